@@ -1,0 +1,254 @@
+"""Seeds on an image grid: which voxels belong to which sphere.
+
+Design
+------
+Work is proportional to the voxels in the spheres, never to seeds x image. Around
+the voxel that holds a seed lies a box of candidates that is the same for every
+seed of one radius; distances are computed for those alone. A mask is looked up at
+the voxels found, so that it is never resampled as a whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+
+DISTANCE_TOLERANCE = 1e-9
+"""Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
+
+_CHUNK = 250_000
+"""Candidate voxels looked at together: some 20 MB, whatever the number of seeds."""
+
+_MAX_BOX = 4_000_000
+"""Candidate voxels of one seed: a ball of 75 voxels' radius is not a region of interest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Voxel grid of an image.
+
+    Parameters
+    ----------
+    shape : tuple of three int
+    affine : (4, 4) array
+        Voxel indices to mm.
+    """
+
+    shape: tuple[int, int, int]
+    affine: FloatArray
+
+    def __post_init__(self) -> None:
+        linear = self.affine[:3, :3]
+        if not np.isfinite(self.affine).all() or abs(np.linalg.det(linear)) < 1e-12:
+            raise DataError("The affine of the image can't be inverted, so mm have no voxels.")
+
+    def matches(self, other: Grid) -> bool:
+        """True when both have the same voxels."""
+        return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-4)
+
+    def voxel_of(self, points: ArrayLike) -> IntArray:
+        """Index of the voxel nearest to each of `points` ((N, 3), mm), maybe outside the image."""
+        inverse = np.linalg.inv(self.affine)
+        return np.rint(np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
+
+    def contains(self, ijk: IntArray) -> NDArray[np.bool_]:
+        """Which of the voxel indices `ijk` ((..., 3)) lie in the image."""
+        return np.asarray(((ijk >= 0) & (ijk < self.shape)).all(axis=-1))
+
+    def flat(self, ijk: IntArray) -> IntArray:
+        """Position of voxels in a volume as NIfTI stores it, first axis fastest."""
+        nx, ny, _ = self.shape
+        return ijk[..., 0] + nx * (ijk[..., 1] + ny * ijk[..., 2])
+
+    def unflat(self, positions: IntArray) -> IntArray:
+        """Inverse of `flat`."""
+        return np.stack(np.unravel_index(positions, self.shape, order="F"), axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class SphereWeights:
+    """Sparse weights that turn a volume into one value per sphere.
+
+    Parameters
+    ----------
+    grid : Grid
+    voxels : (V,) int array
+        Flat Fortran-order positions of the voxels in any sphere, ascending.
+    membership : (S, V) sparse bool array
+        Which of `voxels` belong to which sphere.
+    asked : (S,) int array
+        Voxel centres in each sphere, whether or not they lie in image and mask.
+    """
+
+    grid: Grid
+    voxels: IntArray
+    membership: sparse.csr_array
+    asked: IntArray
+
+    @cached_property
+    def used(self) -> IntArray:
+        """Voxels that contribute to each sphere, (S,)."""
+        return np.diff(self.membership.indptr).astype(np.intp)
+
+    @property
+    def coverage(self) -> FloatArray:
+        """Share of each sphere's voxels that is used, (S,), 0 to 1."""
+        return self.used / self.asked
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """Spheres without a voxel, (S,)."""
+        return self.used == 0
+
+    @property
+    def overlaps(self) -> IntArray:
+        """Voxels of each sphere that are in another one as well, (S,)."""
+        shared = np.bincount(self.membership.indices, minlength=len(self.voxels)) > 1
+        return np.asarray(self.membership @ shared.astype(np.intp), dtype=np.intp)
+
+    @cached_property
+    def mean(self) -> sparse.csr_array:
+        """Weights of the mean over each sphere, (S, V); rows of empty spheres are empty."""
+        weights = self.membership.astype(np.float64)
+        weights.data = np.repeat(1 / np.maximum(self.used, 1), self.used)
+        return weights
+
+
+def sphere_weights(
+    coordinates: ArrayLike,
+    radii: ArrayLike,
+    grid: Grid,
+    mask: NDArray[np.bool_] | None = None,
+    mask_grid: Grid | None = None,
+) -> SphereWeights:
+    """Voxels and weights of spheres around seeds on an image grid.
+
+    A voxel belongs to a sphere when its centre is not further from the seed than the
+    radius, or when it is the voxel that holds the seed (nilearn's rule, see
+    `nilearn.maskers.NiftiSpheresMasker`). Only voxels in the image and in the mask are used.
+
+    Parameters
+    ----------
+    coordinates : (S, 3) array-like, mm
+    radii : (S,) array-like or float, mm
+        0: the voxel that holds the seed.
+    grid : Grid
+        The image's.
+    mask : (X, Y, Z) bool array, optional
+    mask_grid : Grid, optional
+        The mask's, if it is not `grid`; the nearest voxel of the mask counts.
+
+    Returns
+    -------
+    SphereWeights
+
+    Examples
+    --------
+    A ball of radius 1 around a voxel's centre is that voxel and its six neighbours:
+
+    >>> grid = Grid((5, 5, 5), np.eye(4))
+    >>> weights = sphere_weights([[2, 2, 2], [0, 0, 0]], 1, grid)
+    >>> weights.used, weights.asked
+    (array([7, 4]), array([7, 7]))
+    """
+    points = np.asarray(coordinates, dtype=np.float64).reshape(-1, 3)
+    radius_per_seed = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(points))
+    asked = np.zeros(len(points), dtype=np.intp)
+    owners, positions = [], []
+    for seeds, ijk, inside_ball in _candidates(points, radius_per_seed, grid):
+        asked[seeds] = inside_ball.sum(axis=1)
+        used = inside_ball & grid.contains(ijk)
+        owners.append(np.broadcast_to(seeds[:, None], used.shape)[used])
+        positions.append(grid.flat(ijk[used]))
+    owner, position = _concatenate(owners), _concatenate(positions)
+    if mask is not None:
+        kept = _in_mask(position, grid, mask, mask_grid or grid)
+        owner, position = owner[kept], position[kept]
+    return _assemble(grid, owner, position, asked)
+
+
+def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
+    """Spheres of several sets on one grid as one set, in the order given."""
+    if len(parts) == 1:
+        return parts[0]
+    first = np.cumsum([0] + [len(part.asked) for part in parts])
+    pairs = [part.membership.tocoo() for part in parts]
+    owner = np.concatenate([pair.row + start for pair, start in zip(pairs, first, strict=False)])
+    position = np.concatenate(
+        [part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]
+    )
+    asked = np.concatenate([part.asked for part in parts])
+    return _assemble(parts[0].grid, owner, position, asked)
+
+
+def _concatenate(arrays: list[IntArray]) -> IntArray:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.intp)
+
+
+def _assemble(grid: Grid, owner: IntArray, position: IntArray, asked: IntArray) -> SphereWeights:
+    voxels, column = np.unique(position, return_inverse=True)
+    membership = sparse.csr_array(
+        (np.ones(len(owner), dtype=bool), (owner, column)), shape=(len(asked), len(voxels))
+    )
+    membership.sort_indices()
+    return SphereWeights(grid, voxels, membership, asked)
+
+
+def _candidates(
+    points: FloatArray, radii: FloatArray, grid: Grid
+) -> Iterator[tuple[IntArray, IntArray, NDArray[np.bool_]]]:
+    """Per chunk of seeds: (n,) seed numbers, (n, K, 3) voxels, (n, K) whether in the ball."""
+    linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
+    for radius in np.unique(radii):
+        offsets = _box(radius, linear)
+        offset_mm = offsets @ linear.T
+        own = (offsets == 0).all(axis=1)
+        seeds_of_radius = np.flatnonzero(radii == radius)
+        step = max(1, _CHUNK // len(offsets))
+        for start in range(0, len(seeds_of_radius), step):
+            seeds = seeds_of_radius[start : start + step]
+            centre = grid.voxel_of(points[seeds])
+            from_seed = (centre @ linear.T + origin - points[seeds])[:, None] + offset_mm
+            distance = np.sqrt(np.einsum("nkd,nkd->nk", from_seed, from_seed))
+            in_ball = (distance <= radius * (1 + DISTANCE_TOLERANCE)) | own
+            yield seeds, centre[:, None] + offsets, in_ball
+
+
+def _box(radius: float, linear: FloatArray) -> IntArray:
+    """Offsets from the seed's voxel that hold every voxel within `radius`, (K, 3)."""
+    # A plane at distance r from the seed is r * |row of the inverse| voxels away along that
+    # axis; the seed itself is up to half a voxel off the centre of its voxel.
+    reach = np.floor(radius * np.linalg.norm(np.linalg.inv(linear), axis=1) + 0.5 + 1e-6)
+    if np.prod(2 * reach + 1) > _MAX_BOX:
+        raise UsageError(
+            f"A radius of {radius:g} mm is too large for voxels of this size.",
+            hint="Radii are in millimetres; spheres of seeds are usually 3 to 10 mm.",
+        )
+    ranges = [np.arange(-n, n + 1) for n in reach.astype(np.intp)]
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _in_mask(
+    position: IntArray, grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid
+) -> NDArray[np.bool_]:
+    """Whether the mask holds at flat positions of the image's grid."""
+    ijk = grid.unflat(position)
+    if not grid.matches(mask_grid):
+        ijk = mask_grid.voxel_of(ijk @ grid.affine[:3, :3].T + grid.affine[:3, 3])
+    inside = mask_grid.contains(ijk)
+    inside[inside] = mask[tuple(ijk[inside].T)]
+    return inside

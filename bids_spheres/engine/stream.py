@@ -1,0 +1,310 @@
+"""Volumes out of image files one after the other, in bounded memory.
+
+Design
+------
+Nobody downstream wants a volume: they want the values of some voxels over time. So a
+`Volumes` object hands out blocks of shape (B, V), real-valued and scaled, for voxels named
+once. How a volume is reached is the only thing its subclasses differ in:
+
+- ``.gz``: inflated as a stream, one volume in memory, every byte once;
+- uncompressed: memory mapped in blocks, so that only pages with wanted voxels are read, and
+  pages read are given back;
+- anything else nibabel can open: its own array access.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+
+from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
+from bids_spheres.engine.spheres import Grid
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_BLOCK_BYTES = 8 * 2**20
+"""Size of the blocks handed out: large enough to amortise Python, small beside a volume."""
+
+_UNREADABLE = (ImageFileError, HeaderDataError, OSError, ValueError, *BROKEN_GZIP)
+
+_MAX_BLOCK = 64
+"""Volumes per block at most, so that short runs of few voxels also show progress."""
+
+
+@dataclass(frozen=True)
+class Volumes(ABC):
+    """A 3-D or 4-D image as a sequence of volumes.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    grid : Grid
+    n_volumes : int
+    t_r : float
+        Repetition time as the header has it, s; 0 when it has none.
+    """
+
+    name: str
+    grid: Grid
+    n_volumes: int
+    t_r: float
+
+    def blocks(self, voxels: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
+        """Values of `voxels` over time.
+
+        Parameters
+        ----------
+        voxels : (V,) int array
+            Flat Fortran-order positions in a volume.
+
+        Yields
+        ------
+        (B, V) array
+            Consecutive volumes, scaled as the header says. The array is the caller's.
+
+        Raises
+        ------
+        DataError
+            When the file ends early or is damaged; the message tells the volume reached.
+        ReadWriteError
+            When the operating system can't read it.
+        """
+        size = int(np.clip(_BLOCK_BYTES // max(1, 8 * len(voxels)), 1, _MAX_BLOCK))
+        yield from self._blocks(voxels, size)
+
+    @abstractmethod
+    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]: ...
+
+    def _starts(self, size: int) -> Iterator[tuple[int, int]]:
+        for start in range(0, self.n_volumes, size):
+            yield start, min(start + size, self.n_volumes)
+
+
+@dataclass(frozen=True)
+class _StoredVolumes(Volumes):
+    """Raw voxels at a known place of one file."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    inter: float
+
+    @property
+    def _voxels_per_volume(self) -> int:
+        return int(np.prod(self.grid.shape))
+
+    def _scale(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.slope != 1:
+            block *= self.slope
+        if self.inter != 0:
+            block += self.inter
+        return block
+
+    def _ended_early(self, volume: int, why: str = "the file ends early") -> DataError:
+        return DataError(
+            f"{self.name}: {why}, at volume {volume + 1} of {self.n_volumes}.",
+            hint="The file is incomplete or damaged; copy or compute it again.",
+        )
+
+
+class _GzipVolumes(_StoredVolumes):
+    """Volumes of a gzip-compressed file, in one pass."""
+
+    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+        with _open_file(self.path, self.name) as stream:
+            self._inflate(stream, memoryview(bytearray(self.offset)), 0)
+            buffer = memoryview(bytearray(self._voxels_per_volume * self.dtype.itemsize))
+            volume = np.frombuffer(buffer, dtype=self.dtype)
+            for start, stop in self._starts(size):
+                block = np.empty((stop - start, len(voxels)))
+                for i in range(stop - start):
+                    self._inflate(stream, buffer, start + i)
+                    block[i] = volume[voxels]
+                yield self._scale(block)
+            self._check_end(stream)
+
+    def _inflate(self, stream: IO[bytes], buffer: memoryview, volume: int) -> None:
+        filled = 0
+        while filled < len(buffer):
+            count = self._read_into(stream, buffer[filled:], volume)
+            if not count:
+                raise self._ended_early(volume)
+            filled += count
+
+    def _check_end(self, stream: IO[bytes]) -> None:
+        """Make the reader reach the checksum that follows the last volume."""
+        self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
+
+    def _read_into(self, stream: IO[bytes], buffer: memoryview, volume: int) -> int:
+        try:
+            return int(stream.readinto(buffer))  # type: ignore[attr-defined]
+        except EOFError as error:
+            raise self._ended_early(volume) from error
+        except BROKEN_GZIP as error:
+            raise self._ended_early(volume, f"the compressed data are damaged ({error})") from error
+        except OSError as error:
+            raise ReadWriteError(f"{self.name}: {error.strerror or error}.") from error
+
+
+class _MappedVolumes(_StoredVolumes):
+    """Volumes of an uncompressed file."""
+
+    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+        self._check_length()
+        count = self._voxels_per_volume
+        for start, stop in self._starts(size):
+            # A map per block: pages of the blocks before leave the process's memory.
+            volumes = np.memmap(
+                self.path,
+                dtype=self.dtype,
+                mode="r",
+                offset=self.offset + start * count * self.dtype.itemsize,
+                shape=(stop - start, count),
+            )
+            yield self._scale(volumes[:, voxels].astype(np.float64))
+
+    def _check_length(self) -> None:
+        per_volume = self._voxels_per_volume * self.dtype.itemsize
+        there = (self.path.stat().st_size - self.offset) // per_volume
+        if there < self.n_volumes:
+            raise self._ended_early(max(0, there))
+
+
+@dataclass(frozen=True)
+class _ArrayVolumes(Volumes):
+    """Volumes of an image in memory, or of a format that only nibabel can read."""
+
+    data: Any
+
+    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+        ijk = np.unravel_index(voxels, self.grid.shape, order="F")
+        data = self.data if isinstance(self.data, np.ndarray) else np.asanyarray(self.data)
+        series = data[..., None] if data.ndim == len(self.grid.shape) else data
+        for start, stop in self._starts(size):
+            yield series[..., start:stop][ijk].T.astype(np.float64)
+
+
+def open_volumes(image: str | Path | SpatialImage) -> Volumes:
+    """An image as a sequence of volumes; reads no more than its header.
+
+    Parameters
+    ----------
+    image : path or nibabel image
+        3-D (one volume) or 4-D; NIfTI-1, NIfTI-2, Analyze and what else nibabel reads.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file.
+    DataError
+        When it is not an image, has another number of dimensions or complex values.
+    """
+    img = image if isinstance(image, SpatialImage) else _load(Path(image))
+    name = str(img.get_filename() or "image in memory")
+    shape = _shape_4d(img.shape, name)
+    proxy: Any = img.dataobj
+    dtype = np.dtype(proxy.dtype)
+    if dtype.kind not in "iufb":
+        raise DataError(f"{name}: voxels are of type {dtype}, not real numbers.")
+    common = name, image_grid(img), shape[3], _header_t_r(img)
+    kind = _kind_of(proxy)
+    if kind is None:
+        return _ArrayVolumes(*common, data=proxy)
+    return kind(
+        *common,
+        path=Path(proxy.file_like),
+        dtype=dtype,
+        offset=int(proxy.offset),
+        slope=float(proxy.slope),
+        inter=float(proxy.inter),
+    )
+
+
+def image_grid(img: SpatialImage) -> Grid:
+    """Voxel grid of a nibabel image."""
+    nx, ny, nz = img.shape[:3]
+    return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
+
+
+def load_mask(image: str | Path | SpatialImage) -> tuple[NDArray[np.bool_], Grid]:
+    """A mask image: where it is not zero, and its grid.
+
+    Raises
+    ------
+    MissingInputError, DataError
+        As `open_volumes`; also for a mask with more than one volume or no voxel set.
+    """
+    volumes = open_volumes(image)
+    if volumes.n_volumes != 1:
+        raise DataError(f"{volumes.name}: a mask has one volume, not {volumes.n_volumes}.")
+    everything = np.arange(int(np.prod(volumes.grid.shape)))
+    (values,) = volumes.blocks(everything)
+    mask = np.nan_to_num(values[0]) != 0
+    if not mask.any():
+        raise DataError(f"{volumes.name}: the mask is empty.")
+    return mask.reshape(volumes.grid.shape, order="F"), volumes.grid
+
+
+def _load(path: Path) -> SpatialImage:
+    if not path.exists():
+        raise MissingInputError(f"The image {path} is not there.")
+    try:
+        img = nib.load(path)
+    except PermissionError as error:
+        raise ReadWriteError(f"{path}: {error.strerror}.") from error
+    except _UNREADABLE as error:
+        raise DataError(f"{path} can't be read as an image: {error}") from error
+    if not isinstance(img, SpatialImage):
+        raise DataError(f"{path} is a {type(img).__name__}, not a volume image.")
+    return img
+
+
+def _shape_4d(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
+    extents = [int(n) for n in shape]
+    if len(extents) not in (3, 4) or min(extents) < 1:
+        raise DataError(f"{name}: a 3-D or 4-D image is needed; this one has shape {shape}.")
+    nx, ny, nz, nt = (*extents, 1)[:4]
+    return nx, ny, nz, nt
+
+
+def _kind_of(proxy: Any) -> type[_StoredVolumes] | None:
+    """How to read the file behind an array proxy; None when only nibabel knows."""
+    plain = type(proxy) is ArrayProxy and proxy.order == "F"
+    if not plain or not isinstance(proxy.file_like, str):
+        return None
+    suffix = Path(proxy.file_like).suffix.lower()
+    if suffix in {".bz2", ".zst"}:
+        return None
+    return _GzipVolumes if suffix in {".gz", ".mgz"} else _MappedVolumes
+
+
+def _header_t_r(img: SpatialImage) -> float:
+    """Repetition time in s from the header's fourth zoom and its unit."""
+    zooms = img.header.get_zooms()
+    if len(zooms) < 4:
+        return 0.0
+    units = getattr(img.header, "get_xyzt_units", lambda: ("unknown", "unknown"))()[1]
+    return float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
+
+
+def _open_file(path: Path, name: str) -> IO[bytes]:
+    try:
+        return open_gzip(path)
+    except FileNotFoundError as error:
+        raise MissingInputError(f"The image {name} is not there any more.") from error
+    except OSError as error:
+        raise ReadWriteError(f"{name}: {error.strerror or error}.") from error

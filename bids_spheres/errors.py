@@ -1,0 +1,79 @@
+"""One family of exceptions.
+
+Each class carries the exit status that the BIDS execution specification (and
+``sysexits.h``, on which it builds) gives to its kind of failure, and is also a
+subclass of the built-in that fits, so that library users can catch either.
+A message says *what* is wrong and *where*; the hint says *what to do*.
+"""
+
+from __future__ import annotations
+
+
+class BidsSpheresError(Exception):
+    """Anything that a user can put right.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and in which file, column or option.
+    hint : str, optional
+        What to do about it.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class UsageError(BidsSpheresError, ValueError):
+    """The command line or the arguments of a call make no sense."""
+
+    exit_status = 2
+
+
+class InvalidDatasetError(BidsSpheresError, ValueError):
+    """The input is not the BIDS dataset that the job needs."""
+
+    exit_status = 16
+
+
+class NothingSelectedError(BidsSpheresError, LookupError):
+    """The dataset is fine, but the filters leave no run."""
+
+    exit_status = 18
+
+
+class DataError(BidsSpheresError, ValueError):
+    """A file was read, and what it holds can't be used."""
+
+    exit_status = 65
+
+
+class MissingInputError(BidsSpheresError, FileNotFoundError):
+    """A file that the job needs is not there."""
+
+    exit_status = 66
+
+
+class OutputError(BidsSpheresError, OSError):
+    """An output can't be created."""
+
+    exit_status = 73
+
+
+class ReadWriteError(BidsSpheresError, OSError):
+    """The operating system failed to read or write a file."""
+
+    exit_status = 74
+
+
+class TemporaryError(BidsSpheresError, RuntimeError):
+    """The same call may succeed later."""
+
+    exit_status = 75

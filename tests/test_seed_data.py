@@ -1,0 +1,213 @@
+import csv
+import json
+import math
+import re
+from importlib.resources import files
+
+import pytest
+
+FOLDER = files("bids_spheres") / "data" / "seeds"
+KEYS = {
+    "Name",
+    "Description",
+    "Authors",
+    "License",
+    "ReferencesAndLinks",
+    "DOI",
+    "Species",
+    "Space",
+    "SpaceDescription",
+    "DefaultRadius",
+    "Columns",
+}
+BASE = ["index", "name", "x", "y", "z"]
+# name: number of seeds, columns, space, default radius, DOI
+SETS = {
+    "Dosenbach2010": (
+        160,
+        [*BASE, "network"],
+        "MNI152NLin6Asym",
+        5,
+        "10.1126/science.1194144",
+    ),
+    "Power2011": (264, BASE, "MNI152NLin6Asym", 5, "10.1016/j.neuron.2011.09.006"),
+    "Raichle2011": (36, [*BASE, "network"], "Talairach", 5, "10.1089/brain.2011.0019"),
+    "Seitzman2018": (
+        300,
+        [*BASE, "radius", "network", "region"],
+        "MNI152NLin6Asym",
+        None,
+        "10.1016/j.neuroimage.2019.116290",
+    ),
+}
+
+
+def table(path, delimiter):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter=delimiter))
+
+
+def shipped(name):
+    return table(FOLDER / f"{name}.tsv", "\t")
+
+
+def metadata(name):
+    return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def published_dosenbach(folder):
+    return [
+        {
+            "index": row["number"],
+            "name": f"{re.sub('[ /]', '_', row['name'])}_{int(row['number']):03}",
+            "x": row["x"],
+            "y": row["y"],
+            "z": row["z"],
+            "network": row["network"],
+        }
+        for row in table(folder / "dosenbach_2010.csv", ",")
+    ]
+
+
+def published_power(folder):
+    return [
+        {
+            "index": row["ROI"],
+            "name": f"Power_{int(row['ROI']):03}",
+            "x": row["X"],
+            "y": row["Y"],
+            "z": row["Z"],
+        }
+        for row in table(folder / "power_2011.csv", ",")
+    ]
+
+
+def published_raichle(folder):
+    return [
+        {
+            "index": row["Label"],
+            "name": row["Region"],
+            "x": row["x"],
+            "y": row["y"],
+            "z": row["z"],
+            "network": row["Region"].partition("_")[0],
+        }
+        for row in table(folder / "raichle_2011_36nodes.csv", ",")
+    ]
+
+
+def published_seitzman(folder):
+    seeds = table(folder / "seitzman_2018_ROIs_300inVol_MNI_allInfo.txt", " ")
+    labels = folder / "seitzman_2018_ROIs_anatomicalLabels.txt"
+    legend, *codes = labels.read_text(encoding="utf-8").split()
+    regions = dict(entry.split("=") for entry in legend.split(","))
+    return [
+        {
+            "index": str(index),
+            "name": f"{regions[code]}_{index:03}",
+            "x": row["x"],
+            "y": row["y"],
+            "z": row["z"],
+            "radius": row["radius(mm)"],
+            "network": row["netName"],
+            "region": regions[code],
+        }
+        for index, (row, code) in enumerate(zip(seeds, codes, strict=True), start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("Dosenbach2010", published_dosenbach),
+        ("Power2011", published_power),
+        ("Raichle2011", published_raichle),
+        ("Seitzman2018", published_seitzman),
+    ],
+)
+def test_every_row_is_as_published(name, published, test_data):
+    assert shipped(name) == published(test_data / "seeds")
+
+
+def test_every_set_has_a_table_and_a_description():
+    names = {entry.name for entry in FOLDER.iterdir()}
+    assert names == {f"{name}{extension}" for name in SETS for extension in (".tsv", ".json")}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_tables_are_complete_and_safe(name):
+    number, columns, *_ = SETS[name]
+    rows = shipped(name)
+    assert all(list(row) == columns for row in rows)
+    assert all(all(row.values()) for row in rows)
+    assert [row["index"] for row in rows] == [str(index) for index in range(1, number + 1)]
+    names = [row["name"] for row in rows]
+    assert len(set(names)) == number
+    assert all(re.fullmatch(r"[A-Za-z0-9_.+-]+", seed) for seed in names)
+    assert len({(row["x"], row["y"], row["z"]) for row in rows}) == number
+    assert all(math.isfinite(float(row[axis])) for row in rows for axis in "xyz")
+    # no seed is outside a human head: catches swapped or scaled columns
+    assert all(abs(float(row[axis])) < 110 for row in rows for axis in "xyz")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_descriptions_say_what_the_tables_hold(name):
+    _, columns, space, radius, doi = SETS[name]
+    description = metadata(name)
+    assert description.keys() >= KEYS
+    assert all(description[key] for key in KEYS - {"DefaultRadius"})
+    assert description["Space"] == space
+    assert description["DefaultRadius"] == radius
+    assert description["DOI"] == doi
+    assert any(doi in reference for reference in description["ReferencesAndLinks"])
+    assert list(description["Columns"]) == columns
+    for column, entry in description["Columns"].items():
+        assert entry["Description"]
+        assert entry.get("Units") == ("mm" if column in {"x", "y", "z", "radius"} else None)
+
+
+@pytest.mark.parametrize("name", [name for name, entry in SETS.items() if "network" in entry[1]])
+def test_every_network_with_levels_is_explained(name):
+    levels = metadata(name)["Columns"]["network"].get("Levels")
+    networks = {row["network"] for row in shipped(name)}
+    assert levels is None or levels.keys() == networks
+
+
+def test_seitzman_radii_follow_the_region():
+    radii = {(row["region"].startswith("cortex"), row["radius"]) for row in shipped("Seitzman2018")}
+    assert radii == {(True, "5"), (False, "4")}
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "expected"),
+    [
+        ("Dosenbach2010", 1, "1 vmPFC_001 6 64 3 default"),
+        ("Dosenbach2010", 9, "9 vent_aPFC_009 42 48 -3 fronto-parietal"),
+        ("Dosenbach2010", 41, "41 pre-SMA_041 10 5 51 sensorimotor"),
+        ("Dosenbach2010", 160, "160 post_occipital_160 -4 -94 12 occipital"),
+        ("Power2011", 1, "1 Power_001 -25 -98 -12"),
+        ("Power2011", 2, "2 Power_002 27 -97 -13"),
+        ("Power2011", 264, "264 Power_264 29 -5 54"),
+        ("Raichle2011", 1, "1 DMN_PostCing 0 -52 27 DMN"),
+        ("Raichle2011", 19, "19 ECN_AntPFC_L -44 45 0 ECN"),
+        ("Raichle2011", 36, "36 AS_A1_R 59 -27 15 AS"),
+        ("Seitzman2018", 1, "1 cortexL_001 -56.16 -44.76 -24.23 5 unassigned cortexL"),
+        (
+            "Seitzman2018",
+            14,
+            "14 cortexMid_014 0.05 -14.53 46.74 5 SomatomotorDorsal cortexMid",
+        ),
+        (
+            "Seitzman2018",
+            236,
+            "236 hippocampus_236 -25.57 -11.78 -21.54 4 MedialTemporalLobe hippocampus",
+        ),
+        (
+            "Seitzman2018",
+            300,
+            "300 cerebellum_300 12 -44 -18 4 SomatomotorDorsal cerebellum",
+        ),
+    ],
+)
+def test_known_seeds(name, index, expected):
+    assert list(shipped(name)[index - 1].values()) == expected.split()
