@@ -43,6 +43,12 @@ class InvalidDatasetError(BidsSpheresError, ValueError):
     exit_status = 16
 
 
+class UnknownLevelError(BidsSpheresError, ValueError):
+    """The analysis level is not one of ours."""
+
+    exit_status = 17
+
+
 class NothingSelectedError(BidsSpheresError, LookupError):
     """The dataset is fine, but the filters leave no run."""
 

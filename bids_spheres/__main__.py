@@ -1,0 +1,8 @@
+"""``python -m bids_spheres``."""
+
+import sys
+
+from bids_spheres.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

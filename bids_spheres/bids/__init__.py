@@ -1,0 +1,1 @@
+"""What the package knows of BIDS: where inputs are found, how outputs are named and described."""

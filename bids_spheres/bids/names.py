@@ -1,0 +1,118 @@
+"""Entities to file names, and back.
+
+A `Name` is the parsed name of a BIDS file: its entities in the order in which they stand, its
+suffix and its extension. Output names are made from the BOLD file's by dropping what describes
+the image (``desc``), keeping every other entity, and adding ours in the order of BIDS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+ENTITY_ORDER = (
+    *("sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain"),
+    *("rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
+    *("space", "cohort", "split", "recording", "chunk"),
+    *("atlas", "seg", "scale", "res", "den", "label", "stat", "desc"),
+)
+"""Order of entities in a file name: BIDS 1.10, with ``stat`` of BEP 012/017 before ``desc``."""
+
+IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
+"""Entities that tell images of one run apart; the others tell runs apart."""
+
+_ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
+
+
+@dataclass(frozen=True)
+class Name:
+    """Name of a BIDS file.
+
+    Parameters
+    ----------
+    entities : tuple of (key, label)
+        E.g. ``(("sub", "01"), ("task", "rest"))``, labels as written.
+    suffix : str
+        E.g. ``"bold"``.
+    extension : str
+        E.g. ``".nii.gz"``.
+    """
+
+    entities: tuple[tuple[str, str], ...]
+    suffix: str
+    extension: str
+
+    def __str__(self) -> str:
+        parts = [f"{key}-{label}" for key, label in self.entities]
+        return "_".join([*parts, self.suffix]) + self.extension
+
+    def get(self, key: str) -> str | None:
+        """Label of an entity, None without it."""
+        return dict(self.entities).get(key)
+
+    @property
+    def source(self) -> tuple[tuple[str, str], ...]:
+        """Entities of the run, without those of the image."""
+        return tuple(e for e in self.entities if e[0] not in IMAGE_ENTITIES)
+
+    def with_(self, suffix: str, extension: str, **entities: str | None) -> Name:
+        """Another file of the same run and space.
+
+        Parameters
+        ----------
+        suffix, extension : str
+        **entities : str or None
+            Entities to set, or to drop with None. ``desc`` of the image is always dropped.
+
+        Examples
+        --------
+        >>> bold = parse_name("sub-01_task-rest_run-02_space-T1w_desc-preproc_bold.nii.gz")
+        >>> str(bold.with_("timeseries", ".tsv", stat="mean", atlas="Power2011", desc="simple"))
+        'sub-01_task-rest_run-02_space-T1w_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv'
+        """
+        labels = {**dict(self.entities), "desc": None, **entities}
+        kept = [(key, label) for key, label in labels.items() if label is not None]
+        return Name(tuple(sorted(kept, key=_rank)), suffix, extension)
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Folder in a dataset, by subject, session and the functional data type."""
+        levels = [f"{key}-{label}" for key in ("sub", "ses") if (label := self.get(key))]
+        return PurePosixPath(*levels, "func")
+
+
+def parse_name(filename: str) -> Name:
+    """Parse the name of a BIDS file.
+
+    Parameters
+    ----------
+    filename : str
+        Without folders.
+
+    Raises
+    ------
+    ValueError
+        When it is not of the form ``key-label_..._suffix.extension``.
+
+    Examples
+    --------
+    >>> parse_name("sub-01_task-rest_bold.nii.gz").suffix
+    'bold'
+    """
+    stem, dot, extension = filename.partition(".")
+    *pairs, suffix = stem.split("_")
+    matches = [_ENTITY.fullmatch(pair) for pair in pairs]
+    if not dot or not pairs or not suffix.isalnum() or None in matches:
+        raise ValueError(f"{filename} is not the name of a BIDS file.")
+    entities = tuple((m[1], m[2]) for m in matches if m is not None)
+    if len(dict(entities)) != len(entities):
+        raise ValueError(f"{filename} has an entity twice.")
+    return Name(entities, suffix, dot + extension)
+
+
+def _rank(entity: tuple[str, str]) -> int:
+    """Position of an entity; one that BIDS does not know goes before the derivatives' own."""
+    key = entity[0]
+    known = ENTITY_ORDER.index(key) if key in ENTITY_ORDER else ENTITY_ORDER.index("space") - 0.5
+    return int(2 * known)

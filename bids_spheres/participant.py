@@ -1,0 +1,150 @@
+"""One job: extract once, clean per strategy, relate, write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.confounds import make_design, read_confounds
+from bids_spheres.engine.clean import clean
+from bids_spheres.engine.extract import extract
+from bids_spheres.engine.spheres import sphere_weights, stack_weights
+from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.plan import JobReport
+from bids_spheres.results import (
+    CleanedSeries,
+    PlacedSeeds,
+    write_design,
+    write_series,
+    write_spheres,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.confounds import Design, Strategy
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.stream import Volumes
+    from bids_spheres.plan import Job
+
+
+def run_job(job: Job) -> JobReport:
+    """Do one job; the image is read once, whatever the number of seed sets and strategies.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    JobReport
+
+    Raises
+    ------
+    BidsSpheresError
+        When an input can't be used or an output not be written.
+    """
+    volumes = open_volumes(job.run.bold)
+    t_r = _repetition_time(job, volumes)
+    designs = _designs(job, volumes)
+    placed = _place(job, volumes)
+    extraction = extract(volumes, stack_weights([part.weights for part in placed]))
+    tsnr = extraction.tsnr
+    for part in placed:
+        write_spheres(job, part, tsnr[part.columns])
+    for strategy, design in designs:
+        write_design(job, strategy, design)
+        cleaned = _clean(job, extraction, design)
+        for part in placed:
+            values = cleaned[:, part.columns]
+            write_series(job, CleanedSeries(part, strategy, design, values, t_r))
+    return JobReport(
+        notes=tuple(_coverage_note(part) for part in placed),
+        warnings=tuple(_freedom_warnings(job, designs)),
+    )
+
+
+def _repetition_time(job: Job, volumes: Volumes) -> float:
+    """From the sidecar, else from the header; s."""
+    t_r = job.run.metadata().get("RepetitionTime") or volumes.t_r
+    if isinstance(t_r, bool) or not isinstance(t_r, int | float) or not 0 < t_r < np.inf:
+        raise DataError(
+            f"{job.run.bold} has no repetition time, neither in its JSON file nor in its header.",
+            hint='Give "RepetitionTime" in seconds in the JSON file beside the image.',
+        )
+    return float(t_r)
+
+
+def _designs(job: Job, volumes: Volumes) -> list[tuple[Strategy, Design]]:
+    """What every strategy comes to in this run; found out before the image is read."""
+    path = job.run.confounds
+    if path is None:
+        raise MissingInputError(
+            f"No confounds table belongs to {job.run.bold}.",
+            hint="fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv.",
+        )
+    table = read_confounds(path)
+    return [
+        (strategy, make_design(table, strategy, path, volumes.n_volumes))
+        for strategy in job.strategies
+    ]
+
+
+def _place(job: Job, volumes: Volumes) -> list[PlacedSeeds]:
+    """Spheres of every seed set on the image's grid, within its mask."""
+    if job.run.mask is None:
+        raise MissingInputError(
+            f"No brain mask belongs to {job.run.bold}.",
+            hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz.",
+        )
+    mask, mask_grid = load_mask(job.run.mask)
+    placed, start = [], 0
+    for seeds in job.seed_sets:
+        weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, mask, mask_grid)
+        placed.append(PlacedSeeds(seeds, weights, slice(start, start + len(seeds))))
+        start += len(seeds)
+    return placed
+
+
+def _clean(job: Job, extraction: Extraction, design: Design) -> NDArray[np.float64]:
+    """Cleaned series of the kept volumes, (T', S); NaN where there is no signal to clean."""
+    if not design.kept.any():
+        raise DataError(f"{job.run.confounds} flags every volume as an outlier; none is left.")
+    series, there = extraction.timeseries, ~extraction.weights.empty
+    cleaned = np.full((design.n_kept, series.shape[1]), np.nan)
+    # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
+    if there.any() and design.degrees_of_freedom(detrend=job.detrend) > 0:
+        cleaned[:, there] = clean(
+            series[:, there],
+            detrend=job.detrend,
+            standardize=job.standardize,
+            sample_mask=None if design.kept.all() else design.kept,
+            confounds=design.values if design.columns else None,
+        )
+    return cleaned
+
+
+def _freedom_warnings(job: Job, designs: list[tuple[Strategy, Design]]) -> Iterator[str]:
+    for strategy, design in designs:
+        if design.degrees_of_freedom(detrend=job.detrend) <= 0:
+            yield (
+                f"{strategy.name} removes {design.rank(detrend=job.detrend)} dimensions from "
+                f"{design.n_kept} volumes; nothing is left, and its outputs are n/a. "
+                "Choose a strategy with fewer regressors for so short a run."
+            )
+
+
+def _coverage_note(placed: PlacedSeeds) -> str:
+    weights = placed.weights
+    text = f"{placed.seeds.label}: {len(placed.seeds)} spheres"
+    if not weights.seed_used.all():
+        text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
+    if weights.partial.any():
+        text += f", {int(weights.partial.sum())} partly outside it"
+    if weights.empty.any():
+        text += f", {int(weights.empty.sum())} without a voxel in it (n/a)"
+    return text
