@@ -167,7 +167,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         help="runs at work in parallel (default: 1)",
     )
     group.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more; twice for debugging output"
+        "-v", "--verbose", action="count", default=0, help="say more"
     )
     group.add_argument("-q", "--quiet", action="count", default=0, help="only warnings and errors")
     group.add_argument("--debug", action="store_true", help="show tracebacks")
@@ -208,13 +208,11 @@ def _count(text: str) -> int:
 
 def _configure_logging(verbosity: int) -> None:
     """Log lines to standard error, plain when it is not a terminal."""
-    level = {-1: logging.WARNING, 0: logging.INFO}.get(
-        max(-1, verbosity), logging.DEBUG if verbosity > 0 else logging.WARNING
-    )
+    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname).1s %(message)s"))
     logger.handlers[:] = [handler]
-    logger.setLevel(level)
+    logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 
 
 def _settings(options: argparse.Namespace) -> Settings:

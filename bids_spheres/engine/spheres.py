@@ -92,12 +92,15 @@ class SphereWeights:
         Which of `voxels` belong to which sphere.
     asked : (S,) int array
         Voxel centres in each sphere, whether or not they lie in image and mask.
+    seed_used : (S,) bool array
+        Whether the voxel that holds the seed is one of the voxels used.
     """
 
     grid: Grid
     voxels: IntArray
     membership: sparse.csr_array
     asked: IntArray
+    seed_used: NDArray[np.bool_]
 
     @cached_property
     def used(self) -> IntArray:
@@ -113,6 +116,11 @@ class SphereWeights:
     def empty(self) -> NDArray[np.bool_]:
         """Spheres without a voxel, (S,)."""
         return self.used == 0
+
+    @property
+    def partial(self) -> NDArray[np.bool_]:
+        """Spheres of which some voxels are used and some are not, (S,)."""
+        return (self.used > 0) & (self.used < self.asked)
 
     @property
     def overlaps(self) -> IntArray:
@@ -175,10 +183,14 @@ def sphere_weights(
         owners.append(np.broadcast_to(seeds[:, None], used.shape)[used])
         positions.append(grid.flat(ijk[used]))
     owner, position = _concatenate(owners), _concatenate(positions)
+    seed_voxel = grid.voxel_of(points)
+    seed_used = grid.contains(seed_voxel)
     if mask is not None:
         kept = _in_mask(position, grid, mask, mask_grid or grid)
         owner, position = owner[kept], position[kept]
-    return _assemble(grid, owner, position, asked)
+        held = grid.flat(seed_voxel[seed_used])
+        seed_used[seed_used] = _in_mask(held, grid, mask, mask_grid or grid)
+    return _assemble(grid, owner, position, asked, seed_used)
 
 
 def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
@@ -192,20 +204,27 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
         [part.voxels[pair.col] for part, pair in zip(parts, pairs, strict=True)]
     )
     asked = np.concatenate([part.asked for part in parts])
-    return _assemble(parts[0].grid, owner, position, asked)
+    seed_used = np.concatenate([part.seed_used for part in parts])
+    return _assemble(parts[0].grid, owner, position, asked, seed_used)
 
 
 def _concatenate(arrays: list[IntArray]) -> IntArray:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.intp)
 
 
-def _assemble(grid: Grid, owner: IntArray, position: IntArray, asked: IntArray) -> SphereWeights:
+def _assemble(
+    grid: Grid,
+    owner: IntArray,
+    position: IntArray,
+    asked: IntArray,
+    seed_used: NDArray[np.bool_],
+) -> SphereWeights:
     voxels, column = np.unique(position, return_inverse=True)
     membership = sparse.csr_array(
         (np.ones(len(owner), dtype=bool), (owner, column)), shape=(len(asked), len(voxels))
     )
     membership.sort_indices()
-    return SphereWeights(grid, voxels, membership, asked)
+    return SphereWeights(grid, voxels, membership, asked, seed_used)
 
 
 def _candidates(
@@ -252,3 +271,28 @@ def _in_mask(
     inside = mask_grid.contains(ijk)
     inside[inside] = mask[tuple(ijk[inside].T)]
     return inside
+
+
+def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
+    """Draw spheres as labels: 1 to S, 0 elsewhere.
+
+    Parameters
+    ----------
+    weights : SphereWeights
+    coordinates : (S, 3) array-like, mm
+
+    Returns
+    -------
+    (X, Y, Z) int array
+        A voxel in several spheres has the label of the nearest seed, of the first of those
+        that are equally near.
+    """
+    grid = weights.grid
+    pairs = weights.membership.tocoo()
+    voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
+    # Written from far to near, and from last to first: what is written last stays.
+    order = np.lexsort((-pairs.row, -distance))
+    labels = np.zeros(int(np.prod(grid.shape)), dtype=np.int32)
+    labels[weights.voxels[pairs.col[order]]] = pairs.row[order] + 1
+    return labels.reshape(grid.shape, order="F")

@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 8 * 2**20
 """Size of the blocks handed out: large enough to amortise Python, small beside a volume."""
 
-_UNREADABLE = (ImageFileError, HeaderDataError, OSError, ValueError, *BROKEN_GZIP)
+_UNREADABLE: tuple[type[Exception], ...] = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    ValueError,
+    *BROKEN_GZIP,
+)
 
 _MAX_BLOCK = 64
 """Volumes per block at most, so that short runs of few voxels also show progress."""

@@ -1,0 +1,13 @@
+"""A small simulated dataset in fMRIPrep's layout whose connectivity is known.
+
+``networks`` says what is true, ``head`` where it is, ``motion`` how the participant moves, ``bold``
+turns these into an image, ``regressors`` reads the confounds off that image as fMRIPrep would, and
+``dataset`` and ``files`` put everything on the disk. Every number comes from one fixed seed.
+"""
+
+from __future__ import annotations
+
+from bids_spheres.demo.dataset import write_demo_dataset
+from bids_spheres.demo.truth import DemoTruth, write_truth
+
+__all__ = ["DemoTruth", "write_demo_dataset", "write_truth"]

@@ -1,0 +1,165 @@
+"""How a simulated participant moves, and the measures of it that fMRIPrep reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HEAD_RADIUS = 50.0  # Power et al. (2012), mm
+FSL_RADIUS = 80.0  # FSL's rmsdiff, mm
+AXES = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+
+
+@dataclass(frozen=True)
+class Restlessness:
+    """How much somebody moves.
+
+    Attributes
+    ----------
+    drift : float
+        How far the head sinks in a run, mm.
+    tremor : float
+        Standard deviation of what differs from volume to volume, mm.
+    jumps : int
+        Abrupt movements in a run.
+    jump : float
+        Standard deviation of such a movement along each axis, mm.
+    """
+
+    drift: float
+    tremor: float
+    jumps: int
+    jump: float
+
+
+def realignment(
+    restlessness: Restlessness, volumes: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw realignment parameters: drift, tremor and abrupt jumps.
+
+    Parameters
+    ----------
+    restlessness : Restlessness
+    volumes : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    parameters : (T, 6) array
+        Translations, mm, then rotations, rad. Rounded to six decimals, as files have them.
+    """
+    millimetres = (
+        _drift(restlessness.drift, volumes, rng)
+        + restlessness.tremor * rng.standard_normal((volumes, 6))
+        + _jumps(restlessness, volumes, rng)
+    )
+    millimetres -= millimetres[volumes // 2]  # realigned to a volume in the middle
+    millimetres[:, 3:] /= HEAD_RADIUS
+    return np.asarray(millimetres.round(6))
+
+
+def _drift(size: float, volumes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    time = np.linspace(0, 1, volumes)[:, None]
+    slope, sway, phase = rng.uniform(-1, 1, (3, 6))
+    return np.asarray(size * (slope * time + 0.3 * sway * np.sin(2 * np.pi * (time + phase))))
+
+
+def _jumps(
+    restlessness: Restlessness, volumes: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    onsets = np.sort(rng.choice(np.arange(6, volumes - 4), restlessness.jumps, replace=False))
+    offset = np.zeros((volumes, 6))
+    for onset in onsets:
+        step = rng.normal(0, restlessness.jump, 6)
+        offset[onset:] += step
+        # People move part of the way back a moment later.
+        offset[onset + rng.integers(1, 4) :] -= 0.7 * step
+    return offset
+
+
+def backward_difference(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the change since the volume before, with NaN where there is none.
+
+    Parameters
+    ----------
+    columns : (T, ...) array
+
+    Returns
+    -------
+    difference : (T, ...) array
+    """
+    difference = np.full(columns.shape, np.nan)
+    difference[1:] = np.diff(columns, axis=0)
+    return difference
+
+
+def twenty_four(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 24 motion parameters: six, their differences, and the squares of both.
+
+    Parameters
+    ----------
+    parameters : (T, 6) array
+        Translations, mm, and rotations, rad.
+
+    Returns
+    -------
+    expanded : (T, 24) array, mm and mm^2
+        Rotations as the arc at 50 mm; 0 where there is no volume before.
+    """
+    arcs = parameters * ([1.0] * 3 + [HEAD_RADIUS] * 3)
+    twelve = np.hstack([arcs, np.nan_to_num(backward_difference(arcs))])
+    return np.hstack([twelve, twelve**2])
+
+
+def framewise_displacement(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Power's framewise displacement.
+
+    The sum of the absolute backward differences of the six parameters, rotations as the arc at
+    50 mm (Power et al. 2012, https://doi.org/10.1016/j.neuroimage.2011.10.018).
+
+    Parameters
+    ----------
+    parameters : (T, 6) array
+        Translations, mm, and rotations, rad.
+
+    Returns
+    -------
+    displacement : (T,) array, mm
+        NaN in the first volume.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> framewise_displacement(np.array([[0.0] * 6, [0.1, 0, 0, 0, -0.002, 0]])).round(3)
+    array([nan, 0.2])
+    """
+    change = np.abs(backward_difference(parameters))
+    return np.asarray(change[:, :3].sum(axis=1) + HEAD_RADIUS * change[:, 3:].sum(axis=1))
+
+
+def relative_rms(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the root mean square displacement of a sphere of 80 mm since the volume before.
+
+    Jenkinson's formula (FMRIB technical report TR99MJ1), as FSL's ``rmsdiff`` has it.
+
+    Parameters
+    ----------
+    parameters : (T, 6) array
+        Translations, mm, and rotations, rad.
+
+    Returns
+    -------
+    displacement : (T,) array, mm
+        NaN in the first volume.
+    """
+    rotation = Rotation.from_euler("xyz", parameters[:, 3:]).as_matrix()
+    turn = rotation[1:] @ rotation[:-1].transpose(0, 2, 1)
+    shift = parameters[1:, :3] - np.einsum("tij,tj->ti", turn, parameters[:-1, :3])
+    square = FSL_RADIUS**2 / 5 * ((turn - np.eye(3)) ** 2).sum(axis=(1, 2)) + (shift**2).sum(axis=1)
+    return np.concatenate([[np.nan], np.sqrt(square)])

@@ -1,0 +1,260 @@
+"""The confounds table, computed from the image and the realignment parameters as fMRIPrep does.
+
+Names, formulas and order of the columns follow
+https://fmriprep.org/en/24.1.1/outputs.html#confounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.demo.motion import (
+    AXES,
+    backward_difference,
+    framewise_displacement,
+    relative_rms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.demo.head import Head
+
+CUTOFF = 128.0  # s, of the cosines
+COMPONENTS = 5
+MOST_VARIABLE = 0.02  # share of the brain's voxels that tCompCor looks at
+OUTLIER_FD, OUTLIER_DVARS = 0.5, 1.5  # fMRIPrep's --fd-spike-threshold and --dvars-spike-threshold
+
+Columns = dict[str, "NDArray[np.float64]"]
+Metadata = dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True, eq=False)
+class Confounds:
+    """A confounds table and its sidecar.
+
+    Attributes
+    ----------
+    columns : dict of str to (T,) array
+        NaN where a value is missing.
+    metadata : dict of str to dict
+        How the columns that are not self-explaining were made.
+    """
+
+    columns: Columns
+    metadata: Metadata
+
+
+def confounds_of(
+    image: NDArray[np.float64],
+    parameters: NDArray[np.float64],
+    head: Head,
+    t_r: float,
+    non_steady: int,
+) -> Confounds:
+    """Compute every column.
+
+    Parameters
+    ----------
+    image : (I, J, K, T) array
+        Intensities.
+    parameters : (T, 6) array
+        Translations, mm, and rotations, rad.
+    head : Head
+    t_r : float
+        Repetition time, s.
+    non_steady : int
+        Volumes at the start that are not in the steady state.
+
+    Returns
+    -------
+    confounds : Confounds
+    """
+    brain = image[head.brain]
+    regions = {"CSF": image[head.csf], "WM": image[head.white_matter]}
+    regions["combined"] = np.vstack([regions["CSF"], regions["WM"]])
+    cosines = cosine_basis(image.shape[-1], t_r, non_steady)
+    variable = _most_variable(brain, cosines, non_steady)
+    means = {
+        "global_signal": _mean(brain),
+        "csf": _mean(regions["CSF"]),
+        "white_matter": _mean(regions["WM"]),
+    }
+    extra = {"csf_wm": _mean(regions["combined"]), "tcompcor": _mean(variable)}
+    components, metadata = _all_components(regions | {"": variable}, cosines, non_steady)
+    quality = _quality(brain, parameters)
+    columns = (
+        _four_forms(means)
+        | extra
+        | quality
+        | components
+        | _numbered("cosine", cosines.T)
+        | _numbered("non_steady_state_outlier", np.eye(len(parameters))[:non_steady])
+        | _four_forms(dict(zip(AXES, parameters.T, strict=True)))
+        | motion_outliers(quality["framewise_displacement"], quality["std_dvars"])
+    )
+    averages: Metadata = {name: {"Method": "Mean"} for name in means | extra}
+    return Confounds(columns, averages | metadata)
+
+
+def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> NDArray[np.float64]:
+    """Return the discrete cosines slower than 128 s, without the constant.
+
+    Parameters
+    ----------
+    volumes : int
+    t_r : float
+        Repetition time, s.
+    non_steady : int
+        Volumes at the start that the cosines leave out: 0 there.
+
+    Returns
+    -------
+    basis : (T, C) array
+        Orthonormal columns.
+    """
+    length = volumes - non_steady
+    order = np.arange(1, int(2 * length * t_r / CUTOFF) + 1)
+    time = (np.arange(length)[:, None] + 0.5) / length
+    basis = np.zeros((volumes, len(order)))
+    basis[non_steady:] = np.sqrt(2 / length) * np.cos(np.pi * time * order)
+    return basis
+
+
+def dvars(voxels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how much the image changes from volume to volume, as nipype's ``ComputeDVARS`` does.
+
+    Parameters
+    ----------
+    voxels : (V, T) array
+        Intensities in the brain; scaled to a median of 1000 first.
+
+    Returns
+    -------
+    change : (T,) array
+        Root mean square difference to the volume before; NaN in the first.
+    standardized : (T,) array
+        The same in units of what first-order autoregressive noise of the same robust standard
+        deviation would give (Nichols 2017, https://arxiv.org/abs/1704.01469).
+    """
+    scaled = voxels * (1000 / np.median(voxels))
+    change = np.sqrt((backward_difference(scaled.T) ** 2).mean(axis=1))
+    quartiles = np.percentile(scaled, [25, 75], axis=1, method="lower")
+    centred = scaled - scaled.mean(axis=1, keepdims=True)
+    autocorrelation = (centred[:, 1:] * centred[:, :-1]).sum(axis=1) / (centred**2).sum(axis=1)
+    expected = np.sqrt(2 * (1 - autocorrelation)) * (quartiles[1] - quartiles[0]) / 1.349
+    return change, change / expected.mean()
+
+
+def motion_outliers(displacement: NDArray[np.float64], std_dvars: NDArray[np.float64]) -> Columns:
+    """Return one column per volume that moved more than 0.5 mm or changed more than 1.5.
+
+    Parameters
+    ----------
+    displacement : (T,) array, mm
+    std_dvars : (T,) array
+
+    Returns
+    -------
+    columns : dict of str to (T,) array
+        1 in the volume, else 0.
+    """
+    # A missing value compares as False, so the first volume is never an outlier.
+    bad = (displacement > OUTLIER_FD) | (std_dvars > OUTLIER_DVARS)
+    return _numbered("motion_outlier", np.eye(len(bad))[bad])
+
+
+def _quality(brain: NDArray[np.float64], parameters: NDArray[np.float64]) -> Columns:
+    change, standardized = dvars(brain)
+    return {
+        "std_dvars": standardized,
+        "dvars": change,
+        "framewise_displacement": framewise_displacement(parameters),
+        "rmsd": relative_rms(parameters),
+    }
+
+
+def _mean(voxels: NDArray[np.float64]) -> NDArray[np.float64]:
+    # Rounded before anything is derived from it, so that the columns of the file agree.
+    return np.asarray(voxels.mean(axis=0)).round(6)
+
+
+def _four_forms(columns: Mapping[str, NDArray[np.float64]]) -> Columns:
+    return dict(chain.from_iterable(_forms(name, column) for name, column in columns.items()))
+
+
+def _forms(name: str, column: NDArray[np.float64]) -> tuple[tuple[str, NDArray[np.float64]], ...]:
+    derivative = backward_difference(column)
+    return (
+        (name, column),
+        (f"{name}_derivative1", derivative),
+        (f"{name}_derivative1_power2", derivative**2),
+        (f"{name}_power2", column**2),
+    )
+
+
+def _numbered(name: str, rows: NDArray[np.float64]) -> Columns:
+    return {f"{name}{index:02d}": row for index, row in enumerate(rows)}
+
+
+def _filtered(
+    voxels: NDArray[np.float64], cosines: NDArray[np.float64], skipped: int
+) -> NDArray[np.float64]:
+    steady, slow = voxels[:, skipped:], cosines[skipped:]
+    centred = steady - steady.mean(axis=1, keepdims=True)
+    return np.asarray(centred - (centred @ slow) @ slow.T)
+
+
+def _most_variable(
+    brain: NDArray[np.float64], cosines: NDArray[np.float64], skipped: int
+) -> NDArray[np.float64]:
+    variance = _filtered(brain, cosines, skipped).var(axis=1)
+    count = int(MOST_VARIABLE * len(brain))
+    return brain[np.sort(np.argsort(-variance, kind="stable")[:count])]
+
+
+def _all_components(
+    regions: Mapping[str, NDArray[np.float64]], cosines: NDArray[np.float64], skipped: int
+) -> tuple[Columns, Metadata]:
+    columns: Columns = {}
+    metadata: Metadata = {}
+    for letter, mask in (("t", ""), ("c", "CSF"), ("w", "WM"), ("a", "combined")):
+        courses, values = _components(_filtered(regions[mask], cosines, skipped))
+        named = _numbered(f"{letter}_comp_cor_", np.pad(courses, ((0, 0), (skipped, 0))))
+        columns |= named
+        method = {"Method": "tCompCor"} if letter == "t" else {"Mask": mask, "Method": "aCompCor"}
+        metadata |= {
+            name: method | facts for name, facts in zip(named, _shares(values), strict=True)
+        }
+    return columns, metadata
+
+
+def _components(
+    voxels: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    standardized = voxels / voxels.std(axis=1, keepdims=True)
+    # The covariance in time is small; its eigenvectors are the wanted left singular vectors.
+    squares, courses = np.linalg.eigh(standardized.T @ standardized)
+    leading = courses[:, ::-1][:, :COMPONENTS].T
+    # An eigenvector's sign is the library's whim.
+    signs = np.sign(leading[np.arange(COMPONENTS), np.abs(leading).argmax(axis=1)])
+    return (leading * signs[:, None]).round(6), np.sqrt(np.maximum(squares[::-1], 0))
+
+
+def _shares(values: NDArray[np.float64]) -> list[dict[str, object]]:
+    share = values**2 / (values**2).sum()
+    return [
+        {
+            "CumulativeVarianceExplained": round(float(share[: index + 1].sum()), 8),
+            "Retained": True,
+            "SingularValue": round(float(values[index]), 6),
+            "VarianceExplained": round(float(share[index]), 8),
+        }
+        for index in range(COMPONENTS)
+    ]

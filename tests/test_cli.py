@@ -1,0 +1,237 @@
+"""The command line: what it answers, with which status, and what it leaves alone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from bids_spheres import __version__
+from bids_spheres.cli import main
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+
+
+def series_files(output):
+    return sorted(output.rglob("*_timeseries.tsv"))
+
+
+def test_version_and_help(run_app):
+    assert run_app("--version").out == f"bids-spheres {__version__}\n"
+    shown = run_app("--help")
+    assert shown.status == 0
+    assert "--atlas" in shown.out
+    assert "Exit status" in shown.out
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_start_up_is_cheap(argument):
+    code = (
+        "import sys\n"
+        "from bids_spheres.cli import main\n"
+        "try:\n    main([sys.argv[1]])\n"
+        "except SystemExit:\n    pass\n"
+        "slow = {'numpy', 'pandas', 'scipy', 'matplotlib', 'bids', 'nibabel', 'tqdm'}\n"
+        "sys.exit(', '.join(slow & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, argument], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "bids_spheres", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("bids-spheres ")
+
+
+def test_own_seeds(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    before = snapshot(tiny.root)
+    output = tmp_path / "out"
+    done = run_app(tiny.root, output, "participant", "--seeds", seeds_file, "--radius", 6)
+    assert done.status == 0, done.err
+    (series,) = series_files(output)
+    assert series.name == (
+        "sub-01_task-rest_space-MNI152NLin2009cAsym_seg-mine_stat-mean_desc-simple_timeseries.tsv"
+    )
+    table = pd.read_csv(series, sep="\t")
+    assert list(table.columns) == ["left", "right", "front", "far"]
+    assert table["far"].isna().all()
+    assert table.drop(columns="far").notna().all(axis=None)
+    assert "1 without a voxel" in done.err
+    assert snapshot(tiny.root) == before
+
+
+def test_selection_by_labels_with_and_without_keys(run_app, tiny, seeds_file, tmp_path):
+    for stem in (
+        "sub-01_ses-a_task-rest_run-01",
+        "sub-01_ses-a_task-rest_run-02",
+        "sub-01_ses-b_task-rest_run-01",
+        "sub-02_ses-a_task-nback_run-1",
+    ):
+        tiny.add_run(stem)
+
+    def selected(*filters):
+        output = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        done = run_app(
+            tiny.root, output, "participant", "--seeds", seeds_file, "--strategy", "24P", *filters
+        )
+        assert done.status == 0, done.err
+        return [path.name.split("_space")[0] for path in series_files(output)]
+
+    assert len(selected()) == 4
+    assert selected("--participant-label", "sub-02") == ["sub-02_ses-a_task-nback_run-1"]
+    assert selected("--participant_label", "02") == ["sub-02_ses-a_task-nback_run-1"]
+    assert selected("--session-label", "ses-b") == ["sub-01_ses-b_task-rest_run-01"]
+    assert selected("--task-label", "nback") == ["sub-02_ses-a_task-nback_run-1"]
+    assert selected("--run", "2") == ["sub-01_ses-a_task-rest_run-02"]
+    assert len(selected("--run", "run-1", "--task-label", "task-rest")) == 2
+
+
+def test_same_bytes_for_any_number_of_processes(run_app, tiny, seeds_file, tmp_path):
+    for run in (1, 2, 3):
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+    contents = []
+    for nprocs in (1, 3):
+        output = tmp_path / f"out{nprocs}"
+        done = run_app(
+            *(tiny.root, output, "participant", "--seeds", seeds_file, "--nprocs", nprocs)
+        )
+        assert done.status == 0, done.err
+        files = [p for p in sorted(output.rglob("*")) if p.is_file() and p.parent.name != "logs"]
+        contents.append({path.relative_to(output): path.read_bytes() for path in files})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) > 20
+
+
+def test_failed_runs_leave_the_others(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run("sub-01_task-rest")
+    truncated = tiny.add_run("sub-02_task-rest")
+    truncated.write_bytes(truncated.read_bytes()[:40_000])
+    short = tiny.add_run("sub-03_task-rest", n_volumes=30)
+    table = short.with_name("sub-03_task-rest_desc-confounds_timeseries.tsv")
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-2]))
+    output = tmp_path / "out"
+    done = run_app(tiny.root, output, "participant", "--seeds", seeds_file)
+    assert done.status == 1
+    assert [path.name[:6] for path in series_files(output)] == ["sub-01"]
+    assert "the file ends early, at volume" in done.err
+    assert truncated.name in done.err
+    assert "has 28 rows, but the BOLD image has 30 volumes" in done.err
+    assert "2 of 3 runs failed" in done.err
+    assert "Traceback" not in done.err
+    assert not list(output.rglob(".tmp-*"))
+
+
+def test_debug_shows_where_an_error_comes_from(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    bold.write_bytes(gzip.compress(b"no image"))
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--debug")
+    assert done.status == 1
+    assert "Traceback" in done.err
+
+
+POWER = "{data} {out} participant --atlas Power2011"
+
+BAD_CALLS = [
+    (2, "No seeds are given", "{data} {out} participant"),
+    (2, "no built-in seed set named 'Power'", "{data} {out} participant --atlas Power"),
+    (2, "Did you mean Power2011", "{data} {out} participant --atlas power2011"),
+    (2, "no denoising strategy named 'smple'", f"{POWER} --strategy smple"),
+    (2, "lies in the input", "{data} {data}/out participant --atlas Power2011"),
+    (2, "is not a length", f"{POWER} --radius=-3"),
+    (2, "at least one process", f"{POWER} --nprocs 0"),
+    (2, "MNI152NLin6Asym space, but the images in T1w", f"{POWER} --space T1w"),
+    (16, "has no dataset_description.json", "{tmp} {out} participant --atlas Power2011"),
+    (16, "no preprocessed BOLD image", "{empty} {out} participant --atlas Power2011"),
+    (16, "raw dataset without fMRIPrep", "{raw} {out} participant --atlas Power2011"),
+    (17, "no analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
+    (18, "has no sub-99", f"{POWER} --participant-label 99"),
+    (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
+    (18, "There is task-rest", f"{POWER} --task-label sleep"),
+    (65, "no column x, y, z", "{data} {out} participant --seeds {badseeds}"),
+    (66, "is not there", "{tmp}/nowhere {out} participant --atlas Power2011"),
+    (66, "seed table", "{data} {out} participant --seeds {tmp}/none.tsv"),
+    (73, "is a file", "{data} {badseeds} participant --atlas Power2011"),
+    (73, "is another dataset", "{data} {raw} participant --atlas Power2011"),
+]
+
+
+@pytest.fixture
+def places(tiny, tmp_path):
+    """Folders and files that calls go wrong with, by name."""
+    tiny.add_run()
+    tiny.add_run(space="T1w")
+    for name, kind in (("empty", "derivative"), ("raw", "raw")):
+        (tmp_path / name).mkdir()
+        description = {"Name": name, "BIDSVersion": "1.9.0", "DatasetType": kind}
+        (tmp_path / name / "dataset_description.json").write_text(json.dumps(description))
+    seeds = tmp_path / "badseeds.csv"
+    seeds.write_text("a,b\n1,2\n")
+    folders = {name: tmp_path / name for name in ("empty", "raw", "out")}
+    return {"data": tiny.root, "tmp": tmp_path, "badseeds": seeds, **folders}
+
+
+@pytest.mark.parametrize(("status", "phrase", "call"), BAD_CALLS)
+def test_bad_input_gets_a_message_and_a_status(run_app, places, status, phrase, call):
+    before = snapshot(places["tmp"])
+    done = run_app(*(word.format(**places) for word in call.split()))
+    assert done.status == status, done.err
+    assert phrase in done.err
+    assert "Traceback" not in done.err
+    assert snapshot(places["tmp"]) == before
+
+
+def test_a_raw_dataset_with_derivatives_in_it(run_app, tiny, seeds_file, tmp_path):
+    raw = tmp_path / "raw"
+    (raw / "derivatives").mkdir(parents=True)
+    (raw / "dataset_description.json").write_text('{"Name": "raw", "BIDSVersion": "1.9.0"}')
+    tiny.add_run()
+    named = run_app(
+        *(raw, tmp_path / "out1", "participant", "--seeds", seeds_file, "-d", tiny.root)
+    )
+    assert named.status == 0, named.err
+    tiny.root.rename(raw / "derivatives" / "fmriprep-24.1.1")
+    found = run_app(raw, raw / "derivatives" / "spheres", "participant", "--seeds", seeds_file)
+    assert found.status == 0, found.err
+    assert len(series_files(raw / "derivatives" / "spheres")) == 1
+
+
+def test_no_degrees_of_freedom_is_not_data(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run(n_volumes=20)
+    output = tmp_path / "out"
+    done = run_app(tiny.root, output, "participant", "--seeds", seeds_file)
+    assert done.status == 0
+    assert "nothing is left" in done.err
+    (series,) = series_files(output)
+    assert pd.read_csv(series, sep="\t").isna().all(axis=None)
+    assert json.loads(series.with_suffix(".json").read_text())["DegreesOfFreedom"] == 0
+
+
+def test_demo(run_app, tmp_path):
+    done = run_app("demo", tmp_path / "demo")
+    assert done.status == 0, done.err
+    assert len(series_files(tmp_path / "demo" / "bids-spheres")) == 4
+    for line in done.out.splitlines():
+        assert line.split(": ", 1)[1].strip().startswith(str(tmp_path / "demo"))
+
+
+def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):
+    def interrupted(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bids_spheres.workflow.run_participants", interrupted)
+    assert main([str(tmp_path), str(tmp_path), "participant"]) == 130
+    assert "interrupted" in capsys.readouterr().err
