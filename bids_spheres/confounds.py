@@ -194,7 +194,7 @@ def _numeric(table: pd.DataFrame, columns: list[str], path: Path) -> NDArray[np.
                 f"{path}: {text.iloc[0]!r} in column {name}, row {text.index[0] + 1}, "
                 "is not a number."
             )
-    return table[columns].to_numpy(dtype=np.float64)
+    return table[columns].to_numpy(dtype=np.float64, copy=True)
 
 
 def _filled(table: pd.DataFrame, columns: tuple[str, ...], path: Path) -> NDArray[np.float64]:

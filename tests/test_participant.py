@@ -1,0 +1,203 @@
+"""The main job on a real scan, against nilearn and against the tables' own arithmetic."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.interfaces.fmriprep import load_confounds_strategy
+from nilearn.maskers import NiftiSpheresMasker
+from nilearn.signal import clean as nilearn_clean
+
+from bids_spheres.cli import main
+from bids_spheres.engine.inflate import open_gzip
+
+STEM = "sub-03_task-functionallocalizer_run-{run}"
+IMAGE = STEM + "_space-MNI152NLin2009cAsym"
+OUTSIDE, EMPTY = 21, 10
+
+
+@pytest.fixture(scope="module")
+def output(real_scan, tmp_path_factory):
+    """Output of the main job with two strategies on the real scan."""
+    folder = tmp_path_factory.mktemp("real") / "out"
+    call = [real_scan, folder, "participant", "--atlas", "Power2011", "--strategy", "simple", "24P"]
+    assert main([str(word) for word in call]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def func(output):
+    return output / "sub-03" / "func"
+
+
+def table(func, name, run=1, stem=IMAGE):
+    return pd.read_csv(func / (stem.format(run=run) + name), sep="\t")
+
+
+def sidecar(func, name, run=1, stem=IMAGE):
+    return json.loads((func / (stem.format(run=run) + name)).read_text())
+
+
+@pytest.fixture(scope="module")
+def raw(real_scan, func):
+    """Sphere means of run 1 by nilearn, for the spheres that have a voxel, in double precision."""
+    spheres = table(func, "_atlas-Power2011_desc-spheres_dseg.tsv")
+    there = spheres[spheres["voxels_used"] > 0]
+    source = real_scan / "sub-03" / "func"
+    stem = str(source / IMAGE.format(run=1))
+    bold = nib.load(stem + "_desc-preproc_bold.nii.gz")
+    bold = nib.Nifti1Image(bold.get_fdata(), bold.affine)
+    masker = NiftiSpheresMasker(
+        there[["x", "y", "z"]].to_numpy().tolist(),
+        radius=5,
+        mask_img=stem + "_desc-brain_mask.nii.gz",
+        allow_overlap=True,
+        standardize=None,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pd.DataFrame(masker.fit_transform(bold), columns=there["name"].tolist())
+
+
+def test_every_file_of_the_design_is_there(func):
+    files = {path.name for path in func.iterdir()}
+    expected = set()
+    for run in (1, 2):
+        spheres = IMAGE.format(run=run) + "_atlas-Power2011_desc-spheres_dseg"
+        expected |= {spheres + extension for extension in (".nii.gz", ".tsv", ".json")}
+        for strategy in ("simple", "24P"):
+            seeds = IMAGE.format(run=run) + "_atlas-Power2011"
+            for name in (
+                f"{seeds}_stat-mean_desc-{strategy}_timeseries",
+                f"{seeds}_stat-pearsoncorrelation_desc-{strategy}_relmat",
+                f"{STEM.format(run=run)}_desc-{strategy}_design",
+                f"{STEM.format(run=run)}_desc-{strategy}_outliers",
+            ):
+                expected |= {name + ".tsv", name + ".json"}
+    assert files == expected
+
+
+def test_dataset_level_files(output, real_scan):
+    names = {path.name for path in output.iterdir()}
+    assert {"README.md", ".bidsignore", "descriptions.tsv", "logs"} < names
+    description = json.loads((output / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["DatasetLinks"]["preprocessed"] == real_scan.as_uri()
+    (settings,) = (output / "logs").glob("*_settings.json")
+    assert json.loads(settings.read_text())["strategy"] == ["simple", "24P"]
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_coverage_is_reported(func, run):
+    spheres = table(func, "_atlas-Power2011_desc-spheres_dseg.tsv", run)
+    assert len(spheres) == 264
+    assert (spheres["seed_in_mask"] == 0).sum() == OUTSIDE
+    assert (spheres["voxels_used"] == 0).sum() == EMPTY
+    np.testing.assert_allclose(
+        spheres["coverage"], spheres["voxels_used"] / spheres["voxels_asked"], rtol=1e-9
+    )
+    facts = sidecar(func, "_atlas-Power2011_desc-spheres_dseg.json", run)
+    assert (facts["SeedsOutsideMask"], facts["SpheresWithoutVoxels"]) == (OUTSIDE, EMPTY)
+    series = table(func, "_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv", run)
+    empty = spheres.loc[spheres["voxels_used"] == 0, "name"]
+    assert series[empty].isna().all(axis=None)
+
+
+def test_the_image_shows_the_spheres(func):
+    spheres = table(func, "_atlas-Power2011_desc-spheres_dseg.tsv")
+    img = nib.load(func / (IMAGE.format(run=1) + "_atlas-Power2011_desc-spheres_dseg.nii.gz"))
+    labels = np.asarray(img.dataobj)
+    voxels = np.bincount(labels.ravel(), minlength=265)[1:]
+    alone = spheres["overlap"] == 0
+    np.testing.assert_array_equal(voxels[alone], spheres["voxels_used"][alone])
+    centres = spheres.loc[spheres["seed_in_mask"] == 1, ["x", "y", "z"]].to_numpy()
+    ijk = np.rint(nib.affines.apply_affine(np.linalg.inv(img.affine), centres)).astype(int)
+    assert (labels[tuple(ijk.T)] > 0).all()
+
+
+@pytest.mark.parametrize("strategy", ["simple", "24P"])
+def test_cleaned_series_are_those_of_nilearn(func, raw, real_scan, strategy):
+    series = table(func, f"_atlas-Power2011_stat-mean_desc-{strategy}_timeseries.tsv")
+    image = real_scan / "sub-03" / "func" / (IMAGE.format(run=1) + "_desc-preproc_bold.nii.gz")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        confounds, kept = load_confounds_strategy(str(image), denoise_strategy="simple")
+        if strategy == "24P":
+            confounds = confounds.filter(regex="^(trans|rot)_")
+        expected = nilearn_clean(
+            raw.to_numpy(),
+            detrend=True,
+            standardize="zscore_sample",
+            confounds=confounds,
+            sample_mask=kept,
+        )
+    np.testing.assert_allclose(series[raw.columns].to_numpy(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_matrices_are_correlations_of_the_series(func):
+    series = table(func, "_atlas-Power2011_stat-mean_desc-24P_timeseries.tsv")
+    matrix = table(func, "_atlas-Power2011_stat-pearsoncorrelation_desc-24P_relmat.tsv")
+    assert matrix.columns[0] == "Node"
+    assert matrix["Node"].tolist() == list(matrix.columns[1:]) == list(series.columns)
+    np.testing.assert_allclose(
+        matrix.drop(columns="Node").to_numpy(), series.corr().to_numpy(), rtol=1e-6, atol=1e-7
+    )
+
+
+def test_known_physiology_survives(real_scan, tmp_path):
+    """Left and right motor cortex correlate 0.74 in run 1, as the data's description says."""
+    seeds = tmp_path / "motor.csv"
+    seeds.write_text("x,y,z\n-38,-22,56\n38,-22,56\n")
+    call = [real_scan, tmp_path / "out", "participant", "--seeds", seeds, "--radius", 8]
+    assert main([str(word) for word in [*call, "--strategy", "none", "--run", 1]]) == 0
+    (path,) = tmp_path.rglob("*_relmat.tsv")
+    matrix = pd.read_csv(path, sep="\t")
+    assert matrix["seed_2"][0] == pytest.approx(0.74, abs=0.01)
+
+
+def test_sidecars_say_what_was_done(func, real_scan):
+    facts = sidecar(func, "_atlas-Power2011_stat-mean_desc-simple_timeseries.json")
+    design = table(func, "_desc-simple_design.tsv", stem=STEM)
+    assert facts["NuisanceParameters"] == list(design.columns)
+    assert facts["RepetitionTime"] == 2.2
+    assert facts["SamplingFrequency"] == pytest.approx(1 / 2.2)
+    assert facts["NumberOfVolumes"] == len(design) == 52
+    trend = np.column_stack([np.ones(52), np.arange(52), design.to_numpy()])
+    rank = np.linalg.matrix_rank(trend / np.linalg.norm(trend, axis=0))
+    assert facts["DegreesOfFreedom"] == 52 - rank
+    for uri in facts["Sources"]:
+        assert (real_scan / uri.removeprefix("bids:preprocessed:")).is_file()
+    relation = sidecar(func, "_atlas-Power2011_stat-pearsoncorrelation_desc-simple_relmat.json")
+    (nodes,) = relation["NodeFiles"]
+    assert (func.parents[1] / nodes.removeprefix("bids::")).is_file()
+    assert (relation["Weighted"], relation["Directed"]) == (True, False)
+
+
+def test_a_run_without_degrees_of_freedom_is_missing_data(func):
+    facts = sidecar(func, "_atlas-Power2011_stat-mean_desc-simple_timeseries.json", run=2)
+    assert facts["DegreesOfFreedom"] == 0
+    series = table(func, "_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv", run=2)
+    assert series.isna().all(axis=None)
+    assert len(series) == 30
+
+
+def test_images_are_read_once_whatever_is_asked(real_scan, tmp_path, monkeypatch):
+    opened = []
+
+    def spy(path):
+        opened.append(path.name)
+        return open_gzip(path)
+
+    monkeypatch.setattr("bids_spheres.engine.stream.open_gzip", spy)
+    call = [real_scan, tmp_path / "out", "participant", "--atlas", "Power2011", "Dosenbach2010"]
+    assert main([str(word) for word in [*call, "--strategy", "24P", "none"]]) == 0
+    assert sorted(opened) == sorted(
+        IMAGE.format(run=run) + f"_desc-{kind}.nii.gz"
+        for run in (1, 2)
+        for kind in ("preproc_bold", "brain_mask")
+    )
