@@ -166,9 +166,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="runs at work in parallel (default: 1)",
     )
-    group.add_argument(
-        "-v", "--verbose", action="count", default=0, help="say more"
-    )
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more")
     group.add_argument("-q", "--quiet", action="count", default=0, help="only warnings and errors")
     group.add_argument("--debug", action="store_true", help="show tracebacks")
     group.add_argument("--version", action="version", version=f"bids-spheres {__version__}")
