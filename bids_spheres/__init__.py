@@ -1,3 +1,28 @@
-"""From fMRIPrep's output to time series and connectivity of spheres around seeds."""
+"""From fMRIPrep's output to time series and connectivity of spheres around seeds.
+
+Public names are loaded when they are first used, so that importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bids_spheres.engine.clean import clean
+    from bids_spheres.engine.seeds import load_seeds
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "clean", "load_seeds"]
+
+_HOME = {
+    "clean": "bids_spheres.engine.clean",
+    "load_seeds": "bids_spheres.engine.seeds",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
