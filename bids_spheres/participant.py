@@ -52,8 +52,10 @@ def run_job(job: Job) -> JobReport:
     t_r = _repetition_time(job, volumes)
     designs = _designs(job, volumes)
     placed = _place(job, volumes)
-    extraction = extract(volumes, stack_weights([part.weights for part in placed]))
-    tsnr = extraction.tsnr
+    weights = stack_weights([part.weights for part in placed])
+    extraction = extract(volumes, weights, moments=True)
+    assert extraction.moments is not None  # noqa: S101 - they were asked for
+    tsnr = extraction.moments.tsnr(weights)
     for part in placed:
         write_spheres(job, part, tsnr[part.columns])
     for strategy, design in designs:

@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_spheres.engine.aggregate import aggregate
 from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.engine.smoothing import SmoothedVolumes, applied_weights, check_fwhm
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
-from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import NDArray
+    from scipy import sparse
 
+    from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.stream import Volumes
 
     FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelMoments:
+    """Mean and spread over time of the voxels in any sphere.
+
+    Parameters
+    ----------
+    mean, sd : (V,) arrays
+        Of `SphereWeights.voxels`; the standard deviation is that of a sample (N - 1).
+    """
+
+    mean: FloatArray
+    sd: FloatArray
+
+    def tsnr(self, weights: SphereWeights) -> FloatArray:
+        """Temporal signal-to-noise ratio of each sphere, (S,): mean over its voxels of mean / SD.
+
+        Voxels that do not vary have none and are left out; NaN where none is left.
+        """
+        varying = self.sd > 0
+        ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=varying)
+        count = weights.membership @ varying.astype(np.float64)
+        total = weights.membership @ ratio
+        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,59 +60,64 @@ class Extraction:
     Parameters
     ----------
     timeseries : (T, S) array
-        Mean over each sphere, in the units of the image; NaN for spheres without a voxel.
+        One series per sphere, in the units of the image; NaN for spheres without a voxel.
     weights : SphereWeights
         Which voxels went into them.
-    voxel_mean, voxel_sd : (V,) arrays
-        Temporal mean and sample standard deviation (N - 1) of `weights.voxels`.
+    moments : VoxelMoments, optional
+        Of these voxels, if they were asked for.
     t_r : float
         Repetition time that the image's header gives, s; 0 when it gives none.
     """
 
     timeseries: FloatArray
     weights: SphereWeights
-    voxel_mean: FloatArray
-    voxel_sd: FloatArray
+    moments: VoxelMoments | None
     t_r: float
 
-    @property
-    def tsnr(self) -> FloatArray:
-        """Temporal signal-to-noise ratio of each sphere, (S,): mean over its voxels of mean / SD.
 
-        Voxels that do not vary have none and are left out; NaN where none is left.
-        """
-        varying = self.voxel_sd > 0
-        ratio = np.divide(
-            self.voxel_mean, self.voxel_sd, out=np.zeros_like(self.voxel_mean), where=varying
-        )
-        members = self.weights.membership
-        count = members @ varying.astype(np.float64)
-        total = members @ ratio
-        return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-
-
-def extract(volumes: Volumes, weights: SphereWeights) -> Extraction:
-    """Apply `weights` to every volume, reading the image once.
+def extract(
+    volumes: Volumes,
+    weights: SphereWeights,
+    fwhm: float | None = None,
+    *,
+    aggregation: Aggregation = "mean",
+    moments: bool = False,
+) -> Extraction:
+    """One time series per sphere, reading the image once.
 
     Values that are not finite count as 0, as in nilearn's maskers.
+
+    Parameters
+    ----------
+    volumes : Volumes
+    weights : SphereWeights
+    fwhm : float, optional
+        Width of the Gaussian by which the image is smoothed first, mm.
+    aggregation : {"mean", "median", "eigenvariate"}
+        "mean" holds a few volumes in memory, the others every voxel of the spheres over time.
+    moments : bool
+        Also get mean and standard deviation of every voxel of a sphere.
 
     Raises
     ------
     DataError
         When the weights were made for another grid, or the file is damaged.
+    UsageError
+        For an unknown aggregation.
     """
     if not weights.grid.matches(volumes.grid):
         raise DataError(f"{volumes.name}: the sphere weights belong to another image grid.")
-    timeseries = np.empty((volumes.n_volumes, len(weights.asked)))
-    moments = _Moments(len(weights.voxels))
-    mean, done = weights.mean, 0
-    for block in volumes.blocks(weights.voxels):
-        block[~np.isfinite(block)] = 0
-        timeseries[done : done + len(block)] = (mean @ block.T).T
-        moments.add(block)
-        done += len(block)
+    spread = _Spread() if moments else None
+    if aggregation != "mean":
+        series = _voxel_series(volumes, weights, fwhm, spread)
+        timeseries = aggregate(series, weights, aggregation)
+    elif fwhm is None:
+        timeseries = _means(volumes, weights, spread)
+    else:
+        timeseries = _smoothed_means(volumes, weights, fwhm, spread)
     timeseries[:, weights.empty] = np.nan
-    return Extraction(timeseries, weights, *moments.result(), t_r=volumes.t_r)
+    seen = None if spread is None else spread.moments(volumes)
+    return Extraction(timeseries, weights, seen, volumes.t_r)
 
 
 def extract_spheres(
@@ -90,6 +125,9 @@ def extract_spheres(
     seeds: SeedTable | FloatArray | list[tuple[float, float, float]],
     radius: float | None = None,
     mask: str | Path | SpatialImage | None = None,
+    *,
+    smoothing_fwhm: float | None = None,
+    aggregation: Aggregation = "mean",
 ) -> Extraction:
     """Time series of spheres around seeds, from an image file.
 
@@ -104,6 +142,10 @@ def extract_spheres(
     mask : path or nibabel image, optional
         Only voxels in which it is not zero are used; its nearest voxel counts when it is
         on another grid.
+    smoothing_fwhm : float, optional
+        Width of a Gaussian, mm; the numbers are those of the smoothed image.
+    aggregation : {"mean", "median", "eigenvariate"}
+        What makes one series of the voxels of a sphere.
 
     Returns
     -------
@@ -117,7 +159,8 @@ def extract_spheres(
     coordinates, radii = _points(seeds, radius)
     volumes = open_volumes(image)
     region = load_mask(mask) if mask is not None else (None, None)
-    return extract(volumes, sphere_weights(coordinates, radii, volumes.grid, *region))
+    weights = sphere_weights(coordinates, radii, volumes.grid, *region)
+    return extract(volumes, weights, check_fwhm(smoothing_fwhm), aggregation=aggregation)
 
 
 def _points(
@@ -129,28 +172,111 @@ def _points(
     return np.asarray(seeds, dtype=np.float64).reshape(-1, 3), radius or 0.0
 
 
-class _Moments:
-    """Temporal mean and variance of voxels, block by block.
+def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:
+    """Mean over each sphere, summed voxel by voxel in double precision."""
+    members = weights.membership.astype(np.float64)
+    sums = []
+    for block in read_ahead(_finite_blocks(volumes, weights.voxels)):
+        sums.append(_along_volumes(members, block.astype(np.float64)))
+        if spread is not None:
+            spread.add(block)
+    return _real(np.vstack(sums) / np.maximum(weights.used, 1), volumes)
 
-    Sums are taken of the difference to the first volume, so that a large mean does not
-    drown a small variance (Chan, Golub & LeVeque 1983, shifted data).
+
+def _smoothed_means(
+    volumes: Volumes, weights: SphereWeights, fwhm: float, spread: _Spread | None
+) -> FloatArray:
+    """Mean over each sphere of the smoothed image, as that of the first volume and changes.
+
+    Weights of smoothed images are many, and single precision halves the memory through which
+    they travel. Voxels differ little from one volume to the next, so that it holds these
+    changes to a billionth of the signal.
+    """
+    applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
+    own = np.searchsorted(applied.voxels, weights.voxels)
+    origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.matrix.dtype)
+    changes: list[NDArray[Any]] = []
+    for block in read_ahead(_finite_blocks(volumes, applied.voxels)):
+        if not changes:
+            origin = block[0].astype(origin.dtype)
+        changes.append(
+            _along_volumes(applied.matrix, np.subtract(block, origin, dtype=origin.dtype))
+        )
+        if spread is not None:
+            spread.add(block[:, own])
+    stored = np.vstack(changes, dtype=np.float64) + _product_in_double(applied.matrix, origin)
+    return _real(stored, volumes)[:, applied.row_of]
+
+
+def _along_volumes(matrix: sparse.csr_array, block: NDArray[Any]) -> NDArray[Any]:
+    """(B, S) products of (S, U) weights and a (B, U) block."""
+    # The product runs along the volumes, so those must lie side by side in memory.
+    product: NDArray[Any] = matrix @ np.ascontiguousarray(block.T)
+    return product.T
+
+
+def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
+    """Real values of stored ones, as the header scales them."""
+    if volumes.slope == 1 and volumes.inter == 0:
+        return np.asarray(stored, dtype=np.float64)
+    return volumes.slope * stored + volumes.inter
+
+
+def _voxel_series(
+    volumes: Volumes, weights: SphereWeights, fwhm: float | None, spread: _Spread | None
+) -> FloatArray:
+    """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked."""
+    source = SmoothedVolumes.of(volumes, fwhm) if fwhm else volumes
+    blocks = list(read_ahead(_finite_blocks(source, weights.voxels)))
+    if spread is not None:
+        for block in blocks:
+            spread.add(block)
+    return _real(np.vstack(blocks, dtype=np.float64), source)
+
+
+def _finite_blocks(volumes: Volumes, voxels: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
+    """Stored values with those whose real value is 0 in place of NaN and infinity."""
+    for block in volumes.stored_blocks(voxels):
+        if block.dtype.kind == "f":
+            block[~np.isfinite(block)] = -volumes.inter / volumes.slope
+        yield block
+
+
+def _fits_single(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type have no more than the 24 bits of single precision."""
+    return dtype.itemsize < 4 or dtype == np.float32
+
+
+def _product_in_double(matrix: sparse.csr_array, vector: NDArray[Any]) -> FloatArray:
+    """Matrix x vector with sums in double precision, without a second matrix in memory."""
+    rows = range(0, matrix.shape[0], 256)
+    wide = vector.astype(np.float64)
+    return np.concatenate([np.empty(0), *(matrix[i : i + 256] @ wide for i in rows)])
+
+
+class _Spread:
+    """Temporal mean and variance, block by block.
+
+    Taken of differences from the first volume, so that a large mean does not drown a small
+    variance (Chan, Golub & LeVeque 1983).
     """
 
-    def __init__(self, n_voxels: int) -> None:
+    def __init__(self) -> None:
         self._count = 0
-        self._origin = np.zeros(n_voxels)
-        self._sum = np.zeros(n_voxels)
-        self._sum_of_squares = np.zeros(n_voxels)
+        self._origin: Any = 0.0
+        self._sum: Any = 0.0
+        self._sum_of_squares: Any = 0.0
 
-    def add(self, block: FloatArray) -> None:
+    def add(self, block: NDArray[Any]) -> None:
         if not self._count:
-            self._origin = block[0].copy()
-        block -= self._origin
-        self._count += len(block)
-        self._sum += block.sum(axis=0)
-        self._sum_of_squares += np.einsum("tv,tv->v", block, block)
+            self._origin = block[0].astype(np.float64)
+        change = block - self._origin
+        self._count += len(change)
+        self._sum += change.sum(axis=0)
+        self._sum_of_squares += np.einsum("tv,tv->v", change, change)
 
-    def result(self) -> tuple[FloatArray, FloatArray]:
+    def moments(self, volumes: Volumes) -> VoxelMoments:
         mean = self._sum / self._count
         scatter = np.maximum(self._sum_of_squares - self._count * mean**2, 0)
-        return self._origin + mean, np.sqrt(scatter / max(1, self._count - 1))
+        sd = np.sqrt(scatter / max(1, self._count - 1))
+        return VoxelMoments(_real(self._origin + mean, volumes), abs(volumes.slope) * sd)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from bids_spheres.engine.memo import memoized
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class SphereWeights:
     ----------
     grid : Grid
     voxels : (V,) int array
-        Flat Fortran-order positions of the voxels in any sphere, ascending.
+        Flat Fortran-order positions of the voxels in any sphere, last axis fastest: the order in
+        which numpy, and so nilearn, sums the voxels of a mask.
     membership : (S, V) sparse bool array
         Which of `voxels` belong to which sphere.
     asked : (S,) int array
@@ -136,6 +138,7 @@ class SphereWeights:
         return weights
 
 
+@memoized(maxsize=4)
 def sphere_weights(
     coordinates: ArrayLike,
     radii: ArrayLike,
@@ -219,9 +222,11 @@ def _assemble(
     asked: IntArray,
     seed_used: NDArray[np.bool_],
 ) -> SphereWeights:
-    voxels, column = np.unique(position, return_inverse=True)
+    by_last_axis = np.ravel_multi_index(grid.unflat(position).T, grid.shape)
+    unique, first, column = np.unique(by_last_axis, return_index=True, return_inverse=True)
+    voxels = position[first]
     membership = sparse.csr_array(
-        (np.ones(len(owner), dtype=bool), (owner, column)), shape=(len(asked), len(voxels))
+        (np.ones(len(owner), dtype=bool), (owner, column)), shape=(len(asked), len(unique))
     )
     membership.sort_indices()
     return SphereWeights(grid, voxels, membership, asked, seed_used)

@@ -15,6 +15,7 @@ once. How a volume is reached is the only thing its subclasses differ in:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_BLOCK_BYTES = 8 * 2**20
-"""Size of the blocks handed out: large enough to amortise Python, small beside a volume."""
+_BLOCK_BYTES = 24 * 2**20
+"""Largest size of the blocks handed out, if their voxels have four bytes."""
 
 _UNREADABLE: tuple[type[Exception], ...] = (
     ImageFileError,
@@ -45,7 +46,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     *BROKEN_GZIP,
 )
 
-_MAX_BLOCK = 64
+_MAX_BLOCK = 16
 """Volumes per block at most, so that short runs of few voxels also show progress."""
 
 
@@ -68,8 +69,23 @@ class Volumes(ABC):
     n_volumes: int
     t_r: float
 
+    @property
+    @abstractmethod
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Data type of `stored_blocks`."""
+
+    @property
+    def slope(self) -> float:
+        """Real value of a voxel: slope x stored value + `inter`."""
+        return 1.0
+
+    @property
+    def inter(self) -> float:
+        """See `slope`."""
+        return 0.0
+
     def blocks(self, voxels: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
-        """Values of `voxels` over time.
+        """Real values of `voxels` over time, in double precision.
 
         Parameters
         ----------
@@ -88,11 +104,21 @@ class Volumes(ABC):
         ReadWriteError
             When the operating system can't read it.
         """
-        size = int(np.clip(_BLOCK_BYTES // max(1, 8 * len(voxels)), 1, _MAX_BLOCK))
-        yield from self._blocks(voxels, size)
+        for stored in self.stored_blocks(voxels):
+            block = stored.astype(np.float64)
+            if self.slope != 1:
+                block *= self.slope
+            if self.inter != 0:
+                block += self.inter
+            yield block
+
+    def stored_blocks(self, voxels: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
+        """As `blocks`, but with the values and the data type in which they are stored."""
+        size = int(np.clip(_BLOCK_BYTES // max(1, 4 * len(voxels)), 1, _MAX_BLOCK))
+        yield from self._stored_blocks(voxels, size)
 
     @abstractmethod
-    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]: ...
+    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]: ...
 
     def _starts(self, size: int) -> Iterator[tuple[int, int]]:
         for start in range(0, self.n_volumes, size):
@@ -106,19 +132,23 @@ class _StoredVolumes(Volumes):
     path: Path
     dtype: np.dtype[Any]
     offset: int
-    slope: float
-    inter: float
+    scaling: tuple[float, float]
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        return self.dtype.newbyteorder("=")
+
+    @property
+    def slope(self) -> float:
+        return self.scaling[0]
+
+    @property
+    def inter(self) -> float:
+        return self.scaling[1]
 
     @property
     def _voxels_per_volume(self) -> int:
         return int(np.prod(self.grid.shape))
-
-    def _scale(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.slope != 1:
-            block *= self.slope
-        if self.inter != 0:
-            block += self.inter
-        return block
 
     def _ended_early(self, volume: int, why: str = "the file ends early") -> DataError:
         return DataError(
@@ -130,17 +160,17 @@ class _StoredVolumes(Volumes):
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
-    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
         with _open_file(self.path, self.name) as stream:
             self._inflate(stream, memoryview(bytearray(self.offset)), 0)
             buffer = memoryview(bytearray(self._voxels_per_volume * self.dtype.itemsize))
             volume = np.frombuffer(buffer, dtype=self.dtype)
             for start, stop in self._starts(size):
-                block = np.empty((stop - start, len(voxels)))
+                block = np.empty((stop - start, len(voxels)), dtype=self.stored_dtype)
                 for i in range(stop - start):
                     self._inflate(stream, buffer, start + i)
                     block[i] = volume[voxels]
-                yield self._scale(block)
+                yield block
             self._check_end(stream)
 
     def _inflate(self, stream: IO[bytes], buffer: memoryview, volume: int) -> None:
@@ -169,7 +199,7 @@ class _GzipVolumes(_StoredVolumes):
 class _MappedVolumes(_StoredVolumes):
     """Volumes of an uncompressed file."""
 
-    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
         self._check_length()
         count = self._voxels_per_volume
         for start, stop in self._starts(size):
@@ -181,7 +211,7 @@ class _MappedVolumes(_StoredVolumes):
                 offset=self.offset + start * count * self.dtype.itemsize,
                 shape=(stop - start, count),
             )
-            yield self._scale(volumes[:, voxels].astype(np.float64))
+            yield np.asarray(volumes[:, voxels], dtype=self.stored_dtype)
 
     def _check_length(self) -> None:
         per_volume = self._voxels_per_volume * self.dtype.itemsize
@@ -196,12 +226,17 @@ class _ArrayVolumes(Volumes):
 
     data: Any
 
-    def _blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[np.float64]]:
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        in_memory = isinstance(self.data, np.ndarray)
+        return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
+
+    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
         ijk = np.unravel_index(voxels, self.grid.shape, order="F")
-        data = self.data if isinstance(self.data, np.ndarray) else np.asanyarray(self.data)
-        series = data[..., None] if data.ndim == len(self.grid.shape) else data
+        data = np.asanyarray(self.data)
+        series = data.reshape((*self.grid.shape, self.n_volumes), order="F")
         for start, stop in self._starts(size):
-            yield series[..., start:stop][ijk].T.astype(np.float64)
+            yield series[..., start:stop][ijk].T.astype(self.stored_dtype)
 
 
 def open_volumes(image: str | Path | SpatialImage) -> Volumes:
@@ -235,9 +270,20 @@ def open_volumes(image: str | Path | SpatialImage) -> Volumes:
         path=Path(proxy.file_like),
         dtype=dtype,
         offset=int(proxy.offset),
-        slope=float(proxy.slope),
-        inter=float(proxy.inter),
+        scaling=(float(proxy.slope), float(proxy.inter)),
     )
+
+
+def read_ahead(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield `blocks`, getting the next one in a thread while the caller works on the last.
+
+    Inflating does not hold the interpreter's lock, so reading and computing share two cores.
+    """
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = reader.submit(next, blocks, None)
+            yield block
 
 
 def image_grid(img: SpatialImage) -> Grid:
@@ -281,10 +327,11 @@ def _load(path: Path) -> SpatialImage:
 
 def _shape_4d(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:
     extents = [int(n) for n in shape]
-    if len(extents) not in (3, 4) or min(extents) < 1:
+    longer = [n for n in extents[3:] if n != 1]
+    if len(extents) < 3 or len(longer) > 1 or min(extents) < 1:
         raise DataError(f"{name}: a 3-D or 4-D image is needed; this one has shape {shape}.")
-    nx, ny, nz, nt = (*extents, 1)[:4]
-    return nx, ny, nz, nt
+    nx, ny, nz = extents[:3]
+    return nx, ny, nz, longer[0] if longer else 1
 
 
 def _kind_of(proxy: Any) -> type[_StoredVolumes] | None:
