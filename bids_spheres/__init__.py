@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bids_spheres.engine.clean import clean
     from bids_spheres.engine.seeds import load_seeds
+    from bids_spheres.engine.variance import high_variance_confounds
+    from bids_spheres.masker import NiftiSpheresMasker
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "clean", "load_seeds"]
+__all__ = [
+    "NiftiSpheresMasker",
+    "__version__",
+    "clean",
+    "high_variance_confounds",
+    "load_seeds",
+]
 
 _HOME = {
+    "NiftiSpheresMasker": "bids_spheres.masker",
     "clean": "bids_spheres.engine.clean",
+    "high_variance_confounds": "bids_spheres.engine.variance",
     "load_seeds": "bids_spheres.engine.seeds",
 }
 

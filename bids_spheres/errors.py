@@ -61,8 +61,8 @@ class DataError(BidsSpheresError, ValueError):
     exit_status = 65
 
 
-class MissingInputError(BidsSpheresError, FileNotFoundError):
-    """A file that the job needs is not there."""
+class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError):
+    """A file that the job needs is not there; also a ValueError, as nilearn raises."""
 
     exit_status = 66
 

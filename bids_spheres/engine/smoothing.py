@@ -103,7 +103,7 @@ class SmoothedVolumes(Volumes):
     @classmethod
     def of(cls, raw: Volumes, fwhm: float) -> SmoothedVolumes:
         """`raw`, smoothed by a Gaussian of width `fwhm` (mm)."""
-        return cls(raw.name, raw.grid, raw.n_volumes, raw.t_r, raw=raw, fwhm=fwhm)
+        return cls(raw.name, raw.grid, raw.n_volumes, raw.t_r, is_3d=raw.is_3d, raw=raw, fwhm=fwhm)
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:

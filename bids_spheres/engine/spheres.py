@@ -271,10 +271,17 @@ def _in_mask(
 ) -> NDArray[np.bool_]:
     """Whether the mask holds at flat positions of the image's grid."""
     ijk = grid.unflat(position)
-    if not grid.matches(mask_grid):
-        ijk = mask_grid.voxel_of(ijk @ grid.affine[:3, :3].T + grid.affine[:3, 3])
-    inside = mask_grid.contains(ijk)
-    inside[inside] = mask[tuple(ijk[inside].T)]
+    if grid.matches(mask_grid):
+        return np.asarray(mask[tuple(ijk.T)])
+    # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
+    # the centres of the outermost voxels are outside.
+    inverse = np.linalg.inv(mask_grid.affine) @ grid.affine
+    where = ijk @ inverse[:3, :3].T + inverse[:3, 3]
+    rounding = 1e-9
+    last = np.array(mask_grid.shape) - 1
+    inside = ((where >= -rounding) & (where <= last + rounding)).all(axis=1)
+    nearest = np.floor(where[inside] + 0.5 + rounding).astype(np.intp)
+    inside[inside] = mask[tuple(np.clip(nearest, 0, last).T)]
     return inside
 
 

@@ -31,7 +31,7 @@ from bids_spheres.engine.spheres import Grid
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -62,17 +62,26 @@ class Volumes(ABC):
     n_volumes : int
     t_r : float
         Repetition time as the header has it, s; 0 when it has none.
+    is_3d : bool
+        True for a single volume without a time axis.
     """
 
     name: str
     grid: Grid
     n_volumes: int
     t_r: float
+    is_3d: bool
 
     @property
     @abstractmethod
     def stored_dtype(self) -> np.dtype[Any]:
         """Data type of `stored_blocks`."""
+
+    @property
+    def real_dtype(self) -> np.dtype[Any]:
+        """Data type that holds the real values: the stored one, or double when scaled."""
+        scaled = self.slope != 1 or self.inter != 0
+        return np.dtype(np.float64) if scaled else self.stored_dtype
 
     @property
     def slope(self) -> float:
@@ -239,12 +248,49 @@ class _ArrayVolumes(Volumes):
             yield series[..., start:stop][ijk].T.astype(self.stored_dtype)
 
 
-def open_volumes(image: str | Path | SpatialImage) -> Volumes:
+@dataclass(frozen=True)
+class _StackedVolumes(Volumes):
+    """Images one after the other, as one series."""
+
+    parts: tuple[Volumes, ...]
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        return np.result_type(*(part.real_dtype for part in self.parts))
+
+    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
+        del size  # the parts decide
+        for part in self.parts:
+            for block in part.blocks(voxels):
+                yield block.astype(self.stored_dtype)
+
+
+def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
+    """Images on one grid as one series, in the order given.
+
+    Raises
+    ------
+    DataError
+        When their grids differ.
+    """
+    first = parts[0]
+    for number, part in enumerate(parts):
+        if not part.grid.matches(first.grid):
+            raise DataError(
+                f"Field of view of image #{number} ({part.name}) is different from that of "
+                f"the first ({first.name})."
+            )
+    total = sum(part.n_volumes for part in parts)
+    name = f"{first.name} and {len(parts) - 1} more" if len(parts) > 1 else first.name
+    return _StackedVolumes(name, first.grid, total, first.t_r, is_3d=False, parts=tuple(parts))
+
+
+def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
     """An image as a sequence of volumes; reads no more than its header.
 
     Parameters
     ----------
-    image : path or nibabel image
+    image : path, nibabel image or Volumes
         3-D (one volume) or 4-D; NIfTI-1, NIfTI-2, Analyze and what else nibabel reads.
 
     Raises
@@ -254,6 +300,8 @@ def open_volumes(image: str | Path | SpatialImage) -> Volumes:
     DataError
         When it is not an image, has another number of dimensions or complex values.
     """
+    if isinstance(image, Volumes):
+        return image
     img = image if isinstance(image, SpatialImage) else _load(Path(image))
     name = str(img.get_filename() or "image in memory")
     shape = _shape_4d(img.shape, name)
@@ -261,7 +309,7 @@ def open_volumes(image: str | Path | SpatialImage) -> Volumes:
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
         raise DataError(f"{name}: voxels are of type {dtype}, not real numbers.")
-    common = name, image_grid(img), shape[3], _header_t_r(img)
+    common = name, image_grid(img), shape[3], _header_t_r(img), len(img.shape) == 3
     kind = _kind_of(proxy)
     if kind is None:
         return _ArrayVolumes(*common, data=proxy)
@@ -307,7 +355,7 @@ def load_mask(image: str | Path | SpatialImage) -> tuple[NDArray[np.bool_], Grid
     (values,) = volumes.blocks(everything)
     mask = np.nan_to_num(values[0]) != 0
     if not mask.any():
-        raise DataError(f"{volumes.name}: the mask is empty.")
+        raise DataError(f"{volumes.name}: The mask is invalid as it is empty: it masks all data.")
     return mask.reshape(volumes.grid.shape, order="F"), volumes.grid
 
 

@@ -1,0 +1,170 @@
+"""Parameters of a masker to a checked recipe of what its numbers depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.engine.clean import clean
+from bids_spheres.engine.extract import extract
+from bids_spheres.engine.seeds import SeedTable, check_radius
+from bids_spheres.engine.spheres import SphereWeights, sphere_weights
+from bids_spheres.engine.stream import load_mask
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.spheres import Grid
+    from bids_spheres.engine.stream import Volumes
+
+    FloatArray = NDArray[np.float64]
+
+CLEAN_PREFIX = "clean__"
+"""Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
+
+_SEED_ERROR = "Seeds must be a list of triplets of coordinates in native space.\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that the numbers of one series depend on, apart from the images themselves."""
+
+    coordinates: FloatArray
+    radii: FloatArray
+    mask_img: Any
+    allow_overlap: bool
+    empty: str
+    fwhm: float | None
+    aggregation: Aggregation
+    cleaning: Mapping[str, Any]
+
+    def weights(self, grid: Grid) -> SphereWeights:
+        """Weights on a grid, checked for empty and overlapping spheres."""
+        region = (None, None) if self.mask_img is None else load_mask(self.mask_img)
+        weights = sphere_weights(self.coordinates, self.radii, grid, *region)
+        if self.empty == "raise" and weights.empty.any():
+            raise DataError(f"These spheres are empty: {np.flatnonzero(weights.empty)}")
+        if not self.allow_overlap and weights.overlaps.any():
+            raise DataError("Overlap detected between spheres")
+        return weights
+
+    def unchecked(self) -> Recipe:
+        """The same for looking at spheres, whatever they are like."""
+        return replace(self, allow_overlap=True, empty="nan")
+
+    def signals(self, volumes: Volumes, confounds: Any, sample_mask: Any) -> FloatArray:
+        """Cleaned signals in double precision, (T, S); NaN for spheres without a voxel."""
+        weights = self.weights(volumes.grid)
+        raw = extract(volumes, weights, self.fwhm, aggregation=self.aggregation).timeseries
+        there = ~weights.empty
+        cleaned = clean(
+            raw[:, there], confounds=confounds, sample_mask=sample_mask, **self.cleaning
+        )
+        signals = np.full((len(cleaned), raw.shape[1]), np.nan)
+        signals[:, there] = cleaned
+        return signals
+
+
+def without_prefix(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments meant for `clean`, by their own names.
+
+    Raises
+    ------
+    TypeError
+        For an argument without the prefix, as Python does for one it does not know.
+    """
+    if unknown := [name for name in kwargs if not name.startswith(CLEAN_PREFIX)]:
+        raise TypeError(f"NiftiSpheresMasker has no parameter {unknown[0]!r}.")
+    return {name.removeprefix(CLEAN_PREFIX): value for name, value in kwargs.items()}
+
+
+def coordinates_of(seeds: Any) -> FloatArray:
+    """Seeds in any form that a masker takes as an (S, 3) array, mm.
+
+    Raises
+    ------
+    UsageError
+        When they are not triplets of finite numbers; the message names the first that is not.
+    """
+    if isinstance(seeds, SeedTable):
+        return seeds.coordinates
+    if not hasattr(seeds, "__iter__"):
+        raise UsageError(f"{_SEED_ERROR}Given seed list is of type: {type(seeds)}")
+    triplets = []
+    for i, seed in enumerate(seeds):
+        if not hasattr(seed, "__len__"):
+            raise UsageError(
+                f"{_SEED_ERROR}Seed #{i} is not a valid triplet of coordinates. "
+                f"It is of type {type(seed)}."
+            )
+        if len(seed) != 3:
+            raise UsageError(f"{_SEED_ERROR}Seed #{i} is of length {len(seed)} instead of 3.")
+        triplets.append([float(value) for value in seed])
+    coordinates = np.asarray(triplets, dtype=np.float64).reshape(-1, 3)
+    if not np.isfinite(coordinates).all():
+        raise UsageError(f"{_SEED_ERROR}A coordinate is not a finite number.")
+    return coordinates
+
+
+def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
+    """One radius per seed, (S,), mm; 0 for the voxel that holds the seed.
+
+    Raises
+    ------
+    UsageError
+        When one is not a length, or there are not as many as seeds.
+    """
+    count = len(seeds)
+    if radius is None:
+        return seeds.radii if isinstance(seeds, SeedTable) else np.zeros(count)
+    if np.ndim(radius) == 0:
+        return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
+    radii = [check_radius(one) for one in radius]  # type: ignore[union-attr]
+    if len(radii) != count:
+        raise UsageError(f"There are {len(radii)} radii for {count} seeds.")
+    return np.asarray(radii, dtype=np.float64)
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    """`value`, if it is allowed.
+
+    Raises
+    ------
+    UsageError
+        When it is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+    return value
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse a data type that can't hold signals.
+
+    Raises
+    ------
+    TypeError
+        For bool, and for what is no data type.
+    """
+    if dtype is not None and dtype != "auto" and np.dtype(dtype) == bool:
+        raise TypeError("'dtype' cannot be bool")
+
+
+def output_dtype(asked: Any, source: np.dtype[Any]) -> np.dtype[Any] | None:
+    """Data type that was asked for; None when none was."""
+    if asked is None:
+        return None
+    if isinstance(asked, str) and asked == "auto":
+        return np.dtype(np.int32 if source.kind == "i" else np.float32)
+    return np.dtype(asked)
+
+
+def natural_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
+    """float64 for what needs it, else float32 (nilearn's rule)."""
+    return np.dtype(np.float64 if source.itemsize == 8 else np.float32)
