@@ -110,7 +110,7 @@ class _SphereTransforms:
         return self.fit(imgs, y).transform(imgs, confounds=confounds, sample_mask=sample_mask)
 
 
-class NiftiSpheresMasker(
+class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where scikit-learn has y
     _SphereTransforms, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
     """Time series of spheres around seeds, with the interface of nilearn's masker.
@@ -344,7 +344,8 @@ class NiftiSpheresMasker(
         """
         from bids_spheres.report import masker as page  # noqa: PLC0415 - loads matplotlib
 
-        indices, notes = page.displayed_spheres(displayed_spheres, getattr(self, "n_elements_", 0))
+        asked: Any = displayed_spheres
+        indices, notes = page.displayed_spheres(asked, getattr(self, "n_elements_", 0))
         notes = (*notes, *self._report_warnings())
         fitted = self.__sklearn_is_fitted__() and self.reports
         return page.masker_report(

@@ -12,7 +12,7 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.smoothing import SmoothedVolumes, applied_weights, check_fwhm
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,7 +169,12 @@ def _points(
     if isinstance(seeds, SeedTable):
         table = seeds if radius is None else seeds.with_radius(radius)
         return table.coordinates, table.radii
-    return np.asarray(seeds, dtype=np.float64).reshape(-1, 3), radius or 0.0
+    coordinates = np.asarray(seeds, dtype=np.float64)
+    if coordinates.size == 0:
+        coordinates = coordinates.reshape(0, 3)
+    if coordinates.ndim != 2 or coordinates.shape[1] != 3:
+        raise UsageError(f"Seeds must have the shape (S, 3), not {coordinates.shape}.")
+    return coordinates, radius or 0.0
 
 
 def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
@@ -122,7 +122,7 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
     DataError
         For a table that can't be used; the message names the file, row and column.
     """
-    table = _load_published(str(source)) if _is_published(source) else _load_file(Path(source))
+    table = _load_published(str(source)) if _is_name(source) else _load_file(Path(source))
     return table if radius is None else table.with_radius(radius)
 
 
@@ -134,8 +134,6 @@ def load_published_seeds(name: str) -> SeedTable:
     UsageError
         When there is no such set; the message lists those there are.
     """
-    if not _is_published(name):
-        raise _unknown_set(name)
     return _load_published(name)
 
 
@@ -148,8 +146,11 @@ def _published_folder() -> Traversable:
     return resources.files("bids_spheres") / "data" / "seeds"
 
 
-def _is_published(source: str | Path) -> bool:
-    return isinstance(source, str) and source in published_seed_sets()
+def _is_name(source: str | Path) -> bool:
+    """Whether a text is meant as the name of a set, and not as that of a file."""
+    if not isinstance(source, str) or source in published_seed_sets():
+        return isinstance(source, str)
+    return source.isalnum() and not Path(source).exists()
 
 
 def _unknown_set(name: str) -> UsageError:
@@ -163,6 +164,8 @@ def _unknown_set(name: str) -> UsageError:
 
 
 def _load_published(name: str) -> SeedTable:
+    if name not in published_seed_sets():
+        raise _unknown_set(name)
     folder = _published_folder()
     metadata = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     text = (folder / f"{name}.tsv").read_text(encoding="utf-8")
@@ -194,6 +197,8 @@ def _read_text(path: Path) -> str:
             f"{path} is not UTF-8 text (byte {error.start}).",
             hint="Save the table as TSV or CSV with UTF-8 encoding.",
         ) from error
+    except OSError as error:
+        raise ReadWriteError(f"{path}: {error.strerror or error}.") from error
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
@@ -246,16 +251,29 @@ def _rows(text: str, where: str) -> list[dict[str, str]]:
             hint="A seed table is TSV or CSV with a header; x, y and z in mm, "
             "optionally name, radius and network.",
         )
-    rows = []
-    for number, cells in enumerate(csv.reader(lines[1:], delimiter=delimiter), start=1):
-        if len(cells) != len(columns):
-            raise DataError(
-                f"{where}: row {number} has {len(cells)} cells, the header {len(columns)}."
-            )
-        rows.append(dict(zip(columns, (cell.strip() for cell in cells), strict=True)))
+    if repeated := [name for name, count in Counter(columns).items() if count > 1]:
+        raise DataError(f"{where}: there is more than one column {repeated[0]}.")
+    rows = [
+        dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+        for cells in _cells(lines[1:], delimiter, len(columns), where)
+    ]
     if not rows:
         raise DataError(f"{where}: the table has no rows.")
     return rows
+
+
+def _cells(lines: list[str], delimiter: str, width: int, where: str) -> Iterator[list[str]]:
+    """Cells of every row, all of one width."""
+    number = 0
+    try:
+        for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
+            if len(cells) != width:
+                raise DataError(
+                    f"{where}: row {number} has {len(cells)} cells, the header {width}."
+                )
+            yield cells
+    except csv.Error as error:
+        raise DataError(f"{where}: row {number + 1} can't be read: {error}.") from error
 
 
 def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> NDArray[np.float64]:
@@ -278,7 +296,11 @@ def _first_bad(values: NDArray[np.float64]) -> int:
 
 def _names(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...]:
     width = len(str(len(rows)))
-    names = tuple(row.get("name") or f"seed_{i:0{width}d}" for i, row in enumerate(rows, start=1))
+    given = [row.get("name", "") for row in rows]
+    names = tuple(
+        f"seed_{i:0{width}d}" if name.lower() in _MISSING else name
+        for i, name in enumerate(given, start=1)
+    )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(
             f"{where}: the name {repeated[0]!r} stands in more than one row.",
@@ -293,7 +315,8 @@ def _radii(
     rows: Sequence[dict[str, str]], metadata: dict[str, Any], where: str
 ) -> NDArray[np.float64]:
     default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
-    if isinstance(default, bool) or not isinstance(default, int | float) or not default >= 0:
+    number = isinstance(default, int | float) and not isinstance(default, bool)
+    if not number or not 0 <= default < float("inf"):
         raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
     if "radius" not in rows[0]:
         return np.full(len(rows), float(default))

@@ -167,6 +167,11 @@ def sphere_weights(
     -------
     SphereWeights
 
+    Raises
+    ------
+    UsageError
+        When a coordinate or a radius is not a number, or a sphere is larger than any use.
+
     Examples
     --------
     A ball of radius 1 around a voxel's centre is that voxel and its six neighbours:
@@ -178,6 +183,10 @@ def sphere_weights(
     """
     points = np.asarray(coordinates, dtype=np.float64).reshape(-1, 3)
     radius_per_seed = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(points))
+    if not np.isfinite(points).all():
+        raise UsageError("A coordinate of a seed is not a finite number.")
+    if not (radius_per_seed >= 0).all():
+        raise UsageError("The radius of a seed is not a length in mm.")
     asked = np.zeros(len(points), dtype=np.intp)
     owners, positions = [], []
     for seeds, ijk, inside_ball in _candidates(points, radius_per_seed, grid):
@@ -279,7 +288,7 @@ def _in_mask(
     where = ijk @ inverse[:3, :3].T + inverse[:3, 3]
     rounding = 1e-9
     last = np.array(mask_grid.shape) - 1
-    inside = ((where >= -rounding) & (where <= last + rounding)).all(axis=1)
+    inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
     nearest = np.floor(where[inside] + 0.5 + rounding).astype(np.intp)
     inside[inside] = mask[tuple(np.clip(nearest, 0, last).T)]
     return inside
@@ -303,8 +312,9 @@ def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.i
     pairs = weights.membership.tocoo()
     voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
-    # Written from far to near, and from last to first: what is written last stays.
-    order = np.lexsort((-pairs.row, -distance))
+    # Written from far to near, and from last to first: what is written last stays. A nanometre
+    # is rounding, and must not decide between two seeds that are equally near.
+    order = np.lexsort((-pairs.row, -np.round(distance, 6)))
     labels = np.zeros(int(np.prod(grid.shape)), dtype=np.int32)
     labels[weights.voxels[pairs.col[order]]] = pairs.row[order] + 1
     return labels.reshape(grid.shape, order="F")

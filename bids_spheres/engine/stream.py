@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -38,9 +39,13 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 24 * 2**20
 """Largest size of the blocks handed out, if their voxels have four bytes."""
 
+_DEFLATE_RATIO = 1032
+"""How many bytes one compressed byte can stand for at the most (deflate's limit)."""
+
 _UNREADABLE: tuple[type[Exception], ...] = (
     ImageFileError,
     HeaderDataError,
+    MemoryError,
     OSError,
     ValueError,
     *BROKEN_GZIP,
@@ -170,7 +175,7 @@ class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
     def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
-        with _open_file(self.path, self.name) as stream:
+        with self._opened() as stream:
             self._inflate(stream, memoryview(bytearray(self.offset)), 0)
             buffer = memoryview(bytearray(self._voxels_per_volume * self.dtype.itemsize))
             volume = np.frombuffer(buffer, dtype=self.dtype)
@@ -181,6 +186,15 @@ class _GzipVolumes(_StoredVolumes):
                     block[i] = volume[voxels]
                 yield block
             self._check_end(stream)
+
+    def _opened(self) -> IO[bytes]:
+        with _reading(self.name):
+            possible = _DEFLATE_RATIO * self.path.stat().st_size
+            stream = open_gzip(self.path)
+        if self.offset + self._voxels_per_volume * self.dtype.itemsize > possible:
+            stream.close()
+            raise self._ended_early(0, "the file is too small for what its header promises")
+        return stream
 
     def _inflate(self, stream: IO[bytes], buffer: memoryview, volume: int) -> None:
         filled = 0
@@ -210,21 +224,22 @@ class _MappedVolumes(_StoredVolumes):
 
     def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
         self._check_length()
-        count = self._voxels_per_volume
         for start, stop in self._starts(size):
-            # A map per block: pages of the blocks before leave the process's memory.
-            volumes = np.memmap(
-                self.path,
-                dtype=self.dtype,
-                mode="r",
-                offset=self.offset + start * count * self.dtype.itemsize,
-                shape=(stop - start, count),
+            yield np.asarray(self._map(start, stop)[:, voxels], dtype=self.stored_dtype)
+
+    def _map(self, start: int, stop: int) -> NDArray[Any]:
+        """Some volumes, (stop - start, X Y Z); the memory of those mapped before is free again."""
+        count = self._voxels_per_volume
+        offset = self.offset + start * count * self.dtype.itemsize
+        with _reading(self.name):
+            return np.memmap(
+                self.path, dtype=self.dtype, mode="r", offset=offset, shape=(stop - start, count)
             )
-            yield np.asarray(volumes[:, voxels], dtype=self.stored_dtype)
 
     def _check_length(self) -> None:
         per_volume = self._voxels_per_volume * self.dtype.itemsize
-        there = (self.path.stat().st_size - self.offset) // per_volume
+        with _reading(self.name):
+            there = (self.path.stat().st_size - self.offset) // per_volume
         if there < self.n_volumes:
             raise self._ended_early(max(0, there))
 
@@ -242,10 +257,18 @@ class _ArrayVolumes(Volumes):
 
     def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
         ijk = np.unravel_index(voxels, self.grid.shape, order="F")
-        data = np.asanyarray(self.data)
+        data = self._loaded()
         series = data.reshape((*self.grid.shape, self.n_volumes), order="F")
         for start, stop in self._starts(size):
             yield series[..., start:stop][ijk].T.astype(self.stored_dtype)
+
+    def _loaded(self) -> NDArray[Any]:
+        try:
+            return np.asanyarray(self.data)
+        except FileNotFoundError as error:
+            raise MissingInputError(f"The image {self.name} is not there any more.") from error
+        except _UNREADABLE as error:
+            raise DataError(f"{self.name} can't be read: {error or 'it is too large'}.") from error
 
 
 @dataclass(frozen=True)
@@ -340,7 +363,7 @@ def image_grid(img: SpatialImage) -> Grid:
     return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
 
 
-def load_mask(image: str | Path | SpatialImage) -> tuple[NDArray[np.bool_], Grid]:
+def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bool_], Grid]:
     """A mask image: where it is not zero, and its grid.
 
     Raises
@@ -394,17 +417,30 @@ def _kind_of(proxy: Any) -> type[_StoredVolumes] | None:
 
 
 def _header_t_r(img: SpatialImage) -> float:
-    """Repetition time in s from the header's fourth zoom and its unit."""
+    """Repetition time in s from the header's zoom of the time axis and its unit."""
     zooms = img.header.get_zooms()
     if len(zooms) < 4:
         return 0.0
-    units = getattr(img.header, "get_xyzt_units", lambda: ("unknown", "unknown"))()[1]
-    return float(zooms[3]) * {"msec": 1e-3, "usec": 1e-6}.get(units, 1.0)
+    axis = next((i for i, n in enumerate(img.shape) if i > 2 and n != 1), 3)
+    return float(zooms[axis]) * _seconds_per_unit(img)
 
 
-def _open_file(path: Path, name: str) -> IO[bytes]:
+def _seconds_per_unit(img: SpatialImage) -> float:
+    if isinstance(img, nib.MGHImage):
+        return 1e-3
+    header: Any = img.header
     try:
-        return open_gzip(path)
+        unit = header.get_xyzt_units()[1]
+    except (AttributeError, KeyError):  # formats without units, codes without a meaning
+        return 1.0
+    return {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Errors of the operating system as ours."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise MissingInputError(f"The image {name} is not there any more.") from error
     except OSError as error:

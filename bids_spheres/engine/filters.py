@@ -1,0 +1,255 @@
+"""Temporal filters: Butterworth along time, or cosines to regress out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bids_spheres.engine.warn import warn
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    Frequency = float | np.floating[Any]
+
+FilterType = Literal["butterworth", "cosine", False]
+
+_PREFIX = "butterworth__"
+_OPTIONS = frozenset({"order", "padtype", "padlen"})
+
+_MARGIN = np.finfo(np.float32).eps
+"""How close to 0 and to Nyquist a frequency may come, relative to Nyquist (nilearn).
+
+Single precision on purpose: so are then the frequencies made from it, and a frequency that
+close to Nyquist makes a filter that depends on the last digit.
+"""
+
+_COSINE_IS_THERE = 0.9
+"""Correlation above which a confound counts as a cosine regressor of ours (nilearn)."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A temporal filter, its parameters checked.
+
+    Parameters
+    ----------
+    kind : {"butterworth", "cosine", False}
+        The one that acts; False for "butterworth" without frequencies.
+    low_pass, high_pass : float or None
+        Cut-off frequencies, Hz.
+    t_r : float
+        Repetition time, s. NaN where it isn't needed.
+    options : mapping
+        ``order``, ``padtype`` and ``padlen`` of a Butterworth filter.
+    """
+
+    kind: FilterType
+    low_pass: float | None
+    high_pass: float | None
+    t_r: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def make_filter(
+    kind: FilterType,
+    *,
+    low_pass: float | None,
+    high_pass: float | None,
+    t_r: float | None,
+    options: Mapping[str, Any],
+) -> Filter:
+    """Check the arguments of a filter.
+
+    Raises
+    ------
+    UsageError
+        For an unknown filter, a missing or impossible repetition time, a cosine filter without
+        `high_pass`, or a pass band that ends below its start.
+    TypeError
+        For frequencies and times that are no numbers, and for unknown options.
+    """
+    for name, value in (("low_pass", low_pass), ("high_pass", high_pass), ("t_r", t_r)):
+        _check_number(name, value)
+    known = _butterworth_options(options)
+    if kind is not False and kind not in ("butterworth", "cosine"):
+        raise UsageError(f"Filter method {kind} not implemented.")
+    cutoffs = [frequency for frequency in (high_pass, low_pass) if frequency is not None]
+    if kind is False and cutoffs:
+        warn("Cut-off frequencies are given, but no filter: will not perform filtering.")
+    if kind is False or (kind == "butterworth" and not cutoffs):
+        return Filter(False, None, None, np.nan)
+    if kind == "cosine":
+        _check_cosine(high_pass, t_r)
+    else:
+        _check_butterworth(low_pass, high_pass, t_r)
+    return Filter(kind, low_pass, high_pass, _positive(t_r), known)
+
+
+def _check_number(name: str, value: object) -> None:
+    numbers = (int, float, np.integer, np.floating)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, numbers)):
+        raise TypeError(f"'{name}' must be of type float or None. Got: '{type(value).__name__}'")
+
+
+def _positive(t_r: float | None) -> float:
+    if t_r is None or not 0 < t_r < np.inf:
+        raise UsageError(f"Repetition time (t_r) must be a positive number of seconds, not {t_r}.")
+    return t_r
+
+
+def _check_cosine(high_pass: float | None, t_r: float | None) -> None:
+    if t_r is None or high_pass is None:
+        raise UsageError(
+            "Repetition time (t_r) and low cutoff frequency (high_pass) must be specified "
+            f"for cosine filtering. Got: t_r={t_r}, high_pass={high_pass}."
+        )
+    if high_pass < 0:
+        raise UsageError(f"A cosine filter has no frequencies below 0: {high_pass=}.")
+
+
+def _check_butterworth(low_pass: float | None, high_pass: float | None, t_r: float | None) -> None:
+    if t_r is None:
+        raise UsageError("Repetition time (t_r) must be specified for butterworth filtering.")
+    if low_pass is not None and high_pass is not None and high_pass >= low_pass:
+        raise UsageError(
+            f"High pass cutoff frequency ({high_pass}) is greater than or equal to "
+            f"low pass filter frequency ({low_pass}). No frequency would pass."
+        )
+
+
+def _butterworth_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without their prefix; None of them twice."""
+    options = {name.removeprefix(_PREFIX): value for name, value in given.items()}
+    if unknown := sorted(set(options) - _OPTIONS):
+        raise TypeError(f"clean() got an unexpected keyword argument {unknown[0]!r}")
+    if len(options) < len(given):
+        raise TypeError("clean() got an option both with and without its prefix 'butterworth__'")
+    return options
+
+
+def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
+    """Filter along time, forward and backward, so that phases stay.
+
+    Parameters
+    ----------
+    values : (T, S) array
+    chosen : Filter
+        Of kind "butterworth"; its order is 5 unless its options say otherwise.
+
+    Raises
+    ------
+    UsageError
+        For frequencies or options that make no filter.
+    DataError
+        When the run is too short for the padding.
+    """
+    # Not a float(): a t_r in single precision keeps its precision, see _MARGIN.
+    nyquist = 1.0 / chosen.t_r * 0.5
+    cutoffs = [
+        _within_band(frequency, nyquist, name)
+        for frequency, name in ((chosen.high_pass, "high"), (chosen.low_pass, "low"))
+        if frequency is not None
+    ]
+    if len(cutoffs) == 2 and cutoffs[0] == cutoffs[1]:
+        warn(
+            "Signals are returned unfiltered because band-pass critical frequencies are equal. "
+            "Check t_r, low_pass and high_pass."
+        )
+        return values
+    return _filtered(values, cutoffs, chosen)
+
+
+def _filtered(values: FloatArray, cutoffs: list[Frequency], chosen: Filter) -> FloatArray:
+    from scipy import signal  # noqa: PLC0415 - slow to import, seldom needed
+
+    edge: Literal["high", "low"] = "low" if chosen.high_pass is None else "high"
+    kind: Literal["band", "high", "low"] = "band" if len(cutoffs) == 2 else edge
+    frequencies: Any = cutoffs if len(cutoffs) == 2 else cutoffs[0]
+    options = dict(chosen.options)
+    order = options.pop("order", 5)
+    try:
+        sections = signal.butter(order, frequencies, kind, output="sos", fs=1.0 / chosen.t_r)
+    except ValueError as error:
+        raise UsageError(f"These options make no Butterworth filter: {error}") from error
+    try:
+        return np.asarray(signal.sosfiltfilt(sections, values, axis=0, **options))
+    except ValueError as error:
+        raise DataError(
+            f"A Butterworth filter can't be applied to {len(values)} volumes: {error}",
+            hint="Short runs need a smaller butterworth__padlen, or filter='cosine'.",
+        ) from error
+
+
+def _within_band(frequency: float, nyquist: float, name: str) -> Frequency:
+    """A cut-off that a digital filter can have."""
+    if frequency >= nyquist:
+        lowered = nyquist - nyquist * 10 * _MARGIN
+        warn(
+            f"The frequency specified for the {name} pass filter is too high, {frequency:g} Hz; "
+            f"it has been lowered to {lowered:g} Hz, the Nyquist frequency."
+        )
+        return lowered
+    if frequency < 0:
+        warn(
+            f"The frequency specified for the {name} pass filter is too low, {frequency:g} Hz; "
+            "it has been raised to almost 0."
+        )
+        return nyquist * _MARGIN
+    return frequency
+
+
+def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -> FloatArray | None:
+    """Confounds with cosine regressors that model all frequencies below `high_pass`.
+
+    As in SPM and fMRIPrep (Friston et al. 1995, doi:10.1006/nimg.1995.1007): a DCT-II basis of
+    floor(2 T t_r high_pass) terms, without the constant.
+
+    Parameters
+    ----------
+    confounds : (T, K) array or None
+        Returned as they are when they hold such a cosine already.
+    n_volumes : int
+        T, censored volumes included.
+    chosen : Filter
+        Of kind "cosine".
+    """
+    if chosen.low_pass is not None:
+        warn("low_pass is not implemented for filter='cosine'")
+    cosines = _cosines(n_volumes, chosen)
+    if not cosines.size:
+        warn("Cosine filter was not created: the run is too short for one of this frequency.")
+        return confounds
+    if confounds is None:
+        return cosines
+    if _hold_a_cosine(confounds, cosines):
+        warn("Cosines exist in user supplied confounds. These are used, and no others.")
+        return confounds
+    return np.hstack([confounds, cosines])
+
+
+def _cosines(n_volumes: int, chosen: Filter) -> FloatArray:
+    """(T, K) DCT-II basis; K = 0 when the run is shorter than half a period."""
+    high_pass, last = chosen.high_pass or 0.0, n_volumes - 1
+    # Rounded as nilearn does, because floor() below makes a regressor of a rounding error.
+    t_r = last * float(chosen.t_r) / max(1, last)
+    if high_pass * t_r >= 0.5:
+        warn("High-pass filter will span all accessible frequencies: nothing will be left.")
+    order = min(last, int(np.floor(2 * n_volumes * high_pass * t_r)))
+    phase = np.pi / n_volumes * (np.arange(n_volumes) + 0.5)
+    return np.sqrt(2 / n_volumes) * np.cos(np.outer(phase, np.arange(1, order + 1)))
+
+
+def _hold_a_cosine(confounds: FloatArray, cosines: FloatArray) -> bool:
+    n_cosines = cosines.shape[1]
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # constant confounds correlate with nothing
+        correlation = np.corrcoef(cosines.T, confounds.T)[:n_cosines, n_cosines:]
+    return bool((correlation > _COSINE_IS_THERE).any())

@@ -1,0 +1,146 @@
+"""Confounds as users hand them over - arrays, tables, files, lists of them - to one array."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    Confounds = ArrayLike | str | Path | Sequence[ArrayLike | str | Path]
+
+_MISSING = frozenset({"", "n/a", "na", "nan"})
+_DELIMITERS = ("\t", ",", ";")
+
+
+def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None:
+    """All confounds side by side.
+
+    Parameters
+    ----------
+    confounds : array-like, table, path, or list of these
+        Each (T, K) or (T,). A file has columns apart by tab, comma, semicolon or blanks; its
+        first line is a header when a field of it is neither a number nor missing.
+    n_volumes : int
+        T, which every part must have.
+
+    Returns
+    -------
+    (T, K) array or None
+        Missing values are NaN.
+
+    Raises
+    ------
+    TypeError
+        For anything else than arrays, tables, paths and lists of them.
+    DataError
+        When a part has another length, or more than two dimensions, or isn't numeric.
+    MissingInputError
+        When a file is not there.
+    """
+    if confounds is None:
+        return None
+    if not (isinstance(confounds, list | tuple) or _is_part(confounds)):
+        kind = type(confounds).__name__
+        raise TypeError(f"'confounds' must be of type array, table, path or list. Got: '{kind}'")
+    parts: Iterable[Any] = confounds if isinstance(confounds, list | tuple) else (confounds,)
+    columns = [_columns(part, n_volumes) for part in parts]
+    return np.hstack(columns) if columns else None
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, str | Path) or hasattr(value, "__array__")
+
+
+def _columns(part: Any, n_volumes: int) -> FloatArray:
+    """One part as (T, K)."""
+    if not _is_part(part):
+        raise TypeError(f"confound has an unhandled type: {type(part)}")
+    array = read_table(part) if isinstance(part, str | Path) else _real_numbers(part)
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.ndim != 2:
+        raise DataError(f"confound array has an incorrect number of dimensions: {array.ndim}")
+    if len(array) != n_volumes:
+        raise DataError(
+            "Confound signal has an incorrect length. "
+            f"Signal length: {n_volumes}; confound length: {len(array)}."
+        )
+    return array
+
+
+def _real_numbers(part: ArrayLike) -> FloatArray:
+    array = np.asarray(part)
+    if array.dtype.kind == "c":
+        raise DataError("Confounds must be real numbers, not complex ones.")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Confounds must be numbers: {error}.") from error
+
+
+def read_table(path: str | Path) -> FloatArray:
+    """Columns of a text file, its header left out.
+
+    Parameters
+    ----------
+    path : path
+        Columns apart by tab, comma, semicolon or blanks, whichever the first line has.
+
+    Returns
+    -------
+    (T, K) array
+        NaN for ``n/a`` and empty fields.
+
+    Raises
+    ------
+    DataError
+        When lines differ in length, or a field is no number.
+    MissingInputError, ReadWriteError
+        When the file is not there or can't be read.
+    """
+    rows = _fields(Path(path))
+    if rows and None in map(_number, rows[0]):
+        rows = rows[1:]
+    if not rows or len({len(row) for row in rows}) != 1:
+        raise DataError(f"{path} is no table: it is empty, or its lines differ in length.")
+    numbers = [[_number(field) for field in row] for row in rows]
+    for fields, row in zip(rows, numbers, strict=True):
+        if None in row:
+            raise DataError(f"{path}: {fields[row.index(None)]!r} is not a number.")
+    return np.array(numbers, dtype=np.float64)
+
+
+def _fields(path: Path) -> list[list[str]]:
+    """Non-empty lines, split."""
+    try:
+        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise MissingInputError(f"The confounds file {path} is not there.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file: {error}.") from error
+    except OSError as error:
+        raise ReadWriteError(f"{path}: {error.strerror or error}.") from error
+    for delimiter in _DELIMITERS:
+        if lines and delimiter in lines[0]:
+            return list(csv.reader(lines, delimiter=delimiter))
+    return [line.split() for line in lines]
+
+
+def _number(field: str) -> float | None:
+    """NaN for a missing value, None for what is no number."""
+    if field.strip().lower() in _MISSING:
+        return float("nan")
+    try:
+        return float(field)
+    except ValueError:
+        return None

@@ -1,0 +1,182 @@
+"""Regressors from the voxels that vary most (tCompCor), without a mask of noise tissue.
+
+Two passes over the image, so that it never is in memory: the first gives each voxel's mean
+square, the second takes the series of those above a percentile of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg
+
+from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.engine.warn import warn
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nibabel.spatialimages import SpatialImage
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.stream import Volumes
+
+    FloatArray = NDArray[np.float64]
+    Image = str | Path | SpatialImage | Volumes
+
+
+def high_variance_confounds(
+    img: Image,
+    n_confounds: int = 5,
+    percentile: float = 2.0,
+    detrend: bool = True,
+    mask_img: Image | None = None,
+) -> FloatArray:
+    """First principal components of the voxels that vary most.
+
+    After Behzadi et al. 2007 (doi:10.1016/j.neuroimage.2007.04.042). The numbers are those of
+    `nilearn.image.high_variance_confounds`, up to sign, computed in double precision.
+
+    Parameters
+    ----------
+    img : path or nibabel image
+        4-D, (X, Y, Z, T).
+    n_confounds : int
+        Components wanted.
+    percentile : float
+        Share of voxels to take, per cent; those of the highest mean square.
+    detrend : bool
+        Remove mean and linear trend of every voxel first. Without, the mean counts as well.
+    mask_img : path or nibabel image, optional
+        On the grid of `img`; where it isn't 0, voxels are looked at, and their values that
+        aren't finite count as 0. Without a mask, voxels with such values are left out.
+
+    Returns
+    -------
+    (T, n_confounds) array
+        Orthonormal, that of the largest variance first, the largest value of each positive.
+        Fewer columns, and a warning, when the voxels have not so many components: nilearn
+        returns arbitrary vectors then.
+
+    Raises
+    ------
+    UsageError
+        For a percentile beyond 0 to 100 or fewer than one component.
+    DataError
+        For an image of one volume, one without finite voxels, or a mask on another grid.
+    """
+    if not 0 <= percentile <= 100 or n_confounds < 1:
+        raise UsageError(
+            "High variance confounds need a percentile of 0 to 100 and one component or more, "
+            f"not {percentile=}, {n_confounds=}."
+        )
+    volumes = open_volumes(img)
+    if volumes.n_volumes < 2:
+        raise DataError(f"{volumes.name} has one volume; variance over time needs more.")
+    voxels = _voxels(volumes, mask_img)
+    fill = mask_img is not None
+    power = _mean_square(volumes, voxels, detrend=detrend, fill=fill)
+    if np.isnan(power).all():
+        raise DataError(f"{volumes.name} has no voxel of finite values only.")
+    most = voxels[power > np.nanpercentile(power, 100 - percentile)]
+    series = np.vstack(list(_blocks(volumes, most, fill=fill)))
+    return _components(series - _trend(series) if detrend else series, n_confounds)
+
+
+def _voxels(volumes: Volumes, mask_img: Image | None) -> NDArray[np.intp]:
+    """Flat Fortran-order positions of the voxels to look at."""
+    if mask_img is None:
+        return np.arange(int(np.prod(volumes.grid.shape)))
+    mask, grid = load_mask(mask_img)
+    if not grid.matches(volumes.grid):
+        raise DataError(f"The mask is not on the grid of {volumes.name}.")
+    return np.flatnonzero(mask.ravel(order="F"))
+
+
+def _blocks(volumes: Volumes, voxels: NDArray[np.intp], *, fill: bool) -> Iterator[FloatArray]:
+    for block in volumes.blocks(voxels):
+        yield np.nan_to_num(block, copy=False, posinf=0, neginf=0) if fill else block
+
+
+@dataclass
+class _Squares:
+    """Mean square of each voxel, gathered block by block.
+
+    Parameters
+    ----------
+    n_volumes : int
+        Volumes that will come.
+    total, along, square : (V,) array
+        Sums of the values, of the values times time, and of their squares.
+    origin : (V,) array or None
+        Subtracted from the values when they are to be detrended: the first volume, because
+        sums of squares of large values lose small changes.
+    """
+
+    n_volumes: int
+    total: FloatArray
+    along: FloatArray
+    square: FloatArray
+    origin: FloatArray | None = None
+    seen: int = 0
+
+    def add(self, block: FloatArray, *, detrend: bool) -> None:
+        """Take in volumes; `block` may be changed."""
+        if detrend:
+            self.origin = block[0].copy() if self.origin is None else self.origin
+            block -= self.origin
+            self.total += block.sum(axis=0)
+            self.along += _times(self.n_volumes)[self.seen : self.seen + len(block)] @ block
+        self.square += np.einsum("bv,bv->v", block, block)
+        self.seen += len(block)
+
+    def mean(self) -> FloatArray:
+        """(V,) array, the mean and the trend taken off; NaN where a value wasn't finite."""
+        times = _times(self.n_volumes)
+        explained = self.total**2 / self.n_volumes + self.along**2 / (times @ times)
+        mean = np.maximum(0, self.square - explained) / self.n_volumes
+        return np.where(np.isfinite(mean), mean, np.nan)
+
+
+def _mean_square(
+    volumes: Volumes, voxels: NDArray[np.intp], *, detrend: bool, fill: bool
+) -> FloatArray:
+    squares = _Squares(volumes.n_volumes, *np.zeros((3, len(voxels))))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in _blocks(volumes, voxels, fill=fill):
+            squares.add(block, detrend=detrend)
+        return squares.mean()
+
+
+def _times(n_volumes: int) -> FloatArray:
+    """Volume numbers, centred."""
+    return np.arange(n_volumes, dtype=np.float64) - (n_volumes - 1) / 2
+
+
+def _trend(series: FloatArray) -> FloatArray:
+    """Mean and linear trend of each column."""
+    times = _times(len(series))
+    slope = times @ series / (times @ times)
+    return series.mean(axis=0) + np.outer(times, slope)
+
+
+def _components(series: FloatArray, n_wanted: int) -> FloatArray:
+    """Leading left singular vectors, from the smaller of the two Gram matrices."""
+    n_volumes = len(series)
+    first = max(0, n_volumes - n_wanted)
+    gram = series @ series.T / n_volumes
+    power, vectors = linalg.eigh(gram, subset_by_index=(first, n_volumes - 1))
+    power, vectors = power[::-1], vectors[:, ::-1]
+    there = power > max(power[0], 0) * n_volumes * np.finfo(np.float64).eps
+    if there.sum() < n_wanted:
+        warn(
+            f"{series.shape[1]} voxels of {n_volumes} volumes have {there.sum()} components of "
+            f"high variance, not {n_wanted}: take a higher percentile."
+        )
+    vectors = vectors[:, there]
+    peak = np.abs(vectors).argmax(axis=0)
+    return vectors * np.sign(vectors[peak, np.arange(vectors.shape[1])])

@@ -1,0 +1,803 @@
+"""The oracle is `nilearn.signal.clean`; what goes beyond it is checked against its formula."""
+
+import inspect
+import warnings
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from nilearn.signal import clean as nilearn_clean
+from scipy import signal as scipy_signal
+from scipy.interpolate import CubicSpline
+
+from bids_spheres.engine.clean import clean
+from bids_spheres.errors import DataError, MissingInputError, UsageError
+
+PLAIN = {"detrend": False, "standardize": None}
+"""Options that leave signals alone."""
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def noise(n_volumes, n_columns, seed=0):
+    """Signals with a mean, a trend and noise."""
+    random = rng(seed)
+    trend = np.outer(np.arange(n_volumes), random.normal(size=n_columns))
+    return 100 + 0.1 * trend + random.normal(size=(n_volumes, n_columns))
+
+
+def quietly(function, *args, **kwargs):
+    """Without the warnings meant for users; of ours, only those are pardoned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning if function is clean else Warning)
+        return function(*args, **kwargs)
+
+
+def assert_same(ours, theirs, tolerance=1e-6):
+    """Equal, column by column, relative to the largest value of the column."""
+    assert ours.shape == theirs.shape
+    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs))
+    np.testing.assert_array_equal(error_of(ours, theirs) <= tolerance, True)
+
+
+def error_of(ours, theirs):
+    """Largest difference of each column, relative to its largest value."""
+    ours, theirs = ours.astype("f8"), theirs.astype("f8")
+    finite = np.isfinite(ours) & np.isfinite(theirs)
+    difference = np.abs(np.subtract(ours, theirs, where=finite, out=np.zeros(ours.shape)))
+    scale = np.abs(np.where(finite, theirs, 0)).max(axis=0, initial=1e-300)
+    return difference.max(axis=0, initial=0) / scale
+
+
+# ---------------------------------------------------------------- every combination, by chance
+
+
+@st.composite
+def masks(draw, n_volumes):
+    """Kept volumes: by index or boolean, ends censored or not, now and then symmetric."""
+    keep = rng(draw(st.integers(0, 999))).random(n_volumes) < draw(st.sampled_from([0.5, 0.9, 1]))
+    keep[: draw(st.integers(0, 4))] = False
+    keep[n_volumes - draw(st.integers(0, min(4, n_volumes))) :] = False
+    if draw(st.booleans()):
+        keep &= keep[::-1]
+    keep[n_volumes // 2] = True
+    kept = np.flatnonzero(keep)
+    kinds = {
+        "bool": keep,
+        "int": kept,
+        "uint": kept.astype(np.uint16),
+        "list": [keep.tolist()],
+        "listed": [kept],
+        "shuffled": rng(n_volumes).permutation(kept),
+    }
+    return kinds[draw(st.sampled_from(sorted(kinds)))]
+
+
+@st.composite
+def confound_tables(draw, n_volumes):
+    """Regressors in every shape that users hand over."""
+    n_columns = draw(st.sampled_from([1, 2, 2, 3, 3, 6, 6, n_volumes + 2]))
+    random = rng(draw(st.integers(0, 999)))
+    table = random.normal(size=(n_volumes, n_columns)) * 10.0 ** random.integers(-3, 4, n_columns)
+    table += draw(st.sampled_from([0, 5]))
+    if draw(st.booleans()):
+        table[:, -1] = 1
+    if draw(st.booleans()):
+        table = np.hstack([table, table[:, :1]])
+    kind = draw(st.sampled_from(["array", "column", "list", "frame", "float32", "int"]))
+    return {
+        "array": table,
+        "column": table[:, 0],
+        "list": [table, random.normal(size=n_volumes)],
+        "frame": pd.DataFrame(table),
+        "float32": table.astype(np.float32).astype(np.float64),
+        "int": np.round(table * 100).astype(np.int64),
+    }[kind]
+
+
+def rounded(smallest, largest, digits):
+    return st.floats(smallest, largest).map(partial(round, ndigits=digits))
+
+
+odd_frequencies = st.sampled_from([0.0, 0.25, 5.0, 6.0])
+
+filters = st.fixed_dictionaries(
+    {
+        "filter": st.sampled_from(["butterworth", "butterworth", "cosine", False]),
+        "low_pass": st.none() | rounded(0.05, 0.4, 3) | rounded(0.05, 0.4, 3) | odd_frequencies,
+        "high_pass": st.none() | rounded(0.004, 0.06, 4) | rounded(0.004, 0.1, 4) | odd_frequencies,
+        "t_r": rounded(0.5, 3, 2) | st.sampled_from([1, 2, 2.0, np.float32(2.1)]),
+    },
+    optional={
+        "butterworth__order": st.integers(1, 6),
+        "butterworth__padtype": st.sampled_from(["odd", "even", "constant", None]),
+        "butterworth__padlen": st.integers(0, 40),
+    },
+)
+
+switches = st.fixed_dictionaries(
+    {
+        "detrend": st.booleans(),
+        "standardize": st.sampled_from(["zscore_sample", "psc", True, False, None]),
+        "standardize_confounds": st.booleans(),
+        "ensure_finite": st.booleans(),
+        "extrapolate": st.booleans(),
+    }
+)
+
+
+@st.composite
+def signals(draw, n_volumes, *, finite):
+    random = rng(draw(st.integers(0, 999)))
+    n_signals = draw(st.integers(1, 4))
+    series = random.normal(size=(n_volumes, n_signals)) * 10.0 ** random.integers(-2, 4)
+    series += draw(st.sampled_from([0, 100, -1000]))
+    series += draw(st.sampled_from([0, 0.5])) * np.arange(n_volumes)[:, np.newaxis]
+    if draw(st.integers(0, 9)) == 0:
+        series[:, 0] = draw(st.sampled_from([0, 4]))
+    if finite and draw(st.booleans()):
+        series[random.random(series.shape) < 0.05] = draw(st.sampled_from([np.nan, np.inf]))
+        return series
+    dtype = draw(st.sampled_from(["f8", "f8", "f8", "f4", "i2", "i4", "i8", "u1"]))
+    return series.astype(dtype) if dtype[0] == "f" else np.abs(series).astype(dtype)
+
+
+@st.composite
+def cases(draw):
+    n_volumes = draw(st.one_of(st.integers(40, 120), st.integers(1, 50)))
+    options = draw(switches) | draw(filters)
+    if draw(st.booleans()):
+        options["sample_mask"] = draw(masks(n_volumes))
+    if draw(st.integers(0, 3)):
+        options["confounds"] = draw(confound_tables(n_volumes))
+    return draw(signals(n_volumes, finite=options["ensure_finite"])), options
+
+
+def outcome(function, *args, **options):
+    """A result, or the built-in kind of the error."""
+    try:
+        return quietly(function, *args, **options)
+    except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        return error
+
+
+def oracle(series, options, jitter=0.0, seed=0):
+    """Nilearn in double precision; its inputs changed by `jitter`, relatively."""
+    random, series = rng(seed), np.asarray(series, dtype=np.float64)
+
+    def shaken(part):
+        values = np.asarray(part, dtype=np.float64)
+        return values * (1 + jitter * random.normal(size=values.shape))
+
+    options = dict(options)
+    if "sample_mask" in options:  # nilearn writes into it
+        mask = options["sample_mask"]
+        options["sample_mask"] = (
+            [np.array(m) for m in mask] if isinstance(mask, list) else mask.copy()
+        )
+    if options.get("confounds") is not None:
+        given_ = options["confounds"]
+        parts = given_ if isinstance(given_, list) else [given_]
+        options["confounds"] = [shaken(part) for part in parts]
+    return outcome(nilearn_clean, shaken(series), **options)
+
+
+@settings(
+    max_examples=300,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(cases())
+def test_same_numbers_as_nilearn(case):
+    series, options = case
+    before = series.copy()
+    theirs = oracle(series, options)
+    ours = outcome(clean, series, **options)
+    np.testing.assert_array_equal(series, before)
+    if isinstance(theirs, Exception):
+        event(f"nilearn raises {type(theirs).__name__}")
+        if len(series) == 1 and options["filter"] == "cosine":
+            return  # nilearn divides by T - 1
+        assert isinstance(ours, Exception), theirs
+        return
+    assert not isinstance(ours, Exception), (ours, theirs)
+    small = series.dtype.itemsize <= 4
+    assert ours.dtype == (np.float32 if small else np.float64)
+    assert ours.shape == theirs.shape
+    if options["filter"] == "cosine" and len(theirs) <= 3:
+        return  # a cosine of so few volumes is a line, and nothing of it is left by detrending
+    # A result in single precision has its own rounding.
+    error = error_of(ours, theirs.astype("f4") if small else theirs)
+    different = (error > 1e-6) | (np.isfinite(ours) != np.isfinite(theirs)).any(axis=0)
+    event("equal" if not different.any() else "different")
+    assert not (different & ~ill_conditioned(series, options, theirs)).any(), error
+
+
+def ill_conditioned(series, options, theirs):
+    """Columns that are rounding errors, blown up.
+
+    Either hardly anything is left of the signal, or nilearn's numbers change a hundred million
+    times as much as its input does (it takes what is left of a constant or duplicated
+    regressor for a regressor).
+    """
+    left = oracle(series, options | {"standardize": None})
+    if options["standardize"] in ("zscore_sample", True):
+        left = left - left.mean(axis=0)
+    vanished = largest(left) < 1e-9 * largest(series)
+    shaken = [oracle(series, options, jitter=1e-13, seed=seed) for seed in range(4)]
+    return vanished | (np.max([error_of(other, theirs) for other in shaken], axis=0) > 1e-5)
+
+
+def largest(columns):
+    columns = columns.astype("f8")
+    return np.abs(np.where(np.isfinite(columns), columns, 0)).max(axis=0)
+
+
+def test_same_defaults_as_nilearn():
+    theirs = inspect.signature(nilearn_clean).parameters
+    ours = inspect.signature(clean).parameters
+    shared = set(theirs) & set(ours)
+    assert set(theirs) - shared == {"kwargs"}
+    assert set(ours) - shared == {"interpolate", "butterworth"}
+    assert {n: ours[n].default for n in shared} == {n: theirs[n].default for n in shared}
+
+
+# ------------------------------------------------------------------------------ single steps
+
+
+def test_detrending_is_that_of_scipy():
+    series = noise(50, 3)
+    ours = clean(series, standardize=None)
+    np.testing.assert_allclose(ours, scipy_signal.detrend(series, axis=0), atol=1e-11)
+
+
+@pytest.mark.parametrize(("how", "ddof"), [("zscore_sample", 1), ("zscore", 0), (True, 1)])
+def test_zscores_have_mean_0_and_variance_1(how, ddof):
+    series = noise(50, 3)
+    ours = clean(series, detrend=False, standardize=how)
+    np.testing.assert_allclose(ours, (series - series.mean(0)) / series.std(0, ddof=ddof))
+    np.testing.assert_allclose(ours.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(ours.std(axis=0, ddof=ddof), 1)
+
+
+@pytest.mark.parametrize("detrend", [True, False])
+def test_per_cent_signal_change_refers_to_the_mean_before_cleaning(detrend):
+    series = noise(50, 3)
+    left = scipy_signal.detrend(series, axis=0) if detrend else series - series.mean(axis=0)
+    ours = clean(series, detrend=detrend, standardize="psc")
+    np.testing.assert_allclose(ours, 100 * left / series.mean(axis=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("detrend", [True, False])
+@pytest.mark.parametrize("standardize_confounds", [True, False])
+def test_residuals_are_orthogonal_to_the_regressors(detrend, standardize_confounds):
+    series, confounds = noise(80, 3), noise(80, 5, seed=1)
+    ours = quietly(
+        clean,
+        series,
+        detrend=detrend,
+        standardize=None,
+        confounds=confounds,
+        standardize_confounds=standardize_confounds,
+    )
+    used = scipy_signal.detrend(confounds, axis=0) if detrend else confounds
+    if standardize_confounds:
+        used = (used - used.mean(axis=0)) / used.std(axis=0)
+    used /= np.abs(used).max(axis=0)
+    np.testing.assert_allclose(used.T @ ours / np.abs(series).max(), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("detrend", [True, False])
+@pytest.mark.parametrize("filtered", [True, False])
+def test_regressors_without_a_part_of_their_own_change_nothing(detrend, filtered):
+    """Nilearn takes their rounding errors for regressors, at worst."""
+    series, confounds = noise(90, 3), noise(90, 4, seed=1)
+    again = np.hstack(
+        [
+            confounds,
+            confounds[:, :1],
+            confounds @ rng(2).normal(size=(4, 2)),
+            np.full((90, 1), 1000.1),
+            *([np.arange(90)[:, np.newaxis] / 3] if detrend else []),
+        ]
+    )
+    options = {"detrend": detrend} | ({"low_pass": 0.12, "high_pass": 0.01} if filtered else {})
+    ours = clean(series, confounds=again, **options)
+    assert_same(ours, nilearn_clean(series, confounds=confounds, **options))
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 1000.1])
+@pytest.mark.parametrize("standardize", ["zscore_sample", "zscore", None])
+@pytest.mark.parametrize("high_pass", [0.01, None])
+def test_a_constant_signal_becomes_0(value, standardize, high_pass):
+    """Nilearn scales its rounding errors to unit variance."""
+    series = noise(60, 2)
+    series[:, 0] = value
+    ours = clean(series, standardize=standardize, high_pass=high_pass)
+    np.testing.assert_allclose(ours[:, 0], 0, atol=1e-9)
+    assert ours[:, 1].std() > 0.1
+
+
+@pytest.mark.parametrize("standardize", ["zscore_sample", "zscore", "psc"])
+def test_a_signal_that_confounds_explain_becomes_0(standardize):
+    series = noise(60, 2)
+    ours = clean(series, confounds=series[:, :1] * 3 + 2, standardize=standardize)
+    np.testing.assert_allclose(ours[:, 0], 0, atol=1e-9)
+
+
+def test_signals_without_any_column():
+    assert clean(np.empty((20, 0)), confounds=noise(20, 2), standardize="psc").shape == (20, 0)
+
+
+def test_confounds_without_any_column():
+    series = noise(20, 2)
+    np.testing.assert_array_equal(clean(series, confounds=np.empty((20, 0))), clean(series))
+    np.testing.assert_array_equal(clean(series, confounds=[]), clean(series))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u2", "i4", "i8", "?"])
+def test_type_of_the_result(dtype):
+    series = rng().integers(0, 2, size=(40, 3)).astype(dtype)
+    ours, theirs = clean(series), nilearn_clean(series)
+    assert ours.dtype == theirs.dtype
+    assert_same(ours, theirs, 1e-4)
+
+
+def test_the_result_is_a_copy():
+    series = noise(10, 1)
+    clean(series, **PLAIN)[:] = 0
+    assert series.all()
+
+
+def test_signals_that_are_not_finite_stay_so_alone():
+    series = noise(60, 3)
+    series[7, 1] = np.nan
+    options = {"confounds": noise(60, 2, seed=1), "high_pass": 0.02}
+    assert_same(clean(series, **options), nilearn_clean(series, **options))
+
+
+# -------------------------------------------------------------------------------- confounds
+
+
+@pytest.fixture(params=["csv", "tsv", "semicolon", "blanks"])
+def delimiter(request):
+    return {"csv": ",", "tsv": "\t", "semicolon": ";", "blanks": " "}[request.param]
+
+
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("as_path", [True, False])
+def test_confounds_from_a_file(tmp_path, delimiter, header, as_path):
+    series, table = noise(50, 2), pd.DataFrame(noise(50, 3, seed=1), columns=["csf", "wm", "x_1"])
+    path = tmp_path / "confounds.txt"
+    table.to_csv(path, sep=delimiter, header=header, index=False)
+    given_ = path if as_path else str(path)
+    assert_same(clean(series, confounds=given_), nilearn_clean(series, confounds=given_))
+    assert_same(clean(series, confounds=given_), clean(series, confounds=table))
+    both = [given_, noise(50, 1, seed=2)]
+    assert_same(clean(series, confounds=both), nilearn_clean(series, confounds=both))
+
+
+def test_numbers_aligned_by_blanks(tmp_path):
+    """As SPM writes movement parameters."""
+    series, table = noise(50, 2), noise(50, 3, seed=1)
+    np.savetxt(tmp_path / "rp.txt", table, fmt=" %15.8e")
+    ours = clean(series, confounds=tmp_path / "rp.txt")
+    assert_same(ours, nilearn_clean(series, confounds=tmp_path / "rp.txt"))
+
+
+@pytest.mark.parametrize("header", ["csf\n", ""])
+def test_a_file_of_one_column(tmp_path, header):
+    """Nilearn can't read one."""
+    series, column = noise(50, 2), noise(50, 1, seed=1)
+    path = tmp_path / "csf.tsv"
+    path.write_text(header + "".join(f"{value!r}\n" for value in column[:, 0].tolist()))
+    assert_same(clean(series, confounds=path), nilearn_clean(series, confounds=column))
+
+
+@pytest.fixture(params=["array", "frame", "csv", "tsv without header"])
+def table_with_a_gap(request, tmp_path):
+    """The derivative of a regressor as fMRIPrep writes it: as handed over, and as a table."""
+    table = pd.DataFrame(noise(50, 3, seed=1), columns=["csf_derivative1", "csf", "wm"])
+    table.iloc[0, 0] = np.nan
+    path = tmp_path / "confounds"
+    header = request.param == "csv"
+    table.to_csv(path, sep="," if header else "\t", header=header, index=False, na_rep="n/a")
+    return {"array": table.to_numpy(), "frame": table}.get(request.param, path), table
+
+
+@pytest.mark.parametrize("options", [{}, {"high_pass": 0.02}, {"sample_mask": np.arange(40)}])
+def test_missing_values_of_confounds(table_with_a_gap, options):
+    """Nilearn raises a ValueError of LAPACK's wrapper, or of a table one line too short."""
+    series, (confounds, _) = noise(50, 2), table_with_a_gap
+    with pytest.raises(DataError, match="Column 0 of the confounds has no finite value"):
+        clean(series, confounds=confounds, **options)
+    with pytest.raises(ValueError, match=r"infs or NaNs|incorrect length"):
+        nilearn_clean(series, confounds=confounds, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"high_pass": 0.02}, {"high_pass": 0.02, "extrapolate": True}]
+)
+def test_missing_values_of_censored_volumes_do_no_harm(table_with_a_gap, options):
+    """Nilearn takes n/a in the first line of a file without header for a header."""
+    series, (confounds, table) = noise(50, 2), table_with_a_gap
+    options = options | {"sample_mask": np.arange(1, 50)}
+    ours = clean(series, confounds=confounds, **options)
+    assert_same(ours, nilearn_clean(series, confounds=table, **options))
+
+
+def test_confounds_that_are_no_table(tmp_path):
+    series = noise(5, 2)
+    with pytest.raises(MissingInputError):
+        clean(series, confounds=tmp_path / "nowhere.tsv")
+    for content, match in [
+        ("", "empty"),
+        ("a\tb\n1\t2\n3\n", "differ in length"),
+        ("a\tb\n1\tx\n", "'x' is not a number"),
+        (b"\xff\xfe\x00", "not a text file"),
+    ]:
+        path = tmp_path / "table.tsv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        with pytest.raises(DataError, match=match):
+            clean(series, confounds=path)
+    with pytest.raises(DataError, match="must be numbers"):
+        clean(series, confounds=pd.DataFrame({"csf": ["n/a", *"1234"]}))
+    with pytest.raises(DataError, match="real numbers"):
+        clean(series, confounds=np.ones((5, 1), dtype=complex))
+
+
+# ---------------------------------------------------------------------- censoring and filters
+
+
+def censored(n_volumes, volumes):
+    return np.setdiff1d(np.arange(n_volumes), volumes)
+
+
+def by_formula(series, kept, *, extrapolate, t_r=2.0, low_pass=0.1):
+    """Every censored volume replaced, then filtered, then left out."""
+    filled = CubicSpline(kept, series[kept])(np.arange(len(series)))
+    filled[kept] = series[kept]
+    if not extrapolate:
+        filled, kept = filled[kept[0] : kept[-1] + 1], kept - kept[0]
+    sections = scipy_signal.butter(5, low_pass, output="sos", fs=1 / t_r)
+    return scipy_signal.sosfiltfilt(sections, filled, axis=0)[kept]
+
+
+MIRRORED = {"within": [10, 12, 49], "ends": [0, 1, 2, 57, 58, 59], "uneven": [0, 1, 7, 59]}
+NOT_MIRRORED = {"within": [10, 12, 48], "start": [0, 1, 2], "end": [7, 58, 59]}
+
+
+@pytest.mark.parametrize("extrapolate", [True, False])
+@pytest.mark.parametrize("volumes", [*MIRRORED.values(), *NOT_MIRRORED.values()])
+def test_every_censored_volume_is_interpolated_if_asked(volumes, extrapolate):
+    series, kept = noise(60, 2), censored(60, volumes)
+    series[volumes] += 1e4
+    ours = clean(
+        series,
+        **PLAIN,
+        low_pass=0.1,
+        t_r=2,
+        sample_mask=kept,
+        extrapolate=extrapolate,
+        interpolate="censored",
+    )
+    np.testing.assert_allclose(ours, by_formula(series, kept, extrapolate=extrapolate))
+
+
+@pytest.mark.parametrize("extrapolate", [True, False])
+@pytest.mark.parametrize("volumes", NOT_MIRRORED.values())
+def test_both_interpolations_agree_where_no_mirror_image_is_censored(volumes, extrapolate):
+    series, kept = noise(60, 2), censored(60, volumes)
+    run = partial(clean, series, sample_mask=kept, extrapolate=extrapolate, high_pass=0.01)
+    np.testing.assert_allclose(run(), run(interpolate="censored"))
+
+
+@pytest.mark.parametrize("extrapolate", [True, False])
+@pytest.mark.parametrize("volumes", MIRRORED.values())
+def test_nilearn_leaves_volumes_censored_with_their_mirror_image(volumes, extrapolate):
+    """It indexes with the complement of a list of integers: -1 - kept, rows from the end."""
+    series, kept = noise(60, 2), censored(60, volumes)
+    series[volumes] += 1e4
+    options = {**PLAIN, "low_pass": 0.1, "t_r": 2, "extrapolate": extrapolate}
+    with pytest.warns(UserWarning, match="mirror images in time are censored"):
+        ours = clean(series, sample_mask=kept, **options)
+    assert_same(ours, nilearn_clean(series, sample_mask=kept.copy(), **options))
+    right = by_formula(series, kept, extrapolate=extrapolate)
+    assert np.abs(ours - right).max() > 100
+
+
+def test_nilearn_returns_censored_volumes_when_both_ends_are_censored():
+    series, kept = noise(60, 1), np.arange(3, 57)
+    series[:3] = 1e6
+    options = {**PLAIN, "low_pass": 0.2, "t_r": 2}
+    for run in (clean, nilearn_clean):
+        assert quietly(run, series, sample_mask=kept.copy(), **options)[:3].min() > 1e5
+    ours = clean(series, sample_mask=kept, **options, interpolate="censored")
+    assert np.abs(ours).max() < 1e3
+
+
+@pytest.mark.parametrize("mask", [np.arange(3, 50), np.arange(60) >= 7, [*range(50)]])
+@pytest.mark.parametrize("filter_", [{"filter": "cosine", "high_pass": 0.01}, {"filter": False}])
+def test_censoring_without_interpolation(mask, filter_):
+    series, confounds = noise(60, 2), noise(60, 2, seed=1)
+    ours = clean(series, confounds=confounds, sample_mask=mask, **filter_)
+    theirs = nilearn_clean(series, confounds=confounds, sample_mask=np.array(mask), **filter_)
+    assert_same(ours, theirs)
+
+
+def test_the_mask_is_not_changed():
+    """Nilearn subtracts its first volume from it."""
+    kept = np.arange(3, 60, dtype=np.int32)
+    clean(noise(60, 2), sample_mask=kept, high_pass=0.01)
+    assert kept[0] == 3
+
+
+@pytest.mark.parametrize("detrend", [True, False])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"high_pass": -0.1},
+        {"high_pass": -0.1, "low_pass": 0.1},
+        {"high_pass": -0.2, "low_pass": -0.1},
+        {"low_pass": -0.1},
+    ],
+)
+def test_negative_frequencies(options, detrend):
+    """Hardly any frequency passes that low, so that next to nothing is left to regress."""
+    series = noise(90, 2)
+    confounds = None if options.get("low_pass") == -0.1 else noise(90, 3, seed=1)
+    options |= {"confounds": confounds, "detrend": detrend, "standardize": None}
+    assert_same(quietly(clean, series, **options), quietly(nilearn_clean, series, **options))
+
+
+def test_options_with_and_without_prefix():
+    series = noise(60, 2)
+    options = {"order": 2, "padtype": "even", "padlen": 20}
+    prefixed = {f"butterworth__{name}": value for name, value in options.items()}
+    ours = clean(series, low_pass=0.1, **options)
+    np.testing.assert_array_equal(ours, clean(series, low_pass=0.1, **prefixed))
+    assert_same(ours, nilearn_clean(series, low_pass=0.1, **prefixed))
+    with pytest.raises(TypeError, match="with and without its prefix"):
+        clean(series, low_pass=0.1, order=2, butterworth__order=2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'ordre'"):
+        clean(series, low_pass=0.1, ordre=2)
+
+
+def test_a_cosine_that_a_user_supplies_is_the_only_one():
+    cosine = np.cos(np.pi / 60 * (np.arange(60) + 0.5))
+    options = {"confounds": cosine, "filter": "cosine", "high_pass": 0.01, "t_r": 2}
+    series = noise(60, 2)
+    with pytest.warns(UserWarning, match="user supplied confounds"):
+        ours = clean(series, **options)
+    assert_same(ours, quietly(nilearn_clean, series, **options))
+    assert_same(ours, clean(series, confounds=cosine))
+
+
+@pytest.mark.parametrize("n_volumes", range(20, 200, 9))
+@pytest.mark.parametrize("t_r", [0.72, 1.4, 2.1])
+def test_as_many_cosines_as_nilearn_where_rounding_decides(n_volumes, t_r):
+    series = noise(n_volumes, 1)
+    options = {"filter": "cosine", "t_r": t_r, "high_pass": 3 / (2 * n_volumes * t_r)}
+    assert_same(clean(series, **options), nilearn_clean(series, **options))
+
+
+# ------------------------------------------------------------------------------------- runs
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(switches, st.integers(1, 3), st.booleans(), st.booleans(), st.integers(0, 99))
+def test_runs_are_cleaned_one_by_one(options, n_runs, masked, interleaved, seed):
+    """As nilearn, which forgets some options on the way into a run; there, run by run."""
+    options |= {"high_pass": 0.02, "t_r": 2, "butterworth__order": 3}
+    labels = np.repeat(np.arange(n_runs), 60)
+    labels = rng(seed).permutation(labels) if interleaved else labels
+    series, confounds = noise(60 * n_runs, 2, seed), noise(60 * n_runs, 2, seed + 1)
+    kept = [np.flatnonzero(rng(seed + i).random(60) < 0.9) for i in range(n_runs)]
+    ours = quietly(
+        clean,
+        series,
+        runs=labels,
+        confounds=confounds,
+        sample_mask=kept if masked else None,
+        **options,
+    )
+    theirs = [
+        quietly(
+            nilearn_clean,
+            series[labels == run],
+            confounds=confounds[labels == run],
+            sample_mask=kept[run].copy() if masked else None,
+            **options,
+        )
+        for run in range(n_runs)
+    ]
+    assert_same(ours, np.vstack(theirs))
+
+
+@pytest.mark.parametrize("filter_", ["butterworth", "cosine", False])
+def test_runs_as_nilearn_where_it_keeps_all_options(filter_):
+    labels = np.repeat([0, 1], [50, 70])
+    series, confounds = noise(120, 2), noise(120, 2, seed=1)
+    options = {"runs": labels, "confounds": confounds, "filter": filter_, "t_r": 2}
+    options |= {"high_pass": 0.01} if filter_ else {}
+    options["sample_mask"] = [np.arange(3, 50), np.arange(70) != 30]
+    assert_same(clean(series, **options), nilearn_clean(series, **options))
+
+
+def test_runs_may_have_any_labels():
+    """Nilearn takes the labels of runs for their numbers when there are masks."""
+    series, masks = noise(60, 2), [np.arange(20), np.arange(2, 30)]
+    numbered = clean(series, runs=np.repeat([0, 1], 30), sample_mask=masks)
+    named = clean(series, runs=np.repeat(["a", "b"], 30).tolist(), sample_mask=masks)
+    np.testing.assert_array_equal(named, numbered)
+    one = clean(series, runs=np.zeros(60), sample_mask=[np.arange(20)])
+    np.testing.assert_array_equal(one, clean(series, sample_mask=np.arange(20)))
+
+
+# ---------------------------------------------------------------------- errors and warnings
+
+SERIES = noise(50, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"filter": "elliptic"}, UsageError, "Filter method elliptic not implemented"),
+        ({"standardize": "foo"}, UsageError, "'standardize' must be one of"),
+        ({"ensure_finite": None}, UsageError, "'ensure_finite' must be one of"),
+        (
+            {"low_pass": 0.1, "high_pass": 0.1},
+            UsageError,
+            r"High pass cutoff frequency \(0.1\) is greater than or equal to low pass filter freq",
+        ),
+        (
+            {"low_pass": 0.1, "t_r": None},
+            UsageError,
+            r"Repetition time \(t_r\) must be specified for butterworth filtering",
+        ),
+        (
+            {"filter": "cosine", "t_r": None, "high_pass": 0.01},
+            UsageError,
+            r"Repetition time \(t_r\) and low cutoff frequency \(high_pass\) must be specified",
+        ),
+        ({"high_pass": 0.0}, UsageError, "filter critical frequencies must be greater than 0"),
+        (
+            {"high_pass": 0.01, "butterworth__padlen": 60},
+            DataError,
+            "length of the input vector x must be greater than padlen",
+        ),
+        ({"confounds": np.zeros(2)}, DataError, "Confound signal has an incorrect length"),
+        ({"confounds": np.zeros((2, 2))}, DataError, "Confound signal has an incorrect length"),
+        (
+            {"confounds": np.zeros((2, 3, 4))},
+            DataError,
+            "confound array has an incorrect number of dimensions: 3",
+        ),
+        ({"confounds": 1}, TypeError, "'confounds' must be of type"),
+        ({"confounds": [None]}, TypeError, "confound has an unhandled type"),
+        ({"confounds": [[1.0] * 50]}, TypeError, "confound has an unhandled type"),
+        ({"low_pass": "0.1"}, TypeError, "'low_pass' must be of type"),
+        ({"t_r": True}, TypeError, "'t_r' must be of type"),
+        ({"detrend": "yes"}, TypeError, "'detrend' must be of type"),
+        (
+            {"runs": np.zeros(49)},
+            ValueError,
+            r"The length of the run vector \(49\) does not match the length of the signals \(50\)",
+        ),
+        ({"sample_mask": "all"}, TypeError, "must be of type"),
+        ({"sample_mask": np.arange(60)}, IndexError, "more timepoints than the current run"),
+        (
+            {"sample_mask": np.array([1, 70])},
+            IndexError,
+            r"sample_mask 1 of 1 contains invalid index \[70\]",
+        ),
+        (
+            {"sample_mask": np.array([-1, 2])},
+            ValueError,
+            "sample_mask should not contain negative values",
+        ),
+        (
+            {"sample_mask": [np.arange(9)], "runs": np.arange(50) // 25},
+            ValueError,
+            r"Number of sample_mask \(1\) not matching number of runs \(2\)",
+        ),
+    ],
+)
+def test_errors_as_nilearn(options, error, match):
+    with pytest.raises(error, match=match):
+        quietly(clean, SERIES, **options)
+    kind = next(k for k in (ValueError, TypeError, IndexError) if issubclass(error, k))
+    with pytest.raises(kind, match=match):
+        quietly(nilearn_clean, SERIES, **options)
+
+
+@pytest.mark.parametrize(
+    ("series", "options", "error", "match"),
+    [
+        (np.ones(5), {}, DataError, r"shape \(volumes, signals\)"),
+        (np.ones((0, 5)), {}, DataError, r"shape \(volumes, signals\)"),
+        (np.ones((5, 1), dtype=complex), {}, DataError, "real numbers"),
+        (SERIES, {"interpolate": "linear"}, UsageError, "'interpolate' must be one of"),
+        (SERIES, {"extrapolate": "periodic"}, TypeError, "'extrapolate' must be of type"),
+        (SERIES, {"low_pass": 0.1, "t_r": 0}, UsageError, "must be a positive number"),
+        (SERIES, {"low_pass": 0.1, "t_r": np.nan}, UsageError, "must be a positive number"),
+        (SERIES, {"filter": "cosine", "high_pass": -1}, UsageError, "no frequencies below 0"),
+        (SERIES, {"sample_mask": []}, DataError, "The size of the sample mask is 0"),
+        (SERIES, {"sample_mask": np.zeros(50, bool)}, DataError, "All volumes were marked as mot"),
+        (SERIES, {"sample_mask": np.ones(49, bool)}, IndexError, "fewer timepoints than the curr"),
+        (SERIES, {"sample_mask": np.ones((2, 2))}, DataError, "one dimension"),
+        (SERIES, {"sample_mask": np.array([0.5, 2])}, DataError, "whole numbers"),
+        (SERIES, {"sample_mask": np.array(["a", "b"])}, TypeError, "must be of type"),
+        (SERIES, {"sample_mask": [5], "low_pass": 0.1}, DataError, "two volumes or more"),
+        (SERIES, {"sample_mask": [3, 2], "low_pass": 0.1}, DataError, "ascending"),
+        (
+            np.where(np.arange(50)[:, None] == 3, np.nan, SERIES),
+            {"sample_mask": np.arange(40), "low_pass": 0.1},
+            DataError,
+            "can't be interpolated",
+        ),
+    ],
+)
+def test_errors_of_ours(series, options, error, match):
+    with pytest.raises(error, match=match):
+        quietly(clean, series, **options)
+
+
+@pytest.mark.parametrize(
+    ("n_volumes", "options", "match"),
+    [
+        (50, {"low_pass": 3.0}, "The frequency specified for the low pass filter is too high"),
+        (50, {"high_pass": -0.1}, "The frequency specified for the high pass filter is too low"),
+        (50, {"filter": False, "low_pass": 0.1}, "ot perform filtering"),
+        (
+            50,
+            {"filter": "cosine", "low_pass": 0.1, "high_pass": 0.02},
+            "low_pass is not implemented for filter='cosine'",
+        ),
+        (50, {"filter": "cosine", "high_pass": 0.001}, "Cosine filter was not created"),
+        (
+            50,
+            {"filter": "cosine", "high_pass": 0.3},
+            "High-pass filter will span all accessible frequencies",
+        ),
+        (
+            50,
+            {"confounds": noise(50, 1), "detrend": False, "standardize_confounds": False},
+            "When confounds are provided, one must perform detrend and/or standardize confounds",
+        ),
+        (50, {"standardize": "psc", "detrend": False}, "psc standardization strategy is meaning"),
+        (1, {"standardize": None}, "Detrending of 3D signal has been requested"),
+        (1, {"detrend": False}, "Standardization of 3D signal has been requested"),
+    ],
+)
+def test_warnings_as_nilearn(n_volumes, options, match):
+    series = np.zeros((n_volumes, 1)) if options.get("standardize") == "psc" else SERIES[:n_volumes]
+    for run in (clean, nilearn_clean):
+        with pytest.warns(UserWarning, match=match):
+            quietly_about_division(run, series, **options)
+
+
+def quietly_about_division(function, *args, **options):
+    with np.errstate(all="ignore"):
+        return function(*args, **options)
+
+
+def test_frequencies_that_meet_at_nyquist():
+    with (
+        pytest.warns(UserWarning, match="band-pass critical frequencies are equal"),
+        pytest.warns(UserWarning, match="is too high"),
+    ):
+        ours = clean(SERIES, low_pass=0.4, high_pass=0.3, t_r=2)
+    np.testing.assert_array_equal(ours, clean(SERIES))
+
+
+def test_warnings_point_at_the_caller():
+    with pytest.warns(UserWarning, match="mean 0") as caught:
+        clean(np.zeros((9, 1)), standardize="psc", detrend=False)
+    assert caught[0].filename == __file__
