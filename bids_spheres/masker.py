@@ -390,6 +390,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             "low_pass": self.low_pass,
             "high_pass": self.high_pass,
             "t_r": self.t_r,
+            # nilearn's default since 0.13, which its maskers follow
+            "extrapolate": False,
             **(self.clean_args or {}),
             **self.clean_kwargs,
         }

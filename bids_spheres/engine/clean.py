@@ -83,7 +83,7 @@ def clean(
     high_pass: float | None = None,
     t_r: float | None = 2.5,
     ensure_finite: bool = False,
-    extrapolate: bool = False,
+    extrapolate: bool = True,
     interpolate: Interpolate = "nilearn",
     **butterworth: Any,
 ) -> NDArray[Any]:
@@ -297,9 +297,9 @@ def _standardize(
 def _zscore(values: FloatArray, scale: FloatArray, *, ddof: int) -> FloatArray:
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0, ddof=ddof)
-    # What is constant but for rounding errors stays so, instead of becoming NaN or noise.
+    # What is constant but for rounding errors is 0, instead of NaN or noise that looks like data.
     constant = spread < np.maximum(_EPS, _ROUNDING * scale)
-    return centred / np.where(constant, 1, spread)
+    return np.where(constant, 0, centred / np.where(constant, 1, spread))
 
 
 def _with_mean(values: FloatArray, mean_before: FloatArray) -> FloatArray:

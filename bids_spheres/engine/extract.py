@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.engine.aggregate import aggregate
+from bids_spheres.engine.aggregate import aggregate, check_aggregation
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.smoothing import SmoothedVolumes, applied_weights, check_fwhm
-from bids_spheres.engine.spheres import SphereWeights, sphere_weights
+from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead
-from bids_spheres.errors import DataError, UsageError
+from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +107,7 @@ def extract(
     """
     if not weights.grid.matches(volumes.grid):
         raise DataError(f"{volumes.name}: the sphere weights belong to another image grid.")
+    check_aggregation(aggregation)
     spread = _Spread() if moments else None
     if aggregation != "mean":
         series = _voxel_series(volumes, weights, fwhm, spread)
@@ -169,12 +170,7 @@ def _points(
     if isinstance(seeds, SeedTable):
         table = seeds if radius is None else seeds.with_radius(radius)
         return table.coordinates, table.radii
-    coordinates = np.asarray(seeds, dtype=np.float64)
-    if coordinates.size == 0:
-        coordinates = coordinates.reshape(0, 3)
-    if coordinates.ndim != 2 or coordinates.shape[1] != 3:
-        raise UsageError(f"Seeds must have the shape (S, 3), not {coordinates.shape}.")
-    return coordinates, radius or 0.0
+    return as_points(seeds), radius or 0.0
 
 
 def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:

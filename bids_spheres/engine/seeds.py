@@ -296,9 +296,10 @@ def _first_bad(values: NDArray[np.float64]) -> int:
 
 def _names(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...]:
     width = len(str(len(rows)))
+    # NA is a name, of the nucleus accumbens; only n/a is missing.
     given = [row.get("name", "") for row in rows]
     names = tuple(
-        f"seed_{i:0{width}d}" if name.lower() in _MISSING else name
+        f"seed_{i:0{width}d}" if name in ("", "n/a") else name
         for i, name in enumerate(given, start=1)
     )
     if repeated := [name for name, count in Counter(names).items() if count > 1]:

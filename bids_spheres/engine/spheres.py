@@ -181,7 +181,7 @@ def sphere_weights(
     >>> weights.used, weights.asked
     (array([7, 4]), array([7, 7]))
     """
-    points = np.asarray(coordinates, dtype=np.float64).reshape(-1, 3)
+    points = as_points(coordinates)
     radius_per_seed = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(points))
     if not np.isfinite(points).all():
         raise UsageError("A coordinate of a seed is not a finite number.")
@@ -205,10 +205,34 @@ def sphere_weights(
     return _assemble(grid, owner, position, asked, seed_used)
 
 
+def as_points(coordinates: ArrayLike) -> FloatArray:
+    """Coordinates as an (S, 3) array, mm.
+
+    Raises
+    ------
+    UsageError
+        When they have another shape.
+    """
+    points = np.asarray(coordinates, dtype=np.float64)
+    if points.size == 0:
+        return points.reshape(0, 3)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise UsageError(f"Seeds must have the shape (S, 3), not {points.shape}.")
+    return points
+
+
 def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
-    """Spheres of several sets on one grid as one set, in the order given."""
+    """Spheres of several sets on one grid as one set, in the order given.
+
+    Raises
+    ------
+    DataError
+        When their grids differ.
+    """
     if len(parts) == 1:
         return parts[0]
+    if not all(part.grid.matches(parts[0].grid) for part in parts):
+        raise DataError("Spheres on different image grids can't be extracted together.")
     first = np.cumsum([0] + [len(part.asked) for part in parts])
     pairs = [part.membership.tocoo() for part in parts]
     owner = np.concatenate([pair.row + start for pair, start in zip(pairs, first, strict=False)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.engine.connectivity import pearson_correlation
+from bids_spheres.engine import clean, pearson_correlation
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 1), (40, 5), (30, 264)])
@@ -60,3 +60,14 @@ def test_the_argument_is_left_alone():
     before = series.copy()
     pearson_correlation(series)
     np.testing.assert_array_equal(series, before)
+
+
+def test_a_constant_series_stays_undefined_after_cleaning():
+    rng = np.random.default_rng(0)
+    series = 100 + rng.standard_normal((100, 3))
+    series[:, 1] = 1234.567
+    cleaned = clean(series, confounds=rng.standard_normal((100, 20)), detrend=True)
+    assert (cleaned[:, 1] == 0).all()
+    matrix = pearson_correlation(cleaned)
+    assert np.isnan(matrix[1]).all()
+    assert np.isfinite(matrix[[0, 2]][:, [0, 2]]).all()

@@ -113,6 +113,12 @@ def test_missing_names_are_as_if_there_were_none(write):
     assert load_seeds(write(content)).names == ("seed_1", "seed_2")
 
 
+@pytest.mark.parametrize("name", ["NA", "NaN", "na"])
+def test_an_abbreviation_is_a_name(write, name):
+    # NA is the nucleus accumbens; BIDS has only n/a for what is missing
+    assert load_seeds(write(f"name\tx\ty\tz\n{name}\t1\t2\t3\n")).names == (name,)
+
+
 @pytest.mark.parametrize(
     ("beside", "space", "radii"),
     [

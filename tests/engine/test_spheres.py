@@ -510,3 +510,16 @@ def test_nilearn_adds_a_voxel_outside_of_the_sphere_where_we_do_not(seed, radius
     (extra,) = theirs - ours
     np.testing.assert_allclose(apply_affine(grid.affine, extra), voxel)
     assert ours < theirs
+
+
+def test_weights_of_different_grids_do_not_stack():
+    near = sphere_weights([[2, 2, 2]], 1, Grid((5, 5, 5), UNIT))
+    far = sphere_weights([[2, 2, 2]], 1, Grid((6, 5, 5), UNIT))
+    with pytest.raises(DataError, match="different image grids"):
+        stack_weights([near, far])
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (6,), (1, 2, 3)])
+def test_coordinates_that_are_no_triplets(shape):
+    with pytest.raises(UsageError, match=r"\(S, 3\)"):
+        sphere_weights(np.zeros(shape), 1, Grid((5, 5, 5), UNIT))
