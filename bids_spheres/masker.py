@@ -357,6 +357,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
                 radii=self._recipe.radii if fitted else np.empty(0),
                 background=self._background if fitted else None,
                 weights=self._report_weights() if fitted else None,
+                mask_voxels=self._mask_voxels() if fitted else None,
                 displayed=indices if fitted else (),
                 warnings=notes,
             )
@@ -477,6 +478,14 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         if self._background is None:
             return None
         return self._recipe.unchecked().weights(image_grid(self._background))
+
+    def _mask_voxels(self) -> int | None:
+        """Voxels in the mask, if it is on the grid of the report's weights."""
+        if self.mask_img_ is None or self._background is None:
+            return None
+        if not image_grid(self.mask_img_).matches(image_grid(self._background)):
+            return None
+        return int(np.count_nonzero(self.mask_img_.dataobj))
 
     def _report_warnings(self) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():

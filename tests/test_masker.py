@@ -499,3 +499,30 @@ def test_messages(img, mask, capsys):
         "Computing image from signals",
     ):
         assert step in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "figures"), [("all", 3), (2, 2), ([2, 0], 2), (np.array([1]), 1), (9, 3)]
+)
+def test_report(img, mask, tmp_path, asked, figures):
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=mask).fit(img)
+    report = masker.generate_report(displayed_spheres=asked)
+    page = str(report)
+    assert page.count('<section class="step') == figures
+    report.save_as_html(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == page
+    assert "<iframe" in report.resize(300, 200).get_iframe()
+    assert "<iframe" in report._repr_html_()
+    asked_too_many = isinstance(asked, int) and asked > 3
+    assert ('class="warnings"' in page) == asked_too_many
+
+
+def test_report_of_what_is_not_there(img):
+    with pytest.raises(TypeError, match="should be either 'all' or a positive 'int'"):
+        NiftiSpheresMasker(SEEDS).fit().generate_report(displayed_spheres=2.5)
+    with pytest.warns(UserWarning, match="not been fitted"):
+        assert "not been fitted" in str(NiftiSpheresMasker(SEEDS).generate_report())
+    with pytest.warns(UserWarning, match="Report generation not enabled"):
+        page = NiftiSpheresMasker(SEEDS, reports=False).fit(img).generate_report()
+    assert "not enabled" in str(page)
+    assert "No image was given to fit" in str(NiftiSpheresMasker(SEEDS).fit().generate_report())

@@ -1,0 +1,188 @@
+"""What a masker knows about its spheres, all together and one by one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.engine.stream import image_grid
+from bids_spheres.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nibabel.spatialimages import SpatialImage
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine import Grid, SphereWeights
+
+
+@dataclass(frozen=True, eq=False)
+class MaskerFacts:
+    """What a masker knows about its spheres.
+
+    Parameters
+    ----------
+    title : str
+    parameters : mapping of str to str
+    names : tuple of str
+    coordinates : (S, 3) array, mm
+    radii : (S,) array, mm
+        0: the one voxel that holds the seed.
+    background : 3-D image, optional
+        What figures show behind the spheres.
+    weights : SphereWeights, optional
+        Which voxels the spheres hold.
+    displayed : tuple of int
+        Which spheres get a figure of their own, counted from 0.
+    warnings : tuple of str
+    mask_voxels : int, optional
+        Voxels of the mask on the grid of `weights`.
+
+    Raises
+    ------
+    DataError
+        When the numbers of names, coordinates, radii and weights differ, or the background is
+        not one volume.
+    """
+
+    title: str
+    parameters: Mapping[str, str]
+    names: tuple[str, ...]
+    coordinates: NDArray[np.float64]
+    radii: NDArray[np.float64]
+    background: SpatialImage | None = None
+    weights: SphereWeights | None = None
+    displayed: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+    mask_voxels: int | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        rows = n if self.weights is None else len(self.weights.asked)
+        if np.shape(self.coordinates) != (n, 3) or np.shape(self.radii) != (n,) or rows != n:
+            raise DataError(f"A report of {n} spheres needs a seed and a radius for each.")
+        if self.background is not None and len(self.background.shape) != 3:
+            raise DataError(
+                f"The background is one volume, not an image of shape {self.background.shape}."
+            )
+
+    @cached_property
+    def spheres(self) -> tuple[Sphere, ...]:
+        """The spheres one by one."""
+        inside, volume, voxels = _seeds_inside(self), _volumes(self), _voxels(self)
+        shown = set(self.displayed)
+        return tuple(
+            Sphere(
+                index=s,
+                name=str(name),
+                seed=tuple(float(mm) for mm in self.coordinates[s]),
+                radius=float(self.radii[s]),
+                volume=volume[s],
+                voxels=voxels[s],
+                inside=inside[s],
+                shown=s in shown,
+            )
+            for s, name in enumerate(self.names)
+        )
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Voxels of one sphere.
+
+    Parameters
+    ----------
+    used, asked, overlapping : int
+        Those that count, those whose centre is in the sphere whether or not image and mask
+        hold them, and those used that are in another sphere as well.
+    share : float, optional
+        Of all voxels of the mask.
+    """
+
+    used: int
+    asked: int
+    overlapping: int
+    share: float | None = None
+
+    @property
+    def state(self) -> str:
+        """In a word, where not all is well."""
+        if self.used == 0:
+            return "empty"
+        return "partial" if self.used < self.asked else ""
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """What a page says about one sphere.
+
+    Parameters
+    ----------
+    index : int
+        From 0.
+    name : str
+    seed : three floats, mm
+    radius : float, mm
+    volume : float or None, mm3
+        Of the voxels used; without an image, of the ideal sphere.
+    voxels : Voxels or None
+    inside : bool or None
+        Whether the seed lies in the image.
+    shown : bool
+        Whether it has a figure of its own.
+    """
+
+    index: int
+    name: str
+    seed: tuple[float, ...]
+    radius: float
+    volume: float | None = None
+    voxels: Voxels | None = None
+    inside: bool | None = None
+    shown: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """Identifier of its figure."""
+        return f"sphere-{self.index}"
+
+    @property
+    def heading(self) -> str:
+        """Number and name."""
+        return f"{self.index}: {self.name}"
+
+
+def _grid(facts: MaskerFacts) -> Grid | None:
+    """That of the weights, else that of the background."""
+    if facts.weights is not None:
+        return facts.weights.grid
+    return None if facts.background is None else image_grid(facts.background)
+
+
+def _seeds_inside(facts: MaskerFacts) -> list[bool | None]:
+    grid = _grid(facts)
+    if grid is None:
+        return [None] * len(facts.names)
+    return [bool(inside) for inside in grid.contains(grid.voxel_of(facts.coordinates))]
+
+
+def _volumes(facts: MaskerFacts) -> list[float | None]:
+    if facts.weights is None:
+        return [4 / 3 * np.pi * float(r) ** 3 if r else None for r in facts.radii]
+    one = abs(float(np.linalg.det(facts.weights.grid.affine[:3, :3])))
+    return [int(n) * one for n in facts.weights.used]
+
+
+def _voxels(facts: MaskerFacts) -> list[Voxels | None]:
+    weights = facts.weights
+    if weights is None:
+        return [None] * len(facts.names)
+    counts = zip(weights.used, weights.asked, weights.overlaps, strict=True)
+    return [
+        Voxels(int(used), int(asked), int(shared), int(used) / all_ if all_ else None)
+        for (used, asked, shared), all_ in ((c, facts.mask_voxels) for c in counts)
+    ]

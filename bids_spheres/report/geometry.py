@@ -1,0 +1,392 @@
+"""Millimetres, voxels and pixels: what a picture of a slice shows at which place.
+
+Design
+------
+Pictures are in world axes (x to the right, y to the front, z up), not in voxel axes: a sphere
+is then a circle whatever the image's affine, oblique or sheared, and a pixel shows the voxel
+that holds its centre. Nothing is interpolated, so one sees the voxels that are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from bids_spheres.engine import Grid
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+    ByteArray = NDArray[np.uint8]
+    Mesh = Sequence[ArrayLike]
+
+_BRIGHT = 25
+"""Of 255: fainter voxels don't count as head when the picture's borders are chosen."""
+
+_TALLEST = 480
+"""Pixels of a panel's height at most: two figures fit on a sheet of paper."""
+
+_LATTICE = 128
+"""Points of a projection's lattice along the longest side: finer than a screen shows."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One of the three directions from which a brain is shown.
+
+    Parameters
+    ----------
+    name : str
+    across, up, through : int
+        World axes (0 to 2) that run to the right, upwards, and into the picture.
+    left, right : str
+        Letters of the sides.
+    """
+
+    name: str
+    across: int
+    up: int
+    through: int
+    left: str
+    right: str
+
+
+VIEWS = (
+    View("sagittal", 1, 2, 0, "P", "A"),
+    View("coronal", 0, 2, 1, "L", "R"),
+    View("axial", 0, 1, 2, "L", "R"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """A part of space with sides along the world axes.
+
+    Parameters
+    ----------
+    lower, upper : (3,) array, mm
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+
+    @property
+    def size(self) -> FloatArray:
+        """Lengths of the sides, (3,), mm."""
+        return self.upper - self.lower
+
+    def padded(self, margin: float) -> Box:
+        """Larger by `margin` mm on every side."""
+        return Box(self.lower - margin, self.upper + margin)
+
+    def touches(self, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
+        """Which spheres ((S, 3) mm, (S,) mm) have a point in the box."""
+        nearest = np.clip(centres, self.lower, self.upper)
+        return np.asarray(np.linalg.norm(centres - nearest, axis=1) <= radii)
+
+
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all `boxes`."""
+    return Box(
+        np.min([box.lower for box in boxes], axis=0), np.max([box.upper for box in boxes], axis=0)
+    )
+
+
+def image_box(grid: Grid) -> Box:
+    """The box around all voxels of an image, their edges included."""
+    ends = [(-0.5, n - 0.5) for n in grid.shape]
+    corners = np.array(list(product(*ends))) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    return Box(corners.min(axis=0), corners.max(axis=0))
+
+
+def spheres_box(centres: FloatArray, radii: FloatArray) -> Box:
+    """The box around spheres, (S, 3) mm and (S,) mm."""
+    reach = radii[:, None]
+    return Box((centres - reach).min(axis=0), (centres + reach).max(axis=0))
+
+
+def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
+    """Voxels at the points of an open mesh.
+
+    Parameters
+    ----------
+    grid : Grid
+    mesh : three arrays, mm
+        x, y and z, of shapes that broadcast.
+
+    Returns
+    -------
+    int array of the mesh's shape
+        Position of the voxel that holds each point in the flattened image (Fortran order, as
+        `Grid.flat`); -1 outside the image.
+
+    Examples
+    --------
+    >>> from bids_spheres.engine import Grid
+    >>> grid = Grid((4, 3, 2), np.diag([2.0, 2, 2, 1]))
+    >>> mesh_positions(grid, [np.array([0.0, 2.9, 7.1]), np.array([[0.0], [2]]), 0.0])
+    array([[ 0,  1, -1],
+           [ 4,  5, -1]])
+    """
+    position, inside, stride = np.asarray(0), np.asarray(True), 1
+    for row, n in zip(np.linalg.inv(grid.affine)[:3], grid.shape, strict=True):
+        index = np.rint(_affine_sum(row, mesh)).astype(np.intp)
+        position = position + stride * index
+        inside = inside & (index >= 0) & (index < n)
+        stride *= n
+    return np.broadcast_to(np.where(inside, position, -1), np.broadcast(*mesh).shape)
+
+
+def _affine_sum(row: FloatArray, mesh: Mesh) -> FloatArray:
+    # Leaving out zeros keeps sums one-dimensional for images that are not oblique.
+    terms = [factor * np.asarray(axis) for factor, axis in zip(row, mesh, strict=False) if factor]
+    return np.asarray(sum(terms, np.asarray(row[3])))
+
+
+@dataclass(frozen=True, eq=False)
+class Backdrop:
+    """Grey values of a 3-D image.
+
+    Parameters
+    ----------
+    grid : Grid
+    grey : (V + 1,) uint8 array
+        Fortran order; one black voxel more at the end stands for all that is outside, which
+        is where position -1 points.
+    """
+
+    grid: Grid
+    grey: ByteArray
+
+    def at(self, mesh: Mesh) -> ByteArray:
+        """Grey values at the points of an open mesh (mm), black outside."""
+        return self.grey[mesh_positions(self.grid, mesh)]
+
+    @property
+    def voxel_size(self) -> float:
+        """Shortest side of a voxel, mm."""
+        return float(np.linalg.norm(self.grid.affine[:3, :3], axis=0).min())
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """The image on a coarse lattice along the world axes."""
+        box = image_box(self.grid)
+        step = max(self.voxel_size, float(box.size.max()) / _LATTICE)
+        counts = np.ceil(box.size / step).astype(int)
+        x, y, z = (
+            low + (np.arange(n) + 0.5) * step for low, n in zip(box.lower, counts, strict=True)
+        )
+        return Lattice(box.lower, step, self.at(np.ix_(x, y, z)))
+
+    @property
+    def head(self) -> Box:
+        """The box around what is not dark; the whole image where all is."""
+        lattice = self.lattice
+        bright = lattice.grey > _BRIGHT
+        if not bright.any():
+            return image_box(self.grid)
+        hit = [np.flatnonzero(bright.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+        first, last = np.array([(axis[0], axis[-1] + 1) for axis in hit]).T
+        return Box(lattice.origin + first * lattice.step, lattice.origin + last * lattice.step)
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Grey values on cubes along the world axes.
+
+    Parameters
+    ----------
+    origin : (3,) array, mm
+        Lower corner of the first cube.
+    step : float, mm
+    grey : (X, Y, Z) uint8 array
+    """
+
+    origin: FloatArray
+    step: float
+    grey: ByteArray
+
+    def projection(self, panel: Panel) -> ByteArray:
+        """The brightest value behind every pixel of `panel`, (height, width), top row first."""
+        # A black rim stands for all that is outside.
+        brightest = np.pad(self.grey.max(axis=panel.view.through), 1)
+        cubes = []
+        for points, axis in zip(panel.points, (panel.view.across, panel.view.up), strict=True):
+            cube = np.floor((points - self.origin[axis]) / self.step).astype(int)
+            cubes.append(np.clip(cube, -1, self.grey.shape[axis]) + 1)
+        return brightest[np.ix_(*cubes)].T[::-1]
+
+
+def backdrop(data: NDArray[Any], grid: Grid) -> Backdrop:
+    """Grey values of a volume.
+
+    Parameters
+    ----------
+    data : (X, Y, Z) array
+        Not finite counts as 0.
+    grid : Grid
+
+    Raises
+    ------
+    DataError
+        When `data` is not one volume.
+    """
+    if data.ndim != 3:
+        raise DataError(f"A background is one volume, not an array of {data.ndim} dimensions.")
+    values = np.nan_to_num(data.astype(np.float32), posinf=0, neginf=0).ravel(order="F")
+    grey = np.zeros(len(values) + 1, dtype=np.uint8)
+    grey[:-1] = _window(values)
+    return Backdrop(grid, grey)
+
+
+def _window(values: NDArray[np.float32]) -> ByteArray:
+    """Values as greys; the few brightest voxels must not darken all others."""
+    low, high = np.percentile(values, (1, 99.7))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    # 32 greys: a picture of noise is a third smaller than in 256, and looks the same.
+    return np.asarray(np.clip(scaled, 0, 1) * 255, dtype=np.uint8) & np.uint8(0xF8)
+
+
+def field_of_view(
+    picture: Backdrop | None, centres: FloatArray, radii: FloatArray, margin: float = 4.0
+) -> Box:
+    """The part of space that figures show, the same in all figures of a page.
+
+    The head, and all spheres that touch the image: one seed with a typing error must not
+    shrink the brain to a dot. Without an image, all spheres.
+    """
+    if picture is None:
+        return spheres_box(centres, radii).padded(margin + 6)
+    touching = image_box(picture.grid).touches(centres, radii)
+    boxes = [picture.head]
+    if touching.any():
+        boxes.append(spheres_box(centres[touching], radii[touching]))
+    return union(boxes).padded(margin)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """A rectangle of a figure that shows a part of space from one side, to scale.
+
+    Parameters
+    ----------
+    view : View
+    box : Box
+    left, top : int
+        Pixels of the upper left corner from that of the figure.
+    scale : float
+        Pixels per mm.
+    """
+
+    view: View
+    box: Box
+    left: int
+    top: int
+    scale: float
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return round(float(self.box.size[self.view.across]) * self.scale)
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return round(float(self.box.size[self.view.up]) * self.scale)
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the figure's pixels."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    @cached_property
+    def points(self) -> tuple[FloatArray, FloatArray]:
+        """World coordinates (mm) of the columns' centres and, from the bottom, of the rows'."""
+        low = self.box.lower[[self.view.across, self.view.up]]
+        across = low[0] + (np.arange(self.width) + 0.5) / self.scale
+        up = low[1] + (np.arange(self.height) + 0.5) / self.scale
+        return across, up
+
+    def mesh(self, depth: float, every: int = 1) -> Mesh:
+        """Open mesh (x, y, z) in mm of the pixels, top row first, of the slice at `depth` mm.
+
+        With `every`, of the first pixel alone of that many, across and down.
+        """
+        across, up = self.points
+        mesh: list[Any] = [depth, depth, depth]
+        mesh[self.view.across] = across[None, ::every]
+        mesh[self.view.up] = up[::-1][::every, None]
+        return mesh
+
+    def pixel(self, points: ArrayLike) -> FloatArray:
+        """Where points ((..., 3), mm) are in the figure, (..., 2) pixels from its upper left."""
+        offset = np.asarray(points, dtype=np.float64) - self.box.lower
+        across = self.left + offset[..., self.view.across] * self.scale
+        down = self.top + self.height - offset[..., self.view.up] * self.scale
+        return np.stack([across, down], axis=-1)
+
+    def shows(self, point: ArrayLike) -> bool:
+        """True when a point ((3,), mm) is in front of or behind the panel's rectangle."""
+        axes = [self.view.across, self.view.up]
+        at = np.asarray(point, dtype=np.float64)[axes]
+        return bool(((at >= self.box.lower[axes]) & (at <= self.box.upper[axes])).all())
+
+    def circle(self, centre: ArrayLike, radius: float) -> FloatArray:
+        """Outline of a circle (mm) parallel to the picture, (N, 2) pixels, closed."""
+        angle = np.linspace(0, 2 * np.pi, 49)
+        rim = np.stack([np.cos(angle), -np.sin(angle)], axis=1)
+        return self.pixel(centre) + radius * self.scale * rim
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Pixels around and between panels."""
+
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+    between: int = 6
+
+
+def three_panels(box: Box, width: int, margins: Margins) -> tuple[Panel, ...]:
+    """The three views of `box` side by side at one scale, filling `width` pixels.
+
+    A box that is much taller than wide is drawn smaller, in the middle.
+    """
+    across = sum(float(box.size[view.across]) for view in VIEWS)
+    up = max(float(box.size[view.up]) for view in VIEWS)
+    room = width - margins.left - margins.right - 2 * margins.between
+    scale = min((room - 1.5) / across, _TALLEST / up)  # panels may round up by half a pixel
+    left, panels = margins.left + int(room - across * scale) // 2, []
+    for view in VIEWS:
+        panels.append(Panel(view, box, left, margins.top, scale))
+        left += panels[-1].width + margins.between
+    return tuple(panels)
+
+
+def figure_height(panels: Sequence[Panel], margins: Margins) -> int:
+    """Pixels of the figure that holds `panels`."""
+    return max(panel.top + panel.height for panel in panels) + margins.bottom
+
+
+def section_radius(radius: float, distance: float) -> float | None:
+    """Radius of the circle in which a plane at `distance` cuts a sphere; None if it doesn't.
+
+    >>> section_radius(5, 3), section_radius(5, -6)
+    (4.0, None)
+    """
+    square = radius**2 - distance**2
+    return float(np.sqrt(square)) if square >= 0 else None

@@ -1,0 +1,135 @@
+"""Values to HTML: what a page is made of, and the templates that write it.
+
+Everything that templates put into a page is escaped; only the templates themselves hold HTML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bids_spheres import __version__
+from bids_spheres.report.html import HTMLReport
+
+if TYPE_CHECKING:
+    from bids_spheres.report.figures import Picture
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a table's column.
+
+    Parameters
+    ----------
+    label : str
+    numeric : bool
+        Numbers stand to the right and are sorted as numbers.
+    unit : str, optional
+    """
+
+    label: str
+    numeric: bool = True
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a table.
+
+    Parameters
+    ----------
+    text : str
+    key : float or str, optional
+        What the table is sorted by, instead of `text`.
+    href : str, optional
+        Where the cell leads to.
+    tone : str
+        ``"warn"`` or ``"bad"`` for values to look at; the text must say so as well.
+    """
+
+    text: str
+    key: float | str | None = None
+    href: str | None = None
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that readers can sort.
+
+    Parameters
+    ----------
+    caption : str
+    columns : tuple of Column
+    rows : tuple of tuple of Cell
+    head : int
+        Which column names the row.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    head: int = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its heading and caption.
+
+    Parameters
+    ----------
+    anchor : str
+        Identifier in the page: a letter, then letters, digits and hyphens.
+    picture : Picture
+    caption : str
+    heading : str, optional
+    """
+
+    anchor: str
+    picture: Picture
+    caption: str
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Figures of which one is shown at a time; all of them on paper and without JavaScript.
+
+    Parameters
+    ----------
+    label : str
+        What one figure shows, e.g. ``"Sphere"``.
+    figures : tuple of Figure
+    """
+
+    label: str
+    figures: tuple[Figure, ...] = field(default=())
+
+
+def page(template: str, title: str, **values: Any) -> HTMLReport:
+    """Fill a template that extends ``base.html.j2``.
+
+    Parameters
+    ----------
+    template : str
+        Its file name in ``bids_spheres/report/templates``.
+    title : str
+    **values
+        What the template needs; a missing one is an error.
+    """
+    html = _environment().get_template(template).render(title=title, version=__version__, **values)
+    return HTMLReport(html, title)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("bids_spheres.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
