@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from bids_spheres.engine.aggregate import Aggregation
-    from bids_spheres.engine.spheres import SphereWeights
+    from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.niimg import Image, Images
     from bids_spheres.report.html import HTMLReport
 
@@ -166,11 +166,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     seeds_ : list of list
         Their coordinates.
     mask_img_ : nibabel image or None
-    coverage_ : DataFrame
-        Per sphere on the grid of the last image, or of the mask: voxels asked and used, their
-        ratio, voxels shared with other spheres.
-    overlap_ : DataFrame
-        Pairs of spheres that share voxels, and how many.
+    coverage_, overlap_ : DataFrame
+        See there.
     """
 
     # The first parameter of fit is X, which scikit-learn does not route; nilearn's is imgs.
@@ -255,12 +252,14 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         """
         del y
         coordinates = coordinates_of(self.seeds)
+        mask, mask_grid = self._load_mask()
         self.seeds_ = coordinates.tolist()
         self.n_elements_ = len(coordinates)
         self._recipe = Recipe(
             coordinates=coordinates,
             radii=radii_of(self.radius, self.seeds),
-            mask_img=self.mask_img,
+            mask=mask,
+            mask_grid=mask_grid,
             allow_overlap=self.allow_overlap,
             empty=one_of("empty", self.empty, ("raise", "nan")),
             fwhm=check_fwhm(self.smoothing_fwhm),
@@ -269,7 +268,10 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         )
         check_dtype(self.dtype)
         self.memory_ = _memory(self.memory, self.memory_level)
-        self.mask_img_ = self._load_mask()
+        self.mask_img_ = None
+        if mask is not None and mask_grid is not None:
+            self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
+            self._weights = self._recipe.unchecked().weights(mask_grid)
         self._background = self._load_background(X)
         self._tell("fit", "Finished fit")
         return self
@@ -370,6 +372,32 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             return np.array(self.seeds.names, dtype=object)
         return super().get_feature_names_out(input_features)
 
+    @property
+    def coverage_(self) -> pd.DataFrame:
+        """Per sphere: voxels asked and used, their ratio, voxels shared with other spheres.
+
+        On the grid of the last image, or of the mask; only there after `fit` with a mask, or
+        after `transform`.
+        """
+        weights = self._weights
+        columns = {
+            "voxels_asked": weights.asked,
+            "voxels_used": weights.used,
+            "coverage": weights.coverage,
+            "overlap": weights.overlaps,
+        }
+        return pd.DataFrame(columns, index=self.get_feature_names_out())
+
+    @property
+    def overlap_(self) -> pd.DataFrame:
+        """Pairs of spheres that share voxels, and how many; there when `coverage_` is."""
+        members = self._weights.membership.astype(np.intp)
+        shared = sparse.triu(members @ members.T, k=1).tocoo()
+        names = self.get_feature_names_out()
+        return pd.DataFrame(
+            {"first": names[shared.row], "second": names[shared.col], "voxels": shared.data}
+        )
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "seeds_")
 
@@ -397,13 +425,11 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             **self.clean_kwargs,
         }
 
-    def _load_mask(self) -> SpatialImage | None:
+    def _load_mask(self) -> tuple[NDArray[np.bool_] | None, Grid | None]:
         if self.mask_img is None:
-            return None
+            return None, None
         self._tell("fit", f"Loading mask from {_shown(self.mask_img)}")
-        mask, grid = load_mask(self.mask_img)
-        self._note_geometry(self._recipe.unchecked().weights(grid))
-        return nib.Nifti1Image(mask.astype(np.uint8), grid.affine)
+        return load_mask(self.mask_img)
 
     def _load_background(self, images: Images | None) -> SpatialImage | None:
         if images is None:
@@ -429,7 +455,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     def _signals(self, series: Series, confounds: Any, sample_mask: Any) -> FloatArray:
         self._tell("transform_single_imgs", f"Loading data from {_shown(series.images)}")
         weights = self._recipe.weights(series.volumes.grid)
-        self._note_geometry(weights)
+        self._weights = weights
         if self._recipe.fwhm:
             self._tell("transform_single_imgs", "Smoothing images")
         self._tell("transform_single_imgs", "Extracting region signals")
@@ -453,26 +479,6 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         if self.memory_level < 1 or self.memory_.location is None:
             return function
         return self.memory_.cache(function, ignore=ignore)
-
-    def _note_geometry(self, weights: SphereWeights) -> None:
-        """Set the tables of the spheres' coverage and overlap."""
-        self._weights = weights
-        names = self.get_feature_names_out()
-        self.coverage_ = pd.DataFrame(
-            {
-                "voxels_asked": weights.asked,
-                "voxels_used": weights.used,
-                "coverage": weights.coverage,
-                "overlap": weights.overlaps,
-            },
-            index=names,
-        )
-        shared = sparse.triu(
-            (weights.membership.astype(np.intp) @ weights.membership.astype(np.intp).T), k=1
-        ).tocoo()
-        self.overlap_ = pd.DataFrame(
-            {"first": names[shared.row], "second": names[shared.col], "voxels": shared.data}
-        )
 
     def _report_weights(self) -> SphereWeights | None:
         if self._background is None:

@@ -11,7 +11,6 @@ from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.seeds import SeedTable, check_radius
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
-from bids_spheres.engine.stream import load_mask
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +36,8 @@ class Recipe:
 
     coordinates: FloatArray
     radii: FloatArray
-    mask_img: Any
+    mask: NDArray[np.bool_] | None
+    mask_grid: Grid | None
     allow_overlap: bool
     empty: str
     fwhm: float | None
@@ -46,8 +46,7 @@ class Recipe:
 
     def weights(self, grid: Grid) -> SphereWeights:
         """Weights on a grid, checked for empty and overlapping spheres."""
-        region = (None, None) if self.mask_img is None else load_mask(self.mask_img)
-        weights = sphere_weights(self.coordinates, self.radii, grid, *region)
+        weights = sphere_weights(self.coordinates, self.radii, grid, self.mask, self.mask_grid)
         if self.empty == "raise" and weights.empty.any():
             raise DataError(f"These spheres are empty: {np.flatnonzero(weights.empty)}")
         if not self.allow_overlap and weights.overlaps.any():

@@ -177,7 +177,7 @@ def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> 
     """Mean over each sphere, summed voxel by voxel in double precision."""
     members = weights.membership.astype(np.float64)
     sums = []
-    for block in read_ahead(_finite_blocks(volumes, weights.voxels)):
+    for block in _finite_blocks(volumes, weights.voxels):
         sums.append(_along_volumes(members, block.astype(np.float64)))
         if spread is not None:
             spread.add(block)
@@ -197,7 +197,7 @@ def _smoothed_means(
     own = np.searchsorted(applied.voxels, weights.voxels)
     origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.matrix.dtype)
     changes: list[NDArray[Any]] = []
-    for block in read_ahead(_finite_blocks(volumes, applied.voxels)):
+    for block in _finite_blocks(volumes, applied.voxels):
         if not changes:
             origin = block[0].astype(origin.dtype)
         changes.append(
@@ -228,7 +228,7 @@ def _voxel_series(
 ) -> FloatArray:
     """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked."""
     source = SmoothedVolumes.of(volumes, fwhm) if fwhm else volumes
-    blocks = list(read_ahead(_finite_blocks(source, weights.voxels)))
+    blocks = list(_finite_blocks(source, weights.voxels))
     if spread is not None:
         for block in blocks:
             spread.add(block)
@@ -237,7 +237,7 @@ def _voxel_series(
 
 def _finite_blocks(volumes: Volumes, voxels: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
     """Stored values with those whose real value is 0 in place of NaN and infinity."""
-    for block in volumes.stored_blocks(voxels):
+    for block in read_ahead(volumes.stored_blocks(voxels)):
         if block.dtype.kind == "f":
             block[~np.isfinite(block)] = -volumes.inter / volumes.slope
         yield block

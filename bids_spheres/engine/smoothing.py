@@ -128,19 +128,6 @@ def _sigmas(grid: Grid, fwhm: float) -> FloatArray:
     return fwhm / (np.sqrt(8 * np.log(2)) * np.linalg.norm(grid.affine[:3, :3], axis=0))
 
 
-def _compressed(
-    shape: tuple[int, int, int], position: NDArray[Any], value: NDArray[Any], counts: IntArray
-) -> tuple[IntArray, sparse.csr_array]:
-    """Voxels that occur, and a matrix with a column for each; rows have `counts` values."""
-    wanted = np.zeros(int(np.prod(shape)), dtype=bool)
-    wanted[position] = True
-    voxels = np.flatnonzero(wanted)
-    column = (np.cumsum(wanted, dtype=np.int32) - 1)[position]
-    pointers = np.concatenate([[0], np.cumsum(counts)])
-    size = (len(counts), len(voxels))
-    return voxels, sparse.csr_array((value, column, pointers.astype(np.int32)), shape=size)
-
-
 @dataclass(frozen=True, eq=False)
 class _Boxes:
     """Boxes of one size around some spheres: where they start and what they hold."""
@@ -160,26 +147,39 @@ class _Boxes:
 
 
 def _gaussian(weights: SphereWeights, fwhm: float, dtype: type[np.floating[Any]]) -> AppliedWeights:
+    """Weights spread by a Gaussian; the large arrays are filled piece by piece and never copied."""
     grid = weights.grid
     kernels = [_kernel(sigma) for sigma in _sigmas(grid, fwhm)]
     order = _spatial_order(weights)
     parts = [_boxes(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
-    sizes = [
-        np.prod([n + len(k) - 1 for n, k in zip(part.extent, kernels, strict=True)])
-        for part in parts
+    pointers = np.concatenate([[0], np.cumsum(_row_lengths(parts, kernels, len(weights.asked)))])
+    column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], dtype)
+    wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
+    pieces = [
+        slice(pointers[i * _CHUNK], pointers[i * _CHUNK + len(part.spheres)])
+        for i, part in enumerate(parts)
     ]
-    ends = np.cumsum([size * len(part.spheres) for size, part in zip(sizes, parts, strict=True)])
-    # Written in place: these arrays are by far the largest, and copies of them would count.
-    total = ends[-1] if parts else 0
-    position, value = np.empty(total, np.int32), np.empty(total, dtype)
-    for part, end, size in zip(parts, ends, sizes, strict=True):
-        own = slice(end - size * len(part.spheres), end)
-        position[own] = _folded_positions(part, grid, kernels).reshape(-1)
-        value[own] = _convolved(part.filled(), kernels).reshape(-1)
-    counts = np.zeros(len(weights.asked), dtype=np.intp)
-    counts[: len(order)] = np.repeat(sizes, [len(part.spheres) for part in parts])
+    for piece, part in zip(pieces, parts, strict=True):
+        column[piece] = _folded_positions(part, grid, kernels).reshape(-1)
+        value[piece] = _convolved(part.filled(), kernels).reshape(-1)
+        wanted[column[piece]] = True
+    number = np.cumsum(wanted, dtype=np.int32) - 1
+    for piece in pieces:
+        column[piece] = number[column[piece]]
+    voxels = np.flatnonzero(wanted)
+    shape = (len(weights.asked), len(voxels))
+    matrix = sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
     row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
-    return AppliedWeights(*_compressed(grid.shape, position, value, counts), row_of=row_of)
+    return AppliedWeights(voxels, matrix, row_of)
+
+
+def _row_lengths(parts: list[_Boxes], kernels: Sequence[FloatArray], n_spheres: int) -> IntArray:
+    """Voxels in the convolved box of each sphere, in the order of rows; empty spheres last."""
+    lengths = np.zeros(n_spheres, dtype=np.intp)
+    for i, part in enumerate(parts):
+        box = [n + len(kernel) - 1 for n, kernel in zip(part.extent, kernels, strict=True)]
+        lengths[i * _CHUNK : i * _CHUNK + len(part.spheres)] = np.prod(box)
+    return lengths
 
 
 def _spatial_order(weights: SphereWeights) -> IntArray:

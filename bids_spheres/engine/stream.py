@@ -183,7 +183,8 @@ class _GzipVolumes(_StoredVolumes):
                 block = np.empty((stop - start, len(voxels)), dtype=self.stored_dtype)
                 for i in range(stop - start):
                     self._inflate(stream, buffer, start + i)
-                    block[i] = volume[voxels]
+                    # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
+                    np.take(volume, voxels, out=block[i], mode="clip")
                 yield block
             self._check_end(stream)
 
