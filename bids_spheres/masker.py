@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 from joblib import Memory
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from os import PathLike
 
+    import pandas as pd
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import ArrayLike, DTypeLike, NDArray
     from sklearn.utils import Tags
@@ -149,7 +149,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     verbose : int
         1 tells the steps.
     reports : bool
-        Keep one volume at `fit` for `generate_report`.
+        Remember the images given to `fit`; `generate_report` reads one volume of them.
     clean_args : dict, optional
         Further arguments of `bids_spheres.clean`.
     aggregation : {"mean", "median", "eigenvariate"}
@@ -237,7 +237,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         Parameters
         ----------
         X : images, optional
-            As in `transform`; a volume of it becomes the background of the report.
+            As in `transform`; a volume of them is the background of the report.
         y : None
             Not used.
 
@@ -272,7 +272,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         if mask is not None and mask_grid is not None:
             self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
             self._weights = self._recipe.unchecked().weights(mask_grid)
-        self._background = self._load_background(X)
+        self._images = self._images_for_report(X)
         self._tell("fit", "Finished fit")
         return self
 
@@ -348,8 +348,9 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
 
         asked: Any = displayed_spheres
         indices, notes = page.displayed_spheres(asked, getattr(self, "n_elements_", 0))
-        notes = (*notes, *self._report_warnings())
         fitted = self.__sklearn_is_fitted__() and self.reports
+        background = self._background() if fitted else None
+        notes = (*notes, *self._report_warnings(background))
         return page.masker_report(
             page.MaskerFacts(
                 title=type(self).__name__,
@@ -357,9 +358,9 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
                 names=tuple(self.get_feature_names_out()) if fitted else (),
                 coordinates=self._recipe.coordinates if fitted else np.empty((0, 3)),
                 radii=self._recipe.radii if fitted else np.empty(0),
-                background=self._background if fitted else None,
-                weights=self._report_weights() if fitted else None,
-                mask_voxels=self._mask_voxels() if fitted else None,
+                background=background,
+                weights=self._weights_on(background),
+                mask_voxels=self._mask_voxels_on(background),
                 displayed=indices if fitted else (),
                 warnings=notes,
             )
@@ -379,6 +380,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         On the grid of the last image, or of the mask; only there after `fit` with a mask, or
         after `transform`.
         """
+        import pandas as pd  # noqa: PLC0415 - large, and seldom needed
+
         weights = self._weights
         columns = {
             "voxels_asked": weights.asked,
@@ -391,6 +394,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     @property
     def overlap_(self) -> pd.DataFrame:
         """Pairs of spheres that share voxels, and how many; there when `coverage_` is."""
+        import pandas as pd  # noqa: PLC0415 - large, and seldom needed
+
         members = self._weights.membership.astype(np.intp)
         shared = sparse.triu(members @ members.T, k=1).tocoo()
         names = self.get_feature_names_out()
@@ -431,15 +436,20 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         self._tell("fit", f"Loading mask from {_shown(self.mask_img)}")
         return load_mask(self.mask_img)
 
-    def _load_background(self, images: Images | None) -> SpatialImage | None:
+    def _images_for_report(self, images: Images | None) -> Series | None:
         if images is None:
-            return self.mask_img_ if self.reports else None
+            return None
         opened = open_series(images)
         series = opened[0] if isinstance(opened, list) else opened
-        if not self.reports:
-            return None
-        volume = series.volume(series.volumes.n_volumes // 2)
-        return nib.Nifti1Image(volume.astype(np.float32), series.volumes.grid.affine)
+        return series if self.reports else None
+
+    def _background(self) -> SpatialImage | None:
+        """The middle volume of the images given to fit, or the mask."""
+        if self._images is None:
+            return self.mask_img_
+        volumes = self._images.volumes
+        volume = self._images.volume(volumes.n_volumes // 2)
+        return nib.Nifti1Image(volume.astype(np.float32), volumes.grid.affine)
 
     def _transformed(self, series: Series, confounds: Any, sample_mask: Any) -> Any:
         if series.is_3d:
@@ -480,27 +490,26 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             return function
         return self.memory_.cache(function, ignore=ignore)
 
-    def _report_weights(self) -> SphereWeights | None:
-        if self._background is None:
+    def _weights_on(self, background: SpatialImage | None) -> SphereWeights | None:
+        if background is None:
             return None
-        return self._recipe.unchecked().weights(image_grid(self._background))
+        return self._recipe.unchecked().weights(image_grid(background))
 
-    def _mask_voxels(self) -> int | None:
-        """Voxels in the mask, if it is on the grid of the report's weights."""
-        if self.mask_img_ is None or self._background is None:
+    def _mask_voxels_on(self, background: SpatialImage | None) -> int | None:
+        """Voxels in the mask, if it is on the background's grid."""
+        mask, grid = (self._recipe.mask, self._recipe.mask_grid) if background else (None, None)
+        if background is None or mask is None or grid is None:
             return None
-        if not image_grid(self.mask_img_).matches(image_grid(self._background)):
-            return None
-        return int(np.count_nonzero(self.mask_img_.dataobj))
+        return int(mask.sum()) if grid.matches(image_grid(background)) else None
 
-    def _report_warnings(self) -> tuple[str, ...]:
+    def _report_warnings(self, background: SpatialImage | None) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():
             warnings.warn("This masker has not been fitted yet.", stacklevel=3)
             return ("This masker has not been fitted yet; there is nothing to show.",)
         if not self.reports:
             warnings.warn("Report generation not enabled: reports=False.", stacklevel=3)
             return ("Report generation was not enabled (reports=False).",)
-        if self._background is None:
+        if background is None:
             return ("No image was given to fit; spheres are drawn without a background.",)
         return ()
 

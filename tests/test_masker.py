@@ -526,3 +526,21 @@ def test_report_of_what_is_not_there(img):
         page = NiftiSpheresMasker(SEEDS, reports=False).fit(img).generate_report()
     assert "not enabled" in str(page)
     assert "No image was given to fit" in str(NiftiSpheresMasker(SEEDS).fit().generate_report())
+
+
+def test_images_are_read_once(tmp_path, img, mask, monkeypatch):
+    paths = {}
+    for name, one in (("run", img), ("mask", mask)):
+        paths[name] = tmp_path / f"{name}.nii.gz"
+        one.to_filename(paths[name])
+    opened = []
+    inflate = import_module("bids_spheres.engine.inflate")
+
+    def spy(path):
+        opened.append(path.name)
+        return inflate.open_gzip(path)
+
+    monkeypatch.setattr("bids_spheres.engine.stream.open_gzip", spy)
+    masker = NiftiSpheresMasker(SEEDS, radius=4, mask_img=paths["mask"])
+    masker.fit_transform(paths["run"])
+    assert sorted(opened) == ["mask.nii.gz", "run.nii.gz"]
