@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import tempfile
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -149,16 +150,17 @@ def _all_cases() -> list[Case]:
 
 def _measure(case: Case, folder: str, options: argparse.Namespace) -> Found:
     arguments = _arguments(case, folder, options.volumes)
-    series = str(Path(folder) / "ours.npy")
     found = Found([], [], [], [], [])
     # In turn, so that all of them meet the same moods of a shared machine.
     for _ in range(options.repeat):
         found.floor.append(_floor(case, arguments))
-        ours = run_fresh("ours:extract", out=series, **arguments)
+        with tempfile.TemporaryDirectory() as own:
+            series = str(Path(own) / "ours.npy")
+            ours = run_fresh("ours:extract", out=series, **arguments)
+            if not options.no_nilearn:
+                found.nilearn.append(run_fresh("theirs:extract", ours=series, **arguments))
         found.first.append(ours["first"])
         found.second.append(ours["second"])
-        if not options.no_nilearn:
-            found.nilearn.append(run_fresh("theirs:extract", ours=series, **arguments))
     found.geometry = run_fresh("ours:geometry", **arguments)
     return found
 

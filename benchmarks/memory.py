@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,11 @@ def main() -> None:
     )
     options = parser.parse_args()
     rows = []
-    with data_folder(options.cache) as folder:
+    with data_folder(options.cache) as folder, tempfile.TemporaryDirectory() as own:
         case = {
             "seeds": run_fresh("data:seeds", folder=folder, count=options.seeds),
             "mask": run_fresh("data:mask", folder=folder),
-            "out": str(Path(folder) / "ours.npy"),
+            "out": str(Path(own) / "ours.npy"),
         }
         for suffix in options.formats:
             images = _images(folder, suffix, options.volumes)

@@ -117,7 +117,9 @@ def _add_seed_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="NAME",
-        help="denoising strategies: simple (default), simpleGSR, 24P, 27P, 36P, gsrOnly, none",
+        help="denoising strategies: simple (default), simpleGSR, scrubbing, scrubbingGSR, "
+        "compcor, compcor6, 24P, 27P, 36P, acompcor, acompcorGSR, aroma, aromaGSR, gsrOnly, "
+        "none; or a JSON or YAML file of your own",
     )
 
 

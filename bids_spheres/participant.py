@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.confounds import make_design, read_confounds
+from bids_spheres.confounds import exclusion, filter_problem, make_design, read_confounds
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import sphere_weights, stack_weights
@@ -50,7 +50,7 @@ def run_job(job: Job) -> JobReport:
     """
     volumes = open_volumes(job.run.bold)
     t_r = _repetition_time(job, volumes)
-    designs = _designs(job, volumes)
+    designs = _designs(job, volumes, t_r)
     placed = _place(job, volumes)
     weights = stack_weights([part.weights for part in placed])
     extraction = extract(volumes, weights, moments=True)
@@ -60,13 +60,13 @@ def run_job(job: Job) -> JobReport:
         write_spheres(job, part, tsnr[part.columns])
     for strategy, design in designs:
         write_design(job, strategy, design)
-        cleaned = _clean(job, extraction, design)
+        cleaned = _clean(job, extraction, strategy, design, t_r)
         for part in placed:
             values = cleaned[:, part.columns]
             write_series(job, CleanedSeries(part, strategy, design, values, t_r))
     return JobReport(
         notes=tuple(_coverage_note(part) for part in placed),
-        warnings=tuple(_freedom_warnings(job, designs)),
+        warnings=tuple(_strategy_warnings(job, designs, t_r)),
     )
 
 
@@ -81,7 +81,7 @@ def _repetition_time(job: Job, volumes: Volumes) -> float:
     return float(t_r)
 
 
-def _designs(job: Job, volumes: Volumes) -> list[tuple[Strategy, Design]]:
+def _designs(job: Job, volumes: Volumes, t_r: float) -> list[tuple[Strategy, Design]]:
     """What every strategy comes to in this run; found out before the image is read."""
     path = job.run.confounds
     if path is None:
@@ -89,6 +89,10 @@ def _designs(job: Job, volumes: Volumes) -> list[tuple[Strategy, Design]]:
             f"No confounds table belongs to {job.run.bold}.",
             hint="fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv.",
         )
+    for strategy in job.strategies:
+        chosen = strategy.filter
+        if chosen and (problem := filter_problem(chosen, t_r, volumes.n_volumes)):
+            raise DataError(f"{strategy} can't be used on {job.run.bold}: {problem}.")
     table = read_confounds(path)
     return [
         (strategy, make_design(table, strategy, path, volumes.n_volumes))
@@ -112,31 +116,53 @@ def _place(job: Job, volumes: Volumes) -> list[PlacedSeeds]:
     return placed
 
 
-def _clean(job: Job, extraction: Extraction, design: Design) -> NDArray[np.float64]:
+def _clean(
+    job: Job, extraction: Extraction, strategy: Strategy, design: Design, t_r: float
+) -> NDArray[np.float64]:
     """Cleaned series of the kept volumes, (T', S); NaN where there is no signal to clean."""
     if not design.kept.any():
         raise DataError(f"{job.run.confounds} flags every volume as an outlier; none is left.")
     series, there = extraction.timeseries, ~extraction.weights.empty
     cleaned = np.full((design.n_kept, series.shape[1]), np.nan)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
-    if there.any() and design.degrees_of_freedom(detrend=job.detrend) > 0:
+    if there.any() and exclusion(design, strategy, t_r, job.detrend) is None:
         cleaned[:, there] = clean(
             series[:, there],
             detrend=job.detrend,
             standardize=job.standardize,
             sample_mask=None if design.kept.all() else design.kept,
             confounds=design.values if design.columns else None,
+            interpolate="censored",
+            t_r=t_r,
+            **_filter_options(strategy),
         )
     return cleaned
 
 
-def _freedom_warnings(job: Job, designs: list[tuple[Strategy, Design]]) -> Iterator[str]:
+def _filter_options(strategy: Strategy) -> dict[str, Any]:
+    """Arguments of `clean` for the strategy's filter."""
+    chosen = strategy.filter
+    if chosen is None:
+        return {}
+    order = {"order": chosen.order} if chosen.type == "butterworth" else {}
+    return {
+        "filter": chosen.type,
+        "high_pass": chosen.high_pass,
+        "low_pass": chosen.low_pass,
+        **order,
+    }
+
+
+def _strategy_warnings(
+    job: Job, designs: list[tuple[Strategy, Design]], t_r: float
+) -> Iterator[str]:
+    """What a user should know about the strategies in this run."""
     for strategy, design in designs:
-        if design.degrees_of_freedom(detrend=job.detrend) <= 0:
+        yield from (f"{strategy.name}: {note}" for note in design.notes)
+        if excluded := exclusion(design, strategy, t_r, job.detrend):
             yield (
-                f"{strategy.name} removes {design.rank(detrend=job.detrend)} dimensions from "
-                f"{design.n_kept} volumes; nothing is left, and its outputs are n/a. "
-                "Choose a strategy with fewer regressors for so short a run."
+                f"{strategy.name} leaves too little of this run, and its outputs are n/a: "
+                f"{excluded.reason}. Choose a strategy with fewer regressors for so short a run."
             )
 
 

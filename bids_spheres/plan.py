@@ -133,8 +133,28 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
 
 
 def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
-    """Every strategy that the settings name, each once."""
-    return tuple(load_strategy(name) for name in dict.fromkeys(settings.strategy))
+    """Every strategy that the settings name, each once.
+
+    Raises
+    ------
+    UsageError
+        When two have one name, or one starts from images that are not fMRIPrep's own.
+    """
+    strategies = tuple(load_strategy(name) for name in dict.fromkeys(settings.strategy))
+    names = [strategy.name for strategy in strategies]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UsageError(
+            f"Two strategies are named {repeated[0]}, so their outputs would collide.",
+            hint="Give your own strategy another name.",
+        )
+    for strategy in strategies:
+        if "preproc" not in strategy.bold_kinds:
+            raise UsageError(
+                f"The {strategy} starts from {' or '.join(strategy.bold_kinds)} images, which "
+                "this version does not look for.",
+                hint="It uses fMRIPrep's desc-preproc images only; aroma works on those.",
+            )
+    return strategies
 
 
 def make_jobs(settings: Settings, dataset: Dataset, runs: Sequence[Run]) -> list[Job]:

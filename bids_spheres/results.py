@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -16,6 +16,7 @@ from bids_spheres.bids.sidecars import (
     input_uri,
     own_uri,
 )
+from bids_spheres.confounds import degrees_of_freedom
 from bids_spheres.engine.connectivity import pearson_correlation
 from bids_spheres.engine.spheres import label_volume
 from bids_spheres.plan import space_note
@@ -103,7 +104,8 @@ def write_design(job: Job, strategy: Strategy, design: Design) -> None:
         job.confounds(strategy, "design", ".json"),
         sources | {"Description": strategy.description, "NuisanceParameters": list(design.columns)},
     )
-    censored = pd.DataFrame({"censored": (~design.kept).astype(int)})
+    why = {name: flags.astype(int) for name, flags in design.reasons.items() if flags.any()}
+    censored = pd.DataFrame({"censored": (~design.kept).astype(int), **why})
     write_table(job.confounds(strategy, "outliers", ".tsv"), censored)
     levels = {"0": "kept", "1": "left out"}
     write_json(
@@ -182,21 +184,27 @@ def _image_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
 
 def _cleaning_facts(job: Job, series: CleanedSeries) -> dict[str, Any]:
     design = series.design
-    kept, rank = design.n_kept, design.rank(detrend=job.detrend)
+    left = degrees_of_freedom(design, series.strategy, series.t_r, job.detrend)
     return {
         "Strategy": series.strategy.name,
         "Description": series.strategy.description,
         "NuisanceParameters": list(design.columns),
-        "SoftwareFilters": "n/a",
+        "SoftwareFilters": _filter_facts(series.strategy),
         "Detrend": job.detrend,
         "Standardize": job.standardize,
-        "NumberOfVolumes": len(design.kept),
-        "NumberOfVolumesKept": kept,
-        "NumberOfVolumesCensored": len(design.kept) - kept,
-        "RankRemoved": rank,
-        "DegreesOfFreedom": design.degrees_of_freedom(detrend=job.detrend),
+        "NumberOfVolumes": left.volumes,
+        "NumberOfVolumesKept": left.kept,
+        "NumberOfVolumesCensored": left.volumes - left.kept,
+        "RankRemoved": left.rank,
+        "DimensionsLostToFilter": left.filtered,
+        "DegreesOfFreedom": left.residual,
+        "CensoringThresholds": asdict(series.strategy.censor),
         "MeanFramewiseDisplacement": design.mean_framewise_displacement,
     }
+
+
+def _filter_facts(strategy: Strategy) -> dict[str, Any] | str:
+    return "n/a" if strategy.filter is None else {"Temporal": asdict(strategy.filter)}
 
 
 def _matrix_facts(job: Job, seeds: SeedTable, series: Path) -> dict[str, Any]:

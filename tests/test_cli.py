@@ -7,11 +7,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
+from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres import __version__
 from bids_spheres.cli import main
+from bids_spheres.engine import extract_spheres, load_seeds
 
 
 def snapshot(folder):
@@ -214,10 +217,101 @@ def test_no_degrees_of_freedom_is_not_data(run_app, tiny, seeds_file, tmp_path):
     output = tmp_path / "out"
     done = run_app(tiny.root, output, "participant", "--seeds", seeds_file)
     assert done.status == 0
-    assert "nothing is left" in done.err
+    assert "0 residual degrees of freedom, fewer than 1" in done.err
     (series,) = series_files(output)
     assert pd.read_csv(series, sep="\t").isna().all(axis=None)
     assert json.loads(series.with_suffix(".json").read_text())["DegreesOfFreedom"] == 0
+
+
+def write_strategy(path, **content):
+    path.write_text(json.dumps({"description": "For a test.", **content}))
+    return path
+
+
+def test_own_strategy_with_a_filter_and_censoring(run_app, tiny, seeds_file, tmp_path):
+    """The numbers of nilearn, where no censored volume has its mirror image censored."""
+    bold = tiny.add_run(n_volumes=80)
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    confounds = pd.read_csv(table, sep="\t", na_values=["n/a"])
+    threshold = confounds["framewise_displacement"].nlargest(3).iloc[-1] - 1e-9
+    strategy = write_strategy(
+        tmp_path / "band.json",
+        name="band",
+        motion="basic",
+        censor={"fd_threshold": threshold},
+        filter={"high_pass": 0.01, "low_pass": 0.1, "type": "butterworth", "order": 3},
+    )
+    output = tmp_path / "out"
+    call = [tiny.root, output, "participant", "--seeds", seeds_file, "--radius", 6]
+    done = run_app(*call, "--strategy", strategy, "none")
+    assert done.status == 0, done.err
+    (series,) = output.rglob("*_desc-band_timeseries.tsv")
+    (outliers,) = output.rglob("*_desc-band_outliers.tsv")
+    kept = np.flatnonzero(pd.read_csv(outliers, sep="\t")["censored"] == 0)
+    np.testing.assert_array_equal(
+        kept, np.flatnonzero(~(confounds["framewise_displacement"] > threshold))
+    )
+    raw = extract_spheres(
+        bold,
+        load_seeds(seeds_file, radius=6),
+        mask=bold.with_name(bold.name.replace("preproc_bold", "brain_mask")),
+    ).timeseries[:, :3]
+    expected = nilearn_clean(
+        raw,
+        detrend=True,
+        standardize="zscore_sample",
+        confounds=confounds.filter(regex="^(trans|rot)_[xyz]$").to_numpy(),
+        sample_mask=kept,
+        high_pass=0.01,
+        low_pass=0.1,
+        t_r=2.0,
+        extrapolate=True,
+        butterworth__order=3,
+    )
+    ours = pd.read_csv(series, sep="\t")[["left", "right", "front"]]
+    np.testing.assert_allclose(ours.to_numpy(), expected, rtol=1e-6, atol=1e-6)
+    facts = json.loads(series.with_suffix(".json").read_text())
+    assert facts["SoftwareFilters"]["Temporal"]["low_pass"] == 0.1
+    assert facts["DegreesOfFreedom"] == (
+        len(kept) - facts["RankRemoved"] - facts["DimensionsLostToFilter"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "phrase"),
+    [
+        ({"name": "x", "motoin": "full"}, 65, "motoin"),
+        ({"name": "x", "filter": {"low_pass": 0.3}}, 1, "Nyquist frequency, 0.25 Hz"),
+        ({"name": "x", "ica_aroma": "full"}, 2, "does not look for"),
+        ({"name": "none", "motion": "basic"}, 2, "Two strategies are named none"),
+    ],
+)
+def test_own_strategies_that_cannot_be_used(
+    run_app, tiny, seeds_file, tmp_path, content, status, phrase
+):
+    tiny.add_run()
+    strategy = write_strategy(tmp_path / "mine.json", **content)
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    done = run_app(*call, "--strategy", "none", strategy)
+    assert done.status == status, done.err
+    assert phrase in done.err
+    assert "Traceback" not in done.err
+
+
+def test_scrubbing_states_why_volumes_left(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run(n_volumes=90)
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    confounds = pd.read_csv(table, sep="\t", na_values=["n/a"])
+    confounds.loc[[40, 43], "framewise_displacement"] = 0.9
+    confounds.to_csv(table, sep="\t", index=False, na_rep="n/a")
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    done = run_app(*call, "--strategy", "scrubbing")
+    assert done.status == 0, done.err
+    (path,) = (tmp_path / "out").rglob("*_outliers.tsv")
+    outliers = pd.read_csv(path, sep="\t")
+    assert np.flatnonzero(outliers["censored"]).tolist() == [40, 41, 42, 43]
+    assert np.flatnonzero(outliers["framewise_displacement"]).tolist() == [40, 43]
+    assert np.flatnonzero(outliers["segment"]).tolist() == [41, 42]
 
 
 def test_demo(run_app, tmp_path):

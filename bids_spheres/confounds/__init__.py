@@ -1,0 +1,62 @@
+"""fMRIPrep's confounds table and a denoising strategy to a design matrix and a sample mask.
+
+A strategy is data (`strategy`), read from JSON or YAML (`presets`, `forms`). What it asks for is
+looked up by name in the columns of each run (`components`, `compcor`), whichever version of
+fMRIPrep wrote them (`versions`, `columns`, `tables`); `design` turns the columns found into arrays,
+with volumes left out by `censor`. `preflight` reports everything that is wrong over all runs before
+the first is used, `freedom` what is left of a run.
+"""
+
+from bids_spheres.confounds.columns import RunColumns, run_columns
+from bids_spheres.confounds.components import column_names
+from bids_spheres.confounds.design import REASONS, Design, make_design
+from bids_spheres.confounds.forms import strategy_from_json, strategy_to_json
+from bids_spheres.confounds.freedom import (
+    Exclusion,
+    Freedom,
+    degrees_of_freedom,
+    exclusion,
+    filter_problem,
+    lost_to_filter,
+)
+from bids_spheres.confounds.preflight import Problem, check_strategies
+from bids_spheres.confounds.presets import load_strategy, published_strategies
+from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalFilter
+from bids_spheres.confounds.tables import (
+    merge_tables,
+    read_confounds,
+    read_metadata,
+    read_outliers,
+)
+from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
+
+__all__ = [
+    "REASONS",
+    "Censor",
+    "CompCor",
+    "Design",
+    "Exclusion",
+    "Freedom",
+    "Problem",
+    "RunColumns",
+    "Strategy",
+    "TemporalFilter",
+    "check_strategies",
+    "column_names",
+    "degrees_of_freedom",
+    "exclusion",
+    "filter_problem",
+    "load_strategy",
+    "lost_to_filter",
+    "make_design",
+    "merge_tables",
+    "published_strategies",
+    "read_confounds",
+    "read_metadata",
+    "read_outliers",
+    "read_tedana",
+    "run_columns",
+    "strategy_from_json",
+    "strategy_to_json",
+    "tedana_regressors",
+]

@@ -1,0 +1,248 @@
+"""What a strategy asks for, looked up in the columns that one run has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
+from bids_spheres.confounds.strategy import FORMS
+from bids_spheres.confounds.versions import MOTION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from bids_spheres.confounds.strategy import Form, Strategy
+
+COSINE = re.compile(r"^cosine_?\d+$")
+NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
+FRAMEWISE_DISPLACEMENT = "framewise_displacement"
+STD_DVARS = "std_dvars"
+
+_NO_NOISE = "intercept"
+"""The only column that fMRIPost-AROMA writes for a run without noise components."""
+
+
+class Missing(NamedTuple):
+    """Something that a strategy asks for and a run lacks.
+
+    Parameters
+    ----------
+    key : str
+        Of the strategy.
+    what : str
+        Completes "<table> has ...".
+    column : str
+        The name looked for; "" when it is not a column's.
+    """
+
+    key: str
+    what: str
+    column: str = ""
+
+
+@dataclass
+class Selection:
+    """Columns of one run that a strategy regresses out.
+
+    Parameters
+    ----------
+    columns : dict
+        Used as an ordered set.
+    missing : list of Missing
+    unmatched : list of str
+        Patterns that match nothing here, which is an error only when they match nowhere.
+    notes : list of str
+    """
+
+    columns: dict[str, None] = field(default_factory=dict)
+    missing: list[Missing] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, names: Iterable[str]) -> None:
+        """Take columns, each once."""
+        self.columns.update(dict.fromkeys(names))
+
+    def require(self, key: str, names: Iterable[str], there: Iterable[str]) -> None:
+        """Take columns that must be there."""
+        for name in names:
+            if name in there:
+                self.columns[name] = None
+            else:
+                self.missing.append(Missing(key, f"no column {name}", name))
+
+
+def select(
+    strategy: Strategy, names: tuple[str, ...], metadata: Mapping[str, Any], *, one_mask: bool
+) -> Selection:
+    """Columns of one run that a strategy regresses out.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    names : tuple of str
+        Columns of the run, under today's names.
+    metadata : mapping
+        The JSON file beside the table; may be empty.
+    one_mask : bool
+        See `bids_spheres.confounds.compcor.find_components`.
+    """
+    chosen = Selection()
+    cosines = [name for name in names if COSINE.match(name)]
+    if strategy.high_pass:
+        chosen.add(cosines)
+    for key, wanted in fixed_columns(strategy):
+        chosen.require(key, wanted, names)
+    if strategy.compcor:
+        _add_compcor(chosen, strategy, names, metadata, one_mask=one_mask)
+    _add_aroma(chosen, strategy, names)
+    _add_tedana(chosen, strategy, names)
+    _add_named(chosen, strategy.confounds, names)
+    _censoring_columns(chosen, strategy, names)
+    _add_cosines(chosen, cosines)
+    _note_double_filter(chosen, strategy, cosines)
+    return chosen
+
+
+def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Keys of a strategy with the columns that they name in every run."""
+    yield "motion", _forms(MOTION, strategy.motion)
+    yield "wm_csf", _forms(("csf", "white_matter"), strategy.wm_csf)
+    yield "global_signal", _forms(("global_signal",), strategy.global_signal)
+
+
+def column_names(strategy: Strategy) -> tuple[str, ...]:
+    """Columns as a list of strategies shows them; ``*`` stands for a number.
+
+    Examples
+    --------
+    >>> from bids_spheres.confounds import Strategy
+    >>> column_names(Strategy("a", "", ("rot_x", "^rot_y"), high_pass=True, wm_csf="basic"))
+    ('cosine*', 'csf', 'white_matter', 'rot_x', '^rot_y')
+    """
+    return (
+        *(("cosine*",) if strategy.high_pass or strategy.compcor else ()),
+        *(name for _, names in fixed_columns(strategy) for name in names),
+        *_compcor_names(strategy),
+        *{"basic": ("aroma_motion_*",), "orthogonal": ("aroma_orth_motion_*",)}.get(
+            strategy.ica_aroma or "", ()
+        ),
+        *{"aggressive": ("rejected_ICA_*",), "orthogonal": ("rejected_orth_ICA_*",)}.get(
+            strategy.tedana or "", ()
+        ),
+        *strategy.confounds,
+    )
+
+
+def _forms(bases: tuple[str, ...], form: Form | None) -> tuple[str, ...]:
+    return tuple(base + suffix for base in bases for suffix in (FORMS[form] if form else ()))
+
+
+def _compcor_names(strategy: Strategy) -> Iterator[str]:
+    if strategy.compcor is None:
+        return
+    number = "all" if strategy.compcor.n == "all" else f"first {strategy.compcor.n}"
+    for mask in MASKS_OF[strategy.compcor.mask]:
+        yield (
+            f"t_comp_cor_* ({number})" if mask == "temporal" else f"a_comp_cor_* ({mask}, {number})"
+        )
+
+
+def _add_compcor(
+    chosen: Selection,
+    strategy: Strategy,
+    names: tuple[str, ...],
+    metadata: Mapping[str, Any],
+    *,
+    one_mask: bool,
+) -> None:
+    assert strategy.compcor is not None  # noqa: S101 - the caller looked
+    found = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
+    chosen.notes += found.notes if found.names else []
+    chosen.missing += [Missing("compcor", problem) for problem in found.problems]
+    chosen.require("compcor", found.names, names)
+
+
+def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
+    if strategy.ica_aroma in (None, "full"):
+        return
+    plain = _numbered("aroma_motion_", names)
+    orthogonal = _numbered("aroma_orth_motion_", names)
+    found = orthogonal if strategy.ica_aroma == "orthogonal" else plain
+    if not found and plain:
+        found = plain
+        chosen.notes.append(
+            "The table has no aroma_orth_motion columns, which fMRIPost-AROMA writes; the "
+            "aroma_motion columns stand in for them."
+        )
+    chosen.add(found)
+    if not found and _NO_NOISE in names:
+        chosen.notes.append("ICA-AROMA found no noise component in this run.")
+    elif not found:
+        what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
+        chosen.missing.append(Missing("ica_aroma", what))
+
+
+def _add_tedana(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
+    if strategy.tedana is None:
+        return
+    orthogonal = strategy.tedana == "orthogonal"
+    found = _numbered("rejected_orth_ICA_" if orthogonal else "rejected_ICA_", names)
+    chosen.add(found)
+    if not found and _numbered("accepted_ICA_", names):
+        chosen.notes.append("tedana rejected no component of this run.")
+    elif not found:
+        chosen.missing.append(Missing("tedana", "no tedana components (mixing and metrics)"))
+
+
+def _add_named(chosen: Selection, entries: tuple[str, ...], names: tuple[str, ...]) -> None:
+    for entry in entries:
+        if not entry.startswith("^"):
+            chosen.require("confounds", [entry], names)
+        elif found := [name for name in names if re.search(entry, name)]:
+            chosen.add(found)
+        else:
+            chosen.unmatched.append(entry)
+
+
+def _censoring_columns(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
+    """Miss the columns that thresholds need; they are not regressed out."""
+    thresholds = {
+        "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
+        "censor.std_dvars_threshold": (strategy.censor.std_dvars_threshold, STD_DVARS),
+    }
+    for key, (threshold, name) in thresholds.items():
+        if threshold is not None and name not in names:
+            chosen.missing.append(Missing(key, f"no column {name}", name))
+
+
+def _add_cosines(chosen: Selection, cosines: list[str]) -> None:
+    """Complete CompCor, which fMRIPrep computes after a high-pass filter, by that filter."""
+    if not any(map(needs_cosines, chosen.columns)):
+        return
+    if not cosines:
+        chosen.notes.append(
+            "CompCor components are computed after a high-pass filter, but the table has no cosine "
+            "columns to go with them; fMRIPrep writes none for a run too short for its filter."
+        )
+    elif not set(cosines) <= set(chosen.columns):
+        chosen.notes.append(
+            "Cosine columns were added: fMRIPrep computes CompCor components after that high-pass "
+            "filter, and without it they would bring slow drifts back in."
+        )
+        chosen.add(cosines)
+
+
+def _note_double_filter(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
+    high_pass = strategy.filter.high_pass if strategy.filter else None
+    if high_pass is not None and not set(cosines).isdisjoint(chosen.columns):
+        chosen.notes.append(
+            f"Double filtering: cosine columns are regressed out, which is a high-pass filter, and "
+            f"a high-pass filter of {high_pass:g} Hz is applied as well."
+        )
+
+
+def _numbered(prefix: str, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if re.fullmatch(rf"{prefix}\d+", name)]

@@ -1,0 +1,293 @@
+"""One run's table and a strategy to regressors and volumes to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from bids_spheres.confounds.censor import leading, neighbours, short_segments
+from bids_spheres.confounds.columns import run_columns
+from bids_spheres.confounds.components import (
+    FRAMEWISE_DISPLACEMENT,
+    NON_STEADY_STATE,
+    STD_DVARS,
+    select,
+)
+from bids_spheres.confounds.tables import merge_tables, read_metadata, without_gaps
+from bids_spheres.confounds.wording import missing_columns
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
+
+    from bids_spheres.confounds.columns import RunColumns
+    from bids_spheres.confounds.components import Selection
+    from bids_spheres.confounds.strategy import Censor, Strategy
+
+    BoolArray = NDArray[np.bool_]
+    FloatArray = NDArray[np.float64]
+
+DummyScans = int | Literal["auto"] | None
+"""Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
+
+REASONS = (
+    "non_steady_state",
+    "dummy",
+    "framewise_displacement",
+    "dvars",
+    "neighbour",
+    "external",
+    "segment",
+)
+"""Why a volume can be left out; several can hold for one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What a strategy makes of one run's confounds table.
+
+    Parameters
+    ----------
+    columns : tuple of str
+        The regressors, K of them.
+    values : (T, K) array
+        Without missing values.
+    kept : (T,) bool array
+        Volumes that are not censored.
+    framewise_displacement : (T,) array, mm
+        NaN where fMRIPrep gives none.
+    reasons : dict of str to (T,) bool array
+        Volumes left out for each of `REASONS`.
+    computed : tuple of str
+        Those of `columns` that the table lacks, because fMRIPrep < 1.4 did not write them.
+    notes : tuple of str
+        What a reader should know, a sentence each.
+    """
+
+    columns: tuple[str, ...]
+    values: FloatArray
+    kept: BoolArray
+    framewise_displacement: FloatArray
+    reasons: Mapping[str, BoolArray] = field(default_factory=dict)
+    computed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean_framewise_displacement(self) -> float:
+        """Mean over the volumes that have one, mm; NaN when none has."""
+        known = self.framewise_displacement[np.isfinite(self.framewise_displacement)]
+        return float(known.mean()) if known.size else float("nan")
+
+    @property
+    def n_kept(self) -> int:
+        """Number of volumes kept."""
+        return int(self.kept.sum())
+
+    def degrees_of_freedom(self, *, detrend: bool) -> int:
+        """Dimensions that are left without a filter: kept volumes - `rank`."""
+        return self.n_kept - self.rank(detrend=detrend)
+
+    def rank(self, *, detrend: bool) -> int:
+        """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend."""
+        return _rank(self.values, self.kept, detrend=detrend)
+
+
+def make_design(
+    table: pd.DataFrame,
+    strategy: Strategy,
+    path: Path,
+    n_volumes: int,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    extra: Sequence[pd.DataFrame] = (),
+    dummy_scans: DummyScans = None,
+    outliers: ArrayLike | None = None,
+) -> Design:
+    """Regressors and kept volumes of one run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `read_confounds`, of any version of fMRIPrep.
+    strategy : Strategy
+    path : Path
+        Of the table, for messages.
+    n_volumes : int
+        Of the BOLD image, T.
+    metadata : mapping, optional
+        Tells aCompCor components of fMRIPrep 1.4 to 20.2 apart; by default the JSON file beside
+        `path`, if there is one (`read_metadata`).
+    extra : sequence of DataFrame
+        Other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`.
+    dummy_scans : int or "auto", optional
+        Volumes to leave out at the start; the run then begins after them. Without it, volumes
+        that fMRIPrep flags as non-steady leave all the same, but count in the length of the first
+        stretch, as in nilearn.
+    outliers : (T,) bool array, optional
+        From `read_outliers`: volumes that someone else censored.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    DataError
+        When the numbers of rows and volumes differ, a column is missing or there twice, a cell is
+        not a number, or a value is missing anywhere but in the first row.
+    UsageError
+        When `dummy_scans` is not a number of volumes.
+    """
+    _check_length(table, n_volumes, path)
+    columns = run_columns(merge_tables(table, extra), path)
+    metadata = read_metadata(path) if metadata is None else metadata
+    chosen = select_columns(columns, strategy, metadata)
+    if chosen.missing:
+        raise missing_columns(chosen.missing, columns.names, strategy, path)
+    regressors = tuple(chosen.columns)
+    reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
+    return Design(
+        columns=regressors,
+        values=_values(columns, regressors),
+        kept=~np.any(list(reasons.values()), axis=0),
+        framewise_displacement=_displacement(columns),
+        reasons=reasons,
+        computed=tuple(name for name in regressors if name in columns.computable),
+        notes=tuple(chosen.notes + _version_notes(columns, regressors)),
+    )
+
+
+def select_columns(
+    columns: RunColumns, strategy: Strategy, metadata: Mapping[str, Any] | None
+) -> Selection:
+    """Columns of one run that a strategy regresses out; nothing is read but their names."""
+    # Before 1.4 fMRIPrep wrote no expansions, and its only CompCor mask was the combined one.
+    before_1_4 = bool(columns.computable)
+    return select(strategy, columns.names, metadata or {}, one_mask=before_1_4)
+
+
+def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> None:
+    """Look at every value that a design would take.
+
+    Raises
+    ------
+    DataError
+    """
+    _values(columns, tuple(chosen.columns))
+    _reasons(columns, strategy.censor, None, None)
+
+
+def _check_length(table: pd.DataFrame, n_volumes: int, path: Path) -> None:
+    if len(table) != n_volumes:
+        raise DataError(
+            f"{path} has {len(table)} rows, but the BOLD image has {n_volumes} volumes.",
+            hint="Table and image must come from the same run of fMRIPrep.",
+        )
+
+
+def _values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
+    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in names]
+    return np.column_stack(arrays) if arrays else np.empty((len(columns.table), 0))
+
+
+def _version_notes(columns: RunColumns, regressors: tuple[str, ...]) -> list[str]:
+    notes = []
+    if columns.renamed:
+        notes.append(
+            "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are "
+            "used for them."
+        )
+    if computed := [name for name in regressors if name in columns.computable]:
+        notes.append(
+            f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
+            "computed as later versions do."
+        )
+    return notes
+
+
+def _reasons(
+    columns: RunColumns, rules: Censor, dummy_scans: DummyScans, outliers: ArrayLike | None
+) -> dict[str, BoolArray]:
+    n_volumes = len(columns.table)
+    unsteady = _unsteady(columns)
+    n_dummies = _n_dummies(dummy_scans, unsteady)
+    moved = _above(columns, FRAMEWISE_DISPLACEMENT, rules.fd_threshold)
+    changed = _above(columns, STD_DVARS, rules.std_dvars_threshold)
+    near = neighbours(moved | changed, rules.before, rules.after)
+    external = _external(outliers, n_volumes)
+    cuts = moved | changed | near | external
+    # In the order of REASONS.
+    arrays = (
+        unsteady,
+        np.arange(n_volumes) < n_dummies,
+        moved,
+        changed,
+        near,
+        external,
+        short_segments(cuts, rules.min_segment, n_dummies),
+    )
+    return dict(zip(REASONS, arrays, strict=True))
+
+
+def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
+    """Volumes above a threshold; none when it is None, whatever other thresholds there are."""
+    if threshold is None:
+        return np.zeros(len(columns.table), bool)
+    values = columns.numbers(name)
+    # There is no volume before the first to compare it with.
+    values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
+    above: BoolArray = without_gaps(values, name, columns.where) > threshold
+    return above
+
+
+def _unsteady(columns: RunColumns) -> BoolArray:
+    flags = [columns.numbers(name) for name in columns.names if NON_STEADY_STATE.match(name)]
+    if not flags:
+        return np.zeros(len(columns.table), bool)
+    flagged: BoolArray = np.any(np.column_stack(flags) != 0, axis=1)
+    return flagged
+
+
+def _n_dummies(dummy_scans: DummyScans, unsteady: BoolArray) -> int:
+    if dummy_scans == "auto":
+        return leading(unsteady)
+    if dummy_scans is None:
+        return 0
+    if isinstance(dummy_scans, bool) or not isinstance(dummy_scans, int) or dummy_scans < 0:
+        raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
+    return dummy_scans
+
+
+def _external(outliers: ArrayLike | None, n_volumes: int) -> BoolArray:
+    if outliers is None:
+        return np.zeros(n_volumes, bool)
+    flags = np.asarray(outliers, bool)
+    if flags.shape != (n_volumes,):
+        raise DataError(
+            f"The outlier table has {len(flags)} rows, but the BOLD image has {n_volumes} volumes."
+        )
+    return flags
+
+
+def _displacement(columns: RunColumns) -> FloatArray:
+    if FRAMEWISE_DISPLACEMENT not in columns.names:
+        return np.full(len(columns.table), np.nan)
+    return columns.numbers(FRAMEWISE_DISPLACEMENT)
+
+
+def _rank(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
+    basis = [np.ones(len(kept))] + ([np.linspace(-1, 1, len(kept))] if detrend else [])
+    design = np.column_stack([*basis, values])[kept]
+    if not len(design):
+        return 0
+    # Columns differ by orders of magnitude (radians, squares); rank must not depend on units.
+    # Centring all but the constant keeps a large mean from hiding a small variation.
+    design[:, 1:] -= design[:, 1:].mean(axis=0)
+    norms = np.linalg.norm(design, axis=0)
+    return int(np.linalg.matrix_rank(design / np.where(norms == 0, 1, norms)))

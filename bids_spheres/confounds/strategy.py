@@ -1,0 +1,165 @@
+"""A denoising strategy as a value.
+
+A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
+and column names or patterns are looked up in each run's table later, so that one strategy serves
+every version of fMRIPrep. `bids_spheres.confounds.forms` turns it into JSON and back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Form = Literal["basic", "power2", "derivatives", "full"]
+"""Which forms of a base column: itself, with its square, its backward difference, or all four."""
+
+FORMS: dict[Form, tuple[str, ...]] = {
+    "basic": ("",),
+    "power2": ("", "_power2"),
+    "derivatives": ("", "_derivative1"),
+    "full": ("", "_derivative1", "_power2", "_derivative1_power2"),
+}
+"""Suffixes of fMRIPrep's column names, in the order in which we list them."""
+
+BOLD_KINDS = (
+    "preproc",
+    "smoothAROMAnonaggr",
+    "nonaggrDenoised",
+    "aggrDenoised",
+    "orthaggrDenoised",
+    "optcom",
+    "denoised",
+)
+"""Values of ``desc`` that a BOLD file can have: fMRIPrep's, fMRIPost-AROMA's and tedana's."""
+
+FilterType = Literal["butterworth", "cosine"]
+BUTTERWORTH_ORDER = 5
+"""nilearn's; xcp_d takes 2."""
+
+
+@dataclass(frozen=True)
+class CompCor:
+    """Which CompCor components.
+
+    Parameters
+    ----------
+    mask : str
+        One of `bids_spheres.confounds.compcor.MASKS_OF`.
+    n : int or "all"
+        How many, of every mask.
+    """
+
+    mask: str
+    n: int | Literal["all"] = "all"
+
+
+@dataclass(frozen=True)
+class Censor:
+    """Which volumes leave, besides those before the magnetization is steady.
+
+    Parameters
+    ----------
+    fd_threshold : float or None
+        Framewise displacement above it censors a volume, mm; None is off.
+    std_dvars_threshold : float or None
+        The same for standardized DVARS; None is off, whatever the other threshold.
+    before, after : int
+        Volumes that leave with each outlier, on either side.
+    min_segment : int
+        Stretches between censored volumes, or between one and an edge of the run, that are
+        shorter than this leave too (Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018); 0
+        is off. Non-steady volumes count in the length of the first stretch, as in nilearn.
+    """
+
+    fd_threshold: float | None = None
+    std_dvars_threshold: float | None = None
+    before: int = 0
+    after: int = 0
+    min_segment: int = 0
+
+
+@dataclass(frozen=True)
+class TemporalFilter:
+    """A filter along time.
+
+    Parameters
+    ----------
+    high_pass, low_pass : float or None
+        Edges of the band that passes, Hz.
+    type : {"butterworth", "cosine"}
+        "cosine" regresses out a discrete cosine basis below `high_pass`.
+    order : int
+        Of a Butterworth filter.
+    """
+
+    high_pass: float | None = None
+    low_pass: float | None = None
+    type: FilterType = "butterworth"
+    order: int = BUTTERWORTH_ORDER
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A named way to remove confounds.
+
+    Parameters
+    ----------
+    name : str
+        Letters and digits; goes into output names as ``desc-<name>``.
+    description : str
+        One sentence for the methods text.
+    confounds : tuple of str
+        Column names, or regular expressions that start with ``^``.
+    motion, wm_csf, global_signal : str, optional
+        Which forms of six realignment parameters, of mean white matter and cerebrospinal fluid
+        signals, and of the mean signal in the brain. None is none of them.
+    high_pass : bool
+        fMRIPrep's cosine columns.
+    compcor : CompCor, optional
+    ica_aroma : {"full", "basic", "orthogonal"}, optional
+        "full" needs a BOLD file that is already denoised, and no column. "basic" takes the time
+        courses of noise components; "orthogonal" what signal components don't explain of them.
+    tedana : {"aggressive", "orthogonal"}, optional
+        The same for components that tedana rejected.
+    censor : Censor
+        Off by default.
+    filter : TemporalFilter, optional
+    min_volumes : int, optional
+        A run with fewer volumes left is excluded.
+    min_seconds : float, optional
+        The same in time: kept volumes x repetition time.
+    bold : tuple of str
+        ``desc`` of the BOLD file, the first that is there; `bold_kinds` has the default.
+    source : str
+        File it comes from, for messages. Not part of its value.
+    """
+
+    name: str
+    description: str
+    confounds: tuple[str, ...] = ()
+    motion: Form | None = None
+    wm_csf: Form | None = None
+    global_signal: Form | None = None
+    high_pass: bool = False
+    compcor: CompCor | None = None
+    ica_aroma: Literal["full", "basic", "orthogonal"] | None = None
+    tedana: Literal["aggressive", "orthogonal"] | None = None
+    censor: Censor = field(default_factory=Censor)
+    filter: TemporalFilter | None = None
+    min_volumes: int | None = None
+    min_seconds: float | None = None
+    bold: tuple[str, ...] = ()
+    source: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"strategy {self.name} ({self.source})" if self.source else f"strategy {self.name}"
+
+    @property
+    def bold_kinds(self) -> tuple[str, ...]:
+        """``desc`` of the BOLD files it can start from, the best first."""
+        if self.bold:
+            return self.bold
+        if self.ica_aroma == "full":
+            # fMRIPrep < 23.1 wrote the first, fMRIPost-AROMA writes the second.
+            return ("smoothAROMAnonaggr", "nonaggrDenoised")
+        return ("optcom",) if self.tedana else ("preproc",)

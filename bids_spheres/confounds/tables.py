@@ -1,0 +1,256 @@
+"""Reading fMRIPrep's confounds table and what stands beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.confounds.versions import todays_name
+from bids_spheres.errors import DataError, MissingInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_MISSING = frozenset({"", "n/a", "nan", "na"})
+
+
+def read_confounds(path: Path) -> pd.DataFrame:
+    """Read fMRIPrep's confounds table, missing values as NaN.
+
+    Parameters
+    ----------
+    path : Path
+        Of fMRIPrep's table, or of fMRIPost-AROMA's ``desc-aroma_timeseries.tsv``.
+
+    Returns
+    -------
+    DataFrame
+        With the names that the file has; `make_design` knows those of every version.
+
+    Raises
+    ------
+    DataError
+        When it is not a table: no header, a name twice, rows of different length.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        _check_shape(text.splitlines(), path)
+        table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], index_col=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} can't be read as a TSV table: {error}.") from error
+    return table.rename(columns=str.strip)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the JSON file beside a confounds table, which says from which mask CompCor comes.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+
+    Returns
+    -------
+    dict
+        Empty when there is no such file: fMRIPrep < 1.4 wrote none.
+
+    Raises
+    ------
+    DataError
+        When it is no JSON object.
+    """
+    path = path.with_suffix(".json")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(f"{path} can't be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds no JSON object.")
+    return content
+
+
+def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
+    """Read which volumes someone else censored.
+
+    Parameters
+    ----------
+    path : Path
+        A table with a row per volume and cells of 0 and 1 (= censored), with or without names.
+        A volume is censored when any of its cells says so, as in the one-hot matrix that
+        FSL's ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
+    n_volumes : int
+        T.
+
+    Returns
+    -------
+    (T,) bool array
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file.
+    DataError
+        When it has another number of rows, or a cell is neither 0 nor 1.
+    """
+    rows = [line.split() for line in _lines(path)]
+    names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
+    if len(rows) != n_volumes:
+        raise DataError(
+            f"{path} has {len(rows)} rows, but the BOLD image has {n_volumes} volumes.",
+            hint="An outlier table needs one row per volume; 1 stands for censored.",
+        )
+    n_cells = len(names or rows[0])
+    flags = np.array([_flags(row, n_cells, number, path) for number, row in enumerate(rows, 1)])
+    if "censored" in names:
+        flags = flags[:, [names.index("censored")]]
+    censored: NDArray[np.bool_] = np.any(flags, axis=1)
+    return censored
+
+
+def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put other tables of the same run beside fMRIPrep's.
+
+    Parameters
+    ----------
+    table : DataFrame
+    extra : sequence of DataFrame
+        Such as fMRIPost-AROMA's; its noise components stand in for those of `table`, because two
+        decompositions of one run must not be mixed.
+
+    Raises
+    ------
+    DataError
+        When numbers of rows differ or two tables have a column of the same name.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    for other in extra:
+        if len(other) != len(table):
+            raise DataError(
+                f"The confounds table has {len(table)} rows, but one that goes with it has "
+                f"{len(other)} ({', '.join(map(str, other.columns[:3]))}, ...)."
+            )
+    if any(_is_aroma(name) for other in extra for name in other.columns):
+        table = table.loc[:, [not _is_aroma(name) for name in table.columns]]
+    if not extra:
+        return table
+    merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
+    check_unique(list(merged.columns), "The tables of one run together")
+    return merged
+
+
+def check_unique(names: Iterable[str], where: object) -> None:
+    """Refuse a column name that stands for two columns.
+
+    Raises
+    ------
+    DataError
+    """
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{where}: column {twice[0]} is there twice.")
+
+
+def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64]:
+    """One column, NaN where a value is missing.
+
+    Raises
+    ------
+    DataError
+        When a cell is not a number.
+    """
+    column = table[name]
+    if column.dtype.kind not in "iufb":
+        text = column[column.map(lambda cell: isinstance(cell, str))]
+        raise DataError(
+            f"{where}: {text.iloc[0]!r} in column {name}, row {_row(column, text)}, "
+            "is not a number."
+        )
+    return column.to_numpy(dtype=np.float64, copy=True)
+
+
+def without_gaps(values: NDArray[np.float64], name: str, where: object) -> NDArray[np.float64]:
+    """One column with the first row's gap, of a derivative, filled by the second row's value.
+
+    As nilearn does.
+
+    Raises
+    ------
+    DataError
+        When another value is missing or infinite; rows are counted from 1 after the header.
+    """
+    if len(values) > 1 and np.isnan(values[0]):
+        values = np.concatenate([values[1:2], values[1:]])
+    if not np.isfinite(values).all():
+        row = int(np.argmin(np.isfinite(values))) + 1
+        raise DataError(
+            f"{where}: the value in column {name}, row {row}, is missing.",
+            hint="Only the first row of a derivative may be n/a.",
+        )
+    return values
+
+
+def _check_shape(lines: list[str], path: Path) -> None:
+    if not lines:
+        return  # pandas says it better
+    names = [name.strip() for name in lines[0].split("\t")]
+    if all(map(_is_number, names)):
+        raise DataError(
+            f"{path} has no header: its first row holds numbers.",
+            hint="A confounds table of fMRIPrep names its columns in the first row.",
+        )
+    check_unique(names, path)
+    for number, line in enumerate(lines[1:], 1):
+        if line and (n_cells := line.count("\t") + 1) != len(names):
+            raise DataError(f"{path}: row {number} has {n_cells} cells for {len(names)} columns.")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        raise MissingInputError(f"There is no outlier table {path}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} can't be read as a table: {error}.") from error
+    return [line for line in lines if line.strip()]
+
+
+def _is_number(cell: str) -> bool:
+    return _number(cell) is not None or cell.strip().lower() in _MISSING
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _flags(row: list[str], n_cells: int, number: int, path: Path) -> list[bool]:
+    if len(row) != n_cells:
+        raise DataError(f"{path}: row {number} has {len(row)} cells, others have {n_cells}.")
+    values = [_number(cell) for cell in row]
+    for cell, value in zip(row, values, strict=True):
+        if value not in (0, 1):
+            raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
+    return [value == 1 for value in values]
+
+
+def _is_aroma(name: str) -> bool:
+    return todays_name(name).startswith("aroma_")
+
+
+def _row(column: pd.Series[Any], part: pd.Series[Any]) -> int:
+    return int(np.flatnonzero(column.index == part.index[0])[0]) + 1

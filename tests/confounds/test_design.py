@@ -1,0 +1,347 @@
+"""Tables and strategies to designs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.confounds import (
+    REASONS,
+    Censor,
+    CompCor,
+    Strategy,
+    TemporalFilter,
+    load_strategy,
+    make_design,
+    published_strategies,
+    read_confounds,
+)
+from bids_spheres.errors import DataError, UsageError
+
+MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+FORMS = ("", "_derivative1", "_power2", "_derivative1_power2")
+TISSUES = ("global_signal", "csf", "white_matter")
+PATH = Path("sub-01_desc-confounds_timeseries.tsv")
+
+
+def four(names):
+    return {name + form for name in names for form in FORMS}
+
+
+def two(names):
+    return {name + form for name in names for form in ("", "_derivative1")}
+
+
+def numbered(prefix, count):
+    return {f"{prefix}{number:02d}" for number in range(count)}
+
+
+def table_of(**columns):
+    return pd.DataFrame({name: np.asarray(values, float) for name, values in columns.items()})
+
+
+def strategy_of(*confounds, **parts):
+    return Strategy("mine", "For a test.", confounds, **parts)
+
+
+@pytest.fixture
+def fmriprep_25(tiny):
+    """A table with columns of every kind that fMRIPrep 25 writes."""
+    path = tiny.add_run().with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    table = read_confounds(path)
+    rng = np.random.default_rng(1)
+    for prefix, count in {"a": 9, "w": 7, "c": 4, "t": 5}.items():
+        for name in sorted(numbered(f"{prefix}_comp_cor_", count)):
+            table[name] = rng.standard_normal(len(table))
+    table["edge_comp_00"] = rng.standard_normal(len(table))
+    table["aroma_motion_02"] = rng.standard_normal(len(table))
+    table["std_dvars"] = [np.nan, *rng.uniform(0.9, 1.1, len(table) - 1)]
+    return table
+
+
+COLUMNS = {
+    "simple": four(MOTION) | {"csf", "white_matter", "cosine00"},
+    "simpleGSR": four(MOTION) | {"csf", "white_matter", "cosine00", "global_signal"},
+    "scrubbing": four([*MOTION, "csf", "white_matter"]) | {"cosine00"},
+    "scrubbingGSR": four([*MOTION, "csf", "white_matter"]) | {"cosine00", "global_signal"},
+    "compcor": four(MOTION) | {"cosine00"} | numbered("a_comp_cor_", 9),
+    "compcor6": four(MOTION) | {"cosine00"} | numbered("a_comp_cor_", 6),
+    "icaAROMA": {"cosine00", "csf", "white_matter"},
+    "24P": four(MOTION),
+    "27P": four(MOTION) | set(TISSUES),
+    "36P": four(MOTION) | four(TISSUES),
+    "acompcor": two(MOTION)
+    | {"cosine00"}
+    | numbered("w_comp_cor_", 5)
+    | numbered("c_comp_cor_", 4),
+    "acompcorGSR": two(MOTION)
+    | {"cosine00", "global_signal"}
+    | numbered("w_comp_cor_", 5)
+    | numbered("c_comp_cor_", 4),
+    "aroma": {"csf", "white_matter", "aroma_motion_02"},
+    "aromaGSR": {"csf", "white_matter", "aroma_motion_02", "global_signal"},
+    "gsrOnly": {"global_signal"},
+    "none": set(),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_of_the_published_strategies(fmriprep_25, name):
+    design = make_design(fmriprep_25, load_strategy(name), PATH, 40)
+    assert set(design.columns) == COLUMNS[name]
+    assert design.values.shape == (40, len(COLUMNS[name]))
+    assert design.computed == ()
+
+
+def test_every_published_strategy_is_tested_above():
+    assert published_strategies() == tuple(sorted(COLUMNS))
+
+
+def test_first_row_takes_the_second_rows_value():
+    table = table_of(a=[np.nan, 2, 3], b=[1, 5, 7])
+    design = make_design(table, strategy_of("a", "b"), PATH, 3)
+    np.testing.assert_array_equal(design.values, [[2, 1], [2, 5], [3, 7]])
+
+
+def test_patterns_and_names():
+    table = table_of(cosine00=[1, 2], cosine01=[1, 3], cosine=[0, 1], rot_x=[3, 4])
+    strategy = strategy_of(r"^cosine\d+$", "rot_x", "^rot", "^nothing")
+    assert make_design(table, strategy, PATH, 2).columns == ("cosine00", "cosine01", "rot_x")
+
+
+@pytest.mark.parametrize(
+    ("table", "phrase"),
+    [
+        (table_of(a=[1, 2, 3]), "has 3 rows, but the BOLD image has 4 volumes"),
+        (table_of(b=[1, 2, 3, 4]), "has no column a, which the strategy mine needs"),
+        (table_of(a=[1, np.nan, 3, 4]), "value in column a, row 2, is missing"),
+        (table_of(a=[1, 2, 3, np.inf]), "value in column a, row 4, is missing"),
+        (table_of(a=[np.nan] * 4), "value in column a, row 1, is missing"),
+        (pd.DataFrame({"a": [1, 2, "x", 4]}), "'x' in column a, row 3, is not a number"),
+        (pd.DataFrame([[1, 2]] * 4, columns=["a", "a"]), "column a is there twice"),
+    ],
+)
+def test_unusable_tables(table, phrase):
+    with pytest.raises(DataError, match=phrase) as error:
+        make_design(table, strategy_of("a"), PATH, 4)
+    assert str(PATH) in str(error.value)
+
+
+def test_a_missing_column_names_a_similar_one():
+    with pytest.raises(DataError, match="Similar columns there: white_matter"):
+        make_design(table_of(white_matter=[1, 2]), strategy_of("whitematter"), PATH, 2)
+
+
+def test_everything_that_is_missing_is_named_at_once():
+    strategy = strategy_of("a", "b", motion="basic", ica_aroma="basic", compcor=CompCor("temporal"))
+    with pytest.raises(DataError) as error:
+        make_design(table_of(b=[1, 2]), strategy, PATH, 2)
+    message = str(error.value)
+    assert "no column trans_x, trans_y, trans_z, rot_x, rot_y, rot_z, a " in message
+    assert "no tCompCor components" in message
+    assert "no ICA-AROMA columns" in message
+    assert "needs for motion, compcor, ica_aroma, confounds" in message
+
+
+# CompCor, cosines and filters
+
+COMPCOR = {"a_comp_cor_00": [1, 2, 3], "w_comp_cor_00": [3, 1, 2]}
+COSINES = {"cosine00": [1, 0, -1], "cosine01": [1, -1, 1]}
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        strategy_of(compcor=CompCor("anat_combined")),
+        strategy_of("a_comp_cor_00"),
+        strategy_of("^w_comp", "cosine00"),
+    ],
+)
+def test_compcor_brings_its_cosines(strategy):
+    design = make_design(table_of(**COMPCOR, **COSINES), strategy, PATH, 3)
+    assert {"cosine00", "cosine01"} < set(design.columns)
+    assert any("Cosine columns were added" in note for note in design.notes)
+
+
+def test_compcor_with_its_cosines_needs_no_note():
+    strategy = strategy_of(compcor=CompCor("anat_combined", 1), high_pass=True)
+    assert make_design(table_of(**COMPCOR, **COSINES), strategy, PATH, 3).notes == ()
+
+
+def test_compcor_of_a_table_without_cosines_says_so():
+    strategy = strategy_of(compcor=CompCor("anat_combined", 1))
+    (note,) = make_design(table_of(**COMPCOR), strategy, PATH, 3).notes
+    assert "no cosine columns to go with them" in note
+
+
+def test_no_cosines_without_compcor():
+    design = make_design(table_of(a=[1, 2, 3], **COSINES), strategy_of("a"), PATH, 3)
+    assert design.columns == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("parts", "double"),
+    [
+        ({"high_pass": True, "filter": TemporalFilter(high_pass=0.01)}, True),
+        ({"high_pass": True, "filter": TemporalFilter(0.01, type="cosine")}, True),
+        ({"compcor": CompCor("WM"), "filter": TemporalFilter(0.01, 0.1)}, True),
+        ({"high_pass": True, "filter": TemporalFilter(low_pass=0.1)}, False),
+        ({"high_pass": True}, False),
+        ({"filter": TemporalFilter(high_pass=0.01)}, False),
+    ],
+)
+def test_double_filtering_is_noted(parts, double):
+    design = make_design(table_of(**COMPCOR, **COSINES), strategy_of(**parts), PATH, 3)
+    assert any("Double filtering" in note for note in design.notes) == double
+
+
+# Volumes to leave out
+
+MOVED = table_of(
+    a=np.arange(12.0) ** 2,
+    framewise_displacement=[np.nan, 0, 0, 0.6, 0, 0, 0, 0, 0, 0.2, 0, 0],
+    std_dvars=[np.nan, 1, 1, 1, 1, 1, 9, 1, 1, 1, 1, 1],
+)
+
+
+def left_out(censor, table=MOVED, **options):
+    design = make_design(table, strategy_of("a", censor=censor), PATH, len(table), **options)
+    return np.flatnonzero(~design.kept).tolist(), design.reasons
+
+
+@pytest.mark.parametrize(
+    ("censor", "volumes"),
+    [
+        (Censor(), []),
+        (Censor(before=2, after=2, min_segment=9), []),
+        (Censor(fd_threshold=0.5), [3]),
+        (Censor(fd_threshold=0.1), [3, 9]),
+        (Censor(fd_threshold=0.2), [3]),  # above it, not at it
+        (Censor(std_dvars_threshold=1.5), [6]),
+        (Censor(fd_threshold=0.5, std_dvars_threshold=1.5), [3, 6]),
+        (Censor(0.5, before=1), [2, 3]),
+        (Censor(0.5, after=2), [3, 4, 5]),
+        (Censor(0.1, before=4, after=3), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        (Censor(0.5, 1.5, min_segment=3), [3, 4, 5, 6]),
+        (Censor(0.5, min_segment=4), [0, 1, 2, 3]),
+        (Censor(0.1, min_segment=3), [3, 9, 10, 11]),
+        (Censor(0.5, 1.5, before=1, min_segment=3), [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_censoring(censor, volumes):
+    assert left_out(censor)[0] == volumes
+
+
+def test_a_threshold_of_null_is_off(real_table):
+    """A peer replaced null by its default, so that "FD only" cut on DVARS too."""
+    table = real_table("21-90-rows")
+    moved = (table.table["framewise_displacement"] > 0.5).to_numpy()
+    changed = (table.table["std_dvars"] > 1.5).to_numpy()
+    assert (moved & ~changed).any()
+    assert (changed & ~moved).any()
+    by_motion = table.design(strategy_of(censor=Censor(fd_threshold=0.5)))
+    by_dvars = table.design(strategy_of(censor=Censor(std_dvars_threshold=1.5)))
+    np.testing.assert_array_equal(by_motion.reasons["framewise_displacement"], moved)
+    np.testing.assert_array_equal(by_dvars.reasons["dvars"], changed)
+    unsteady = by_motion.reasons["non_steady_state"]
+    np.testing.assert_array_equal(by_motion.kept, ~(moved | unsteady))
+    np.testing.assert_array_equal(by_dvars.kept, ~(changed | unsteady))
+    np.testing.assert_array_equal(table.design(strategy_of(censor=Censor())).kept, ~unsteady)
+
+
+def test_a_threshold_of_null_needs_no_column():
+    table = MOVED.drop(columns="std_dvars")
+    assert left_out(Censor(0.5), table)[0] == [3]
+    with pytest.raises(DataError, match=r"no column std_dvars, .* needs for censor.std_dvars_thr"):
+        left_out(Censor(0.5, 1.5), table)
+
+
+def test_reasons_are_told_apart():
+    table = MOVED.assign(non_steady_state_outlier00=np.arange(12.0) == 0)
+    outliers = np.arange(12) == 10
+    censor = Censor(0.5, 1.5, before=1, min_segment=2)
+    kept, reasons = left_out(censor, table, dummy_scans=1, outliers=outliers)
+    assert tuple(reasons) == REASONS
+    assert {name: np.flatnonzero(flags).tolist() for name, flags in reasons.items()} == {
+        "non_steady_state": [0],
+        "dummy": [0],
+        "framewise_displacement": [3],
+        "dvars": [6],
+        "neighbour": [2, 5],
+        "external": [10],
+        "segment": [1, 4, 11],
+    }
+    assert kept == [0, 1, 2, 3, 4, 5, 6, 10, 11]
+
+
+def test_non_steady_state_volumes_are_not_kept():
+    table = table_of(a=[1, 2, 3, 4], non_steady_state_outlier00=[1, 0, 0, 0])
+    table["non_steady_state_outlier01"] = [0.0, 1, 0, 0]
+    design = make_design(table, strategy_of("a"), PATH, 4)
+    assert design.kept.tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("dummy_scans", "volumes"),
+    [
+        (None, [0, 1, 6]),
+        ("auto", [0, 1, 2, 3, 4, 5, 6]),  # 2 to 5 are four
+        (0, [0, 1, 6]),
+        (3, [0, 1, 2, 3, 4, 5, 6]),
+        (40, list(range(12))),
+    ],
+)
+def test_dummy_scans_move_the_edge_of_the_run(dummy_scans, volumes):
+    table = MOVED.assign(non_steady_state_outlier00=np.arange(12) == 0)
+    table["non_steady_state_outlier01"] = np.arange(12) == 1
+    censor = Censor(std_dvars_threshold=1.5, min_segment=5)
+    assert left_out(censor, table, dummy_scans=dummy_scans)[0] == volumes
+
+
+@pytest.mark.parametrize("dummy_scans", [-1, True, 1.5, "some"])
+def test_dummy_scans_are_a_number(dummy_scans):
+    with pytest.raises(UsageError, match="dummy_scans must be"):
+        left_out(Censor(), dummy_scans=dummy_scans)
+
+
+def test_outliers_have_a_row_per_volume():
+    with pytest.raises(DataError, match="has 3 rows, but the BOLD image has 12 volumes"):
+        left_out(Censor(), outliers=[True, False, False])
+
+
+def test_a_gap_in_what_is_censored_on_is_an_error():
+    table = MOVED.copy()
+    table.loc[4, "framewise_displacement"] = np.nan
+    assert left_out(Censor(std_dvars_threshold=1.5), table)[0] == [6]
+    with pytest.raises(DataError, match="column framewise_displacement, row 5, is missing"):
+        left_out(Censor(0.5), table)
+
+
+# Dimensions
+
+
+def test_rank_counts_dimensions_not_columns():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 50))
+    table = table_of(a=a, b=1e6 + 1e-3 * b, c=a, d=2 * a - 3, e=np.full(50, 7), f=np.arange(50))
+    design = make_design(table, strategy_of("^[a-f]$"), PATH, 50)
+    assert design.rank(detrend=False) == 4  # mean, a, b, f
+    assert design.rank(detrend=True) == 4  # f is the trend
+    assert design.degrees_of_freedom(detrend=True) == 46
+
+
+def test_rank_is_that_of_the_kept_volumes():
+    table = table_of(a=[0, 0, 0, 0, 1], non_steady_state_outlier00=[0, 0, 0, 0, 1])
+    design = make_design(table, strategy_of("a"), PATH, 5)
+    assert (design.n_kept, design.rank(detrend=False)) == (4, 1)
+
+
+def test_mean_framewise_displacement():
+    table = table_of(a=[1, 2, 3], framewise_displacement=[np.nan, 0.2, 0.4])
+    design = make_design(table, strategy_of("a"), PATH, 3)
+    assert design.mean_framewise_displacement == pytest.approx(0.3)
+    without = make_design(table[["a"]], strategy_of("a"), PATH, 3)
+    assert np.isnan(without.mean_framewise_displacement)

@@ -1,0 +1,92 @@
+"""Everything that is wrong, over all runs and strategies, at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.confounds import Censor, Strategy, check_strategies, load_strategy
+from bids_spheres.confounds import published_strategies as published
+
+
+@pytest.fixture
+def tables():
+    rng = np.random.default_rng(0)
+    names = ["csf", "white_matter", "rot_x", "cosine00"]
+    return {
+        f"run-{number}": (pd.DataFrame(rng.standard_normal((9, 4)), columns=names), {})
+        for number in range(1, 6)
+    }
+
+
+def messages(tables, *strategies, **options):
+    return [str(problem) for problem in check_strategies(tables, strategies, **options)]
+
+
+def test_nothing_is_wrong(tables):
+    strategy = Strategy("a", "", ("^rot", "csf"), wm_csf="basic", high_pass=True)
+    assert messages(tables, strategy, load_strategy("none")) == []
+    assert messages({}, strategy) == []
+
+
+@pytest.mark.parametrize("name", ["21", "1.4-aroma"])
+def test_presets_on_real_tables(real_table, name):
+    table = real_table(name)
+    problems = check_strategies(
+        {"run": (table.table, table.metadata)}, [load_strategy(name) for name in published()]
+    )
+    expected = {"aroma", "aromaGSR"} if name == "21" else set()
+    assert {problem.strategy for problem in problems} == expected
+
+
+def test_everything_is_reported_at_once(tables):
+    tables["run-2"] = (tables["run-2"][0].drop(columns="csf"), {})
+    tables["run-3"][0].loc[4, "csf"] = np.nan
+    tables["run-4"] = (pd.DataFrame([["x", 1, 2, 3]] * 9, columns=[*"abc", "csf"]), None)
+    mine = Strategy("mine", "", ("csf", "^cosin$", "^rot"), source="mine.json")
+    other = Strategy("other", "", ("whitematter",), censor=Censor(0.5))
+    found = messages(tables, mine, other)
+    expected = """\
+The strategy mine (mine.json) asks for confounds, but the confounds table has no column csf. \
+In 1 run: run-2.
+The strategy mine (mine.json) asks for confounds, but the pattern '^cosin$' matches no column in \
+any run. In 5 runs: run-1, run-2, run-3 and 2 more.
+The confounds table: the value in column csf, row 5, is missing. In 1 run: run-3.
+  hint: Only the first row of a derivative may be n/a.
+The strategy other asks for confounds, but the confounds table has no column whitematter. \
+In 5 runs: run-1, run-2, run-3 and 2 more.
+  hint: Similar columns there: white_matter.
+The strategy other asks for censor.fd_threshold, but the confounds table has no column \
+framewise_displacement. In 5 runs: run-1, run-2, run-3 and 2 more."""
+    assert "\n".join(found) == expected
+
+
+def test_a_pattern_that_matches_in_one_run_is_fine(tables):
+    strategy = Strategy("a", "", ("^aroma",))
+    assert len(messages(tables, strategy)) == 1
+    tables["run-5"][0]["aroma_motion_01"] = 0.0
+    assert messages(tables, strategy) == []
+
+
+def test_a_bad_value_is_told_once_whatever_the_number_of_strategies(tables):
+    tables["run-1"][0].loc[3, "csf"] = np.nan
+    strategies = [Strategy(name, "", ("csf",)) for name in "abc"]
+    assert len(messages(tables, *strategies)) == 1
+    assert messages(tables, *strategies, values=False) == []
+
+
+def test_headers_are_enough_without_values(tables):
+    headers = {label: (table.iloc[:0], metadata) for label, (table, metadata) in tables.items()}
+    assert messages(headers, Strategy("a", "", ("csf",)), values=False) == []
+    assert len(messages(headers, Strategy("a", "", ("cs",)), values=False)) == 1
+
+
+def test_a_name_twice(tables):
+    first, second = messages(
+        tables | {"run-6": (pd.DataFrame([[1, 2]], columns=["a", "a"]), {})},
+        Strategy("a", "", ("csf",)),
+        Strategy("a", "", ("rot_x",)),
+    )
+    assert "2 strategies have the name a, so their outputs would collide" in first
+    assert second == "The confounds table: column a is there twice. In 1 run: run-6."
