@@ -200,11 +200,11 @@ def _smoothed_means(
     for block in _finite_blocks(volumes, applied.voxels):
         if not changes:
             origin = block[0].astype(origin.dtype)
-        changes.append(
-            _along_volumes(applied.matrix, np.subtract(block, origin, dtype=origin.dtype))
-        )
         if spread is not None:
             spread.add(block[:, own])
+        in_place = block if block.dtype == origin.dtype else None
+        change = np.subtract(block, origin, out=in_place, dtype=origin.dtype)
+        changes.append(_along_volumes(applied.matrix, change))
     stored = np.vstack(changes, dtype=np.float64) + _product_in_double(applied.matrix, origin)
     return _real(stored, volumes)[:, applied.row_of]
 

@@ -1,7 +1,8 @@
 """Gzip streams by the fastest library there is.
 
-zlib-ng inflates a float32 run about three and a half times as fast as zlib and somewhat
-faster than isal; without it the standard library does.
+Measured on runs of 97x115x97x200 (``benchmarks/gzip_libraries.py``): float32 0.62 s by zlib-ng,
+0.74 s by isal, 2.1 s by zlib; int16 0.30, 0.34 and 1.1 s. So zlib-ng, and the standard library
+where it is not installed.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_BLOCK_BYTES = 24 * 2**20
+_BLOCK_BYTES = 16 * 2**20
 """Largest size of the blocks handed out, if their voxels have four bytes."""
 
 _DEFLATE_RATIO = 1032
