@@ -24,6 +24,7 @@ logger = logging.getLogger("bids_spheres")
 
 _INTERRUPTED = 130
 _SOME_FAILED = 1
+_READ_WRITE_FAILED = 74
 
 _EPILOG = """\
 Try it on simulated data:  bids-spheres demo demo-output
@@ -59,6 +60,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"bids-spheres: error: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        if options.debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"bids-spheres: error: {where}{error.strerror or error}.", file=sys.stderr)
+        return _READ_WRITE_FAILED
     except KeyboardInterrupt:
         print("bids-spheres: interrupted; what was finished is written.", file=sys.stderr)
         return _INTERRUPTED
@@ -193,17 +200,19 @@ def _label_reader(key: str) -> Callable[[str], str]:
 
 
 def _length(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a length in mm")
+        raise argparse.ArgumentTypeError(f"{text} is not a length in mm; give a number, as 5")
     return value
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least one process is needed")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least one process is needed, not {text}")
+    return int(text)
 
 
 def _configure_logging(verbosity: int) -> None:
@@ -247,10 +256,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
-    from bids_spheres.demo import write_demo_dataset, write_truth  # noqa: PLC0415
+    from bids_spheres.demo import check_demo_dir, write_demo_dataset, write_truth  # noqa: PLC0415
     from bids_spheres.workflow import run_participants  # noqa: PLC0415
 
     out: Path = options.output_dir
+    check_demo_dir(out / "fmriprep")
     logger.info("Writing a simulated dataset of three participants into %s", out / "fmriprep")
     truth = write_demo_dataset(out / "fmriprep")
     write_truth(truth, out / "truth")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bids_spheres.plan import Job
+
+
+_LOST = (
+    "A worker process was killed, most likely for want of memory, and took this run with it.\n"
+    "  hint: Call again for the runs that are missing, with a smaller --nprocs."
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,15 @@ def run_jobs(jobs: Sequence[Job], nprocs: int) -> Iterator[Outcome]:
     from joblib import Parallel, delayed  # noqa: PLC0415 - only where it is needed
 
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
-    yield from parallel(delayed(attempt)(job) for job in jobs)
+    left = {str(job) for job in jobs}
+    try:
+        for outcome in parallel(delayed(attempt)(job) for job in jobs):
+            left.discard(outcome.job)
+            yield outcome
+    except BrokenExecutor:
+        # The pool goes down with the worker; what it had not finished is not written.
+        for job in sorted(left):
+            yield Outcome(job, error=_LOST)
 
 
 def attempt(job: Job) -> Outcome:
@@ -69,6 +84,10 @@ def attempt(job: Job) -> Outcome:
             return Outcome(str(job), run_job(job))
     except BidsSpheresError as error:
         return Outcome(str(job), error=str(error), trace=traceback.format_exc())
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}."
+        return Outcome(str(job), error=message, trace=traceback.format_exc())
     except MemoryError:
         return Outcome(str(job), error="Out of memory.", trace=traceback.format_exc())
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others

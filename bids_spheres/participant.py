@@ -94,10 +94,13 @@ def _designs(job: Job, volumes: Volumes, t_r: float) -> list[tuple[Strategy, Des
         if chosen and (problem := filter_problem(chosen, t_r, volumes.n_volumes)):
             raise DataError(f"{strategy} can't be used on {job.run.bold}: {problem}.")
     table = read_confounds(path)
-    return [
+    designs = [
         (strategy, make_design(table, strategy, path, volumes.n_volumes))
         for strategy in job.strategies
     ]
+    if empty := [strategy.name for strategy, design in designs if not design.kept.any()]:
+        raise DataError(f"{path}: every volume is an outlier for {empty[0]}; none is left.")
+    return designs
 
 
 def _place(job: Job, volumes: Volumes) -> list[PlacedSeeds]:
@@ -120,8 +123,6 @@ def _clean(
     job: Job, extraction: Extraction, strategy: Strategy, design: Design, t_r: float
 ) -> NDArray[np.float64]:
     """Cleaned series of the kept volumes, (T', S); NaN where there is no signal to clean."""
-    if not design.kept.any():
-        raise DataError(f"{job.run.confounds} flags every volume as an outlier; none is left.")
     series, there = extraction.timeseries, ~extraction.weights.empty
     cleaned = np.full((design.n_kept, series.shape[1]), np.nan)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.

@@ -120,6 +120,12 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
             "No seeds are given.",
             hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
         )
+    for table in tables:
+        if "Node" in table.names:
+            raise UsageError(
+                f"A seed of {table.label} is named Node, as is the first column of matrices.",
+                hint="Give it another name.",
+            )
     labels = [tuple(_seed_entity(table).items()) for table in tables]
     if repeated := [label for label in labels if labels.count(label) > 1]:
         ((entity, label),) = repeated[0]
@@ -211,7 +217,8 @@ def check_space(seeds: SeedTable, space: str) -> None:
     note = space_note(seeds, space)
     if note is None:
         return
-    if not space.startswith("MNI152"):
+    usable = seeds.space == "Talairach" or str(seeds.space).startswith("MNI152")
+    if not usable or not space.startswith("MNI152"):
         raise UsageError(
             f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}.",
             hint="Choose images in an MNI152 space with --space, or give seeds in the space of "

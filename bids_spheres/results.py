@@ -122,7 +122,8 @@ def write_series(job: Job, series: CleanedSeries) -> None:
     write_table(path, pd.DataFrame(series.values, columns=list(seeds.names)))
     sampling = {"SamplingFrequency": 1 / series.t_r, "RepetitionTime": series.t_r}
     columns = column_descriptions(seeds.names, seeds.networks)
-    write_json(path.with_suffix(".json"), {**common, **sampling, **columns})
+    # A seed may have the name of a key; then what was done is told, not the seed's network.
+    write_json(path.with_suffix(".json"), {**columns, **common, **sampling})
     matrix = job.relmat(seeds, series.strategy, PEARSON, ".tsv")
     write_table(matrix, _matrix_table(pearson_correlation(series.values), seeds))
     write_json(matrix.with_suffix(".json"), {**common, **_matrix_facts(job, seeds, path)})
@@ -172,7 +173,7 @@ def _image_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
     run = job.run
     space = run.name.get("space") or "func"
     facts: dict[str, Any] = {
-        "Sources": [_input(job, path) for path in (run.bold, run.mask, run.confounds)],
+        "Sources": [_input(job, path) for path in (run.bold, run.mask)],
         "SpatialReference": space,
         "Seeds": seeds.label,
         "Radius": _one_or_list(seeds.radii),
@@ -185,7 +186,9 @@ def _image_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
 def _cleaning_facts(job: Job, series: CleanedSeries) -> dict[str, Any]:
     design = series.design
     left = degrees_of_freedom(design, series.strategy, series.t_r, job.detrend)
+    images = _image_facts(job, series.placed.seeds)["Sources"]
     return {
+        "Sources": [*images, _input(job, job.run.confounds)],
         "Strategy": series.strategy.name,
         "Description": series.strategy.description,
         "NuisanceParameters": list(design.columns),

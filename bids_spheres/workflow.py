@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -91,7 +92,8 @@ def _execute(jobs: Sequence[Job], nprocs: int, *, debug: bool) -> Iterator[Outco
 def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
     """Show a bar on a terminal; elsewhere the log lines tell."""
     quiet = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
-    return tqdm(outcomes, total=total, unit="run", disable=quiet)
+    columns = get_terminal_size().columns
+    return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
 
 
 def _summarize(jobs: Sequence[Job], failures: Sequence[Outcome], settings: Settings) -> None:

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pandas as pd
@@ -320,6 +321,90 @@ def test_demo(run_app, tmp_path):
     assert len(series_files(tmp_path / "demo" / "bids-spheres")) == 4
     for line in done.out.splitlines():
         assert line.split(": ", 1)[1].strip().startswith(str(tmp_path / "demo"))
+
+
+def test_files_of_others_are_left_alone(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "README.md").write_text("my notes")
+    done = run_app(tiny.root, project, "participant", "--seeds", seeds_file)
+    assert done.status == 73
+    assert [path.read_text() for path in project.iterdir()] == ["my notes"]
+    before = snapshot(tiny.root)
+    done = run_app("demo", tiny.root.parent)
+    assert done.status == 73
+    assert "not the demo's" in done.err
+    assert snapshot(tiny.root) == before
+
+
+def test_another_runs_confounds_are_not_taken(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run("sub-01_task-rest")
+    second = tiny.add_run("sub-01_task-rest_run-2")
+    second.with_name("sub-01_task-rest_run-2_desc-confounds_timeseries.tsv").unlink()
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    done = run_app(*call, "--strategy", "none")
+    assert done.status == 1
+    assert "No confounds table belongs to" in done.err
+    assert len(series_files(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("space", ["T1w", "MNI", "fsaverage"])
+def test_seeds_of_another_kind_of_space_are_refused(run_app, tiny, seeds_file, tmp_path, space):
+    tiny.add_run()
+    seeds_file.with_suffix(".json").write_text(json.dumps({"Space": space}))
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    assert done.status == 2
+    assert f"are in {space} space" in done.err
+
+
+def test_a_seed_named_like_a_sidecars_key(run_app, tiny, tmp_path):
+    tiny.add_run()
+    seeds = tmp_path / "s.tsv"
+    seeds.write_text("name\tx\ty\tz\tnetwork\nRepetitionTime\t0\t0\t0\ta\nb\t8\t8\t0\ta\n")
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds)
+    assert done.status == 0, done.err
+    (path,) = series_files(tmp_path / "out")
+    assert json.loads(path.with_suffix(".json").read_text())["RepetitionTime"] == 2.0
+    seeds.write_text("name\tx\ty\tz\nNode\t0\t0\t0\n")
+    assert "named Node" in run_app(tiny.root, tmp_path / "o2", "participant", "--seeds", seeds).err
+
+
+def test_nothing_is_written_of_a_run_without_volumes(run_app, tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    confounds = pd.read_csv(table, sep="\t", na_values=["n/a"])
+    confounds["non_steady_state_outlier00"] = 1
+    confounds.to_csv(table, sep="\t", index=False, na_rep="n/a")
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    assert done.status == 1
+    assert "every volume is an outlier" in done.err
+    assert not list((tmp_path / "out").rglob("sub-*"))
+
+
+def test_an_error_of_the_system_is_one_line(run_app, monkeypatch, tmp_path):
+    def broken(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied", "/data/x")
+
+    monkeypatch.setattr("bids_spheres.workflow.run_participants", broken)
+    done = run_app(tmp_path, tmp_path / "out", "participant")
+    assert done.status == 74
+    assert done.err == "bids-spheres: error: /data/x: Permission denied.\n"
+
+
+def test_a_worker_that_is_killed_is_told(run_app, tiny, seeds_file, tmp_path, monkeypatch):
+    for run in (1, 2):
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+
+    def killed(_parallel, _calls):
+        raise BrokenProcessPool("gone")
+
+    monkeypatch.setattr("joblib.Parallel.__call__", killed)
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--nprocs", 2]
+    done = run_app(*call)
+    assert done.status == 1
+    assert done.err.count("A worker process was killed") == 2
+    assert "2 of 2 runs failed" in done.err
 
 
 def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):

@@ -2,7 +2,7 @@
 
 fMRIPrep's folder is found from what the caller names, indexed once by pybids without
 metadata and without the folders no run is in, and the files of one run are put together by
-their entities: a mask has the same entities as its image, a confounds table a subset.
+their entities: a mask has those of its image, a confounds table those of the run.
 """
 
 from __future__ import annotations
@@ -145,8 +145,10 @@ def find_runs(dataset: Dataset, selection: Selection) -> list[Run]:
         )
     chosen = _select(bolds, selection)
     mask_of = {_image_key(name): path for path, name in masks}
+    confounds_of = {_run_key(name): path for path, name in confounds}
+    logger.debug("%d images, %d masks, %d confounds tables", *map(len, (bolds, masks, confounds)))
     return [
-        Run(path, name, mask_of.get(_image_key(name)), _closest(name, confounds))
+        Run(path, name, mask_of.get(_image_key(name)), confounds_of.get(_run_key(name)))
         for path, name in sorted(chosen, key=lambda item: _natural(str(item[1])))
     ]
 
@@ -305,11 +307,9 @@ def _image_key(name: Name) -> frozenset[tuple[str, str]]:
     return frozenset(entity for entity in name.entities if entity[0] != "desc")
 
 
-def _closest(name: Name, tables: _Files) -> Path | None:
-    """Confounds table whose entities are all the run's, the one with most of them."""
-    own = set(name.source)
-    fitting = [(len(table.source), path) for path, table in tables if set(table.source) <= own]
-    return max(fitting)[1] if fitting else None
+def _run_key(name: Name) -> frozenset[tuple[str, str]]:
+    """Entities of the run; echoes and parts of one run share their confounds."""
+    return frozenset(entity for entity in name.source if entity[0] not in ("echo", "part"))
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
 
 
+_SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv")
+"""Files at the root that would be overwritten."""
+
+
 def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     """Refuse to write where something else lives.
 
@@ -43,11 +47,14 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     if output_dir.exists() and not output_dir.is_dir():
         raise OutputError(f"The output folder {output_dir} is a file.")
     description = output_dir / "dataset_description.json"
-    if description.exists() and GENERATOR not in _generators(description):
-        raise OutputError(
-            f"{output_dir} is another dataset: its dataset_description.json is not by {GENERATOR}.",
-            hint="Choose an empty or a new folder for the results.",
-        )
+    if GENERATOR in _generators(description):
+        return
+    for name in _SHARED_NAMES:
+        if (output_dir / name).exists():
+            raise OutputError(
+                f"{output_dir} is another dataset: its {name} is not by {GENERATOR}.",
+                hint="Choose an empty or a new folder for the results.",
+            )
 
 
 def write_shared_files(
@@ -80,7 +87,7 @@ def _generators(description: Path) -> list[str]:
     try:
         entries = json.loads(description.read_text(encoding="utf-8")).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
-    except (ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         return []
 
 

@@ -7,7 +7,7 @@ turns these into an image, ``regressors`` reads the confounds off that image as 
 
 from __future__ import annotations
 
-from bids_spheres.demo.dataset import write_demo_dataset
+from bids_spheres.demo.dataset import check_demo_dir, write_demo_dataset
 from bids_spheres.demo.truth import DemoTruth, write_truth
 
-__all__ = ["DemoTruth", "write_demo_dataset", "write_truth"]
+__all__ = ["DemoTruth", "check_demo_dir", "write_demo_dataset", "write_truth"]

@@ -22,6 +22,7 @@ from bids_spheres.demo.motion import Restlessness, framewise_displacement, reali
 from bids_spheres.demo.networks import read_seeds, seed_correlation, seed_signals
 from bids_spheres.demo.regressors import Confounds, confounds_of
 from bids_spheres.demo.truth import DemoTruth
+from bids_spheres.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +112,22 @@ class _World:
     seeds: Seeds
     head: Head
     motion_weights: NDArray[np.float64]
+
+
+def check_demo_dir(root: Path) -> None:
+    """Refuse to write over a dataset that is not an earlier demo.
+
+    Raises
+    ------
+    OutputError
+        When there is one.
+    """
+    description = root / "dataset_description.json"
+    if description.exists() and str(DESCRIPTION["Name"]) not in description.read_text("utf-8"):
+        raise OutputError(
+            f"{root} is a dataset already, and not the demo's.",
+            hint="Choose an empty or a new folder for the demo.",
+        )
 
 
 def write_demo_dataset(root: Path) -> DemoTruth:

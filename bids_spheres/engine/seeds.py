@@ -332,4 +332,4 @@ def _radii(
 def _networks(rows: Sequence[dict[str, str]]) -> tuple[str, ...] | None:
     if "network" not in rows[0]:
         return None
-    return tuple(row["network"] or "n/a" for row in rows)
+    return tuple(" ".join(row["network"].split()) or "n/a" for row in rows)
