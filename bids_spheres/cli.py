@@ -144,26 +144,25 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
         ("session", "ses", "sessions"),
         ("task", "task", "tasks"),
     ):
-        group.add_argument(
-            f"--{option}-label",
-            f"--{option}_label",
-            nargs="+",
-            action="extend",
-            default=[],
-            type=_label_reader(key),
-            metavar="LABEL",
-            help=f"{what} to use, with or without {key}- (default: all)",
-        )
-    for option, what in (("run", "runs (default: all)"), ("space", "spaces (default: MNI)")):
-        group.add_argument(
-            f"--{option}",
-            nargs="+",
-            action="extend",
-            default=[],
-            type=_label_reader(option),
-            metavar="LABEL",
-            help=f"{what}, with or without {option}-",
-        )
+        # Users type both spellings.
+        flags = f"--{option}-label", f"--{option}_label"
+        told = f"{what} to use, with or without {key}- (default: all)"
+        _add_labels(group, *flags, key=key, told=told)
+    for key, what in (("run", "runs (default: all)"), ("space", "spaces (default: MNI)")):
+        _add_labels(group, f"--{key}", key=key, told=f"{what}, with or without {key}-")
+
+
+def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str) -> None:
+    """Add an option that takes labels of an entity."""
+    group.add_argument(
+        *flags,
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_label_reader(key),
+        metavar="LABEL",
+        help=told,
+    )
 
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:

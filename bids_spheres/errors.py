@@ -8,6 +8,19 @@ A message says *what* is wrong and *where*; the hint says *what to do*.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Beginning of a hint that names the nearest of the known names; empty when none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for an error
+
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}? " if close else ""
+
 
 class BidsSpheresError(Exception):
     """Anything that a user can put right.

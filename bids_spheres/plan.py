@@ -172,7 +172,7 @@ def make_jobs(settings: Settings, dataset: Dataset, runs: Sequence[Run]) -> list
         When a seed set can't be used in the space of a run, or two jobs would write one file.
     """
     seed_sets, strategies = load_seed_sets(settings), load_strategies(settings)
-    for space in sorted({run.name.get("space") or "func" for run in runs}):
+    for space in sorted({run.space for run in runs}):
         for seeds in seed_sets:
             check_space(seeds, space)
     jobs = [

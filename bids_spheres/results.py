@@ -170,8 +170,7 @@ def _spheres_sidecar(job: Job, placed: PlacedSeeds) -> dict[str, Any]:
 
 
 def _image_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
-    run = job.run
-    space = run.name.get("space") or "func"
+    run, space = job.run, job.run.space
     facts: dict[str, Any] = {
         "Sources": [_input(job, path) for path in (run.bold, run.mask)],
         "SpatialReference": space,

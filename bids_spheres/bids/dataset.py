@@ -67,6 +67,11 @@ class Run:
     def __str__(self) -> str:
         return " ".join(f"{key}-{label}" for key, label in self.name.entities if key != "desc")
 
+    @property
+    def space(self) -> str:
+        """Label of the image's space; "func" for the grid on which it was acquired."""
+        return self.name.get("space") or "func"
+
     def metadata(self) -> dict[str, Any]:
         """What the JSON file beside the image holds; empty without one."""
         sidecar = self.bold.with_name(self.bold.name.split(".")[0] + ".json")

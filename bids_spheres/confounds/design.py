@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -95,7 +96,16 @@ class Design:
 
     def rank(self, *, detrend: bool) -> int:
         """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend."""
-        return _rank(self.values, self.kept, detrend=detrend)
+        return self._rank_with_trend if detrend else self._rank_without_trend
+
+    # A singular value decomposition each, asked for by every output of a run.
+    @cached_property
+    def _rank_with_trend(self) -> int:
+        return _rank(self.values, self.kept, detrend=True)
+
+    @cached_property
+    def _rank_without_trend(self) -> int:
+        return _rank(self.values, self.kept, detrend=False)
 
 
 def make_design(

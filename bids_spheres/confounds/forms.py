@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, fields
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
@@ -30,7 +29,7 @@ from bids_spheres.confounds.strategy import (
     Strategy,
     TemporalFilter,
 )
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -144,12 +143,12 @@ def _object(
 
 
 def _unknown_key(key: Any, place: Place, known: Iterable[str]) -> DataError:
-    close = get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+    guess = did_you_mean(str(key), list(known)).strip()
     hint = f"The keys are: {', '.join(known)}."
     if not place.key and key in _ELSEWHERE:
         hint = f"What nilearn calls {key} is {_ELSEWHERE[key]} here."
-    elif close:
-        hint = f"Did you mean {close[0]}?"
+    elif guess:
+        hint = guess
     return DataError(f"{place.source}: unknown key {place.at(str(key)).key}.", hint=hint)
 
 

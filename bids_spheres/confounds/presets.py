@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from difflib import get_close_matches
 from importlib import import_module, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.forms import strategy_from_json
-from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +59,9 @@ def _strategy_folder() -> Traversable:
 
 def _unknown_strategy(name: str) -> UsageError:
     known = published_strategies()
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]}? " if close else ""
     return UsageError(
         f"There is no denoising strategy named {name!r}.",
-        hint=f"{hint}The strategies are: {', '.join(known)}; "
+        hint=f"{did_you_mean(name, known)}The strategies are: {', '.join(known)}; "
         f"a file of your own ends in {', '.join(EXTENSIONS)}.",
     )
 

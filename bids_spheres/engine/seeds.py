@@ -13,7 +13,6 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.errors import DataError, MissingInputError, ReadWriteError, UsageError
+from bids_spheres.errors import (
+    DataError,
+    MissingInputError,
+    ReadWriteError,
+    UsageError,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -155,11 +160,10 @@ def _is_name(source: str | Path) -> bool:
 
 def _unknown_set(name: str) -> UsageError:
     known = published_seed_sets()
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {close[0]}? " if close else ""
     return UsageError(
         f"There is no built-in seed set named {name!r}.",
-        hint=f"{hint}The sets are: {', '.join(known)}. For a table of your own use --seeds FILE.",
+        hint=f"{did_you_mean(name, known)}The sets are: {', '.join(known)}. "
+        "For a table of your own use --seeds FILE.",
     )
 
 
