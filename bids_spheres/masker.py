@@ -271,7 +271,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         self.mask_img_ = None
         if mask is not None and mask_grid is not None:
             self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
-            self._weights = self._recipe.unchecked().weights(mask_grid)
+            self._grid = mask_grid
         self._images = self._images_for_report(X)
         self._tell("fit", "Finished fit")
         return self
@@ -374,6 +374,11 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         return super().get_feature_names_out(input_features)
 
     @property
+    def _weights(self) -> SphereWeights:
+        """On the grid of the last image, or of the mask."""
+        return self._recipe.unchecked().weights(self._grid)
+
+    @property
     def coverage_(self) -> pd.DataFrame:
         """Per sphere: voxels asked and used, their ratio, voxels shared with other spheres.
 
@@ -464,8 +469,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
 
     def _signals(self, series: Series, confounds: Any, sample_mask: Any) -> FloatArray:
         self._tell("transform_single_imgs", f"Loading data from {_shown(series.images)}")
-        weights = self._recipe.weights(series.volumes.grid)
-        self._weights = weights
+        self._grid = series.volumes.grid
         if self._recipe.fwhm:
             self._tell("transform_single_imgs", "Smoothing images")
         self._tell("transform_single_imgs", "Extracting region signals")

@@ -12,13 +12,13 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from bids_spheres.engine.stream import Volumes, open_volumes, stack_volumes
 from bids_spheres.errors import DataError, MissingInputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Image = str | Path | SpatialImage
@@ -51,7 +51,7 @@ class Series:
         """One volume as an (X, Y, Z) array."""
         shape = self.volumes.grid.shape
         done = 0
-        for block in self.volumes.blocks(np.arange(int(np.prod(shape)))):
+        for block in self.volumes.blocks():
             if number < done + len(block):
                 return block[number - done].reshape(shape, order="F")
             done += len(block)

@@ -171,7 +171,8 @@ def clean(
         _clean_run(values[rows], None if removed is None else removed[rows], kept, plan)
         for rows, kept in split_runs(runs, sample_mask, len(values))
     ]
-    return np.vstack(cleaned).astype(_result_type(data.dtype), copy=False)
+    joined = cleaned[0] if len(cleaned) == 1 else np.vstack(cleaned)
+    return joined.astype(_result_type(data.dtype), copy=False)
 
 
 def _checked(signals: ArrayLike) -> NDArray[Any]:
@@ -213,12 +214,12 @@ def _standardization(value: Standardize) -> _How:
 def _clean_run(
     signals: FloatArray, confounds: FloatArray | None, kept: NDArray[np.intp] | None, plan: _Plan
 ) -> FloatArray:
-    """One run through all steps. Signals and confounds travel as one array."""
+    """One run through all steps. Signals and confounds travel as one array, which is changed."""
     n_signals = signals.shape[1]
     if plan.filter.kind == "cosine":
         confounds = with_cosines(confounds, len(signals), plan.filter)
     both = signals if confounds is None else np.hstack([signals, confounds])
-    scale = np.abs(np.where(np.isfinite(both), both, 0)).max(axis=0)
+    scale = _largest(both)
     if kept is not None and plan.filter.kind == "butterworth":
         both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
     elif kept is not None:
@@ -236,6 +237,14 @@ def _clean_run(
     return _standardize(residual, plan.standardize, mean_signal, scale[:n_signals])
 
 
+def _largest(values: FloatArray) -> FloatArray:
+    """Largest absolute value of each column; what is not finite counts as 0."""
+    high, low = values.max(axis=0), values.min(axis=0)
+    if not (np.isfinite(high) & np.isfinite(low)).all():
+        return np.asarray(np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0))
+    return np.maximum(high, -low)
+
+
 def _check_finite(confounds: FloatArray) -> None:
     wrong = np.argwhere(~np.isfinite(confounds))
     if len(wrong):
@@ -248,7 +257,7 @@ def _check_finite(confounds: FloatArray) -> None:
 
 
 def _detrend(values: FloatArray) -> FloatArray:
-    """Without mean and linear trend; a single volume stays as it is."""
+    """Without mean and linear trend, in place; a single volume stays as it is."""
     n_volumes = len(values)
     if n_volumes == 1:
         warn("Detrending of 3D signal has been requested: one volume has no trend to remove.")
@@ -256,8 +265,9 @@ def _detrend(values: FloatArray) -> FloatArray:
     trend = np.arange(n_volumes, dtype=np.float64)
     trend -= trend.mean()
     trend /= np.linalg.norm(trend)
-    centred = values - values.mean(axis=0)
-    return centred - np.outer(trend, trend @ centred)
+    values -= values.mean(axis=0)
+    values -= np.outer(trend, trend @ values)
+    return values
 
 
 def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> FloatArray:
@@ -299,7 +309,9 @@ def _zscore(values: FloatArray, scale: FloatArray, *, ddof: int) -> FloatArray:
     spread = centred.std(axis=0, ddof=ddof)
     # What is constant but for rounding errors is 0, instead of NaN or noise that looks like data.
     constant = spread < np.maximum(_EPS, _ROUNDING * scale)
-    return np.where(constant, 0, centred / np.where(constant, 1, spread))
+    centred /= np.where(constant, 1, spread)
+    centred[:, constant] = 0
+    return centred
 
 
 def _with_mean(values: FloatArray, mean_before: FloatArray) -> FloatArray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import matmul
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,10 +177,9 @@ def _points(
 
 def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:
     """Mean over each sphere, summed voxel by voxel in double precision."""
-    members = weights.membership.astype(np.float64)
     sums = []
     for block in _finite_blocks(volumes, weights.voxels):
-        sums.append(_along_volumes(members, block.astype(np.float64)))
+        sums.append(_along_volumes(weights.sums, block.astype(np.float64)))
         if spread is not None:
             spread.add(block)
     return _real(np.vstack(sums) / np.maximum(weights.used, 1), volumes)
@@ -195,16 +196,18 @@ def _smoothed_means(
     """
     applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
     own = np.searchsorted(applied.voxels, weights.voxels)
-    origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.matrix.dtype)
+    origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.dtype)
     changes: list[NDArray[Any]] = []
     for block in _finite_blocks(volumes, applied.voxels):
         if not changes:
+            # The next block is being read while the weights are made.
+            product = _TwoThreads(applied.matrix)
             origin = block[0].astype(origin.dtype)
+            memory = np.empty((len(block), len(origin)), origin.dtype)
         if spread is not None:
             spread.add(block[:, own])
-        in_place = block if block.dtype == origin.dtype else None
-        change = np.subtract(block, origin, out=in_place, dtype=origin.dtype)
-        changes.append(_along_volumes(applied.matrix, change))
+        change = block if block.dtype == origin.dtype else memory[: len(block)]
+        changes.append(product(np.subtract(block, origin, out=change)))
     stored = np.vstack(changes, dtype=np.float64) + _product_in_double(applied.matrix, origin)
     return _real(stored, volumes)[:, applied.row_of]
 
@@ -214,6 +217,35 @@ def _along_volumes(matrix: sparse.csr_array, block: NDArray[Any]) -> NDArray[Any
     # The product runs along the volumes, so those must lie side by side in memory.
     product: NDArray[Any] = matrix @ np.ascontiguousarray(block.T)
     return product.T
+
+
+class _TwoThreads:
+    """Products of (S, U) weights with (B, U) blocks; scipy computes without Python's lock."""
+
+    def __init__(self, matrix: sparse.csr_array) -> None:
+        half = matrix.shape[0] // 2
+        self._upper, self._lower = _rows(matrix, 0, half), _rows(matrix, half, matrix.shape[0])
+        # Large arrays are used again: getting fresh memory from the system takes its time.
+        self._memory = np.empty(0, matrix.dtype)
+
+    def __call__(self, block: NDArray[Any]) -> NDArray[Any]:
+        """(B, S) products, where `block` has the data type of the weights."""
+        if self._memory.size < block.size:
+            self._memory = np.empty(block.size, self._memory.dtype)
+        by_voxel = self._memory[: block.size].reshape(block.shape[::-1])
+        by_voxel[:] = block.T
+        with ThreadPoolExecutor(1) as other:
+            upper = other.submit(matmul, self._upper, by_voxel)
+            lower = self._lower @ by_voxel
+            return np.vstack([upper.result(), lower]).T
+
+
+def _rows(matrix: sparse.csr_array, start: int, stop: int) -> sparse.csr_array:
+    """Some rows as a view; slicing would copy them."""
+    pointers = matrix.indptr[start : stop + 1]
+    own = slice(pointers[0], pointers[-1])
+    parts = matrix.data[own], matrix.indices[own], pointers - pointers[0]
+    return type(matrix)(parts, shape=(stop - start, matrix.shape[1]))
 
 
 def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
@@ -250,9 +282,10 @@ def _fits_single(dtype: np.dtype[Any]) -> bool:
 
 def _product_in_double(matrix: sparse.csr_array, vector: NDArray[Any]) -> FloatArray:
     """Matrix x vector with sums in double precision, without a second matrix in memory."""
-    rows = range(0, matrix.shape[0], 256)
+    count = matrix.shape[0]
     wide = vector.astype(np.float64)
-    return np.concatenate([np.empty(0), *(matrix[i : i + 256] @ wide for i in rows)])
+    pieces = (_rows(matrix, i, min(i + 256, count)) @ wide for i in range(0, count, 256))
+    return np.concatenate([np.empty(0), *pieces])
 
 
 class _Spread:

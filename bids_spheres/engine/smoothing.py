@@ -13,13 +13,13 @@ ends at 4 standard deviations, and sigma = fwhm / sqrt(8 ln 2), as in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from bids_spheres.engine.stream import Volumes
+from bids_spheres.engine.stream import Volumes, Voxels
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,26 +40,6 @@ _CHUNK = 256
 
 _TILE = 6
 """Edge of the tiles in which spheres are ordered, voxels: some spheres' width."""
-
-
-@dataclass(frozen=True, eq=False)
-class AppliedWeights:
-    """What is multiplied with the voxels of a volume.
-
-    Parameters
-    ----------
-    voxels : (U,) int array
-        Flat Fortran-order positions to read.
-    matrix : (S, U) sparse array
-        Its rows lie in the order of `row_of`.
-    row_of : (S,) int array
-        Row of each sphere. Neighbours in the image are neighbours in the matrix, so that the
-        voxels that they share are still in the processor's cache.
-    """
-
-    voxels: IntArray
-    matrix: sparse.csr_array
-    row_of: IntArray
 
 
 def check_fwhm(fwhm: float | None) -> float | None:
@@ -90,7 +70,12 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
     single : bool
         In single precision.
     """
-    return _gaussian(weights, fwhm, np.float32 if single else np.float64)
+    kernels = tuple(_kernel(sigma) for sigma in _sigmas(weights.grid, fwhm))
+    order = _spatial_order(weights)
+    parts = [_boxes(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
+    row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
+    dtype = np.dtype(np.float32 if single else np.float64)
+    return AppliedWeights(weights.grid, tuple(parts), kernels, row_of, dtype)
 
 
 @dataclass(frozen=True)
@@ -110,17 +95,18 @@ class SmoothedVolumes(Volumes):
         """Double precision, whatever the image is stored in."""
         return np.dtype(np.float64)
 
-    def _stored_blocks(self, voxels: IntArray, size: int) -> Iterator[FloatArray]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[FloatArray]:
         del size  # a smoothed volume is as large as an image; one at a time is enough
         from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
 
         shape = self.grid.shape
-        for block in self.raw.blocks(np.arange(int(np.prod(shape)))):
+        for block in self.raw.blocks():
             block[~np.isfinite(block)] = 0
             for volume in block:
                 image = volume.reshape(shape, order="F")
                 smooth = gaussian_filter(image, _sigmas(self.grid, self.fwhm), truncate=_TRUNCATE)
-                yield smooth.reshape(-1, order="F")[voxels][np.newaxis]
+                flat = smooth.reshape(1, -1, order="F")
+                yield flat if voxels is None else flat[:, voxels]
 
 
 def _sigmas(grid: Grid, fwhm: float) -> FloatArray:
@@ -145,41 +131,81 @@ class _Boxes:
         boxes[(row, *(self.ijk - self.lowest[row]).T)] = 1 / self.counts[row]
         return boxes
 
+    def spread_extent(self, kernels: Sequence[FloatArray]) -> IntArray:
+        """Extent of the boxes after convolution, (3,)."""
+        return np.array(self.extent) + [len(kernel) - 1 for kernel in kernels]
 
-def _gaussian(weights: SphereWeights, fwhm: float, dtype: type[np.floating[Any]]) -> AppliedWeights:
-    """Weights spread by a Gaussian; the large arrays are filled piece by piece and never copied."""
-    grid = weights.grid
-    kernels = [_kernel(sigma) for sigma in _sigmas(grid, fwhm)]
-    order = _spatial_order(weights)
-    parts = [_boxes(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
-    pointers = np.concatenate([[0], np.cumsum(_row_lengths(parts, kernels, len(weights.asked)))])
-    column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], dtype)
-    wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
-    pieces = [
-        slice(pointers[i * _CHUNK], pointers[i * _CHUNK + len(part.spheres)])
-        for i, part in enumerate(parts)
-    ]
-    for piece, part in zip(pieces, parts, strict=True):
-        column[piece] = _folded_positions(part, grid, kernels).reshape(-1)
-        value[piece] = _convolved(part.filled(), kernels).reshape(-1)
-        wanted[column[piece]] = True
-    number = np.cumsum(wanted, dtype=np.int32) - 1
-    for piece in pieces:
-        column[piece] = number[column[piece]]
-    voxels = np.flatnonzero(wanted)
-    shape = (len(weights.asked), len(voxels))
-    matrix = sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
-    row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
-    return AppliedWeights(voxels, matrix, row_of)
+    def spread(self, kernels: Sequence[FloatArray]) -> tuple[IntArray, IntArray]:
+        """Where each box begins and ends after convolution, two (n, 3) arrays.
+
+        Ends may lie beyond the image's, beginnings not: what is folded back at an edge falls
+        into the part of the box that lies in the image.
+        """
+        begins = self.lowest - np.array([len(kernel) // 2 for kernel in kernels])
+        return np.maximum(begins, 0), begins + self.spread_extent(kernels)
 
 
-def _row_lengths(parts: list[_Boxes], kernels: Sequence[FloatArray], n_spheres: int) -> IntArray:
-    """Voxels in the convolved box of each sphere, in the order of rows; empty spheres last."""
-    lengths = np.zeros(n_spheres, dtype=np.intp)
-    for i, part in enumerate(parts):
-        box = [n + len(kernel) - 1 for n, kernel in zip(part.extent, kernels, strict=True)]
-        lengths[i * _CHUNK : i * _CHUNK + len(part.spheres)] = np.prod(box)
-    return lengths
+@dataclass(frozen=True, eq=False)
+class AppliedWeights:
+    """Weights spread by a Gaussian: what is multiplied with the voxels of a volume.
+
+    Parameters
+    ----------
+    grid : Grid
+    parts : tuple
+        Boxes around the spheres that have a voxel.
+    kernels : tuple of three arrays
+    row_of : (S,) int array
+        Row of each sphere in `matrix`. Neighbours in the image are neighbours in the matrix, so
+        that the voxels that they share are still in the processor's cache.
+    dtype : numpy.dtype
+        Of the weights.
+    """
+
+    grid: Grid
+    parts: tuple[_Boxes, ...]
+    kernels: tuple[FloatArray, ...]
+    row_of: IntArray
+    dtype: np.dtype[Any]
+
+    @cached_property
+    def voxels(self) -> IntArray:
+        """Flat Fortran-order positions to read, (U,), ascending.
+
+        Known long before the weights are, so that reading can begin.
+        """
+        wanted = np.zeros(self.grid.shape, dtype=bool, order="F")
+        for part in self.parts:
+            first, last = part.spread(self.kernels)
+            for (x, y, z), (to_x, to_y, to_z) in zip(first.tolist(), last.tolist(), strict=True):
+                wanted[x:to_x, y:to_y, z:to_z] = True
+        return np.flatnonzero(wanted.reshape(-1, order="F"))
+
+    @cached_property
+    def matrix(self) -> sparse.csr_array:
+        """Weights of `voxels`, (S, U); filled piece by piece and never copied."""
+        pointers = np.concatenate([[0], np.cumsum(self._row_lengths())])
+        column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], self.dtype)
+        number = np.zeros(int(np.prod(self.grid.shape)), dtype=np.int32)
+        number[self.voxels] = np.arange(len(self.voxels))
+        row = 0
+        for part in self.parts:
+            piece = slice(pointers[row], pointers[row + len(part.spheres)])
+            positions = _folded_positions(part, self.grid, self.kernels)
+            np.take(number, positions.reshape(-1), out=column[piece], mode="clip")
+            value[piece] = _convolved(part.filled(), self.kernels).reshape(-1)
+            row += len(part.spheres)
+        shape = len(self.row_of), len(self.voxels)
+        return sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
+
+    def _row_lengths(self) -> IntArray:
+        """Voxels in the spread box of each sphere, in the order of rows; empty spheres last."""
+        lengths = np.zeros(len(self.row_of), dtype=np.intp)
+        row = 0
+        for part in self.parts:
+            lengths[row : row + len(part.spheres)] = np.prod(part.spread_extent(self.kernels))
+            row += len(part.spheres)
+        return lengths
 
 
 def _spatial_order(weights: SphereWeights) -> IntArray:

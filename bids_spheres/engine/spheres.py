@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 DISTANCE_TOLERANCE = 1e-9
 """Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
 
-_CHUNK = 250_000
-"""Candidate voxels looked at together: some 20 MB, whatever the number of seeds."""
+_CHUNK = 50_000
+"""Candidate voxels looked at together: a megabyte, which stays in the processor's cache."""
 
 _MAX_BOX = 4_000_000
 """Candidate voxels of one seed: a ball of 75 voxels' radius is not a region of interest."""
@@ -88,10 +88,10 @@ class SphereWeights:
     ----------
     grid : Grid
     voxels : (V,) int array
-        Flat Fortran-order positions of the voxels in any sphere, last axis fastest: the order in
-        which numpy, and so nilearn, sums the voxels of a mask.
+        Flat Fortran-order positions of the voxels in any sphere, ascending: as they lie in a file.
     membership : (S, V) sparse bool array
-        Which of `voxels` belong to which sphere.
+        Which of `voxels` belong to which sphere. Those of one sphere come with their last axis
+        fastest: the order in which numpy, and so nilearn, sums the voxels of a mask.
     asked : (S,) int array
         Voxel centres in each sphere, whether or not they lie in image and mask.
     seed_used : (S,) bool array
@@ -131,11 +131,12 @@ class SphereWeights:
         return np.asarray(self.membership @ shared.astype(np.intp), dtype=np.intp)
 
     @cached_property
-    def mean(self) -> sparse.csr_array:
-        """Weights of the mean over each sphere, (S, V); rows of empty spheres are empty."""
-        weights = self.membership.astype(np.float64)
-        weights.data = np.repeat(1 / np.maximum(self.used, 1), self.used)
-        return weights
+    def sums(self) -> sparse.csr_array:
+        """Weights of the sum over each sphere, (S, V), in double precision."""
+        # Not `astype`: it sorts the voxels of a sphere, and sums hang on their order.
+        ones = np.ones(self.membership.nnz)
+        parts = ones, self.membership.indices, self.membership.indptr
+        return sparse.csr_array(parts, shape=self.membership.shape)
 
 
 @memoized(maxsize=4)
@@ -189,11 +190,10 @@ def sphere_weights(
         raise UsageError("The radius of a seed is not a length in mm.")
     asked = np.zeros(len(points), dtype=np.intp)
     owners, positions = [], []
-    for seeds, ijk, inside_ball in _candidates(points, radius_per_seed, grid):
-        asked[seeds] = inside_ball.sum(axis=1)
-        used = inside_ball & grid.contains(ijk)
-        owners.append(np.broadcast_to(seeds[:, None], used.shape)[used])
-        positions.append(grid.flat(ijk[used]))
+    for seeds, ball in _balls(points, radius_per_seed, grid):
+        asked[seeds] = ball.asked
+        owners.append(seeds[ball.seed])
+        positions.append(ball.position)
     owner, position = _concatenate(owners), _concatenate(positions)
     seed_voxel = grid.voxel_of(points)
     seed_used = grid.contains(seed_voxel)
@@ -255,38 +255,72 @@ def _assemble(
     asked: IntArray,
     seed_used: NDArray[np.bool_],
 ) -> SphereWeights:
-    by_last_axis = np.ravel_multi_index(grid.unflat(position).T, grid.shape)
-    unique, first, column = np.unique(by_last_axis, return_index=True, return_inverse=True)
-    voxels = position[first]
+    voxels, column = np.unique(position, return_inverse=True)
+    # Built by hand: scipy would sort the voxels of a sphere, and sums hang on their order.
+    column = column[np.argsort(owner, kind="stable")].astype(np.int32)
+    starts = np.concatenate([[0], np.bincount(owner, minlength=len(asked)).cumsum()])
     membership = sparse.csr_array(
-        (np.ones(len(owner), dtype=bool), (owner, column)), shape=(len(asked), len(unique))
+        (np.ones(len(owner), dtype=bool), column, starts.astype(np.int32)),
+        shape=(len(asked), len(voxels)),
     )
-    membership.sort_indices()
     return SphereWeights(grid, voxels, membership, asked, seed_used)
 
 
-def _candidates(
-    points: FloatArray, radii: FloatArray, grid: Grid
-) -> Iterator[tuple[IntArray, IntArray, NDArray[np.bool_]]]:
-    """Per chunk of seeds: (n,) seed numbers, (n, K, 3) voxels, (n, K) whether in the ball."""
-    linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
+@dataclass(frozen=True, eq=False)
+class _Balls:
+    """Voxels of the spheres around some seeds.
+
+    Parameters
+    ----------
+    asked : (n,) int array
+        Voxels of each sphere, in the image or not.
+    seed, position : (N,) int arrays
+        Those in the image: number of their seed, and flat position.
+    """
+
+    asked: IntArray
+    seed: IntArray
+    position: IntArray
+
+
+def _balls(points: FloatArray, radii: FloatArray, grid: Grid) -> Iterator[tuple[IntArray, _Balls]]:
+    """Numbers of some seeds, and their spheres."""
     for radius in np.unique(radii):
-        offsets = _box(radius, linear)
-        offset_mm = offsets @ linear.T
-        own = (offsets == 0).all(axis=1)
+        offsets = _box(radius, grid.affine[:3, :3])
         seeds_of_radius = np.flatnonzero(radii == radius)
         step = max(1, _CHUNK // len(offsets))
         for start in range(0, len(seeds_of_radius), step):
             seeds = seeds_of_radius[start : start + step]
-            centre = grid.voxel_of(points[seeds])
-            from_seed = (centre @ linear.T + origin - points[seeds])[:, None] + offset_mm
-            distance = np.sqrt(np.einsum("nkd,nkd->nk", from_seed, from_seed))
-            in_ball = (distance <= radius * (1 + DISTANCE_TOLERANCE)) | own
-            yield seeds, centre[:, None] + offsets, in_ball
+            yield seeds, _balls_among(offsets, points[seeds], radius, grid)
+
+
+def _balls_among(offsets: IntArray, points: FloatArray, radius: float, grid: Grid) -> _Balls:
+    """Spheres of one radius, whose voxels are among `offsets` from the seed's own."""
+    linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
+    centre = grid.voxel_of(points)
+    from_seed = centre @ linear.T + origin - points
+    limit = (radius * (1 + DISTANCE_TOLERANCE)) ** 2
+    used = _squared_lengths(from_seed, offsets @ linear.T) <= limit
+    used[:, (offsets == 0).all(axis=1)] = True
+    asked = np.count_nonzero(used, axis=1)
+    reach = offsets.max(axis=0)
+    at_edge = ~(grid.contains(centre - reach) & grid.contains(centre + reach))
+    used[at_edge] &= grid.contains(centre[at_edge, np.newaxis] + offsets)
+    seed, voxel = np.nonzero(used)
+    return _Balls(asked, seed, grid.flat(centre)[seed] + grid.flat(offsets)[voxel])
+
+
+def _squared_lengths(a: FloatArray, b: FloatArray) -> FloatArray:
+    """|a + b|^2 of every row of a (n, 3) with every row of b (K, 3)."""
+    lengths = np.zeros((len(a), len(b)))
+    for axis in range(3):
+        along = np.add.outer(a[:, axis], b[:, axis])
+        lengths += np.square(along, out=along)
+    return lengths
 
 
 def _box(radius: float, linear: FloatArray) -> IntArray:
-    """Offsets from the seed's voxel that hold every voxel within `radius`, (K, 3)."""
+    """Offsets from the seed's voxel that may lie within `radius`, (K, 3), last axis fastest."""
     # A plane at distance r from the seed is r * |row of the inverse| voxels away along that
     # axis; the seed itself is up to half a voxel off the centre of its voxel.
     reach = np.floor(radius * np.linalg.norm(np.linalg.inv(linear), axis=1) + 0.5 + 1e-6)
@@ -296,16 +330,20 @@ def _box(radius: float, linear: FloatArray) -> IntArray:
             hint="Radii are in millimetres; spheres of seeds are usually 3 to 10 mm.",
         )
     ranges = [np.arange(-n, n + 1) for n in reach.astype(np.intp)]
-    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    offsets = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    half_diagonal = np.abs(linear).sum(axis=1) / 2
+    furthest = radius + np.linalg.norm(half_diagonal)
+    near = np.linalg.norm(offsets @ linear.T, axis=1) <= furthest * (1 + 1e-6)
+    return np.asarray(offsets[near])
 
 
 def _in_mask(
     position: IntArray, grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid
 ) -> NDArray[np.bool_]:
     """Whether the mask holds at flat positions of the image's grid."""
-    ijk = grid.unflat(position)
     if grid.matches(mask_grid):
-        return np.asarray(mask[tuple(ijk.T)])
+        return np.asarray(mask.reshape(-1, order="F")[position])
+    ijk = grid.unflat(position)
     # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
     # the centres of the outermost voxels are outside.
     inverse = np.linalg.inv(mask_grid.affine) @ grid.affine

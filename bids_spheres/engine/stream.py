@@ -15,11 +15,12 @@ once. How a volume is reached is the only thing its subclasses differ in:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import nibabel as nib
 import numpy as np
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_BLOCK_BYTES = 16 * 2**20
+Voxels: TypeAlias = "NDArray[np.intp] | None"
+"""Flat Fortran-order positions in a volume; None for all of them."""
+
+_BLOCK_BYTES = 20 * 2**20
 """Largest size of the blocks handed out, if their voxels have four bytes."""
 
 _DEFLATE_RATIO = 1032
@@ -53,6 +57,9 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 
 _MAX_BLOCK = 16
 """Volumes per block at most, so that short runs of few voxels also show progress."""
+
+_LANES = 8
+"""Blocks of a multiple of this are computed on a third faster by the processor's vectors."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,13 @@ class Volumes(ABC):
         """See `slope`."""
         return 0.0
 
-    def blocks(self, voxels: NDArray[np.intp]) -> Iterator[NDArray[np.float64]]:
+    def blocks(self, voxels: Voxels = None) -> Iterator[NDArray[np.float64]]:
         """Real values of `voxels` over time, in double precision.
 
         Parameters
         ----------
-        voxels : (V,) int array
-            Flat Fortran-order positions in a volume.
+        voxels : (V,) int array, optional
+            Flat Fortran-order positions in a volume; default: all of them.
 
         Yields
         ------
@@ -126,13 +133,20 @@ class Volumes(ABC):
                 block += self.inter
             yield block
 
-    def stored_blocks(self, voxels: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
+    def stored_blocks(self, voxels: Voxels = None) -> Iterator[NDArray[Any]]:
         """As `blocks`, but with the values and the data type in which they are stored."""
-        size = int(np.clip(_BLOCK_BYTES // max(1, 4 * len(voxels)), 1, _MAX_BLOCK))
-        yield from self._stored_blocks(voxels, size)
+        size = int(np.clip(_BLOCK_BYTES // max(1, 4 * self._count(voxels)), 1, _MAX_BLOCK))
+        yield from self._stored_blocks(voxels, size - size % _LANES or size)
 
     @abstractmethod
-    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]: ...
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]: ...
+
+    def _count(self, voxels: Voxels) -> int:
+        return self._voxels_per_volume if voxels is None else len(voxels)
+
+    @property
+    def _voxels_per_volume(self) -> int:
+        return int(np.prod(self.grid.shape))
 
     def _starts(self, size: int) -> Iterator[tuple[int, int]]:
         for start in range(0, self.n_volumes, size):
@@ -160,10 +174,6 @@ class _StoredVolumes(Volumes):
     def inter(self) -> float:
         return self.scaling[1]
 
-    @property
-    def _voxels_per_volume(self) -> int:
-        return int(np.prod(self.grid.shape))
-
     def _ended_early(self, volume: int, why: str = "the file ends early") -> DataError:
         return DataError(
             f"{self.name}: {why}, at volume {volume + 1} of {self.n_volumes}.",
@@ -174,17 +184,20 @@ class _StoredVolumes(Volumes):
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
-    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         with self._opened() as stream:
             self._inflate(stream, memoryview(bytearray(self.offset)), 0)
             buffer = memoryview(bytearray(self._voxels_per_volume * self.dtype.itemsize))
             volume = np.frombuffer(buffer, dtype=self.dtype)
             for start, stop in self._starts(size):
-                block = np.empty((stop - start, len(voxels)), dtype=self.stored_dtype)
+                block = np.empty((stop - start, self._count(voxels)), dtype=self.stored_dtype)
                 for i in range(stop - start):
                     self._inflate(stream, buffer, start + i)
-                    # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
-                    np.take(volume, voxels, out=block[i], mode="clip")
+                    if voxels is None:
+                        block[i] = volume
+                    else:
+                        # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
+                        np.take(volume, voxels, out=block[i], mode="clip")
                 yield block
             self._check_end(stream)
 
@@ -223,10 +236,13 @@ class _GzipVolumes(_StoredVolumes):
 class _MappedVolumes(_StoredVolumes):
     """Volumes of an uncompressed file."""
 
-    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         self._check_length()
         for start, stop in self._starts(size):
-            yield np.asarray(self._map(start, stop)[:, voxels], dtype=self.stored_dtype)
+            mapped = self._map(start, stop)
+            wanted = mapped if voxels is None else mapped[:, voxels]
+            # A copy, since the map is read-only and a block is the caller's
+            yield np.array(wanted, dtype=self.stored_dtype, copy=True if voxels is None else None)
 
     def _map(self, start: int, stop: int) -> NDArray[Any]:
         """Some volumes, (stop - start, X Y Z); the memory of those mapped before is free again."""
@@ -256,12 +272,12 @@ class _ArrayVolumes(Volumes):
         in_memory = isinstance(self.data, np.ndarray)
         return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
 
-    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
-        ijk = np.unravel_index(voxels, self.grid.shape, order="F")
-        data = self._loaded()
-        series = data.reshape((*self.grid.shape, self.n_volumes), order="F")
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+        series = self._loaded().reshape((*self.grid.shape, self.n_volumes), order="F")
+        where = ... if voxels is None else np.unravel_index(voxels, self.grid.shape, order="F")
         for start, stop in self._starts(size):
-            yield series[..., start:stop][ijk].T.astype(self.stored_dtype)
+            wanted = series[..., start:stop][where]
+            yield wanted.reshape((-1, stop - start), order="F").T.astype(self.stored_dtype)
 
     def _loaded(self) -> NDArray[Any]:
         try:
@@ -282,7 +298,7 @@ class _StackedVolumes(Volumes):
     def stored_dtype(self) -> np.dtype[Any]:
         return np.result_type(*(part.real_dtype for part in self.parts))
 
-    def _stored_blocks(self, voxels: NDArray[np.intp], size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         del size  # the parts decide
         for part in self.parts:
             for block in part.blocks(voxels):
@@ -347,14 +363,14 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
 
 
 def read_ahead(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Yield `blocks`, getting the next one in a thread while the caller works on the last.
+    """Yield `blocks`, getting the next two in a thread while the caller works on the last.
 
     Inflating does not hold the interpreter's lock, so reading and computing share two cores.
     """
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = reader.submit(next, blocks, None)
+        coming = deque(reader.submit(next, blocks, None) for _ in range(2))
+        while (block := coming.popleft().result()) is not None:
+            coming.append(reader.submit(next, blocks, None))
             yield block
 
 
@@ -375,9 +391,8 @@ def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bo
     volumes = open_volumes(image)
     if volumes.n_volumes != 1:
         raise DataError(f"{volumes.name}: a mask has one volume, not {volumes.n_volumes}.")
-    everything = np.arange(int(np.prod(volumes.grid.shape)))
-    (values,) = volumes.blocks(everything)
-    mask = np.nan_to_num(values[0]) != 0
+    (stored,) = volumes.stored_blocks()
+    mask = (stored[0] != -volumes.inter / volumes.slope) & (stored[0] == stored[0])  # NaN is not
     if not mask.any():
         raise DataError(f"{volumes.name}: The mask is invalid as it is empty: it masks all data.")
     return mask.reshape(volumes.grid.shape, order="F"), volumes.grid

@@ -19,13 +19,13 @@ SEEDS = [(9, 9, 9), (21, 18, 15)]
 def builds(monkeypatch):
     """Number of times that voxels were looked for."""
     calls = []
-    original = spheres._candidates
+    original = spheres._balls
 
     def spy(*args):
         calls.append(args)
         return original(*args)
 
-    monkeypatch.setattr(spheres, "_candidates", spy)
+    monkeypatch.setattr(spheres, "_balls", spy)
     return calls
 
 

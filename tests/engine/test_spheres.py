@@ -188,15 +188,16 @@ def test_no_seeds_are_no_spheres():
         assert values.shape == (0,)
 
 
-def test_weights_are_those_of_a_mean():
+def test_weights_are_those_of_a_sum():
     grid = Grid((9, 8, 7), affine_of([2, 3, 2.5], (5, 10, 15)))
     points = apply_affine(grid.affine, [[4, 4, 3], [0, 0, 0], [5, 4, 3], [40, 0, 0]])
     weights = sphere_weights(points, [5, 4, 0, 3], grid)
     volume = np.random.default_rng(0).normal(1000, 50, grid.shape)
-    means = weights.mean @ volume.ravel(order="F")[weights.voxels]
-    for mean, voxels in zip(means[:3], used_voxels(weights)[:3], strict=True):
-        assert mean == pytest.approx(np.mean([volume[voxel] for voxel in voxels]), rel=1e-12)
-    np.testing.assert_allclose(weights.mean.sum(axis=1), [1, 1, 1, 0])
+    sums = weights.sums @ volume.ravel(order="F")[weights.voxels]
+    for total, voxels in zip(sums[:3], used_voxels(weights)[:3], strict=True):
+        assert total == pytest.approx(np.sum([volume[voxel] for voxel in voxels]), rel=1e-12)
+    np.testing.assert_array_equal(weights.sums.sum(axis=1), weights.used)
+    assert weights.used[3] == 0
 
 
 def test_spheres_follow_the_arrays_as_they_are_now():
@@ -316,8 +317,12 @@ def test_stacked_sets_are_one_set_in_the_order_given():
     assert stacked.asked.tolist() == [len(sphere.ball) for sphere in found]
     assert stacked.seed_used.tolist() == [True, False, True, True]
     assert stacked.overlaps.tolist() == [1, 0, 1, 0]
-    # Each voxel once, last axis fastest
-    np.testing.assert_array_equal(grid.unflat(stacked.voxels), stacked_ijk)
+    # Each voxel once, first axis fastest; those of a sphere last axis fastest
+    by_first_axis = sorted(stacked_ijk, key=lambda ijk: ijk[::-1])
+    np.testing.assert_array_equal(grid.unflat(stacked.voxels), by_first_axis)
+    start, stop = stacked.membership.indptr[2:4]
+    own = grid.unflat(stacked.voxels[stacked.membership.indices[start:stop]])
+    np.testing.assert_array_equal(own, sorted(found[2].ball & there))
 
 
 def test_a_label_is_that_of_the_nearest_seed_and_of_the_first_when_two_are():
