@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
+from bids_spheres.engine.spheres import numbers_of
 from bids_spheres.engine.stream import Volumes, Voxels
 from bids_spheres.errors import UsageError
 
@@ -186,8 +187,7 @@ class AppliedWeights:
         """Weights of `voxels`, (S, U); filled piece by piece and never copied."""
         pointers = np.concatenate([[0], np.cumsum(self._row_lengths())])
         column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], self.dtype)
-        number = np.zeros(int(np.prod(self.grid.shape)), dtype=np.int32)
-        number[self.voxels] = np.arange(len(self.voxels))
+        number = numbers_of(self.voxels, self.grid)
         row = 0
         for part in self.parts:
             piece = slice(pointers[row], pointers[row + len(part.spheres)])

@@ -5,7 +5,8 @@ Design
 Work is proportional to the voxels in the spheres, never to seeds x image. Around
 the voxel that holds a seed lies a box of candidates that is the same for every
 seed of one radius; distances are computed for those alone. A mask is looked up at
-the voxels found, so that it is never resampled as a whole.
+the voxels found, so that it is never resampled as a whole. Voxels are numbered by a
+table of the size of one volume.
 """
 
 from __future__ import annotations
@@ -255,9 +256,11 @@ def _assemble(
     asked: IntArray,
     seed_used: NDArray[np.bool_],
 ) -> SphereWeights:
-    voxels, column = np.unique(position, return_inverse=True)
+    wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
+    wanted[position] = True
+    voxels = np.flatnonzero(wanted)
     # Built by hand: scipy would sort the voxels of a sphere, and sums hang on their order.
-    column = column[np.argsort(owner, kind="stable")].astype(np.int32)
+    column = numbers_of(voxels, grid)[position[np.argsort(owner, kind="stable")]]
     starts = np.concatenate([[0], np.bincount(owner, minlength=len(asked)).cumsum()])
     membership = sparse.csr_array(
         (np.ones(len(owner), dtype=bool), column, starts.astype(np.int32)),
@@ -317,6 +320,13 @@ def _squared_lengths(a: FloatArray, b: FloatArray) -> FloatArray:
         along = np.add.outer(a[:, axis], b[:, axis])
         lengths += np.square(along, out=along)
     return lengths
+
+
+def numbers_of(voxels: IntArray, grid: Grid) -> NDArray[np.int32]:
+    """Place of each voxel of a volume among `voxels`, (X Y Z,); anything for all others."""
+    numbers = np.empty(int(np.prod(grid.shape)), dtype=np.int32)
+    numbers[voxels] = np.arange(len(voxels), dtype=np.int32)
+    return numbers
 
 
 def _box(radius: float, linear: FloatArray) -> IntArray:
