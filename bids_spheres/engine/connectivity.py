@@ -1,19 +1,37 @@
-"""Time series to relations between spheres."""
+"""Time series to relations between spheres.
+
+A `Measure` is a name, a label for file names and a function from (T, S) time series to an (S, S)
+matrix. What holds for all of them: the matrix is exactly symmetric; a series that is missing
+(any value not finite) or constant but for rounding errors has no relations, so that its row and
+column are NaN, and leaves those of the others as if it were not there.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import linalg
+
+from bids_spheres.errors import DataError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
 _CONSTANT = 1e-12
 """A column whose spread is below this share of its size only carries rounding errors."""
 
+_SAME = 1e-13
+"""A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
 
-def pearson_correlation(timeseries: NDArray[np.float64]) -> NDArray[np.float64]:
+
+def pearson_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation of every column with every other.
 
     Parameters
@@ -26,6 +44,11 @@ def pearson_correlation(timeseries: NDArray[np.float64]) -> NDArray[np.float64]:
         Symmetric, 1 on the diagonal; NaN in rows and columns of series that are missing
         or constant, for which a correlation is not defined.
 
+    Raises
+    ------
+    DataError
+        When the array has not two dimensions.
+
     Examples
     --------
     >>> pearson_correlation(np.array([[1.0, 3.0, 5.0], [2.0, 2.0, 5.0], [3.0, 1.0, 5.0]]))
@@ -33,12 +56,480 @@ def pearson_correlation(timeseries: NDArray[np.float64]) -> NDArray[np.float64]:
            [-1.,  1., nan],
            [nan, nan, nan]])
     """
-    centred = timeseries - timeseries.mean(axis=0)
-    norm = np.linalg.norm(centred, axis=0)
-    defined = norm > _CONSTANT * np.linalg.norm(timeseries, axis=0)
-    matrix = np.full((timeseries.shape[1],) * 2, np.nan)
-    unit = centred[:, defined] / norm[defined]
+    return _between_defined(_correlation, timeseries)
+
+
+def fisher_z(timeseries: FloatArray) -> FloatArray:
+    """Pearson correlations, transformed to z = arctanh(r) by `fisher_transform`.
+
+    Not divided by a standard error, which needs the degrees of freedom: see
+    `bids_spheres.engine.autocorrelation.z_scores`.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        NaN on the diagonal.
+    """
+    return fisher_transform(pearson_correlation(timeseries))
+
+
+def fisher_transform(correlation: FloatArray) -> FloatArray:
+    """Correlations on a scale on which their variance doesn't depend on their size.
+
+    z = arctanh(r), after Fisher 1915 (doi:10.1093/biomet/10.4.507). A correlation of 1 or -1
+    - a series with itself, or two spheres of the same voxels - would be infinite there, which
+    no mean, file format or model can take. It is missing instead, as the diagonal is no datum:
+    nilearn and xcp_d leave the transform to the user, who meets the infinite diagonal.
+
+    Parameters
+    ----------
+    correlation : array
+        Of any shape.
+
+    Returns
+    -------
+    array
+        NaN where the correlation is 1 or -1 but for rounding errors (1e-13), or NaN.
+
+    Examples
+    --------
+    >>> fisher_transform(np.array([0.0, 0.5, 1.0])).round(4)
+    array([0.    , 0.5493,    nan])
+    """
+    known = np.abs(correlation) < 1 - _SAME
+    return np.arctanh(np.where(known, correlation, np.nan))
+
+
+def spearman_correlation(timeseries: FloatArray) -> FloatArray:
+    """Pearson correlation of ranks, ties sharing the mean of theirs.
+
+    Less drawn to single outlying volumes than Pearson's. The numbers are those of
+    `scipy.stats.spearmanr`.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        1 on the diagonal.
+    """
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import, seldom needed
+
+    return _between_defined(lambda series: _correlation(rankdata(series, axis=0)), timeseries)
+
+
+def covariance(timeseries: FloatArray) -> FloatArray:
+    """Sample covariance, sums of products over T - 1, as `numpy.cov`.
+
+    Not shrunk, although that is the default of nilearn's ``ConnectivityMeasure``: who asks for
+    a covariance looks for the variances of the data on its diagonal. `ledoit_wolf` shrinks.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        Unit: that of the series, squared.
+    """
+    return _between_defined(_sample_covariance, timeseries)
+
+
+def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
+    """Covariance, shrunk towards equal variances without covariance.
+
+    (1 - a) C + a m I, where C is the covariance with T in its denominator, m the mean of its
+    diagonal, and a the share that minimizes the expected squared error, estimated from the data:
+    Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4. It can be inverted even where there
+    are more series than volumes. The numbers are those of `sklearn.covariance.ledoit_wolf`.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    covariance : (S, S) array
+        NaN for missing and constant series, which don't count in `shrinkage` either.
+    shrinkage : float
+        The share a, 0 to 1; NaN when no series is defined.
+    """
+    defined = defined_series(timeseries)
+    if not defined.any():
+        return _embedded(np.empty((0, 0)), defined), np.nan
+    shrunk, shrinkage = _ledoit_wolf(_columns(timeseries, defined))
+    return _embedded(shrunk, defined), shrinkage
+
+
+def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
+    """Correlation from the Ledoit-Wolf covariance of the standardized series.
+
+    Standardized first, because a correlation must not depend on the units of its series, and
+    the shrinkage target, one variance for all, does. All correlations are then those of
+    Pearson, times 1 - shrinkage. As nilearn's ``ConnectivityMeasure(kind="correlation")``.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        1 on the diagonal.
+    """
+    return _between_defined(_shrunk_correlation, timeseries)
+
+
+def precision(timeseries: FloatArray) -> FloatArray:
+    """Inverse of the Ledoit-Wolf covariance.
+
+    Of the shrunk covariance, because the sample's can't be inverted with as many series as
+    volumes, and is inverted badly with nearly as many (Varoquaux et al. 2010, arXiv:1008.5071;
+    Smith et al. 2011, doi:10.1016/j.neuroimage.2010.08.063). The numbers are those of nilearn's
+    ``ConnectivityMeasure(kind="precision", standardize=False)``, whose default that is. As
+    there, the shrinkage target is one variance for all, so that the scale of the series counts:
+    standardize them unless their variances mean something.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        Unit: that of the series, to the power of -2. All NaN where even the shrunk covariance
+        can't be inverted, e.g. of two volumes.
+    """
+    return _between_defined(_precision, timeseries)
+
+
+def partial_correlation(timeseries: FloatArray) -> FloatArray:
+    """Correlation of every two series, given all others.
+
+    -p_ij / sqrt(p_ii p_jj) of the `precision` p, and so of the shrunk covariance, with the same
+    care about scale. The numbers are those of nilearn's
+    ``ConnectivityMeasure(kind="partial correlation", standardize=False)``.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+        1 on the diagonal. All NaN where `precision` is.
+    """
+    return _between_defined(_partial_correlation, timeseries)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to relate time series; its facts are those that BIDS asks of a ``relmat``.
+
+    Parameters
+    ----------
+    name : str
+        What a user types.
+    stat : str
+        Label of the entity ``stat``.
+    title : str
+        For people: ``RelationshipMeasure``.
+    function : callable
+        From (T, S) time series to an (S, S) matrix.
+    valid_diagonal : bool
+        Whether the diagonal carries data, as variances do, or is the same for all data.
+    shrinkage : callable, optional
+        From the same time series to the share by which their covariance was shrunk; None for
+        measures that don't shrink.
+    weighted, directed : bool
+    """
+
+    name: str
+    stat: str
+    title: str
+    function: Callable[[FloatArray], FloatArray]
+    valid_diagonal: bool = False
+    shrinkage: Callable[[FloatArray], float] | None = None
+    weighted: bool = True
+    directed: bool = False
+
+
+def _shrinkage(timeseries: FloatArray) -> float:
+    return ledoit_wolf(timeseries)[1]
+
+
+def _shrinkage_standardized(timeseries: FloatArray) -> float:
+    return ledoit_wolf(_standardized(timeseries))[1]
+
+
+MEASURES = (
+    Measure("pearson", "pearsoncorrelation", "Pearson correlation", pearson_correlation),
+    Measure("fisher-z", "fisherz", "Fisher z-transformed Pearson correlation", fisher_z),
+    Measure(
+        "partial",
+        "partialcorrelation",
+        "Partial correlation, of the Ledoit-Wolf shrunk covariance",
+        partial_correlation,
+        shrinkage=_shrinkage,
+    ),
+    Measure("covariance", "covariance", "Sample covariance", covariance, valid_diagonal=True),
+    Measure(
+        "precision",
+        "precision",
+        "Precision, inverse of the Ledoit-Wolf shrunk covariance",
+        precision,
+        valid_diagonal=True,
+        shrinkage=_shrinkage,
+    ),
+    Measure(
+        "ledoit-wolf",
+        "ledoitwolfcorrelation",
+        "Correlation, of the Ledoit-Wolf shrunk covariance",
+        ledoit_wolf_correlation,
+        shrinkage=_shrinkage_standardized,
+    ),
+    Measure("spearman", "spearmancorrelation", "Spearman rank correlation", spearman_correlation),
+)
+"""All measures, in the order in which a list of them is shown."""
+
+
+def measure(name: str) -> Measure:
+    """Look up a measure.
+
+    Parameters
+    ----------
+    name : str
+        Its name or its label; case, blanks and signs don't count.
+
+    Raises
+    ------
+    UsageError
+        When there is none of this name.
+
+    Examples
+    --------
+    >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
+    ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
+    """
+    for known in MEASURES:
+        if _key(name) in (_key(known.name), known.stat):
+            return known
+    names = [known.name for known in MEASURES]
+    guess = did_you_mean(name.lower(), [*names, *(known.stat for known in MEASURES)])
+    raise UsageError(
+        f"{name} is no measure of connectivity.",
+        hint=f"{guess}The measures are: {', '.join(names)}.",
+    )
+
+
+def relate(which: Measure | str, timeseries: FloatArray) -> FloatArray:
+    """Relations between all time series.
+
+    Parameters
+    ----------
+    which : Measure or str
+        A measure, or what `measure` finds one by.
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S, S) array
+
+    Raises
+    ------
+    UsageError
+        When there is no such measure.
+    DataError
+        When the array has not two dimensions.
+    """
+    chosen = measure(which) if isinstance(which, str) else which
+    return chosen.function(timeseries)
+
+
+def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
+    """Runs one after the other, each standardized first.
+
+    Without that, differences between the means and variances of runs would count as relations.
+    A series that is missing or constant in one run is missing in all: the entries of a matrix
+    must rest on the same volumes to be comparable.
+
+    Parameters
+    ----------
+    parts : sequence of (T_i, S) arrays
+        The same series in every run.
+
+    Returns
+    -------
+    (sum of T_i, S) array
+        In each run, mean 0 and variance 1 with T_i - 1 in its denominator.
+
+    Raises
+    ------
+    DataError
+        Without runs, for runs of other numbers of series, and for one of a single volume.
+    """
+    _check_parts(parts)
+    together = np.vstack([_standardized(part) for part in parts])
+    together[:, np.isnan(together).any(axis=0)] = np.nan
+    return together
+
+
+def defined_series(timeseries: FloatArray) -> BoolArray:
+    """Which columns can have relations.
+
+    Parameters
+    ----------
+    timeseries : (T, S) array
+
+    Returns
+    -------
+    (S,) array of bool
+        False for columns with a value that is not finite, and for those that are constant but
+        for rounding errors.
+
+    Raises
+    ------
+    DataError
+        When the array has not two dimensions.
+    """
+    if np.ndim(timeseries) != 2:
+        raise DataError(
+            f"Time series must have the shape (volumes, spheres), not {np.shape(timeseries)}."
+        )
+    if not len(timeseries):
+        return np.zeros(np.shape(timeseries)[1], dtype=bool)
+    finite = np.isfinite(timeseries).all(axis=0)
+    values = np.where(finite, timeseries, 0)
+    return remains(values - values.mean(axis=0), values)
+
+
+def remains(rest: FloatArray, original: FloatArray) -> BoolArray:
+    """Columns of which a step has left more than rounding errors.
+
+    Parameters
+    ----------
+    rest, original : (T, S) arrays
+        After and before the step.
+
+    Returns
+    -------
+    (S,) array of bool
+    """
+    return np.linalg.norm(rest, axis=0) > _CONSTANT * np.linalg.norm(original, axis=0)
+
+
+def _between_defined(
+    function: Callable[[FloatArray], FloatArray], timeseries: FloatArray
+) -> FloatArray:
+    """What `function` gives for the defined series, in a matrix of all."""
+    defined = defined_series(timeseries)
+    if not defined.any():
+        return _embedded(np.empty((0, 0)), defined)
+    return _embedded(function(_columns(timeseries, defined)), defined)
+
+
+def _columns(timeseries: FloatArray, chosen: BoolArray) -> FloatArray:
+    return np.asarray(timeseries)[:, chosen].astype(np.float64)
+
+
+def _embedded(part: FloatArray, defined: BoolArray) -> FloatArray:
+    matrix = np.full((len(defined),) * 2, np.nan)
+    matrix[np.ix_(defined, defined)] = part
+    return matrix
+
+
+def _standardized(timeseries: FloatArray) -> FloatArray:
+    """Mean 0, variance 1 with T - 1; NaN for series that are not defined."""
+    defined = defined_series(timeseries)
+    result = np.full(np.shape(timeseries), np.nan)
+    if defined.any():
+        series = _columns(timeseries, defined)
+        result[:, defined] = (series - series.mean(axis=0)) / series.std(axis=0, ddof=1)
+    return result
+
+
+def _correlation(series: FloatArray) -> FloatArray:
+    centred = series - series.mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=0)
+    # A product of a matrix with itself is exactly symmetric: BLAS computes one half of it.
     correlation = np.clip(unit.T @ unit, -1, 1)
     np.fill_diagonal(correlation, 1)
-    matrix[np.ix_(defined, defined)] = correlation
-    return matrix
+    return correlation
+
+
+def _sample_covariance(series: FloatArray) -> FloatArray:
+    centred = series - series.mean(axis=0)
+    return centred.T @ centred / (len(series) - 1)
+
+
+def _ledoit_wolf(series: FloatArray) -> tuple[FloatArray, float]:
+    n_volumes, n_series = series.shape
+    centred = series - series.mean(axis=0)
+    sample = centred.T @ centred / n_volumes
+    variance = sample.trace() / n_series
+    target = variance * np.eye(n_series)
+    # Squared Frobenius norms: of the distance between sample and target, and of the error of
+    # the sample, which is the mean distance of single volumes' products from it, over T. That
+    # mean is |x|^4 - |C|^2, without a matrix per volume.
+    distance = np.sum((sample - target) ** 2)
+    fourth = np.mean(np.sum(centred**2, axis=1) ** 2)
+    error = np.clip((fourth - np.sum(sample**2)) / n_volumes, 0, distance)
+    shrinkage = float(error / distance) if error else 0.0
+    return (1 - shrinkage) * sample + shrinkage * target, shrinkage
+
+
+def _shrunk_correlation(series: FloatArray) -> FloatArray:
+    correlation = _correlation(series)
+    shrunk = (1 - _shrinkage_standardized(series)) * correlation
+    np.fill_diagonal(shrunk, 1)
+    return shrunk
+
+
+def _precision(series: FloatArray) -> FloatArray:
+    """A product of a matrix with itself, of the inverse Cholesky factor: exactly symmetric."""
+    shrunk, _ = _ledoit_wolf(series)
+    undefined = np.full_like(shrunk, np.nan)
+    try:
+        factor = linalg.cholesky(shrunk, lower=True)
+    except linalg.LinAlgError:
+        return undefined
+    pivots = np.diag(factor) ** 2
+    if pivots.min() <= len(pivots) * np.finfo(np.float64).eps * pivots.max():
+        return undefined
+    inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
+    return inverse.T @ inverse
+
+
+def _partial_correlation(series: FloatArray) -> FloatArray:
+    inverse = _precision(series)
+    scale = np.sqrt(np.diag(inverse))
+    partial = np.clip(-inverse / np.outer(scale, scale), -1, 1)
+    np.fill_diagonal(partial, 1 if np.isfinite(scale).all() else np.nan)
+    return partial
+
+
+def _key(name: str) -> str:
+    """A name in lower case, letters and digits alone."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def _check_parts(parts: Sequence[FloatArray]) -> None:
+    if not len(parts):
+        raise DataError("There are no runs to put together.")
+    widths = sorted({np.shape(part)[1:] for part in parts})
+    if len(widths) > 1:
+        numbers = " and ".join(" x ".join(map(str, width)) for width in widths)
+        raise DataError(f"Runs must have the same time series, but have {numbers} of them.")
+    shortest = min(len(part) for part in parts)
+    if shortest < 2:
+        raise DataError(
+            f"A run of {shortest} volumes can't be put together with others.",
+            hint="Standardization needs two volumes or more; leave this run out.",
+        )

@@ -1,0 +1,301 @@
+"""How many independent volumes a correlation of autocorrelated time series is worth.
+
+Values of a BOLD series resemble those before them, so that a correlation over K volumes varies
+more from run to run than one of K independent values. For two series that are independent of one
+another and whose covariances over time are X and Y,
+
+    N = 1 + tr(PX) tr(PY) / tr(PXPY)
+
+is the number of independent values whose correlation has the same variance, 1 / (N - 1)
+(Dutilleul 1993, doi:10.2307/2532625, after Clifford et al. 1989, doi:10.2307/2532039). P takes
+away what was regressed out, the mean at least. When it was the mean alone, the series are
+stationary and K is large, that is Bartlett's K / (1 + 2 sum_k (1 - k/K) r_x(k) r_y(k)), of
+autocorrelations r at lags k (Bartlett 1935, doi:10.2307/2342284; Pyper & Peterman 1998,
+doi:10.1139/f98-104); for first-order autoregressive series with parameters a and b, it is
+K (1 - a b) / (1 + a b).
+
+Why not Bartlett's sum itself, with a taper: the autocorrelations of a sample are those of
+residuals, too low by the mean and by every other regressor (Worsley et al. 2002,
+doi:10.1006/nimg.2001.0933), and smooth regressors, as those of motion are, take more than their
+number says. In simulations with 30 of them in 200 volumes, the sum with a Tukey taper gives 137,
+and 117 when scaled by the residual degrees of freedom, where 80 is true; N as estimated here
+gives 84.
+
+Why not xDF (Afyouni et al. 2019, doi:10.1016/j.neuroimage.2019.05.011), which adds the
+cross-correlations of all pairs at all lags: it is better for correlated series of different
+autocorrelation, and takes K times the memory. Where autocorrelations and cross-correlation have
+one shape, the variance of r shrinks by (1 - r^2)^2 as that of independent values does, so that N
+holds for the Fisher transform of any r.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import fft, linalg
+
+from bids_spheres.engine.connectivity import defined_series, fisher_transform, remains
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+_DEPENDENT = 1e-10
+"""Singular value, relative to the largest, of regressors that are combinations of others."""
+
+_UNSEEN = 1e-8
+"""Share of a pattern of covariance below which regression has left nothing of it to see."""
+
+
+def effective_degrees_of_freedom(
+    timeseries: FloatArray,
+    *,
+    kept: ArrayLike | None = None,
+    regressors: ArrayLike | None = None,
+    degrees_lost: int = 0,
+    max_lag: int | None = None,
+) -> FloatArray:
+    """Number of independent volumes that each correlation is worth: N, see this module.
+
+    The covariance of a series over time is taken to be the stationary one, with autocovariances
+    up to `max_lag`, that after regression is nearest to the products of its values: by least
+    squares over all pairs of kept volumes. Lags are so few that no taper is needed.
+
+    Limits, from simulations: N is low by a share of about 2 r^2 / sqrt(K) for pairs of
+    correlation r, because their sampling errors agree; and it is high after a Butterworth
+    high-pass filter, which amplifies both ends of a run and so makes it less than stationary: by
+    a tenth to a half for bands from 0.01 Hz in runs of 6 to 13 minutes.
+
+    Parameters
+    ----------
+    timeseries : (K, S) array
+        Cleaned; kept volumes only.
+    kept : (T,) array-like of bool, optional
+        Which volumes of the run those K are; by default the run has no others. Lags count
+        volumes of the run. To tell apart runs that were put one after the other, let `max_lag`
+        volumes between them count as not kept.
+    regressors : (K, Q) array-like, optional
+        What was regressed out, at the kept volumes, filtered if the series were; an indicator
+        of each run, for several. The mean is always added. Series that still hold them lose
+        them here.
+    degrees_lost : int
+        Dimensions that cleaning took, mean and filter included. Only a bound: N is at most
+        K + 1 - degrees_lost, as it is for independent values. What a filter took is not
+        subtracted from N, because it shows as autocorrelation.
+    max_lag : int, optional
+        Last lag, in volumes. Default: the square root of K (Chatfield 2016, "The Analysis of
+        Time Series", as used by Afyouni et al. 2019).
+
+    Returns
+    -------
+    (S, S) array
+        1 to K, symmetric; NaN for missing and constant series. On the diagonal, that of a series
+        with another of its kind. Autocorrelations of opposite sign would make N larger than for
+        independent values; as in xDF, it isn't let.
+
+    Raises
+    ------
+    DataError
+        When lengths don't fit, or regressors are missing values.
+    UsageError
+        For a negative number of degrees or lags.
+
+    Examples
+    --------
+    Sums of two neighbours have an autocorrelation of 0.5 at one lag, and so two thirds of the
+    degrees of freedom:
+
+    >>> noise = np.random.default_rng(0).standard_normal((3001, 100))
+    >>> effective = effective_degrees_of_freedom(noise[1:] + noise[:-1])
+    >>> round(float(np.median(effective)), -2)
+    2000.0
+    """
+    n_volumes, defined = len(timeseries), defined_series(timeseries)
+    patterns = _patterns(_used(kept, n_volumes), max_lag)
+    lost = max(1, _not_negative("degrees_lost", degrees_lost))
+    basis = _basis(regressors, n_volumes)
+    values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
+    residuals = values - basis @ (basis.T @ values)
+    defined &= remains(residuals, values)
+    seen = patterns.seen_through(basis)
+    autocovariance = patterns.products(residuals[:, defined])
+    shares = seen @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
+    bound = n_volumes + 1 - max(lost, basis.shape[1])
+    matrix = np.full((len(defined),) * 2, np.nan)
+    matrix[np.ix_(defined, defined)] = _bounded(shares.T @ shares, bound)
+    return matrix
+
+
+def fisher_z_variance(effective: ArrayLike) -> FloatArray:
+    """Sampling variance of Fisher transformed correlations, 1 / (N - 3).
+
+    Parameters
+    ----------
+    effective : array-like
+        `effective_degrees_of_freedom`, N.
+
+    Returns
+    -------
+    array
+        NaN where N is 3 or less, and too little is left to tell.
+
+    Examples
+    --------
+    >>> fisher_z_variance([103.0, 3.0])
+    array([0.01,  nan])
+    """
+    spare = np.asarray(effective, dtype=np.float64) - 3
+    return 1 / np.where(spare > 0, spare, np.nan)
+
+
+def z_scores(correlation: FloatArray, effective: ArrayLike) -> FloatArray:
+    """Correlations over their standard error: arctanh(r) sqrt(N - 3).
+
+    Standard normal where there is no correlation, whatever the length of the run, the filter
+    and the autocorrelation.
+
+    Parameters
+    ----------
+    correlation : array
+        Pearson's r.
+    effective : array-like
+        `effective_degrees_of_freedom`, N.
+
+    Returns
+    -------
+    array
+        NaN where r is 1 or -1, or N is 3 or less.
+    """
+    return fisher_transform(correlation) / np.sqrt(fisher_z_variance(effective))
+
+
+@dataclass(frozen=True, eq=False)
+class _Patterns:
+    """Stationary covariances: per lag a matrix E, equal where kept volumes are that far apart.
+
+    Each is symmetric, 0 elsewhere, and of norm 1; they are orthogonal to one another.
+
+    Parameters
+    ----------
+    used : (T,) array of bool
+    lags : (L,) array of int
+        0, and the others at which there are pairs of kept volumes.
+    norms : (L,) array
+        Of the matrices with ones instead, the square root of their number.
+    """
+
+    used: BoolArray
+    lags: NDArray[np.intp]
+    norms: FloatArray
+
+    def products(self, values: FloatArray) -> FloatArray:
+        """Sums over pairs of volumes, x' E x for every lag and column x: (L, S) of (K, S)."""
+        n_volumes = len(self.used)
+        # Long enough that no value meets one from the other end of the run.
+        length = fft.next_fast_len(n_volumes + int(self.lags[-1]), real=True)
+        spectrum = fft.rfft(self._in_run(values), length, axis=0)
+        sums = fft.irfft(np.abs(spectrum) ** 2, length, axis=0)[self.lags]
+        return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
+
+    def seen_through(self, basis: FloatArray) -> FloatArray:
+        """What regression leaves of the patterns, as independent ones of norm 1.
+
+        tr(PXPY) is the product of the coefficients of PXP and PYP on them, summed, which are
+        the result times `products`.
+
+        Parameters
+        ----------
+        basis : (K, Q) array
+            Orthonormal regressors; P = 1 - basis basis'.
+
+        Returns
+        -------
+        (M, L) array
+            M is less than L when regression leaves nothing of some combination.
+        """
+        shares, directions = linalg.eigh(self._gram(self._in_run(basis)))
+        seen = shares > _UNSEEN
+        return (directions[:, seen] / np.sqrt(shares[seen])).T
+
+    def _gram(self, basis: FloatArray) -> FloatArray:
+        """tr(P E_j P E_k) for every two lags: (L, L)."""
+        gram = np.eye(len(self.lags))
+        for regressor in basis.T:
+            moved = self._moved(regressor)
+            within = moved @ basis
+            gram += within @ within.T - 2 * moved @ moved.T
+        return gram
+
+    def _moved(self, column: FloatArray) -> FloatArray:
+        """E column for every lag: (L, T)."""
+        last, n_volumes = int(self.lags[-1]), len(self.used)
+        shifted = sliding_window_view(np.pad(column, last), n_volumes)
+        both = shifted[last - self.lags] + shifted[last + self.lags]
+        both[0] /= 2
+        return self.used * both / self.norms[:, None]
+
+    def _in_run(self, values: FloatArray) -> FloatArray:
+        """(K, S) to (T, S), 0 for volumes that were not kept."""
+        whole = np.zeros((len(self.used), values.shape[1]))
+        whole[self.used] = values
+        return whole
+
+
+def _patterns(used: BoolArray, max_lag: int | None) -> _Patterns:
+    n_volumes = len(used)
+    wanted = isqrt(int(used.sum())) if max_lag is None else _not_negative("max_lag", max_lag)
+    lags = np.arange(min(wanted, n_volumes - 1) + 1)
+    pairs = np.array([np.count_nonzero(used[lag:] & used[: n_volumes - lag]) for lag in lags])
+    ones = np.where(lags > 0, 2, 1) * pairs
+    return _Patterns(used, lags[ones > 0], np.sqrt(ones[ones > 0]))
+
+
+def _used(kept: ArrayLike | None, n_kept: int) -> BoolArray:
+    if not n_kept:
+        raise DataError("There are no volumes.")
+    if kept is None:
+        return np.ones(n_kept, dtype=bool)
+    used = np.asarray(kept)
+    if used.dtype != bool or used.ndim != 1 or used.sum() != n_kept:
+        raise DataError(
+            f"kept must say of each volume of the run whether it is one of these {n_kept}: "
+            f"it has the shape {used.shape}, the type {used.dtype} and the sum {used.sum()}."
+        )
+    return used
+
+
+def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
+    """Orthonormal basis of the regressors and the mean."""
+    mean = np.full((n_volumes, 1), 1.0)
+    if regressors is None:
+        return mean / np.sqrt(n_volumes)
+    values = np.asarray(regressors, dtype=np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    if len(values) != n_volumes or not np.isfinite(values).all():
+        raise DataError(
+            f"Regressors must have {n_volumes} finite values, those at the kept volumes; "
+            f"these have the shape {values.shape} and {np.sum(~np.isfinite(values))} missing."
+        )
+    centred = (values - values.mean(axis=0))[:, defined_series(values)]
+    columns = np.hstack([mean, centred])
+    vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
+    return vectors[:, sizes > _DEPENDENT * sizes[0]]
+
+
+def _bounded(inverse: FloatArray, bound: int) -> FloatArray:
+    """1 + 1 / inverse, at most `bound`; that is also where noise makes the inverse negative."""
+    effective = 1 + 1 / np.maximum(inverse, np.finfo(np.float64).tiny)
+    return np.minimum(effective, max(bound, 1))
+
+
+def _not_negative(name: str, value: int) -> int:
+    if value < 0:
+        raise UsageError(f"{name} must not be negative: {value}.")
+    return value
