@@ -1,0 +1,83 @@
+"""Words, numbers and names in Markdown sentences."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|@$^~&!]")
+"""Characters that CommonMark, its tables, or pandoc's Markdown give a meaning inside a line."""
+
+_ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#|@$^~&!])")
+
+
+def listing(items: Sequence[str], conjunction: str = "and") -> str:
+    """Items of a sentence; semicolons keep apart those that hold commas.
+
+    Examples
+    --------
+    >>> listing(["a"]), listing(["a", "b"], "or"), listing(["a", "b", "c"])
+    ('a', 'a or b', 'a, b, and c')
+    >>> listing(["a, a", "b"])
+    'a, a; and b'
+    """
+    *first, last = items
+    mark = ";" if any(", " in item for item in items) else ","
+    if not first:
+        return last
+    if len(first) == 1 and mark == ",":
+        return f"{first[0]} {conjunction} {last}"
+    return f"{mark} ".join([*first, f"{conjunction} {last}"])
+
+
+def count(n: int, thing: str, things: str | None = None) -> str:
+    """How many there are of something.
+
+    >>> count(1, "volume"), count(264, "seed"), count(2, "radius", "radii")
+    ('1 volume', '264 seeds', '2 radii')
+    """
+    return f"{n} {thing if n == 1 else things or f'{thing}s'}"
+
+
+def cite(*keys: str) -> str:
+    """A citation as pandoc reads it.
+
+    >>> cite("power2011", "ciric2017")
+    '[@power2011; @ciric2017]'
+    """
+    return f"[{'; '.join(f'@{key}' for key in keys)}]"
+
+
+def escape(text: str) -> str:
+    r"""Someone's words as Markdown that shows them, in one line.
+
+    >>> escape("2 * [x]\n\nof <b>")
+    '2 \\* \\[x\\] of \\<b\\>'
+    """
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def unescape(text: str) -> str:
+    r"""What `escape` was given, but for white space.
+
+    >>> unescape("2 \\* \\[x\\]")
+    '2 * [x]'
+    """
+    return _ESCAPED.sub(r"\1", text)
+
+
+def code(text: str) -> str:
+    """A code span that shows `text`, whatever backticks it holds.
+
+    >>> code("^trans_[xyz]$"), code("a`b")
+    ('`^trans_[xyz]$`', '`` a`b ``')
+    """
+    line = " ".join(text.split()) or " "
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    # CommonMark takes off one blank on each side, if there is one on both.
+    padding = " " if longest else ""
+    return f"{fence}{padding}{line}{padding}{fence}"
