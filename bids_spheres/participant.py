@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.confounds import exclusion, filter_problem, make_design, read_confounds
+from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
+from bids_spheres.designs import run_designs, run_timing
+from bids_spheres.engine.autocorrelation import effective_degrees_of_freedom
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
-from bids_spheres.engine.spheres import sphere_weights, stack_weights
+from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.placing import place_in_run
 from bids_spheres.plan import JobReport
 from bids_spheres.results import (
     CleanedSeries,
@@ -22,18 +27,24 @@ from bids_spheres.results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Design, Strategy
+    from bids_spheres.confounds import Strategy
+    from bids_spheres.designs import RunDesign
     from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.engine.stream import Volumes
-    from bids_spheres.plan import Job
+    from bids_spheres.plan import Job, JobImage
+
+    FloatArray = NDArray[np.float64]
 
 
 def run_job(job: Job) -> JobReport:
-    """Do one job; the image is read once, whatever the number of seed sets and strategies.
+    """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
     Parameters
     ----------
@@ -48,100 +59,133 @@ def run_job(job: Job) -> JobReport:
     BidsSpheresError
         When an input can't be used or an output not be written.
     """
-    volumes = open_volumes(job.run.bold)
-    t_r = _repetition_time(job, volumes)
-    designs = _designs(job, volumes, t_r)
-    placed = _place(job, volumes)
+    job = _with_placements(job)
+    notes: dict[str, None] = {}
+    warnings: list[str] = []
+    for number, image in enumerate(job.images):
+        made = run_designs(job, image, run_timing(job, image.bold))
+        warnings += _strategy_warnings(made)
+        placed = _run_image(job, image, made, with_spheres=number == 0)
+        least = job.work.processing.min_coverage
+        notes |= dict.fromkeys(_coverage_note(part, least) for part in placed)
+    return JobReport(notes=tuple(notes), warnings=tuple(warnings))
+
+
+def _with_placements(job: Job) -> Job:
+    """The job with seeds in the space of its run, where that is the participant's own."""
+    if job.placements:
+        return job
+    work = job.work
+    roots, warp = [root for _, root in work.links], work.processing.warp_seeds
+    return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
+
+
+def _run_image(
+    job: Job, image: JobImage, designs: Sequence[RunDesign], *, with_spheres: bool
+) -> list[PlacedSeeds]:
+    """Everything that is made of one image."""
+    if empty := [made for made in designs if not made.design.kept.any()]:
+        table = job.run.tables.confounds
+        name = empty[0].strategy.name
+        raise DataError(f"{table}: every volume is an outlier for {name}; none is left.")
+    volumes = open_volumes(image.bold)
+    placed = _place(job, image.bold, volumes)
+    rules = job.work.processing
     weights = stack_weights([part.weights for part in placed])
-    extraction = extract(volumes, weights, moments=True)
-    assert extraction.moments is not None  # noqa: S101 - they were asked for
-    tsnr = extraction.moments.tsnr(weights)
-    for part in placed:
-        write_spheres(job, part, tsnr[part.columns])
-    for strategy, design in designs:
-        write_design(job, strategy, design)
-        cleaned = _clean(job, extraction, strategy, design, t_r)
-        for part in placed:
-            values = cleaned[:, part.columns]
-            write_series(job, CleanedSeries(part, strategy, design, values, t_r))
-    return JobReport(
-        notes=tuple(_coverage_note(part) for part in placed),
-        warnings=tuple(_strategy_warnings(job, designs, t_r)),
+    extraction = extract(
+        volumes, weights, rules.smoothing_fwhm, aggregation=rules.aggregation, moments=True
     )
+    placed = [part.seen(extraction) for part in placed]
+    for part in placed:
+        extraction.timeseries[:, part.columns][:, part.missing(rules.min_coverage)] = np.nan
+        if with_spheres:
+            write_spheres(job, part)
+    _record_exclusions(job, image, designs)
+    for made in designs:
+        _write_strategy(job, extraction, placed, made)
+    return placed
 
 
-def _repetition_time(job: Job, volumes: Volumes) -> float:
-    """From the sidecar, else from the header; s."""
-    t_r = job.run.metadata().get("RepetitionTime") or volumes.t_r
-    if isinstance(t_r, bool) or not isinstance(t_r, int | float) or not 0 < t_r < np.inf:
-        raise DataError(
-            f"{job.run.bold} has no repetition time, neither in its JSON file nor in its header.",
-            hint='Give "RepetitionTime" in seconds in the JSON file beside the image.',
-        )
-    return float(t_r)
+def _write_strategy(
+    job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
+) -> None:
+    write_design(job, made)
+    cleaned = _clean(extraction, made)
+    effective = _effective_dof(cleaned, made) if made.processing.effective_dof else None
+    for part in placed:
+        own = part.columns
+        pairs = None if effective is None else effective[own, own]
+        write_series(job, CleanedSeries(part, made, cleaned[:, own], pairs))
 
 
-def _designs(job: Job, volumes: Volumes, t_r: float) -> list[tuple[Strategy, Design]]:
-    """What every strategy comes to in this run; found out before the image is read."""
-    path = job.run.confounds
-    if path is None:
-        raise MissingInputError(
-            f"No confounds table belongs to {job.run.bold}.",
-            hint="fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv.",
-        )
-    for strategy in job.strategies:
-        chosen = strategy.filter
-        if chosen and (problem := filter_problem(chosen, t_r, volumes.n_volumes)):
-            raise DataError(f"{strategy} can't be used on {job.run.bold}: {problem}.")
-    table = read_confounds(path)
-    designs = [
-        (strategy, make_design(table, strategy, path, volumes.n_volumes))
-        for strategy in job.strategies
-    ]
-    if empty := [strategy.name for strategy, design in designs if not design.kept.any()]:
-        raise DataError(f"{path}: every volume is an outlier for {empty[0]}; none is left.")
-    return designs
-
-
-def _place(job: Job, volumes: Volumes) -> list[PlacedSeeds]:
-    """Spheres of every seed set on the image's grid, within its mask."""
-    if job.run.mask is None:
-        raise MissingInputError(
-            f"No brain mask belongs to {job.run.bold}.",
-            hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz.",
-        )
-    mask, mask_grid = load_mask(job.run.mask)
+def _place(job: Job, bold: Path, volumes: Volumes) -> list[PlacedSeeds]:
+    """Spheres of every seed set on the image's grid, within the mask."""
+    mask = _load_mask(job, bold)
     placed, start = [], 0
-    for seeds in job.seed_sets:
-        weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, mask, mask_grid)
-        placed.append(PlacedSeeds(seeds, weights, slice(start, start + len(seeds))))
+    for seeds in (placement.table for placement in job.placements):
+        weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, *mask)
+        weights = _without_overlap(job, seeds, weights)
+        placed.append(PlacedSeeds(bold, seeds, weights, slice(start, start + len(seeds))))
         start += len(seeds)
     return placed
 
 
-def _clean(
-    job: Job, extraction: Extraction, strategy: Strategy, design: Design, t_r: float
-) -> NDArray[np.float64]:
+def _load_mask(job: Job, bold: Path) -> tuple[NDArray[np.bool_] | None, Grid | None]:
+    if job.mask is not None:
+        return load_mask(job.mask)
+    if job.work.processing.mask == "none":
+        return None, None
+    raise MissingInputError(
+        f"No brain mask belongs to {bold}.",
+        hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz; --mask template, "
+        "none or PATH does without.",
+    )
+
+
+def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> SphereWeights:
+    rule = job.work.processing.overlap
+    if rule == "allow" or not weights.overlaps.any():
+        return weights
+    if rule == "nearest":
+        return nearest_only(weights, seeds.coordinates)
+    shared = np.flatnonzero(weights.overlaps)
+    names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
+    raise DataError(
+        f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
+        hint="Choose a smaller --radius, or --overlap nearest or allow.",
+    )
+
+
+def _clean(extraction: Extraction, made: RunDesign) -> FloatArray:
     """Cleaned series of the kept volumes, (T', S); NaN where there is no signal to clean."""
-    series, there = extraction.timeseries, ~extraction.weights.empty
+    series = extraction.timeseries
+    there = ~np.isnan(series).any(axis=0)
+    design, rules = made.design, made.processing
     cleaned = np.full((design.n_kept, series.shape[1]), np.nan)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
-    if there.any() and exclusion(design, strategy, t_r, job.detrend) is None:
+    if there.any() and made.exclusion is None:
         cleaned[:, there] = clean(
             series[:, there],
-            detrend=job.detrend,
-            standardize=job.standardize,
-            sample_mask=None if design.kept.all() else design.kept,
+            detrend=rules.detrend,
+            standardize=rules.standardize,
             confounds=design.values if design.columns else None,
-            interpolate="censored",
-            t_r=t_r,
-            **_filter_options(strategy),
+            **_steps(made),
         )
     return cleaned
 
 
+def _steps(made: RunDesign) -> dict[str, Any]:
+    """Arguments of `clean` for the censoring and the filter of a strategy."""
+    kept = made.design.kept
+    return {
+        "sample_mask": None if kept.all() else kept,
+        "interpolate": "censored",
+        "t_r": made.timing.t_r,
+        **_filter_options(made.strategy),
+    }
+
+
 def _filter_options(strategy: Strategy) -> dict[str, Any]:
-    """Arguments of `clean` for the strategy's filter."""
     chosen = strategy.filter
     if chosen is None:
         return {}
@@ -154,21 +198,85 @@ def _filter_options(strategy: Strategy) -> dict[str, Any]:
     }
 
 
-def _strategy_warnings(
-    job: Job, designs: list[tuple[Strategy, Design]], t_r: float
-) -> Iterator[str]:
+def _effective_dof(cleaned: FloatArray, made: RunDesign) -> FloatArray:
+    """Effective degrees of freedom of the correlation of every two series, (S, S)."""
+    n_spheres = cleaned.shape[1]
+    if made.exclusion is not None:
+        return np.full((n_spheres, n_spheres), np.nan)
+    left, kept = made.freedom, made.design.kept
+    return effective_degrees_of_freedom(
+        cleaned,
+        kept=kept,
+        regressors=_regressors(made),
+        degrees_lost=left.kept - left.residual,
+    )
+
+
+def _regressors(made: RunDesign) -> FloatArray:
+    """What was regressed out at the kept volumes, filtered as the series were, (T', K)."""
+    values, kept = made.design.values, made.design.kept
+    trend = np.linspace(-1, 1, len(kept))[:, np.newaxis]
+    basis = np.hstack([values, trend]) if made.processing.detrend else values
+    if not basis.shape[1]:
+        return basis[kept]
+    # Detrended alike, so that a filter does not see the jump from the end to the beginning.
+    filtered: FloatArray = clean(basis, detrend=True, standardize=False, **_steps(made))
+    return np.hstack([filtered, trend[kept]]) if made.processing.detrend else filtered
+
+
+def _record_exclusions(job: Job, image: JobImage, designs: Sequence[RunDesign]) -> None:
+    source = _relative(job, image.bold)
+    rows = [_exclusion_row(job, source, made) for made in designs if made.exclusion]
+    names = [made.strategy.name for made in designs]
+    record_exclusions(job.work.output_dir, source, names, rows)
+
+
+def _exclusion_row(job: Job, source: str, made: RunDesign) -> ExclusionRow:
+    excluded = made.exclusion
+    assert excluded is not None  # noqa: S101 - the caller looked
+    left, name = excluded.freedom, job.run.name
+    return ExclusionRow(
+        participant_id=f"sub-{name.get('sub')}",
+        session_id=f"ses-{name.get('ses')}" if name.get("ses") else None,
+        source=source,
+        strategy=made.strategy.name,
+        reason=excluded.reason,
+        n_volumes=left.volumes,
+        n_kept=left.kept,
+        rank=left.rank,
+        lost_to_filter=left.filtered,
+        degrees_of_freedom=left.residual,
+        seconds=left.seconds,
+        min_degrees_of_freedom=made.processing.min_dof,
+        min_volumes=made.strategy.min_volumes,
+        min_seconds=made.strategy.min_seconds,
+    )
+
+
+def _relative(job: Job, path: Path) -> str:
+    """Path from the root of the dataset that it is in."""
+    for _, root in job.work.links:
+        if path.is_relative_to(root):
+            return PurePosixPath(path.relative_to(root)).as_posix()
+    return path.name
+
+
+def _strategy_warnings(designs: Sequence[RunDesign]) -> Iterator[str]:
     """What a user should know about the strategies in this run."""
-    for strategy, design in designs:
-        yield from (f"{strategy.name}: {note}" for note in design.notes)
-        if excluded := exclusion(design, strategy, t_r, job.detrend):
+    for made in designs:
+        name = made.strategy.name
+        yield from (f"{name}: {note}" for note in made.design.notes)
+        if made.exclusion:
             yield (
-                f"{strategy.name} leaves too little of this run, and its outputs are n/a: "
-                f"{excluded.reason}. Choose a strategy with fewer regressors for so short a run."
+                f"{name} leaves too little of this run, and its outputs are n/a: "
+                f"{made.exclusion.reason}. Choose a strategy with fewer regressors for so short "
+                "a run, or leave the run out; exclusions.tsv lists it."
             )
 
 
-def _coverage_note(placed: PlacedSeeds) -> str:
+def _coverage_note(placed: PlacedSeeds, min_coverage: float) -> str:
     weights = placed.weights
+    low = placed.missing(min_coverage) & ~weights.empty
     text = f"{placed.seeds.label}: {len(placed.seeds)} spheres"
     if not weights.seed_used.all():
         text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
@@ -176,4 +284,6 @@ def _coverage_note(placed: PlacedSeeds) -> str:
         text += f", {int(weights.partial.sum())} partly outside it"
     if weights.empty.any():
         text += f", {int(weights.empty.sum())} without a voxel in it (n/a)"
+    if low.any():
+        text += f", {int(low.sum())} with a coverage below {min_coverage:g} (n/a)"
     return text

@@ -1,59 +1,99 @@
 """Runs x settings to jobs.
 
-A `Job` is everything that one worker needs to know about one BOLD image. It is frozen and can be
-pickled; where its outputs go is decided here, so that two jobs that would write the same file are
-found before the first image is read.
+A `Job` is everything that one worker needs to know about one run in one space. It is frozen and
+can be pickled; where its outputs go is decided here, so that two jobs that would write the same
+file are found before the first image is read.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import Strategy, load_strategy
+from bids_spheres.bids.outliers import outliers_of
+from bids_spheres.confounds import load_strategy, override
+from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import load_published_seeds, load_seed_file
-from bids_spheres.errors import UsageError
+from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.placing import place_in_template
+from bids_spheres.spaces import template_mask
+from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from bids_spheres.bids.dataset import Dataset, Run
-    from bids_spheres.engine.clean import Standardize
+    from bids_spheres.bids.dataset import Inputs
+    from bids_spheres.bids.runs import Run
+    from bids_spheres.confounds import Strategy
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.settings import Settings
+    from bids_spheres.settings import Processing, Settings
+    from bids_spheres.spaces import Placement
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of every run.
+
+    Parameters
+    ----------
+    seed_sets : tuple of SeedTable
+    strategies : tuple of Strategy
+    processing : Processing
+    output_dir : Path
+        Root of the output dataset.
+    links : tuple of (str, Path)
+        Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
+    """
+
+    seed_sets: tuple[SeedTable, ...]
+    strategies: tuple[Strategy, ...]
+    processing: Processing
+    output_dir: Path
+    links: tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True)
+class JobImage:
+    """One BOLD image of a run and the strategies that start from it."""
+
+    bold: Path
+    strategies: tuple[Strategy, ...]
 
 
 @dataclass(frozen=True)
 class Job:
-    """Work on one BOLD image.
+    """Work on one run in one space.
 
     Parameters
     ----------
-    dataset : Dataset
-        Where the image is from.
     run : Run
-    seed_sets : tuple of SeedTable
-    strategies : tuple of Strategy
-    output_dir : Path
-        Root of the output dataset.
-    detrend : bool
-    standardize : str
+    images : tuple of JobImage
+        Every strategy starts from one of them.
+    placements : tuple of Placement
+        Seed sets in the space of the run; empty while that is the participant's own and the
+        transforms were not read.
+    mask : Path or None
+        None uses the whole image.
+    work : Work
+    outliers : Path or None
+        Table of outliers of the user's own.
     """
 
-    dataset: Dataset
     run: Run
-    seed_sets: tuple[SeedTable, ...]
-    strategies: tuple[Strategy, ...]
-    output_dir: Path
-    detrend: bool
-    standardize: Standardize
+    images: tuple[JobImage, ...]
+    placements: tuple[Placement, ...]
+    mask: Path | None
+    work: Work
+    outliers: Path | None = None
 
     def __str__(self) -> str:
         return str(self.run)
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """Those that have an image in this run."""
+        return tuple(strategy for image in self.images for strategy in image.strategies)
 
     def spheres(self, seeds: SeedTable, extension: str) -> Path:
         """Path of the spheres of one seed set, as image, table or sidecar."""
@@ -61,12 +101,13 @@ class Job:
 
     def timeseries(self, seeds: SeedTable, strategy: Strategy, extension: str) -> Path:
         """Path of cleaned time series."""
-        entities = {**_seed_entity(seeds), "stat": "mean", "desc": strategy.name}
+        stat = self.work.processing.aggregation
+        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
         return self._path("timeseries", extension, **entities)
 
-    def relmat(self, seeds: SeedTable, strategy: Strategy, measure: str, extension: str) -> Path:
-        """Path of a connectivity matrix."""
-        entities = {**_seed_entity(seeds), "stat": measure, "desc": strategy.name}
+    def relmat(self, seeds: SeedTable, strategy: Strategy, stat: str, extension: str) -> Path:
+        """Path of a matrix over pairs of spheres."""
+        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
         return self._path("relmat", extension, **entities)
 
     def confounds(self, strategy: Strategy, suffix: str, extension: str) -> Path:
@@ -76,17 +117,20 @@ class Job:
 
     def outputs(self) -> dict[Path, Path]:
         """Every data file of the job, with the input on which its content hangs."""
-        bold = self.run.bold
-        paths = {self.spheres(seeds, ".nii.gz"): bold for seeds in self.seed_sets}
-        for strategy in self.strategies:
-            paths |= {self.timeseries(seeds, strategy, ".tsv"): bold for seeds in self.seed_sets}
-            # Images of one run in several spaces share the table, and so the design.
-            paths[self.confounds(strategy, "design", ".tsv")] = self.run.confounds or bold
+        seed_sets = self.work.seed_sets
+        paths = {self.spheres(seeds, ".nii.gz"): self.images[0].bold for seeds in seed_sets}
+        for image in self.images:
+            for strategy in image.strategies:
+                bold = image.bold
+                paths |= {self.timeseries(seeds, strategy, ".tsv"): bold for seeds in seed_sets}
+                # Images of one run in several spaces share the table, and so the design.
+                design = self.confounds(strategy, "design", ".tsv")
+                paths[design] = self.run.tables.confounds or bold
         return paths
 
     def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
         name = self.run.name
-        return self.output_dir / name.folder / str(name.with_(suffix, extension, **entities))
+        return self.work.output_dir / name.folder / str(name.with_(suffix, extension, **entities))
 
 
 @dataclass(frozen=True)
@@ -103,6 +147,25 @@ class JobReport:
 
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def plan_work(settings: Settings, inputs: Inputs) -> Work:
+    """What the settings ask of every run.
+
+    Raises
+    ------
+    BidsSpheresError
+        When a seed set, a strategy or a measure can't be used.
+    """
+    for name in settings.processing.connectivity:
+        measure(name)
+    return Work(
+        seed_sets=load_seed_sets(settings),
+        strategies=load_strategies(settings),
+        processing=settings.processing,
+        output_dir=settings.output_dir,
+        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+    )
 
 
 def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
@@ -139,93 +202,86 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
 
 
 def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
-    """Every strategy that the settings name, each once.
+    """Every strategy that the settings name, each once, with what options change of them.
 
     Raises
     ------
     UsageError
-        When two have one name, or one starts from images that are not fMRIPrep's own.
+        When two have one name.
+    BidsSpheresError
+        When one can't be used.
     """
-    strategies = tuple(load_strategy(name) for name in dict.fromkeys(settings.strategy))
+    changes = dict(settings.overrides)
+    named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
+    strategies = tuple(override(strategy, changes) for strategy in named)
     names = [strategy.name for strategy in strategies]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UsageError(
             f"Two strategies are named {repeated[0]}, so their outputs would collide.",
             hint="Give your own strategy another name.",
         )
-    for strategy in strategies:
-        if "preproc" not in strategy.bold_kinds:
-            raise UsageError(
-                f"The {strategy} starts from {' or '.join(strategy.bold_kinds)} images, which "
-                "this version does not look for.",
-                hint="It uses fMRIPrep's desc-preproc images only; aroma works on those.",
-            )
     return strategies
 
 
-def make_jobs(settings: Settings, dataset: Dataset, runs: Sequence[Run]) -> list[Job]:
-    """One job per run.
+def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
+    """One job per run and space.
 
     Raises
     ------
     UsageError
         When a seed set can't be used in the space of a run, or two jobs would write one file.
+    BidsSpheresError
+        When a mask, a transform or an outlier table is not there.
     """
-    seed_sets, strategies = load_seed_sets(settings), load_strategies(settings)
-    for space in sorted({run.space for run in runs}):
-        for seeds in seed_sets:
-            check_space(seeds, space)
+    rules, spaces = work.processing, sorted({run.space for run in runs})
+    placements = {
+        space: place_in_template(work.seed_sets, space, warp=rules.warp_seeds) for space in spaces
+    }
+    masks = {space: _mask(rules.mask, space) for space in spaces}
+    outliers = outliers_of(settings.outliers, runs)
     jobs = [
         Job(
-            dataset=dataset,
             run=run,
-            seed_sets=seed_sets,
-            strategies=strategies,
-            output_dir=settings.output_dir,
-            detrend=settings.detrend,
-            standardize=settings.standardize,
+            images=_images(run, work.strategies),
+            placements=placements[run.space],
+            mask=masks[run.space] or (run.mask if rules.mask == "run" else None),
+            work=work,
+            outliers=table,
         )
-        for run in runs
+        for run, table in zip(runs, outliers, strict=True)
     ]
     _check_collisions(jobs)
     return jobs
 
 
-def space_note(seeds: SeedTable, space: str) -> str | None:
-    """What a reader should know about using these seeds in an image's space, if anything."""
-    if seeds.space in (None, space):
+def _mask(choice: str, space: str) -> Path | None:
+    """The mask of all runs in a space; None when there is none, or each run has its own."""
+    if choice in ("run", "none"):
         return None
-    if seeds.space == "Talairach":
-        return (
-            f"The coordinates of {seeds.label} are most likely Talairach coordinates and are used "
-            f"in {space} as they are; expect spheres to be off by up to a centimetre."
+    if choice == "template":
+        if is_native(space):
+            raise UsageError(
+                f"--mask template: no template has the space {space}.",
+                hint="Use the run's own mask (--mask run), or images in a template's space.",
+            )
+        return template_mask(space)
+    path = Path(choice)
+    if not path.is_file():
+        raise MissingInputError(
+            f"--mask: there is no image {path}.",
+            hint="Give run, template, none, or the path of a mask image.",
         )
-    return (
-        f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
-        "are; the two templates differ by a few millimetres in places."
+    return path
+
+
+def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
+    """Images of a run that strategies start from; a strategy without one is left out."""
+    chosen = {strategy: run.image(strategy.bold_kinds) for strategy in strategies}
+    images = dict.fromkeys(bold for bold in chosen.values() if bold)
+    return tuple(
+        JobImage(bold, tuple(strategy for strategy, own in chosen.items() if own == bold))
+        for bold in images
     )
-
-
-def check_space(seeds: SeedTable, space: str) -> None:
-    """Refuse seeds of a standard space in an image of another kind.
-
-    Raises
-    ------
-    UsageError
-        When standard coordinates meet an image that is not in an MNI152 space.
-    """
-    note = space_note(seeds, space)
-    if note is None:
-        return
-    usable = seeds.space == "Talairach" or str(seeds.space).startswith("MNI152")
-    if not usable or not space.startswith("MNI152"):
-        raise UsageError(
-            f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}.",
-            hint="Choose images in an MNI152 space with --space, or give seeds in the space of "
-            'the images with --seeds and "Space" in the JSON file beside the table.',
-        )
-    talairach = seeds.space == "Talairach"
-    logger.log(logging.WARNING if talairach else logging.INFO, "%s", note)
 
 
 def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -10,31 +10,33 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.bids.files import write_image, write_json, write_table
-from bids_spheres.bids.sidecars import (
-    SPHERE_COLUMNS,
-    column_descriptions,
-    input_uri,
-    own_uri,
-)
-from bids_spheres.confounds import degrees_of_freedom
-from bids_spheres.engine.connectivity import pearson_correlation
+from bids_spheres.bids.sidecars import SPHERE_COLUMNS, column_descriptions
+from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.spheres import label_volume
-from bids_spheres.plan import space_note
+from bids_spheres.facts import (
+    EFFECTIVE_DOF_FACTS,
+    cleaning_facts,
+    design_facts,
+    image_facts,
+    matrix_facts,
+    output_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Design, Strategy
+    from bids_spheres.designs import RunDesign
+    from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.plan import Job
 
     FloatArray = NDArray[np.float64]
 
-PEARSON = "pearsoncorrelation"
-"""Label of the entity ``stat`` of correlation matrices."""
+EFFECTIVE_DOF = "effectivedof"
+"""Label of the entity ``stat`` of effective degrees of freedom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +45,35 @@ class PlacedSeeds:
 
     Parameters
     ----------
+    bold : Path
+        The image.
     seeds : SeedTable
     weights : SphereWeights
     columns : slice
         Its part of the columns of an extraction of several sets.
+    coverage, tsnr : (S,) arrays, optional
+        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio;
+        there once the image was read.
     """
 
+    bold: Path
     seeds: SeedTable
     weights: SphereWeights
     columns: slice
+    coverage: FloatArray | None = None
+    tsnr: FloatArray | None = None
+
+    def seen(self, extraction: Extraction) -> PlacedSeeds:
+        """The same with what an extraction with moments tells of the voxels."""
+        moments, all_weights = extraction.moments, extraction.weights
+        assert moments is not None  # noqa: S101 - they were asked for
+        coverage = moments.coverage(all_weights)[self.columns]
+        return replace(self, coverage=coverage, tsnr=moments.tsnr(all_weights)[self.columns])
+
+    def missing(self, min_coverage: float) -> NDArray[np.bool_]:
+        """Spheres without a voxel, or with too little coverage, (S,)."""
+        coverage = self.weights.coverage if self.coverage is None else self.coverage
+        return self.weights.empty | (coverage < min_coverage)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,75 +83,100 @@ class CleanedSeries:
     Parameters
     ----------
     placed : PlacedSeeds
-    strategy : Strategy
-    design : Design
+    made : RunDesign
         What the strategy came to in this run.
     values : (T', S) array
         Kept volumes only; NaN for spheres without a voxel.
-    t_r : float
-        Repetition time, s.
+    effective_dof : (S, S) array, optional
+        Effective degrees of freedom of each correlation, if asked for.
     """
 
     placed: PlacedSeeds
-    strategy: Strategy
-    design: Design
+    made: RunDesign
     values: FloatArray
-    t_r: float
+    effective_dof: FloatArray | None = None
+
+    def for_every_volume(self) -> FloatArray:
+        """`values` with a row of NaN for every censored volume, (T, S)."""
+        kept = self.made.design.kept
+        full = np.full((len(kept), self.values.shape[1]), np.nan)
+        full[kept] = self.values
+        return full
 
 
-def write_spheres(job: Job, placed: PlacedSeeds, tsnr: FloatArray) -> None:
-    """Write the spheres as image and table.
-
-    Parameters
-    ----------
-    job : Job
-    placed : PlacedSeeds
-    tsnr : (S,) array
-        Temporal signal-to-noise ratio of each sphere.
-    """
-    seeds, grid = placed.seeds, placed.weights.grid
-    img = nib.Nifti1Image(label_volume(placed.weights, seeds.coordinates), grid.affine)
+def write_spheres(job: Job, placed: PlacedSeeds) -> None:
+    """Write the spheres as image and table."""
+    seeds, weights = placed.seeds, placed.weights
+    img = nib.Nifti1Image(label_volume(weights, seeds.coordinates), weights.grid.affine)
     img.header.set_xyzt_units("mm", "sec")
     write_image(job.spheres(seeds, ".nii.gz"), img)
-    write_table(job.spheres(seeds, ".tsv"), _spheres_table(placed, tsnr))
-    write_json(job.spheres(seeds, ".json"), _spheres_sidecar(job, placed))
+    write_table(job.spheres(seeds, ".tsv"), _spheres_table(placed, job))
+    write_json(job.spheres(seeds, ".json"), _spheres_facts(job, placed))
 
 
-def write_design(job: Job, strategy: Strategy, design: Design) -> None:
+def write_design(job: Job, made: RunDesign) -> None:
     """Write the regressors and the censored volumes."""
-    sources = {"Sources": [_input(job, job.run.confounds)]}
+    strategy, design = made.strategy, made.design
+    facts = design_facts(job, made)
     regressors = pd.DataFrame(design.values, columns=list(design.columns))
     write_table(job.confounds(strategy, "design", ".tsv"), regressors)
-    write_json(
-        job.confounds(strategy, "design", ".json"),
-        sources | {"Description": strategy.description, "NuisanceParameters": list(design.columns)},
-    )
+    write_json(job.confounds(strategy, "design", ".json"), facts)
     why = {name: flags.astype(int) for name, flags in design.reasons.items() if flags.any()}
     censored = pd.DataFrame({"censored": (~design.kept).astype(int), **why})
     write_table(job.confounds(strategy, "outliers", ".tsv"), censored)
     levels = {"0": "kept", "1": "left out"}
-    write_json(
-        job.confounds(strategy, "outliers", ".json"),
-        sources | {"censored": {"Description": "Censored volumes", "Levels": levels}},
-    )
+    about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
+    write_json(job.confounds(strategy, "outliers", ".json"), facts | about)
 
 
 def write_series(job: Job, series: CleanedSeries) -> None:
-    """Write time series and their correlation."""
-    seeds = series.placed.seeds
-    common = {**_image_facts(job, seeds), **_cleaning_facts(job, series)}
-    path = job.timeseries(seeds, series.strategy, ".tsv")
-    write_table(path, pd.DataFrame(series.values, columns=list(seeds.names)))
-    sampling = {"SamplingFrequency": 1 / series.t_r, "RepetitionTime": series.t_r}
+    """Write time series and their relations."""
+    seeds, made = series.placed.seeds, series.made
+    image = image_facts(job, series.placed.bold, seeds)
+    cleaning = cleaning_facts(job, made)
+    common = {**image, **cleaning, "Sources": [*image["Sources"], *cleaning["Sources"]]}
+    full = job.work.processing.full_length
+    values = series.for_every_volume() if full else series.values
+    path = job.timeseries(seeds, made.strategy, ".tsv")
+    write_table(path, pd.DataFrame(values, columns=list(seeds.names)))
+    t_r = made.timing.t_r
+    sampling = {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r, "FullLength": full}
     columns = column_descriptions(seeds.names, seeds.networks)
     # A seed may have the name of a key; then what was done is told, not the seed's network.
     write_json(path.with_suffix(".json"), {**columns, **common, **sampling})
-    matrix = job.relmat(seeds, series.strategy, PEARSON, ".tsv")
-    write_table(matrix, _matrix_table(pearson_correlation(series.values), seeds))
-    write_json(matrix.with_suffix(".json"), {**common, **_matrix_facts(job, seeds, path)})
+    _write_matrices(job, series, {**common, "Sources": [output_of(job, path)]})
 
 
-def _spheres_table(placed: PlacedSeeds, tsnr: FloatArray) -> pd.DataFrame:
+def _write_matrices(job: Job, series: CleanedSeries, common: dict[str, Any]) -> None:
+    seeds = series.placed.seeds
+    for name in job.work.processing.connectivity:
+        chosen = measure(name)
+        facts = {**common, **matrix_facts(job, seeds, chosen)}
+        if chosen.shrinkage:
+            facts["Shrinkage"] = chosen.shrinkage(series.values)
+        _write_matrix(job, series, _Matrix(chosen.stat, chosen.function(series.values), facts))
+    if series.effective_dof is not None:
+        facts = {**common, **matrix_facts(job, seeds, measure("pearson")), **EFFECTIVE_DOF_FACTS}
+        _write_matrix(job, series, _Matrix(EFFECTIVE_DOF, series.effective_dof, facts))
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """An (S, S) matrix, the label of its ``stat``, and its sidecar."""
+
+    stat: str
+    values: FloatArray
+    facts: dict[str, Any]
+
+
+def _write_matrix(job: Job, series: CleanedSeries, matrix: _Matrix) -> None:
+    seeds = series.placed.seeds
+    path = job.relmat(seeds, series.made.strategy, matrix.stat, ".tsv")
+    write_table(path, _matrix_table(matrix.values, seeds))
+    write_json(path.with_suffix(".json"), matrix.facts)
+
+
+def _spheres_table(placed: PlacedSeeds, job: Job) -> pd.DataFrame:
     seeds, weights = placed.seeds, placed.weights
     return pd.DataFrame(
         {
@@ -140,12 +187,28 @@ def _spheres_table(placed: PlacedSeeds, tsnr: FloatArray) -> pd.DataFrame:
             "network": seeds.networks or ["n/a"] * len(seeds),
             "voxels_asked": weights.asked,
             "voxels_used": weights.used,
-            "coverage": weights.coverage,
+            "coverage": placed.coverage,
+            "used": (~placed.missing(job.work.processing.min_coverage)).astype(int),
             "seed_in_mask": weights.seed_used.astype(int),
             "overlap": weights.overlaps,
-            "tsnr": tsnr,
+            "tsnr": placed.tsnr,
         }
     )
+
+
+def _spheres_facts(job: Job, placed: PlacedSeeds) -> dict[str, Any]:
+    weights = placed.weights
+    return {
+        **image_facts(job, placed.bold, placed.seeds),
+        "Description": "Spheres around seeds; a voxel in several spheres has the index of the "
+        "sphere whose seed is nearest",
+        "Resolution": "Grid of the BOLD image",
+        "SpheresWithoutVoxels": int(weights.empty.sum()),
+        "SpheresPartlyOutsideMask": int(weights.partial.sum()),
+        "SpheresOfTooLittleCoverage": int(placed.missing(job.work.processing.min_coverage).sum()),
+        "SeedsOutsideMask": int((~weights.seed_used).sum()),
+        **SPHERE_COLUMNS,
+    }
 
 
 def _matrix_table(matrix: FloatArray, seeds: SeedTable) -> pd.DataFrame:
@@ -153,81 +216,3 @@ def _matrix_table(matrix: FloatArray, seeds: SeedTable) -> pd.DataFrame:
     # A seed may be called Node as well.
     table.insert(0, "Node", list(seeds.names), allow_duplicates=True)
     return table
-
-
-def _spheres_sidecar(job: Job, placed: PlacedSeeds) -> dict[str, Any]:
-    weights = placed.weights
-    return {
-        **_image_facts(job, placed.seeds),
-        "Description": "Spheres around seeds; a voxel in several spheres has the index of the "
-        "sphere whose seed is nearest",
-        "Resolution": "Grid of the BOLD image",
-        "SpheresWithoutVoxels": int(weights.empty.sum()),
-        "SpheresPartlyOutsideMask": int(weights.partial.sum()),
-        "SeedsOutsideMask": int((~weights.seed_used).sum()),
-        **SPHERE_COLUMNS,
-    }
-
-
-def _image_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
-    run, space = job.run, job.run.space
-    facts: dict[str, Any] = {
-        "Sources": [_input(job, path) for path in (run.bold, run.mask)],
-        "SpatialReference": space,
-        "Seeds": seeds.label,
-        "Radius": _one_or_list(seeds.radii),
-        "RadiusUnits": "mm",
-    }
-    note = space_note(seeds, space)
-    return facts | ({"SeedSpace": seeds.space, "SpaceNote": note} if note else {})
-
-
-def _cleaning_facts(job: Job, series: CleanedSeries) -> dict[str, Any]:
-    design = series.design
-    left = degrees_of_freedom(design, series.strategy, series.t_r, job.detrend)
-    images = _image_facts(job, series.placed.seeds)["Sources"]
-    return {
-        "Sources": [*images, _input(job, job.run.confounds)],
-        "Strategy": series.strategy.name,
-        "Description": series.strategy.description,
-        "NuisanceParameters": list(design.columns),
-        "SoftwareFilters": _filter_facts(series.strategy),
-        "Detrend": job.detrend,
-        "Standardize": job.standardize,
-        "NumberOfVolumes": left.volumes,
-        "NumberOfVolumesKept": left.kept,
-        "NumberOfVolumesCensored": left.volumes - left.kept,
-        "RankRemoved": left.rank,
-        "DimensionsLostToFilter": left.filtered,
-        "DegreesOfFreedom": left.residual,
-        "CensoringThresholds": asdict(series.strategy.censor),
-        "MeanFramewiseDisplacement": design.mean_framewise_displacement,
-    }
-
-
-def _filter_facts(strategy: Strategy) -> dict[str, Any] | str:
-    return "n/a" if strategy.filter is None else {"Temporal": asdict(strategy.filter)}
-
-
-def _matrix_facts(job: Job, seeds: SeedTable, series: Path) -> dict[str, Any]:
-    return {
-        "Sources": [_output(job, series)],
-        "RelationshipMeasure": "Pearson correlation",
-        "Weighted": True,
-        "Directed": False,
-        "ValidDiagonal": False,
-        "StorageFormat": "Full",
-        "NodeFiles": [_output(job, job.spheres(seeds, ".tsv"))],
-    }
-
-
-def _one_or_list(values: FloatArray) -> float | list[float]:
-    return float(values[0]) if (values == values[0]).all() else values.tolist()
-
-
-def _input(job: Job, path: Path | None) -> str:
-    return input_uri(path, job.dataset.root) if path else "n/a"
-
-
-def _output(job: Job, path: Path) -> str:
-    return own_uri(path.relative_to(job.output_dir).as_posix())

@@ -1,17 +1,85 @@
 """What the user asked for, as one frozen value.
 
 `Settings` is made once, from the command line, and passed on. Its JSON form is the record of
-provenance written beside the outputs.
+provenance written beside the outputs, under the names of the options.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from bids_spheres.confounds.design import DummyScans
+    from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
+
+DEFAULT_STRATEGY = "simple"
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What is done with every run, apart from seeds and strategies.
+
+    Parameters
+    ----------
+    detrend : bool
+        Remove the linear trend.
+    standardize : str or bool
+        As in `bids_spheres.engine.clean`.
+    dummy_scans : int or "auto", optional
+        Volumes to leave out at the start, see `bids_spheres.confounds.make_design`.
+    min_dof : int
+        Residual degrees of freedom without which a run is excluded.
+    full_length : bool
+        Write a row for every volume, missing values for censored ones.
+    mask : str
+        ``"run"``, ``"template"``, ``"none"``, or the path of an image: voxels that spheres use.
+    min_coverage : float
+        Share of a sphere's voxels that must have a signal; below it the sphere is missing.
+    overlap : str
+        ``"allow"`` voxels in several spheres of a set, call them an ``"error"``, or give them to
+        the ``"nearest"`` seed.
+    warp_seeds : bool
+        Map coordinates between templates, instead of using them as they are.
+    aggregation : str
+        What makes one series of the voxels of a sphere.
+    smoothing_fwhm : float, optional
+        Width of the Gaussian by which images are smoothed, mm.
+    connectivity : tuple of str
+        Names of measures, see `bids_spheres.engine.connectivity.measure`.
+    effective_dof : bool
+        Also write the effective degrees of freedom of each correlation.
+    """
+
+    detrend: bool = True
+    standardize: Standardize = "zscore_sample"
+    dummy_scans: DummyScans = None
+    min_dof: int = 1
+    full_length: bool = False
+    mask: str = "run"
+    min_coverage: float = 0.5
+    overlap: Literal["allow", "error", "nearest"] = "allow"
+    warp_seeds: bool = False
+    aggregation: Aggregation = "mean"
+    smoothing_fwhm: float | None = None
+    connectivity: tuple[str, ...] = ("pearson",)
+    effective_dof: bool = False
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels to keep, without their keys; empty keeps all (of `space`: the MNI space)."""
+
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    task_label: tuple[str, ...] = ()
+    acquisition: tuple[str, ...] = ()
+    run: tuple[str, ...] = ()
+    echo: tuple[str, ...] = ()
+    space: tuple[str, ...] = ()
+    res: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -23,10 +91,9 @@ class Settings:
     bids_dir, output_dir : Path
     analysis_level : str
         ``"participant"``.
-    derivatives : Path, optional
-        fMRIPrep's output folder, when `bids_dir` is neither it nor holds it.
-    participant_label, session_label, task_label, run, space : tuple of str
-        Labels to keep, without their keys; empty keeps all (of `space`: the MNI space).
+    derivatives : tuple of (str, Path)
+        Folders of derivatives and what they are; ``""`` leaves that to their description.
+    labels : Labels
     atlas : tuple of str
         Names of built-in seed sets.
     seeds : tuple of Path
@@ -34,11 +101,12 @@ class Settings:
     radius : float, optional
         mm, over what the seed sets say.
     strategy : tuple of str
-        Names of denoising strategies.
-    detrend : bool
-        Remove the linear trend.
-    standardize : str
-        As in `bids_spheres.engine.clean`.
+        Names or files of denoising strategies.
+    overrides : tuple of (str, value)
+        Keys of a strategy, from its top and joined by dots, that hold for all of them.
+    outliers : Path, optional
+        Folder of tables of outliers, or the one table of a single run.
+    processing : Processing
     nprocs : int
         Runs at work at the same time.
     """
@@ -46,23 +114,27 @@ class Settings:
     bids_dir: Path
     output_dir: Path
     analysis_level: str = "participant"
-    derivatives: Path | None = None
-    participant_label: tuple[str, ...] = ()
-    session_label: tuple[str, ...] = ()
-    task_label: tuple[str, ...] = ()
-    run: tuple[str, ...] = ()
-    space: tuple[str, ...] = ()
+    derivatives: tuple[tuple[str, Path], ...] = ()
+    labels: Labels = field(default_factory=Labels)
     atlas: tuple[str, ...] = ()
     seeds: tuple[Path, ...] = ()
     radius: float | None = None
-    strategy: tuple[str, ...] = ()
-    detrend: bool = True
-    standardize: Standardize = "zscore_sample"
+    strategy: tuple[str, ...] = (DEFAULT_STRATEGY,)
+    overrides: tuple[tuple[str, Any], ...] = ()
+    outliers: Path | None = None
+    processing: Processing = field(default_factory=Processing)
     nprocs: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Settings with JSON types only; paths are absolute."""
-        return {key: _json_value(value) for key, value in asdict(self).items()}
+        content: dict[str, Any] = asdict(self)
+        content |= {**content.pop("labels"), **content.pop("processing")}
+        content["derivatives"] = [
+            f"{name}={path.resolve()}" if name else str(path.resolve())
+            for name, path in self.derivatives
+        ]
+        content["overrides"] = dict(self.overrides)
+        return {key: _json_value(value) for key, value in content.items()}
 
 
 def _json_value(value: Any) -> Any:

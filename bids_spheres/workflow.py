@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bids_spheres.bids.dataset import Selection, find_dataset, find_runs
-from bids_spheres.bids.files import write_json
+from bids_spheres.bids.dataset import find_inputs
+from bids_spheres.bids.files import write_json, write_text
+from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_shared_files
+from bids_spheres.designs import check_runs
+from bids_spheres.engine.connectivity import measure
 from bids_spheres.execute import run_jobs
-from bids_spheres.plan import make_jobs
+from bids_spheres.explain import explain_jobs
+from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
+from bids_spheres.plan import make_jobs, plan_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bids_spheres.bids.dataset import Dataset
+    from bids_spheres.bids.dataset import Inputs
     from bids_spheres.execute import Outcome
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
@@ -47,33 +52,90 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     BidsSpheresError
         When nothing can be done at all; then nothing has been written.
     """
-    dataset = find_dataset(settings.bids_dir, settings.derivatives)
-    check_output_dir(settings.output_dir, [dataset.root])
-    jobs = make_jobs(settings, dataset, find_runs(dataset, _selection(settings)))
-    logger.info("%d runs found", len(jobs))
-    _prepare(settings, dataset, jobs)
+    inputs, jobs = plan_jobs(settings)
+    check_runs(jobs)
+    _prepare(settings, inputs, jobs)
     failures = list(_execute(jobs, settings.nprocs, debug=debug))
     _summarize(jobs, failures, settings)
     return failures
 
 
+def explain(settings: Settings) -> None:
+    """Print what every strategy comes to in every run found; nothing is written.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_participants`.
+    """
+    _, jobs = plan_jobs(settings)
+    for line in explain_jobs(jobs):
+        print(line)  # noqa: T201 - what was asked for
+    check_runs(jobs)
+
+
+def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job]]:
+    """Datasets, and the work on every run found in them.
+
+    Raises
+    ------
+    BidsSpheresError
+        When there is no input, it can't be used, or nothing is left of it.
+    """
+    inputs = find_inputs(settings.bids_dir, settings.derivatives)
+    check_output_dir(settings.output_dir, [dataset.root for dataset in inputs.all.values()])
+    work = plan_work(settings, inputs)
+    kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
+    jobs = make_jobs(settings, work, find_runs(inputs, _selection(settings), kinds))
+    logger.info("%d runs found", len(jobs))
+    return inputs, jobs
+
+
 def _selection(settings: Settings) -> Selection:
+    labels = settings.labels
     return Selection(
-        participants=settings.participant_label,
-        sessions=settings.session_label,
-        tasks=settings.task_label,
-        runs=settings.run,
-        spaces=settings.space,
+        participants=labels.participant_label,
+        sessions=labels.session_label,
+        tasks=labels.task_label,
+        acquisitions=labels.acquisition,
+        runs=labels.run,
+        echoes=labels.echo,
+        spaces=labels.space,
+        resolutions=labels.res,
     )
 
 
-def _prepare(settings: Settings, dataset: Dataset, jobs: Sequence[Job]) -> None:
+def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     """Write what the whole output dataset shares, and the record of this call."""
+    work, out = jobs[0].work, settings.output_dir
     labels = {"spheres": "Spheres around seeds on the grid of an image"}
-    labels |= {strategy.name: strategy.description for strategy in jobs[0].strategies}
-    write_shared_files(settings.output_dir, dataset, jobs[0].seed_sets, labels)
+    labels |= {strategy.name: strategy.description for strategy in work.strategies}
+    write_shared_files(out, inputs.all, work.seed_sets, labels)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    write_json(settings.output_dir / "logs" / f"{stamp}_settings.json", settings.to_json())
+    write_json(out / "logs" / f"{stamp}_settings.json", settings.to_json())
+    facts = _methods_facts(settings, inputs, jobs)
+    write_text(out / "logs" / "CITATION.md", citation_file(facts))
+    write_text(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+
+
+def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> MethodsFacts:
+    work, rules = jobs[0].work, settings.processing
+    return MethodsFacts(
+        pipeline=inputs.main.program,
+        pipeline_version=inputs.main.version,
+        spaces=tuple(sorted({job.run.space for job in jobs})),
+        seed_sets=work.seed_sets,
+        aggregation=rules.aggregation,
+        smoothing_fwhm=rules.smoothing_fwhm,
+        strategies=work.strategies,
+        dummy_scans=rules.dummy_scans,
+        external_outliers=settings.outliers is not None,
+        detrend=rules.detrend,
+        standardize=rules.standardize,
+        min_degrees_of_freedom=rules.min_dof,
+        full_length=rules.full_length,
+        measures=tuple(measure(name).stat for name in rules.connectivity),
+    )
 
 
 def _execute(jobs: Sequence[Job], nprocs: int, *, debug: bool) -> Iterator[Outcome]:

@@ -156,8 +156,7 @@ BAD_CALLS = [
     (2, "no denoising strategy named 'smple'", f"{POWER} --strategy smple"),
     (2, "lies in the input", "{data} {data}/out participant --atlas Power2011"),
     (2, "is not a length", f"{POWER} --radius=-3"),
-    (2, "at least one process", f"{POWER} --nprocs 0"),
-    (2, "MNI152NLin6Asym space, but the images in T1w", f"{POWER} --space T1w"),
+    (2, "a whole number from 1 is needed, not 0", f"{POWER} --nprocs 0"),
     (16, "has no dataset_description.json", "{tmp} {out} participant --atlas Power2011"),
     (16, "no preprocessed BOLD image", "{empty} {out} participant --atlas Power2011"),
     (16, "raw dataset without fMRIPrep", "{raw} {out} participant --atlas Power2011"),
@@ -282,8 +281,8 @@ def test_own_strategy_with_a_filter_and_censoring(run_app, tiny, seeds_file, tmp
     ("content", "status", "phrase"),
     [
         ({"name": "x", "motoin": "full"}, 65, "motoin"),
-        ({"name": "x", "filter": {"low_pass": 0.3}}, 1, "Nyquist frequency, 0.25 Hz"),
-        ({"name": "x", "ica_aroma": "full"}, 2, "does not look for"),
+        ({"name": "x", "filter": {"low_pass": 0.3}}, 65, "Nyquist frequency, 0.25 Hz"),
+        ({"name": "x", "ica_aroma": "full"}, 65, "starts from a desc-smoothAROMAnonaggr or"),
         ({"name": "none", "motion": "basic"}, 2, "Two strategies are named none"),
     ],
 )
@@ -414,3 +413,12 @@ def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("bids_spheres.workflow.run_participants", interrupted)
     assert main([str(tmp_path), str(tmp_path), "participant"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_participants_own_space_needs_a_transform(run_app, tiny, tmp_path):
+    tiny.add_run(space="T1w")
+    call = [tiny.root, tmp_path / "out", "participant", "--atlas", "Power2011", "--space", "T1w"]
+    done = run_app(*call)
+    assert done.status == 1
+    assert "none by which points go from MNI152NLin6Asym to T1w" in done.err
+    assert not series_files(tmp_path / "out")

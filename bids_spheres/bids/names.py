@@ -24,6 +24,12 @@ IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
 
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
 
+_OLD_NAME = re.compile(
+    r"(?P<source>.+)_bold(?:_(?P<space>space-[a-zA-Z0-9]+))?(?:_variant-(?P<variant>[a-zA-Z0-9]+))?"
+    r"_(?P<what>preproc|brainmask|confounds)(?P<extension>\..+)"
+)
+"""Names of fMRIPrep 1.0 and 1.1, which put what the file is behind ``_bold``."""
+
 
 @dataclass(frozen=True)
 class Name:
@@ -83,7 +89,7 @@ class Name:
 
 
 def parse_name(filename: str) -> Name:
-    """Parse the name of a BIDS file.
+    """Parse the name of a BIDS file; those of fMRIPrep 1.0 and 1.1 as what it writes today.
 
     Parameters
     ----------
@@ -99,8 +105,10 @@ def parse_name(filename: str) -> Name:
     --------
     >>> parse_name("sub-01_task-rest_bold.nii.gz").suffix
     'bold'
+    >>> str(parse_name("sub-01_task-rest_bold_space-T1w_preproc.nii.gz"))
+    'sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz'
     """
-    stem, dot, extension = filename.partition(".")
+    stem, dot, extension = _todays(filename).partition(".")
     *pairs, suffix = stem.split("_")
     matches = [_ENTITY.fullmatch(pair) for pair in pairs]
     if not dot or not pairs or not suffix.isalnum() or None in matches:
@@ -109,6 +117,20 @@ def parse_name(filename: str) -> Name:
     if len(dict(entities)) != len(entities):
         raise ValueError(f"{filename} has an entity twice.")
     return Name(entities, suffix, dot + extension)
+
+
+def _todays(filename: str) -> str:
+    """What fMRIPrep calls a file since 1.2."""
+    old = _OLD_NAME.fullmatch(filename)
+    if old is None:
+        return filename
+    kinds = {
+        "preproc": f"desc-{old['variant'] or 'preproc'}_bold",
+        "brainmask": "desc-brain_mask",
+        "confounds": "desc-confounds_timeseries",
+    }
+    parts = (old["source"], old["space"], kinds[old["what"]])
+    return "_".join(part for part in parts if part) + old["extension"]
 
 
 def _rank(entity: tuple[str, str]) -> int:

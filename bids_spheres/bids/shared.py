@@ -1,12 +1,24 @@
-"""Files that the whole output dataset shares."""
+"""Files that the whole output dataset shares.
+
+Every call writes them, and an array of jobs makes thousands of calls: a file that is as it should
+be is only read, and what earlier calls put into one is kept, by a change under a lock.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from bids_spheres.bids.files import MISSING, write_json, write_text
+from bids_spheres.bids.files import (
+    MISSING,
+    cell,
+    json_text,
+    table_rows,
+    table_text,
+    write_if_changed,
+)
+from bids_spheres.bids.locks import look_again, update_text
 from bids_spheres.bids.sidecars import (
     GENERATOR,
     atlas_description,
@@ -27,6 +39,11 @@ if TYPE_CHECKING:
 _SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv")
 """Files at the root that would be overwritten."""
 
+_DESCRIPTION_COLUMNS = ("desc_id", "description")
+_ABOUT_DESCRIPTIONS = {
+    "Description": "What the label of the entity desc stands for in file names of this dataset"
+}
+
 
 def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     """Refuse to write where something else lives.
@@ -46,41 +63,85 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
             )
     if output_dir.exists() and not output_dir.is_dir():
         raise OutputError(f"The output folder {output_dir} is a file.")
-    description = output_dir / "dataset_description.json"
-    if GENERATOR in _generators(description):
-        return
-    for name in _SHARED_NAMES:
-        if (output_dir / name).exists():
-            raise OutputError(
-                f"{output_dir} is another dataset: its {name} is not by {GENERATOR}.",
-                hint="Choose an empty or a new folder for the results.",
-            )
+    # In this order: whoever begins the dataset at this moment writes the description first.
+    there = [name for name in _SHARED_NAMES if (output_dir / name).exists()]
+    look_again(output_dir)
+    if there and GENERATOR not in _generators(output_dir / "dataset_description.json"):
+        raise OutputError(
+            f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
+            hint="Choose an empty or a new folder for the results.",
+        )
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """Something that an earlier call wrote, and this one wrote otherwise.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        Which entry of it.
+    before, now : str
+    """
+
+    path: Path
+    what: str
+    before: str
+    now: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.what} was {self.before!r} for an earlier call, and is "
+            f"{self.now!r} now. Files that call wrote go by what it was."
+        )
 
 
 def write_shared_files(
     output_dir: Path,
-    dataset: Dataset,
+    datasets: Mapping[str, Dataset],
     seed_sets: Sequence[SeedTable],
     descriptions: Mapping[str, str],
-) -> None:
+) -> list[Replaced]:
     """Write what describes the dataset, its seed sets and its ``desc-`` labels.
+
+    Any number of processes may do so at the same time. A file that says all of it is not touched.
 
     Parameters
     ----------
     output_dir : Path
-    dataset : Dataset
-        The input.
+    datasets : mapping of str to Dataset
+        Inputs by the names that they have in ``DatasetLinks``; those of earlier calls are kept,
+        and so are keys of dataset_description.json that are not ours, such as ``Authors``.
     seed_sets : sequence of SeedTable
-    descriptions : mapping
+    descriptions : mapping of str to str
         Label of ``desc-`` to a sentence; labels of earlier calls are kept.
+
+    Returns
+    -------
+    list of Replaced
+        Links and labels that stood for something else before, for the caller to warn of.
+
+    Raises
+    ------
+    DataError
+        When descriptions.tsv is not the table that was written there. It is not begun anew, as
+        nobody else knows the labels of earlier calls.
+    TemporaryError
+        When another process is at one of the files for too long.
+    OutputError, ReadWriteError
+        When a file can't be written or read.
     """
-    write_json(output_dir / "dataset_description.json", dataset_description(dataset))
-    write_text(output_dir / ".bidsignore", bidsignore())
-    write_text(output_dir / "README.md", readme(dataset))
-    _write_descriptions(output_dir / "descriptions.tsv", descriptions)
+    links = {name: dataset.root.as_uri() for name, dataset in datasets.items()}
+    replaced = _write_links(output_dir / "dataset_description.json", links)
+    replaced += _write_descriptions(output_dir / "descriptions.tsv", descriptions)
+    write_if_changed(output_dir / ".bidsignore", bidsignore())
+    write_if_changed(output_dir / "README.md", readme(datasets.values()))
     for seeds in seed_sets:
         if seeds.published:
             _write_atlas(output_dir, seeds)
+    return replaced
 
 
 def _generators(description: Path) -> list[str]:
@@ -91,24 +152,53 @@ def _generators(description: Path) -> list[str]:
         return []
 
 
-def _write_descriptions(path: Path, descriptions: Mapping[str, str]) -> None:
-    known: dict[str, str] = {}
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as table:
-            known = {
-                row["desc_id"]: row["description"] for row in csv.DictReader(table, delimiter="\t")
-            }
-    new = {f"desc-{label}": text for label, text in descriptions.items()}
-    rows = sorted({**known, **new}.items())
-    lines = ["desc_id\tdescription", *(f"{label}\t{text}" for label, text in rows)]
-    about = "What the label of the entity desc stands for in file names of this dataset"
-    write_json(path.with_suffix(".json"), {"Description": about})
-    write_text(path, "\n".join(lines) + "\n")
+def _write_links(path: Path, links: Mapping[str, str]) -> list[Replaced]:
+    def change(text: str) -> str:
+        known = _json_object(text)
+        return json_text(known | dataset_description({**_links(known), **links}))
+
+    before = _links(_json_object(update_text(path, change) or ""))
+    return _replaced(path, before, links)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """Empty for what is none: a broken file is written anew, with what this call knows."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _links(description: Mapping[str, Any]) -> dict[str, str]:
+    links = description.get("DatasetLinks")
+    return links if isinstance(links, dict) else {}
+
+
+def _write_descriptions(path: Path, descriptions: Mapping[str, str]) -> list[Replaced]:
+    new = {f"desc-{cell(label)}": cell(text) for label, text in descriptions.items()}
+
+    def known(text: str) -> dict[str, str]:
+        return {row[0]: row[1] for row in table_rows(path, text, _DESCRIPTION_COLUMNS)}
+
+    def change(text: str) -> str:
+        return table_text(_DESCRIPTION_COLUMNS, sorted((known(text) | new).items()))
+
+    return _replaced(path, known(update_text(path, change, _ABOUT_DESCRIPTIONS) or ""), new)
+
+
+def _replaced(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> list[Replaced]:
+    return [
+        Replaced(path, key, before[key], value)
+        for key, value in now.items()
+        if before.get(key, value) != value
+    ]
 
 
 def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
     stem = f"atlas-{seeds.label}"
-    write_json(output_dir / f"{stem}_description.json", atlas_description(seeds.metadata))
+    description = json_text(atlas_description(seeds.metadata))
+    write_if_changed(output_dir / f"{stem}_description.json", description)
     networks = seeds.networks or [MISSING] * len(seeds)
     rows = [
         f"{i}\t{name}\t{x:g}\t{y:g}\t{z:g}\t{radius:g}\t{network}"
@@ -117,4 +207,4 @@ def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
         )
     ]
     header = "index\tname\tx\ty\tz\tradius\tnetwork"
-    write_text(output_dir / f"{stem}_dseg.tsv", "\n".join([header, *rows]) + "\n")
+    write_if_changed(output_dir / f"{stem}_dseg.tsv", "\n".join([header, *rows]) + "\n")

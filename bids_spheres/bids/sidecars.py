@@ -14,7 +14,7 @@ from urllib.parse import quote
 from bids_spheres import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.dataset import Dataset
@@ -23,17 +23,18 @@ BIDS_VERSION = "1.10.0"
 GENERATOR = "bids_spheres"
 """Name under which this package appears in ``GeneratedBy``."""
 
-INPUT_LINK = "preprocessed"
-"""Name under which ``DatasetLinks`` has the input."""
-
-BIDSIGNORE = ("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*.html", "figures")
+BIDSIGNORE = (
+    *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "exclusions.*"),
+    *("*.html", "figures"),
+)
 """What the released BIDS schema does not know yet."""
 
 
-def input_uri(path: Path, dataset: Path) -> str:
-    """BIDS URI of an input file; a plain file URI when it lies outside the dataset."""
-    if path.is_relative_to(dataset):
-        return f"bids:{INPUT_LINK}:{quote(path.relative_to(dataset).as_posix())}"
+def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
+    """BIDS URI of an input file; a plain file URI when it lies outside the linked datasets."""
+    for name, root in links:
+        if path.is_relative_to(root):
+            return f"bids:{name}:{quote(path.relative_to(root).as_posix())}"
     return path.resolve().as_uri()
 
 
@@ -42,8 +43,14 @@ def own_uri(relative: str) -> str:
     return f"bids::{quote(relative)}"
 
 
-def dataset_description(dataset: Dataset) -> dict[str, Any]:
-    """Content of the output's dataset_description.json."""
+def dataset_description(links: Mapping[str, str]) -> dict[str, Any]:
+    """Content of the output's dataset_description.json.
+
+    Parameters
+    ----------
+    links : mapping of str to str
+        Name and URI of every input dataset.
+    """
     return {
         "Name": "bids_spheres: time series and connectivity of spheres around seeds",
         "BIDSVersion": BIDS_VERSION,
@@ -56,16 +63,17 @@ def dataset_description(dataset: Dataset) -> dict[str, Any]:
                 "cleaned of confounds, and its connectivity",
             }
         ],
-        "SourceDatasets": [{"URL": dataset.root.as_uri()}],
-        "DatasetLinks": {INPUT_LINK: dataset.root.as_uri()},
+        "SourceDatasets": [{"URL": uri} for uri in dict.fromkeys(links.values())],
+        "DatasetLinks": dict(links),
     }
 
 
-def readme(dataset: Dataset) -> str:
-    """Content of the output's README.md."""
+def readme(datasets: Iterable[Dataset]) -> str:
+    """Content of the output's README.md, with the names of the input datasets."""
     template = resources.files("bids_spheres") / "data" / "output_readme.md"
     text = template.read_text(encoding="utf-8")
-    return text.replace("{version}", __version__).replace("{dataset}", dataset.name)
+    names = '", "'.join(dict.fromkeys(dataset.name for dataset in datasets))
+    return text.replace("{version}", __version__).replace("{dataset}", names)
 
 
 def bidsignore() -> str:
@@ -97,7 +105,10 @@ SPHERE_COLUMNS: dict[str, Any] = {
     "network": {"Description": "Network of the seed, where its source gives one"},
     "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
     "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
-    "coverage": {"Description": "voxels_used / voxels_asked"},
+    "coverage": {
+        "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
+    },
+    "used": {"Description": "1: has a time series; 0: coverage is below MinimumCoverage"},
     "seed_in_mask": {"Description": "1: the voxel that holds the seed is one of those used"},
     "overlap": {"Description": "Voxels used that are also in another sphere of the set"},
     "tsnr": {

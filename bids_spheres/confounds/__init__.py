@@ -10,7 +10,7 @@ the first is used, `freedom` what is left of a run.
 from bids_spheres.confounds.columns import RunColumns, run_columns
 from bids_spheres.confounds.components import column_names
 from bids_spheres.confounds.design import REASONS, Design, make_design
-from bids_spheres.confounds.forms import strategy_from_json, strategy_to_json
+from bids_spheres.confounds.forms import override, strategy_from_json, strategy_to_json
 from bids_spheres.confounds.freedom import (
     Exclusion,
     Freedom,
@@ -25,6 +25,7 @@ from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalF
 from bids_spheres.confounds.tables import (
     merge_tables,
     read_confounds,
+    read_header,
     read_metadata,
     read_outliers,
 )
@@ -50,8 +51,10 @@ __all__ = [
     "lost_to_filter",
     "make_design",
     "merge_tables",
+    "override",
     "published_strategies",
     "read_confounds",
+    "read_header",
     "read_metadata",
     "read_outliers",
     "read_tedana",

@@ -17,7 +17,7 @@ Only ``name`` is required. ``null`` is the same as no such key, everywhere.
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
@@ -96,6 +96,44 @@ def strategy_from_json(content: Any, source: Path | str) -> Strategy:
     if "name" not in values:
         raise DataError(f"{source}: the strategy has no name.", hint='Add "name": "...".')
     return Strategy(**{"description": "", **values}, source=str(source))
+
+
+def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
+    """A strategy with some of its keys changed, as options of a command line do.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    changes : mapping
+        Keys from the top, joined by dots, to values as a file holds them; None takes a key away,
+        and so does a ``filter.type`` of "none" with the filter.
+
+    Raises
+    ------
+    DataError
+        When a value is not of its kind, or does not go with the others.
+
+    Examples
+    --------
+    >>> override(Strategy("a", ""), {"censor.fd_threshold": 0.3}).censor.fd_threshold
+    0.3
+    """
+    if not changes:
+        return strategy
+    content = strategy_to_json(strategy)
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        place = content
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+    chosen = content.get("filter", {})
+    if chosen.get("type") == "none":
+        del content["filter"]
+    elif chosen.get("type") == "cosine" and "filter.order" not in changes:
+        chosen.pop("order", None)
+    source = f"{strategy.source or strategy.name} with the options given"
+    return replace(strategy_from_json(content, source), source=strategy.source)
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:

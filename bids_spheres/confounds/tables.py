@@ -51,6 +51,27 @@ def read_confounds(path: Path) -> pd.DataFrame:
     return table.rename(columns=str.strip)
 
 
+def read_header(path: Path) -> pd.DataFrame:
+    """A confounds table without its rows, for what only asks for names.
+
+    Raises
+    ------
+    DataError
+        As `read_confounds`.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} can't be read as a TSV table: {error}.") from error
+    if not first.strip():
+        raise DataError(f"{path} can't be read as a TSV table: it is empty.")
+    _check_shape([first], path)
+    return pd.DataFrame(columns=[name.strip() for name in first.split("\t")], dtype=float)
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """Read the JSON file beside a confounds table, which says from which mask CompCor comes.
 

@@ -38,19 +38,30 @@ class VoxelMoments:
     ----------
     mean, sd : (V,) arrays
         Of `SphereWeights.voxels`; the standard deviation is that of a sample (N - 1).
+    missing : (V,) bool array
+        Whether a value was not finite in any volume.
     """
 
     mean: FloatArray
     sd: FloatArray
+    missing: NDArray[np.bool_]
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Voxels with a signal: finite throughout, and not constant, (V,)."""
+        return (self.sd > 0) & ~self.missing
+
+    def coverage(self, weights: SphereWeights) -> FloatArray:
+        """Share of each sphere's voxels that is used and has a signal, (S,), 0 to 1."""
+        return (weights.membership @ self.alive.astype(np.float64)) / weights.asked
 
     def tsnr(self, weights: SphereWeights) -> FloatArray:
         """Temporal signal-to-noise ratio of each sphere, (S,): mean over its voxels of mean / SD.
 
-        Voxels that do not vary have none and are left out; NaN where none is left.
+        Voxels without a signal have none and are left out; NaN where none is left.
         """
-        varying = self.sd > 0
-        ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=varying)
-        count = weights.membership @ varying.astype(np.float64)
+        ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
+        count = weights.membership @ self.alive.astype(np.float64)
         total = weights.membership @ ratio
         return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
@@ -178,7 +189,7 @@ def _points(
 def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:
     """Mean over each sphere, summed voxel by voxel in double precision."""
     sums = []
-    for block in _finite_blocks(volumes, weights.voxels):
+    for block in _finite_blocks(volumes, weights.voxels, spread):
         sums.append(_along_volumes(weights.sums, block.astype(np.float64)))
         if spread is not None:
             spread.add(block)
@@ -198,7 +209,7 @@ def _smoothed_means(
     own = np.searchsorted(applied.voxels, weights.voxels)
     origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.dtype)
     changes: list[NDArray[Any]] = []
-    for block in _finite_blocks(volumes, applied.voxels):
+    for block in _finite_blocks(volumes, applied.voxels, spread, own):
         if not changes:
             # The next block is being read while the weights are made.
             product = _TwoThreads(applied.matrix)
@@ -260,18 +271,29 @@ def _voxel_series(
 ) -> FloatArray:
     """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked."""
     source = SmoothedVolumes.of(volumes, fwhm) if fwhm else volumes
-    blocks = list(_finite_blocks(source, weights.voxels))
+    blocks = list(_finite_blocks(source, weights.voxels, spread))
     if spread is not None:
         for block in blocks:
             spread.add(block)
     return _real(np.vstack(blocks, dtype=np.float64), source)
 
 
-def _finite_blocks(volumes: Volumes, voxels: NDArray[np.intp]) -> Iterator[NDArray[Any]]:
-    """Stored values with those whose real value is 0 in place of NaN and infinity."""
+def _finite_blocks(
+    volumes: Volumes,
+    voxels: NDArray[np.intp],
+    spread: _Spread | None,
+    own: NDArray[np.intp] | slice = slice(None),
+) -> Iterator[NDArray[Any]]:
+    """Stored values with those whose real value is 0 in place of NaN and infinity.
+
+    Of the voxels `own`, `spread` is told which were not finite.
+    """
     for block in read_ahead(volumes.stored_blocks(voxels)):
         if block.dtype.kind == "f":
-            block[~np.isfinite(block)] = -volumes.inter / volumes.slope
+            missing = ~np.isfinite(block)
+            block[missing] = -volumes.inter / volumes.slope
+            if spread is not None:
+                spread.miss(missing[:, own])
         yield block
 
 
@@ -297,9 +319,13 @@ class _Spread:
 
     def __init__(self) -> None:
         self._count = 0
+        self._missing: Any = False
         self._origin: Any = 0.0
         self._sum: Any = 0.0
         self._sum_of_squares: Any = 0.0
+
+    def miss(self, missing: NDArray[np.bool_]) -> None:
+        self._missing = self._missing | missing.any(axis=0)
 
     def add(self, block: NDArray[Any]) -> None:
         if not self._count:
@@ -313,4 +339,5 @@ class _Spread:
         mean = self._sum / self._count
         scatter = np.maximum(self._sum_of_squares - self._count * mean**2, 0)
         sd = np.sqrt(scatter / max(1, self._count - 1))
-        return VoxelMoments(_real(self._origin + mean, volumes), abs(volumes.slope) * sd)
+        missing = np.broadcast_to(self._missing, sd.shape)
+        return VoxelMoments(_real(self._origin + mean, volumes), abs(volumes.slope) * sd, missing)

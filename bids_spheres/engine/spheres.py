@@ -366,6 +366,43 @@ def _in_mask(
     return inside
 
 
+def nearest_only(weights: SphereWeights, coordinates: ArrayLike) -> SphereWeights:
+    """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
+
+    Parameters
+    ----------
+    weights : SphereWeights
+    coordinates : (S, 3) array-like, mm
+
+    Returns
+    -------
+    SphereWeights
+        A sphere does not ask for voxels that it lost to another.
+    """
+    owner, column = _far_to_near(weights, coordinates)
+    winner = np.empty(len(weights.voxels), dtype=np.intp)
+    winner[column] = owner  # what is written last stays
+    pairs = weights.membership.tocoo()
+    kept = winner[pairs.col] == pairs.row
+    left = np.bincount(pairs.row[kept], minlength=len(weights.asked))
+    asked = np.maximum(weights.asked - (weights.used - left), 1)
+    position = weights.voxels[pairs.col[kept]]
+    return _assemble(weights.grid, pairs.row[kept], position, asked, weights.seed_used & (left > 0))
+
+
+def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArray, IntArray]:
+    """Spheres and columns of voxels, of each voxel the nearest seed last.
+
+    Of seeds that are equally near the first comes last: a nanometre is rounding, and must not
+    decide.
+    """
+    grid, pairs = weights.grid, weights.membership.tocoo()
+    voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
+    order = np.lexsort((-pairs.row, -np.round(distance, 6)))
+    return pairs.row[order].astype(np.intp), pairs.col[order].astype(np.intp)
+
+
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
     """Draw spheres as labels: 1 to S, 0 elsewhere.
 
@@ -381,12 +418,8 @@ def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.i
         that are equally near.
     """
     grid = weights.grid
-    pairs = weights.membership.tocoo()
-    voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
-    # Written from far to near, and from last to first: what is written last stays. A nanometre
-    # is rounding, and must not decide between two seeds that are equally near.
-    order = np.lexsort((-pairs.row, -np.round(distance, 6)))
+    owner, column = _far_to_near(weights, coordinates)
     labels = np.zeros(int(np.prod(grid.shape)), dtype=np.int32)
-    labels[weights.voxels[pairs.col[order]]] = pairs.row[order] + 1
+    # What is written last stays.
+    labels[weights.voxels[column]] = owner + 1
     return labels.reshape(grid.shape, order="F")

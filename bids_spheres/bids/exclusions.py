@@ -1,0 +1,154 @@
+"""The table of runs that have no result because too little is left of them.
+
+All jobs of a dataset keep one table, ``exclusions.tsv`` at its root, with one row per run and
+strategy. A job speaks for its own run alone: it replaces the rows of that run and keeps the others,
+so that a run that is not excluded any more leaves the table.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.bids.files import cell, table_rows, table_text
+from bids_spheres.bids.locks import update_text
+from bids_spheres.bids.runs import natural
+from bids_spheres.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ExclusionRow:
+    """One strategy for which one run is excluded; None is written as ``n/a``.
+
+    Parameters
+    ----------
+    participant_id : str
+        With its key, ``sub-01``.
+    session_id : str or None
+        ``ses-1``; None in a dataset without sessions.
+    source : str
+        BOLD file, relative to the root of its dataset, with ``/`` between folders.
+    strategy : str
+    reason : str
+        Written on one line.
+    n_volumes, n_kept : int or None
+        Volumes of the run, and those that are not censored.
+    rank, lost_to_filter, degrees_of_freedom : int or None
+        Dimensions that regressors and filter take, and those left.
+    seconds : float or None
+        Kept volumes x repetition time, s.
+    min_degrees_of_freedom, min_volumes : int or None
+        What a run must have; None when nothing is asked for.
+    min_seconds : float or None
+        As above, s.
+    """
+
+    participant_id: str
+    session_id: str | None
+    source: str
+    strategy: str
+    reason: str
+    n_volumes: int | None
+    n_kept: int | None
+    rank: int | None
+    lost_to_filter: int | None
+    degrees_of_freedom: int | None
+    seconds: float | None
+    min_degrees_of_freedom: int | None = None
+    min_volumes: int | None = None
+    min_seconds: float | None = None
+
+
+COLUMNS = tuple(field.name for field in fields(ExclusionRow))
+"""Columns of the table, in their order."""
+
+DESCRIPTIONS: dict[str, Any] = {
+    "participant_id": {"Description": "Participant of the run"},
+    "session_id": {"Description": "Session of the run; n/a without sessions"},
+    "source": {"Description": "BOLD file of the run, relative to the dataset that it is from"},
+    "strategy": {"Description": "Strategy of cleaning for which the run is excluded"},
+    "reason": {"Description": "What there is too little of"},
+    "n_volumes": {"Description": "Volumes of the run"},
+    "n_kept": {"Description": "Volumes that are not censored"},
+    "rank": {
+        "Description": "Dimensions that the regressors take, with the mean and, where it is "
+        "removed, the trend"
+    },
+    "lost_to_filter": {"Description": "Dimensions that the temporal filter takes"},
+    "degrees_of_freedom": {"Description": "n_kept - rank - lost_to_filter"},
+    "seconds": {"Description": "Duration of the kept volumes", "Units": "s"},
+    "min_degrees_of_freedom": {"Description": "Degrees of freedom that a run must have"},
+    "min_volumes": {"Description": "Kept volumes that a run must have; n/a: any number"},
+    "min_seconds": {
+        "Description": "Duration of kept volumes that a run must have; n/a: any",
+        "Units": "s",
+    },
+}
+"""What the JSON file beside the table says."""
+
+_SOURCE, _STRATEGY = COLUMNS.index("source"), COLUMNS.index("strategy")
+_Cells = tuple[str, ...]
+
+
+def record_exclusions(
+    output_dir: Path, source: str, strategies: Sequence[str], rows: Sequence[ExclusionRow]
+) -> None:
+    """Say in the table of exclusions for which strategies a run is excluded.
+
+    Any number of processes may do so at the same time. Nothing is written, and no lock taken, when
+    the table says so already; a table without rows is removed.
+
+    Parameters
+    ----------
+    output_dir : Path
+    source : str
+        BOLD file of the run, relative to the root of its dataset.
+    strategies : sequence of str
+        Those that were tried on it: rows of others are kept.
+    rows : sequence of ExclusionRow
+        One for every strategy among them that excludes the run.
+
+    Raises
+    ------
+    UsageError
+        When a row is of another run or strategy.
+    DataError
+        When the table there is not ours, or was changed so that it can't be read.
+    TemporaryError
+        When another process is at the table for too long.
+    OutputError, ReadWriteError
+        When it can't be written or read.
+    """
+    if strange := [row for row in rows if row.source != source or row.strategy not in strategies]:
+        raise UsageError(
+            f"{strange[0].source} with {strange[0].strategy} is not among the exclusions of "
+            f"{source} with {', '.join(strategies)}."
+        )
+    path = output_dir / "exclusions.tsv"
+    mine = {(cell(source), cell(strategy)) for strategy in strategies}
+    new = {tuple(cell(getattr(row, name)) for name in COLUMNS) for row in rows}
+    update_text(path, partial(_changed, path, mine, new), DESCRIPTIONS)
+
+
+def _changed(path: Path, mine: set[tuple[str, str]], new: set[_Cells], text: str) -> str:
+    """Text of the table with `new` instead of the rows of `mine`; empty without rows."""
+    rows = table_rows(path, text, COLUMNS)
+    own = {row for row in rows if (row[_SOURCE], row[_STRATEGY]) in mine}
+    if own == new:
+        return text
+    kept = [row for row in rows if row not in own]
+    for row in sorted(new):
+        # They are in order already. To sort ten thousand of them takes longer than all the rest,
+        # and other processes are waiting.
+        insort(kept, row, key=_order)
+    return table_text(COLUMNS, kept) if kept else ""
+
+
+def _order(row: _Cells) -> tuple[Any, Any]:
+    return natural(row[_SOURCE]), natural(row[_STRATEGY])

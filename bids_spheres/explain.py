@@ -1,0 +1,102 @@
+"""What strategies come to in the runs found, told without reading an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.confounds import column_names, load_strategy, published_strategies
+from bids_spheres.designs import run_designs, run_timing
+from bids_spheres.errors import BidsSpheresError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
+    from bids_spheres.designs import RunDesign
+    from bids_spheres.plan import Job
+
+
+def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
+    """Lines of text: per run and strategy the columns, volumes kept, rank, degrees of freedom."""
+    for job in jobs:
+        yield f"{job}"
+        for image in job.images:
+            try:
+                designs = run_designs(job, image, run_timing(job, image.bold))
+            except BidsSpheresError as error:
+                yield f"  {error.message}"
+                continue
+            for made in designs:
+                yield from _explained(made)
+                yield f"    image: {image.bold}"
+        yield ""
+
+
+def _explained(made: RunDesign) -> Iterator[str]:
+    left, design, trend = made.freedom, made.design, " and trend" * made.processing.detrend
+    why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
+    yield f"  {made.strategy.name}"
+    yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
+    yield f"    volumes: {left.kept} of {left.volumes} kept" + (
+        f" (left out: {why})" if why else ""
+    )
+    yield (
+        f"    degrees of freedom: {left.residual} = {left.kept} kept - {left.rank} rank of "
+        f"regressors, mean{trend} - {left.filtered} lost to filtering"
+    )
+    for note in design.notes:
+        yield f"    note: {note}"
+    if made.exclusion:
+        yield f"    EXCLUDED: {made.exclusion.reason}"
+
+
+def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
+    """Lines of text: what strategies regress out, censor and filter.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names or files; all that ship with the package without them.
+    """
+    for name in names or published_strategies():
+        strategy = load_strategy(name)
+        yield strategy.name
+        if strategy.description:
+            yield f"  {strategy.description}"
+        yield f"  columns:   {', '.join(column_names(strategy)) or 'none'}"
+        yield f"  censoring: {_censoring(strategy.censor)}"
+        yield f"  filter:    {_filter(strategy.filter)}"
+        yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
+        yield from _least(strategy)
+        yield ""
+
+
+def _least(strategy: Strategy) -> Iterator[str]:
+    if strategy.min_volumes or strategy.min_seconds:
+        least = [f"{strategy.min_volumes} volumes"] if strategy.min_volumes else []
+        least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
+        yield f"  at least:  {' and '.join(least)}"
+
+
+def _censoring(rules: Censor) -> str:
+    parts = []
+    if rules.fd_threshold is not None:
+        parts.append(f"framewise displacement > {rules.fd_threshold:g} mm")
+    if rules.std_dvars_threshold is not None:
+        parts.append(f"standardized DVARS > {rules.std_dvars_threshold:g}")
+    if rules.before or rules.after:
+        parts.append(f"{rules.before} volumes before and {rules.after} after each")
+    if rules.min_segment:
+        parts.append(f"stretches shorter than {rules.min_segment} volumes")
+    return "; ".join(parts) or "only volumes before the steady state"
+
+
+def _filter(chosen: TemporalFilter | None) -> str:
+    if chosen is None:
+        return "none"
+    low, high = chosen.high_pass, chosen.low_pass
+    band = " to ".join(
+        [f"{low:g}" if low is not None else "0", f"{high:g} Hz" if high is not None else "Nyquist"]
+    )
+    order = f" of order {chosen.order}" if chosen.type == "butterworth" else ""
+    return f"{chosen.type}{order}, {band} passes"

@@ -1,0 +1,446 @@
+"""Options of the command line, and what they make: `Settings`.
+
+Imports at the top are cheap, so that ``--help`` and ``--version`` answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres import __version__
+from bids_spheres.errors import UnknownLevelError
+from bids_spheres.settings import DEFAULT_STRATEGY, Labels, Processing, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EPILOG = """\
+Try it on simulated data:      bids-spheres demo demo-output
+See the denoising strategies:  bids-spheres strategies
+
+Exit status: 0 all done; 1 some runs failed, the others are written; 2 usage; 16 not the
+BIDS dataset needed; 17 unknown analysis level; 18 the filters leave no run; 65 unusable
+data; 66 input missing; 73 output can't be created; 74 read or write error; 75 try again.
+"""
+
+_OVERRIDES = {
+    "fd_threshold": "censor.fd_threshold",
+    "std_dvars_threshold": "censor.std_dvars_threshold",
+    "censor_before": "censor.before",
+    "censor_after": "censor.after",
+    "min_segment": "censor.min_segment",
+    "filter": "filter.type",
+    "filter_order": "filter.order",
+    "high_pass": "filter.high_pass",
+    "low_pass": "filter.low_pass",
+    "min_volumes": "min_volumes",
+    "min_seconds": "min_seconds",
+}
+"""Options that change a key of every strategy."""
+
+OFF = "none"
+"""How an option says that a threshold or an edge is not to be."""
+
+
+def main_parser() -> argparse.ArgumentParser:
+    """Parser of the BIDS App."""
+    parser = argparse.ArgumentParser(
+        prog="bids-spheres",
+        description="Time series and connectivity of spheres around seed coordinates, "
+        "from fMRIPrep's output.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "bids_dir",
+        type=Path,
+        help="fMRIPrep's output, or a dataset with derivatives/fmriprep* in it",
+    )
+    parser.add_argument("output_dir", type=Path, help="folder of the results")
+    parser.add_argument("analysis_level", help="participant")
+    _add_seed_options(parser)
+    _add_denoising_options(parser)
+    _add_selection_options(parser)
+    _add_common_options(parser)
+    return parser
+
+
+def demo_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres demo``."""
+    parser = argparse.ArgumentParser(
+        prog="bids-spheres demo",
+        description="Write a small simulated fMRIPrep dataset and run the main job on it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("output_dir", type=Path, help="folder to write everything into")
+    _add_common_options(parser)
+    return parser
+
+
+def strategies_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres strategies``."""
+    parser = argparse.ArgumentParser(
+        prog="bids-spheres strategies",
+        description="Tell what denoising strategies regress out, censor and filter.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "strategy", nargs="*", metavar="NAME", help="names, or files of your own (default: all)"
+    )
+    _add_talk_options(parser.add_argument_group("running"))
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Settings that the options of `main_parser` stand for.
+
+    Raises
+    ------
+    UnknownLevelError
+        When there is no such analysis level.
+    """
+    if options.analysis_level != "participant":
+        raise UnknownLevelError(
+            f"There is no analysis level {options.analysis_level!r}.",
+            hint="This version has one level: participant.",
+        )
+    given = vars(options)
+    return Settings(
+        bids_dir=options.bids_dir,
+        output_dir=options.output_dir,
+        analysis_level=options.analysis_level,
+        derivatives=tuple(options.derivatives),
+        labels=Labels(**{key: tuple(given[key]) for key in Labels.__dataclass_fields__}),
+        atlas=tuple(options.atlas),
+        seeds=tuple(options.seeds),
+        radius=options.radius,
+        strategy=tuple(options.strategy or [DEFAULT_STRATEGY]),
+        overrides=tuple(
+            (key, None if given[name] == OFF and name != "filter" else given[name])
+            for name, key in _OVERRIDES.items()
+            if given[name] is not None
+        ),
+        outliers=options.outliers,
+        processing=_processing(options),
+        nprocs=options.nprocs,
+    )
+
+
+def _processing(options: argparse.Namespace) -> Processing:
+    return Processing(
+        detrend=options.detrend,
+        standardize=False if options.standardize == OFF else options.standardize,
+        dummy_scans=options.dummy_scans,
+        min_dof=options.min_dof,
+        full_length=options.full_length,
+        mask=options.mask,
+        min_coverage=options.min_coverage,
+        overlap=options.overlap,
+        warp_seeds=options.warp_seeds,
+        aggregation=options.aggregation,
+        smoothing_fwhm=options.smoothing_fwhm or None,
+        connectivity=tuple(options.connectivity or ["pearson"]),
+        effective_dof=options.effective_dof,
+    )
+
+
+def _add_seed_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("seeds")
+    group.add_argument(
+        "--atlas",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
+    )
+    group.add_argument(
+        "--seeds",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="your own seeds: TSV or CSV with columns x, y, z in mm and optionally name, radius, "
+        'network; "Space" in a JSON file beside it',
+    )
+    group.add_argument(
+        "--radius",
+        type=_length,
+        metavar="MM",
+        help="radius of all spheres (default: the seed set's)",
+    )
+    _add_sphere_options(group)
+    _add_relation_options(group)
+
+
+def _add_sphere_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        *_both("--warp-seeds"),
+        action="store_true",
+        help="map seeds between MNI templates by TemplateFlow's transforms (default: use them "
+        "as they are, with a note)",
+    )
+    group.add_argument(
+        "--mask",
+        default="run",
+        metavar="run|template|none|PATH",
+        help="voxels that spheres may use (default: run, the brain mask of each)",
+    )
+    group.add_argument(
+        *_both("--min-coverage"),
+        type=_share,
+        default=0.5,
+        metavar="SHARE",
+        help="share of a sphere's voxels that must have a signal, else it is n/a (default: 0.5)",
+    )
+    group.add_argument(
+        "--overlap",
+        choices=("allow", "error", "nearest"),
+        default="allow",
+        help="voxels in several spheres of a set: use them in each (default), stop, or give "
+        "them to the nearest seed",
+    )
+    group.add_argument(
+        "--aggregation",
+        choices=("mean", "median", "eigenvariate"),
+        default="mean",
+        help="what makes one series of a sphere's voxels (default: mean)",
+    )
+    group.add_argument(
+        *_both("--smoothing-fwhm"),
+        type=_length,
+        metavar="MM",
+        help="smooth images by a Gaussian of this width first (default: don't)",
+    )
+
+
+def _add_relation_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--connectivity",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="relations between spheres: pearson (default), fisher-z, partial, covariance, "
+        "precision, ledoit-wolf, spearman",
+    )
+    group.add_argument(
+        *_both("--effective-dof"),
+        action="store_true",
+        help="also write the effective degrees of freedom of each correlation, given the "
+        "autocorrelation of both series",
+    )
+
+
+def _add_denoising_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("denoising")
+    group.add_argument(
+        "--strategy",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help=f"denoising strategies by name (default: {DEFAULT_STRATEGY}; all: bids-spheres "
+        "strategies), or JSON or YAML files of your own",
+    )
+    group.add_argument(
+        "--explain",
+        action="store_true",
+        help="only tell what the strategies come to in each run; no image is read",
+    )
+    group.add_argument(
+        "--detrend",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="remove the linear trend (default: do)",
+    )
+    group.add_argument(
+        "--standardize",
+        choices=("zscore_sample", "zscore", "psc", OFF),
+        default="zscore_sample",
+        help="scale of the series (default: zscore_sample)",
+    )
+    _add_filter_options(group)
+    _add_censoring_options(group)
+
+
+def _add_filter_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--filter", choices=("butterworth", "cosine", OFF), help="temporal filter of all strategies"
+    )
+    for name, what in (("high-pass", "lowest"), ("low-pass", "highest")):
+        told = f"{what} frequency that passes the filter, or none"
+        group.add_argument(*_both(f"--{name}"), type=_number_or_off, metavar="HZ", help=told)
+    group.add_argument(
+        *_both("--filter-order"), type=_count, metavar="N", help="of the Butterworth filter"
+    )
+
+
+def _add_censoring_options(group: argparse._ArgumentGroup) -> None:
+    for name, unit, told in (
+        ("fd-threshold", "MM", "censor volumes of larger framewise displacement; none is off"),
+        ("std-dvars-threshold", "X", "censor volumes of larger standardized DVARS; none is off"),
+    ):
+        group.add_argument(*_both(f"--{name}"), type=_number_or_off, metavar=unit, help=told)
+    for name, told in (
+        ("censor-before", "volumes censored before each outlier"),
+        ("censor-after", "volumes censored after each outlier"),
+        ("min-segment", "censor stretches of fewer volumes between censored ones"),
+        ("min-volumes", "exclude runs with fewer volumes left"),
+    ):
+        group.add_argument(*_both(f"--{name}"), type=_whole, metavar="N", help=told)
+    group.add_argument(
+        *_both("--min-seconds"), type=_number, metavar="S", help="exclude runs with less time left"
+    )
+    group.add_argument(
+        *_both("--min-dof"),
+        type=_count,
+        default=1,
+        metavar="N",
+        help="exclude runs with fewer residual degrees of freedom (default: 1)",
+    )
+    group.add_argument(
+        *_both("--dummy-scans"),
+        type=_dummy_scans,
+        metavar="N|auto",
+        help="volumes to leave out at the start; auto: those that fMRIPrep calls non-steady",
+    )
+    group.add_argument(
+        "--outliers",
+        type=Path,
+        metavar="PATH",
+        help="your own outlier table (a row per volume, 1 = censored) of a single run, or a "
+        "folder with one *_outliers.tsv for every run",
+    )
+    group.add_argument(
+        *_both("--full-length"),
+        action="store_true",
+        help="keep a row of n/a for every censored volume",
+    )
+
+
+def _add_selection_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("selection of runs")
+    group.add_argument(
+        "-d",
+        "--derivatives",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_named_path,
+        metavar="[NAME=]PATH",
+        help="fMRIPrep's output, when it is neither bids_dir nor in bids_dir/derivatives; and "
+        "what goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
+    )
+    for flag, key, what in (
+        ("participant-label", "sub", "participants"),
+        ("session-label", "ses", "sessions"),
+        ("task-label", "task", "tasks"),
+        ("acquisition", "acq", "acquisitions"),
+        ("run", "run", "runs"),
+        ("echo", "echo", "echoes"),
+        ("space", "space", "spaces"),
+        ("res", "res", "resolutions"),
+    ):
+        otherwise = "the MNI space" if key == "space" else "all"
+        told = f"{what} to use, with or without {key}- (default: {otherwise})"
+        _add_labels(group, *_both(f"--{flag}"), key=key, told=told)
+
+
+def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str) -> None:
+    """Add an option that takes labels of an entity."""
+    group.add_argument(
+        *flags,
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_label_reader(key),
+        metavar="LABEL",
+        help=told,
+    )
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("running")
+    group.add_argument(
+        "--nprocs",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="runs at work in parallel (default: 1)",
+    )
+    _add_talk_options(group)
+
+
+def _add_talk_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-v", "--verbose", action="count", default=0, help="say more")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="only warnings and errors")
+    group.add_argument("--debug", action="store_true", help="show tracebacks")
+    group.add_argument("--version", action="version", version=f"bids-spheres {__version__}")
+
+
+def _both(flag: str) -> tuple[str, ...]:
+    """A flag in both spellings that users type: with - and with _."""
+    return tuple(dict.fromkeys((flag, "--" + flag[2:].replace("-", "_"))))
+
+
+def _label_reader(key: str) -> Callable[[str], str]:
+    def label(text: str) -> str:
+        return text.removeprefix(f"{key}-")
+
+    return label
+
+
+def _named_path(text: str) -> tuple[str, Path]:
+    name, sign, path = text.partition("=")
+    # A path may hold the sign as well; a name never holds a separator.
+    named = bool(sign) and os.sep not in name and name.isalnum()
+    return (name, Path(path)) if named else ("", Path(text))
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
+    return value
+
+
+def _length(text: str) -> float:
+    try:
+        return _number(text)
+    except argparse.ArgumentTypeError as error:
+        message = f"{text} is not a length in mm; give a number, as 5"
+        raise argparse.ArgumentTypeError(message) from error
+
+
+def _number_or_off(text: str) -> float | str:
+    return OFF if text == OFF else _number(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text}")
+    return int(text)
+
+
+def _dummy_scans(text: str) -> Any:
+    return text if text == "auto" else _whole(text)

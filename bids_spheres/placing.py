@@ -1,0 +1,142 @@
+"""Seed sets into the space of a run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import UsageError
+from bids_spheres.spaces import Placement, RunTransforms, place_seeds, transform_files
+from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bids_spheres.bids.runs import Run
+    from bids_spheres.engine.seeds import SeedTable
+
+logger = logging.getLogger(__name__)
+
+
+def place_in_template(
+    seed_sets: Sequence[SeedTable], space: str, *, warp: bool
+) -> tuple[Placement, ...]:
+    """Seed sets in the space of a template; of a native space nothing but that they can go there.
+
+    Parameters
+    ----------
+    seed_sets : sequence of SeedTable
+    space : str
+    warp : bool
+        Map between templates exactly, instead of using coordinates of one in the other.
+
+    Returns
+    -------
+    tuple of Placement
+        Empty for a native space: every run has its own (`place_in_run`).
+
+    Raises
+    ------
+    UsageError
+        When seeds and image are in spaces between which there is no way.
+    BidsSpheresError
+        When a transform is not there or can't be read.
+    """
+    for seeds in seed_sets:
+        _check(seeds, space)
+    if is_native(space):
+        return ()
+    placements = tuple(_place(seeds, space, RunTransforms(), warp=warp) for seeds in seed_sets)
+    for placement in placements:
+        if placement.note:
+            logger.info("%s", placement.note)
+    return placements
+
+
+def place_in_run(
+    seed_sets: Sequence[SeedTable], run: Run, roots: Sequence[Path], *, warp: bool
+) -> tuple[Placement, ...]:
+    """Seed sets in the space of a run that is the participant's own.
+
+    Parameters
+    ----------
+    seed_sets, warp
+        As for `place_in_template`.
+    run : Run
+    roots : sequence of Path
+        Datasets in which the participant's transforms are looked for.
+
+    Raises
+    ------
+    MissingInputError
+        When no transform leads there.
+    BidsSpheresError
+        When one can't be read.
+    """
+    participant = run.name.get("sub") or ""
+    files = [path for root in roots for path in transform_files(root, participant)]
+    transforms = RunTransforms(tuple(files), dict(run.name.entities))
+    return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
+
+
+def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> Placement:
+    if seeds.space in (None, space):
+        return Placement(seeds)
+    if seeds.space == TALAIRACH:
+        converted = place_seeds(seeds, FSL_MNI)
+        return _after(converted, _place(converted.table, space, transforms, warp=warp))
+    if is_native(space):
+        return _place_natively(seeds, space, transforms, warp=warp)
+    return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
+
+
+def _place_natively(
+    seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool
+) -> Placement:
+    """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
+    direct = transforms.find(str(seeds.space), space)
+    if warp or direct or seeds.space not in LINKED_TEMPLATES:
+        return place_seeds(seeds, space, transforms)
+    for template in LINKED_TEMPLATES:
+        if transforms.find(template, space):
+            near = _as_they_are(seeds, template)
+            return _after(near, place_seeds(near.table, space, transforms))
+    return place_seeds(seeds, space, transforms)
+
+
+def _as_they_are(seeds: SeedTable, space: str) -> Placement:
+    note = (
+        f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
+        "are; the two templates differ by a few millimetres in places (--warp-seeds maps them)."
+    )
+    return Placement(replace(seeds, space=space), note)
+
+
+def _after(first: Placement, second: Placement) -> Placement:
+    notes = " ".join(note for note in (first.note, second.note) if note)
+    return Placement(second.table, notes, (*first.transforms, *second.transforms))
+
+
+def _check(seeds: SeedTable, space: str) -> None:
+    """Refuse spaces between which nothing leads."""
+    if seeds.space is None and is_native(space):
+        raise UsageError(
+            f"The seeds of {seeds.label} don't say in which space they are, but the images are in "
+            f"{space}, the participant's own.",
+            hint='Write "Space" into the JSON file beside the table: a template, or '
+            f'"{space}" for coordinates of this very participant.',
+        )
+    known = (TALAIRACH, *LINKED_TEMPLATES)
+    both_known = seeds.space in known and space in LINKED_TEMPLATES
+    # fMRIPrep may have written a transform for any template.
+    if seeds.space in (None, space) or both_known or is_native(space):
+        return
+    raise UsageError(
+        f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}.",
+        hint=f"Choose images in {', '.join(LINKED_TEMPLATES)} or the participant's own space with "
+        '--space, or give seeds in the space of the images with --seeds and "Space" in the JSON '
+        "file beside the table.",
+    )

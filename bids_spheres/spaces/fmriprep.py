@@ -1,0 +1,171 @@
+"""fMRIPrep's transforms between a subject's own spaces and the templates.
+
+What it writes, by version:
+
+- ``anat/..._from-T1w_to-<template>_mode-image_xfm.h5`` and the reverse, for every template in
+  ``--output-spaces``; in the subject's folder, or in that of the session of the only T1w image;
+- ``func/..._from-scanner_to-T1w_mode-image_xfm.txt`` for every run (20.2 to 23.1), which is called
+  ``..._from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt`` since 23.2. ``scanner`` meant the BOLD
+  reference there: one transform, without head motion.
+
+Where the anatomical reference is a T2w image, that stands in the place of T1w.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import InvalidDatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+ANATOMICAL = ("T1w", "T2w")
+"""Spaces of a subject's anatomical reference."""
+
+NATIVE = ("func", "boldref")
+"""Names of the grid on which a run was acquired, whose images have no ``space`` in their names."""
+
+_NATIVE_IN_FILES = ("boldref", "scanner")
+_EXTENSIONS = frozenset({".h5", ".txt", ".mat"})
+_KINDS = frozenset({None, "coreg"})
+
+
+def is_native(space: str) -> bool:
+    """Whether a space is that of one subject, and not of a template."""
+    return space in ANATOMICAL or space in NATIVE
+
+
+@dataclass(frozen=True)
+class _Transform:
+    """What a file's name says of it."""
+
+    path: Path
+    entities: Mapping[str, str]
+
+    @classmethod
+    def parse(cls, path: Path) -> _Transform:
+        pairs = (part.partition("-") for part in path.name.split(".")[0].split("_"))
+        return cls(path, {key: label for key, dash, label in pairs if dash})
+
+    @property
+    def resamples(self) -> bool:
+        """Whether it is one of those that take images, and with them points, to another space."""
+        labels = self.entities
+        image = labels.get("mode") == "image" and labels.get("desc") in _KINDS
+        return image and self.path.suffix in _EXTENSIONS
+
+    @property
+    def between(self) -> tuple[str | None, str | None]:
+        """Spaces of the images before and after."""
+        return self.entities.get("from"), self.entities.get("to")
+
+    def distance(self, run: Mapping[str, str]) -> int | None:
+        """How far it is from a run, from 0; None when it is not the run's.
+
+        A transform of another session may be, where that holds the subject's only anatomical
+        image, but after one of the run's own session (0) and one above sessions (1).
+        """
+        own = {k: v for k, v in self.entities.items() if k not in {"from", "to", "mode", "desc"}}
+        if self.path.parent.name == "func":
+            return len(run) - len(own) if own.items() <= run.items() else None
+        if own.get("sub") != run.get("sub"):
+            return None
+        if "ses" not in own:
+            return 1
+        return 0 if own["ses"] == run.get("ses") else 2
+
+
+def transform_files(root: str | Path, participant: str) -> tuple[Path, ...]:
+    """Transform files of a participant in a folder of fMRIPrep's output.
+
+    Parameters
+    ----------
+    root : path
+        Folder of the dataset.
+    participant : str
+        Label, with or without ``sub-``.
+
+    Returns
+    -------
+    tuple of paths, sorted
+        In ``anat`` and ``func``, of the subject and of each session.
+    """
+    folder = Path(root) / f"sub-{participant.removeprefix('sub-')}"
+    found = (
+        path
+        for level in ("", "ses-*/")
+        for kind in ("anat", "func")
+        for path in folder.glob(f"{level}{kind}/*_mode-image_*xfm.*")
+    )
+    return tuple(sorted(path for path in found if path.suffix in _EXTENSIONS))
+
+
+def find_transforms(
+    files: Iterable[Path], run: Mapping[str, str], source: str, target: str
+) -> tuple[Path, ...]:
+    """Files that take points from one space to another, at least one of them the subject's.
+
+    Parameters
+    ----------
+    files : paths
+        Those among which to search, e.g. `transform_files`. Others than transforms may be there.
+    run : mapping
+        Entities of the BOLD file, ``{"sub": "01", "ses": "1", "task": "rest"}``.
+    source, target : str
+        Names of spaces: a template as fMRIPrep names it in these files (``MNI152NLin2009cAsym``,
+        ``MNIPediatricAsym+2``), ``T1w`` or ``T2w``, or one of `NATIVE` for the grid of the run.
+
+    Returns
+    -------
+    tuple of paths
+        In the order in which points pass (`bids_spheres.spaces.chain_points`); empty when there
+        is no way.
+
+    Raises
+    ------
+    InvalidDatasetError
+        When several files do the same for this run.
+    """
+    if not (is_native(source) or is_native(target)):
+        return ()
+    available = [t for t in map(_Transform.parse, files) if t.resamples]
+    if direct := _pick(available, run, source, target):
+        return (direct,)
+    for anatomy in ANATOMICAL:
+        first = _pick(available, run, source, anatomy)
+        second = _pick(available, run, anatomy, target)
+        if first and second:
+            return (first, second)
+    return ()
+
+
+def _pick(
+    available: Sequence[_Transform], run: Mapping[str, str], source: str, target: str
+) -> Path | None:
+    """The file nearest to the run that takes points from one space to the other, if any."""
+    # Files are named for the images that they resample, and points go the other way.
+    for start, end in product(_names_in_files(target), _names_in_files(source)):
+        fitting = [t for t in available if t.between == (start, end)]
+        if nearest := _nearest(fitting, run):
+            return nearest
+    return None
+
+
+def _nearest(fitting: Sequence[_Transform], run: Mapping[str, str]) -> Path | None:
+    distances = [(transform.distance(run), transform.path) for transform in fitting]
+    usable = sorted((distance, path) for distance, path in distances if distance is not None)
+    tied = [path for distance, path in usable if distance == usable[0][0]]
+    if len(tied) > 1:
+        raise InvalidDatasetError(
+            f"{tied[0]} and {tied[1].name} do the same for one run.",
+            hint="Keep the one that belongs to the images.",
+        )
+    return tied[0] if tied else None
+
+
+def _names_in_files(space: str) -> tuple[str, ...]:
+    return _NATIVE_IN_FILES if space in NATIVE else (space,)

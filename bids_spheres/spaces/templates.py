@@ -1,0 +1,174 @@
+"""Files of TemplateFlow: transforms between templates, and their brain masks.
+
+The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default,
+a cache in the user's home. A file that is there is taken from there by its name, without importing
+``templateflow``, which indexes the whole home and, where that is missing or empty, creates it.
+Only for a file that is not there is it imported, to download it. The default home is downloaded
+to when it exists already, and never created: nothing is written below ``$HOME`` that the user did
+not set up.
+
+Two processes must not download the same file at the same time, so ask for what is needed before
+the work is spread over processes.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.errors import MissingInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOME_VARIABLE = "TEMPLATEFLOW_HOME"
+"""Environment variable that names the template home."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A file of a template.
+
+    Parameters
+    ----------
+    space : str
+        Template, with ``+`` and the cohort where it has cohorts (``MNIInfant+2``).
+    endings : tuple of str
+        What may follow the template in the file's name; the first is TemplateFlow's usual form.
+    query : mapping
+        What TemplateFlow calls the same.
+    """
+
+    space: str
+    endings: tuple[str, ...]
+    query: Mapping[str, Any]
+
+    def paths(self, home: Path) -> list[Path]:
+        """Where it may be in a home."""
+        template, _, cohort = self.space.partition("+")
+        folder, name = home / f"tpl-{template}", f"tpl-{template}"
+        if cohort:
+            folder, name = folder / f"cohort-{cohort}", f"{name}_cohort-{cohort}"
+        return [folder / f"{name}_{ending}" for ending in self.endings]
+
+    def inside(self, home: Path) -> Path | None:
+        """Where it is; an empty file only stands for one that can be downloaded."""
+        return next((path for path in self.paths(home) if _size(path)), None)
+
+    def missing(self, home: Path, reason: str) -> MissingInputError:
+        """Error that says which file could not be had, and why."""
+        path = self.paths(home)[0]
+        return MissingInputError(
+            f"{path.name} is not in the template home {home} and was not downloaded: {reason}.",
+            hint=f"Offline, set {HOME_VARIABLE} to a folder that holds {path.relative_to(home)}. "
+            f"With a network, set it to a new folder, to have the file downloaded there.",
+        )
+
+
+def template_home() -> Path:
+    """Folder of TemplateFlow's files; it need not exist.
+
+    ``TEMPLATEFLOW_HOME``, else the folder ``templateflow`` among the user's caches.
+    """
+    from platformdirs import user_cache_dir  # noqa: PLC0415 - only where a template is needed
+
+    return Path(os.environ.get(HOME_VARIABLE) or user_cache_dir("templateflow")).absolute()
+
+
+def template_transform(source: str, target: str) -> Path:
+    """TemplateFlow's transform that takes *points* from one template to another.
+
+    It is the file named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against
+    the way of images (see `bids_spheres.spaces.itk`). Between MNI152NLin6Asym and
+    MNI152NLin2009cAsym there is one for each direction, of 205 MB.
+
+    Parameters
+    ----------
+    source, target : str
+        Names of templates.
+
+    Returns
+    -------
+    path
+        In the template home; downloaded, if it is not there yet.
+
+    Raises
+    ------
+    MissingInputError
+        When it is not there and can't be had.
+    """
+    query = {"from": target, "mode": "image", "suffix": "xfm", "extension": ".h5"}
+    return _obtain(_Wanted(source, (f"from-{target}_mode-image_xfm.h5",), query))
+
+
+def template_mask(space: str, resolution: int = 2) -> Path:
+    """TemplateFlow's brain mask of a template.
+
+    Parameters
+    ----------
+    space : str
+        Name of the template.
+    resolution : int
+        TemplateFlow's index (``res-``). For the MNI152 templates it is the voxel size in mm.
+
+    Returns
+    -------
+    path
+        In the template home; downloaded, if it is not there yet.
+
+    Raises
+    ------
+    MissingInputError
+        When it is not there and can't be had.
+    """
+    query = {"resolution": resolution, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
+    endings = tuple(f"res-{r}_desc-brain_mask.nii.gz" for r in (f"{resolution:02d}", resolution))
+    return _obtain(_Wanted(space, endings, query))
+
+
+def _obtain(wanted: _Wanted) -> Path:
+    """Path of a file, downloaded if need be."""
+    home = template_home()
+    if path := wanted.inside(home):
+        return path
+    if not os.environ.get(HOME_VARIABLE) and not home.is_dir():
+        raise wanted.missing(home, f"{HOME_VARIABLE} is not set, and its default is not there")
+    try:
+        _download(wanted, home)
+    except (OSError, RuntimeError) as error:
+        raise wanted.missing(home, _reason(error)) from error
+    if path := wanted.inside(home):
+        return path
+    raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")
+
+
+def _download(wanted: _Wanted, home: Path) -> None:
+    """Let TemplateFlow bring a file into the home."""
+    template, _, cohort = wanted.space.partition("+")
+    query = {**wanted.query, **({"cohort": int(cohort)} if cohort.isdigit() else {})}
+    try:
+        with warnings.catch_warnings():
+            # It warns that it fills a home that was empty.
+            warnings.simplefilter("ignore", ResourceWarning)
+            client = import_module("templateflow.client").TemplateFlowClient(root=home)
+            client.get(template, **query)
+    except BaseException:
+        # TemplateFlow takes every file that is not empty for complete, and so do we.
+        if partial := wanted.inside(home):
+            partial.write_bytes(b"")
+        raise
+
+
+def _reason(error: Exception) -> str:
+    """What a user can make of an error of TemplateFlow, the network or the file system."""
+    if isinstance(error, OSError):
+        return error.strerror or f"the network could not be reached ({type(error).__name__})"
+    return str(error)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0

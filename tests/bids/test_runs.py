@@ -1,0 +1,205 @@
+"""Files of datasets to runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bids_spheres.bids.dataset import Dataset, Inputs, find_inputs
+from bids_spheres.bids.runs import Selection, find_runs
+from bids_spheres.errors import DataError, NothingSelectedError
+
+PREPROC = ("preproc",)
+
+
+def bold_of(run):
+    return run.image(PREPROC)
+
+
+def tree(root, test_data, listing):
+    """Empty files with the names of a real dataset."""
+    lines = (test_data / "trees" / listing).read_text().splitlines()
+    paths = [line.split(maxsplit=1)[-1].removeprefix("ds000001-fmriprep/") for line in lines]
+    for path in paths:
+        if path.startswith("code/") and "." not in path:
+            continue  # submodules
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "fMRIPrep", "BIDSVersion": "1.4.0", "DatasetType": "derivative"})
+    )
+    return Inputs(Dataset(root, "fMRIPrep"))
+
+
+@pytest.mark.parametrize(
+    "listing", ["ds000001-fmriprep-20.2.0rc0.txt", "ds000001-fmriprep-21.0.1.txt"]
+)
+def test_real_trees(tmp_path, test_data, listing):
+    dataset = tree(tmp_path, test_data, listing)
+    runs = find_runs(dataset, Selection(spaces=("MNI152NLin2009cAsym",)), PREPROC)
+    subjects = {path.name for path in tmp_path.glob("sub-*") if path.is_dir()}
+    assert len(runs) == 3 * len(subjects)
+    for run in runs:
+        stem = bold_of(run).name.split("_space-")[0]
+        assert run.name.get("space") == "MNI152NLin2009cAsym"
+        assert run.mask.name == bold_of(run).name.replace("preproc_bold", "brain_mask")
+        assert run.tables.confounds.name == f"{stem}_desc-confounds_timeseries.tsv"
+    assert len({run.name for run in runs}) == len(runs)
+
+
+def test_one_participant_of_a_real_tree(tmp_path, test_data):
+    dataset = tree(tmp_path, test_data, "ds000001-fmriprep-21.0.1.txt")
+    runs = find_runs(dataset, Selection(participants=("03",), runs=("2",)), PREPROC)
+    (run,) = runs
+    assert dict(run.name.entities) == {
+        "sub": "03",
+        "task": "balloonanalogrisktask",
+        "run": "2",
+        "space": "MNI152NLin2009cAsym",
+        "res": "2",
+    }
+
+
+def test_a_participants_label_is_not_a_prefix(tiny):
+    for label in ("1", "10", "11"):
+        tiny.add_run(f"sub-{label}_task-rest")
+    runs = find_runs(find_inputs(tiny.root), Selection(participants=("1",)), PREPROC)
+    assert [run.name.get("sub") for run in runs] == ["1"]
+
+
+def test_natural_order_of_runs(tiny):
+    for run in (10, 2, 1):
+        tiny.add_run(f"sub-01_task-rest_run-{run}")
+    runs = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    assert [run.name.get("run") for run in runs] == ["1", "2", "10"]
+
+
+def test_the_default_is_the_mni_space_that_is_there(tiny):
+    tiny.add_run(space="T1w")
+    dataset = find_inputs(tiny.root)
+    with pytest.raises(NothingSelectedError, match="space-T1w"):
+        find_runs(dataset, Selection(), PREPROC)
+    tiny.add_run(space="MNI152NLin6Asym")
+    assert [r.name.get("space") for r in find_runs(dataset, Selection(), PREPROC)] == [
+        "MNI152NLin6Asym"
+    ]
+    tiny.add_run(space="MNI152NLin2009cAsym")
+    assert [r.name.get("space") for r in find_runs(dataset, Selection(), PREPROC)] == [
+        "MNI152NLin2009cAsym"
+    ]
+    assert len(find_runs(dataset, Selection(spaces=("T1w", "MNI152NLin6Asym")), PREPROC)) == 2
+
+
+def test_files_belong_together_by_their_entities(tiny):
+    for stem in (
+        "sub-01_ses-a_task-rest_acq-fast_run-1",
+        "sub-01_ses-a_task-rest_run-1",
+        "sub-01_ses-b_task-rest_acq-fast_run-1",
+    ):
+        tiny.add_run(stem)
+    for run in find_runs(find_inputs(tiny.root), Selection(), PREPROC):
+        stem = bold_of(run).name.split("_space-")[0]
+        assert run.tables.confounds.name.split("_desc-")[0] == stem
+        assert run.mask.name.split("_space-")[0] == stem
+        assert run.mask.parent == run.tables.confounds.parent == bold_of(run).parent
+
+
+def test_metadata_comes_from_the_file_beside_the_image(tiny):
+    bold = tiny.add_run()
+    (run,) = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    assert run.metadata(bold)["RepetitionTime"] == 2.0
+    sidecar = bold.with_name(bold.name.replace(".nii.gz", ".json"))
+    sidecar.write_text("{broken")
+    with pytest.raises(DataError, match="not valid JSON"):
+        run.metadata(bold)
+    sidecar.unlink()
+    assert run.metadata(bold) == {}
+
+
+def test_every_image_of_a_run_is_one_job(tiny):
+    bold = tiny.add_run()
+    aroma = bold.with_name(bold.name.replace("preproc", "smoothAROMAnonaggr"))
+    aroma.write_bytes(bold.read_bytes())
+    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("preproc", "smoothAROMAnonaggr"))
+    assert run.image(("nonaggrDenoised", "smoothAROMAnonaggr")) == aroma
+    assert run.image(("preproc",)) == bold
+    assert run.image(("optcom",)) is None
+    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("smoothAROMAnonaggr",))
+    assert run.images == (("smoothAROMAnonaggr", aroma),)
+
+
+def test_other_derivatives_add_images_and_tables(tiny, tmp_path):
+    bold = tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    root = tmp_path / "post"
+    func = root / "sub-01" / "func"
+    func.mkdir(parents=True)
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "x", "GeneratedBy": [{"Name": "fMRIPost-AROMA"}]})
+    )
+    image = func / bold.name.replace("preproc", "nonaggrDenoised")
+    image.write_bytes(bold.read_bytes())
+    table = func / "sub-01_task-rest_desc-aroma_timeseries.tsv"
+    table.write_text("aroma_motion_01\n1\n")
+    first, second = find_runs(
+        find_inputs(tiny.root, [("", root)]), Selection(), ("preproc", "nonaggrDenoised")
+    )
+    assert first.image(("nonaggrDenoised",)) == image
+    assert first.image(PREPROC) == bold
+    assert first.tables.aroma == table
+    assert second.tables.aroma is None
+    assert second.image(("nonaggrDenoised",)) is None
+
+
+def test_names_of_the_first_versions(tiny):
+    func = tiny.root / "sub-01" / "func"
+    func.mkdir(parents=True)
+    names = {
+        "bold": "sub-01_task-rest_bold_space-MNI152NLin2009cAsym_preproc.nii.gz",
+        "aroma": "sub-01_task-rest_bold_space-MNI152NLin2009cAsym_variant-smoothAROMAnonaggr"
+        "_preproc.nii.gz",
+        "mask": "sub-01_task-rest_bold_space-MNI152NLin2009cAsym_brainmask.nii.gz",
+        "confounds": "sub-01_task-rest_bold_confounds.tsv",
+    }
+    for name in names.values():
+        (func / name).touch()
+    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("preproc", "smoothAROMAnonaggr"))
+    assert run.image(PREPROC).name == names["bold"]
+    assert run.image(("smoothAROMAnonaggr",)).name == names["aroma"]
+    assert run.mask.name == names["mask"]
+    assert run.tables.confounds.name == names["confounds"]
+    assert str(run) == "sub-01 task-rest space-MNI152NLin2009cAsym"
+
+
+def test_labels_of_which_some_are_not_there_are_told(tiny, caplog):
+    tiny.add_run("sub-01_task-rest")
+    tiny.add_run("sub-01_task-nback")
+    wanted = Selection(tasks=("rest", "flanker"))
+    assert len(find_runs(find_inputs(tiny.root), wanted, PREPROC)) == 1
+    assert "--task-label flanker: no run has it. There is task-nback, task-rest." in caplog.text
+
+
+def test_images_on_the_grid_of_acquisition(tiny):
+    tiny.add_run()
+    func = tiny.root / "sub-01" / "func"
+    for name in ("desc-preproc_bold", "desc-brain_mask"):
+        (func / f"sub-01_task-rest_{name}.nii.gz").touch()
+    for label in ("func", "boldref"):
+        (run,) = find_runs(find_inputs(tiny.root), Selection(spaces=(label,)), PREPROC)
+        assert run.space == "func"
+        assert run.mask.name == "sub-01_task-rest_desc-brain_mask.nii.gz"
+    both = Selection(spaces=("func", "MNI152NLin2009cAsym"))
+    assert len(find_runs(find_inputs(tiny.root), both, PREPROC)) == 2
+
+
+def test_a_mask_of_another_resolution_or_echo_will_do(tiny):
+    bold = tiny.add_run()
+    finer = bold.with_name(bold.name.replace("_desc", "_res-2_desc"))
+    echo = bold.with_name(bold.name.replace("_space", "_echo-1_space"))
+    bold.rename(finer)
+    echo.touch()
+    runs = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    assert {run.mask.name for run in runs} == {bold.name.replace("preproc_bold", "brain_mask")}
+    assert len(runs) == 2

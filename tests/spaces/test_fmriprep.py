@@ -1,0 +1,170 @@
+"""Which of fMRIPrep's transforms belong to a run, on trees of empty files."""
+
+from __future__ import annotations
+
+import pytest
+
+from bids_spheres.errors import InvalidDatasetError
+from bids_spheres.spaces.fmriprep import find_transforms, transform_files
+
+MNI = "MNI152NLin2009cAsym"
+RUN = {"sub": "01", "task": "rest", "run": "1"}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Make empty files; return those of a participant that are transforms."""
+
+    def make(*names, participant="01"):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return transform_files(tmp_path, participant)
+
+    return make
+
+
+def names(paths):
+    return [path.name.partition("_from-")[2] for path in paths]
+
+
+def anat(start, end, folder="sub-01/anat/sub-01"):
+    return f"{folder}_from-{start}_to-{end}_mode-image_xfm.h5"
+
+
+def coreg(stem="sub-01/func/sub-01_task-rest_run-1"):
+    return f"{stem}_from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt"
+
+
+def test_template_to_native_takes_two_files_each_named_the_other_way(tree):
+    files = tree(anat("T1w", MNI), anat(MNI, "T1w"), coreg())
+    way = find_transforms(files, RUN, MNI, "func")
+    assert names(way) == [
+        f"T1w_to-{MNI}_mode-image_xfm.h5",
+        "boldref_to-T1w_mode-image_desc-coreg_xfm.txt",
+    ]
+
+
+def test_native_is_called_scanner_until_23_1(tree):
+    stem = "sub-01/func/sub-01_task-rest_run-1"
+    files = tree(
+        f"{stem}_from-scanner_to-T1w_mode-image_xfm.txt",
+        f"{stem}_from-T1w_to-scanner_mode-image_xfm.txt",
+        anat("T1w", MNI),
+        anat(MNI, "T1w"),
+    )
+    assert names(find_transforms(files, RUN, "T1w", "func")) == [
+        "scanner_to-T1w_mode-image_xfm.txt"
+    ]
+    assert names(find_transforms(files, RUN, "func", MNI)) == [
+        "T1w_to-scanner_mode-image_xfm.txt",
+        f"{MNI}_to-T1w_mode-image_xfm.h5",
+    ]
+
+
+def test_head_motion_and_fieldmap_transforms_are_not_taken(tree):
+    stem = "sub-01/func/sub-01_task-rest_run-1"
+    files = tree(
+        f"{stem}_from-orig_to-boldref_mode-image_desc-hmc_xfm.txt",
+        f"{stem}_from-scanner_to-boldref_mode-image_xfm.txt",
+        f"{stem}_from-boldref_to-auto00000_mode-image_xfm.txt",
+        f"{stem}_from-boldref_to-T1w_mode-image_desc-fmap_xfm.txt",
+    )
+    assert find_transforms(files, RUN, "T1w", "func") == ()
+
+
+def test_sidecars_and_other_files_are_not_transforms(tree):
+    files = tree(
+        anat("T1w", MNI),
+        anat("T1w", MNI).replace(".h5", ".json"),
+        "sub-01/anat/sub-01_desc-preproc_T1w.nii.gz",
+        "sub-02/anat/sub-02_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5",
+    )
+    assert names(files) == [f"T1w_to-{MNI}_mode-image_xfm.h5"]
+
+
+def test_label_of_the_participant_with_or_without_prefix(tree, tmp_path):
+    files = tree(anat("T1w", MNI))
+    assert transform_files(tmp_path, "sub-01") == files
+    assert transform_files(tmp_path, "1") == ()
+
+
+def test_each_run_has_its_own(tree):
+    stem = "sub-01/func/sub-01_task-rest_run-{}"
+    files = tree(coreg(stem.format(1)), coreg(stem.format(2)))
+    for run in ("1", "2"):
+        (path,) = find_transforms(files, {**RUN, "run": run}, "T1w", "func")
+        assert f"_run-{run}_" in path.name
+
+
+def test_echoes_share_that_of_their_run(tree):
+    files = tree(coreg())
+    assert len(find_transforms(files, {**RUN, "echo": "2"}, "T1w", "func")) == 1
+
+
+def test_anatomy_of_the_own_session_comes_before_that_above(tree):
+    own = anat("T1w", MNI, "sub-01/ses-b/anat/sub-01_ses-b_acq-mprage")
+    other = anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a")
+    files = tree(own, other, anat("T1w", MNI))
+    (path,) = find_transforms(files, {**RUN, "ses": "b"}, MNI, "T1w")
+    assert path.name == own.rpartition("/")[2]
+    (path,) = find_transforms(files, {**RUN, "ses": "c"}, MNI, "T1w")
+    assert "_ses-" not in path.name
+
+
+def test_only_anatomy_may_be_in_another_session(tree):
+    files = tree(anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a"))
+    assert len(find_transforms(files, {**RUN, "ses": "b"}, MNI, "T1w")) == 1
+
+
+def test_several_in_other_sessions_are_not_chosen_from(tree):
+    files = tree(
+        anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a"),
+        anat("T1w", MNI, "sub-01/ses-c/anat/sub-01_ses-c"),
+    )
+    with pytest.raises(InvalidDatasetError, match=r"ses-a.*ses-c"):
+        find_transforms(files, {**RUN, "ses": "b"}, MNI, "T1w")
+
+
+def test_functional_transforms_of_another_session_are_not_the_runs(tree):
+    files = tree(coreg("sub-01/ses-a/func/sub-01_ses-a_task-rest_run-1"))
+    assert find_transforms(files, {**RUN, "ses": "b"}, "T1w", "func") == ()
+
+
+def test_anatomy_of_another_participant_is_not_the_runs(tree):
+    files = tree(anat("T1w", MNI, "sub-02/anat/sub-02"), participant="02")
+    assert len(files) == 1
+    assert find_transforms(files, RUN, MNI, "T1w") == ()
+
+
+def test_t2w_reference_and_template_with_cohort(tree):
+    files = tree(
+        anat("T2w", "MNIInfant+2"),
+        "sub-01/func/sub-01_task-rest_run-1_from-boldref_to-T2w_mode-image_desc-coreg_xfm.txt",
+    )
+    assert len(find_transforms(files, RUN, "MNIInfant+2", "func")) == 2
+
+
+def test_templates_are_not_linked_through_a_subject(tree):
+    files = tree(anat("T1w", MNI), anat("MNI152NLin6Asym", "T1w"))
+    assert find_transforms(files, RUN, MNI, "MNI152NLin6Asym") == ()
+
+
+@pytest.mark.parametrize("version", ["20.2.0rc0", "21.0.1"])
+def test_real_trees(test_data, tree, version):
+    listing = (test_data / "trees" / f"ds000001-fmriprep-{version}.txt").read_text().split()
+    tree(
+        *[
+            entry[entry.index("sub-") :]
+            for entry in listing
+            if "/sub-" in f"/{entry}" and "xfm" in entry
+        ]
+    )
+    files = tree(participant="10")
+    run = {"sub": "10", "task": "balloonanalogrisktask", "run": "3"}
+    for template in (MNI, "MNI152NLin6Asym"):
+        assert [path.name for path in find_transforms(files, run, template, "func")] == [
+            f"sub-10_from-T1w_to-{template}_mode-image_xfm.h5",
+            "sub-10_task-balloonanalogrisktask_run-3_from-scanner_to-T1w_mode-image_xfm.txt",
+        ]

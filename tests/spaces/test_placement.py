@@ -1,0 +1,259 @@
+"""Seeds brought into the space of an image: by which files, and to where."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_spheres.engine.extract import extract_spheres
+from bids_spheres.engine.seeds import SeedTable, load_seeds
+from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.spaces import RunTransforms, place_seeds, route, transform_files
+from bids_spheres.spaces.itk import chain_points
+from bids_spheres.spaces.talairach import talairach_to_mni
+
+FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
+RUN = {"sub": "01", "task": "rest"}
+
+
+def shift(path, right, front, up):
+    """Write a transform that moves points, mm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        member = file.create_group("TransformGroup/1")
+        member["TransformType"] = [b"AffineTransform_double_3_3"]
+        # LPS
+        member["TransformParameters"] = [1.0, 0, 0, 0, 1, 0, 0, 0, 1, -right, -front, up]
+        member["TransformFixedParameters"] = [0.0] * 3
+    return path
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """TemplateFlow's transforms between the MNI152 templates: 1 mm to the right and back."""
+    folder = tmp_path / "templates"
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(folder))
+    shift(folder / f"tpl-{FSL}" / f"tpl-{FSL}_from-{ICBM}_mode-image_xfm.h5", 1, 0, 0)
+    shift(folder / f"tpl-{ICBM}" / f"tpl-{ICBM}_from-{FSL}_mode-image_xfm.h5", -1, 0, 0)
+    return folder
+
+
+@pytest.fixture
+def subject(tmp_path):
+    """fMRIPrep's transforms of a run, which was run for the ICBM template alone."""
+    folder = tmp_path / "fmriprep" / "sub-01"
+    shift(folder / "anat" / f"sub-01_from-T1w_to-{ICBM}_mode-image_xfm.h5", 0, 10, 0)
+    shift(folder / "anat" / f"sub-01_from-{ICBM}_to-T1w_mode-image_xfm.h5", 0, -10, 0)
+    name = "sub-01_task-rest_from-{}_to-{}_mode-image_xfm.h5"
+    shift(folder / "func" / name.format("boldref", "T1w"), 0, 0, 100)
+    shift(folder / "func" / name.format("T1w", "boldref"), 0, 0, -100)
+    return RunTransforms(transform_files(tmp_path / "fmriprep", "01"), RUN)
+
+
+def table(space, points=((1, 2, 3), (-4, 5, -6))):
+    return SeedTable(
+        label="Mine",
+        names=("a", "b"),
+        coordinates=np.array(points, dtype=float),
+        radii=np.array([4.0, 6.0]),
+        networks=("x", "y"),
+        space=space,
+        metadata={"Space": space},
+    )
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("source", "target", "moved"),
+    [
+        (ICBM, "T1w", (0, 10, 0)),
+        (ICBM, "func", (0, 10, 100)),
+        ("T1w", "boldref", (0, 0, 100)),
+        ("T1w", ICBM, (0, -10, 0)),
+        ("func", ICBM, (0, -10, -100)),
+        (FSL, ICBM, (1, 0, 0)),
+        (ICBM, FSL, (-1, 0, 0)),
+        (FSL, "T1w", (1, 10, 0)),
+        (FSL, "func", (1, 10, 100)),
+        ("T1w", FSL, (-1, -10, 0)),
+    ],
+)
+def test_seeds_move_as_the_files_on_the_way_say(subject, source, target, moved):
+    seeds = table(source)
+    placed = place_seeds(seeds, target, subject)
+    np.testing.assert_allclose(placed.table.coordinates, seeds.coordinates + moved)
+    assert placed.table.space == target
+    assert placed.transforms == route(source, target, subject)
+    assert all(path.name in placed.note for path in placed.transforms)
+
+
+@pytest.mark.usefixtures("home")
+def test_all_but_coordinates_and_space_stays():
+    seeds = table(FSL)
+    placed = place_seeds(seeds, ICBM).table
+    assert (placed.label, placed.names, placed.networks) == ("Mine", ("a", "b"), ("x", "y"))
+    assert placed.radii.tolist() == [4, 6]
+    assert seeds.space == FSL
+    assert seeds.coordinates[0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("home")
+def test_talairach_goes_to_the_template_of_fsl_first():
+    seeds = table("Talairach")
+    fsl = talairach_to_mni(seeds.coordinates)
+    placed = place_seeds(seeds, FSL)
+    np.testing.assert_allclose(placed.table.coordinates, fsl)
+    assert "Lancaster et al. (2007)" in placed.note
+    assert placed.transforms == ()
+    np.testing.assert_allclose(place_seeds(seeds, ICBM).table.coordinates, np.add(fsl, (1, 0, 0)))
+
+
+@pytest.mark.usefixtures("home")
+def test_talairach_to_the_grid_of_a_run(subject):
+    seeds = table("Talairach")
+    placed = place_seeds(seeds, "func", subject)
+    expected = np.add(talairach_to_mni(seeds.coordinates), (1, 10, 100))
+    np.testing.assert_allclose(placed.table.coordinates, expected)
+    assert len(placed.transforms) == 3
+
+
+@pytest.mark.parametrize(("source", "target"), [(ICBM, ICBM), (None, ICBM), (None, "T1w")])
+def test_seeds_of_this_space_or_of_none_stay_as_they_are(source, target):
+    seeds = table(source)
+    placed = place_seeds(seeds, target)
+    assert placed.table is seeds
+    assert (placed.note, placed.transforms) == ("", ())
+
+
+def test_both_names_of_the_native_space_are_one():
+    assert route("func", "boldref") == ()
+
+
+def test_templates_are_not_linked_through_a_subject(subject, tmp_path, monkeypatch):
+    (tmp_path / "other" / f"tpl-{FSL}").mkdir(parents=True)
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path / "other"))
+    anat = subject.files[0].parent
+    own = shift(anat / f"sub-01_from-T1w_to-{FSL}_mode-image_xfm.h5", 0, 11, 0)
+    assert len(subject.find(ICBM, "T1w")) == 1
+    with pytest.raises(MissingInputError, match=f"tpl-{FSL}_from-{ICBM}_mode-image_xfm.h5"):
+        place_seeds(table(FSL), ICBM, RunTransforms((*subject.files, own), RUN))
+
+
+@pytest.mark.usefixtures("home")
+def test_own_transform_of_the_template_comes_before_two(subject):
+    anat = subject.files[0].parent
+    own = shift(anat / f"sub-01_from-T1w_to-{FSL}_mode-image_xfm.h5", 0, 11, 0)
+    transforms = RunTransforms((*subject.files, own), RUN)
+    assert route(FSL, "T1w", transforms) == (own,)
+
+
+@pytest.mark.usefixtures("home")
+def test_no_way_names_the_file_that_would_be_one():
+    with pytest.raises(MissingInputError, match="Among the 0 transform files") as caught:
+        place_seeds(table(ICBM), "T1w", RunTransforms((), RUN))
+    assert f"from-T1w_to-{ICBM}" in str(caught.value.hint)
+
+
+@pytest.mark.usefixtures("home")
+def test_template_that_is_not_linked_and_a_subject(subject):
+    with pytest.raises(MissingInputError, match="MNIInfant"):
+        place_seeds(table("MNIInfant+2"), "T1w", subject)
+
+
+@pytest.mark.usefixtures("home")
+def test_no_image_is_in_talairach_space():
+    with pytest.raises(UsageError, match="Talairach"):
+        place_seeds(table(FSL), "Talairach")
+
+
+@pytest.mark.usefixtures("home")
+def test_placement_travels_to_other_processes(subject):
+    placed = place_seeds(table(ICBM), "func", subject)
+    copy = pickle.loads(pickle.dumps(placed))  # noqa: S301 - our own
+    assert copy.transforms == placed.transforms
+    assert np.array_equal(copy.table.coordinates, placed.table.coordinates)
+    assert pickle.loads(pickle.dumps(subject)) == subject  # noqa: S301 - our own
+
+
+# --- a real scan ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scan(real_scan):
+    """Power's seeds as if in the space of the scan, its transforms and images."""
+    seeds = replace(load_seeds("Power2011"), space=ICBM)
+    entities = {"sub": "03", "task": "functionallocalizer", "run": "1"}
+    return seeds, RunTransforms(transform_files(real_scan, "03"), entities), real_scan
+
+
+def spheres(root, space, seeds, run=1):
+    """Time series of spheres of 10 mm, (T, S)."""
+    stem = root / "sub-03" / "func" / f"sub-03_task-functionallocalizer_run-{run}_space-{space}"
+    mask = f"{stem}_desc-brain_mask.nii.gz"
+    return extract_spheres(f"{stem}_desc-preproc_bold.nii.gz", seeds, 10, mask).timeseries
+
+
+def correlations(one, other):
+    """Of the spheres that are in the brain in both."""
+    pairs = zip(one.T, other.T, strict=True)
+    return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs if np.isfinite(a + b).all()])
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_same_time_series_in_the_subjects_space_as_in_the_templates(scan, run):
+    seeds, transforms, root = scan
+    placed = place_seeds(seeds, "T1w", transforms)
+    in_template = spheres(root, ICBM, seeds, run)
+    similar = correlations(spheres(root, "T1w", placed.table, run), in_template)
+    assert len(similar) > 250
+    assert similar.mean() > 0.95
+
+
+def test_other_time_series_through_the_file_named_as_points_go(scan):
+    seeds, transforms, root = scan
+    (used,) = place_seeds(seeds, "T1w", transforms).transforms
+    (other,) = set(transforms.files) - {used}
+    wrong = replace(seeds, coordinates=chain_points(seeds.coordinates, [other]))
+    in_template = spheres(root, ICBM, seeds)
+    assert correlations(spheres(root, "T1w", wrong), in_template).mean() < 0.6
+
+
+def test_same_time_series_on_the_grid_of_the_run(scan, tmp_path):
+    """The T1w-space image with its head turned: same voxels, and an affine for where they are."""
+    seeds, transforms, root = scan
+    angle = np.deg2rad(12)
+    turned = np.array(
+        [
+            [np.cos(angle), -np.sin(angle), 0, 7],
+            [np.sin(angle), np.cos(angle), 0, -11],
+            [0, 0, 1, 23],
+            [0, 0, 0, 1],
+        ]
+    )
+    flip = np.diag([-1, -1, 1, 1])
+    lps = flip @ turned @ flip
+    numbers = " ".join(f"{x:.12g}" for x in [*lps[:3, :3].ravel(), *lps[:3, 3]])
+    stem = "sub-03_task-functionallocalizer_run-1"
+    coreg = tmp_path / "func" / f"{stem}_from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt"
+    coreg.parent.mkdir()
+    coreg.write_text(
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_float_3_3\n"
+        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n"
+    )
+    func = root / "sub-03" / "func"
+    native = []
+    for kind in ("preproc_bold", "brain_mask"):
+        image = nib.load(func / f"{stem}_space-T1w_desc-{kind}.nii.gz")
+        native.append(nib.Nifti1Image(image.dataobj[...], turned @ image.affine))
+
+    transforms = RunTransforms((*transforms.files, coreg), transforms.entities)
+    placed = place_seeds(seeds, "func", transforms)
+    in_anatomy = spheres(root, "T1w", place_seeds(seeds, "T1w", transforms).table)
+    on_grid = extract_spheres(native[0], placed.table, 10, native[1]).timeseries
+    assert len(placed.transforms) == 2
+    np.testing.assert_allclose(on_grid, in_anatomy, rtol=1e-2)

@@ -1,0 +1,497 @@
+"""Denoising from the command line: strategies, their images and tables, censoring, filters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.confounds import published_strategies
+from bids_spheres.engine import stream
+
+STEM = "sub-01_task-rest"
+SERIES = "seg-mine_stat-mean_desc"
+
+
+@pytest.fixture
+def place(tiny, seeds_file, tmp_path, run_app):
+    """Call the app on the tiny dataset and give status, messages and the folder of outputs."""
+
+    def call(*arguments, label="01"):
+        out = tmp_path / "out"
+        finished = run_app(tiny.root, out, "participant", "--seeds", seeds_file, *arguments)
+        return finished, out / f"sub-{label}" / "func"
+
+    return call
+
+
+def confounds_of(tiny, label="01"):
+    return (
+        tiny.root / f"sub-{label}" / "func" / f"sub-{label}_task-rest_desc-confounds_timeseries.tsv"
+    )
+
+
+def change_confounds(tiny, **columns):
+    """Set columns of the tiny run's table."""
+    path = confounds_of(tiny)
+    table = pd.read_csv(path, sep="\t")
+    for name, values in columns.items():
+        table[name] = values
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+
+
+def series_file(func, strategy, kind=".tsv", stat="stat-mean"):
+    (path,) = func.glob(f"*_{stat}_desc-{strategy}_timeseries{kind}")
+    return path
+
+
+def read(path):
+    return pd.read_csv(path, sep="\t")
+
+
+def sidecar(func, strategy):
+    return json.loads(series_file(func, strategy, ".json").read_text())
+
+
+def other_image(tiny, desc, values=None):
+    """A second image of the tiny run; the same, or other, values."""
+    func = tiny.root / "sub-01" / "func"
+    (bold,) = func.glob("*_desc-preproc_bold.nii.gz")
+    path = bold.with_name(bold.name.replace("preproc", desc))
+    if values is None:
+        shutil.copy(bold, path)
+    return path
+
+
+def derivatives(folder, program):
+    func = folder / "sub-01" / "func"
+    func.mkdir(parents=True)
+    content = {"Name": "x", "DatasetType": "derivative", "GeneratedBy": [{"Name": program}]}
+    (folder / "dataset_description.json").write_text(json.dumps(content))
+    return func
+
+
+# What there is, and what it comes to
+
+
+def test_strategies_are_listed_with_their_columns(run_app):
+    told = run_app("strategies")
+    assert told.status == 0
+    blocks = dict(block.split("\n", 1) for block in told.out.strip().split("\n\n"))
+    assert set(blocks) == set(published_strategies())
+    assert "framewise displacement > 0.5 mm" in blocks["scrubbing"]
+    assert "standardized DVARS > 1.5" in blocks["scrubbing"]
+    assert "rot_z_derivative1_power2" in blocks["24P"]
+    assert "columns:   none" in blocks["none"]
+    assert "desc-smoothAROMAnonaggr or desc-nonaggrDenoised" in blocks["icaAROMA"]
+
+
+def test_own_strategies_are_told_as_well(run_app, tmp_path):
+    path = tmp_path / "own.json"
+    band = {"high_pass": 0.01, "low_pass": 0.08, "order": 2}
+    path.write_text(
+        json.dumps({"name": "own", "confounds": ["csf"], "filter": band, "min_seconds": 240})
+    )
+    told = run_app("strategies", path).out
+    assert "butterworth of order 2, 0.01 to 0.08 Hz passes" in told
+    assert "at least:  240 s" in told
+    assert run_app("strategies", "simpel").status == 2
+
+
+def test_explain_reads_no_image_and_writes_nothing(place, tiny, tmp_path, monkeypatch):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest", n_volumes=60)
+
+    def opened(path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(stream, "open_gzip", opened)
+    told, _ = place("--strategy", "simple", "24P", "--explain")
+    assert told.status == 0, told.err
+    assert not (tmp_path / "out").exists()
+    first, second = told.out.strip().split("\n\n")
+    # simple: 24 motion parameters, csf, white matter, one cosine; mean and trend: 29 dimensions
+    assert "columns: 27: cosine00 trans_x" in first
+    assert "volumes: 40 of 40 kept" in first
+    assert "degrees of freedom: 11 = 40 kept - 29 rank of regressors, mean and trend" in first
+    assert "degrees of freedom: 14 = 40 kept - 26 rank" in first
+    assert "degrees of freedom: 31 = 60 kept - 29 rank" in second
+    assert "_desc-preproc_bold.nii.gz" in first
+
+
+def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place, tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    path = tmp_path / "own.json"
+    path.write_text(
+        json.dumps({"name": "own", "confounds": ["trans_xx", "^nosuch"], "global_signal": "basic"})
+    )
+    fast = tmp_path / "fast.json"
+    fast.write_text(json.dumps({"name": "fast", "filter": {"low_pass": 0.4}}))
+    table = read(confounds_of(tiny, "02")).drop(columns=["global_signal"])
+    table.to_csv(confounds_of(tiny, "02"), sep="\t", index=False, na_rep="n/a")
+    told, _ = place("--strategy", path, fast, "compcor", "aroma", "icaAROMA")
+    assert told.status == 65
+    for phrase in (
+        "no column trans_xx",
+        "trans_x",  # the nearest name
+        "'^nosuch' matches no column in any run",
+        "no column global_signal",
+        "In 1 run: sub-02_task-rest",
+        "asks for compcor",
+        "2 runs have none: sub-01_task-rest, sub-02_task-rest",
+        "--derivatives aroma=PATH",
+        "Nyquist frequency, 0.25 Hz",
+    ):
+        assert phrase in told.err, phrase
+    assert not (tmp_path / "out").exists()
+
+
+# Which image
+
+
+def test_a_strategy_starts_from_its_own_image(place, tiny):
+    bold = tiny.add_run()
+    other = other_image(tiny, "smoothAROMAnonaggr")
+    told, func = place("--strategy", "icaAROMA", "gsrOnly")
+    assert told.status == 0, told.err
+    for strategy, source in (("icaAROMA", other), ("gsrOnly", bold)):
+        first = sidecar(func, strategy)["Sources"][0]
+        assert first == f"bids:preprocessed:sub-01/func/{source.name}"
+    assert len(list(func.glob("*_desc-spheres_dseg.tsv"))) == 1
+    assert sidecar(func, "icaAROMA")["NuisanceParameters"] == ["cosine00", "csf", "white_matter"]
+
+
+def test_images_of_fmripost_aroma(place, tiny, tmp_path):
+    bold = tiny.add_run()
+    func = derivatives(tmp_path / "post", "fMRIPost-AROMA")
+    image = func / bold.name.replace("preproc", "nonaggrDenoised")
+    shutil.copy(bold, image)
+    told, out = place("--strategy", "icaAROMA", "--derivatives", f"aroma={tmp_path / 'post'}")
+    assert told.status == 0, told.err
+    assert sidecar(out, "icaAROMA")["Sources"][0] == f"bids:aroma:sub-01/func/{image.name}"
+    links = json.loads((out.parents[1] / "dataset_description.json").read_text())["DatasetLinks"]
+    assert links["aroma"] == (tmp_path / "post").as_uri()
+    same, _ = place("--strategy", "icaAROMA", "-d", tmp_path / "post")
+    assert same.status == 0
+
+
+def test_components_of_fmripost_aroma_are_regressed_out(place, tiny, tmp_path):
+    tiny.add_run()
+    func = derivatives(tmp_path / "post", "fMRIPost-AROMA")
+    rng = np.random.default_rng(3)
+    names = ["aroma_motion_01", "aroma_motion_04", "aroma_orth_motion_01", "aroma_orth_motion_04"]
+    table = pd.DataFrame(rng.standard_normal((40, 4)), columns=names)
+    table.to_csv(func / f"{STEM}_desc-aroma_timeseries.tsv", sep="\t", index=False)
+    told, out = place("--strategy", "aroma", "-d", f"aroma={tmp_path / 'post'}")
+    assert told.status == 0, told.err
+    used = sidecar(out, "aroma")["NuisanceParameters"]
+    assert used == ["csf", "white_matter", "aroma_orth_motion_01", "aroma_orth_motion_04"]
+    left = read(series_file(out, "aroma"))[["left", "right", "front"]].to_numpy()
+    removed = read(next(out.glob("*_desc-aroma_design.tsv"))).to_numpy()
+    removed -= removed.mean(axis=0)
+    assert np.abs(left.T @ removed / np.linalg.norm(removed, axis=0)).max() < 1e-8
+
+
+def test_components_that_tedana_rejected(place, tiny, tmp_path):
+    bold = tiny.add_run()
+    func = derivatives(tmp_path / "me", "tedana")
+    shutil.copy(bold, func / bold.name.replace("preproc", "optcom"))
+    rng = np.random.default_rng(3)
+    mixing = pd.DataFrame(rng.standard_normal((40, 3)), columns=["ICA_00", "ICA_01", "ICA_02"])
+    mixing.to_csv(func / f"{STEM}_desc-ICA_mixing.tsv", sep="\t", index=False)
+    kinds = pd.DataFrame(
+        {"Component": mixing.columns, "classification": ["accepted", "rejected", "rejected"]}
+    )
+    kinds.to_csv(func / f"{STEM}_desc-tedana_metrics.tsv", sep="\t", index=False)
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"name": "me", "tedana": "aggressive"}))
+    told, out = place("--strategy", path, "-d", f"tedana={tmp_path / 'me'}")
+    assert told.status == 0, told.err
+    assert sidecar(out, "me")["NuisanceParameters"] == ["rejected_ICA_01", "rejected_ICA_02"]
+    assert "_desc-optcom_bold" in sidecar(out, "me")["Sources"][0]
+
+
+def test_names_and_columns_of_the_first_fmriprep(place, tiny):
+    bold = tiny.add_run()
+    func = bold.parent
+    source = func / STEM
+    bold.rename(f"{source}_bold_space-MNI152NLin2009cAsym_preproc.nii.gz")
+    bold.with_name(bold.name.replace(".nii.gz", ".json")).unlink()
+    mask = func / f"{STEM}_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz"
+    mask.rename(f"{source}_bold_space-MNI152NLin2009cAsym_brainmask.nii.gz")
+    new = read(confounds_of(tiny))
+    old = {"trans_x": "X", "trans_y": "Y", "trans_z": "Z", "rot_x": "RotX", "rot_y": "RotY"}
+    old |= {"rot_z": "RotZ", "csf": "CSF", "white_matter": "WhiteMatter", "cosine00": "Cosine00"}
+    table = new[list(old)].rename(columns=old)
+    table.to_csv(f"{source}_bold_confounds.tsv", sep="\t", index=False, na_rep="n/a")
+    confounds_of(tiny).unlink()
+    told, out = place("--strategy", "24P")
+    assert told.status == 0, told.err
+    assert "were computed as later versions do" in told.err
+    design = read(next(out.glob("*_desc-24P_design.tsv")))
+    for name in ("trans_x", "rot_z_power2", "rot_y_derivative1"):
+        np.testing.assert_allclose(design[name][1:], new[name][1:], rtol=1e-6, atol=1e-9)
+
+
+# Which volumes
+
+
+def test_dummy_scans_by_number(place, tiny):
+    tiny.add_run()
+    told, func = place("--strategy", "gsrOnly", "--dummy-scans", "3")
+    assert told.status == 0, told.err
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
+    assert censored["censored"].tolist() == [1] * 3 + [0] * 37
+    assert censored["dummy"].tolist() == [1] * 3 + [0] * 37
+    assert len(read(series_file(func, "gsrOnly"))) == 37
+    assert sidecar(func, "gsrOnly")["DummyScans"] == 3
+
+
+def test_dummy_scans_that_fmriprep_found(place, tiny):
+    tiny.add_run()
+    flag = np.zeros(40)
+    flag[0] = 1
+    change_confounds(
+        tiny,
+        non_steady_state_outlier00=flag,
+        non_steady_state_outlier01=flag[[1, 0, *range(2, 40)]],
+    )
+    told, func = place("--strategy", "gsrOnly", "--dummy-scans", "auto")
+    assert told.status == 0, told.err
+    assert sidecar(func, "gsrOnly")["NumberOfVolumesKept"] == 38
+    assert sidecar(func, "gsrOnly")["CensoredVolumes"]["dummy"] == 2
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "of the run"])
+def test_outliers_of_the_users_own(place, tiny, tmp_path, kind):
+    tiny.add_run()
+    flags = np.zeros(40, int)
+    flags[[4, 20]] = 1
+    name = f"{STEM}_desc-own_outliers.tsv" if kind == "of the run" else "sub-01_outliers.tsv"
+    folder = tmp_path / "mine" / "deep"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"censored": flags}).to_csv(folder / name, sep="\t", index=False)
+    given = folder / name if kind == "file" else tmp_path / "mine"
+    told, func = place("--strategy", "gsrOnly", "--outliers", given)
+    assert told.status == 0, told.err
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
+    assert censored["external"].tolist() == flags.tolist()
+    assert len(read(series_file(func, "gsrOnly"))) == 38
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "phrase"),
+    [
+        (lambda folder: folder.rmdir(), 66, "no outlier table"),
+        (lambda folder: (folder / "x_outliers.tsv").write_text("0\n"), 66, "no outlier table for"),
+        (
+            lambda folder: [
+                (folder / f"{STEM}_desc-{i}_outliers.tsv").write_text("0\n") for i in "ab"
+            ],
+            2,
+            "both outlier tables of one run",
+        ),
+    ],
+    ids=["nowhere", "of another run", "two"],
+)
+def test_outlier_tables_that_do_not_fit(place, tiny, tmp_path, make, status, phrase):
+    tiny.add_run()
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    make(folder)
+    told, _ = place("--outliers", folder)
+    assert told.status == status
+    assert phrase in told.err
+
+
+def test_one_outlier_table_is_not_for_several_runs(place, tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    table = tmp_path / "x.tsv"
+    table.write_text("0\n" * 40)
+    told, _ = place("--outliers", table)
+    assert told.status == 2
+    assert "is given for 2 runs" in told.err
+
+
+def test_full_length_keeps_a_row_for_every_volume(place, tiny):
+    tiny.add_run()
+    moved = np.zeros(40)
+    moved[[7, 8, 30]] = 2.0
+    change_confounds(tiny, framewise_displacement=moved)
+    arguments = ("--strategy", "gsrOnly", "--fd-threshold", "0.5")
+    _, func = place(*arguments)
+    short = read(series_file(func, "gsrOnly"))
+    assert sidecar(func, "gsrOnly")["CensoringThresholds"]["fd_threshold"] == 0.5
+    told, func = place(*arguments, "--full-length")
+    assert told.status == 0, told.err
+    full = read(series_file(func, "gsrOnly"))
+    assert len(full) == 40
+    assert full.loc[[7, 8, 30]].isna().all().all()
+    pd.testing.assert_frame_equal(full.drop(index=[7, 8, 30]).reset_index(drop=True), short)
+    assert sidecar(func, "gsrOnly")["FullLength"] is True
+
+
+def test_a_threshold_that_is_off_censors_nothing(place, tiny):
+    tiny.add_run()
+    change_confounds(tiny, framewise_displacement=np.full(40, 9.0), std_dvars=np.full(40, 9.0))
+    off = ("--fd-threshold", "none", "--std-dvars-threshold", "none", "--min-segment", "0")
+    told, func = place("--strategy", "scrubbing", *off)
+    assert told.status == 0, told.err
+    assert sidecar(func, "scrubbing")["NumberOfVolumesCensored"] == 0
+
+
+def test_neighbours_and_short_stretches(place, tiny):
+    tiny.add_run()
+    moved = np.zeros(40)
+    moved[[10, 16]] = 2.0
+    change_confounds(tiny, framewise_displacement=moved)
+    rules = ("--fd-threshold", "1", "--censor-before", "1", "--censor-after", "2")
+    _, func = place("--strategy", "gsrOnly", *rules, "--min-segment", "4")
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))["censored"]
+    # 9 to 12, and 15 to 18; 13 and 14 between them are a stretch of two
+    assert np.flatnonzero(censored).tolist() == list(range(9, 19))
+
+
+# Filters
+
+
+def test_filters_by_options(place, tiny):
+    tiny.add_run(n_volumes=120)
+    band = ("--high-pass", "0.02", "--low-pass", "0.1", "--filter-order", "2")
+    told, func = place("--strategy", "gsrOnly", *band)
+    assert told.status == 0, told.err
+    facts = sidecar(func, "gsrOnly")
+    assert facts["SoftwareFilters"] == {
+        "Temporal": {"high_pass": 0.02, "low_pass": 0.1, "type": "butterworth", "order": 2}
+    }
+    # Of 60 frequencies k / 240 Hz, those of 5 to 24 pass: 1 to 4 are lost with two dimensions
+    # each, and 25 to 59 too, and 60, the Nyquist frequency, with one
+    assert facts["DimensionsLostToFilter"] == 2 * 4 + 2 * 35 + 1
+    power = np.abs(np.fft.rfft(read(series_file(func, "gsrOnly"))["left"])) ** 2
+    assert power[5:25].sum() > 0.9 * power.sum()
+
+
+def test_cosine_filter_and_none(place, tiny, tmp_path):
+    tiny.add_run(n_volumes=120)
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"name": "own", "filter": {"high_pass": 0.02}}))
+    told, func = place("--strategy", path, "--filter", "cosine")
+    assert told.status == 0, told.err
+    assert sidecar(func, "own")["SoftwareFilters"]["Temporal"]["type"] == "cosine"
+    assert sidecar(func, "own")["DimensionsLostToFilter"] == int(2 * 240 * 0.02)
+    told, func = place("--strategy", path, "--filter", "none")
+    assert sidecar(func, "own")["SoftwareFilters"] == "n/a"
+
+
+def test_filtering_twice_is_warned_of(place, tiny):
+    tiny.add_run(n_volumes=120)
+    told, _ = place("--strategy", "simple", "--high-pass", "0.01")
+    assert told.status == 0
+    assert "cosine" in told.err
+    assert "twice" in told.err or "double" in told.err
+
+
+@pytest.mark.parametrize(
+    ("options", "phrase"),
+    [
+        (("--low-pass", "0.3"), "Nyquist frequency, 0.25 Hz"),
+        (("--high-pass", "0.005"), "no half period in a run of 80 s"),
+        (("--high-pass", "0.1", "--low-pass", "0.05"), "high_pass below low_pass"),
+        (("--filter", "cosine"), "high_pass"),
+        (("--high-pass", "0.02", "--filter-order", "20"), "needs more than"),
+    ],
+)
+def test_filters_that_a_run_cannot_carry(place, tiny, tmp_path, options, phrase):
+    tiny.add_run()
+    told, _ = place("--strategy", "gsrOnly", *options)
+    assert told.status == 65
+    assert phrase in told.err
+    assert not (tmp_path / "out").exists()
+
+
+# What is left
+
+
+def test_excluded_runs_are_listed_and_the_others_go_on(place, tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest", n_volumes=80)
+    told, func = place("--strategy", "gsrOnly", "none", "--min-seconds", "100")
+    assert told.status == 0, told.err
+    rows = read(tmp_path / "out" / "exclusions.tsv")
+    assert rows["participant_id"].tolist() == ["sub-01", "sub-01"]
+    assert rows["strategy"].tolist() == ["gsrOnly", "none"]
+    assert rows["reason"].tolist() == ["80 s are left, fewer than 100"] * 2
+    # mean, trend and the global signal; mean and trend
+    assert rows["degrees_of_freedom"].tolist() == [37, 38]
+    assert rows["seconds"].tolist() == [80, 80]
+    assert sidecar(func, "gsrOnly")["Excluded"] == "80 s are left, fewer than 100"
+    assert read(series_file(func, "gsrOnly")).isna().all().all()
+    assert not read(series_file(tmp_path / "out" / "sub-02" / "func", "none")).isna().all().all()
+    # A run that is not excluded any more leaves the table.
+    place("--strategy", "gsrOnly", "none")
+    assert not (tmp_path / "out" / "exclusions.tsv").exists()
+
+
+def test_a_floor_of_degrees_of_freedom(place, tiny, tmp_path):
+    tiny.add_run()
+    place("--strategy", "24P", "--min-dof", "14")
+    assert not (tmp_path / "out" / "exclusions.tsv").exists()
+    place("--strategy", "24P", "--min-dof", "15")
+    assert read(tmp_path / "out" / "exclusions.tsv")["min_degrees_of_freedom"].tolist() == [15]
+
+
+def test_effective_degrees_of_freedom(place, tiny):
+    tiny.add_run(n_volumes=400)
+    told, func = place("--strategy", "24P", "--effective-dof")
+    assert told.status == 0, told.err
+    (path,) = func.glob("*_stat-effectivedof_desc-24P_relmat.tsv")
+    matrix = read(path).set_index("Node")
+    pair = matrix.loc["left", "right"]
+    assert pair == matrix.loc["right", "left"]
+    # The images are white noise, so every volume that is left counts: 400 - 25 + mean
+    left = sidecar(func, "24P")["DegreesOfFreedom"]
+    assert left == 400 - 26
+    assert 0.9 * left < pair <= left + 1
+    assert matrix["far"].isna().all()
+    assert "Dutilleul" in path.with_suffix(".json").read_text()
+
+
+def test_every_measure_has_its_own_matrix(place, tiny):
+    tiny.add_run(n_volumes=100)
+    names = ("pearson", "fisher-z", "partial", "covariance", "precision", "ledoit-wolf", "spearman")
+    told, func = place("--strategy", "gsrOnly", "--connectivity", *names)
+    assert told.status == 0, told.err
+    found = {path.name.split("_stat-")[1].split("_")[0]: path for path in func.glob("*_relmat.tsv")}
+    assert set(found) == {
+        *("pearsoncorrelation", "fisherz", "partialcorrelation", "covariance", "precision"),
+        *("ledoitwolfcorrelation", "spearmancorrelation"),
+    }
+    series = read(series_file(func, "gsrOnly"))[["left", "right", "front"]]
+    r = series.corr().to_numpy()
+    z = read(found["fisherz"]).set_index("Node").loc["left", "right"]
+    assert z == pytest.approx(np.arctanh(r[0, 1]), abs=1e-8)
+    rank = read(found["spearmancorrelation"]).set_index("Node").loc["left", "front"]
+    assert rank == pytest.approx(series.corr("spearman").loc["left", "front"], abs=1e-8)
+    told, _ = place("--connectivity", "pearsn")
+    assert told.status == 2
+    assert "pearson" in told.err
+
+
+# What to write in a paper
+
+
+def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
+    tiny.add_run(n_volumes=120)
+    rules = ("--fd-threshold", "0.35", "--high-pass", "0.013", "--low-pass", "0.09")
+    told, _ = place("--strategy", "36P", *rules)
+    assert told.status == 0, told.err
+    text = (tmp_path / "out" / "logs" / "CITATION.md").read_text()
+    for phrase in ("fMRIPrep", "24.1.1", "0.35", "0.013", "0.09", "@ciric2017", "mine"):
+        assert phrase in text, phrase
+    bib = (tmp_path / "out" / "logs" / "CITATION.bib").read_text()
+    assert "10.1016/j.neuroimage.2017.03.020" in bib
