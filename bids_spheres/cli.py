@@ -12,6 +12,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from bids_spheres.config import with_config
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.options import demo_parser, main_parser, settings_of, strategies_parser
 from bids_spheres.settings import Settings
@@ -43,15 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status of the BIDS execution specification.
     """
-    options, work = _parsed(list(sys.argv[1:] if argv is None else argv))
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options, work = _parsed(words)
+    except BidsSpheresError as error:
+        return _tell(error)
     _configure_logging(options.verbose - options.quiet)
     try:
         return work(options)
     except BidsSpheresError as error:
         if options.debug:
             traceback.print_exc()
-        print(f"bids-spheres: error: {error}", file=sys.stderr)
-        return error.exit_status
+        return _tell(error)
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,6 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
+def _tell(error: BidsSpheresError) -> int:
+    print(f"bids-spheres: error: {error}", file=sys.stderr)
+    return error.exit_status
+
+
 def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
     """Options, and what to do with them."""
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
@@ -77,7 +86,8 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
     if named in commands:
         make_parser, work = commands[named]
         return make_parser().parse_args(arguments[1:]), work
-    return main_parser().parse_args(arguments), _run
+    parser = main_parser()
+    return parser.parse_args(with_config(parser, arguments)), _run
 
 
 def _configure_logging(verbosity: int) -> None:

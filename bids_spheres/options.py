@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
 from bids_spheres.errors import UnknownLevelError
-from bids_spheres.settings import DEFAULT_STRATEGY, Labels, Processing, Settings
+from bids_spheres.settings import DEFAULT_STRATEGY, OFF, OVERRIDES, Labels, Processing, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,24 +25,6 @@ Exit status: 0 all done; 1 some runs failed, the others are written; 2 usage; 16
 BIDS dataset needed; 17 unknown analysis level; 18 the filters leave no run; 65 unusable
 data; 66 input missing; 73 output can't be created; 74 read or write error; 75 try again.
 """
-
-_OVERRIDES = {
-    "fd_threshold": "censor.fd_threshold",
-    "std_dvars_threshold": "censor.std_dvars_threshold",
-    "censor_before": "censor.before",
-    "censor_after": "censor.after",
-    "min_segment": "censor.min_segment",
-    "filter": "filter.type",
-    "filter_order": "filter.order",
-    "high_pass": "filter.high_pass",
-    "low_pass": "filter.low_pass",
-    "min_volumes": "min_volumes",
-    "min_seconds": "min_seconds",
-}
-"""Options that change a key of every strategy."""
-
-OFF = "none"
-"""How an option says that a threshold or an edge is not to be."""
 
 
 def main_parser() -> argparse.ArgumentParser:
@@ -114,20 +96,27 @@ def settings_of(options: argparse.Namespace) -> Settings:
         output_dir=options.output_dir,
         analysis_level=options.analysis_level,
         derivatives=tuple(options.derivatives),
-        labels=Labels(**{key: tuple(given[key]) for key in Labels.__dataclass_fields__}),
+        labels=_labels(given),
         atlas=tuple(options.atlas),
         seeds=tuple(options.seeds),
-        radius=options.radius,
+        radius=tuple(dict.fromkeys(options.radius)),
         strategy=tuple(options.strategy or [DEFAULT_STRATEGY]),
         overrides=tuple(
             (key, None if given[name] == OFF and name != "filter" else given[name])
-            for name, key in _OVERRIDES.items()
+            for name, key in OVERRIDES.items()
             if given[name] is not None
         ),
         outliers=options.outliers,
         processing=_processing(options),
+        bids_database_dir=options.bids_database_dir,
         nprocs=options.nprocs,
     )
+
+
+def _labels(given: dict[str, Any]) -> Labels:
+    fields = [name for name in Labels.__dataclass_fields__ if name != "bids_filter_file"]
+    labels = {name: tuple(given[name]) for name in fields}
+    return Labels(**labels, bids_filter_file=given["bids_filter_file"])
 
 
 def _processing(options: argparse.Namespace) -> Processing:
@@ -170,9 +159,12 @@ def _add_seed_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--radius",
+        nargs="+",
+        action="extend",
+        default=[],
         type=_length,
         metavar="MM",
-        help="radius of all spheres (default: the seed set's)",
+        help="radius of all spheres (default: the seed set's); several give every set with each",
     )
     _add_sphere_options(group)
     _add_relation_options(group)
@@ -346,16 +338,30 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
         ("res", "res", "resolutions"),
     ):
         otherwise = "the MNI space" if key == "space" else "all"
-        told = f"{what} to use, with or without {key}- (default: {otherwise})"
+        told = f"{what} to use, with or without {key}-, or @FILE of them (default: {otherwise})"
         _add_labels(group, *_both(f"--{flag}"), key=key, told=told)
+
+    group.add_argument(
+        *_both("--bids-filter-file"),
+        type=Path,
+        metavar="FILE",
+        help='JSON file of further filters: {"bold": {"direction": "AP", "run": [1, 2]}}',
+    )
+    group.add_argument(
+        *_both("--bids-database-dir"),
+        type=Path,
+        metavar="PATH",
+        help="folder in which pybids keeps its index of the input from call to call; delete it "
+        "when the input has changed",
+    )
 
 
 def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str) -> None:
-    """Add an option that takes labels of an entity."""
+    """Add an option that takes labels of an entity, or ``@FILE`` with such labels."""
     group.add_argument(
         *flags,
         nargs="+",
-        action="extend",
+        action=_ExtendByLists,
         default=[],
         type=_label_reader(key),
         metavar="LABEL",
@@ -365,6 +371,13 @@ def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="JSON or YAML file of options by their names, such as logs/*_settings.json of an "
+        "earlier call; what the command line says counts more",
+    )
     group.add_argument(
         "--nprocs",
         type=_count,
@@ -387,11 +400,47 @@ def _both(flag: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((flag, "--" + flag[2:].replace("-", "_"))))
 
 
-def _label_reader(key: str) -> Callable[[str], str]:
-    def label(text: str) -> str:
-        return text.removeprefix(f"{key}-")
+class _ExtendByLists(argparse.Action):
+    """Extend a list by the lists that the type of an option makes of its words."""
 
-    return label
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del parser, option_string
+        there = getattr(namespace, self.dest, None) or []
+        setattr(namespace, self.dest, [*there, *(label for labels in values for label in labels)])
+
+
+def _label_reader(key: str) -> Callable[[str], list[str]]:
+    def labels(text: str) -> list[str]:
+        words = _words_of(Path(text[1:])) if text.startswith("@") else [text]
+        return [word.removeprefix(f"{key}-") for word in words]
+
+    return labels
+
+
+def _words_of(path: Path) -> list[str]:
+    """First word of every line of a file; of a table with ``participant_id``, without its header.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        When it can't be read, or has none.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise argparse.ArgumentTypeError(f"{path} can't be read: {reason}") from error
+    words = [line.split()[0] for line in lines if line.strip()]
+    words = words[1:] if words[:1] == ["participant_id"] else words
+    if not words:
+        raise argparse.ArgumentTypeError(f"{path} holds no label")
+    return words
 
 
 def _named_path(text: str) -> tuple[str, Path]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
+from bids_spheres.cleaning import clean_series, effective_dof, white_noise_freedom
 from bids_spheres.designs import run_designs, run_timing
-from bids_spheres.engine.autocorrelation import effective_degrees_of_freedom
-from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
@@ -32,15 +31,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Strategy
     from bids_spheres.designs import RunDesign
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.plan import Job, JobImage
-
-    FloatArray = NDArray[np.float64]
 
 
 def run_job(job: Job) -> JobReport:
@@ -59,8 +55,10 @@ def run_job(job: Job) -> JobReport:
     BidsSpheresError
         When an input can't be used or an output not be written.
     """
-    job = _with_placements(job)
     notes: dict[str, None] = {}
+    if not job.placements:
+        job = _with_placements(job)
+        notes = {placement.note: None for placement in job.placements if placement.note}
     warnings: list[str] = []
     for number, image in enumerate(job.images):
         made = run_designs(job, image, run_timing(job, image.bold))
@@ -72,9 +70,7 @@ def run_job(job: Job) -> JobReport:
 
 
 def _with_placements(job: Job) -> Job:
-    """The job with seeds in the space of its run, where that is the participant's own."""
-    if job.placements:
-        return job
+    """The job with seeds in the space of its run, which is the participant's own."""
     work = job.work
     roots, warp = [root for _, root in work.links], work.processing.warp_seeds
     return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
@@ -110,12 +106,13 @@ def _write_strategy(
     job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
 ) -> None:
     write_design(job, made)
-    cleaned = _clean(extraction, made)
-    effective = _effective_dof(cleaned, made) if made.processing.effective_dof else None
+    cleaned = clean_series(extraction.timeseries, made)
+    effective = effective_dof(cleaned, made) if made.processing.effective_dof else None
+    noise = white_noise_freedom(made)
     for part in placed:
         own = part.columns
         pairs = None if effective is None else effective[own, own]
-        write_series(job, CleanedSeries(part, made, cleaned[:, own], pairs))
+        write_series(job, CleanedSeries(part, made, cleaned[:, own], noise, pairs))
 
 
 def _place(job: Job, bold: Path, volumes: Volumes) -> list[PlacedSeeds]:
@@ -154,74 +151,6 @@ def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> Sphe
         f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
         hint="Choose a smaller --radius, or --overlap nearest or allow.",
     )
-
-
-def _clean(extraction: Extraction, made: RunDesign) -> FloatArray:
-    """Cleaned series of the kept volumes, (T', S); NaN where there is no signal to clean."""
-    series = extraction.timeseries
-    there = ~np.isnan(series).any(axis=0)
-    design, rules = made.design, made.processing
-    cleaned = np.full((design.n_kept, series.shape[1]), np.nan)
-    # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
-    if there.any() and made.exclusion is None:
-        cleaned[:, there] = clean(
-            series[:, there],
-            detrend=rules.detrend,
-            standardize=rules.standardize,
-            confounds=design.values if design.columns else None,
-            **_steps(made),
-        )
-    return cleaned
-
-
-def _steps(made: RunDesign) -> dict[str, Any]:
-    """Arguments of `clean` for the censoring and the filter of a strategy."""
-    kept = made.design.kept
-    return {
-        "sample_mask": None if kept.all() else kept,
-        "interpolate": "censored",
-        "t_r": made.timing.t_r,
-        **_filter_options(made.strategy),
-    }
-
-
-def _filter_options(strategy: Strategy) -> dict[str, Any]:
-    chosen = strategy.filter
-    if chosen is None:
-        return {}
-    order = {"order": chosen.order} if chosen.type == "butterworth" else {}
-    return {
-        "filter": chosen.type,
-        "high_pass": chosen.high_pass,
-        "low_pass": chosen.low_pass,
-        **order,
-    }
-
-
-def _effective_dof(cleaned: FloatArray, made: RunDesign) -> FloatArray:
-    """Effective degrees of freedom of the correlation of every two series, (S, S)."""
-    n_spheres = cleaned.shape[1]
-    if made.exclusion is not None:
-        return np.full((n_spheres, n_spheres), np.nan)
-    left, kept = made.freedom, made.design.kept
-    return effective_degrees_of_freedom(
-        cleaned,
-        kept=kept,
-        regressors=_regressors(made),
-        degrees_lost=left.kept - left.residual,
-    )
-
-
-def _regressors(made: RunDesign) -> FloatArray:
-    """What was regressed out at the kept volumes, filtered as the series were, (T', K)."""
-    values, kept = made.design.values, made.design.kept
-    trend = np.linspace(-1, 1, len(kept))[:, np.newaxis]
-    basis = np.hstack([values, trend]) if made.processing.detrend else values
-    if not basis.shape[1]:
-        return basis[kept]
-    # Detrended alike, so that a filter does not see the jump from the end to the beginning.
-    filtered: FloatArray = clean(basis, detrend=True, standardize=False, **_steps(made))
-    return np.hstack([filtered, trend[kept]]) if made.processing.detrend else filtered
 
 
 def _record_exclusions(job: Job, image: JobImage, designs: Sequence[RunDesign]) -> None:

@@ -7,7 +7,7 @@ file are found before the first image is read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -191,14 +191,22 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
             )
     labels = [tuple(_seed_entity(table).items()) for table in tables]
     if repeated := [label for label in labels if labels.count(label) > 1]:
-        ((entity, label),) = repeated[0]
+        entity, label = repeated[0][0]
         raise UsageError(
             f"Two seed sets have the label {entity}-{label}, so their outputs would collide.",
             hint="Name each set once; the label of a table is made from its file name.",
         )
-    if settings.radius is not None:
-        tables = [table.with_radius(settings.radius) for table in tables]
-    return tuple(tables)
+    return tuple(sized for table in tables for sized in _sized(table, settings.radius))
+
+
+def _sized(table: SeedTable, radii: Sequence[float]) -> list[SeedTable]:
+    """A seed set with each of the radii (mm); several are told apart by the entity ``scale``."""
+    if len(radii) < 2:
+        return [table.with_radius(radius) for radius in radii] or [table]
+    return [
+        replace(table.with_radius(radius), scale=f"{radius:g}mm".replace(".", "p"))
+        for radius in radii
+    ]
 
 
 def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
@@ -285,7 +293,7 @@ def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
 
 
 def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:
-    return {"atlas" if seeds.published else "seg": seeds.label}
+    return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:

@@ -17,6 +17,24 @@ if TYPE_CHECKING:
 
 DEFAULT_STRATEGY = "simple"
 
+OFF = "none"
+"""How an option says that a threshold, an edge or a step is not to be."""
+
+OVERRIDES = {
+    "fd_threshold": "censor.fd_threshold",
+    "std_dvars_threshold": "censor.std_dvars_threshold",
+    "censor_before": "censor.before",
+    "censor_after": "censor.after",
+    "min_segment": "censor.min_segment",
+    "filter": "filter.type",
+    "filter_order": "filter.order",
+    "high_pass": "filter.high_pass",
+    "low_pass": "filter.low_pass",
+    "min_volumes": "min_volumes",
+    "min_seconds": "min_seconds",
+}
+"""Options that change a key of every strategy."""
+
 
 @dataclass(frozen=True)
 class Processing:
@@ -70,7 +88,10 @@ class Processing:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels to keep, without their keys; empty keeps all (of `space`: the MNI space)."""
+    """Labels to keep, without their keys; empty keeps all (of `space`: the MNI space).
+
+    `bids_filter_file` is a JSON file of further ones.
+    """
 
     participant_label: tuple[str, ...] = ()
     session_label: tuple[str, ...] = ()
@@ -80,6 +101,7 @@ class Labels:
     echo: tuple[str, ...] = ()
     space: tuple[str, ...] = ()
     res: tuple[str, ...] = ()
+    bids_filter_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +120,8 @@ class Settings:
         Names of built-in seed sets.
     seeds : tuple of Path
         Tables of the user's own seeds.
-    radius : float, optional
-        mm, over what the seed sets say.
+    radius : tuple of float
+        mm, over what the seed sets say; several give every set with each of them.
     strategy : tuple of str
         Names or files of denoising strategies.
     overrides : tuple of (str, value)
@@ -107,6 +129,8 @@ class Settings:
     outliers : Path, optional
         Folder of tables of outliers, or the one table of a single run.
     processing : Processing
+    bids_database_dir : Path, optional
+        Where pybids keeps its index from call to call.
     nprocs : int
         Runs at work at the same time.
     """
@@ -118,22 +142,26 @@ class Settings:
     labels: Labels = field(default_factory=Labels)
     atlas: tuple[str, ...] = ()
     seeds: tuple[Path, ...] = ()
-    radius: float | None = None
+    radius: tuple[float, ...] = ()
     strategy: tuple[str, ...] = (DEFAULT_STRATEGY,)
     overrides: tuple[tuple[str, Any], ...] = ()
     outliers: Path | None = None
     processing: Processing = field(default_factory=Processing)
+    bids_database_dir: Path | None = None
     nprocs: int = 1
 
     def to_json(self) -> dict[str, Any]:
-        """Settings with JSON types only; paths are absolute."""
+        """What options stand for these settings, with JSON types only; paths are absolute."""
         content: dict[str, Any] = asdict(self)
         content |= {**content.pop("labels"), **content.pop("processing")}
         content["derivatives"] = [
             f"{name}={path.resolve()}" if name else str(path.resolve())
             for name, path in self.derivatives
         ]
-        content["overrides"] = dict(self.overrides)
+        content["standardize"] = content["standardize"] or OFF
+        given = dict(content.pop("overrides"))
+        changed = {name: given[key] for name, key in OVERRIDES.items() if key in given}
+        content |= {name: OFF if value is None else value for name, value in changed.items()}
         return {key: _json_value(value) for key, value in content.items()}
 
 

@@ -20,6 +20,7 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.execute import run_jobs
 from bids_spheres.explain import explain_jobs
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
+from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import make_jobs, plan_work
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     work, out = jobs[0].work, settings.output_dir
     labels = {"spheres": "Spheres around seeds on the grid of an image"}
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
-    write_shared_files(out, inputs.all, work.seed_sets, labels)
+    for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
+        logger.warning("%s", replaced)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     write_json(out / "logs" / f"{stamp}_settings.json", settings.to_json())
     facts = _methods_facts(settings, inputs, jobs)
@@ -120,11 +122,13 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
 
 def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> MethodsFacts:
     work, rules = jobs[0].work, settings.processing
+    spaces = tuple(sorted({job.run.space for job in jobs}))
     return MethodsFacts(
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
-        spaces=tuple(sorted({job.run.space for job in jobs})),
+        spaces=spaces,
         seed_sets=work.seed_sets,
+        transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
         aggregation=rules.aggregation,
         smoothing_fwhm=rules.smoothing_fwhm,
         strategies=work.strategies,

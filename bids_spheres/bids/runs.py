@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
 """Which MNI space to take when there are several and the user names none: fMRIPrep's first."""
 
+_ACQUIRED = ("func", "boldref")
+"""How users name the space of images on the grid of acquisition, which have none in their names."""
+
 _IMAGES = (".nii.gz", ".nii")
 
 
@@ -100,7 +103,8 @@ class Selection:
     """Which runs are wanted; an empty tuple wants all.
 
     Labels are without the key: ``participants=("01", "02")``. Without `spaces` the MNI space
-    in the dataset is taken.
+    in the dataset is taken. `others` holds labels of further entities by their keys, "" for a
+    name without the entity.
     """
 
     participants: tuple[str, ...] = ()
@@ -111,6 +115,7 @@ class Selection:
     echoes: tuple[str, ...] = ()
     spaces: tuple[str, ...] = ()
     resolutions: tuple[str, ...] = ()
+    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def filters(self) -> list[_Filter]:
         """Filters in the order in which they apply; the space comes last but one."""
@@ -120,6 +125,7 @@ class Selection:
             _Filter("--acquisition", "acq", self.acquisitions),
             _Filter("--run", "run", self.runs),
             _Filter("--echo", "echo", self.echoes),
+            *(_Filter("--bids-filter-file", key, labels) for key, labels in self.others),
         ]
 
 
@@ -141,10 +147,10 @@ class _Filter:
         """
         if not self.labels:
             return files
-        there = sorted({name.get(self.key) or "(none)" for _, name in files}, key=natural)
+        there = sorted({name.get(self.key) or "" for _, name in files}, key=natural)
         unmet = [label for label in self.labels if not any(map(self._matcher([label]), there))]
         left = [item for item in files if self._matcher(self.labels)(item[1].get(self.key) or "")]
-        choice = f"There is {listed(f'{self.key}-', there)}."
+        choice = f"There is {listed(f'{self.key}-', (label or '(none)' for label in there))}."
         if not left:
             shown = " ".join(self.labels)
             raise NothingSelectedError(f"{self.option} {shown} leaves no run.", hint=choice)
@@ -153,7 +159,10 @@ class _Filter:
         return left
 
     def _matcher(self, labels: Sequence[str]) -> Callable[[str], bool]:
-        """Whether a label is wanted; run-1 is also run-01."""
+        """Whether a label is wanted; run-1 is also run-01, and "func" a name without a space."""
+        if self.key == "space":
+            wanted = {"" if label in _ACQUIRED else label for label in labels}.union(labels)
+            return lambda label: label in wanted
         if self.key not in ("run", "echo"):
             return lambda label: label in labels
         numbers = {label.lstrip("0") for label in labels}
@@ -265,19 +274,8 @@ def _select(bolds: Files, selection: Selection) -> Files:
     left = bolds
     for one in selection.filters():
         left = one.apply(left)
-    spaces = _Filter("--space", "space", selection.spaces or _default_space(left))
-    left = _of_space(left, spaces)
+    left = _Filter("--space", "space", selection.spaces or _default_space(left)).apply(left)
     return _Filter("--res", "res", selection.resolutions).apply(left)
-
-
-def _of_space(files: Files, wanted: _Filter) -> Files:
-    """Images of some spaces; "func" and "boldref" are those without the entity."""
-    native = [item for item in files if item[1].get("space") is None]
-    standard = tuple(label for label in wanted.labels if label not in ("func", "boldref"))
-    taken = native if len(standard) < len(wanted.labels) else []
-    if taken and not standard:
-        return taken
-    return taken + _Filter(wanted.option, wanted.key, standard).apply(files)
 
 
 def _default_space(bolds: Files) -> tuple[str, ...]:

@@ -148,7 +148,7 @@ def _generators(description: Path) -> list[str]:
     try:
         entries = json.loads(description.read_text(encoding="utf-8")).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return []
 
 

@@ -110,15 +110,18 @@ def lost_to_filter(
 ) -> int:
     """Dimensions that a temporal filter removes, the mean apart, which `Design.rank` counts.
 
-    A run of n volumes has the frequencies k / (n t_r), k = 1 .. n // 2, with a cosine and a sine
-    each, but for the last one of an even n. Those outside the band are lost: for large n the
+    A run of T volumes has the frequencies k / (T t_r), k = 1 .. T // 2, with a cosine and a sine
+    each, but for the last one of an even T. Those outside the band are lost: for large T the
     fraction 1 - (low_pass - high_pass) 2 t_r. So does AFNI count (``1dBport``, which makes the
-    regressors of ``afni_proc.py -regress_bandpass``), here of the kept volumes. See also Davey et
-    al. 2013, doi:10.1016/j.neuroimage.2012.08.022, on correlations of filtered series.
+    regressors of ``afni_proc.py -regress_bandpass``). See also Davey et al. 2013,
+    doi:10.1016/j.neuroimage.2012.08.022, on correlations of filtered series. Filters come before
+    censoring: of the dimensions that pass, n kept volumes can tell n apart, and no more are
+    lost than that.
     A cosine filter removes as many dimensions as it has regressors, floor(2 T t_r high_pass).
 
-    Where regressors and stop band overlap, what both remove is counted twice, so that the number
-    left is never too high.
+    Where regressors and stop band overlap, what both remove is counted twice. What a Butterworth
+    filter lets through beyond its edges and what interpolation makes up in gaps of many volumes
+    are not counted; `bids_spheres.cleaning.white_noise_freedom` counts both.
 
     Parameters
     ----------
@@ -139,14 +142,15 @@ def lost_to_filter(
     125
     """
     high_pass, low_pass = chosen.high_pass or 0.0, chosen.low_pass or np.inf
+    n_volumes = n_kept if n_volumes is None else n_volumes
     if chosen.type == "cosine":
-        n_volumes = n_kept if n_volumes is None else n_volumes
         return min(n_volumes - 1, int(2 * n_volumes * t_r * high_pass))
-    k = np.arange(1, n_kept // 2 + 1)
-    frequencies = k / (n_kept * t_r) if n_kept else k
+    k = np.arange(1, n_volumes // 2 + 1)
+    frequencies = k / (n_volumes * t_r) if n_volumes else k
     # The margin is for edges that are one of the frequencies, but for rounding.
     outside = (frequencies < high_pass * (1 - 1e-9)) | (frequencies > low_pass * (1 + 1e-9))
-    return int(np.where(2 * k == n_kept, 1, 2)[outside].sum())
+    stopped = int(np.where(2 * k == n_volumes, 1, 2)[outside].sum())
+    return max(0, n_kept - (n_volumes - stopped))
 
 
 def filter_problem(chosen: TemporalFilter, t_r: float, n_volumes: int) -> str | None:
@@ -188,11 +192,14 @@ def _padding(chosen: TemporalFilter) -> int:
 
 
 def _lost(design: Design, chosen: TemporalFilter | None, t_r: float) -> int:
-    if chosen is None:
+    if chosen is None or not design.n_kept:
         return 0
     if chosen.type == "cosine" and any(COSINE.match(name) for name in design.columns):
         return 0  # fMRIPrep's cosines stand in for the filter's, and count among the regressors
-    return lost_to_filter(chosen, design.n_kept, t_r, len(design.kept))
+    # Volumes censored at either end are not interpolated: the run ends where kept volumes do.
+    kept = np.flatnonzero(design.kept)
+    n_volumes = len(design.kept) if chosen.type == "cosine" else int(np.ptp(kept)) + 1
+    return lost_to_filter(chosen, design.n_kept, t_r, n_volumes)
 
 
 def _reasons(left: Freedom, strategy: Strategy, floor: int) -> Iterator[str]:

@@ -219,7 +219,8 @@ def _clean_run(
     if plan.filter.kind == "cosine":
         confounds = with_cosines(confounds, len(signals), plan.filter)
     both = signals if confounds is None else np.hstack([signals, confounds])
-    scale = _largest(both)
+    # Of kept volumes: what a censored one holds must not decide what is large.
+    scale = _largest(both if kept is None else both[kept])
     if kept is not None and plan.filter.kind == "butterworth":
         both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
     elif kept is not None:

@@ -234,6 +234,26 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     return np.hstack([confounds, cosines])
 
 
+def cosine_basis(n_volumes: int, t_r: float, high_pass: float) -> FloatArray:
+    """Regressors that model all frequencies below `high_pass`, as `with_cosines` adds them.
+
+    Parameters
+    ----------
+    n_volumes : int
+        T.
+    t_r : float
+        Repetition time, s.
+    high_pass : float
+        Hz.
+
+    Returns
+    -------
+    (T, K) array
+        Orthonormal; K = 0 when the run is shorter than half a period.
+    """
+    return _cosines(n_volumes, Filter("cosine", None, high_pass, t_r))
+
+
 def _cosines(n_volumes: int, chosen: Filter) -> FloatArray:
     """(T, K) DCT-II basis; K = 0 when the run is shorter than half a period."""
     high_pass, last = chosen.high_pass or 0.0, n_volumes - 1

@@ -61,6 +61,8 @@ class SeedTable:
         True for the sets that ship with the package.
     metadata : mapping
         What the JSON file beside the table holds.
+    scale : str, optional
+        Short alphanumeric label that tells sets apart which differ by their radius only.
     """
 
     label: str
@@ -71,6 +73,7 @@ class SeedTable:
     space: str | None = None
     published: bool = False
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    scale: str | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -1,0 +1,203 @@
+"""Files that the whole output dataset shares, written by many calls."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.bids import locks, shared
+from bids_spheres.bids.dataset import Dataset
+from bids_spheres.bids.shared import check_output_dir, write_shared_files
+from bids_spheres.engine.seeds import load_seeds
+from bids_spheres.errors import DataError, OutputError, UsageError
+
+FMRIPREP = Dataset(Path("/data/fmriprep"), "fMRIPrep")
+AROMA = Dataset(Path("/data/with space"), "fMRIPost-AROMA")
+
+
+def write(output_dir, datasets=None, descriptions=None, seed_sets=()):
+    datasets = {"preprocessed": FMRIPREP} if datasets is None else datasets
+    descriptions = {"simple": "Plain"} if descriptions is None else descriptions
+    return write_shared_files(output_dir, datasets, seed_sets, descriptions)
+
+
+def description(output_dir):
+    return json.loads((output_dir / "dataset_description.json").read_text())
+
+
+def rows(path):
+    with path.open(newline="") as table:
+        return list(csv.reader(table, delimiter="\t"))
+
+
+def test_what_is_written(tmp_path):
+    seeds = load_seeds("Power2011")
+    both = {"preprocessed": FMRIPREP, "aroma": AROMA}
+    assert write(tmp_path, both, {"simple": "Plain", "24P": "Motion"}, [seeds]) == []
+    uris = ["file:///data/fmriprep", "file:///data/with%20space"]
+    found = description(tmp_path)
+    assert found["DatasetType"] == "derivative"
+    assert found["DatasetLinks"] == {"preprocessed": uris[0], "aroma": uris[1]}
+    assert found["SourceDatasets"] == [{"URL": uri} for uri in uris]
+    assert rows(tmp_path / "descriptions.tsv") == [
+        ["desc_id", "description"],
+        ["desc-24P", "Motion"],
+        ["desc-simple", "Plain"],
+    ]
+    assert 'from "fMRIPrep", "fMRIPost-AROMA".' in (tmp_path / "README.md").read_text()
+    assert "exclusions.*" in (tmp_path / ".bidsignore").read_text().split("\n")
+    atlas = rows(tmp_path / "atlas-Power2011_dseg.tsv")
+    # The first of the 264 of Power et al. 2011.
+    assert atlas[1][2:5] == ["-25", "-98", "-12"]
+    assert len(atlas) == 1 + 264
+
+
+def test_the_second_call_touches_nothing(tmp_path, monkeypatch):
+    seeds = [load_seeds("Power2011")]
+    write(tmp_path, seed_sets=seeds)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    before = {path: path.stat() for path in files}
+
+    def refuse(path):
+        raise AssertionError(f"a lock was asked for: {path}")
+
+    monkeypatch.setattr(locks, "exclusive", refuse)
+    assert write(tmp_path, seed_sets=seeds) == []
+    assert {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_calls_add_up(tmp_path):
+    write(tmp_path)
+    assert write(tmp_path, {"aroma": AROMA}, {"aroma": "Melodic"}) == []
+    assert list(description(tmp_path)["DatasetLinks"]) == ["preprocessed", "aroma"]
+    assert [row[0] for row in rows(tmp_path / "descriptions.tsv")[1:]] == [
+        "desc-aroma",
+        "desc-simple",
+    ]
+
+
+def test_what_a_laboratory_adds_is_kept(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "dataset_description.json"
+    path.write_text(json.dumps(description(tmp_path) | {"Authors": ["Ramón y Cajal"]}))
+    write(tmp_path, {"aroma": AROMA})
+    assert description(tmp_path)["Authors"] == ["Ramón y Cajal"]
+    assert set(description(tmp_path)["DatasetLinks"]) == {"preprocessed", "aroma"}
+
+
+def test_another_meaning_is_kept_and_told(tmp_path):
+    write(tmp_path)
+    moved = Dataset(Path("/new/fmriprep"), "fMRIPrep")
+    replaced = write(tmp_path, {"preprocessed": moved}, {"simple": "Not plain", "24P": "Motion"})
+    assert [(found.path.name, found.what, found.before, found.now) for found in replaced] == [
+        (
+            *("dataset_description.json", "preprocessed"),
+            *("file:///data/fmriprep", "file:///new/fmriprep"),
+        ),
+        ("descriptions.tsv", "desc-simple", "Plain", "Not plain"),
+    ]
+    assert "desc-simple was 'Plain' for an earlier call, and is 'Not plain' now" in str(replaced[1])
+    assert ["desc-simple", "Not plain"] in rows(tmp_path / "descriptions.tsv")
+    assert description(tmp_path)["DatasetLinks"] == {"preprocessed": "file:///new/fmriprep"}
+    assert write(tmp_path, {"preprocessed": moved}, {"simple": "Not plain"}) == []
+
+
+def test_a_description_stays_on_its_line(tmp_path):
+    write(tmp_path, descriptions={"mine": 'Filter\tband\npass, "mine"', "empty": ""})
+    lines = (tmp_path / "descriptions.tsv").read_text().split("\n")
+    assert lines[1:] == ["desc-empty\tn/a", 'desc-mine\tFilter band pass, "mine"', ""]
+    assert write(tmp_path, descriptions={"mine": 'Filter\tband\npass, "mine"'}) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["desc_id\n", "label\tdescription\n", "desc_id\tdescription\ndesc-simple\n"]
+)
+def test_a_table_that_is_not_ours_is_not_replaced(tmp_path, text):
+    path = tmp_path / "descriptions.tsv"
+    path.write_text(text)
+    with pytest.raises(DataError, match="is not the table that is kept there") as error:
+        write(tmp_path)
+    assert str(path) in error.value.message
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"DatasetLinks": ["a"]}', "[" * 100_000])
+def test_a_broken_description_is_written_anew(tmp_path, text):
+    (tmp_path / "dataset_description.json").write_text(text)
+    assert write(tmp_path) == []
+    assert description(tmp_path)["DatasetLinks"] == {"preprocessed": "file:///data/fmriprep"}
+
+
+def call(output_dir, number):
+    """What one of an array of jobs does."""
+    for turn in range(5):
+        name = f"{number}x{turn}"
+        datasets = {f"d{name}": Dataset(Path(f"/data/{name}"), "fMRIPrep")}
+        yield output_dir, datasets, [], {name: f"Strategy {name}"}
+
+
+def test_no_link_and_no_label_is_lost(tmp_path):
+    calls = [arguments for number in range(12) for arguments in call(tmp_path, number)]
+    with multiprocessing.get_context("spawn").Pool(12) as pool:
+        replaced = pool.starmap(write_shared_files, calls, chunksize=5)
+        pool.close()
+        pool.join()
+    assert replaced == [[]] * 60
+    names = {f"{number}x{turn}" for number in range(12) for turn in range(5)}
+    assert description(tmp_path)["DatasetLinks"] == {f"d{n}": f"file:///data/{n}" for n in names}
+    assert rows(tmp_path / "descriptions.tsv")[1:] == [
+        [f"desc-{name}", f"Strategy {name}"] for name in sorted(names, key="desc-{}".format)
+    ]
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_an_output_folder_in_the_input(tmp_path):
+    with pytest.raises(UsageError, match="lies in the input"):
+        check_output_dir(tmp_path / "in" / "out", [tmp_path / "in"])
+
+
+def test_an_output_folder_that_is_a_file(tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(OutputError, match="is a file"):
+        check_output_dir(tmp_path / "out", [])
+
+
+@pytest.mark.parametrize("name", ["README.md", "dataset_description.json", "descriptions.tsv"])
+def test_an_output_folder_of_others(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(OutputError, match="is another dataset") as error:
+        check_output_dir(tmp_path, [])
+    assert name in error.value.message
+
+
+def test_an_output_folder_of_ours(tmp_path):
+    check_output_dir(tmp_path / "new", [tmp_path / "in"])
+    write(tmp_path / "new")
+    check_output_dir(tmp_path / "new", [tmp_path / "in"])
+    assert description(tmp_path / "new")["GeneratedBy"][0]["Name"] == "bids_spheres"
+
+
+def test_an_output_folder_that_another_job_begins_at_this_moment(tmp_path, monkeypatch):
+    looked_at = []
+    generators = shared._generators
+
+    def begun_in_between(path):
+        looked_at.append(path)
+        return generators(path)
+
+    exists = Path.exists
+
+    def begins(self):
+        """Whatever is looked for first, the dataset is there right after."""
+        answer = exists(self)
+        write(tmp_path)
+        return answer
+
+    monkeypatch.setattr(shared, "_generators", begun_in_between)
+    monkeypatch.setattr(Path, "exists", begins)
+    check_output_dir(tmp_path, [])
+    assert looked_at == [tmp_path / "dataset_description.json"]
