@@ -103,8 +103,8 @@ def _run(options: argparse.Namespace) -> int:
     from bids_spheres import workflow  # noqa: PLC0415 - keeps --help fast
 
     settings = settings_of(options)
-    if options.explain:
-        workflow.explain(settings)
+    if options.explain or options.dry_run:
+        (workflow.explain if options.explain else workflow.dry_run)(settings)
         return 0
     return _SOME_FAILED if workflow.run_participants(settings, debug=options.debug) else 0
 

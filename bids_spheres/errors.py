@@ -22,6 +22,23 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {close[0]}? " if close else ""
 
 
+def printable(text: str) -> str:
+    r"""Text that can go to a terminal, whatever names of files and columns it holds.
+
+    Control characters, which may move the cursor, and bytes of file names that are no text are
+    shown by their numbers; newlines stay.
+
+    Examples
+    --------
+    >>> printable("sub-\x1b[2J")
+    'sub-\\x1b[2J'
+    """
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 class BidsSpheresError(Exception):
     """Anything that a user can put right.
 
@@ -41,7 +58,8 @@ class BidsSpheresError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+        text = f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+        return printable(text)
 
 
 class UsageError(BidsSpheresError, ValueError):

@@ -10,6 +10,7 @@ from bids_spheres.errors import BidsSpheresError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from bids_spheres.confounds import Censor, Strategy, TemporalFilter
     from bids_spheres.designs import RunDesign
@@ -30,6 +31,31 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
                 yield from _explained(made)
                 yield f"    image: {image.bold}"
         yield ""
+
+
+def dry_run(jobs: Sequence[Job], rejected: Sequence[tuple[Path, str]]) -> Iterator[str]:
+    """Lines of text: runs with what belongs to them, what would be written, what is not used."""
+    header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files to write")
+    rows = [header, *map(_row, jobs)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+    for job in jobs:
+        yield from ("", str(job), *(f"  {path}" for path in job.outputs()))
+    if rejected:
+        yield from ("", "Not used:")
+        yield from (f"  {path}: {reason}" for path, reason in rejected)
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    kinds = {path: kind for kind, path in job.run.images}
+    images = ", ".join(kinds[image.bold] for image in job.images)
+    mask = job.work.processing.mask == "none" or job.mask is not None
+    confounds = job.run.tables.confounds is not None
+    there = {True: "yes", False: "MISSING"}
+    lacking = len(job.work.strategies) - len(job.strategies)
+    note = f" ({lacking} strategies without an image)" if lacking else ""
+    return (str(job), images + note, there[mask], there[confounds], str(len(job.outputs())))
 
 
 def _explained(made: RunDesign) -> Iterator[str]:

@@ -47,6 +47,7 @@ def main_parser() -> argparse.ArgumentParser:
     _add_seed_options(parser)
     _add_denoising_options(parser)
     _add_selection_options(parser)
+    _add_running_options(parser)
     _add_common_options(parser)
     return parser
 
@@ -109,6 +110,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         outliers=options.outliers,
         processing=_processing(options),
         bids_database_dir=options.bids_database_dir,
+        work_dir=options.work_dir,
         nprocs=options.nprocs,
     )
 
@@ -133,6 +135,7 @@ def _processing(options: argparse.Namespace) -> Processing:
         aggregation=options.aggregation,
         smoothing_fwhm=options.smoothing_fwhm or None,
         connectivity=tuple(options.connectivity or ["pearson"]),
+        seed_maps=options.seed_maps,
         effective_dof=options.effective_dof,
     )
 
@@ -219,6 +222,11 @@ def _add_relation_options(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="relations between spheres: pearson (default), fisher-z, partial, covariance, "
         "precision, ledoit-wolf, spearman",
+    )
+    group.add_argument(
+        *_both("--seed-maps"),
+        action="store_true",
+        help="also write a map of Fisher's z of every seed with every voxel in the mask",
     )
     group.add_argument(
         *_both("--effective-dof"),
@@ -369,8 +377,13 @@ def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str
     )
 
 
-def _add_common_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("running")
+def _add_running_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("keeping and repeating")
+    group.add_argument(
+        *_both("--dry-run"),
+        action="store_true",
+        help="only tell which runs were found, what is missing, and what would be written",
+    )
     group.add_argument(
         "--config",
         type=Path,
@@ -378,6 +391,16 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
         help="JSON or YAML file of options by their names, such as logs/*_settings.json of an "
         "earlier call; what the command line says counts more",
     )
+    group.add_argument(
+        *("-w", *_both("--work-dir")),
+        type=Path,
+        metavar="PATH",
+        help="folder for temporary files of seed maps (default: the output folder)",
+    )
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("running")
     group.add_argument(
         "--nprocs",
         type=_count,

@@ -24,6 +24,7 @@ from bids_spheres.results import (
     write_series,
     write_spheres,
 )
+from bids_spheres.voxel_maps import tapped, write_seed_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,26 +81,30 @@ def _run_image(
     job: Job, image: JobImage, designs: Sequence[RunDesign], *, with_spheres: bool
 ) -> list[PlacedSeeds]:
     """Everything that is made of one image."""
-    if empty := [made for made in designs if not made.design.kept.any()]:
-        table = job.run.tables.confounds
-        name = empty[0].strategy.name
-        raise DataError(f"{table}: every volume is an outlier for {name}; none is left.")
-    volumes = open_volumes(image.bold)
-    placed = _place(job, image.bold, volumes)
+    volumes, mask = open_volumes(image.bold), _load_mask(job, image.bold)
+    placed = _place(job, image.bold, volumes, mask)
+    with tapped(job, volumes, mask) as source:
+        extraction = _extract(job, source, placed)
+        placed = [part.seen(extraction) for part in placed]
+        for part in placed:
+            low = part.missing(job.work.processing.min_coverage)
+            extraction.timeseries[:, part.columns][:, low] = np.nan
+            if with_spheres:
+                write_spheres(job, part)
+        _record_exclusions(job, image, designs)
+        for made in designs:
+            _write_strategy(job, extraction, placed, made)
+            write_seed_maps(job, source, extraction, placed, made)
+    return placed
+
+
+def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extraction:
+    """Series of all seed sets, in one pass over the image."""
     rules = job.work.processing
     weights = stack_weights([part.weights for part in placed])
-    extraction = extract(
+    return extract(
         volumes, weights, rules.smoothing_fwhm, aggregation=rules.aggregation, moments=True
     )
-    placed = [part.seen(extraction) for part in placed]
-    for part in placed:
-        extraction.timeseries[:, part.columns][:, part.missing(rules.min_coverage)] = np.nan
-        if with_spheres:
-            write_spheres(job, part)
-    _record_exclusions(job, image, designs)
-    for made in designs:
-        _write_strategy(job, extraction, placed, made)
-    return placed
 
 
 def _write_strategy(
@@ -115,9 +120,10 @@ def _write_strategy(
         write_series(job, CleanedSeries(part, made, cleaned[:, own], noise, pairs))
 
 
-def _place(job: Job, bold: Path, volumes: Volumes) -> list[PlacedSeeds]:
+def _place(
+    job: Job, bold: Path, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
+) -> list[PlacedSeeds]:
     """Spheres of every seed set on the image's grid, within the mask."""
-    mask = _load_mask(job, bold)
     placed, start = [], 0
     for seeds in (placement.table for placement in job.placements):
         weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, *mask)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
 from bids_spheres.spaces import Placement, RunTransforms, place_seeds, transform_files
-from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.spaces.fmriprep import NATIVE, is_native
 from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
 
 if TYPE_CHECKING:
@@ -82,8 +82,34 @@ def place_in_run(
     return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
 
 
+def transformed_labels(
+    seed_sets: Sequence[SeedTable], spaces: Sequence[str], *, warp: bool
+) -> tuple[str, ...]:
+    """Labels of the seed sets whose coordinates are transformed for one of the spaces.
+
+    Parameters
+    ----------
+    seed_sets, warp
+        As for `place_in_template`.
+    spaces : sequence of str
+        Spaces of the images.
+    """
+    moved = (
+        seeds.label
+        for seeds in seed_sets
+        for space in spaces
+        if not _stay(seeds, space) and (warp or seeds.space == TALAIRACH or is_native(space))
+    )
+    return tuple(dict.fromkeys(moved))
+
+
+def _stay(seeds: SeedTable, space: str) -> bool:
+    """Whether the seeds are in a space already, as far as they tell."""
+    return seeds.space in (None, space) or {seeds.space, space} <= set(NATIVE)
+
+
 def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> Placement:
-    if seeds.space in (None, space):
+    if _stay(seeds, space):
         return Placement(seeds)
     if seeds.space == TALAIRACH:
         converted = place_seeds(seeds, FSL_MNI)
@@ -132,7 +158,7 @@ def _check(seeds: SeedTable, space: str) -> None:
     known = (TALAIRACH, *LINKED_TEMPLATES)
     both_known = seeds.space in known and space in LINKED_TEMPLATES
     # fMRIPrep may have written a transform for any template.
-    if seeds.space in (None, space) or both_known or is_native(space):
+    if _stay(seeds, space) or both_known or is_native(space):
         return
     raise UsageError(
         f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}.",

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from bids_spheres.spaces import Placement
 
 
+EFFECTIVE_DOF = "effectivedof"
+"""Label of the entity ``stat`` of effective degrees of freedom."""
+
+_DSEG = (".nii.gz", ".tsv")
+
+
 @dataclass(frozen=True)
 class Work:
     """What is asked of every run.
@@ -44,6 +50,8 @@ class Work:
         Root of the output dataset.
     links : tuple of (str, Path)
         Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
+    work_dir : Path or None
+        Where there is room for temporary files.
     """
 
     seed_sets: tuple[SeedTable, ...]
@@ -51,6 +59,7 @@ class Work:
     processing: Processing
     output_dir: Path
     links: tuple[tuple[str, Path], ...]
+    work_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -110,22 +119,36 @@ class Job:
         entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
         return self._path("relmat", extension, **entities)
 
+    def seed_map(self, seeds: SeedTable, seed: str, strategy: Strategy) -> Path:
+        """Path of the map of one seed, by its label."""
+        entities = {**_seed_entity(seeds), "label": seed, "stat": "fisherz", "desc": strategy.name}
+        return self._path("boldmap", ".nii.gz", **entities)
+
     def confounds(self, strategy: Strategy, suffix: str, extension: str) -> Path:
         """Path of what is the same for every space and seed set: design or outliers."""
         no_image = {"space": None, "cohort": None, "res": None, "den": None}
         return self._path(suffix, extension, **no_image, desc=strategy.name)
 
     def outputs(self) -> dict[Path, Path]:
-        """Every data file of the job, with the input on which its content hangs."""
-        seed_sets = self.work.seed_sets
-        paths = {self.spheres(seeds, ".nii.gz"): self.images[0].bold for seeds in seed_sets}
+        """Every data file of the job, with the input on which its content hangs.
+
+        Seed maps apart, which only seeds with a series have.
+        """
+        seed_sets, rules = self.work.seed_sets, self.work.processing
+        first = self.images[0].bold if self.images else None
+        paths = {self.spheres(seeds, end): first for seeds in seed_sets for end in _DSEG if first}
+        stats = [measure(name).stat for name in rules.connectivity]
+        stats += [EFFECTIVE_DOF] * rules.effective_dof
         for image in self.images:
             for strategy in image.strategies:
-                bold = image.bold
-                paths |= {self.timeseries(seeds, strategy, ".tsv"): bold for seeds in seed_sets}
+                for seeds in seed_sets:
+                    paths[self.timeseries(seeds, strategy, ".tsv")] = image.bold
+                    relmats = (self.relmat(seeds, strategy, stat, ".tsv") for stat in stats)
+                    paths |= dict.fromkeys(relmats, image.bold)
                 # Images of one run in several spaces share the table, and so the design.
-                design = self.confounds(strategy, "design", ".tsv")
-                paths[design] = self.run.tables.confounds or bold
+                for suffix in ("design", "outliers"):
+                    table = self.run.tables.confounds or image.bold
+                    paths[self.confounds(strategy, suffix, ".tsv")] = table
         return paths
 
     def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
@@ -165,6 +188,7 @@ def plan_work(settings: Settings, inputs: Inputs) -> Work:
         processing=settings.processing,
         output_dir=settings.output_dir,
         links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+        work_dir=settings.work_dir,
     )
 
 

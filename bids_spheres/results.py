@@ -21,6 +21,7 @@ from bids_spheres.facts import (
     matrix_facts,
     output_of,
 )
+from bids_spheres.plan import EFFECTIVE_DOF
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,15 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.designs import RunDesign
+    from bids_spheres.engine.connectivity import Measure
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.plan import Job
 
     FloatArray = NDArray[np.float64]
-
-EFFECTIVE_DOF = "effectivedof"
-"""Label of the entity ``stat`` of effective degrees of freedom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +98,12 @@ class CleanedSeries:
     white_noise_freedom: float
     effective_dof: FloatArray | None = None
 
+    def related_by(self, chosen: Measure) -> FloatArray:
+        """Relations of every two series, (S, S); NaN when the run is excluded."""
+        if self.made.exclusion is not None:
+            return np.full((self.values.shape[1],) * 2, np.nan)
+        return chosen.function(self.values)
+
     def for_every_volume(self) -> FloatArray:
         """`values` with a row of NaN for every censored volume, (T, S)."""
         kept = self.made.design.kept
@@ -109,12 +114,33 @@ class CleanedSeries:
 
 def write_spheres(job: Job, placed: PlacedSeeds) -> None:
     """Write the spheres as image and table."""
-    seeds, weights = placed.seeds, placed.weights
-    img = nib.Nifti1Image(label_volume(weights, seeds.coordinates), weights.grid.affine)
-    img.header.set_xyzt_units("mm", "sec")
-    write_image(job.spheres(seeds, ".nii.gz"), img)
+    seeds = placed.seeds
+    write_image(job.spheres(seeds, ".nii.gz"), _label_image(placed))
     write_table(job.spheres(seeds, ".tsv"), _spheres_table(placed, job))
     write_json(job.spheres(seeds, ".json"), _spheres_facts(job, placed))
+
+
+_ORIENTATION = (
+    *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("sform_code", "srow_x", "srow_y", "srow_z"),
+)
+"""Fields of a NIfTI header that say where voxels are, beside ``pixdim``."""
+
+
+def _label_image(placed: PlacedSeeds) -> nib.Nifti1Image:
+    """Labels of the spheres, oriented as the BOLD image is, also for programs that read qforms."""
+    seeds, grid = placed.seeds, placed.weights.grid
+    smallest = next(i for i in (np.uint8, np.int16, np.int32) if len(seeds) <= np.iinfo(i).max)
+    labels = label_volume(placed.weights, seeds.coordinates).astype(smallest)
+    img = nib.Nifti1Image(labels, grid.affine)
+    bold: Any = nib.load(placed.bold).header
+    for field in _ORIENTATION:
+        img.header[field] = bold[field]
+    img.header["pixdim"][:4] = bold["pixdim"][:4]
+    img.header.set_xyzt_units("mm", "sec")
+    img.header.set_intent("label", name=seeds.label[:15])
+    img.header["descrip"] = "Spheres around seeds, by bids_spheres"
+    return img
 
 
 def write_design(job: Job, made: RunDesign) -> None:
@@ -156,9 +182,9 @@ def _write_matrices(job: Job, series: CleanedSeries, common: dict[str, Any]) -> 
     for name in job.work.processing.connectivity:
         chosen = measure(name)
         facts = {**common, **matrix_facts(job, seeds, chosen)}
-        if chosen.shrinkage:
+        if chosen.shrinkage and series.made.exclusion is None:
             facts["Shrinkage"] = chosen.shrinkage(series.values)
-        _write_matrix(job, series, _Matrix(chosen.stat, chosen.function(series.values), facts))
+        _write_matrix(job, series, _Matrix(chosen.stat, series.related_by(chosen), facts))
     if series.effective_dof is not None:
         facts = {**common, **matrix_facts(job, seeds, measure("pearson")), **EFFECTIVE_DOF_FACTS}
         _write_matrix(job, series, _Matrix(EFFECTIVE_DOF, series.effective_dof, facts))

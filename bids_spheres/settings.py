@@ -67,6 +67,8 @@ class Processing:
         Width of the Gaussian by which images are smoothed, mm.
     connectivity : tuple of str
         Names of measures, see `bids_spheres.engine.connectivity.measure`.
+    seed_maps : bool
+        Write a seed-to-voxel map for every seed.
     effective_dof : bool
         Also write the effective degrees of freedom of each correlation.
     """
@@ -83,6 +85,7 @@ class Processing:
     aggregation: Aggregation = "mean"
     smoothing_fwhm: float | None = None
     connectivity: tuple[str, ...] = ("pearson",)
+    seed_maps: bool = False
     effective_dof: bool = False
 
 
@@ -131,6 +134,8 @@ class Settings:
     processing : Processing
     bids_database_dir : Path, optional
         Where pybids keeps its index from call to call.
+    work_dir : Path, optional
+        Where there is room for temporary files; the output folder without it.
     nprocs : int
         Runs at work at the same time.
     """
@@ -148,6 +153,7 @@ class Settings:
     outliers: Path | None = None
     processing: Processing = field(default_factory=Processing)
     bids_database_dir: Path | None = None
+    work_dir: Path | None = None
     nprocs: int = 1
 
     def to_json(self) -> dict[str, Any]:

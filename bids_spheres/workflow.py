@@ -13,11 +13,13 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.bids.dataset import find_inputs
 from bids_spheres.bids.files import write_json, write_text
+from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_shared_files
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.execute import run_jobs
+from bids_spheres.explain import dry_run as dry_run_lines
 from bids_spheres.explain import explain_jobs
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
 from bids_spheres.placing import transformed_labels
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bids_spheres.bids.dataset import Inputs
+    from bids_spheres.bids.runs import Found
     from bids_spheres.execute import Outcome
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
@@ -53,7 +56,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     BidsSpheresError
         When nothing can be done at all; then nothing has been written.
     """
-    inputs, jobs = plan_jobs(settings)
+    inputs, jobs, _ = plan_jobs(settings)
     check_runs(jobs)
     _prepare(settings, inputs, jobs)
     failures = list(_execute(jobs, settings.nprocs, debug=debug))
@@ -69,14 +72,28 @@ def explain(settings: Settings) -> None:
     BidsSpheresError
         As `run_participants`.
     """
-    _, jobs = plan_jobs(settings)
+    _, jobs, _ = plan_jobs(settings)
     for line in explain_jobs(jobs):
         print(line)  # noqa: T201 - what was asked for
     check_runs(jobs)
 
 
-def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job]]:
-    """Datasets, and the work on every run found in them.
+def dry_run(settings: Settings) -> None:
+    """Print which runs were found, and what would be written; nothing is.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_participants`.
+    """
+    _, jobs, found = plan_jobs(settings)
+    for line in dry_run_lines(jobs, found.rejected):
+        print(line)  # noqa: T201 - what was asked for
+    check_runs(jobs)
+
+
+def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
+    """Datasets, the work on every run found in them, and what was found.
 
     Raises
     ------
@@ -87,9 +104,10 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job]]:
     check_output_dir(settings.output_dir, [dataset.root for dataset in inputs.all.values()])
     work = plan_work(settings, inputs)
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
-    jobs = make_jobs(settings, work, find_runs(inputs, _selection(settings), kinds))
+    found = find_runs(inputs, _selection(settings), kinds, settings.bids_database_dir)
+    jobs = make_jobs(settings, work, found.runs)
     logger.info("%d runs found", len(jobs))
-    return inputs, jobs
+    return inputs, jobs, found
 
 
 def _selection(settings: Settings) -> Selection:
@@ -103,6 +121,7 @@ def _selection(settings: Settings) -> Selection:
         echoes=labels.echo,
         spaces=labels.space,
         resolutions=labels.res,
+        others=read_filters(labels.bids_filter_file),
     )
 
 

@@ -369,16 +369,20 @@ def test_a_seed_named_like_a_sidecars_key(run_app, tiny, tmp_path):
     assert "named Node" in run_app(tiny.root, tmp_path / "o2", "participant", "--seeds", seeds).err
 
 
-def test_nothing_is_written_of_a_run_without_volumes(run_app, tiny, seeds_file, tmp_path):
+def test_a_run_without_volumes_is_excluded(run_app, tiny, seeds_file, tmp_path):
     bold = tiny.add_run()
     table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
     confounds = pd.read_csv(table, sep="\t", na_values=["n/a"])
     confounds["non_steady_state_outlier00"] = 1
     confounds.to_csv(table, sep="\t", index=False, na_rep="n/a")
     done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
-    assert done.status == 1
-    assert "every volume is an outlier" in done.err
-    assert not list((tmp_path / "out").rglob("sub-*"))
+    assert done.status == 0, done.err
+    excluded = pd.read_csv(tmp_path / "out" / "exclusions.tsv", sep="\t")
+    assert excluded["reason"].tolist() == ["no volume is left of 40"]
+    (series,) = series_files(tmp_path / "out")
+    assert pd.read_csv(series, sep="\t").shape == (0, 4)
+    (matrix,) = (tmp_path / "out").rglob("*_relmat.tsv")
+    assert pd.read_csv(matrix, sep="\t").set_index("Node").isna().all().all()
 
 
 def test_an_error_of_the_system_is_one_line(run_app, monkeypatch, tmp_path):

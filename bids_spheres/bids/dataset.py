@@ -121,7 +121,9 @@ _SHOWN = {
 }
 
 
-def index_files(dataset: Dataset, wanted: Sequence[str] = ()) -> Files:
+def index_files(
+    dataset: Dataset, wanted: Sequence[str] = (), database: Path | None = None
+) -> tuple[Files, list[tuple[Path, str]]]:
     """Files of a dataset that a run can be made of, by pybids.
 
     Parameters
@@ -129,11 +131,21 @@ def index_files(dataset: Dataset, wanted: Sequence[str] = ()) -> Files:
     dataset : Dataset
     wanted : sequence of str
         Labels of participants, all of which must be there; all without them.
+    database : Path, optional
+        Folder in which pybids keeps its index, of all participants, from call to call.
+
+    Returns
+    -------
+    files : list of (Path, Name)
+    rejected : list of (Path, str)
+        Files whose names can't be understood, and why.
 
     Raises
     ------
     NothingSelectedError
         When a participant is not there.
+    DataError
+        When the folder of the index can't be used.
     """
     from bids.layout import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415 - slow to import
 
@@ -144,12 +156,23 @@ def index_files(dataset: Dataset, wanted: Sequence[str] = ()) -> Files:
             f"--participant-label: {root} has no {listed('sub-', missing)}.",
             hint=f"It has {listed('sub-', everyone) or 'no participant at all'}.",
         )
+    indexed = everyone if database else wanted or everyone
     indexer = BIDSLayoutIndexer(
-        validate=False, index_metadata=False, ignore=_ignored(wanted or everyone, everyone)
+        validate=False, index_metadata=False, ignore=_ignored(indexed, everyone)
     )
-    layout = BIDSLayout(root, validate=False, is_derivative=True, indexer=indexer)
+    kept = {} if database is None else {"database_path": database}
+    try:
+        layout = BIDSLayout(root, validate=False, is_derivative=True, indexer=indexer, **kept)
+    except Exception as error:
+        if database is None:
+            raise
+        # Whatever SQLite or pybids make of a foreign, old or damaged index
+        raise DataError(
+            f"The index of pybids in {database} can't be used: {error}.",
+            hint="Delete the folder, or name another with --bids-database-dir.",
+        ) from error
     found = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
-    return list(_parsed(Path(path) for path in found))
+    return _parsed(Path(path) for path in found)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -264,15 +287,20 @@ def _has_name(entry: Any) -> bool:
 def _ignored(participants: Sequence[str], everyone: Sequence[str]) -> list[re.Pattern[str]]:
     """Patterns of paths, from the root on, in which no file of a run lies."""
     patterns = [r"/\.", r"/(figures|log|logs|anat|fmap|dwi|perf|sourcedata|code)(/|$)"]
+    # pybids takes half a millisecond for every file, wanted or not.
+    patterns.append(rf"_(?!({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$)[^_/.]*\.[^/]*$")
     if set(participants) < set(everyone):
         labels = "|".join(map(re.escape, participants))
         patterns.append(rf"^/sub-(?!({labels})(/|$))")
     return [re.compile(pattern) for pattern in patterns]
 
 
-def _parsed(paths: Iterable[Path]) -> Iterable[tuple[Path, Name]]:
+def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:
+    parsed, rejected = [], []
     for path in paths:
         try:
-            yield path, parse_name(path.name)
+            parsed.append((path, parse_name(path.name)))
         except ValueError as error:
             logger.warning("%s Left out.", error)
+            rejected.append((path, str(error)))
+    return parsed, rejected

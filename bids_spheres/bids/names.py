@@ -2,7 +2,8 @@
 
 A `Name` is the parsed name of a BIDS file: its entities in the order in which they stand, its
 suffix and its extension. Output names are made from the BOLD file's by dropping what describes
-the image (``desc``), keeping every other entity, and adding ours in the order of BIDS.
+the image (``desc``), keeping every other entity, and adding ours in the order of BIDS. Only the
+cohort of a template changes its form, as BIDS has that entity for templates alone.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 ENTITY_ORDER = (
-    *("sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain"),
-    *("rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
-    *("space", "cohort", "split", "recording", "chunk"),
+    *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
+    *("stain", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
+    *("space", "split", "recording", "chunk"),
     *("atlas", "seg", "scale", "res", "den", "label", "stat", "desc"),
 )
-"""Order of entities in a file name: BIDS 1.10, with ``stat`` of BEP 012/017 before ``desc``."""
+"""Order of entities in a file name: BIDS 1.11, with ``stat`` of BEP 012/017 before ``desc``."""
 
 IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
 """Entities that tell images of one run apart; the others tell runs apart."""
@@ -65,6 +66,9 @@ class Name:
     def with_(self, suffix: str, extension: str, **entities: str | None) -> Name:
         """Another file of the same run and space.
 
+        The cohort of a template becomes part of its space, as in the names of fMRIPrep's
+        transforms: BIDS 1.11 has the entity ``cohort`` beside ``tpl`` alone, never beside ``sub``.
+
         Parameters
         ----------
         suffix, extension : str
@@ -76,8 +80,11 @@ class Name:
         >>> bold = parse_name("sub-01_task-rest_run-02_space-T1w_desc-preproc_bold.nii.gz")
         >>> str(bold.with_("timeseries", ".tsv", stat="mean", atlas="Power2011", desc="simple"))
         'sub-01_task-rest_run-02_space-T1w_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv'
+        >>> bold = parse_name("sub-01_task-rest_space-MNIInfant_cohort-2_desc-preproc_bold.nii.gz")
+        >>> str(bold.with_("dseg", ".tsv", seg="mine", desc="spheres"))
+        'sub-01_task-rest_space-MNIInfant+2_seg-mine_desc-spheres_dseg.tsv'
         """
-        labels = {**dict(self.entities), "desc": None, **entities}
+        labels = _cohort_in_space({**dict(self.entities), "desc": None, **entities})
         kept = [(key, label) for key, label in labels.items() if label is not None]
         return Name(tuple(sorted(kept, key=_rank)), suffix, extension)
 
@@ -131,6 +138,13 @@ def _todays(filename: str) -> str:
     }
     parts = (old["source"], old["space"], kinds[old["what"]])
     return "_".join(part for part in parts if part) + old["extension"]
+
+
+def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
+    space, cohort = labels.get("space"), labels.get("cohort")
+    if space is None or cohort is None:
+        return labels
+    return {**labels, "space": f"{space}+{cohort}", "cohort": None}
 
 
 def _rank(entity: tuple[str, str]) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bids_spheres.bids.names import Name
 
     Key = frozenset[tuple[str, str]]
+    Rejected = list[tuple[Path, str]]
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +138,8 @@ class _Filter:
     key: str
     labels: tuple[str, ...]
 
-    def apply(self, files: Files) -> Files:
-        """Files that pass.
+    def apply(self, files: Files, rejected: Rejected) -> Files:
+        """Files that pass; the others go to `rejected`.
 
         Raises
         ------
@@ -148,7 +149,7 @@ class _Filter:
         if not self.labels:
             return files
         there = sorted({name.get(self.key) or "" for _, name in files}, key=natural)
-        unmet = [label for label in self.labels if not any(map(self._matcher([label]), there))]
+        unmet = [x for x in self.labels if x and not any(map(self._matcher([x]), there))]
         left = [item for item in files if self._matcher(self.labels)(item[1].get(self.key) or "")]
         choice = f"There is {listed(f'{self.key}-', (label or '(none)' for label in there))}."
         if not left:
@@ -156,6 +157,9 @@ class _Filter:
             raise NothingSelectedError(f"{self.option} {shown} leaves no run.", hint=choice)
         for label in unmet:
             logger.warning("%s %s: no run has it. %s", self.option, label, choice)
+        passed = {path for path, _ in left}
+        reason = f"{self.option} {' '.join(self.labels)}"
+        rejected += [(path, reason) for path, _ in files if path not in passed]
         return left
 
     def _matcher(self, labels: Sequence[str]) -> Callable[[str], bool]:
@@ -169,8 +173,26 @@ class _Filter:
         return lambda label: label.lstrip("0") in numbers
 
 
-def find_runs(inputs: Inputs, selection: Selection, kinds: Iterable[str]) -> list[Run]:
-    """Runs with a BOLD image of one of `kinds`, in the order of their names.
+@dataclass(frozen=True)
+class Found:
+    """What was found in the datasets.
+
+    Parameters
+    ----------
+    runs : tuple of Run
+        In the order of their names.
+    rejected : tuple of (Path, str)
+        Images that are not used, and why.
+    """
+
+    runs: tuple[Run, ...]
+    rejected: tuple[tuple[Path, str], ...]
+
+
+def find_runs(
+    inputs: Inputs, selection: Selection, kinds: Iterable[str], database: Path | None = None
+) -> Found:
+    """Runs with a BOLD image of one of `kinds`.
 
     Parameters
     ----------
@@ -178,6 +200,8 @@ def find_runs(inputs: Inputs, selection: Selection, kinds: Iterable[str]) -> lis
     selection : Selection
     kinds : iterable of str
         ``desc`` of the images that count.
+    database : Path, optional
+        Where pybids keeps its index.
 
     Raises
     ------
@@ -187,7 +211,7 @@ def find_runs(inputs: Inputs, selection: Selection, kinds: Iterable[str]) -> lis
         When the selection leaves none; the message says what there was, and which of the
         filters left nothing.
     """
-    files = _Found.index(inputs, selection.participants)
+    files = _Files.index(inputs, selection.participants, database)
     wanted = tuple(dict.fromkeys(kinds))
     bolds = [item for item in files.bolds if item[1].get("desc") in wanted]
     if not bolds:
@@ -196,11 +220,19 @@ def find_runs(inputs: Inputs, selection: Selection, kinds: Iterable[str]) -> lis
             f"({', '.join(f'*_desc-{kind}_bold.nii.gz' for kind in wanted)}).",
             hint="Is this fMRIPrep's output folder, and did fMRIPrep finish?",
         )
+    rejected = [
+        *files.rejected,
+        *(
+            (path, "no strategy starts from it")
+            for path, name in files.bolds
+            if name.get("desc") not in wanted
+        ),
+    ]
     images: dict[Key, list[tuple[Path, Name]]] = defaultdict(list)
-    for item in _select(bolds, selection):
+    for item in _select(bolds, selection, rejected):
         images[_image_key(item[1])].append(item)
-    runs = [files.run(members) for members in images.values()]
-    return sorted(runs, key=lambda run: natural(str(run)))
+    runs = sorted(map(files.run, images.values()), key=lambda run: natural(str(run)))
+    return Found(tuple(runs), tuple(rejected))
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -212,20 +244,24 @@ def natural(text: str) -> list[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Files:
     """Files of all datasets, by what they are."""
 
     bolds: Files = field(default_factory=list)
     masks: dict[Key, Path] = field(default_factory=dict)
     masks_of_space: dict[Key, Path] = field(default_factory=dict)
     tables: dict[str, dict[Key, Path]] = field(default_factory=lambda: defaultdict(dict))
+    rejected: Rejected = field(default_factory=list)
 
     @classmethod
-    def index(cls, inputs: Inputs, participants: Sequence[str]) -> _Found:
+    def index(cls, inputs: Inputs, participants: Sequence[str], database: Path | None) -> _Files:
         """Index fMRIPrep's output and whatever goes with it."""
         found = cls()
         for link, dataset in inputs.all.items():
-            for path, name in index_files(dataset, participants if link == MAIN else ()):
+            wanted = participants if link == MAIN else ()
+            files, rejected = index_files(dataset, wanted, database and database / link)
+            found.rejected.extend(rejected)
+            for path, name in files:
                 if not participants or name.get("sub") in participants:
                     found._add(path, name)
         return found
@@ -269,13 +305,14 @@ _TABLES: Mapping[tuple[str, str | None], str] = {
 """Suffix and ``desc`` of the tables of a run."""
 
 
-def _select(bolds: Files, selection: Selection) -> Files:
+def _select(bolds: Files, selection: Selection, rejected: Rejected) -> Files:
     """Apply the filters one after the other; the first that leaves nothing is named."""
     left = bolds
     for one in selection.filters():
-        left = one.apply(left)
-    left = _Filter("--space", "space", selection.spaces or _default_space(left)).apply(left)
-    return _Filter("--res", "res", selection.resolutions).apply(left)
+        left = one.apply(left, rejected)
+    spaces = _Filter("--space", "space", selection.spaces or _default_space(left))
+    left = spaces.apply(left, rejected)
+    return _Filter("--res", "res", selection.resolutions).apply(left, rejected)
 
 
 def _default_space(bolds: Files) -> tuple[str, ...]:

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
     from bids_spheres.bids.dataset import Dataset
 
-BIDS_VERSION = "1.10.0"
+BIDS_VERSION = "1.11.0"
+"""The first that knows atlases."""
+
 GENERATOR = "bids_spheres"
 """Name under which this package appears in ``GeneratedBy``."""
 
 BIDSIGNORE = (
-    *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "exclusions.*"),
-    *("*.html", "figures"),
+    *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*_boldmap.*"),
+    *("exclusions.*", "*.html", "figures"),
 )
 """What the released BIDS schema does not know yet."""
 
@@ -34,13 +36,18 @@ def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
     """BIDS URI of an input file; a plain file URI when it lies outside the linked datasets."""
     for name, root in links:
         if path.is_relative_to(root):
-            return f"bids:{name}:{quote(path.relative_to(root).as_posix())}"
+            return f"bids:{name}:{_uri_path(path.relative_to(root).as_posix())}"
     return path.resolve().as_uri()
 
 
 def own_uri(relative: str) -> str:
     """BIDS URI of a file of this dataset."""
-    return f"bids::{quote(relative)}"
+    return f"bids::{_uri_path(relative)}"
+
+
+def _uri_path(path: str) -> str:
+    # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
+    return quote(path, safe="/+")
 
 
 def dataset_description(links: Mapping[str, str]) -> dict[str, Any]:

@@ -128,8 +128,9 @@ def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
             place = place.setdefault(parent, {})
         place[last] = value
     chosen = content.get("filter", {})
-    if chosen.get("type") == "none":
-        del content["filter"]
+    without_edges = chosen.get("high_pass") is None and chosen.get("low_pass") is None
+    if chosen.get("type") == "none" or (without_edges and not changes.get("filter.type")):
+        content.pop("filter", None)
     elif chosen.get("type") == "cosine" and "filter.order" not in changes:
         chosen.pop("order", None)
     source = f"{strategy.source or strategy.name} with the options given"

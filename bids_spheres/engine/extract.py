@@ -11,7 +11,7 @@ import numpy as np
 
 from bids_spheres.engine.aggregate import aggregate, check_aggregation
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.smoothing import SmoothedVolumes, applied_weights, check_fwhm
+from bids_spheres.engine.smoothing import applied_weights, check_fwhm, smoothed
 from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead
 from bids_spheres.errors import DataError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from bids_spheres.engine.aggregate import Aggregation
-    from bids_spheres.engine.stream import Volumes
+    from bids_spheres.engine.stream import Volumes, Voxels
 
     FloatArray = NDArray[np.float64]
 
@@ -269,18 +269,25 @@ def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
 def _voxel_series(
     volumes: Volumes, weights: SphereWeights, fwhm: float | None, spread: _Spread | None
 ) -> FloatArray:
-    """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked."""
-    source = SmoothedVolumes.of(volumes, fwhm) if fwhm else volumes
-    blocks = list(_finite_blocks(source, weights.voxels, spread))
-    if spread is not None:
-        for block in blocks:
-            spread.add(block)
-    return _real(np.vstack(blocks, dtype=np.float64), source)
+    """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked.
+
+    `spread` is told of the image as it is: neighbours bleed into a voxel without a signal.
+    """
+    voxels, series = weights.voxels, []
+    read, own = (None, voxels) if fwhm else (voxels, slice(None))
+    for block in _finite_blocks(volumes, read, spread, own):
+        if spread is not None:
+            spread.add(block[:, own])
+        if fwhm:
+            series += [smoothed(volume, volumes.grid, fwhm)[voxels] for volume in block]
+        else:
+            series.append(block)
+    return _real(np.vstack(series, dtype=np.float64), volumes)
 
 
 def _finite_blocks(
     volumes: Volumes,
-    voxels: NDArray[np.intp],
+    voxels: Voxels,
     spread: _Spread | None,
     own: NDArray[np.intp] | slice = slice(None),
 ) -> Iterator[NDArray[Any]]:

@@ -3,14 +3,17 @@
 A `SeedTable` is a value: names, millimetre coordinates, a radius per seed, and,
 where the source says so, networks and the space in which the coordinates live.
 Published sets ship with the package as ``<Name>.tsv`` beside ``<Name>.json``; a
-user's own table has the same form (or commas), and only x, y and z are required.
+user's own table has the same form (or commas or semicolons), and only x, y and z are required.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import logging
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -20,24 +23,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.errors import (
-    DataError,
-    MissingInputError,
-    ReadWriteError,
-    UsageError,
-    did_you_mean,
-)
+from bids_spheres.engine.textfiles import read_json_object, read_text
+from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_RADIUS = 5.0
 """Radius in mm where neither the caller nor the table gives one (Power et al. 2011)."""
 
+_LARGEST_RADIUS = 1000.0
+"""mm. Larger than a head, so that a larger one is in other units or a slip of the finger."""
+
+_FURTHEST = 10_000.0
+"""mm. Coordinates that are further from the origin are none of a head in any space."""
+
 _MISSING = frozenset({"", "n/a", "na", "nan"})
+
+_COLUMNS = ("name", "x", "y", "z", "radius", "network")
+"""Columns that are used."""
+
+_KEYS = ("Space", "DefaultRadius")
+"""Keys that are used of the JSON file beside a table."""
+
+_NOTES = frozenset(
+    {
+        *("Name", "Description", "Authors", "License", "ReferencesAndLinks", "DOI", "Species"),
+        *("DerivedFrom", "LevelType", "SpaceDescription", "Columns"),
+    }
+)
+"""Keys that say where a table comes from, of BIDS atlas descriptions and of our published sets."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +113,10 @@ def check_radius(radius: float) -> float:
     Raises
     ------
     UsageError
-        When it is negative, infinite or not a number.
+        When it is negative, not a number, or longer than a metre.
     """
     value = float(radius)
-    if not np.isfinite(value) or value < 0:
+    if not 0 <= value <= _LARGEST_RADIUS:
         raise UsageError(f"A radius must be a length in mm, not {radius!r}.")
     return value
 
@@ -116,6 +136,7 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
         Name of a published set (`published_seed_sets`), or path of a TSV or CSV table
         with columns ``x``, ``y``, ``z`` (mm) and optionally ``name``, ``radius`` (mm)
         and ``network``. A JSON file beside it may give ``Space`` and ``DefaultRadius``.
+        Other columns and keys are not used, which is logged.
     radius : float, optional
         Radius in mm for every seed, over whatever the table says.
 
@@ -126,9 +147,14 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
     Raises
     ------
     UsageError
-        For a name that is neither a published set nor a file.
+        For a name that is neither a published set nor a file, or a file without letters and
+        digits in its name.
+    MissingInputError
+        When there is no such file, or git-annex has not fetched its content.
     DataError
         For a table that can't be used; the message names the file, row and column.
+    ReadWriteError
+        When the operating system can't read it.
     """
     table = _load_published(str(source)) if _is_name(source) else _load_file(Path(source))
     return table if radius is None else table.with_radius(radius)
@@ -180,60 +206,71 @@ def _load_published(name: str) -> SeedTable:
 
 
 def _load_file(path: Path) -> SeedTable:
-    if not path.is_file():
-        raise MissingInputError(
-            f"The seed table {path} is not there.",
-            hint=f"Built-in sets are: {', '.join(published_seed_sets())}.",
-        )
-    label = re.sub(r"[^a-zA-Z0-9]", "", path.name.split(".")[0])
+    try:
+        text = read_text(path, "seed table")
+    except MissingInputError as error:
+        raise MissingInputError(error.message, error.hint or _instead_of(path)) from error
+    label = _label(path)
     if not label:
         raise UsageError(
             f"No label can be made from the name of the seed table {path}.",
-            hint="Rename it so that it has letters or digits; they go into the output names.",
+            hint="Rename it so that it has letters (a-z) or digits; they go into the output names.",
         )
-    text = _read_text(path)
-    return _parse(text, where=str(path), label=label, metadata=_read_sidecar(path), published=False)
+    metadata = _read_sidecar(path)
+    table = _parse(text, where=str(path), label=label, metadata=metadata, published=False)
+    _note_unused(path, text, metadata)
+    return table
 
 
-def _read_text(path: Path) -> str:
-    try:
-        # utf-8-sig: spreadsheets like to write a byte order mark
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}).",
-            hint="Save the table as TSV or CSV with UTF-8 encoding.",
-        ) from error
-    except OSError as error:
-        raise ReadWriteError(f"{path}: {error.strerror or error}.") from error
+def _instead_of(path: Path) -> str:
+    """Hint for a file that is not there."""
+    known = published_seed_sets()
+    if path.name in known:
+        return f"{path.name} is a built-in set: --atlas {path.name}."
+    return f"{did_you_mean(path.name, known)}Built-in sets, for --atlas, are: {', '.join(known)}."
+
+
+def _label(path: Path) -> str:
+    """Letters and digits of a file's name up to its first dot, without marks on the letters."""
+    plain = unicodedata.normalize("NFKD", path.name.split(".")[0])
+    return re.sub(r"[^a-zA-Z0-9]", "", plain)
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".json")
-    if sidecar == path or not sidecar.is_file():
-        return {}
-    try:
-        metadata = json.loads(_read_text(sidecar))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{sidecar} is not valid JSON: {error}.") from error
-    if not isinstance(metadata, dict):
-        raise DataError(f"{sidecar} must hold a JSON object, not a {type(metadata).__name__}.")
-    return metadata
+    # A link that leads nowhere is a file that was not fetched, not one that is not there.
+    there = sidecar.is_file() or sidecar.is_symlink()
+    return read_json_object(sidecar) if there and sidecar != path else {}
+
+
+def _note_unused(path: Path, text: str, metadata: Mapping[str, Any]) -> None:
+    """Log columns and keys that nothing is made of: one may be another's name misspelt."""
+    columns = _header(text, str(path))
+    _log_unused(path, "column", columns, {*_COLUMNS, "index"}, _COLUMNS)
+    # BIDS describes columns under their names.
+    known = {*_KEYS, *_NOTES, *columns}
+    _log_unused(path.with_suffix(".json"), "key", metadata, known, _KEYS)
+
+
+def _log_unused(
+    path: Path, what: str, names: Iterable[str], known: set[str], used: Sequence[str]
+) -> None:
+    for name in names:
+        if name and name not in known:
+            guess = did_you_mean(name, used)
+            logger.info("%s: the %s %s is not used. %s", path, what, name, guess)
 
 
 def _parse(
     text: str, *, where: str, label: str, metadata: dict[str, Any], published: bool
 ) -> SeedTable:
     rows = _rows(text, where)
-    coordinates = np.column_stack([_numbers(rows, axis, where) for axis in "xyz"])
-    if not np.isfinite(coordinates).all():
-        raise DataError(f"{where}: a coordinate is missing in row {_first_bad(coordinates)}.")
     return SeedTable(
         label=label,
         names=_names(rows, where),
-        coordinates=coordinates,
+        coordinates=_coordinates(rows, where),
         radii=_radii(rows, metadata, where),
-        networks=_networks(rows),
+        networks=_networks(rows, where),
         space=_space(metadata, where),
         published=published,
         metadata=MappingProxyType(metadata),
@@ -242,16 +279,13 @@ def _parse(
 
 def _space(metadata: dict[str, Any], where: str) -> str | None:
     space = metadata.get("Space")
-    if space is not None and not isinstance(space, str):
+    if space is not None and (not isinstance(space, str) or not space.strip()):
         raise DataError(f"{where}: `Space` in the JSON file must be a name, not {space!r}.")
     return space
 
 
 def _rows(text: str, where: str) -> list[dict[str, str]]:
-    lines = [line for line in text.splitlines() if line.strip()]
-    delimiter = "\t" if lines and "\t" in lines[0] else ","
-    header = next(csv.reader(lines[:1], delimiter=delimiter), [])
-    columns = [name.strip().lower() for name in header]
+    columns = _header(text, where)
     if missing := sorted({"x", "y", "z"} - set(columns)):
         raise DataError(
             f"{where}: no column {', '.join(missing)} (found: {', '.join(columns) or 'nothing'}).",
@@ -260,27 +294,64 @@ def _rows(text: str, where: str) -> list[dict[str, str]]:
         )
     if repeated := [name for name, count in Counter(columns).items() if count > 1]:
         raise DataError(f"{where}: there is more than one column {repeated[0]}.")
-    rows = [
-        dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-        for cells in _cells(lines[1:], delimiter, len(columns), where)
-    ]
-    if not rows:
+    _, *cells = _cells(text, where)
+    if not cells:
         raise DataError(f"{where}: the table has no rows.")
+    for number, row in enumerate(cells, start=1):
+        if len(row) != len(columns):
+            raise _ragged(number, row, columns, where)
+    return [dict(zip(columns, row, strict=True)) for row in cells]
+
+
+def _ragged(number: int, row: Sequence[str], columns: Sequence[str], where: str) -> DataError:
+    swallowed = any("\n" in cell for cell in row)
+    return DataError(
+        f"{where}: row {number} has {len(row)} cells, the header {len(columns)}.",
+        hint="A quotation mark at the beginning of a cell is not closed." if swallowed else None,
+    )
+
+
+def _header(text: str, where: str) -> list[str]:
+    """Names of the columns in small letters; empty for a table without a line."""
+    header, *_ = [*_cells(text, where), []]
+    return [name.lower() for name in header]
+
+
+def _delimiter(text: str) -> str:
+    """What stands between the cells, by the first line that is not blank."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    return next((mark for mark in "\t;" if mark in first), ",")
+
+
+def _cells(text: str, where: str) -> list[list[str]]:
+    """Cells of every row but those that are all blank, as spreadsheets leave at the end."""
+    rows: list[list[str]] = []
+    try:
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)):
+            stripped = [cell.strip() for cell in cells]
+            rows += [stripped] if any(stripped) else []
+    except csv.Error as error:
+        raise DataError(f"{where}: row {len(rows)} can't be read: {error}.") from error
     return rows
 
 
-def _cells(lines: list[str], delimiter: str, width: int, where: str) -> Iterator[list[str]]:
-    """Cells of every row, all of one width."""
-    number = 0
-    try:
-        for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
-            if len(cells) != width:
-                raise DataError(
-                    f"{where}: row {number} has {len(cells)} cells, the header {width}."
-                )
-            yield cells
-    except csv.Error as error:
-        raise DataError(f"{where}: row {number + 1} can't be read: {error}.") from error
+def _coordinates(rows: Sequence[dict[str, str]], where: str) -> NDArray[np.float64]:
+    coordinates = np.column_stack([_numbers(rows, axis, where) for axis in "xyz"])
+    if (missing := np.isnan(coordinates).any(axis=1)).any():
+        raise DataError(f"{where}: a coordinate is missing in row {_first(missing)}.")
+    far = np.abs(coordinates) > _FURTHEST
+    if far.any():
+        raise DataError(
+            f"{where}: {coordinates[far][0]:g} in row {_first(far.any(axis=1))} is no coordinate "
+            "in mm.",
+            hint="Coordinates are millimetres in the space of the images.",
+        )
+    return coordinates
+
+
+def _first(rows: NDArray[np.bool_]) -> int:
+    """Number of the first row that is True, counted from 1."""
+    return int(np.argmax(rows)) + 1
 
 
 def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> NDArray[np.float64]:
@@ -289,16 +360,20 @@ def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> NDArray
         if row[column].lower() in _MISSING:
             continue
         try:
-            values[i] = float(row[column])
+            values[i] = _number(row[column])
         except ValueError:
             raise DataError(
-                f"{where}: {row[column]!r} in row {i + 1}, column {column!r}, is not a number."
+                f"{where}: {row[column]!r} in row {i + 1}, column {column!r}, is not a number.",
+                hint="Write decimals with a point." if "," in row[column] else None,
             ) from None
     return values
 
 
-def _first_bad(values: NDArray[np.float64]) -> int:
-    return int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
+def _number(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError(cell)  # 1_0 is ten to Python, and a slip to anyone else
+    # Articles have a minus sign where keyboards have a hyphen.
+    return float(cell.replace("\N{MINUS SIGN}", "-"))
 
 
 def _names(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...]:
@@ -314,9 +389,18 @@ def _names(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...]:
             f"{where}: the name {repeated[0]!r} stands in more than one row.",
             hint="Names become column headers, so each must be unique.",
         )
-    if bad := [name for name in names if not name.isprintable()]:
-        raise DataError(f"{where}: the name {bad[0]!r} holds control characters.")
+    _check_characters(names, "name", where)
     return names
+
+
+def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
+    """Refuse what would break a table, or a terminal: tabs, newlines and their like."""
+    for text in texts:
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text):
+            raise DataError(
+                f"{where}: the {column} {text[:60]!r} holds control characters.",
+                hint="Take tabs and newlines out of it.",
+            )
 
 
 def _radii(
@@ -324,19 +408,23 @@ def _radii(
 ) -> NDArray[np.float64]:
     default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
     number = isinstance(default, int | float) and not isinstance(default, bool)
-    if not number or not 0 <= default < float("inf"):
+    if not number or not 0 <= default <= _LARGEST_RADIUS:
         raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
     if "radius" not in rows[0]:
         return np.full(len(rows), float(default))
     radii = _numbers(rows, "radius", where)
     radii[np.isnan(radii)] = default
-    if not np.isfinite(radii).all() or (radii < 0).any():
-        row = int(np.flatnonzero(~np.isfinite(radii) | (radii < 0))[0])
-        raise DataError(f"{where}: the radius in row {row + 1} is not a length: {radii[row]:g}.")
+    if (bad := (radii < 0) | (radii > _LARGEST_RADIUS)).any():
+        row = _first(bad)
+        raise DataError(
+            f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
+        )
     return radii
 
 
-def _networks(rows: Sequence[dict[str, str]]) -> tuple[str, ...] | None:
+def _networks(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...] | None:
     if "network" not in rows[0]:
         return None
-    return tuple(" ".join(row["network"].split()) or "n/a" for row in rows)
+    networks = tuple(" ".join(row["network"].split()) or "n/a" for row in rows)
+    _check_characters(networks, "network", where)
+    return networks

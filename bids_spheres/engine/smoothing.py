@@ -98,16 +98,33 @@ class SmoothedVolumes(Volumes):
 
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[FloatArray]:
         del size  # a smoothed volume is as large as an image; one at a time is enough
-        from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
-
-        shape = self.grid.shape
         for block in self.raw.blocks():
             block[~np.isfinite(block)] = 0
             for volume in block:
-                image = volume.reshape(shape, order="F")
-                smooth = gaussian_filter(image, _sigmas(self.grid, self.fwhm), truncate=_TRUNCATE)
-                flat = smooth.reshape(1, -1, order="F")
+                flat = smoothed(volume, self.grid, self.fwhm)[np.newaxis]
                 yield flat if voxels is None else flat[:, voxels]
+
+
+def smoothed(volume: NDArray[Any], grid: Grid, fwhm: float) -> FloatArray:
+    """A volume smoothed by a Gaussian, in double precision.
+
+    Parameters
+    ----------
+    volume : (X Y Z,) array
+        As a file stores it, first axis fastest; all values finite.
+    grid : Grid
+    fwhm : float
+        mm.
+
+    Returns
+    -------
+    (X Y Z,) array
+    """
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
+
+    image = volume.astype(np.float64).reshape(grid.shape, order="F")
+    smooth: FloatArray = gaussian_filter(image, _sigmas(grid, fwhm), truncate=_TRUNCATE)
+    return smooth.reshape(-1, order="F")
 
 
 def _sigmas(grid: Grid, fwhm: float) -> FloatArray:

@@ -199,10 +199,10 @@ def sphere_weights(
     seed_voxel = grid.voxel_of(points)
     seed_used = grid.contains(seed_voxel)
     if mask is not None:
-        kept = _in_mask(position, grid, mask, mask_grid or grid)
+        kept = in_mask(position, grid, mask, mask_grid or grid)
         owner, position = owner[kept], position[kept]
         held = grid.flat(seed_voxel[seed_used])
-        seed_used[seed_used] = _in_mask(held, grid, mask, mask_grid or grid)
+        seed_used[seed_used] = in_mask(held, grid, mask, mask_grid or grid)
     return _assemble(grid, owner, position, asked, seed_used)
 
 
@@ -347,10 +347,20 @@ def _box(radius: float, linear: FloatArray) -> IntArray:
     return np.asarray(offsets[near])
 
 
-def _in_mask(
+def in_mask(
     position: IntArray, grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid
 ) -> NDArray[np.bool_]:
-    """Whether the mask holds at flat positions of the image's grid."""
+    """Whether the mask holds at flat positions of the image's grid.
+
+    Parameters
+    ----------
+    position : (N,) int array
+    grid : Grid
+        The image's.
+    mask : (X, Y, Z) bool array
+    mask_grid : Grid
+        The mask's; its nearest voxel counts.
+    """
     if grid.matches(mask_grid):
         return np.asarray(mask.reshape(-1, order="F")[position])
     ijk = grid.unflat(position)

@@ -7,10 +7,15 @@ import json
 import pytest
 
 from bids_spheres.bids.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.bids.runs import Selection, find_runs
+from bids_spheres.bids.runs import Selection
+from bids_spheres.bids.runs import find_runs as find
 from bids_spheres.errors import DataError, NothingSelectedError
 
 PREPROC = ("preproc",)
+
+
+def find_runs(inputs, selection, kinds):
+    return find(inputs, selection, kinds).runs
 
 
 def bold_of(run):

@@ -17,6 +17,7 @@ from bids_spheres.confounds import (
     TemporalFilter,
     column_names,
     load_strategy,
+    override,
     published_strategies,
     strategy_from_json,
     strategy_to_json,
@@ -328,3 +329,18 @@ STRATEGIES = st.builds(
 def test_to_json_and_back(strategy):
     text = json.dumps(strategy_to_json(strategy))
     assert strategy_from_json(json.loads(text), "elsewhere") == strategy
+
+
+def test_options_change_keys_of_a_strategy():
+    band = Strategy("a", "", filter=TemporalFilter(0.01, 0.1, order=2), censor=Censor(0.5, 1.5))
+    changed = override(band, {"censor.std_dvars_threshold": None, "filter.low_pass": 0.08})
+    assert changed.censor == Censor(0.5, None)
+    assert changed.filter == TemporalFilter(0.01, 0.08, order=2)
+    assert override(band, {"filter.type": "none"}).filter is None
+    assert override(band, {"filter.low_pass": None, "filter.high_pass": None}).filter is None
+    assert override(Strategy("a", ""), {"filter.high_pass": None}).filter is None
+    cosine = override(band, {"filter.type": "cosine", "filter.low_pass": None}).filter
+    assert cosine == TemporalFilter(0.01, type="cosine")
+    assert override(band, {}) is band
+    with pytest.raises(DataError, match="with the options given"):
+        override(band, {"filter.high_pass": 0.2})

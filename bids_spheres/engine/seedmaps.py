@@ -1,0 +1,378 @@
+"""Seed-to-voxel maps: how the series of every voxel correlates with that of a seed.
+
+Design
+------
+Cleaning needs a voxel over all time; a compressed file gives one volume after the other, and is
+to be inflated once. So `SpooledVolumes` stands between an image and whoever reads it: what was
+asked for is handed on, and the voxels of the mask are kept on the way, as they are stored, in
+an uncompressed temporary file. They are read from it afterwards in blocks of some voxels over
+all time, cleaned by the call that cleans the seeds, and multiplied with them.
+
+The file is written as the volumes come, in one go; a block of voxels is then one piece of each
+volume. The maps come block by block as well, for all seeds at a time, and wait in a second file
+to be read seed by seed. Neither file has a name, so that the system removes both whatever
+happens to the process.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+
+from bids_spheres.engine.clean import clean
+from bids_spheres.engine.connectivity import fisher_transform
+from bids_spheres.engine.smoothing import SmoothedVolumes
+from bids_spheres.engine.spheres import in_mask
+from bids_spheres.engine.stream import Volumes, Voxels, open_volumes
+from bids_spheres.errors import ReadWriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from bids_spheres.engine.spheres import Grid
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+
+BLOCK_BYTES = 8 * 2**20
+"""Size of a block of voxels in double precision.
+
+Cleaning takes up to sixteen times that for a moment. Larger blocks are not faster; in much
+smaller ones the confounds, which are filtered and made orthogonal for each, would take over.
+"""
+
+
+def mask_voxels(grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid | None = None) -> IntArray:
+    """Voxels of an image that lie in a mask.
+
+    Parameters
+    ----------
+    grid : Grid
+        The image's.
+    mask : (X, Y, Z) bool array
+    mask_grid : Grid, optional
+        The mask's, if it is not `grid`; the nearest voxel of the mask counts.
+
+    Returns
+    -------
+    (V,) int array
+        Flat Fortran-order positions in a volume, ascending.
+    """
+    positions = np.arange(int(np.prod(grid.shape)))
+    return positions[in_mask(positions, grid, mask, mask_grid or grid)]
+
+
+@contextmanager
+def spooled(
+    volumes: Volumes, voxels: IntArray, folder: Path, fwhm: float | None = None
+) -> Iterator[SpooledVolumes]:
+    """An image that keeps some of its voxels for maps while it is read for something else.
+
+    Parameters
+    ----------
+    volumes : Volumes
+    voxels : (V,) int array
+        Flat Fortran-order positions of the voxels to make maps of, as from `mask_voxels`.
+    folder : Path
+        Where there is room for them: volumes x voxels x bytes of a stored value (8 for smoothed
+        ones), and 4 bytes for every seed and voxel. Nothing is left there.
+    fwhm : float, optional
+        Width of a Gaussian, mm: what is kept is smoothed. What is handed on is not, so that
+        `extract` smooths it as ever.
+
+    Yields
+    ------
+    SpooledVolumes
+        Good until the block ends.
+
+    Raises
+    ------
+    ReadWriteError
+        When `folder` can't be written to.
+
+    Examples
+    --------
+    >>> with spooled(volumes, voxels, folder) as tapped:  # doctest: +SKIP
+    ...     extraction = extract(tapped, weights)
+    ...     for z in seed_maps(tapped, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
+    ...         print(np.nanmax(z))
+    """
+    # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
+    dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
+    shape = volumes.n_volumes, len(voxels)
+    common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
+    with closing(_DiskArray(folder, shape, dtype)) as kept:
+        yield SpooledVolumes(*common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept)
+
+
+@dataclass(frozen=True)
+class SpooledVolumes(Volumes):
+    """Volumes of which some voxels are kept on disk while they are read; see `spooled`.
+
+    Reading them again keeps them again.
+
+    Parameters
+    ----------
+    raw : Volumes
+    voxels : (V,) int array
+    fwhm : float or None
+    kept : _DiskArray
+        (T, V) values: as they are stored, or real ones where they are smoothed.
+    """
+
+    raw: Volumes
+    voxels: IntArray
+    fwhm: float | None
+    kept: _DiskArray
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """That of the image."""
+        return self.raw.stored_dtype
+
+    @property
+    def slope(self) -> float:
+        """That of the image."""
+        return self.raw.slope
+
+    @property
+    def inter(self) -> float:
+        """That of the image."""
+        return self.raw.inter
+
+    def over_time(self, part: slice) -> FloatArray:
+        """Real values of some of `voxels` in all volumes, smoothed if so they are kept.
+
+        Values that are not finite are 0, as in nilearn's maskers.
+
+        Parameters
+        ----------
+        part : slice
+            Of `voxels`.
+
+        Returns
+        -------
+        (T, n) array
+
+        Raises
+        ------
+        ReadWriteError
+            When the volumes were not read to their end, or the disk fails.
+        """
+        values = self.kept.columns(part).astype(np.float64)
+        if self.fwhm is None:
+            values *= self.slope
+            values += self.inter
+        values[~np.isfinite(values)] = 0
+        return values
+
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+        del size  # more voxels are read than are asked for, so the image decides
+        union = None
+        if voxels is not None and self.fwhm is None:
+            union = np.union1d(self.voxels, voxels)
+        own, asked = _places(self.voxels, union), _places(voxels, union)
+        first = 0
+        for block in self.raw.stored_blocks(union):
+            kept = _taken(block, own) if self.fwhm is None else self._smoothed(block)
+            self.kept.write(first, 0, kept)
+            first += len(block)
+            yield _taken(block, asked)
+
+    def _smoothed(self, block: NDArray[Any]) -> FloatArray:
+        """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
+        real = block.astype(np.float64) * self.slope + self.inter
+        image = SpatialImage(real.T.reshape((*self.grid.shape, -1), order="F"), self.grid.affine)
+        smooth = SmoothedVolumes.of(open_volumes(image), float(self.fwhm or 0))
+        return np.vstack(list(smooth.blocks(self.voxels)))
+
+
+def _places(wanted: Voxels, among: Voxels) -> Voxels:
+    """Where voxels are among others; None stands for all of a volume, or of the others."""
+    if wanted is None or among is None:
+        return wanted
+    return None if np.array_equal(wanted, among) else np.searchsorted(among, wanted)
+
+
+def _taken(block: NDArray[Any], places: Voxels) -> NDArray[Any]:
+    return block if places is None else np.take(block, places, axis=1)
+
+
+def map_blocks(
+    volumes: SpooledVolumes,
+    timeseries: ArrayLike,
+    cleaning: Mapping[str, Any],
+    *,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Fisher z of the correlation of seeds with voxels, for some voxels at a time.
+
+    Parameters
+    ----------
+    volumes : SpooledVolumes
+        Read to their end.
+    timeseries : (T, S) array-like
+        Series of the seeds before cleaning, as `extract` gives them.
+    cleaning : mapping
+        Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
+        ``standardize`` does not count, as no correlation hangs on it.
+    block_bytes : int
+        See `BLOCK_BYTES`.
+
+    Yields
+    ------
+    part : slice
+        Which of `volumes.voxels` these are.
+    z : (S, n) array
+        arctanh(r), see `seed_maps`.
+    """
+    series = np.asarray(timeseries, dtype=np.float64)
+    # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
+    arguments = {**cleaning, "standardize": "zscore_sample"}
+    seeds = _seed_vectors(series, arguments)
+    # Both the voxels over time and their correlations are to fit.
+    step = max(1, block_bytes // (8 * max(series.shape)))
+    for start in range(0, len(volumes.voxels), step):
+        part = slice(start, min(start + step, len(volumes.voxels)))
+        voxels = _unit_vectors(clean(volumes.over_time(part), **arguments))
+        yield part, fisher_transform(seeds @ voxels)
+
+
+def seed_maps(
+    volumes: SpooledVolumes,
+    timeseries: ArrayLike,
+    cleaning: Mapping[str, Any],
+    *,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[NDArray[np.float32]]:
+    """Map of the correlation of each seed with every voxel, Fisher z-transformed.
+
+    z = arctanh(r), with r the Pearson correlation of the cleaned series of seed and voxel: what
+    nilearn's maskers give when the dot product of seeds and voxels is divided by T' - 1, the
+    number of kept volumes less one.
+
+    Parameters
+    ----------
+    volumes, timeseries, cleaning, block_bytes
+        As for `map_blocks`.
+
+    Yields
+    ------
+    (X, Y, Z) array
+        One per seed, in their order; single precision. 0 outside of the voxels that were kept.
+        Missing (NaN) for a seed without a series, and in voxels where no correlation is
+        defined: that have no signal left, or the seed's own (`fisher_transform`).
+
+    Raises
+    ------
+    ReadWriteError
+        When the volumes were not read to their end, or there is no room for the maps.
+    """
+    n_seeds = np.shape(timeseries)[1]
+    maps = _DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
+    with closing(maps):
+        blocks = map_blocks(volumes, timeseries, cleaning, block_bytes=block_bytes)
+        for part, z in blocks:
+            maps.write(0, part.start, z)
+        for seed in range(n_seeds):
+            yield _volume(maps.row(seed), volumes)
+
+
+def _seed_vectors(series: FloatArray, arguments: Mapping[str, Any]) -> FloatArray:
+    """Cleaned series of unit length, (S, T'); NaN for spheres without a voxel."""
+    there = np.isfinite(series).all(axis=0)
+    known = _unit_vectors(clean(series[:, there], **arguments))
+    vectors = np.full((series.shape[1], len(known)), np.nan)
+    vectors[there] = known.T
+    return vectors
+
+
+def _unit_vectors(series: FloatArray) -> FloatArray:
+    """Columns with mean 0 and length 1, in place; NaN for those that do not vary."""
+    series -= series.mean(axis=0)
+    length = np.sqrt(np.einsum("tv,tv->v", series, series))
+    series /= np.where(length > 0, length, np.nan)
+    return series
+
+
+def _volume(values: NDArray[np.float32], volumes: SpooledVolumes) -> NDArray[np.float32]:
+    """Values of the kept voxels in their places, (X, Y, Z)."""
+    shape = volumes.grid.shape
+    flat = np.zeros(int(np.prod(shape)), dtype=np.float32)
+    flat[volumes.voxels] = values
+    return flat.reshape(shape, order="F")
+
+
+class _DiskArray:
+    """A 2-D array in a temporary file without a name, used by one thread at a time.
+
+    Not a memory map: a disk that is full or fails would kill the process instead of raising.
+
+    Parameters
+    ----------
+    folder : Path
+    shape : (rows, columns)
+    dtype : numpy.dtype
+        In the byte order of the machine.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.folder, self._shape, self._dtype = folder, shape, dtype
+        with self._access():
+            self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - open until `close`
+
+    def write(self, row: int, column: int, block: NDArray[Any]) -> None:
+        """Put a block where its first value belongs to (row, column)."""
+        whole = block.shape[1] == self._shape[1]
+        values = np.ascontiguousarray(block, dtype=self._dtype)
+        with self._access():
+            for number, piece in enumerate([values] if whole else values):
+                self._seek(row + number, column)
+                self._file.write(piece.data)
+
+    def columns(self, part: slice) -> NDArray[Any]:
+        """Some columns of all rows."""
+        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
+        for number, row in enumerate(block):
+            self._fill(row, number, part.start)
+        return block
+
+    def row(self, number: int) -> NDArray[Any]:
+        """One row."""
+        values = np.empty(self._shape[1], dtype=self._dtype)
+        self._fill(values, number, 0)
+        return values
+
+    def close(self) -> None:
+        """Give the room back."""
+        with self._access():  # what is left in the buffer may find no room
+            self._file.close()
+
+    def _fill(self, values: NDArray[Any], row: int, column: int) -> None:
+        with self._access():
+            self._seek(row, column)
+            count = self._file.readinto(values.data)
+        if count < values.nbytes:
+            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
+
+    def _seek(self, row: int, column: int) -> None:
+        self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
+
+    @contextmanager
+    def _access(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            room = self._shape[0] * self._shape[1] * self._dtype.itemsize / 1e6
+            raise ReadWriteError(
+                f"A temporary file in {self.folder}: {error.strerror or error}.",
+                hint=f"Seed maps need {room:.0f} MB there for a while; choose another folder.",
+            ) from error

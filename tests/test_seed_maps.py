@@ -1,0 +1,94 @@
+"""Seed-to-voxel maps from the command line."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.maskers import NiftiMasker, NiftiSpheresMasker
+
+from bids_spheres.engine import stream
+
+
+def call(run_app, tiny, seeds_file, tmp_path, *arguments):
+    out = tmp_path / "out"
+    done = run_app(tiny.root, out, "participant", "--seeds", seeds_file, *arguments)
+    assert done.status == 0, done.err
+    return done, out / "sub-01" / "func"
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+def test_maps_are_those_of_nilearns_example(run_app, tiny, seeds_file, tmp_path, fwhm):
+    """Maskers for seeds and brain, and their dot product, as in nilearn's seed-to-voxel example."""
+    bold = tiny.add_run()
+    smoothing = ["--smoothing-fwhm", fwhm] if fwhm else []
+    _, func = call(
+        run_app, tiny, seeds_file, tmp_path, "--strategy", "24P", "--seed-maps", *smoothing
+    )
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    confounds = pd.read_csv(table, sep="\t").filter(regex="^(trans|rot)_").bfill()
+    # In double precision: nilearn smooths in that of the image
+    img = nib.Nifti1Image(nib.load(bold).get_fdata(), nib.load(bold).affine)
+    common = {
+        "detrend": True,
+        "standardize": "zscore_sample",
+        "t_r": 2.0,
+        "smoothing_fwhm": fwhm,
+        "mask_img": str(mask),
+    }
+    seeds = [(-10, 0, 0), (10, 0, 0), (0, 10, 4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        spheres = NiftiSpheresMasker(seeds, radius=5, allow_overlap=True, **common)
+        of_seeds = spheres.fit_transform(img, confounds=confounds)
+        brain = NiftiMasker(**common)
+        of_voxels = brain.fit_transform(img, confounds=confounds)
+    expected = np.arctanh(of_seeds.T @ of_voxels / (len(of_voxels) - 1))
+    for name, values in zip(("left", "right", "front"), expected, strict=True):
+        (path,) = func.glob(f"*_seg-mine_label-{name}_stat-fisherz_desc-24P_boldmap.nii.gz")
+        ours = nib.load(path)
+        np.testing.assert_allclose(ours.affine, img.affine)
+        inside = nib.load(mask).get_fdata() > 0
+        found = ours.get_fdata()[inside]
+        truth = brain.inverse_transform(values).get_fdata()[inside]
+        np.testing.assert_allclose(found, truth, atol=1e-5)
+        assert (ours.get_fdata()[~inside] == 0).all()
+        facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
+        assert facts["Seed"] == name
+
+
+def test_a_seed_without_a_series_has_no_map(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    _, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps")
+    labels = {path.name.split("_label-")[1].split("_")[0] for path in func.glob("*_boldmap.nii.gz")}
+    assert labels == {"left", "right", "front"}
+
+
+def test_the_image_is_inflated_once_and_nothing_is_left(
+    run_app, tiny, seeds_file, tmp_path, monkeypatch
+):
+    bold = tiny.add_run()
+    opened = []
+    original = stream.open_gzip
+
+    def spy(path):
+        opened.append(path)
+        return original(path)
+
+    monkeypatch.setattr(stream, "open_gzip", spy)
+    work = tmp_path / "work"
+    strategies = ("--strategy", "24P", "none", "--work-dir", work)
+    call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", *strategies)
+    assert opened.count(bold) == 1
+    assert list(work.iterdir()) == []
+
+
+def test_an_excluded_run_has_no_maps(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    _, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", "--min-volumes", "50")
+    assert not list(func.glob("*_boldmap*"))
