@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import write_image, write_json, write_table
+from bids_spheres.bids.files import write_image, write_json, write_numbers, write_table
 from bids_spheres.bids.sidecars import SPHERE_COLUMNS, column_descriptions
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.spheres import label_volume
@@ -147,8 +147,10 @@ def write_design(job: Job, made: RunDesign) -> None:
     """Write the regressors and the censored volumes."""
     strategy, design = made.strategy, made.design
     facts = design_facts(job, made)
-    regressors = pd.DataFrame(design.values, columns=list(design.columns))
-    write_table(job.confounds(strategy, "design", ".tsv"), regressors)
+    # The mean is always removed; a table needs a column.
+    constant = ("intercept",), np.ones((len(design.kept), 1))
+    names, values = (design.columns, design.values) if design.columns else constant
+    write_numbers(job.confounds(strategy, "design", ".tsv"), names, values)
     write_json(job.confounds(strategy, "design", ".json"), facts)
     why = {name: flags.astype(int) for name, flags in design.reasons.items() if flags.any()}
     censored = pd.DataFrame({"censored": (~design.kept).astype(int), **why})
@@ -168,7 +170,7 @@ def write_series(job: Job, series: CleanedSeries) -> None:
     full = job.work.processing.full_length
     values = series.for_every_volume() if full else series.values
     path = job.timeseries(seeds, made.strategy, ".tsv")
-    write_table(path, pd.DataFrame(values, columns=list(seeds.names)))
+    write_numbers(path, seeds.names, values)
     t_r = made.timing.t_r
     sampling = {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r, "FullLength": full}
     columns = column_descriptions(seeds.names, seeds.networks)
@@ -202,8 +204,13 @@ class _Matrix:
 def _write_matrix(job: Job, series: CleanedSeries, matrix: _Matrix) -> None:
     seeds = series.placed.seeds
     path = job.relmat(seeds, series.made.strategy, matrix.stat, ".tsv")
-    write_table(path, _matrix_table(matrix.values, seeds))
-    write_json(path.with_suffix(".json"), matrix.facts)
+    write_matrix(path, matrix.values, seeds, matrix.facts)
+
+
+def write_matrix(path: Path, values: FloatArray, seeds: SeedTable, facts: dict[str, Any]) -> None:
+    """Write a matrix over pairs of spheres, (S, S), as a table, and its sidecar."""
+    write_numbers(path, seeds.names, values, ("Node", seeds.names))
+    write_json(path.with_suffix(".json"), facts)
 
 
 def _spheres_table(placed: PlacedSeeds, job: Job) -> pd.DataFrame:
@@ -239,10 +246,3 @@ def _spheres_facts(job: Job, placed: PlacedSeeds) -> dict[str, Any]:
         "SeedsOutsideMask": int((~weights.seed_used).sum()),
         **SPHERE_COLUMNS,
     }
-
-
-def _matrix_table(matrix: FloatArray, seeds: SeedTable) -> pd.DataFrame:
-    table = pd.DataFrame(matrix, columns=list(seeds.names))
-    # A seed may be called Node as well.
-    table.insert(0, "Node", list(seeds.names), allow_duplicates=True)
-    return table

@@ -8,6 +8,8 @@ the folder.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import re
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from nibabel.spatialimages import SpatialImage
+    from numpy.typing import NDArray
 
 MISSING = "n/a"
 """How BIDS writes a missing value in a table."""
@@ -263,6 +266,40 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
             encoding="utf-8",
             lineterminator="\n",
         )
+
+
+def write_numbers(
+    path: Path,
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    labels: tuple[str, Sequence[str]] | None = None,
+) -> None:
+    """Write an array as TSV with a header, as `write_table` would, at a tenth of its time.
+
+    Parameters
+    ----------
+    path : Path
+    names : sequence of S str
+        Of the columns.
+    values : (R, S) array
+    labels : tuple of str and R str, optional
+        Name and cells of a first column of words.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        word, cells = labels or ("", [])
+        heads = [_quoted(cell) + "\t" for cell in cells] or [""] * len(values)
+        file.write("\t".join(map(_quoted, [word, *names] if labels else names)) + "\n")
+        row_format = "\t".join(["%.10g"] * len(names)) + "\n"
+        for head, row in zip(heads, values, strict=True):
+            text = row_format % tuple(row.tolist())
+            file.write(head + (text.replace("nan", MISSING) if "nan" in text else text))
+
+
+def _quoted(word: str) -> str:
+    """A cell as the csv module, and so pandas, writes and reads it."""
+    line = io.StringIO()
+    csv.writer(line, delimiter="\t", lineterminator="\n").writerow([word])
+    return line.getvalue()[:-1]
 
 
 def write_image(path: Path, img: SpatialImage) -> None:
