@@ -13,7 +13,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from bids_spheres.config import with_config
-from bids_spheres.errors import BidsSpheresError
+from bids_spheres.errors import BidsSpheresError, printable
 from bids_spheres.options import demo_parser, main_parser, settings_of, strategies_parser
 from bids_spheres.settings import Settings
 
@@ -28,6 +28,8 @@ logger = logging.getLogger("bids_spheres")
 
 _INTERRUPTED = 130
 _SOME_FAILED = 1
+_FAULT = 70
+"""A fault of the program: EX_SOFTWARE of sysexits.h."""
 _READ_WRITE_FAILED = 74
 
 
@@ -47,33 +49,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         options, work = _parsed(words)
-    except BidsSpheresError as error:
-        return _tell(error)
-    _configure_logging(options.verbose - options.quiet)
-    try:
+        _configure_logging(options.verbose - options.quiet)
         return work(options)
-    except BidsSpheresError as error:
-        if options.debug:
-            traceback.print_exc()
-        return _tell(error)
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if options.debug:
-            traceback.print_exc()
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"bids-spheres: error: {where}{error.strerror or error}.", file=sys.stderr)
-        return _READ_WRITE_FAILED
     except KeyboardInterrupt:
         print("bids-spheres: interrupted; what was finished is written.", file=sys.stderr)
         return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - users get a message; --debug shows the rest
+        if "--debug" in words:
+            traceback.print_exc()
+        message, status = _told(error)
+        print(f"bids-spheres: error: {message}", file=sys.stderr)
+        return status
 
 
-def _tell(error: BidsSpheresError) -> int:
-    print(f"bids-spheres: error: {error}", file=sys.stderr)
-    return error.exit_status
+def _told(error: Exception) -> tuple[str, int]:
+    """Message and exit status of an error."""
+    if isinstance(error, BidsSpheresError):
+        return str(error), error.exit_status
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return printable(f"{where}{error.strerror or error}."), _READ_WRITE_FAILED
+    fault = printable(f"unexpected {type(error).__name__}: {error}")
+    hint = "That is a fault of this program or of a library; please report what --debug shows."
+    return f"{fault}\n  hint: {hint}", _FAULT
+
+
+class _Printable(logging.Formatter):
+    """Lines without characters that would move the cursor, whatever names of files hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
@@ -94,7 +103,7 @@ def _configure_logging(verbosity: int) -> None:
     """Log lines to standard error, plain when it is not a terminal."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname).1s %(message)s"))
+    handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
     logger.handlers[:] = [handler]
     logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 

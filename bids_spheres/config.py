@@ -9,12 +9,11 @@ of settings that every call leaves in ``logs`` has the same form.
 from __future__ import annotations
 
 import argparse
-import json
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.errors import DataError, UsageError, did_you_mean
+from bids_spheres.textfiles import parse_json, parse_yaml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,27 +77,12 @@ def _given(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise MissingInputError(f"There is no configuration file {path}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} can't be read as text: {error}.") from error
-    try:
-        content = json.loads(text) if path.suffix.lower() == ".json" else _from_yaml(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is neither JSON nor YAML: {error}.") from error
+    text = read_text(path, "configuration file")
+    parse = parse_json if path.suffix.lower() == ".json" else parse_yaml
+    content = parse(text, path)
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise DataError(f"{path} must hold options by their names, as in atlas: [Power2011].")
     return content
-
-
-def _from_yaml(text: str) -> Any:
-    yaml = import_module("yaml")
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(error) from error
 
 
 def _words(action: argparse.Action, value: Any, path: Path) -> list[str]:

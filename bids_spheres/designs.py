@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bids_spheres.confounds import (
     check_strategies,
     degrees_of_freedom,
@@ -33,6 +31,10 @@ if TYPE_CHECKING:
     from bids_spheres.confounds import Design, Exclusion, Freedom, Strategy
     from bids_spheres.plan import Job, JobImage
     from bids_spheres.settings import Processing
+
+
+_SHORTEST_T_R, _LONGEST_T_R = 1e-3, 100.0
+"""s. No sequence is as fast or as slow; what is outside was given in other units."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,11 @@ def run_timing(job: Job, bold: Path) -> Timing:
     volumes = open_volumes(bold)
     given = job.run.metadata(bold).get("RepetitionTime")
     t_r = volumes.t_r if given is None else given
-    if isinstance(t_r, bool) or not isinstance(t_r, int | float) or not 0 < t_r < np.inf:
+    number = isinstance(t_r, int | float) and not isinstance(t_r, bool)
+    if not number or not _SHORTEST_T_R <= t_r <= _LONGEST_T_R:
         where = "in its header" if given is None else "in its JSON file"
         raise DataError(
-            f"{bold} has no repetition time: {where} it is {t_r!r}.",
+            f"{bold} has no repetition time in seconds: {where} it is {repr(t_r)[:40]}.",
             hint='Give "RepetitionTime" in seconds in the JSON file beside the image.',
         )
     return Timing(volumes.n_volumes, float(t_r))

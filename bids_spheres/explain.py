@@ -33,10 +33,21 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
         yield ""
 
 
-def dry_run(jobs: Sequence[Job], rejected: Sequence[tuple[Path, str]]) -> Iterator[str]:
-    """Lines of text: runs with what belongs to them, what would be written, what is not used."""
-    header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files to write")
-    rows = [header, *map(_row, jobs)]
+def dry_run(
+    jobs: Sequence[Job], states: Sequence[str], rejected: Sequence[tuple[Path, str]]
+) -> Iterator[str]:
+    """Lines of text: runs with what belongs to them, what would be written, what is not used.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    states : sequence of str
+        Of each, whether it is up to date.
+    rejected : sequence of (Path, str)
+        Images that are not used, and why.
+    """
+    header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
+    rows = [header, *map(_row, jobs, states)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
@@ -47,7 +58,7 @@ def dry_run(jobs: Sequence[Job], rejected: Sequence[tuple[Path, str]]) -> Iterat
         yield from (f"  {path}: {reason}" for path, reason in rejected)
 
 
-def _row(job: Job) -> tuple[str, ...]:
+def _row(job: Job, state: str) -> tuple[str, ...]:
     kinds = {path: kind for kind, path in job.run.images}
     images = ", ".join(kinds[image.bold] for image in job.images)
     mask = job.work.processing.mask == "none" or job.mask is not None
@@ -55,7 +66,7 @@ def _row(job: Job) -> tuple[str, ...]:
     there = {True: "yes", False: "MISSING"}
     lacking = len(job.work.strategies) - len(job.strategies)
     note = f" ({lacking} strategies without an image)" if lacking else ""
-    return (str(job), images + note, there[mask], there[confounds], str(len(job.outputs())))
+    return str(job), images + note, there[mask], there[confounds], str(len(job.outputs())), state
 
 
 def _explained(made: RunDesign) -> Iterator[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
-from bids_spheres.errors import UnknownLevelError
+from bids_spheres.errors import UnknownLevelError, printable
 from bids_spheres.settings import DEFAULT_STRATEGY, OFF, OVERRIDES, Labels, Processing, Settings
 
 if TYPE_CHECKING:
@@ -23,13 +23,37 @@ See the denoising strategies:  bids-spheres strategies
 
 Exit status: 0 all done; 1 some runs failed, the others are written; 2 usage; 16 not the
 BIDS dataset needed; 17 unknown analysis level; 18 the filters leave no run; 65 unusable
-data; 66 input missing; 73 output can't be created; 74 read or write error; 75 try again.
+data; 66 input missing; 70 a fault of the program; 73 output can't be created; 74 read or
+write error; 75 try again.
 """
+
+_WIDEST = 40.0
+"""mm. What is smoothed more is no image any more, and the weights of a sphere fill memory."""
+
+_MOST_DIGITS = 9
+"""Of a number of volumes or processes."""
+
+_LONGEST = 1000.0
+"""mm. Longer than a head, so that a larger radius is in other units."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are a line and a hint, without a page of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"{self.prog} --help tells all options."
+        if message.startswith("the following arguments are required"):
+            hint = (
+                "Give them first, before all options: one that takes several values, as --atlas "
+                "and --seeds do, takes every word up to the next option."
+            )
+        shown = printable(message if len(message) < 400 else f"{message[:400]}...")
+        self.exit(2, f"{self.prog}: error: {shown}\n  hint: {hint}\n")
 
 
 def main_parser() -> argparse.ArgumentParser:
     """Parser of the BIDS App."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bids-spheres",
         description="Time series and connectivity of spheres around seed coordinates, "
         "from fMRIPrep's output.",
@@ -54,7 +78,7 @@ def main_parser() -> argparse.ArgumentParser:
 
 def demo_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres demo``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bids-spheres demo",
         description="Write a small simulated fMRIPrep dataset and run the main job on it.",
         allow_abbrev=False,
@@ -66,7 +90,7 @@ def demo_parser() -> argparse.ArgumentParser:
 
 def strategies_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres strategies``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="bids-spheres strategies",
         description="Tell what denoising strategies regress out, censor and filter.",
         allow_abbrev=False,
@@ -109,9 +133,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
         ),
         outliers=options.outliers,
         processing=_processing(options),
+        concatenate=options.concatenate,
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
         nprocs=options.nprocs,
+        overwrite=options.overwrite,
+        hash_inputs=options.hash_inputs,
+        stop_on_first_error=options.stop_on_first_error,
     )
 
 
@@ -208,7 +236,7 @@ def _add_sphere_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         *_both("--smoothing-fwhm"),
-        type=_length,
+        type=_width,
         metavar="MM",
         help="smooth images by a Gaussian of this width first (default: don't)",
     )
@@ -233,6 +261,12 @@ def _add_relation_options(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="also write the effective degrees of freedom of each correlation, given the "
         "autocorrelation of both series",
+    )
+    group.add_argument(
+        "--concatenate",
+        choices=("session", "participant"),
+        help="also relate the series of all selected runs of a task in a session, or of a "
+        "participant: one run after the other, each standardized first",
     )
 
 
@@ -397,6 +431,15 @@ def _add_running_options(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="folder for temporary files of seed maps (default: the output folder)",
     )
+    for name, told in (
+        ("overwrite", "make everything again (default: what is missing or out of date)"),
+        (
+            "hash-inputs",
+            "compare what is in input files, not sizes and times; takes as long as to read them",
+        ),
+        ("stop-on-first-error", "don't go on with other runs when one has failed"),
+    ):
+        group.add_argument(*_both(f"--{name}"), action="store_true", help=told)
 
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -491,11 +534,22 @@ def _share(text: str) -> float:
 
 
 def _length(text: str) -> float:
+    return _millimetres(text, _LONGEST)
+
+
+def _width(text: str) -> float:
+    return _millimetres(text, _WIDEST)
+
+
+def _millimetres(text: str, most: float) -> float:
     try:
-        return _number(text)
+        value = _number(text)
     except argparse.ArgumentTypeError as error:
         message = f"{text} is not a length in mm; give a number, as 5"
         raise argparse.ArgumentTypeError(message) from error
+    if value > most:
+        raise argparse.ArgumentTypeError(f"{text} is not a length of up to {most:g} mm")
+    return value
 
 
 def _number_or_off(text: str) -> float | str:
@@ -503,13 +557,13 @@ def _number_or_off(text: str) -> float | str:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number")
     return int(text)
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text}")
     return int(text)
 

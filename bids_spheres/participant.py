@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.confounds import Strategy
     from bids_spheres.designs import RunDesign
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
@@ -40,8 +41,14 @@ if TYPE_CHECKING:
     from bids_spheres.plan import Job, JobImage
 
 
+_LARGEST = 1e100
+"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
+
+
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
+
+    What is up to date is left as it is, and an image of which all is up to date is not read.
 
     Parameters
     ----------
@@ -61,13 +68,62 @@ def run_job(job: Job) -> JobReport:
         job = _with_placements(job)
         notes = {placement.note: None for placement in job.placements if placement.note}
     warnings: list[str] = []
-    for number, image in enumerate(job.images):
-        made = run_designs(job, image, run_timing(job, image.bold))
+    excluded: list[str] = []
+    for todo in _to_do(job):
+        made = run_designs(job, todo.image, run_timing(job, todo.image.bold))
         warnings += _strategy_warnings(made)
-        placed = _run_image(job, image, made, with_spheres=number == 0)
+        excluded += [one.strategy.name for one in made if one.exclusion]
+        placed = _run_image(job, todo, made) if todo.seed_sets else []
+        for one in made:
+            if job.confounds(one.strategy, "design", ".tsv") not in job.current:
+                write_design(job, one)
+        _record_exclusions(job, todo.image, made)
         least = job.work.processing.min_coverage
         notes |= dict.fromkeys(_coverage_note(part, least) for part in placed)
-    return JobReport(notes=tuple(notes), warnings=tuple(warnings))
+        warnings += [text for part in placed if (text := _nothing_there(part, least, job))]
+    return JobReport(notes=tuple(notes), warnings=tuple(warnings), excluded=tuple(excluded))
+
+
+@dataclass(frozen=True)
+class _ToDo:
+    """What is not up to date of one image.
+
+    Parameters
+    ----------
+    image : JobImage
+        With the strategies whose design or series has to be made.
+    seed_sets : tuple of SeedTable
+        Those whose spheres or series have to be.
+    spheres : tuple of SeedTable
+        Those whose spheres have to be.
+    """
+
+    image: JobImage
+    seed_sets: tuple[SeedTable, ...]
+    spheres: tuple[SeedTable, ...]
+
+
+def _to_do(job: Job) -> Iterator[_ToDo]:
+    """What is to be made of every image of which anything is."""
+    tables = [placement.table for placement in job.placements]
+    for number, image in enumerate(job.images):
+        spheres = [t for t in tables if not number and job.spheres(t, ".tsv") not in job.current]
+        pairs = [(t, s) for s in image.strategies for t in tables if _is_stale(job, t, s)]
+        strategies = tuple(
+            strategy
+            for strategy in image.strategies
+            if job.confounds(strategy, "design", ".tsv") not in job.current
+            or any(strategy is stale for _, stale in pairs)
+        )
+        stale_sets = [*spheres, *(seeds for seeds, _ in pairs)]
+        seed_sets = tuple(seeds for seeds in tables if seeds in stale_sets)
+        if strategies or seed_sets:
+            yield _ToDo(replace(image, strategies=strategies), seed_sets, tuple(spheres))
+
+
+def _is_stale(job: Job, seeds: SeedTable, strategy: Strategy) -> bool:
+    """Whether series, and what is made of them, are missing or out of date."""
+    return job.timeseries(seeds, strategy, ".tsv") not in job.current
 
 
 def _with_placements(job: Job) -> Job:
@@ -77,58 +133,81 @@ def _with_placements(job: Job) -> Job:
     return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
 
 
-def _run_image(
-    job: Job, image: JobImage, designs: Sequence[RunDesign], *, with_spheres: bool
-) -> list[PlacedSeeds]:
-    """Everything that is made of one image."""
-    volumes, mask = open_volumes(image.bold), _load_mask(job, image.bold)
-    placed = _place(job, image.bold, volumes, mask)
+def _run_image(job: Job, todo: _ToDo, designs: Sequence[RunDesign]) -> list[PlacedSeeds]:
+    """Everything that is made of the voxels of one image."""
+    bold = todo.image.bold
+    volumes, mask = open_volumes(bold), _load_mask(job, bold)
+    placed = _place(job, todo, volumes, mask)
     with tapped(job, volumes, mask) as source:
         extraction = _extract(job, source, placed)
         placed = [part.seen(extraction) for part in placed]
         for part in placed:
             low = part.missing(job.work.processing.min_coverage)
             extraction.timeseries[:, part.columns][:, low] = np.nan
-            if with_spheres:
+            if part.seeds in todo.spheres:
                 write_spheres(job, part)
-        _record_exclusions(job, image, designs)
         for made in designs:
-            _write_strategy(job, extraction, placed, made)
-            write_seed_maps(job, source, extraction, placed, made)
+            stale = [part for part in placed if _is_stale(job, part.seeds, made.strategy)]
+            if stale:
+                own, parts = _columns_of(extraction, stale)
+                _write_strategy(job, own, parts, made)
+                write_seed_maps(job, source, own, parts, made)
     return placed
+
+
+def _columns_of(
+    extraction: Extraction, parts: Sequence[PlacedSeeds]
+) -> tuple[Extraction, list[PlacedSeeds]]:
+    """An extraction of some of its seed sets alone, and these with their columns in it."""
+    series = [extraction.timeseries[:, part.columns] for part in parts]
+    ends = np.cumsum([values.shape[1] for values in series]).tolist()
+    starts = [0, *ends]
+    moved = [
+        replace(part, columns=slice(start, end))
+        for part, start, end in zip(parts, starts, ends, strict=False)
+    ]
+    empty = np.empty((len(extraction.timeseries), 0))
+    return replace(extraction, timeseries=np.hstack([empty, *series])), moved
 
 
 def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extraction:
     """Series of all seed sets, in one pass over the image."""
     rules = job.work.processing
     weights = stack_weights([part.weights for part in placed])
-    return extract(
-        volumes, weights, rules.smoothing_fwhm, aggregation=rules.aggregation, moments=True
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        extraction = extract(
+            volumes, weights, rules.smoothing_fwhm, aggregation=rules.aggregation, moments=True
+        )
+    if not (np.abs(extraction.timeseries[:, ~weights.empty]) < _LARGEST).all():
+        raise DataError(
+            f"{volumes.name} has values above {_LARGEST:g}, which are no signal.",
+            hint="Its header is damaged, or something went wrong before; compute it again.",
+        )
+    return extraction
 
 
 def _write_strategy(
     job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
 ) -> None:
-    write_design(job, made)
-    cleaned = clean_series(extraction.timeseries, made)
-    effective = effective_dof(cleaned, made) if made.processing.effective_dof else None
     noise = white_noise_freedom(made)
     for part in placed:
-        own = part.columns
-        pairs = None if effective is None else effective[own, own]
-        write_series(job, CleanedSeries(part, made, cleaned[:, own], noise, pairs))
+        # Set by set, so that its numbers are the same to the last bit whichever others there are.
+        series = np.ascontiguousarray(extraction.timeseries[:, part.columns])
+        cleaned = clean_series(series, made)
+        pairs = effective_dof(cleaned, made) if made.processing.effective_dof else None
+        write_series(job, CleanedSeries(part, made, cleaned, noise, pairs))
 
 
 def _place(
-    job: Job, bold: Path, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
+    job: Job, todo: _ToDo, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
 ) -> list[PlacedSeeds]:
     """Spheres of every seed set on the image's grid, within the mask."""
     placed, start = [], 0
-    for seeds in (placement.table for placement in job.placements):
+    for seeds in todo.seed_sets:
         weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, *mask)
         weights = _without_overlap(job, seeds, weights)
-        placed.append(PlacedSeeds(bold, seeds, weights, slice(start, start + len(seeds))))
+        columns = slice(start, start + len(seeds))
+        placed.append(PlacedSeeds(todo.image.bold, seeds, weights, columns))
         start += len(seeds)
     return placed
 
@@ -207,6 +286,22 @@ def _strategy_warnings(designs: Sequence[RunDesign]) -> Iterator[str]:
                 f"{made.exclusion.reason}. Choose a strategy with fewer regressors for so short "
                 "a run, or leave the run out; exclusions.tsv lists it."
             )
+
+
+def _nothing_there(placed: PlacedSeeds, min_coverage: float, job: Job) -> str:
+    """What to look for when a seed set has no sphere with a signal; empty when it has one."""
+    label = placed.seeds.label
+    if placed.weights.empty.all():
+        return (
+            f"{label}: no sphere has a voxel in image and mask, and all outputs are n/a. Are the "
+            f"coordinates millimetres in the space {job.run.space}, and is the mask of this image?"
+        )
+    if placed.missing(min_coverage).all():
+        return (
+            f"{label}: no sphere has a signal, and all outputs are n/a. Is {placed.bold} constant "
+            "or empty there?"
+        )
+    return ""
 
 
 def _coverage_note(placed: PlacedSeeds, min_coverage: float) -> str:

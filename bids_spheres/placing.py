@@ -50,9 +50,9 @@ def place_in_template(
     if is_native(space):
         return ()
     placements = tuple(_place(seeds, space, RunTransforms(), warp=warp) for seeds in seed_sets)
-    for placement in placements:
-        if placement.note:
-            logger.info("%s", placement.note)
+    # Sets that differ by their radius only say the same.
+    for note in dict.fromkeys(placement.note for placement in placements if placement.note):
+        logger.info("%s", note)
     return placements
 
 

@@ -7,21 +7,24 @@ file are found before the first image is read.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.outliers import outliers_of
 from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import load_published_seeds, load_seed_file
-from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.engine.stream import load_mask
+from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
 from bids_spheres.placing import place_in_template
 from bids_spheres.spaces import template_mask
 from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.textfiles import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bids_spheres.bids.dataset import Inputs
     from bids_spheres.bids.runs import Run
@@ -35,6 +38,10 @@ EFFECTIVE_DOF = "effectivedof"
 """Label of the entity ``stat`` of effective degrees of freedom."""
 
 _DSEG = (".nii.gz", ".tsv")
+
+
+_LONGEST_NAME = 255
+"""Bytes; of almost every file system."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,9 @@ class Job:
     work : Work
     outliers : Path or None
         Table of outliers of the user's own.
+    current : frozenset of Path
+        Tables of what is up to date, and need not be made again: spheres, designs, and series,
+        these with all that is made of them. See `bids_spheres.freshness`.
     """
 
     run: Run
@@ -95,6 +105,7 @@ class Job:
     mask: Path | None
     work: Work
     outliers: Path | None = None
+    current: frozenset[Path] = frozenset()
 
     def __str__(self) -> str:
         return str(self.run)
@@ -166,10 +177,13 @@ class JobReport:
         How much of the spheres was there.
     warnings : tuple of str
         Why some of the outputs may not be what the user expects.
+    excluded : tuple of str
+        Names of the strategies that exclude the run.
     """
 
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
 
 
 def plan_work(settings: Settings, inputs: Inputs) -> Work:
@@ -245,7 +259,7 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     """
     changes = dict(settings.overrides)
     named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
-    strategies = tuple(override(strategy, changes) for strategy in named)
+    strategies = tuple(_overridden(strategy, changes) for strategy in named)
     names = [strategy.name for strategy in strategies]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UsageError(
@@ -255,6 +269,13 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     return strategies
 
 
+def _overridden(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
+    try:
+        return override(strategy, changes)
+    except DataError as error:  # what was read is fine; what was typed is not
+        raise UsageError(error.message, error.hint) from error
+
+
 def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
     """One job per run and space.
 
@@ -262,8 +283,10 @@ def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
     ------
     UsageError
         When a seed set can't be used in the space of a run, or two jobs would write one file.
+    OutputError
+        When the name of an output is longer than file systems allow.
     BidsSpheresError
-        When a mask, a transform or an outlier table is not there.
+        When a mask, a transform or an outlier table is not there or can't be used.
     """
     rules, spaces = work.processing, sorted({run.space for run in runs})
     placements = {
@@ -282,6 +305,7 @@ def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
         )
         for run, table in zip(runs, outliers, strict=True)
     ]
+    _check_lengths(jobs)
     _check_collisions(jobs)
     return jobs
 
@@ -298,11 +322,12 @@ def _mask(choice: str, space: str) -> Path | None:
             )
         return template_mask(space)
     path = Path(choice)
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(
             f"--mask: there is no image {path}.",
             hint="Give run, template, none, or the path of a mask image.",
         )
+    load_mask(path)  # one that can't be used would fail in every run
     return path
 
 
@@ -318,6 +343,17 @@ def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
 
 def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:
     return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
+
+
+def _check_lengths(jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        for path in job.outputs():
+            if len(os.fsencode(path.name)) >= _LONGEST_NAME:  # .json is longer than .tsv
+                raise OutputError(
+                    f"The name of an output would be longer than {_LONGEST_NAME} bytes: "
+                    f"{path.name}.",
+                    hint="Choose a shorter name for the seed table or for the strategy.",
+                )
 
 
 def _check_collisions(jobs: Sequence[Job]) -> None:

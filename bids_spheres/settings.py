@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STRATEGY = "simple"
 
+Level = Literal["session", "participant"]
+"""Whose runs are put one after the other."""
+
 OFF = "none"
 """How an option says that a threshold, an edge or a step is not to be."""
 
@@ -132,12 +135,20 @@ class Settings:
     outliers : Path, optional
         Folder of tables of outliers, or the one table of a single run.
     processing : Processing
+    concatenate : str, optional
+        Also relate the series of all runs of a task: of a ``"session"`` or ``"participant"``.
     bids_database_dir : Path, optional
         Where pybids keeps its index from call to call.
     work_dir : Path, optional
         Where there is room for temporary files; the output folder without it.
     nprocs : int
         Runs at work at the same time.
+    overwrite : bool
+        Make everything again, also what is up to date.
+    hash_inputs : bool
+        Tell by what is in input files, not by their sizes and times, whether they changed.
+    stop_on_first_error : bool
+        Don't go on with other runs when one has failed.
     """
 
     bids_dir: Path
@@ -152,9 +163,13 @@ class Settings:
     overrides: tuple[tuple[str, Any], ...] = ()
     outliers: Path | None = None
     processing: Processing = field(default_factory=Processing)
+    concatenate: Level | None = None
     bids_database_dir: Path | None = None
     work_dir: Path | None = None
     nprocs: int = 1
+    overwrite: bool = False
+    hash_inputs: bool = False
+    stop_on_first_error: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -12,29 +15,37 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.bids.dataset import find_inputs
-from bids_spheres.bids.files import write_json, write_text
+from bids_spheres.bids.files import discard_stale, remove, write_json, write_text
 from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_shared_files
+from bids_spheres.concatenation import concatenate_runs, group_runs
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.execute import run_jobs
+from bids_spheres.errors import OutputError
+from bids_spheres.execute import crash_file, ended_by_sigterm, keep_crash, run_tasks
 from bids_spheres.explain import dry_run as dry_run_lines
 from bids_spheres.explain import explain_jobs
+from bids_spheres.freshness import find_tasks
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
 from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import make_jobs, plan_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
 
     from bids_spheres.bids.dataset import Inputs
     from bids_spheres.bids.runs import Found
     from bids_spheres.execute import Outcome
+    from bids_spheres.freshness import Task
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_CAUSE = 160
+"""Characters of an error in the table at the end."""
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
@@ -57,10 +68,23 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         When nothing can be done at all; then nothing has been written.
     """
     inputs, jobs, _ = plan_jobs(settings)
-    check_runs(jobs)
-    _prepare(settings, inputs, jobs)
-    failures = list(_execute(jobs, settings.nprocs, debug=debug))
-    _summarize(jobs, failures, settings)
+    tasks = _find_tasks(settings, jobs)
+    stale = [task for task in tasks if task.groups]
+    logger.info("%s", _freshness(tasks))
+    if stale or any(len(job.strategies) < len(job.work.strategies) for job in jobs):
+        # Of all runs: a pattern may match columns in those alone that are done already.
+        check_runs(jobs)
+    try:
+        with ended_by_sigterm():
+            _prepare(settings, inputs, jobs)
+            _tidy(settings.output_dir, tasks)
+            failures, untried = _execute(stale, settings, debug=debug)
+            _summarize(stale, failures, untried, settings)
+            _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+    except SystemExit:
+        # A signal has no traceback worth showing.
+        logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
+        raise
     return failures
 
 
@@ -87,7 +111,9 @@ def dry_run(settings: Settings) -> None:
         As `run_participants`.
     """
     _, jobs, found = plan_jobs(settings)
-    for line in dry_run_lines(jobs, found.rejected):
+    tasks = _find_tasks(settings, jobs)
+    states = [task.reason or "up to date" for task in tasks]
+    for line in (*dry_run_lines(jobs, states, found.rejected), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
     check_runs(jobs)
 
@@ -106,8 +132,27 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
     found = find_runs(inputs, _selection(settings), kinds, settings.bids_database_dir)
     jobs = make_jobs(settings, work, found.runs)
+    group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%d runs found", len(jobs))
     return inputs, jobs, found
+
+
+def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
+    return find_tasks(
+        jobs,
+        overwrite=settings.overwrite,
+        hash_inputs=settings.hash_inputs,
+        nprocs=settings.nprocs,
+    )
+
+
+def _freshness(tasks: Sequence[Task]) -> str:
+    """A sentence: how many runs there are to do, and why."""
+    why = Counter(task.reason for task in tasks if task.reason)
+    stale = sum(why.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
+    told = f" ({reasons})" if reasons else ""
+    return f"{stale} of {len(tasks)} runs to do{told}, {len(tasks) - stale} up to date"
 
 
 def _selection(settings: Settings) -> Selection:
@@ -148,6 +193,9 @@ def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> M
         spaces=spaces,
         seed_sets=work.seed_sets,
         transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
+        mask=rules.mask,
+        overlap=rules.overlap,
+        min_coverage=rules.min_coverage,
         aggregation=rules.aggregation,
         smoothing_fwhm=rules.smoothing_fwhm,
         strategies=work.strategies,
@@ -161,17 +209,52 @@ def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> M
     )
 
 
-def _execute(jobs: Sequence[Job], nprocs: int, *, debug: bool) -> Iterator[Outcome]:
-    """Run all jobs; yield those that failed."""
-    with logging_redirect_tqdm(loggers=[logging.getLogger("bids_spheres")]):
-        for outcome in _with_progress(run_jobs(jobs, nprocs), len(jobs)):
-            for note in outcome.report.notes:
-                logger.info("%s: %s", outcome.job, note)
-            for warning in outcome.report.warnings:
-                logger.warning("%s: %s", outcome.job, warning)
+def _tidy(output_dir: Path, tasks: Sequence[Task]) -> None:
+    """Remove what killed processes left, and crash files of runs that are done."""
+    folders = {output_dir, output_dir / "logs"}.union(*(task.folders for task in tasks))
+    for folder in folders:
+        discard_stale(folder)
+    crashes = set((output_dir / "logs").glob("crash-*.txt"))
+    for path in crashes & {crash_file(output_dir, str(t)) for t in tasks if not t.groups}:
+        remove(path)
+
+
+def _execute(
+    tasks: Sequence[Task], settings: Settings, *, debug: bool
+) -> tuple[list[Outcome], set[str]]:
+    """Do all tasks; return those that failed, and the names of those that were not tried."""
+    failures: list[Outcome] = []
+    untried = {str(task) for task in tasks}
+    with (
+        logging_redirect_tqdm(loggers=[logging.getLogger("bids_spheres")]),
+        closing(run_tasks(tasks, settings.nprocs)) as outcomes,
+    ):
+        for outcome in _with_progress(outcomes, len(tasks)):
+            untried.discard(outcome.job)
+            _tell(outcome, debug=debug)
+            _keep(outcome, settings)
             if outcome.error:
-                logger.error("%s: %s", outcome.job, outcome.trace if debug else outcome.error)
-                yield outcome
+                failures.append(outcome)
+                if outcome.hopeless or settings.stop_on_first_error:
+                    break
+    return failures, untried
+
+
+def _tell(outcome: Outcome, *, debug: bool) -> None:
+    for note in outcome.report.notes:
+        logger.info("%s: %s", outcome.job, note)
+    for warning in outcome.report.warnings:
+        logger.warning("%s: %s", outcome.job, warning)
+    if outcome.error:
+        logger.error("%s: %s", outcome.job, outcome.trace if debug else outcome.error)
+
+
+def _keep(outcome: Outcome, settings: Settings) -> None:
+    """Keep a file about a failure; that there is no room for it stops nothing."""
+    try:
+        keep_crash(outcome, settings)
+    except OutputError as error:
+        logger.warning("%s", error.message)
 
 
 def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
@@ -181,9 +264,35 @@ def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]
     return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
 
 
-def _summarize(jobs: Sequence[Job], failures: Sequence[Outcome], settings: Settings) -> None:
-    done = len(jobs) - len(failures)
-    logger.info("%d of %d runs written to %s", done, len(jobs), settings.output_dir)
+def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) -> None:
+    """Write what is made of several runs."""
+    groups = group_runs(jobs, settings.concatenate)
+    for warning in concatenate_runs(groups, unfinished):
+        logger.warning("%s", warning)
+    if settings.concatenate:
+        several = sum(len(group.jobs) > 1 for group in groups)
+        logger.info("%d groups of several runs concatenated", several)
+
+
+def _summarize(
+    tasks: Sequence[Task],
+    failures: Sequence[Outcome],
+    untried: Collection[str],
+    settings: Settings,
+) -> None:
+    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    if tasks:
+        logger.info("%d of %d runs written to %s", done, len(tasks), settings.output_dir)
     if failures:
-        names = "".join(f"\n  {outcome.job}" for outcome in failures)
-        logger.error("%d of %d runs failed:%s", len(failures), len(jobs), names)
+        width = max(len(outcome.job) for outcome in failures)
+        rows = "".join(f"\n  {end.job:{width}}  {_cause(end)}" for end in failures)
+        logger.error("%d of %d runs failed:%s", len(failures), len(tasks), rows)
+        logger.error("More on each is in %s", logs / "crash-*.txt")
+    if untried:
+        logger.error("%d of %d runs were not tried after that", len(untried), len(tasks))
+
+
+def _cause(outcome: Outcome) -> str:
+    """Beginning of an error, for a table: files by their names, without hints."""
+    line = re.sub(r"/(?:[^\s/:,]+/)+", "", (outcome.error or "").partition("\n")[0])
+    return line if len(line) <= _CAUSE else line[: _CAUSE - 3] + "..."

@@ -119,13 +119,21 @@ def test_dry_run_tells_and_writes_nothing(app, four):
     assert done.status == 0, done.err
     assert not out.exists()
     table = done.out.split("\n\n")[0].splitlines()
-    assert table[0].split() == ["run", "images", "mask", "confounds", "files", "to", "write"]
+    assert table[0].split() == ["run", "images", "mask", "confounds", "files", "state"]
+    assert table[1].endswith("not finished yet")
     assert "sub-01 task-rest run-1 space-MNI152NLin2009cAsym  preproc  yes" in table[1]
     assert table[2].split()[5] == "MISSING"
     assert "sub-01_task-rest_run-1_space-MNI152NLin2009cAsym_seg-mine_stat-mean" in done.out
     unused = done.out.split("Not used:")[1]
     assert "_dir-AP_run-2_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz: --run 1" in unused
     assert "has an entity twice" in unused
+
+
+def test_dry_run_tells_what_is_up_to_date(app):
+    app("--participant-label", "01")
+    done, _ = app("--dry-run")
+    table = done.out.split("\n\n")[0].splitlines()[1:]
+    assert [line.endswith("up to date") for line in table] == [True, True, False, False]
 
 
 # Options from files
@@ -160,7 +168,7 @@ def test_the_command_line_counts_more_than_a_file(app, tmp_path):
     [
         ('{"strtegy": "24P"}', 2, "Did you mean strategy"),
         ("[1]", 65, "must hold options by their names"),
-        ("{", 65, "neither JSON nor YAML"),
+        ("{", 65, "is not valid JSON"),
         ('{"radius": [[1]]}', 2, "radius can't be"),
         ('{"full_length": "yes"}', 2, "must be true or false"),
         ('{"nprocs": 0}', 2, "a whole number from 1 is needed, not 0"),

@@ -7,21 +7,23 @@ recognised by what their dataset_description.json says.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.names import Name, parse_name
 from bids_spheres.errors import (
+    BidsSpheresError,
     DataError,
     InvalidDatasetError,
     MissingInputError,
     NothingSelectedError,
     UsageError,
 )
+from bids_spheres.textfiles import is_there, read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,6 +146,8 @@ def index_files(
     ------
     NothingSelectedError
         When a participant is not there.
+    InvalidDatasetError
+        When pybids can't index it.
     DataError
         When the folder of the index can't be used.
     """
@@ -157,22 +161,50 @@ def index_files(
             hint=f"It has {listed('sub-', everyone) or 'no participant at all'}.",
         )
     indexed = everyone if database else wanted or everyone
-    indexer = BIDSLayoutIndexer(
-        validate=False, index_metadata=False, ignore=_ignored(indexed, everyone)
-    )
+    undecodable = _Undecodable()
+    ignored = [*_ignored(indexed, everyone), undecodable]
+    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
     kept = {} if database is None else {"database_path": database}
     try:
-        layout = BIDSLayout(root, validate=False, is_derivative=True, indexer=indexer, **kept)
+        with warnings.catch_warnings():
+            # fMRIPrep before 20.2 wrote no GeneratedBy.
+            warnings.filterwarnings("ignore", "The PipelineDescription field", UserWarning)
+            layout = BIDSLayout(root, validate=False, is_derivative=True, indexer=indexer, **kept)
     except Exception as error:
-        if database is None:
-            raise
-        # Whatever SQLite or pybids make of a foreign, old or damaged index
-        raise DataError(
-            f"The index of pybids in {database} can't be used: {error}.",
-            hint="Delete the folder, or name another with --bids-database-dir.",
-        ) from error
+        raise _not_indexed(root, database, error) from error
     found = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
-    return _parsed(Path(path) for path in found)
+    return _parsed([*map(Path, found), *(root / path for path in undecodable.paths)])
+
+
+class _Undecodable:
+    """A pattern of paths with bytes that are no text, which pybids can't index; keeps them."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def search(self, path: str) -> bool:
+        """Whether it is such a path."""
+        found = not _is_text(path)
+        self.paths += [path.lstrip("/")] if found else []
+        return found
+
+
+def _is_text(path: object) -> bool:
+    """Whether every byte of a path is text in the encoding that Python takes for file names."""
+    return not any("\ud800" <= char <= "\udfff" for char in str(path))
+
+
+def _not_indexed(root: Path, database: Path | None, error: Exception) -> BidsSpheresError:
+    """The error of whatever SQLite or pybids make of a dataset, or of a foreign or old index."""
+    if database is None:
+        return InvalidDatasetError(
+            f"{root} can't be indexed by pybids: {type(error).__name__}: {error}.",
+            hint="Is dataset_description.json as BIDS wants it, and may every folder be read?",
+        )
+    return DataError(
+        f"The index of pybids in {database} can't be used: {error}.",
+        hint="Delete the folder, or name another with --bids-database-dir.",
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -180,16 +212,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises
     ------
+    MissingInputError
+        When the file is not there, or git-annex has not fetched its content.
     DataError
         When it is no JSON object.
+    ReadWriteError
+        When the operating system can't read it.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
-    return content
+    return read_json_object(path)
 
 
 def listed(prefix: str, labels: Iterable[str], most: int = 20) -> str:
@@ -224,19 +254,20 @@ def _named(
 
 def _nested(bids_dir: Path) -> Path:
     """The folder of fMRIPrep's output in a raw dataset."""
-    nested = sorted((bids_dir / "derivatives").glob("fmriprep*/dataset_description.json"))
+    folders = sorted((bids_dir / "derivatives").glob("fmriprep*"))
+    nested = [folder for folder in folders if is_there(folder / "dataset_description.json")]
     if not nested:
         raise InvalidDatasetError(
             f"{bids_dir} is a raw dataset without fMRIPrep derivatives in derivatives/fmriprep*.",
             hint="Give fMRIPrep's output folder as bids_dir, or name it with --derivatives PATH.",
         )
     if len(nested) > 1:
-        found = ", ".join(path.parent.name for path in nested)
+        found = ", ".join(folder.name for folder in nested)
         raise InvalidDatasetError(
             f"{bids_dir} has several fMRIPrep derivatives: {found}.",
             hint="Say which with --derivatives fmriprep=PATH.",
         )
-    return nested[0].parent
+    return nested[0]
 
 
 def _describe(folder: Path) -> dict[str, Any]:
@@ -244,8 +275,13 @@ def _describe(folder: Path) -> dict[str, Any]:
         raise MissingInputError(f"The folder {folder} is not there.")
     if not folder.is_dir():
         raise InvalidDatasetError(f"{folder} is a file; a dataset is a folder.")
+    if not _is_text(folder.resolve()):
+        raise InvalidDatasetError(
+            f"The path {folder.resolve()} has bytes that are no text, and pybids can't index it.",
+            hint="Rename the folder; if it looks well elsewhere, set PYTHONUTF8=1.",
+        )
     description = folder / "dataset_description.json"
-    if not description.is_file():
+    if description.is_dir() or not is_there(description):
         raise InvalidDatasetError(
             f"{folder} is not a BIDS dataset: it has no dataset_description.json.",
             hint="Give the folder that holds fMRIPrep's sub-* folders.",
@@ -266,6 +302,12 @@ def _is_derivative(description: dict[str, Any]) -> bool:
 
 def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
     name = str(description.get("Name") or root.name)
+    made_by = description.get("GeneratedBy", [])
+    if not isinstance(made_by, list) or not all(isinstance(entry, dict) for entry in made_by):
+        raise InvalidDatasetError(
+            f"{root / 'dataset_description.json'}: GeneratedBy is no list of objects.",
+            hint='Write it as in "GeneratedBy": [{"Name": "fMRIPrep"}].',
+        )
     program, version = _maker(description)
     return Dataset(root.resolve(), name, program, version)
 

@@ -175,9 +175,9 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text."""
+    """Write UTF-8 text; what is no text, as bytes in names of files can be, becomes ``?``."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
 def write_if_changed(path: Path, text: str) -> bool:
@@ -186,7 +186,7 @@ def write_if_changed(path: Path, text: str) -> bool:
     Of thousands of processes that all write the same, one does.
     """
     try:
-        same = path.read_bytes() == text.encode()
+        same = path.read_bytes() == text.encode(errors="replace")
     except OSError:
         same = False  # what can't be read is tried to be replaced, which has its own error
     if not same:

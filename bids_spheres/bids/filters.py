@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.bids.dataset import read_json
 from bids_spheres.bids.names import ENTITY_ORDER
 from bids_spheres.errors import DataError, MissingInputError, did_you_mean
+from bids_spheres.textfiles import is_there
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """
     if path is None:
         return ()
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(f"There is no filter file {path}.")
     content = read_json(path)
     nested = any(kind in content for kind in _KINDS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.bids.names import parse_name
 from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.textfiles import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     if given.is_dir():
         tables = [(set(_entities(path)), path) for path in sorted(given.rglob("*_outliers.tsv"))]
         return [_own(run.name, tables, given) for run in runs]
-    if not given.is_file():
+    if not is_there(given):
         raise MissingInputError(f"There is no outlier table or folder of such tables {given}.")
     if len({run.name.source for run in runs}) > 1:
         raise UsageError(

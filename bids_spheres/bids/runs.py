@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.dataset import MAIN, index_files, listed, read_json
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
+from bids_spheres.textfiles import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,7 +97,7 @@ class Run:
     def metadata(self, image: Path) -> dict[str, Any]:
         """What the JSON file beside an image holds; empty without one."""
         sidecar = image.with_name(image.name.split(".")[0] + ".json")
-        return read_json(sidecar) if sidecar.is_file() else {}
+        return read_json(sidecar) if is_there(sidecar) else {}
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,13 @@ class _Filter:
             return lambda label: label in wanted
         if self.key not in ("run", "echo"):
             return lambda label: label in labels
-        numbers = {label.lstrip("0") for label in labels}
-        return lambda label: label.lstrip("0") in numbers
+        numbers = {_without_padding(label) for label in labels}
+        return lambda label: _without_padding(label) in numbers
+
+
+def _without_padding(label: str) -> str:
+    """Label without zeros before it, of which one is left of zero itself; "" is no label."""
+    return label.lstrip("0") or label[:1]
 
 
 @dataclass(frozen=True)

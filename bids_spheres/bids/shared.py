@@ -53,16 +53,16 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     UsageError
         When the folder lies in an input dataset.
     OutputError
-        When it is a file, or a dataset that this package did not make.
+        When it is a file or below one, can't be reached, or is a dataset that this package did
+        not make.
     """
+    _check_place(output_dir)
     for root in inputs:
         if output_dir.resolve().is_relative_to(root.resolve()):
             raise UsageError(
                 f"The output folder {output_dir} lies in the input {root}.",
                 hint="The input is never written to; choose a folder outside it.",
             )
-    if output_dir.exists() and not output_dir.is_dir():
-        raise OutputError(f"The output folder {output_dir} is a file.")
     # In this order: whoever begins the dataset at this moment writes the description first.
     there = [name for name in _SHARED_NAMES if (output_dir / name).exists()]
     look_again(output_dir)
@@ -71,6 +71,29 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
             f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
+
+
+def _check_place(output_dir: Path) -> None:
+    try:
+        place = output_dir.resolve()
+        nearest = _nearest(place)
+    except (OSError, RuntimeError) as error:  # the latter for links in a circle, until Python 3.12
+        why = getattr(error, "strerror", None) or error
+        raise OutputError(f"The output folder {output_dir} can't be used: {why}.") from error
+    if not nearest.is_dir():
+        lies = "is" if nearest == place else f"lies in {nearest}, which is"
+        raise OutputError(f"The output folder {output_dir} {lies} a file.")
+
+
+def _nearest(place: Path) -> Path:
+    """The folder itself, or the one that is there of those above it."""
+    for folder in (place, *place.parents):
+        try:
+            folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        return folder
+    return place
 
 
 @dataclass(frozen=True)

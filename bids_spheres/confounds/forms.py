@@ -47,6 +47,9 @@ _ELSEWHERE = {
 _TOO_LARGE = 1e300
 """Also of whole numbers, which JSON doesn't bound."""
 
+_TOO_MANY = 10**9
+"""Volumes. Larger numbers are slips of the finger, and don't fit where arrays count."""
+
 _LABEL = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -231,8 +234,8 @@ def _frequency(value: Any, place: Place) -> float:
 
 
 def _count(value: Any, place: Place) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        place.refuse("a whole number that is not negative", value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_MANY:
+        place.refuse("a whole number that is not negative, below a billion", value)
     return value
 
 

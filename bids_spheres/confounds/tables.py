@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.confounds.versions import todays_name
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import DataError
+from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MISSING = frozenset({"", "n/a", "nan", "na"})
+
+_LARGEST = 1e100
+"""Of values in a table: the square of a larger one, or the sum of such squares, can't be held."""
 
 
 def read_confounds(path: Path) -> pd.DataFrame:
@@ -37,16 +40,26 @@ def read_confounds(path: Path) -> pd.DataFrame:
 
     Raises
     ------
+    MissingInputError
+        When there is no such file, or git-annex has not fetched its content.
     DataError
         When it is not a table: no header, a name twice, rows of different length.
+    ReadWriteError
+        When the operating system can't read it.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
+    text = read_text(path, "table")
+    _check_shape(text.split("\n"), path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        _check_shape(text.splitlines(), path)
-        table = pd.read_csv(io.StringIO(text), sep="\t", na_values=["n/a"], index_col=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep="\t",
+            na_values=["n/a"],
+            index_col=False,
+            low_memory=False,  # in pieces a word among numbers would bring a warning of pandas'
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path} can't be read as a TSV table: {error}.") from error
     return table.rename(columns=str.strip)
 
@@ -56,18 +69,12 @@ def read_header(path: Path) -> pd.DataFrame:
 
     Raises
     ------
-    DataError
+    MissingInputError, DataError, ReadWriteError
         As `read_confounds`.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} can't be read as a TSV table: {error}.") from error
-    if not first.strip():
-        raise DataError(f"{path} can't be read as a TSV table: it is empty.")
+    first, *_ = read_text(path, "table", first_line=True).split("\n")
     _check_shape([first], path)
     return pd.DataFrame(columns=[name.strip() for name in first.split("\t")], dtype=float)
 
@@ -89,17 +96,13 @@ def read_metadata(path: Path) -> dict[str, Any]:
     ------
     DataError
         When it is no JSON object.
+    MissingInputError
+        When git-annex has not fetched its content.
+    ReadWriteError
+        When the operating system can't read it.
     """
-    path = path.with_suffix(".json")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise DataError(f"{path} can't be read as JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} holds no JSON object.")
-    return content
+    sidecar = path.with_suffix(".json")
+    return read_json_object(sidecar) if is_there(sidecar) else {}
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
@@ -121,9 +124,11 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
     Raises
     ------
     MissingInputError
-        When there is no such file.
+        When there is no such file, or git-annex has not fetched its content.
     DataError
         When it has another number of rows, or a cell is neither 0 nor 1.
+    ReadWriteError
+        When the operating system can't read it.
     """
     rows = [line.split() for line in _lines(path)]
     names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
@@ -197,9 +202,10 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
         import pandas as pd  # noqa: PLC0415 - slow to import, loaded by the table's reader
 
         text = column[column.notna() & pd.to_numeric(column, errors="coerce").isna()]
+        first = text.iloc[0]
         raise DataError(
-            f"{where}: {text.iloc[0]!r} in column {name}, row {_row(column, text)}, "
-            "is not a number."
+            f"{where}: {first!r} in column {name}, row {_row(column, text)}, is not a number.",
+            hint="Decimals are written with a point." if "," in str(first) else None,
         )
     return column.to_numpy(dtype=np.float64, copy=True)
 
@@ -212,23 +218,34 @@ def without_gaps(values: NDArray[np.float64], name: str, where: object) -> NDArr
     Raises
     ------
     DataError
-        When another value is missing or infinite; rows are counted from 1 after the header.
+        When another value is missing or too large to compute with; rows are counted from 1
+        after the header.
     """
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])
-    if not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values))) + 1
+    usable = np.abs(values) < _LARGEST
+    if not usable.all():
+        row = int(np.argmin(usable))
+        missing = np.isnan(values[row])
         raise DataError(
-            f"{where}: the value in column {name}, row {row}, is missing.",
-            hint="Only the first row of a derivative may be n/a.",
+            f"{where}: the value in column {name}, row {row + 1}, is "
+            + ("missing." if missing else f"too large: {values[row]:g}."),
+            hint="Only the first row of a derivative may be n/a." if missing else None,
         )
     return values
 
 
 def _check_shape(lines: list[str], path: Path) -> None:
-    if not lines:
-        return  # pandas says it better
+    if not any(line.strip() for line in lines):
+        raise DataError(
+            f"{path} can't be read as a TSV table: it is empty.", hint="Copy or compute it again."
+        )
     names = [name.strip() for name in lines[0].split("\t")]
+    if len(names) == 1 and (mark := next((mark for mark in ",;" if mark in names[0]), None)):
+        raise DataError(
+            f"{path} has no tabs: {mark!r} stands between its columns.",
+            hint="Save it as a TSV table, with tabs.",
+        )
     if all(map(_is_number, names)):
         raise DataError(
             f"{path} has no header: its first row holds numbers.",
@@ -241,13 +258,7 @@ def _check_shape(lines: list[str], path: Path) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise MissingInputError(f"There is no outlier table {path}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} can't be read as a table: {error}.") from error
-    return [line for line in lines if line.strip()]
+    return [line for line in read_text(path, "outlier table").split("\n") if line.strip()]
 
 
 def _is_number(cell: str) -> bool:

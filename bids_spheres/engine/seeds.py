@@ -12,6 +12,7 @@ import csv
 import io
 import json
 import logging
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -23,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.engine.textfiles import read_json_object, read_text
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -232,15 +233,15 @@ def _instead_of(path: Path) -> str:
 
 def _label(path: Path) -> str:
     """Letters and digits of a file's name up to its first dot, without marks on the letters."""
-    plain = unicodedata.normalize("NFKD", path.name.split(".")[0])
+    # As UTF-8 in every locale, so that outputs have the same names everywhere.
+    name = os.fsencode(path.name).decode(errors="replace")
+    plain = unicodedata.normalize("NFKD", name.split(".")[0])
     return re.sub(r"[^a-zA-Z0-9]", "", plain)
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".json")
-    # A link that leads nowhere is a file that was not fetched, not one that is not there.
-    there = sidecar.is_file() or sidecar.is_symlink()
-    return read_json_object(sidecar) if there and sidecar != path else {}
+    return read_json_object(sidecar) if is_there(sidecar) and sidecar != path else {}
 
 
 def _note_unused(path: Path, text: str, metadata: Mapping[str, Any]) -> None:
@@ -258,7 +259,7 @@ def _log_unused(
     for name in names:
         if name and name not in known:
             guess = did_you_mean(name, used)
-            logger.info("%s: the %s %s is not used. %s", path, what, name, guess)
+            logger.info("%s", f"{path}: the {what} {name} is not used. {guess}".rstrip())
 
 
 def _parse(
@@ -337,21 +338,19 @@ def _cells(text: str, where: str) -> list[list[str]]:
 
 def _coordinates(rows: Sequence[dict[str, str]], where: str) -> NDArray[np.float64]:
     coordinates = np.column_stack([_numbers(rows, axis, where) for axis in "xyz"])
-    if (missing := np.isnan(coordinates).any(axis=1)).any():
-        raise DataError(f"{where}: a coordinate is missing in row {_first(missing)}.")
-    far = np.abs(coordinates) > _FURTHEST
-    if far.any():
+    if (missing := np.isnan(coordinates)).any():
+        raise DataError(f"{where}: a coordinate is missing in row {_first_row(missing)}.")
+    if (far := np.abs(coordinates) > _FURTHEST).any():
         raise DataError(
-            f"{where}: {coordinates[far][0]:g} in row {_first(far.any(axis=1))} is no coordinate "
-            "in mm.",
+            f"{where}: {coordinates[far][0]:g} in row {_first_row(far)} is no coordinate in mm.",
             hint="Coordinates are millimetres in the space of the images.",
         )
     return coordinates
 
 
-def _first(rows: NDArray[np.bool_]) -> int:
-    """Number of the first row that is True, counted from 1."""
-    return int(np.argmax(rows)) + 1
+def _first_row(flags: NDArray[np.bool_]) -> int:
+    """Number of the first row with a flag, counted from 1."""
+    return int(np.nonzero(flags)[0][0]) + 1
 
 
 def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> NDArray[np.float64]:
@@ -415,7 +414,7 @@ def _radii(
     radii = _numbers(rows, "radius", where)
     radii[np.isnan(radii)] = default
     if (bad := (radii < 0) | (radii > _LARGEST_RADIUS)).any():
-        row = _first(bad)
+        row = _first_row(bad)
         raise DataError(
             f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
         )

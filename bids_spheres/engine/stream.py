@@ -14,6 +14,7 @@ once. How a volume is reached is the only thing its subclasses differ in:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
+from bids_spheres.annex import not_fetched
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
@@ -54,6 +56,11 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     ValueError,
     *BROKEN_GZIP,
 )
+
+_DAMAGED = "The file is incomplete or damaged; copy or compute it again."
+
+_PIECE = 2**20
+"""Bytes that are inflated at a time where they are not wanted."""
 
 _MAX_BLOCK = 16
 """Volumes per block at most, so that short runs of few voxels also show progress."""
@@ -146,7 +153,7 @@ class Volumes(ABC):
 
     @property
     def _voxels_per_volume(self) -> int:
-        return int(np.prod(self.grid.shape))
+        return math.prod(self.grid.shape)
 
     def _starts(self, size: int) -> Iterator[tuple[int, int]]:
         for start in range(0, self.n_volumes, size):
@@ -174,20 +181,37 @@ class _StoredVolumes(Volumes):
     def inter(self) -> float:
         return self.scaling[1]
 
+    @property
+    def _bytes_per_volume(self) -> int:
+        return self._voxels_per_volume * self.dtype.itemsize
+
+    @abstractmethod
+    def check_size(self) -> None:
+        """Compare the size of the file with what its header promises, before anyone goes by that.
+
+        Raises
+        ------
+        DataError
+            When the file can't hold that much.
+        """
+
+    def _file_size(self) -> int:
+        with _reading(self.name):
+            return self.path.stat().st_size
+
     def _ended_early(self, volume: int, why: str = "the file ends early") -> DataError:
-        return DataError(
-            f"{self.name}: {why}, at volume {volume + 1} of {self.n_volumes}.",
-            hint="The file is incomplete or damaged; copy or compute it again.",
-        )
+        where = f"at volume {volume + 1} of {self.n_volumes}"
+        return DataError(f"{self.name}: {why}, {where}.", hint=_DAMAGED)
 
 
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+        self.check_size()
         with self._opened() as stream:
-            self._inflate(stream, memoryview(bytearray(self.offset)), 0)
-            buffer = memoryview(bytearray(self._voxels_per_volume * self.dtype.itemsize))
+            self._step_over_header(stream)
+            buffer = memoryview(bytearray(self._bytes_per_volume))
             volume = np.frombuffer(buffer, dtype=self.dtype)
             for start, stop in self._starts(size):
                 block = np.empty((stop - start, self._count(voxels)), dtype=self.stored_dtype)
@@ -201,14 +225,20 @@ class _GzipVolumes(_StoredVolumes):
                 yield block
             self._check_end(stream)
 
+    def check_size(self) -> None:
+        possible = (_DEFLATE_RATIO * self._file_size() - self.offset) // self._bytes_per_volume
+        if possible < self.n_volumes:
+            why = "the file is too small for what its header promises"
+            raise self._ended_early(max(0, possible), why)
+
     def _opened(self) -> IO[bytes]:
         with _reading(self.name):
-            possible = _DEFLATE_RATIO * self.path.stat().st_size
-            stream = open_gzip(self.path)
-        if self.offset + self._voxels_per_volume * self.dtype.itemsize > possible:
-            stream.close()
-            raise self._ended_early(0, "the file is too small for what its header promises")
-        return stream
+            return open_gzip(self.path)
+
+    def _step_over_header(self, stream: IO[bytes]) -> None:
+        piece = memoryview(bytearray(min(self.offset, _PIECE)))
+        for start in range(0, self.offset, _PIECE):
+            self._inflate(stream, piece[: self.offset - start], 0)
 
     def _inflate(self, stream: IO[bytes], buffer: memoryview, volume: int) -> None:
         filled = 0
@@ -226,7 +256,10 @@ class _GzipVolumes(_StoredVolumes):
         try:
             return int(stream.readinto(buffer))  # type: ignore[attr-defined]
         except EOFError as error:
-            raise self._ended_early(volume) from error
+            # What follows the compressed data and is not compressed looks as if it were cut off.
+            last = volume + 1 == self.n_volumes
+            why = "the file ends early" + ", or something else follows its end" * last
+            raise self._ended_early(volume, why) from error
         except BROKEN_GZIP as error:
             raise self._ended_early(volume, f"the compressed data are damaged ({error})") from error
         except OSError as error:
@@ -237,7 +270,7 @@ class _MappedVolumes(_StoredVolumes):
     """Volumes of an uncompressed file."""
 
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
-        self._check_length()
+        self.check_size()
         for start, stop in self._starts(size):
             mapped = self._map(start, stop)
             wanted = mapped if voxels is None else mapped[:, voxels]
@@ -253,10 +286,8 @@ class _MappedVolumes(_StoredVolumes):
                 self.path, dtype=self.dtype, mode="r", offset=offset, shape=(stop - start, count)
             )
 
-    def _check_length(self) -> None:
-        per_volume = self._voxels_per_volume * self.dtype.itemsize
-        with _reading(self.name):
-            there = (self.path.stat().st_size - self.offset) // per_volume
+    def check_size(self) -> None:
+        there = (self._file_size() - self.offset) // self._bytes_per_volume
         if there < self.n_volumes:
             raise self._ended_early(max(0, there))
 
@@ -285,7 +316,9 @@ class _ArrayVolumes(Volumes):
         except FileNotFoundError as error:
             raise MissingInputError(f"The image {self.name} is not there any more.") from error
         except _UNREADABLE as error:
-            raise DataError(f"{self.name} can't be read: {error or 'it is too large'}.") from error
+            raise DataError(
+                f"{self.name} can't be read: {error or 'it is too large'}.", hint=_DAMAGED
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -326,7 +359,7 @@ def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
 
 
 def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
-    """An image as a sequence of volumes; reads no more than its header.
+    """An image as a sequence of volumes; reads no more than its header and asks for its size.
 
     Parameters
     ----------
@@ -336,30 +369,36 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
     Raises
     ------
     MissingInputError
-        When there is no such file.
+        When there is no such file, or git-annex has not fetched its content.
     DataError
-        When it is not an image, has another number of dimensions or complex values.
+        When it is not an image, has another number of dimensions, complex values, no place in
+        space, or a header that promises more than the file can hold.
+    ReadWriteError
+        When the operating system can't read it.
     """
     if isinstance(image, Volumes):
         return image
     img = image if isinstance(image, SpatialImage) else _load(Path(image))
-    name = str(img.get_filename() or "image in memory")
+    name = _name(img)
     shape = _shape_4d(img.shape, name)
     proxy: Any = img.dataobj
     dtype = np.dtype(proxy.dtype)
     if dtype.kind not in "iufb":
-        raise DataError(f"{name}: voxels are of type {dtype}, not real numbers.")
+        shown = "colours" if dtype.names else dtype
+        raise DataError(f"{name}: voxels are of type {shown}, not real numbers.")
     common = name, image_grid(img), shape[3], _header_t_r(img), len(img.shape) == 3
     kind = _kind_of(proxy)
     if kind is None:
         return _ArrayVolumes(*common, data=proxy)
-    return kind(
+    stored = kind(
         *common,
         path=Path(proxy.file_like),
         dtype=dtype,
         offset=int(proxy.offset),
         scaling=(float(proxy.slope), float(proxy.inter)),
     )
+    stored.check_size()
+    return stored
 
 
 def read_ahead(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -375,9 +414,21 @@ def read_ahead(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
 
 
 def image_grid(img: SpatialImage) -> Grid:
-    """Voxel grid of a nibabel image."""
+    """Voxel grid of a nibabel image.
+
+    Raises
+    ------
+    DataError
+        When its affine can't be inverted.
+    """
     nx, ny, nz = img.shape[:3]
-    return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
+    try:
+        return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
+    except DataError as error:
+        raise DataError(
+            f"{_name(img)}: {error.message}",
+            hint="The header has no usable sform or qform; copy or compute the image again.",
+        ) from error
 
 
 def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bool_], Grid]:
@@ -400,16 +451,24 @@ def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bo
 
 def _load(path: Path) -> SpatialImage:
     if not path.exists():
-        raise MissingInputError(f"The image {path} is not there.")
+        raise not_fetched(path) or MissingInputError(f"The image {path} is not there.")
     try:
         img = nib.load(path)
     except PermissionError as error:
         raise ReadWriteError(f"{path}: {error.strerror}.") from error
     except _UNREADABLE as error:
-        raise DataError(f"{path} can't be read as an image: {error}") from error
+        # nibabel's messages name the file as well, and end with or without a full stop.
+        why = str(error).rstrip(".")
+        raise not_fetched(path) or DataError(
+            f"{path} can't be read as an image: {why}.", hint=_DAMAGED
+        ) from error
     if not isinstance(img, SpatialImage):
         raise DataError(f"{path} is a {type(img).__name__}, not a volume image.")
     return img
+
+
+def _name(img: SpatialImage) -> str:
+    return str(img.get_filename() or "image in memory")
 
 
 def _shape_4d(shape: tuple[int, ...], name: str) -> tuple[int, int, int, int]:

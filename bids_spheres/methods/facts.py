@@ -31,6 +31,12 @@ class MethodsFacts:
         With their radii as used, and the coordinates and the space of their source.
     transformed : tuple of str
         Labels of those seed sets whose coordinates were transformed to the space of the images.
+    mask : str
+        Voxels that spheres used: ``"run"``, ``"template"``, ``"none"``, or the path of an image.
+    overlap : str
+        What became of voxels in several spheres of a set: ``"nearest"`` gave them to one seed.
+    min_coverage : float
+        Share of a sphere's voxels that had to have a signal; 0 asked for none.
     aggregation : str
         As in `bids_spheres.engine.aggregate`.
     smoothing_fwhm : float, optional
@@ -57,6 +63,9 @@ class MethodsFacts:
     spaces: tuple[str, ...] = ()
     seed_sets: tuple[SeedTable, ...] = ()
     transformed: tuple[str, ...] = ()
+    mask: str = "run"
+    overlap: str = "allow"
+    min_coverage: float = 0.0
     aggregation: str = "mean"
     smoothing_fwhm: float | None = None
     strategies: tuple[Strategy, ...] = ()

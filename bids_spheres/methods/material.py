@@ -29,6 +29,12 @@ _AGGREGATIONS = {
     "eigenvariate": "first eigenvariate",
 }
 
+_MASKS = {
+    "run": "the run's brain mask",
+    "template": "the template's brain mask",
+    "none": "the image",
+}
+
 _FEW_RADII = 3
 """Different radii that are listed; of more, the range is told."""
 
@@ -42,7 +48,11 @@ def material(facts: MethodsFacts) -> Iterator[str]:
     if facts.seed_sets:
         yield f"Spheres were placed around {listing([_seeds(s) for s in facts.seed_sets])}."
     yield from _placement(facts)
-    yield _extraction(facts.aggregation)
+    yield _extraction(facts)
+    if facts.overlap == "nearest":
+        yield "Voxels in several spheres of a set were used for the nearest seed alone."
+    if facts.min_coverage:
+        yield _coverage(facts.min_coverage)
     if facts.smoothing_fwhm:
         yield _smoothing(facts)
 
@@ -134,12 +144,20 @@ def _placement(facts: MethodsFacts) -> Iterator[str]:
             yield f"{coordinates} were used in {listing(others)} without conversion."
 
 
-def _extraction(aggregation: str) -> str:
-    what = _AGGREGATIONS.get(aggregation) or code(aggregation)
+def _extraction(facts: MethodsFacts) -> str:
+    what = _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
+    where = _MASKS.get(facts.mask, "a mask that was the same for all runs")
     return (
-        f"In each run, the signal of a sphere was the {what} of those voxels of the run's brain "
-        "mask whose centre lay within the radius of the seed, or which held the seed, after the "
-        f"masker for spheres of nilearn {cite('abraham2014')}."
+        f"In each run, the signal of a sphere was the {what} of those voxels of {where} whose "
+        "centre lay within the radius of the seed, or which held the seed, after the masker for "
+        f"spheres of nilearn {cite('abraham2014')}."
+    )
+
+
+def _coverage(least: float) -> str:
+    return (
+        f"Spheres of which less than {100 * least:g} per cent of the voxels were there and had a "
+        "signal that varied over time were missing values."
     )
 
 

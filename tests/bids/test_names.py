@@ -1,25 +1,75 @@
-"""Names to entities and back."""
+"""Names to entities and back; outputs of different runs never have one name."""
 
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
+import numpy as np
 import pytest
 from bidsschematools.schema import load_schema
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bids_spheres.bids.names import ENTITY_ORDER, Name, parse_name
+from bids_spheres.bids.names import ENTITY_ORDER, IMAGE_ENTITIES, Name, parse_name
+from bids_spheres.bids.runs import Run, Tables
+from bids_spheres.confounds import load_strategy
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.plan import Job, JobImage, Work
+from bids_spheres.settings import Processing
 
-LABELS = st.text(string.ascii_letters + string.digits, min_size=1, max_size=8)
+OURS = ("atlas", "seg", "scale", "stat", "label", "desc")
+"""Entities that outputs have and preprocessed images don't, but for `desc`."""
+
+LABELS = st.text(string.ascii_letters + string.digits + "+", min_size=1, max_size=8)
 KEYS = st.lists(st.sampled_from(ENTITY_ORDER), unique=True, min_size=1)
+UNKNOWN = st.text(string.ascii_lowercase, min_size=2, max_size=4)
+SEEDS = SeedTable("mine", ("a",), np.zeros((1, 3)), np.ones(1))
 
 
 @st.composite
-def names(draw):
-    keys = sorted(draw(KEYS), key=ENTITY_ORDER.index)
+def names(draw, keys=KEYS):
+    keys = sorted(draw(keys), key=ENTITY_ORDER.index)
     entities = tuple((key, draw(LABELS)) for key in keys)
-    return Name(entities, draw(LABELS), draw(st.sampled_from([".nii.gz", ".tsv", ".json"])))
+    suffix = draw(st.text(string.ascii_letters + string.digits, min_size=1, max_size=8))
+    return Name(entities, suffix, draw(st.sampled_from([".nii.gz", ".tsv", ".json"])))
+
+
+@st.composite
+def image_names(draw):
+    """Names of preprocessed images of a participant."""
+    keys = [key for key in ENTITY_ORDER if key not in OURS]
+    labels = {key: draw(LABELS) for key in {"sub", *draw(st.sets(st.sampled_from(keys)))}}
+    if "space" not in labels:
+        labels.pop("cohort", None)
+    labels["desc"] = draw(st.sampled_from(["preproc", "nonaggrDenoised"]))
+    ordered = sorted(labels.items(), key=lambda entity: ENTITY_ORDER.index(entity[0]))
+    return Name(tuple(ordered), "bold", ".nii.gz")
+
+
+def job_of(name):
+    """Job on one image, and the one strategy it is for."""
+    bold, strategy = Path(str(name)), load_strategy("simple")
+    work = Work((SEEDS,), (strategy,), Processing(), Path("/out"), ())
+    run = Run(name.with_("bold", ".nii.gz"), (("preproc", bold),), None, Tables())
+    return Job(run, (JobImage(bold, (strategy,)),), (), None, work), strategy
+
+
+def of_image(name):
+    """Outputs that are different for every image of a run."""
+    job, strategy = job_of(name)
+    return {
+        job.spheres(SEEDS, ".nii.gz"),
+        job.spheres(SEEDS, ".tsv"),
+        job.timeseries(SEEDS, strategy, ".tsv"),
+        job.relmat(SEEDS, strategy, "pearsoncorrelation", ".tsv"),
+    }
+
+
+def of_run(name):
+    """Outputs that all images of a run share."""
+    job, strategy = job_of(name)
+    return {job.confounds(strategy, kind, ".tsv") for kind in ("design", "outliers")}
 
 
 @given(names())
@@ -28,9 +78,19 @@ def test_round_trip(name):
     assert parse_name(str(name)) == name
 
 
+@given(image_names())
+@settings(derandomize=True, deadline=None)
+def test_names_of_outputs_are_names(name):
+    for path in of_image(name) | of_run(name):
+        made = parse_name(path.name)
+        assert str(made) == path.name
+        assert path.parent == Path("/out") / made.folder
+
+
 @given(names(), st.sampled_from(["atlas", "seg", "stat", "desc"]), LABELS)
 @settings(derandomize=True, deadline=None)
 def test_new_entities_keep_the_others_and_the_order(name, key, label):
+    assume(not {"space", "cohort"} <= {k for k, _ in name.entities})
     made = name.with_("relmat", ".tsv", **{key: label})
     labels = {k: v for k, v in name.entities if k != "desc"} | {key: label}
     assert dict(made.entities) == labels
@@ -38,12 +98,38 @@ def test_new_entities_keep_the_others_and_the_order(name, key, label):
     assert ranks == sorted(ranks)
 
 
+@given(image_names(), st.data())
+@settings(derandomize=True, deadline=None)
+def test_one_other_entity_is_another_name(name, data):
+    """An entity with another label, one that is not there, or one that BIDS does not know."""
+    labels = dict(name.entities)
+    known = [
+        key for key in ENTITY_ORDER if key not in OURS and (key != "cohort" or "space" in labels)
+    ]
+    key = data.draw(st.sampled_from(known) | UNKNOWN.filter(lambda key: key not in ENTITY_ORDER))
+    label = data.draw(LABELS)
+    assume(labels.get(key) != label)
+    other = Name(tuple({**labels, key: label}.items()), "bold", ".nii.gz")
+    assert not of_image(name) & of_image(other)
+    if key in IMAGE_ENTITIES:
+        assert of_run(name) == of_run(other)
+    else:
+        assert not of_run(name) & of_run(other)
+
+
+def test_the_image_of_a_strategy_is_not_in_the_name():
+    first, second = (
+        parse_name(f"sub-1_task-a_space-T1w_desc-{desc}_bold.nii.gz") for desc in ("a", "b")
+    )
+    assert of_image(first) == of_image(second)
+
+
 def test_order_is_that_of_the_bids_schema():
     schema = load_schema()
     order = [schema.objects.entities[name]["name"] for name in schema.rules.entities]
-    # fMRIPrep writes the cohort of a template behind its space; stat is a draft.
-    shared = [key for key in ENTITY_ORDER if key in order and key != "cohort"]
+    shared = [key for key in ENTITY_ORDER if key in order]
     assert shared == [key for key in order if key in shared]
+    # Of a draft.
     assert set(ENTITY_ORDER) - set(order) == {"stat"}
 
 
@@ -60,6 +146,15 @@ def test_unknown_entities_survive():
     name = parse_name("sub-1_task-a_foo-3_space-T1w_desc-preproc_bold.nii.gz")
     made = name.with_("timeseries", ".tsv", seg="mine", desc="simple")
     assert str(made) == "sub-1_task-a_foo-3_space-T1w_seg-mine_desc-simple_timeseries.tsv"
+
+
+def test_a_cohort_joins_its_template():
+    name = parse_name("sub-1_task-a_space-MNIInfant_cohort-2_res-1_desc-preproc_bold.nii.gz")
+    made = name.with_("timeseries", ".tsv", seg="mine", desc="simple")
+    assert str(made) == "sub-1_task-a_space-MNIInfant+2_seg-mine_res-1_desc-simple_timeseries.tsv"
+    assert str(name.with_("design", ".tsv", space=None, cohort=None, res=None)) == (
+        "sub-1_task-a_design.tsv"
+    )
 
 
 def test_folder():

@@ -118,7 +118,7 @@ def test_patterns_and_names():
         (table_of(a=[1, 2, 3]), "has 3 rows, but the BOLD image has 4 volumes"),
         (table_of(b=[1, 2, 3, 4]), "has no column a, which the strategy mine needs"),
         (table_of(a=[1, np.nan, 3, 4]), "value in column a, row 2, is missing"),
-        (table_of(a=[1, 2, 3, np.inf]), "value in column a, row 4, is missing"),
+        (table_of(a=[1, 2, 3, np.inf]), "value in column a, row 4, is too large: inf"),
         (table_of(a=[np.nan] * 4), "value in column a, row 1, is missing"),
         (pd.DataFrame({"a": [1, 2, "x", 4]}), "'x' in column a, row 3, is not a number"),
         (pd.DataFrame([[1, 2]] * 4, columns=["a", "a"]), "column a is there twice"),

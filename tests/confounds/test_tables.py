@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from bids_spheres.confounds import read_confounds, read_metadata, read_outliers
+from bids_spheres.confounds import read_confounds, read_header, read_metadata, read_outliers
+from bids_spheres.confounds.tables import numbers, without_gaps
 from bids_spheres.errors import DataError, MissingInputError
 
 
@@ -18,12 +19,70 @@ def written(folder, content, name="confounds.tsv"):
     return path
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00a\tb", b'a\tb\n"1\t2\n'])
-def test_files_that_are_no_tables(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        (b"", "can't be read as a TSV table: it is empty"),
+        (b" \n\t\n", "can't be read as a TSV table: it is empty"),
+        (b'a\tb\n"1\t2\n', "can't be read as a TSV table"),
+        (b"\xff\xfe\x00a\tb", "can't be read as text: it is UTF-16"),
+        (b"PK\x03\x04", "can't be read as text: it is an Excel"),
+        (b"caf\xe9\tb\n1\t2\n", "can't be read as text: byte 3 is not UTF-8"),
+        (b"a,b\n1,2\n", "has no tabs: ',' stands between its columns"),
+        (b"a;b\n1;2\n", "has no tabs: ';' stands between its columns"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path, content, phrase):
     path = written(tmp_path, content)
-    with pytest.raises(DataError, match="can't be read as a TSV table") as error:
+    with pytest.raises(DataError, match=phrase) as error:
         read_confounds(path)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("read", [read_confounds, read_header, lambda path: read_outliers(path, 4)])
+def test_tables_that_are_not_here(tmp_path, read):
+    path = tmp_path / "confounds.tsv"
+    with pytest.raises(MissingInputError, match=r"There is no (outlier )?table .*confounds\.tsv"):
+        read(path)
+    path.symlink_to(".git/annex/objects/1/2/key/key")
+    with pytest.raises(MissingInputError, match=r"git-annex has its name only") as error:
+        read(path)
+    assert error.value.hint == f"Get it with: datalad get {path}"
+    path.unlink()
+    path.write_text("/annex/objects/MD5E-s1--a.tsv\n")
+    with pytest.raises(MissingInputError, match=r"git-annex has its name only"):
+        read(path)
+
+
+def test_a_word_in_a_table_of_many_rows(tmp_path):
+    # pandas reads tables of this size in pieces, and warns of types that differ between them
+    rows = ["1.5\t" * 199 + "1.5"] * 1500
+    rows[-1] = "one" + rows[-1][3:]
+    names = "\t".join(f"c{i}" for i in range(200))
+    table = read_confounds(written(tmp_path, "\n".join([names, *rows]) + "\n"))
+    with pytest.raises(DataError, match="x: 'one' in column c0, row 1500, is not a number"):
+        numbers(table, "c0", "x")
+
+
+def test_decimals_with_a_comma(tmp_path):
+    table = read_confounds(written(tmp_path, "a\tb\n0,5\t1\n"))
+    with pytest.raises(DataError, match="'0,5' in column a, row 1, is not a number") as error:
+        numbers(table, "a", "x")
+    assert error.value.hint == "Decimals are written with a point."
+
+
+@pytest.mark.parametrize(
+    ("values", "phrase"),
+    [
+        ([1, np.nan, 2], "column a, row 2, is missing"),
+        ([1, 2, np.inf], "column a, row 3, is too large: inf"),
+        ([1, -1e300, 2], r"column a, row 2, is too large: -1e\+300"),
+        ([np.nan], "column a, row 1, is missing"),
+    ],
+)
+def test_values_that_no_regression_can_use(values, phrase):
+    with pytest.raises(DataError, match=phrase):
+        without_gaps(np.array(values, float), "a", "x")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +90,7 @@ def test_files_that_are_no_tables(tmp_path, content):
     [
         ("1\t2\t3\n4\t5\t6\n", "has no header: its first row holds numbers"),
         ("n/a\t0.1\n0.2\t0.1\n", "has no header"),
+        ("a\tb\n1\t2\n\x0b\t3\t4\n", "row 2 has 3 cells"),
         ("a\tb\ta\n1\t2\t3\n", "column a is there twice"),
         ("a\tb\t a\n1\t2\t3\n", "column a is there twice"),
         ("a\tb\n1\t2\n1\n", "row 2 has 1 cells for 2 columns"),
@@ -55,10 +115,28 @@ def test_metadata(tmp_path):
     assert read_metadata(path) == {}
     written(tmp_path, '{"a_comp_cor_00": {"Mask": "WM"}}', "confounds.json")
     assert read_metadata(path) == {"a_comp_cor_00": {"Mask": "WM"}}
-    for content, phrase in {"{": "can't be read as JSON", "[]": "no JSON object"}.items():
-        written(tmp_path, content, "confounds.json")
-        with pytest.raises(DataError, match=phrase):
-            read_metadata(path)
+    (tmp_path / "confounds.json").unlink()
+    (tmp_path / "confounds.json").symlink_to("../.git/annex/objects/1/2/key/key")
+    with pytest.raises(MissingInputError, match=r"confounds\.json is not here"):
+        read_metadata(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "phrase"),
+    [
+        ("{", "is not valid JSON: Expecting property name"),
+        ("", "is not valid JSON: it is empty"),
+        ("[]", "must hold a JSON object, not a list"),
+        ('{"a": ' * 100_000, "is not valid JSON: it is nested too deeply"),
+        (f'{{"a": {"1" * 5000}}}', "is not valid JSON: Exceeds the limit"),
+        (b'{"a": "\xe9"}', "byte 7 is not UTF-8"),
+    ],
+)
+def test_metadata_that_cannot_be_used(tmp_path, content, phrase):
+    sidecar = written(tmp_path, content, "confounds.json")
+    with pytest.raises(DataError, match=phrase) as error:
+        read_metadata(tmp_path / "confounds.tsv")
+    assert str(sidecar) in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +165,7 @@ def test_outlier_tables(tmp_path, content):
         ("censored\n0\n1\n0\nn/a\n", "'n/a' in row 4 is neither 0 nor 1"),
         ("0\n1\nyes\n0\n", "'yes' in row 3"),
         ("0 0\n0 0\n0\n0 0\n", "row 3 has 1 cells, others have 2"),
-        (b"\xff\xfe", "can't be read as a table"),
+        (b"\xff\xfe", "can't be read as text"),
     ],
 )
 def test_unusable_outlier_tables(tmp_path, content, phrase):

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
+from nilearn.image import smooth_img
 from nilearn.maskers import NiftiSpheresMasker
 
 from bids_spheres.engine.extract import extract, extract_spheres
@@ -245,6 +246,51 @@ def test_tsnr_is_the_mean_ratio_over_voxels_that_vary(data):
 def test_a_sphere_that_does_not_vary_has_no_tsnr(data):
     data[in_ball(SEEDS[1], 4.2)] = 0.1
     assert np.isnan(tsnr(data, 4.2)).tolist() == [False, True, False]
+
+
+SILENT = {
+    "nan": np.nan,
+    "nan in one volume": np.nan,
+    "infinite in one volume": np.inf,
+    "zero": 0,
+    "constant": 1234.5,
+}
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median", "eigenvariate"])
+@pytest.mark.parametrize("fwhm", [None, 5])
+@pytest.mark.parametrize("how", SILENT)
+def test_coverage_is_the_share_of_voxels_with_a_signal(data, how, fwhm, aggregation):
+    silent = np.random.default_rng(2).random(SHAPE) < 0.3
+    data[silent, slice(3, 4) if "one" in how else slice(None)] = SILENT[how]
+    seeds = [*SEEDS, (-14, 14, 14)]
+    balls = [in_ball(seed, 6) for seed in seeds]
+    # The last sphere reaches out of the image: there are as many voxels as around its centre.
+    far = np.indices((30, 30, 30)).reshape(3, -1).T - 10
+    asked = [(np.linalg.norm(apply_affine(AFFINE, far) - seed, axis=1) < 6).sum() for seed in seeds]
+    assert balls[-1].sum() < asked[-1]
+    volumes = open_volumes(image(data))
+    weights = sphere_weights(seeds, 6, volumes.grid)
+    extraction = extract(volumes, weights, fwhm, aggregation=aggregation, moments=True)
+    expected = [(ball & ~silent).sum() / n for ball, n in zip(balls, asked, strict=True)]
+    np.testing.assert_allclose(extraction.moments.coverage(weights), expected, rtol=1e-12)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = data.mean(axis=3) / data.std(axis=3, ddof=1)
+    expected = [ratio[ball & ~silent].mean() for ball in balls]
+    np.testing.assert_allclose(extraction.moments.tsnr(weights), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("scaling", [(1, 0), (0.5, 100)])
+def test_medians_of_a_smoothed_image(tmp_path, data, scaling):
+    img = nib.Nifti1Image(data.astype(np.int16), AFFINE, dtype=np.int16)
+    img.header.set_slope_inter(*scaling)
+    img.to_filename(tmp_path / "run.nii.gz")
+    smooth = smooth_img(nib.Nifti1Image(nib.load(tmp_path / "run.nii.gz").get_fdata(), AFFINE), 5)
+    expected = [np.median(smooth.get_fdata()[in_ball(seed, 6)], axis=0) for seed in SEEDS]
+    extraction = extract_spheres(
+        tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=5, aggregation="median"
+    )
+    np.testing.assert_allclose(extraction.timeseries.T, expected, rtol=1e-10)
 
 
 def test_blocks_follow_each_other(data, monkeypatch):

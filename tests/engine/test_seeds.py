@@ -58,6 +58,9 @@ PLAIN = "x\ty\tz\n-1.5\t2\t3\n40\t-50.25\t6e1\n"
         PLAIN.replace("x\ty\tz", "X\tY\tZ"),
         '"x","y","z"\n"-1.5","2","3"\n"40","-50.25","6e1"\n',
         "z,index,x,comment,y\n3,1,-1.5,first,2\n60,2,40,,-50.25\n",
+        PLAIN.replace("\t", ";"),
+        PLAIN + "\t\t\n\t\t\n",
+        PLAIN.replace("-", "\N{MINUS SIGN}"),
     ],
     ids=[
         "tabs",
@@ -71,6 +74,9 @@ PLAIN = "x\ty\tz\n-1.5\t2\t3\n40\t-50.25\t6e1\n"
         "upper case",
         "quotes",
         "other columns and order",
+        "semicolons",
+        "blank cells at the end",
+        "minus signs of an article",
     ],
 )
 def test_coordinates_alone_are_a_table(write, content):
@@ -151,7 +157,45 @@ def test_a_radius_goes_over_those_of_the_table(write):
     np.testing.assert_array_equal(load_seeds(path).radii, [3, 4])
 
 
-@pytest.mark.parametrize("radius", [-1, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    "name",
+    ["gyrus\u00a0präcentralis", "🧠", "👨\u200d👩\u200d👧", "<b>x</b>", "../../x", '5" left'],
+)
+def test_names_of_every_kind(write, name):
+    quoted = name.replace('"', '""')
+    assert load_seeds(write(f'name,x,y,z\n"{quoted}",1,2,3\n')).names == (name,)
+
+
+def test_what_is_not_used_is_logged(write, caplog):
+    beside = {"Spce": "T1w", "radius": 3, "Authors": ["A"], "x": {"Units": "mm"}}
+    path = write("nmae,index,x,y,z,remarks\na,1,1,2,3,\n", beside=beside)
+    with caplog.at_level("INFO", "bids_spheres"):
+        assert load_seeds(path).names == ("seed_1",)
+    sidecar = path.with_suffix(".json")
+    assert [record.getMessage().strip() for record in caplog.records] == [
+        f"{path}: the column nmae is not used. Did you mean name?",
+        f"{path}: the column remarks is not used.",
+        f"{sidecar}: the key Spce is not used. Did you mean Space?",
+        f"{sidecar}: the key radius is not used. Did you mean DefaultRadius?",
+    ]
+    caplog.clear()
+    load_seeds("Power2011")
+    assert not caplog.records
+
+
+def test_decimals_with_a_comma(write):
+    with pytest.raises(DataError, match="'1,5' in row 1, column 'x', is not a number") as caught:
+        load_seeds(write("x;y;z\n1,5;2;3\n"))
+    assert caught.value.hint == "Write decimals with a point."
+
+
+def test_a_quotation_mark_that_is_not_closed(write):
+    with pytest.raises(DataError, match="row 1 has 1 cells, the header 4") as caught:
+        load_seeds(write('name\tx\ty\tz\n"left\t1\t2\t3\nright\t1\t2\t3\n'))
+    assert "is not closed" in caught.value.hint
+
+
+@pytest.mark.parametrize("radius", [-1, np.nan, np.inf, -np.inf, 1001, 1e300])
 def test_a_radius_that_is_no_length(write, radius):
     for call in (check_radius, load_seeds(write(PLAIN)).with_radius):
         with pytest.raises(UsageError, match="length in mm"):
@@ -227,7 +271,7 @@ def test_a_name_like_no_other_gets_no_guess():
         ("x,y\n1,2\n", "no column z (found: x, y)"),
         ("a\tb\tz\n1\t2\t3\n", "no column x, y (found: a, b, z)"),
         ("1,2,3\n4,5,6\n", "no column x, y, z (found: 1, 2, 3)"),
-        ("x;y;z\n1;2;3\n", "no column x, y, z (found: x;y;z)"),
+        ("x|y|z\n1|2|3\n", "no column x, y, z (found: x|y|z)"),
         ("x,y,z\n", "the table has no rows"),
         ("x,y,z\n1,2,3\n1,two,3\n", "'two' in row 2, column 'y', is not a number"),
         ("x\ty\tz\n1,5\t2\t3\n", "'1,5' in row 1, column 'x', is not a number"),
@@ -242,12 +286,21 @@ def test_a_name_like_no_other_gets_no_guess():
         ("x,y,z\n1,2,3\n1,2\n", "row 2 has 2 cells, the header 3"),
         ("x,y,z\n1,2,3,4\n", "row 1 has 4 cells, the header 3"),
         ('name,x,y,z\n"a,1,2,3\nb,4,5,6\n', "row 1 has 1 cells, the header 4"),
-        ("x,y,z,radius\n1,2,3,-4\n", "the radius in row 1 is not a length: -4"),
-        ("x,y,z,radius\n1,2,3,4\n1,2,3,inf\n", "the radius in row 2 is not a length: inf"),
+        ("x,y,z,radius\n1,2,3,-4\n", "the radius in row 1 is not a length in mm: -4"),
+        ("x,y,z,radius\n1,2,3,4\n1,2,3,inf\n", "the radius in row 2 is not a length in mm: inf"),
+        ("x,y,z,radius\n1,2,3,1001\n", "the radius in row 1 is not a length in mm: 1001"),
         ("x,y,z,radius\n1,2,3,big\n", "'big' in row 1, column 'radius', is not a number"),
-        (b"x,y,z\n1,2,\xff\n", "is not UTF-8 text (byte 10)"),
-        ("name,x,y,z\né,1,2,3\n".encode("latin-1"), "is not UTF-8 text (byte 11)"),
-        ("x,y,z\n1,2,3\n".encode("utf-16"), "is not UTF-8 text (byte 0)"),
+        (b"x,y,z\n1,2,\xff\n", "can't be read as text: byte 10 is not UTF-8"),
+        ("name,x,y,z\né,1,2,3\n".encode("latin-1"), "can't be read as text: byte 11 is not UTF-8"),
+        ("x,y,z\n1,2,3\n".encode("utf-16"), "can't be read as text: it is UTF-16"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "can't be read as text: it is an Excel, OpenDocument"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "can't be read as text: it is an Excel file"),
+        ("x,y,z\n1,2,3\ninf,2,3\n", "inf in row 2 is no coordinate in mm"),
+        ("x,y,z\n1,2,-1e300\n", "-1e+300 in row 1 is no coordinate in mm"),
+        ("x,y,z\n1_0,2,3\n", "'1_0' in row 1, column 'x', is not a number"),
+        ('name,x,y,z\n"a\nb",1,2,3\n', "the name 'a\\nb' holds control characters"),
+        ("name,x,y,z\na\u2028b,1,2,3\n", "the name 'a\\u2028b' holds control characters"),
+        ("x,y,z,network\n1,2,3,a\x1b[2Jb\n", "the network 'a\\x1b[2Jb' holds control characters"),
         ('name,x,y,z\n"' + "a,1,2,3\n" * 20_000, "row 1"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) and "\n" not in value else "",
@@ -268,6 +321,10 @@ def test_tables_that_cannot_be_used(write, content, phrase):
         ("[1, 2]", "must hold a JSON object, not a list"),
         ("null", "must hold a JSON object, not a NoneType"),
         ('{"Space": 5}', "`Space` in the JSON file must be a name, not 5"),
+        ('{"Space": " "}', "`Space` in the JSON file must be a name, not ' '"),
+        ("[" * 100_000, "is not valid JSON: it is nested too deeply"),
+        (f'{{"DefaultRadius": 1{"0" * 5000}}}', "is not valid JSON: Exceeds the limit"),
+        (f'{{"DefaultRadius": 1{"0" * 400}}}', "`DefaultRadius` must be a length in mm"),
         *(
             (f'{{"DefaultRadius": {value}}}', "`DefaultRadius` must be a length in mm")
             for value in ("-1", '"5"', "true", "null", "[5]", "NaN", "Infinity")
@@ -285,24 +342,66 @@ def test_json_files_that_cannot_be_used(write, beside, phrase):
 def test_a_json_file_that_is_no_text(write):
     path = write(PLAIN)
     path.with_suffix(".json").write_bytes(b'{"Space": "\xff"}')
-    with pytest.raises(DataError, match=r"mine\.json is not UTF-8 text"):
+    with pytest.raises(DataError, match=r"mine\.json can't be read as text: byte 11 is not"):
         load_seeds(path)
 
 
 @pytest.mark.parametrize("load", [load_seed_file, lambda path: load_seeds(Path(path))])
 def test_a_table_that_is_not_there(tmp_path, load):
-    with pytest.raises(MissingInputError, match=r"none\.tsv is not there") as caught:
+    with pytest.raises(MissingInputError, match=r"There is no seed table .*none\.tsv") as caught:
         load(tmp_path / "none.tsv")
     assert "Power2011" in caught.value.hint
-    with pytest.raises(MissingInputError, match="is not there"):
+    with pytest.raises(DataError, match="is a folder; a seed table is needed"):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["_-_.tsv", "éü.csv", ".tsv"])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Power2011", "is a built-in set: --atlas Power2011"),
+        ("power2011", "Did you mean Power2011?"),
+    ],
+)
+def test_a_built_in_set_that_is_taken_for_a_file(tmp_path, name, hint):
+    with pytest.raises(MissingInputError) as caught:
+        load_seed_file(tmp_path / name)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("broken", ["table", "JSON file"])
+@pytest.mark.parametrize("kind", ["link", "pointer", "link kept as text"])
+def test_what_git_annex_has_not_fetched(write, broken, kind):
+    path = write(PLAIN, "my seeds.tsv", beside={"Space": "T1w"})
+    absent = path if broken == "table" else path.with_suffix(".json")
+    absent.unlink()
+    objects = "annex/objects/Zx/1q/MD5E-s9--0a/MD5E-s9--0a"
+    if kind == "link":
+        absent.symlink_to(f"../.git/{objects}")
+    else:
+        before = "../../.git/" if "link" in kind else "/"
+        absent.write_text(before + objects + "\n")
+    with pytest.raises(MissingInputError, match=r"The content of .* is not here") as caught:
+        load_seed_file(path)
+    assert caught.value.hint == f"Get it with: datalad get '{absent}'"
+
+
+def test_a_table_that_speaks_of_annexes_is_a_table(write):
+    seeds = load_seeds(write("x\ty\tz\tsource\n1\t2\t3\t../.git/annex/objects/a\n"))
+    np.testing.assert_array_equal(seeds.coordinates, [[1, 2, 3]])
+
+
+@pytest.mark.parametrize("name", ["_-_.tsv", "脑.csv", ".tsv", "..tsv"])
 def test_a_name_without_letters_gives_no_label(write, name):
     with pytest.raises(UsageError, match="No label can be made") as caught:
         load_seed_file(write(PLAIN, name))
-    assert "letters or digits" in caught.value.hint
+    assert "letters (a-z) or digits" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("überblick.tsv", "uberblick"), ("my-own_2.x.csv", "myown2")]
+)
+def test_a_label_has_the_letters_of_the_name(write, name, label):
+    assert load_seed_file(write(PLAIN, name)).label == label
 
 
 def test_a_table_that_may_not_be_read(write, monkeypatch):
@@ -311,6 +410,6 @@ def test_a_table_that_may_not_be_read(write, monkeypatch):
     def refuse(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(ReadWriteError, match=r"mine\.tsv: Permission denied"):
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ReadWriteError, match=r"mine\.tsv can't be read: Permission denied"):
         load_seed_file(path)

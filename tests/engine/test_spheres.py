@@ -17,7 +17,13 @@ from nilearn.image import resample_img
 from nilearn.maskers import NiftiSpheresMasker
 from scipy.spatial.transform import Rotation
 
-from bids_spheres.engine.spheres import Grid, label_volume, sphere_weights, stack_weights
+from bids_spheres.engine.spheres import (
+    Grid,
+    label_volume,
+    nearest_only,
+    sphere_weights,
+    stack_weights,
+)
 from bids_spheres.errors import DataError, UsageError
 
 deterministic = settings(
@@ -348,6 +354,46 @@ def test_rounding_does_not_break_ties_between_labels(spacing):
         points = apply_affine(affine, [[middle + 3, 4, 4], [middle - 3, 4, 4]])
         labels = label_volume(sphere_weights(points, 4 * spacing, grid), points)
         assert set(np.unique(labels[middle])) == {0, 1}
+
+
+# Spheres without overlap
+
+
+@deterministic
+@given(cases())
+def test_without_overlap_a_voxel_is_the_nearest_seeds(case):
+    allowed = np.ones(case.grid.shape, bool) if case.mask is None else case.mask
+    there = {tuple(map(int, row)) for row in np.argwhere(allowed)}
+    found = [search(*pair, case.grid) for pair in zip(case.points, case.radii, strict=True)]
+    assume(all(found))
+    expected = [set() for _ in found]
+    for voxel in set().union(*(sphere.ball for sphere in found)) & there:
+        candidates = [i for i, sphere in enumerate(found) if voxel in sphere.ball]
+        centre = apply_affine(case.grid.affine, voxel)
+        distance = [np.linalg.norm(centre - case.points[i]) for i in candidates]
+        assume(np.ptp(np.sort(distance)[:2]) > 1e-5 or len(distance) == 1)
+        expected[candidates[int(np.argmin(distance))]].add(voxel)
+    weights = sphere_weights(case.points, case.radii, case.grid, case.mask)
+
+    apart = nearest_only(weights, case.points)
+
+    assert used_voxels(apart) == expected
+    lost = [len(one.ball & there) - len(own) for one, own in zip(found, expected, strict=True)]
+    left = [max(1, len(one.ball) - n) for one, n in zip(found, lost, strict=True)]
+    np.testing.assert_array_equal(apart.asked, left)
+    assert not apart.overlaps.any()
+
+
+def test_without_overlap_the_first_of_equally_near_seeds_takes_the_voxel():
+    grid = Grid((9, 5, 5), UNIT)
+    points = [[2, 2, 2], [6, 2, 2], [6, 2, 2]]
+    apart = nearest_only(sphere_weights(points, 3, grid), points)
+    first, second, third = used_voxels(apart)
+    assert (4, 2, 2) in first
+    assert (5, 2, 2) in second
+    assert apart.seed_used.tolist() == [True, True, False]
+    assert third == set()
+    assert (apart.empty.tolist(), apart.coverage[2]) == ([False, False, True], 0)
 
 
 # Grids

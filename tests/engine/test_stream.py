@@ -350,7 +350,10 @@ def test_what_is_no_mask(values, phrase):
     ("data", "phrase"),
     [
         (np.zeros(SHAPE, np.complex64), "complex64, not real numbers"),
-        (np.zeros(SHAPE, np.dtype([(c, "u1") for c in "RGB"])), "not real numbers"),
+        (
+            np.zeros(SHAPE, np.dtype([(c, "u1") for c in "RGB"])),
+            "of type colours, not real numbers",
+        ),
         (np.zeros((5, 6), np.float32), "3-D or 4-D"),
         (np.zeros((*SHAPE, 2), np.float32), "3-D or 4-D"),
     ],
@@ -437,6 +440,37 @@ def test_a_file_that_goes_away(tmp_path, name):
     path.unlink()
     with pytest.raises(MissingInputError, match=name):
         next(volumes.blocks(np.arange(3)))
+
+
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+@pytest.mark.parametrize("kind", ["link", "pointer"])
+def test_what_git_annex_has_not_fetched(tmp_path, name, kind):
+    path = tmp_path / name
+    if kind == "link":
+        path.symlink_to("../../.git/annex/objects/1f/2g/MD5E-s9--0a.nii.gz/MD5E-s9--0a.nii.gz")
+    else:
+        path.write_text("/annex/objects/MD5E-s9--0a.nii.gz\n")
+    with pytest.raises(MissingInputError, match=r"git-annex has its name only") as caught:
+        open_volumes(path)
+    assert caught.value.hint == f"Get it with: datalad get {path}"
+
+
+def test_a_link_to_nowhere_is_not_git_annexs(tmp_path):
+    (tmp_path / "run.nii").symlink_to("elsewhere.nii")
+    with pytest.raises(MissingInputError, match=r"run\.nii is not there"):
+        open_volumes(tmp_path / "run.nii")
+
+
+@pytest.mark.parametrize(
+    "affine", [np.zeros((4, 4)), np.full((4, 4), np.nan), np.diag([2.0, 2, 0, 1])]
+)
+def test_an_image_without_a_place_in_space(tmp_path, affine):
+    header = header_of(noise())
+    header["srow_x"], header["srow_y"], header["srow_z"], _ = affine
+    path = write(tmp_path / "run.nii", header.binaryblock + bytes(4) + noise().tobytes())
+    with pytest.raises(DataError, match=r"run\.nii: The affine of the image") as caught:
+        open_volumes(path)
+    assert "no usable sform or qform" in caught.value.hint
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -550,6 +584,14 @@ def test_a_wrong_checksum(tmp_path, long_run, place):
     assert early_end(tmp_path / "run.nii.gz") == 6
 
 
+def test_what_is_wrong_at_the_end_is_told(tmp_path, long_run):
+    whole = gzip.compress(nifti_bytes(long_run), 1)
+    for content in (whole[:-4], whole + b"garbage"):
+        (tmp_path / "run.nii.gz").write_bytes(content)
+        with pytest.raises(DataError, match="or something else follows its end"):
+            read(tmp_path / "run.nii.gz")
+
+
 def test_one_flipped_bit_in_the_middle(tmp_path, long_run):
     content = bytearray(gzip.compress(nifti_bytes(long_run), 0))  # stored, so that it inflates
     content[len(content) // 2] ^= 1
@@ -618,6 +660,46 @@ def test_a_header_that_promises_more_than_memory_holds(tmp_path, name, field, va
     path = write(tmp_path / name, header.binaryblock + bytes(4 + noise().nbytes))
     with pytest.raises(DataError, match=name):
         next(open_volumes(path).blocks(np.arange(3)))
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+def test_a_header_that_promises_too_much_is_refused_before_it_is_gone_by(tmp_path, name, kind):
+    header = header_of(noise(), kind=kind)
+    header["dim"][1:5] = np.iinfo(header["dim"].dtype).max  # their product overflows 64 bits
+    content = header.binaryblock + bytes(4 + noise().nbytes)
+    for path in (write(tmp_path / name, content), write(tmp_path / f"b{name}", content)):
+        with pytest.raises(
+            DataError, match=rf"{name}: the file .* at volume 1 of {header['dim'][4]}"
+        ):
+            open_volumes(path)
+
+
+def test_a_bomb_does_not_go_off(tmp_path):
+    # 60 MB of zeros in 60 kB, behind a header that promises all that can be, and behind an image
+    large = header_of(noise())
+    large["dim"][:5] = 4, 2000, 2000, 4, 1000
+    for header, image in ((large, b""), (header_of(noise()), noise().tobytes(order="F"))):
+        content = gzip.compress(header.binaryblock + bytes(4) + image + bytes(60_000_000), 9)
+        (tmp_path / "run.nii.gz").write_bytes(content)
+        tracemalloc.start()
+        try:
+            if image:
+                assert read(tmp_path / "run.nii.gz").shape == rows(noise()).shape
+            else:
+                with pytest.raises(DataError, match="too small for what its header promises"):
+                    read(tmp_path / "run.nii.gz")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 3_000_000
+
+
+def test_voxels_far_behind_the_header(tmp_path):
+    header = header_of(noise())
+    header["vox_offset"] = 3_000_000
+    content = header.binaryblock.ljust(3_000_000, b"\0") + noise().tobytes(order="F")
+    np.testing.assert_array_equal(read(write(tmp_path / "run.nii.gz", content)), rows(noise()))
 
 
 PLACES = [place for place in range(HEADER_BYTES) if place != 123]  # units have their own test

@@ -1,0 +1,564 @@
+"""Matrices of several runs, against numpy, scipy and scikit-learn on the series of each run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.covariance import ledoit_wolf
+
+from bids_spheres.concatenation import (
+    RunSeries,
+    _white_noise_freedom,
+    concatenate_runs,
+    group_runs,
+)
+from bids_spheres.engine.connectivity import concatenate
+from bids_spheres.settings import Settings
+from bids_spheres.workflow import plan_jobs
+
+MNI = "space-MNI152NLin2009cAsym"
+THERE = ["left", "right", "front"]
+LENGTHS = {"1": 40, "2": 60}
+
+
+@pytest.fixture
+def place(tiny, seeds_file, tmp_path, run_app):
+    """Call the app on the tiny dataset; give how it ended and the folder of outputs."""
+
+    def call(*arguments):
+        out = tmp_path / "out"
+        words = ("--seeds", seeds_file, "--strategy", "gsrOnly", *arguments)
+        return run_app(tiny.root, out, "participant", *words), out
+
+    return call
+
+
+@pytest.fixture
+def two_runs(tiny):
+    """Two runs of different length, one second of seven with much motion."""
+    paths = {}
+    for run, length in LENGTHS.items():
+        paths[run] = tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=length)
+        move(paths[run], range(3, length, 7))
+    return paths
+
+
+def move(bold, volumes, size=2.0):
+    """Set framewise displacement to `size` in some volumes of a run and to 0.1 mm in others."""
+    path = bold.with_name(bold.name.split(f"_{MNI}")[0] + "_desc-confounds_timeseries.tsv")
+    table = pd.read_csv(path, sep="\t")
+    displacement = np.full(len(table), 0.1)
+    displacement[list(volumes)] = size
+    displacement[0] = np.nan
+    table["framewise_displacement"] = displacement
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+
+
+def read(path):
+    return pd.read_csv(path, sep="\t")
+
+
+def series_file(out, source, strategy="gsrOnly", space=MNI):
+    stem = f"{source}_{space}_seg-mine_stat-mean_desc-{strategy}_timeseries.tsv"
+    (path,) = out.rglob(stem)
+    return path
+
+
+def series(out, source, **names):
+    """Series of a run as written, kept volumes and spheres in the mask alone."""
+    return read(series_file(out, source, **names))[THERE].dropna().to_numpy()
+
+
+def zscored(*runs):
+    """Runs one after the other, each standardized with N - 1 by scipy."""
+    return np.vstack([stats.zscore(run, ddof=1) for run in runs])
+
+
+def matrix_file(out, shared, stat="pearsoncorrelation", strategy="gsrOnly", space=MNI):
+    folder = out.joinpath(*[p for p in shared.split("_") if p[:4] in ("sub-", "ses-")], "func")
+    return folder / f"{shared}_{space}_seg-mine_stat-{stat}_desc-{strategy}_relmat.tsv"
+
+
+def matrix(path):
+    table = read(path).set_index("Node")
+    assert table.index.tolist() == table.columns.tolist() == [*THERE, "far"]
+    assert table["far"].isna().all()
+    assert table.loc["far"].isna().all()
+    return table.loc[THERE, THERE].to_numpy()
+
+
+def sidecar(path):
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+def assert_written(path, expected):
+    np.testing.assert_allclose(matrix(path), expected, rtol=1e-8, atol=1e-9)
+
+
+def uris(out, *paths):
+    return [f"bids::{path.relative_to(out).as_posix()}" for path in paths]
+
+
+def matrices(out):
+    return {path.name for path in out.rglob("*_relmat.tsv")}
+
+
+# Values
+
+
+def of_correlation(z):
+    return np.corrcoef(z.T)
+
+
+def of_fisher(z):
+    changed = np.corrcoef(z.T)
+    np.fill_diagonal(changed, 0)
+    changed = np.arctanh(changed)
+    np.fill_diagonal(changed, np.nan)
+    return changed
+
+
+def of_precision(z):
+    return np.linalg.inv(ledoit_wolf(z)[0])
+
+
+def of_partial(z):
+    inverse = of_precision(z)
+    scale = np.sqrt(np.diag(inverse))
+    partial = -inverse / np.outer(scale, scale)
+    np.fill_diagonal(partial, 1)
+    return partial
+
+
+def of_shrunk(z):
+    shrunk = ledoit_wolf(stats.zscore(z, ddof=1))[0]
+    scale = np.sqrt(np.diag(shrunk))
+    return shrunk / np.outer(scale, scale)
+
+
+MEASURES = {
+    "pearson": ("pearsoncorrelation", of_correlation),
+    "fisher-z": ("fisherz", of_fisher),
+    "covariance": ("covariance", lambda z: np.cov(z.T)),
+    "spearman": ("spearmancorrelation", lambda z: stats.spearmanr(z).statistic),
+    "precision": ("precision", of_precision),
+    "partial": ("partialcorrelation", of_partial),
+    "ledoit-wolf": ("ledoitwolfcorrelation", of_shrunk),
+}
+
+
+@pytest.mark.parametrize("options", [(), ("--standardize", "none", "--full-length")])
+def test_every_measure_of_both_runs(place, two_runs, options):
+    assert two_runs
+    censoring = ("--fd-threshold", "0.5")
+    told, out = place("--concatenate", "session", "--connectivity", *MEASURES, *censoring, *options)
+    assert told.status == 0, told.err
+    runs = [series(out, f"sub-01_task-rest_run-{run}") for run in LENGTHS]
+    assert [len(run) for run in runs] == [40 - 6, 60 - 9]
+    z = zscored(*runs)
+    for stat, expected in MEASURES.values():
+        assert_written(matrix_file(out, "sub-01_task-rest", stat), expected(z))
+    facts = sidecar(matrix_file(out, "sub-01_task-rest", "precision"))
+    assert facts["Shrinkage"] == pytest.approx(ledoit_wolf(z)[1], rel=1e-8)
+
+
+def test_runs_of_other_mean_and_scale_are_no_relation(place, tiny):
+    """Without standardization the spheres would correlate by their means alone."""
+    for run, level in (("1", 1000.0), ("2", 9000.0)):
+        bold = tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=80 + int(run))
+        img = nib.load(bold)
+        nib.Nifti1Image(img.get_fdata() / 1000 * level, img.affine, img.header).to_filename(bold)
+    options = ("--strategy", "none", "--standardize", "none", "--no-detrend")
+    told, out = place("--concatenate", "session", *options)
+    assert told.status == 0, told.err
+    runs = [series(out, f"sub-01_task-rest_run-{run}", strategy="none") for run in "12"]
+    assert np.corrcoef(np.vstack(runs).T)[0, 1] > 0.9
+    path = matrix_file(out, "sub-01_task-rest", strategy="none")
+    assert_written(path, np.corrcoef(zscored(*runs).T))
+    assert abs(matrix(path)[0, 1]) < 0.3
+
+
+def test_series_of_earlier_calls_count(place, two_runs, tiny, seeds_file, tmp_path):
+    assert two_runs
+    for run in LENGTHS:  # as an array of jobs does
+        assert place("--run", run)[0].status == 0
+    out = tmp_path / "out"
+    asked = Settings(tiny.root, out, seeds=(seeds_file,), strategy=("gsrOnly",))
+    groups = group_runs(plan_jobs(asked)[1], "session")
+    assert list(concatenate_runs(groups, ())) == []
+    runs = [series(out, f"sub-01_task-rest_run-{run}") for run in LENGTHS]
+    assert_written(matrix_file(out, "sub-01_task-rest"), of_correlation(zscored(*runs)))
+
+
+def test_several_seed_sets_and_strategies(place, two_runs, tmp_path):
+    assert two_runs
+    other = tmp_path / "two.tsv"
+    other.write_text("name\tx\ty\tz\na\t-6\t0\t0\nb\t6\t0\t4\n")
+    told, out = place("--concatenate", "session", "--seeds", other, "--strategy", "24P")
+    assert told.status == 0, told.err
+    for strategy in ("gsrOnly", "24P"):
+        files = [
+            out / "sub-01" / "func" / f"sub-01_task-rest{run}_{MNI}_seg-two_stat-{what}.tsv"
+            for run, what in (
+                ("_run-1", f"mean_desc-{strategy}_timeseries"),
+                ("_run-2", f"mean_desc-{strategy}_timeseries"),
+                ("", f"pearsoncorrelation_desc-{strategy}_relmat"),
+            )
+        ]
+        *runs, both = [read(path) for path in files]
+        expected = np.corrcoef(zscored(*(run.to_numpy() for run in runs)).T)
+        np.testing.assert_allclose(both[["a", "b"]], expected, rtol=1e-8)
+
+
+# Which runs go together
+
+
+SESSIONS = ("ses-1_task-rest_run-1", "ses-1_task-rest_run-2", "ses-2_task-rest_run-1")
+
+
+@pytest.mark.parametrize(
+    ("level", "groups"),
+    [
+        (
+            "session",
+            {"sub-01_ses-1_task-rest": SESSIONS[:2], "sub-01_ses-2_task-rest": SESSIONS[2:]},
+        ),
+        ("participant", {"sub-01_task-rest": SESSIONS}),
+    ],
+)
+def test_sessions_and_participants(place, tiny, level, groups):
+    for number, stem in enumerate(SESSIONS):
+        tiny.add_run(f"sub-01_{stem}", n_volumes=40 + number)
+    told, out = place("--concatenate", level)
+    assert told.status == 0, told.err
+    own = {matrix_file(out, f"sub-01_{stem}").name for stem in SESSIONS}
+    assert matrices(out) - own == {matrix_file(out, shared).name for shared in groups}
+    for shared, stems in groups.items():
+        runs = [series(out, f"sub-01_{stem}") for stem in stems]
+        path = matrix_file(out, shared)
+        assert_written(path, of_correlation(zscored(*runs)))
+        assert sidecar(path)["NumberOfRuns"] == len(stems)
+        sources = [series_file(out, f"sub-01_{stem}") for stem in stems]
+        assert sidecar(path)["Sources"] == uris(out, *sources)
+
+
+def test_one_run_in_each_session(place, tiny):
+    """For a session its run's own matrix is there already; for the participant none is."""
+    for session, length in (("1", 40), ("2", 50)):
+        tiny.add_run(f"sub-01_ses-{session}_task-rest", n_volumes=length)
+    own = {matrix_file(Path(), f"sub-01_ses-{i}_task-rest").name for i in "12"}
+    told, out = place("--concatenate", "session")
+    assert told.status == 0, told.err
+    assert matrices(out) == own
+    assert not any("NumberOfRuns" in sidecar(path) for path in out.rglob("*_relmat.tsv"))
+    told, out = place("--concatenate", "participant")
+    assert told.status == 0, told.err
+    assert matrices(out) - own == {matrix_file(out, "sub-01_task-rest").name}
+    runs = [series(out, f"sub-01_ses-{i}_task-rest") for i in "12"]
+    assert_written(matrix_file(out, "sub-01_task-rest"), of_correlation(zscored(*runs)))
+
+
+@pytest.mark.parametrize("level", ["session", "participant"])
+def test_a_participant_with_one_run_has_a_matrix_as_the_others(place, two_runs, tiny, level):
+    assert two_runs
+    tiny.add_run("sub-02_task-rest_run-1", n_volumes=45)
+    told, out = place("--concatenate", level)
+    assert told.status == 0, told.err
+    path = matrix_file(out, "sub-02_task-rest")
+    assert_written(path, np.corrcoef(series(out, "sub-02_task-rest_run-1").T))
+    assert sidecar(path)["NumberOfRuns"] == 1
+    assert sidecar(matrix_file(out, "sub-01_task-rest"))["NumberOfRuns"] == 2
+
+
+@pytest.mark.parametrize("level", ["session", "participant"])
+def test_other_entities_keep_runs_apart(place, tiny, level):
+    stems = [
+        f"sub-{sub}_task-{task}_acq-{acq}_run-{run}"
+        for sub, task, acq, run in (
+            ("01", "rest", "a", "1"),
+            ("01", "rest", "a", "2"),
+            ("01", "rest", "b", "1"),
+            ("01", "film", "a", "1"),
+            ("02", "rest", "a", "1"),
+        )
+    ]
+    for number, stem in enumerate(stems):
+        tiny.add_run(stem, n_volumes=40 + number)
+        tiny.add_run(stem, space="MNI152NLin6Asym", n_volumes=40 + number)
+    told, out = place("--concatenate", level, "--space", MNI[6:], "MNI152NLin6Asym")
+    assert told.status == 0, told.err
+    shared = dict.fromkeys(stem.rpartition("_")[0] for stem in stems)
+    assert len(shared) == 4
+    for space in (MNI, "space-MNI152NLin6Asym"):
+        for name in shared:
+            members = [stem for stem in stems if stem.startswith(name)]
+            runs = [series(out, stem, space=space) for stem in members]
+            path = matrix_file(out, name, space=space)
+            assert_written(path, of_correlation(zscored(*runs)))
+            assert sidecar(path)["NumberOfRuns"] == len(members)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--explain",)])
+def test_a_matrix_of_all_runs_never_replaces_that_of_one(place, tiny, options):
+    tiny.add_run("sub-01_task-rest")
+    tiny.add_run("sub-01_task-rest_run-2", n_volumes=50)
+    told, out = place("--concatenate", "session", *options)
+    assert told.status == 2
+    assert "--concatenate session" in told.err
+    assert f"sub-01_task-rest_{MNI}_desc-preproc_bold.nii.gz has no run-" in told.err
+    assert not out.exists()
+    assert place("--concatenate", "session", "--run", "2")[0].status == 0
+
+
+def test_a_run_without_session_among_sessions(place, tiny):
+    tiny.add_run("sub-01_task-rest")
+    tiny.add_run("sub-01_ses-1_task-rest", n_volumes=50)
+    told, out = place("--concatenate", "session")
+    assert told.status == 0, told.err
+    before = matrices(out)
+    told, _ = place("--concatenate", "participant")
+    assert told.status == 2
+    assert matrices(out) == before
+
+
+def test_nothing_of_the_kind_without_the_option(place, two_runs):
+    assert two_runs
+    told, out = place()
+    assert told.status == 0, told.err
+    assert matrices(out) == {matrix_file(out, f"sub-01_task-rest_run-{i}").name for i in "12"}
+
+
+# Runs that are left out
+
+
+def test_an_excluded_run_is_left_out_and_named(place, two_runs):
+    assert two_runs
+    told, out = place("--concatenate", "session", "--min-seconds", "100")
+    assert told.status == 0, told.err
+    path = matrix_file(out, "sub-01_task-rest")
+    assert_written(path, np.corrcoef(series(out, "sub-01_task-rest_run-2").T))
+    facts = sidecar(path)
+    short, long = (series_file(out, f"sub-01_task-rest_run-{run}") for run in LENGTHS)
+    assert facts["Sources"] == uris(out, long)
+    reason = "80 s are left, fewer than 100"
+    assert facts["ExcludedRuns"] == dict.fromkeys(uris(out, short), reason)
+    assert (facts["NumberOfRuns"], facts["NumberOfVolumes"]) == (1, 60)
+    assert len(facts["NodeFiles"]) == 1
+    assert facts["DegreesOfFreedom"] == sidecar(long)["DegreesOfFreedom"]
+
+
+@pytest.mark.parametrize("options", [(), ("--full-length",)])
+def test_a_run_without_a_signal_in_any_sphere(place, two_runs, options):
+    img = nib.load(two_runs["1"])
+    empty = nib.Nifti1Image(np.zeros(img.shape, np.float32), img.affine, img.header)
+    empty.to_filename(two_runs["1"])
+    told, out = place("--concatenate", "session", *options)
+    assert told.status == 0, told.err
+    path = matrix_file(out, "sub-01_task-rest")
+    assert_written(path, np.corrcoef(series(out, "sub-01_task-rest_run-2").T))
+    assert list(sidecar(path)["ExcludedRuns"].values()) == ["no sphere has a series"]
+
+
+@pytest.mark.parametrize("options", [(), ("--full-length",)])
+def test_all_runs_excluded(place, two_runs, options):
+    assert two_runs
+    measures = ("--connectivity", "pearson", "partial")
+    told, out = place("--concatenate", "session", "--min-volumes", "1000", *measures, *options)
+    assert told.status == 0, told.err
+    for stat in ("pearsoncorrelation", "partialcorrelation"):
+        path = matrix_file(out, "sub-01_task-rest", stat)
+        assert np.isnan(matrix(path)).all()
+        facts = sidecar(path)
+        assert (facts["NumberOfRuns"], facts["Sources"], facts["DegreesOfFreedom"]) == (0, [], 0)
+        assert len(facts["ExcludedRuns"]) == 2
+        assert facts["MeanFramewiseDisplacement"] is None
+
+
+def test_a_failed_run_is_left_out_even_if_an_earlier_call_had_written_it(place, tiny, two_runs):
+    third = tiny.add_run("sub-01_task-rest_run-3", n_volumes=70)
+    assert place("--concatenate", "session")[0].status == 0
+    third.write_bytes(third.read_bytes()[:5000])
+    told, out = place("--concatenate", "session")
+    assert told.status == 1
+    assert f"made without sub-01 task-rest run-3 {MNI}: It failed, or was not tried." in told.err
+    assert len(two_runs) == 2
+    runs = [series(out, f"sub-01_task-rest_run-{run}") for run in LENGTHS]
+    path = matrix_file(out, "sub-01_task-rest")
+    assert_written(path, of_correlation(zscored(*runs)))
+    lost = series_file(out, "sub-01_task-rest_run-3")
+    assert sidecar(path)["MissingRuns"] == dict.fromkeys(
+        uris(out, lost), "It failed, or was not tried."
+    )
+    assert sidecar(path)["NumberOfRuns"] == 2
+
+
+def test_nothing_is_written_when_all_runs_fail(place, two_runs):
+    for bold in two_runs.values():
+        bold.write_bytes(bold.read_bytes()[:5000])
+    told, out = place("--concatenate", "session")
+    assert told.status == 1
+    assert "none of its runs is done" in told.err
+    assert matrices(out) == set()
+
+
+def test_nothing_is_written_when_no_series_can_be_read(place, two_runs, tiny, seeds_file):
+    assert two_runs
+    out = place()[1]
+    before = matrices(out)
+    for run in LENGTHS:
+        series_file(out, f"sub-01_task-rest_run-{run}").unlink()
+    asked = Settings(tiny.root, out, seeds=(seeds_file,), strategy=("gsrOnly",))
+    *_, last = concatenate_runs(group_runs(plan_jobs(asked)[1], "session"), ())
+    assert "no run is left for gsrOnly" in last
+    assert matrices(out) == before
+
+
+DAMAGE = {
+    "gone": lambda path: path.unlink(),
+    "cut": lambda path: path.write_text(path.read_text()[:300] + "\nleft"),
+    "of other seeds": lambda path: path.write_text("a\tb\n1\t2\n"),
+    "without its sidecar": lambda path: path.with_suffix(".json").unlink(),
+    "of another program": lambda path: path.with_suffix(".json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_series_that_cannot_be_read(place, two_runs, tiny, seeds_file, damage):
+    assert two_runs
+    out = place()[1]
+    DAMAGE[damage](series_file(out, "sub-01_task-rest_run-2"))
+    asked = Settings(tiny.root, out, seeds=(seeds_file,), strategy=("gsrOnly",))
+    (warning,) = concatenate_runs(group_runs(plan_jobs(asked)[1], "session"), ())
+    assert f"made without sub-01 task-rest run-2 {MNI}: " in warning
+    path = matrix_file(out, "sub-01_task-rest")
+    assert_written(path, np.corrcoef(series(out, "sub-01_task-rest_run-1").T))
+    assert len(sidecar(path)["MissingRuns"]) == 1
+
+
+def test_a_run_that_an_earlier_call_had_in_it(place, two_runs):
+    assert two_runs
+    told, out = place("--concatenate", "session")
+    assert "does not select" not in told.err
+    told, _ = place("--concatenate", "session", "--run", "2")
+    assert told.status == 0
+    (lost,) = uris(out, series_file(out, "sub-01_task-rest_run-1"))
+    assert f"an earlier call had {lost} in it" in told.err
+    path = matrix_file(out, "sub-01_task-rest")
+    assert_written(path, np.corrcoef(series(out, "sub-01_task-rest_run-2").T))
+
+
+def test_a_sphere_missing_in_one_run_is_missing(place, two_runs):
+    """Where the image of run 2 has no signal around the seed on the left."""
+    img = nib.load(two_runs["2"])
+    data = img.get_fdata()
+    data[:5] = 0
+    nib.Nifti1Image(data.astype(np.float32), img.affine, img.header).to_filename(two_runs["2"])
+    told, out = place("--concatenate", "session")
+    assert told.status == 0, told.err
+    tables = [read(series_file(out, f"sub-01_task-rest_run-{run}")) for run in LENGTHS]
+    assert tables[1]["left"].isna().all()
+    path = matrix_file(out, "sub-01_task-rest")
+    assert np.isnan(matrix(path)[0]).all()
+    z = zscored(*(table[["right", "front"]].to_numpy() for table in tables))
+    np.testing.assert_allclose(matrix(path)[1:, 1:], np.corrcoef(z.T), rtol=1e-8)
+    assert sidecar(path)["NodesMissingInSomeRuns"] == ["left"]
+
+
+# What the sidecar says
+
+
+def test_numbers_of_the_sidecar(place, two_runs):
+    assert two_runs
+    told, out = place("--concatenate", "session", "--fd-threshold", "0.5")
+    assert told.status == 0, told.err
+    facts = sidecar(matrix_file(out, "sub-01_task-rest"))
+    assert facts["NumberOfRuns"] == 2
+    assert facts["ExcludedRuns"] == facts["MissingRuns"] == {}
+    assert facts["NumberOfVolumes"] == 40 + 60
+    assert facts["NumberOfVolumesCensored"] == 6 + 9
+    assert facts["NumberOfVolumesKept"] == 34 + 51
+    assert facts["CensoredVolumes"]["framewise_displacement"] == 6 + 9
+    # Mean, trend and the global signal are removed in each run.
+    assert facts["RankRemoved"] == 2 * 3
+    assert facts["DegreesOfFreedom"] == 34 - 3 + 51 - 3
+    # 6 of 39 displacements are 2 mm in the first run, 9 of 59 in the second, the others 0.1 mm.
+    means = [(6 * 2 + 33 * 0.1) / 39, (9 * 2 + 50 * 0.1) / 59]
+    expected = (34 * means[0] + 51 * means[1]) / (34 + 51)
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx(expected)
+    # Both runs lose 3 dimensions; see the formula at the variance of a weighted mean.
+    variance = (33**2 / 31 + 50**2 / 48) / (33 + 50) ** 2
+    assert facts["WhiteNoiseDegreesOfFreedom"] == pytest.approx(1 / variance)
+
+
+def test_facts_that_all_runs_share(place, two_runs):
+    assert two_runs
+    told, out = place("--concatenate", "session")
+    assert told.status == 0, told.err
+    facts = sidecar(matrix_file(out, "sub-01_task-rest"))
+    assert facts["RelationshipMeasure"] == "Pearson correlation"
+    assert (facts["Weighted"], facts["Directed"], facts["ValidDiagonal"]) == (True, False, False)
+    assert facts["SpatialReference"] == MNI[6:]
+    assert (facts["Seeds"], facts["Strategy"], facts["Radius"]) == ("mine", "gsrOnly", 5)
+    assert facts["NuisanceParameters"] == ["global_signal"]
+    for uri in [*facts["NodeFiles"], *facts["Sources"]]:
+        assert (out / uri.removeprefix("bids::")).is_file()
+    assert len(facts["NodeFiles"]) == len(facts["Sources"]) == 2
+
+
+def test_what_runs_differ_in_is_not_said_of_all(place, tiny, tmp_path):
+    for run, length in LENGTHS.items():
+        bold = tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=length)
+        move(bold, ())
+    path = bold.with_name("sub-01_task-rest_run-2_desc-confounds_timeseries.tsv")
+    table = read(path)
+    table["cosine01"] = np.cos(2 * np.pi * (np.arange(60) + 0.5) / 60)
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    own = tmp_path / "slow.json"
+    own.write_text(json.dumps({"name": "slow", "confounds": [r"^cosine\d+$"]}))
+    told, out = place("--concatenate", "session", "--strategy", own)
+    assert told.status == 0, told.err
+    facts = sidecar(matrix_file(out, "sub-01_task-rest", strategy="slow"))
+    assert "NuisanceParameters" not in facts
+    assert facts["RankRemoved"] == 2 + 1 + 2 + 2
+
+
+def test_seeds_named_like_a_key(place, two_runs, seeds_file):
+    assert two_runs
+    seeds_file.write_text("name\tx\ty\tz\tnetwork\nMask\t-10\t0\t0\tA\nSeeds\t10\t0\t0\tB\n")
+    told, out = place("--concatenate", "session")
+    assert told.status == 0, told.err
+    facts = sidecar(matrix_file(out, "sub-01_task-rest"))
+    assert (facts["Mask"], facts["Seeds"]) == ("run", "mine")
+
+
+def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
+    """Simulated: 500 series in 90 and in 20 dimensions of 100 volumes; variance of correlations."""
+    rng = np.random.default_rng(7)
+    parts, used = [], []
+    for freedom in (90, 20):
+        basis = rng.standard_normal((100, freedom))
+        basis = np.linalg.qr(basis - basis.mean(axis=0))[0]
+        parts.append(basis @ rng.standard_normal((freedom, 500)))
+        facts = {"WhiteNoiseDegreesOfFreedom": float(freedom)}
+        used.append(RunSeries(None, "", parts[-1], facts))
+    correlations = np.corrcoef(concatenate(parts).T)[np.triu_indices(500, 1)]
+    assert _white_noise_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
+    assert _white_noise_freedom(used) < 0.7 * (90 + 20)
+
+
+def test_the_option_is_in_the_record_and_comes_back_from_it(place, two_runs, run_app):
+    assert two_runs
+    told, out = place("--concatenate", "participant")
+    assert told.status == 0, told.err
+    (record,) = (out / "logs").glob("*_settings.json")
+    assert json.loads(record.read_text())["concatenate"] == "participant"
+    path = matrix_file(out, "sub-01_task-rest")
+    path.unlink()
+    assert run_app("--config", record).status == 0
+    assert path.is_file()

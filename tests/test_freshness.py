@@ -1,0 +1,596 @@
+"""A call again: what is up to date is left alone, and what is not becomes as if made anew."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from bids_spheres import freshness
+from bids_spheres.bids import files
+from bids_spheres.engine.inflate import open_gzip
+from bids_spheres.errors import OutputError
+
+RUNS = ("sub-01_task-rest", "sub-02_task-rest")
+SERIES = "_space-MNI152NLin2009cAsym_seg-mine_stat-mean_desc-simple_timeseries.tsv"
+
+
+def results(output):
+    """Files of runs, and the table of exclusions, by their names."""
+    found = [p for p in output.rglob("*") if p.is_file() and p.is_relative_to(output)]
+    inside = [path.relative_to(output) for path in found]
+    return {
+        str(name): (output / name).read_bytes()
+        for name in sorted(inside)
+        if name.parts[0].startswith("sub-") or name.name.startswith("exclusions")
+    }
+
+
+def writings(output):
+    """When the files of runs were written, and as which file: each writing makes a new one."""
+    return {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in output.rglob("sub-*/**/func/*")
+        if "logs" not in path.relative_to(output).parts
+    }
+
+
+@pytest.fixture
+def dataset(tiny):
+    """Two participants with one short run each."""
+    for stem in RUNS:
+        tiny.add_run(stem)
+    return tiny
+
+
+@pytest.fixture
+def call_app(run_app, tiny, seeds_file, tmp_path):
+    """Call the app on the tiny dataset; own seeds and output unless other ones are given."""
+
+    def call(*options, output=tmp_path / "out", seeds=(), status=0):
+        done = run_app(
+            *(tiny.root, output, "participant", "--seeds", *(seeds or [seeds_file]), *options)
+        )
+        assert done.status == status, done.err
+        return done
+
+    return call
+
+
+@pytest.fixture
+def app(call_app, dataset):
+    """The same, on two participants."""
+    assert dataset.root.is_dir()
+    return call_app
+
+
+@pytest.fixture
+def read_images(monkeypatch):
+    """Names of the compressed images that were opened, as they are."""
+    opened = []
+
+    def spy(path, *args):
+        opened.append(Path(path).name)
+        return open_gzip(path, *args)
+
+    monkeypatch.setattr("bids_spheres.engine.stream.open_gzip", spy)
+    return opened
+
+
+def bolds(opened):
+    return [name for name in opened if "bold" in name]
+
+
+def test_nothing_is_done_twice(app, read_images, tmp_path):
+    app()
+    before = writings(tmp_path / "out")
+    assert len(before) == 22
+    read_images.clear()
+    done = app()
+    assert "0 of 2 runs to do, 2 up to date" in done.err
+    assert writings(tmp_path / "out") == before
+    assert read_images == []
+
+
+def test_records_know_every_file(app, tmp_path):
+    """Whoever adds an output has to add it to its group too."""
+    app("--seed-maps", "--effective-dof", "--connectivity", "pearson", "partial")
+    out = tmp_path / "out"
+    written = {str(path.relative_to(out)) for path in writings(out)}
+    entries = [json.loads(path.read_text()).values() for path in (out / "logs/done").rglob("*.*")]
+    recorded = [name for record in entries for entry in record for name in entry["Files"]]
+    assert sorted(recorded) == sorted(written)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub-02_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz",
+        "sub-02_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.json",
+        "sub-02_task-rest_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz",
+        "sub-02_task-rest_desc-confounds_timeseries.tsv",
+        "sub-02_task-rest_desc-confounds_timeseries.json",
+    ],
+)
+def test_a_changed_input_makes_its_run_stale(app, dataset, tmp_path, name):
+    sidecar = dataset.root / "sub-02/func/sub-02_task-rest_desc-confounds_timeseries.json"
+    sidecar.write_text("{}")
+    app()
+    before = writings(tmp_path / "out")
+    os.utime(dataset.root / "sub-02" / "func" / name, ns=(1, 1))
+    assert "1 made of inputs that have changed), 1 up to date" in app().err
+    after = writings(tmp_path / "out")
+    changed = {path.name for path in before if after[path] != before[path]}
+    assert "sub-02" + SERIES[7:] not in changed
+    assert RUNS[1] + SERIES in changed
+    assert not [name for name in changed if name.startswith("sub-01")]
+
+
+def test_a_new_sidecar_is_a_changed_input(app, dataset):
+    app()
+    table = dataset.root / "sub-02/func/sub-02_task-rest_desc-confounds_timeseries.tsv"
+    table.with_suffix(".json").write_text("{}")
+    assert "1 made of inputs that have changed), 1 up to date" in app().err
+    assert "0 of 2 runs to do" in app().err
+
+
+def test_an_outlier_table_is_an_input(app, tmp_path):
+    tables = tmp_path / "outliers"
+    tables.mkdir()
+    for stem in RUNS:
+        flags = ["outlier", *(["0"] * 39), "1"]
+        (tables / f"{stem}_outliers.tsv").write_text("\n".join(flags) + "\n")
+    app("--outliers", tables)
+    assert "0 of 2 runs to do" in app("--outliers", tables).err
+    os.utime(tables / f"{RUNS[0]}_outliers.tsv", ns=(1, 1))
+    assert "1 made of inputs that have changed" in app("--outliers", tables).err
+    assert "2 made of inputs that have changed" in app().err
+
+
+def test_tables_of_other_programs_are_inputs(app, tmp_path):
+    aroma = tmp_path / "aroma"
+    (aroma / "sub-01" / "func").mkdir(parents=True)
+    (aroma / "dataset_description.json").write_text(
+        json.dumps({"Name": "a", "GeneratedBy": [{"Name": "fMRIPost-AROMA"}]})
+    )
+    table = aroma / "sub-01" / "func" / "sub-01_task-rest_desc-aroma_timeseries.tsv"
+    table.write_text("\n".join(["aroma_orth_motion_00", *map(str, range(40))]) + "\n")
+    call = ["--derivatives", aroma]
+    app(*call)
+    assert "0 of 2 runs to do" in app(*call).err
+    os.utime(table, ns=(1, 1))
+    assert "1 made of inputs that have changed" in app(*call).err
+
+
+def test_a_dataset_may_be_moved(app, run_app, dataset, seeds_file, tmp_path):
+    app()
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(dataset.root, moved)
+    done = run_app(moved, tmp_path / "out", "participant", "--seeds", seeds_file)
+    assert "0 of 2 runs to do" in done.err
+
+
+def test_contents_of_inputs_instead_of_times(app, dataset):
+    app("--hash-inputs")
+    os.utime(dataset.root / "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.tsv", ns=(1, 1))
+    assert "0 of 2 runs to do" in app("--hash-inputs").err
+    assert "1 made of inputs that have changed" in app().err
+    assert "0 of 2 runs to do" in app().err
+    # That call did not look at contents, so that there is nothing to compare with.
+    assert "1 of 2 runs to do" in app("--hash-inputs").err
+
+
+def test_contents_that_change_alone_are_found(app, dataset, tmp_path):
+    table = dataset.root / "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.tsv"
+    os.utime(table, ns=(1, 1))
+    app("--hash-inputs")
+    before = results(tmp_path / "out")
+    lines = table.read_text().splitlines()
+    lines[20], lines[30] = lines[30], lines[20]
+    table.write_text("\n".join(lines) + "\n")
+    os.utime(table, ns=(1, 1))
+    assert "0 of 2 runs to do" in app().err
+    assert "1 made of inputs that have changed" in app("--hash-inputs").err
+    app("--hash-inputs", output=tmp_path / "anew")
+    assert results(tmp_path / "out") == results(tmp_path / "anew") != before
+
+
+OTHER_SETTINGS = [
+    ["--radius", "7"],
+    ["--mask", "none"],
+    ["--min-coverage", "0.9", "--mask", "none"],
+    ["--overlap", "nearest", "--radius", "9"],
+    ["--aggregation", "median"],
+    ["--smoothing-fwhm", "5"],
+    ["--no-detrend"],
+    ["--standardize", "psc"],
+    ["--dummy-scans", "3"],
+    ["--min-dof", "30"],
+    ["--full-length", "--fd-threshold", "0.03"],
+    ["--high-pass", "0.01", "--low-pass", "0.1", "--filter", "butterworth"],
+    ["--connectivity", "partial", "fisher-z"],
+    ["--effective-dof"],
+    ["--seed-maps"],
+]
+
+
+@pytest.mark.parametrize("options", OTHER_SETTINGS, ids=" ".join)
+def test_other_settings_give_what_they_would_anew(app, tmp_path, options):
+    """Over an output of the default settings as in a new folder, and back again."""
+    out, anew = tmp_path / "out", tmp_path / "anew"
+    app()
+    first = results(out)
+    told = app(*options).err
+    app(*options, output=anew)
+    expected = results(anew)
+    assert {name: results(out).get(name) for name in expected} == expected
+    assert "2 of 2 runs to do" in told
+    assert "0 of 2 runs to do" in app(*options).err
+    app()
+    assert {name: results(out).get(name) for name in first} == first
+    assert "0 of 2 runs to do" in app().err
+
+
+def test_a_strategy_of_the_users_own_counts_by_its_value(app, tmp_path):
+    own, other = tmp_path / "own.json", tmp_path / "other.json"
+    own.write_text('{"name": "own", "description": "Mine.", "motion": "basic"}')
+    app("--strategy", own)
+    shutil.copy(own, other)
+    assert "0 of 2 runs to do" in app("--strategy", other).err
+    own.write_text('{"motion": "basic", "name": "own", "description": "In better words."}')
+    assert "0 of 2 runs to do" in app("--strategy", own).err
+    own.write_text('{"name": "own", "description": "Mine.", "motion": "full"}')
+    assert "2 made with other settings" in app("--strategy", own).err
+
+
+def test_seeds_count_by_their_values(app, seeds_file):
+    app()
+    text = seeds_file.read_text()
+    seeds_file.write_text(text.replace("\t-10\t", "\t-10.0\t"))
+    assert "0 of 2 runs to do" in app().err
+    seeds_file.write_text(text.replace("\t-10\t", "\t-11\t"))
+    assert "2 made with other settings" in app().err
+    seeds_file.with_suffix(".json").write_text('{"DefaultRadius": 6}')
+    assert "2 made with other settings" in app().err
+
+
+def test_a_second_strategy_leaves_the_first_alone(app, read_images, tmp_path):
+    out = tmp_path / "out"
+    app("--strategy", "simple")
+    before = writings(out)
+    read_images.clear()
+    app("--strategy", "simple", "24P")
+    after = writings(out)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 2 * 8
+    assert len(bolds(read_images)) == 2
+    app("--strategy", "simple", "24P", output=tmp_path / "anew")
+    assert results(out) == results(tmp_path / "anew")
+
+
+def test_a_second_seed_set_leaves_the_first_alone(app, seeds_file, read_images, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other.tsv"
+    rows = ["x\ty\tz\tradius", "4\t4\t4\t6", "-4\t-8\t0\t4", "0\t0\t0\t5", "8\t-8\t4\t5"]
+    other.write_text("\n".join(rows) + "\n")
+    app("--effective-dof")
+    before = writings(out)
+    read_images.clear()
+    call = ["--strategy", "24P", "simple", "--effective-dof"]
+    app(*call, seeds=[other, seeds_file])
+    assert before.items() <= writings(out).items()
+    # Both sets need it for the second strategy, one of them for the first, and it is read once.
+    assert len(bolds(read_images)) == 2
+    app(*call, seeds=[other, seeds_file], output=tmp_path / "anew")
+    assert results(out) == results(tmp_path / "anew")
+
+
+def test_maps_of_one_of_two_seed_sets(app, seeds_file, tmp_path):
+    other = tmp_path / "other.tsv"
+    other.write_text("x\ty\tz\n4\t4\t4\n-4\t-8\t0\n")
+    app("--seed-maps", "--smoothing-fwhm", "6")
+    app("--seed-maps", "--smoothing-fwhm", "6", seeds=[other, seeds_file])
+    sets = {"out": [other, seeds_file], "one": [other], "two": [seeds_file]}
+    for name in ("one", "two"):
+        app("--seed-maps", "--smoothing-fwhm", "6", seeds=sets[name], output=tmp_path / name)
+    expected = results(tmp_path / "one") | results(tmp_path / "two")
+    assert results(tmp_path / "out") == expected
+    assert "0 of 2 runs to do" in app("--seed-maps", "--smoothing-fwhm", "6").err
+
+
+def test_measures_by_turns(app):
+    for name in ("pearson", "partial"):
+        app("--connectivity", name)
+    for names in (["pearson"], ["partial"], ["pearson", "partial"]):
+        assert "0 of 2 runs to do" in app("--connectivity", *names).err
+
+
+def test_whatever_is_deleted_is_made_again(app, tmp_path):
+    out = tmp_path / "out"
+    app("--effective-dof")
+    expected = results(out)
+    for name in [name for name in expected if name.startswith("sub-01")]:
+        (out / name).unlink()
+        told = app("--effective-dof").err
+        assert "1 of 2 runs to do (1 with outputs that are gone or changed)" in told
+        assert results(out) == expected
+    assert len(expected) == 26
+
+
+def test_a_file_cut_short_is_made_again(app, tmp_path):
+    app()
+    expected = results(tmp_path / "out")
+    path = tmp_path / "out" / "sub-01" / "func" / (RUNS[0] + SERIES)
+    path.write_bytes(path.read_bytes()[:-1])
+    app()
+    assert results(tmp_path / "out") == expected
+
+
+def test_only_the_design_is_made_when_only_that_is_gone(app, read_images, tmp_path):
+    app()
+    (tmp_path / "out/sub-01/func/sub-01_task-rest_desc-simple_design.tsv").unlink()
+    before = writings(tmp_path / "out")
+    read_images.clear()
+    app()
+    after = writings(tmp_path / "out")
+    changed = {path.name for path in before if after[path] != before[path]}
+    assert changed == {
+        f"sub-01_task-rest_desc-simple_{name}"
+        for name in ("design.json", "outliers.tsv", "outliers.json")
+    }
+    assert bolds(read_images) in (
+        [],
+        [RUNS[0] + "_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"],
+    )
+
+
+def test_overwrite_makes_everything_again(app, tmp_path):
+    app()
+    before, expected = writings(tmp_path / "out"), results(tmp_path / "out")
+    done = app("--overwrite")
+    after = writings(tmp_path / "out")
+    assert "2 made again because that was asked for" in done.err
+    assert not before.items() & after.items()
+    assert results(tmp_path / "out") == expected
+    assert "0 of 2 runs to do" in app().err
+
+
+def test_another_version_makes_everything_again(app, monkeypatch):
+    app()
+    monkeypatch.setattr(freshness, "__version__", "99")
+    assert "2 made by another version" in app().err
+    assert "0 of 2 runs to do" in app().err
+
+
+def test_a_dry_run_tells_what_is_to_do(app, tmp_path):
+    assert "2 of 2 runs to do (2 not finished yet), 0 up to date" in app("--dry-run").out
+    assert not (tmp_path / "out").exists()
+    app()
+    assert "0 of 2 runs to do, 2 up to date" in app("--dry-run").out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "\xff", '{"%s": 3}', '{"%s": {"Files": 3}}']
+)
+def test_a_broken_record_is_none(app, tmp_path, text):
+    app()
+    expected = results(tmp_path / "out")
+    for record in (tmp_path / "out" / "logs" / "done").rglob("*_outputs.json"):
+        key = next(iter(json.loads(record.read_text())))
+        record.write_bytes((text % key if "%s" in text else text).encode("latin-1"))
+    assert "2 of 2 runs to do" in app().err
+    assert results(tmp_path / "out") == expected
+    assert "0 of 2 runs to do" in app().err
+
+
+def test_a_failed_run_is_tried_again(app, dataset, tmp_path):
+    (bold,) = (dataset.root / "sub-01").rglob("*_bold.nii.gz")
+    whole = bold.read_bytes()
+    bold.write_bytes(whole[:40_000])
+    app(status=1)
+    done = app(status=1)
+    assert "1 of 2 runs to do (1 not finished yet), 1 up to date" in done.err
+    crash = tmp_path / "out/logs/crash-sub-01_task-rest_space-MNI152NLin2009cAsym.txt"
+    told = crash.read_text()
+    for phrase in ("the file ends early", "Traceback", "numpy ", "bids-spheres ", '"strategy"'):
+        assert phrase in told
+    assert os.environ["PATH"] not in told
+    assert f"{bold.name}: the file ends early" in done.err.partition("1 of 1 runs failed:")[2]
+    bold.write_bytes(whole)
+    app()
+    assert not crash.exists()
+    app(output=tmp_path / "anew")
+    assert results(tmp_path / "out") == results(tmp_path / "anew")
+
+
+def test_a_crash_file_goes_when_the_run_was_done_by_another(app, tmp_path):
+    app()
+    crash = tmp_path / "out/logs/crash-sub-01_task-rest_space-MNI152NLin2009cAsym.txt"
+    of_others = crash.with_name("crash-sub-09_task-rest.txt")
+    for path in (crash, of_others):
+        path.write_text("x")
+    app()
+    assert not crash.exists()
+    assert of_others.exists()
+
+
+def test_an_excluded_run_is_done(app, tmp_path):
+    options = ["--strategy", "36P", "24P", "--min-dof", "10"]
+    app(*options)
+    excluded = (tmp_path / "out" / "exclusions.tsv").read_text()
+    assert excluded.count("36P") == 2
+    assert "0 of 2 runs to do" in app(*options).err
+    (tmp_path / "out" / "exclusions.tsv").unlink()
+    assert "2 of 2 runs to do" in app(*options).err
+    assert (tmp_path / "out" / "exclusions.tsv").read_text() == excluded
+    # A call that is about others leaves it in the table, one that lets it in takes it out.
+    app("--strategy", "24P")
+    assert (tmp_path / "out" / "exclusions.tsv").read_text() == excluded
+    app("--strategy", "36P")
+    assert not (tmp_path / "out" / "exclusions.tsv").exists()
+
+
+def test_stopping_at_the_first_error(app, dataset, tmp_path):
+    for bold in dataset.root.rglob("sub-*_bold.nii.gz"):
+        bold.write_bytes(gzip.compress(b"no image"))
+    done = app("--stop-on-first-error", status=1)
+    assert "1 of 2 runs failed" in done.err
+    assert "1 of 2 runs were not tried" in done.err
+    assert [path.name[:12] for path in (tmp_path / "out/logs").glob("crash-*")] == ["crash-sub-01"]
+    assert "2 of 2 runs failed" in app(status=1).err
+
+
+def test_spaces_of_a_run_share_its_design(call_app, tiny, tmp_path):
+    """What another space has written with other settings is not taken for one's own."""
+    other = "MNI152NLin6Asym"
+    for space in ("MNI152NLin2009cAsym", other):
+        tiny.add_run(space=space)
+    both = ["--space", "MNI152NLin2009cAsym", other]
+    out = tmp_path / "out"
+    for nprocs in (1, 2):
+        call_app(*both, "--nprocs", nprocs, "--overwrite")
+        assert "0 of 2 runs to do" in call_app(*both).err
+    expected = results(out)
+    assert "1 made with other settings" in call_app("--space", other, "--dummy-scans", 5).err
+    assert "2 of 2 runs to do" in call_app(*both).err
+    assert results(out) == expected
+
+
+def test_transforms_of_a_participant_are_inputs(real_scan, run_app, tmp_path):
+    root = tmp_path / "fmriprep"
+    shutil.copytree(real_scan, root)
+    call = [root, tmp_path / "native", "participant", "--atlas", "Raichle2011", "--space", "T1w"]
+    call += ["--strategy", "none"]
+    first = run_app(*call)
+    assert first.status == 0, first.err
+    assert "0 of 2 runs to do" in run_app(*call).err
+    for path in root.rglob("*_xfm.h5"):
+        os.utime(path, ns=(1, 1))
+    assert "2 made of inputs that have changed" in run_app(*call).err
+
+
+class Stopped(BaseException):
+    """As if the process were killed: nothing may catch it."""
+
+
+def stop_after(monkeypatch, count):
+    """Die at the renaming of the file after `count` files of runs and records."""
+    replace = Path.replace
+    left = [count]
+
+    def dying(self, target):
+        if "sub-" in str(target):
+            if not left[0]:
+                raise Stopped
+            left[0] -= 1
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", dying)
+    return left
+
+
+def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp_path):
+    """Made with one setting, begun anew with another, and back to the first."""
+    tiny.add_run()
+    out, one, two = tmp_path / "out", ["--radius", "5"], ["--radius", "9", "--dummy-scans", "4"]
+    call_app(*one, output=tmp_path / "one")
+    call_app(*two, output=tmp_path / "two")
+    expected = [results(tmp_path / "one"), results(tmp_path / "two")]
+    call_app(*one)
+    count = 0
+    while True:
+        with monkeypatch.context() as patch:
+            left = stop_after(patch, count)
+            try:
+                call_app(*two)
+            except Stopped:
+                pass
+            else:
+                break
+            assert left == [0]
+        call_app(*one)
+        assert results(out) == expected[0], count
+        count += 1
+    assert count == 13  # 11 files and two records
+    assert results(out) == expected[1]
+
+
+def test_leftovers_of_killed_processes_go(app, tmp_path):
+    app()
+    out = tmp_path / "out"
+    folders = [out, out / "logs", out / "sub-01/func", out / "logs/done/sub-01"]
+    for folder in folders:
+        for name, age in (("0" * 32 + ".tsv", 0), ("1" * 32 + ".nii.gz", 2)):
+            path = folder / (".tmp-bids_spheres-" + name)
+            path.write_text("x")
+            os.utime(path, (time.time() - 3600 * age,) * 2)
+    assert "0 of 2 runs to do" in app().err
+    left = list(out.rglob(".tmp-*"))
+    assert sorted(path.parent for path in left) == sorted(folders)
+    assert all(path.suffix == ".tsv" for path in left)
+
+
+@pytest.mark.parametrize("count", [0, 5, 14])
+def test_a_full_disk_stops_the_call(app, monkeypatch, tmp_path, count):
+    app(output=tmp_path / "anew")
+    left = [count]
+    fsync = os.fsync
+
+    def full(descriptor):
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if "/sub-" in name or "crash" in name:
+            if not left[0]:
+                raise OSError(28, "No space left on device")
+            left[0] -= 1
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "fsync", full)
+        done = app(status=1)
+    assert "No space left on device" in done.err
+    assert "1 of 2 runs failed" in done.err
+    assert ("1 of 2 runs were not tried" in done.err) == (count < 13)
+    written = results(tmp_path / "out")
+    whole = results(tmp_path / "anew")
+    assert written.items() <= whole.items()
+    assert len(written) == min(count, 11) + max(0, count - 13)
+    assert not list((tmp_path / "out").rglob(".tmp-*"))
+    app()
+    assert results(tmp_path / "out") == whole
+
+
+def test_what_vanishes_and_what_cant_be_written_concern_one_run(
+    call_app, tiny, monkeypatch, tmp_path
+):
+    for number in (1, 2, 3):
+        tiny.add_run(f"sub-0{number}_task-rest")
+    find_tasks = freshness.find_tasks
+
+    def vanishing(jobs, **options):
+        tasks = find_tasks(jobs, **options)
+        jobs[0].images[0].bold.unlink()
+        return tasks
+
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "sub-02").write_text("a file in the way")
+    monkeypatch.setattr("bids_spheres.workflow.find_tasks", vanishing)
+    done = call_app(status=1)
+    failed = done.err.partition("2 of 3 runs failed:")[2]
+    assert "sub-01 task-rest" in failed
+    assert "sub-02 task-rest" in failed
+    assert "not tried" not in failed
+    written = [name.partition("/")[0] for name in results(tmp_path / "out")]
+    assert written == ["sub-02", *["sub-03"] * 11]
+
+
+def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):
+    def refused(path, _text):
+        raise OutputError(f"{path} can't be written: Read-only file system.")
+
+    monkeypatch.setattr("bids_spheres.bids.locks.write_text", refused)
+    done = app(status=73)
+    assert done.err.count("Read-only file system") == 1
