@@ -127,10 +127,12 @@ def _tell_strategies(options: argparse.Namespace) -> int:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
+    from bids_spheres.bids.shared import check_place  # noqa: PLC0415
     from bids_spheres.demo import check_demo_dir, write_demo_dataset, write_truth  # noqa: PLC0415
     from bids_spheres.workflow import run_participants  # noqa: PLC0415
 
     out: Path = options.output_dir
+    check_place(out / "fmriprep")
     check_demo_dir(out / "fmriprep")
     logger.info("Writing a simulated dataset of three participants into %s", out / "fmriprep")
     truth = write_demo_dataset(out / "fmriprep")

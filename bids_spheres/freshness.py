@@ -112,6 +112,8 @@ class Group:
     stamp : Stamp
     strategy : str or None
         Strategy that may exclude the run, so that the group is ``n/a``.
+    sparse : bool
+        Whether some of the files need not be: seeds without a series have no map.
     """
 
     key: str
@@ -120,6 +122,7 @@ class Group:
     files: tuple[Path, ...]
     stamp: Stamp
     strategy: str | None = None
+    sparse: bool = False
 
     def staleness(self, entry: Any, root: Path) -> str | None:
         """Why it has to be made, from its entry in the record; None when it is up to date."""
@@ -168,12 +171,12 @@ class Task:
         return {self.job.work.output_dir / self.job.run.name.folder, _record_folder(self.job)}
 
     def begin(self) -> None:
-        """Take what will be made off the record.
+        """Take what will be made off the record, and remove what may not be written again.
 
         Raises
         ------
         OutputError
-            When the record can't be changed.
+            When the record can't be changed, or a file not be removed.
         """
         for record, groups in self._by_record():
             known = _read(record)
@@ -182,6 +185,9 @@ class Task:
                 write_json(record, left)
             elif not left:
                 remove(record)
+        for group in self.groups:
+            for path in group.files if group.sparse else ():
+                remove(path)
 
     def finish(self, excluded: Iterable[str]) -> None:
         """Put on record what was made; to be called when all of it is written.
@@ -243,6 +249,19 @@ def find_tasks(
         return list(threads.map(lambda job: _task(job, stamps, overwrite=overwrite), jobs))
 
 
+def last_finished(output_dir: Path, participant: str) -> int:
+    """When the last run of a participant was finished, ns since 1970; 0 when none is.
+
+    Parameters
+    ----------
+    output_dir : Path
+    participant : str
+        Label, without ``sub-``.
+    """
+    records = (output_dir / "logs" / "done" / f"sub-{participant}").rglob("*.json")
+    return max((state[1] for state in map(_state, records) if state), default=0)
+
+
 def _task(job: Job, stamps: _Stamps, *, overwrite: bool) -> Task:
     groups, root, records = list(_groups(job, stamps)), job.work.output_dir, cache(_read)
     reasons = {
@@ -262,41 +281,49 @@ def _task(job: Job, stamps: _Stamps, *, overwrite: bool) -> Task:
 def _groups(job: Job, stamps: _Stamps) -> Iterator[Group]:
     """Everything that a job can be asked to make, spheres first."""
     tables = _seed_tables(job)
-    name, folder = job.run.name, _record_folder(job)
-    record = folder / str(Name(name.entities, "outputs", ".json"))
-    designs = folder / str(Name(name.source, "designs", ".json"))
     for seeds in tables if job.images else ():
-        files = tuple(job.spheres(seeds, extension) for extension in (".tsv", ".json", ".nii.gz"))
-        yield _group(record, files[0], files, stamps.spheres(job, seeds))
+        yield _spheres_group(job, seeds, stamps.spheres(job, seeds))
     for image in job.images:
         for strategy in image.strategies:
-            files = tuple(
-                job.confounds(strategy, suffix, extension)
-                for suffix in ("design", "outliers")
-                for extension in (".tsv", ".json")
-            )
-            yield _group(designs, files[0], files, stamps.design(job, strategy))
+            yield _design_group(job, strategy, stamps.design(job, strategy))
             for seeds in tables:
                 stamp = stamps.series(job, image, strategy, seeds)
-                unit = job.timeseries(seeds, strategy, ".tsv")
-                for files in _made_of_series(job, seeds, strategy):
-                    yield replace(_group(record, unit, files, stamp), strategy=strategy.name)
+                yield from _series_groups(job, seeds, strategy, stamp)
 
 
-def _made_of_series(job: Job, seeds: SeedTable, strategy: Strategy) -> Iterator[tuple[Path, ...]]:
-    """Files of the series, and of each thing that is made of them."""
-    rules, extensions = job.work.processing, (".tsv", ".json")
-    yield tuple(job.timeseries(seeds, strategy, extension) for extension in extensions)
+def _spheres_group(job: Job, seeds: SeedTable, stamp: Stamp) -> Group:
+    table, *others = (job.spheres(seeds, extension) for extension in (".tsv", ".json", ".nii.gz"))
+    return Group(table.stem, _record(job), table, (table, *others), stamp)
+
+
+def _design_group(job: Job, strategy: Strategy, stamp: Stamp) -> Group:
+    table, *others = (
+        job.confounds(strategy, suffix, extension)
+        for suffix in ("design", "outliers")
+        for extension in (".tsv", ".json")
+    )
+    # The same for every space and resolution of a run.
+    record = _record_folder(job) / str(Name(job.run.name.source, "designs", ".json"))
+    return Group(table.stem, record, table, (table, *others), stamp)
+
+
+def _series_groups(job: Job, seeds: SeedTable, strategy: Strategy, stamp: Stamp) -> Iterator[Group]:
+    """Of the series, and of each thing that is made of them."""
+    rules, series = job.work.processing, job.timeseries(seeds, strategy, ".tsv")
     stats = [measure(name).stat for name in rules.connectivity]
-    for stat in [*stats, *([EFFECTIVE_DOF] if rules.effective_dof else [])]:
-        yield tuple(job.relmat(seeds, strategy, stat, extension) for extension in extensions)
+    stats += [EFFECTIVE_DOF] * rules.effective_dof
+    for table in (series, *(job.relmat(seeds, strategy, stat, ".tsv") for stat in stats)):
+        both = (table, table.with_suffix(".json"))
+        yield Group(table.stem, _record(job), series, both, stamp, strategy.name)
     if rules.seed_maps:
         maps = [job.seed_map(seeds, label, strategy) for label in seed_labels(seeds)]
-        yield (*maps, *(path.with_suffix("").with_suffix(".json") for path in maps))
+        files = (*maps, *(path.with_suffix("").with_suffix(".json") for path in maps))
+        key = f"{series.stem}_boldmaps"
+        yield Group(key, _record(job), series, files, stamp, strategy.name, sparse=True)
 
 
-def _group(record: Path, unit: Path, files: tuple[Path, ...], stamp: Stamp) -> Group:
-    return Group(files[0].name.partition(".")[0], record, unit, files, stamp)
+def _record(job: Job) -> Path:
+    return _record_folder(job) / str(Name(job.run.name.entities, "outputs", ".json"))
 
 
 def _record_folder(job: Job) -> Path:
@@ -318,7 +345,7 @@ class _Stamps:
     """
 
     def __init__(self, *, hash_inputs: bool) -> None:
-        self._uri = cache(input_uri)
+        self._name = cache(_input_name)
         self._state = cache(_state)
         self._hash = cache(_hash) if hash_inputs else None
         self._transforms = cache(transform_files)
@@ -353,7 +380,7 @@ class _Stamps:
         return [image.bold, *masks, *(path for paths in own for path in paths)]
 
     def _stamp(self, job: Job, settings: list[str], inputs: Sequence[Path]) -> Stamp:
-        names = {self._uri(path, job.work.links): path for path in inputs}
+        names = {self._name(path, job.work.links): path for path in inputs}
         return Stamp(
             __version__,
             _digest(settings),
@@ -368,6 +395,12 @@ def _tables(job: Job) -> list[Path]:
     confounds = job.run.tables.confounds
     metadata = [confounds.with_suffix(".json")] if confounds else []
     return [*job.run.tables.paths, *metadata, *([job.outliers] if job.outliers else [])]
+
+
+def _input_name(path: Path, links: tuple[tuple[str, Path], ...]) -> str:
+    """Name of an input that stays when its dataset is moved, or seen from within a container."""
+    uri = input_uri(path, links)
+    return uri if uri.startswith("bids:") else path.name
 
 
 def _sidecar(bold: Path) -> Path:

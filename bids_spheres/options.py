@@ -137,6 +137,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
         nprocs=options.nprocs,
+        report_level=options.report_level,
+        reports_only=options.reports_only,
         overwrite=options.overwrite,
         hash_inputs=options.hash_inputs,
         stop_on_first_error=options.stop_on_first_error,
@@ -440,6 +442,21 @@ def _add_running_options(parser: argparse.ArgumentParser) -> None:
         ("stop-on-first-error", "don't go on with other runs when one has failed"),
     ):
         group.add_argument(*_both(f"--{name}"), action="store_true", help=told)
+    _add_report_options(parser.add_argument_group("reports"))
+
+
+def _add_report_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        *_both("--report-level"),
+        choices=("participant", "session", "none"),
+        default="participant",
+        help="one page for each participant (default), for each session, or none",
+    )
+    group.add_argument(
+        *_both("--reports-only"),
+        action="store_true",
+        help="only make the pages again, from results that are there",
+    )
 
 
 def _add_common_options(parser: argparse.ArgumentParser) -> None:

@@ -143,6 +143,10 @@ class Settings:
         Where there is room for temporary files; the output folder without it.
     nprocs : int
         Runs at work at the same time.
+    report_level : {"participant", "session", "none"}
+        Of what there is one page each.
+    reports_only : bool
+        Only make these, from results that are there.
     overwrite : bool
         Make everything again, also what is up to date.
     hash_inputs : bool
@@ -167,6 +171,8 @@ class Settings:
     bids_database_dir: Path | None = None
     work_dir: Path | None = None
     nprocs: int = 1
+    report_level: Literal["participant", "session", "none"] = "participant"
+    reports_only: bool = False
     overwrite: bool = False
     hash_inputs: bool = False
     stop_on_first_error: bool = False

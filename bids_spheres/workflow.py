@@ -23,11 +23,12 @@ from bids_spheres.concatenation import concatenate_runs, group_runs
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
-from bids_spheres.execute import crash_file, ended_by_sigterm, keep_crash, run_tasks
+from bids_spheres.execute import Outcome, crash_file, ended_by_sigterm, keep_crash, run_tasks
 from bids_spheres.explain import dry_run as dry_run_lines
 from bids_spheres.explain import explain_jobs
-from bids_spheres.freshness import find_tasks
+from bids_spheres.freshness import find_tasks, last_finished
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
+from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import make_jobs, plan_work
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.bids.dataset import Inputs
     from bids_spheres.bids.runs import Found
-    from bids_spheres.execute import Outcome
     from bids_spheres.freshness import Task
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
@@ -67,6 +67,9 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     BidsSpheresError
         When nothing can be done at all; then nothing has been written.
     """
+    if settings.reports_only:
+        broken = reports_only(settings, debug=debug)
+        return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.groups]
@@ -80,7 +83,9 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
             _tidy(settings.output_dir, tasks)
             failures, untried = _execute(stale, settings, debug=debug)
             _summarize(stale, failures, untried, settings)
-            _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+            if not any(outcome.hopeless for outcome in failures):
+                _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+            _report(settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
         logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
@@ -272,6 +277,21 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) 
     if settings.concatenate:
         several = sum(len(group.jobs) > 1 for group in groups)
         logger.info("%d groups of several runs concatenated", several)
+
+
+def _report(settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
+    """Write the pages of participants whose runs changed, in this call or in one cut short."""
+    labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
+    changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
+    changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
+    report(settings, labels, changed, debug=debug)
+
+
+def _is_behind(output_dir: Path, participant: str) -> bool:
+    """Whether a page is older than a run that it is about."""
+    pages = [output_dir / f"sub-{participant}.html", *output_dir.glob(f"sub-{participant}_*.html")]
+    made = [page.stat().st_mtime_ns for page in pages if page.is_file()]
+    return bool(made) and min(made) < last_finished(output_dir, participant)
 
 
 def _summarize(

@@ -6,7 +6,6 @@ import gzip
 import json
 import subprocess
 import sys
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pandas as pd
@@ -393,21 +392,6 @@ def test_an_error_of_the_system_is_one_line(run_app, monkeypatch, tmp_path):
     done = run_app(tmp_path, tmp_path / "out", "participant")
     assert done.status == 74
     assert done.err == "bids-spheres: error: /data/x: Permission denied.\n"
-
-
-def test_a_worker_that_is_killed_is_told(run_app, tiny, seeds_file, tmp_path, monkeypatch):
-    for run in (1, 2):
-        tiny.add_run(f"sub-01_task-rest_run-{run}")
-
-    def killed(_parallel, _calls):
-        raise BrokenProcessPool("gone")
-
-    monkeypatch.setattr("joblib.Parallel.__call__", killed)
-    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--nprocs", 2]
-    done = run_app(*call)
-    assert done.status == 1
-    assert done.err.count("A worker process was killed") == 2
-    assert "2 of 2 runs failed" in done.err
 
 
 def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):

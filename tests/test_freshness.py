@@ -27,7 +27,7 @@ def results(output):
     return {
         str(name): (output / name).read_bytes()
         for name in sorted(inside)
-        if name.parts[0].startswith("sub-") or name.name.startswith("exclusions")
+        if "func" in name.parts[:-1] and name.parts[0] != "logs" or name.stem == "exclusions"
     }
 
 
@@ -52,9 +52,10 @@ def dataset(tiny):
 def call_app(run_app, tiny, seeds_file, tmp_path):
     """Call the app on the tiny dataset; own seeds and output unless other ones are given."""
 
-    def call(*options, output=tmp_path / "out", seeds=(), status=0):
+    def call(*options, output=tmp_path / "out", seeds=(), report="none", status=0):
         done = run_app(
-            *(tiny.root, output, "participant", "--seeds", *(seeds or [seeds_file]), *options)
+            *(tiny.root, output, "participant", "--report-level", report),
+            *("--seeds", *(seeds or [seeds_file]), *options),
         )
         assert done.status == status, done.err
         return done
@@ -302,6 +303,15 @@ def test_maps_of_one_of_two_seed_sets(app, seeds_file, tmp_path):
     assert "0 of 2 runs to do" in app("--seed-maps", "--smoothing-fwhm", "6").err
 
 
+def test_maps_of_a_run_that_is_excluded_now_go(app, tmp_path):
+    app("--seed-maps")
+    assert list(tmp_path.rglob("*_boldmap.nii.gz"))
+    app("--seed-maps", "--min-dof", "30")
+    app("--seed-maps", "--min-dof", "30", output=tmp_path / "anew")
+    assert results(tmp_path / "out") == results(tmp_path / "anew")
+    assert not list(tmp_path.rglob("*_boldmap.nii.gz"))
+
+
 def test_measures_by_turns(app):
     for name in ("pearson", "partial"):
         app("--connectivity", name)
@@ -364,6 +374,22 @@ def test_another_version_makes_everything_again(app, monkeypatch):
     monkeypatch.setattr(freshness, "__version__", "99")
     assert "2 made by another version" in app().err
     assert "0 of 2 runs to do" in app().err
+
+
+def test_a_page_older_than_its_runs_is_made_again(app, tmp_path):
+    """As when the call that did the runs was killed before it wrote the pages."""
+    out = tmp_path / "out"
+    app(report="participant")
+    before = writings(out)
+    pages = [out / "sub-01.html", out / "sub-02.html"]
+    told = [page.stat().st_ino for page in pages]
+    app(report="participant")
+    assert [page.stat().st_ino for page in pages] == told
+    os.utime(pages[1], ns=(1, 1))
+    assert "0 of 2 runs to do" in app(report="participant").err
+    assert pages[0].stat().st_ino == told[0]
+    assert pages[1].stat().st_mtime_ns > 1
+    assert writings(out) == before
 
 
 def test_a_dry_run_tells_what_is_to_do(app, tmp_path):
@@ -584,7 +610,7 @@ def test_what_vanishes_and_what_cant_be_written_concern_one_run(
     assert "sub-02 task-rest" in failed
     assert "not tried" not in failed
     written = [name.partition("/")[0] for name in results(tmp_path / "out")]
-    assert written == ["sub-02", *["sub-03"] * 11]
+    assert written == ["sub-03"] * 11
 
 
 def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):

@@ -18,7 +18,7 @@ import pytest
 
 from bids_spheres import execute
 
-N_RUNS, N_VOLUMES, N_SEEDS = 4, 40, 160
+N_RUNS, N_VOLUMES, N_SEEDS = 6, 40, 160
 STRATEGIES = ("simple", "24P", "none")
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
@@ -36,7 +36,7 @@ def command(tiny, tmp_path):
 
     def words(*options, output=tmp_path / "out"):
         call = [sys.executable, "-m", "bids_spheres", tiny.root, output, "participant"]
-        call += ["--seeds", seeds, "--strategy", *STRATEGIES, *options]
+        call += ["--report-level", "none", "--seeds", seeds, "--strategy", *STRATEGIES, *options]
         return [str(word) for word in call]
 
     return words
@@ -97,55 +97,55 @@ def check_whole(output):
                 assert rows == N_VOLUMES + 1, path
 
 
+def latest(output):
+    """When the last file of a run was written, ns."""
+    return max((path.stat().st_mtime_ns for path in output.rglob("sub-*_*.tsv")), default=0)
+
+
 def results(output):
+    """Bytes of every file but the records of calls, and the pages that quote these."""
     return {
         str(path.relative_to(output)): path.read_bytes()
         for path in sorted(final_files(output))
-        if "logs" not in path.relative_to(output).parts
+        if "logs" not in path.relative_to(output).parts and path.suffix != ".html"
     }
 
 
-def finish(call, seconds=60):
-    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=seconds)
+def finish(call):
+    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=300)
+
+
+ROUNDS = ((2, "7"), (1, "5"), (2, "5"), (1, "7"), (2, "7"), (2, "5"))
+"""Processes and radius of calls that are killed: each has other things to do and to do again."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nprocs", [1, 2])
-def test_killed_at_any_moment(command, tmp_path, nprocs):
-    """Until a call is left in peace; with workers, these are killed in turn with their parent."""
-    assert finish(command("--nprocs", 2, output=tmp_path / "anew")).returncode == 0
-    rng = random.Random(nprocs)  # noqa: S311 - no secret
-    kills = 0
-    orphans = set()
-    for _ in range(8):
-        before = len(final_files(tmp_path / "out"))
-        process = subprocess.Popen(
-            command("--nprocs", nprocs, "-q"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        # Begin with the first file of this call, and reach further into it each time.
-        wait_for(
-            lambda start=before, one=process: (
-                len(final_files(tmp_path / "out")) > start + 2 or one.poll() is not None
-            )
-        )
-        time.sleep(rng.uniform(0, 0.3))
+def test_killed_at_any_moment(command, tmp_path):
+    """Main process and workers, then a call that is left in peace."""
+    rng = random.Random(1)  # noqa: S311 - no secret
+    out, orphans = tmp_path / "out", set()
+    for nprocs, radius in ROUNDS:
+        call = command("--nprocs", nprocs, "--radius", radius, "-q")
+        before = latest(out)
+        process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert wait_for(lambda seen=before: latest(out) > seen)
+        time.sleep(rng.uniform(0, 0.4))
         workers = children(process.pid)
         orphans.update(workers)
-        victim = rng.choice([process.pid, *workers])
-        if process.poll() is None:
-            os.kill(victim, signal.SIGKILL)
-            kills += 1
-            time.sleep(rng.uniform(0, 0.2))
-            process.kill()
+        assert process.poll() is None
+        os.kill(rng.choice([process.pid, *workers]), signal.SIGKILL)
+        time.sleep(rng.uniform(0, 0.2))
+        process.kill()
         process.wait()
-        check_whole(tmp_path / "out")
-    assert kills >= 4
+        check_whole(out)
     assert wait_for(lambda: not any(map(is_alive, orphans)), execute.GRACE + 5)
-    done = finish(command("--nprocs", nprocs))
+    done = finish(command("--nprocs", 2, "--radius", "5"))
     assert done.returncode == 0, done.stderr
-    check_whole(tmp_path / "out")
-    assert results(tmp_path / "out") == results(tmp_path / "anew")
-    assert f"0 of {N_RUNS} runs to do" in finish(command()).stderr
+    check_whole(out)
+    assert f"0 of {N_RUNS} runs to do" in finish(command("--radius", "5", "--dry-run")).stdout
+    anew = tmp_path / "anew"
+    assert finish(command("--nprocs", 2, "--radius", "5", output=anew)).returncode == 0
+    assert results(out) == results(anew)
 
 
 @pytest.mark.slow
@@ -162,26 +162,41 @@ def test_the_call_goes_on_when_a_worker_is_killed(command, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 @pytest.mark.parametrize("nprocs", [1, 2])
-def test_the_end_of_a_clusters_time(command, tmp_path, nprocs):
+def test_told_to_end(command, tmp_path, nprocs, number):
+    """At the end of a cluster's time, and from the keyboard."""
     process = subprocess.Popen(
         command("--nprocs", nprocs), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     assert wait_for(lambda: list((tmp_path / "out").rglob("sub-*_dseg.tsv")))
     workers = children(process.pid)
     assert len(workers) == (nprocs if nprocs > 1 else 0)
-    # Slurm tells all processes of a job.
+    # Slurm tells all processes of a job, and so does a terminal.
     for pid in [process.pid, *workers]:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, number)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "Ended by SIGTERM" in told
+    assert process.returncode == 128 + number
+    assert "hat was finished is written" in told
     assert "Traceback" not in told
     assert not any(map(is_alive, workers))
     assert not list((tmp_path / "out").rglob(".tmp-*"))
     check_whole(tmp_path / "out")
     done = finish(command())
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_several_calls_at_once_do_the_same(command, tmp_path):
+    calls = [
+        subprocess.Popen(command("--nprocs", n, "-q"), stderr=subprocess.PIPE) for n in (1, 2, 2)
+    ]
+    told = [call.communicate(timeout=300)[1] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0, 0], told
+    check_whole(tmp_path / "out")
+    assert f"0 of {N_RUNS} runs to do" in finish(command("--dry-run")).stdout
+    assert finish(command(output=tmp_path / "anew")).returncode == 0
+    assert results(tmp_path / "out") == results(tmp_path / "anew")
 
 
 def boot_with(monkeypatch, code):

@@ -145,7 +145,8 @@ def everything(tmp_path_factory):
     for space in SPACES:
         sets = [write_seeds(folder, f"{what}{space.replace('+', '')}", space) for what in "ab"]
         start = (dataset.root, out, "participant", "--space", space.split("+")[0], "--seeds", *sets)
-        call(*start, *strategies, "--connectivity", *MEASURES, "--effective-dof", "--full-length")
+        kinds = ("--connectivity", *MEASURES, "--effective-dof", "--full-length")
+        call(*start, *strategies, *kinds, "--concatenate", "participant")
     start = (dataset.root, out, "participant", "--seeds", folder / f"a{MNI}.tsv")
     call(*start, "--aggregation", "median", "--radius", "4", "6.5", "--mask", "none")
     mask = next(dataset.root.glob("sub-02/func/*mask.nii.gz")).rename(folder / "mask.nii.gz")
@@ -195,7 +196,7 @@ def test_everything_is_in_everything(everything):
         *("_echo-1_", "_part-mag_", "_ce-y_", "_dir-AP_", "_space-T1w_", "_scale-6p5mm_"),
         *("_space-MNIPediatricAsym+2_", "sub-05_task-rest_seg-afunc_", "_ses-B_"),
         *("_stat-median_", "_stat-eigenvariate_", "_stat-effectivedof_", "_stat-precision_"),
-        "exclusions.tsv",
+        *("sub-01_task-rest_part-mag_space-", "exclusions.tsv"),
     ):
         assert any(part in name for name in names), part
     assert "_cohort-" not in "".join(names)

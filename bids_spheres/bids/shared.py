@@ -14,6 +14,7 @@ from bids_spheres.bids.files import (
     MISSING,
     cell,
     json_text,
+    read_text,
     table_rows,
     table_text,
     write_if_changed,
@@ -56,7 +57,7 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
         When it is a file or below one, can't be reached, or is a dataset that this package did
         not make.
     """
-    _check_place(output_dir)
+    check_place(output_dir)
     for root in inputs:
         if output_dir.resolve().is_relative_to(root.resolve()):
             raise UsageError(
@@ -73,7 +74,14 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-def _check_place(output_dir: Path) -> None:
+def check_place(output_dir: Path) -> None:
+    """Refuse a folder that can't be there.
+
+    Raises
+    ------
+    OutputError
+        When it is a file or below one, or the way to it leads nowhere.
+    """
     try:
         place = output_dir.resolve()
         nearest = _nearest(place)
@@ -156,9 +164,12 @@ def write_shared_files(
     OutputError, ReadWriteError
         When a file can't be written or read.
     """
+    # What can't be changed is found before anything else is.
+    known = output_dir / "descriptions.tsv"
+    table_rows(known, read_text(known), _DESCRIPTION_COLUMNS)
     links = {name: dataset.root.as_uri() for name, dataset in datasets.items()}
     replaced = _write_links(output_dir / "dataset_description.json", links)
-    replaced += _write_descriptions(output_dir / "descriptions.tsv", descriptions)
+    replaced += _write_descriptions(known, descriptions)
     write_if_changed(output_dir / ".bidsignore", bidsignore())
     write_if_changed(output_dir / "README.md", readme(datasets.values()))
     for seeds in seed_sets:

@@ -118,7 +118,7 @@ def picture(pixels: NDArray[np.uint8], alt: str, *, small: bool = False) -> Pict
     return Picture(f"data:image/png;base64,{data}", pixels.shape[1], pixels.shape[0], alt)
 
 
-def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+def encode_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> bytes:
     """PNG file (PNG specification, third edition, W3C 2025).
 
     Every row is stored as its difference from the row above (filter 2), because voxels are
@@ -127,14 +127,16 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     Parameters
     ----------
     pixels : (H, W, 3) or (H, W) uint8 array
-        Red, green and blue; or indices into `PALETTE`.
+        Red, green and blue; or indices into `palette`.
+    palette : (N, 3) uint8 array
+        Red, green and blue of up to 256 colours.
     """
     height, width = pixels.shape[:2]
     indexed = pixels.ndim == 2
     header = struct.pack(">IIBBBBB", width, height, 8, 3 if indexed else 2, 0, 0, 0)
     chunks = [
         _png_chunk(b"IHDR", header),
-        _png_chunk(b"PLTE", PALETTE.tobytes()) if indexed else b"",
+        _png_chunk(b"PLTE", palette.tobytes()) if indexed else b"",
         _png_chunk(b"IDAT", zlib.compress(_filtered_rows(pixels), 6)),
         _png_chunk(b"IEND", b""),
     ]

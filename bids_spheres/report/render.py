@@ -15,7 +15,9 @@ from bids_spheres import __version__
 from bids_spheres.report.html import HTMLReport
 
 if TYPE_CHECKING:
+    from bids_spheres.report.charts import Chart, Key
     from bids_spheres.report.figures import Picture
+    from bids_spheres.report.matrices import MatrixPicture
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,58 @@ class Stepper:
 
     label: str
     figures: tuple[Figure, ...] = field(default=())
+
+    @property
+    def entries(self) -> tuple[tuple[str, str], ...]:
+        """Identifier and heading of each."""
+        return tuple((figure.anchor, figure.heading) for figure in self.figures)
+
+
+@dataclass(frozen=True)
+class Graphic:
+    """A chart with its caption.
+
+    Parameters
+    ----------
+    chart : Chart
+    caption : str
+    heading : str
+    of : str
+        What it belongs to, where readers choose among such; empty for all of them.
+    legend : tuple of Key
+    matrix : MatrixPicture, optional
+        Values under the chart, which a pointer or the keyboard brings up.
+    words : str
+        Identifier of the page's list of names of its rows.
+    """
+
+    chart: Chart
+    caption: str
+    heading: str = ""
+    of: str = ""
+    legend: tuple[Key, ...] = ()
+    matrix: MatrixPicture | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Graphics under a heading.
+
+    Parameters
+    ----------
+    heading : str
+    graphics : tuple of Graphic
+    notes : tuple of str
+        Sentences above them.
+    columns : int
+        Graphics side by side where there is room: 1 or 2.
+    """
+
+    heading: str
+    graphics: tuple[Graphic, ...] = ()
+    notes: tuple[str, ...] = ()
+    columns: int = 1
 
 
 def page(template: str, title: str, **values: Any) -> HTMLReport:

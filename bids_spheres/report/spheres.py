@@ -37,9 +37,14 @@ WIDTH = 780
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
 """Colours of spheres with all, some and none of their voxels; told apart by dashes as well."""
 
-_DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
+DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
+"""How matplotlib draws the outlines of such spheres."""
+
 _RING, _OTHER_RING, _HAIR = "#ffd23f", "#f2f2f2", "#b4b4b4"
-_PAPER, _PANEL, _INK = 0, 22, "#e6e6e6"
+PAPER, PANEL = 0, 22
+"""Greys of a figure around its panels, and of a panel where nothing is."""
+
+_INK = "#e6e6e6"
 _TINT = np.array([0, 190, 255], dtype=np.float32)
 _HEADING = 10  # pixels from a panel up to the middle of its heading
 _FINE = 1.6  # pixels per voxel
@@ -56,12 +61,15 @@ class Scene:
     radii : (S,) array, mm
     backdrop : Backdrop, optional
     weights : SphereWeights, optional
+    given_colours : (S,) array of str, optional
+        `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
     """
 
     centres: FloatArray
     radii: FloatArray
     backdrop: Backdrop | None = None
     weights: SphereWeights | None = None
+    given_colours: NDArray[np.str_] | None = None
 
     @cached_property
     def box(self) -> Box:
@@ -75,6 +83,8 @@ class Scene:
 
     def colours(self) -> NDArray[np.str_]:
         """Colour of each sphere, (S,)."""
+        if self.given_colours is not None:
+            return self.given_colours
         if self.weights is None:
             return np.full(len(self.centres), FULL)
         return np.select([self.weights.empty, self.weights.partial], [EMPTY, PARTIAL], FULL)
@@ -109,13 +119,13 @@ def overview(scene: Scene) -> ByteArray:
 
 
 def _overview_pixels(scene: Scene, panels: tuple[Panel, ...], sheet: Sheet) -> ByteArray:
-    pixels = np.full((sheet.height, sheet.width, 3), _PAPER, dtype=np.uint8)
+    pixels = np.full((sheet.height, sheet.width, 3), PAPER, dtype=np.uint8)
     for panel in panels:
-        pixels[panel.region] = _PANEL
+        pixels[panel.region] = PANEL
         if scene.backdrop is not None:
             # Half as bright, so that circles stand out.
             grey = scene.backdrop.lattice.projection(panel) // 2
-            pixels[panel.region] = np.maximum(grey, _PANEL)[..., None]
+            pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
     return pixels
 
 
@@ -124,7 +134,7 @@ def _draw_all(sheet: Sheet, panel: Panel, scene: Scene) -> None:
     # Many rings on top of each other would hide the brain.
     thin = float(np.clip(250 / len(scene.radii), 0.4, 1))
     drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
-    for colour, dashes in _DASHES.items():
+    for colour, dashes in DASHES.items():
         rings = [
             panel.circle(scene.centres[s], drawn_radii[s])
             for s in np.flatnonzero(scene.seen & (colours == colour))
@@ -241,7 +251,7 @@ def _pixels_per_sample(scene: Scene, scale: float) -> int:
 def _slice(scene: Scene, mesh: Mesh, voxels: IntArray) -> ByteArray:
     """Grey values at the points of a mesh (mm), with some voxels tinted, (h, w, 3)."""
     if scene.backdrop is None:
-        grey = np.full(np.broadcast(*mesh).shape, _PANEL, dtype=np.uint8)
+        grey = np.full(np.broadcast(*mesh).shape, PANEL, dtype=np.uint8)
     else:
         grey = scene.backdrop.at(mesh)
     pixels = np.repeat(grey[..., None], 3, axis=-1)
@@ -256,7 +266,7 @@ def _blank_slices(panels: tuple[Panel, ...], height: int) -> ByteArray:
     sheet = Sheet(WIDTH, height)
     for panel in panels:
         _letter_sides(sheet, panel)
-    return sheet.pixels(np.full((height, WIDTH, 3), _PAPER, dtype=np.uint8))
+    return sheet.pixels(np.full((height, WIDTH, 3), PAPER, dtype=np.uint8))
 
 
 def depth_words(panel: Panel, seed: FloatArray) -> str:

@@ -1,0 +1,11 @@
+"""Outputs of the participant level to one summary of the group.
+
+Design
+------
+Nothing but our own outputs is read, by their names: `files` finds matrices and says which of them
+belong to one group, `facts` reads their sidecars, `spheres` the tables of spheres, and `agreement`
+refuses what was made with different settings. `stream` then averages the runs of each participant
+and hands on one vector of edges after the other; whatever is computed of them (`moments`,
+`networks`, `motion`, `regression`, `stacked`) keeps sums per edge and never a participant, so that
+memory does not grow with the group. `summary` does one group, `workflow` all of them.
+"""

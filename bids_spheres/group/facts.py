@@ -1,0 +1,182 @@
+"""Sidecars of matrices to the numbers and the settings that the group level needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.bids.files import read_text
+from bids_spheres.errors import DataError, MissingInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+Settings = tuple[tuple[str, str], ...]
+"""Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
+
+GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap")
+"""What says which voxels spheres are made of; in sidecars of spheres and of matrices."""
+
+REGRESSORS = "NuisanceParameters"
+
+COMPARED = (
+    *GEOMETRY,
+    *("Aggregation", "SmoothingFWHM", "Strategy", "SoftwareFilters", "Detrend", "Standardize"),
+    *("CensoringThresholds", "DummyScans", "RelationshipMeasure", "ValidDiagonal"),
+)
+"""What must be the same in all runs of a group, with the kinds of regressors."""
+
+NOTED = ("Description", "MinimumDegreesOfFreedom", "GeneratedBy")
+"""What had better be the same."""
+
+_NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
+_FORMS = ("_derivative1", "_power2")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the sidecar of a matrix says.
+
+    Parameters
+    ----------
+    mean_fd : float
+        Mean framewise displacement of the run, mm; NaN when it is not known.
+    n_volumes, n_kept : int
+        Volumes, and those that are not censored.
+    degrees_of_freedom : int
+        What regressors and filter leave of the kept volumes.
+    weight : float
+        How much the run counts among others of its participant: the degrees of freedom that white
+        noise would have.
+    excluded : str or None
+        Why the run has no result.
+    settings : Settings
+        What must be the same in all runs of a group.
+    noted : Settings
+        What had better be.
+    """
+
+    mean_fd: float
+    n_volumes: int
+    n_kept: int
+    degrees_of_freedom: int
+    weight: float
+    excluded: str | None
+    settings: Settings
+    noted: Settings
+
+
+def read_facts(matrix: Path) -> RunFacts:
+    """Read the sidecar of a matrix.
+
+    Parameters
+    ----------
+    matrix : Path
+        The TSV file beside which it is.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no sidecar.
+    DataError
+        When it can't be used.
+    """
+    path = matrix.with_suffix(".json")
+    content = read_sidecar(path)
+    try:
+        freedom = int(content["DegreesOfFreedom"])
+        facts = RunFacts(
+            mean_fd=_number(content.get("MeanFramewiseDisplacement")),
+            n_volumes=int(content["NumberOfVolumes"]),
+            n_kept=int(content["NumberOfVolumesKept"]),
+            degrees_of_freedom=freedom,
+            weight=_first_known(content.get("WhiteNoiseDegreesOfFreedom"), freedom),
+            excluded=content.get("Excluded"),
+            settings=(*pick(content, COMPARED), _regressors(content)),
+            noted=pick(content, NOTED),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
+            hint="Run the participant level anew for this run.",
+        ) from error
+    if facts.excluded is None and not facts.weight > 0:
+        raise DataError(f"{path}: the run has {facts.weight:g} degrees of freedom.")
+    return facts
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Content of a JSON file; numbers without a fraction are integers, however written.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file.
+    DataError
+        When it holds no JSON object.
+    """
+    text = read_text(path)
+    if not text:
+        raise MissingInputError(
+            f"There is no sidecar {path}.", hint="Run the participant level anew for this run."
+        )
+    try:
+        content = json.loads(text, parse_float=_as_integer)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
+    return content
+
+
+def pick(content: Mapping[str, Any], keys: Iterable[str]) -> Settings:
+    """Some keys of a sidecar as settings; null for those that it does not have."""
+    return tuple((key, json.dumps(content.get(key), sort_keys=True)) for key in keys)
+
+
+def as_json(settings: Settings) -> dict[str, Any]:
+    """Settings as values for another sidecar."""
+    return {key: json.loads(text) for key, text in settings}
+
+
+def regressor_kinds(columns: Iterable[str]) -> list[str]:
+    """Columns of a design without what differs between runs by itself, sorted.
+
+    Short runs have fewer cosines, and none below a minute; how many components explain half of
+    the variance, or are noise, depends on the run. Of CompCor at least the mask counts.
+
+    Examples
+    --------
+    >>> regressor_kinds(["cosine00", "trans_x_derivative1", "a_comp_cor_00", "a_comp_cor_01"])
+    ['a_comp_cor_*', 'trans_x_derivative1']
+    """
+    return sorted({kind for name in columns if (kind := _kind(name))})
+
+
+def _kind(name: str) -> str:
+    numbered = _NUMBERED.fullmatch(name)
+    if numbered is None or name.endswith(_FORMS):
+        return name
+    return f"{numbered['kind']}*" if "comp_cor" in name else ""
+
+
+def _regressors(content: Mapping[str, Any]) -> tuple[str, str]:
+    return REGRESSORS, json.dumps(regressor_kinds(content[REGRESSORS]))
+
+
+def _as_integer(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+def _number(value: Any) -> float:
+    return nan if value is None else float(value)
+
+
+def _first_known(value: Any, otherwise: float) -> float:
+    number = _number(value)
+    return number if isfinite(number) else float(otherwise)

@@ -1,0 +1,196 @@
+"""Matrices that the participant level wrote, and names for what is made of them.
+
+Only names are looked at. Runs that differ in session, run number or phase encoding direction alone
+are repetitions of one measurement; every other entity tells groups apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bids_spheres.bids.files import remove
+from bids_spheres.bids.names import Name, parse_name
+from bids_spheres.bids.runs import natural
+from bids_spheres.errors import MissingInputError, NothingSelectedError
+from bids_spheres.group.options import SEEDS
+from bids_spheres.report.words import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from bids_spheres.group.options import GroupOptions
+
+logger = logging.getLogger(__name__)
+
+REPEATED = frozenset({"ses", "run", "dir"})
+"""Entities that tell runs of one participant apart that are averaged."""
+
+FOLDER = "group"
+"""Where in the output dataset results of the group level are."""
+
+_WHATS = frozenset(
+    {
+        *("mean", "sd", "n", "t", "p", "q"),
+        *("networks", "model", "edges", "stacked", "participants", "coverage"),
+    }
+)
+_PATTERNS = ("sub-*/func/*_relmat.tsv", "sub-*/ses-*/func/*_relmat.tsv")
+
+
+@dataclass(frozen=True)
+class MatrixFile:
+    """A matrix of one run.
+
+    Parameters
+    ----------
+    path : Path
+    name : Name
+        What its name says.
+    """
+
+    path: Path
+    name: Name
+
+    @property
+    def participant(self) -> str:
+        """With its key, ``sub-01``."""
+        return f"sub-{self.name.get('sub')}"
+
+    @property
+    def source(self) -> str:
+        """The entities that tell the run apart from others."""
+        ours = {"atlas", "seg", "scale", "stat"}
+        return "_".join(f"{k}-{label}" for k, label in self.name.source if k not in ours)
+
+    @property
+    def spheres(self) -> Path:
+        """The table of the spheres that it is about."""
+        name = self.name.with_("dseg", ".tsv", stat=None, desc="spheres")
+        return self.path.with_name(str(name))
+
+    def group(self, *, by_session: bool) -> Name:
+        """Name of the group to which it belongs: one task, space, seed set, strategy, measure."""
+        gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
+        kept = (entity for entity in self.name.entities if entity[0] not in gone)
+        return Name(tuple(kept), "relmat", ".tsv")
+
+
+def image_name(group: Name) -> Name:
+    """What is the same for all strategies and measures of a group."""
+    kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
+    return Name(tuple(kept), group.suffix, group.extension)
+
+
+def label_of(name: Name, key: str) -> str:
+    """Label of an entity; ``"func"`` for images without a space, "" for others without it.
+
+    Examples
+    --------
+    >>> name = parse_name("sub-01_task-rest_seg-mine_relmat.tsv")
+    >>> label_of(name, "space"), label_of(name, "seeds"), label_of(name, "run")
+    ('func', 'mine', '')
+    """
+    if key == SEEDS:
+        return name.get("atlas") or name.get("seg") or ""
+    return name.get(key) or ("func" if key == "space" else "")
+
+
+def title(name: Name) -> str:
+    """Entities of a group, for messages."""
+    return "_".join(f"{key}-{label}" for key, label in name.entities)
+
+
+def result_path(output_dir: Path, group: Name, what: str, extension: str = ".tsv") -> Path:
+    """Path of a result of a group: the entities it is about, and what it is as suffix."""
+    return output_dir / FOLDER / str(Name(group.entities, what, extension))
+
+
+def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
+    """Matrices of the participant level, in the order of their names.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the output dataset.
+    options : GroupOptions
+
+    Raises
+    ------
+    MissingInputError
+        When there is none.
+    NothingSelectedError
+        When the selection leaves none; the message says what there was.
+    """
+    paths = (path for pattern in _PATTERNS for path in output_dir.glob(pattern))
+    files = [file for path in paths if (file := _parsed(path))]
+    if not files:
+        raise MissingInputError(
+            f"{output_dir} holds no matrix of the participant level (*_relmat.tsv).",
+            hint="Run the participant level with this output folder first.",
+        )
+    for key, labels in options.select:
+        files = _selected(files, key, labels)
+    return sorted(files, key=lambda file: natural(file.path.name))
+
+
+def grouped(
+    files: Iterable[MatrixFile], key: Callable[[MatrixFile], Name]
+) -> Mapping[Name, Sequence[MatrixFile]]:
+    """Files by a name that several of them share, in the order in which it comes first."""
+    groups: dict[Name, list[MatrixFile]] = defaultdict(list)
+    for file in files:
+        groups[key(file)].append(file)
+    return groups
+
+
+def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
+    """Remove what an earlier call made of a group and this one did not.
+
+    A model that is not asked for any more, or all of a group that is refused now, would
+    otherwise go on telling of participants that it is not made of.
+
+    Raises
+    ------
+    OutputError
+        When a file can't be removed.
+    """
+    kept = set(written)
+    for path in (output_dir / FOLDER).glob("*"):
+        file = _parsed(path)
+        ours = file and file.name.entities == group.entities and file.name.suffix in _WHATS
+        if ours and path not in kept:
+            remove(path)
+
+
+def _parsed(path: Path) -> MatrixFile | None:
+    """None for a file whose name is not of BIDS, and so not by us."""
+    try:
+        return MatrixFile(path, parse_name(path.name))
+    except ValueError:
+        return None
+
+
+def _selected(files: list[MatrixFile], key: str, labels: Sequence[str]) -> list[MatrixFile]:
+    wanted = {_plain(key, label) for label in labels}
+    there = {_plain(key, label_of(file.name, key)): file for file in files}
+    left = [file for file in files if _plain(key, label_of(file.name, key)) in wanted]
+    names = sorted((label or "(none)" for label in there), key=natural)
+    choice = f"There is {listing([f'{key}-{label}' for label in names], 20)}."
+    if not left:
+        raise NothingSelectedError(f"No matrix has {key}-{', '.join(labels)}.", hint=choice)
+    for label in sorted(wanted - set(there), key=natural):
+        logger.warning("No matrix has %s-%s. %s", key, label, choice)
+    return left
+
+
+def _plain(key: str, label: str) -> str:
+    """run-1 is also run-01, a participant may be given with the key; both spaces are one."""
+    if key in ("run", "echo"):
+        return label.lstrip("0")
+    if key == "space" and label == "boldref":
+        return "func"
+    return label.removeprefix(f"{key}-")

@@ -1,0 +1,137 @@
+"""Files of one image and of one group, read and found to go together."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import BidsSpheresError, DataError
+from bids_spheres.group.agreement import check_agreement, check_geometry, differences
+from bids_spheres.group.edges import Edges
+from bids_spheres.group.facts import GEOMETRY, as_json, read_facts
+from bids_spheres.group.files import label_of, title
+from bids_spheres.group.scale import Scale
+from bids_spheres.group.spheres import SphereTables, read_spheres
+from bids_spheres.group.stream import Group, GroupRun, by_participant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import pandas as pd
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.facts import Settings
+    from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.spheres import GroupSeeds, RunQuality
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Runs of one task, space and seed set.
+
+    Parameters
+    ----------
+    name : Name
+    seeds : GroupSeeds
+    coverage : DataFrame
+        One row per seed.
+    quality : mapping of Path to RunQuality
+        Of the runs whose table of spheres could be read, by the path of that table.
+    """
+
+    name: Name
+    seeds: GroupSeeds
+    coverage: pd.DataFrame
+    quality: Mapping[Path, RunQuality]
+
+
+def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -> Image:
+    """Read the tables of spheres of all runs.
+
+    Parameters
+    ----------
+    name : Name
+    files : iterable of MatrixFile
+        Matrices of all strategies and measures.
+    problems : list of str
+        Takes the runs whose table can't be used.
+
+    Raises
+    ------
+    DataError
+        When runs have different spheres, or no table can be used.
+    """
+    tables, quality = SphereTables(label_of(name, "space")), {}
+    alike: dict[Settings, Settings] = {}
+    for path, participant in {file.spheres: file.participant for file in files}.items():
+        try:
+            spheres = read_spheres(path, participant)
+        except BidsSpheresError as error:
+            problems.append(f"A run of {participant} is left out of {title(name)}: {error}")
+            continue
+        tables.add(spheres)
+        seen = spheres.quality
+        quality[path] = replace(seen, geometry=alike.setdefault(seen.geometry, seen.geometry))
+    check_agreement(title(name), tables.makers())
+    return Image(name, tables.seeds, tables.coverage(), quality)
+
+
+def gather_group(
+    name: Name, files: Sequence[MatrixFile], image: Image, problems: list[str]
+) -> Group:
+    """Read the sidecars of all runs of a group.
+
+    Parameters
+    ----------
+    name : Name
+    files : sequence of MatrixFile
+    image : Image
+        What they are about.
+    problems : list of str
+        Takes the runs whose sidecar can't be used.
+
+    Raises
+    ------
+    DataError
+        When runs were made with different settings, or none can be used.
+    """
+    where = title(name)
+    runs = _runs(where, [file for file in files if file.spheres in image.quality], problems)
+    check_agreement(where, ((run.file.participant, run.facts.settings) for run in runs))
+    check_geometry(where, _geometry(runs, image))
+    for difference in differences((run.file.participant, run.facts.noted) for run in runs):
+        logger.warning("%s: %s.", where, difference)
+    diagonal = bool(as_json(runs[0].facts.settings)["ValidDiagonal"])
+    edges = Edges(image.seeds.names, image.seeds.networks, diagonal)
+    distances = edges.of(image.seeds.distances)
+    scale = Scale(name.get("stat") or "")
+    return Group(name, by_participant(runs), edges, scale, distances)
+
+
+def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[GroupRun]:
+    """Runs whose sidecars can be used."""
+    runs: list[GroupRun] = []
+    # One copy for all runs: settings are by far the largest part of what is kept of a run.
+    alike: dict[Settings, Settings] = {}
+    for file in files:
+        try:
+            facts = read_facts(file.path)
+        except BidsSpheresError as error:
+            problems.append(f"{file.source} is left out of {where}: {error}")
+            continue
+        settings, noted = (alike.setdefault(own, own) for own in (facts.settings, facts.noted))
+        runs.append(GroupRun(file, replace(facts, settings=settings, noted=noted)))
+    if not runs:
+        raise DataError(f"{where}: no run can be used.")
+    return runs
+
+
+def _geometry(runs: Iterable[GroupRun], image: Image) -> Iterator[tuple[str, Settings, Settings]]:
+    """Participant, and how the spheres of the matrix and those of the table were drawn."""
+    for run in runs:
+        of_matrix = tuple(pair for pair in run.facts.settings if pair[0] in GEOMETRY)
+        yield run.file.participant, of_matrix, image.quality[run.file.spheres].geometry

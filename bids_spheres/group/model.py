@@ -1,0 +1,280 @@
+"""A formula and participants.tsv to a design, with an account of whom it leaves out.
+
+Formulas are those of the package formulaic, which is only needed for them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.group.facts import read_sidecar
+from bids_spheres.group.regression import Design
+from bids_spheres.group.tables import read_table
+from bids_spheres.report.words import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from bids_spheres.group.options import GroupOptions
+
+ID = "participant_id"
+
+MEAN_FD = "mean_fd"
+"""Name under which a formula can use the mean framewise displacement, mm."""
+
+_MISSING = ("n/a", "N/A", "NaN", "nan", "")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A formula and the variables of participants that it can use.
+
+    Parameters
+    ----------
+    formula : str
+    table : DataFrame
+        A row per participant, by labels with their key (``sub-01``).
+    source : Path
+        Where the table is from.
+    """
+
+    formula: str
+    table: pd.DataFrame
+    source: Path
+
+
+@dataclass(frozen=True, eq=False)
+class GroupDesign:
+    """What a model comes to in one group.
+
+    Parameters
+    ----------
+    formula : str
+    design : Design
+    left_out : mapping of str to str
+        Participants that are not in the design, and why.
+    notes : tuple of str
+        What a user should know about it, a sentence each.
+    """
+
+    formula: str
+    design: Design
+    left_out: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
+    """Read the table and check the formula; None without one.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no table, or the package that reads formulas is not installed.
+    UsageError
+        When the formula can't be read, or names something that is not in the table.
+    DataError
+        When the table can't be used.
+    """
+    if options.model is None:
+        return None
+    parse = _formulaic().Formula
+    path = options.participants_table or output_dir / "participants.tsv"
+    table = read_participants(path)
+    try:
+        parsed = parse(options.model)
+        wanted = set(parsed.required_variables)
+    except Exception as error:
+        raise _bad_formula(options.model, error) from error
+    if type(parsed).__name__ != "SimpleFormula":
+        raise UsageError(
+            f"The model {options.model!r} must have one side, which explains the edges.",
+            hint='Write it like "age + sex", without an outcome.',
+        )
+    _check_names(wanted, [*table.columns, MEAN_FD], path)
+    return Model(options.model, table, path)
+
+
+def read_participants(path: Path) -> pd.DataFrame:
+    """Read participants.tsv.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    DataFrame
+        By labels with their key (``sub-01``).
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file.
+    DataError
+        When it has no participants, or one of them twice.
+    """
+    if not path.is_file():
+        raise MissingInputError(
+            f"There is no table of participants {path}.",
+            hint="Name the participants.tsv of the dataset.",
+        )
+    table = read_table(path, {ID: str}, _MISSING)
+    if ID not in table.columns:
+        raise DataError(f"{path} has no column {ID}.")
+    labels = "sub-" + table.pop(ID).str.removeprefix("sub-")
+    if twice := labels[labels.duplicated()].tolist():
+        raise DataError(f"{path} has {twice[0]} twice.")
+    return table.set_index(labels)
+
+
+def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
+    """The design of those participants of a group whose variables are all known.
+
+    Parameters
+    ----------
+    model : Model
+    mean_fd : mapping of str to float
+        Participants with a result, and their mean framewise displacement, mm.
+
+    Raises
+    ------
+    DataError
+        When none is left, a variable can't be used, or its terms can't be told apart.
+    """
+    data, left_out = _known(model, mean_fd)
+    if not len(data):
+        raise DataError(f"No participant has all that the model {model.formula!r} needs.")
+    _check_numbers(model, data)
+    design = _design(model.formula, data)
+    return GroupDesign(model.formula, design, left_out, tuple(_notes(model, data)))
+
+
+def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Variables of the participants who have all of them; the others, and what they lack."""
+    used = [name for name in model.table.columns if _uses(model.formula, name)]
+    absent = [label for label in mean_fd if used and label not in model.table.index]
+    left_out = dict.fromkeys(absent, f"not in {model.source.name}")
+    data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
+    if MEAN_FD not in used and _uses(model.formula, MEAN_FD):
+        data[MEAN_FD] = pd.Series(mean_fd, dtype=float)
+    for label, missing in data.isna().iterrows():
+        if lacking := [str(name) for name, lacks in missing.items() if lacks]:
+            left_out[str(label)] = f"without {' and '.join(lacking)}"
+    kept = data.loc[[label for label in data.index if label not in left_out]]
+    return kept.apply(_as_integers), left_out
+
+
+def _as_integers(column: pd.Series) -> pd.Series:
+    """Whole numbers as such: pandas makes fractions of them where a value is missing.
+
+    They may be codes of categories, and are in the names of terms then.
+    """
+    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+        return column.astype(int)
+    return column
+
+
+def _design(formula: str, data: pd.DataFrame) -> Design:
+    # Without rows there is nothing to tell their number from.
+    rows = data if len(data.columns) else data.assign(constant=1)
+    try:
+        matrix = _formulaic().model_matrix(formula, rows, context={}, na_action="raise")
+        values = np.asarray(matrix, dtype=float)
+    except Exception as error:
+        raise _bad_formula(formula, error) from error
+    design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
+    _check_design(design, formula)
+    return design
+
+
+def _check_design(design: Design, formula: str) -> None:
+    n, k = design.values.shape
+    if not k or not np.isfinite(design.values).all():
+        raise DataError(f"The model {formula!r} has no terms, or values that are not finite.")
+    if n <= k:
+        raise DataError(
+            f"The model {formula!r} has {count(k, 'term')} ({listing(design.terms)}), and "
+            f"{count(n, 'participant')} with all variables: too few to estimate them.",
+            hint="Take fewer variables.",
+        )
+    norms = np.linalg.norm(design.values, axis=0)
+    scaled = design.values / np.where(norms > 0, norms, 1)
+    if np.linalg.matrix_rank(scaled) < k:
+        raise DataError(
+            f"Terms of the model {formula!r} can't be told apart in these participants: "
+            f"{listing(design.terms, 20)}.",
+            hint="Leave out a variable that others determine, or that is the same in all.",
+        )
+
+
+def _check_numbers(model: Model, data: pd.DataFrame) -> None:
+    """Refuse a column of numbers in which a few are words: it would become categories."""
+    for name, column in data.items():
+        if pd.api.types.is_numeric_dtype(column) or _in_categories(model.formula, str(name)):
+            continue
+        numbers = pd.to_numeric(column, errors="coerce")
+        words = column[numbers.isna()]
+        if 0 < len(words) < len(column):
+            raise DataError(
+                f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
+                hint=f"Write n/a where the number is not known, or C({name}) for categories.",
+            )
+
+
+def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
+    """What is odd about the variables."""
+    sidecar = model.source.with_suffix(".json")
+    about = read_sidecar(sidecar) if sidecar.is_file() else {}
+    for name, column in data.items():
+        if column.nunique() < 2:
+            yield f"{name} is the same in all participants of the model"
+        entry = about.get(str(name))
+        coded = isinstance(entry, dict) and "Levels" in entry
+        numeric = pd.api.types.is_numeric_dtype(column)
+        if coded and numeric and not _in_categories(model.formula, str(name)):
+            yield f"{name} is taken as a number; write C({name}) for the levels of {sidecar.name}"
+
+
+def _in_categories(formula: str, name: str) -> bool:
+    """Whether a formula says that a column holds categories."""
+    return re.search(rf"\bC\(\s*`?{re.escape(name)}(?!\w)", formula) is not None
+
+
+def _uses(formula: str, name: str) -> bool:
+    """Whether a formula names a column; formulaic does not see into every function."""
+    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", formula) is not None
+
+
+def _check_names(wanted: set[str], known: Sequence[Any], path: Path) -> None:
+    names = [str(name) for name in known]
+    for name in sorted(wanted - set(names)):
+        raise UsageError(
+            f"The model names {name}, which {path} does not have.",
+            hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
+        )
+
+
+def _bad_formula(formula: str, error: Exception) -> UsageError:
+    said = str(error).strip().split("\n", maxsplit=1)[0]
+    return UsageError(
+        f"The model {formula!r} can't be used: {said or type(error).__name__}",
+        hint='Formulas are those of formulaic, e.g. "age + C(site)" or "age * sex".',
+    )
+
+
+def _formulaic() -> Any:
+    try:
+        return import_module("formulaic")
+    except ImportError as error:
+        raise MissingInputError(
+            "A model needs the package formulaic, which is not installed.",
+            hint='pip install "bids-spheres[group]"',
+        ) from error

@@ -1,0 +1,36 @@
+"""What the user asks of the group level, as one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SEEDS = "seeds"
+"""Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """What is wanted of the group level.
+
+    Parameters
+    ----------
+    select : tuple of (str, tuple of str)
+        Labels to keep, without their keys, by entity: ``(("task", ("rest",)), ("desc",
+        ("simple", "36P")))``. An entity that is not named keeps all. ``seeds`` stands for
+        ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
+    by_session : bool
+        Summarize every session by itself, instead of averaging a participant's sessions.
+    model : str, optional
+        Formula of participants' variables that explain edges, e.g. ``"age + sex"``.
+    participants_table : Path, optional
+        participants.tsv with those variables; by default that of the output dataset.
+    """
+
+    select: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    by_session: bool = False
+    model: str | None = None
+    participants_table: Path | None = None

@@ -1,0 +1,160 @@
+"""Quality of runs and of strategies, a row each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.bids.files import MISSING
+from bids_spheres.group.files import label_of
+from bids_spheres.group.options import SEEDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.motion import Benchmark
+    from bids_spheres.group.spheres import RunQuality
+    from bids_spheres.group.stream import Group, GroupRun, Participant
+
+RUN_COLUMNS = {
+    "participant_id": {"Description": "Participant"},
+    "session_id": {"Description": "Session; n/a without sessions"},
+    "task": {"Description": "Task"},
+    "run": {"Description": "Number of the run; n/a without one"},
+    "source": {"Description": "All entities of the run"},
+    "space": {"Description": "Space of the image; func: the grid of acquisition"},
+    "seeds": {"Description": "Seed set"},
+    "scale": {"Description": "Size of the spheres, where a seed set is used with several"},
+    "strategy": {"Description": "Strategy of cleaning"},
+    "mean_fd": {"Description": "Mean framewise displacement", "Units": "mm"},
+    "n_volumes": {"Description": "Volumes of the run"},
+    "n_kept": {"Description": "Volumes that are not censored"},
+    "n_censored": {"Description": "Volumes that are censored"},
+    "degrees_of_freedom": {"Description": "What regressors and filter leave of the kept volumes"},
+    "coverage": {"Description": "Mean over spheres of the share of their voxels with a signal"},
+    "spheres_missing": {"Description": "Spheres without a time series"},
+    "tsnr": {
+        "Description": "Mean temporal signal-to-noise ratio before cleaning, over spheres with a "
+        "time series"
+    },
+    "excluded": {"Description": "1: too little is left, and the run has no result"},
+    "reason": {"Description": "Why the run is excluded"},
+}
+"""Columns of the table of runs."""
+
+STRATEGY_COLUMNS = {
+    "group": {"Description": "Entities of the group that the row is about"},
+    "task": {"Description": "Task"},
+    "space": {"Description": "Space of the images; func: the grid of acquisition"},
+    "seeds": {"Description": "Seed set"},
+    "measure": {"Description": "Measure of connectivity"},
+    "strategy": {"Description": "Strategy of cleaning"},
+    "participants": {"Description": "Participants with a result"},
+    "runs": {"Description": "Runs, with those that are excluded"},
+    "runs_excluded": {"Description": "Runs of which too little was left"},
+    "mean_fd": {
+        "Description": "Mean framewise displacement of the participants with a result: a strategy "
+        "that excludes those who moved has it easier",
+        "Units": "mm",
+    },
+    "censored": {"Description": "Share of volumes that are censored, mean over runs"},
+    "degrees_of_freedom": {"Description": "Degrees of freedom that are left, mean over runs"},
+    "degrees_of_freedom_lost": {
+        "Description": "Volumes - degrees of freedom left, mean over runs: the strategy's price"
+    },
+    "qc_fc_edges": {"Description": "Edges whose correlation with head motion is known"},
+    "qc_fc_median": {
+        "Description": "QC-FC: median over edges of the absolute correlation, over participants, "
+        "of connectivity with mean framewise displacement; the smaller the better"
+    },
+    "qc_fc_significant": {
+        "Description": "Share of edges whose correlation with motion has p < 0.05, not corrected; "
+        "0.05 by chance"
+    },
+    "qc_fc_distance_spearman": {
+        "Description": "Rank correlation over edges of QC-FC and the distance of the nodes; "
+        "negative: motion makes neighbours look related"
+    },
+    "qc_fc_distance_pearson": {"Description": "The same as Pearson correlation"},
+    "modularity": {
+        "Description": "Modularity of the positive part of the mean matrix, for the networks of "
+        "the seeds; the larger the more of them is seen"
+    },
+}
+"""Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
+Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
+
+
+def run_row(run: GroupRun, quality: RunQuality) -> dict[str, Any]:
+    """One row of the table of runs; see `RUN_COLUMNS`."""
+    name, facts = run.file.name, run.facts
+    session = name.get("ses")
+    return {
+        "participant_id": run.file.participant,
+        "session_id": f"ses-{session}" if session else MISSING,
+        "task": name.get("task") or MISSING,
+        "run": name.get("run") or MISSING,
+        "source": run.file.source,
+        "space": label_of(name, "space"),
+        "seeds": label_of(name, SEEDS),
+        "scale": name.get("scale") or MISSING,
+        "strategy": name.get("desc"),
+        "mean_fd": facts.mean_fd,
+        "n_volumes": facts.n_volumes,
+        "n_kept": facts.n_kept,
+        "n_censored": facts.n_volumes - facts.n_kept,
+        "degrees_of_freedom": facts.degrees_of_freedom,
+        "coverage": quality.coverage,
+        "spheres_missing": quality.missing,
+        "tsnr": quality.tsnr,
+        "excluded": int(facts.excluded is not None),
+        "reason": facts.excluded or MISSING,
+    }
+
+
+def strategy_row(
+    group: Group, used: Sequence[Participant], left: Benchmark, modularity: float
+) -> dict[str, Any]:
+    """One row of the table of strategies; see `STRATEGY_COLUMNS`.
+
+    Parameters
+    ----------
+    group : Group
+    used : sequence of Participant
+        Those on whom the results rest.
+    left : Benchmark
+    modularity : float
+    """
+    facts = [run.facts for run in group.runs]
+    return {
+        **_what(group.name),
+        "participants": len(used),
+        "runs": len(facts),
+        "runs_excluded": sum(one.excluded is not None for one in facts),
+        "mean_fd": _mean([one.mean_fd for one in used]),
+        "censored": _mean([1 - one.n_kept / one.n_volumes for one in facts]),
+        "degrees_of_freedom": _mean([one.degrees_of_freedom for one in facts]),
+        "degrees_of_freedom_lost": _mean([one.n_volumes - one.degrees_of_freedom for one in facts]),
+        "qc_fc_edges": left.edges,
+        "qc_fc_median": left.median,
+        "qc_fc_significant": left.share,
+        "qc_fc_distance_spearman": left.spearman,
+        "qc_fc_distance_pearson": left.pearson,
+        "modularity": modularity,
+    }
+
+
+def _what(name: Name) -> dict[str, Any]:
+    entities = "_".join(f"{key}-{label}" for key, label in name.entities)
+    keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
+    return {"group": entities} | {
+        column: label_of(name, key) or MISSING for column, key in keys.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is known; NaN of nothing."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")

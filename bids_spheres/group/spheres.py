@@ -1,0 +1,263 @@
+"""Tables of spheres of all runs: which seeds the group has, and where they are."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import pdist, squareform
+
+from bids_spheres.bids.files import MISSING
+from bids_spheres.errors import DataError
+from bids_spheres.group.facts import GEOMETRY, pick, read_sidecar
+from bids_spheres.group.tables import read_table
+from bids_spheres.spaces.fmriprep import is_native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.group.facts import Settings
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+COVERAGE_COLUMNS = {
+    "name": {"Description": "Seed"},
+    "network": {"Description": "Network of the seed, where its source gives one"},
+    "participants": {"Description": "Participants who have the sphere in any of their runs"},
+    "share": {"Description": "Their share of all participants with outputs"},
+    "coverage": {
+        "Description": "Mean over participants of the share of the sphere's voxels that has a "
+        "signal, which is averaged over the runs of each"
+    },
+}
+"""Columns of the table of coverage."""
+
+_TEXT = {"name": str, "network": str}
+_PLACES = 4
+"""Decimals of a millimetre in which coordinates must agree."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpheres:
+    """The table of the S spheres of one run.
+
+    Parameters
+    ----------
+    participant : str
+    names, networks : tuple of str
+    points : (S, 3) array
+        Centres, mm.
+    radii : (S,) array
+        mm; NaN for the one voxel that holds the seed.
+    coverage, tsnr : (S,) arrays
+    used : (S,) bool array
+        Which spheres have a time series.
+    settings : Settings
+        What the sidecar of the table says of how they were drawn.
+    """
+
+    participant: str
+    names: tuple[str, ...]
+    networks: tuple[str, ...]
+    points: FloatArray
+    radii: FloatArray
+    coverage: FloatArray
+    used: BoolArray
+    tsnr: FloatArray
+    settings: Settings
+
+    @property
+    def quality(self) -> RunQuality:
+        """What is told of the run in the table of all runs."""
+        return RunQuality(
+            coverage=_mean(self.coverage),
+            missing=int((~self.used).sum()),
+            tsnr=_mean(self.tsnr[self.used]),
+            geometry=self.settings,
+        )
+
+    def identity(self, space: str) -> Settings:
+        """What must be the same in all runs of a space; a participant's own has its own places."""
+        places = [] if is_native(space) else np.round(self.points, _PLACES).tolist()
+        return (
+            ("names of spheres", json.dumps(self.names)),
+            ("networks", json.dumps(self.networks)),
+            ("coordinates", json.dumps(places)),
+            ("radius", json.dumps(np.nan_to_num(self.radii).tolist())),
+        )
+
+
+@dataclass(frozen=True)
+class RunQuality:
+    """Spheres of one run in three numbers, and how they were drawn.
+
+    Parameters
+    ----------
+    coverage : float
+        Mean over all spheres.
+    missing : int
+        Spheres without a time series.
+    tsnr : float
+        Mean temporal signal-to-noise ratio over the spheres with one.
+    geometry : Settings
+        What the sidecar of the table says.
+    """
+
+    coverage: float
+    missing: int
+    tsnr: float
+    geometry: Settings
+
+
+@dataclass(frozen=True, eq=False)
+class GroupSeeds:
+    """S seeds of a group.
+
+    Parameters
+    ----------
+    names, networks : tuple of str
+    distances : (S, S) array
+        Between seeds, mm; in the participants' own spaces the mean over runs.
+    """
+
+    names: tuple[str, ...]
+    networks: tuple[str, ...]
+    distances: FloatArray
+
+
+class SphereTables:
+    """Tables of spheres of the runs of one space and seed set, one after the other.
+
+    Parameters
+    ----------
+    space : str
+        Label; ``"func"`` for the grid of acquisition.
+    """
+
+    def __init__(self, space: str) -> None:
+        self._space = space
+        self._first: RunSpheres | None = None
+        self._distances: FloatArray = np.zeros(0)
+        self._coverage: dict[str, _Coverage] = {}
+        self._made: dict[Settings, list[str]] = defaultdict(list)
+
+    def add(self, spheres: RunSpheres) -> None:
+        """Take the table of one run in.
+
+        Once there are other spheres than the first, who has which is all that is noted.
+        """
+        identity = spheres.identity(self._space)
+        self._made[identity].append(spheres.participant)
+        if len(self._made) > 1:
+            return
+        if self._first is None:
+            self._first = spheres
+            self._distances = np.zeros(len(spheres.names) * (len(spheres.names) - 1) // 2)
+        self._distances += pdist(spheres.points)
+        known = self._coverage.setdefault(spheres.participant, _Coverage())
+        known.add(spheres)
+
+    def makers(self) -> Iterator[tuple[str, Settings]]:
+        """Participant of every run, and what its spheres are."""
+        for identity, participants in self._made.items():
+            for participant in participants:
+                yield participant, identity
+
+    @property
+    def seeds(self) -> GroupSeeds:
+        """The seeds of all runs that were taken in.
+
+        Raises
+        ------
+        DataError
+            When there were none.
+        """
+        first = self._first
+        if first is None:
+            raise DataError("There is no table of spheres.")
+        runs = sum(len(participants) for participants in self._made.values())
+        return GroupSeeds(first.names, first.networks, squareform(self._distances / runs))
+
+    def coverage(self) -> pd.DataFrame:
+        """One row per seed; see `COVERAGE_COLUMNS`."""
+        seeds, all_participants = self.seeds, self._coverage.values()
+        there = np.sum([known.used for known in all_participants], axis=0)
+        means = [known.mean for known in all_participants]
+        return pd.DataFrame(
+            {
+                "name": seeds.names,
+                "network": seeds.networks,
+                "participants": there,
+                "share": there / len(means),
+                "coverage": np.mean(means, axis=0),
+            }
+        )
+
+
+class _Coverage:
+    """Coverage of one participant, over runs."""
+
+    def __init__(self) -> None:
+        self.used: BoolArray = np.zeros((), dtype=bool)
+        self._sum: FloatArray = np.zeros(())
+        self._runs = 0
+
+    def add(self, spheres: RunSpheres) -> None:
+        self.used = self.used | spheres.used
+        self._sum = self._sum + np.nan_to_num(spheres.coverage)
+        self._runs += 1
+
+    @property
+    def mean(self) -> FloatArray:
+        return self._sum / self._runs
+
+
+def read_spheres(path: Path, participant: str) -> RunSpheres:
+    """Read the table of the spheres of one run, and its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        The TSV file.
+    participant : str
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When one of the two is not there or can't be read.
+    DataError
+        When one can't be used.
+    """
+    table = read_table(path, _TEXT)
+    content = read_sidecar(path.with_suffix(".json"))
+    try:
+        return RunSpheres(
+            participant=participant,
+            names=tuple(table["name"]),
+            networks=tuple(table["network"].fillna(MISSING)),
+            points=table[["x", "y", "z"]].to_numpy(np.float64),
+            radii=table["radius"].to_numpy(np.float64),
+            coverage=table["coverage"].to_numpy(np.float64),
+            used=table["used"].to_numpy(np.float64) == 1,
+            tsnr=table["tsnr"].to_numpy(np.float64),
+            settings=pick(content, GEOMETRY),
+        )
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a table of spheres of ours: {type(error).__name__} {error}.",
+            hint="Run the participant level anew for this run.",
+        ) from error
+
+
+def _mean(values: Sequence[float] | FloatArray) -> float:
+    """Mean of what is known; NaN of nothing."""
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")

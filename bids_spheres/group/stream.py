@@ -1,0 +1,168 @@
+"""Runs of a group to one vector of edges per participant, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.errors import BidsSpheresError
+from bids_spheres.group.files import title
+from bids_spheres.group.tables import read_upper_triangle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.edges import Edges
+    from bids_spheres.group.facts import RunFacts
+    from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.scale import Scale
+
+    FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """A matrix and what its sidecar says."""
+
+    file: MatrixFile
+    facts: RunFacts
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A participant and the runs of one group.
+
+    Parameters
+    ----------
+    label : str
+        With its key, ``sub-01``.
+    runs : tuple of GroupRun
+        Those with a result.
+    excluded : tuple of GroupRun
+        Those of which too little was left.
+    """
+
+    label: str
+    runs: tuple[GroupRun, ...]
+    excluded: tuple[GroupRun, ...]
+
+    @property
+    def degrees_of_freedom(self) -> float:
+        """Of all runs with a result together."""
+        return sum(run.facts.weight for run in self.runs)
+
+    @property
+    def mean_fd(self) -> float:
+        """Mean framewise displacement, mm; runs count as they do in edges.
+
+        NaN without a result, and when it is not known of a run.
+        """
+        if not self.runs:
+            return float("nan")
+        return sum(run.facts.weight * run.facts.mean_fd for run in self.runs) / (
+            self.degrees_of_freedom
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Runs of one task, space, seed set, strategy and measure.
+
+    Parameters
+    ----------
+    name : Name
+    participants : tuple of Participant
+        In the order of their labels.
+    edges : Edges
+    scale : Scale
+    distances : (E,) array
+        Between the nodes of every edge, mm.
+    """
+
+    name: Name
+    participants: tuple[Participant, ...]
+    edges: Edges
+    scale: Scale
+    distances: FloatArray
+
+    @property
+    def title(self) -> str:
+        """For messages."""
+        return title(self.name)
+
+    @property
+    def runs(self) -> list[GroupRun]:
+        """All runs, excluded ones as well."""
+        return [run for one in self.participants for run in (*one.runs, *one.excluded)]
+
+    @property
+    def with_result(self) -> list[Participant]:
+        """Participants of whom there is at least one run with a result."""
+        return [one for one in self.participants if one.runs]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Why there is nothing of a participant."""
+
+    problem: str
+
+
+def by_participant(runs: Iterable[GroupRun]) -> tuple[Participant, ...]:
+    """Runs by participant, in the order in which participants come first."""
+    found: dict[str, list[GroupRun]] = {}
+    for run in runs:
+        found.setdefault(run.file.participant, []).append(run)
+    return tuple(
+        Participant(
+            label,
+            tuple(run for run in own if run.facts.excluded is None),
+            tuple(run for run in own if run.facts.excluded is not None),
+        )
+        for label, own in found.items()
+    )
+
+
+def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
+    """Edges of every participant with a result, on the scale on which they are averaged.
+
+    A participant of whom one run can't be read is left out as a whole: what is known of the
+    participant, such as head motion, is about all runs.
+
+    Yields
+    ------
+    participant : Participant
+    values : (E,) array, or Unread
+        NaN for edges that no run has.
+    """
+    for participant in group.with_result:
+        try:
+            yield participant, average_edges(participant.runs, group.edges, group.scale)
+        except BidsSpheresError as error:
+            yield participant, Unread(str(error))
+
+
+def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> FloatArray:
+    """Mean over runs, each counting by its degrees of freedom, (E,).
+
+    The variance of Fisher's z of a correlation falls as one over the degrees of freedom, so that
+    these weights make the best mean. An edge that a run lacks is the mean of the others.
+
+    Raises
+    ------
+    BidsSpheresError
+        When a matrix can't be used.
+    """
+    sums, weights = np.zeros(len(edges)), np.zeros(len(edges))
+    for run in runs:
+        values = read_upper_triangle(run.file.path, edges.names, diagonal=edges.diagonal)
+        values = scale.forth(values)
+        there = np.isfinite(values)
+        sums += run.facts.weight * np.where(there, values, 0)
+        weights += run.facts.weight * there
+    return sums / np.where(weights > 0, weights, np.nan)

@@ -1,0 +1,162 @@
+"""An output dataset to group results: find, check, summarize, write."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bids_spheres.bids.files import discard_stale, write_json, write_table
+from bids_spheres.bids.runs import natural
+from bids_spheres.bids.shared import check_output_dir
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.group.files import FOLDER, discard_earlier, find_matrices, grouped, image_name
+from bids_spheres.group.gather import gather_group, gather_image
+from bids_spheres.group.model import load_model
+from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
+from bids_spheres.group.results import Writer
+from bids_spheres.group.spheres import COVERAGE_COLUMNS
+from bids_spheres.group.summary import summarize
+from bids_spheres.report.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.gather import Image
+    from bids_spheres.group.model import Model
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import Group
+
+logger = logging.getLogger(__name__)
+
+
+def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
+    """Do the group level.
+
+    Everything is written to the folder ``group`` of the output dataset. What can't be done for
+    one group does not keep the others back.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Output dataset of the participant level.
+    options : GroupOptions
+
+    Returns
+    -------
+    list of str
+        What could not be done, and why.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no output of the participant level, or no table for a model.
+    NothingSelectedError
+        When the selection leaves nothing.
+    UsageError
+        When the model makes no sense.
+    DataError
+        When nothing could be done at all.
+    OutputError
+        When the dataset is not ours, or can't be written to.
+    """
+    _check_dataset(output_dir)
+    model = load_model(output_dir, options)
+    files = find_matrices(output_dir, options)
+    discard_stale(output_dir / FOLDER)
+    level = _Level(output_dir, model)
+    images: dict[Name, list[Name]] = {}
+    groups = grouped(files, lambda file: file.group(by_session=options.by_session))
+    for group in groups:
+        images.setdefault(image_name(group), []).append(group)
+    for name, own in images.items():
+        level.do_image(name, {group: groups[group] for group in own})
+    level.write_tables()
+    return level.problems
+
+
+def _check_dataset(output_dir: Path) -> None:
+    if not (output_dir / "dataset_description.json").is_file():
+        raise MissingInputError(
+            f"{output_dir} is not an output folder: it has no dataset_description.json.",
+            hint="Give the output folder of the participant level.",
+        )
+    check_output_dir(output_dir, [])
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """The group level of one dataset, and what was found on the way."""
+
+    output_dir: Path
+    model: Model | None
+    runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    strategies: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
+        """All strategies and measures of one space and seed set."""
+        files = [file for own in groups.values() for file in own]
+        try:
+            image = gather_image(name, files, self.problems)
+        except DataError as error:
+            self._refuse([name, *groups], error)
+            return
+        writer = Writer(self.output_dir, name, {"NumberOfRuns": len(image.quality)})
+        writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
+        for group, own in groups.items():
+            try:
+                self._do_group(gather_group(group, own, image, self.problems), image)
+            except DataError as error:
+                self._refuse([group], error)
+
+    def _do_group(self, group: Group, image: Image) -> None:
+        for run in group.runs:
+            row = run_row(run, image.quality[run.file.spheres])
+            self.runs[str(run.file.spheres), row["strategy"]] = row
+        if not len(group.edges):
+            logger.warning("%s: a single seed is related to nothing.", group.title)
+            self.strategies.append({})
+            return
+        n = len(group.with_result)
+        logger.info("%s: %s with a result", group.title, count(n, "participant"))
+        if n == 1:
+            logger.warning("%s: one participant has neither spread nor tests.", group.title)
+        done = summarize(group, self.output_dir, self.model)
+        discard_earlier(self.output_dir, group.name, done.written)
+        self.problems.extend(done.problems)
+        self.strategies.append(done.row)
+
+    def _refuse(self, names: Iterable[Name], error: DataError) -> None:
+        """Note why there are no results, and remove those of earlier calls."""
+        self.problems.append(str(error))
+        for name in names:
+            discard_earlier(self.output_dir, name)
+
+    def write_tables(self) -> None:
+        """Write what is about all groups.
+
+        Raises
+        ------
+        DataError
+            When there is none; with all problems.
+        """
+        if not self.strategies:
+            raise DataError("\n- ".join(["There is no group with a result:", *self.problems]))
+        runs = sorted(self.runs.values(), key=_order)
+        self._table("runs", runs, RUN_COLUMNS)
+        self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
+
+    def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
+        path = self.output_dir / FOLDER / f"{what}.tsv"
+        write_table(path, pd.DataFrame(rows, columns=list(about)))
+        write_json(path.with_suffix(".json"), about)
+
+
+def _order(row: Mapping[str, Any]) -> list[tuple[int, str]]:
+    return natural(" ".join(row[key] for key in ("source", "space", "seeds", "scale", "strategy")))

@@ -1,0 +1,44 @@
+"""The methods section that the results carry, in plain words with its references."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bids_spheres.bids.files import read_text
+from bids_spheres.errors import UsageError
+from bids_spheres.methods import cited_keys, in_plain_words, load_references
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bids_spheres.methods import Reference
+
+_METHODS = re.compile(r"^## Methods\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MethodsText:
+    """Paragraphs, and what they cite in the order of the first citation."""
+
+    paragraphs: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+
+
+def read_methods(output_dir: Path) -> MethodsText:
+    """The text of ``logs/CITATION.md``; empty where there is none."""
+    match = _METHODS.search(read_text(output_dir / "logs" / "CITATION.md"))
+    if match is None:
+        return MethodsText()
+    text, known = match["text"].strip(), load_references()
+    paragraphs = tuple(_plain(paragraph) for paragraph in text.split("\n\n") if paragraph.strip())
+    cited = tuple(known[key] for key in cited_keys(text) if key in known)
+    return MethodsText(paragraphs, cited)
+
+
+def _plain(paragraph: str) -> str:
+    try:
+        return in_plain_words(paragraph)
+    except UsageError:
+        return paragraph  # by another version, which cites what this one does not know

@@ -1,0 +1,276 @@
+"""Relations between spheres as matrices, lines in a brain, and their spread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.participant_report.find import EFFECTIVE_DOF
+from bids_spheres.participant_report.tables import read_matrix
+from bids_spheres.report.charts import (
+    HALF,
+    Frame,
+    Key,
+    Mark,
+    Plot,
+    axis,
+    chart_of,
+    series_style,
+)
+from bids_spheres.report.connectome import connectome, strongest_edges
+from bids_spheres.report.matrices import Beside, colour_limit, matrix_picture
+from bids_spheres.report.render import Block, Graphic
+from bids_spheres.report.summaries import pairs, shares, trend
+from bids_spheres.report.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.participant_report.load import SeedSet
+    from bids_spheres.participant_report.tables import Spheres
+    from bids_spheres.report.connectome import Glass
+    from bids_spheres.report.order import Order
+    from bids_spheres.report.spheres import Scene
+    from bids_spheres.report.summaries import Trend
+
+    FloatArray = NDArray[np.float64]
+
+_BIN, _LEFT, _HEIGHT = 10.0, 56, 190  # mm, pixels, pixels
+_N_BINS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Where connectomes of a seed set are drawn.
+
+    Parameters
+    ----------
+    scene : Scene
+    glass : Glass
+    src : str
+        Reference to its picture in the page.
+    """
+
+    scene: Scene
+    glass: Glass
+    src: str
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """Matrices of one measure.
+
+    Parameters
+    ----------
+    stat : str
+        The label of the measure in file names.
+    title : str
+        What the sidecars call it.
+    matrices : mapping of str to (S, S) array
+        By strategy, those that hold a value.
+    numbers : mapping of str to int
+        Which of all strategies each one is, for its colour.
+    """
+
+    stat: str
+    title: str
+    matrices: Mapping[str, FloatArray]
+    numbers: Mapping[str, int]
+
+    @property
+    def symbol(self) -> str:
+        """Short name for axes."""
+        return "r" if self.stat == "pearsoncorrelation" else self.title
+
+    def style(self, strategy: str) -> str:
+        """Style of the lines of a strategy."""
+        return series_style(self.numbers[strategy])
+
+
+def relation_blocks(one: SeedSet, strategies: Sequence[str], stage: Stage) -> Iterator[Block]:
+    """Matrices, connectomes and distributions, one measure after the other."""
+    spheres, order = one.spheres, one.order
+    assert spheres is not None and order is not None  # noqa: S101, PT018 - a stage needs them
+    for stat in one.files.stats:
+        found = _read(one, stat, strategies)
+        if not found.matrices:
+            continue
+        yield Block(found.title, tuple(_matrices(one, found, order, spheres)), columns=2)
+        yield Block(f"Strongest pairs: {found.title}", tuple(_connectomes(found, stage)))
+        yield Block(
+            f"Distribution: {found.title}",
+            (_histogram(found), _along_distance(found, spheres)),
+            tuple(_effective(one, found)) if stat == "pearsoncorrelation" else (),
+            columns=2,
+        )
+
+
+def _read(one: SeedSet, stat: str, strategies: Sequence[str]) -> Relations:
+    matrices, title = {}, stat
+    for strategy in strategies:
+        path = one.files.relations.get((stat, strategy))
+        if path is None:
+            continue
+        matrix = read_matrix(path)
+        if np.isfinite(matrix).any():
+            matrices[strategy] = matrix
+    if stat == "pearsoncorrelation":
+        title = "Pearson correlation"
+    numbers = {strategy: i for i, strategy in enumerate(strategies)}
+    return Relations(stat, title, matrices, numbers)
+
+
+# Matrices
+
+
+def _matrices(one: SeedSet, found: Relations, order: Order, spheres: Spheres) -> Iterator[Graphic]:
+    limit = colour_limit(list(found.matrices.values()))
+    names = tuple(spheres.names[i] for i in order.indices)
+    beside = Beside(order.groups, names if len(names) <= 24 else ())
+    for strategy, matrix in found.matrices.items():
+        ordered = matrix[np.ix_(order.indices, order.indices)]
+        words = _matrix_words(found, strategy, matrix, spheres)
+        picture = matrix_picture(ordered, limit, beside, words)
+        yield Graphic(
+            picture.chart,
+            words,
+            strategy,
+            strategy,
+            matrix=picture,
+            words=f"{one.anchor}-names",
+        )
+
+
+def _matrix_words(found: Relations, strategy: str, matrix: FloatArray, spheres: Spheres) -> str:
+    edges = strongest_edges(matrix, 1)
+    values = pairs(matrix)
+    known = values[np.isfinite(values)]
+    missing = int((~np.isfinite(matrix)).all(axis=0).sum())
+    gone = f"; {missing} spheres have no series (grey)" if missing else ""
+    if not len(edges.values):
+        return f"{found.title} after {strategy}: no pair has a value."
+    a, b = (spheres.names[i] for i in edges.pairs[0])
+    return (
+        f"{found.title} after {strategy}: median {number(float(np.median(known)))}, "
+        f"strongest {number(float(edges.values[0]))} between {a} and {b}{gone}."
+        f"{_within_words(matrix, spheres)}"
+    )
+
+
+def _within_words(matrix: FloatArray, spheres: Spheres) -> str:
+    """Means within and between networks, where there are networks."""
+    networks = np.array(spheres.networks)
+    same = networks[:, None] == networks[None]
+    with_network = networks != "n/a"
+    known = np.isfinite(matrix) & with_network[:, None] & with_network[None]
+    upper = np.triu(np.ones_like(same), 1)
+    within, between = matrix[known & same & upper], matrix[known & ~same & upper]
+    if not within.size or not between.size:
+        return ""
+    return (
+        f" Mean within networks {number(float(within.mean()))}, "
+        f"between networks {number(float(between.mean()))}."
+    )
+
+
+# Connectomes
+
+
+def _connectomes(found: Relations, stage: Stage) -> Iterator[Graphic]:
+    for strategy, matrix in found.matrices.items():
+        edges = strongest_edges(matrix)
+        positive = int((edges.values > 0).sum())
+        weakest = number(float(np.abs(edges.values).min())) if len(edges.values) else "n/a"
+        words = (
+            f"The {len(edges.values)} strongest pairs after {strategy} (beyond {weakest} in "
+            f"absolute value): {positive} positive (red, solid), "
+            f"{len(edges.values) - positive} negative (blue, dashed)."
+        )
+        chart = connectome(stage.scene, stage.glass, stage.src, edges, words)
+        yield Graphic(chart, words, strategy, strategy)
+
+
+# How values spread
+
+
+def _histogram(found: Relations) -> Graphic:
+    values = {s: pairs(matrix) for s, matrix in found.matrices.items()}
+    joined = np.concatenate(list(values.values()))
+    finite = joined[np.isfinite(joined)]
+    low, high = np.percentile(finite, (0.05, 99.95))
+    pad = 0.02 * (high - low) or 0.5
+    edges = np.linspace(low - pad, high + pad, _N_BINS + 1)
+    spread = {s: shares(one, edges) for s, one in values.items()}
+    x = axis(edges, found.symbol, most=6)
+    y = axis(
+        [100 * s.shares.max() for s in spread.values()], "Pairs (%)", zero=True, room=0.05, most=5
+    )
+    frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
+    marks = [
+        Mark(frame.line(*_steps(one.edges, 100 * one.shares)), f"line {found.style(s)}", s)
+        for s, one in spread.items()
+    ]
+    words = " ".join(_spread_words(s, one) for s, one in values.items())
+    chart = chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words)
+    return Graphic(chart, words, "All pairs", legend=_legend(found))
+
+
+def _steps(edges: FloatArray, heights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Corners of a line in steps."""
+    return np.repeat(edges, 2), np.concatenate([[0], np.repeat(heights, 2), [0]])
+
+
+def _spread_words(strategy: str, values: FloatArray) -> str:
+    known = values[np.isfinite(values)]
+    mean, deviation = float(known.mean()), float(known.std())
+    return f"{strategy}: mean {number(mean)}, standard deviation {number(deviation)}."
+
+
+def _along_distance(found: Relations, spheres: Spheres) -> Graphic:
+    apart = np.linalg.norm(spheres.seeds[:, None] - spheres.seeds[None], axis=-1)
+    distances = pairs(apart)
+    trends = {s: trend(distances, pairs(matrix), _BIN) for s, matrix in found.matrices.items()}
+    x = axis(distances, "Distance between seeds (mm)", zero=True, most=6)
+    values = np.concatenate([[0.0], *(np.append(t.lower, t.upper) for t in trends.values())])
+    y = axis(values, found.symbol, room=0.04, most=5)
+    frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
+    marks = [mark for s, one in trends.items() for mark in _trend_marks(found, s, one, frame)]
+    words = " ".join(_trend_words(s, one) for s, one in trends.items())
+    chart = chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words)
+    caption = f"Median and quartiles of pairs in steps of {_BIN:g} mm. {words}"
+    return Graphic(chart, caption, "Along distance", legend=_legend(found))
+
+
+def _trend_marks(found: Relations, strategy: str, one: Trend, frame: Frame) -> Iterator[Mark]:
+    style = found.style(strategy)
+    yield Mark(frame.band(one.middles, one.lower, one.upper), f"band {style}", strategy)
+    yield Mark(frame.line(one.middles, one.median), f"line {style}", strategy)
+
+
+def _trend_words(strategy: str, one: Trend) -> str:
+    return f"{strategy}: rank correlation with distance {number(one.correlation)}."
+
+
+def _legend(found: Relations) -> tuple[Key, ...]:
+    return tuple(Key(f"line {found.style(s)}", s, s) for s in found.matrices)
+
+
+def _effective(one: SeedSet, found: Relations) -> Iterator[str]:
+    """What autocorrelation leaves of the volumes, where that was asked for."""
+    for strategy in found.matrices:
+        path = one.files.relations.get((EFFECTIVE_DOF, strategy))
+        if path is None:
+            continue
+        values = pairs(read_matrix(path))
+        known = values[np.isfinite(values)]
+        if known.size:
+            low, middle, high = np.percentile(known, (5, 50, 95))
+            yield (
+                f"{strategy}: a pair is worth {number(float(middle), 0)} independent volumes "
+                f"(median; 90 % of pairs from {number(float(low), 0)} to "
+                f"{number(float(high), 0)}), given the autocorrelation of both series."
+            )

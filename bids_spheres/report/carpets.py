@@ -1,0 +1,119 @@
+"""Series of all spheres as a picture: a row for each sphere, a column for each volume."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.report.charts import Axis, Chart, Frame, Label, Mark, Raster, round_ticks, shorten
+from bids_spheres.report.matrices import png_uri
+from bids_spheres.report.order import spread
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bids_spheres.report.order import Order
+
+    FloatArray = NDArray[np.float64]
+
+MOST_ROWS, MOST_COLUMNS = 320, 800
+"""Pixels of the picture: what a screen shows of it."""
+
+_GREYS = 32
+_REACH = 2.0
+"""Standard deviations from black to white."""
+
+_MISSING_COLOUR = (201, 120, 32)
+_LINE = 11.5
+
+
+def _palette() -> NDArray[np.uint8]:
+    greys = np.repeat(np.linspace(0, 255, _GREYS)[:, None], 3, axis=1)
+    return np.asarray(np.rint(np.vstack([greys, _MISSING_COLOUR])), dtype=np.uint8)
+
+
+PALETTE = _palette()
+"""Greys from black to white, and the colour of what is missing."""
+
+
+def carpet_codes(series: FloatArray) -> NDArray[np.uint8]:
+    """Indices into `PALETTE` of series, (T, S): each sphere's from -2 to 2 standard deviations.
+
+    Returns
+    -------
+    (S', T') uint8 array
+        Several neighbours are averaged into one pixel where there are more than a screen shows.
+    """
+    known = np.isfinite(series)
+    counts = np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, series, 0.0)
+    mean = values.sum(axis=0) / counts
+    centred = np.where(known, series - mean, 0.0)
+    deviation = np.sqrt((centred**2).sum(axis=0) / np.maximum(counts - 1, 1))
+    scaled = centred / np.where(deviation > 0, deviation, 1.0)
+    scaled[~known] = np.nan
+    shown = _binned(_binned(scaled, MOST_COLUMNS).T, MOST_ROWS)
+    share = np.clip(np.nan_to_num(shown) / (2 * _REACH) + 0.5, 0, 1)
+    codes = np.rint(share * (_GREYS - 1)).astype(np.uint8)
+    codes[np.isnan(shown)] = _GREYS
+    return codes
+
+
+def _binned(values: FloatArray, most: int) -> FloatArray:
+    """Means of neighbouring rows, (R', C) of (R, C), not more than `most` rows.
+
+    A single missing value does not make a pixel missing; a pixel without any value is.
+    """
+    every = -(-len(values) // most)
+    if every == 1:
+        return values
+    starts = np.arange(0, len(values), every)
+    known = np.isfinite(values)
+    sums = np.add.reduceat(np.where(known, values, 0.0), starts)
+    counts = np.add.reduceat(known.astype(float), starts)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def carpet(series: FloatArray, order: Order, time: Frame, alt: str) -> Chart:
+    """Series as a picture with networks beside it, under a time axis.
+
+    Parameters
+    ----------
+    series : (T, S) array
+        NaN for censored volumes and spheres that are missing.
+    order : Order
+        Of the rows.
+    time : Frame
+        Where the picture is; its x axis is in volumes.
+    alt : str
+    """
+    uri = png_uri(carpet_codes(series[:, order.indices]), PALETTE)
+    width = int(time.left + time.width + 12)
+    picture = Raster(uri, time.left, time.top, time.width, time.height)
+    marks, labels = _networks(order, time)
+    _, words = time.x_marks()
+    height = int(time.top + time.height + 38)
+    return Chart(width, height, alt, marks, (*labels, *words), (picture,))
+
+
+def _networks(order: Order, frame: Frame) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
+    row = frame.height / max(len(order.indices), 1)
+    largest = sorted(order.groups, key=lambda group: group.start - group.stop)
+    shown = sorted(largest[: int(frame.height / _LINE)], key=lambda group: group.start)
+    middles = [frame.top + row * (group.start + group.stop) / 2 for group in shown]
+    places = spread(middles, _LINE, frame.top + 5, frame.top + frame.height - 3)
+    labels, leads, edge = [], [], frame.left
+    for group, place, middle in zip(shown, places, middles, strict=True):
+        labels.append(Label(edge - 14, place + 4, shorten(group.name, 17), "end", "name"))
+        leads.append(f"M{edge - 12:.1f},{place:.1f}L{edge - 3:.1f},{middle:.1f}")
+    lines = "".join(
+        f"M{edge - 3:.1f},{frame.top + row * group.start:.1f}h{frame.width + 3:.1f}"
+        for group in order.groups[1:]
+    )
+    return (Mark("".join(leads), "lead"), Mark(lines, "divide-light")), tuple(labels)
+
+
+def volumes_axis(n: int, label: str = "") -> Axis:
+    """Axis on which the first volume lies between 0 and 1."""
+    return Axis(0, n, label, round_ticks(0, n, 10))

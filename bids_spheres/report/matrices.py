@@ -1,0 +1,246 @@
+"""Matrices over pairs to pictures: one pixel per pair, values for the pointer, names beside.
+
+The picture is a PNG with a palette of its own, blue below zero, pale at zero, red above. The
+values under it go into the page as 16-bit integers, so that a script can tell each pair without
+a request and without an element per pair.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.report.charts import (
+    HALF,
+    Chart,
+    Label,
+    Mark,
+    Raster,
+    round_ticks,
+    shorten,
+    tick_text,
+)
+from bids_spheres.report.figures import encode_png
+from bids_spheres.report.order import Group, spread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+
+MISSING = 255
+"""Index of the palette for values that are missing."""
+
+_ANCHORS = np.array(
+    [
+        (8, 48, 107),
+        (33, 113, 181),
+        (107, 174, 214),
+        (198, 219, 239),
+        (247, 247, 247),
+        (253, 208, 190),
+        (251, 136, 97),
+        (215, 48, 39),
+        (103, 0, 13),
+    ],
+    dtype=np.float64,
+)
+_MISSING_COLOUR = (138, 143, 150)
+_NO_VALUE = -32768
+_FULL_SCALE = 32767
+_LINE = 11.5
+"""Pixels from one name beside a matrix to the next."""
+
+
+def _diverging() -> NDArray[np.uint8]:
+    places = np.linspace(0, len(_ANCHORS) - 1, 255)
+    channels = [np.interp(places, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T]
+    colours = np.stack(channels, axis=1)
+    return np.asarray(np.rint(np.vstack([colours, _MISSING_COLOUR])), dtype=np.uint8)
+
+
+DIVERGING = _diverging()
+"""Red, green and blue of 255 colours from blue over white to red, and one for missing, (256, 3)."""
+
+
+@dataclass(frozen=True)
+class MatrixPicture:
+    """A matrix in a page.
+
+    Parameters
+    ----------
+    chart : Chart
+        Picture and names.
+    values : str
+        Upper triangle with the diagonal, row by row, as little-endian 16-bit integers in base64.
+    step : float
+        What 1 stands for in `values`.
+    n : int
+        Rows.
+    """
+
+    chart: Chart
+    values: str
+    step: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What stands to the left of a matrix.
+
+    Parameters
+    ----------
+    groups : tuple of Group
+        Blocks of rows with a name.
+    names : tuple of str
+        Of single rows; used where there are no groups and room for each.
+    """
+
+    groups: tuple[Group, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:
+    """Value of the strongest colour for several matrices: 99 of 100 pairs are below.
+
+    Parameters
+    ----------
+    matrices : sequence of (S, S) arrays
+        The diagonal is left out.
+    at_least : float
+
+    Examples
+    --------
+    >>> colour_limit([np.array([[1.0, -0.43], [-0.43, 1.0]])])
+    0.5
+    """
+    pairs = [np.abs(matrix[np.triu_indices(len(matrix), 1)]) for matrix in matrices]
+    joined = np.concatenate(pairs) if pairs else np.empty(0)
+    finite = joined[np.isfinite(joined)]
+    high = max(float(np.percentile(finite, 99)), at_least) if finite.size else 1.0
+    power = 10.0 ** np.floor(np.log10(high))
+    return float(f"{np.ceil(high / power - 1e-9) * power:.6g}")
+
+
+def palette_codes(values: FloatArray, limit: float) -> NDArray[np.uint8]:
+    """Indices into `DIVERGING`; values beyond `limit` have the strongest colour."""
+    share = np.clip(np.nan_to_num(values / limit), -1, 1)
+    codes = np.rint(127 + 127 * share).astype(np.uint8)
+    codes[~np.isfinite(values)] = MISSING
+    return codes
+
+
+def png_uri(codes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
+    """Data URI of an image of indices, (H, W), into a palette, (N, 3)."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(codes, palette)).decode("ascii")
+
+
+def packed(values: FloatArray) -> tuple[str, float]:
+    """Upper triangle of a symmetric matrix as text, and the step of its integers.
+
+    Returns
+    -------
+    text : str
+        Base64 of little-endian 16-bit integers; -32768 is missing.
+    step : float
+    """
+    upper = values[np.triu_indices(len(values))]
+    known = np.isfinite(upper)
+    step = float(np.abs(upper[known]).max(initial=0.0)) / _FULL_SCALE or 1.0
+    whole = np.full(len(upper), _NO_VALUE, dtype="<i2")
+    whole[known] = np.rint(upper[known] / step)
+    return base64.b64encode(whole.tobytes()).decode("ascii"), step
+
+
+def matrix_picture(values: FloatArray, limit: float, beside: Beside, alt: str) -> MatrixPicture:
+    """A symmetric matrix, (S, S), with names beside it and a scale of colours below."""
+    text, step = packed(values)
+    chart = _chart(values, limit, beside, alt)
+    return MatrixPicture(chart, text, step, len(values))
+
+
+@dataclass(frozen=True)
+class Square:
+    """Where a matrix is in its chart, pixels."""
+
+    left: float
+    top: float
+    side: float
+
+
+_WITH_NAMES, _WITH_NUMBERS = Square(112, 6, HALF - 112 - 8), Square(40, 6, HALF - 40 - 8)
+
+
+def _chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
+    groups = beside.groups or _rows_as_groups(beside.names)
+    at = _WITH_NAMES if groups else _WITH_NUMBERS
+    floor = at.top + at.side
+    image = Raster(
+        png_uri(palette_codes(values, limit), DIVERGING), at.left, at.top, at.side, at.side
+    )
+    scale = Raster(_scale_uri(), at.left, floor + 16, at.side, 8)
+    marks, labels = _names(groups, at, len(values)) if groups else ((), _counts(at, len(values)))
+    lines = _dividers(beside.groups, at, len(values))
+    ends = _scale_words(limit, at)
+    return Chart(HALF, int(floor) + 44, alt, (*marks, *lines), (*labels, *ends), (image, scale))
+
+
+def _scale_words(limit: float, at: Square) -> tuple[Label, ...]:
+    down = at.top + at.side + 37
+    return (
+        Label(at.left, down, tick_text(-limit), "start"),
+        Label(at.left + at.side / 2, down, "0"),
+        Label(at.left + at.side, down, tick_text(limit), "end"),
+    )
+
+
+def _scale_uri() -> str:
+    return png_uri(np.arange(255, dtype=np.uint8)[None], DIVERGING)
+
+
+def _names(
+    groups: Sequence[Group], at: Square, n: int
+) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
+    """Names to the left, and lines that lead to what they name."""
+    pixel = at.side / n
+    shown = _largest(groups, int(at.side / _LINE))
+    middles = [at.top + pixel * (group.start + group.stop) / 2 for group in shown]
+    places = spread(middles, _LINE, at.top + 5, at.top + at.side - 3)
+    labels, leads = [], []
+    for group, place, middle in zip(shown, places, middles, strict=True):
+        labels.append(Label(at.left - 14, place + 4, shorten(group.name, 15), "end", "name"))
+        leads.append(f"M{at.left - 12},{place:.1f}L{at.left - 3},{middle:.1f}")
+    return (Mark("".join(leads), "lead"),), tuple(labels)
+
+
+def _counts(at: Square, n: int) -> tuple[Label, ...]:
+    """Numbers of rows, from 1, where they have no names."""
+    rows = [1, *(int(tick) for tick in round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
+    middles = ((row, at.top + at.side * (row - 0.5) / n) for row in rows)
+    return tuple(Label(at.left - 6, middle + 4, str(row), "end") for row, middle in middles)
+
+
+def _dividers(groups: Sequence[Group], at: Square, n: int) -> tuple[Mark, ...]:
+    """Lines between groups, across and down."""
+    edges = [at.side * group.start / n for group in groups[1:]]
+    path = "".join(
+        f"M{at.left:.1f},{at.top + edge:.1f}h{at.side}M{at.left + edge:.1f},{at.top:.1f}v{at.side}"
+        for edge in edges
+    )
+    return (Mark(path, "divide"),) if path else ()
+
+
+def _rows_as_groups(names: tuple[str, ...]) -> tuple[Group, ...]:
+    return tuple(Group(name, i, i + 1) for i, name in enumerate(names))
+
+
+def _largest(groups: Sequence[Group], most: int) -> list[Group]:
+    """The groups that get their names, when there is room for `most`."""
+    by_size = sorted(groups, key=lambda group: group.start - group.stop)
+    return sorted(by_size[:most], key=lambda group: group.start)

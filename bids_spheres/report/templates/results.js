@@ -1,0 +1,84 @@
+"use strict";
+
+/* Show what belongs to one strategy, or all: <div data-choice> with buttons, for its .step. */
+function setUpChoice(choice) {
+  const scope = choice.closest(".step") || document;
+  const buttons = Array.from(choice.querySelectorAll("[data-pick]"));
+  function pick(button) {
+    for (const other of buttons) { other.setAttribute("aria-pressed", String(other === button)); }
+    const picked = button.dataset.pick;
+    for (const element of scope.querySelectorAll("[data-of]")) {
+      element.classList.toggle("unpicked", picked !== "" && element.dataset.of !== picked);
+    }
+  }
+  for (const button of buttons) {
+    button.addEventListener("click", function () { pick(button); });
+  }
+}
+
+/* Integers of two bytes, the lower first, from base64. */
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), function (letter) { return letter.charCodeAt(0); });
+  const view = new DataView(bytes.buffer);
+  return { at: function (i) { return view.getInt16(2 * i, true); } };
+}
+
+/* Tell the pair under the pointer, or chosen by arrow keys: <div class="matrix">. */
+function setUpMatrix(matrix, lists) {
+  const n = Number(matrix.dataset.n);
+  const step = Number(matrix.dataset.step);
+  const names = lists[matrix.dataset.names] || [];
+  const picture = matrix.querySelector("image");
+  const output = matrix.querySelector("output");
+  const cross = document.createElementNS(picture.namespaceURI, "path");
+  let values = null;
+  let row = -1;
+  let column = -1;
+
+  function valueOf(i, j) {
+    const low = Math.min(i, j);
+    const high = Math.max(i, j);
+    // Decoding waits until somebody asks: a page may hold a hundred matrices.
+    values = values || unpacked(matrix.dataset.values);
+    const whole = values.at(low * n - (low * (low - 1)) / 2 + high - low);
+    return whole === -32768 ? "n/a" : (whole * step).toFixed(2).replace("-", "\u2212");
+  }
+
+  function tell(i, j) {
+    row = Math.max(0, Math.min(n - 1, i));
+    column = Math.max(0, Math.min(n - 1, j));
+    output.textContent = names[row] + " \u2013 " + names[column] + ": " + valueOf(row, column);
+    const size = Number(picture.getAttribute("width"));
+    const left = Number(picture.getAttribute("x"));
+    const top = Number(picture.getAttribute("y"));
+    const across = left + ((column + 0.5) * size) / n;
+    const down = top + ((row + 0.5) * size) / n;
+    cross.setAttribute("d", "M" + left + "," + down + "h" + size + "M" + across + "," + top + "v" + size);
+  }
+
+  cross.setAttribute("class", "cross");
+  picture.ownerSVGElement.append(cross);
+  matrix.addEventListener("pointermove", function (event) {
+    const box = picture.getBoundingClientRect();
+    const i = Math.floor(((event.clientY - box.top) / box.height) * n);
+    const j = Math.floor(((event.clientX - box.left) / box.width) * n);
+    if (i >= 0 && i < n && j >= 0 && j < n) { tell(i, j); }
+  });
+  matrix.addEventListener("keydown", function (event) {
+    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const move = moves[event.key];
+    if (!move || event.altKey || event.ctrlKey || event.metaKey) { return; }
+    event.preventDefault();
+    if (row < 0) { tell(0, Math.min(1, n - 1)); } else { tell(row + move[0], column + move[1]); }
+  });
+}
+
+function setUpMatrices() {
+  const matrices = document.querySelectorAll(".matrix");
+  if (!matrices.length) { return; }
+  const lists = JSON.parse(document.getElementById("names-of-rows").textContent);
+  for (const matrix of matrices) { setUpMatrix(matrix, lists); }
+}
+
+document.querySelectorAll("[data-choice]").forEach(setUpChoice);
+setUpMatrices();

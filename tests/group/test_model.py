@@ -1,0 +1,187 @@
+"""Formulas and participants.tsv to designs."""
+
+from __future__ import annotations
+
+import builtins
+import json
+
+import numpy as np
+import pandas as pd
+import patsy
+import pytest
+
+from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.group.model import design_for, load_model, read_participants
+from bids_spheres.group.options import GroupOptions
+
+LABELS = [f"sub-{i:02d}" for i in range(1, 13)]
+AGES = [20, 31, 42, 25, 36, 47, 28, 39, 50, 23, 34, 45]
+SEXES = list("FMFMMFFMFMMF")
+FD = dict(zip(LABELS, np.linspace(0.05, 0.6, 12) ** 2, strict=True))
+
+
+def table(path, **columns):
+    names = ["participant_id", *columns]
+    rows = zip(LABELS, *columns.values(), strict=True)
+    lines = ["\t".join("n/a" if cell is None else str(cell) for cell in row) for row in rows]
+    path.write_text("\n".join(["\t".join(names), *lines]) + "\n")
+    return path
+
+
+def design(folder, formula, mean_fd=FD, **columns):
+    path = table(folder / "participants.tsv", **(columns or {"age": AGES, "sex": SEXES}))
+    model = load_model(folder, GroupOptions(model=formula, participants_table=path))
+    return design_for(model, mean_fd)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "age + sex",
+        "~ age * sex",
+        "age + C(site)",
+        "age + sex + mean_fd",
+        "center(age)",
+        "np.log(age) + sex",
+        "1",
+        "sex - 1",
+    ],
+)
+def test_designs_are_those_of_patsy(tmp_path, formula):
+    sites = [1, 2, 3] * 4
+    made = design(tmp_path, formula, age=AGES, sex=SEXES, site=sites).design
+    data = {"age": AGES, "sex": SEXES, "site": sites, "mean_fd": list(FD.values())}
+    expected = np.asarray(patsy.dmatrix(formula, pd.DataFrame(data)))
+    assert made.participants == tuple(LABELS)
+    order = [np.flatnonzero([np.allclose(x, y) for y in expected.T]) for x in made.values.T]
+    assert sorted(int(found[0]) for found in order) == list(range(expected.shape[1]))
+
+
+def test_terms_have_the_names_of_their_levels(tmp_path):
+    made = design(tmp_path, "age + C(site)", age=AGES, site=[1, 2, None, 1] * 3)
+    assert made.design.terms == ("Intercept", "age", "C(site)[T.2]")
+
+
+def test_whoever_lacks_a_variable_is_left_out_and_named(tmp_path):
+    ages = [None, *AGES[1:]]
+    sexes = [SEXES[0], None, *SEXES[2:]]
+    other = [None] * 12  # not in the model
+    fd = {**{label: FD[label] for label in LABELS[:11]}, "sub-77": 0.1, "sub-03": np.nan}
+    made = design(tmp_path, "age + sex + mean_fd", fd, age=ages, sex=sexes, other=other)
+    assert made.left_out == {
+        "sub-01": "without age",
+        "sub-02": "without sex",
+        "sub-03": "without mean_fd",
+        "sub-77": "not in participants.tsv",
+    }
+    assert made.design.participants == tuple(LABELS[3:11])
+    np.testing.assert_array_equal(made.design.values[:, 1], AGES[3:11])
+
+
+def test_a_function_that_hides_its_variable(tmp_path):
+    made = design(tmp_path, "poly(age, degree=2)", age=[None, *AGES[1:]])
+    assert made.left_out == {"sub-01": "without age"}
+    assert made.design.values.shape == (11, 3)
+
+
+def test_participants_need_no_row_when_nothing_of_it_is_used(tmp_path):
+    made = design(tmp_path, "mean_fd", {"sub-50": 0.1, "sub-51": 0.3, "sub-52": 0.2}, age=AGES)
+    np.testing.assert_array_equal(made.design.values, [[1, 0.1], [1, 0.3], [1, 0.2]])
+
+
+def test_ids_with_and_without_their_key(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("\ufeffparticipant_id\tage\n007\t30\nsub-008\t\n")
+    read = read_participants(path)
+    assert read.index.tolist() == ["sub-007", "sub-008"]
+    assert read["age"].iloc[0] == 30
+    assert np.isnan(read["age"].iloc[1])
+
+
+def test_a_variable_that_is_the_same_in_all_is_told(tmp_path):
+    made = design(tmp_path, "age + sex", age=AGES, sex=["F"] * 12)
+    assert made.design.terms == ("Intercept", "age")
+    assert made.notes == ("sex is the same in all participants of the model",)
+
+
+def test_codes_of_categories_taken_as_numbers_are_told(tmp_path):
+    about = {"site": {"Levels": {"1": "Here", "2": "There"}}, "age": {"Units": "year"}}
+    (tmp_path / "participants.json").write_text(json.dumps(about))
+    columns = {"age": AGES, "site": [1, 2] * 6}
+    (note,) = design(tmp_path, "age + site", **columns).notes
+    assert "C(site)" in note
+    assert design(tmp_path, "age + C(site)", **columns).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("formula", "error", "said"),
+    [
+        ("ages + sex", UsageError, "Did you mean age"),
+        ("age +", UsageError, "can't be used"),
+        ("y ~ age", UsageError, "one side"),
+        ("age ~ sex", UsageError, "one side"),
+        ("age | sex", UsageError, "one side"),
+        ("bogus(age)", UsageError, "bogus"),
+    ],
+)
+def test_formulas_that_make_no_sense(tmp_path, formula, error, said):
+    with pytest.raises(error, match=said):
+        design(tmp_path, formula)
+
+
+@pytest.mark.parametrize(
+    ("formula", "columns", "said"),
+    [
+        ("age + twice", {"age": AGES, "twice": [2 * age for age in AGES]}, "told apart"),
+        ("age", {"age": [30] * 12}, "told apart"),
+        ("age", {"age": [None] * 12}, "No participant"),
+        ("age", {"age": [*AGES[:-1], "89+"]}, "89"),
+        ("C(site)", {"site": list(range(12))}, "too few"),
+        ("0", {"age": AGES}, "no terms"),
+        ("log(age)", {"age": [0, *AGES[1:]]}, "finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_variables_that_can_not_be_used(tmp_path, formula, columns, said):
+    with pytest.raises(DataError, match=said):
+        design(tmp_path, formula, **columns)
+
+
+def test_numbers_are_categories_where_the_formula_says_so(tmp_path):
+    made = design(tmp_path, "C(site)", site=["1", "2", "A"] * 4)
+    assert made.design.terms == ("Intercept", "C(site)[T.2]", "C(site)[T.A]")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        (None, MissingInputError, "no table"),
+        ("", DataError, "no table"),
+        ("age\n3\n", DataError, "participant_id"),
+        ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "twice"),
+    ],
+)
+def test_tables_of_participants_that_can_not_be_used(tmp_path, text, error, said):
+    path = tmp_path / "participants.tsv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(error, match=said):
+        load_model(tmp_path, GroupOptions(model="age"))
+
+
+def test_without_a_model_nothing_is_needed(tmp_path):
+    assert load_model(tmp_path, GroupOptions()) is None
+
+
+def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypatch):
+    import_ = builtins.__import__
+
+    def without(name, *arguments, **keywords):
+        if name.partition(".")[0] == "formulaic":
+            raise ImportError(name)
+        return import_(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr("bids_spheres.group.model.import_module", without)
+    with pytest.raises(MissingInputError, match=r"bids-spheres\[group\]"):
+        load_model(tmp_path, GroupOptions(model="age"))

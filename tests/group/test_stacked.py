@@ -1,0 +1,77 @@
+"""The stacked table, read back by others."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.group.stacked import stacked_extension, stacked_table
+
+
+@pytest.fixture
+def rows(rng):
+    rows = rng.standard_normal((70, 6))
+    rows[4, 2] = np.nan
+    rows[69] = np.nan
+    return rows
+
+
+def write(path, rows):
+    with stacked_table(path, rows.shape[1]) as stack:
+        for i, row in enumerate(rows):
+            stack.add(f"sub-{i:02d}", row)
+    return path
+
+
+def test_compressed_text(tmp_path, rows):
+    path = write(tmp_path / "x_stacked.tsv.gz", rows)
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"], index_col="participant_id")
+    assert table.index.tolist() == [f"sub-{i:02d}" for i in range(70)]
+    assert table.columns.tolist() == ["1", "2", "3", "4", "5", "6"]
+    np.testing.assert_allclose(table.to_numpy(), rows, rtol=1e-9)
+    text = gzip.decompress(path.read_bytes()).decode()
+    assert text.count("n/a") == 7
+    assert "nan" not in text
+
+
+def test_compressed_text_is_the_same_each_time(tmp_path, rows):
+    first, second = (write(tmp_path / f"{name}.tsv.gz", rows).read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_parquet(tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    table = pd.read_parquet(write(tmp_path / "x_stacked.parquet", rows))
+    assert table["participant_id"].tolist() == [f"sub-{i:02d}" for i in range(70)]
+    np.testing.assert_array_equal(np.stack(table["values"]), rows)
+
+
+def test_parquet_read_by_polars(tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    polars = pytest.importorskip("polars")
+    table = polars.read_parquet(write(tmp_path / "x_stacked.parquet", rows))
+    np.testing.assert_array_equal(table["values"].to_numpy(), rows)
+
+
+def test_which_one_depends_on_what_is_installed(monkeypatch):
+    monkeypatch.setattr("bids_spheres.group.stacked.find_spec", lambda _: None)
+    assert stacked_extension() == ".tsv.gz"
+    monkeypatch.setattr("bids_spheres.group.stacked.find_spec", lambda _: object())
+    assert stacked_extension() == ".parquet"
+
+
+def test_nothing_is_left_of_a_table_that_was_not_finished(tmp_path, rows):
+    class Interrupted(Exception):  # noqa: N818
+        pass
+
+    def interrupted():
+        with stacked_table(tmp_path / "x_stacked.tsv.gz", 6) as stack:
+            stack.add("sub-01", rows[0])
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""Reading what the participant level wrote."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.group.facts import read_facts, regressor_kinds
+from bids_spheres.group.tables import read_upper_triangle
+
+from .conftest import SETTINGS, correlations, without, write_tsv
+
+NAMES = ("a", "1", 'say "x"', "NA")
+
+
+def matrix_file(path, matrix, names=NAMES):
+    table = pd.DataFrame(matrix, columns=list(names))
+    table.insert(0, "Node", list(names))
+    write_tsv(path, table)
+    return path
+
+
+@pytest.mark.parametrize(("diagonal", "k"), [(False, 1), (True, 0)])
+def test_upper_triangle(tmp_path, rng, diagonal, k):
+    matrix = without(correlations(rng, 4) * 1e-7, 2)
+    path = matrix_file(tmp_path / "m.tsv", matrix)
+    read = read_upper_triangle(path, NAMES, diagonal=diagonal)
+    np.testing.assert_allclose(read, matrix[np.triu_indices(4, k)], rtol=1e-9)
+
+
+def test_upper_triangle_of_one_node(tmp_path):
+    path = matrix_file(tmp_path / "m.tsv", np.array([[2.5]]), ("a",))
+    assert read_upper_triangle(path, ("a",), diagonal=False).tolist() == []
+    assert read_upper_triangle(path, ("a",), diagonal=True).tolist() == [2.5]
+
+
+@pytest.mark.parametrize("names", [NAMES[::-1], NAMES[:3], (*NAMES, "more")])
+def test_other_nodes(tmp_path, names):
+    path = matrix_file(tmp_path / "m.tsv", np.eye(4))
+    with pytest.raises(DataError, match="other nodes"):
+        read_upper_triangle(path, names, diagonal=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "cut", "said"),
+    [
+        (2, "1\t0\t1\t0", "not square"),  # a cell too few
+        (2, "1\t0\t1\t0\t0\t0", "not square"),
+        (1, "a\t1\t0\t0\tmuch", "no number"),
+        (1, "a\t1\t0\t\t0", "empty cell"),
+        (3, None, "other nodes"),
+    ],
+)
+def test_matrices_that_were_cut_or_changed(tmp_path, line, cut, said):
+    path = matrix_file(tmp_path / "m.tsv", np.eye(4))
+    lines = path.read_text().splitlines()
+    lines[line:] = [cut, *lines[line + 1 :]] if cut else []
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=said):
+        read_upper_triangle(path, NAMES, diagonal=False)
+
+
+def test_no_matrix(tmp_path):
+    with pytest.raises(MissingInputError):
+        read_upper_triangle(tmp_path / "m.tsv", NAMES, diagonal=False)
+
+
+def facts(path, **changes):
+    content = {**SETTINGS, **changes}
+    path.with_suffix(".json").write_text(json.dumps(content))
+    return read_facts(path)
+
+
+def test_facts_of_a_run(tmp_path):
+    read = facts(tmp_path / "m.tsv", WhiteNoiseDegreesOfFreedom=61.5)
+    assert (read.n_volumes, read.n_kept, read.degrees_of_freedom) == (120, 110, 90)
+    assert (read.mean_fd, read.weight, read.excluded) == (0.1, 61.5, None)
+
+
+def test_without_a_filter_the_weight_is_the_degrees_of_freedom(tmp_path):
+    assert facts(tmp_path / "m.tsv", WhiteNoiseDegreesOfFreedom=None).weight == 90
+
+
+def test_motion_that_is_not_known(tmp_path):
+    assert np.isnan(facts(tmp_path / "m.tsv", MeanFramewiseDisplacement=None).mean_fd)
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({}, True),
+        ({"Radius": 5}, True),  # however the number is written
+        ({"Radius": 6.0}, False),
+        ({"SmoothingFWHM": 6}, False),
+        ({"CensoringThresholds": {"fd_threshold": 0.5}}, False),
+        ({"SoftwareFilters": {"Temporal": {"low_pass": 0.1}}}, False),
+        ({"Standardize": False}, False),
+        ({"NuisanceParameters": ["trans_x", "cosine00", "cosine01"]}, True),  # a longer run
+        ({"NuisanceParameters": ["cosine00"]}, False),
+        ({"MeanFramewiseDisplacement": 0.7, "DegreesOfFreedom": 3}, True),
+        ({"Sources": ["bids::x"]}, True),
+    ],
+)
+def test_settings_that_matter(tmp_path, changes, same):
+    path = tmp_path / "m.tsv"
+    assert (facts(path).settings == facts(path, **changes).settings) is same
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[1]",
+        "{",
+        "{}",
+        json.dumps({**SETTINGS, "DegreesOfFreedom": None}),
+        json.dumps({**SETTINGS, "WhiteNoiseDegreesOfFreedom": 0, "DegreesOfFreedom": 0}),
+        json.dumps({**SETTINGS, "NuisanceParameters": None}),
+    ],
+)
+def test_sidecars_that_can_not_be_used(tmp_path, content):
+    (tmp_path / "m.json").write_text(content)
+    with pytest.raises(BidsSpheresError, match=r"m\.json"):
+        read_facts(tmp_path / "m.tsv")
+
+
+def test_kinds_of_regressors_do_not_depend_on_the_run():
+    short = ["csf", "trans_x_power2", "w_comp_cor_00", "aroma_motion_04"]
+    long = [*short, "cosine00", "cosine01", "w_comp_cor_01", "motion_outlier00"]
+    assert regressor_kinds(short) == regressor_kinds(long)
+    assert regressor_kinds(short) == ["csf", "trans_x_power2", "w_comp_cor_*"]
+    assert regressor_kinds(["trans_x_derivative1"]) != regressor_kinds(["trans_x"])

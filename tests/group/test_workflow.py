@@ -1,0 +1,516 @@
+"""The group level from files to files, against numpy, scipy and statsmodels on what was written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+
+from bids_spheres.bids.names import parse_name
+from bids_spheres.errors import (
+    DataError,
+    MissingInputError,
+    NothingSelectedError,
+    OutputError,
+)
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
+
+from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
+
+S = len(POINTS)
+E = S * (S - 1) // 2
+LABELS = [f"{i:02d}" for i in range(1, 10)]
+
+
+def group(outputs, **options):
+    return run_group(outputs.root, GroupOptions(**options))
+
+
+@pytest.fixture
+def filled(outputs, rng):
+    """Nine participants, of whom some lack a node, and their edges as Fisher z (9, E)."""
+    matrices = [correlations(rng, S) for _ in LABELS]
+    for i, node in ((2, 0), (5, 0), (5, 3)):
+        matrices[i] = without(matrices[i], node)
+    for label, matrix in zip(LABELS, matrices, strict=True):
+        outputs.add(label, matrix, MeanFramewiseDisplacement=0.01 * int(label) ** 2)
+    return outputs, np.arctanh([upper(matrix) for matrix in matrices])
+
+
+def test_mean_spread_number_and_tests(filled):
+    outputs, z = filled
+    assert group(outputs) == []
+    tested = stats.ttest_1samp(z, 0, nan_policy="omit")
+    expected = {
+        "mean": np.tanh(np.nanmean(z, axis=0)),
+        "sd": np.nanstd(z, axis=0, ddof=1),
+        "n": np.sum(~np.isnan(z), axis=0),
+        "t": np.asarray(tested.statistic),
+        "p": np.asarray(tested.pvalue),
+        "q": stats.false_discovery_control(np.asarray(tested.pvalue)),
+    }
+    assert expected["n"].min() == 7
+    for what, values in expected.items():
+        matrix = outputs.matrix(what)
+        np.testing.assert_array_equal(matrix, matrix.T)
+        np.testing.assert_allclose(upper(matrix), values, rtol=1e-7)
+        diagonal = np.ones(S) if what == "mean" else np.full(S, np.nan)
+        np.testing.assert_array_equal(np.diag(matrix), diagonal)
+
+
+def test_every_table_has_a_sidecar_and_a_name_of_entities(filled):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=range(20, 29))
+    group(outputs, model="age")
+    folder = outputs.root / "group"
+    tables = [path for path in folder.iterdir() if path.suffix != ".json"]
+    assert len(tables) == 14
+    for path in tables:
+        about = json.loads((folder / (path.name.split(".")[0] + ".json")).read_text())
+        if path.name not in ("runs.tsv", "strategies.tsv"):
+            assert str(parse_name(path.name)) == path.name
+        columns = read_tsv(path).columns if path.suffix == ".tsv" else []
+        assert "Node" in columns or set(columns) <= set(about)
+
+
+def test_sidecars_say_what_was_done(filled):
+    outputs, _ = filled
+    group(outputs)
+    about = outputs.about("mean")
+    assert (about["NumberOfParticipants"], about["NumberOfRuns"]) == (9, 9)
+    assert (about["Radius"], about["Strategy"]) == (5, "simple")
+    assert about["RelationshipMeasure"] == "Pearson correlation"
+
+
+def test_runs_are_averaged_by_their_degrees_of_freedom(outputs, rng):
+    first, second, other, alone = (correlations(rng, S) for _ in range(4))
+    second = without(second, 1)
+    outputs.add("01", first, source="task-rest_run-1", WhiteNoiseDegreesOfFreedom=20.0)
+    outputs.add("01", second, source="task-rest_run-2", WhiteNoiseDegreesOfFreedom=70.0)
+    session = outputs.add(
+        "01", other, source="ses-b_task-rest_dir-AP", WhiteNoiseDegreesOfFreedom=10.0
+    )
+    assert session.parts[-3] == "ses-b"
+    outputs.add("02", alone)
+    assert group(outputs) == []
+    z = np.arctanh([upper(m) for m in (first, second, other, alone)])
+    weights = np.where(np.isnan(z[:3]), 0, [[20.0], [70.0], [10.0]])
+    one = np.nansum(weights * z[:3], axis=0) / weights.sum(axis=0)
+    expected = np.tanh((one + z[3]) / 2)
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["runs"].tolist() == [3, 1]
+    assert people["degrees_of_freedom"].tolist() == [100, 90]
+
+
+def test_motion_of_a_participant_is_weighted_as_the_edges_are(outputs, rng):
+    for run, (weight, fd) in enumerate([(20.0, 0.5), (80.0, 0.1)], start=1):
+        facts = {"WhiteNoiseDegreesOfFreedom": weight, "MeanFramewiseDisplacement": fd}
+        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", **facts)
+    group(outputs)
+    assert outputs.result("participants")["mean_fd"].tolist() == pytest.approx([0.18])
+
+
+def test_sessions_by_themselves(outputs, rng):
+    matrices = {}
+    for label in ("01", "02"):
+        for session in ("a", "b"):
+            matrices[label, session] = correlations(rng, S)
+            outputs.add(label, matrices[label, session], source=f"ses-{session}_task-rest")
+    assert group(outputs, by_session=True) == []
+    for session in ("a", "b"):
+        (path,) = (outputs.root / "group").glob(f"ses-{session}_task-rest_*_mean.tsv")
+        z = np.arctanh([upper(matrices[label, session]) for label in ("01", "02")])
+        mean = read_tsv(path).drop(columns="Node").to_numpy(float)
+        np.testing.assert_allclose(upper(mean), np.tanh(z.mean(axis=0)), rtol=1e-8)
+
+
+def test_measures_that_are_no_correlations_are_averaged_as_they_are(outputs, rng):
+    matrices = []
+    for label in LABELS:
+        series = rng.standard_normal((50, S)) * 3
+        matrices.append(np.round(np.cov(series.T), 6))
+        outputs.add(label, matrices[-1], stat="covariance", ValidDiagonal=True)
+    assert group(outputs) == []
+    mean, sd = (outputs.matrix(what, stat="covariance") for what in ("mean", "sd"))
+    np.testing.assert_allclose(mean, np.mean(matrices, axis=0), rtol=1e-8)
+    np.testing.assert_allclose(sd, np.std(matrices, axis=0, ddof=1), rtol=1e-8)
+    for what in "tpq":
+        assert not outputs.path(f"stat-covariance_desc-simple_{what}.tsv").exists()
+    edges = outputs.result("edges", stat="covariance")
+    assert len(edges) == E + S
+    assert (edges["distance"][edges["node_1"] == edges["node_2"]] == 0).all()
+
+
+def test_matrices_that_are_no_connectivity_are_no_strategy(outputs, rng):
+    for label in LABELS[:3]:
+        outputs.add(label, 50 + correlations(rng, S), stat="effectivedof")
+        outputs.add(label, correlations(rng, S))
+    assert group(outputs) == []
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
+    assert strategies["measure"].tolist() == ["pearsoncorrelation"]
+    assert outputs.path("stat-effectivedof_desc-simple_mean.tsv").exists()
+
+
+def test_networks(filled):
+    outputs, z = filled
+    group(outputs)
+    table = outputs.result("networks").set_index(["network_1", "network_2"])
+    assert table.index.tolist() == [
+        ("default", "default"),
+        ("default", "visual"),
+        ("visual", "visual"),
+    ]
+    rows, columns = np.triu_indices(S, 1)
+    nets = np.array(NETWORKS)
+    for (first, second), row in table.iterrows():
+        chosen = (nets[rows] == first) & (nets[columns] == second)
+        there = ~np.isnan(z[:, chosen]).all(axis=1)
+        person = np.nanmean(z[there][:, chosen], axis=1)
+        limits = stats.ttest_1samp(person, 0).confidence_interval(0.95)
+        assert row["n"] == there.sum()
+        np.testing.assert_allclose(row["mean"], np.tanh(person.mean()), rtol=1e-8)
+        np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.tanh(limits), rtol=1e-8)
+
+
+def test_the_stacked_table_has_the_edges_of_the_index(filled):
+    outputs, z = filled
+    group(outputs)
+    if (path := outputs.path("stat-pearsoncorrelation_desc-simple_stacked.parquet")).exists():
+        table = pd.read_parquet(path).set_index("participant_id")
+        stacked = np.stack(table["values"])
+    else:
+        table = pd.read_csv(
+            path.with_suffix(".tsv.gz"), sep="\t", na_values=["n/a"], index_col="participant_id"
+        )
+        stacked = table.to_numpy()
+        assert table.columns.tolist() == outputs.result("edges")["edge"].astype(str).tolist()
+    assert table.index.tolist() == [f"sub-{label}" for label in LABELS]
+    np.testing.assert_allclose(stacked, z, rtol=1e-7)
+    names = outputs.result("edges")[["node_1", "node_2"]].to_numpy().tolist()
+    rows, columns = np.triu_indices(S, 1)
+    assert names == [[f"s{i}", f"s{j}"] for i, j in zip(rows, columns, strict=True)]
+
+
+def test_the_model_is_that_of_statsmodels(filled):
+    outputs, z = filled
+    ages = [21, 35, 28, 44, 52, 30, None, 26, 39]
+    sexes = list("FMFMFMFMM")
+    outputs.participants(participant_id=[f"sub-{x}" for x in LABELS], age=ages, sex=sexes)
+    assert group(outputs, model="age + sex") == []
+    table = outputs.result("model").set_index(["node_1", "node_2", "term"])
+    data = pd.DataFrame({"age": ages, "sex": sexes})
+    names = {"Intercept": "Intercept", "age": "age", "sex[T.M]": "sex[T.M]"}
+    assert outputs.about("model")["Terms"] == list(names)
+    for values, (i, j) in zip(z.T, zip(*np.triu_indices(S, 1), strict=True), strict=True):
+        fit = smf.ols("z ~ age + sex", data.assign(z=values), missing="drop").fit()
+        for term in names:
+            row = table.loc[f"s{i}", f"s{j}", term]
+            assert (row["n"], row["degrees_of_freedom"]) == (fit.nobs, fit.df_resid)
+            got = row[["coefficient", "standard_error", "t", "p"]].to_numpy(float)
+            expected = [source[term] for source in (fit.params, fit.bse, fit.tvalues, fit.pvalues)]
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-9)
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["in_model"].tolist() == [1] * 6 + [0] + [1] * 2
+    assert people.loc["sub-07", "reason"] == "model: without age"
+    assert outputs.about("model")["LeftOut"] == {"sub-07": "without age"}
+
+
+def test_a_model_that_can_not_be_estimated_keeps_nothing_else_back(filled):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=[30] * 9)
+    (problem,) = group(outputs, model="age")
+    assert "no model is estimated" in problem
+    assert outputs.path("stat-pearsoncorrelation_desc-simple_mean.tsv").exists()
+    assert not outputs.path("stat-pearsoncorrelation_desc-simple_model.tsv").exists()
+
+
+def test_excluded_runs_do_not_count_and_are_told(outputs, rng):
+    matrices = [correlations(rng, S) for _ in range(3)]
+    for label, matrix in zip(LABELS, matrices, strict=False):
+        outputs.add(label, matrix)
+    gone = {"Excluded": "3 volumes are left", "WhiteNoiseDegreesOfFreedom": None}
+    nothing = np.full((S, S), np.nan)
+    outputs.add("04", nothing, DegreesOfFreedom=-2, **gone)
+    outputs.add("03", nothing, source="task-rest_run-2", DegreesOfFreedom=-2, **gone)
+    assert group(outputs) == []
+    expected = np.tanh(np.mean([np.arctanh(upper(m)) for m in matrices], axis=0))
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["used"].tolist() == [1, 1, 1, 0]
+    assert people["runs_excluded"].tolist() == [0, 0, 1, 1]
+    assert people.loc["sub-04", "reason"] == "every run is excluded"
+    runs = read_tsv(outputs.root / "group" / "runs.tsv").set_index("source")
+    assert runs["excluded"].to_dict() == {
+        "sub-01_task-rest": 0,
+        "sub-02_task-rest": 0,
+        "sub-03_task-rest": 0,
+        "sub-03_task-rest_run-2": 1,
+        "sub-04_task-rest": 1,
+    }
+    assert runs.loc["sub-04_task-rest", "reason"] == "3 volumes are left"
+    (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
+    assert (row.participants, row.runs, row.runs_excluded) == (3, 5, 2)
+
+
+def test_when_every_run_is_excluded(outputs):
+    outputs.add("01", np.full((S, S), np.nan), Excluded="too short", DegreesOfFreedom=0)
+    assert group(outputs) == []
+    assert outputs.result("participants")["used"].tolist() == [0]
+    assert not outputs.path("stat-pearsoncorrelation_desc-simple_mean.tsv").exists()
+
+
+def test_one_participant_has_a_mean_and_no_tests(outputs, rng, caplog):
+    matrix = correlations(rng, S)
+    outputs.add("01", matrix)
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    assert "one participant" in caplog.text
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), upper(matrix), rtol=1e-8)
+    written = {path.name.rpartition("_")[2] for path in (outputs.root / "group").iterdir()}
+    assert not written & {"sd.tsv", "t.tsv", "p.tsv", "q.tsv"}
+
+
+def test_a_single_seed_is_related_to_nothing(outputs, caplog):
+    outputs.points, outputs.networks = POINTS[:1], NETWORKS[:1]
+    outputs.add("01", np.ones((1, 1)))
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    assert "single seed" in caplog.text
+    assert len(read_tsv(outputs.root / "group" / "runs.tsv")) == 1
+
+
+def test_quality_of_runs(outputs, rng):
+    facts = {"NumberOfVolumes": 200, "NumberOfVolumesKept": 150, "DegreesOfFreedom": 99}
+    coverage = [1, 0.8, 0.6, 0.2, 0]
+    source = "ses-x_task-rest_acq-fast_run-2"
+    outputs.add("01", correlations(rng, S), source=source, coverage=coverage, tsnr=40, **facts)
+    outputs.add("01", correlations(rng, S), source=source, strategy="36P", coverage=coverage)
+    assert group(outputs) == []
+    table = read_tsv(outputs.root / "group" / "runs.tsv")
+    assert table["strategy"].tolist() == ["36P", "simple"]
+    row = table.iloc[1]
+    assert row["source"] == "sub-01_ses-x_task-rest_acq-fast_run-2"
+    assert row[["session_id", "task", "run", "seeds"]].tolist() == ["ses-x", "rest", 2, "Tiny"]
+    assert row[["n_volumes", "n_kept", "n_censored"]].tolist() == [200, 150, 50]
+    assert row[["degrees_of_freedom", "spheres_missing"]].tolist() == [99, 2]
+    assert row["coverage"] == pytest.approx(np.mean(coverage))
+
+
+def test_seeds_that_the_group_lacks(outputs, rng):
+    shares = {
+        "01": [[1, 1, 1, 1, 1], [1, 0.4, 1, 1, 0]],
+        "02": [[1, 0.2, 1, 1, 0]],
+        "03": [[1, 0.8, 1, 0.7, 0]],
+    }
+    for label, runs in shares.items():
+        for run, coverage in enumerate(runs, start=1):
+            source = f"task-rest_run-{run}"
+            outputs.add(label, correlations(rng, S), source=source, coverage=coverage)
+    assert group(outputs) == []
+    table = read_tsv(outputs.path("coverage.tsv"))
+    assert table["name"].tolist() == [f"s{i}" for i in range(S)]
+    assert table["participants"].tolist() == [3, 2, 3, 3, 1]
+    np.testing.assert_allclose(table["share"], [1, 2 / 3, 1, 1, 1 / 3], rtol=1e-9)
+    np.testing.assert_allclose(table["coverage"], [1, 1.7 / 3, 1, 2.7 / 3, 0.5 / 3], rtol=1e-9)
+
+
+# What must not be mixed
+
+
+def test_runs_with_different_settings_are_refused_and_others_done(filled, rng):
+    outputs, _ = filled
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S), strategy="36P")
+    group(outputs)
+    outputs.add("04", correlations(rng, S), SmoothingFWHM=6.0)
+    (problem,) = group(outputs)
+    assert "SmoothingFWHM is 0 in 8 participants" in problem
+    assert "and 6 in 1 participant (sub-04)" in problem
+    # Neither a result, nor what is left of the call before.
+    assert not list((outputs.root / "group").glob("*_desc-simple_*"))
+    assert outputs.path("stat-pearsoncorrelation_desc-36P_mean.tsv").exists()
+    assert group(outputs, select=(("sub", ("01", "02", "03")),)) == []
+    assert outputs.about("mean")["NumberOfParticipants"] == 3
+
+
+@pytest.mark.parametrize("change", ["name", "coordinates", "network", "radius"])
+def test_runs_with_different_spheres_are_refused(filled, rng, change):
+    outputs, _ = filled
+    path = outputs.add("04", correlations(rng, S))
+    spheres = next(path.parent.glob("*_dseg.tsv"))
+    table = read_tsv(spheres)
+    column = {"coordinates": "x"}.get(change, change)
+    table.loc[1, column] = {"x": 41.0, "radius": 8}.get(column, "other")
+    table.to_csv(spheres, sep="\t", index=False, na_rep="n/a")
+    with pytest.raises(DataError, match="sub-04") as caught:
+        group(outputs)
+    assert change in str(caught.value)
+
+
+def test_in_their_own_spaces_participants_have_seeds_in_different_places(outputs, rng):
+    outputs.space = "T1w"
+    outputs.add("01", correlations(rng, S))
+    outputs.points = 1.5 * POINTS
+    outputs.add("02", correlations(rng, S))
+    assert group(outputs) == []
+    (path,) = (outputs.root / "group").glob("*_edges.tsv")
+    distance = np.linalg.norm(POINTS[0] - POINTS[1])
+    assert read_tsv(path)["distance"][0] == pytest.approx(1.25 * distance)
+
+
+def test_spheres_that_were_drawn_anew_are_noticed(filled):
+    outputs, _ = filled
+    sidecar = next((outputs.root / "sub-02" / "func").glob("*_dseg.json"))
+    content = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**content, "MinimumCoverage": 0.9}))
+    with pytest.raises(DataError, match=r"drawn anew.*MinimumCoverage was 0.5 and is 0.9"):
+        group(outputs)
+
+
+def test_descriptions_and_versions_that_differ_are_told(filled, rng, caplog):
+    outputs, _ = filled
+    outputs.add("02", correlations(rng, S), Description="Another.")
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    assert '"Another." in 1 participant (sub-02)' in caplog.text
+
+
+def test_entities_tell_groups_apart(outputs, rng):
+    matrices = {}
+    for source in ("task-rest_acq-a", "task-rest_acq-b", "task-rest_echo-2", "task-nback"):
+        matrices[source] = correlations(rng, S)
+        outputs.add("01", matrices[source], source=source)
+    assert group(outputs) == []
+    assert len(read_tsv(outputs.root / "group" / "strategies.tsv")) == 4
+    for source, matrix in matrices.items():
+        (path,) = (outputs.root / "group").glob(f"{source}_space*_mean.tsv")
+        mean = read_tsv(path).drop(columns="Node").to_numpy(float)
+        np.testing.assert_allclose(upper(mean), upper(matrix), rtol=1e-8)
+
+
+# What is missing or broken
+
+
+def test_a_participant_with_a_broken_matrix_is_left_out_as_a_whole(filled, rng):
+    outputs, z = filled
+    broken = outputs.add("04", correlations(rng, S), source="task-rest_run-2")
+    broken.write_text(broken.read_text()[:-30])
+    (problem,) = group(outputs)
+    assert problem.startswith("sub-04 is left out")
+    assert broken.name in problem
+    others = np.delete(z, 3, axis=0)
+    expected = np.tanh(np.nanmean(others, axis=0))
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["used"].sum() == 8
+    assert people.loc["sub-04", "reason"] == "a matrix can't be read"
+
+
+@pytest.mark.parametrize("lost", ["*_relmat.json", "*_dseg.tsv", "*_dseg.json"])
+def test_a_run_without_one_of_its_files_is_left_out(filled, lost):
+    outputs, z = filled
+    next((outputs.root / "sub-04" / "func").glob(lost)).unlink()
+    (problem,) = group(outputs)
+    assert "sub-04" in problem
+    expected = np.tanh(np.nanmean(np.delete(z, 3, axis=0), axis=0))
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+
+
+def test_an_earlier_model_goes_when_none_is_asked_for(filled):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=range(20, 29))
+    group(outputs, model="age")
+    mine = outputs.root / "group" / "task-rest_notes.tsv"
+    mine.write_text("a user's own\n")
+    group(outputs)
+    assert not list((outputs.root / "group").glob("*_model.*"))
+    assert mine.exists()
+
+
+def test_motion_that_is_not_known_leaves_the_benchmark_open(outputs, rng):
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S), MeanFramewiseDisplacement=None)
+    assert group(outputs) == []
+    (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
+    assert row.qc_fc_edges == 0
+    assert np.isnan([row.qc_fc_median, row.mean_fd]).all()
+
+
+def test_selection(filled, rng, caplog):
+    outputs, _ = filled
+    outputs.add("01", correlations(rng, S), strategy="36P", source="task-nback")
+    select = (("sub", ("sub-01", "02", "99")), ("desc", ("simple",)), ("seeds", ("Tiny",)))
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs, select=select) == []
+    assert "sub-99" in caplog.text
+    assert outputs.result("participants")["participant_id"].tolist() == ["sub-01", "sub-02"]
+    assert read_tsv(outputs.root / "group" / "strategies.tsv")["strategy"].tolist() == ["simple"]
+
+
+def test_a_selection_that_leaves_nothing_says_what_there_was(filled):
+    outputs, _ = filled
+    with pytest.raises(NothingSelectedError, match="There is task-rest"):
+        group(outputs, select=(("task", ("nback",)),))
+    with pytest.raises(NothingSelectedError, match="There is seeds-Tiny"):
+        group(outputs, select=(("seeds", ("Power2011",)),))
+
+
+def test_folders_that_are_no_output(outputs, tmp_path):
+    with pytest.raises(MissingInputError, match="no matrix"):
+        group(outputs)
+    with pytest.raises(MissingInputError, match=r"no dataset_description\.json"):
+        run_group(tmp_path / "nowhere", GroupOptions())
+    (outputs.root / "dataset_description.json").write_text("{}")
+    with pytest.raises(OutputError, match="another dataset"):
+        group(outputs)
+
+
+def test_memory_does_not_grow_with_participants(outputs, rng):
+    outputs.points = rng.uniform(-60, 60, (60, 3))
+    outputs.networks = ["n/a"] * 60
+    peaks = []
+    for count in (5, 35):
+        for i in range(count):
+            outputs.add(f"{i:03d}", correlations(rng, 60))
+        tracemalloc.start()
+        group(outputs)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    one = 8 * 60 * 59 / 2
+    assert peaks[1] - peaks[0] < 30 * one / 2
+
+
+def test_what_the_participant_level_writes(tiny, seeds_file, run_app, tmp_path):
+    out = tmp_path / "out"
+    for stem in ("sub-01_task-rest", "sub-02_task-rest_run-1", "sub-02_task-rest_run-2"):
+        tiny.add_run(stem)
+    tiny.add_run("sub-03_task-rest", n_volumes=28)  # too few for the strategy's 31 dimensions
+    call = ["participant", "--seeds", seeds_file, "--connectivity", "pearson", "covariance"]
+    assert run_app(tiny.root, out, *call, "--radius", "6").status == 0
+    assert run_group(out, GroupOptions()) == []
+    runs = read_tsv(out / "group" / "runs.tsv")
+    assert runs["excluded"].tolist() == [0, 0, 0, 1]
+    z, weights = [], []
+    for stem in ("sub-01_task-rest", "sub-02_task-rest_run-1", "sub-02_task-rest_run-2"):
+        (path,) = out.glob(f"sub-*/func/{stem}_*_stat-pearsoncorrelation_*_relmat.tsv")
+        z.append(np.arctanh(upper(read_tsv(path).drop(columns="Node").to_numpy(float))))
+        weights.append(json.loads(path.with_suffix(".json").read_text())["DegreesOfFreedom"])
+    second = np.average(z[1:], axis=0, weights=weights[1:])
+    (path,) = (out / "group").glob("*_stat-pearsoncorrelation_desc-simple_mean.tsv")
+    mean = upper(read_tsv(path).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(mean, np.tanh((z[0] + second) / 2), rtol=1e-7)
+    (path,) = (out / "group").glob("*_coverage.tsv")
+    assert read_tsv(path).set_index("name")["share"].to_dict() == {
+        "left": 1,
+        "right": 1,
+        "front": 1,
+        "far": 0,
+    }

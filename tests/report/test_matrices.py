@@ -1,0 +1,134 @@
+"""Pictures of matrices: what pixels and packed values say of the numbers they are made of."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from bids_spheres.report.matrices import (
+    DIVERGING,
+    MISSING,
+    Beside,
+    colour_limit,
+    matrix_picture,
+    packed,
+    palette_codes,
+)
+from bids_spheres.report.order import Group
+
+
+def symmetric(n, seed=0):
+    values = np.random.default_rng(seed).uniform(-1, 1, (n, n))
+    values = (values + values.T) / 2
+    np.fill_diagonal(values, 1)
+    return values
+
+
+def unpacked(text, step, n):
+    """What the page's script would tell of each pair."""
+    whole = np.frombuffer(base64.b64decode(text), dtype="<i2")
+    table = np.full((n, n), np.nan)
+    for low in range(n):
+        for high in range(low, n):
+            value = whole[low * n - (low * (low - 1)) // 2 + high - low]
+            table[low, high] = table[high, low] = np.nan if value == -32768 else value * step
+    return table
+
+
+def pixels(src):
+    data = base64.b64decode(src.removeprefix("data:image/png;base64,"))
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+@given(st.integers(1, 20), st.floats(1e-3, 1e3), st.integers(0, 5))
+def test_packed_values_are_the_matrix(n, scale, seed):
+    matrix = scale * symmetric(n, seed)
+    text, step = packed(matrix)
+    np.testing.assert_allclose(unpacked(text, step, n), matrix, atol=0.51 * step, rtol=0)
+    assert step <= scale / 32000
+
+
+def test_missing_pairs_stay_missing():
+    matrix = symmetric(5)
+    matrix[2] = matrix[:, 2] = np.nan
+    np.testing.assert_array_equal(np.isnan(unpacked(*packed(matrix), 5)), np.isnan(matrix))
+    assert packed(np.full((2, 2), np.nan))[1] == 1
+
+
+def test_colours_tell_sign_and_strength():
+    values = np.array([[1.0, 0.5, 0.0], [-0.5, -1.0, np.nan], [7.0, -7.0, 0.001]])
+    colours = DIVERGING[palette_codes(values, 1.0)].astype(int)
+    red_over_blue = colours[..., 0] - colours[..., 2]
+    assert red_over_blue[0, 0] > 80
+    assert red_over_blue[1, 1] < -80
+    assert abs(red_over_blue[0, 2]) < 5
+    np.testing.assert_array_equal(colours[2, 0], colours[0, 0])
+    np.testing.assert_array_equal(colours[2, 1], colours[1, 1])
+    assert palette_codes(values, 1.0)[1, 2] == MISSING
+    codes = palette_codes(np.linspace(-1, 1, 401), 1.0).astype(int)
+    assert np.all(np.diff(codes) >= 0)
+
+
+def test_light_falls_with_strength_on_both_sides():
+    light = DIVERGING[:255].astype(float) @ [0.2126, 0.7152, 0.0722]
+    assert np.all(np.diff(light[:128]) > 0)
+    assert np.all(np.diff(light[127:]) < 0)
+
+
+def test_the_limit_holds_99_of_100_pairs():
+    matrix = symmetric(60)
+    limit = colour_limit([matrix])
+    upper = np.abs(matrix[np.triu_indices(60, 1)])
+    assert np.mean(upper <= limit) >= 0.99
+    assert limit == pytest.approx(np.ceil(10 * np.percentile(upper, 99)) / 10)
+    assert colour_limit([np.full((3, 3), np.nan)]) == 1
+    assert colour_limit([]) == 1
+
+
+def test_a_picture_has_a_pixel_for_every_pair():
+    matrix = symmetric(7)
+    picture = matrix_picture(matrix, 1.0, Beside(), "alt text")
+    image = pixels(picture.chart.rasters[0].src)
+    np.testing.assert_array_equal(image, DIVERGING[palette_codes(matrix, 1.0)])
+    assert picture.chart.alt == "alt text"
+    assert picture.n == 7
+
+
+def test_names_of_groups_stand_beside_their_rows():
+    groups = (Group("visual", 0, 30), Group("motor", 30, 40))
+    chart = matrix_picture(symmetric(40), 1.0, Beside(groups), "").chart
+    image = chart.rasters[0]
+    named = {label.text: label.down for label in chart.labels if label.style == "name"}
+    assert named["visual"] == pytest.approx(image.top + image.height * 15 / 40, abs=6)
+    assert named["motor"] == pytest.approx(image.top + image.height * 35 / 40, abs=6)
+    divide = next(mark.path for mark in chart.marks if mark.style == "divide")
+    assert f"M{image.left:.1f},{image.top + image.height * 0.75:.1f}h" in divide
+
+
+def test_many_groups_name_the_largest_without_overlap():
+    sizes = [1 + i % 7 for i in range(60)]
+    edges = np.cumsum([0, *sizes])
+    groups = tuple(Group(f"g{i}", edges[i], edges[i + 1]) for i in range(60))
+    chart = matrix_picture(symmetric(edges[-1]), 1.0, Beside(groups), "").chart
+    names = [label for label in chart.labels if label.style == "name"]
+    assert np.all(np.diff([label.down for label in names]) > 11)
+    smallest = min(sizes[int(label.text[1:])] for label in names)
+    hidden = max(s for i, s in enumerate(sizes) if f"g{i}" not in {n.text for n in names})
+    assert smallest >= hidden
+
+
+def test_rows_without_names_have_numbers():
+    chart = matrix_picture(symmetric(264), 1.0, Beside(), "").chart
+    image = chart.rasters[0]
+    numbers = [label for label in chart.labels if label.across < image.left]
+    assert numbers
+    for label in numbers:
+        expected = image.top + image.height * (int(label.text) - 0.5) / 264
+        assert label.down == pytest.approx(expected + 4)
+    assert {"1", "50", "250"} <= {label.text for label in numbers}
