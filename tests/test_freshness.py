@@ -27,7 +27,7 @@ def results(output):
     return {
         str(name): (output / name).read_bytes()
         for name in sorted(inside)
-        if "func" in name.parts[:-1] and name.parts[0] != "logs" or name.stem == "exclusions"
+        if ("func" in name.parts[:-1] and name.parts[0] != "logs") or name.stem == "exclusions"
     }
 
 
