@@ -878,8 +878,10 @@ def test_names_of_html_stay_text(scene, run_app):
     lines = [f"{i}{script}\t{x}\t0\t0\t{script}" for i, x in enumerate((-10, 0, 10))]
     scene.seeds.write_text("\n".join(["name\tx\ty\tz\tnetwork", *lines]) + "\n")
     own = {"name": "own", "description": script, "motion": "basic"}
+    shutil.rmtree(scene.out)
     done = run_app(*strategy(own)(scene), "--report-level", "participant")
     assert done.status == 0, done.err
+    assert "No report" not in done.err
     page = (scene.out / "sub-01.html").read_text()
     assert script not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") > 3

@@ -519,6 +519,15 @@ def stop_after(monkeypatch, count):
     return left
 
 
+def forget_sizes(output):
+    """Let records take files of any size: that these tell most of what died is luck."""
+    for record in (output / "logs" / "done").rglob("*.json"):
+        entries = json.loads(record.read_text())
+        for entry in entries.values():
+            entry["Files"] = dict.fromkeys(entry["Files"])
+        record.write_text(json.dumps(entries))
+
+
 def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp_path):
     """Made with one setting, begun anew with another, and back to the first."""
     tiny.add_run()
@@ -538,6 +547,7 @@ def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp
             else:
                 break
             assert left == [0]
+        forget_sizes(out)
         call_app(*one)
         assert results(out) == expected[0], count
         count += 1

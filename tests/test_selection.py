@@ -191,7 +191,7 @@ def test_settings_that_were_written_repeat_the_work(app, run_app, four, tmp_path
     again = tmp_path / "again"
     repeated = run_app(four.root, again, "participant", "--config", record)
     assert repeated.status == 0, repeated.err
-    files = [path.relative_to(out) for path in out.rglob("sub-*") if path.is_file()]
+    files = [path.relative_to(out) for path in out.rglob("sub-*_*") if path.is_file()]
     assert files
     for path in files:
         assert (again / path).read_bytes() == (out / path).read_bytes()

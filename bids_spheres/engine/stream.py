@@ -15,6 +15,7 @@ once. How a volume is reached is the only thing its subclasses differ in:
 from __future__ import annotations
 
 import math
+import os
 from abc import ABC, abstractmethod
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from bids_spheres.annex import not_fetched
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
-from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -457,14 +458,21 @@ def _load(path: Path) -> SpatialImage:
     except PermissionError as error:
         raise ReadWriteError(f"{path}: {error.strerror}.") from error
     except _UNREADABLE as error:
-        # nibabel's messages name the file as well, and end with or without a full stop.
-        why = str(error).rstrip(".")
-        raise not_fetched(path) or DataError(
-            f"{path} can't be read as an image: {why}.", hint=_DAMAGED
-        ) from error
+        raise _unreadable(path, error) from error
     if not isinstance(img, SpatialImage):
         raise DataError(f"{path} is a {type(img).__name__}, not a volume image.")
     return img
+
+
+def _unreadable(path: Path, error: Exception) -> BidsSpheresError:
+    """What is behind an error of nibabel's."""
+    if pointer := not_fetched(path):
+        return pointer
+    if not os.access(path, os.R_OK):
+        return ReadWriteError(f"{path}: Permission denied.")
+    # nibabel's messages name the file as well, and end with or without a full stop.
+    why = str(error).rstrip(".")
+    return DataError(f"{path} can't be read as an image: {why}.", hint=_DAMAGED)
 
 
 def _name(img: SpatialImage) -> str:

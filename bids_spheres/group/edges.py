@@ -91,13 +91,6 @@ class Edges:
         )
 
 
-def named(matrix: FloatArray, names: tuple[str, ...]) -> pd.DataFrame:
-    """A matrix (S, S) with the names of its nodes as header and as first column ``Node``."""
-    table = pd.DataFrame(matrix, columns=list(names))
-    table.insert(0, "Node", list(names))
-    return table
-
-
 def known_network(networks: tuple[str, ...]) -> BoolArray:
     """Which nodes have a network, (S,)."""
     return np.array([network != MISSING for network in networks], dtype=bool)

@@ -9,7 +9,7 @@ from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.files import read_text
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +32,9 @@ COMPARED = (
 
 NOTED = ("Description", "MinimumDegreesOfFreedom", "GeneratedBy")
 """What had better be the same."""
+
+_CONCATENATION = "Concatenation"
+"""Key that only sidecars of matrices of several runs put together have."""
 
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
@@ -70,8 +73,8 @@ class RunFacts:
     noted: Settings
 
 
-def read_facts(matrix: Path) -> RunFacts:
-    """Read the sidecar of a matrix.
+def read_facts(matrix: Path) -> RunFacts | None:
+    """Read the sidecar of a matrix; None for one of several runs put together.
 
     Parameters
     ----------
@@ -87,6 +90,8 @@ def read_facts(matrix: Path) -> RunFacts:
     """
     path = matrix.with_suffix(".json")
     content = read_sidecar(path)
+    if _CONCATENATION in content:
+        return None
     try:
         freedom = int(content["DegreesOfFreedom"])
         facts = RunFacts(
@@ -107,6 +112,14 @@ def read_facts(matrix: Path) -> RunFacts:
     if facts.excluded is None and not facts.weight > 0:
         raise DataError(f"{path}: the run has {facts.weight:g} degrees of freedom.")
     return facts
+
+
+def of_several_runs(matrix: Path) -> bool:
+    """Whether a matrix is of several runs put together; False when nothing says so."""
+    try:
+        return _CONCATENATION in read_sidecar(matrix.with_suffix(".json"))
+    except BidsSpheresError:
+        return False
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Matrices that the participant level wrote, and names for what is made of them.
 
 Only names are looked at. Runs that differ in session, run number or phase encoding direction alone
-are repetitions of one measurement; every other entity tells groups apart.
+are repetitions of one measurement, and are averaged; every other entity tells groups apart.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.agreement import check_agreement, check_geometry, differences
 from bids_spheres.group.edges import Edges
-from bids_spheres.group.facts import GEOMETRY, as_json, read_facts
+from bids_spheres.group.facts import GEOMETRY, as_json, of_several_runs, read_facts
 from bids_spheres.group.files import label_of, title
 from bids_spheres.group.scale import Scale
 from bids_spheres.group.spheres import SphereTables, read_spheres
@@ -67,11 +67,13 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
     """
     tables, quality = SphereTables(label_of(name, "space")), {}
     alike: dict[Settings, Settings] = {}
-    for path, participant in {file.spheres: file.participant for file in files}.items():
+    for path, file in {file.spheres: file for file in files}.items():
+        if not path.is_file() and of_several_runs(file.path):
+            continue  # it has no spheres of its own, and its runs are averaged instead
         try:
-            spheres = read_spheres(path, participant)
+            spheres = read_spheres(path, file.participant)
         except BidsSpheresError as error:
-            problems.append(f"A run of {participant} is left out of {title(name)}: {error}")
+            problems.append(f"{file.source} is left out of {title(name)}: {error}")
             continue
         tables.add(spheres)
         seen = spheres.quality
@@ -122,6 +124,8 @@ def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[
             facts = read_facts(file.path)
         except BidsSpheresError as error:
             problems.append(f"{file.source} is left out of {where}: {error}")
+            continue
+        if facts is None:
             continue
         settings, noted = (alike.setdefault(own, own) for own in (facts.settings, facts.noted))
         runs.append(GroupRun(file, replace(facts, settings=settings, noted=noted)))

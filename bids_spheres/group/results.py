@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import MISSING, write_json, write_table
-from bids_spheres.group.edges import named
+from bids_spheres.bids.files import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.files import result_path
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
 
@@ -116,6 +115,13 @@ class Writer:
         write_table(self.path(what), table)
         self.about(what, about)
 
+    def matrix(
+        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, Any]
+    ) -> None:
+        """Write a matrix (S, S) with the names of its nodes, and its sidecar."""
+        write_numbers(self.path(what), names, values, ("Node", names))
+        self.about(what, about)
+
     def about(self, what: str, about: Mapping[str, Any]) -> None:
         """Write a sidecar."""
         write_json(self._sidecar(what), {**about, **self.facts})
@@ -137,10 +143,10 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
         values |= {"t": tested.t, "p": tested.p, "q": tested.q} if tested else {}
     for what, edges in values.items():
         diagonal = _diagonal_of_mean(group, mean) if what == "mean" else np.nan
-        table = named(group.edges.matrix(edges, diagonal), group.edges.names)
+        matrix = group.edges.matrix(edges, diagonal)
         about = {"Description": _MATRICES[what], "Scale": _scale(group, what)}
         storage = {"StorageFormat": "Full", "Directed": False, "ValidDiagonal": valid}
-        writer.table(what, table, about | storage)
+        writer.matrix(what, group.edges.names, matrix, about | storage)
 
 
 def _diagonal_of_mean(group: Group, mean: FloatArray) -> FloatArray | float:

@@ -1,4 +1,7 @@
-"""Runs of a group to one vector of edges per participant, one after the other."""
+"""Runs of a group to one vector of edges per participant, one after the other.
+
+Matrices of runs that were concatenated are no runs: they would say the same once more.
+"""
 
 from __future__ import annotations
 

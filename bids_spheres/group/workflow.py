@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bids_spheres.bids.files import discard_stale, write_json, write_table
+from bids_spheres.bids.files import discard_stale, remove, write_json, write_table
 from bids_spheres.bids.runs import natural
 from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.errors import DataError, MissingInputError
@@ -147,15 +147,20 @@ class _Level:
             When there is none; with all problems.
         """
         if not self.strategies:
+            for what in ("runs", "strategies"):
+                remove(self._path(what))
             raise DataError("\n- ".join(["There is no group with a result:", *self.problems]))
         runs = sorted(self.runs.values(), key=_order)
         self._table("runs", runs, RUN_COLUMNS)
         self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
 
     def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
-        path = self.output_dir / FOLDER / f"{what}.tsv"
+        path = self._path(what)
         write_table(path, pd.DataFrame(rows, columns=list(about)))
         write_json(path.with_suffix(".json"), about)
+
+    def _path(self, what: str) -> Path:
+        return self.output_dir / FOLDER / f"{what}.tsv"
 
 
 def _order(row: Mapping[str, Any]) -> list[tuple[int, str]]:

@@ -73,7 +73,7 @@ def _read(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
 
 def _graphic(strategy: str, columns: tuple[str, ...], values: FloatArray, key: str) -> Graphic:
     matrix = _correlations(values)
-    beside = Beside(_kinds(columns)) if len(columns) > 24 else Beside((), columns)
+    beside = Beside(_kinds(columns)) if len(columns) > 12 else Beside((), columns)
     words = _words(strategy, columns, matrix)
     picture = matrix_picture(matrix, 1.0, beside, words)
     return Graphic(picture.chart, words, strategy, strategy, matrix=picture, words=key)

@@ -310,12 +310,12 @@ def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
 
 
 def polyline(across: FloatArray, down: FloatArray) -> str:
-    """Path through points in pixels, with a tenth of a pixel.
+    """Path through points in pixels, with five digits.
 
     Examples
     --------
     >>> polyline(np.array([0, 1, 2, 3]), np.array([5, np.nan, 6, 7.25]))
-    'M0,5M2,6L3,7.2'
+    'M0,5M2,6L3,7.25'
     """
     words, pen = [], "M"
     for a, d in zip(across.tolist(), down.tolist(), strict=True):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.group.edges import Edges, named
+from bids_spheres.group.edges import Edges
 from bids_spheres.group.networks import NetworkMeans
 from bids_spheres.group.scale import Scale
 
@@ -29,12 +29,6 @@ def test_the_table_of_edges_says_where_each_is(rng, diagonal):
         i, j = NAMES.index(row.node_1), NAMES.index(row.node_2)
         assert values[row.edge - 1] == matrix[i, j]
         assert (row.network_1, row.network_2) == (NETWORKS[i], NETWORKS[j])
-
-
-def test_a_matrix_with_the_names_of_its_nodes():
-    table = named(np.eye(2), ("a", "b"))
-    assert table.columns.tolist() == ["Node", "a", "b"]
-    assert table.values.tolist() == [["a", 1.0, 0.0], ["b", 0.0, 1.0]]
 
 
 @pytest.mark.parametrize("diagonal", [False, True])

@@ -19,7 +19,10 @@ from bids_spheres.errors import (
     NothingSelectedError,
     OutputError,
 )
+from bids_spheres.group.files import find_matrices, image_name
+from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.summary import summarize
 from bids_spheres.group.workflow import run_group
 
 from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
@@ -480,12 +483,30 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
     for count in (5, 35):
         for i in range(count):
             outputs.add(f"{i:03d}", correlations(rng, 60))
+        files = find_matrices(outputs.root, GroupOptions())
+        name = files[0].group(by_session=False)
+        gathered = gather_group(name, files, gather_image(image_name(name), files, []), [])
+        summarize(gathered, outputs.root, None)  # loads what it needs
         tracemalloc.start()
-        group(outputs)
+        summarize(gathered, outputs.root, None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    one = 8 * 60 * 59 / 2
-    assert peaks[1] - peaks[0] < 30 * one / 2
+    edges_of_all = 30 * 8 * 60 * 59 / 2
+    assert peaks[1] - peaks[0] < edges_of_all / 3
+
+
+def test_runs_put_together_do_not_count_twice(filled, rng):
+    outputs, z = filled
+    for label in ("02", "04"):
+        source = "task-rest_dir-AP"
+        path = outputs.add(label, correlations(rng, S), source=source, Concatenation="Runs")
+        if label == "02":  # in the place of the other is what is left of a run of that name
+            for extension in ("json", "tsv"):
+                next(path.parent.glob(f"*_dir-AP_*_dseg.{extension}")).unlink()
+    assert group(outputs) == []
+    expected = np.tanh(np.nanmean(z, axis=0))
+    np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
+    assert outputs.result("participants")["runs"].tolist() == [1] * 9
 
 
 def test_what_the_participant_level_writes(tiny, seeds_file, run_app, tmp_path):
@@ -494,7 +515,9 @@ def test_what_the_participant_level_writes(tiny, seeds_file, run_app, tmp_path):
         tiny.add_run(stem)
     tiny.add_run("sub-03_task-rest", n_volumes=28)  # too few for the strategy's 31 dimensions
     call = ["participant", "--seeds", seeds_file, "--connectivity", "pearson", "covariance"]
+    call += ["--concatenate", "participant"]
     assert run_app(tiny.root, out, *call, "--radius", "6").status == 0
+    assert len(list(out.glob("sub-02/func/sub-02_task-rest_space-*_relmat.tsv"))) == 2
     assert run_group(out, GroupOptions()) == []
     runs = read_tsv(out / "group" / "runs.tsv")
     assert runs["excluded"].tolist() == [0, 0, 0, 1]
