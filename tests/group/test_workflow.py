@@ -480,7 +480,7 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
     outputs.points = rng.uniform(-60, 60, (60, 3))
     outputs.networks = ["n/a"] * 60
     peaks = []
-    for count in (5, 35):
+    for count in (40, 70):  # more than are held back to be written together
         for i in range(count):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = find_matrices(outputs.root, GroupOptions())
