@@ -141,16 +141,18 @@ def everything(tmp_path_factory):
     )
     for image in IMAGES:
         add(dataset, image)
-    strategies = ("--strategy", "simple", "none", "scrubbing", write_strategy(folder))
+    own = ("--strategy", write_strategy(folder))
     for space in SPACES:
-        sets = [write_seeds(folder, f"{what}{space.replace('+', '')}", space) for what in "ab"]
-        start = (dataset.root, out, "participant", "--space", space.split("+")[0], "--seeds", *sets)
-        kinds = ("--connectivity", *MEASURES, "--effective-dof", "--full-length")
-        call(*start, *strategies, *kinds, "--concatenate", "participant")
-    start = (dataset.root, out, "participant", "--seeds", folder / f"a{MNI}.tsv")
-    call(*start, "--aggregation", "median", "--radius", "4", "6.5", "--mask", "none")
+        seeds = write_seeds(folder, f"a{space.replace('+', '')}", space)
+        start = (dataset.root, out, "participant", "--seeds", seeds)
+        call(*start, "--space", space.split("+")[0], *own, "--concatenate", "participant")
+    start = (dataset.root, out, "participant", "--participant-label", "02", "--seeds")
+    sets = [write_seeds(folder, label, MNI) for label in "bc"]
+    kinds = ("--connectivity", *MEASURES, "--effective-dof", "--full-length")
+    call(*start, *sets, "--strategy", "simple", "none", "scrubbing", *own[1:], *kinds)
+    call(*start, *sets, "--aggregation", "median", "--radius", "4", "6.5", "--mask", "none")
     mask = next(dataset.root.glob("sub-02/func/*mask.nii.gz")).rename(folder / "mask.nii.gz")
-    call(*start, "--aggregation", "eigenvariate", "--smoothing-fwhm", "5", "--mask", mask)
+    call(*start, *sets, "--aggregation", "eigenvariate", "--smoothing-fwhm", "5", "--mask", mask)
     return out
 
 
@@ -223,10 +225,10 @@ def test_the_stricter_rules_would_notice(strict, everything, tmp_path, ending, k
 
 def test_the_stricter_rules_know_names_and_columns(strict, everything, tmp_path):
     copy = unhidden(everything, tmp_path)
-    path = next(copy.rglob("*_desc-simple_relmat.tsv"))
+    path = next(copy.rglob("*_desc-own_relmat.tsv"))
     path.write_text(path.read_text().replace("Node\t", "Name\t", 1))
     for kind in (".tsv", ".json"):
-        series = next(copy.rglob(f"*_stat-mean_desc-simple_timeseries{kind}"))
+        series = next(copy.rglob(f"*_stat-mean_desc-own_timeseries{kind}"))
         series.rename(series.with_name(series.name.replace("_stat-mean", "", 1)))
     codes = {code for code, _, _ in strict.errors(copy)}
     assert "MISSING_REQUIRED_ENTITY" in codes
