@@ -12,10 +12,16 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from bids_spheres.config import with_config
+from bids_spheres.config import typed_options, with_config
 from bids_spheres.errors import BidsSpheresError, printable
-from bids_spheres.options import demo_parser, main_parser, settings_of, strategies_parser
-from bids_spheres.settings import Settings
+from bids_spheres.options import (
+    demo_parser,
+    idle_options,
+    main_parser,
+    settings_of,
+    strategies_parser,
+)
+from bids_spheres.settings import GROUP, Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -96,7 +102,9 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
         make_parser, work = commands[named]
         return make_parser().parse_args(arguments[1:]), work
     parser = main_parser()
-    return parser.parse_args(with_config(parser, arguments)), _run
+    options = parser.parse_args(with_config(parser, arguments))
+    options.typed = typed_options(parser, arguments)
+    return options, _run
 
 
 def _configure_logging(verbosity: int) -> None:
@@ -109,9 +117,26 @@ def _configure_logging(verbosity: int) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    settings = settings_of(options)
+    if idle := idle_options(options.analysis_level, options.typed):
+        logger.warning("Of no effect at the %s level: %s", options.analysis_level, ", ".join(idle))
+    return (_run_group if settings.analysis_level == GROUP else _run_participants)(
+        options, settings
+    )
+
+
+def _run_group(options: argparse.Namespace, settings: Settings) -> int:
+    from bids_spheres.group_level import dry_run_group, run_group_level  # noqa: PLC0415
+
+    if options.dry_run:
+        dry_run_group(settings)
+        return 0
+    return _SOME_FAILED if run_group_level(settings) else 0
+
+
+def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
     from bids_spheres import workflow  # noqa: PLC0415 - keeps --help fast
 
-    settings = settings_of(options)
     if options.explain or options.dry_run:
         (workflow.explain if options.explain else workflow.dry_run)(settings)
         return 0

@@ -41,7 +41,7 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[s
     path = _config_path(words)
     if path is None:
         return list(words)
-    given = _given(parser, words)
+    given = typed_options(parser, words)
     options = {action.dest: action for action in parser._actions}  # noqa: SLF001 - has no other name
     positional: list[str] = []
     named: list[str] = []
@@ -67,8 +67,8 @@ def _config_path(words: Sequence[str]) -> Path | None:
     return path
 
 
-def _given(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
-    """Options that the user typed, those without a flag included."""
+def typed_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
+    """Options that the user typed, by their names; those without a flag included."""
     flags = {word.partition("=")[0] for word in words if word.startswith("-")}
     given = {a.dest for a in parser._actions if flags & set(a.option_strings)}  # noqa: SLF001
     bare = bool(words) and not words[0].startswith("-")

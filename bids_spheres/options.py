@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
-from bids_spheres.errors import UnknownLevelError, printable
-from bids_spheres.settings import DEFAULT_STRATEGY, OFF, OVERRIDES, Labels, Processing, Settings
+from bids_spheres.errors import UnknownLevelError, UsageError, printable
+from bids_spheres.settings import (
+    DEFAULT_STRATEGY,
+    GROUP,
+    OFF,
+    OVERRIDES,
+    PARTICIPANT,
+    GroupChoices,
+    Labels,
+    Processing,
+    Settings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _EPILOG = """\
 Try it on simulated data:      bids-spheres demo demo-output
@@ -67,10 +77,15 @@ def main_parser() -> argparse.ArgumentParser:
         help="fMRIPrep's output, or a dataset with derivatives/fmriprep* in it",
     )
     parser.add_argument("output_dir", type=Path, help="folder of the results")
-    parser.add_argument("analysis_level", help="participant")
+    parser.add_argument(
+        "analysis_level",
+        help="participant: time series and connectivity of every run; group: a summary of what "
+        "that level has written for all participants, of whom or which the options choose",
+    )
     _add_seed_options(parser)
     _add_denoising_options(parser)
     _add_selection_options(parser)
+    _add_group_options(parser)
     _add_running_options(parser)
     _add_common_options(parser)
     return parser
@@ -80,7 +95,7 @@ def demo_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres demo``."""
     parser = _Parser(
         prog="bids-spheres demo",
-        description="Write a small simulated fMRIPrep dataset and run the main job on it.",
+        description="Write a small simulated fMRIPrep dataset and run both levels on it.",
         allow_abbrev=False,
     )
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
@@ -102,6 +117,41 @@ def strategies_parser() -> argparse.ArgumentParser:
     return parser
 
 
+_GROUP_ONLY = frozenset(GroupChoices.__dataclass_fields__)
+_GROUP_TOO = frozenset(
+    {
+        *("bids_dir", "output_dir", "analysis_level", "config", "dry_run"),
+        *("participant_label", "session_label", "task_label", "acquisition", "run", "echo"),
+        *("space", "res", "atlas", "seeds", "radius", "strategy", "connectivity"),
+        *("report_level", "reports_only", "overwrite", "verbose", "quiet", "debug", "nprocs"),
+    }
+)
+
+
+def idle_options(level: str, typed: Iterable[str]) -> list[str]:
+    """Flags of those options that change nothing at an analysis level.
+
+    Parameters
+    ----------
+    level : str
+    typed : iterable of str
+        Names of options that the user typed.
+
+    Raises
+    ------
+    UsageError
+        When one promises that nothing is written, and is not of that level.
+    """
+    names = set(typed)
+    idle = names - _GROUP_ONLY - _GROUP_TOO if level == GROUP else names & _GROUP_ONLY
+    if "explain" in idle:
+        raise UsageError(
+            "--explain is of the participant level.",
+            hint="At the group level --dry-run tells what there is, and writes nothing.",
+        )
+    return sorted(f"--{name.replace('_', '-')}" for name in idle)
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings that the options of `main_parser` stand for.
 
@@ -110,12 +160,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
     UnknownLevelError
         When there is no such analysis level.
     """
-    if options.analysis_level != "participant":
+    if options.analysis_level not in (PARTICIPANT, GROUP):
         raise UnknownLevelError(
             f"There is no analysis level {options.analysis_level!r}.",
-            hint="This version has one level: participant.",
+            hint=f"The levels are {PARTICIPANT} and, when that is done, {GROUP}.",
         )
     given = vars(options)
+    # What a group is made of is chosen among what there is; what is not named is not chosen from.
+    defaults = options.analysis_level == PARTICIPANT
     return Settings(
         bids_dir=options.bids_dir,
         output_dir=options.output_dir,
@@ -125,15 +177,16 @@ def settings_of(options: argparse.Namespace) -> Settings:
         atlas=tuple(options.atlas),
         seeds=tuple(options.seeds),
         radius=tuple(dict.fromkeys(options.radius)),
-        strategy=tuple(options.strategy or [DEFAULT_STRATEGY]),
+        strategy=tuple(options.strategy or [DEFAULT_STRATEGY] * defaults),
         overrides=tuple(
             (key, None if given[name] == OFF and name != "filter" else given[name])
             for name, key in OVERRIDES.items()
             if given[name] is not None
         ),
         outliers=options.outliers,
-        processing=_processing(options),
+        processing=_processing(options, ["pearson"] * defaults),
         concatenate=options.concatenate,
+        group=GroupChoices(options.model, options.participants_table, options.by_session),
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
         nprocs=options.nprocs,
@@ -151,7 +204,7 @@ def _labels(given: dict[str, Any]) -> Labels:
     return Labels(**labels, bids_filter_file=given["bids_filter_file"])
 
 
-def _processing(options: argparse.Namespace) -> Processing:
+def _processing(options: argparse.Namespace, measures: Iterable[str]) -> Processing:
     return Processing(
         detrend=options.detrend,
         standardize=False if options.standardize == OFF else options.standardize,
@@ -164,7 +217,7 @@ def _processing(options: argparse.Namespace) -> Processing:
         warp_seeds=options.warp_seeds,
         aggregation=options.aggregation,
         smoothing_fwhm=options.smoothing_fwhm or None,
-        connectivity=tuple(options.connectivity or ["pearson"]),
+        connectivity=tuple(options.connectivity or measures),
         seed_maps=options.seed_maps,
         effective_dof=options.effective_dof,
     )
@@ -410,6 +463,28 @@ def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str
         type=_label_reader(key),
         metavar="LABEL",
         help=told,
+    )
+
+
+def _add_group_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("group level")
+    group.add_argument(
+        "--model",
+        metavar="FORMULA",
+        help='variables of participants that explain every edge, as in "age + C(site)"; mean_fd '
+        "is the mean framewise displacement",
+    )
+    group.add_argument(
+        *_both("--participants-table"),
+        type=Path,
+        metavar="FILE",
+        help="table of these variables (default: participants.tsv of bids_dir, of the raw dataset "
+        "it was made from, or of output_dir)",
+    )
+    group.add_argument(
+        *_both("--by-session"),
+        action="store_true",
+        help="summarize every session by itself (default: average the sessions of a participant)",
     )
 
 

@@ -241,10 +241,18 @@ def _sized(table: SeedTable, radii: Sequence[float]) -> list[SeedTable]:
     """A seed set with each of the radii (mm); several are told apart by the entity ``scale``."""
     if len(radii) < 2:
         return [table.with_radius(radius) for radius in radii] or [table]
-    return [
-        replace(table.with_radius(radius), scale=f"{radius:g}mm".replace(".", "p"))
-        for radius in radii
-    ]
+    return [replace(table.with_radius(radius), scale=scale_label(radius)) for radius in radii]
+
+
+def scale_label(radius: float) -> str:
+    """Label of the entity ``scale`` of spheres of a radius in mm.
+
+    Examples
+    --------
+    >>> scale_label(6.5)
+    '6p5mm'
+    """
+    return f"{radius:g}mm".replace(".", "p")
 
 
 def load_strategies(settings: Settings) -> tuple[Strategy, ...]:

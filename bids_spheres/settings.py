@@ -20,6 +20,9 @@ DEFAULT_STRATEGY = "simple"
 Level = Literal["session", "participant"]
 """Whose runs are put one after the other."""
 
+PARTICIPANT, GROUP = "participant", "group"
+"""Analysis levels."""
+
 OFF = "none"
 """How an option says that a threshold, an edge or a step is not to be."""
 
@@ -111,6 +114,25 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class GroupChoices:
+    """What is wanted of the group level.
+
+    Parameters
+    ----------
+    model : str, optional
+        Formula of participants' variables that explain edges, e.g. ``"age + sex"``.
+    participants_table : Path, optional
+        Table of these variables; the participants.tsv of the dataset without it.
+    by_session : bool
+        Summarize every session by itself, instead of averaging a participant's sessions.
+    """
+
+    model: str | None = None
+    participants_table: Path | None = None
+    by_session: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one call.
 
@@ -118,7 +140,7 @@ class Settings:
     ----------
     bids_dir, output_dir : Path
     analysis_level : str
-        ``"participant"``.
+        ``"participant"`` or ``"group"``.
     derivatives : tuple of (str, Path)
         Folders of derivatives and what they are; ``""`` leaves that to their description.
     labels : Labels
@@ -129,7 +151,7 @@ class Settings:
     radius : tuple of float
         mm, over what the seed sets say; several give every set with each of them.
     strategy : tuple of str
-        Names or files of denoising strategies.
+        Names or files of denoising strategies; at the group level none stands for all.
     overrides : tuple of (str, value)
         Keys of a strategy, from its top and joined by dots, that hold for all of them.
     outliers : Path, optional
@@ -137,6 +159,7 @@ class Settings:
     processing : Processing
     concatenate : str, optional
         Also relate the series of all runs of a task: of a ``"session"`` or ``"participant"``.
+    group : GroupChoices
     bids_database_dir : Path, optional
         Where pybids keeps its index from call to call.
     work_dir : Path, optional
@@ -157,7 +180,7 @@ class Settings:
 
     bids_dir: Path
     output_dir: Path
-    analysis_level: str = "participant"
+    analysis_level: str = PARTICIPANT
     derivatives: tuple[tuple[str, Path], ...] = ()
     labels: Labels = field(default_factory=Labels)
     atlas: tuple[str, ...] = ()
@@ -168,6 +191,7 @@ class Settings:
     outliers: Path | None = None
     processing: Processing = field(default_factory=Processing)
     concatenate: Level | None = None
+    group: GroupChoices = field(default_factory=GroupChoices)
     bids_database_dir: Path | None = None
     work_dir: Path | None = None
     nprocs: int = 1
@@ -180,7 +204,8 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
         content: dict[str, Any] = asdict(self)
-        content |= {**content.pop("labels"), **content.pop("processing")}
+        for part in ("labels", "processing", "group"):
+            content |= content.pop(part)
         content["derivatives"] = [
             f"{name}={path.resolve()}" if name else str(path.resolve())
             for name, path in self.derivatives

@@ -7,7 +7,6 @@ import re
 import sys
 from collections import Counter
 from contextlib import closing
-from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -15,10 +14,10 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.bids.dataset import find_inputs
-from bids_spheres.bids.files import discard_stale, remove, write_json, write_text
+from bids_spheres.bids.files import discard_stale, remove, write_text
 from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
-from bids_spheres.bids.shared import check_output_dir, write_shared_files
+from bids_spheres.bids.shared import check_output_dir, write_record, write_shared_files
 from bids_spheres.concatenation import concatenate_runs, group_runs
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
@@ -182,8 +181,7 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    write_json(out / "logs" / f"{stamp}_settings.json", settings.to_json())
+    write_record(out, settings.to_json())
     facts = _methods_facts(settings, inputs, jobs)
     write_text(out / "logs" / "CITATION.md", citation_file(facts))
     write_text(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))

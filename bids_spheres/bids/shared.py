@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.files import (
@@ -18,6 +19,7 @@ from bids_spheres.bids.files import (
     table_rows,
     table_text,
     write_if_changed,
+    write_json,
 )
 from bids_spheres.bids.locks import look_again, update_text
 from bids_spheres.bids.sidecars import (
@@ -72,6 +74,18 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
             f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
+
+
+def write_record(output_dir: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a call, under the time of its start.
+
+    Raises
+    ------
+    OutputError
+        When that is not possible.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    write_json(output_dir / "logs" / f"{stamp}_settings.json", settings)
 
 
 def check_place(output_dir: Path) -> None:

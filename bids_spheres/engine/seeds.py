@@ -211,7 +211,7 @@ def _load_file(path: Path) -> SeedTable:
         text = read_text(path, "seed table")
     except MissingInputError as error:
         raise MissingInputError(error.message, error.hint or _instead_of(path)) from error
-    label = _label(path)
+    label = seed_file_label(path)
     if not label:
         raise UsageError(
             f"No label can be made from the name of the seed table {path}.",
@@ -231,8 +231,14 @@ def _instead_of(path: Path) -> str:
     return f"{did_you_mean(path.name, known)}Built-in sets, for --atlas, are: {', '.join(known)}."
 
 
-def _label(path: Path) -> str:
-    """Letters and digits of a file's name up to its first dot, without marks on the letters."""
+def seed_file_label(path: Path) -> str:
+    """Label of a table of the user's: letters and digits of its name, up to its first dot.
+
+    Examples
+    --------
+    >>> seed_file_label(Path("my seeds/régions-v2.tsv"))
+    'regionsv2'
+    """
     # As UTF-8 in every locale, so that outputs have the same names everywhere.
     name = os.fsencode(path.name).decode(errors="replace")
     plain = unicodedata.normalize("NFKD", name.split(".")[0])

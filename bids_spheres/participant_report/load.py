@@ -17,6 +17,7 @@ from bids_spheres.participant_report.tables import (
     read_spheres,
 )
 from bids_spheres.report.order import Order, network_order
+from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,7 +160,8 @@ def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str,
     for path in sorted((output_dir / "logs").glob("*_settings.json"), reverse=True):
         settings = read_facts(path)
         labels = _names(settings.get("participant_label"))
-        if not labels or label in labels:
+        about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
+        if about_it:
             return path, settings
     return None, {}
 

@@ -1,0 +1,131 @@
+"""What the command line asked for, as options of the group level."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bids_spheres.bids.files import read_text
+from bids_spheres.confounds import load_strategy
+from bids_spheres.confounds.presets import EXTENSIONS
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.seeds import seed_file_label
+from bids_spheres.errors import MissingInputError
+from bids_spheres.group.files import find_matrices, grouped, title
+from bids_spheres.group.options import SEEDS, GroupOptions
+from bids_spheres.plan import scale_label
+from bids_spheres.report.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bids_spheres.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TABLE = "participants.tsv"
+
+
+def group_options(settings: Settings) -> GroupOptions:
+    """Options of the group level that settings stand for.
+
+    What a call of the participant level names - seed sets, strategies, measures, labels - chooses
+    here among what such calls have written, so that one configuration file serves both.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    UsageError, DataError
+        When a measure, or a file of a strategy, can't be used.
+    MissingInputError
+        When there is no table of participants for a model.
+    """
+    chosen = settings.group
+    return GroupOptions(
+        select=tuple((key, labels) for key, labels in _selection(settings) if labels),
+        by_session=chosen.by_session,
+        model=chosen.model,
+        participants_table=_participants_table(settings) if chosen.model else None,
+    )
+
+
+def describe_groups(settings: Settings) -> Iterator[str]:
+    """Lines about the groups that there are, and whom they are made of; nothing is computed.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Raises
+    ------
+    BidsSpheresError
+        As `group_options`, and when there is no group.
+    """
+    options = group_options(settings)
+    files = find_matrices(settings.output_dir, options)
+    for name, members in grouped(files, lambda f: f.group(by_session=options.by_session)).items():
+        people = len({file.participant for file in members})
+        runs = count(len(members), "matrix", "matrices")
+        yield f"{title(name)}: {count(people, 'participant')}, {runs}"
+
+
+def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Entities, and the labels of them that are wanted."""
+    labels = settings.labels
+    yield "sub", labels.participant_label
+    yield "ses", labels.session_label
+    yield "task", labels.task_label
+    yield "acq", labels.acquisition
+    yield "run", labels.run
+    yield "echo", labels.echo
+    yield "space", labels.space
+    yield "res", labels.res
+    yield SEEDS, (*settings.atlas, *map(seed_file_label, settings.seeds))
+    if len(settings.radius) > 1:
+        yield "scale", tuple(map(scale_label, settings.radius))
+    yield "desc", tuple(map(_strategy_name, settings.strategy))
+    yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
+
+
+def _strategy_name(name: str) -> str:
+    """What is in file names; what a built-in one was called by another version is not looked up."""
+    return load_strategy(name).name if Path(name).suffix.lower() in EXTENSIONS else name
+
+
+def _participants_table(settings: Settings) -> Path:
+    """The table that the user names, or the first one there is.
+
+    Raises
+    ------
+    MissingInputError
+        When there is none.
+    """
+    if settings.group.participants_table:
+        return settings.group.participants_table
+    places = list(dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir]))
+    for place in places:
+        if (path := place / TABLE).is_file():
+            logger.info("Variables of participants: %s", path)
+            return path
+    raise MissingInputError(
+        f"A model needs {TABLE}, which is not in {', '.join(map(str, places))}.",
+        hint="Name it with --participants-table FILE.",
+    )
+
+
+def _datasets(bids_dir: Path) -> Iterator[Path]:
+    """The input, and the raw dataset that it was made from."""
+    yield bids_dir
+    folder = bids_dir.resolve()
+    try:
+        links = json.loads(read_text(folder / "dataset_description.json")).get("DatasetLinks", {})
+        yield folder / links["raw"].removeprefix("file://")
+    except (AttributeError, KeyError, ValueError):
+        pass  # fMRIPrep before 21 names no dataset; it is a bonus anyway
+    if folder.parent.name == "derivatives":
+        yield folder.parent.parent

@@ -1,0 +1,64 @@
+"""Settings to the results of the group, and a page about them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from bids_spheres.bids.shared import write_record
+from bids_spheres.group.command import describe_groups, group_options
+from bids_spheres.group.files import FOLDER
+from bids_spheres.group.workflow import run_group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bids_spheres.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def run_group_level(settings: Settings) -> list[str]:
+    """Do the group level.
+
+    Only outputs of the participant level are read, and the table of participants that a model
+    needs.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Returns
+    -------
+    list of str
+        What could not be done, and why.
+
+    Raises
+    ------
+    BidsSpheresError
+        When nothing can be done at all.
+    """
+    problems: list[str] = []
+    if not settings.reports_only:
+        problems = run_group(settings.output_dir, group_options(settings))
+        write_record(settings.output_dir, settings.to_json())
+        logger.info("Results of the group: %s", settings.output_dir / FOLDER)
+    _tell(problems)
+    return problems
+
+
+def dry_run_group(settings: Settings) -> None:
+    """Print which groups there are, and of whom; nothing is written.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_group_level`.
+    """
+    for line in describe_groups(settings):
+        print(line)  # noqa: T201 - what was asked for
+
+
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        logger.error("%s", problem)
