@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.config import typed_options, with_config
@@ -153,25 +154,45 @@ def _tell_strategies(options: argparse.Namespace) -> int:
 
 def _run_demo(options: argparse.Namespace) -> int:
     from bids_spheres.bids.shared import check_place  # noqa: PLC0415
-    from bids_spheres.demo import check_demo_dir, write_demo_dataset, write_truth  # noqa: PLC0415
+    from bids_spheres.demo import check_demo_dir  # noqa: PLC0415
+    from bids_spheres.group_level import run_group_level  # noqa: PLC0415
     from bids_spheres.workflow import run_participants  # noqa: PLC0415
 
     out: Path = options.output_dir
     check_place(out / "fmriprep")
     check_demo_dir(out / "fmriprep")
-    logger.info("Writing a simulated dataset of three participants into %s", out / "fmriprep")
-    truth = write_demo_dataset(out / "fmriprep")
-    write_truth(truth, out / "truth")
-    settings = Settings(
-        bids_dir=out / "fmriprep",
+    settings = _simulated(out, options.nprocs)
+    failures = run_participants(settings, debug=options.debug)
+    problems = run_group_level(replace(settings, analysis_level=GROUP))
+    results = settings.output_dir
+    print(
+        f"Time series and correlations: {results / 'sub-01' / 'func'}\n"
+        f"What the files are:           {results / 'README.md'}\n"
+        f"The truth that was simulated: {out / 'truth'}\n"
+        f"A report of each participant: {results / 'sub-01.html'}\n"
+        f"Results of the group:         {results / 'group'}"
+    )
+    return _SOME_FAILED if failures or problems else 0
+
+
+def _simulated(out: Path, nprocs: int) -> Settings:
+    """Write the simulated dataset; return the settings with which to process it."""
+    from bids_spheres.demo import (  # noqa: PLC0415
+        SPACE,
+        write_demo_dataset,
+        write_own_seeds,
+        write_truth,
+    )
+
+    source, seeds = out / "fmriprep", out / "seeds" / "networks.tsv"
+    logger.info("Writing a simulated dataset of three participants into %s", source)
+    write_truth(write_demo_dataset(source), out / "truth")
+    write_own_seeds(seeds, SPACE)
+    return Settings(
+        bids_dir=source,
         output_dir=out / "bids-spheres",
         atlas=("Power2011",),
-        nprocs=options.nprocs,
+        seeds=(seeds,),
+        strategy=("simple", "scrubbing"),
+        nprocs=nprocs,
     )
-    failures = run_participants(settings, debug=options.debug)
-    print(
-        f"Time series and correlations: {out / 'bids-spheres' / 'sub-01' / 'func'}\n"
-        f"What the files are:           {out / 'bids-spheres' / 'README.md'}\n"
-        f"The truth that was simulated: {out / 'truth'}"
-    )
-    return _SOME_FAILED if failures else 0

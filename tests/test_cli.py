@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres import __version__
 from bids_spheres.cli import main
+from bids_spheres.demo.networks import CENTRES, network_correlation
 from bids_spheres.engine import extract_spheres, load_seeds
 
 
@@ -318,9 +321,24 @@ def test_scrubbing_states_why_volumes_left(run_app, tiny, seeds_file, tmp_path):
 def test_demo(run_app, tmp_path):
     done = run_app("demo", tmp_path / "demo")
     assert done.status == 0, done.err
-    assert len(series_files(tmp_path / "demo" / "bids-spheres")) == 4
-    for line in done.out.splitlines():
-        assert line.split(": ", 1)[1].strip().startswith(str(tmp_path / "demo"))
+    out = tmp_path / "demo" / "bids-spheres"
+    assert len(series_files(out)) == 4 * 2 * 2  # runs, seed sets, strategies
+    places = [Path(line.split(": ", 1)[1].strip()) for line in done.out.splitlines()]
+    assert all(place.is_relative_to(tmp_path / "demo") and place.exists() for place in places)
+    assert places[-1] == out / "group"
+
+
+def test_demo_finds_the_networks_that_it_simulated(run_app, tmp_path):
+    assert run_app("demo", tmp_path / "demo", "-q").status == 0
+    (path,) = (tmp_path / "demo").rglob("*_seg-networks_*_desc-simple_networks.tsv")
+    table = pd.read_csv(path, sep="\t").set_index(["network_1", "network_2"])["mean"]
+    truth = network_correlation()
+    names = list(CENTRES)
+    within = [table[name, name] for name in names]
+    assert min(within) > 0.35  # 0.6 without noise
+    measured = [table[pair] for pair in itertools.combinations(names, 2)]
+    expected = 0.6 * truth[np.triu_indices(len(names), 1)]
+    assert np.corrcoef(measured, expected)[0, 1] > 0.9
 
 
 def test_files_of_others_are_left_alone(run_app, tiny, seeds_file, tmp_path):

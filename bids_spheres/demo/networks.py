@@ -95,10 +95,24 @@ def nearest_network(points: NDArray[np.float64]) -> NDArray[np.intp]:
     """
     counts = [len(centres) for centres in CENTRES.values()]
     owner: NDArray[np.intp] = np.repeat(np.arange(len(CENTRES)), counts)
+    return np.asarray(owner[centre_distance(points).argmin(axis=1)])
+
+
+def centre_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far every point is from every centre or its mirror image in x = 0.
+
+    Parameters
+    ----------
+    points : (S, 3) array, mm
+
+    Returns
+    -------
+    distance : (S, C) array, mm
+        Of all centres, network by network in the order of ``CENTRES``.
+    """
     centres = np.array([centre for centres in CENTRES.values() for centre in centres], float)
     folded = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
-    distance = np.linalg.norm(folded[:, None] - centres, axis=-1)
-    return np.asarray(owner[distance.argmin(axis=1)])
+    return np.asarray(np.linalg.norm(folded[:, None] - centres, axis=-1))
 
 
 def network_correlation() -> NDArray[np.float64]:
