@@ -27,7 +27,7 @@ GENERATOR = "bids_spheres"
 
 BIDSIGNORE = (
     *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*_boldmap.*"),
-    *("exclusions.*", "*.html", "figures"),
+    *("exclusions.*", "*.html", "figures", "group"),
 )
 """What the released BIDS schema does not know yet."""
 
