@@ -32,6 +32,9 @@ REPEATED = frozenset({"ses", "run", "dir"})
 FOLDER = "group"
 """Where in the output dataset results of the group level are."""
 
+PROBLEMS = "problems.json"
+"""What the last call could not do."""
+
 _WHATS = frozenset(
     {
         *("mean", "sd", "n", "t", "p", "q"),

@@ -198,6 +198,7 @@ def write_model(writer: Writer, group: Group, made: GroupDesign, fitted: Regress
         "NumberOfParticipantsInModel": fitted.participants,
         "EdgesWithoutCoefficients": fitted.unsolved,
         "LeftOut": dict(made.left_out),
+        "Notes": list(made.notes),
     }
     writer.table("model", pd.concat(parts), _MODEL_COLUMNS | about)
 

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 COVERAGE_COLUMNS = {
     "name": {"Description": "Seed"},
     "network": {"Description": "Network of the seed, where its source gives one"},
+    "x": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
+    "y": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
+    "z": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
+    "radius": {
+        "Description": "Radius of the sphere; 0 for the one voxel that holds the seed",
+        "Units": "mm",
+    },
     "participants": {"Description": "Participants who have the sphere in any of their runs"},
     "share": {"Description": "Their share of all participants with outputs"},
     "coverage": {
@@ -126,11 +133,14 @@ class GroupSeeds:
     names, networks : tuple of str
     distances : (S, S) array
         Between seeds, mm; in the participants' own spaces the mean over runs.
+    radii : (S,) array
+        mm; NaN or 0 for the one voxel that holds the seed.
     """
 
     names: tuple[str, ...]
     networks: tuple[str, ...]
     distances: FloatArray
+    radii: FloatArray
 
 
 class SphereTables:
@@ -146,6 +156,7 @@ class SphereTables:
         self._space = space
         self._first: RunSpheres | None = None
         self._distances: FloatArray = np.zeros(0)
+        self._points: FloatArray = np.zeros(0)
         self._coverage: dict[str, _Coverage] = {}
         self._made: dict[Settings, list[str]] = defaultdict(list)
 
@@ -161,7 +172,9 @@ class SphereTables:
         if self._first is None:
             self._first = spheres
             self._distances = np.zeros(len(spheres.names) * (len(spheres.names) - 1) // 2)
+            self._points = np.zeros_like(spheres.points)
         self._distances += pdist(spheres.points)
+        self._points += spheres.points
         known = self._coverage.setdefault(spheres.participant, _Coverage())
         known.add(spheres)
 
@@ -183,18 +196,24 @@ class SphereTables:
         first = self._first
         if first is None:
             raise DataError("There is no table of spheres.")
-        runs = sum(len(participants) for participants in self._made.values())
-        return GroupSeeds(first.names, first.networks, squareform(self._distances / runs))
+        distances = squareform(self._distances / self._runs)
+        return GroupSeeds(first.names, first.networks, distances, first.radii)
+
+    @property
+    def _runs(self) -> int:
+        return sum(len(participants) for participants in self._made.values())
 
     def coverage(self) -> pd.DataFrame:
         """One row per seed; see `COVERAGE_COLUMNS`."""
         seeds, all_participants = self.seeds, self._coverage.values()
         there = np.sum([known.used for known in all_participants], axis=0)
         means = [known.mean for known in all_participants]
+        x, y, z = self._points.T / self._runs
         return pd.DataFrame(
             {
                 "name": seeds.names,
                 "network": seeds.networks,
+                **{"x": x, "y": y, "z": z, "radius": np.nan_to_num(seeds.radii)},
                 "participants": there,
                 "share": there / len(means),
                 "coverage": np.mean(means, axis=0),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import BidsSpheresError
+from bids_spheres.group.agreement import differences
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Comoments, Moments
@@ -177,8 +178,10 @@ def _facts(group: Group, used: Sequence[Participant]) -> dict[str, Any]:
     first = group.runs[0].facts
     # Which regressors there are depends on the run; the strategy's description tells their kinds.
     settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
+    differing = differences((run.file.participant, run.facts.noted) for run in group.runs)
     return {
         **{key: value for key, value in settings.items() if value is not None},
+        **({"Differences": differing} if differing else {}),
         "NumberOfParticipants": len(used),
         "NumberOfRuns": sum(len(one.runs) for one in used),
         "RunsOfAParticipant": "averaged, each counting by its degrees of freedom",

@@ -12,7 +12,14 @@ from bids_spheres.bids.files import discard_stale, remove, write_json, write_tab
 from bids_spheres.bids.runs import natural
 from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.group.files import FOLDER, discard_earlier, find_matrices, grouped, image_name
+from bids_spheres.group.files import (
+    FOLDER,
+    PROBLEMS,
+    discard_earlier,
+    find_matrices,
+    grouped,
+    image_name,
+)
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.model import load_model
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
@@ -149,15 +156,21 @@ class _Level:
         if not self.strategies:
             for what in ("runs", "strategies"):
                 remove(self._path(what))
+            remove(self._problems_path)
             raise DataError("\n- ".join(["There is no group with a result:", *self.problems]))
         runs = sorted(self.runs.values(), key=_order)
         self._table("runs", runs, RUN_COLUMNS)
         self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
+        write_json(self._problems_path, {"Problems": self.problems})
 
     def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
         path = self._path(what)
         write_table(path, pd.DataFrame(rows, columns=list(about)))
         write_json(path.with_suffix(".json"), about)
+
+    @property
+    def _problems_path(self) -> Path:
+        return self.output_dir / FOLDER / PROBLEMS
 
     def _path(self, what: str) -> Path:
         return self.output_dir / FOLDER / f"{what}.tsv"
