@@ -32,8 +32,8 @@ REPEATED = frozenset({"ses", "run", "dir"})
 FOLDER = "group"
 """Where in the output dataset results of the group level are."""
 
-PROBLEMS = "problems.json"
-"""What the last call could not do."""
+SUMMARY = "summary.json"
+"""Which groups the last call was about, and what it could not do."""
 
 _WHATS = frozenset(
     {

@@ -14,11 +14,12 @@ from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.group.files import (
     FOLDER,
-    PROBLEMS,
+    SUMMARY,
     discard_earlier,
     find_matrices,
     grouped,
     image_name,
+    title,
 )
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.model import load_model
@@ -105,10 +106,12 @@ class _Level:
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
     def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
         """All strategies and measures of one space and seed set."""
         files = [file for own in groups.values() for file in own]
+        self.groups.extend(map(title, groups))
         try:
             image = gather_image(name, files, self.problems)
         except DataError as error:
@@ -156,12 +159,12 @@ class _Level:
         if not self.strategies:
             for what in ("runs", "strategies"):
                 remove(self._path(what))
-            remove(self._problems_path)
+            remove(self._summary_path)
             raise DataError("\n- ".join(["There is no group with a result:", *self.problems]))
         runs = sorted(self.runs.values(), key=_order)
         self._table("runs", runs, RUN_COLUMNS)
         self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
-        write_json(self._problems_path, {"Problems": self.problems})
+        write_json(self._summary_path, {"Groups": self.groups, "Problems": self.problems})
 
     def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
         path = self._path(what)
@@ -169,8 +172,8 @@ class _Level:
         write_json(path.with_suffix(".json"), about)
 
     @property
-    def _problems_path(self) -> Path:
-        return self.output_dir / FOLDER / PROBLEMS
+    def _summary_path(self) -> Path:
+        return self.output_dir / FOLDER / SUMMARY
 
     def _path(self, what: str) -> Path:
         return self.output_dir / FOLDER / f"{what}.tsv"

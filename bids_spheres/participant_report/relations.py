@@ -9,20 +9,20 @@ import numpy as np
 
 from bids_spheres.participant_report.find import EFFECTIVE_DOF
 from bids_spheres.participant_report.tables import read_matrix
-from bids_spheres.report.charts import (
-    HALF,
-    Frame,
-    Key,
-    Mark,
-    Plot,
-    axis,
-    chart_of,
-    series_style,
-)
+from bids_spheres.report.charts import Key, series_style
 from bids_spheres.report.connectome import connectome, strongest_edges
+from bids_spheres.report.distributions import (
+    STEP,
+    Along,
+    Sample,
+    Words,
+    bins,
+    histogram,
+    spread_words,
+)
 from bids_spheres.report.matrices import Beside, colour_limit, matrix_picture
 from bids_spheres.report.render import Block, Graphic
-from bids_spheres.report.summaries import pairs, shares, trend
+from bids_spheres.report.summaries import pairs
 from bids_spheres.report.words import number
 
 if TYPE_CHECKING:
@@ -35,12 +35,8 @@ if TYPE_CHECKING:
     from bids_spheres.report.connectome import Glass
     from bids_spheres.report.order import Order
     from bids_spheres.report.spheres import Scene
-    from bids_spheres.report.summaries import Trend
 
     FloatArray = NDArray[np.float64]
-
-_BIN, _LEFT, _HEIGHT = 10.0, 56, 190  # mm, pixels, pixels
-_N_BINS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,62 +193,22 @@ def _connectomes(found: Relations, stage: Stage) -> Iterator[Graphic]:
 # How values spread
 
 
+def _samples(found: Relations) -> list[Sample]:
+    return [Sample(s, pairs(matrix), found.style(s), s) for s, matrix in found.matrices.items()]
+
+
 def _histogram(found: Relations) -> Graphic:
-    values = {s: pairs(matrix) for s, matrix in found.matrices.items()}
-    joined = np.concatenate(list(values.values()))
-    finite = joined[np.isfinite(joined)]
-    low, high = np.percentile(finite, (0.05, 99.95))
-    pad = 0.02 * (high - low) or 0.5
-    edges = np.linspace(low - pad, high + pad, _N_BINS + 1)
-    spread = {s: shares(one, edges) for s, one in values.items()}
-    x = axis(edges, found.symbol, most=6)
-    y = axis(
-        [100 * s.shares.max() for s in spread.values()], "Pairs (%)", zero=True, room=0.05, most=5
-    )
-    frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-    marks = [
-        Mark(frame.line(*_steps(one.edges, 100 * one.shares)), f"line {found.style(s)}", s)
-        for s, one in spread.items()
-    ]
-    words = " ".join(_spread_words(s, one) for s, one in values.items())
-    chart = chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words)
+    samples = _samples(found)
+    words = " ".join(map(spread_words, samples))
+    chart = histogram(samples, bins(samples), Words(found.symbol, "Pairs (%)", words))
     return Graphic(chart, words, "All pairs", legend=_legend(found))
-
-
-def _steps(edges: FloatArray, heights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Corners of a line in steps."""
-    return np.repeat(edges, 2), np.concatenate([[0], np.repeat(heights, 2), [0]])
-
-
-def _spread_words(strategy: str, values: FloatArray) -> str:
-    known = values[np.isfinite(values)]
-    mean, deviation = float(known.mean()), float(known.std())
-    return f"{strategy}: mean {number(mean)}, standard deviation {number(deviation)}."
 
 
 def _along_distance(found: Relations, spheres: Spheres) -> Graphic:
     apart = np.linalg.norm(spheres.seeds[:, None] - spheres.seeds[None], axis=-1)
-    distances = pairs(apart)
-    trends = {s: trend(distances, pairs(matrix), _BIN) for s, matrix in found.matrices.items()}
-    x = axis(distances, "Distance between seeds (mm)", zero=True, most=6)
-    values = np.concatenate([[0.0], *(np.append(t.lower, t.upper) for t in trends.values())])
-    y = axis(values, found.symbol, room=0.04, most=5)
-    frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-    marks = [mark for s, one in trends.items() for mark in _trend_marks(found, s, one, frame)]
-    words = " ".join(_trend_words(s, one) for s, one in trends.items())
-    chart = chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words)
-    caption = f"Median and quartiles of pairs in steps of {_BIN:g} mm. {words}"
-    return Graphic(chart, caption, "Along distance", legend=_legend(found))
-
-
-def _trend_marks(found: Relations, strategy: str, one: Trend, frame: Frame) -> Iterator[Mark]:
-    style = found.style(strategy)
-    yield Mark(frame.band(one.middles, one.lower, one.upper), f"band {style}", strategy)
-    yield Mark(frame.line(one.middles, one.median), f"line {style}", strategy)
-
-
-def _trend_words(strategy: str, one: Trend) -> str:
-    return f"{strategy}: rank correlation with distance {number(one.correlation)}."
+    along = Along.of(_samples(found), pairs(apart))
+    caption = f"Median and quartiles of pairs in steps of {STEP:g} mm. {along.words}"
+    return Graphic(along.chart(found.symbol), caption, "Along distance", legend=_legend(found))
 
 
 def _legend(found: Relations) -> tuple[Key, ...]:

@@ -8,6 +8,7 @@ a request and without an element per pair.
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -82,12 +83,40 @@ class MatrixPicture:
         What 1 stands for in `values`.
     n : int
         Rows.
+    more : str
+        What else is told of each pair, as JSON; see `Layer`.
     """
 
     chart: Chart
     values: str
     step: float
     n: int
+    more: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Another value of every pair, which is told with the first.
+
+    Parameters
+    ----------
+    label : str
+        What it is.
+    values : (S, S) array
+        Symmetric.
+    digits : int
+        Decimals that are told; a smaller value is told as such.
+    """
+
+    label: str
+    values: FloatArray
+    digits: int = 2
+
+    @property
+    def packed(self) -> dict[str, str | float | int]:
+        """For the page's script."""
+        text, step = packed(self.values)
+        return {"label": self.label, "values": text, "step": step, "digits": self.digits}
 
 
 @dataclass(frozen=True)
@@ -158,11 +187,34 @@ def packed(values: FloatArray) -> tuple[str, float]:
     return base64.b64encode(whole.tobytes()).decode("ascii"), step
 
 
-def matrix_picture(values: FloatArray, limit: float, beside: Beside, alt: str) -> MatrixPicture:
-    """A symmetric matrix, (S, S), with names beside it and a scale of colours below."""
+def matrix_picture(
+    values: FloatArray,
+    limit: float,
+    beside: Beside,
+    alt: str,
+    *,
+    shown: FloatArray | None = None,
+    layers: Sequence[Layer] = (),
+) -> MatrixPicture:
+    """A symmetric matrix, (S, S), with names beside it and a scale of colours below.
+
+    Parameters
+    ----------
+    values : (S, S) array
+        What is told of each pair.
+    limit : float
+        Value of the strongest colour.
+    beside : Beside
+    alt : str
+    shown : (S, S) array, optional
+        What is coloured instead of `values`; need not be symmetric.
+    layers : sequence of Layer
+        What else is told.
+    """
     text, step = packed(values)
-    chart = _chart(values, limit, beside, alt)
-    return MatrixPicture(chart, text, step, len(values))
+    chart = _chart(values if shown is None else shown, limit, beside, alt)
+    more = json.dumps([layer.packed for layer in layers]) if layers else ""
+    return MatrixPicture(chart, text, step, len(values), more)
 
 
 @dataclass(frozen=True)

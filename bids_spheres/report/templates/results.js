@@ -26,28 +26,47 @@ function unpacked(text) {
 /* Tell the pair under the pointer, or chosen by arrow keys: <div class="matrix">. */
 function setUpMatrix(matrix, lists) {
   const n = Number(matrix.dataset.n);
-  const step = Number(matrix.dataset.step);
   const names = lists[matrix.dataset.names] || [];
   const picture = matrix.querySelector("image");
   const output = matrix.querySelector("output");
   const cross = document.createElementNS(picture.namespaceURI, "path");
-  let values = null;
+  let layers = null;
   let row = -1;
   let column = -1;
 
-  function valueOf(i, j) {
+  // Decoding waits until somebody asks: a page may hold a hundred matrices.
+  function unpackedLayers() {
+    const first = { label: "", values: matrix.dataset.values, step: matrix.dataset.step, digits: 2 };
+    const more = JSON.parse(matrix.dataset.more || "[]");
+    return [first].concat(more).map(function (layer) {
+      return {
+        label: layer.label, digits: layer.digits, step: Number(layer.step), values: unpacked(layer.values),
+      };
+    });
+  }
+
+  function valueOf(layer, i, j) {
     const low = Math.min(i, j);
     const high = Math.max(i, j);
-    // Decoding waits until somebody asks: a page may hold a hundred matrices.
-    values = values || unpacked(matrix.dataset.values);
-    const whole = values.at(low * n - (low * (low - 1)) / 2 + high - low);
-    return whole === -32768 ? "n/a" : (whole * step).toFixed(2).replace("-", "\u2212");
+    const whole = layer.values.at(low * n - (low * (low - 1)) / 2 + high - low);
+    if (whole === -32768) { return "n/a"; }
+    const value = whole * layer.step;
+    const least = Math.pow(10, -layer.digits);
+    if (layer.digits > 2 && value < least) { return "below " + least; }
+    return value.toFixed(layer.digits).replace("-", "\u2212");
+  }
+
+  function valuesOf(i, j) {
+    layers = layers || unpackedLayers();
+    return layers.map(function (layer) {
+      return (layer.label && layer.label + " ") + valueOf(layer, i, j);
+    }).join(", ");
   }
 
   function tell(i, j) {
     row = Math.max(0, Math.min(n - 1, i));
     column = Math.max(0, Math.min(n - 1, j));
-    output.textContent = names[row] + " \u2013 " + names[column] + ": " + valueOf(row, column);
+    output.textContent = names[row] + " \u2013 " + names[column] + ": " + valuesOf(row, column);
     const size = Number(picture.getAttribute("width"));
     const left = Number(picture.getAttribute("x"));
     const top = Number(picture.getAttribute("y"));
