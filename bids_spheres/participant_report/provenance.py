@@ -14,7 +14,7 @@ from bids_spheres.participant_report.tables import read_facts
 from bids_spheres.report.words import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from bids_spheres.participant_report.load import Participant
 
@@ -32,10 +32,13 @@ def command(participant: Participant) -> str | None:
 
 def settings(participant: Participant) -> tuple[tuple[str, str], ...]:
     """Names and values of the settings that say something."""
+    return told(participant.settings)
+
+
+def told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Names and values of settings that say something."""
     return tuple(
-        (name, _text(value))
-        for name, value in participant.settings.items()
-        if value not in (None, [], "")
+        (name, _text(value)) for name, value in settings.items() if value not in (None, [], "")
     )
 
 
@@ -60,10 +63,15 @@ def versions(participant: Participant) -> tuple[tuple[str, str], ...]:
 
 def _versions(participant: Participant) -> Iterator[tuple[str, str]]:
     output = participant.output_dir / "dataset_description.json"
-    yield from (("Results", text) for text in _generators(read_facts(output)))
+    yield from (("Results", text) for text in generators(read_facts(output)))
     for name, root in participant.links.roots.items():
-        for text in _generators(_facts_or_nothing(root / "dataset_description.json")):
+        for text in generators(_facts_or_nothing(root / "dataset_description.json")):
             yield f"Input {name}", text
+    yield from of_this_page()
+
+
+def of_this_page() -> Iterator[tuple[str, str]]:
+    """Software that a page made now is made with."""
     yield "This page", f"bids_spheres {__version__}, Python {platform.python_version()}"
     yield "Libraries of this page", ", ".join(filter(None, map(_library, _LIBRARIES)))
 
@@ -75,7 +83,8 @@ def _facts_or_nothing(path: Any) -> dict[str, Any]:
         return {}  # someone else's dataset, which may have changed since
 
 
-def _generators(description: dict[str, Any]) -> Iterator[str]:
+def generators(description: Mapping[str, Any]) -> Iterator[str]:
+    """Software that a dataset_description.json says it was made by."""
     entries = description.get("GeneratedBy")
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("Name"):

@@ -105,18 +105,22 @@ class Layer:
     values : (S, S) array
         Symmetric.
     digits : int
-        Decimals that are told; a smaller value is told as such.
+        Decimals that are told.
+    probability : bool
+        Values that would be told as 0 are told to be below the last decimal.
     """
 
     label: str
     values: FloatArray
     digits: int = 2
+    probability: bool = False
 
     @property
     def packed(self) -> dict[str, str | float | int]:
         """For the page's script."""
         text, step = packed(self.values)
-        return {"label": self.label, "values": text, "step": step, "digits": self.digits}
+        about = {"digits": self.digits, "probability": self.probability}
+        return {"label": self.label, "values": text, "step": step, **about}
 
 
 @dataclass(frozen=True)

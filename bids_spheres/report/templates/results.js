@@ -40,7 +40,8 @@ function setUpMatrix(matrix, lists) {
     const more = JSON.parse(matrix.dataset.more || "[]");
     return [first].concat(more).map(function (layer) {
       return {
-        label: layer.label, digits: layer.digits, step: Number(layer.step), values: unpacked(layer.values),
+        label: layer.label, digits: layer.digits, probability: layer.probability,
+        step: Number(layer.step), values: unpacked(layer.values),
       };
     });
   }
@@ -52,7 +53,7 @@ function setUpMatrix(matrix, lists) {
     if (whole === -32768) { return "n/a"; }
     const value = whole * layer.step;
     const least = Math.pow(10, -layer.digits);
-    if (layer.digits > 2 && value < least) { return "below " + least; }
+    if (layer.probability && value < least) { return "below " + least; }
     return value.toFixed(layer.digits).replace("-", "\u2212");
   }
 

@@ -1,0 +1,169 @@
+"""What a reader must know before trusting the rest: the warnings at the top."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.group_report.find import folders_of_participants
+from bids_spheres.report.words import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bids_spheres.group_report.load import Condition, Image, Level, Result
+
+FEW_PARTICIPANTS = 20
+"""Below this, QC-FC is mostly chance: that of unrelated values is 0.16 in the median."""
+
+_MOST_LABELS = 8
+
+
+def cautions(level: Level) -> list[str]:
+    """Sentences, each once."""
+    found = [
+        *level.problems,
+        *_absent(level),
+        *_left_out(level),
+        *_excluded_runs(level),
+        *(text for image in level.images for text in _lacking(image)),
+        *(text for one in level.conditions for text in _few(one)),
+        *(text for one in level.conditions for text in _different(one)),
+        *_joined((text, one.title) for one in level.results for text in _settings(one)),
+        *_joined((text, one.title) for one in level.results for text in _model(one)),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _absent(level: Level) -> Iterator[str]:
+    """Participants of whom there is something, and of whom there is nothing here."""
+    here = set(level.runs["participant_id"])
+    if gone := [label for label in folders_of_participants(level.output_dir) if label not in here]:
+        yield (
+            f"{count(len(gone), 'participant')} with a folder of results {_be(gone)} not in the "
+            f"group, without a matrix or not selected: {listing(gone, _MOST_LABELS)}."
+        )
+    crashes = list((level.output_dir / "logs").glob("crash-sub-*.txt"))
+    if crashes:
+        labels = dict.fromkeys(path.name.split("_")[0][len("crash-") :] for path in sorted(crashes))
+        yield (
+            f"{count(len(crashes), 'run')} failed at the participant level, of "
+            f"{listing(list(labels), _MOST_LABELS)}; files in logs say why."
+        )
+
+
+def _be(things: Sequence[Any]) -> str:
+    return "is" if len(things) == 1 else "are"
+
+
+def _left_out(level: Level) -> Iterator[str]:
+    """Participants without a result, by strategy and reason."""
+    who: dict[tuple[str, tuple[str, ...]], dict[str, None]] = defaultdict(dict)
+    for result in level.results:
+        people = result.participants[result.participants["used"] != 1]
+        for reason, own in people.groupby("reason", dropna=False):
+            labels = tuple(map(str, own["participant_id"]))
+            who[str(reason), labels][f"{result.strategy}"] = None
+    for (reason, labels), strategies in who.items():
+        yield (
+            f"{count(len(labels), 'participant')} left out after "
+            f"{listing(list(strategies), _MOST_LABELS)} ({reason}): "
+            f"{listing(list(labels), _MOST_LABELS)}."
+        )
+
+
+def _excluded_runs(level: Level) -> Iterator[str]:
+    gone = level.runs[level.runs["excluded"] == 1]
+    for strategy, own in gone.groupby("strategy", sort=False):
+        sources = list(dict.fromkeys(own["source"]))
+        n_all = level.runs.loc[level.runs["strategy"] == strategy, "source"].nunique()
+        reasons = list(dict.fromkeys(own["reason"].dropna()))
+        yield (
+            f"{len(sources):,} of {count(n_all, 'run')} excluded by {strategy}: "
+            f"{listing(sources, _MOST_LABELS)}. {listing(reasons, 2)}."
+        )
+
+
+def _lacking(image: Image) -> Iterator[str]:
+    shares = image.seeds["share"].to_numpy(np.float64)
+    names = np.array(image.names, dtype=object)
+    nobody, some = shares == 0, (shares > 0) & (shares < 1)
+    if nobody.any():
+        yield (
+            f"{image.title}: no participant has {count(int(nobody.sum()), 'seed')} of "
+            f"{len(names)}: {listing(list(names[nobody]))}."
+        )
+    if some.any():
+        worst = names[some][np.argsort(shares[some], kind="stable")]
+        yield (
+            f"{image.title}: {count(int(some.sum()), 'seed')} of {len(names)} lack in some "
+            f"participants, so that pairs rest on different people: {listing(list(worst))}."
+        )
+
+
+def _few(one: Condition) -> Iterator[str]:
+    numbers = [result.n for result in one.results if result.has_matrices]
+    least = min(numbers, default=0)
+    if numbers and least == 1:
+        yield f"{one.title}: a single participant has neither spread nor tests."
+    elif numbers and least < FEW_PARTICIPANTS:
+        yield (
+            f"{one.title}: {count(least, 'participant')}, too few to compare strategies by what "
+            f"motion explains (QC-FC): with fewer than {FEW_PARTICIPANTS} it is mostly chance."
+        )
+    for result in one.results:
+        used = result.participants[result.participants["used"] == 1]
+        if unknown := list(used.loc[used["mean_fd"].isna(), "participant_id"]):
+            yield (
+                f"{result.title}: the motion of {count(len(unknown), 'participant')} is not known, "
+                f"so that QC-FC leaves them out: {listing(unknown, _MOST_LABELS)}."
+            )
+
+
+def _different(one: Condition) -> Iterator[str]:
+    """Strategies that rest on different people are not compared fairly."""
+    used = {
+        result.strategy: frozenset(
+            result.participants.loc[result.participants["used"] == 1, "participant_id"]
+        )
+        for result in one.results
+    }
+    if len(set(used.values())) > 1:
+        numbers = [f"{len(people)} after {strategy}" for strategy, people in used.items()]
+        yield (
+            f"{one.title}: strategies rest on different participants ({listing(numbers, 16)}), "
+            "which alone can make one look better than another."
+        )
+
+
+def _settings(result: Result) -> Iterator[str]:
+    found = result.about.get("Differences")
+    for difference in found if isinstance(found, list) else []:
+        yield f"runs differ in {difference}"
+
+
+def _model(result: Result) -> Iterator[str]:
+    about = result.model_about
+    left_out = about.get("LeftOut")
+    if isinstance(left_out, dict) and left_out:
+        told = [f"{label} ({reason})" for label, reason in left_out.items()]
+        yield (
+            f"{count(len(told), 'participant')} not in the model {about.get('Model')}: "
+            f"{listing(told, _MOST_LABELS)}"
+        )
+    notes = about.get("Notes")
+    yield from map(str, notes if isinstance(notes, list) else [])
+    if unsolved := about.get("EdgesWithoutCoefficients"):
+        yield f"{count(int(unsolved), 'pair')} too few participants for the model"
+
+
+def _joined(about: Iterator[tuple[str, str]]) -> Iterator[str]:
+    """What is the same of several groups is said once."""
+    groups: dict[str, dict[str, None]] = {}
+    for text, title in about:
+        groups.setdefault(text, {})[title] = None
+    for text, titles in groups.items():
+        where = listing(list(titles), 1) if len(titles) == 1 else f"{len(titles)} groups"
+        yield f"{where}: {text}."

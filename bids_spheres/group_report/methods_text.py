@@ -1,0 +1,90 @@
+"""What was done at the group level, as the methods section of a paper tells it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.group.statistics import CONFIDENCE
+from bids_spheres.methods import cited_keys, in_plain_words, load_references
+from bids_spheres.methods.wording import code
+from bids_spheres.participant_report.methods_text import MethodsText
+from bids_spheres.report.words import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bids_spheres.group_report.load import Level
+
+
+def group_methods(level: Level) -> MethodsText:
+    """Sentences for what was done, and nothing else, with their references."""
+    text = " ".join(_sentences(level))
+    known = load_references()
+    cited = tuple(known[key] for key in cited_keys(text))
+    return MethodsText((in_plain_words(text),) if text else (), cited)
+
+
+def _sentences(level: Level) -> Iterator[str]:
+    results = [result for result in level.results if result.has_matrices]
+    if not results:
+        return
+    yield _averaging(level)
+    if any(result.scale.transformed for result in results):
+        yield (
+            "Correlations were averaged over participants as Fisher's z "
+            "[@fisher1915; @silver1987], and the means transformed back."
+        )
+    if any("q" in result.files.whats for result in results):
+        yield (
+            "Means of Fisher's z were compared with zero by two-sided one-sample t tests, "
+            "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]."
+        )
+    if any("networks" in result.files.whats for result in results):
+        yield (
+            "Connectivity within and between networks is the mean over their pairs of seeds in each "
+            f"participant, averaged over participants with {round(100 * CONFIDENCE)} % confidence "
+            "intervals of Student's t."
+        )
+    if level.strategies["qc_fc_median"].notna().any():
+        yield _benchmarks(level)
+    yield from _models(level)
+
+
+def _averaging(level: Level) -> str:
+    people = level.runs.loc[level.runs["excluded"] != 1, "participant_id"].nunique()
+    runs = level.runs.loc[level.runs["excluded"] != 1, "source"].nunique()
+    text = f"The group level rests on {count(people, 'participant')} and {count(runs, 'run')}."
+    if runs <= people:
+        return text
+    return (
+        f"{text} Runs of a participant were averaged first, each counting by the degrees of freedom "
+        "that cleaning leaves it."
+    )
+
+
+def _benchmarks(level: Level) -> str:
+    text = (
+        "What head motion still explains after cleaning was measured by QC-FC, the correlation over "
+        "participants of the strength of each pair with mean framewise displacement, the share of "
+        "pairs in which it has an uncorrected p below 0.05, and its rank correlation with the "
+        "distance of the two seeds [@ciric2017; @parkes2018]."
+    )
+    if level.strategies["modularity"].notna().any():
+        text += (
+            " Modularity is that of the positive part of the mean matrix for the networks of the "
+            "seeds [@newman2004]."
+        )
+    return text
+
+
+def _models(level: Level) -> Iterator[str]:
+    formulas = dict.fromkeys(
+        str(result.model_about.get("Model")) for result in level.results if result.has_model
+    )
+    if formulas:
+        yield (
+            "Each pair was explained by variables of the participants in an ordinary least squares "
+            f"model ({listing([code(formula) for formula in formulas])}); coefficients were tested "
+            "by two-sided t tests, corrected over all pairs of each term by the false discovery rate "
+            "[@benjamini1995]."
+        )

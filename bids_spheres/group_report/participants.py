@@ -1,0 +1,229 @@
+"""Participants and their runs: how they moved, what is left of them, how well they are covered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.group_report.find import pages_of_participants
+from bids_spheres.report.charts import series_style
+from bids_spheres.report.distributions import Sample, Words, bins, histogram
+from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
+from bids_spheres.report.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.group_report.load import Level
+
+    FloatArray = NDArray[np.float64]
+
+MOST_ROWS = 2000
+"""Rows of the table: more take a browser seconds to lay out."""
+
+_MOST_STRATEGIES = 4
+"""With more of them, columns tell the worst of all."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParticipantsView:
+    """The section of participants.
+
+    Parameters
+    ----------
+    block : Block
+        Distributions.
+    table : Table
+    note : str
+        How many rows there are, and what is not shown.
+    links : tuple of Cell
+        Pages of participants who are not in the table.
+    """
+
+    block: Block
+    table: Table
+    note: str
+    links: tuple[Cell, ...]
+
+
+def participants_view(level: Level) -> ParticipantsView:
+    """Distributions and the table of runs."""
+    runs = _runs(level)
+    pages = pages_of_participants(level.output_dir)
+    shown = _shown(runs)
+    rows = tuple(_row(level, run, pages) for run in shown.to_dict("records"))
+    caption = f"Runs and their quality. {_worst(level)}".strip()
+    missing = runs[~runs["participant_id"].isin(set(shown["participant_id"]))]
+    labels = dict.fromkeys(missing["participant_id"])
+    links = [Cell(label, href=href) for label in labels if (href := _href(label, "", pages))]
+    return ParticipantsView(
+        _block(level, runs), Table(caption, _columns(level), rows), _note(runs, shown), tuple(links)
+    )
+
+
+def _runs(level: Level) -> pd.DataFrame:
+    """A row per run: what is worst over seed sets and spaces, and columns per strategy."""
+    by_run = level.runs.groupby("source", sort=False)
+    runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
+    runs["coverage"], runs["tsnr"] = by_run["coverage"].min(), by_run["tsnr"].min()
+    runs["spheres_missing"] = by_run["spheres_missing"].max()
+    runs["excluded"] = by_run["excluded"].max()
+    for what, worst in (("degrees_of_freedom", "min"), ("n_censored", "max")):
+        table = level.runs.pivot_table(what, "source", "strategy", aggfunc=worst)
+        for strategy in level.strategy_labels:
+            runs[f"{what} {strategy}"] = table[strategy] if strategy in table else np.nan
+        runs[what] = by_run[what].agg(worst)
+    runs["reason"] = _reasons(level).reindex(runs.index)
+    return runs.reset_index()
+
+
+def _reasons(level: Level) -> pd.Series:
+    """Which strategies exclude a run, and why, by run."""
+    gone = level.runs[level.runs["excluded"] == 1]
+    told: dict[str, dict[str, None]] = {}
+    for row in gone.drop_duplicates(["source", "strategy"]).itertuples():
+        told.setdefault(str(row.source), {})[f"{row.strategy}: {row.reason}"] = None
+    return pd.Series({source: "; ".join(texts) for source, texts in told.items()}, dtype=object)
+
+
+def _shown(runs: pd.DataFrame) -> pd.DataFrame:
+    if len(runs) <= MOST_ROWS:
+        return runs
+    return runs.sort_values(["excluded", "mean_fd"], ascending=False, kind="stable")[:MOST_ROWS]
+
+
+def _note(runs: pd.DataFrame, shown: pd.DataFrame) -> str:
+    if len(shown) == len(runs):
+        return ""
+    return (
+        f"Of {len(runs):,} runs these are the {len(shown):,} that are excluded or move most; all "
+        "of them are in group/runs.tsv."
+    )
+
+
+def _worst(level: Level) -> str:
+    if len(level.images) == 1:
+        return ""
+    return (
+        "Coverage and tSNR are the lowest, missing spheres the most, of all seed sets and spaces."
+    )
+
+
+# The table
+
+
+def _columns(level: Level) -> tuple[Column, ...]:
+    return (
+        Column("Participant", numeric=False),
+        Column("Run", numeric=False),
+        Column("Mean FD", unit="mm"),
+        Column("Volumes"),
+        *_strategy_columns(level),
+        Column("Coverage", unit="%"),
+        Column("Missing", unit="spheres"),
+        Column("tSNR"),
+        Column("Excluded", numeric=False),
+    )
+
+
+def _strategy_columns(level: Level) -> Iterator[Column]:
+    if len(level.strategy_labels) > _MOST_STRATEGIES:
+        yield Column("Censored", unit="most")
+        yield Column("Freedom left", unit="least")
+        return
+    for strategy in level.strategy_labels:
+        yield Column("Censored", unit=strategy)
+        yield Column("Freedom left", unit=strategy)
+
+
+def _row(level: Level, run: dict[str, object], pages: frozenset[str]) -> tuple[Cell, ...]:
+    label, session = str(run["participant_id"]), run["session_id"]
+    source = str(run["source"]).removeprefix(f"{label}_").replace("_", " ")
+    reason = run["reason"]
+    gone = isinstance(reason, str)
+    return (
+        Cell(label, href=_href(label, session if isinstance(session, str) else "", pages)),
+        Cell(source),
+        _number(run["mean_fd"], 2),
+        _number(run["n_volumes"], 0),
+        *(_number(run[name], 0) for name in _strategy_values(level)),
+        _number(run["coverage"], 1, 100),
+        _number(run["spheres_missing"], 0),
+        _number(run["tsnr"], 0),
+        Cell(str(reason) if gone else "", tone="bad" if gone else ""),
+    )
+
+
+def _strategy_values(level: Level) -> Iterator[str]:
+    if len(level.strategy_labels) > _MOST_STRATEGIES:
+        yield from ("n_censored", "degrees_of_freedom")
+        return
+    for strategy in level.strategy_labels:
+        yield from (f"n_censored {strategy}", f"degrees_of_freedom {strategy}")
+
+
+def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
+    """The page of the session, or else of the participant."""
+    wanted = [f"{label}_{session}.html"] if session else []
+    there = next((page for page in (*wanted, f"{label}.html") if page in pages), None)
+    return None if there is None else quote(there, safe="")
+
+
+def _number(value: object, digits: int, factor: float = 1) -> Cell:
+    scaled = float(value) * factor if isinstance(value, int | float | np.number) else np.nan
+    if not np.isfinite(scaled):
+        return Cell("n/a", "")
+    text = number(scaled, digits)
+    return Cell(text, None if digits == 0 else float(f"{scaled:.6g}"))
+
+
+# Distributions
+
+
+def _block(level: Level, runs: pd.DataFrame) -> Block:
+    return Block("Distributions over runs", tuple(_graphics(level, runs)), columns=2)
+
+
+def _graphics(level: Level, runs: pd.DataFrame) -> Iterator[Graphic]:
+    yield from _graphic("Head motion", "Mean FD (mm)", [_sample("All runs", runs["mean_fd"])], 2)
+    freedom = [
+        Sample(
+            strategy,
+            runs[f"degrees_of_freedom {strategy}"].to_numpy(np.float64),
+            series_style(level.number_of(strategy)),
+        )
+        for strategy in level.strategy_labels
+    ]
+    yield from _graphic("Degrees of freedom left", "Degrees of freedom", freedom, 0)
+    coverage = _sample("All runs", 100 * runs["coverage"])
+    yield from _graphic("Coverage", "Mean coverage of spheres (%)", [coverage], 1)
+    yield from _graphic("Temporal signal-to-noise", "tSNR", [_sample("All runs", runs["tsnr"])], 0)
+
+
+def _sample(name: str, values: pd.Series) -> Sample:
+    return Sample(name, values.to_numpy(np.float64), series_style(0))
+
+
+def _graphic(heading: str, label: str, samples: Sequence[Sample], digits: int) -> Iterator[Graphic]:
+    known = [sample for sample in samples if sample.known.size]
+    if not known:
+        return
+    words = " ".join(_words(sample, digits) for sample in known)
+    # Twice the cube root of their number, by Rice's rule.
+    most = max(sample.known.size for sample in known)
+    edges = bins(known, max(6, round(2 * most ** (1 / 3))))
+    chart = histogram(known, edges, Words(label, "Runs (%)", f"{label}: {words}"))
+    legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()
+    yield Graphic(chart, words, heading, legend=legend)
+
+
+def _words(sample: Sample, digits: int) -> str:
+    low, middle, high = np.percentile(sample.known, (0, 50, 100))
+    told = (number(float(value), digits) for value in (middle, low, high))
+    return "{}: median {}, from {} to {}.".format(sample.name, *told)

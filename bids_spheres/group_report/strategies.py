@@ -1,0 +1,401 @@
+"""Strategies side by side: what motion still explains, what is left to see, and the price.
+
+Ciric et al. 2017 (doi:10.1016/j.neuroimage.2017.03.020) and Parkes et al. 2018
+(doi:10.1016/j.neuroimage.2017.12.073) compare strategies so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from bids_spheres.report.charts import (
+    WIDTH,
+    Axis,
+    Frame,
+    Label,
+    Mark,
+    axis,
+    chart_of,
+    circles,
+    series_style,
+    shorten,
+    tick_text,
+)
+from bids_spheres.report.distributions import STEP, Along, Sample, Words, histogram
+from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
+from bids_spheres.report.words import listing, number
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bids_spheres.group_report.load import Condition, Level, Result
+    from bids_spheres.report.charts import Chart
+
+    FloatArray = NDArray[np.float64]
+
+_LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 42, 24, 4.5  # pixels
+_MOST_NAME = 18  # letters
+
+HOW_TO_READ = (
+    "How to choose: the first three columns say how much head motion is left in connectivity, and "
+    "the nearer to the dashed lines, the better: they are what chance alone gives. Modularity is "
+    "how clearly the networks of the seeds are seen. The last column is the price in degrees of "
+    "freedom. A good strategy is near chance on the left without losing modularity or more degrees "
+    "of freedom than runs can spare."
+)
+CAVEATS = (
+    "Cautions: QC-FC is the correlation over participants of the strength of a pair with mean "
+    "framewise displacement; it depends on how many participants there are and how differently "
+    "they move, and traits that go with motion, such as age, are in it too. A strategy that leaves "
+    "out runs has an easier task: compare its participants and their mean FD. Global signal "
+    "regression lowers QC-FC and raises modularity, and can leave more dependence on distance "
+    "(Ciric et al. 2017; Parkes et al. 2018)."
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One column of the figure.
+
+    Parameters
+    ----------
+    column : str
+        Of the table of strategies.
+    title, hint : str
+        Above it, in two lines.
+    words : str
+        In sentences.
+    factor : float
+        From the table to the figure.
+    digits : int
+    best : str
+        ``"least"``, ``"most"`` or ``"nearest to 0"``.
+    """
+
+    column: str
+    title: str
+    hint: str
+    words: str
+    factor: float
+    digits: int
+    best: str
+
+    def score(self, values: FloatArray) -> FloatArray:
+        """The smaller the better."""
+        if self.best == "most":
+            return -values
+        return np.abs(values) if self.best == "nearest to 0" else values
+
+
+MEASURES = (
+    Measure("qc_fc_median", "QC-FC, median |r|", "less is better", "median |r|", 1, 2, "least"),
+    Measure(
+        *("qc_fc_significant", "Pairs with p < .05 (%)", "less is better"),
+        *("pairs with p < .05, per cent", 100, 1, "least"),
+    ),
+    Measure(
+        *("qc_fc_distance_spearman", "Distance dependence", "near 0 is better"),
+        *("rank correlation of QC-FC and distance", 1, 2, "nearest to 0"),
+    ),
+    Measure("modularity", "Modularity", "more is better", "modularity", 1, 2, "most"),
+    Measure(
+        *("degrees_of_freedom_lost", "Freedom lost (d.o.f.)", "less is cheaper"),
+        *("degrees of freedom lost", 1, 0, "least"),
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Strategies of one condition, for the page.
+
+    Parameters
+    ----------
+    anchor, title : str
+    strategies : tuple of str
+    blocks : tuple of Block
+    """
+
+    anchor: str
+    title: str
+    strategies: tuple[str, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """Identifier and heading."""
+        return self.anchor, self.title
+
+
+def compared(level: Level, shown: Collection[str]) -> Iterator[Compared]:
+    """Figures of every condition that is connectivity.
+
+    Parameters
+    ----------
+    level : Level
+    shown : collection of str
+        Anchors of the groups whose pairs may be read.
+    """
+    for one in level.conditions:
+        rows = [
+            (result, row) for result in one.results if (row := level.row_of(result)) is not None
+        ]
+        if not rows or not any(np.isfinite(_values(rows, measure)).any() for measure in MEASURES):
+            continue
+        figure = Block("Strategies side by side", (_figure(level, rows),))
+        own = [result for result, _ in rows if result.anchor in shown]
+        yield Compared(
+            f"compare-{one.anchor}",
+            one.title,
+            tuple(result.strategy for result, _ in rows),
+            (figure, *_motion_blocks(level, own)),
+        )
+
+
+_Rows = list[tuple["Result", "pd.Series"]]
+
+
+def _values(rows: _Rows, measure: Measure) -> FloatArray:
+    return np.array([float(row[measure.column]) for _, row in rows]) * measure.factor
+
+
+# The figure by which to choose
+
+
+def _figure(level: Level, rows: _Rows) -> Graphic:
+    shown = [measure for measure in MEASURES if np.isfinite(_values(rows, measure)).any()]
+    width = (WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
+    height = _ROW * len(rows)
+    marks: list[Mark] = []
+    labels: list[Label] = list(_row_names(rows))
+    for place, measure in enumerate(shown):
+        frame = Frame(
+            _LEFT + place * (width + _GAP),
+            _TOP,
+            width,
+            height,
+            _axis(rows, measure),
+            Axis(0, len(rows)),
+        )
+        own_marks, own_labels = _panel(level, rows, measure, frame)
+        marks += own_marks
+        labels += own_labels
+    words = " ".join(_measure_words(rows, measure) for measure in shown)
+    chart = replace(
+        chart_of((), WIDTH, _TOP + height + 24, words), marks=tuple(marks), labels=tuple(labels)
+    )
+    return Graphic(chart, f"The best of each column is in bold. {words}")
+
+
+def _row_names(rows: _Rows) -> Iterator[Label]:
+    for row, (result, _) in enumerate(rows):
+        down = _TOP + _ROW * (row + 0.5) + 4
+        yield Label(_LEFT - 10, down, shorten(result.strategy, _MOST_NAME), "end", "name")
+
+
+def _axis(rows: _Rows, measure: Measure) -> Axis:
+    values = _values(rows, measure)
+    also = [*_chance(rows, measure), 0.0]
+    return axis(np.append(values, also), room=0.12, label="", zero=True, most=3)
+
+
+def _chance(rows: _Rows, measure: Measure) -> list[float]:
+    """What to compare each strategy with: chance, or no dependence; empty for none."""
+    if measure.column == "qc_fc_median":
+        return [chance_median(int(row["participants"])) for _, row in rows]
+    levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
+    level = levels.get(measure.column)
+    return [] if level is None else [level] * len(rows)
+
+
+def chance_median(n: int) -> float:
+    """Median of the absolute correlation of n pairs of unrelated normal values; NaN below 3.
+
+    (r + 1) / 2 has the beta distribution with both parameters n / 2 - 1.
+
+    >>> round(chance_median(40), 3)
+    0.109
+    """
+    if n < 3:
+        return float("nan")
+    return float(2 * stats.beta.ppf(0.75, n / 2 - 1, n / 2 - 1) - 1)
+
+
+def _panel(
+    level: Level, rows: _Rows, measure: Measure, frame: Frame
+) -> tuple[list[Mark], list[Label]]:
+    grid, ticks = frame.x_marks()
+    head = [
+        Label(frame.left, 14, measure.title, "start", "name"),
+        Label(frame.left, 29, measure.hint, "start"),
+    ]
+    values = _values(rows, measure)
+    best = _best(values, measure)
+    marks = [*grid, *_lanes(frame, len(rows)), *_chance_marks(rows, measure, frame)]
+    labels = [*head, *(label for label in ticks if label.text)]
+    for row, (result, _) in enumerate(rows):
+        if np.isfinite(values[row]):
+            style = series_style(level.number_of(result.strategy))
+            marks.append(_dot(frame, row, values[row], style, result.strategy))
+            labels.append(_value(frame, row, values[row], measure, bold=bool(best[row])))
+    return marks, labels
+
+
+def _best(values: FloatArray, measure: Measure) -> NDArray[np.bool_]:
+    """Which strategies are the best as far as the digits shown tell."""
+    scores = measure.score(np.round(values, measure.digits))
+    known = np.isfinite(scores)
+    return known & (scores == np.min(scores[known])) & (known.sum() > 1)
+
+
+def _lanes(frame: Frame, n: int) -> Iterator[Mark]:
+    middles = frame.top + _ROW * (np.arange(n) + 0.5)
+    yield Mark("".join(f"M{frame.left:.1f},{at:.1f}h{frame.width:.1f}" for at in middles), "grid")
+
+
+def _chance_marks(rows: _Rows, measure: Measure, frame: Frame) -> Iterator[Mark]:
+    path = "".join(
+        f"M{at:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
+        for row, at in enumerate(frame.across(_chance(rows, measure)))
+        if np.isfinite(at)
+    )
+    yield Mark(path, "threshold", title="By chance")
+
+
+def _dot(frame: Frame, row: int, value: float, style: str, strategy: str) -> Mark:
+    centre = np.array([[float(frame.across(value)), frame.top + _ROW * (row + 0.5)]])
+    return Mark(circles(centre, _DOT), f"dot {style}", strategy)
+
+
+def _value(frame: Frame, row: int, value: float, measure: Measure, *, bold: bool) -> Label:
+    """The number, on the side where there is room."""
+    at = float(frame.across(value))
+    right = at < frame.left + 0.62 * frame.width
+    text = tick_text(float(number(value, measure.digits)))
+    across = at + 9 if right else at - 9
+    style = "name best" if bold else "tick"
+    return Label(
+        across, frame.top + _ROW * (row + 0.5) + 4, text, "start" if right else "end", style
+    )
+
+
+def _measure_words(rows: _Rows, measure: Measure) -> str:
+    values = _values(rows, measure)
+    told = [
+        f"{number(value, measure.digits)} {result.strategy}"
+        for value, (result, _) in zip(values, rows, strict=True)
+        if np.isfinite(value)
+    ]
+    chance = [value for value in _chance(rows, measure) if np.isfinite(value)]
+    by_chance = ""
+    if chance and measure.column != "qc_fc_distance_spearman":
+        by_chance = f", {number(min(chance), measure.digits)} by chance"
+    words = measure.words
+    return f"{words[:1].upper()}{words[1:]}: {listing(told, 16)}{by_chance}."
+
+
+# QC-FC of all pairs
+
+
+def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
+    samples, distances = [], None
+    for result in results:
+        edges = result.edges
+        r = edges["qc_fc"].to_numpy(np.float64)
+        between = edges["node_1"].to_numpy() != edges["node_2"].to_numpy()
+        if np.isfinite(r[between]).any():
+            distances = edges["distance"].to_numpy(np.float64)[between]
+            style = series_style(level.number_of(result.strategy))
+            samples.append(Sample(result.strategy, r[between], style, result.strategy))
+    if distances is not None:
+        yield Block(
+            "Motion in pairs of seeds (QC-FC)",
+            (_along(samples, distances), _spread(samples, results)),
+            columns=2,
+        )
+
+
+def _along(samples: Sequence[Sample], distances: FloatArray) -> Graphic:
+    along = Along.of(samples, distances)
+    caption = (
+        f"Median and quartiles in steps of {STEP:g} mm. A line that falls means that motion makes "
+        f"neighbours look related. {along.words}"
+    )
+    legend = tuple(sample.key for sample in samples)
+    return Graphic(
+        along.chart("Correlation with motion, r"), caption, "Along distance", legend=legend
+    )
+
+
+def _spread(samples: Sequence[Sample], results: Sequence[Result]) -> Graphic:
+    largest = max(float(np.abs(sample.known).max()) for sample in samples)
+    edges = np.linspace(-1, 1, 51) * min(1.0, max(0.2, 1.05 * largest))
+    n = max(result.n for result in results)
+    words = " ".join(
+        f"{sample.name}: half of the pairs beyond {number(float(np.median(np.abs(sample.known))))} "
+        "in absolute value."
+        for sample in samples
+    )
+    chance = _chance_shares(edges, n)
+    chart = histogram(
+        samples, edges, Words("Correlation with motion, r", "Pairs (%)", words), chance
+    )
+    caption = f"Dashed: what chance gives with {n:,} participants. {words}" if n > 2 else words
+    return Graphic(chart, caption, "All pairs", legend=tuple(sample.key for sample in samples))
+
+
+def _chance_shares(edges: FloatArray, n: int) -> FloatArray | None:
+    if n < 3:
+        return None
+    return np.diff(stats.beta.cdf((edges + 1) / 2, n / 2 - 1, n / 2 - 1))
+
+
+# The table
+
+_TABLE: tuple[tuple[str, Column, float, int], ...] = (
+    ("participants", Column("Participants"), 1, 0),
+    ("runs", Column("Runs"), 1, 0),
+    ("runs_excluded", Column("Excluded", unit="runs"), 1, 0),
+    ("mean_fd", Column("Mean FD", unit="mm"), 1, 2),
+    ("censored", Column("Censored", unit="%"), 100, 1),
+    ("degrees_of_freedom", Column("Freedom left", unit="d.o.f."), 1, 0),
+    ("degrees_of_freedom_lost", Column("Freedom lost", unit="d.o.f."), 1, 0),
+    ("qc_fc_median", Column("QC-FC", unit="median |r|"), 1, 3),
+    ("qc_fc_significant", Column("p < .05", unit="% of pairs"), 100, 1),
+    ("qc_fc_distance_spearman", Column("Distance", unit="rank corr."), 1, 2),
+    ("modularity", Column("Modularity"), 1, 3),
+)
+
+
+def strategies_table(level: Level) -> Table:
+    """A row for every group that is connectivity."""
+    several = len(level.conditions) > 1
+    first = (Column("Strategy", numeric=False),)
+    where = (Column("Of", numeric=False),) if several else ()
+    rows = []
+    for one in level.conditions:
+        for result in one.results:
+            row = level.row_of(result)
+            if row is None:
+                continue
+            place = (Cell(one.title),) if several else ()
+            cells = (_cell(row[name], factor, digits) for name, _, factor, digits in _TABLE)
+            rows.append((Cell(result.strategy), *place, *cells))
+    columns = (*first, *where, *(column for _, column, _, _ in _TABLE))
+    return Table(
+        "Strategies: the same numbers, and those of group/strategies.tsv.", columns, tuple(rows)
+    )
+
+
+def _cell(value: float, factor: float, digits: int) -> Cell:
+    scaled = float(value) * factor
+    if not np.isfinite(scaled):
+        return Cell("n/a", "")
+    return Cell(number(scaled, digits), float(f"{scaled:.6g}"))
