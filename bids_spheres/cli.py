@@ -170,7 +170,7 @@ def _run_demo(options: argparse.Namespace) -> int:
         f"What the files are:           {results / 'README.md'}\n"
         f"The truth that was simulated: {out / 'truth'}\n"
         f"A report of each participant: {results / 'sub-01.html'}\n"
-        f"Results of the group:         {results / 'group'}"
+        f"The report of the group:      {results / 'group.html'}"
     )
     return _SOME_FAILED if failures or problems else 0
 

@@ -9,10 +9,9 @@ from bids_spheres.bids.shared import write_record
 from bids_spheres.group.command import describe_groups, group_options
 from bids_spheres.group.files import FOLDER
 from bids_spheres.group.workflow import run_group
+from bids_spheres.group_report import write_group_report
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,12 +37,16 @@ def run_group_level(settings: Settings) -> list[str]:
     BidsSpheresError
         When nothing can be done at all.
     """
+    out = settings.output_dir
     problems: list[str] = []
     if not settings.reports_only:
-        problems = run_group(settings.output_dir, group_options(settings))
-        write_record(settings.output_dir, settings.to_json())
-        logger.info("Results of the group: %s", settings.output_dir / FOLDER)
-    _tell(problems)
+        problems = run_group(out, group_options(settings))
+        write_record(out, settings.to_json())
+        logger.info("Results of the group: %s", out / FOLDER)
+    for problem in problems:
+        logger.error("%s", problem)
+    if settings.report_level != "none":
+        logger.info("Report: %s", write_group_report(out))
     return problems
 
 
@@ -57,8 +60,3 @@ def dry_run_group(settings: Settings) -> None:
     """
     for line in describe_groups(settings):
         print(line)  # noqa: T201 - what was asked for
-
-
-def _tell(problems: Sequence[str]) -> None:
-    for problem in problems:
-        logger.error("%s", problem)

@@ -325,7 +325,7 @@ def test_demo(run_app, tmp_path):
     assert len(series_files(out)) == 4 * 2 * 2  # runs, seed sets, strategies
     places = [Path(line.split(": ", 1)[1].strip()) for line in done.out.splitlines()]
     assert all(place.is_relative_to(tmp_path / "demo") and place.exists() for place in places)
-    assert places[-1] == out / "group"
+    assert places[-1] == out / "group.html"
 
 
 def test_demo_finds_the_networks_that_it_simulated(run_app, tmp_path):

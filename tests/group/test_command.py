@@ -104,6 +104,24 @@ def test_the_record_of_a_call_of_the_participant_level_serves_the_group(
     assert "out group --config" not in page
 
 
+def test_the_page_is_made_with_the_results_or_alone_or_not_at_all(filled, call):
+    outputs, _ = filled
+    page = outputs.root / "group.html"
+    assert call(outputs, "--reports-only").status == 66
+    assert call(outputs, "--report-level", "none").status == 0
+    assert not page.exists()
+    before = everything(outputs.root)
+    done = call(outputs, "--reports-only")
+    assert done.status == 0
+    assert str(page) in done.err
+    made = everything(outputs.root)
+    assert made.pop(page)
+    assert made == before
+    page.unlink()
+    assert call(outputs).status == 0
+    assert page.exists()
+
+
 def test_options_without_effect_are_named(filled, call, run_app, tiny, seeds_file, tmp_path):
     outputs, _ = filled
     done = call(outputs, "--smoothing-fwhm", 5, "--strategy", "simple", "--full-length")
