@@ -139,14 +139,14 @@ def test_every_row_is_as_published(name, published, test_data):
 
 
 SYSTEMS = {
-    "Sensory/somatomotor Hand": (30, "SomatomotorDorsal"),
-    "Sensory/somatomotor Mouth": (5, "SomatomotorLateral"),
-    "Cingulo-opercular Task Control": (14, "CinguloOpercular"),
+    "Somatomotor hand": (30, "SomatomotorDorsal"),
+    "Somatomotor mouth": (5, "SomatomotorLateral"),
+    "Cingulo-opercular": (14, "CinguloOpercular"),
     "Auditory": (13, "Auditory"),
     "Default mode": (58, "DefaultMode"),
     "Memory retrieval": (5, "ParietoMedial"),
     "Visual": (31, "Visual"),
-    "Fronto-parietal Task Control": (25, "FrontoParietal"),
+    "Fronto-parietal": (25, "FrontoParietal"),
     "Salience": (18, "Salience"),
     "Subcortical": (13, None),
     "Ventral attention": (9, "VentralAttention"),
