@@ -14,7 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.config import typed_options, with_config
-from bids_spheres.errors import BidsSpheresError, printable
+from bids_spheres.errors import (
+    FAULT,
+    INTERRUPTED,
+    READ_WRITE_FAILED,
+    SOME_FAILED,
+    BidsSpheresError,
+    printable,
+)
 from bids_spheres.options import (
     demo_parser,
     idle_options,
@@ -32,12 +39,6 @@ if TYPE_CHECKING:
     Command = Callable[[argparse.Namespace], int]
 
 logger = logging.getLogger("bids_spheres")
-
-_INTERRUPTED = 130
-_SOME_FAILED = 1
-_FAULT = 70
-"""A fault of the program: EX_SOFTWARE of sysexits.h."""
-_READ_WRITE_FAILED = 74
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("bids-spheres: interrupted; what was finished is written.", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - users get a message; --debug shows the rest
         if "--debug" in words:
             traceback.print_exc()
@@ -79,10 +80,10 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_status
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror or error}."), _READ_WRITE_FAILED
+        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
     fault = printable(f"unexpected {type(error).__name__}: {error}")
     hint = "That is a fault of this program or of a library; please report what --debug shows."
-    return f"{fault}\n  hint: {hint}", _FAULT
+    return f"{fault}\n  hint: {hint}", FAULT
 
 
 class _Printable(logging.Formatter):
@@ -104,7 +105,9 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
         return make_parser().parse_args(arguments[1:]), work
     parser = main_parser()
     options = parser.parse_args(with_config(parser, arguments))
-    options.typed = typed_options(parser, arguments)
+    typed = typed_options(parser, arguments)
+    # Platforms type out every default: what says nothing new is as if it were not said.
+    options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
     return options, _run
 
 
@@ -132,7 +135,7 @@ def _run_group(options: argparse.Namespace, settings: Settings) -> int:
     if options.dry_run:
         dry_run_group(settings)
         return 0
-    return _SOME_FAILED if run_group_level(settings) else 0
+    return SOME_FAILED if run_group_level(settings) else 0
 
 
 def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
@@ -141,7 +144,7 @@ def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
     if options.explain or options.dry_run:
         (workflow.explain if options.explain else workflow.dry_run)(settings)
         return 0
-    return _SOME_FAILED if workflow.run_participants(settings, debug=options.debug) else 0
+    return SOME_FAILED if workflow.run_participants(settings, debug=options.debug) else 0
 
 
 def _tell_strategies(options: argparse.Namespace) -> int:
@@ -172,7 +175,7 @@ def _run_demo(options: argparse.Namespace) -> int:
         f"A report of each participant: {results / 'sub-01.html'}\n"
         f"The report of the group:      {results / 'group.html'}"
     )
-    return _SOME_FAILED if failures or problems else 0
+    return SOME_FAILED if failures or problems else 0
 
 
 def _simulated(out: Path, nprocs: int) -> Settings:

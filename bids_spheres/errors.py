@@ -13,6 +13,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SOME_FAILED = 1
+FAULT = 70
+"""A fault of the program: EX_SOFTWARE of sysexits.h."""
+READ_WRITE_FAILED = 74
+INTERRUPTED = 130
+TERMINATED = 143
+
+EXIT_STATUSES = {
+    SOME_FAILED: "some runs failed, the others are written",
+    2: "usage",
+    16: "not the BIDS dataset needed",
+    17: "unknown analysis level",
+    18: "the filters leave no run",
+    65: "unusable data",
+    66: "input missing",
+    FAULT: "a fault of the program",
+    73: "output can't be created",
+    READ_WRITE_FAILED: "read or write error",
+    75: "try again",
+    INTERRUPTED: "interrupted, what was finished is written",
+    TERMINATED: "ended by SIGTERM, what was finished is written",
+}
+"""Every status with which the command can end, but 0, and what it means."""
+
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Beginning of a hint that names the nearest of the known names; empty when none is near."""

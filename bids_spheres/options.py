@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
-from bids_spheres.errors import UnknownLevelError, UsageError, printable
+from bids_spheres.errors import EXIT_STATUSES, UnknownLevelError, UsageError, printable
 from bids_spheres.settings import (
     DEFAULT_STRATEGY,
     GROUP,
@@ -27,14 +28,9 @@ from bids_spheres.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_EPILOG = """\
+_EXAMPLES = """\
 Try it on simulated data:      bids-spheres demo demo-output
 See the denoising strategies:  bids-spheres strategies
-
-Exit status: 0 all done; 1 some runs failed, the others are written; 2 usage; 16 not the
-BIDS dataset needed; 17 unknown analysis level; 18 the filters leave no run; 65 unusable
-data; 66 input missing; 70 a fault of the program; 73 output can't be created; 74 read or
-write error; 75 try again.
 """
 
 _WIDEST = 40.0
@@ -67,7 +63,7 @@ def main_parser() -> argparse.ArgumentParser:
         prog="bids-spheres",
         description="Time series and connectivity of spheres around seed coordinates, "
         "from fMRIPrep's output.",
-        epilog=_EPILOG,
+        epilog=f"{_EXAMPLES}\n{_told_statuses()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -89,6 +85,12 @@ def main_parser() -> argparse.ArgumentParser:
     _add_running_options(parser)
     _add_common_options(parser)
     return parser
+
+
+def _told_statuses() -> str:
+    """Lines that say what every exit status means."""
+    told = "; ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items())
+    return fill(f"Exit status: 0 all done; {told}.", width=88)
 
 
 def demo_parser() -> argparse.ArgumentParser:
