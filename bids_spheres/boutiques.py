@@ -1,0 +1,291 @@
+"""Descriptor of the command line for Boutiques, made from the parser.
+
+    python -m bids_spheres.boutiques > descriptor.json
+
+Everything that can be asked of the parser is: names, flags, groups, choices, defaults, and of the
+types of its options what they take. A new option needs no change here. What the parser does not
+know is in the constants below. The format is that of Boutiques 0.5, with what its check of BIDS
+Apps (``bosh validate --bids``) asks for: the order on the command line, and that the output folder
+is one that is there (a File) or one that is not yet (a String).
+
+Some things that look different than in the parser:
+
+- ``--config`` is left out: a Boutiques invocation is such a file itself, and the defaults that
+  Boutiques puts on the command line would count more than what the file says.
+- A flag can be given once, so ``-vv`` can't be; it says no more than ``-v``.
+- ``--option=VALUE`` is used where it can be, as a value may begin with a minus.
+- An option that takes a number or a word, as ``none``, is a Number, and a Flag for the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres import __version__
+from bids_spheres.errors import EXIT_STATUSES
+from bids_spheres.options import main_parser
+from bids_spheres.settings import GROUP, PARTICIPANT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Input = dict[str, Any]
+
+RESOURCES = {"cpu-cores": 2, "ram": 1, "disk-space": 1, "walltime-estimate": 120}
+"""What a participant with four runs of 490 volumes of 2 mm asks for, in GB and seconds.
+
+Measured with ``--atlas Power2011`` and the other defaults; `benchmarks/README.md` says how.
+"""
+
+_FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "session_label")
+"""In the order that the check of BIDS Apps asks for."""
+
+_LEFT_OUT = ("help", "version", "config")
+
+_HOME = {
+    "id": "templateflow_home",
+    "name": "TemplateFlow home",
+    "description": "folder of TemplateFlow's files, for the environment variable "
+    "TEMPLATEFLOW_HOME (default: what that is already, which in the image is a folder of its own)",
+    "type": "File",
+    "optional": True,
+    "value-key": "[TEMPLATEFLOW_HOME]",
+    "command-line-flag": "TEMPLATEFLOW_HOME=",
+    "command-line-flag-separator": "",
+}
+"""A variable that Boutiques sets can't keep the value it has; one that `env` sets can."""
+
+_VARIABLES = [
+    {
+        "name": "PYTHONNOUSERSITE",
+        "value": "1",
+        "description": "Packages in the user's home, which some containers see, are not used.",
+    },
+    {
+        "name": "TEMPLATEFLOW_AUTOUPDATE",
+        "value": "0",
+        "description": "TemplateFlow does not ask the network whether its index is new.",
+    },
+]
+
+_WORDS = ("none", "auto", "all")
+"""What an option may take beside numbers."""
+
+_NO_NUMBERS = ("16GB", "1:2", "word")
+"""What an option of numbers refuses."""
+
+_HUGE = 1e15
+
+
+def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
+    """Boutiques descriptor of a parser; of that of the BIDS App without one."""
+    parser = parser or main_parser()
+    inputs = list(_inputs(parser))
+    keys = list(dict.fromkeys(each["value-key"] for each in inputs))
+    first = [f"[{name.upper()}]" for name in _FIRST]
+    others = [key for key in keys if key not in first]
+    return {
+        "name": "bids_spheres",
+        "tool-version": __version__,
+        "schema-version": "0.5",
+        "description": parser.description,
+        "author": "The bids_spheres developers",
+        "command-line": f"mkdir -p [OUTPUT_DIR]; env {_HOME['value-key']} {parser.prog} "
+        + " ".join([*first, *others]),
+        # Without an index: the image that `docker build -t` makes, and no one else's.
+        "container-image": {"type": "docker", "image": f"bids-spheres:{__version__}"},
+        # As /bin/sh it would be a login shell, in which PATH is not that of the image.
+        "shell": "/bin/bash",
+        "environment-variables": _VARIABLES,
+        "inputs": [*inputs, _HOME],
+        "groups": _groups(parser, inputs),
+        "output-files": [_output()],
+        "error-codes": [
+            {"code": status, "description": meaning} for status, meaning in EXIT_STATUSES.items()
+        ],
+        "suggested-resources": RESOURCES,
+        "tags": {"domain": ["neuroinformatics", "bids", "fmri"], "toolbox": "bids_spheres"},
+    }
+
+
+def text() -> str:
+    """What descriptor.json holds."""
+    return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [action for action in parser._actions if action.dest not in _LEFT_OUT]  # noqa: SLF001
+
+
+def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
+    for action in _actions(parser):
+        told = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
+        described = {**_named(action.dest), "description": told}
+        if action.option_strings:
+            yield {**described, **_option(action), "optional": True}
+            yield from _words(action)
+        elif action.dest == "output_dir":
+            yield from _output_dirs(described)
+        else:
+            yield {**described, **_value(action), "optional": False}
+
+
+def _named(dest: str) -> Input:
+    words = dest.replace("_", " ").capitalize().replace("Bids", "BIDS")
+    return {"id": dest, "name": words, "value-key": f"[{dest.upper()}]"}
+
+
+def _output_dirs(described: Input) -> Iterator[Input]:
+    """The output folder, in the two forms that the check of BIDS Apps asks for."""
+    for name, kind, what in (("", "File", "that is there"), ("_name", "String", "to be made")):
+        yield {
+            **described,
+            "id": described["id"] + name,
+            "name": described["name"] + name.replace("_", " "),
+            "description": f"{described['description']}, one {what}",
+            "type": kind,
+            "optional": True,
+        }
+
+
+def _output() -> dict[str, Any]:
+    return {
+        "id": "results",
+        "name": "Results",
+        "description": "BIDS derivatives: time series, connectivity, reports",
+        "path-template": "[OUTPUT_DIR]",
+        "optional": False,
+    }
+
+
+def _flag(action: argparse.Action) -> str:
+    """The long form of a flag; of two spellings, the first."""
+    return max(action.option_strings, key=len)
+
+
+def _option(action: argparse.Action) -> Input:
+    flag = _flag(action)
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return _switch(action)
+    if action.nargs == 0:
+        return {"type": "Flag", "command-line-flag": flag}
+    many = action.nargs is not None
+    default = {"default-value": action.default} if action.default not in (None, []) else {}
+    # One flag for all values of a list, and = between flag and value where there is one value.
+    separator = {} if many else {"command-line-flag-separator": "="}
+    return {**_value(action), "command-line-flag": flag, **separator, **default}
+
+
+def _switch(action: argparse.Action) -> Input:
+    """Of --x and --no-x the one that changes something."""
+    flags = [each for each in action.option_strings if each.startswith("--")]
+    off = next(each for each in flags if each.startswith("--no-"))
+    if not action.default:
+        return {"type": "Flag", "command-line-flag": flags[0]}
+    named = _named(f"no_{action.dest}")
+    told = f"don't {action.help}".partition(" (default")[0]
+    return {**named, "description": told, "type": "Flag", "command-line-flag": off}
+
+
+def _words(action: argparse.Action) -> Iterator[Input]:
+    """Flags for the words that an option of numbers takes as well."""
+    if action.nargs is None and _kind(action.type)["type"] == "Number":
+        for word in _WORDS:
+            if _taken(action.type, word) is not None:
+                yield {
+                    **_named(f"{action.dest}_{word}"),
+                    "description": f"{action.dest.replace('_', ' ')}: {word}",
+                    "type": "Flag",
+                    "command-line-flag": f"{_flag(action)}={word}",
+                    "disables-inputs": [action.dest],
+                    "optional": True,
+                }
+
+
+def _value(action: argparse.Action) -> Input:
+    many = {"list": True, "min-list-entries": 1} if action.nargs is not None else {}
+    choices = list(action.choices) if action.choices else []
+    if action.dest == "analysis_level":
+        choices = [PARTICIPANT, GROUP]  # the app has an exit status of its own for others
+    kind = {"type": "String", "value-choices": choices} if choices else _kind(action.type)
+    return {**kind, **many}
+
+
+def _kind(take: Any) -> Input:
+    """Boutiques type of what the type of an option takes, found by asking it."""
+    if take is None:
+        return {"type": "String"}
+    if isinstance(_taken(take, "word"), Path):
+        return {"type": "File"}
+    numeric = isinstance(_taken(take, "1"), int | float)
+    if not numeric or any(_taken(take, word) is not None for word in _NO_NUMBERS):
+        return {"type": "String"}
+    whole = isinstance(_taken(take, "1"), int)
+    return {"type": "Number", "integer": whole, **_limits(take, whole=whole)}
+
+
+def _taken(take: Any, word: str) -> Any:
+    """What a type makes of a word, None when it refuses it."""
+    try:
+        return take(word)
+    except (argparse.ArgumentTypeError, TypeError, ValueError):
+        return None
+
+
+def _limits(take: Callable[[str], Any], *, whole: bool) -> Input:
+    """Least and most of the numbers around 1 that a type takes."""
+
+    def limit(outside: float) -> float | None:
+        refused, taken = outside, 1.0
+        if _taken(take, _word(outside, whole=whole)) is not None:
+            return None
+        while _word(middle := (refused + taken) / 2, whole=whole) not in (
+            _word(refused, whole=whole),
+            _word(taken, whole=whole),
+        ):
+            if _taken(take, _word(middle, whole=whole)) is None:
+                refused = middle
+            else:
+                taken = middle
+        return round(taken) if whole else round(taken, 6) + 0.0  # + 0.0: never minus zero
+
+    found = {"minimum": limit(-_HUGE), "maximum": limit(_HUGE)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _word(number: float, *, whole: bool) -> str:
+    return str(round(number)) if whole else f"{number:.6f}"
+
+
+def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    """Groups of the parser's help, and the two forms of the output folder."""
+    groups: list[dict[str, Any]] = [
+        {
+            "id": "output_folder",
+            "name": "Output folder",
+            "members": ["output_dir", "output_dir_name"],
+            "mutually-exclusive": True,
+            "one-is-required": True,
+        }
+    ]
+    for group in parser._action_groups:  # noqa: SLF001 - has no other name
+        flags = {flag for a in group._group_actions for flag in a.option_strings}  # noqa: SLF001
+        members = [
+            each["id"]
+            for each in inputs
+            if each.get("command-line-flag", "").partition("=")[0] in flags
+        ]
+        if members:
+            title = re.split("[;,]", group.title or "options")[0]
+            name = re.sub(r"\W+", "_", title).lower()
+            groups.append({"id": f"{name}_options", "name": title, "members": members})
+    return groups
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())
