@@ -16,7 +16,7 @@ from bids_spheres.errors import DataError, UsageError, did_you_mean
 from bids_spheres.textfiles import parse_json, parse_yaml, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
@@ -41,11 +41,42 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[s
     path = _config_path(words)
     if path is None:
         return list(words)
-    given = typed_options(parser, words)
+    positional, named = option_words(parser, _read(path), path, typed_options(parser, words))
+    # The user's own options last but one: one that takes several words ends where the next begins.
+    return [*positional, *words, *named]
+
+
+def option_words(
+    parser: argparse.ArgumentParser,
+    content: Mapping[str, Any],
+    path: Path,
+    given: Collection[str] = (),
+) -> tuple[list[str], list[str]]:
+    """Words of a command line that options in a file stand for.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    content : mapping
+        Values of options by their names.
+    path : Path
+        Where they were read, for messages.
+    given : collection of str
+        Options that are not wanted.
+
+    Returns
+    -------
+    positional, named : lists of str
+
+    Raises
+    ------
+    UsageError
+        When there is an option that there is not, or a value that no option can have.
+    """
     options = {action.dest: action for action in parser._actions}  # noqa: SLF001 - has no other name
     positional: list[str] = []
     named: list[str] = []
-    for name, value in _read(path).items():
+    for name, value in content.items():
         dest = name.replace("-", "_")
         if name.startswith("_") or value in (None, []):
             continue  # remarks, and what is as if it were not said
@@ -56,8 +87,7 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[s
         if dest not in given:
             made = _words(options[dest], value, path)
             (named if options[dest].option_strings else positional).extend(made)
-    # The user's own options last but one: one that takes several words ends where the next begins.
-    return [*positional, *words, *named]
+    return positional, named
 
 
 def _config_path(words: Sequence[str]) -> Path | None:

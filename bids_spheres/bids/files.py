@@ -180,17 +180,19 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
-def write_if_changed(path: Path, text: str) -> bool:
-    """Write UTF-8 text unless the file holds just that; say whether it was written.
+def write_if_changed(path: Path, content: str | bytes) -> bool:
+    """Write bytes or UTF-8 text unless the file holds just that; say whether it was written.
 
     Of thousands of processes that all write the same, one does.
     """
+    wanted = content.encode(errors="replace") if isinstance(content, str) else content
     try:
-        same = path.read_bytes() == text.encode(errors="replace")
+        same = path.read_bytes() == wanted
     except OSError:
         same = False  # what can't be read is tried to be replaced, which has its own error
     if not same:
-        write_text(path, text)
+        with replacing(path) as temporary:
+            temporary.write_bytes(wanted)
     return not same
 
 

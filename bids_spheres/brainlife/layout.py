@@ -1,0 +1,98 @@
+"""The inputs of a task in the layout and with the names of fMRIPrep's output, by links."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.bids.files import json_text, remove, write_if_changed
+from bids_spheres.bids.names import Name
+from bids_spheres.errors import OutputError
+from bids_spheres.textfiles import read_json_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bids_spheres.brainlife.task import RunInputs, Task
+
+_DESCRIPTION = {
+    "Name": "Inputs of a task on brainlife.io",
+    "BIDSVersion": "1.9.0",
+    "DatasetType": "derivative",
+    "GeneratedBy": [{"Name": "brainlife.io"}],
+}
+
+
+def link_inputs(task: Task, root: Path) -> None:
+    """Make a dataset of links to the inputs of a task.
+
+    What is as it should be stays as it is, so that a second call finds nothing changed; what
+    another config.json has left is removed.
+
+    Parameters
+    ----------
+    task : Task
+    root : Path
+        Folder of the dataset, of nothing else.
+
+    Raises
+    ------
+    OutputError
+        When it can't be written.
+    DataError
+        When a sidecar is no JSON.
+    """
+    wanted = {root / "dataset_description.json": json_text(_DESCRIPTION)}
+    links: dict[Path, Path] = {}
+    for run in task.runs:
+        links |= {root / name.folder / str(name): target for name, target in _links(run)}
+        name = _name(run, "bold", ".json", desc="preproc")
+        wanted[root / name.folder / str(name)] = json_text(_sidecar(run))
+    for old in {p for p in root.rglob("*") if not p.is_dir()} - {*wanted, *links}:
+        remove(old)
+    for path, text in wanted.items():
+        write_if_changed(path, text)
+    for path, target in links.items():
+        _link(path, target)
+
+
+def _name(run: RunInputs, suffix: str, extension: str, desc: str, *, image: bool = True) -> Name:
+    labels = [each for each in run.entities if image or each[0] != "space"]
+    return Name((*labels, ("desc", desc)), suffix, extension)
+
+
+def _links(run: RunInputs) -> Iterator[tuple[Name, Path]]:
+    bold = run.bold.path
+    yield _name(run, "bold", _extension(bold), "preproc"), bold
+    if run.mask:
+        yield _name(run, "mask", _extension(run.mask), "brain"), run.mask
+    if run.regressors:
+        yield _name(run, "timeseries", ".tsv", "confounds", image=False), run.regressors
+        about = run.regressors.with_suffix(".json")
+        if about.is_file():
+            yield _name(run, "timeseries", ".json", "confounds", image=False), about
+
+
+def _extension(image: Path) -> str:
+    return ".nii.gz" if image.name.endswith(".gz") else ".nii"
+
+
+def _sidecar(run: RunInputs) -> dict[str, Any]:
+    """Fields of BIDS among the metadata, over which a sidecar of the image's own counts."""
+    known = {key: value for key, value in run.bold.meta.items() if key[:1].isupper()}
+    beside = run.bold.path.with_name(run.bold.path.name.split(".")[0] + ".json")
+    return {**known, **(read_json_object(beside) if beside.is_file() else {})}
+
+
+def _link(path: Path, target: Path) -> None:
+    """Make a link that stays right when all folders of a workflow are moved together."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        relative = os.path.relpath(target.resolve(), path.parent.resolve())
+        if path.is_symlink() and os.readlink(path) == relative:  # noqa: PTH115 - a str to compare
+            return
+        path.unlink(missing_ok=True)
+        path.symlink_to(relative)
+    except OSError as error:
+        raise OutputError(f"{path} can't be made: {error.strerror or error}.") from error
