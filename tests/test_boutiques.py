@@ -1,0 +1,230 @@
+"""descriptor.json: what it says of the command line, to Boutiques and when it is run by that."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bids_spheres import __version__, boutiques, errors
+from bids_spheres.options import main_parser
+
+PROJECT = Path(__file__).resolve().parents[1]
+DESCRIPTOR = PROJECT / "descriptor.json"
+
+
+@pytest.fixture(scope="module")
+def described() -> dict:
+    return json.loads(DESCRIPTOR.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def inputs(described) -> dict[str, dict]:
+    return {each["id"]: each for each in described["inputs"]}
+
+
+def test_the_file_is_what_the_parser_says():
+    assert DESCRIPTOR.read_text(encoding="utf-8") == boutiques.text(), (
+        "the parser has changed: python -m bids_spheres.boutiques > descriptor.json"
+    )
+
+
+def test_every_option_can_be_given(inputs):
+    flags = {each.get("command-line-flag", "").partition("=")[0] for each in inputs.values()}
+    for action in main_parser()._actions:
+        if action.dest not in ("help", "version", "config"):
+            assert action.dest in inputs or flags & set(action.option_strings), action.dest
+
+
+def test_version_and_statuses(described):
+    assert described["tool-version"] == __version__
+    codes = {each["code"] for each in described["error-codes"]}
+    families = [errors.BidsSpheresError]
+    for family in families:
+        families += family.__subclasses__()
+    assert codes >= {family.exit_status for family in families}
+    assert codes >= {2, 70, 128 + signal.SIGINT, 128 + signal.SIGTERM}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("bids_dir", {"type": "File", "optional": False}),
+        ("analysis_level", {"type": "String", "value-choices": ["participant", "group"]}),
+        ("atlas", {"type": "String", "list": True, "command-line-flag": "--atlas"}),
+        ("seeds", {"type": "File", "list": True}),
+        ("radius", {"type": "Number", "list": True, "minimum": 0, "maximum": 1000}),
+        ("min_coverage", {"minimum": 0, "maximum": 1, "default-value": 0.5, "integer": False}),
+        ("smoothing_fwhm", {"type": "Number", "minimum": 0, "maximum": 40}),
+        ("censor_before", {"type": "Number", "integer": True, "minimum": 0}),
+        ("nprocs", {"type": "Number", "integer": True, "minimum": 1, "default-value": 1}),
+        ("fd_threshold", {"type": "Number", "integer": False, "minimum": 0}),
+        ("fd_threshold_none", {"type": "Flag", "command-line-flag": "--fd-threshold=none"}),
+        ("dummy_scans", {"type": "Number", "integer": True, "minimum": 0}),
+        ("dummy_scans_auto", {"type": "Flag", "command-line-flag": "--dummy-scans=auto"}),
+        ("mask", {"type": "String", "default-value": "run", "command-line-flag-separator": "="}),
+        ("overlap", {"value-choices": ["allow", "error", "nearest"], "default-value": "allow"}),
+        ("no_detrend", {"type": "Flag", "command-line-flag": "--no-detrend"}),
+        ("verbose", {"type": "Flag"}),
+        ("derivatives", {"type": "String", "list": True}),
+        ("work_dir", {"type": "File", "command-line-flag": "--work-dir"}),
+    ],
+)
+def test_what_an_option_takes(inputs, name, what):
+    assert inputs[name] | what == inputs[name]
+
+
+def test_groups_are_those_of_the_help(described):
+    groups = {group["name"]: group["members"] for group in described["groups"]}
+    assert {"radius", "overlap"} <= set(groups["seeds"])
+    assert {"no_detrend", "high_pass", "high_pass_none"} <= set(groups["denoising"])
+
+
+def test_new_options_need_no_change_of_the_generator():
+    def megabytes(text: str) -> int:
+        return int(text.removesuffix("GB"))
+
+    def per_cent(text: str) -> float:
+        if not 0.5 <= float(text) <= 99.5:
+            raise argparse.ArgumentTypeError(text)
+        return float(text)
+
+    parser = main_parser()
+    group = parser.add_argument_group("clusters; new here")
+    group.add_argument("--mem", type=megabytes, help="memory, 100%% of it")
+    group.add_argument("--level", type=per_cent, default=2.0)
+    group.add_argument("--executor", choices=("local", "dask"), default="local")
+    group.add_argument("--dask-slurm", nargs="+", action="extend", default=[])
+    group.add_argument("--say", action=argparse.BooleanOptionalAction, default=False)
+    made = boutiques.descriptor(parser)
+    new = {each["id"]: each for each in made["inputs"]}
+    assert (new["mem"]["type"], new["mem"]["description"]) == ("String", "memory, 100% of it")
+    assert (new["level"]["minimum"], new["level"]["maximum"]) == (0.5, 99.5)
+    assert (new["level"]["integer"], new["level"]["default-value"]) == (False, 2.0)
+    assert new["executor"]["value-choices"] == ["local", "dask"]
+    assert new["dask_slurm"]["list"]
+    assert new["say"]["command-line-flag"] == "--say"
+    members = ["mem", "level", "executor", "dask_slurm", "say"]
+    assert made["groups"][-1] == {"id": "clusters_options", "name": "clusters", "members": members}
+    assert made["command-line"].endswith("[MEM] [LEVEL] [EXECUTOR] [DASK_SLURM] [SAY]")
+
+
+# What follows runs Boutiques.
+
+
+@pytest.fixture
+def bosh(tmp_path):
+    """Call Boutiques in a folder with its own home, and with our command in the path."""
+    if importlib.util.find_spec("boutiques") is None:
+        pytest.skip("the package boutiques is not installed")
+    command = tmp_path / "bin" / "bids-spheres"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bids_spheres "$@"\n')
+    command.chmod(0o755)
+    environment = os.environ | {
+        "HOME": str(tmp_path),
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(PROJECT),
+    }
+
+    def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+        code = "import sys, boutiques; sys.argv[0] = 'bosh'; sys.exit(boutiques.bosh())"
+        return subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def test_boutiques_accepts_it(bosh):
+    plain, bids = bosh("validate", DESCRIPTOR), bosh("validate", "--bids", DESCRIPTOR)
+    assert (plain.returncode, plain.stdout.strip()) == (0, "OK"), plain.stderr
+    assert bids.returncode == 0, bids.stderr
+    assert "BIDS validation OK" in bids.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["-c"]], ids=["needed", "all"])
+def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
+    done = bosh("exec", "simulate", DESCRIPTOR, *options)
+    assert done.returncode == 0, done.stderr
+    line = done.stdout.strip().splitlines()[-1]
+    words = line.partition(" bids-spheres ")[2].split()
+    parsed = main_parser().parse_args(words)
+    assert parsed.analysis_level in ("participant", "group")
+    assert str(parsed.output_dir) == line.removeprefix("mkdir -p ").partition(";")[0]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in paths if "logs" not in p.parts}
+
+
+def test_launched_by_boutiques_it_does_what_it_does_alone(bosh, run_app, tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    tiny.add_run("sub-03_task-rest")
+    (tmp_path / "my seeds.tsv").write_text("name\tx\ty\tz\na\t-10\t0\t0\nb\t10\t0\t0\n")
+    (tmp_path / "other.tsv").write_text("name\tx\ty\tz\nc\t0\t10\t4\nd\t6\t-6\t4\ne\t0\t0\t0\n")
+    invocation = {
+        "bids_dir": "fmriprep",
+        "output_dir": "by bosh",
+        "analysis_level": "participant",
+        "participant_label": ["01", "sub-02"],
+        "seeds": ["my seeds.tsv", "other.tsv"],
+        "radius": [6, 8.5],
+        "strategy": ["none", "24P"],
+        "connectivity": ["pearson", "fisher-z", "covariance"],
+        "min_coverage": 0.25,
+        "smoothing_fwhm": 5.5,
+        "fd_threshold": 0.05,
+        "high_pass_none": True,
+        "no_detrend": True,
+        "full_length": True,
+        "standardize": "psc",
+        "report_level": "none",
+    }
+    (tmp_path / "invocation.json").write_text(json.dumps(invocation))
+    done = bosh(
+        *("exec", "launch", "--no-container", "--skip-data-collection"),
+        *(DESCRIPTOR, "invocation.json"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = run_app(
+        *(tiny.root, tmp_path / "alone", "participant", "--participant-label", "01", "02"),
+        *("--seeds", tmp_path / "my seeds.tsv", tmp_path / "other.tsv", "--radius", 6, 8.5),
+        *("--strategy", "none", "24P", "--connectivity", "pearson", "fisher-z", "covariance"),
+        *("--min-coverage", 0.25, "--smoothing-fwhm", 5.5, "--fd-threshold", 0.05),
+        *("--high-pass", "none", "--no-detrend", "--full-length", "--standardize", "psc"),
+        *("--report-level", "none"),
+    )
+    assert alone.status == 0, alone.err
+    expected = _files(tmp_path / "alone")
+    # 2 runs x 2 seed sets x 2 radii: 2 strategies with a table of series and three matrices each
+    assert sum(name.endswith("_timeseries.tsv") for name in expected) == 16
+    assert sum(name.endswith("_relmat.tsv") for name in expected) == 48
+    assert _files(tmp_path / "by bosh") == expected
+
+
+def test_boutiques_tells_what_an_exit_status_means(bosh, tiny, tmp_path):
+    tiny.add_run()
+    invocation = {"bids_dir": "fmriprep", "output_dir": "out", "analysis_level": "participant"}
+    invocation |= {"atlas": ["Power2011"], "task_label": ["other"]}
+    (tmp_path / "invocation.json").write_text(json.dumps(invocation))
+    done = bosh(
+        *("exec", "launch", "--no-container", "--skip-data-collection"),
+        *(DESCRIPTOR, "invocation.json"),
+    )
+    assert done.returncode == 18
+    assert "the filters leave no run" in done.stdout + done.stderr
