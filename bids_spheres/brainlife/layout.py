@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.bids.files import json_text, remove, write_if_changed
+from bids_spheres.bids.files import json_text, remove, table_text, write_if_changed
 from bids_spheres.bids.names import Name
-from bids_spheres.errors import OutputError
+from bids_spheres.engine.stream import open_volumes
+from bids_spheres.errors import BidsSpheresError, OutputError
 from bids_spheres.textfiles import read_json_object
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def link_inputs(task: Task, root: Path) -> None:
         links |= {root / name.folder / str(name): target for name, target in _links(run)}
         name = _name(run, "bold", ".json", desc="preproc")
         wanted[root / name.folder / str(name)] = json_text(_sidecar(run))
+        if run.regressors is None and (text := _no_regressors(run)):
+            name = _table(run, ".tsv")
+            wanted[root / name.folder / str(name)] = text
     for old in {p for p in root.rglob("*") if not p.is_dir()} - {*wanted, *links}:
         remove(old)
     for path, text in wanted.items():
@@ -57,9 +61,23 @@ def link_inputs(task: Task, root: Path) -> None:
         _link(path, target)
 
 
-def _name(run: RunInputs, suffix: str, extension: str, desc: str, *, image: bool = True) -> Name:
-    labels = [each for each in run.entities if image or each[0] != "space"]
-    return Name((*labels, ("desc", desc)), suffix, extension)
+def _name(run: RunInputs, suffix: str, extension: str, desc: str) -> Name:
+    return Name((*run.entities, ("desc", desc)), suffix, extension)
+
+
+def _table(run: RunInputs, extension: str) -> Name:
+    """Name of the table of a run, which is the same in every space."""
+    labels = [each for each in run.entities if each[0] != "space"]
+    return Name((*labels, ("desc", "confounds")), "timeseries", extension)
+
+
+def _no_regressors(run: RunInputs) -> str:
+    """A table of nothing but the numbers of volumes; empty when the image can't be read."""
+    try:
+        volumes = open_volumes(run.bold.path).n_volumes
+    except BidsSpheresError:
+        return ""  # of this run alone; told when its turn comes
+    return table_text(["volume"], [[str(number)] for number in range(volumes)])
 
 
 def _links(run: RunInputs) -> Iterator[tuple[Name, Path]]:
@@ -68,10 +86,10 @@ def _links(run: RunInputs) -> Iterator[tuple[Name, Path]]:
     if run.mask:
         yield _name(run, "mask", _extension(run.mask), "brain"), run.mask
     if run.regressors:
-        yield _name(run, "timeseries", ".tsv", "confounds", image=False), run.regressors
+        yield _table(run, ".tsv"), run.regressors
         about = run.regressors.with_suffix(".json")
         if about.is_file():
-            yield _name(run, "timeseries", ".json", "confounds", image=False), about
+            yield _table(run, ".json"), about
 
 
 def _extension(image: Path) -> str:

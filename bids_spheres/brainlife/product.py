@@ -32,6 +32,8 @@ _FEWEST_NETWORKS, _MOST_NETWORKS = 2, 30
 _BINS = 40
 
 _LINE = re.compile(r"(?P<level>[WE]) (?P<said>.*)|bids-spheres[\w -]*: error: (?P<error>.*)")
+_OTHER = re.compile(r"[A-Z] ")
+"""Beginning of a line of another level."""
 
 
 def write_product(path: Path, messages: Sequence[Item], results: Results | None) -> None:
@@ -61,18 +63,17 @@ def message(kind: str, text: str) -> Item:
 
 
 def messages_of(log: str) -> list[Item]:
-    """Warnings and errors among lines that the command has logged, with their hints."""
-    found: list[Item] = []
+    """Warnings and errors among lines that the command has logged, with the lines that go on."""
+    found: list[tuple[str, list[str]]] = []
     going_on = False
     for line in log.splitlines():
-        match = _LINE.fullmatch(line)
-        if match:
+        if match := _LINE.fullmatch(line):
             kind = "warning" if match["level"] == "W" else "error"
-            found.append(message(kind, match["said"] or match["error"] or ""))
-        elif going_on and line.startswith("  "):
-            found[-1] = message(found[-1]["type"], f"{found[-1]['msg']}\n{line.strip()}")
-        going_on = bool(match) or (going_on and line.startswith("  "))
-    return found
+            found.append((kind, [match["said"] or match["error"] or ""]))
+        elif going_on and not _OTHER.match(line):
+            found[-1][1].append(line.strip())
+        going_on = bool(match) or (going_on and not _OTHER.match(line))
+    return [message(kind, "\n".join(lines)) for kind, lines in found]
 
 
 def _few(messages: Sequence[Item]) -> list[Item]:

@@ -112,7 +112,7 @@ class Task:
         if self.options.get("mask") == "none":
             notes.append("No mask is given: spheres use every voxel that has a signal.")
         if not any(run.regressors for run in self.runs):
-            notes.append("No regressors are given: the linear trend is all that is removed.")
+            notes.append("No regressors are given, so that none are removed.")
         return tuple(notes)
 
 

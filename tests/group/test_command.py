@@ -127,6 +127,9 @@ def test_options_without_effect_are_named(filled, call, run_app, tiny, seeds_fil
     done = call(outputs, "--smoothing-fwhm", 5, "--strategy", "simple", "--full-length")
     assert done.status == 0
     assert "no effect at the group level: --full-length, --smoothing-fwhm" in done.err
+    # Platforms type out defaults
+    done = call(outputs, "--mask=run", "--min-coverage=0.5", "--standardize=zscore_sample")
+    assert (done.status, "no effect" in done.err) == (0, False)
     tiny.add_run()
     words = ("participant", "--seeds", seeds_file, "--model", "age")
     done = run_app(tiny.root, tmp_path / "new", *words)
