@@ -271,7 +271,8 @@ def test_metadata_become_the_sidecar(tiny_task, run_task):
     beside = next((tiny_task.root).rglob("bold.json"))
     beside.unlink()
     tiny_task.input_of("bold")["meta"] |= {"RepetitionTime": 2.5, "FlipAngle": 90}
-    tiny_task.write(low_pass=0.08, high_pass="0.02", filter="butterworth", strategy="none")
+    tiny_task.config |= {"low_pass": 0.08, "high_pass": "0.02", "filter": "butterworth"}
+    tiny_task.write(strategy="none")
     status, err = run_task(tiny_task)
     assert status == 0, err
     (path,) = (tiny_task.folder / "derivatives").rglob("*_timeseries.json")
@@ -294,7 +295,7 @@ def test_the_executable_of_the_platform(tiny_task, tmp_path):
     path = f"{command.parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
-        ["./main"],  # noqa: S607 - as the platform does
+        ["./main"],
         cwd=tiny_task.folder,
         env=environment,
         capture_output=True,
