@@ -227,7 +227,8 @@ def _kind(take: Any) -> Input:
     """Boutiques type of what the type of an option takes, found by asking it."""
     if take is None:
         return {"type": "String"}
-    if isinstance(_taken(take, "word"), Path):
+    # A path whatever the word is, and not settings as KEY=VALUE or a file of them
+    if all(isinstance(_taken(take, word), Path) for word in ("word", "key=value")):
         return {"type": "File"}
     numeric = isinstance(_taken(take, "1"), int | float)
     if not numeric or any(_taken(take, word) is not None for word in _NO_NUMBERS):
