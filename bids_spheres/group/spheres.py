@@ -213,7 +213,10 @@ class SphereTables:
             {
                 "name": seeds.names,
                 "network": seeds.networks,
-                **{"x": x, "y": y, "z": z, "radius": np.nan_to_num(seeds.radii)},
+                "x": x,
+                "y": y,
+                "z": z,
+                "radius": np.nan_to_num(seeds.radii),
                 "participants": there,
                 "share": there / len(means),
                 "coverage": np.mean(means, axis=0),

@@ -31,8 +31,8 @@ def cautions(level: Level) -> list[str]:
         *(text for image in level.images for text in _lacking(image)),
         *(text for one in level.conditions for text in _few(one)),
         *(text for one in level.conditions for text in _different(one)),
-        *_joined((text, one.title) for one in level.results for text in _settings(one)),
-        *_joined((text, one.title) for one in level.results for text in _model(one)),
+        *_joined((text, one.strategy) for one in level.results for text in _settings(one)),
+        *_joined((text, one.strategy) for one in level.results for text in _model(one)),
     ]
     return list(dict.fromkeys(found))
 
@@ -98,8 +98,9 @@ def _lacking(image: Image) -> Iterator[str]:
     if some.any():
         worst = names[some][np.argsort(shares[some], kind="stable")]
         yield (
-            f"{image.title}: {count(int(some.sum()), 'seed')} of {len(names)} lack in some "
-            f"participants, so that pairs rest on different people: {listing(list(worst))}."
+            f"{image.title}: some participants lack some of {int(some.sum())} of "
+            f"{count(len(names), 'seed')}, so that pairs rest on different people; most lack "
+            f"{listing(list(worst))}."
         )
 
 
@@ -150,20 +151,19 @@ def _model(result: Result) -> Iterator[str]:
     if isinstance(left_out, dict) and left_out:
         told = [f"{label} ({reason})" for label, reason in left_out.items()]
         yield (
-            f"{count(len(told), 'participant')} not in the model {about.get('Model')}: "
+            f"{count(len(told), 'participant')} not in the model {str(about.get('Model'))!r}: "
             f"{listing(told, _MOST_LABELS)}"
         )
     notes = about.get("Notes")
     yield from map(str, notes if isinstance(notes, list) else [])
     if unsolved := about.get("EdgesWithoutCoefficients"):
-        yield f"{count(int(unsolved), 'pair')} too few participants for the model"
+        yield f"the model has no coefficients for {count(int(unsolved), 'pair')} of too few people"
 
 
 def _joined(about: Iterator[tuple[str, str]]) -> Iterator[str]:
-    """What is the same of several groups is said once."""
-    groups: dict[str, dict[str, None]] = {}
-    for text, title in about:
-        groups.setdefault(text, {})[title] = None
-    for text, titles in groups.items():
-        where = listing(list(titles), 1) if len(titles) == 1 else f"{len(titles)} groups"
-        yield f"{where}: {text}."
+    """What is the same of several strategies is said once."""
+    strategies: dict[str, dict[str, None]] = {}
+    for text, strategy in about:
+        strategies.setdefault(text, {})[strategy] = None
+    for text, own in strategies.items():
+        yield f"{listing(list(own), _MOST_LABELS)}: {text}."

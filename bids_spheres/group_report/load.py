@@ -309,7 +309,7 @@ def load_level(output_dir: Path) -> Level:
     if not images or not (folder / "runs.tsv").is_file():
         raise MissingInputError(
             f"{output_dir} holds no results of the group level.",
-            hint="Run the group level without --reports-only first; it makes the page as well.",
+            hint="Run the group level first; it makes the page as well.",
         )
     by_name = {
         files.entities: Image(f"image-{i}", files, _seeds(files))

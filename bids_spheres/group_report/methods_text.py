@@ -41,8 +41,8 @@ def _sentences(level: Level) -> Iterator[str]:
         )
     if any("networks" in result.files.whats for result in results):
         yield (
-            "Connectivity within and between networks is the mean over their pairs of seeds in each "
-            f"participant, averaged over participants with {round(100 * CONFIDENCE)} % confidence "
+            "Connectivity within and between networks is the mean over their pairs of seeds in "
+            f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % confidence "
             "intervals of Student's t."
         )
     if level.strategies["qc_fc_median"].notna().any():
@@ -57,16 +57,16 @@ def _averaging(level: Level) -> str:
     if runs <= people:
         return text
     return (
-        f"{text} Runs of a participant were averaged first, each counting by the degrees of freedom "
-        "that cleaning leaves it."
+        f"{text} Runs of a participant were averaged first, each counting by the degrees of "
+        "freedom that cleaning leaves it."
     )
 
 
 def _benchmarks(level: Level) -> str:
     text = (
-        "What head motion still explains after cleaning was measured by QC-FC, the correlation over "
-        "participants of the strength of each pair with mean framewise displacement, the share of "
-        "pairs in which it has an uncorrected p below 0.05, and its rank correlation with the "
+        "What head motion still explains after cleaning was measured by QC-FC, the correlation "
+        "over participants of the strength of each pair with mean framewise displacement, the "
+        "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with the "
         "distance of the two seeds [@ciric2017; @parkes2018]."
     )
     if level.strategies["modularity"].notna().any():
@@ -85,6 +85,6 @@ def _models(level: Level) -> Iterator[str]:
         yield (
             "Each pair was explained by variables of the participants in an ordinary least squares "
             f"model ({listing([code(formula) for formula in formulas])}); coefficients were tested "
-            "by two-sided t tests, corrected over all pairs of each term by the false discovery rate "
-            "[@benjamini1995]."
+            "by two-sided t tests, corrected over all pairs of each term by the false discovery "
+            "rate [@benjamini1995]."
         )

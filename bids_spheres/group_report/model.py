@@ -184,7 +184,7 @@ _STRONGEST_COLUMNS = (
 
 def _strongest(terms: Sequence[Term]) -> Table:
     rows = [row for term in _asked_for(terms) for row in _strongest_rows(term)]
-    caption = f"The {_STRONGEST} pairs with the largest |t| of each term after each strategy."
+    caption = f"The {_STRONGEST} pairs with the least p of each term after each strategy."
     return Table(caption, _STRONGEST_COLUMNS, tuple(rows))
 
 
@@ -196,7 +196,8 @@ def _asked_for(terms: Sequence[Term]) -> list[Term]:
 def _strongest_rows(term: Term) -> Iterator[tuple[Cell, ...]]:
     networks = dict(zip(term.result.image.names, term.result.image.networks, strict=True))
     table = term.table
-    order = np.argsort(-np.nan_to_num(np.abs(table["t"].to_numpy(np.float64))), kind="stable")
+    # By p and not by t: pairs that few participants have need a larger t.
+    order = np.argsort(np.nan_to_num(table["p"].to_numpy(np.float64), nan=2.0), kind="stable")
     for row in table.iloc[order[:_STRONGEST]].to_dict("records"):
         if not np.isfinite(row["t"]):
             continue
@@ -273,8 +274,7 @@ def _words(term: Term) -> str:
     text = f"t of {term.name} after {term.result.strategy}: {count(found, 'pair')} with q < .05"
     if not np.isfinite(t).any():
         return f"{text}."
-    best = int(np.nanargmax(np.abs(t)))
+    best = int(np.nanargmin(term.table["p"].to_numpy(np.float64)))
     row = term.table.iloc[best]
-    return (
-        f"{text}; largest t {number(float(t[best]))}, {row['node_1']} \N{EN DASH} {row['node_2']}."
-    )
+    pair = f"{row['node_1']} \N{EN DASH} {row['node_2']}"
+    return f"{text}; least p: {pair}, t = {number(float(t[best]))}."

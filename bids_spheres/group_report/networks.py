@@ -11,6 +11,7 @@ from bids_spheres.report.charts import (
     WIDTH,
     Axis,
     Frame,
+    Key,
     Label,
     Mark,
     axis,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.group_report.load import Condition, Image, Level, Result
-    from bids_spheres.report.charts import Key
 
     FloatArray = NDArray[np.float64]
 
@@ -86,8 +86,7 @@ def network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> Fl
 def _matrices(one: Condition, results: Sequence[Result], names: Sequence[str]) -> Iterator[Graphic]:
     tables = [result.networks for result in results]
     means = [network_matrix(table, names, "mean") for table in tables if table is not None]
-    limit = colour_limit([*means, *(np.diag(m)[:, None] * np.ones(2) for m in ())])
-    limit = _limit(means, limit)
+    limit = _limit(means)
     for result, mean in zip(results, means, strict=True):
         table = result.networks
         assert table is not None  # noqa: S101 - those without are left out
@@ -108,10 +107,9 @@ def _matrices(one: Condition, results: Sequence[Result], names: Sequence[str]) -
         )
 
 
-def _limit(means: Sequence[FloatArray], otherwise: float) -> float:
-    """Value of the strongest colour; of networks the diagonal counts."""
-    highest = max((float(np.nanmax(np.abs(m))) for m in means if np.isfinite(m).any()), default=0)
-    return max(highest, otherwise) if highest <= 0 else float(np.ceil(20 * highest) / 20)
+def _limit(means: Sequence[FloatArray]) -> float:
+    """Value of the strongest colour; of networks the diagonal counts as well."""
+    return colour_limit([np.block([[mean, mean], [mean, mean]]) for mean in means])
 
 
 def _words(one: Condition, result: Result, mean: FloatArray, names: Sequence[str]) -> str:
@@ -194,8 +192,6 @@ def _within_words(strategy: str, rows: FloatArray, names: Sequence[str]) -> str:
 
 
 def _keys(level: Level, results: Sequence[Result]) -> Iterator[Key]:
-    from bids_spheres.report.charts import Key
-
     for result in results:
         style = series_style(level.number_of(result.strategy))
         yield Key(f"swatch {style}", result.strategy, result.strategy)

@@ -21,12 +21,11 @@ from bids_spheres.group_report.strategies import (
 )
 from bids_spheres.group_report.summary import summary
 from bids_spheres.report.render import page
+from bids_spheres.report.words import count
 
 if TYPE_CHECKING:
     from bids_spheres.group_report.load import Level
     from bids_spheres.report.html import HTMLReport
-
-TITLE = "Group"
 
 
 def group_page(level: Level) -> HTMLReport:
@@ -36,7 +35,7 @@ def group_page(level: Level) -> HTMLReport:
     path, settings = provenance.last_call(level)
     return page(
         "group.html.j2",
-        TITLE,
+        title(level),
         summary=tuple(summary(level)),
         warnings=tuple(cautions(level)),
         reading=(HOW_TO_READ, CAVEATS),
@@ -54,6 +53,11 @@ def group_page(level: Level) -> HTMLReport:
         versions=provenance.versions(level),
         files=provenance.files_table(level),
     )
+
+
+def title(level: Level) -> str:
+    """What the page is about."""
+    return f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}"
 
 
 def _shown_note(level: Level, n_shown: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import numpy as np
@@ -16,7 +16,7 @@ from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
 from bids_spheres.report.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -75,12 +75,15 @@ def _runs(level: Level) -> pd.DataFrame:
     runs["spheres_missing"] = by_run["spheres_missing"].max()
     runs["excluded"] = by_run["excluded"].max()
     for what, worst in (("degrees_of_freedom", "min"), ("n_censored", "max")):
-        table = level.runs.pivot_table(what, "source", "strategy", aggfunc=worst)
-        for strategy in level.strategy_labels:
-            runs[f"{what} {strategy}"] = table[strategy] if strategy in table else np.nan
+        for strategy, own in level.runs.groupby("strategy"):
+            runs[f"{what} {strategy}"] = own.groupby("source")[what].agg(worst)
         runs[what] = by_run[what].agg(worst)
     runs["reason"] = _reasons(level).reindex(runs.index)
     return runs.reset_index()
+
+
+def _strategies(level: Level) -> list[str]:
+    return list(dict.fromkeys(level.runs["strategy"]))
 
 
 def _reasons(level: Level) -> pd.Series:
@@ -133,16 +136,16 @@ def _columns(level: Level) -> tuple[Column, ...]:
 
 
 def _strategy_columns(level: Level) -> Iterator[Column]:
-    if len(level.strategy_labels) > _MOST_STRATEGIES:
+    if len(_strategies(level)) > _MOST_STRATEGIES:
         yield Column("Censored", unit="most")
         yield Column("Freedom left", unit="least")
         return
-    for strategy in level.strategy_labels:
+    for strategy in _strategies(level):
         yield Column("Censored", unit=strategy)
         yield Column("Freedom left", unit=strategy)
 
 
-def _row(level: Level, run: dict[str, object], pages: frozenset[str]) -> tuple[Cell, ...]:
+def _row(level: Level, run: Mapping[Hashable, Any], pages: frozenset[str]) -> tuple[Cell, ...]:
     label, session = str(run["participant_id"]), run["session_id"]
     source = str(run["source"]).removeprefix(f"{label}_").replace("_", " ")
     reason = run["reason"]
@@ -161,10 +164,10 @@ def _row(level: Level, run: dict[str, object], pages: frozenset[str]) -> tuple[C
 
 
 def _strategy_values(level: Level) -> Iterator[str]:
-    if len(level.strategy_labels) > _MOST_STRATEGIES:
+    if len(_strategies(level)) > _MOST_STRATEGIES:
         yield from ("n_censored", "degrees_of_freedom")
         return
-    for strategy in level.strategy_labels:
+    for strategy in _strategies(level):
         yield from (f"n_censored {strategy}", f"degrees_of_freedom {strategy}")
 
 
@@ -198,7 +201,7 @@ def _graphics(level: Level, runs: pd.DataFrame) -> Iterator[Graphic]:
             runs[f"degrees_of_freedom {strategy}"].to_numpy(np.float64),
             series_style(level.number_of(strategy)),
         )
-        for strategy in level.strategy_labels
+        for strategy in _strategies(level)
     ]
     yield from _graphic("Degrees of freedom left", "Degrees of freedom", freedom, 0)
     coverage = _sample("All runs", 100 * runs["coverage"])

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.group_report.load import Condition, Level, Result
-    from bids_spheres.report.charts import Chart
+    from bids_spheres.group_report.load import Level, Result
 
     FloatArray = NDArray[np.float64]
 
@@ -97,17 +96,32 @@ class Measure:
 MEASURES = (
     Measure("qc_fc_median", "QC-FC, median |r|", "less is better", "median |r|", 1, 2, "least"),
     Measure(
-        *("qc_fc_significant", "Pairs with p < .05 (%)", "less is better"),
-        *("pairs with p < .05, per cent", 100, 1, "least"),
+        column="qc_fc_significant",
+        title="Pairs with p < .05 (%)",
+        hint="less is better",
+        words="pairs with p < .05, per cent",
+        factor=100,
+        digits=1,
+        best="least",
     ),
     Measure(
-        *("qc_fc_distance_spearman", "Distance dependence", "near 0 is better"),
-        *("rank correlation of QC-FC and distance", 1, 2, "nearest to 0"),
+        column="qc_fc_distance_spearman",
+        title="Distance dependence",
+        hint="near 0 is better",
+        words="rank correlation of QC-FC and distance",
+        factor=1,
+        digits=2,
+        best="nearest to 0",
     ),
     Measure("modularity", "Modularity", "more is better", "modularity", 1, 2, "most"),
     Measure(
-        *("degrees_of_freedom_lost", "Freedom lost (d.o.f.)", "less is cheaper"),
-        *("degrees of freedom lost", 1, 0, "least"),
+        column="degrees_of_freedom_lost",
+        title="Freedom lost (d.o.f.)",
+        hint="less is cheaper",
+        words="degrees of freedom lost",
+        factor=1,
+        digits=0,
+        best="least",
     ),
 )
 
@@ -191,7 +205,18 @@ def _figure(level: Level, rows: _Rows) -> Graphic:
     chart = replace(
         chart_of((), WIDTH, _TOP + height + 24, words), marks=tuple(marks), labels=tuple(labels)
     )
-    return Graphic(chart, f"The best of each column is in bold. {words}")
+    return Graphic(chart, _caption(rows))
+
+
+def _caption(rows: _Rows) -> str:
+    """What lines and letters mean; numbers are in the figure."""
+    chance = [value for value in _chance(rows, MEASURES[0]) if np.isfinite(value)]
+    if not chance:
+        return "The best of each column is in bold."
+    return (
+        "The best of each column is in bold. Dashed: by chance, a median |r| of "
+        f"{number(min(chance))}, p < .05 in 5 % of pairs, and no dependence on distance."
+    )
 
 
 def _row_names(rows: _Rows) -> Iterator[Label]:
@@ -252,7 +277,9 @@ def _best(values: FloatArray, measure: Measure) -> NDArray[np.bool_]:
     """Which strategies are the best as far as the digits shown tell."""
     scores = measure.score(np.round(values, measure.digits))
     known = np.isfinite(scores)
-    return known & (scores == np.min(scores[known])) & (known.sum() > 1)
+    if known.sum() < 2:
+        return np.zeros(len(values), dtype=bool)
+    return np.asarray(known & (scores == np.min(scores[known])))
 
 
 def _lanes(frame: Frame, n: int) -> Iterator[Mark]:
@@ -280,7 +307,7 @@ def _value(frame: Frame, row: int, value: float, measure: Measure, *, bold: bool
     right = at < frame.left + 0.62 * frame.width
     text = tick_text(float(number(value, measure.digits)))
     across = at + 9 if right else at - 9
-    style = "name best" if bold else "tick"
+    style = "name value best" if bold else "value"
     return Label(
         across, frame.top + _ROW * (row + 0.5) + 4, text, "start" if right else "end", style
     )
@@ -289,7 +316,7 @@ def _value(frame: Frame, row: int, value: float, measure: Measure, *, bold: bool
 def _measure_words(rows: _Rows, measure: Measure) -> str:
     values = _values(rows, measure)
     told = [
-        f"{number(value, measure.digits)} {result.strategy}"
+        f"{result.strategy} {number(value, measure.digits)}"
         for value, (result, _) in zip(values, rows, strict=True)
         if np.isfinite(value)
     ]
@@ -360,12 +387,11 @@ def _chance_shares(edges: FloatArray, n: int) -> FloatArray | None:
 # The table
 
 _TABLE: tuple[tuple[str, Column, float, int], ...] = (
-    ("participants", Column("Participants"), 1, 0),
+    ("participants", Column("N"), 1, 0),
     ("runs", Column("Runs"), 1, 0),
-    ("runs_excluded", Column("Excluded", unit="runs"), 1, 0),
+    ("runs_excluded", Column("Excluded"), 1, 0),
     ("mean_fd", Column("Mean FD", unit="mm"), 1, 2),
     ("censored", Column("Censored", unit="%"), 100, 1),
-    ("degrees_of_freedom", Column("Freedom left", unit="d.o.f."), 1, 0),
     ("degrees_of_freedom_lost", Column("Freedom lost", unit="d.o.f."), 1, 0),
     ("qc_fc_median", Column("QC-FC", unit="median |r|"), 1, 3),
     ("qc_fc_significant", Column("p < .05", unit="% of pairs"), 100, 1),

@@ -270,7 +270,7 @@ def _names(
     places = spread(middles, _LINE, at.top + 5, at.top + at.side - 3)
     labels, leads = [], []
     for group, place, middle in zip(shown, places, middles, strict=True):
-        labels.append(Label(at.left - 14, place + 4, shorten(group.name, 15), "end", "name"))
+        labels.append(Label(at.left - 14, place + 4, shorten(group.name, 14), "end", "name"))
         leads.append(f"M{at.left - 12},{place:.1f}L{at.left - 3},{middle:.1f}")
     return (Mark("".join(leads), "lead"),), tuple(labels)
 
