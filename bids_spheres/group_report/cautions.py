@@ -29,8 +29,9 @@ def cautions(level: Level) -> list[str]:
         *_left_out(level),
         *_excluded_runs(level),
         *(text for image in level.images for text in _lacking(image)),
-        *(text for one in level.conditions for text in _few(one)),
-        *(text for one in level.conditions for text in _different(one)),
+        *_joined((text, one.title) for one in level.conditions for text in _few(one)),
+        *_joined((text, one.title) for one in level.conditions for text in _different(one)),
+        *_joined((text, one.strategy) for one in level.results for text in _motion(one)),
         *_joined((text, one.strategy) for one in level.results for text in _settings(one)),
         *_joined((text, one.strategy) for one in level.results for text in _model(one)),
     ]
@@ -107,20 +108,22 @@ def _lacking(image: Image) -> Iterator[str]:
 def _few(one: Condition) -> Iterator[str]:
     numbers = [result.n for result in one.results if result.has_matrices]
     least = min(numbers, default=0)
-    if numbers and least == 1:
-        yield f"{one.title}: a single participant has neither spread nor tests."
+    if least == 1:
+        yield "a single participant has neither spread nor tests"
     elif numbers and least < FEW_PARTICIPANTS:
         yield (
-            f"{one.title}: {count(least, 'participant')}, too few to compare strategies by what "
-            f"motion explains (QC-FC): with fewer than {FEW_PARTICIPANTS} it is mostly chance."
+            f"{count(least, 'participant')}, too few to compare strategies by what motion explains "
+            f"(QC-FC): with fewer than {FEW_PARTICIPANTS} it is mostly chance"
         )
-    for result in one.results:
-        used = result.participants[result.participants["used"] == 1]
-        if unknown := list(used.loc[used["mean_fd"].isna(), "participant_id"]):
-            yield (
-                f"{result.title}: the motion of {count(len(unknown), 'participant')} is not known, "
-                f"so that QC-FC leaves them out: {listing(unknown, _MOST_LABELS)}."
-            )
+
+
+def _motion(result: Result) -> Iterator[str]:
+    used = result.participants[result.participants["used"] == 1]
+    if unknown := list(used.loc[used["mean_fd"].isna(), "participant_id"]):
+        yield (
+            f"the motion of {count(len(unknown), 'participant')} is not known, so that QC-FC "
+            f"leaves them out: {listing(unknown, _MOST_LABELS)}"
+        )
 
 
 def _different(one: Condition) -> Iterator[str]:
@@ -134,8 +137,8 @@ def _different(one: Condition) -> Iterator[str]:
     if len(set(used.values())) > 1:
         numbers = [f"{len(people)} after {strategy}" for strategy, people in used.items()]
         yield (
-            f"{one.title}: strategies rest on different participants ({listing(numbers, 16)}), "
-            "which alone can make one look better than another."
+            f"strategies rest on different participants ({listing(numbers, 16)}), which alone can "
+            "make one look better than another"
         )
 
 
@@ -161,9 +164,9 @@ def _model(result: Result) -> Iterator[str]:
 
 
 def _joined(about: Iterator[tuple[str, str]]) -> Iterator[str]:
-    """What is the same of several strategies is said once."""
-    strategies: dict[str, dict[str, None]] = {}
-    for text, strategy in about:
-        strategies.setdefault(text, {})[strategy] = None
-    for text, own in strategies.items():
-        yield f"{listing(list(own), _MOST_LABELS)}: {text}."
+    """What is the same of several strategies or conditions is said once."""
+    found: dict[str, dict[str, None]] = {}
+    for text, what in about:
+        found.setdefault(text, {})[what] = None
+    for text, own in found.items():
+        yield f"{listing(list(own), 3)}: {text}."

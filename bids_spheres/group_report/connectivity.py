@@ -48,7 +48,7 @@ class ConditionView:
 
     Parameters
     ----------
-    anchor, title : str
+    anchor, title, short : str
     strategies : tuple of str
     remarks : tuple of str
     blocks : tuple of Block
@@ -58,6 +58,7 @@ class ConditionView:
 
     anchor: str
     title: str
+    short: str
     strategies: tuple[str, ...]
     remarks: tuple[str, ...]
     blocks: tuple[Block, ...]
@@ -66,7 +67,7 @@ class ConditionView:
     @property
     def entry(self) -> tuple[str, str]:
         """Identifier and heading."""
-        return self.anchor, self.title
+        return self.anchor, self.short
 
 
 def condition_views(
@@ -95,6 +96,7 @@ def _view(
     return ConditionView(
         one.anchor,
         one.title,
+        one.short,
         tuple(result.strategy for result in results),
         tuple(_remarks(one, results)),
         tuple(_blocks(level, one, results, seeds)) if results else (),
@@ -253,11 +255,7 @@ def _distribution(level: Level, one: Condition, results: Sequence[Result]) -> It
     apart = np.linalg.norm(one.image.points[:, None] - one.image.points[None], axis=-1)
     along = Along.of(samples, pairs(apart))
     caption = f"Median and quartiles of pairs in steps of {STEP:g} mm. {along.words}"
-    yield Block(
-        "Distribution",
-        (
-            Graphic(chart, words, "All pairs", legend=legend),
-            Graphic(along.chart(label), caption, "Along distance", legend=legend),
-        ),
-        columns=2,
-    )
+    graphics = [Graphic(chart, words, "All pairs", legend=legend)]
+    if along.known:
+        graphics.append(Graphic(along.chart(label), caption, "Along distance", legend=legend))
+    yield Block("Distribution", tuple(graphics), columns=2)

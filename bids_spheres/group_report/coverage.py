@@ -9,6 +9,7 @@ import numpy as np
 
 from bids_spheres.bids.files import MISSING
 from bids_spheres.group_report.budget import MOST_CHOICES
+from bids_spheres.group_report.load import parts_apart
 from bids_spheres.participant_report.backgrounds import find_background
 from bids_spheres.participant_report.links import Links
 from bids_spheres.participant_report.relations import Stage
@@ -37,7 +38,7 @@ class SeedsView:
 
     Parameters
     ----------
-    anchor, heading : str
+    anchor, heading, short : str
     sentences : tuple of str
     figure : Figure
     table : Table
@@ -49,6 +50,7 @@ class SeedsView:
 
     anchor: str
     heading: str
+    short: str
     sentences: tuple[str, ...]
     figure: Figure
     table: Table
@@ -58,15 +60,24 @@ class SeedsView:
     @property
     def entry(self) -> tuple[str, str]:
         """Identifier and heading."""
-        return self.anchor, self.heading
+        return self.anchor, self.short
 
 
 def seeds_views(level: Level) -> dict[str, SeedsView]:
     """The first of all images, by their anchors."""
-    return {image.anchor: _view(level, image) for image in level.images[:MOST_CHOICES]}
+    shown = level.images[:MOST_CHOICES]
+    _, apart = parts_apart([_parts(image) for image in shown])
+    return {
+        image.anchor: _view(level, image, ", ".join(own) or image.title)
+        for image, own in zip(shown, apart, strict=True)
+    }
 
 
-def _view(level: Level, image: Image) -> SeedsView:
+def _parts(image: Image) -> tuple[str, ...]:
+    return image.files.measured, image.files.seeds, image.files.space
+
+
+def _view(level: Level, image: Image, short: str) -> SeedsView:
     behind = find_background({"SpatialReference": image.files.space}, Links(level.output_dir, {}))
     scene = Scene(
         image.points,
@@ -86,6 +97,7 @@ def _view(level: Level, image: Image) -> SeedsView:
     return SeedsView(
         image.anchor,
         image.title,
+        short,
         tuple(_sentences(image)),
         figure,
         _table(image),

@@ -58,14 +58,16 @@ class Files:
         return self.name.get("desc") or ""
 
     @property
+    def measured(self) -> str:
+        """Entities of the runs, for people."""
+        entities = image_name(self.name).entities
+        rest = [f"{key}-{label}" for key, label in entities if key not in _SHOWN_APART]
+        return " ".join(rest) or "all runs"
+
+    @property
     def image_title(self) -> str:
         """What was measured, with which seeds and in which space, for people."""
-        rest = [
-            f"{key}-{label}"
-            for key, label in image_name(self.name).entities
-            if key not in _SHOWN_APART
-        ]
-        return ", ".join([" ".join(rest) or "all runs", f"{self.seeds} in {self.space}"])
+        return f"{self.measured}, {self.seeds} in {self.space}"
 
     @property
     def space(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -214,10 +214,13 @@ class Condition:
     anchor : str
     results : tuple of Result
         Of different strategies.
+    short : str
+        What tells it apart from the others.
     """
 
     anchor: str
     results: tuple[Result, ...]
+    short: str = ""
 
     @property
     def image(self) -> Image:
@@ -242,7 +245,27 @@ class Condition:
     @property
     def entry(self) -> tuple[str, str]:
         """Identifier and heading."""
-        return self.anchor, self.title
+        return self.anchor, self.short
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Runs, seeds, space and measure; see `PARTS`."""
+        files = self.results[0].files
+        return files.measured, files.seeds, files.space, self.measure
+
+
+PARTS = ("Runs", "Seeds", "Space", "Measure")
+"""What tells conditions apart."""
+
+
+def parts_apart(parts: Sequence[tuple[str, ...]]) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Which parts are not the same in all, and these of each.
+
+    >>> parts_apart([("rest", "Power", "r"), ("task", "Power", "r")])
+    ([0], [('rest',), ('task',)])
+    """
+    places = [i for i, own in enumerate(zip(*parts, strict=True)) if len(set(own)) > 1]
+    return places, [tuple(one[i] for i in places) for one in parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +305,12 @@ class Level:
     def number_of(self, strategy: str) -> int:
         """Which of all strategies one is, for its colour."""
         return self.strategy_labels.index(strategy)
+
+    @cached_property
+    def apart(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """Names of what tells conditions apart, and that of each of them."""
+        places, own = parts_apart([one.parts for one in self.conditions])
+        return [PARTS[i] for i in places], own
 
     def row_of(self, result: Result) -> pd.Series | None:
         """Row of the table of strategies; None for matrices that are no connectivity."""
@@ -362,7 +391,12 @@ def _conditions(groups: Sequence[Files], images: Mapping[str, Image]) -> list[Co
         results.setdefault((image.anchor, files.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.
     ordered = sorted(results.values(), key=lambda own: own[0].files.stat != _PEARSON)
-    return [Condition(f"condition-{i}", tuple(own)) for i, own in enumerate(ordered, start=1)]
+    conditions = [Condition(f"condition-{i}", tuple(own)) for i, own in enumerate(ordered, 1)]
+    _, apart = parts_apart([one.parts for one in conditions])
+    return [
+        replace(one, short=", ".join(own) or one.title)
+        for one, own in zip(conditions, apart, strict=True)
+    ]
 
 
 def _entities_of_image(group: Name) -> str:

@@ -42,8 +42,8 @@ def _sentences(level: Level) -> Iterator[str]:
     if any("networks" in result.files.whats for result in results):
         yield (
             "Connectivity within and between networks is the mean over their pairs of seeds in "
-            f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % confidence "
-            "intervals of Student's t."
+            f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "
+            "confidence intervals of Student's t."
         )
     if level.strategies["qc_fc_median"].notna().any():
         yield _benchmarks(level)
@@ -66,8 +66,8 @@ def _benchmarks(level: Level) -> str:
     text = (
         "What head motion still explains after cleaning was measured by QC-FC, the correlation "
         "over participants of the strength of each pair with mean framewise displacement, the "
-        "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with the "
-        "distance of the two seeds [@ciric2017; @parkes2018]."
+        "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with "
+        "the distance of the two seeds [@ciric2017; @parkes2018]."
     )
     if level.strategies["modularity"].notna().any():
         text += (

@@ -43,7 +43,7 @@ class ModelView:
 
     Parameters
     ----------
-    anchor, title : str
+    anchor, title, short : str
     strategies : tuple of str
     sentences : tuple of str
     terms, strongest : Table
@@ -52,6 +52,7 @@ class ModelView:
 
     anchor: str
     title: str
+    short: str
     strategies: tuple[str, ...]
     sentences: tuple[str, ...]
     terms: Table
@@ -61,7 +62,7 @@ class ModelView:
     @property
     def entry(self) -> tuple[str, str]:
         """Identifier and heading."""
-        return self.anchor, self.title
+        return self.anchor, self.short
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,7 @@ def _view(one: Condition, results: Sequence[Result]) -> ModelView:
     return ModelView(
         f"model-{one.anchor}",
         one.title,
+        one.short,
         tuple(result.strategy for result in results),
         tuple(_sentences(results)),
         Table(

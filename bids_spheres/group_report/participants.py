@@ -78,21 +78,23 @@ def _runs(level: Level) -> pd.DataFrame:
         for strategy, own in level.runs.groupby("strategy"):
             runs[f"{what} {strategy}"] = own.groupby("source")[what].agg(worst)
         runs[what] = by_run[what].agg(worst)
-    runs["reason"] = _reasons(level).reindex(runs.index)
-    return runs.reset_index()
+    return runs.join(_exclusions(level)).reset_index()
 
 
 def _strategies(level: Level) -> list[str]:
     return list(dict.fromkeys(level.runs["strategy"]))
 
 
-def _reasons(level: Level) -> pd.Series:
+def _exclusions(level: Level) -> pd.DataFrame:
     """Which strategies exclude a run, and why, by run."""
-    gone = level.runs[level.runs["excluded"] == 1]
-    told: dict[str, dict[str, None]] = {}
-    for row in gone.drop_duplicates(["source", "strategy"]).itertuples():
-        told.setdefault(str(row.source), {})[f"{row.strategy}: {row.reason}"] = None
-    return pd.Series({source: "; ".join(texts) for source, texts in told.items()}, dtype=object)
+    gone = level.runs[level.runs["excluded"] == 1].drop_duplicates(["source", "strategy"])
+    by_run = gone.groupby("source")
+    reasons = {
+        str(source): "; ".join(dict.fromkeys(map(str, own))) for source, own in by_run["reason"]
+    }
+    strategies = {str(source): ", ".join(own) for source, own in by_run["strategy"]}
+    columns = {"excluded_by": strategies, "reason": reasons}
+    return pd.DataFrame({name: pd.Series(own, dtype=object) for name, own in columns.items()})
 
 
 def _shown(runs: pd.DataFrame) -> pd.DataFrame:
@@ -125,14 +127,19 @@ def _columns(level: Level) -> tuple[Column, ...]:
     return (
         Column("Participant", numeric=False),
         Column("Run", numeric=False),
+        *((Column("Excluded", numeric=False, unit="by"),) if _any_excluded(level) else ()),
         Column("Mean FD", unit="mm"),
         Column("Volumes"),
         *_strategy_columns(level),
         Column("Coverage", unit="%"),
         Column("Missing", unit="spheres"),
         Column("tSNR"),
-        Column("Excluded", numeric=False),
+        *((Column("Why excluded", numeric=False),) if _any_excluded(level) else ()),
     )
+
+
+def _any_excluded(level: Level) -> bool:
+    return bool((level.runs["excluded"] == 1).any())
 
 
 def _strategy_columns(level: Level) -> Iterator[Column]:
@@ -148,19 +155,24 @@ def _strategy_columns(level: Level) -> Iterator[Column]:
 def _row(level: Level, run: Mapping[Hashable, Any], pages: frozenset[str]) -> tuple[Cell, ...]:
     label, session = str(run["participant_id"]), run["session_id"]
     source = str(run["source"]).removeprefix(f"{label}_").replace("_", " ")
-    reason = run["reason"]
-    gone = isinstance(reason, str)
+    gone = _any_excluded(level)
     return (
         Cell(label, href=_href(label, session if isinstance(session, str) else "", pages)),
         Cell(source),
+        *((_word(run["excluded_by"], "bad"),) if gone else ()),
         _number(run["mean_fd"], 2),
         _number(run["n_volumes"], 0),
         *(_number(run[name], 0) for name in _strategy_values(level)),
         _number(run["coverage"], 1, 100),
         _number(run["spheres_missing"], 0),
         _number(run["tsnr"], 0),
-        Cell(str(reason) if gone else "", tone="bad" if gone else ""),
+        *((_word(run["reason"]),) if gone else ()),
     )
+
+
+def _word(value: object, tone: str = "") -> Cell:
+    """A text; an empty cell for a missing one."""
+    return Cell(value, tone=tone) if isinstance(value, str) else Cell("")
 
 
 def _strategy_values(level: Level) -> Iterator[str]:
@@ -189,12 +201,35 @@ def _number(value: object, digits: int, factor: float = 1) -> Cell:
 # Distributions
 
 
+@dataclass(frozen=True, eq=False)
+class _Quantity:
+    """Something that is known of every run."""
+
+    heading: str
+    label: str
+    digits: int
+    samples: Sequence[Sample]
+
+    @property
+    def known(self) -> list[Sample]:
+        return [sample for sample in self.samples if sample.known.size]
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same in all runs."""
+        joined = np.concatenate([sample.known for sample in self.known])
+        return bool(np.ptp(joined) == 0)
+
+
 def _block(level: Level, runs: pd.DataFrame) -> Block:
-    return Block("Distributions over runs", tuple(_graphics(level, runs)), columns=2)
+    known = [quantity for quantity in _quantities(level, runs) if quantity.known]
+    notes = tuple(_note_of(quantity) for quantity in known if quantity.constant)
+    graphics = tuple(_graphic(quantity) for quantity in known if not quantity.constant)
+    return Block("Distributions over runs", graphics, notes, columns=2)
 
 
-def _graphics(level: Level, runs: pd.DataFrame) -> Iterator[Graphic]:
-    yield from _graphic("Head motion", "Mean FD (mm)", [_sample("All runs", runs["mean_fd"])], 2)
+def _quantities(level: Level, runs: pd.DataFrame) -> Iterator[_Quantity]:
+    yield _Quantity("Head motion", "Mean FD (mm)", 2, [_sample(runs["mean_fd"])])
     freedom = [
         Sample(
             strategy,
@@ -203,27 +238,28 @@ def _graphics(level: Level, runs: pd.DataFrame) -> Iterator[Graphic]:
         )
         for strategy in _strategies(level)
     ]
-    yield from _graphic("Degrees of freedom left", "Degrees of freedom", freedom, 0)
-    coverage = _sample("All runs", 100 * runs["coverage"])
-    yield from _graphic("Coverage", "Mean coverage of spheres (%)", [coverage], 1)
-    yield from _graphic("Temporal signal-to-noise", "tSNR", [_sample("All runs", runs["tsnr"])], 0)
+    yield _Quantity("Degrees of freedom left", "Degrees of freedom", 0, freedom)
+    coverage = _sample(100 * runs["coverage"])
+    yield _Quantity("Coverage", "Mean coverage of spheres (%)", 1, [coverage])
+    yield _Quantity("Temporal signal-to-noise", "tSNR", 0, [_sample(runs["tsnr"])])
 
 
-def _sample(name: str, values: pd.Series) -> Sample:
-    return Sample(name, values.to_numpy(np.float64), series_style(0))
+def _sample(values: pd.Series) -> Sample:
+    return Sample("All runs", values.to_numpy(np.float64), series_style(0))
 
 
-def _graphic(heading: str, label: str, samples: Sequence[Sample], digits: int) -> Iterator[Graphic]:
-    known = [sample for sample in samples if sample.known.size]
-    if not known:
-        return
-    words = " ".join(_words(sample, digits) for sample in known)
-    # Twice the cube root of their number, by Rice's rule.
-    most = max(sample.known.size for sample in known)
-    edges = bins(known, max(6, round(2 * most ** (1 / 3))))
-    chart = histogram(known, edges, Words(label, "Runs (%)", f"{label}: {words}"))
-    legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()
-    yield Graphic(chart, words, heading, legend=legend)
+def _note_of(quantity: _Quantity) -> str:
+    value = number(float(quantity.known[0].known[0]), quantity.digits)
+    return f"{quantity.label}: {value} in all runs."
+
+
+def _graphic(quantity: _Quantity) -> Graphic:
+    known = quantity.known
+    words = " ".join(_words(sample, quantity.digits) for sample in known)
+    alt = f"{quantity.label}: {words}"
+    chart = histogram(known, bins(known), Words(quantity.label, "Runs (%)", alt))
+    legend = tuple(sample.key for sample in known) if len(quantity.samples) > 1 else ()
+    return Graphic(chart, words, quantity.heading, legend=legend)
 
 
 def _words(sample: Sample, digits: int) -> str:

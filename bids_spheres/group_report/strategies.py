@@ -21,11 +21,19 @@ from bids_spheres.report.charts import (
     axis,
     chart_of,
     circles,
+    round_ticks,
     series_style,
     shorten,
     tick_text,
 )
-from bids_spheres.report.distributions import STEP, Along, Sample, Words, histogram
+from bids_spheres.report.distributions import (
+    STEP,
+    Along,
+    Sample,
+    Words,
+    histogram,
+    number_of_bins,
+)
 from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
 from bids_spheres.report.words import listing, number
 
@@ -41,6 +49,8 @@ if TYPE_CHECKING:
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 42, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
+_NUMBER = 0.35
+"""Room for a number right of the last dot, as a share of what is left of it."""
 
 HOW_TO_READ = (
     "How to choose: the first three columns say how much head motion is left in connectivity, and "
@@ -132,20 +142,21 @@ class Compared:
 
     Parameters
     ----------
-    anchor, title : str
+    anchor, title, short : str
     strategies : tuple of str
     blocks : tuple of Block
     """
 
     anchor: str
     title: str
+    short: str
     strategies: tuple[str, ...]
     blocks: tuple[Block, ...]
 
     @property
     def entry(self) -> tuple[str, str]:
         """Identifier and heading."""
-        return self.anchor, self.title
+        return self.anchor, self.short
 
 
 def compared(level: Level, shown: Collection[str]) -> Iterator[Compared]:
@@ -161,13 +172,14 @@ def compared(level: Level, shown: Collection[str]) -> Iterator[Compared]:
         rows = [
             (result, row) for result in one.results if (row := level.row_of(result)) is not None
         ]
-        if not rows or not any(np.isfinite(_values(rows, measure)).any() for measure in MEASURES):
+        if not rows or not (len(rows) > 1 or np.isfinite(_values(rows, MEASURES[0])).any()):
             continue
         figure = Block("Strategies side by side", (_figure(level, rows),))
         own = [result for result, _ in rows if result.anchor in shown]
         yield Compared(
             f"compare-{one.anchor}",
             one.title,
+            one.short,
             tuple(result.strategy for result, _ in rows),
             (figure, *_motion_blocks(level, own)),
         )
@@ -226,9 +238,12 @@ def _row_names(rows: _Rows) -> Iterator[Label]:
 
 
 def _axis(rows: _Rows, measure: Measure) -> Axis:
-    values = _values(rows, measure)
-    also = [*_chance(rows, measure), 0.0]
-    return axis(np.append(values, also), room=0.12, label="", zero=True, most=3)
+    """From the least to the largest value, with room for a number to the right of each."""
+    values = np.append(_values(rows, measure), [*_chance(rows, measure), 0.0])
+    tight = axis(values, "", zero=True, room=0.06)
+    high = tight.high + _NUMBER * (tight.high - tight.low)
+    ticks = [tick for tick in round_ticks(tight.low, high, 4) if tick <= tight.high]
+    return Axis(tight.low, high, "", tuple(ticks))
 
 
 def _chance(rows: _Rows, measure: Measure) -> list[float]:
@@ -302,15 +317,11 @@ def _dot(frame: Frame, row: int, value: float, style: str, strategy: str) -> Mar
 
 
 def _value(frame: Frame, row: int, value: float, measure: Measure, *, bold: bool) -> Label:
-    """The number, on the side where there is room."""
-    at = float(frame.across(value))
-    right = at < frame.left + 0.62 * frame.width
+    """The number, right of its dot."""
+    across = float(frame.across(value)) + _DOT + 4
     text = tick_text(float(number(value, measure.digits)))
-    across = at + 9 if right else at - 9
     style = "name value best" if bold else "value"
-    return Label(
-        across, frame.top + _ROW * (row + 0.5) + 4, text, "start" if right else "end", style
-    )
+    return Label(across, frame.top + _ROW * (row + 0.5) + 4, text, "start", style)
 
 
 def _measure_words(rows: _Rows, measure: Measure) -> str:
@@ -342,20 +353,17 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
             style = series_style(level.number_of(result.strategy))
             samples.append(Sample(result.strategy, r[between], style, result.strategy))
     if distances is not None:
-        yield Block(
-            "Motion in pairs of seeds (QC-FC)",
-            (_along(samples, distances), _spread(samples, results)),
-            columns=2,
-        )
+        along = Along.of(samples, distances)
+        graphics = ((_along(along),) if along.known else ()) + (_spread(samples, results),)
+        yield Block("Motion in pairs of seeds (QC-FC)", graphics, columns=2)
 
 
-def _along(samples: Sequence[Sample], distances: FloatArray) -> Graphic:
-    along = Along.of(samples, distances)
+def _along(along: Along) -> Graphic:
     caption = (
         f"Median and quartiles in steps of {STEP:g} mm. A line that falls means that motion makes "
         f"neighbours look related. {along.words}"
     )
-    legend = tuple(sample.key for sample in samples)
+    legend = tuple(sample.key for sample in along.samples)
     return Graphic(
         along.chart("Correlation with motion, r"), caption, "Along distance", legend=legend
     )
@@ -363,7 +371,8 @@ def _along(samples: Sequence[Sample], distances: FloatArray) -> Graphic:
 
 def _spread(samples: Sequence[Sample], results: Sequence[Result]) -> Graphic:
     largest = max(float(np.abs(sample.known).max()) for sample in samples)
-    edges = np.linspace(-1, 1, 51) * min(1.0, max(0.2, 1.05 * largest))
+    limit = min(1.0, max(0.2, 1.05 * largest))
+    edges = np.linspace(-limit, limit, number_of_bins(samples) + 1)
     n = max(result.n for result in results)
     words = " ".join(
         f"{sample.name}: half of the pairs beyond {number(float(np.median(np.abs(sample.known))))} "
@@ -402,22 +411,23 @@ _TABLE: tuple[tuple[str, Column, float, int], ...] = (
 
 def strategies_table(level: Level) -> Table:
     """A row for every group that is connectivity."""
-    several = len(level.conditions) > 1
-    first = (Column("Strategy", numeric=False),)
-    where = (Column("Of", numeric=False),) if several else ()
+    heads, places = level.apart
     rows = []
-    for one in level.conditions:
+    for one, place in zip(level.conditions, places, strict=True):
         for result in one.results:
             row = level.row_of(result)
             if row is None:
                 continue
-            place = (Cell(one.title),) if several else ()
             cells = (_cell(row[name], factor, digits) for name, _, factor, digits in _TABLE)
-            rows.append((Cell(result.strategy), *place, *cells))
-    columns = (*first, *where, *(column for _, column, _, _ in _TABLE))
-    return Table(
-        "Strategies: the same numbers, and those of group/strategies.tsv.", columns, tuple(rows)
+            rows.append((Cell(result.strategy), *map(Cell, place), *cells))
+    where = (Column(head, numeric=False) for head in heads)
+    columns = (
+        Column("Strategy", numeric=False),
+        *where,
+        *(column for _, column, _, _ in _TABLE),
     )
+    caption = "Strategies: the same numbers, and those of group/strategies.tsv."
+    return Table(caption, columns, tuple(rows))
 
 
 def _cell(value: float, factor: float, digits: int) -> Cell:

@@ -34,7 +34,7 @@ def summary(level: Level) -> Iterator[str]:
         *_named("strategy", level.strategy_labels, "strategies"),
         *_named("measure", measures),
     ]
-    yield f"{'; '.join(parts)}.".capitalize() if not parts else f"{'; '.join(parts)}."
+    yield f"{'; '.join(parts)}."
     yield from _motion(level)
     made = dict.fromkeys(generators(read_facts(level.output_dir / "dataset_description.json")))
     if made:
@@ -49,8 +49,7 @@ def _excluded(level: Level) -> str:
     gone = level.runs[level.runs["excluded"] == 1]
     if gone.empty:
         return ", none of them excluded"
-    n_all = level.runs["source"].nunique()
-    return f", of which {gone['source'].nunique():,} of {n_all:,} excluded by a strategy"
+    return f", {gone['source'].nunique():,} of them excluded by a strategy"
 
 
 def _tasks(level: Level) -> list[str]:

@@ -25,7 +25,7 @@ STEP = 10.0
 """Width of the bins along distance, mm."""
 
 _LEFT, _HEIGHT = 56, 190  # pixels
-_N_BINS = 50
+_FEWEST_BINS, _N_BINS = 6, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +68,22 @@ class Words:
     alt: str
 
 
-def bins(samples: Sequence[Sample], n_bins: int = _N_BINS) -> FloatArray:
+def bins(samples: Sequence[Sample]) -> FloatArray:
     """Edges of bins that hold all samples, but for one value in a thousand."""
     joined = np.concatenate([sample.known for sample in samples])
     low, high = np.percentile(joined, (0.05, 99.95)) if joined.size else (0.0, 1.0)
     pad = 0.02 * (high - low) or 0.5
-    return np.linspace(low - pad, high + pad, n_bins + 1)
+    return np.linspace(low - pad, high + pad, number_of_bins(samples) + 1)
+
+
+def number_of_bins(samples: Sequence[Sample]) -> int:
+    """Twice the cube root of the number of values, by Rice's rule, within limits.
+
+    >>> number_of_bins([Sample("few", np.arange(27.0), "")])
+    6
+    """
+    most = max((sample.known.size for sample in samples), default=0)
+    return int(np.clip(round(2 * most ** (1 / 3)), _FEWEST_BINS, _N_BINS))
 
 
 def histogram(
@@ -141,6 +151,11 @@ class Along:
         """Medians and quartiles in steps of `STEP` mm."""
         trends = [trend(distances, sample.values, STEP) for sample in samples]
         return cls(samples, trends, distances)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough pairs anywhere to tell a median."""
+        return any(bool(np.isfinite(one.median).any()) for one in self.trends)
 
     @property
     def words(self) -> str:
