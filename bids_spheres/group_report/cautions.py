@@ -160,7 +160,10 @@ def _model(result: Result) -> Iterator[str]:
     notes = about.get("Notes")
     yield from map(str, notes if isinstance(notes, list) else [])
     if unsolved := about.get("EdgesWithoutCoefficients"):
-        yield f"the model has no coefficients for {count(int(unsolved), 'pair')} of too few people"
+        yield (
+            f"the model has no coefficients for {count(int(unsolved), 'pair')} that too few "
+            "participants have"
+        )
 
 
 def _joined(about: Iterator[tuple[str, str]]) -> Iterator[str]:

@@ -235,7 +235,7 @@ def _of_them(result: Result, chosen: NDArray[np.intp]) -> str:
     if result.q is None or not len(chosen):
         return ""
     n = int((result.q[tuple(chosen.T)] < SIGNIFICANT).sum())
-    return f" {n:,} of them have q < {SIGNIFICANT:g}."
+    return f" {f'{n:,}' if n else 'None'} of them have q < {SIGNIFICANT:g}."
 
 
 # How means spread

@@ -300,7 +300,17 @@ class Level:
     def strategy_labels(self) -> tuple[str, ...]:
         """Of all strategies, in the order of the table of runs."""
         own = [result.strategy for result in self.results]
-        return tuple(dict.fromkeys([*self.runs["strategy"], *own]))
+        return tuple(dict.fromkeys([*self.run_strategies, *own]))
+
+    @cached_property
+    def run_strategies(self) -> tuple[str, ...]:
+        """Of the table of runs."""
+        return tuple(dict.fromkeys(self.runs["strategy"]))
+
+    @cached_property
+    def any_excluded(self) -> bool:
+        """Whether a strategy excludes a run."""
+        return bool((self.runs["excluded"] == 1).any())
 
     def number_of(self, strategy: str) -> int:
         """Which of all strategies one is, for its colour."""

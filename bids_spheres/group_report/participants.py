@@ -81,10 +81,6 @@ def _runs(level: Level) -> pd.DataFrame:
     return runs.join(_exclusions(level)).reset_index()
 
 
-def _strategies(level: Level) -> list[str]:
-    return list(dict.fromkeys(level.runs["strategy"]))
-
-
 def _exclusions(level: Level) -> pd.DataFrame:
     """Which strategies exclude a run, and why, by run."""
     gone = level.runs[level.runs["excluded"] == 1].drop_duplicates(["source", "strategy"])
@@ -113,7 +109,7 @@ def _note(runs: pd.DataFrame, shown: pd.DataFrame) -> str:
 
 
 def _worst(level: Level) -> str:
-    if len(level.images) == 1:
+    if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) == 1:
         return ""
     return (
         "Coverage and tSNR are the lowest, missing spheres the most, of all seed sets and spaces."
@@ -127,27 +123,23 @@ def _columns(level: Level) -> tuple[Column, ...]:
     return (
         Column("Participant", numeric=False),
         Column("Run", numeric=False),
-        *((Column("Excluded", numeric=False, unit="by"),) if _any_excluded(level) else ()),
+        *((Column("Excluded", numeric=False, unit="by"),) if level.any_excluded else ()),
         Column("Mean FD", unit="mm"),
         Column("Volumes"),
         *_strategy_columns(level),
         Column("Coverage", unit="%"),
         Column("Missing", unit="spheres"),
         Column("tSNR"),
-        *((Column("Why excluded", numeric=False),) if _any_excluded(level) else ()),
+        *((Column("Why excluded", numeric=False),) if level.any_excluded else ()),
     )
 
 
-def _any_excluded(level: Level) -> bool:
-    return bool((level.runs["excluded"] == 1).any())
-
-
 def _strategy_columns(level: Level) -> Iterator[Column]:
-    if len(_strategies(level)) > _MOST_STRATEGIES:
+    if len(level.run_strategies) > _MOST_STRATEGIES:
         yield Column("Censored", unit="most")
         yield Column("Freedom left", unit="least")
         return
-    for strategy in _strategies(level):
+    for strategy in level.run_strategies:
         yield Column("Censored", unit=strategy)
         yield Column("Freedom left", unit=strategy)
 
@@ -155,7 +147,7 @@ def _strategy_columns(level: Level) -> Iterator[Column]:
 def _row(level: Level, run: Mapping[Hashable, Any], pages: frozenset[str]) -> tuple[Cell, ...]:
     label, session = str(run["participant_id"]), run["session_id"]
     source = str(run["source"]).removeprefix(f"{label}_").replace("_", " ")
-    gone = _any_excluded(level)
+    gone = level.any_excluded
     return (
         Cell(label, href=_href(label, session if isinstance(session, str) else "", pages)),
         Cell(source),
@@ -176,10 +168,10 @@ def _word(value: object, tone: str = "") -> Cell:
 
 
 def _strategy_values(level: Level) -> Iterator[str]:
-    if len(_strategies(level)) > _MOST_STRATEGIES:
+    if len(level.run_strategies) > _MOST_STRATEGIES:
         yield from ("n_censored", "degrees_of_freedom")
         return
-    for strategy in _strategies(level):
+    for strategy in level.run_strategies:
         yield from (f"n_censored {strategy}", f"degrees_of_freedom {strategy}")
 
 
@@ -236,7 +228,7 @@ def _quantities(level: Level, runs: pd.DataFrame) -> Iterator[_Quantity]:
             runs[f"degrees_of_freedom {strategy}"].to_numpy(np.float64),
             series_style(level.number_of(strategy)),
         )
-        for strategy in _strategies(level)
+        for strategy in level.run_strategies
     ]
     yield _Quantity("Degrees of freedom left", "Degrees of freedom", 0, freedom)
     coverage = _sample(100 * runs["coverage"])

@@ -86,6 +86,8 @@ class Measure:
     digits : int
     best : str
         ``"least"``, ``"most"`` or ``"nearest to 0"``.
+    span : tuple of float
+        What its axis shows at least: small differences must not look large.
     """
 
     column: str
@@ -95,6 +97,7 @@ class Measure:
     factor: float
     digits: int
     best: str
+    span: tuple[float, float]
 
     def score(self, values: FloatArray) -> FloatArray:
         """The smaller the better."""
@@ -104,7 +107,16 @@ class Measure:
 
 
 MEASURES = (
-    Measure("qc_fc_median", "QC-FC, median |r|", "less is better", "median |r|", 1, 2, "least"),
+    Measure(
+        column="qc_fc_median",
+        title="QC-FC, median |r|",
+        hint="less is better",
+        words="median |r|",
+        factor=1,
+        digits=2,
+        best="least",
+        span=(0, 0.1),
+    ),
     Measure(
         column="qc_fc_significant",
         title="Pairs with p < .05 (%)",
@@ -113,6 +125,7 @@ MEASURES = (
         factor=100,
         digits=1,
         best="least",
+        span=(0, 10),
     ),
     Measure(
         column="qc_fc_distance_spearman",
@@ -122,8 +135,18 @@ MEASURES = (
         factor=1,
         digits=2,
         best="nearest to 0",
+        span=(-0.1, 0.1),
     ),
-    Measure("modularity", "Modularity", "more is better", "modularity", 1, 2, "most"),
+    Measure(
+        column="modularity",
+        title="Modularity",
+        hint="more is better",
+        words="modularity",
+        factor=1,
+        digits=2,
+        best="most",
+        span=(0, 0.1),
+    ),
     Measure(
         column="degrees_of_freedom_lost",
         title="Freedom lost (d.o.f.)",
@@ -132,6 +155,7 @@ MEASURES = (
         factor=1,
         digits=0,
         best="least",
+        span=(0, 10),
     ),
 )
 
@@ -239,7 +263,7 @@ def _row_names(rows: _Rows) -> Iterator[Label]:
 
 def _axis(rows: _Rows, measure: Measure) -> Axis:
     """From the least to the largest value, with room for a number to the right of each."""
-    values = np.append(_values(rows, measure), [*_chance(rows, measure), 0.0])
+    values = np.append(_values(rows, measure), [*_chance(rows, measure), *measure.span])
     tight = axis(values, "", zero=True, room=0.06)
     high = tight.high + _NUMBER * (tight.high - tight.low)
     ticks = [tick for tick in round_ticks(tight.low, high, 4) if tick <= tight.high]
