@@ -18,10 +18,10 @@ MOST_CHOICES = 40
 _BYTES_OF_PICTURE, _BYTES_OF_VALUES = 2.7, 2.7  # per pair, in base64
 
 
-def affordable(results: Iterable[Result], most: float = MOST_BYTES) -> frozenset[str]:
+def affordable(results: Iterable[Result]) -> frozenset[str]:
     """Anchors of the groups of which matrices are shown; always the first one with a result."""
     chosen: list[str] = []
-    left = most
+    left = MOST_BYTES
     for result in results:
         if not result.has_matrices:
             continue
