@@ -285,7 +285,7 @@ def chance_median(n: int) -> float:
     (r + 1) / 2 has the beta distribution with both parameters n / 2 - 1.
 
     >>> round(chance_median(40), 3)
-    0.109
+    0.11
     """
     if n < 3:
         return float("nan")

@@ -537,3 +537,51 @@ def test_what_the_participant_level_writes(tiny, seeds_file, run_app, tmp_path):
         "front": 1,
         "far": 0,
     }
+
+
+def test_coverage_tells_where_seeds_are(outputs, rng):
+    outputs.space = ""
+    for label, shift in (("01", 0.0), ("02", 3.0)):
+        outputs.points = POINTS + shift
+        outputs.add(label, correlations(rng, S))
+    assert group(outputs) == []
+    (path,) = (outputs.root / "group").glob("*_coverage.tsv")
+    table = read_tsv(path)
+    np.testing.assert_allclose(table[["x", "y", "z"]], POINTS + 1.5)
+    assert table["radius"].tolist() == [5] * S
+
+
+def test_the_last_call_is_told(outputs, rng):
+    for strategy in ("simple", "36P"):
+        outputs.add("01", correlations(rng, S), strategy=strategy)
+        outputs.add("02", correlations(rng, S), strategy=strategy)
+    broken = outputs.add("03", correlations(rng, S))
+    broken.with_suffix(".json").write_text("{")
+    problems = group(outputs, select=(("desc", ("simple",)),))
+    summary = json.loads((outputs.root / "group" / "summary.json").read_text())
+    assert summary["Problems"] == problems
+    assert len(problems) == 1
+    (name,) = summary["Groups"]
+    assert outputs.path("stat-pearsoncorrelation_desc-simple_mean.tsv").name == f"{name}_mean.tsv"
+
+
+def test_when_nothing_could_be_done_no_call_is_told(outputs, rng):
+    path = outputs.add("01", correlations(rng, S))
+    assert group(outputs) == []
+    path.with_suffix(".json").write_text("{")
+    with pytest.raises(DataError):
+        group(outputs)
+    assert not (outputs.root / "group" / "summary.json").exists()
+
+
+def test_sidecars_say_what_differs_and_what_is_odd_about_a_model(outputs, rng):
+    for label in LABELS:
+        least = 15 if label == "03" else 1
+        outputs.add(label, correlations(rng, S), MinimumDegreesOfFreedom=least)
+    path = outputs.participants(participant_id=LABELS, site=[1, 2] * 4 + [1])
+    path.with_suffix(".json").write_text(json.dumps({"site": {"Levels": {"1": "a"}}}))
+    assert group(outputs, model="site") == []
+    (difference,) = outputs.about("mean")["Differences"]
+    assert "15 in 1 participant (sub-03)" in difference
+    (note,) = outputs.about("model")["Notes"]
+    assert "C(site)" in note

@@ -24,19 +24,6 @@ def page(made, tmp_path):
         yield browser
 
 
-def focus(browser, selector):
-    browser.ask(f"document.querySelector({json.dumps(selector)}).focus()")
-
-
-def shown(browser, selector):
-    """What of a kind can be seen: words of the attribute data-of, or identifiers."""
-    script = (
-        f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
-        ".filter(e => e.getClientRects().length > 0).map(e => e.dataset.of || e.id)"
-    )
-    return browser.ask(script)
-
-
 def test_nothing_is_asked_for_and_nothing_complains(page, made):
     page.ask("window.scrollTo(0, document.body.scrollHeight)")
     assert page.requests() == [made[2].as_uri()]
@@ -47,13 +34,13 @@ def test_nothing_is_asked_for_and_nothing_complains(page, made):
 @pytest.mark.parametrize("section", ["strategies", "connectivity", "model"])
 def test_strategies_are_chosen_by_keys(page, section):
     marks = f"#{section} [data-of]:not(button)"
-    assert set(shown(page, marks)) == set(STRATEGIES)
-    focus(page, f"#{section} [data-pick='24P']")
+    assert set(page.shown(marks)) == set(STRATEGIES)
+    page.focus(f"#{section} [data-pick='24P']")
     page.press("Enter")
-    assert set(shown(page, marks)) == {"24P"}
-    focus(page, f"#{section} [data-pick='']")
+    assert set(page.shown(marks)) == {"24P"}
+    page.focus(f"#{section} [data-pick='']")
     page.press(" ")
-    assert set(shown(page, marks)) == set(STRATEGIES)
+    assert set(page.shown(marks)) == set(STRATEGIES)
 
 
 def column(page, table, head):
@@ -126,7 +113,7 @@ def test_the_pointer_tells_pair_value_q_and_number(page, made, i, j):
 
 
 def test_arrow_keys_tell_the_same(page, made):
-    focus(page, "#condition-1 .matrix")
+    page.focus("#condition-1 .matrix")
     page.press("ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
     start, end = expected_words(made, 2, 2)
     assert told(page).startswith(start)
@@ -134,7 +121,7 @@ def test_arrow_keys_tell_the_same(page, made):
 
 
 def test_small_q_is_told_to_be_small(page):
-    focus(page, "#condition-1 .matrix")
+    page.focus("#condition-1 .matrix")
     seen = set()
     for key in ("ArrowRight",) * (S - 1):
         page.press(key)
@@ -144,17 +131,17 @@ def test_small_q_is_told_to_be_small(page):
 
 
 def test_sections_are_reached_by_keys(page):
-    focus(page, "nav a[href='#model']")
+    page.focus("nav a[href='#model']")
     page.press("Enter")
     assert page.ask("document.activeElement.id") == "model"
 
 
 def test_paper_shows_all(page):
-    focus(page, "#connectivity [data-pick='24P']")
+    page.focus("#connectivity [data-pick='24P']")
     page.press("Enter")
     page.media("print")
-    assert set(shown(page, "#connectivity figure[data-of]")) == set(STRATEGIES)
-    assert shown(page, "[data-pick]") == []
+    assert set(page.shown("#connectivity figure[data-of]")) == set(STRATEGIES)
+    assert page.shown("[data-pick]") == []
     assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 

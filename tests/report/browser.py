@@ -123,6 +123,17 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def focus(self, selector):
+        """Put the keyboard's focus on an element."""
+        self.ask(f"document.querySelector({json.dumps(selector)}).focus()")
+
+    def shown(self, selector):
+        """What of a kind can be seen: words of the attribute data-of, or identifiers."""
+        return self.ask(
+            f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
+            ".filter(e => e.getClientRects().length > 0).map(e => e.dataset.of || e.id)"
+        )
+
     def press(self, *keys):
         """Press keys, as a hand does."""
         for key in keys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bids_spheres.report.matrices import (
     DIVERGING,
     MISSING,
     Beside,
+    Layer,
     colour_limit,
     matrix_picture,
     packed,
@@ -132,3 +134,24 @@ def test_rows_without_names_have_numbers():
         expected = image.top + image.height * (int(label.text) - 0.5) / 264
         assert label.down == pytest.approx(expected + 4)
     assert {"1", "50", "250"} <= {label.text for label in numbers}
+
+
+def test_other_values_go_along_and_other_colours_may_be_shown():
+    matrix, q = symmetric(6), np.abs(symmetric(6))
+    shown = np.triu(matrix)
+    layers = (Layer("q", q, 3, probability=True), Layer("N", np.full((6, 6), 40.0), 0))
+    picture = matrix_picture(matrix, 1.0, Beside(), "", shown=shown, layers=layers)
+    image = pixels(picture.chart.rasters[0].src)
+    np.testing.assert_array_equal(image, DIVERGING[palette_codes(shown, 1.0)])
+    np.testing.assert_allclose(unpacked(picture.values, picture.step, 6), matrix, atol=1e-4)
+    first, second = json.loads(picture.more)
+    np.testing.assert_allclose(unpacked(first["values"], first["step"], 6), q, atol=1e-4)
+    np.testing.assert_allclose(unpacked(second["values"], second["step"], 6), 40)
+    assert [(x["label"], x["digits"], x["probability"]) for x in (first, second)] == [
+        ("q", 3, True),
+        ("N", 0, False),
+    ]
+
+
+def test_a_matrix_alone_has_nothing_more():
+    assert not matrix_picture(symmetric(3), 1.0, Beside(), "").more

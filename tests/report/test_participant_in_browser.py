@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 
 import numpy as np
 import pandas as pd
@@ -52,19 +51,6 @@ def page(browser, results):
     return browser
 
 
-def focus(browser, selector):
-    browser.ask(f"document.querySelector({json.dumps(selector)}).focus()")
-
-
-def shown(browser, selector):
-    """What of a kind can be seen: words of the attribute data-of, or identifiers."""
-    script = (
-        f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
-        ".filter(e => e.getClientRects().length > 0).map(e => e.dataset.of || e.id)"
-    )
-    return browser.ask(script)
-
-
 def test_nothing_is_asked_for_and_nothing_complains(page, results):
     assert page.requests() == [(results / "sub-01.html").as_uri()]
     assert page.complaints() == []
@@ -73,26 +59,27 @@ def test_nothing_is_asked_for_and_nothing_complains(page, results):
 
 def test_strategies_are_chosen_by_keys(page):
     figures = "#run-1 figure[data-of]"
-    assert set(shown(page, figures)) == {"simple", "24P"}
-    focus(page, "#run-1 [data-pick='24P']")
+    assert set(page.shown(figures)) == {"simple", "24P"}
+    page.focus("#run-1 [data-pick='24P']")
     page.press("Enter")
-    assert set(shown(page, figures)) == {"24P"}
-    assert set(shown(page, "#run-1 path.line[data-of]")) == {"24P"}
+    assert set(page.shown(figures)) == {"24P"}
+    assert set(page.shown("#run-1 path.line[data-of]")) == {"24P"}
+    assert set(page.shown("#run-1 .legend [data-of]")) == {"24P"}
     pressed = "Array.from(document.querySelectorAll('#run-1 [data-pick]'), b => b.ariaPressed)"
     assert page.ask(pressed) == ["false", "false", "true"]
-    focus(page, "#run-1 [data-pick='']")
+    page.focus("#run-1 [data-pick='']")
     page.press(" ")
-    assert set(shown(page, figures)) == {"simple", "24P"}
+    assert set(page.shown(figures)) == {"simple", "24P"}
 
 
 def test_runs_are_turned_by_keys_and_links(page):
-    assert shown(page, "#runs .step") == ["run-1"]
-    focus(page, "#runs [data-step='1']")
+    assert page.shown("#runs .step") == ["run-1"]
+    page.focus("#runs [data-step='1']")
     page.press("Enter")
-    assert shown(page, "#runs .step") == ["run-2"]
+    assert page.shown("#runs .step") == ["run-2"]
     page.ask("document.querySelector(\"#runs-table a[href='#run-1']\").focus()")
     page.press("Enter")
-    assert shown(page, "#runs .step") == ["run-1"]
+    assert page.shown("#runs .step") == ["run-1"]
     assert page.ask("document.activeElement.id") == "run-1"
 
 
@@ -141,7 +128,7 @@ def test_the_pointer_tells_the_pair_under_it(page, results, i, j):
 
 def test_arrow_keys_move_from_pair_to_pair(page, results):
     table = matrix_of(results)
-    focus(page, "#run-1 .matrix")
+    page.focus("#run-1 .matrix")
     page.press("ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp")
     value = f"{table.iloc[1, 1]:.2f}".replace("-", "\N{MINUS SIGN}")
     assert told(page) == f"{table.index[1]} \N{EN DASH} {table.columns[1]}: {value}"
@@ -157,12 +144,12 @@ def test_names_with_markup_are_words(page):
 
 
 def test_paper_has_all_runs_and_no_buttons(page):
-    focus(page, "#run-1 [data-pick='24P']")
+    page.focus("#run-1 [data-pick='24P']")
     page.press("Enter")
     page.media("print")
-    assert shown(page, "#runs .step") == ["run-1", "run-2"]
-    assert set(shown(page, "#run-1 figure[data-of]")) == {"simple", "24P"}
-    assert shown(page, "[data-pick]") == []
+    assert page.shown("#runs .step") == ["run-1", "run-2"]
+    assert set(page.shown("#run-1 figure[data-of]")) == {"simple", "24P"}
+    assert page.shown("[data-pick]") == []
     assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
@@ -209,7 +196,7 @@ def test_a_thousand_spheres_come_without_a_jump(browser, tiny, tmp_path, run_app
     assert browser.ask("PerformanceObserver.supportedEntryTypes.includes('layout-shift')")
     assert browser.ask("self.shifts") < 0.01
     assert browser.ask("document.querySelectorAll('#run-1-set-1-table tbody tr').length") == 1000
-    focus(browser, "#run-1 .matrix")
+    browser.focus("#run-1 .matrix")
     browser.press("ArrowDown")
     assert "s0" in told(browser)
     assert browser.complaints() == []

@@ -1,0 +1,89 @@
+"""Histograms and medians along distance, against numpy on the paths that are drawn."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from bids_spheres.report.distributions import (
+    STEP,
+    Along,
+    Sample,
+    Words,
+    bins,
+    histogram,
+    number_of_bins,
+    spread_words,
+)
+
+WORDS = Words("value", "share", "what the data say")
+
+
+@pytest.fixture
+def sample():
+    rng = np.random.default_rng(11)
+    values = np.append(rng.normal(0.2, 0.3, 3000), np.nan)
+    return Sample("simple", values, "series-0", "simple")
+
+
+def points(path):
+    return np.array([pair.split(",") for pair in re.findall(r"[\d.-]+,[\d.-]+", path)], float)
+
+
+def test_heights_are_shares_of_values(sample):
+    edges = bins([sample])
+    chart = histogram([sample], edges, WORDS)
+    (mark,) = [mark for mark in chart.marks if mark.style.startswith("line")]
+    across, down = points(mark.path).T
+    counts, _ = np.histogram(np.clip(sample.known, edges[0], edges[-1]), edges)
+    floor = down[0]
+    heights = floor - down[1:-1:2]
+    np.testing.assert_allclose(heights / heights.sum(), counts / counts.sum(), atol=2e-3)
+    np.testing.assert_allclose(np.diff(across[::2]), np.diff(across[::2])[0], rtol=1e-2)
+    assert (mark.of, chart.alt) == ("simple", WORDS.alt)
+
+
+def test_what_is_expected_is_drawn_to_the_same_scale(sample):
+    edges = bins([sample])
+    counts, _ = np.histogram(np.clip(sample.known, edges[0], edges[-1]), edges)
+    chart = histogram([sample], edges, WORDS, counts / counts.sum())
+    line, dashed = (next(m for m in chart.marks if m.style.startswith(s)) for s in ("line", "thr"))
+    np.testing.assert_allclose(points(line.path), points(dashed.path), atol=1)
+
+
+@pytest.mark.parametrize(("n", "expected"), [(1, 6), (27, 6), (1000, 20), (100_000, 50)])
+def test_the_number_of_bins_is_twice_the_cube_root(n, expected):
+    assert number_of_bins([Sample("", np.arange(float(n)), "")]) == expected
+
+
+def test_nothing_known_is_said(sample):
+    empty = Sample("none", np.full(3, np.nan), "series-1")
+    assert spread_words(empty) == "none: no value."
+    assert np.isfinite(bins([empty])).all()
+    known = sample.known
+    assert spread_words(sample) == (
+        f"simple: mean {round(known.mean(), 2):g}, standard deviation {round(known.std(), 2):g}."
+    )
+
+
+def test_medians_along_distance_are_those_of_bins():
+    rng = np.random.default_rng(5)
+    distances = rng.uniform(0, 100, 4000)
+    sample = Sample("24P", rng.normal(1 - distances / 100, 0.1), "series-2", "24P")
+    along = Along.of([sample], distances)
+    assert along.known
+    (one,) = along.trends
+    for middle, median in zip(one.middles, one.median, strict=True):
+        inside = np.abs(distances - middle) < STEP / 2
+        assert median == pytest.approx(np.median(sample.values[inside]))
+    assert along.words == f"24P: rank correlation with distance {one.correlation:.2f}."
+    styles = [mark.style for mark in along.chart("r").marks]
+    assert {"band series-2", "line series-2"} <= set(styles)
+
+
+def test_a_few_pairs_have_no_medians():
+    along = Along.of([Sample("a", np.arange(3.0), "series-0")], np.array([5.0, 50, 90]))
+    assert not along.known
+    assert Along.of([Sample("a", np.ones(3), "")], np.ones(3)).words.endswith("distance n/a.")
