@@ -38,6 +38,15 @@ KINDS = {
 }
 """What the tables are, by their suffixes; each has a JSON file beside it that tells more."""
 
+_OF_GROUP = frozenset(
+    {
+        *("bids_dir", "output_dir", "analysis_level", "atlas", "seeds", "radius", "strategy"),
+        *("connectivity", "participant_label", "session_label", "task_label", "acquisition"),
+        *("run", "echo", "space", "res", "model", "participants_table", "by_session"),
+    }
+)
+"""Settings of a call that the group level looks at; records have those of both levels."""
+
 _MOST_FILES = 600
 
 
@@ -59,8 +68,8 @@ def command(path: Path | None, settings: dict[str, Any]) -> str | None:
 
 
 def settings_told(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Names and values of settings that say something."""
-    return told(settings)
+    """Names and values of the settings that concern the group level and say something."""
+    return told({key: value for key, value in settings.items() if key in _OF_GROUP})
 
 
 def versions(level: Level) -> tuple[tuple[str, str], ...]:

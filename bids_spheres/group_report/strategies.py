@@ -313,10 +313,10 @@ def _panel(
 
 
 def _best(values: FloatArray, measure: Measure) -> NDArray[np.bool_]:
-    """Which strategies are the best as far as the digits shown tell."""
+    """Which strategies are the best as far as the digits shown tell; none where all are alike."""
     scores = measure.score(np.round(values, measure.digits))
     known = np.isfinite(scores)
-    if known.sum() < 2:
+    if known.sum() < 2 or np.ptp(scores[known]) == 0:
         return np.zeros(len(values), dtype=bool)
     return np.asarray(known & (scores == np.min(scores[known])))
 

@@ -464,12 +464,16 @@ def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
             "output_dir": "/out",
             "analysis_level": level,
             "model": "age",
+            "min_dof": 7,
         }
         (root / "logs" / f"2026010{time}_settings.json").write_text(json.dumps(record))
     document = parse(write_group_report(root).read_text(encoding="utf-8"))
     text = words(by_id(document, "provenance"))
     assert "bids-spheres '/in put' /out group --config" in text
     assert "20260101_settings.json" in text
+    names = [words(dt) for dt in by_id(document, "provenance").all("dt")]
+    assert "model" in names
+    assert "min_dof" not in names  # of the participant level
 
 
 # From results alone
