@@ -66,13 +66,10 @@ def test_seeds_without_networks(outputs, rng, parse):
     many(outputs, rng, 5)
     document = read_page(parse, outputs)
     assert "Networks" not in [words(h) for h in document.all("h4")]
-    assert (
-        "Modularity"
-        not in words(by_id(document, "strategies"))
-        .replace("Modularity is", "", 1)
-        .split("Strategies side")[1]
-        .split("Cautions")[0]
-    )
+    chart = by_id(document, "strategies").all("svg")[0]
+    labels = [words(text) for text in chart.all("text")]
+    assert "QC-FC, median |r|" in labels
+    assert "Modularity" not in labels
     assert table_of(document, "strategies-table")[0]["Modularity"] == "n/a"
 
 
@@ -224,6 +221,14 @@ def test_the_same_warning_of_many_groups_is_given_once(outputs, rng):
     few = [text for text in texts if "too few" in text]
     assert len(few) == 1
     assert "and 2 more: 2 participants" in few[0]
+
+
+def test_nothing_is_best_where_all_are_alike(outputs, rng, parse):
+    for strategy in ("a", "b"):
+        many(outputs, rng, 5, strategy=strategy)
+    document = read_page(parse, outputs)
+    best = document.all("text", **{"class": "name value best"})
+    assert "30" not in [words(text) for text in best]  # degrees of freedom lost by both
 
 
 # What chance gives
