@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist, squareform
 from bids_spheres.bids.files import MISSING
 from bids_spheres.errors import DataError
 from bids_spheres.group.facts import GEOMETRY, pick, read_sidecar
-from bids_spheres.group.tables import read_table
+from bids_spheres.group.tables import read_rows
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ COVERAGE_COLUMNS = {
 }
 """Columns of the table of coverage."""
 
-_TEXT = {"name": str, "network": str}
+_TEXT = ("name", "network")
+_COLUMNS = (*_TEXT, "x", "y", "z", "radius", "coverage", "used", "tsnr")
 _PLACES = 4
 """Decimals of a millimetre in which coordinates must agree."""
 
@@ -258,25 +259,34 @@ def read_spheres(path: Path, participant: str) -> RunSpheres:
     DataError
         When one can't be used.
     """
-    table = read_table(path, _TEXT)
+    cells = read_rows(path, _COLUMNS)
     content = read_sidecar(path.with_suffix(".json"))
     try:
+        numbers = {name: _numbers(cells[name]) for name in _COLUMNS if name not in _TEXT}
+        points = np.stack([numbers[axis] for axis in "xyz"], axis=1)
+        if not np.isfinite(points).all():
+            raise ValueError("a coordinate is missing")
         return RunSpheres(
             participant=participant,
-            names=tuple(table["name"]),
-            networks=tuple(table["network"].fillna(MISSING)),
-            points=table[["x", "y", "z"]].to_numpy(np.float64),
-            radii=table["radius"].to_numpy(np.float64),
-            coverage=table["coverage"].to_numpy(np.float64),
-            used=table["used"].to_numpy(np.float64) == 1,
-            tsnr=table["tsnr"].to_numpy(np.float64),
+            names=cells["name"],
+            networks=cells["network"],
+            points=points,
+            radii=numbers["radius"],
+            coverage=numbers["coverage"],
+            used=numbers["used"] == 1,
+            tsnr=numbers["tsnr"],
             settings=pick(content, GEOMETRY),
         )
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise DataError(
-            f"{path} is not a table of spheres of ours: {type(error).__name__} {error}.",
+            f"{path} is not a table of spheres of ours: {error}.",
             hint="Run the participant level anew for this run.",
         ) from error
+
+
+def _numbers(cells: Sequence[str]) -> FloatArray:
+    """Raises ValueError for what is no number."""
+    return np.array([float("nan") if cell == MISSING else float(cell) for cell in cells])
 
 
 def _mean(values: Sequence[float] | FloatArray) -> float:

@@ -10,6 +10,7 @@ compressed TSV, with a column per edge.
 from __future__ import annotations
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from bids_spheres.bids.files import MISSING, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Executor, Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -75,7 +77,10 @@ def _compressed_text(path: Path, n_edges: int) -> Iterator[Stack]:
     with path.open("wb") as file, _gzip_file(file) as stream:
         header = [_ID, *map(str, range(1, n_edges + 1))]
         stream.write(("\t".join(header) + "\n").encode())
-        yield _TextRows(stream, n_edges)
+        with ThreadPoolExecutor(1, "compressor") as pool:
+            rows = _TextRows(stream, n_edges, pool)
+            yield rows
+            rows.flush()
 
 
 def _gzip_file(file: IO[bytes]) -> Any:
@@ -88,13 +93,22 @@ def _gzip_file(file: IO[bytes]) -> Any:
 
 
 class _TextRows:
-    def __init__(self, stream: IO[bytes], n_edges: int) -> None:
-        self._stream = stream
+    """Rows are compressed in a thread, which needs no lock of Python's, one behind the other."""
+
+    def __init__(self, stream: IO[bytes], n_edges: int, pool: Executor) -> None:
+        self._stream, self._pool = stream, pool
         self._format = "\t%.10g" * n_edges
+        self._last: Future[int] | None = None
 
     def add(self, participant: str, values: FloatArray) -> None:
         numbers = (self._format % tuple(values.tolist())).replace("nan", MISSING)
-        self._stream.write(f"{participant}{numbers}\n".encode())
+        self.flush()
+        self._last = self._pool.submit(self._stream.write, f"{participant}{numbers}\n".encode())
+
+    def flush(self) -> None:
+        """Wait until all is written, and raise what went wrong."""
+        if self._last:
+            self._last.result()
 
 
 @contextmanager

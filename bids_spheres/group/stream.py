@@ -5,7 +5,10 @@ Matrices of runs that were concatenated are no runs: they would say the same onc
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
     from bids_spheres.group.scale import Scale
 
     FloatArray = NDArray[np.float64]
+
+
+_READERS = 2
+_AHEAD = 4
+"""Participants that are read, or wait to be used, at the same time."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +143,9 @@ def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
     """Edges of every participant with a result, on the scale on which they are averaged.
 
     A participant of whom one run can't be read is left out as a whole: what is known of the
-    participant, such as head motion, is about all runs.
+    participant, such as head motion, is about all runs. Threads read ahead, by no more than
+    `_AHEAD` participants: half of the work waits for the disk or is done by pandas without
+    Python's lock.
 
     Yields
     ------
@@ -143,11 +153,23 @@ def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
     values : (E,) array, or Unread
         NaN for edges that no run has.
     """
-    for participant in group.with_result:
+
+    def read(participant: Participant) -> FloatArray | Unread:
         try:
-            yield participant, average_edges(participant.runs, group.edges, group.scale)
+            return average_edges(participant.runs, group.edges, group.scale)
         except BidsSpheresError as error:
-            yield participant, Unread(str(error))
+            return Unread(str(error))
+
+    waiting = iter(group.with_result)
+    with ThreadPoolExecutor(_READERS, "reader") as pool:
+        ahead = deque((one, pool.submit(read, one)) for one in islice(waiting, _AHEAD))
+        try:
+            while ahead:
+                participant, values = ahead.popleft()
+                yield participant, values.result()
+                ahead.extend((one, pool.submit(read, one)) for one in islice(waiting, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> FloatArray:

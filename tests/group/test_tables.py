@@ -10,7 +10,7 @@ import pytest
 
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.facts import read_facts, regressor_kinds
-from bids_spheres.group.tables import read_upper_triangle
+from bids_spheres.group.tables import read_rows, read_upper_triangle
 
 from .conftest import SETTINGS, correlations, without, write_tsv
 
@@ -52,7 +52,11 @@ def test_other_nodes(tmp_path, names):
         (2, "1\t0\t1\t0\t0\t0", "not square"),
         (1, "a\t1\t0\t0\tmuch", "no number"),
         (1, "a\t1\t0\t\t0", "empty cell"),
-        (3, None, "other nodes"),
+        (1, "a\t1\t0\tinf\t0", "not finite"),
+        (1, "a\t1\t0\t0.5\x00\x00\t0", "not square"),
+        (1, "a\t1\t0\t0.5 0.5\t0", "no number"),
+        (1, "b\t1\t0\t0\t0", "other nodes"),
+        (3, None, "not square"),
     ],
 )
 def test_matrices_that_were_cut_or_changed(tmp_path, line, cut, said):
@@ -62,6 +66,45 @@ def test_matrices_that_were_cut_or_changed(tmp_path, line, cut, said):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=said):
         read_upper_triangle(path, NAMES, diagonal=False)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("lost", [1, 2, 9, 30, None])
+def test_matrices_that_end_too_early(tmp_path, rng, lost, diagonal):
+    """Also by half of the last number, which would still be one."""
+    path = matrix_file(tmp_path / "m.tsv", rng.standard_normal((4, 4)))
+    path.write_bytes(path.read_bytes()[: -lost if lost else 0])
+    with pytest.raises(DataError, match="cut off|empty|not square"):
+        read_upper_triangle(path, NAMES, diagonal=diagonal)
+
+
+def test_columns_as_text(tmp_path):
+    table = pd.DataFrame({"name": NAMES, "x": [1, -2.5, 3, 4], "network": ["n/a", 'a "b', "c", "d"]})
+    write_tsv(tmp_path / "t.tsv", table)
+    read = read_rows(tmp_path / "t.tsv", ("x", "name", "network"))
+    assert read == {
+        "x": ("1", "-2.5", "3", "4"),
+        "name": NAMES,
+        "network": ("n/a", 'a "b', "c", "d"),
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"name\tx\n",  # no row
+        b"name\tx\na\t1",  # cut off, maybe within a number
+        b"name\tx\na\n",
+        b"name\ny\n",
+        b"name\tx\na\xff\t1\n",
+        b'name\tx\n"a\t1\nb\t2\n',
+    ],
+)
+def test_tables_that_can_not_be_used(tmp_path, content):
+    (tmp_path / "t.tsv").write_bytes(content)
+    with pytest.raises(DataError, match=r"t\.tsv"):
+        read_rows(tmp_path / "t.tsv", ("x", "name"))
 
 
 def test_no_matrix(tmp_path):
