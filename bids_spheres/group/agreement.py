@@ -25,13 +25,11 @@ _HINT = (
 )
 
 
-def check_agreement(where: str, made: Made) -> None:
+def check_agreement(made: Made) -> None:
     """Refuse to mix what was made with different settings.
 
     Parameters
     ----------
-    where : str
-        Name of the group.
     made : iterable of (str, Settings)
         Participant of every run, and the settings with which its outputs were made.
 
@@ -42,19 +40,16 @@ def check_agreement(where: str, made: Made) -> None:
     """
     if found := differences(made):
         raise DataError(
-            f"{where}: outputs that were made with different settings are not mixed: "
-            f"{'; '.join(found)}.",
+            f"outputs that were made with different settings are not mixed: {'; '.join(found)}.",
             hint=_HINT,
         )
 
 
-def check_geometry(where: str, made: Iterable[tuple[str, Settings, Settings]]) -> None:
+def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
     """Refuse matrices whose spheres were drawn anew, with other settings, by a later call.
 
     Parameters
     ----------
-    where : str
-        Name of the group.
     made : iterable of (str, Settings, Settings)
         Participant of every run, what the sidecar of its matrix says of the spheres, and what
         that of the spheres says.
@@ -73,7 +68,7 @@ def check_geometry(where: str, made: Iterable[tuple[str, Settings, Settings]]) -
                 ]
     if stale:
         raise DataError(
-            f"{where}: spheres were drawn anew after the matrices were made: "
+            "spheres were drawn anew after the matrices were made: "
             f"{'; '.join(f'{what} in {_who(people)}' for what, people in stale.items())}.",
             hint="Run the participant level for these matrices anew.",
         )

@@ -30,7 +30,7 @@ COMPARED = (
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
-NOTED = ("Description", "MinimumDegreesOfFreedom", "GeneratedBy")
+NOTED = ("Description", "MinimumDegreesOfFreedom")
 """What had better be the same."""
 
 _CONCATENATION = "Concatenation"
@@ -104,7 +104,8 @@ def read_facts(matrix: Path) -> RunFacts | None:
             settings=(*pick(content, COMPARED), _regressors(content)),
             noted=pick(content, NOTED),
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check(facts)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
             hint="Run the participant level anew for this run.",
@@ -112,6 +113,16 @@ def read_facts(matrix: Path) -> RunFacts | None:
     if facts.excluded is None and not facts.weight > 0:
         raise DataError(f"{path}: the run has {facts.weight:g} degrees of freedom.")
     return facts
+
+
+def _check(facts: RunFacts) -> None:
+    """Raise ValueError for what can't be."""
+    if not 0 <= facts.n_kept <= facts.n_volumes or not facts.n_volumes:
+        raise ValueError(f"{facts.n_kept} of {facts.n_volumes} volumes are kept")
+    if facts.mean_fd < 0:
+        raise ValueError(f"the mean framewise displacement is {facts.mean_fd:g}")
+    if not isinstance(facts.excluded, str | None):
+        raise TypeError(f"Excluded is {facts.excluded!r}, not a reason")
 
 
 def of_several_runs(matrix: Path) -> bool:
@@ -178,7 +189,10 @@ def _kind(name: str) -> str:
 
 
 def _regressors(content: Mapping[str, Any]) -> tuple[str, str]:
-    return REGRESSORS, json.dumps(regressor_kinds(content[REGRESSORS]))
+    columns = content[REGRESSORS]
+    if not isinstance(columns, list):
+        raise TypeError(f"{REGRESSORS} is {columns!r}, not a list")
+    return REGRESSORS, json.dumps(regressor_kinds(columns))
 
 
 def _as_integer(text: str) -> float | int:

@@ -113,31 +113,57 @@ def result_path(output_dir: Path, group: Name, what: str, extension: str = ".tsv
 
 
 def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
+    """Matrices of the participant level that the user wants, in the order of their names.
+
+    Raises
+    ------
+    MissingInputError, NothingSelectedError
+        As `all_matrices` and `selected`.
+    """
+    return selected(all_matrices(output_dir), options)
+
+
+def all_matrices(output_dir: Path) -> list[MatrixFile]:
     """Matrices of the participant level, in the order of their names.
+
+    One that lies in another place than its name says is a copy, and would count twice.
 
     Parameters
     ----------
     output_dir : Path
         Root of the output dataset.
-    options : GroupOptions
 
     Raises
     ------
     MissingInputError
         When there is none.
-    NothingSelectedError
-        When the selection leaves none; the message says what there was.
     """
     paths = (path for pattern in _PATTERNS for path in output_dir.glob(pattern))
     files = [file for path in paths if (file := _parsed(path))]
-    if not files:
+    strays = [file for file in files if file.path.parent != output_dir / file.name.folder]
+    for file in strays:
+        logger.warning("%s is not used: by its name it belongs elsewhere.", file.path)
+    gone = {file.path for file in strays}
+    kept = [file for file in files if file.path not in gone]
+    if not kept:
         raise MissingInputError(
             f"{output_dir} holds no matrix of the participant level (*_relmat.tsv).",
             hint="Run the participant level with this output folder first.",
         )
+    return sorted(kept, key=lambda file: natural(file.path.name))
+
+
+def selected(files: list[MatrixFile], options: GroupOptions) -> list[MatrixFile]:
+    """Those of the matrices that the user wants.
+
+    Raises
+    ------
+    NothingSelectedError
+        When there is none; the message says what there was.
+    """
     for key, labels in options.select:
         files = _selected(files, key, labels)
-    return sorted(files, key=lambda file: natural(file.path.name))
+    return files
 
 
 def grouped(
@@ -167,6 +193,30 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
         ours = file and file.name.entities == group.entities and file.name.suffix in _WHATS
         if ours and path not in kept:
             remove(path)
+
+
+def earlier_results(output_dir: Path, made: Iterable[Name]) -> dict[str, list[Path]]:
+    """Results that are there of other groups and images than those made, by their names.
+
+    Parameters
+    ----------
+    output_dir : Path
+    made : iterable of Name
+        Groups and images.
+    """
+    own = {name.entities for name in made}
+    found: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted((output_dir / FOLDER).glob("*")):
+        file = _parsed(path)
+        if file and file.name.suffix in _WHATS and file.name.entities not in own:
+            found[title(file.name)].append(path)
+    return found
+
+
+def possible_groups(files: Iterable[MatrixFile]) -> set[str]:
+    """Titles of all groups, and of their images, that can be made of matrices."""
+    groups = {file.group(by_session=each) for file in files for each in (False, True)}
+    return {title(name) for group in groups for name in (group, image_name(group))}
 
 
 def _parsed(path: Path) -> MatrixFile | None:

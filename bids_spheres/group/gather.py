@@ -78,7 +78,7 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
         tables.add(spheres)
         seen = spheres.quality
         quality[path] = replace(seen, geometry=alike.setdefault(seen.geometry, seen.geometry))
-    check_agreement(title(name), tables.makers())
+    check_agreement(tables.makers())
     return Image(name, tables.seeds, tables.coverage(), quality)
 
 
@@ -103,8 +103,8 @@ def gather_group(
     """
     where = title(name)
     runs = _runs(where, [file for file in files if file.spheres in image.quality], problems)
-    check_agreement(where, ((run.file.participant, run.facts.settings) for run in runs))
-    check_geometry(where, _geometry(runs, image))
+    check_agreement((run.file.participant, run.facts.settings) for run in runs)
+    check_geometry(_geometry(runs, image))
     for difference in differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", where, difference)
     diagonal = bool(as_json(runs[0].facts.settings)["ValidDiagonal"])
@@ -130,7 +130,7 @@ def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[
         settings, noted = (alike.setdefault(own, own) for own in (facts.settings, facts.noted))
         runs.append(GroupRun(file, replace(facts, settings=settings, noted=noted)))
     if not runs:
-        raise DataError(f"{where}: no run can be used.")
+        raise DataError("no run can be used.")
     return runs
 
 

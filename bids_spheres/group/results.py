@@ -47,8 +47,8 @@ _EDGE_COLUMNS = {
     "distance": {"Description": "Between the two nodes", "Units": "mm"},
     "n": {"Description": "Participants who have the edge"},
     "qc_fc": {
-        "Description": "Correlation over participants of connectivity with mean framewise "
-        "displacement"
+        "Description": "Correlation over participants of connectivity (of precision: its negative) "
+        "with mean framewise displacement"
     },
     "qc_fc_p": {"Description": "Two-sided p of qc_fc, not corrected"},
 }

@@ -24,6 +24,10 @@ CORRELATIONS = frozenset(
 """Labels of ``stat`` of measures between -1 and 1."""
 
 FISHER_Z = "fisherz"
+PRECISION = "precision"
+
+_BEYOND = 1e-6
+"""How far rounding may take a correlation beyond 1."""
 
 NO_CONNECTIVITY = frozenset({"effectivedof"})
 """Labels of ``stat`` of matrices that say something about pairs, but not how related they are."""
@@ -55,6 +59,18 @@ class Scale:
     def connectivity(self) -> bool:
         """Whether it says how related two series are."""
         return self.stat not in NO_CONNECTIVITY
+
+    @property
+    def sign(self) -> int:
+        """-1 where the measure is the more negative the more alike two series are.
+
+        An entry of the precision matrix is a partial correlation times a negative number.
+        """
+        return -1 if self.stat == PRECISION else 1
+
+    def possible(self, values: FloatArray) -> bool:
+        """Whether the measure can have these values, NaN apart."""
+        return not self.transformed or not bool((np.abs(values) > 1 + _BEYOND).any())
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ from bids_spheres.group.tables import read_rows
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -196,7 +196,7 @@ class SphereTables:
         """
         first = self._first
         if first is None:
-            raise DataError("There is no table of spheres.")
+            raise DataError("there is no table of spheres.")
         distances = squareform(self._distances / self._runs)
         return GroupSeeds(first.names, first.networks, distances, first.radii)
 
@@ -263,14 +263,11 @@ def read_spheres(path: Path, participant: str) -> RunSpheres:
     content = read_sidecar(path.with_suffix(".json"))
     try:
         numbers = {name: _numbers(cells[name]) for name in _COLUMNS if name not in _TEXT}
-        points = np.stack([numbers[axis] for axis in "xyz"], axis=1)
-        if not np.isfinite(points).all():
-            raise ValueError("a coordinate is missing")
         return RunSpheres(
             participant=participant,
             names=cells["name"],
             networks=cells["network"],
-            points=points,
+            points=_points(numbers),
             radii=numbers["radius"],
             coverage=numbers["coverage"],
             used=numbers["used"] == 1,
@@ -282,6 +279,14 @@ def read_spheres(path: Path, participant: str) -> RunSpheres:
             f"{path} is not a table of spheres of ours: {error}.",
             hint="Run the participant level anew for this run.",
         ) from error
+
+
+def _points(numbers: Mapping[str, FloatArray]) -> FloatArray:
+    """Raises ValueError where a coordinate is missing."""
+    points = np.stack([numbers[axis] for axis in "xyz"], axis=1)
+    if not np.isfinite(points).all():
+        raise ValueError("a coordinate is missing")
+    return points
 
 
 def _numbers(cells: Sequence[str]) -> FloatArray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.errors import BidsSpheresError
+from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.files import title
 from bids_spheres.group.tables import read_upper_triangle
 
@@ -186,6 +186,11 @@ def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> Float
     sums, weights = np.zeros(len(edges)), np.zeros(len(edges))
     for run in runs:
         values = read_upper_triangle(run.file.path, edges.names, diagonal=edges.diagonal)
+        if not scale.possible(values):
+            raise DataError(
+                f"{run.file.path} holds a correlation beyond 1.",
+                hint="Run the participant level anew for this run.",
+            )
         values = scale.forth(values)
         there = np.isfinite(values)
         sums += run.facts.weight * np.where(there, values, 0)

@@ -70,6 +70,7 @@ class _Sums:
     edges: Moments
     motion: Comoments
     networks: NetworkMeans
+    sign: int
     regression: EdgeRegression | None
     used: list[Participant] = field(default_factory=list)
 
@@ -77,11 +78,12 @@ class _Sums:
     def of(cls, group: Group, made: GroupDesign | None) -> _Sums:
         size = len(group.edges)
         regression = EdgeRegression(made.design, size) if made else None
-        return cls(Moments(size), Comoments(size), NetworkMeans(group.edges), regression)
+        networks, sign = NetworkMeans(group.edges), group.scale.sign
+        return cls(Moments(size), Comoments(size), networks, sign, regression)
 
     def add(self, participant: Participant, values: FloatArray) -> None:
         self.edges.add(values)
-        self.motion.add(participant.mean_fd, values)
+        self.motion.add(participant.mean_fd, self.sign * values)
         self.networks.add(values)
         if self.regression:
             self.regression.add(participant.label, values)
@@ -106,10 +108,14 @@ def summarize(group: Group, output_dir: Path, model: Model | None) -> Summarized
     writer = Writer(output_dir, group.name)
     sums, unread = _summed(group, made, writer)
     writer = replace(writer, facts=_facts(group, sums.used))
-    left = _write(group, sums, writer, made) if sums.used else UNKNOWN
+    left = UNKNOWN
+    if sums.used:
+        left = _write(group, sums, writer, made)
+    else:
+        writer.written.clear()  # the stacked table has no row, and is removed with earlier results
     write_participants(writer, group, sums.used, made)
     mean = group.edges.matrix(group.scale.back(sums.edges.known_mean))
-    quality = modularity(mean, group.edges.networks)
+    quality = modularity(group.scale.sign * mean, group.edges.networks)
     row = strategy_row(group, sums.used, left, quality) if group.scale.connectivity else {}
     return Summarized(row, writer.written, (*problems, *unread))
 

@@ -160,10 +160,10 @@ def _cell_ends(path: Path, content: bytes, columns: int) -> NDArray[np.intp]:
     # One comparison instead of two; of what is below a newline, our text has tabs alone.
     ends = np.flatnonzero(characters <= _NEWLINE)
     if len(ends) == columns**2:
-        ends = ends.reshape(columns, columns)
-        lines = characters[ends] == _NEWLINE
+        square = ends.reshape(columns, columns)
+        lines = characters[square] == _NEWLINE
         if lines[:, -1].all() and not lines[:, :-1].any():
-            return ends
+            return square
     raise DataError(f"{path} is not square, with a row and a column per sphere.", hint=_ANEW)
 
 

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bids_spheres.bids.files import discard_stale, remove, write_json, write_table
+from bids_spheres.bids.files import (
+    discard_stale,
+    remove,
+    write_if_changed,
+    write_json,
+    write_table,
+)
 from bids_spheres.bids.runs import natural
 from bids_spheres.bids.shared import check_output_dir
+from bids_spheres.bids.sidecars import bidsignore
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.group.files import (
     FOLDER,
     SUMMARY,
+    all_matrices,
     discard_earlier,
-    find_matrices,
+    earlier_results,
     grouped,
     image_name,
+    possible_groups,
+    selected,
     title,
 )
 from bids_spheres.group.gather import gather_group, gather_image
@@ -27,10 +37,10 @@ from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
 from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.summary import summarize
-from bids_spheres.report.words import count
+from bids_spheres.report.words import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.names import Name
@@ -41,6 +51,9 @@ if TYPE_CHECKING:
     from bids_spheres.group.stream import Group
 
 logger = logging.getLogger(__name__)
+
+_MOST = 0.5
+"""Share of the participants below which a seed that has no more is told of."""
 
 
 def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
@@ -75,8 +88,11 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     """
     _check_dataset(output_dir)
     model = load_model(output_dir, options)
-    files = find_matrices(output_dir, options)
+    everything = all_matrices(output_dir)
+    files = selected(everything, options)
     discard_stale(output_dir / FOLDER)
+    # That of an earlier version may not hide the folder from the validator.
+    write_if_changed(output_dir / ".bidsignore", bidsignore())
     level = _Level(output_dir, model)
     images: dict[Name, list[Name]] = {}
     groups = grouped(files, lambda file: file.group(by_session=options.by_session))
@@ -84,8 +100,26 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         images.setdefault(image_name(group), []).append(group)
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
+    _tidy(output_dir, [*images, *groups], everything)
     level.write_tables()
-    return level.problems
+    return level.told
+
+
+def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[MatrixFile]) -> None:
+    """Remove results of matrices that are gone; tell of others that this call did not make."""
+    possible, left = possible_groups(everything), []
+    for name, paths in earlier_results(output_dir, made).items():
+        if name in possible:
+            left.append(name)
+            continue
+        for path in paths:
+            remove(path)
+    if left:
+        logger.warning(
+            "%s also holds results of earlier calls, which this one did not make anew: %s",
+            output_dir / FOLDER,
+            listing(left),
+        )
 
 
 def _check_dataset(output_dir: Path) -> None:
@@ -107,6 +141,13 @@ class _Level:
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def told(self) -> list[str]:
+        """All problems; groups that are refused for the same reason are told together."""
+        whole = [f"{listing(titles)}: {reason}" for reason, titles in self.refused.items()]
+        return [*self.problems, *whole]
 
     def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
         """All strategies and measures of one space and seed set."""
@@ -115,15 +156,18 @@ class _Level:
         try:
             image = gather_image(name, files, self.problems)
         except DataError as error:
-            self._refuse([name, *groups], error)
+            self._refuse(name, error)
+            for group in groups:
+                discard_earlier(self.output_dir, group)
             return
+        _warn_of_missing_seeds(image)
         writer = Writer(self.output_dir, name, {"NumberOfRuns": len(image.quality)})
         writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
                 self._do_group(gather_group(group, own, image, self.problems), image)
             except DataError as error:
-                self._refuse([group], error)
+                self._refuse(group, error)
 
     def _do_group(self, group: Group, image: Image) -> None:
         for run in group.runs:
@@ -131,6 +175,7 @@ class _Level:
             self.runs[str(run.file.spheres), row["strategy"]] = row
         if not len(group.edges):
             logger.warning("%s: a single seed is related to nothing.", group.title)
+            discard_earlier(self.output_dir, group.name)
             self.strategies.append({})
             return
         n = len(group.with_result)
@@ -142,11 +187,10 @@ class _Level:
         self.problems.extend(done.problems)
         self.strategies.append(done.row)
 
-    def _refuse(self, names: Iterable[Name], error: DataError) -> None:
+    def _refuse(self, name: Name, error: DataError) -> None:
         """Note why there are no results, and remove those of earlier calls."""
-        self.problems.append(str(error))
-        for name in names:
-            discard_earlier(self.output_dir, name)
+        self.refused.setdefault(str(error), []).append(title(name))
+        discard_earlier(self.output_dir, name)
 
     def write_tables(self) -> None:
         """Write what is about all groups.
@@ -160,11 +204,11 @@ class _Level:
             for what in ("runs", "strategies"):
                 remove(self._path(what))
             remove(self._summary_path)
-            raise DataError("\n- ".join(["There is no group with a result:", *self.problems]))
+            raise DataError("\n- ".join(["There is no group with a result:", *self.told]))
         runs = sorted(self.runs.values(), key=_order)
         self._table("runs", runs, RUN_COLUMNS)
         self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
-        write_json(self._summary_path, {"Groups": self.groups, "Problems": self.problems})
+        write_json(self._summary_path, {"Groups": self.groups, "Problems": self.told})
 
     def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
         path = self._path(what)
@@ -177,6 +221,18 @@ class _Level:
 
     def _path(self, what: str) -> Path:
         return self.output_dir / FOLDER / f"{what}.tsv"
+
+
+def _warn_of_missing_seeds(image: Image) -> None:
+    lacking = image.coverage["name"][image.coverage["share"] < _MOST]
+    if len(lacking):
+        logger.warning(
+            "%s: %d of %s are missing in more than half of the participants: %s",
+            title(image.name),
+            len(lacking),
+            count(len(image.coverage), "seed"),
+            listing(lacking.tolist()),
+        )
 
 
 def _order(row: Mapping[str, Any]) -> list[tuple[int, str]]:

@@ -19,7 +19,7 @@ from bids_spheres.errors import (
     NothingSelectedError,
     OutputError,
 )
-from bids_spheres.group.files import find_matrices, image_name
+from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import summarize
@@ -483,7 +483,7 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
     for count in (40, 70):  # more than are held back to be written together
         for i in range(count):
             outputs.add(f"{i:03d}", correlations(rng, 60))
-        files = find_matrices(outputs.root, GroupOptions())
+        files = all_matrices(outputs.root)
         name = files[0].group(by_session=False)
         gathered = gather_group(name, files, gather_image(image_name(name), files, []), [])
         summarize(gathered, outputs.root, None)  # loads what it needs
