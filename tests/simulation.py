@@ -216,17 +216,19 @@ def write_dataset(root: Path) -> Path:
     return root
 
 
-def write_run(root: Path, label: str, data: NDArray[np.float32], table: pd.DataFrame) -> None:
-    """Write image, mask and confounds of one participant."""
+def write_run(
+    root: Path, label: str, data: NDArray[np.float32], table: pd.DataFrame, task: str = "rest"
+) -> None:
+    """Write image, mask and confounds of one run of a participant."""
     func = root / f"sub-{label}" / "func"
-    func.mkdir(parents=True)
-    stem = func / f"sub-{label}_task-rest"
+    func.mkdir(parents=True, exist_ok=True)
+    stem = func / f"sub-{label}_task-{task}"
     img = nib.Nifti1Image(data, AFFINE)
     img.header.set_zooms((VOXEL, VOXEL, VOXEL, T_R))
     img.header.set_xyzt_units("mm", "sec")
     img.to_filename(f"{stem}_space-{SPACE}_desc-preproc_bold.nii.gz")
     sidecar = stem.with_name(f"{stem.name}_space-{SPACE}_desc-preproc_bold.json")
-    sidecar.write_text(json.dumps({"RepetitionTime": T_R, "TaskName": "rest"}))
+    sidecar.write_text(json.dumps({"RepetitionTime": T_R, "TaskName": task}))
     mask = np.zeros(SHAPE, np.uint8)
     mask[INSIDE] = 1
     nib.Nifti1Image(mask, AFFINE).to_filename(f"{stem}_space-{SPACE}_desc-brain_mask.nii.gz")

@@ -26,7 +26,7 @@ def group(outputs, **options):
 def tables(outputs):
     """Names of results in the folder of the group, without what is about all of them."""
     names = {path.name for path in (outputs.root / "group").iterdir()}
-    return names - {"runs.tsv", "runs.json", "strategies.tsv", "strategies.json"}
+    return names - {"runs.tsv", "runs.json", "strategies.tsv", "strategies.json", "summary.json"}
 
 
 @pytest.fixture
