@@ -153,6 +153,16 @@ def everything(tmp_path_factory):
     call(*start, *sets, "--aggregation", "median", "--radius", "4", "6.5", "--mask", "none")
     mask = next(dataset.root.glob("sub-02/func/*mask.nii.gz")).rename(folder / "mask.nii.gz")
     call(*start, *sets, "--aggregation", "eigenvariate", "--smoothing-fwhm", "5", "--mask", mask)
+    kinds = ("--connectivity", "pearson", "covariance", "--strategy", *own[1:], "none")
+    seeds = folder / f"a{MNI}.tsv"
+    for label in ("06", "07", "08"):
+        add(dataset, Image(f"sub-{label}_task-rest", MNI))
+    (dataset.root / "participants.tsv").write_text(
+        "participant_id\tage\nsub-06\t30\nsub-07\t41\nsub-08\t36\n"
+    )
+    labels = ("--participant-label", "06", "07", "08")
+    call(dataset.root, out, "participant", "--seeds", seeds, *labels, *kinds)
+    main([str(word) for word in (dataset.root, out, "group", "--model", "age")])
     return out
 
 
@@ -198,7 +208,8 @@ def test_everything_is_in_everything(everything):
         *("_echo-1_", "_part-mag_", "_ce-y_", "_dir-AP_", "_space-T1w_", "_scale-6p5mm_"),
         *("_space-MNIPediatricAsym+2_", "sub-05_task-rest_seg-afunc_", "_ses-B_"),
         *("_stat-median_", "_stat-eigenvariate_", "_stat-effectivedof_", "_stat-precision_"),
-        *("sub-01_task-rest_part-mag_space-", "exclusions.tsv"),
+        *("sub-01_task-rest_part-mag_space-", "exclusions.tsv", "runs.tsv", "strategies.tsv"),
+        *("_model.tsv", "_mean.tsv", "_q.tsv", "_networks.tsv", "_coverage.tsv", "_edges.tsv"),
     ):
         assert any(part in name for name in names), part
     assert "_cohort-" not in "".join(names)

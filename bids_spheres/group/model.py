@@ -151,10 +151,18 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     """
     data, left_out = _known(model, mean_fd)
     if not len(data):
-        raise DataError(f"No participant has all that the model {model.formula!r} needs.")
+        raise _nobody(model, left_out)
     _check_numbers(model, data)
     design = _design(model.formula, data)
     return GroupDesign(model.formula, design, left_out, tuple(_notes(model, data)))
+
+
+def _nobody(model: Model, left_out: Mapping[str, str]) -> DataError:
+    why = [f"{label} ({reason})" for label, reason in left_out.items()]
+    return DataError(
+        f"No participant has all that the model {model.formula!r} needs: {listing(why)}.",
+        hint=f"The participants of {model.source} are {listing(list(model.table.index))}.",
+    )
 
 
 def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, dict[str, str]]:

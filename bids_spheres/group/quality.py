@@ -64,10 +64,14 @@ STRATEGY_COLUMNS = {
     "degrees_of_freedom_lost": {
         "Description": "Volumes - degrees of freedom left, mean over runs: the strategy's price"
     },
+    "qc_fc_participants": {
+        "Description": "Participants with a result whose mean framewise displacement is known"
+    },
     "qc_fc_edges": {"Description": "Edges whose correlation with head motion is known"},
     "qc_fc_median": {
         "Description": "QC-FC: median over edges of the absolute correlation, over participants, "
-        "of connectivity with mean framewise displacement; the smaller the better"
+        "of connectivity with mean framewise displacement; the smaller the better, by chance "
+        "about 0.67 / sqrt(qc_fc_participants - 1)"
     },
     "qc_fc_significant": {
         "Description": "Share of edges whose correlation with motion has p < 0.05, not corrected; "
@@ -137,6 +141,7 @@ def strategy_row(
         "censored": _mean([1 - one.n_kept / one.n_volumes for one in facts]),
         "degrees_of_freedom": _mean([one.degrees_of_freedom for one in facts]),
         "degrees_of_freedom_lost": _mean([one.n_volumes - one.degrees_of_freedom for one in facts]),
+        "qc_fc_participants": int(np.isfinite([one.mean_fd for one in used]).sum()),
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,

@@ -56,11 +56,14 @@ class Summarized:
     written : set of Path
     problems : tuple of str
         What could not be done.
+    unmodelled : str, optional
+        Why there is no model.
     """
 
     row: dict[str, Any]
     written: set[Path]
     problems: tuple[str, ...]
+    unmodelled: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +107,7 @@ def summarize(group: Group, output_dir: Path, model: Model | None) -> Summarized
     OutputError
         When a file can't be written.
     """
-    made, problems = _made(group, model)
+    made, unmodelled = _made(group, model)
     writer = Writer(output_dir, group.name)
     sums, unread = _summed(group, made, writer)
     writer = replace(writer, facts=_facts(group, sums.used))
@@ -117,17 +120,17 @@ def summarize(group: Group, output_dir: Path, model: Model | None) -> Summarized
     mean = group.edges.matrix(group.scale.back(sums.edges.known_mean))
     quality = modularity(group.scale.sign * mean, group.edges.networks)
     row = strategy_row(group, sums.used, left, quality) if group.scale.connectivity else {}
-    return Summarized(row, writer.written, (*problems, *unread))
+    return Summarized(row, writer.written, tuple(unread), unmodelled)
 
 
-def _made(group: Group, model: Model | None) -> tuple[GroupDesign | None, list[str]]:
-    """The design of the group, or why there is none."""
+def _made(group: Group, model: Model | None) -> tuple[GroupDesign | None, str | None]:
+    """The design of the group, or why there is none of those that were asked for."""
     if model is None or not group.scale.connectivity or not group.with_result:
-        return None, []
+        return None, None
     try:
         made = design_for(model, {one.label: one.mean_fd for one in group.with_result})
     except BidsSpheresError as error:
-        return None, [f"{group.title}: no model is estimated. {error}"]
+        return None, f"no model is estimated. {error}"
     if made.left_out:
         reasons = [f"{label} ({why})" for label, why in made.left_out.items()]
         logger.warning(
@@ -139,7 +142,7 @@ def _made(group: Group, model: Model | None) -> tuple[GroupDesign | None, list[s
         )
     for note in made.notes:
         logger.warning("%s: %s.", group.title, note)
-    return made, []
+    return made, None
 
 
 def _summed(group: Group, made: GroupDesign | None, writer: Writer) -> tuple[_Sums, list[str]]:

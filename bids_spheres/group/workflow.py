@@ -185,6 +185,8 @@ class _Level:
         done = summarize(group, self.output_dir, self.model)
         discard_earlier(self.output_dir, group.name, done.written)
         self.problems.extend(done.problems)
+        if done.unmodelled:
+            self.refused.setdefault(done.unmodelled, []).append(group.title)
         self.strategies.append(done.row)
 
     def _refuse(self, name: Name, error: DataError) -> None:

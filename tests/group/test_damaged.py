@@ -122,6 +122,17 @@ def test_what_is_wrong_with_the_spheres_of_many_groups_is_told_once(filled, rng)
     assert sum("desc-36P" in p and "desc-24P" in p for p in problems) == 1
 
 
+def test_why_there_is_no_model_is_told_once(filled, rng):
+    outputs, _ = filled
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S), strategy="36P")
+    outputs.participants(participant_id=LABELS, age=[30] * 6)
+    (problem,) = group(outputs, model="age")
+    assert "desc-36P" in problem
+    assert "desc-simple" in problem
+    assert problem.count("no model is estimated") == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -84,6 +84,13 @@ def test_a_function_that_hides_its_variable(tmp_path):
     assert made.design.values.shape == (11, 3)
 
 
+def test_when_no_label_is_in_the_table_both_are_shown(tmp_path):
+    mean_fd = {"sub-1": 0.1, "sub-2": 0.2}
+    with pytest.raises(DataError, match=r"sub-1 \(not in participants.tsv\)") as caught:
+        design(tmp_path, "age", mean_fd)
+    assert "sub-01" in caught.value.hint
+
+
 def test_participants_need_no_row_when_nothing_of_it_is_used(tmp_path):
     made = design(tmp_path, "mean_fd", {"sub-50": 0.1, "sub-51": 0.3, "sub-52": 0.2}, age=AGES)
     np.testing.assert_array_equal(made.design.values, [[1, 0.1], [1, 0.3], [1, 0.2]])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from bids_spheres.bids.names import parse_name
 from bids_spheres.errors import (
@@ -57,7 +58,7 @@ def test_mean_spread_number_and_tests(filled):
         "n": np.sum(~np.isnan(z), axis=0),
         "t": np.asarray(tested.statistic),
         "p": np.asarray(tested.pvalue),
-        "q": stats.false_discovery_control(np.asarray(tested.pvalue)),
+        "q": multipletests(np.asarray(tested.pvalue), method="fdr_bh")[1],
     }
     assert expected["n"].min() == 7
     for what, values in expected.items():
@@ -438,12 +439,39 @@ def test_an_earlier_model_goes_when_none_is_asked_for(filled):
     assert mine.exists()
 
 
+def test_precision_has_the_sign_of_no_connectivity(outputs, rng):
+    """It is the more negative the stronger two series are related: others are its negative."""
+    motion = rng.gamma(2, 0.1, len(LABELS))
+    matrices = [correlations(rng, S) + fd for fd in motion]
+    for label, matrix, fd in zip(LABELS, matrices, motion, strict=True):
+        facts = {"MeanFramewiseDisplacement": fd, "ValidDiagonal": True}
+        outputs.add(label, -matrix, stat="precision", **facts)
+        outputs.add(label, matrix, stat="covariance", **facts)
+    assert group(outputs) == []
+    edges = [outputs.result("edges", stat=stat) for stat in ("precision", "covariance")]
+    np.testing.assert_allclose(*(one["qc_fc"] for one in edges), rtol=1e-9)
+    rows = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("measure")
+    columns = ["qc_fc_median", "qc_fc_distance_spearman", "modularity"]
+    same = rows.loc[["precision", "covariance"], columns].to_numpy()
+    np.testing.assert_allclose(same[0], same[1], rtol=1e-9)
+    means = [outputs.matrix("mean", stat=stat) for stat in ("precision", "covariance")]
+    np.testing.assert_allclose(means[0], -means[1], rtol=1e-9)
+
+
+def test_participants_whose_motion_is_not_known_are_not_in_the_benchmark(filled, rng):
+    outputs, _ = filled
+    outputs.add("10", correlations(rng, S), MeanFramewiseDisplacement=None)
+    assert group(outputs) == []
+    (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
+    assert (row.participants, row.qc_fc_participants) == (10, 9)
+
+
 def test_motion_that_is_not_known_leaves_the_benchmark_open(outputs, rng):
     for label in LABELS:
         outputs.add(label, correlations(rng, S), MeanFramewiseDisplacement=None)
     assert group(outputs) == []
     (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
-    assert row.qc_fc_edges == 0
+    assert (row.qc_fc_participants, row.qc_fc_edges) == (0, 0)
     assert np.isnan([row.qc_fc_median, row.mean_fd]).all()
 
 
