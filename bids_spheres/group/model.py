@@ -5,9 +5,11 @@ Formulas are those of the package formulaic, which is only needed for them.
 
 from __future__ import annotations
 
+import csv
 import re
 from dataclasses import dataclass
 from importlib import import_module
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +18,8 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.group.facts import read_sidecar
 from bids_spheres.group.regression import Design
-from bids_spheres.group.tables import read_table
 from bids_spheres.report.words import count, listing
+from bids_spheres.textfiles import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -126,13 +128,28 @@ def read_participants(path: Path) -> pd.DataFrame:
             f"There is no table of participants {path}.",
             hint="Name the participants.tsv of the dataset.",
         )
-    table = read_table(path, {ID: str}, _MISSING)
+    table = _parsed(read_text(path, "table of participants"), path)
     if ID not in table.columns:
         raise DataError(f"{path} has no column {ID}.")
+    table = table[table[ID].notna()]
     labels = "sub-" + table.pop(ID).str.removeprefix("sub-")
     if twice := labels[labels.duplicated()].tolist():
         raise DataError(f"{path} has {twice[0]} twice.")
     return table.set_index(labels)
+
+
+def _parsed(text: str, path: Path) -> pd.DataFrame:
+    """Table of a text, in which quotes are characters, unless they are around the header's words.
+
+    BIDS has no quotes around cells, and one that begins a remark would swallow the rows below it;
+    but R writes them around all words.
+    """
+    quoting = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
+    rules: dict[str, Any] = {"na_values": list(_MISSING), "keep_default_na": False}
+    try:
+        return pd.read_csv(StringIO(text), sep="\t", dtype={ID: str}, quoting=quoting, **rules)
+    except ValueError as error:  # also of pandas
+        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
 
 
 def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:

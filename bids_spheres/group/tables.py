@@ -23,18 +23,14 @@ _ANEW = "Run the participant level anew for this run."
 _NEWLINE = ord("\n")
 
 
-def read_table(
-    path: Path, types: Mapping[str, type] | None = None, missing: Sequence[str] = (MISSING,)
-) -> pd.DataFrame:
-    """Read a TSV file.
+def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame:
+    """Read a TSV file of ours.
 
     Parameters
     ----------
     path : Path
     types : mapping of str to type, optional
         Of columns in which a name may look like a number.
-    missing : sequence of str
-        What stands for a missing value.
 
     Raises
     ------
@@ -49,7 +45,7 @@ def read_table(
         return pd.read_csv(
             path,
             sep="\t",
-            na_values=list(missing),
+            na_values=[MISSING],
             keep_default_na=False,
             dtype=dict(types) if types else None,
             encoding="utf-8-sig",

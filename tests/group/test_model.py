@@ -105,6 +105,32 @@ def test_ids_with_and_without_their_key(tmp_path):
     assert np.isnan(read["age"].iloc[1])
 
 
+def test_quotes_in_the_table_are_characters(tmp_path):
+    """BIDS has none around cells: one that begins a remark must not swallow the rows below."""
+    path = tmp_path / "participants.tsv"
+    path.write_text('participant_id\tnote\tage\nsub-1\t"odd\t30\nsub-2\tcap 5"\t31\nsub-3\t"\t32\n')
+    read = read_participants(path)
+    assert read["age"].tolist() == [30, 31, 32]
+    assert read["note"].tolist() == ['"odd', 'cap 5"', '"']
+
+
+def test_quotes_around_all_words_as_r_writes_them(tmp_path):
+    path = tmp_path / "participants.tsv"
+    rows = ['"participant_id"\t"age"\t"sex"', '"sub-1"\t30\t"F"', '"sub-2"\tn/a\t"n/a"']
+    path.write_text("\n".join(rows) + "\n")
+    read = read_participants(path)
+    assert read.index.tolist() == ["sub-1", "sub-2"]
+    assert read["age"].iloc[0] == 30
+    assert read["sex"].iloc[0] == "F"
+    assert read.loc["sub-2"].isna().all()
+
+
+def test_rows_without_a_label_are_no_participants(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("participant_id\tage\nsub-1\t30\nn/a\t31\nn/a\t32\nsub-2\t33\n")
+    assert read_participants(path)["age"].to_dict() == {"sub-1": 30, "sub-2": 33}
+
+
 def test_a_variable_that_is_the_same_in_all_is_told(tmp_path):
     made = design(tmp_path, "age + sex", age=AGES, sex=["F"] * 12)
     assert made.design.terms == ("Intercept", "age")
