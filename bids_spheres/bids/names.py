@@ -32,7 +32,7 @@ _OLD_NAME = re.compile(
 """Names of fMRIPrep 1.0 and 1.1, which put what the file is behind ``_bold``."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Name:
     """Name of a BIDS file.
 

@@ -40,7 +40,7 @@ _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunFacts:
     """What the sidecar of a matrix says.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.bids.files import remove
@@ -44,7 +44,7 @@ _WHATS = frozenset(
 _PATTERNS = ("sub-*/func/*_relmat.tsv", "sub-*/ses-*/func/*_relmat.tsv")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MatrixFile:
     """A matrix of one run.
 
@@ -139,7 +139,7 @@ def all_matrices(output_dir: Path) -> list[MatrixFile]:
         When there is none.
     """
     paths = (path for pattern in _PATTERNS for path in output_dir.glob(pattern))
-    files = [file for path in paths if (file := _parsed(path))]
+    files = _with_one_copy(file for path in paths if (file := _parsed(path)))
     strays = [file for file in files if file.path.parent != output_dir / file.name.folder]
     for file in strays:
         logger.warning("%s is not used: by its name it belongs elsewhere.", file.path)
@@ -151,6 +151,21 @@ def all_matrices(output_dir: Path) -> list[MatrixFile]:
             hint="Run the participant level with this output folder first.",
         )
     return sorted(kept, key=lambda file: natural(file.path.name))
+
+
+def _with_one_copy(files: Iterable[MatrixFile]) -> list[MatrixFile]:
+    """The same files, of whose entities the equal ones are one in memory: most are in all names."""
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    return [
+        replace(
+            file,
+            name=replace(
+                file.name,
+                entities=tuple(known.setdefault(one, one) for one in file.name.entities),
+            ),
+        )
+        for file in files
+    ]
 
 
 def selected(files: list[MatrixFile], options: GroupOptions) -> list[MatrixFile]:

@@ -146,10 +146,12 @@ def _parsed(text: str, path: Path) -> pd.DataFrame:
     """
     quoting = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
     rules: dict[str, Any] = {"na_values": list(_MISSING), "keep_default_na": False}
+    rules |= {"dtype": {ID: str}, "quoting": quoting}
     try:
-        return pd.read_csv(StringIO(text), sep="\t", dtype={ID: str}, quoting=quoting, **rules)
+        table: pd.DataFrame = pd.read_csv(StringIO(text), sep="\t", **rules)
     except ValueError as error:  # also of pandas
         raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
+    return table
 
 
 def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:

@@ -103,7 +103,7 @@ class RunSpheres:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunQuality:
     """Spheres of one run in three numbers, and how they were drawn.
 

@@ -36,7 +36,7 @@ _AHEAD = 4
 """Participants that are read, or wait to be used, at the same time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GroupRun:
     """A matrix and what its sidecar says."""
 
@@ -44,7 +44,7 @@ class GroupRun:
     facts: RunFacts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Participant:
     """A participant and the runs of one group.
 
