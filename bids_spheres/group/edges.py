@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import MISSING
+from bids_spheres.report.order import is_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,5 +92,5 @@ class Edges:
 
 
 def known_network(networks: tuple[str, ...]) -> BoolArray:
-    """Which nodes have a network, (S,)."""
-    return np.array([network != MISSING for network in networks], dtype=bool)
+    """Which nodes have a network, (S,); those called Uncertain and the like have none."""
+    return np.array([is_network(network) for network in networks], dtype=bool)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import MISSING
 from bids_spheres.group.edges import known_network
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.statistics import confidence_limits
+from bids_spheres.report.order import is_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class NetworkMeans:
     """
 
     def __init__(self, edges: Edges) -> None:
-        known = [network for network in edges.networks if network != MISSING]
+        known = filter(is_network, edges.networks)
         self.names = list(dict.fromkeys(known))
         pairs = np.triu_indices(len(self.names))
         self._pairs = list(zip(*pairs, strict=True))

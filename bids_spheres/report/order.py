@@ -15,7 +15,18 @@ if TYPE_CHECKING:
 NO_NETWORK = "n/a"
 """How tables write that a seed has no network."""
 
-_LAST = (NO_NETWORK, "uncertain", "none", "unassigned", "unlabelled", "na", "")
+_NO_NETWORKS = frozenset({NO_NETWORK, "uncertain", "none", "unassigned", "unlabelled", "na", ""})
+
+
+def is_network(name: str) -> bool:
+    """Whether a label is that of a network, and not what published tables write without one.
+
+    Examples
+    --------
+    >>> [name for name in ("Visual", "Uncertain", "n/a") if is_network(name)]
+    ['Visual']
+    """
+    return name.lower() not in _NO_NETWORKS
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ def network_order(networks: Sequence[str]) -> Order:
     names = list(dict.fromkeys(networks))
     if len(names) < 2 and names[:1] in ([], [NO_NETWORK]):
         return Order(np.arange(len(networks)))
-    names.sort(key=lambda name: name.lower() in _LAST)  # sorting keeps the order of equals
+    names.sort(key=lambda name: not is_network(name))  # sorting keeps the order of equals
     members = [np.flatnonzero([network == name for network in networks]) for name in names]
     edges = np.cumsum([0, *map(len, members)]).tolist()
     groups = (

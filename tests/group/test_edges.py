@@ -69,8 +69,9 @@ def test_network_means_of_correlations_are_transformed_back(rng):
     np.testing.assert_allclose(row.ci_high, np.tanh(person.mean() + reach), rtol=1e-9)
 
 
-def test_seeds_without_networks():
-    edges = Edges(("a", "b"), ("n/a", "n/a"), diagonal=False)
+@pytest.mark.parametrize("word", ["n/a", "Uncertain", "unassigned"])
+def test_seeds_without_networks(word):
+    edges = Edges(("a", "b"), (word, word), diagonal=False)
     means = NetworkMeans(edges)
     means.add(np.array([0.3]))
     assert means.names == []
