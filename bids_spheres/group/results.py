@@ -38,7 +38,7 @@ _MATRICES = {
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
 }
 
-_EDGE_COLUMNS = {
+EDGE_COLUMNS = {
     "edge": {"Description": "Number of the edge: its column in the stacked table, from 1"},
     "node_1": {"Description": "One node of the edge"},
     "node_2": {"Description": "The other"},
@@ -53,7 +53,7 @@ _EDGE_COLUMNS = {
     "qc_fc_p": {"Description": "Two-sided p of qc_fc, not corrected"},
 }
 
-_PARTICIPANT_COLUMNS = {
+PARTICIPANT_COLUMNS = {
     "participant_id": {"Description": "Participant"},
     "runs": {"Description": "Runs with a result, which are averaged"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
@@ -68,7 +68,7 @@ _PARTICIPANT_COLUMNS = {
     "reason": {"Description": "Why not"},
 }
 
-_MODEL_COLUMNS = {
+MODEL_COLUMNS = {
     "node_1": {"Description": "One node of the edge"},
     "node_2": {"Description": "The other"},
     "term": {"Description": "Term of the model"},
@@ -172,7 +172,7 @@ def write_networks(writer: Writer, group: Group, means: NetworkMeans) -> None:
 def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray]) -> None:
     """Write the index of edges, with what is known of each."""
     table = group.edges.table().assign(distance=group.distances, **columns)
-    writer.table("edges", table, {name: _EDGE_COLUMNS[name] for name in table.columns})
+    writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
 
 
 def write_model(writer: Writer, group: Group, made: GroupDesign, fitted: Regression) -> None:
@@ -200,7 +200,7 @@ def write_model(writer: Writer, group: Group, made: GroupDesign, fitted: Regress
         "LeftOut": dict(made.left_out),
         "Notes": list(made.notes),
     }
-    writer.table("model", pd.concat(parts), _MODEL_COLUMNS | about)
+    writer.table("model", pd.concat(parts), MODEL_COLUMNS | about)
 
 
 def write_participants(
@@ -223,7 +223,7 @@ def write_participants(
         }
         for one in group.participants
     ]
-    writer.table("participants", pd.DataFrame(rows), _PARTICIPANT_COLUMNS)
+    writer.table("participants", pd.DataFrame(rows), PARTICIPANT_COLUMNS)
 
 
 def _reason(used: bool, has_runs: bool, left_out: str | None) -> str:

@@ -1,0 +1,60 @@
+"""A simulated dataset, and outputs of both levels in which everything is that can be written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.cli import main
+from bids_spheres.demo import write_demo_dataset
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def demo_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The input of ``bids-spheres demo``."""
+    root = tmp_path_factory.mktemp("simulated") / "fmriprep"
+    write_demo_dataset(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Outputs of calls with all that adds files, columns or keys.
+
+    Among them: an excluded run, censored volumes of every kind, a filter, seeds in another space,
+    several runs together, maps, and the group with a model.
+    """
+    folder = tmp_path_factory.mktemp("everything")
+    out = folder / "spheres"
+    (folder / "mine.tsv").write_text(
+        "name\tx\ty\tz\tnetwork\nleft\t-36\t-22\t52\tmotor\nright\t36\t-22\t52\tmotor\n"
+        "pcc\t0\t-52\t26\tdefault\nmpfc\t0\t52\t4\tdefault\nfar\t190\t0\t0\tn/a\n"
+    )
+    (folder / "mine.json").write_text('{"Space": "Talairach"}')
+    censor = {"fd_threshold": 0.3, "std_dvars_threshold": 1.2, "after": 1, "min_segment": 3}
+    own = {"name": "own", "description": "Mine.", "confounds": ["csf"], "min_volumes": 70}
+    band = {"high_pass": 0.01, "low_pass": 0.1, "order": 2}
+    (folder / "own.json").write_text(json.dumps({**own, "censor": censor, "filter": band}))
+    outliers = folder / "outliers"
+    outliers.mkdir()
+    for path in demo_dataset.rglob("*_desc-confounds_timeseries.tsv"):
+        stem = path.name.removesuffix("_desc-confounds_timeseries.tsv")
+        rows = len(path.read_text().splitlines()) - 1
+        flags = ["1" if row == rows - 1 else "0" for row in range(rows)]
+        (outliers / f"{stem}_outliers.tsv").write_text("\n".join(["bad", *flags]) + "\n")
+    words = [demo_dataset, out, "participant", "--quiet", "--report-level", "none"]
+    _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
+          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
+          "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
+    _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none")
+    group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
+    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none")
+    return out
+
+
+def _call(*words: object) -> None:
+    assert main([str(word) for word in words]) == 0

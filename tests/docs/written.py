@@ -1,0 +1,58 @@
+"""What calls of both levels really write: files by kind, their columns and their keys."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def kind_of(path: Path) -> str:
+    """Kind of a file: the suffix of its name, or the name of one that there is once.
+
+    Examples: ``timeseries``, ``relmat of runs`` for matrices of several runs, ``group mean``.
+    """
+    stem = path.name.partition(".")[0]
+    suffix = stem.rpartition("_")[2]
+    if path.parent.name == "group":
+        return f"group {suffix}"
+    if stem.startswith("atlas-"):
+        return f"atlas {suffix}"
+    if "_" not in stem or path.parent.name != "func":
+        return stem
+    if suffix == "relmat" and "_run-" not in stem:
+        return "relmat of runs"
+    return suffix
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names in the first line of a table."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8") as lines:
+        return next(csv.reader(lines, delimiter="\t"))
+
+
+def tables(root: Path) -> dict[str, set[str]]:
+    """Columns of every kind of table below a folder."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in [*root.rglob("*.tsv"), *root.rglob("*.tsv.gz")]:
+        found[kind_of(path)].update(columns_of(path))
+    return dict(found)
+
+
+def sidecars(root: Path) -> dict[str, set[str]]:
+    """Keys of every kind of JSON file below a folder, without those that are columns beside it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in root.rglob("*.json"):
+        if "logs" in path.relative_to(root).parts:
+            continue
+        keys = set(json.loads(path.read_text(encoding="utf-8")))
+        for beside in (path.with_suffix(".tsv"), path.with_suffix(".tsv.gz")):
+            keys -= set(columns_of(beside)) if beside.is_file() else set()
+        found[kind_of(path)] |= keys
+    return dict(found)
