@@ -39,9 +39,6 @@ napoleon_google_docstring = False
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!bids_spheres\.).*")]
 
-# Pages that a branch adds, as an estimate of scale, are found by a pattern.
-suppress_warnings = ["toc.empty_glob"]
-
 html_theme = "furo"
 html_title = f"bids_spheres {version}"
 html_static_path = ["_static"]

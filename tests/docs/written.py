@@ -25,7 +25,7 @@ def kind_of(path: Path) -> str:
         return f"atlas {suffix}"
     if "_" not in stem or path.parent.name != "func":
         return stem
-    if suffix == "relmat" and "_run-" not in stem:
+    if suffix == "relmat" and "Concatenation" in path.with_suffix(".json").read_text():
         return "relmat of runs"
     return suffix
 

@@ -1,0 +1,194 @@
+"""Columns and keys that both levels really write, against those that pages tell of."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import defaultdict
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from .written import columns_of, sidecars, tables
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+MATRICES = ("relmat", "relmat of runs", *(f"group {what}" for what in ("mean", "sd", *"ntpq")))
+GROUP_RESULTS = (
+    *(f"group {what}" for what in ("mean", "sd", *"ntpq")),
+    *(f"group {what}" for what in ("networks", "model", "edges", "stacked", "participants")),
+)
+NAMED_BY_SEEDS = ("timeseries", *MATRICES)
+"""Tables whose columns have the names of seeds."""
+
+NAMED_BY_INPUT = ("design",)
+"""Tables whose columns have the names of fMRIPrep's confounds."""
+
+HEADINGS = {
+    "dseg": "Spheres",
+    "outliers": "Volumes left out",
+    "exclusions": "Exclusions",
+    "group runs": "`runs.tsv`",
+    "group strategies": "`strategies.tsv`",
+    **{
+        f"group {what}": f"`*_{what}.tsv`"
+        for what in ("participants", "edges", "networks", "model", "coverage")
+    },
+}
+"""Where on the page of outputs the columns of a kind of table are."""
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """The module that fills generated parts of pages."""
+    sys.path.insert(0, str(DOCS / "_ext"))
+    try:
+        yield import_module("generated")
+    finally:
+        sys.path.remove(str(DOCS / "_ext"))
+
+
+@pytest.fixture(scope="module")
+def sections(generated):
+    """Text below every heading of the page of outputs."""
+    page = generated.filled((DOCS / "reference" / "outputs.md").read_text(encoding="utf-8"))
+    parts = re.split(r"^#+ (.+)$", page, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def first_cells(text):
+    """Names in the first column of all tables."""
+    rows = re.findall(r"^\| (`[^|]*?) \|", text, flags=re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def test_every_column_is_documented_and_every_documented_one_is_written(everything, sections):
+    written = tables(everything)
+    for kind, heading in HEADINGS.items():
+        documented = first_cells(sections[heading])
+        if kind == "outliers":
+            documented |= {"censored"}  # told of in a sentence above the table
+            assert "`censored`" in sections[heading]
+        assert documented == written.pop(kind), kind
+    assert written.pop("descriptions") == {"desc_id", "description"}
+    atlas = written.pop("atlas dseg")
+    row = next(line for line in sections["Files of the dataset"].splitlines() if "_dseg" in line)
+    assert all(f"`{name}`" in row for name in atlas)
+    assert set(written) - {"group stacked"} == {*NAMED_BY_SEEDS, *NAMED_BY_INPUT}
+
+
+def test_other_columns_are_named_by_seeds_and_by_the_input(everything, demo_dataset):
+    seeds = {
+        name
+        for path in everything.rglob("*_desc-spheres_dseg.tsv")
+        for name in [line.split("\t")[1] for line in path.read_text().splitlines()[1:]]
+    }
+    confounds = {
+        name for path in demo_dataset.rglob("*_timeseries.tsv") for name in columns_of(path)
+    }
+    written = tables(everything)
+    for kind in NAMED_BY_SEEDS:
+        expected = seeds if kind == "timeseries" else seeds | {"Node"}
+        assert written[kind] <= expected, kind
+    assert written["design"] <= confounds | {"intercept"}
+    assert written["group stacked"] - {"participant_id"} == {
+        str(edge) for edge in range(1, len(written["group stacked"]))
+    }
+
+
+def documented_keys():
+    """Kinds of JSON files that the page says have a key, by key."""
+    text = (DOCS / "reference" / "sidecars.md").read_text(encoding="utf-8")
+    found = defaultdict(set)
+    for names, kinds in re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", text, flags=re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", names):
+            for kind in kinds.strip().split(", "):
+                found[name].update(GROUP_RESULTS if kind == "group results" else [kind])
+    return found
+
+
+def test_every_key_is_documented_for_the_files_that_have_it(everything):
+    written = defaultdict(set)
+    for kind, keys in sidecars(everything).items():
+        for key in keys:
+            written[key].add(kind)
+    documented = documented_keys()
+    assert set(written) - set(documented) == set()
+    assert set(documented) - set(written) == {"DerivedFrom"}  # of other seed sets than the test's
+    for key, kinds in written.items():
+        assert documented[key] == kinds, key
+
+
+def test_keys_within_keys_are_documented(everything):
+    text = (DOCS / "reference" / "sidecars.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", text, flags=re.MULTILINE))
+    within = defaultdict(set)
+    for path in everything.rglob("*_timeseries.json"):
+        content = json.loads(path.read_text())
+        within["CensoringThresholds"] |= set(content["CensoringThresholds"])
+        if content["SoftwareFilters"] != "n/a":
+            within["SoftwareFilters"] |= set(content["SoftwareFilters"])
+            within["SoftwareFilters"] |= set(content["SoftwareFilters"]["Temporal"])
+    assert len(within) == 2
+    for key, names in within.items():
+        assert all(f"`{name}`" in rows[key] for name in names), (key, names)
+
+
+def test_reasons_to_leave_volumes_out_are_those_of_the_sidecars(everything, sections):
+    reasons = set()
+    for path in everything.rglob("*_timeseries.json"):
+        reasons |= set(json.loads(path.read_text())["CensoredVolumes"])
+    assert reasons == first_cells(sections["Volumes left out"])
+
+
+def patterns_of(text):
+    """Names of files in the first column of tables, as patterns."""
+    return [re.sub("<[a-z]+>", "*", name) for name in first_cells(text)]
+
+
+def test_every_file_is_in_a_table_of_files(everything, sections):
+    run, dataset, group = (
+        patterns_of(sections[f"Files of {what}"]) for what in ("a run", "the dataset", "the group")
+    )
+    for path in everything.rglob("*"):
+        relative = path.relative_to(everything)
+        place = {"group": group, "func": run}.get(path.parent.name, dataset)
+        sidecar = path.suffix == ".json" and any(
+            path.with_name(path.stem + extension).is_file()
+            for extension in (".tsv", ".tsv.gz", ".nii.gz")
+        )
+        lock = path.suffix == ".lock"
+        if path.is_file() and not sidecar and not lock:
+            name = path.name if place is not dataset else relative.as_posix()
+            assert any(fnmatch(name, pattern) for pattern in place), relative
+
+
+def test_every_option_is_on_the_page_of_the_command_line(generated):
+    page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
+    from bids_spheres.options import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
+
+    for parser in (main_parser(), demo_parser(), strategies_parser()):
+        for action in parser._actions:
+            names = [n for n in action.option_strings if "_" not in n] or [action.dest]
+            assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names
+
+
+def test_every_exit_status_is_on_the_page(generated):
+    from bids_spheres import errors  # noqa: PLC0415
+
+    table = generated.exit_statuses()
+    statuses = {
+        kind.exit_status
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.BidsSpheresError)
+    }
+    for status in statuses | {0, 70, 130}:
+        assert f"\n| {status} | " in table
+
+
+def test_a_part_that_does_not_exist_is_an_error(generated):
+    with pytest.raises(KeyError):
+        generated.filled("<!-- generated: nothing_of_this_name -->\n")
