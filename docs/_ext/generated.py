@@ -135,7 +135,9 @@ _GROUP_TABLES = {
 
 def group_columns() -> str:
     """Tables of the columns of all tables of the group level that are no matrices."""
-    return "\n".join(f"### {_file(what)}\n\n{_columns(about)}" for what, about in _GROUP_TABLES.items())
+    return "\n".join(
+        f"### {_file(what)}\n\n{_columns(about)}" for what, about in _GROUP_TABLES.items()
+    )
 
 
 def _file(what: str) -> str:
