@@ -23,10 +23,9 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-# A dash in an option is no dash of a sentence.
-smartquotes = False
+smartquotes_action = "D"  # dashes alone; quotation marks stay as they are typed
 
 default_role = "py:obj"
 autodoc_typehints = "none"  # docstrings have them, with shapes and units

@@ -85,7 +85,7 @@ def strategies() -> str:
     """Every strategy that ships with the package, as the command tells it."""
     return "\n".join(
         f"### {name}\n\n{load_strategy(name).description}\n\n"
-        + "\n".join(f"{term}\n: {_text(told)}\n" for term, told in _told(name))
+        + "".join(f"- **{term}**: {_text(told)}\n" for term, told in _told(name))
         for name in published_strategies()
     )
 

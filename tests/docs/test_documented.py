@@ -16,12 +16,16 @@ from .written import columns_of, sidecars, tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-MATRICES = ("relmat", "relmat of runs", *(f"group {what}" for what in ("mean", "sd", *"ntpq")))
-GROUP_RESULTS = (
-    *(f"group {what}" for what in ("mean", "sd", *"ntpq")),
-    *(f"group {what}" for what in ("networks", "model", "edges", "stacked", "participants")),
-)
-NAMED_BY_SEEDS = ("timeseries", *MATRICES)
+GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
+OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants")
+SHORT = {
+    "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
+    "group matrices": GROUP_MATRICES,
+    "group results": (*GROUP_MATRICES, *(f"group {what}" for what in OTHER_RESULTS)),
+}
+"""What words on the page of keys stand for."""
+
+NAMED_BY_SEEDS = ("timeseries", "relmat", "relmat of runs", *GROUP_MATRICES)
 """Tables whose columns have the names of seeds."""
 
 NAMED_BY_INPUT = ("design",)
@@ -106,7 +110,7 @@ def documented_keys():
     for names, kinds in re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", text, flags=re.MULTILINE):
         for name in re.findall(r"`([^`]+)`", names):
             for kind in kinds.strip().split(", "):
-                found[name].update(GROUP_RESULTS if kind == "group results" else [kind])
+                found[name].update(SHORT.get(kind, (kind,)))
     return found
 
 
