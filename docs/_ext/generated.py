@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import errors, options
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _MARKER = re.compile(r"^<!-- generated: (?P<name>[a-z_]+) -->$", re.MULTILINE)
-
-_STATUSES = {
-    0: "All done.",
-    1: "Some runs failed, or some groups could not be summarized; all others are written.",
-    70: "A fault of the program, or of a library it uses.",
-    130: "Interrupted from the keyboard; what was finished is written.",
-}
-"""Those that no class of errors stands for."""
 
 
 def options_page(parser: argparse.ArgumentParser) -> str:
@@ -71,13 +64,12 @@ def _text(told: str) -> str:
 
 def exit_statuses() -> str:
     """Table of exit statuses, with the exceptions that stand for them."""
-    known = {status: (text, "") for status, text in _STATUSES.items()}
-    for name, kind in vars(errors).items():
-        family = isinstance(kind, type) and issubclass(kind, errors.BidsSpheresError)
-        if family and kind is not errors.BidsSpheresError:
-            summary = (kind.__doc__ or "").partition("\n")[0]
-            known[kind.exit_status] = (summary, f"`bids_spheres.errors.{name}`")
-    rows = [(str(status), *known[status]) for status in sorted(known)]
+    kinds = {
+        kind.exit_status: f"`bids_spheres.errors.{kind.__name__}`"
+        for kind in errors.BidsSpheresError.__subclasses__()
+    }
+    told = {0: "all done", **errors.EXIT_STATUSES}
+    rows = [(str(status), meaning, kinds.get(status, "")) for status, meaning in told.items()]
     return _table(("status", "meaning", "exception"), rows)
 
 
@@ -113,6 +105,12 @@ def seed_sets() -> str:
         rows.append(tuple(map(str, cells)))
     header = ("`--atlas`", "seeds", "radius, mm", "networks", "space", "source")
     return _table(header, rows)
+
+
+def cluster_scripts() -> str:
+    """The scripts for Slurm, as they are in the folder of examples."""
+    scripts = sorted((Path(__file__).parents[1] / "examples").glob("slurm_*.sh"))
+    return "\n".join(f"```sh\n{path.read_text(encoding='utf-8')}```\n" for path in scripts)
 
 
 def output_readme() -> str:
@@ -164,6 +162,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "exit_statuses": exit_statuses,
     "strategies": strategies,
     "seed_sets": seed_sets,
+    "cluster_scripts": cluster_scripts,
     "output_readme": output_readme,
     "group_columns": group_columns,
 }

@@ -30,9 +30,10 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+_COMMANDS = {"bids-spheres": "bids_spheres", "bids-spheres-brainlife": "bids_spheres.brainlife"}
 _SHIM = """\
 #!/bin/sh
-exec "{python}" -W error -m bids_spheres "$@"
+exec "{python}" -W error -m {module} "$@"
 """
 
 
@@ -78,11 +79,7 @@ class Session:
         getattr(self, f"_{example.kind}")(example)
 
     def _bash(self, example: Example) -> None:
-        tools = self.folder.parent / "tools"
-        tools.mkdir(exist_ok=True)
-        shim = tools / "bids-spheres"
-        shim.write_text(_SHIM.format(python=sys.executable))
-        shim.chmod(0o755)
+        tools = self._tools()
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", example.code],  # noqa: S607 - the reader's bash
             cwd=self.folder,
@@ -93,6 +90,15 @@ class Session:
         )
         assert done.returncode == 0, f"{example} ended with {done.returncode}:\n{done.stderr}"
         self.printed = done.stdout
+
+    def _tools(self) -> Path:
+        """A folder with the commands, by which warnings are errors."""
+        tools = self.folder.parent / "tools"
+        tools.mkdir(exist_ok=True)
+        for name, module in _COMMANDS.items():
+            (tools / name).write_text(_SHIM.format(python=sys.executable, module=module))
+            (tools / name).chmod(0o755)
+        return tools
 
     def _text(self, example: Example) -> None:
         assert self.printed is not None, f"{example} follows nothing that prints"

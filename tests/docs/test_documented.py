@@ -180,17 +180,21 @@ def test_every_option_is_on_the_page_of_the_command_line(generated):
             assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names
 
 
-def test_every_exit_status_is_on_the_page(generated):
+def test_every_exit_status_is_on_the_page_with_the_exception_that_stands_for_it(generated):
     from bids_spheres import errors  # noqa: PLC0415
 
     table = generated.exit_statuses()
-    statuses = {
-        kind.exit_status
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.BidsSpheresError)
-    }
-    for status in statuses | {0, 70, 130}:
-        assert f"\n| {status} | " in table
+    assert re.findall(r"^\| (\d+) \|", table, re.MULTILINE) == [
+        "0",
+        *map(str, errors.EXIT_STATUSES),
+    ]
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and kind.__name__ not in ("BidsSpheresError", "Sequence"):
+            assert re.search(
+                rf"^\| {kind.exit_status} \| .+ \| `bids_spheres.errors.{kind.__name__}` \|$",
+                table,
+                re.MULTILINE,
+            )
 
 
 def test_a_part_that_does_not_exist_is_an_error(generated):
