@@ -27,11 +27,14 @@ def kind_of(path: Path) -> str:
         return stem
     if suffix == "relmat" and "Concatenation" in path.with_suffix(".json").read_text():
         return "relmat of runs"
-    return suffix
+    return f"raw {suffix}" if "_desc-raw_" in stem else suffix
 
 
 def columns_of(path: Path) -> list[str]:
-    """Names in the first line of a table."""
+    """Names in the first line of a table, or in the sidecar of a compressed one without them."""
+    beside = path.with_name(f"{path.name.partition('.')[0]}.json")
+    if path.suffix == ".gz" and "Columns" in (facts := json.loads(beside.read_text())):
+        return facts["Columns"]
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", newline="", encoding="utf-8") as lines:
         return next(csv.reader(lines, delimiter="\t"))
