@@ -130,7 +130,7 @@ def test_keys_within_keys_are_documented(everything):
     text = (DOCS / "reference" / "sidecars.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", text, flags=re.MULTILINE))
     within = defaultdict(set)
-    for path in everything.rglob("*_timeseries.json"):
+    for path in everything.rglob("*_boldmap.json"):
         content = json.loads(path.read_text())
         within["CensoringThresholds"] |= set(content["CensoringThresholds"])
         if content["SoftwareFilters"] != "n/a":
@@ -143,7 +143,7 @@ def test_keys_within_keys_are_documented(everything):
 
 def test_reasons_to_leave_volumes_out_are_those_of_the_sidecars(everything, sections):
     reasons = set()
-    for path in everything.rglob("*_timeseries.json"):
+    for path in everything.rglob("*_boldmap.json"):
         reasons |= set(json.loads(path.read_text())["CensoredVolumes"])
     assert reasons == first_cells(sections["Volumes left out"])
 
