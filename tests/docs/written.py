@@ -6,10 +6,14 @@ import csv
 import gzip
 import json
 from collections import defaultdict
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TABLES = (".tsv", ".tsv.gz", ".parquet")
+"""Endings of tables; the last only where pyarrow is installed."""
 
 
 def kind_of(path: Path) -> str:
@@ -32,6 +36,8 @@ def kind_of(path: Path) -> str:
 
 def columns_of(path: Path) -> list[str]:
     """Names in the first line of a table, or in the sidecar of a compressed one without them."""
+    if path.suffix == ".parquet":
+        return import_module("pyarrow.parquet").read_schema(path).names
     beside = path.with_name(f"{path.name.partition('.')[0]}.json")
     if path.suffix == ".gz" and "Columns" in (facts := json.loads(beside.read_text())):
         return facts["Columns"]
@@ -43,7 +49,7 @@ def columns_of(path: Path) -> list[str]:
 def tables(root: Path) -> dict[str, set[str]]:
     """Columns of every kind of table below a folder."""
     found: dict[str, set[str]] = defaultdict(set)
-    for path in [*root.rglob("*.tsv"), *root.rglob("*.tsv.gz")]:
+    for path in (path for ending in TABLES for path in root.rglob(f"*{ending}")):
         found[kind_of(path)].update(columns_of(path))
     return dict(found)
 
@@ -55,7 +61,7 @@ def sidecars(root: Path) -> dict[str, set[str]]:
         if "logs" in path.relative_to(root).parts:
             continue
         keys = set(json.loads(path.read_text(encoding="utf-8")))
-        for beside in (path.with_suffix(".tsv"), path.with_suffix(".tsv.gz")):
+        for beside in map(path.with_suffix, TABLES):
             keys -= set(columns_of(beside)) if beside.is_file() else set()
         found[kind_of(path)] |= keys
     return dict(found)
