@@ -293,7 +293,8 @@ def _groups(job: Job, stamps: _Stamps) -> Iterator[Group]:
 
 def _spheres_group(job: Job, seeds: SeedTable, stamp: Stamp) -> Group:
     table, *others = (job.spheres(seeds, extension) for extension in (".tsv", ".json", ".nii.gz"))
-    return Group(table.stem, _record(job), table, (table, *others), stamp)
+    series = (job.uncleaned(seeds, extension) for extension in (".tsv.gz", ".json"))
+    return Group(table.stem, _record(job), table, (table, *others, *series), stamp)
 
 
 def _design_group(job: Job, strategy: Strategy, stamp: Stamp) -> Group:

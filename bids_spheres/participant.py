@@ -23,6 +23,7 @@ from bids_spheres.results import (
     write_design,
     write_series,
     write_spheres,
+    write_uncleaned,
 )
 from bids_spheres.voxel_maps import tapped, write_seed_maps
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.confounds import Strategy
-    from bids_spheres.designs import RunDesign
+    from bids_spheres.designs import RunDesign, Timing
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
@@ -70,10 +71,11 @@ def run_job(job: Job) -> JobReport:
     warnings: list[str] = []
     excluded: list[str] = []
     for todo in _to_do(job):
-        made = run_designs(job, todo.image, run_timing(job, todo.image.bold))
+        timing = run_timing(job, todo.image.bold)
+        made = run_designs(job, todo.image, timing)
         warnings += _strategy_warnings(made)
         excluded += [one.strategy.name for one in made if one.exclusion]
-        placed = _run_image(job, todo, made) if todo.seed_sets else []
+        placed = _run_image(job, todo, timing, made) if todo.seed_sets else []
         for one in made:
             if job.confounds(one.strategy, "design", ".tsv") not in job.current:
                 write_design(job, one)
@@ -133,7 +135,9 @@ def _with_placements(job: Job) -> Job:
     return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
 
 
-def _run_image(job: Job, todo: _ToDo, designs: Sequence[RunDesign]) -> list[PlacedSeeds]:
+def _run_image(
+    job: Job, todo: _ToDo, timing: Timing, designs: Sequence[RunDesign]
+) -> list[PlacedSeeds]:
     """Everything that is made of the voxels of one image."""
     bold = todo.image.bold
     volumes, mask = open_volumes(bold), _load_mask(job, bold)
@@ -146,6 +150,7 @@ def _run_image(job: Job, todo: _ToDo, designs: Sequence[RunDesign]) -> list[Plac
             extraction.timeseries[:, part.columns][:, low] = np.nan
             if part.seeds in todo.spheres:
                 write_spheres(job, part)
+                write_uncleaned(job, part, extraction.timeseries[:, part.columns], timing)
         for made in designs:
             stale = [part for part in placed if _is_stale(job, part.seeds, made.strategy)]
             if stale:

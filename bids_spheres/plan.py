@@ -39,6 +39,9 @@ EFFECTIVE_DOF = "effectivedof"
 
 _DSEG = (".nii.gz", ".tsv")
 
+UNCLEANED = "raw"
+"""Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
+
 
 _LONGEST_NAME = 255
 """Bytes; of almost every file system."""
@@ -119,6 +122,11 @@ class Job:
         """Path of the spheres of one seed set, as image, table or sidecar."""
         return self._path("dseg", extension, **_seed_entity(seeds), desc="spheres")
 
+    def uncleaned(self, seeds: SeedTable, extension: str) -> Path:
+        """Path of the series of one seed set before cleaning."""
+        entities = {**_seed_entity(seeds), "stat": self.work.processing.aggregation}
+        return self._path("timeseries", extension, **entities, desc=UNCLEANED)
+
     def timeseries(self, seeds: SeedTable, strategy: Strategy, extension: str) -> Path:
         """Path of cleaned time series."""
         stat = self.work.processing.aggregation
@@ -148,6 +156,7 @@ class Job:
         seed_sets, rules = self.work.seed_sets, self.work.processing
         first = self.images[0].bold if self.images else None
         paths = {self.spheres(seeds, end): first for seeds in seed_sets for end in _DSEG if first}
+        paths |= {self.uncleaned(seeds, ".tsv.gz"): first for seeds in seed_sets if first}
         stats = [measure(name).stat for name in rules.connectivity]
         stats += [EFFECTIVE_DOF] * rules.effective_dof
         for image in self.images:
@@ -269,6 +278,11 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
     strategies = tuple(_overridden(strategy, changes) for strategy in named)
     names = [strategy.name for strategy in strategies]
+    if UNCLEANED in names:
+        raise UsageError(
+            f"A strategy is named {UNCLEANED}, as are the series before cleaning.",
+            hint="Give your own strategy another name.",
+        )
     if repeated := [name for name in names if names.count(name) > 1]:
         raise UsageError(
             f"Two strategies are named {repeated[0]}, so their outputs would collide.",

@@ -9,7 +9,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import write_image, write_json, write_numbers, write_table
+from bids_spheres.bids.files import (
+    write_compressed_numbers,
+    write_image,
+    write_json,
+    write_numbers,
+    write_table,
+)
 from bids_spheres.bids.sidecars import SPHERE_COLUMNS, column_descriptions
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.spheres import label_volume
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.designs import RunDesign
+    from bids_spheres.designs import RunDesign, Timing
     from bids_spheres.engine.connectivity import Measure
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
@@ -118,6 +124,21 @@ def write_spheres(job: Job, placed: PlacedSeeds) -> None:
     write_image(job.spheres(seeds, ".nii.gz"), _label_image(placed))
     write_table(job.spheres(seeds, ".tsv"), _spheres_table(placed, job))
     write_json(job.spheres(seeds, ".json"), _spheres_facts(job, placed))
+
+
+def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: Timing) -> None:
+    """Write the series of the spheres before cleaning, (T, S)."""
+    seeds = placed.seeds
+    write_compressed_numbers(job.uncleaned(seeds, ".tsv.gz"), values)
+    facts = {
+        **column_descriptions(seeds.names, seeds.networks),
+        **image_facts(job, placed.bold, seeds),
+        "Description": "Signals of the spheres before cleaning, in the units of the image",
+        "Columns": list(seeds.names),
+        "SamplingFrequency": 1 / timing.t_r,
+        "RepetitionTime": timing.t_r,
+    }
+    write_json(job.uncleaned(seeds, ".json"), facts)
 
 
 _ORIENTATION = (

@@ -29,7 +29,7 @@ from bids_spheres.freshness import find_tasks, last_finished
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
 from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import transformed_labels
-from bids_spheres.plan import make_jobs, plan_work
+from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -177,7 +177,10 @@ def _selection(settings: Settings) -> Selection:
 def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     """Write what the whole output dataset shares, and the record of this call."""
     work, out = jobs[0].work, settings.output_dir
-    labels = {"spheres": "Spheres around seeds on the grid of an image"}
+    labels = {
+        "spheres": "Spheres around seeds on the grid of an image",
+        UNCLEANED: "Signals of spheres before cleaning",
+    }
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)

@@ -9,7 +9,6 @@ compressed TSV, with a column per edge.
 
 from __future__ import annotations
 
-import gzip
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
@@ -18,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from bids_spheres.bids.files import MISSING, replacing
+from bids_spheres.bids.files import MISSING, compressing, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 32
 """Participants that are held until they are written together."""
-
-_LEVEL = 3
-"""Of compression: a higher one takes thrice the time for 3 % of the size."""
 
 _VALUES = "values"
 _ID = "participant_id"
@@ -73,23 +69,13 @@ def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
 
 @contextmanager
 def _compressed_text(path: Path, n_edges: int) -> Iterator[Stack]:
-    # Neither name nor time in the header: the same participants give the same bytes.
-    with path.open("wb") as file, _gzip_file(file) as stream:
+    with path.open("wb") as file, compressing(file) as stream:
         header = [_ID, *map(str, range(1, n_edges + 1))]
         stream.write(("\t".join(header) + "\n").encode())
         with ThreadPoolExecutor(1, "compressor") as pool:
             rows = _TextRows(stream, n_edges, pool)
             yield rows
             rows.flush()
-
-
-def _gzip_file(file: IO[bytes]) -> Any:
-    options: dict[str, Any] = {"filename": "", "mode": "wb", "fileobj": file, "mtime": 0}
-    try:
-        fast = import_module("zlib_ng.gzip_ng")
-    except ImportError:
-        return gzip.GzipFile(compresslevel=_LEVEL, **options)
-    return fast.GzipNGFile(compresslevel=_LEVEL, **options)
 
 
 class _TextRows:

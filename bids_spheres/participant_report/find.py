@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.bids.names import Name, parse_name
 from bids_spheres.bids.runs import natural
+from bids_spheres.plan import UNCLEANED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,8 @@ class SetFiles:
         Entities that all of them share.
     spheres : Path or None
         Table of spheres; None for what was made of several runs.
+    uncleaned : Path or None
+        Series before cleaning.
     series : mapping of str to Path
         Table of each strategy.
     relations : mapping of (stat, strategy) to Path
@@ -39,6 +42,7 @@ class SetFiles:
 
     name: Name
     spheres: Path | None = None
+    uncleaned: Path | None = None
     series: dict[str, Path] = field(default_factory=dict)
     relations: dict[tuple[str, str], Path] = field(default_factory=dict)
 
@@ -134,7 +138,8 @@ def find_runs(output_dir: Path, participant: str, session: str | None = None) ->
 
 
 def _outputs(folder: Path) -> Iterator[tuple[Name, Path]]:
-    for path in sorted([*folder.glob("func/*.tsv"), *folder.glob("ses-*/func/*.tsv")]):
+    patterns = (f"{level}func/*.{end}" for level in ("", "ses-*/") for end in ("tsv", "tsv.gz"))
+    for path in sorted(path for pattern in patterns for path in folder.glob(pattern)):
         try:
             name = parse_name(path.name)
         except ValueError:
@@ -164,10 +169,12 @@ def _run(name: Name, files: list[tuple[Name, Path]]) -> RunFiles:
 
 def _set(name: Name, files: list[tuple[Name, Path]]) -> SetFiles:
     spheres = [path for each, path in files if each.suffix == "dseg"]
+    series = {str(n.get("desc")): path for n, path in files if n.suffix == "timeseries"}
     return SetFiles(
         name,
         spheres[0] if spheres else None,
-        {str(n.get("desc")): path for n, path in files if n.suffix == "timeseries"},
+        series.pop(UNCLEANED, None),
+        series,
         {
             (str(n.get("stat")), str(n.get("desc"))): path
             for n, path in files

@@ -15,6 +15,7 @@ from bids_spheres.participant_report.tables import (
     read_facts,
     read_series,
     read_spheres,
+    read_uncleaned,
 )
 from bids_spheres.report.order import Order, network_order
 from bids_spheres.settings import GROUP
@@ -39,6 +40,8 @@ class SeedSet:
         None where neither the run's nor another run's table is there.
     series : mapping of str to Series
         By strategy; empty for several runs together.
+    uncleaned : Series or None
+        Before cleaning; None for several runs together, and where that was not written.
     facts : mapping of str to mapping
         Sidecar of each strategy's series, or of its matrices for several runs together.
     """
@@ -48,6 +51,7 @@ class SeedSet:
     spheres: Spheres | None
     series: dict[str, Series]
     facts: dict[str, dict[str, Any]]
+    uncleaned: Series | None = None
 
     @property
     def title(self) -> str:
@@ -187,7 +191,8 @@ def _seed_set(anchor: str, files: SetFiles, run: RunFiles, links: Links) -> Seed
     for (_, strategy), path in files.relations.items():
         if strategy not in facts:
             facts[strategy] = read_facts(path.with_suffix(".json"))
-    return SeedSet(anchor, files, _spheres(files, facts, links), series, facts)
+    uncleaned = None if files.uncleaned is None else read_uncleaned(files.uncleaned)
+    return SeedSet(anchor, files, _spheres(files, facts, links), series, facts, uncleaned)
 
 
 def _spheres(files: SetFiles, facts: dict[str, dict[str, Any]], links: Links) -> Spheres | None:

@@ -11,7 +11,7 @@ from bids_spheres.participant_report.motion import motion_block
 from bids_spheres.participant_report.regressors import regressor_block
 from bids_spheres.participant_report.relations import relation_blocks
 from bids_spheres.participant_report.seeds import seeds_view
-from bids_spheres.participant_report.signals import signal_blocks
+from bids_spheres.participant_report.signals import picture_before, signal_blocks, signals_of
 from bids_spheres.participant_report.summary import runs_table, summary
 from bids_spheres.report.render import page
 
@@ -21,17 +21,28 @@ if TYPE_CHECKING:
     from bids_spheres.participant_report.links import Links
     from bids_spheres.participant_report.load import Participant, Run, SeedSet
     from bids_spheres.participant_report.seeds import SeedsView
+    from bids_spheres.report.charts import Raster
     from bids_spheres.report.html import HTMLReport
     from bids_spheres.report.render import Block
 
 
 @dataclass(frozen=True, eq=False)
 class SetView:
-    """What the page shows of one seed set in one run: its title, sentences and blocks."""
+    """What the page shows of one seed set in one run.
+
+    Parameters
+    ----------
+    title : str
+    remarks : tuple of str
+    blocks : tuple of Block
+    before : tuple of str and Raster, or None
+        A picture to which several of the blocks refer, and its identifier.
+    """
 
     title: str
     remarks: tuple[str, ...]
     blocks: tuple[Block, ...]
+    before: tuple[str, Raster] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +121,12 @@ def _run_view(
 
 
 def _set_view(run: Run, one: SeedSet, view: SeedsView | None) -> SetView:
-    blocks = list(signal_blocks(one, run.strategies))
+    signals = signals_of(one, run.strategies)
+    blocks = [] if signals is None else list(signal_blocks(signals, run.strategies))
+    before = None if signals is None else picture_before(signals)
     if view is not None:
         blocks += relation_blocks(one, run.strategies, view.stage)
-    return SetView(one.title, tuple(_remarks(run, one, bool(blocks))), tuple(blocks))
+    return SetView(one.title, tuple(_remarks(run, one, bool(blocks))), tuple(blocks), before)
 
 
 def _remarks(run: Run, one: SeedSet, shown: bool) -> Iterator[str]:

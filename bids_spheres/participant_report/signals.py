@@ -1,13 +1,14 @@
-"""Cleaned series of a run as carpets and spectra."""
+"""Series of a run before and after cleaning, as carpets and spectra."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.participant_report.motion import LEFT, RIGHT
-from bids_spheres.report.carpets import carpet, volumes_axis
+from bids_spheres.report.carpets import beside, carpet, carpet_raster, volumes_axis
 from bids_spheres.report.charts import (
     WIDTH,
     Axis,
@@ -15,9 +16,11 @@ from bids_spheres.report.charts import (
     Key,
     Mark,
     Plot,
+    Raster,
     axis,
     chart_of,
     series_style,
+    shorten,
 )
 from bids_spheres.report.render import Block, Graphic
 from bids_spheres.report.summaries import mean_spectrum
@@ -28,55 +31,139 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant_report.load import SeedSet
     from bids_spheres.participant_report.tables import Series
+    from bids_spheres.report.order import Order
     from bids_spheres.report.summaries import Spectrum
 
 _CARPET, _SPECTRUM = 170, 200  # pixels high
+_TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
 BANDS = ((0.0, 0.01), (0.01, 0.1), (0.1, np.inf))
 """Frequencies whose share of the power is told, Hz: drift, the range of resting-state networks
 (Biswal 1995, doi:10.1002/mrm.1910340409), and what is above."""
 
 
-def signal_blocks(one: SeedSet, strategies: Sequence[str]) -> Iterator[Block]:
-    """Carpets and spectra of the strategies that left series."""
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Series of one seed set that can be shown.
+
+    Parameters
+    ----------
+    one : SeedSet
+    cleaned : mapping of str to Series
+        By strategy, without what is excluded.
+    """
+
+    one: SeedSet
+    cleaned: dict[str, Series]
+
+    @property
+    def order(self) -> Order:
+        """Of the rows of carpets."""
+        assert self.one.order is not None  # noqa: S101 - a run with series has a table of spheres
+        return self.one.order
+
+    @property
+    def before(self) -> Series | None:
+        """Before cleaning, where that fits what is shown after it."""
+        before = self.one.uncleaned
+        shapes = {series.values.shape for series in self.cleaned.values()}
+        return before if before is not None and {before.values.shape} == shapes else None
+
+    @property
+    def stored(self) -> str:
+        """Identifier of the picture before cleaning, which the page holds once."""
+        return f"{self.one.anchor}-before"
+
+
+def signals_of(one: SeedSet, strategies: Sequence[str]) -> Signals | None:
+    """What can be shown of a seed set; None where that is nothing."""
     there = {s: one.series[s] for s in strategies if s in one.series}
     usable = {s: series for s, series in there.items() if series.exclusion is None}
-    carpets = [_carpet(one, s, series) for s, series in usable.items()]
-    if carpets:
-        yield Block("Cleaned series", tuple(carpets), (_carpet_note(one, "none" in usable),))
-    spectra = {s: mean_spectrum(x.values, x.kept, x.t_r) for s, x in usable.items()}
+    return Signals(one, usable) if usable else None
+
+
+def picture_before(signals: Signals) -> tuple[str, Raster] | None:
+    """The carpet before cleaning and its identifier; each strategy's chart refers to it."""
+    if signals.before is None:
+        return None
+    kept = np.any([series.kept for series in signals.cleaned.values()], axis=0)
+    _, before, _ = _frames(signals.before)
+    return signals.stored, carpet_raster(signals.before.values, signals.order, before, kept)
+
+
+def signal_blocks(signals: Signals, strategies: Sequence[str]) -> Iterator[Block]:
+    """Carpets and spectra of the strategies that left series."""
+    carpets = [_carpet(signals, s, series) for s, series in signals.cleaned.items()]
+    title = "Series" if signals.before is None else "Series before and after cleaning"
+    yield Block(title, tuple(carpets), (_carpet_note(signals),))
+    spectra = {s: _spectrum(series) for s, series in signals.cleaned.items()}
     known = {s: spectrum for s, spectrum in spectra.items() if spectrum is not None}
     if known:
-        yield Block("Power spectra", (_spectra(known, strategies),))
+        before = None if signals.before is None else _spectrum(signals.before)
+        yield Block("Power spectra", (_spectra(known, before, strategies),))
 
 
-def _carpet_note(one: SeedSet, has_raw: bool) -> str:
-    rows = "by network" if one.order is not None and one.order.groups else "in the table's order"
-    before = "" if has_raw else " The strategy none, if asked for, shows them before cleaning."
+def _spectrum(series: Series) -> Spectrum | None:
+    return mean_spectrum(series.values, series.kept, series.t_r)
+
+
+def _carpet_note(signals: Signals) -> str:
+    rows = "by network" if signals.order.groups else "in the table's order"
+    before = (
+        " The series before cleaning were not written: the results are of an earlier version."
+        if signals.before is None
+        else ""
+    )
     return (
         f"A row for each sphere ({rows}), a column for each volume; black to white is 2 standard "
         f"deviations below to above the sphere's mean, and orange is missing.{before}"
     )
 
 
-def _carpet(one: SeedSet, strategy: str, series: Series) -> Graphic:
+def _frames(series: Series) -> tuple[Frame, Frame, Frame]:
+    """Of both carpets together, of that before, and of that after cleaning."""
     n_volumes, n_spheres = series.values.shape
-    x = volumes_axis(n_volumes, f"Volume (one every {number(series.t_r)} s)")
-    frame = Frame(LEFT, 4, WIDTH - LEFT - RIGHT, _CARPET, x, Axis(0, n_spheres))
-    words = _carpet_words(strategy, series)
-    assert one.order is not None  # noqa: S101 - a run with series has a table of spheres
-    return Graphic(carpet(series.values, one.order, frame, words), words, strategy, strategy)
+    width = WIDTH - LEFT - RIGHT
+    half = (width - _BETWEEN) / 2
+    x = volumes_axis(n_volumes, f"Volume (one every {number(series.t_r)} s)", most=6)
+    y = Axis(0, n_spheres)
+    left, wide = LEFT, (width, half, half)
+    lefts = (left, left, left + half + _BETWEEN)
+    both, before, after = (
+        Frame(start, _TITLE, size, _CARPET, x, y) for start, size in zip(lefts, wide, strict=True)
+    )
+    return both, before, after
 
 
-def _carpet_words(strategy: str, series: Series) -> str:
+def _carpet(signals: Signals, strategy: str, series: Series) -> Graphic:
+    words, order = _carpet_words(signals, strategy, series), signals.order
+    both, before, after = _frames(series)
+    if signals.before is None:
+        return Graphic(carpet(series.values, order, both, words), words, strategy, strategy)
+    shown = Raster(f"#{signals.stored}", before.left, before.top, before.width, before.height)
+    chart = carpet(series.values, order, after, words, both)
+    titles = ("before cleaning", f"after {shorten(strategy, 30)}")
+    return Graphic(beside(chart, shown, before, titles), words, strategy, strategy)
+
+
+def _carpet_words(signals: Signals, strategy: str, series: Series) -> str:
     n_volumes, n_spheres = series.values.shape
     missing = int((~np.isfinite(series.values[series.kept])).all(axis=0).sum())
-    shared = _shared_variance(series)
-    told = "" if shared is None else f" Their mean explains {percent(shared)} of their variance."
     return (
         f"{count(n_spheres - missing, 'sphere')} in {count(int(series.kept.sum()), 'volume')} "
-        f"of {n_volumes}, after {strategy}.{told}"
+        f"of {n_volumes}, after {strategy}.{_shared_words(signals, series)}"
     )
+
+
+def _shared_words(signals: Signals, series: Series) -> str:
+    """How alike the series are, after and before; of the same volumes."""
+    after = _shared_variance(series)
+    if after is None or series.values.shape[1] < 2:
+        return ""
+    earlier = None if signals.before is None else replace(signals.before, kept=series.kept)
+    before = None if earlier is None else _shared_variance(earlier)
+    compared = "" if before is None else f", and {percent(before)} before cleaning"
+    return f" Their mean explains {percent(after)} of their variance{compared}."
 
 
 def _shared_variance(series: Series) -> float | None:
@@ -97,7 +184,9 @@ def _shared_variance(series: Series) -> float | None:
     )
 
 
-def _spectra(spectra: dict[str, Spectrum], strategies: Sequence[str]) -> Graphic:
+def _spectra(
+    spectra: dict[str, Spectrum], before: Spectrum | None, strategies: Sequence[str]
+) -> Graphic:
     highest = max(float(s.frequencies[-1]) for s in spectra.values())
     x = axis([0, highest], "Frequency (Hz)", zero=True, most=10)
     y = axis(
@@ -113,11 +202,12 @@ def _spectra(spectra: dict[str, Spectrum], strategies: Sequence[str]) -> Graphic
         Mark(frame.line(one.frequencies, one.density), f"line {styles[s]}", s)
         for s, one in spectra.items()
     )
-    words = " ".join(_spectrum_words(s, one) for s, one in spectra.items())
+    told = spectra if before is None else {"Before cleaning": before, **spectra}
+    words = " ".join(_spectrum_words(s, one) for s, one in told.items())
     chart = chart_of([Plot(frame, marks)], WIDTH, _SPECTRUM + 56, words)
     caption = (
         f"{words} Mean over spheres, each series of variance 1, from the volumes that are kept "
-        "(Lomb-Scargle periodogram)."
+        "(Lomb-Scargle periodogram). The lines are after cleaning."
     )
     legend = tuple(Key(f"line {styles[s]}", s, s) for s in spectra)
     return Graphic(chart, caption, legend=legend)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,29 @@ def read_series(path: Path, outliers: Path | None) -> Series:
     full = np.full((len(kept), values.shape[1]), np.nan)
     full[kept] = values
     return Series(full, kept, facts)
+
+
+def read_uncleaned(path: Path) -> Series:
+    """Read series before cleaning, of every volume.
+
+    Raises
+    ------
+    DataError
+        When it is no table.
+    ReadWriteError
+        When it can't be read.
+    """
+    facts = read_facts(path.with_suffix("").with_suffix(".json"))
+    try:
+        table = pd.read_csv(
+            path, sep="\t", header=None, na_values=[MISSING], keep_default_na=False, dtype=float
+        )
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReadWriteError(f"{path} can't be read: {error}.") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not a table of numbers: {error}.") from error
+    values = table.to_numpy(dtype=np.float64)
+    return Series(values, np.ones(len(values), dtype=bool), facts)
 
 
 def read_kept(path: Path) -> NDArray[np.bool_]:

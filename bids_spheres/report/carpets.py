@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,8 +38,14 @@ PALETTE = _palette()
 """Greys from black to white, and the colour of what is missing."""
 
 
-def carpet_codes(series: FloatArray) -> NDArray[np.uint8]:
+def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
     """Indices into `PALETTE` of series, (T, S): each sphere's from -2 to 2 standard deviations.
+
+    Parameters
+    ----------
+    series : (T, S) array
+    typical : (T,) bool array, optional
+        Volumes from which mean and standard deviation are taken; without it all.
 
     Returns
     -------
@@ -46,11 +53,12 @@ def carpet_codes(series: FloatArray) -> NDArray[np.uint8]:
         Several neighbours are averaged into one pixel where there are more than a screen shows.
     """
     known = np.isfinite(series)
-    counts = np.maximum(known.sum(axis=0), 1)
-    values = np.where(known, series, 0.0)
-    mean = values.sum(axis=0) / counts
+    counted = known if typical is None else known & typical[:, None]
+    counts = np.maximum(counted.sum(axis=0), 1)
+    mean = np.where(counted, series, 0.0).sum(axis=0) / counts
     centred = np.where(known, series - mean, 0.0)
-    deviation = np.sqrt((centred**2).sum(axis=0) / np.maximum(counts - 1, 1))
+    squares = np.where(counted, centred**2, 0.0).sum(axis=0)
+    deviation = np.sqrt(squares / np.maximum(counts - 1, 1))
     scaled = centred / np.where(deviation > 0, deviation, 1.0)
     scaled[~known] = np.nan
     shown = _binned(_binned(scaled, MOST_COLUMNS).T, MOST_ROWS)
@@ -75,7 +83,9 @@ def _binned(values: FloatArray, most: int) -> FloatArray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def carpet(series: FloatArray, order: Order, time: Frame, alt: str) -> Chart:
+def carpet(
+    series: FloatArray, order: Order, time: Frame, alt: str, names: Frame | None = None
+) -> Chart:
     """Series as a picture with networks beside it, under a time axis.
 
     Parameters
@@ -87,14 +97,46 @@ def carpet(series: FloatArray, order: Order, time: Frame, alt: str) -> Chart:
     time : Frame
         Where the picture is; its x axis is in volumes.
     alt : str
+    names : Frame, optional
+        Beside and over which the networks are shown, where that is wider than `time`.
     """
-    uri = png_uri(carpet_codes(series[:, order.indices]), PALETTE)
     width = int(time.left + time.width + 12)
-    picture = Raster(uri, time.left, time.top, time.width, time.height)
-    marks, labels = _networks(order, time)
+    picture = carpet_raster(series, order, time)
+    marks, labels = _networks(order, time if names is None else names)
     _, words = time.x_marks()
     height = int(time.top + time.height + 38)
     return Chart(width, height, alt, marks, (*labels, *words), (picture,))
+
+
+def carpet_raster(
+    series: FloatArray, order: Order, time: Frame, typical: NDArray[np.bool_] | None = None
+) -> Raster:
+    """Series, (T, S), as a picture that fills a frame; see `carpet_codes`."""
+    uri = png_uri(carpet_codes(series[:, order.indices], typical), PALETTE)
+    return Raster(uri, time.left, time.top, time.width, time.height)
+
+
+def beside(chart: Chart, picture: Raster, time: Frame, titles: tuple[str, str]) -> Chart:
+    """A carpet with another one of the same spheres to its left, each under its title.
+
+    Parameters
+    ----------
+    chart : Chart
+        Made by `carpet`.
+    picture : Raster
+        The other picture, or a reference to it.
+    time : Frame
+        Where the other one is.
+    titles : tuple of str
+        Of the other one, then of that of `chart`.
+    """
+    own = chart.rasters[0]
+    heads = tuple(
+        Label(one.left + one.width / 2, one.top - 6, title, style="name")
+        for one, title in zip((picture, own), titles, strict=True)
+    )
+    _, words = time.x_marks()
+    return replace(chart, labels=(*chart.labels, *heads, *words), rasters=(picture, *chart.rasters))
 
 
 def _networks(order: Order, frame: Frame) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
@@ -114,6 +156,6 @@ def _networks(order: Order, frame: Frame) -> tuple[tuple[Mark, ...], tuple[Label
     return (Mark("".join(leads), "lead"), Mark(lines, "divide-light")), tuple(labels)
 
 
-def volumes_axis(n: int, label: str = "") -> Axis:
+def volumes_axis(n: int, label: str = "", most: int = 10) -> Axis:
     """Axis on which the first volume lies between 0 and 1."""
-    return Axis(0, n, label, round_ticks(0, n, 10))
+    return Axis(0, n, label, round_ticks(0, n, most))
