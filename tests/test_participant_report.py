@@ -124,7 +124,7 @@ def unpacked(matrix):
 def test_sections_come_in_their_order(soup):
     headings = [text(h) for h in soup.find_all("h2")]
     assert headings == [
-        "Runs",
+        "Summary",
         "Warnings",
         "Seeds and coverage",
         "Signals and connectivity",
@@ -198,8 +198,8 @@ def test_the_table_of_runs_is_what_sidecars_say(made, soup):
         assert int(row["Kept"]) == facts["NumberOfVolumesKept"]
         assert float(row["Mean FD"]) == pytest.approx(facts["MeanFramewiseDisplacement"], abs=0.006)
         assert int(row["Rank removed"]) == facts["RankRemoved"]
-        assert row["Freedom left"].split()[0] == str(facts["DegreesOfFreedom"])
-        assert ("excluded" in row["Freedom left"]) == bool(facts["Excluded"])
+        assert row["Degrees of freedom"].split()[0] == str(facts["DegreesOfFreedom"])
+        assert ("excluded" in row["Degrees of freedom"]) == bool(facts["Excluded"])
 
 
 def test_warnings_tell_what_is_excluded_and_what_is_missing(made, soup):

@@ -120,7 +120,7 @@ SPHERE_COLUMNS: dict[str, Any] = {
     "overlap": {"Description": "Voxels used that are also in another sphere of the set"},
     "tsnr": {
         "Description": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's "
-        "voxels of temporal mean / standard deviation"
+        "voxels of temporal mean / standard deviation of all volumes, censored ones too"
     },
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.report.words import count, listing, number
+from bids_spheres.report.words import count, listing, naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 FEW_DEGREES = 30
 """Residual degrees of freedom below which a warning says how little a correlation tells."""
+
+
+_LOW = 0.75
+"""Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def cautions(participant: Participant) -> list[str]:
@@ -72,19 +76,27 @@ def _consequence(left: list[float]) -> str:
     told = listing([f"\N{PLUS-MINUS SIGN}{number(float(limit))}" for limit in limits], most=16)
     return (
         f" Of unrelated spheres, one pair in 20 then correlates beyond {told} by chance, and more "
-        "with autocorrelation."
+        "pairs where series are autocorrelated."
     )
 
 
 def _coverage(one: SeedSet) -> Iterator[str]:
     if one.spheres is None:
         return
-    gone = np.flatnonzero(~one.spheres.used)
+    names, used, coverage = one.spheres.names, one.spheres.used, one.spheres.coverage
+    gone, partial = np.flatnonzero(~used), np.flatnonzero(used & (coverage < _LOW))
     if len(gone):
-        names = listing([one.spheres.names[s] for s in gone])
         yield (
-            f"{count(len(gone), 'sphere')} of {len(one.spheres.names)} of {one.title} without a "
-            f"series, because too few of their voxels have a signal: {names}."
+            f"{count(len(gone), 'sphere')} of {len(names)} of {one.title} without a "
+            "series, because too few of their voxels have a signal: "
+            f"{naming([names[s] for s in gone])}."
+        )
+    if len(partial):
+        worst = partial[np.argsort(coverage[partial], kind="stable")]
+        yield (
+            f"{count(len(partial), 'sphere')} of {len(names)} of {one.title} with a series of "
+            f"less than {percent(_LOW)} of their voxels, down to "
+            f"{percent(float(coverage[worst[0]]))}: {naming([names[s] for s in worst])}."
         )
 
 

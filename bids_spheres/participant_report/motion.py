@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 LEFT, RIGHT = 130, 12
 """Pixels beside a chart along time, the same for all of a run, so that volumes line up."""
 
-_HEIGHT, _GAP, _STRIPE = 84, 14, 11
+_HEIGHT, _GAP, _STRIPE = 84, 14, 14
 
 _NO_COURSES = (
     "The confounds table that the sidecars name is not there, or has no measure of motion, so that "
@@ -209,7 +209,7 @@ def _stripes(
         marks.append(
             Mark(lane.columns(starts, starts + 1), f"stripe {series_style(row)}", strategy)
         )
-        labels.append(Label(frame.left - 6, top + 9, shorten(strategy, 17), "end", "name"))
+        labels.append(Label(frame.left - 6, top + 11, shorten(strategy, 17), "end", "name"))
     return tuple(marks), tuple(labels)
 
 

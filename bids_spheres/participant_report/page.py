@@ -124,9 +124,11 @@ def _set_view(run: Run, one: SeedSet, view: SeedsView | None) -> SetView:
     signals = signals_of(one, run.strategies)
     blocks = [] if signals is None else list(signal_blocks(signals, run.strategies))
     before = None if signals is None else picture_before(signals)
-    if view is not None:
-        blocks += relation_blocks(one, run.strategies, view.stage)
-    return SetView(one.title, tuple(_remarks(run, one, bool(blocks))), tuple(blocks), before)
+    relations = [] if view is None else list(relation_blocks(one, run.strategies, view.stage))
+    remarks = list(_remarks(run, one, bool(blocks or relations)))
+    if blocks and not relations and one.files.relations:
+        remarks.append("No two spheres have a series, so that there is nothing to relate.")
+    return SetView(one.title, tuple(remarks), (*blocks, *relations), before)
 
 
 def _remarks(run: Run, one: SeedSet, shown: bool) -> Iterator[str]:

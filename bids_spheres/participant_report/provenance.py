@@ -6,6 +6,7 @@ import json
 import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
@@ -27,7 +28,8 @@ def command(participant: Participant) -> str | None:
     if path is None:
         return None
     words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    return shlex.join(["bids-spheres", *words, "--config", str(path)])
+    record = Path(words[1]) / "logs" / path.name
+    return shlex.join(["bids-spheres", *words, "--config", str(record)])
 
 
 def settings(participant: Participant) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from bids_spheres.report.connectome import strongest_edges
 from bids_spheres.report.matrices import Beside, matrix_picture
 from bids_spheres.report.order import Group
 from bids_spheres.report.render import Block, Graphic
-from bids_spheres.report.words import count, number
+from bids_spheres.report.words import coefficient, count, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,9 +111,9 @@ def _words(strategy: str, columns: Sequence[str], matrix: FloatArray) -> str:
 def _strongest(columns: Sequence[str], matrix: FloatArray) -> Iterator[str]:
     edges = strongest_edges(matrix, 1)
     if len(edges.values):
-        a, b = (columns[i] for i in edges.pairs[0])
-        value = number(float(edges.values[0]), 3)
-        yield f"The strongest correlation, {value}, is between {a} and {b}."
+        names = naming([columns[i] for i in edges.pairs[0]])
+        value = coefficient(float(edges.values[0]))
+        yield f"The strongest correlation, {value}, is between {names}."
     flat = int(np.isnan(np.diag(matrix)).sum())
     if flat:
         yield f"{count(flat, 'regressor')} without variation (grey)."

@@ -10,9 +10,8 @@ import numpy as np
 from bids_spheres.participant_report.find import EFFECTIVE_DOF
 from bids_spheres.participant_report.tables import read_matrix
 from bids_spheres.report.charts import Key, series_style
-from bids_spheres.report.connectome import connectome, strongest_edges
+from bids_spheres.report.connectome import MOST_EDGES, connectome, strongest_edges
 from bids_spheres.report.distributions import (
-    STEP,
     Along,
     Sample,
     Words,
@@ -23,7 +22,7 @@ from bids_spheres.report.distributions import (
 from bids_spheres.report.matrices import Beside, colour_limit, matrix_picture
 from bids_spheres.report.render import Block, Graphic
 from bids_spheres.report.summaries import pairs
-from bids_spheres.report.words import number
+from bids_spheres.report.words import coefficient, count, naming, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant_report.load import SeedSet
     from bids_spheres.participant_report.tables import Spheres
-    from bids_spheres.report.connectome import Glass
+    from bids_spheres.report.connectome import Edges, Glass
     from bids_spheres.report.order import Order
     from bids_spheres.report.spheres import Scene
 
@@ -67,7 +66,7 @@ class Relations:
     title : str
         What the sidecars call it.
     matrices : mapping of str to (S, S) array
-        By strategy, those that hold a value.
+        By strategy, those in which a pair has a value.
     numbers : mapping of str to int
         Which of all strategies each one is, for its colour.
     """
@@ -112,7 +111,7 @@ def _read(one: SeedSet, stat: str, strategies: Sequence[str]) -> Relations:
         if path is None:
             continue
         matrix = read_matrix(path)
-        if np.isfinite(matrix).any():
+        if np.isfinite(pairs(matrix)).any():
             matrices[strategy] = matrix
     if stat == "pearsoncorrelation":
         title = "Pearson correlation"
@@ -146,14 +145,14 @@ def _matrix_words(found: Relations, strategy: str, matrix: FloatArray, spheres: 
     values = pairs(matrix)
     known = values[np.isfinite(values)]
     missing = int((~np.isfinite(matrix)).all(axis=0).sum())
-    gone = f"; {missing} spheres have no series (grey)" if missing else ""
-    if not len(edges.values):
-        return f"{found.title} after {strategy}: no pair has a value."
-    a, b = (spheres.names[i] for i in edges.pairs[0])
+    gone = f"; {count(missing, 'sphere')} without a series (grey)" if missing else ""
+    strongest = ""
+    if len(edges.values):
+        names = naming([spheres.names[i] for i in edges.pairs[0]])
+        strongest = f", strongest {coefficient(float(edges.values[0]))} between {names}"
     return (
-        f"{found.title} after {strategy}: median {number(float(np.median(known)))}, "
-        f"strongest {number(float(edges.values[0]))} between {a} and {b}{gone}."
-        f"{_within_words(matrix, spheres)}"
+        f"{found.title} after {strategy}: median {coefficient(float(np.median(known)))}"
+        f"{strongest}{gone}.{_within_words(matrix, spheres)}"
     )
 
 
@@ -179,15 +178,19 @@ def _within_words(matrix: FloatArray, spheres: Spheres) -> str:
 def _connectomes(found: Relations, stage: Stage) -> Iterator[Graphic]:
     for strategy, matrix in found.matrices.items():
         edges = strongest_edges(matrix)
-        positive = int((edges.values > 0).sum())
-        weakest = number(float(np.abs(edges.values).min())) if len(edges.values) else "n/a"
-        words = (
-            f"The {len(edges.values)} strongest pairs after {strategy} (beyond {weakest} in "
-            f"absolute value): {positive} positive (red, solid), "
-            f"{len(edges.values) - positive} negative (blue, dashed)."
-        )
+        words = _edges_words(strategy, edges, len(pairs(matrix)))
         chart = connectome(stage.scene, stage.glass, stage.src, edges, words)
         yield Graphic(chart, words, strategy, strategy)
+
+
+def _edges_words(strategy: str, edges: Edges, n_pairs: int) -> str:
+    n, positive = len(edges.values), int((edges.values > 0).sum())
+    if n < MOST_EDGES:
+        which = f"All pairs that have a value after {strategy}, {n} of {n_pairs}"
+    else:
+        weakest = coefficient(float(np.abs(edges.values).min()))
+        which = f"The {n} strongest of {n_pairs:,} pairs after {strategy}, all beyond ±{weakest}"
+    return f"{which}: {positive} positive (red, solid), {n - positive} negative (blue, dashed)."
 
 
 # How values spread
@@ -207,7 +210,7 @@ def _histogram(found: Relations) -> Graphic:
 def _along_distance(found: Relations, spheres: Spheres) -> Graphic:
     apart = np.linalg.norm(spheres.seeds[:, None] - spheres.seeds[None], axis=-1)
     along = Along.of(_samples(found), pairs(apart))
-    caption = f"Median and quartiles of pairs in steps of {STEP:g} mm. {along.words}"
+    caption = f"{along.drawn} {along.words}"
     return Graphic(along.chart(found.symbol), caption, "Along distance", legend=_legend(found))
 
 

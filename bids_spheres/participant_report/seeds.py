@@ -16,7 +16,7 @@ from bids_spheres.report.figures import picture
 from bids_spheres.report.render import Cell, Column, Figure, Table
 from bids_spheres.report.slices import Drawn, mosaic
 from bids_spheres.report.spheres import EMPTY, FULL, PARTIAL, Scene, overview
-from bids_spheres.report.words import count, listing, number, percent, sentence
+from bids_spheres.report.words import count, naming, number, percent, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +41,8 @@ class SeedsView:
     sentences : tuple of str
     figures : tuple of Figure
     table : Table
+    notes : tuple of str
+        Below the table.
     stage : Stage
         For figures of the same spheres further down.
     glass : Picture
@@ -52,6 +54,7 @@ class SeedsView:
     sentences: tuple[str, ...]
     figures: tuple[Figure, ...]
     table: Table
+    notes: tuple[str, ...]
     stage: Stage
     glass: Picture
 
@@ -78,6 +81,7 @@ def seeds_view(run: Run, one: SeedSet, spheres: Spheres, links: Links) -> SeedsV
         tuple(_sentences(spheres)),
         tuple(_figures(one.anchor, scene, drawn, spheres, background)),
         _table(spheres),
+        tuple(_notes(spheres)),
         Stage(scene, behind, f"#{name}"),
         picture(behind.pixels(scene), name, small=True),
     )
@@ -107,7 +111,7 @@ def _figures(
 ) -> Iterator[Figure]:
     behind = "" if background is None else f" over {background.words}"
     far = [spheres.names[s] for s in np.flatnonzero(~scene.seen)]
-    note = f" Too far away to be shown: {listing(far)}." if far else ""
+    note = f" Too far away to be shown: {naming(far)}." if far else ""
     words = " ".join(_sentences(spheres))
     if scene.seen.any():
         yield Figure(
@@ -128,7 +132,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     yield sentence(f"{count(n, 'sphere')} {_radii(spheres)}")
     if not used.all():
-        names = listing([spheres.names[s] for s in np.flatnonzero(~used)])
+        names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
         yield (
             f"{whole:,} have all of their voxels, {int(used.sum()) - whole:,} some, and "
             f"{int((~used).sum()):,} too few to have a series{_floor(spheres)}: {names}."
@@ -139,7 +143,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         yield f"{whole:,} have all of their voxels, the other {n - whole:,} some."
     outside = int((~spheres.seed_in_mask).sum())
     if outside:
-        yield f"The seed itself lies outside the mask in {outside:,}."
+        yield f"In {outside:,} the seed itself lies outside the mask."
     if shared := int((spheres.overlaps > 0).sum()):
         yield f"Spheres that share voxels with another: {shared:,}."
     yield from _tsnr(spheres)
@@ -192,6 +196,20 @@ def _columns(spheres: Spheres) -> tuple[Column, ...]:
         Column("Shared", unit="voxels"),
         Column("tSNR"),
     )
+
+
+def _notes(spheres: Spheres) -> Iterator[str]:
+    yield (
+        "Asked: voxels whose centre lies in the sphere. Used: those of them in the image and its "
+        "mask. Coverage: share of those asked that is used and has a signal. Shared: those used "
+        "that another sphere of the set uses as well."
+    )
+    if np.isfinite(spheres.tsnr).any():
+        yield (
+            "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard "
+            "deviation in time, before cleaning, of all volumes: also of those that strategies "
+            "leave out."
+        )
 
 
 def _has_networks(spheres: Spheres) -> bool:

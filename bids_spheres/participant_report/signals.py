@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.participant_report.motion import LEFT, RIGHT
-from bids_spheres.report.carpets import beside, carpet, carpet_raster, volumes_axis
+from bids_spheres.report.carpets import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    Panel,
+    carpet_raster,
+    carpets,
+    in_one,
+    volumes_axis,
+)
 from bids_spheres.report.charts import (
     WIDTH,
     Axis,
@@ -34,7 +42,7 @@ if TYPE_CHECKING:
     from bids_spheres.report.order import Order
     from bids_spheres.report.summaries import Spectrum
 
-_CARPET, _SPECTRUM = 170, 200  # pixels high
+_CARPET, _LEAST, _SPECTRUM = MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
 BANDS = ((0.0, 0.01), (0.01, 0.1), (0.1, np.inf))
@@ -87,15 +95,15 @@ def picture_before(signals: Signals) -> tuple[str, Raster] | None:
     if signals.before is None:
         return None
     kept = np.any([series.kept for series in signals.cleaned.values()], axis=0)
-    _, before, _ = _frames(signals.before)
-    return signals.stored, carpet_raster(signals.before.values, signals.order, before, kept)
+    frame, _ = _frames(signals.before)
+    return signals.stored, carpet_raster(signals.before.values, signals.order, frame, kept)
 
 
 def signal_blocks(signals: Signals, strategies: Sequence[str]) -> Iterator[Block]:
     """Carpets and spectra of the strategies that left series."""
-    carpets = [_carpet(signals, s, series) for s, series in signals.cleaned.items()]
+    graphics = [_carpet(signals, s, series) for s, series in signals.cleaned.items()]
     title = "Series" if signals.before is None else "Series before and after cleaning"
-    yield Block(title, tuple(carpets), (_carpet_note(signals),))
+    yield Block(title, tuple(graphics), (_carpet_note(signals),))
     spectra = {s: _spectrum(series) for s, series in signals.cleaned.items()}
     known = {s: spectrum for s, spectrum in spectra.items() if spectrum is not None}
     if known:
@@ -109,41 +117,50 @@ def _spectrum(series: Series) -> Spectrum | None:
 
 def _carpet_note(signals: Signals) -> str:
     rows = "by network" if signals.order.groups else "in the table's order"
+    series = next(iter(signals.cleaned.values())).values
+    spheres, volumes = in_one(series.shape[1], MOST_ROWS), in_one(len(series), MOST_COLUMNS)
     before = (
-        " The series before cleaning were not written: the results are of an earlier version."
+        " The series before cleaning are not among the results, which an earlier version made."
         if signals.before is None
         else ""
     )
     return (
-        f"A row for each sphere ({rows}), a column for each volume; black to white is 2 standard "
-        f"deviations below to above the sphere's mean, and orange is missing.{before}"
+        f"A row for {_every(spheres, 'sphere')} ({rows}), a column for "
+        f"{_every(volumes, 'volume')}; black to white is 2 standard deviations below to above the "
+        f"sphere's mean, and orange is missing.{before}"
     )
 
 
-def _frames(series: Series) -> tuple[Frame, Frame, Frame]:
-    """Of both carpets together, of that before, and of that after cleaning."""
+def _every(n: int, thing: str) -> str:
+    return f"each {thing}" if n == 1 else f"the mean of {n} {thing}s"
+
+
+def _frames(series: Series) -> tuple[Frame, Frame]:
+    """Of the carpets before and after cleaning."""
     n_volumes, n_spheres = series.values.shape
-    width = WIDTH - LEFT - RIGHT
-    half = (width - _BETWEEN) / 2
+    width = (WIDTH - LEFT - RIGHT - _BETWEEN) / 2
     x = volumes_axis(n_volumes, f"Volume (one every {number(series.t_r)} s)", most=6)
-    y = Axis(0, n_spheres)
-    left, wide = LEFT, (width, half, half)
-    lefts = (left, left, left + half + _BETWEEN)
-    both, before, after = (
-        Frame(start, _TITLE, size, _CARPET, x, y) for start, size in zip(lefts, wide, strict=True)
-    )
-    return both, before, after
+    before = Frame(LEFT, _TITLE, width, _height(n_spheres), x, Axis(0, n_spheres))
+    return before, replace(before, left=LEFT + width + _BETWEEN)
+
+
+def _height(n_spheres: int) -> float:
+    """Of few spheres no more than what looks like rows."""
+    return float(min(_CARPET, max(_LEAST, 16 * n_spheres)))
 
 
 def _carpet(signals: Signals, strategy: str, series: Series) -> Graphic:
     words, order = _carpet_words(signals, strategy, series), signals.order
-    both, before, after = _frames(series)
+    before, after = _frames(series)
+    after = before if signals.before is None else after
+    shown = Panel(
+        carpet_raster(series.values, order, after), after, f"after {shorten(strategy, 30)}"
+    )
     if signals.before is None:
-        return Graphic(carpet(series.values, order, both, words), words, strategy, strategy)
-    shown = Raster(f"#{signals.stored}", before.left, before.top, before.width, before.height)
-    chart = carpet(series.values, order, after, words, both)
-    titles = ("before cleaning", f"after {shorten(strategy, 30)}")
-    return Graphic(beside(chart, shown, before, titles), words, strategy, strategy)
+        return Graphic(carpets([shown], order, words), words, strategy, strategy)
+    stored = Raster(f"#{signals.stored}", before.left, before.top, before.width, before.height)
+    earlier = Panel(stored, before, "before cleaning")
+    return Graphic(carpets([earlier, shown], order, words), words, strategy, strategy)
 
 
 def _carpet_words(signals: Signals, strategy: str, series: Series) -> str:
@@ -162,7 +179,7 @@ def _shared_words(signals: Signals, series: Series) -> str:
         return ""
     earlier = None if signals.before is None else replace(signals.before, kept=series.kept)
     before = None if earlier is None else _shared_variance(earlier)
-    compared = "" if before is None else f", and {percent(before)} before cleaning"
+    compared = "" if before is None else f", {percent(before)} before cleaning"
     return f" Their mean explains {percent(after)} of their variance{compared}."
 
 

@@ -21,7 +21,7 @@ _COLUMNS = (
     Column("Kept"),
     Column("Mean FD", unit="mm"),
     Column("Rank removed"),
-    Column("Freedom left", unit="degrees"),
+    Column("Degrees of freedom", unit="left"),
 )
 
 

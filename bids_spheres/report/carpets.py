@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +12,16 @@ from bids_spheres.report.matrices import png_uri
 from bids_spheres.report.order import spread
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from bids_spheres.report.order import Order
 
     FloatArray = NDArray[np.float64]
 
-MOST_ROWS, MOST_COLUMNS = 320, 800
-"""Pixels of the picture: what a screen shows of it."""
+MOST_ROWS, MOST_COLUMNS = 264, 308
+"""Pixels of the picture: what there is room for in half the width of a page."""
 
 _GREYS = 32
 _REACH = 2.0
@@ -68,12 +70,17 @@ def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -
     return codes
 
 
+def in_one(n: int, most: int) -> int:
+    """How many of `n` rows or columns share a pixel, where there is room for `most`."""
+    return -(-n // most)
+
+
 def _binned(values: FloatArray, most: int) -> FloatArray:
     """Means of neighbouring rows, (R', C) of (R, C), not more than `most` rows.
 
     A single missing value does not make a pixel missing; a pixel without any value is.
     """
-    every = -(-len(values) // most)
+    every = in_one(len(values), most)
     if every == 1:
         return values
     starts = np.arange(0, len(values), every)
@@ -83,10 +90,27 @@ def _binned(values: FloatArray, most: int) -> FloatArray:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def carpet(
-    series: FloatArray, order: Order, time: Frame, alt: str, names: Frame | None = None
-) -> Chart:
-    """Series as a picture with networks beside it, under a time axis.
+@dataclass(frozen=True)
+class Panel:
+    """One of several carpets of the same spheres.
+
+    Parameters
+    ----------
+    picture : Raster
+        See `carpet_raster`; or a reference to one that fits.
+    time : Frame
+        Where it is; its x axis is in volumes.
+    title : str
+        What stands above it.
+    """
+
+    picture: Raster
+    time: Frame
+    title: str = ""
+
+
+def carpet(series: FloatArray, order: Order, time: Frame, alt: str) -> Chart:
+    """Series as a picture with networks beside it, over a time axis.
 
     Parameters
     ----------
@@ -97,15 +121,19 @@ def carpet(
     time : Frame
         Where the picture is; its x axis is in volumes.
     alt : str
-    names : Frame, optional
-        Beside and over which the networks are shown, where that is wider than `time`.
     """
-    width = int(time.left + time.width + 12)
-    picture = carpet_raster(series, order, time)
-    marks, labels = _networks(order, time if names is None else names)
-    _, words = time.x_marks()
-    height = int(time.top + time.height + 38)
-    return Chart(width, height, alt, marks, (*labels, *words), (picture,))
+    return carpets([Panel(carpet_raster(series, order, time), time)], order, alt)
+
+
+def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
+    """Carpets of the same spheres side by side, with networks beside the first of them."""
+    last = panels[-1].time
+    marks, labels = _networks(order, panels[0].time)
+    marks += tuple(_dividers(order, panel.time) for panel in panels)
+    for panel in panels:
+        labels += (*panel.time.x_marks()[1], *_title(panel))
+    size = int(last.left + last.width + 12), int(last.top + last.height + 38)
+    return Chart(*size, alt, marks, labels, tuple(panel.picture for panel in panels))
 
 
 def carpet_raster(
@@ -116,27 +144,10 @@ def carpet_raster(
     return Raster(uri, time.left, time.top, time.width, time.height)
 
 
-def beside(chart: Chart, picture: Raster, time: Frame, titles: tuple[str, str]) -> Chart:
-    """A carpet with another one of the same spheres to its left, each under its title.
-
-    Parameters
-    ----------
-    chart : Chart
-        Made by `carpet`.
-    picture : Raster
-        The other picture, or a reference to it.
-    time : Frame
-        Where the other one is.
-    titles : tuple of str
-        Of the other one, then of that of `chart`.
-    """
-    own = chart.rasters[0]
-    heads = tuple(
-        Label(one.left + one.width / 2, one.top - 6, title, style="name")
-        for one, title in zip((picture, own), titles, strict=True)
-    )
-    _, words = time.x_marks()
-    return replace(chart, labels=(*chart.labels, *heads, *words), rasters=(picture, *chart.rasters))
+def _title(panel: Panel) -> tuple[Label, ...]:
+    middle = panel.time.left + panel.time.width / 2
+    title = Label(middle, panel.time.top - 6, panel.title, style="name")
+    return (title,) if panel.title else ()
 
 
 def _networks(order: Order, frame: Frame) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
@@ -149,11 +160,17 @@ def _networks(order: Order, frame: Frame) -> tuple[tuple[Mark, ...], tuple[Label
     for group, place, middle in zip(shown, places, middles, strict=True):
         labels.append(Label(edge - 14, place + 4, shorten(group.name, 17), "end", "name"))
         leads.append(f"M{edge - 12:.1f},{place:.1f}L{edge - 3:.1f},{middle:.1f}")
-    lines = "".join(
-        f"M{edge - 3:.1f},{frame.top + row * group.start:.1f}h{frame.width + 3:.1f}"
+    return (Mark("".join(leads), "lead"),), tuple(labels)
+
+
+def _dividers(order: Order, frame: Frame) -> Mark:
+    """Lines between networks."""
+    row = frame.height / max(len(order.indices), 1)
+    lines = (
+        f"M{frame.left:.1f},{frame.top + row * group.start:.1f}h{frame.width:.1f}"
         for group in order.groups[1:]
     )
-    return (Mark("".join(leads), "lead"), Mark(lines, "divide-light")), tuple(labels)
+    return Mark("".join(lines), "divide-light")
 
 
 def volumes_axis(n: int, label: str = "", most: int = 10) -> Axis:

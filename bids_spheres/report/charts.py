@@ -71,6 +71,8 @@ class Raster:
         Data URI, or ``#`` and the identifier of an image elsewhere in the page.
     left, top, width, height : float
         Pixels.
+    smooth : bool
+        Average pixels of the image where it is shown smaller than it is.
     """
 
     src: str
@@ -78,6 +80,7 @@ class Raster:
     top: float
     width: float
     height: float
+    smooth: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.report.charts import HALF, Frame, Key, Mark, Plot, axis, chart_of
+from bids_spheres.report.charts import HALF, Frame, Key, Mark, Plot, axis, chart_of, circles
 from bids_spheres.report.summaries import shares, trend
-from bids_spheres.report.words import number
+from bids_spheres.report.words import coefficient, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,8 @@ STEP = 10.0
 
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
+_DOTS = 300
+"""Pairs up to which each has a dot of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +160,23 @@ class Along:
         return any(bool(np.isfinite(one.median).any()) for one in self.trends)
 
     @property
+    def few(self) -> bool:
+        """Whether there are so few pairs that each is drawn."""
+        return len(self.distances) <= _DOTS
+
+    @property
+    def drawn(self) -> str:
+        """What the chart shows, in a sentence."""
+        quartiles = f"median and quartiles of pairs in steps of {STEP:g} mm"
+        if self.few and not any(_is_line(one) for one in self.trends):
+            return "A dot for each pair."
+        return sentence(f"a dot for each pair; {quartiles}" if self.few else quartiles)
+
+    @property
     def words(self) -> str:
         """A sentence for each sample."""
         return " ".join(
-            f"{sample.name}: rank correlation with distance {_told(one.correlation)}."
+            f"{sample.name}: {_told(one.correlation)}."
             for sample, one in zip(self.samples, self.trends, strict=True)
         )
 
@@ -169,18 +184,34 @@ class Along:
         """Medians as lines and quartiles as bands, with `label` at the upward axis."""
         x = axis(self.distances, "Distance between seeds (mm)", zero=True, most=6)
         ends = (np.append(one.lower, one.upper) for one in self.trends)
-        y = axis(np.concatenate([[0.0], *ends]), label, room=0.04, most=5)
+        single = [sample.values for sample in self.samples] if self.few else []
+        y = axis(np.concatenate([[0.0], *ends, *single]), label, room=0.04, most=5)
         frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
         zero = Mark(frame.level(0.0), "lead")
         pairs = zip(self.samples, self.trends, strict=True)
-        marks = [mark for sample, one in pairs for mark in _trend_marks(sample, one, frame)]
+        marks = [_dots(sample, self.distances, frame) for sample in self.samples if self.few]
+        marks += [mark for sample, one in pairs for mark in _trend_marks(sample, one, frame)]
         return chart_of([Plot(frame, (zero, *marks))], HALF, _HEIGHT + 50, self.words)
 
 
 def _told(value: float) -> str:
-    return number(value) if np.isfinite(value) else "n/a"
+    if not np.isfinite(value):
+        return "too few pairs for a correlation with distance"
+    return f"rank correlation with distance {coefficient(value)}"
+
+
+def _is_line(one: Trend) -> bool:
+    return int(np.isfinite(one.median).sum()) > 1
+
+
+def _dots(sample: Sample, along: FloatArray, frame: Frame) -> Mark:
+    known = np.isfinite(sample.values)
+    places = np.stack([frame.across(along[known]), frame.down(sample.values[known])], axis=1)
+    return Mark(circles(places, 2.2), f"dot faint {sample.style}", sample.of)
 
 
 def _trend_marks(sample: Sample, one: Trend, frame: Frame) -> Iterator[Mark]:
+    if not _is_line(one):
+        return
     yield Mark(frame.band(one.middles, one.lower, one.upper), f"band {sample.style}", sample.of)
     yield Mark(frame.line(one.middles, one.median), f"line {sample.style}", sample.of)

@@ -52,8 +52,8 @@ _ANCHORS = np.array(
     dtype=np.float64,
 )
 _MISSING_COLOUR = (138, 143, 150)
-_NO_VALUE = -32768
-_FULL_SCALE = 32767
+_MANY = 400
+"""Rows from which on values have the decimals that are told, where one byte holds these."""
 _LINE = 11.5
 """Pixels from one name beside a matrix to the next."""
 
@@ -78,13 +78,15 @@ class MatrixPicture:
     chart : Chart
         Picture and names.
     values : str
-        Upper triangle with the diagonal, row by row, as little-endian 16-bit integers in base64.
+        Upper triangle with the diagonal, row by row, as little-endian integers in base64.
     step : float
         What 1 stands for in `values`.
     n : int
         Rows.
     more : str
         What else is told of each pair, as JSON; see `Layer`.
+    n_bytes : int
+        Of each integer: 1 or 2. The lowest one stands for a missing value.
     """
 
     chart: Chart
@@ -92,6 +94,7 @@ class MatrixPicture:
     step: float
     n: int
     more: str = ""
+    n_bytes: int = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,9 +121,9 @@ class Layer:
     @property
     def packed(self) -> dict[str, str | float | int]:
         """For the page's script."""
-        text, step = packed(self.values)
+        text, step, n_bytes = packed(self.values, self.digits)
         about = {"digits": self.digits, "probability": self.probability}
-        return {"label": self.label, "values": text, "step": step, **about}
+        return {"label": self.label, "values": text, "step": step, "bytes": n_bytes, **about}
 
 
 @dataclass(frozen=True)
@@ -174,21 +177,33 @@ def png_uri(codes: NDArray[np.uint8], palette: NDArray[np.uint8]) -> str:
     return "data:image/png;base64," + base64.b64encode(encode_png(codes, palette)).decode("ascii")
 
 
-def packed(values: FloatArray) -> tuple[str, float]:
-    """Upper triangle of a symmetric matrix as text, and the step of its integers.
+def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
+    """Upper triangle of a symmetric matrix as text, and what its integers are.
+
+    Parameters
+    ----------
+    values : (S, S) array
+    digits : int
+        Decimals that are told.
 
     Returns
     -------
     text : str
-        Base64 of little-endian 16-bit integers; -32768 is missing.
+        Base64 of little-endian integers; the lowest is missing.
     step : float
+        What 1 stands for.
+    n_bytes : int
+        Of each.
     """
     upper = values[np.triu_indices(len(values))]
     known = np.isfinite(upper)
-    step = float(np.abs(upper[known]).max(initial=0.0)) / _FULL_SCALE or 1.0
-    whole = np.full(len(upper), _NO_VALUE, dtype="<i2")
+    highest = float(np.abs(upper[known]).max(initial=0.0))
+    kind, step = np.dtype("<i2"), highest / np.iinfo("<i2").max or 1.0
+    if len(values) >= _MANY and highest <= 10.0**-digits * np.iinfo("i1").max:
+        kind, step = np.dtype("i1"), 10.0**-digits
+    whole = np.full(len(upper), np.iinfo(kind).min, dtype=kind)
     whole[known] = np.rint(upper[known] / step)
-    return base64.b64encode(whole.tobytes()).decode("ascii"), step
+    return base64.b64encode(whole.tobytes()).decode("ascii"), step, kind.itemsize
 
 
 def matrix_picture(
@@ -215,10 +230,10 @@ def matrix_picture(
     layers : sequence of Layer
         What else is told.
     """
-    text, step = packed(values)
+    text, step, n_bytes = packed(values)
     chart = _chart(values if shown is None else shown, limit, beside, alt)
     more = json.dumps([layer.packed for layer in layers]) if layers else ""
-    return MatrixPicture(chart, text, step, len(values), more)
+    return MatrixPicture(chart, text, step, len(values), more, n_bytes)
 
 
 @dataclass(frozen=True)
@@ -230,21 +245,39 @@ class Square:
     side: float
 
 
-_WITH_NAMES, _WITH_NUMBERS = Square(112, 6, HALF - 112 - 8), Square(40, 6, HALF - 40 - 8)
+_WITH_NAMES, _WITH_NUMBERS = Square(118, 6, HALF - 118 - 8), Square(40, 6, HALF - 40 - 8)
 
 
 def _chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
     groups = beside.groups or _rows_as_groups(beside.names)
     at = _WITH_NAMES if groups else _WITH_NUMBERS
     floor = at.top + at.side
+    codes = palette_codes(_averaged(values, int(2 * at.side)), limit)
     image = Raster(
-        png_uri(palette_codes(values, limit), DIVERGING), at.left, at.top, at.side, at.side
+        *(png_uri(codes, DIVERGING), at.left, at.top, at.side, at.side),
+        smooth=len(codes) > at.side,
     )
     scale = Raster(_scale_uri(), at.left, floor + 16, at.side, 8)
     marks, labels = _names(groups, at, len(values)) if groups else ((), _counts(at, len(values)))
     lines = _dividers(beside.groups, at, len(values))
     ends = _scale_words(limit, at)
     return Chart(HALF, int(floor) + 44, alt, (*marks, *lines), (*labels, *ends), (image, scale))
+
+
+def _averaged(values: FloatArray, most: int) -> FloatArray:
+    """Means of square blocks of a matrix with more than `most` rows, of known values alone.
+
+    All blocks have one size but the last ones, which may be narrower than a pixel says.
+    """
+    every = -(-len(values) // most)
+    if every == 1:
+        return values
+    starts, known = np.arange(0, len(values), every), np.isfinite(values)
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(part, starts, axis=0), starts, axis=1)
+        for part in (np.where(known, values, 0.0), known.astype(np.float64))
+    )
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _scale_words(limit: float, at: Square) -> tuple[Label, ...]:

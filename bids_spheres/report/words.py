@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+
+_LONGEST = 40
+"""Letters of a name in a sentence."""
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -54,6 +59,28 @@ def listing(items: Sequence[str], most: int = 5) -> str:
     if len(items) > most:
         shown.append(f"{len(items) - most} more")
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1] if shown else ""]))
+
+
+def naming(names: Sequence[str], most: int = 5) -> str:
+    """Some of several names that users have given, which may be of any length.
+
+    >>> naming(["M1", "a" * 50])
+    'M1 and aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…'
+    """
+    shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip()}…" for name in names]
+    return listing(shown, most)
+
+
+def coefficient(r: float) -> str:
+    """A correlation with two decimals, or more where these would make it perfect.
+
+    >>> coefficient(-0.123), coefficient(0.9981), coefficient(0.99999), coefficient(1)
+    ('-0.12', '0.998', '0.9999', '1')
+    """
+    for digits in (2, 3):
+        if abs(r) >= 1 or abs(round(r, digits)) < 1:
+            return number(r, digits)
+    return number(float(np.clip(r, -0.9999, 0.9999)), 4)
 
 
 def sentence(text: str) -> str:

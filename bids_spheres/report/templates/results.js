@@ -16,11 +16,14 @@ function setUpChoice(choice) {
   }
 }
 
-/* Integers of two bytes, the lower first, from base64. */
-function unpacked(text) {
+/* Integers of one byte, or of two with the lower first, from base64; the lowest is missing. */
+function unpacked(text, size) {
   const bytes = Uint8Array.from(atob(text), function (letter) { return letter.charCodeAt(0); });
   const view = new DataView(bytes.buffer);
-  return { at: function (i) { return view.getInt16(2 * i, true); } };
+  if (size === 1) {
+    return { at: function (i) { return view.getInt8(i); }, missing: -128 };
+  }
+  return { at: function (i) { return view.getInt16(2 * i, true); }, missing: -32768 };
 }
 
 /* Tell the pair under the pointer, or chosen by arrow keys: <div class="matrix">. */
@@ -36,12 +39,15 @@ function setUpMatrix(matrix, lists) {
 
   // Decoding waits until somebody asks: a page may hold a hundred matrices.
   function unpackedLayers() {
-    const first = { label: "", values: matrix.dataset.values, step: matrix.dataset.step, digits: 2 };
+    const first = {
+      label: "", digits: 2,
+      values: matrix.dataset.values, step: matrix.dataset.step, bytes: matrix.dataset.bytes,
+    };
     const more = JSON.parse(matrix.dataset.more || "[]");
     return [first].concat(more).map(function (layer) {
       return {
         label: layer.label, digits: layer.digits, probability: layer.probability,
-        step: Number(layer.step), values: unpacked(layer.values),
+        step: Number(layer.step), values: unpacked(layer.values, Number(layer.bytes)),
       };
     });
   }
@@ -50,7 +56,7 @@ function setUpMatrix(matrix, lists) {
     const low = Math.min(i, j);
     const high = Math.max(i, j);
     const whole = layer.values.at(low * n - (low * (low - 1)) / 2 + high - low);
-    if (whole === -32768) { return "n/a"; }
+    if (whole === layer.values.missing) { return "n/a"; }
     const value = whole * layer.step;
     const least = Math.pow(10, -layer.digits);
     if (layer.probability && value < least) { return "below " + least; }
