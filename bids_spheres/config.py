@@ -121,7 +121,9 @@ def _words(action: argparse.Action, value: Any, path: Path) -> list[str]:
         return [str(value)]
     flag = max(action.option_strings, key=len)
     if isinstance(action, argparse.BooleanOptionalAction) and isinstance(value, bool):
-        return [flag if value else flag.replace("--no-", "--").replace("--", "--no-", 1)]
+        no = [flag for flag in action.option_strings if flag.startswith("--no-")]
+        yes = [flag for flag in action.option_strings if flag not in no]
+        return (yes if value else no)[:1]
     if action.nargs == 0:
         if not isinstance(value, bool | int):
             raise UsageError(f"{path}: {action.dest} must be true or false, not {value!r}.")

@@ -430,3 +430,16 @@ def test_a_participants_own_space_needs_a_transform(run_app, tiny, tmp_path):
     assert done.status == 1
     assert "none by which points go from MNI152NLin6Asym to T1w" in done.err
     assert not series_files(tmp_path / "out")
+
+
+@pytest.mark.parametrize("detrend", [True, False])
+def test_yes_and_no_of_a_configuration_file_are_what_they_say(
+    tiny, tmp_path, seeds_file, run_app, detrend
+):
+    tiny.add_run()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"seeds": [str(seeds_file)], "detrend": detrend}))
+    out = tmp_path / "out"
+    assert run_app(tiny.root, out, "participant", "--config", config).status == 0
+    (sidecar,) = out.rglob("*_desc-simple_timeseries.json")
+    assert json.loads(sidecar.read_text())["Detrend"] is detrend

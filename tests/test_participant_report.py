@@ -8,12 +8,14 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
 
+import bs4
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,8 +23,6 @@ from PIL import Image
 
 from bids_spheres.cli import main
 from bids_spheres.participant_report import write_report, write_reports
-
-bs4 = pytest.importorskip("bs4")
 
 STRATEGIES = ("simple", "scrubbing")
 WEIRD = '<b>a & "b"</b>\''
@@ -213,7 +213,10 @@ def test_warnings_tell_what_is_excluded_and_what_is_missing(made, soup):
     assert excluded
     for run, strategy in excluded:
         reason = sidecar(made, run, strategy)["Excluded"]
-        assert any(f"run-{run}: excluded for {strategy}" in w and reason in w for w in warnings)
+        assert any(
+            re.search(rf"run-{run}: excluded for [^.]*\b{strategy}\b", w) and reason in w
+            for w in warnings
+        )
     assert any("far" in w and "without a series" in w for w in warnings)
 
 
@@ -276,14 +279,47 @@ def test_motion_is_that_of_the_confounds_table(made, soup):
     assert f"mean {table['framewise_displacement'].mean():.2f} mm" in chart["aria-label"]
 
 
-def test_carpets_have_a_row_for_every_sphere_and_a_gap_where_volumes_are_censored(made, soup):
-    figure = next(
+def carpet_of(soup, strategy):
+    return next(
         f
-        for f in soup.find(id="run-1").find_all("figure", attrs={"data-of": "scrubbing"})
+        for f in soup.find(id="run-1").find_all("figure", attrs={"data-of": strategy})
         if "volumes of 90" in f.text
     )
-    data = base64.b64decode(figure.find("image")["href"].partition(",")[2])
-    pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def pixels_of(image):
+    data = base64.b64decode(image["href"].partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_carpets_before_cleaning_stand_beside_those_after_it(made, soup):
+    path = output(made, 1, "desc-raw_timeseries.tsv.gz")
+    series = pd.read_csv(path, sep="\t", header=None, na_values="n/a").to_numpy()
+    order = json.loads(soup.find(id="names-of-rows").string)["run-1-set-1-names"]
+    columns = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
+    series = series[:, [columns["Columns"].index(name) for name in order]]
+    tables = [output(made, 1, f"desc-{strategy}_outliers.tsv") for strategy in STRATEGIES]
+    # Volumes that every strategy leaves out don't count for what is typical.
+    left_out = np.all([pd.read_csv(path, sep="\t")["censored"] == 1 for path in tables], axis=0)
+    typical = series[~left_out]
+    z = (series - typical.mean(axis=0)) / typical.std(axis=0, ddof=1)
+    for strategy in STRATEGIES:
+        chart = carpet_of(soup, strategy).find("svg", class_="chart")
+        (use,), (image,) = chart.find_all("use"), chart.find_all("image")
+        before = pixels_of(soup.find(id=use["href"][1:]))
+        assert before.shape[:2] == (15, 90)
+        seen = ~np.isnan(z)
+        grey = np.clip(z.T / 4 + 0.5, 0, 1) * 255
+        np.testing.assert_allclose(before[..., 0][seen.T], grey[seen.T], atol=6)
+        assert float(use["x"]) < float(image["x"])
+        assert use["y"] == image["y"]
+        assert "before cleaning" in text(chart)
+        assert "% before cleaning" in chart["aria-label"]
+
+
+def test_carpets_have_a_row_for_every_sphere_and_a_gap_where_volumes_are_censored(made, soup):
+    figure = carpet_of(soup, "scrubbing")
+    pixels = pixels_of(figure.find("image"))
     assert pixels.shape[:2] == (15, 90)
     missing = pixels[..., 0] != pixels[..., 2]
     censored = pd.read_csv(output(made, 1, "desc-scrubbing_outliers.tsv"), sep="\t")["censored"]
@@ -365,6 +401,16 @@ def test_methods_and_references_are_those_of_the_citation_file(made, soup):
     assert "denoising strategy scrubbing" in text(methods)
 
 
+def test_the_command_of_the_page_does_the_same_again(own, run_app, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    command = shlex.split(soup_of(own / "sub-01.html").find(id="provenance").pre.text)
+    assert command[0] == "bids-spheres"
+    end = run_app(*command[1:])
+    assert end.status == 0
+    assert "0 of 2 runs to do" in end.err
+    assert "2 up to date" in end.err
+
+
 def test_provenance_names_every_source(made, soup):
     uris = {text(item) for item in soup.find(class_="uris").find_all("li")}
     for path in made.rglob("*timeseries.json"):
@@ -444,6 +490,61 @@ def test_a_run_that_failed_is_in_the_page_of_its_participant(tiny, tmp_path, see
     warnings = text(soup_of(out / "sub-01.html").find(class_="warnings"))
     assert re.search(r"sub-01 task-rest run-2 .*has failed", warnings)
     assert "has failed" not in text(soup_of(out / "sub-02.html"))
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2])
+def test_few_spheres_have_a_page(tiny, tmp_path, run_app, n_seeds):
+    tiny.add_run("sub-01_task-rest", n_volumes=60)
+    seeds = tmp_path / "few.tsv"
+    seeds.write_text("".join(["x\ty\tz\n", *["0\t0\t0\n", "8\t0\t4\n"][:n_seeds]]))
+    out = tmp_path / "out"
+    assert run_app(tiny.root, out, "participant", "--seeds", seeds, "--radius", "4").status == 0
+    run = soup_of(out / "sub-01.html").find(id="run-1")
+    told = "No two spheres have a series" in text(run)
+    assert told == (n_seeds == 1)
+    pairs = run.find_all("figure", class_="graphic")
+    dots = [dot for figure in pairs for dot in figure.find_all("path", class_="faint")]
+    assert len(dots) == n_seeds - 1
+    assert bool(run.find_all(class_="matrix", attrs={"data-names": "run-1-set-1-names"})) != told
+
+
+def test_a_series_of_half_a_sphere_is_warned_of(tiny, tmp_path, run_app):
+    tiny.add_run("sub-01_task-rest", n_volumes=60)
+    seeds = tmp_path / "rim.tsv"
+    # The mask ends 18 mm from the origin: of the second sphere half is in it.
+    seeds.write_text("name\tx\ty\tz\ninner\t0\t0\t0\nrim\t18\t0\t0\n")
+    out = tmp_path / "out"
+    assert run_app(tiny.root, out, "participant", "--seeds", seeds, "--radius", "8").status == 0
+    table = pd.read_csv(next(out.rglob("*_dseg.tsv")), sep="\t").set_index("name")
+    coverage = table.loc["rim", "coverage"]
+    assert 0.5 <= coverage < 0.75
+    (warning,) = (
+        text(item)
+        for item in soup_of(out / "sub-01.html").find(class_="warnings").find_all("li")
+        if "rim" in item.text
+    )
+    assert "1 sphere of 2" in warning
+    assert float(re.search(r"down to ([\d.]+)", warning)[1]) == pytest.approx(
+        100 * coverage, abs=0.06
+    )
+
+
+def test_without_motion_in_the_confounds_censoring_is_shown_alone(
+    tiny, tmp_path, seeds_file, run_app
+):
+    bold = tiny.add_run("sub-01_task-rest", n_volumes=60)
+    path = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    table = pd.read_csv(path, sep="\t", keep_default_na=False)
+    motion = [c for c in table if c in ("framewise_displacement", "std_dvars")]
+    table.drop(columns=motion).to_csv(path, sep="\t", index=False)
+    out = tmp_path / "out"
+    assert (
+        run_app(tiny.root, out, "participant", "--seeds", seeds_file, "--strategy", "24P").status
+        == 0
+    )
+    soup = soup_of(out / "sub-01.html")
+    assert "has no measure of motion" in text(soup.find(id="run-1"))
+    assert table_of(soup, "runs-table")[0]["Mean FD"] == "n/a"
 
 
 def test_a_broken_table_costs_one_page(own):

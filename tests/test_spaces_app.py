@@ -240,6 +240,7 @@ def test_spaces_do_not_collide(both):
         for atlas in ("Power2011", "Raichle2011")
         for end in (
             *(f"desc-spheres_dseg.{e}" for e in ("tsv", "json", "nii.gz")),
+            *(f"stat-mean_desc-raw_timeseries.{e}" for e in ("tsv.gz", "json")),
             *(f"stat-mean_desc-none_timeseries.{e}" for e in ("tsv", "json")),
             *(f"stat-pearsoncorrelation_desc-none_relmat.{e}" for e in ("tsv", "json")),
         )
@@ -255,7 +256,7 @@ def test_spaces_do_not_collide(both):
 
 def test_images_without_a_space_have_none_in_outputs(acquired):
     names = {path.name for path in acquired.func.iterdir()}
-    assert len(names) == 18
+    assert len(names) == 22
     assert not any("_space-" in name for name in names)
     assert SCAN.format(run=1) + "_atlas-Power2011_desc-spheres_dseg.nii.gz" in names
 

@@ -302,7 +302,7 @@ def write_numbers(
 def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     """Write an array as a compressed table: BIDS has no header in these, but in their sidecars.
 
-    Seven significant digits: what single precision carries. The same array gives the same bytes.
+    Eight significant digits: as many as single precision carries. The same array gives the same bytes.
 
     Parameters
     ----------
@@ -310,7 +310,7 @@ def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
         Its extension is ``.tsv.gz``.
     values : (R, S) array
     """
-    row_format = "\t".join(["%.7g"] * values.shape[1]) + "\n"
+    row_format = "\t".join(["%.8g"] * values.shape[1]) + "\n"
     text = "".join([row_format % tuple(row) for row in values.tolist()])
     with (
         replacing(path) as temporary,

@@ -51,9 +51,13 @@ def _by_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _exclusions(run: Run) -> Iterator[str]:
+    """One sentence for all strategies that exclude the run for the same reason."""
+    reasons: dict[str, dict[str, None]] = {}
     for _, strategy, facts in _by_strategy(run):
         if facts.get("Excluded"):
-            yield f"excluded for {strategy}. {facts['Excluded']}."
+            reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+    for reason, strategies in reasons.items():
+        yield f"excluded for {listing(list(strategies), most=16)}. {reason}."
 
 
 def _few_degrees(run: Run) -> Iterator[str]:

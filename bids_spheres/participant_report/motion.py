@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-LEFT, RIGHT = 130, 12
+LEFT, RIGHT = 130, 16
 """Pixels beside a chart along time, the same for all of a run, so that volumes line up."""
 
 _HEIGHT, _GAP, _STRIPE = 84, 14, 14

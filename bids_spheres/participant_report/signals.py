@@ -168,7 +168,7 @@ def _carpet_words(signals: Signals, strategy: str, series: Series) -> str:
     missing = int((~np.isfinite(series.values[series.kept])).all(axis=0).sum())
     return (
         f"{count(n_spheres - missing, 'sphere')} in {count(int(series.kept.sum()), 'volume')} "
-        f"of {n_volumes}, after {strategy}.{_shared_words(signals, series)}"
+        f"of {n_volumes:,}, after {strategy}.{_shared_words(signals, series)}"
     )
 
 

@@ -132,7 +132,7 @@ def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
     marks += tuple(_dividers(order, panel.time) for panel in panels)
     for panel in panels:
         labels += (*panel.time.x_marks()[1], *_title(panel))
-    size = int(last.left + last.width + 12), int(last.top + last.height + 38)
+    size = int(last.left + last.width + 16), int(last.top + last.height + 38)
     return Chart(*size, alt, marks, labels, tuple(panel.picture for panel in panels))
 
 

@@ -32,14 +32,15 @@ def symmetric(n, seed=0):
     return values
 
 
-def unpacked(text, step, n):
+def unpacked(text, step, n_bytes, n):
     """What the page's script would tell of each pair."""
-    whole = np.frombuffer(base64.b64decode(text), dtype="<i2")
+    whole = np.frombuffer(base64.b64decode(text), dtype=f"<i{n_bytes}")
+    missing = {1: -128, 2: -32768}[n_bytes]
     table = np.full((n, n), np.nan)
     for low in range(n):
         for high in range(low, n):
             value = whole[low * n - (low * (low - 1)) // 2 + high - low]
-            table[low, high] = table[high, low] = np.nan if value == -32768 else value * step
+            table[low, high] = table[high, low] = np.nan if value == missing else value * step
     return table
 
 
@@ -51,8 +52,8 @@ def pixels(src):
 @given(st.integers(1, 20), st.floats(1e-3, 1e3), st.integers(0, 5))
 def test_packed_values_are_the_matrix(n, scale, seed):
     matrix = scale * symmetric(n, seed)
-    text, step = packed(matrix)
-    np.testing.assert_allclose(unpacked(text, step, n), matrix, atol=0.51 * step, rtol=0)
+    text, step, n_bytes = packed(matrix)
+    np.testing.assert_allclose(unpacked(text, step, n_bytes, n), matrix, atol=0.51 * step, rtol=0)
     assert step <= scale / 32000
 
 
@@ -61,6 +62,30 @@ def test_missing_pairs_stay_missing():
     matrix[2] = matrix[:, 2] = np.nan
     np.testing.assert_array_equal(np.isnan(unpacked(*packed(matrix), 5)), np.isnan(matrix))
     assert packed(np.full((2, 2), np.nan))[1] == 1
+
+
+@pytest.mark.parametrize(("scale", "n_bytes"), [(1, 1), (3, 2)])
+def test_many_pairs_take_a_byte_where_two_decimals_fit(scale, n_bytes):
+    matrix = scale * symmetric(400)
+    matrix[7] = matrix[:, 7] = np.nan
+    text, step, size = packed(matrix)
+    assert size == n_bytes
+    assert len(text) == pytest.approx(400 * 401 / 2 * n_bytes * 4 / 3, rel=0.01)
+    told = unpacked(text, step, size, 400)
+    np.testing.assert_array_equal(np.isnan(told), np.isnan(matrix))
+    np.testing.assert_allclose(told, matrix, atol=0.00501, rtol=0)
+
+
+def test_large_matrices_are_averaged_to_what_a_screen_shows():
+    matrix = np.kron(symmetric(250), np.ones((4, 4)))
+    matrix[:4] = matrix[:, :4] = np.nan
+    (image, _) = matrix_picture(matrix, 1.0, Beside(), "alt").chart.rasters
+    shown = pixels(image.src)
+    assert image.smooth
+    assert len(shown) <= 2 * image.width
+    every = len(matrix) // len(shown)
+    expected = DIVERGING[palette_codes(matrix[::every, ::every], 1.0)]
+    np.testing.assert_array_equal(shown, expected)
 
 
 def test_colours_tell_sign_and_strength():

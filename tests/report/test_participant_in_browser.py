@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium"),
 ]
 
+LONG = "w" * 150
 WEIRD = "<img src=x onerror=document.title='broken'>"
 
 
@@ -28,7 +29,8 @@ def make(tiny, tmp_path, run_app, n_seeds, *options):
         table = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None)
         table.writerow(["name", "x", "y", "z", "network"])
         for i, place in enumerate(rng.uniform(-14, 14, (n_seeds, 3)).round(1)):
-            table.writerow([WEIRD if i == 1 else f"s{i}", *place, f"net{i % 5}"])
+            name = {1: WEIRD, 2: LONG}.get(i, f"s{i}")
+            table.writerow([name, *place, LONG if i % 5 == 4 else f"net{i % 5}"])
     out = tmp_path / "out"
     assert run_app(tiny.root, out, "participant", "-q", "--seeds", path, *options).status == 0
     return out
@@ -198,5 +200,8 @@ def test_a_thousand_spheres_come_without_a_jump(browser, tiny, tmp_path, run_app
     assert browser.ask("document.querySelectorAll('#run-1-set-1-table tbody tr').length") == 1000
     browser.focus("#run-1 .matrix")
     browser.press("ArrowDown")
-    assert "s0" in told(browser)
+    (path,) = (out / "sub-01" / "func").glob("*run-1*pearson*relmat.tsv")
+    table = pd.read_csv(path, sep="\t", na_values="n/a", quoting=csv.QUOTE_NONE)
+    value = f"{table['s5'][0]:.2f}".replace("-", "\N{MINUS SIGN}")
+    assert told(browser) == f"s0 \N{EN DASH} s5: {value}"
     assert browser.complaints() == []
