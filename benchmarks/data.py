@@ -266,6 +266,7 @@ def _write_confounds(path: Path, volumes: int) -> None:
     phase = np.pi * (np.arange(volumes) + 0.5) / volumes
     columns |= {f"cosine{k:02d}": np.cos((k + 1) * phase) for k in range(6)}
     columns["framewise_displacement"] = np.concatenate([[np.nan], rng.gamma(2, 0.05, volumes - 1)])
+    columns["std_dvars"] = np.concatenate([[np.nan], rng.gamma(60, 1 / 55, volumes - 1)])
     rows = zip(*columns.values(), strict=True)
     cells = [["n/a" if np.isnan(value) else f"{value:.8g}" for value in row] for row in rows]
     lines = ["\t".join(row) for row in ([*columns], *cells)]

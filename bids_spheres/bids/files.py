@@ -302,7 +302,8 @@ def write_numbers(
 def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     """Write an array as a compressed table: BIDS has no header in these, but in their sidecars.
 
-    Eight significant digits: as many as single precision carries. The same array gives the same bytes.
+    Eight significant digits, more than single precision carries; the same array gives the same
+    bytes.
 
     Parameters
     ----------

@@ -126,7 +126,7 @@ def _panel_marks(scene: Scene, panel: Panel, edges: Edges) -> list[Mark]:
 
 
 def _points(places: FloatArray) -> str:
-    """Path of lines without length, whose round ends are the points; circles take five times more."""
+    """Path of lines without length, whose round ends are the points: a fifth of circles' text."""
     return "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places.tolist())
 
 

@@ -180,11 +180,22 @@ def trend(along: FloatArray, values: FloatArray, width: float) -> Trend:
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
     """Rank correlation; NaN for fewer than three pairs or without variation."""
-    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
-
     if len(x) < 3:
         return float("nan")
-    ranks = np.array([rankdata(x), rankdata(y)])
+    ranks = np.array([mean_ranks(x), mean_ranks(y)])
     ranks -= ranks.mean(axis=1, keepdims=True)
     norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
     return float(ranks[0] @ ranks[1]) / norm if norm else float("nan")
+
+
+def mean_ranks(values: FloatArray) -> FloatArray:
+    """Ranks from 1; equal values share the mean of theirs.
+
+    As `scipy.stats.rankdata`, which takes longer to import than a page to make.
+
+    >>> mean_ranks(np.array([0.3, 0.1, 0.3])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[which])
