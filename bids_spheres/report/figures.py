@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import logging
 import os
 import shutil
 import struct
@@ -59,12 +60,17 @@ def quiet_matplotlib(name: str = "matplotlib") -> ModuleType:
     folder = tempfile.mkdtemp(prefix="bids-spheres-matplotlib-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["MPLCONFIGDIR"] = folder
+    # After 5 s it would tell of a wait that is over in the next moment.
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)
     try:
         # Importing these settles for good where the caches are and fills them.
         import_module("matplotlib.font_manager")
     finally:
         # A process started later would look for a folder that may be gone by then.
         del os.environ["MPLCONFIGDIR"]
+        fonts.setLevel(level)
     return import_module(name)
 
 

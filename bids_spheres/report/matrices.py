@@ -198,7 +198,8 @@ def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
     upper = values[np.triu_indices(len(values))]
     known = np.isfinite(upper)
     highest = float(np.abs(upper[known]).max(initial=0.0))
-    kind, step = np.dtype("<i2"), highest / np.iinfo("<i2").max or 1.0
+    kind: np.dtype[np.signedinteger] = np.dtype("<i2")
+    step = highest / np.iinfo(kind).max or 1.0
     if len(values) >= _MANY and highest <= 10.0**-digits * np.iinfo("i1").max:
         kind, step = np.dtype("i1"), 10.0**-digits
     whole = np.full(len(upper), np.iinfo(kind).min, dtype=kind)
