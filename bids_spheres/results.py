@@ -135,6 +135,12 @@ def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: T
         **image_facts(job, placed.bold, seeds),
         "Description": "Signals of the spheres before cleaning, in the units of the image",
         "Columns": list(seeds.names),
+        "SoftwareFilters": "n/a",
+        "NuisanceParameters": [],
+        "Detrend": False,
+        "Standardize": "none",
+        "NumberOfVolumes": len(values),
+        "DegreesOfFreedom": len(values),
         "SamplingFrequency": 1 / timing.t_r,
         "RepetitionTime": timing.t_r,
     }

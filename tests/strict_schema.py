@@ -67,7 +67,7 @@ def strict_schema() -> dict[str, Any]:
             "draft": {
                 **known,
                 "suffixes": [suffix],
-                "extensions": [".tsv", ".json"],
+                "extensions": [".tsv", ".tsv.gz", ".json"],
                 "entities": {**known["entities"], **added},
             }
         }

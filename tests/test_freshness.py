@@ -90,7 +90,7 @@ def bolds(opened):
 def test_nothing_is_done_twice(app, read_images, tmp_path):
     app()
     before = writings(tmp_path / "out")
-    assert len(before) == 22
+    assert len(before) == 26
     read_images.clear()
     done = app()
     assert "0 of 2 runs to do, 2 up to date" in done.err
@@ -328,7 +328,7 @@ def test_whatever_is_deleted_is_made_again(app, tmp_path):
         told = app("--effective-dof").err
         assert "1 of 2 runs to do (1 with outputs that are gone or changed)" in told
         assert results(out) == expected
-    assert len(expected) == 26
+    assert len(expected) == 30
 
 
 def test_a_file_cut_short_is_made_again(app, tmp_path):
@@ -551,7 +551,7 @@ def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp
         call_app(*one)
         assert results(out) == expected[0], count
         count += 1
-    assert count == 13  # 11 files and two records
+    assert count == 15  # 13 files and two records
     assert results(out) == expected[1]
 
 
@@ -570,7 +570,7 @@ def test_leftovers_of_killed_processes_go(app, tmp_path):
     assert all(path.suffix == ".tsv" for path in left)
 
 
-@pytest.mark.parametrize("count", [0, 5, 14])
+@pytest.mark.parametrize("count", [0, 5, 16])
 def test_a_full_disk_stops_the_call(app, monkeypatch, tmp_path, count):
     app(output=tmp_path / "anew")
     left = [count]
@@ -589,11 +589,11 @@ def test_a_full_disk_stops_the_call(app, monkeypatch, tmp_path, count):
         done = app(status=1)
     assert "No space left on device" in done.err
     assert "1 of 2 runs failed" in done.err
-    assert ("1 of 2 runs were not tried" in done.err) == (count < 13)
+    assert ("1 of 2 runs were not tried" in done.err) == (count < 15)
     written = results(tmp_path / "out")
     whole = results(tmp_path / "anew")
     assert written.items() <= whole.items()
-    assert len(written) == min(count, 11) + max(0, count - 13)
+    assert len(written) == min(count, 13) + max(0, count - 15)
     assert not list((tmp_path / "out").rglob(".tmp-*"))
     app()
     assert results(tmp_path / "out") == whole
@@ -620,7 +620,7 @@ def test_what_vanishes_and_what_cant_be_written_concern_one_run(
     assert "sub-02 task-rest" in failed
     assert "not tried" not in failed
     written = [name.partition("/")[0] for name in results(tmp_path / "out")]
-    assert written == ["sub-03"] * 11
+    assert written == ["sub-03"] * 13
 
 
 def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):

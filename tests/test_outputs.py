@@ -90,10 +90,11 @@ every_series = pytest.mark.parametrize(("run", "seeds", "strategy"), CASES)
 
 
 def test_every_table_has_a_sidecar_and_every_sidecar_its_file(output):
-    tables = {path.with_suffix("") for path in output.glob("sub-*/**/*.tsv")}
+    compressed = {path.with_suffix("") for path in output.glob("sub-*/**/*.tsv.gz")}
+    tables = {path.with_suffix("") for path in [*output.glob("sub-*/**/*.tsv"), *compressed]}
     sidecars = {path.with_suffix("") for path in output.glob("sub-*/**/*.json")}
     assert tables == sidecars
-    assert len(tables) == 2 * (2 + 2 * 3 * (1 + 3) + 3 * 2)
+    assert len(tables) == 2 * (2 + 2 + 2 * 3 * (1 + 3) + 3 * 2)
 
 
 def test_every_source_is_there(output):
@@ -350,7 +351,10 @@ def test_the_readme_tells_of_every_file_and_column(output):
     told = {path for word in patterns for path in output.rglob(word.removeprefix("*/"))}
     files = {path for path in output.rglob("*") if path.is_file() and path.name[0] != "."}
     sidecars = {
-        path for path in files if path.suffix == ".json" and path.with_suffix(".tsv") in files
+        path
+        for path in files
+        if path.suffix == ".json"
+        if {path.with_suffix(".tsv"), path.with_suffix(".tsv.gz")} & files
     }
     assert {path.name for path in files - sidecars - told} == set()
     spheres = of(output, 1, f"{SPACE}_seg-mine_desc-spheres_dseg").table.columns

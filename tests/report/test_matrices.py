@@ -168,10 +168,13 @@ def test_other_values_go_along_and_other_colours_may_be_shown():
     picture = matrix_picture(matrix, 1.0, Beside(), "", shown=shown, layers=layers)
     image = pixels(picture.chart.rasters[0].src)
     np.testing.assert_array_equal(image, DIVERGING[palette_codes(shown, 1.0)])
-    np.testing.assert_allclose(unpacked(picture.values, picture.step, 6), matrix, atol=1e-4)
+    np.testing.assert_allclose(unpacked(picture.values, picture.step, 2, 6), matrix, atol=1e-4)
     first, second = json.loads(picture.more)
-    np.testing.assert_allclose(unpacked(first["values"], first["step"], 6), q, atol=1e-4)
-    np.testing.assert_allclose(unpacked(second["values"], second["step"], 6), 40)
+    np.testing.assert_allclose(
+        unpacked(first["values"], first["step"], first["bytes"], 6), q, atol=1e-4
+    )
+    told = unpacked(second["values"], second["step"], second["bytes"], 6)
+    np.testing.assert_allclose(told, 40)
     assert [(x["label"], x["digits"], x["probability"]) for x in (first, second)] == [
         ("q", 3, True),
         ("N", 0, False),
