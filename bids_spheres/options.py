@@ -508,7 +508,7 @@ def _add_running_options(parser: argparse.ArgumentParser) -> None:
         *("-w", *_both("--work-dir")),
         type=Path,
         metavar="PATH",
-        help="folder for temporary files of seed maps (default: the output folder)",
+        help="folder for temporary files (default: the output folder)",
     )
     for name, told in (
         ("overwrite", "make everything again (default: what is missing or out of date)"),

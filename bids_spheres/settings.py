@@ -201,6 +201,11 @@ class Settings:
     hash_inputs: bool = False
     stop_on_first_error: bool = False
 
+    @property
+    def temporary_dir(self) -> Path:
+        """Where temporary files go."""
+        return self.work_dir or self.output_dir
+
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
         content: dict[str, Any] = asdict(self)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.bids.dataset import find_inputs
-from bids_spheres.bids.files import discard_stale, remove, write_text
+from bids_spheres.bids.files import discard_stale, remove, temporary_files_in, write_text
 from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_record, write_shared_files
@@ -79,12 +79,13 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     try:
         with ended_by_sigterm():
             _prepare(settings, inputs, jobs)
-            _tidy(settings.output_dir, tasks)
-            failures, untried = _execute(stale, settings, debug=debug)
-            _summarize(stale, failures, untried, settings)
-            if not any(outcome.hopeless for outcome in failures):
-                _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
-            _report(settings, tasks, debug=debug)
+            _tidy(settings, tasks)
+            with temporary_files_in(settings.temporary_dir):
+                failures, untried = _execute(stale, settings, debug=debug)
+                _summarize(stale, failures, untried, settings)
+                if not any(outcome.hopeless for outcome in failures):
+                    _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+                _report(settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
         logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
@@ -215,9 +216,11 @@ def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> M
     )
 
 
-def _tidy(output_dir: Path, tasks: Sequence[Task]) -> None:
+def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     """Remove what killed processes left, and crash files of runs that are done."""
-    folders = {output_dir, output_dir / "logs"}.union(*(task.folders for task in tasks))
+    output_dir = settings.output_dir
+    folders = {output_dir, output_dir / "logs", settings.temporary_dir}
+    folders.update(*(task.folders for task in tasks))
     for folder in folders:
         discard_stale(folder)
     crashes = set((output_dir / "logs").glob("crash-*.txt"))

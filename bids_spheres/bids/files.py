@@ -14,6 +14,8 @@ import io
 import json
 import os
 import re
+import shutil
+import tempfile
 import time
 from contextlib import contextmanager
 from importlib import import_module
@@ -43,6 +45,8 @@ The largest file takes seconds to write; an hour also covers clocks that differ.
 
 _TEMPORARY = ".tmp-bids_spheres-"
 _OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
+_OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")
+"""What `tempfile` makes of the same beginning."""
 
 
 @contextmanager
@@ -125,21 +129,70 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [entry for entry in entries if _OURS.fullmatch(entry.name)]
+            ours = [entry for entry in entries if _is_ours(entry)]
     except OSError:
         return 0
     return sum(_removed(entry, time.time() - age) for entry in ours)
 
 
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    pattern = _OUR_FOLDERS if entry.is_dir(follow_symlinks=False) else _OURS
+    return pattern.fullmatch(entry.name) is not None
+
+
 def _removed(entry: os.DirEntry[str], before: float) -> bool:
-    """Remove a file last changed before a time, s since 1970; say whether that was done."""
+    """Remove what was last changed before a time, s since 1970; say whether that was done."""
     try:
         if entry.stat(follow_symlinks=False).st_mtime >= before:
             return False
-        os.unlink(entry)  # noqa: PTH108 - of what scandir found
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry)
+        else:
+            os.unlink(entry)  # noqa: PTH108 - of what scandir found
     except OSError:
         return False  # another process was quicker, or it is not ours to remove
     return True
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Make temporary files in a folder while the block runs.
+
+    That holds for all libraries of this process and for processes that it starts. The system's
+    place for such files can be of 64 MB, read-only, or shared by all who work on a machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        When it can't be written to.
+    """
+    before = os.environ.get("TMPDIR")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"Temporary files can't be written to {folder}: {error.strerror or error}.",
+            hint="Is there room on the disk, and may you write there? --work-dir names another "
+            "folder.",
+        ) from error
+    try:
+        _set_temporary_dir(str(folder.absolute()))
+        yield
+    finally:
+        _set_temporary_dir(before)
+
+
+def _set_temporary_dir(folder: str | None) -> None:
+    os.environ.pop("TMPDIR", None)
+    os.environ |= {} if folder is None else {"TMPDIR": folder}
+    tempfile.tempdir = None  # it is looked for once and then remembered
 
 
 def remove(path: Path) -> None:

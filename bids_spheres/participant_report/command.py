@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from bids_spheres.bids.files import temporary_files_in
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.participant_report import (
     participants_with_outputs,
@@ -77,8 +78,12 @@ def reports_only(settings: Settings, *, debug: bool = False) -> list[Written]:
         When there are no results.
     NothingSelectedError
         When there are none of the participants asked for.
+    OutputError
+        When temporary files can't be written.
     """
-    return _write(settings, _chosen(settings), debug=debug)
+    chosen = _chosen(settings)
+    with temporary_files_in(settings.temporary_dir):
+        return _write(settings, chosen, debug=debug)
 
 
 def _chosen(settings: Settings) -> list[str]:

@@ -16,15 +16,18 @@ import os
 import shutil
 import struct
 import sys
-import tempfile
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
     from matplotlib.axes import Axes
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _DPI = 100
+
+_CONFIG = "MPLCONFIGDIR"
+"""Environment variable that names matplotlib's folder of settings and caches."""
 
 _LOOK = {
     "agg.path.chunksize": 0,
@@ -53,25 +59,48 @@ def quiet_matplotlib(name: str = "matplotlib") -> ModuleType:
     """Import matplotlib or one of its modules, with its caches in a temporary folder.
 
     Matplotlib writes a list of fonts to the user's home when it is first imported. Where
-    ``MPLCONFIGDIR`` says another place, or matplotlib is loaded already, nothing is changed.
+    ``MPLCONFIGDIR`` says another place, or matplotlib is loaded already, nothing is changed. A
+    place that can't be written to, as that of a container, is read all the same.
     """
-    if "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ:
-        return import_module(name)
-    folder = tempfile.mkdtemp(prefix="bids-spheres-matplotlib-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ["MPLCONFIGDIR"] = folder
-    # After 5 s it would tell of a wait that is over in the next moment.
+    if "matplotlib" not in sys.modules:
+        chosen = os.environ.get(_CONFIG)
+        if chosen is None or (Path(chosen).is_dir() and not os.access(chosen, os.W_OK)):
+            _import_with_copy_of(chosen)
+    return import_module(name)
+
+
+def _import_with_copy_of(chosen: str | None) -> None:
+    """Import matplotlib with a folder of its own, which is gone afterwards.
+
+    Matplotlib takes no folder that it can't write to, not even to read a list of fonts from it.
+    """
+    # By this name a later call finds the folder and removes it, should we be killed just here.
+    with TemporaryDirectory(prefix=".tmp-bids_spheres-", ignore_cleanup_errors=True) as folder:
+        # Should something draw with TeX later, it makes the folder again.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        if chosen is not None:
+            shutil.copytree(chosen, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        os.environ[_CONFIG] = folder
+        try:
+            # Importing these settles for good where the caches are and fills them.
+            with _no_word_of_fonts():
+                import_module("matplotlib.font_manager")
+        finally:
+            # A process started later would look for a folder that is gone by then.
+            os.environ.pop(_CONFIG)
+            os.environ |= {} if chosen is None else {_CONFIG: chosen}
+
+
+@contextmanager
+def _no_word_of_fonts() -> Iterator[None]:
+    """Keep matplotlib from telling, after 5 s, of a wait that is over in the next moment."""
     fonts = logging.getLogger("matplotlib.font_manager")
     level = fonts.level
     fonts.setLevel(logging.ERROR)
     try:
-        # Importing these settles for good where the caches are and fills them.
-        import_module("matplotlib.font_manager")
+        yield
     finally:
-        # A process started later would look for a folder that may be gone by then.
-        del os.environ["MPLCONFIGDIR"]
         fonts.setLevel(level)
-    return import_module(name)
 
 
 def _palette() -> NDArray[np.uint8]:

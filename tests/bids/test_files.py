@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from bids_spheres.bids.files import (
     replacing,
     table_rows,
     table_text,
+    temporary_files_in,
     write_if_changed,
     write_image,
     write_json,
@@ -171,6 +173,68 @@ def test_what_is_not_a_leftover_of_ours_stays(tmp_path):
     assert all((tmp_path / name).is_file() for name in names)
     assert folder.is_dir()
     assert discard_stale(tmp_path / "sub-01") == 1
+
+
+KILLED_DRAWING = """
+import os, signal, sys
+from pathlib import Path
+from bids_spheres.bids.files import temporary_files_in
+from bids_spheres.report import figures
+
+figures.import_module = lambda name: os.kill(os.getpid(), signal.SIGKILL)
+with temporary_files_in(Path(sys.argv[1])):
+    figures.quiet_matplotlib()
+"""
+
+
+def test_folders_of_killed_processes(tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    call = [sys.executable, "-c", KILLED_DRAWING, tmp_path]
+    assert subprocess.run(call, check=False, env=env).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    (left / "fontlist.json").touch()
+    assert discard_stale(tmp_path) == 0
+    os.utime(left, (0, 0))
+    assert discard_stale(tmp_path) == 1
+    assert not left.exists()
+    others = [tmp_path / name for name in (".tmp-bids_spheres-short", "tmp-bids_spheres-abcdefgh")]
+    for other in others:
+        other.mkdir()
+        os.utime(other, (0, 0))
+    assert discard_stale(tmp_path) == 0
+
+
+PLACE = """
+import tempfile
+with tempfile.NamedTemporaryFile() as file:
+    print(file.name)
+"""
+
+
+def test_temporary_files_in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "a"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert tempfile.gettempdir() == str(tmp_path / "a")
+    with temporary_files_in(Path("new/b")):
+        assert tempfile.gettempdir() == str(tmp_path / "new" / "b")
+        call = [sys.executable, "-c", PLACE]
+        child = subprocess.run(call, capture_output=True, text=True, check=True, cwd="/")
+        assert Path(child.stdout.strip()).parent == tmp_path / "new" / "b"
+    assert tempfile.gettempdir() == str(tmp_path / "a")
+    assert list((tmp_path / "new" / "b").iterdir()) == []
+
+
+def test_temporary_files_that_can_not_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    before = os.environ.get("TMPDIR")
+    with (
+        pytest.raises(OutputError, match=r"Temporary files can't be written to .*file/w: Not a"),
+        temporary_files_in(tmp_path / "file" / "w"),
+    ):
+        pytest.fail("the block runs")
+    assert os.environ.get("TMPDIR") == before
 
 
 def test_leftovers_in_a_folder_that_is_not_there(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,12 @@ assert "matplotlib.pyplot" not in sys.modules
 print(os.environ.get("MPLCONFIGDIR"))
 """
 
+READ_ONLY = """
+import os
+allowed, chosen = os.access, os.environ["MPLCONFIGDIR"]
+os.access = lambda path, mode: allowed(path, mode) and (str(path), mode) != (chosen, os.W_OK)
+"""
+
 
 @pytest.fixture
 def places(tmp_path):
@@ -29,11 +36,11 @@ def places(tmp_path):
     return tmp_path
 
 
-def run(places, **more):
+def run(places, script=SCRIPT, **more):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "MPL", "COV_"))}
     env = {**kept, "HOME": str(places / "home"), "TMPDIR": str(places / "tmp"), **more}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env=env,
         cwd=places,
         capture_output=True,
@@ -41,6 +48,7 @@ def run(places, **more):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
     return done.stdout.strip()
 
 
@@ -55,3 +63,21 @@ def test_a_folder_that_the_user_chose_is_used(places):
     assert run(places, MPLCONFIGDIR=str(chosen)) == str(chosen)
     assert list((places / "home").iterdir()) == []
     assert list(chosen.iterdir())
+
+
+def test_a_chosen_folder_that_can_not_be_written_is_read(places):
+    """As in a container: the list of fonts there is used, and nobody is bothered."""
+    chosen = places / "mine"
+    run(places, MPLCONFIGDIR=str(chosen))
+    (fonts,) = chosen.glob("fontlist-*.json")
+    content = json.loads(fonts.read_text())
+    content["ttflist"] = [f for f in content["ttflist"] if f["name"] == "DejaVu Sans"]
+    fonts.write_text(json.dumps(content))
+    told = """
+from matplotlib.font_manager import fontManager
+print(*{font.name for font in fontManager.ttflist}, sep=", ")
+"""
+    script = READ_ONLY + SCRIPT + told
+    assert run(places, script, MPLCONFIGDIR=str(chosen)) == f"{chosen}\nDejaVu Sans"
+    assert list((places / "tmp").iterdir()) == []
+    assert list(chosen.iterdir()) == [fonts]
