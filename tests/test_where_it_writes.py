@@ -1,0 +1,64 @@
+"""A call writes to its output folder and nowhere else: a container may be read-only."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+WATCHED = """
+import os, sys
+
+from bids_spheres.cli import main
+
+def note(event, arguments):
+    if event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir"):
+        # Names in a folder that is open are those of files noted when they were made.
+        written.extend([os.fspath(arguments[0])] if arguments[-1] == -1 else [])
+    elif event == "open" and not isinstance(arguments[0], int) and arguments[2] & WRITING:
+        written.append(os.fsdecode(arguments[0]))
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+written = []
+sys.addaudithook(note)
+status = main(sys.argv[1:])
+print(*sorted({os.path.abspath(path) for path in written} - {os.devnull}), sep="\\n")
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def places(tmp_path):
+    """A home and a folder for temporary files, which must stay empty."""
+    for name in ("home", "tmp"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("work", [False, True])
+def test_only_to_output_and_work_folder(tiny, seeds_file, places, work):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    options = ["--seed-maps", "--strategy", "24P", *(["-w", places / "work"] if work else [])]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "MPL", "COV_"))}
+    call = [tiny.root, places / "out", "participant"]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *call, "--seeds", seeds_file, *options],
+        env={**kept, "HOME": str(places / "home"), "TMPDIR": str(places / "tmp")},
+        cwd=places,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (places / "out" / "sub-02.html").is_file()
+    written = done.stdout.split("\n")[:-1]
+    assert len(written) > 30
+    allowed = (str(places / "out"), str(places / "work"))
+    assert [path for path in written if not path.startswith(allowed)] == []
+    temporary = [path for path in written if "/.tmp-bids_spheres-" in path and "/font" in path]
+    assert temporary
+    assert all(path.startswith(allowed[work]) for path in temporary)
+    assert not [*(places / "home").iterdir(), *(places / "tmp").iterdir()]
