@@ -46,7 +46,7 @@ def run_group_level(settings: Settings) -> list[str]:
     for problem in problems:
         logger.error("%s", problem)
     if settings.report_level != "none":
-        logger.info("Report: %s", write_group_report(out))
+        logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
     return problems
 
 

@@ -24,6 +24,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 written = []
 sys.addaudithook(note)
 status = main(sys.argv[1:])
+status = status or main([*sys.argv[1:3], "group", *sys.argv[sys.argv.index("-q"):]])
 print(*sorted({os.path.abspath(path) for path in written} - {os.devnull}), sep="\\n")
 sys.exit(status)
 """
@@ -41,7 +42,8 @@ def places(tmp_path):
 def test_only_to_output_and_work_folder(tiny, seeds_file, places, work):
     tiny.add_run()
     tiny.add_run("sub-02_task-rest")
-    options = ["--seed-maps", "--strategy", "24P", *(["-w", places / "work"] if work else [])]
+    options = ["--seed-maps", "--strategy", "24P", "-q"]
+    options += ["-w", places / "work"] if work else []
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "MPL", "COV_"))}
     call = [tiny.root, places / "out", "participant"]
     done = subprocess.run(
@@ -54,6 +56,7 @@ def test_only_to_output_and_work_folder(tiny, seeds_file, places, work):
     )
     assert done.returncode == 0, done.stderr
     assert (places / "out" / "sub-02.html").is_file()
+    assert (places / "out" / "group.html").is_file()
     written = done.stdout.split("\n")[:-1]
     assert len(written) > 30
     allowed = (str(places / "out"), str(places / "work"))

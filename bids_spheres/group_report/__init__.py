@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.bids.files import write_text
+from bids_spheres.bids.files import temporary_files_in, write_text
 from bids_spheres.group_report.load import load_level
 from bids_spheres.group_report.page import group_page
 
@@ -27,13 +27,15 @@ PAGE = "group.html"
 __all__ = ["PAGE", "group_page", "load_level", "write_group_report"]
 
 
-def write_group_report(output_dir: Path) -> Path:
+def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> Path:
     """Write the page of the group level.
 
     Parameters
     ----------
     output_dir : Path
         Root of the results; the page goes there.
+    temporary_dir : Path, optional
+        Where temporary files go; `output_dir` without it.
 
     Returns
     -------
@@ -47,9 +49,11 @@ def write_group_report(output_dir: Path) -> Path:
     DataError, ReadWriteError
         When results can't be read.
     OutputError
-        When the page can't be written.
+        When the page or temporary files can't be written.
     """
-    html = group_page(load_level(output_dir)).html
+    level = load_level(output_dir)
+    with temporary_files_in(temporary_dir or output_dir):
+        html = group_page(level).html
     path = output_dir / PAGE
     write_text(path, html)
     return path
