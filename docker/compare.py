@@ -50,6 +50,8 @@ def main() -> int:
     parser.add_argument("--same", action="append", default=[], metavar="PATH=PATH")
     options = parser.parse_args()
     pairs = [pair.partition("=")[::2] for pair in options.same]
+    if not all(Path(path).is_absolute() for pair in pairs for path in pair):
+        parser.error("--same takes two absolute paths, as /tmp/out=/out")
     one, other = (
         contents(root, [pair[side] for pair in pairs])
         for side, root in enumerate((options.one, options.other))
