@@ -10,7 +10,9 @@ import logging
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.config import typed_options, with_config
@@ -33,8 +35,7 @@ from bids_spheres.settings import GROUP, Settings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     Command = Callable[[argparse.Namespace], int]
 
@@ -58,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options, work = _parsed(words)
         _configure_logging(options.verbose - options.quiet)
-        return work(options)
+        with _with_a_home():
+            return work(options)
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -72,6 +74,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = _told(error)
         print(f"bids-spheres: error: {message}", file=sys.stderr)
         return status
+
+
+@contextmanager
+def _with_a_home() -> Iterator[None]:
+    """Give a user a home who has none, as one whom a container does not know.
+
+    pybids and platformdirs fail without one; nothing is ever there.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = os.devnull
+        try:
+            yield
+        finally:
+            del os.environ["HOME"]
+    else:
+        yield
 
 
 def _told(error: Exception) -> tuple[str, int]:

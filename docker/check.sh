@@ -89,7 +89,8 @@ missing = [str(r) for r in wanted
            if not r.specifier.contains(there.get(r.name.lower().replace("_", "-"), "0"))]
 print(len(there), "packages,", len(missing), "missing", *missing)'
 check "bytecode is there" 0 '^0 without$' shell python -c '
-import sys, os, importlib.util
+import os, sys, importlib.util
+os.environ["MPLCONFIGDIR"] = "/dev/shm"  # matplotlib itself reads none that is read-only
 import bids_spheres.workflow, bids_spheres.participant_report, matplotlib.figure, bids.layout
 files = [m.__spec__ for m in list(sys.modules.values()) if getattr(m, "__spec__", None)]
 without = [s.origin for s in files if (s.origin or "").endswith(".py")

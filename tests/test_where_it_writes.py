@@ -65,3 +65,33 @@ def test_only_to_output_and_work_folder(tiny, seeds_file, places, work):
     assert temporary
     assert all(path.startswith(allowed[work]) for path in temporary)
     assert not [*(places / "home").iterdir(), *(places / "tmp").iterdir()]
+
+
+HOMELESS = """
+import os, pwd, sys
+
+def unknown(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = unknown
+from bids_spheres.cli import main
+status = main(sys.argv[1:])
+assert "HOME" not in os.environ
+sys.exit(status)
+"""
+
+
+def test_of_a_user_without_a_home(tiny, seeds_file, tmp_path):
+    """As of one whom the system of a container does not know."""
+    tiny.add_run()
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    done = subprocess.run(
+        [sys.executable, "-c", HOMELESS, *call],
+        env={k: v for k, v in os.environ.items() if k != "HOME" and not k.startswith("COV_")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "sub-01.html").is_file(), done.stderr
