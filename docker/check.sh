@@ -107,7 +107,7 @@ print(len(without), "without", *without[:5])'
   [ "$engine" = apptainer ] ||
     check "without HOME" 0 'report of the group' "$engine" run --rm --network none --read-only \
       $(nobody) $(no_tmp) -v "$(folder homeless):/out" --entrypoint env "$image" \
-      -u HOME bids-spheres demo /out/demo
+      -u HOME bids-spheres demo /out/demo --nprocs 2
 
   demo=$work/demo/demo/fmriprep
   check "work folder elsewhere" 0 'Reports: ' \
