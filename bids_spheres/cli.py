@@ -31,7 +31,7 @@ from bids_spheres.options import (
     settings_of,
     strategies_parser,
 )
-from bids_spheres.settings import GROUP, Settings
+from bids_spheres.settings import GROUP, Execution, Settings
 
 if TYPE_CHECKING:
     import argparse
@@ -217,5 +217,5 @@ def _simulated(out: Path, nprocs: int) -> Settings:
         atlas=("Power2011",),
         seeds=(seeds,),
         strategy=("simple", "scrubbing"),
-        nprocs=nprocs,
+        execution=Execution(nprocs=nprocs),
     )

@@ -19,6 +19,7 @@ from bids_spheres.settings import (
     OFF,
     OVERRIDES,
     PARTICIPANT,
+    Execution,
     GroupChoices,
     Labels,
     Processing,
@@ -84,6 +85,8 @@ def main_parser() -> argparse.ArgumentParser:
     _add_group_options(parser)
     _add_running_options(parser)
     _add_common_options(parser)
+    _add_resource_options(parser)
+    _add_cluster_options(parser)
     return parser
 
 
@@ -161,6 +164,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
     ------
     UnknownLevelError
         When there is no such analysis level.
+    UsageError
+        When options contradict each other.
     """
     if options.analysis_level not in (PARTICIPANT, GROUP):
         raise UnknownLevelError(
@@ -191,7 +196,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         group=GroupChoices(options.model, options.participants_table, options.by_session),
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
-        nprocs=options.nprocs,
+        execution=_execution(options),
         report_level=options.report_level,
         reports_only=options.reports_only,
         overwrite=options.overwrite,
@@ -222,6 +227,45 @@ def _processing(options: argparse.Namespace, measures: Iterable[str]) -> Process
         connectivity=tuple(options.connectivity or measures),
         seed_maps=options.seed_maps,
         effective_dof=options.effective_dof,
+    )
+
+
+_DASK = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
+"""Options each of which says where workers are."""
+
+
+def _execution(options: argparse.Namespace) -> Execution:
+    """Where jobs are done.
+
+    Raises
+    ------
+    UsageError
+        When options contradict each other.
+    """
+    given = [name for name in _DASK if getattr(options, name)]
+    flags = [f"--{name.replace('_', '-')}" for name in given]
+    if len(flags) > 1:
+        raise UsageError(
+            f"{flags[0]} and {flags[1]} both say where the workers are.", hint="Give one of them."
+        )
+    if flags and options.executor == "local":
+        raise UsageError(
+            f"--executor local does not go with {flags[0]}.",
+            hint="Leave one of them out; --executor dask is meant when workers are named.",
+        )
+    if flags and options.mem:
+        raise UsageError(
+            f"--mem limits a call on one machine, and {flags[0]} has the jobs done elsewhere.",
+            hint="For Slurm give the memory of each job, as in --dask-slurm memory=4GB.",
+        )
+    return Execution(
+        executor="dask" if flags else options.executor or "local",
+        nprocs=options.nprocs,
+        omp_nthreads=options.omp_nthreads,
+        mem=options.mem,
+        dask_scheduler=options.dask_scheduler,
+        dask_scheduler_file=options.dask_scheduler_file,
+        dask_slurm=tuple(options.dask_slurm),
     )
 
 
@@ -548,6 +592,59 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     _add_talk_options(group)
 
 
+def _add_resource_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("resources; what is written does not depend on them")
+    group.add_argument(
+        *_both("--omp-nthreads"),
+        type=_count,
+        default=2,
+        metavar="N",
+        help="threads of one run: 1, or 2 (default) of which one reads ahead while the other "
+        "computes; more have nothing to do, since sums in another order differ in the last bit",
+    )
+    group.add_argument(
+        "--mem",
+        type=_megabytes,
+        metavar="MB",
+        help="memory of the call, in MB or as 16GB: fewer runs than --nprocs are at work in "
+        "parallel where so many are not expected to fit (default: no limit)",
+    )
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group('clusters, which need pip install "bids-spheres[dask]"')
+    group.add_argument(
+        "--executor",
+        choices=("local", "dask"),
+        help="do runs in processes of this machine (default), or by Dask: in --nprocs workers on "
+        "this machine, or where one of the next options says",
+    )
+    group.add_argument(
+        *_both("--dask-scheduler"),
+        metavar="ADDRESS",
+        help="use all workers of a scheduler that is there already, as tcp://10.0.0.1:8786; each "
+        "must see the folders by the same names and have this version installed",
+    )
+    group.add_argument(
+        *_both("--dask-scheduler-file"),
+        type=Path,
+        metavar="FILE",
+        help="the same, where dask scheduler --scheduler-file FILE has left its address",
+    )
+    group.add_argument(
+        *_both("--dask-slurm"),
+        nargs="+",
+        action="extend",
+        default=[],
+        type=_slurm_word,
+        metavar="SETTING",
+        help="have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE "
+        "or in a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB "
+        "jobs=100. By default --nprocs jobs with one worker each, --omp-nthreads cores, the "
+        "memory that the largest run needs, 30 minutes; what jobqueue.yaml says counts more",
+    )
+
+
 def _add_talk_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-v", "--verbose", action="count", default=0, help="say more")
     group.add_argument("-q", "--quiet", action="count", default=0, help="only warnings and errors")
@@ -660,6 +757,28 @@ def _count(text: str) -> int:
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text}")
     return int(text)
+
+
+_MEGABYTES = {"M": 1, "G": 1000, "T": 1_000_000}
+
+
+def _megabytes(text: str) -> int:
+    """MB of an amount of memory; a bare number is of MB, as for fMRIPrep and Slurm."""
+    number = text.upper().removesuffix("B")
+    unit = _MEGABYTES.get(number[-1:])
+    try:
+        amount = float(number[:-1] if unit else number) * (unit or 1)
+    except ValueError:
+        amount = 0.0
+    if not 1 <= amount < 10**_MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text} is no amount of memory; give one as 8000 or 8GB")
+    return int(amount)
+
+
+def _slurm_word(text: str) -> str | Path:
+    """A setting, or a file of settings."""
+    key, sign, _ = text.partition("=")
+    return text if sign and key.replace("-", "_").isidentifier() else Path(text)
 
 
 def _dummy_scans(text: str) -> Any:

@@ -181,7 +181,10 @@ def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extra
     weights = stack_weights([part.weights for part in placed])
     with np.errstate(over="ignore", invalid="ignore"):
         extraction = extract(
-            volumes, weights, rules.smoothing_fwhm, aggregation=rules.aggregation, moments=True
+            *(volumes, weights, rules.smoothing_fwhm),
+            aggregation=rules.aggregation,
+            moments=True,
+            threads=job.work.threads,
         )
     if not (np.abs(extraction.timeseries[:, ~weights.empty]) < _LARGEST).all():
         raise DataError(

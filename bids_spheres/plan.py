@@ -62,6 +62,8 @@ class Work:
         Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
     work_dir : Path or None
         Where there is room for temporary files.
+    threads : int
+        Of one job.
     """
 
     seed_sets: tuple[SeedTable, ...]
@@ -70,6 +72,7 @@ class Work:
     output_dir: Path
     links: tuple[tuple[str, Path], ...]
     work_dir: Path | None = None
+    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ def plan_work(settings: Settings, inputs: Inputs) -> Work:
         output_dir=settings.output_dir,
         links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
         work_dir=settings.work_dir,
+        threads=settings.execution.omp_nthreads,
     )
 
 

@@ -6,7 +6,7 @@ provenance written beside the outputs, under the names of the options.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -133,6 +133,37 @@ class GroupChoices:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """Where and how jobs are done; what is written does not depend on it.
+
+    Parameters
+    ----------
+    executor : {"local", "dask"}
+        Processes of this machine, or workers of `dask.distributed`.
+    nprocs : int
+        Jobs at work at the same time.
+    omp_nthreads : int
+        Threads of one job.
+    mem : int, optional
+        Memory of a call on this machine, MB; None leaves it unlimited.
+    dask_scheduler : str, optional
+        Address of a scheduler that runs already.
+    dask_scheduler_file : Path, optional
+        File in which such a scheduler has left its address.
+    dask_slurm : tuple of str or Path
+        ``key=value`` settings of workers to be started by Slurm, or files of such settings.
+    """
+
+    executor: Literal["local", "dask"] = "local"
+    nprocs: int = 1
+    omp_nthreads: int = 2
+    mem: int | None = None
+    dask_scheduler: str | None = None
+    dask_scheduler_file: Path | None = None
+    dask_slurm: tuple[str | Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
     """Settings of one call.
 
@@ -164,8 +195,7 @@ class Settings:
         Where pybids keeps its index from call to call.
     work_dir : Path, optional
         Where there is room for temporary files; the output folder without it.
-    nprocs : int
-        Runs at work at the same time.
+    execution : Execution
     report_level : {"participant", "session", "none"}
         Of what there is one page each.
     reports_only : bool
@@ -194,7 +224,7 @@ class Settings:
     group: GroupChoices = field(default_factory=GroupChoices)
     bids_database_dir: Path | None = None
     work_dir: Path | None = None
-    nprocs: int = 1
+    execution: Execution = field(default_factory=Execution)
     report_level: Literal["participant", "session", "none"] = "participant"
     reports_only: bool = False
     overwrite: bool = False
@@ -206,10 +236,23 @@ class Settings:
         """Where temporary files go."""
         return self.work_dir or self.output_dir
 
+    @property
+    def nprocs(self) -> int:
+        """Jobs at work at the same time."""
+        return self.execution.nprocs
+
+    def absolute(self) -> Settings:
+        """The same with absolute paths, for processes that have another working directory."""
+        settings: Settings = _absolute(self)
+        rules = self.processing
+        if rules.mask in ("run", "template", OFF):
+            return settings
+        return replace(settings, processing=replace(rules, mask=str(Path(rules.mask).absolute())))
+
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
         content: dict[str, Any] = asdict(self)
-        for part in ("labels", "processing", "group"):
+        for part in ("labels", "processing", "group", "execution"):
             content |= content.pop(part)
         content["derivatives"] = [
             f"{name}={path.resolve()}" if name else str(path.resolve())
@@ -220,6 +263,17 @@ class Settings:
         changed = {name: given[key] for name, key in OVERRIDES.items() if key in given}
         content |= {name: OFF if value is None else value for name, value in changed.items()}
         return {key: _json_value(value) for key, value in content.items()}
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.absolute()
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {part.name: _absolute(getattr(value, part.name)) for part in fields(value)}
+        return replace(value, **parts)
+    return value
 
 
 def _json_value(value: Any) -> Any:

@@ -22,7 +22,14 @@ from bids_spheres.concatenation import concatenate_runs, group_runs
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
-from bids_spheres.execute import Outcome, crash_file, ended_by_sigterm, keep_crash, run_tasks
+from bids_spheres.execute import (
+    Outcome,
+    attempt,
+    crash_file,
+    ended_by_sigterm,
+    keep_crash,
+    open_executor,
+)
 from bids_spheres.explain import dry_run as dry_run_lines
 from bids_spheres.explain import explain_jobs
 from bids_spheres.freshness import find_tasks, last_finished
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.bids.dataset import Inputs
     from bids_spheres.bids.runs import Found
+    from bids_spheres.execute import Executor
     from bids_spheres.freshness import Task
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
@@ -66,8 +74,11 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     BidsSpheresError
         When nothing can be done at all; then nothing has been written.
     """
+    if settings.execution.executor == "dask":
+        settings = settings.absolute()
     if settings.reports_only:
-        broken = reports_only(settings, debug=debug)
+        with open_executor(settings, []) as executor:
+            broken = reports_only(executor, settings, debug=debug)
         return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
@@ -77,15 +88,15 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         # Of all runs: a pattern may match columns in those alone that are done already.
         check_runs(jobs)
     try:
-        with ended_by_sigterm():
+        with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
             _prepare(settings, inputs, jobs)
             _tidy(settings, tasks)
             with temporary_files_in(settings.temporary_dir):
-                failures, untried = _execute(stale, settings, debug=debug)
+                failures, untried = _execute(executor, stale, settings, debug=debug)
                 _summarize(stale, failures, untried, settings)
                 if not any(outcome.hopeless for outcome in failures):
                     _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
-                _report(settings, tasks, debug=debug)
+                _report(executor, settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
         logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
@@ -132,7 +143,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
         When there is no input, it can't be used, or nothing is left of it.
     """
     inputs = find_inputs(settings.bids_dir, settings.derivatives)
-    check_output_dir(settings.output_dir, [dataset.root for dataset in inputs.all.values()])
+    check_output_dir(settings.output_dir, _roots(inputs))
     work = plan_work(settings, inputs)
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
     found = find_runs(inputs, _selection(settings), kinds, settings.bids_database_dir)
@@ -140,6 +151,10 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%d runs found", len(jobs))
     return inputs, jobs, found
+
+
+def _roots(inputs: Inputs) -> list[Path]:
+    return [dataset.root for dataset in inputs.all.values()]
 
 
 def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
@@ -229,15 +244,16 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
 
 
 def _execute(
-    tasks: Sequence[Task], settings: Settings, *, debug: bool
+    executor: Executor, tasks: Sequence[Task], settings: Settings, *, debug: bool
 ) -> tuple[list[Outcome], set[str]]:
     """Do all tasks; return those that failed, and the names of those that were not tried."""
     failures: list[Outcome] = []
     untried = {str(task) for task in tasks}
     with (
         logging_redirect_tqdm(loggers=[logging.getLogger("bids_spheres")]),
-        closing(run_tasks(tasks, settings.nprocs)) as outcomes,
+        closing(executor.run(attempt, tasks)) as ends,
     ):
+        outcomes = (Outcome.of(task, end) for task, end in ends)
         for outcome in _with_progress(outcomes, len(tasks)):
             untried.discard(outcome.job)
             _tell(outcome, debug=debug)
@@ -283,12 +299,12 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) 
         logger.info("%d groups of several runs concatenated", several)
 
 
-def _report(settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
+def _report(executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
     """Write the pages of participants whose runs changed, in this call or in one cut short."""
     labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
     changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
     changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
-    report(settings, labels, changed, debug=debug)
+    report(executor, settings, labels, changed, debug=debug)
 
 
 def _is_behind(output_dir: Path, participant: str) -> bool:

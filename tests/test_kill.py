@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres import execute
+from bids_spheres.execute import local
 
 N_RUNS, N_VOLUMES, N_SEEDS = 6, 40, 160
 STRATEGIES = ("simple", "24P", "none")
@@ -138,7 +138,7 @@ def test_killed_at_any_moment(command, tmp_path):
         process.kill()
         process.wait()
         check_whole(out)
-    assert wait_for(lambda: not any(map(is_alive, orphans)), execute.GRACE + 5)
+    assert wait_for(lambda: not any(map(is_alive, orphans)), local.GRACE + 5)
     done = finish(command("--nprocs", 2, "--radius", "5"))
     assert done.returncode == 0, done.stderr
     check_whole(out)
@@ -201,13 +201,13 @@ def test_several_calls_at_once_do_the_same(command, tmp_path):
 
 def boot_with(monkeypatch, code):
     """Let workers run some code before they begin to serve."""
-    start, mark, rest = execute._BOOT.partition("serve(")
-    monkeypatch.setattr(execute, "_BOOT", start + code + "\n" + mark + rest)
+    start, mark, rest = local._BOOT.partition("serve(")
+    monkeypatch.setattr(local, "_BOOT", start + code + "\n" + mark + rest)
 
 
 KILLED_ONCE = """
 import os, pathlib, signal
-import bids_spheres.execute as e
+import bids_spheres.execute.outcomes as e
 real = e.attempt
 def attempt(task):
     seen = pathlib.Path({folder!r}, str(task.job.run.name.get("sub")))
@@ -317,7 +317,7 @@ def run_job(job):
 p.run_job = run_job
 """
     boot_with(monkeypatch, code)
-    monkeypatch.setattr(execute, "GRACE", 0.3)
+    monkeypatch.setattr(local, "GRACE", 0.3)
     assert parallel("--stop-on-first-error").status == 1
     assert set(children(os.getpid())) <= before
 

@@ -95,6 +95,7 @@ def extract(
     *,
     aggregation: Aggregation = "mean",
     moments: bool = False,
+    threads: int = 2,
 ) -> Extraction:
     """One time series per sphere, reading the image once.
 
@@ -110,6 +111,8 @@ def extract(
         "mean" holds a few volumes in memory, the others every voxel of the spheres over time.
     moments : bool
         Also get mean and standard deviation of every voxel of a sphere.
+    threads : int
+        1 reads and computes by turns; 2 at the same time. The numbers are the same.
 
     Raises
     ------
@@ -122,13 +125,13 @@ def extract(
         raise DataError(f"{volumes.name}: the sphere weights belong to another image grid.")
     check_aggregation(aggregation)
     spread = _Spread() if moments else None
+    source = _Source(volumes, spread, threads)
     if aggregation != "mean":
-        series = _voxel_series(volumes, weights, fwhm, spread)
-        timeseries = aggregate(series, weights, aggregation)
+        timeseries = aggregate(_voxel_series(source, weights, fwhm), weights, aggregation)
     elif fwhm is None:
-        timeseries = _means(volumes, weights, spread)
+        timeseries = _means(source, weights)
     else:
-        timeseries = _smoothed_means(volumes, weights, fwhm, spread)
+        timeseries = _smoothed_means(source, weights, fwhm)
     timeseries[:, weights.empty] = np.nan
     seen = None if spread is None else spread.moments(volumes)
     return Extraction(timeseries, weights, seen, volumes.t_r)
@@ -186,33 +189,41 @@ def _points(
     return as_points(seeds), radius or 0.0
 
 
-def _means(volumes: Volumes, weights: SphereWeights, spread: _Spread | None) -> FloatArray:
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """An image, what is to be known of its voxels, and by how many threads it is read."""
+
+    volumes: Volumes
+    spread: _Spread | None
+    threads: int
+
+
+def _means(source: _Source, weights: SphereWeights) -> FloatArray:
     """Mean over each sphere, summed voxel by voxel in double precision."""
     sums = []
-    for block in _finite_blocks(volumes, weights.voxels, spread):
+    for block in _finite_blocks(source, weights.voxels):
         sums.append(_along_volumes(weights.sums, block.astype(np.float64)))
-        if spread is not None:
-            spread.add(block)
-    return _real(np.vstack(sums) / np.maximum(weights.used, 1), volumes)
+        if source.spread is not None:
+            source.spread.add(block)
+    return _real(np.vstack(sums) / np.maximum(weights.used, 1), source.volumes)
 
 
-def _smoothed_means(
-    volumes: Volumes, weights: SphereWeights, fwhm: float, spread: _Spread | None
-) -> FloatArray:
+def _smoothed_means(source: _Source, weights: SphereWeights, fwhm: float) -> FloatArray:
     """Mean over each sphere of the smoothed image, as that of the first volume and changes.
 
     Weights of smoothed images are many, and single precision halves the memory through which
     they travel. Voxels differ little from one volume to the next, so that it holds these
     changes to a billionth of the signal.
     """
+    volumes, spread = source.volumes, source.spread
     applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
     own = np.searchsorted(applied.voxels, weights.voxels)
     origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.dtype)
     changes: list[NDArray[Any]] = []
-    for block in _finite_blocks(volumes, applied.voxels, spread, own):
+    for block in _finite_blocks(source, applied.voxels, own):
         if not changes:
             # The next block is being read while the weights are made.
-            product = _TwoThreads(applied.matrix)
+            product = _Products(applied.matrix, source.threads)
             origin = block[0].astype(origin.dtype)
             memory = np.empty((len(block), len(origin)), origin.dtype)
         if spread is not None:
@@ -230,11 +241,11 @@ def _along_volumes(matrix: sparse.csr_array, block: NDArray[Any]) -> NDArray[Any
     return product.T
 
 
-class _TwoThreads:
+class _Products:
     """Products of (S, U) weights with (B, U) blocks; scipy computes without Python's lock."""
 
-    def __init__(self, matrix: sparse.csr_array) -> None:
-        half = matrix.shape[0] // 2
+    def __init__(self, matrix: sparse.csr_array, threads: int) -> None:
+        half = matrix.shape[0] // 2 if threads > 1 else 0
         self._upper, self._lower = _rows(matrix, 0, half), _rows(matrix, half, matrix.shape[0])
         # Large arrays are used again: getting fresh memory from the system takes its time.
         self._memory = np.empty(0, matrix.dtype)
@@ -245,6 +256,8 @@ class _TwoThreads:
             self._memory = np.empty(block.size, self._memory.dtype)
         by_voxel = self._memory[: block.size].reshape(block.shape[::-1])
         by_voxel[:] = block.T
+        if not self._upper.shape[0]:
+            return np.asarray(self._lower @ by_voxel).T
         with ThreadPoolExecutor(1) as other:
             upper = other.submit(matmul, self._upper, by_voxel)
             lower = self._lower @ by_voxel
@@ -266,16 +279,15 @@ def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
     return volumes.slope * stored + volumes.inter
 
 
-def _voxel_series(
-    volumes: Volumes, weights: SphereWeights, fwhm: float | None, spread: _Spread | None
-) -> FloatArray:
+def _voxel_series(source: _Source, weights: SphereWeights, fwhm: float | None) -> FloatArray:
     """Every voxel of the spheres over time, (T, V); of the smoothed image, if asked.
 
-    `spread` is told of the image as it is: neighbours bleed into a voxel without a signal.
+    Moments are those of the image as it is: neighbours bleed into a voxel without a signal.
     """
+    volumes, spread = source.volumes, source.spread
     voxels, series = weights.voxels, []
     read, own = (None, voxels) if fwhm else (voxels, slice(None))
-    for block in _finite_blocks(volumes, read, spread, own):
+    for block in _finite_blocks(source, read, own):
         if spread is not None:
             spread.add(block[:, own])
         if fwhm:
@@ -286,16 +298,15 @@ def _voxel_series(
 
 
 def _finite_blocks(
-    volumes: Volumes,
-    voxels: Voxels,
-    spread: _Spread | None,
-    own: NDArray[np.intp] | slice = slice(None),
+    source: _Source, voxels: Voxels, own: NDArray[np.intp] | slice = slice(None)
 ) -> Iterator[NDArray[Any]]:
     """Stored values with those whose real value is 0 in place of NaN and infinity.
 
     Of the voxels `own`, `spread` is told which were not finite.
     """
-    for block in read_ahead(volumes.stored_blocks(voxels)):
+    volumes, spread = source.volumes, source.spread
+    blocks = volumes.stored_blocks(voxels)
+    for block in read_ahead(blocks) if source.threads > 1 else blocks:
         if block.dtype.kind == "f":
             missing = ~np.isfinite(block)
             block[missing] = -volumes.inter / volumes.slope

@@ -22,21 +22,21 @@ from bids_spheres.participant_report.load import load_participant
 from bids_spheres.participant_report.page import participant_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ReportLevel = Literal["participant", "session", "none"]
 """Of what there is one page each."""
 
 __all__ = [
+    "Pages",
     "ReportLevel",
     "Written",
+    "attempt_report",
     "load_participant",
     "participant_page",
     "participants_with_outputs",
     "report_missing",
     "write_report",
-    "write_reports",
 ]
 
 
@@ -62,46 +62,36 @@ class Written:
     trace: str = ""
 
 
-def write_reports(
-    output_dir: Path, labels: Sequence[str], level: ReportLevel = "participant", nprocs: int = 1
-) -> Iterator[Written]:
-    """Write the reports of participants; one that fails does not stop the others.
+@dataclass(frozen=True)
+class Pages:
+    """The reports of one participant, to be written.
 
     Parameters
     ----------
     output_dir : Path
         Root of the results; the pages go there.
-    labels : sequence of str
-        Participants, without ``sub-``.
+    label : str
+        Of the participant, without ``sub-``.
     level : {"participant", "session", "none"}
         One page for each participant, or for each session of those who have sessions.
-    nprocs : int
-        Processes at work at the same time.
-
-    Yields
-    ------
-    Written
-        For each participant, in their order.
     """
-    if level == "none" or not labels:
-        return
-    workers = min(nprocs, len(labels))
-    if workers == 1:
-        yield from (_attempt(output_dir, label, level) for label in labels)
-        return
-    from joblib import Parallel, delayed  # noqa: PLC0415 - only for several processes
 
-    calls = (delayed(_attempt)(output_dir, label, level) for label in labels)
-    yield from Parallel(n_jobs=workers, return_as="generator")(calls)
+    output_dir: Path
+    label: str
+    level: ReportLevel = "participant"
+
+    def __str__(self) -> str:
+        return f"sub-{self.label}"
 
 
-def _attempt(output_dir: Path, label: str, level: ReportLevel) -> Written:
+def attempt_report(pages: Pages) -> Written:
+    """Write the reports of a participant; whatever goes wrong goes into the answer."""
     try:
-        return Written(label, write_report(output_dir, label, level))
+        return Written(pages.label, write_report(pages.output_dir, pages.label, pages.level))
     except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
         known = isinstance(error, BidsSpheresError)
         problem = str(error) if known else f"Unexpected {type(error).__name__}: {error}"
-        return Written(label, problem=problem, trace=traceback.format_exc())
+        return Written(pages.label, problem=problem, trace=traceback.format_exc())
 
 
 def write_report(

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bids_spheres.bids.files import temporary_files_in
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.participant_report import (
+    Pages,
+    Written,
+    attempt_report,
     participants_with_outputs,
     report_missing,
-    write_reports,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
-    from bids_spheres.participant_report import Written
+    from bids_spheres.execute import Executor
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 def report(
+    executor: Executor,
     settings: Settings,
     labels: Iterable[str | None],
     changed: Collection[str | None],
@@ -34,6 +38,8 @@ def report(
 
     Parameters
     ----------
+    executor : Executor
+        Has the pages made.
     settings : Settings
     labels : iterable of str
         Participants of a call, without ``sub-``.
@@ -54,14 +60,16 @@ def report(
         if label is not None
         if label in changed or report_missing(out, label, level)
     ]
-    return _write(settings, wanted, debug=debug)
+    return _write(executor, settings, wanted, debug=debug)
 
 
-def reports_only(settings: Settings, *, debug: bool = False) -> list[Written]:
+def reports_only(executor: Executor, settings: Settings, *, debug: bool = False) -> list[Written]:
     """Write the pages again, from results that are there; the input need not be.
 
     Parameters
     ----------
+    executor : Executor
+        Has the pages made.
     settings : Settings
         Of which the output folder, participants, and what is said of reports count.
     debug : bool
@@ -83,7 +91,7 @@ def reports_only(settings: Settings, *, debug: bool = False) -> list[Written]:
     """
     chosen = _chosen(settings)
     with temporary_files_in(settings.temporary_dir):
-        return _write(settings, chosen, debug=debug)
+        return _write(executor, settings, chosen, debug=debug)
 
 
 def _chosen(settings: Settings) -> list[str]:
@@ -102,15 +110,22 @@ def _chosen(settings: Settings) -> list[str]:
     return list(asked) or there
 
 
-def _write(settings: Settings, labels: list[str], *, debug: bool) -> list[Written]:
+def _write(
+    executor: Executor, settings: Settings, labels: list[str], *, debug: bool
+) -> list[Written]:
+    out, level = settings.output_dir, settings.report_level
+    wanted = [Pages(out, label, level) for label in labels] if level != "none" else []
     failed: list[Written] = []
     paths: list[Path] = []
-    for end in write_reports(settings.output_dir, labels, settings.report_level, settings.nprocs):
-        paths += end.paths
-        if end.problem is not None:
-            failed.append(end)
-            logger.error("No report of sub-%s: %s", end.label, end.trace if debug else end.problem)
+    with closing(executor.run(attempt_report, wanted)) as ends:
+        for pages, made in ends:
+            end = made if isinstance(made, Written) else Written(pages.label, problem=str(made))
+            paths += end.paths
+            if end.problem is not None:
+                failed.append(end)
+                told = end.trace if debug and end.trace else end.problem
+                logger.error("No report of sub-%s: %s", end.label, told)
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        logger.info("Reports: %s%s", paths[0], more)
+        logger.info("Reports: %s%s", min(paths), more)
     return failed

@@ -1,0 +1,54 @@
+"""What all executors have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
+"""What to do when there was too little."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What is known of an item of which two workers were lost.
+
+    Parameters
+    ----------
+    message, hint : str
+        How that came, and what to do about it.
+    """
+
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}"
+
+
+class Executor(Protocol):
+    """Something that applies a function to many things, mostly in other processes."""
+
+    def run(
+        self, do: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[Item, Result | Lost]]:
+        """Yield every item with what the function made of it, as they end.
+
+        An item whose worker is lost is tried once more when all others are done. Nothing is at
+        work any more when the generator is closed or comes to its end, as far as that is in the
+        executor's power.
+
+        Parameters
+        ----------
+        do : callable
+            Of a module that workers can import; raises nothing.
+        items : sequence
+            Can be pickled, as can results.
+        """
+        ...

@@ -1,0 +1,203 @@
+"""Workers on this machine.
+
+Every worker process does one item after the other, and is told them one by one. So when one dies,
+it is known which item it died of: that one is tried again when all others are done, alone, since
+what kills workers is mostly want of memory.
+
+Workers are not those of `multiprocessing`, which run the caller's main script once more in each of
+them, nor joblib's, whose pool goes down with the first that dies. They end when the process that
+started them does, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.execute.ending import ended_by_sigterm
+from bids_spheres.execute.executor import MORE_MEMORY, Item, Lost, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+
+GRACE = 5.0
+"""How long a worker may take to clean up when it is told to end, s."""
+
+_BOOT = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.path[:] = {path!r}
+from bids_spheres.execute.local import serve
+serve({descriptor})
+"""
+"""What a worker runs. An interrupt from the keyboard reaches it too; its parent answers that."""
+
+_BUG = "That is a fault of this program or of a library; please report it with the run's files."
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Processes of this machine.
+
+    Parameters
+    ----------
+    processes : int
+        At work at the same time; 1 does everything in this one. What is written does not depend
+        on it.
+    """
+
+    processes: int = 1
+
+    def run(
+        self, do: Callable[[Item], Result], items: Sequence[Item]
+    ) -> Generator[tuple[Item, Result | Lost]]:
+        """See `Executor`; an item whose worker died is tried again alone."""
+        workers = min(self.processes, len(items))
+        if workers <= 1:
+            yield from ((item, do(item)) for item in items)
+            return
+        died = []
+        with closing(_shared_out(do, items, workers)) as ends:
+            for item, end in ends:
+                if isinstance(end, _Died):
+                    died.append(item)
+                else:
+                    yield item, end
+        for item in died:
+            with closing(_shared_out(do, [item], 1)) as ends:
+                for _, end in ends:
+                    yield item, _died_twice(end) if isinstance(end, _Died) else end
+
+
+@dataclass(frozen=True)
+class _Died:
+    """How a worker ended: its exit status, as of `subprocess`."""
+
+    status: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Worker:
+    """A process that does one task after the other, and our end of the pipe to it."""
+
+    process: subprocess.Popen[bytes]
+    channel: Connection
+
+    @classmethod
+    def start(cls) -> _Worker:
+        ours, theirs = Pipe()
+        with theirs:
+            code = _BOOT.format(path=sys.path, descriptor=theirs.fileno())
+            process = subprocess.Popen(  # noqa: S603 - our own code
+                [sys.executable, "-P", "-c", code],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        return cls(process, ours)
+
+    def ask(self, do: Callable[[Item], Any], item: Item) -> Item:
+        """Send an item, and return it; that the worker has died is told by its answer."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.channel.send((do, item))
+        return item
+
+    def answer(self) -> Any:
+        """What it made of its item, or how it died."""
+        try:
+            return self.channel.recv()
+        except (EOFError, ConnectionResetError):
+            return _Died(self.process.wait())
+
+
+def _shared_out(
+    do: Callable[[Item], Result], items: Sequence[Item], number: int
+) -> Generator[tuple[Item, Result | _Died]]:
+    """What some workers made of items, or how the worker died that had it."""
+    waiting = deque(items)
+    workers = [_Worker.start() for _ in range(number)]
+    try:
+        at_work = {one.channel: (one, one.ask(do, waiting.popleft())) for one in workers}
+        while at_work:
+            for channel in _ready(at_work):
+                worker, item = at_work.pop(channel)
+                end = worker.answer()
+                if waiting:
+                    if isinstance(end, _Died):
+                        worker = _Worker.start()
+                        workers.append(worker)
+                    at_work[worker.channel] = worker, worker.ask(do, waiting.popleft())
+                yield item, end
+    finally:
+        _stop(workers)
+
+
+def _ready(channels: Iterable[Connection]) -> list[Connection]:
+    """Those from which there is something to read, if only their end; waits for the first."""
+    return [channel for channel in wait(list(channels)) if isinstance(channel, Connection)]
+
+
+def _stop(workers: Sequence[_Worker]) -> None:
+    """End processes; they have some time to remove what they had begun to write."""
+    for worker in workers:
+        worker.process.terminate()
+    deadline = time.monotonic() + GRACE
+    for worker in workers:
+        with suppress(subprocess.TimeoutExpired):
+            worker.process.wait(max(0.0, deadline - time.monotonic()))
+        worker.process.kill()
+        worker.process.wait()
+        worker.channel.close()
+
+
+def _died_twice(end: _Died) -> Lost:
+    """What to say of an item of which two workers died."""
+    status, names = end.status, {-number: number.name for number in signal.Signals}
+    how = f"ended by {names[status]}" if status in names else f"ended with status {status}"
+    killed = status == -signal.SIGKILL
+    return Lost(
+        f"A worker process was {'killed, most likely for want of memory' if killed else how}, and "
+        "so was a second one that had this run alone.",
+        hint=MORE_MEMORY if killed else _BUG,
+    )
+
+
+def serve(descriptor: int) -> None:
+    """Do what comes through a pipe, until the process at its other end is gone.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open pipe.
+    """
+    channel, calls = Connection(descriptor), SimpleQueue[bytes]()
+    with ended_by_sigterm(), suppress(BrokenPipeError):
+        threading.Thread(target=_receive, args=(channel, calls), daemon=True).start()
+        while True:
+            do, item = pickle.loads(calls.get())  # noqa: S301 - from our parent
+            channel.send(do(item))
+
+
+def _receive(channel: Connection, calls: SimpleQueue[bytes]) -> None:
+    """Pass on what comes through a pipe; end this process when it is closed at the other end.
+
+    A worker without a parent would go on to write what nobody asks for any more.
+    """
+    try:
+        while True:
+            calls.put(channel.recv_bytes())
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(1)

@@ -1,0 +1,86 @@
+"""The executor that the settings ask for."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bids_spheres.execute.local import LocalExecutor
+from bids_spheres.execute.memory import MEGABYTE, largest_job, own_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bids_spheres.execute.executor import Executor
+    from bids_spheres.freshness import Task
+    from bids_spheres.settings import Execution, Settings
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_executor(
+    settings: Settings, tasks: Sequence[Task], inputs: Sequence[Path] = ()
+) -> Iterator[Executor]:
+    """Have processes at hand while a block lasts.
+
+    Parameters
+    ----------
+    settings : Settings
+    tasks : sequence of Task
+        What is to be done, by which number and memory of processes are limited. Without any, this
+        machine does what else there is.
+    inputs : sequence of Path
+        Folders from which they read.
+
+    Raises
+    ------
+    UsageError
+        When Dask or Slurm can't be used as the settings say.
+    MissingInputError, DataError
+        When a file of settings or of an address can't be used.
+    TemporaryError
+        When a scheduler does not answer.
+    """
+    execution, out = settings.execution, settings.output_dir
+    if execution.executor == "local" or not tasks:
+        yield LocalExecutor(_processes(execution, tasks))
+        return
+    from bids_spheres.execute import clusters  # noqa: PLC0415 - loads Dask
+
+    place = execution.dask_scheduler or execution.dask_scheduler_file
+    if place:
+        opened = clusters.scheduler_at(place, inputs)
+    elif execution.dask_slurm:
+        need = clusters.Need(
+            len(tasks), execution.nprocs, execution.omp_nthreads, largest_job(tasks)
+        )
+        logs = out / "logs" / "slurm"
+        opened = clusters.slurm_cluster(execution.dask_slurm, need, inputs, logs)
+    else:
+        memory = (execution.mem or 0) * MEGABYTE or None
+        opened = clusters.local_cluster(_processes(execution, tasks), memory)
+    with opened as executor:
+        yield executor
+
+
+def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
+    """How many processes there is work and memory for."""
+    wanted = min(execution.nprocs, len(tasks) or execution.nprocs)
+    if execution.mem is None or not tasks:
+        return wanted
+    room, each = execution.mem * MEGABYTE - own_memory(), largest_job(tasks)
+    if room < each:
+        logger.warning(
+            "--mem: the largest run is expected to need %d MB beside %d MB for the main process, "
+            "and there are %d. One run at a time is tried.",
+            *(each // MEGABYTE, own_memory() // MEGABYTE, execution.mem),
+        )
+    fitting = max(1, room // each)
+    if fitting < wanted:
+        logger.info(
+            "--mem: %d runs at a time, each of which may need %d MB", fitting, each // MEGABYTE
+        )
+    return min(wanted, fitting)
