@@ -597,10 +597,10 @@ def _add_resource_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         *_both("--omp-nthreads"),
         type=_count,
-        default=2,
         metavar="N",
-        help="threads of one run: 1, or 2 (default) of which one reads ahead while the other "
-        "computes; more have nothing to do, since sums in another order differ in the last bit",
+        help="threads of one run: 1 reads and computes by turns, from 2 on one of them reads ahead "
+        "(default: that, on one core of a cluster); linear algebra has one thread always, since "
+        "sums in another order differ in the last bit",
     )
     group.add_argument(
         "--mem",
@@ -640,8 +640,8 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         metavar="SETTING",
         help="have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE "
         "or in a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB "
-        "jobs=100. By default --nprocs jobs with one worker each, --omp-nthreads cores, the "
-        "memory that the largest run needs, 30 minutes; what jobqueue.yaml says counts more",
+        "jobs=100. By default --nprocs jobs with one worker each, --omp-nthreads cores or one, "
+        "the memory that the largest run needs, 30 minutes, or what jobqueue.yaml says",
     )
 
 

@@ -215,7 +215,7 @@ def plan_work(settings: Settings, inputs: Inputs) -> Work:
         output_dir=settings.output_dir,
         links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
         work_dir=settings.work_dir,
-        threads=settings.execution.omp_nthreads,
+        threads=settings.execution.omp_nthreads or 2,
     )
 
 

@@ -142,8 +142,8 @@ class Execution:
         Processes of this machine, or workers of `dask.distributed`.
     nprocs : int
         Jobs at work at the same time.
-    omp_nthreads : int
-        Threads of one job.
+    omp_nthreads : int, optional
+        Threads of one job; None: one, and one that reads ahead.
     mem : int, optional
         Memory of a call on this machine, MB; None leaves it unlimited.
     dask_scheduler : str, optional
@@ -156,7 +156,7 @@ class Execution:
 
     executor: Literal["local", "dask"] = "local"
     nprocs: int = 1
-    omp_nthreads: int = 2
+    omp_nthreads: int | None = None
     mem: int | None = None
     dask_scheduler: str | None = None
     dask_scheduler_file: Path | None = None

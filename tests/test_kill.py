@@ -18,6 +18,8 @@ import pytest
 
 from bids_spheres.execute import local
 
+from .processes import children, final_files, finish, is_alive, results, wait_for
+
 N_RUNS, N_VOLUMES, N_SEEDS = 6, 40, 160
 STRATEGIES = ("simple", "24P", "none")
 
@@ -40,39 +42,6 @@ def command(tiny, tmp_path):
         return [str(word) for word in call]
 
     return words
-
-
-def children(parent):
-    """Processes that a process has started and that are at work."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, ppid = path.read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue  # it has ended
-        if int(ppid) == parent and state != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(condition, seconds=30.0):
-    """Wait until something holds; say whether it does."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return condition()
-
-
-def final_files(output):
-    names = (path for path in output.rglob("*") if path.is_file())
-    return {path for path in names if not path.name.startswith(".")}
 
 
 def check_whole(output):
@@ -100,19 +69,6 @@ def check_whole(output):
 def latest(output):
     """When the last file of a run was written, ns."""
     return max((path.stat().st_mtime_ns for path in output.rglob("sub-*_*.tsv")), default=0)
-
-
-def results(output):
-    """Bytes of every file but the records of calls, and the pages that quote these."""
-    return {
-        str(path.relative_to(output)): path.read_bytes()
-        for path in sorted(final_files(output))
-        if "logs" not in path.relative_to(output).parts and path.suffix != ".html"
-    }
-
-
-def finish(call):
-    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=300)
 
 
 ROUNDS = ((2, "7"), (1, "5"), (2, "5"), (1, "7"), (2, "7"), (2, "5"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import math
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_CONNECT = 10.0
+_CONNECT = 5.0
 """How long to wait for a scheduler to answer, s."""
+
+_PATIENCE = 300.0
+"""How long to wait for workers of a scheduler that is not ours, s."""
 
 _REVIVE = 10.0
 """How often to look after Slurm's jobs, s."""
@@ -51,15 +55,15 @@ class Need:
         How many.
     workers : int
         How many workers the user wants.
-    threads : int
-        Of each item.
+    cores : int
+        For each item.
     memory : int
-        Of each item, bytes.
+        For each item, bytes.
     """
 
     items: int
     workers: int
-    threads: int
+    cores: int
     memory: int
 
 
@@ -84,7 +88,8 @@ def scheduler_at(place: str | Path, must_see: Sequence[Path]) -> Iterator[DaskEx
         When no scheduler answers there.
     """
     address = _address_in(place) if isinstance(place, Path) else place
-    staff = Staff(f"the Dask scheduler at {address}", tuple(must_see), patience=300.0)
+    _check_address(address)
+    staff = Staff(f"The Dask scheduler at {address}", tuple(must_see), patience=_PATIENCE)
     with _client(address) as client:
         threads = client.nthreads()
         logger.info("%d workers at %s", len(threads), address)
@@ -159,7 +164,7 @@ def slurm_cluster(
         cluster = library.SLURMCluster(
             **options, scheduler_options=scheduler, shared_temp_directory=shared
         )
-    except Exception as error:
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"--dask-slurm: no scheduler can be started: {error}.") from error
     processes = options["processes"]
     workers = min(need.items, settings.jobs * processes if settings.jobs else need.workers)
@@ -179,7 +184,7 @@ def _with_defaults(settings: SlurmSettings, need: Need) -> dict[str, Any]:
     memory = max(_LEAST, math.ceil(_ROOM * need.memory / 2**20)) * processes
     options = {
         "processes": processes,
-        "cores": known.get("cores", processes * need.threads),
+        "cores": known.get("cores", processes * need.cores),
         "memory": known.get("memory", f"{memory}MiB"),
         **({"log_directory": known["log_directory"]} if "log_directory" in known else {}),
         **settings.options,
@@ -205,6 +210,8 @@ def _check_job(library: Any, options: dict[str, Any]) -> None:
         When it does not answer.
     """
     try:
+        if "interface" in options:
+            importlib.import_module("distributed.utils").get_ip_interface(options["interface"])
         job = library.slurm.SLURMJob("tcp://127.0.0.1:8786", name="check", **options)
         with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
             script.write(job.job_script())
@@ -276,24 +283,52 @@ def _in_queue(jobs: Sequence[str]) -> bool:
 @contextmanager
 def _client(scheduler: Any) -> Iterator[Any]:
     """A client of a cluster or of the scheduler at an address."""
-    library = _library("distributed")
-    try:
-        client = library.Client(scheduler, timeout=_CONNECT, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise TemporaryError(
-            f"No Dask scheduler answers at {scheduler}.",
-            hint="Is it running, and can it be reached from this machine?",
-        ) from error
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"--dask-scheduler: {scheduler} is no address: {error}.",
-            hint="Give it as tcp://10.0.0.1:8786; dask scheduler prints it when it starts.",
-        ) from error
+    client = _library("distributed").Client(scheduler, timeout=_CONNECT, set_as_default=False)
     try:
         yield client
     finally:
         with suppress(Exception):  # the scheduler may be gone
             client.close(timeout=_CONNECT)
+
+
+def _check_address(address: str) -> None:
+    """Knock at a scheduler's door; a client that finds nobody there is not got rid of so soon.
+
+    Raises
+    ------
+    UsageError
+        When it is no address.
+    TemporaryError
+        When no scheduler answers there.
+    """
+    _library("distributed")
+    try:
+        asyncio.run(_knock(address))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"--dask-scheduler: {address} is no address: {error}.",
+            hint="Give it as tcp://10.0.0.1:8786; dask scheduler prints it when it starts.",
+        ) from error
+    except Exception as error:
+        raise TemporaryError(
+            f"No Dask scheduler answers at {address}.",
+            hint="Is it running, and can it be reached from this machine?",
+        ) from error
+
+
+async def _knock(address: str) -> None:
+    from distributed.comm import (  # noqa: PLC0415 - loads Dask
+        connect,
+        get_address_host_port,
+        normalize_address,
+    )
+    from distributed.security import Security  # noqa: PLC0415
+
+    place = normalize_address(address)
+    get_address_host_port(place)
+    security = Security().get_connection_args("client")
+    comm = await connect(place, timeout=_CONNECT, **security)
+    await comm.close()
 
 
 def _address_in(path: Path) -> str:

@@ -54,9 +54,9 @@ def open_executor(
     if place:
         opened = clusters.scheduler_at(place, inputs)
     elif execution.dask_slurm:
-        need = clusters.Need(
-            len(tasks), execution.nprocs, execution.omp_nthreads, largest_job(tasks)
-        )
+        # The thread that reads ahead takes so little that a core of its own would be wasted.
+        cores = execution.omp_nthreads or 1
+        need = clusters.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
         logs = out / "logs" / "slurm"
         opened = clusters.slurm_cluster(execution.dask_slurm, need, inputs, logs)
     else:

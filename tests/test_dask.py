@@ -1,0 +1,336 @@
+"""Jobs on Dask: the bytes of the local run, whatever happens to workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from .processes import children, is_alive, results, wait_for
+
+pytest.importorskip("distributed")
+
+from bids_spheres.errors import TemporaryError
+from bids_spheres.execute import Lost, clusters, dask
+from bids_spheres.execute.dask import DaskExecutor, Staff
+
+N_RUNS = 4
+DEEDS = """
+import os, pathlib, signal, time
+
+def double(number):
+    return 2 * number
+
+def wait(seconds):
+    time.sleep(seconds)
+    return seconds
+
+def die_at_first(path):
+    if not pathlib.Path(path).exists():
+        pathlib.Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
+
+def die_of(item):
+    if item == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+"""
+
+
+@pytest.fixture(scope="module")
+def deeds(tmp_path_factory):
+    """Functions that workers can import."""
+    folder = tmp_path_factory.mktemp("deeds")
+    (folder / "deeds.py").write_text(DEEDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield import_module("deeds")
+
+
+@pytest.fixture(scope="module")
+def two_workers(deeds):
+    with clusters.local_cluster(2, None) as executor:
+        yield executor
+
+
+def test_every_item_is_done_once(two_workers, deeds):
+    ends = list(two_workers.run(deeds.double, range(20)))
+    assert sorted(ends) == [(number, 2 * number) for number in range(20)]
+    assert list(two_workers.run(deeds.double, [])) == []
+
+
+def test_an_item_whose_worker_is_lost_is_tried_again(two_workers, deeds, tmp_path):
+    items = [str(tmp_path / name) for name in "abc"]
+    ends = dict(two_workers.run(deeds.die_at_first, items))
+    assert ends == {item: item for item in items}
+
+
+def test_an_item_of_which_two_workers_are_lost_is_given_up(two_workers, deeds):
+    ends = dict(two_workers.run(deeds.die_of, ["poison", *"abcd"]))
+    lost = ends.pop("poison")
+    assert isinstance(lost, Lost)
+    assert "so was a second one" in lost.message
+    assert "too little memory" in lost.hint
+    assert ends == {item: item for item in "abcd"}
+
+
+def test_workers_that_see_other_folders_are_not_used(two_workers, deeds, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    executor = DaskExecutor(two_workers.client, Staff("a scheduler", (nowhere,)))
+    with pytest.raises(TemporaryError, match=f"does not see the folder {nowhere}"):
+        list(executor.run(deeds.double, [1]))
+
+
+def test_a_worker_of_another_version_tells():
+    assert dask.fault_here("0.0.1", []).endswith("and this call is of 0.0.1")
+
+
+@pytest.fixture
+def runs(tiny):
+    for number in range(1, N_RUNS + 1):
+        tiny.add_run(f"sub-0{number}_task-rest", n_volumes=40 + number)
+    return tiny.root
+
+
+@pytest.fixture
+def call(runs, seeds_file, tmp_path):
+    """Words of a call; `output` is the name of its folder."""
+
+    def words(output, *options):
+        told = (runs, tmp_path / output, "participant", "--seeds", seeds_file)
+        return [str(word) for word in (*told, "--strategy", "simple", "24P", *options)]
+
+    return words
+
+
+@pytest.fixture
+def expected(run_app, call, tmp_path):
+    """What the local executor writes."""
+    done = run_app(*call("local"))
+    assert done.status == 0, done.err
+    return results(tmp_path / "local")
+
+
+def program(words):
+    return [sys.executable, "-m", "bids_spheres", *words]
+
+
+@pytest.mark.slow
+def test_a_cluster_on_this_machine(run_app, call, expected, tmp_path):
+    done = run_app(*call("out", "--executor", "dask", "--nprocs", 2))
+    assert done.status == 0, done.err
+    assert f"{N_RUNS} of {N_RUNS} runs written" in done.err
+    assert results(tmp_path / "out") == expected
+    assert len(list((tmp_path / "out").glob("*.html"))) == N_RUNS
+    again = run_app(*call("out", "--executor", "dask", "--nprocs", 2))
+    assert f"0 of {N_RUNS} runs to do" in again.err
+
+
+def workers_of(process):
+    """Processes of Dask workers that a call has started."""
+
+    def is_worker(pid):
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    return [pid for pid in children(process) if is_worker(pid)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_killed_workers_cost_no_result(call, expected, tmp_path):
+    words = call("out", "--executor", "dask", "--nprocs", 2)
+    process = subprocess.Popen(program(words), stderr=subprocess.PIPE, text=True)
+    assert wait_for(lambda: list((tmp_path / "out").rglob("sub-*_dseg.tsv")), 60)
+    for pid in workers_of(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "is tried again" in told
+    assert f"{N_RUNS} of {N_RUNS} runs written" in told
+    assert results(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_told_to_end(call, tmp_path, number):
+    words = call("out", "--executor", "dask", "--nprocs", 2)
+    process = subprocess.Popen(program(words), stderr=subprocess.PIPE, text=True)
+    assert wait_for(lambda: list((tmp_path / "out").rglob("sub-*_dseg.tsv")), 60)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    os.kill(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "hat was finished is written" in told
+    assert "Traceback" not in told
+    assert wait_for(lambda: not any(map(is_alive, workers)), 10)
+
+
+@contextmanager
+def dask_process(program, *options):
+    code = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, options)]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(code, env=paths, **silent) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    process: subprocess.Popen[bytes]
+    file: Path
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """One of the user's own, without workers."""
+    path = tmp_path / "scheduler.json"
+    options = ("--port", 0, "--no-dashboard", "--scheduler-file", path)
+    with dask_process("dask_scheduler", *options) as process:
+        assert wait_for(lambda: path.exists() and path.stat().st_size > 0, 60)
+        yield Scheduler(process, path)
+
+
+@pytest.fixture
+def scheduler_file(scheduler):
+    return scheduler.file
+
+
+def worker(scheduler_file, folder):
+    """A worker of this path of modules, with more threads than it has jobs at a time."""
+    options = ("--scheduler-file", scheduler_file, "--nthreads", 3, "--nworkers", 1)
+    return dask_process("dask_worker", *options, "--local-directory", folder, "--no-dashboard")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["file", "address"])
+def test_a_scheduler_of_the_users_own(run_app, call, expected, scheduler_file, tmp_path, by):
+    address = json.loads(scheduler_file.read_text())["address"]
+    option = {
+        "file": ("--dask-scheduler-file", scheduler_file),
+        "address": ("--dask-scheduler", address),
+    }
+    with worker(scheduler_file, tmp_path / "w1"), worker(scheduler_file, tmp_path / "w2"):
+        done = run_app(*call("out", *option[by], "--omp-nthreads", 1))
+        assert done.status == 0, done.err
+    assert results(tmp_path / "out") == expected
+
+
+def test_a_scheduler_that_goes_away(deeds, scheduler, tmp_path):
+    with worker(scheduler.file, tmp_path / "w1"), clusters.scheduler_at(scheduler.file, []) as one:
+        ends = one.run(deeds.wait, [0, 60])
+        assert next(ends) == (0, 0)
+        threading.Timer(0.5, scheduler.process.terminate).start()
+        with pytest.raises(TemporaryError) as caught:
+            next(ends)
+    assert "the next call does what is missing" in str(caught.value)
+
+
+def test_a_scheduler_without_workers(run_app, call, scheduler_file, monkeypatch):
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.5)
+    done = run_app(*call("out", "--dask-scheduler-file", scheduler_file))
+    assert done.status == 75
+    assert "has had no worker for" in done.err
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase", "options"),
+    [
+        (75, "No Dask scheduler answers", ("--dask-scheduler", "tcp://127.0.0.1:1")),
+        (2, "nonsense is no address", ("--dask-scheduler", "nonsense")),
+        (2, "foo://x:1 is no address", ("--dask-scheduler", "foo://x:1")),
+        (66, "there is no file", ("--dask-scheduler-file", "{tmp}/none.json")),
+        (65, "is not valid JSON", ("--dask-scheduler-file", "{tmp}/mine.tsv")),
+        (65, "holds no address", ("--dask-scheduler-file", "{tmp}/empty.json")),
+    ],
+)
+def test_addresses_where_nobody_is(run_app, call, monkeypatch, tmp_path, status, phrase, options):
+    monkeypatch.setattr(clusters, "_CONNECT", 1.0)
+    (tmp_path / "empty.json").write_text("{}")
+    started = time.monotonic()
+    done = run_app(*call("out", *(word.format(tmp=tmp_path) for word in options)))
+    assert done.status == status, done.err
+    assert phrase in done.err
+    assert done.err.count("error:") == 1
+    assert time.monotonic() - started < 20
+    assert not (tmp_path / "out").exists()
+
+
+SBATCH = """#!/bin/sh
+# Slurm as far as dask-jobqueue knows it: jobs are processes.
+if [ "$1" = --test-only ]; then
+  if grep -q "SBATCH -p nope" "$2"; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
+  exit 0
+fi
+cp "$1" "{folder}/job-$$.sh"
+setsid sh "{folder}/job-$$.sh" >"{folder}/job-$$.out" 2>&1 &
+echo "Submitted batch job $!"
+"""
+SCANCEL = """#!/bin/sh
+echo "$1" >>"{folder}/cancelled"
+kill -TERM "-$1"
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """Folder of a stand-in for Slurm's commands."""
+    pytest.importorskip("dask_jobqueue")
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL), ("squeue", "#!/bin/sh\n")):
+        (folder / name).write_text(text.replace("{folder}", str(folder)))
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT", "1s")
+    return folder
+
+
+@pytest.mark.slow
+def test_workers_that_slurm_starts(run_app, call, expected, slurm, tmp_path):
+    done = run_app(*call("out", "--dask-slurm", "queue=short", "walltime=00:10:00", "jobs=2"))
+    assert done.status == 0, done.err
+    assert "2 jobs for Slurm" in done.err
+    assert results(tmp_path / "out") == expected
+    scripts = [path.read_text() for path in slurm.glob("job-*.sh")]
+    assert len(scripts) == 2
+    for line in ("#SBATCH -p short", "#SBATCH -t 00:10:00", "#SBATCH --cpus-per-task=1"):
+        assert all(line in script for script in scripts)
+    assert all("#SBATCH --mem=1G" in script for script in scripts)
+    assert len((slurm / "cancelled").read_text().split()) == 2
+
+
+def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
+    done = run_app(*call("out", "--dask-slurm", "queue=nope"))
+    assert done.status == 2
+    assert "Slurm refuses these jobs: invalid partition." in done.err
+    assert not list(slurm.glob("job-*"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_little_memory_for_a_worker_is_told(run_app, call, slurm):
+    done = run_app(*call("out", "--dask-slurm", "queue=nope", "memory=100MB"))
+    assert "100MB are 0.1 GB for each worker, and the largest run" in done.err
+
+
+def test_no_slurm_here(run_app, call, monkeypatch, tmp_path):
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = run_app(*call("out", "--dask-slurm", "queue=short"))
+    assert done.status == 2
+    assert "there is no command sbatch here" in done.err
