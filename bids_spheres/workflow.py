@@ -14,7 +14,12 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.bids.dataset import find_inputs
-from bids_spheres.bids.files import discard_stale, remove, temporary_files_in, write_text
+from bids_spheres.bids.files import (
+    discard_stale,
+    remove,
+    temporary_files_in,
+    write_if_changed,
+)
 from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_record, write_shared_files
@@ -34,6 +39,7 @@ from bids_spheres.explain import dry_run as dry_run_lines
 from bids_spheres.explain import explain_jobs
 from bids_spheres.freshness import find_tasks, last_finished
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
+from bids_spheres.participant_report import pages_of
 from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
@@ -200,10 +206,10 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
-    write_record(out, settings.to_json())
+    write_record(out, settings.to_json(), settings.labels.participant_label)
     facts = _methods_facts(settings, inputs, jobs)
-    write_text(out / "logs" / "CITATION.md", citation_file(facts))
-    write_text(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    write_if_changed(out / "logs" / "CITATION.md", citation_file(facts))
+    write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
 
 
 def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> MethodsFacts:
@@ -233,13 +239,16 @@ def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> M
 
 def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     """Remove what killed processes left, and crash files of runs that are done."""
-    output_dir = settings.output_dir
-    folders = {output_dir, output_dir / "logs", settings.temporary_dir}
-    folders.update(*(task.folders for task in tasks))
+    out = settings.output_dir
+    folders = {folder for task in tasks for folder in task.folders}
+    folders |= {settings.work_dir} if settings.work_dir else set()
+    if not settings.labels.participant_label:
+        # Not by every task of an array: there is a page and a folder for every participant.
+        folders |= {out, out / "logs"}
     for folder in folders:
         discard_stale(folder)
-    crashes = set((output_dir / "logs").glob("crash-*.txt"))
-    for path in crashes & {crash_file(output_dir, str(t)) for t in tasks if not t.groups}:
+    crashes = set((out / "logs").glob("crash-*.txt"))
+    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.groups}:
         remove(path)
 
 
@@ -309,8 +318,7 @@ def _report(executor: Executor, settings: Settings, tasks: Sequence[Task], *, de
 
 def _is_behind(output_dir: Path, participant: str) -> bool:
     """Whether a page is older than a run that it is about."""
-    pages = [output_dir / f"sub-{participant}.html", *output_dir.glob(f"sub-{participant}_*.html")]
-    made = [page.stat().st_mtime_ns for page in pages if page.is_file()]
+    made = [page.stat().st_mtime_ns for page in pages_of(output_dir, participant)]
     return bool(made) and min(made) < last_finished(output_dir, participant)
 
 

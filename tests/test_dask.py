@@ -60,6 +60,7 @@ def deeds(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_workers(deeds):
+    assert deeds.double(1) == 2  # and so it can be found by workers, which get our path
     with clusters.local_cluster(2, None) as executor:
         yield executor
 
@@ -323,7 +324,8 @@ def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_too_little_memory_for_a_worker_is_told(run_app, call, slurm):
+@pytest.mark.usefixtures("slurm")
+def test_too_little_memory_for_a_worker_is_told(run_app, call):
     done = run_app(*call("out", "--dask-slurm", "queue=nope", "memory=100MB"))
     assert "100MB are 0.1 GB for each worker, and the largest run" in done.err
 

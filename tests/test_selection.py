@@ -187,7 +187,7 @@ def test_settings_that_were_written_repeat_the_work(app, run_app, four, tmp_path
     more = ("--connectivity", "partial", "--mask", "none", "--min-coverage", "0.2", "--no-detrend")
     done, out = app(*options, *more, "--participant-label", "01", "--standardize", "none")
     assert done.status == 0, done.err
-    (record,) = (out / "logs").glob("*_settings.json")
+    (record,) = (out / "logs").rglob("*_settings.json")
     again = tmp_path / "again"
     repeated = run_app(four.root, again, "participant", "--config", record)
     assert repeated.status == 0, repeated.err
@@ -195,7 +195,7 @@ def test_settings_that_were_written_repeat_the_work(app, run_app, four, tmp_path
     assert files
     for path in files:
         assert (again / path).read_bytes() == (out / path).read_bytes()
-    (second,) = (again / "logs").glob("*_settings.json")
+    (second,) = (again / "logs").rglob("*_settings.json")
     first_settings, second_settings = (json.loads(p.read_text()) for p in (record, second))
     first_settings.pop("output_dir")
     second_settings.pop("output_dir")

@@ -45,6 +45,10 @@ _SUFFIXES = (
 """Of files that a run is made of, in any version of the programs that write them."""
 
 
+_FEW = 10
+"""Participants that are looked at one by one: an index of one takes a tenth of a second."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A folder of derivatives.
@@ -151,29 +155,46 @@ def index_files(
     DataError
         When the folder of the index can't be used.
     """
-    from bids.layout import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415 - slow to import
-
     root = dataset.root
-    everyone = sorted(p.name.removeprefix("sub-") for p in root.glob("sub-*") if p.is_dir())
-    if missing := [label for label in wanted if label not in everyone]:
+    if missing := [label for label in wanted if not (root / f"sub-{label}").is_dir()]:
+        everyone = _participants(root)
         raise NothingSelectedError(
             f"--participant-label: {root} has no {listed('sub-', missing)}.",
             hint=f"It has {listed('sub-', everyone) or 'no participant at all'}.",
         )
-    indexed = everyone if database else wanted or everyone
+    if database is None and 0 < len(wanted) <= _FEW:
+        # To look at the root of a large dataset takes longer than all the rest of an array task.
+        folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)]
+        return _parsed(path for folder in folders for path in _indexed(folder, _IGNORED))
+    ignored = _IGNORED if database or not wanted else [*_IGNORED, _others(wanted)]
+    return _parsed(_indexed(root, ignored, database))
+
+
+def _participants(root: Path) -> list[str]:
+    """Labels of all, without ``sub-``."""
+    return sorted(p.name.removeprefix("sub-") for p in root.glob("sub-*") if p.is_dir())
+
+
+def _indexed(
+    folder: Path, ignored: Sequence[re.Pattern[str]], database: Path | None = None
+) -> list[Path]:
+    """Files of a dataset, or of a participant's folder in one, that a run can be made of."""
+    from bids.layout import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415 - slow to import
+
     undecodable = _Undecodable()
-    ignored = [*_ignored(indexed, everyone), undecodable]
-    indexer = BIDSLayoutIndexer(validate=False, index_metadata=False, ignore=ignored)
+    indexer = BIDSLayoutIndexer(
+        validate=False, index_metadata=False, ignore=[*ignored, undecodable]
+    )
     kept = {} if database is None else {"database_path": database}
     try:
         with warnings.catch_warnings():
             # fMRIPrep before 20.2 wrote no GeneratedBy.
             warnings.filterwarnings("ignore", "The PipelineDescription field", UserWarning)
-            layout = BIDSLayout(root, validate=False, is_derivative=True, indexer=indexer, **kept)
+            layout = BIDSLayout(folder, validate=False, is_derivative=True, indexer=indexer, **kept)
     except Exception as error:
-        raise _not_indexed(root, database, error) from error
+        raise _not_indexed(folder, database, error) from error
     found = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
-    return _parsed([*map(Path, found), *(root / path for path in undecodable.paths)])
+    return [*map(Path, found), *(folder / path for path in undecodable.paths)]
 
 
 class _Undecodable:
@@ -326,15 +347,18 @@ def _has_name(entry: Any) -> bool:
     return isinstance(entry, dict) and bool(entry.get("Name"))
 
 
-def _ignored(participants: Sequence[str], everyone: Sequence[str]) -> list[re.Pattern[str]]:
-    """Patterns of paths, from the root on, in which no file of a run lies."""
-    patterns = [r"/\.", r"/(figures|log|logs|anat|fmap|dwi|perf|sourcedata|code)(/|$)"]
+_IGNORED = (
+    re.compile(r"/\."),
+    re.compile(r"/(figures|log|logs|anat|fmap|dwi|perf|sourcedata|code)(/|$)"),
     # pybids takes half a millisecond for every file, wanted or not.
-    patterns.append(rf"_(?!({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$)[^_/.]*\.[^/]*$")
-    if set(participants) < set(everyone):
-        labels = "|".join(map(re.escape, participants))
-        patterns.append(rf"^/sub-(?!({labels})(/|$))")
-    return [re.compile(pattern) for pattern in patterns]
+    re.compile(rf"_(?!({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$)[^_/.]*\.[^/]*$"),
+)
+"""Patterns of paths, from the root on, in which no file of a run lies."""
+
+
+def _others(participants: Sequence[str]) -> re.Pattern[str]:
+    """A pattern of the folders of all other participants."""
+    return re.compile(rf"^/sub-(?!({'|'.join(map(re.escape, participants))})(/|$))")
 
 
 def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:

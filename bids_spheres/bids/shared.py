@@ -76,8 +76,20 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-def write_record(output_dir: Path, settings: Mapping[str, Any]) -> None:
+def write_record(
+    output_dir: Path, settings: Mapping[str, Any], participants: Sequence[str] = ()
+) -> None:
     """Write the settings of a call, under the time of its start.
+
+    Those of a call about one participant go into a folder of the participant's own: an array of
+    ten thousand tasks makes so many, and who looks for the last one is not to read all of them.
+
+    Parameters
+    ----------
+    output_dir : Path
+    settings : mapping
+    participants : sequence of str
+        Labels of those whom the call is about; empty for all.
 
     Raises
     ------
@@ -85,7 +97,14 @@ def write_record(output_dir: Path, settings: Mapping[str, Any]) -> None:
         When that is not possible.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    write_json(output_dir / "logs" / f"{stamp}_settings.json", settings)
+    one = len(participants) == 1
+    folder = calls_folder(output_dir, participants[0]) if one else output_dir / "logs"
+    write_json(folder / f"{stamp}_settings.json", settings)
+
+
+def calls_folder(output_dir: Path, participant: str) -> Path:
+    """Folder of the records of calls that were about one participant alone."""
+    return output_dir / "logs" / "calls" / f"sub-{participant}"
 
 
 def check_place(output_dir: Path) -> None:

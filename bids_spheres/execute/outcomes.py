@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the whole output folder: the next run would meet them as well."""
 
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended.

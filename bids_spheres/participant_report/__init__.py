@@ -33,6 +33,7 @@ __all__ = [
     "Written",
     "attempt_report",
     "load_participant",
+    "pages_of",
     "participant_page",
     "participants_with_outputs",
     "report_missing",
@@ -131,6 +132,16 @@ def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
     """Whether a page of a participant's is not there."""
     pages = _pages(output_dir, label, level)
     return any(not _path(output_dir, label, session).is_file() for session in pages)
+
+
+def pages_of(output_dir: Path, label: str) -> list[Path]:
+    """Pages of a participant and of the sessions that are there.
+
+    Their folder is not looked through: in a large dataset it holds those of ten thousand others.
+    """
+    sessions = [None, *sessions_with_outputs(output_dir, label)]
+    paths = (_path(output_dir, label, session) for session in sessions)
+    return [path for path in paths if path.is_file()]
 
 
 def _pages(output_dir: Path, label: str, level: ReportLevel) -> list[str | None]:

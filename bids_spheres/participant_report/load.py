@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.files import read_text
+from bids_spheres.bids.shared import calls_folder
 from bids_spheres.participant_report.find import find_runs
 from bids_spheres.participant_report.links import Links, read_links
 from bids_spheres.participant_report.tables import (
@@ -161,7 +162,9 @@ def _failures(output_dir: Path, label: str, session: str | None) -> Iterator[str
 
 def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str, Any]]:
     """Record of the last call that did not leave the participant out."""
-    for path in sorted((output_dir / "logs").glob("*_settings.json"), reverse=True):
+    folders = (output_dir / "logs", calls_folder(output_dir, label))
+    records = (path for folder in folders for path in folder.glob("*_settings.json"))
+    for path in sorted(records, key=lambda path: path.name, reverse=True):
         settings = read_facts(path)
         labels = _names(settings.get("participant_label"))
         about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
