@@ -63,16 +63,17 @@ def replacing(path: Path) -> Iterator[Path]:
     # Without the rest of the name, which may be as long as the file system allows.
     temporary = path.with_name(_TEMPORARY + uuid4().hex + "".join(path.suffixes[-2:]))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # One call less for the server of a network file system than mkdir, which always asks it.
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         temporary.replace(path)
-    except BidsSpheresError:
-        raise
-    except OSError as error:
-        raise _not_written(path, error) from error
-    finally:
+    except BaseException as error:
         _discard(temporary)
+        if isinstance(error, OSError) and not isinstance(error, BidsSpheresError):
+            raise _not_written(path, error) from error
+        raise
 
 
 def _flush(path: Path) -> None:
