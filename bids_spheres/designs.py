@@ -150,17 +150,23 @@ def check_runs(jobs: Sequence[Job]) -> None:
 
 
 def _column_problems(jobs: Sequence[Job], strategies: Sequence[Strategy]) -> Iterable[Any]:
-    headers: dict[str, tuple[pd.DataFrame, Mapping[str, Any]]] = {}
+    return check_strategies(_headers(jobs), strategies, values=False)
+
+
+def _headers(jobs: Sequence[Job]) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
+    """Columns of every run that has any, and what is told of them."""
+    seen = set()
     for job in jobs:
-        path = job.run.tables.confounds
-        if path is None or not path.exists():
+        path, source = job.run.tables.confounds, _source(job)
+        if path is None or source in seen or not path.exists():
             continue  # of this run alone; told when its turn comes
         try:
             table = merge_tables(read_header(path), list(_extra(job.run.tables, read_header)))
-            headers[_source(job)] = (table, read_metadata(path))
+            metadata = read_metadata(path)
         except BidsSpheresError:
             continue  # as above: a table that can't be read concerns one run
-    return check_strategies(headers, strategies, values=False) if headers else ()
+        seen.add(source)
+        yield source, (table, metadata)
 
 
 def _missing_images(jobs: Sequence[Job], strategies: Sequence[Strategy]) -> Iterator[str]:

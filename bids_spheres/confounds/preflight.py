@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.columns import run_columns
@@ -13,12 +14,12 @@ from bids_spheres.confounds.wording import similar_columns, some
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
 
     from bids_spheres.confounds.columns import RunColumns
-    from bids_spheres.confounds.components import Missing, Selection
+    from bids_spheres.confounds.components import Missing
     from bids_spheres.confounds.strategy import Strategy
 
     RunTable = tuple[pd.DataFrame, Mapping[str, Any] | None]
@@ -53,13 +54,19 @@ class Problem:
 
 
 def check_strategies(
-    tables: Mapping[str, RunTable], strategies: Sequence[Strategy], *, values: bool = True
+    tables: Mapping[str, RunTable] | Iterable[tuple[str, RunTable]],
+    strategies: Sequence[Strategy],
+    *,
+    values: bool = True,
 ) -> list[Problem]:
     """Look up what every strategy needs in every run.
 
+    Runs are looked at one after the other, and nothing is kept of those that are in order: what
+    fMRIPrep tells of its components alone would fill gigabytes for ten thousand participants.
+
     Parameters
     ----------
-    tables : mapping of run label to (table, metadata)
+    tables : mapping of run label to (table, metadata), or iterable of such pairs
         As for `make_design`; tables that go together merged by `merge_tables`.
     strategies : sequence of Strategy
     values : bool
@@ -70,21 +77,15 @@ def check_strategies(
     list of Problem
         Everything that is wrong; empty when nothing is. The same problem in several runs is one.
     """
-    problems = list(_same_names(strategies))
-    runs: dict[str, RunColumns] = {}
-    unreadable = _Errors()
-    for label, (table, _) in tables.items():
+    unreadable, findings = _Errors(), [_Findings(strategy) for strategy in strategies]
+    for label, (table, metadata) in tables.items() if isinstance(tables, Mapping) else tables:
+        columns = None
         with unreadable.of(label):
-            runs[label] = run_columns(table, _WHERE)
-    problems += unreadable.problems()
-    for strategy in strategies:
-        chosen = {
-            label: select_columns(columns, strategy, tables[label][1])
-            for label, columns in runs.items()
-        }
-        problems += _missing(strategy, chosen, runs)
-        problems += _unmatched(strategy, chosen)
-        problems += _bad_values(strategy, chosen, runs) if values else ()
+            columns = run_columns(table, _WHERE)
+        for found in findings if columns else ():
+            found.look_at(label, columns, metadata, values=values)
+    problems = [*_same_names(strategies), *unreadable.problems()]
+    problems += [problem for found in findings for problem in found.problems()]
     # Strategies share columns, and so what is wrong with them.
     return list(dict.fromkeys(problems))
 
@@ -121,41 +122,45 @@ def _same_names(strategies: Sequence[Strategy]) -> Iterator[Problem]:
             )
 
 
-def _missing(
-    strategy: Strategy, chosen: Mapping[str, Selection], runs: Mapping[str, RunColumns]
-) -> Iterator[Problem]:
-    lacking: dict[Missing, list[str]] = defaultdict(list)
-    for label, selection in chosen.items():
+@dataclass(frozen=True, eq=False)
+class _Findings:
+    """What runs lack for one strategy."""
+
+    strategy: Strategy
+    labels: list[str] = field(default_factory=list)
+    lacking: dict[Missing, list[str]] = field(default_factory=dict)
+    hints: dict[Missing, str | None] = field(default_factory=dict)
+    unmatched: Counter[str] = field(default_factory=Counter)
+    errors: _Errors = field(default_factory=_Errors)
+
+    def look_at(
+        self, label: str, columns: RunColumns, metadata: Mapping[str, Any] | None, *, values: bool
+    ) -> None:
+        """Add what one run lacks."""
+        selection = select_columns(columns, self.strategy, metadata)
+        self.labels.append(label)
+        self.unmatched.update(selection.unmatched)
         for item in selection.missing:
-            lacking[item].append(label)
-    for item, labels in lacking.items():
-        names = runs[labels[0]].names
-        yield Problem(
-            f"The {strategy} asks for {item.key}, but the confounds table has {item.what}.",
-            tuple(labels),
-            strategy.name,
-            similar_columns([item.column], names) if item.column else None,
-        )
+            if item not in self.lacking:
+                near = similar_columns([item.column], columns.names) if item.column else None
+                self.lacking[item], self.hints[item] = [], near
+            self.lacking[item].append(label)
+        if values and not selection.missing:
+            with self.errors.of(label):
+                check_values(columns, selection, self.strategy)
 
-
-def _unmatched(strategy: Strategy, chosen: Mapping[str, Selection]) -> Iterator[Problem]:
-    counts = Counter(entry for selection in chosen.values() for entry in selection.unmatched)
-    for entry, count in counts.items():
-        if count == len(chosen):
-            yield Problem(
-                f"The {strategy} asks for confounds, but the pattern {entry!r} matches no column "
-                "in any run.",
-                tuple(chosen),
-                strategy.name,
-            )
-
-
-def _bad_values(
-    strategy: Strategy, chosen: Mapping[str, Selection], runs: Mapping[str, RunColumns]
-) -> list[Problem]:
-    errors = _Errors()
-    for label, selection in chosen.items():
-        if not selection.missing:
-            with errors.of(label):
-                check_values(runs[label], selection, strategy)
-    return errors.problems()
+    def problems(self) -> Iterator[Problem]:
+        """What was found in all runs."""
+        strategy, labels = self.strategy, tuple(self.labels)
+        for item, own in self.lacking.items():
+            asked = f"asks for {item.key}, but the confounds table has {item.what}."
+            message = f"The {strategy} {asked}"
+            yield Problem(message, tuple(own), strategy.name, self.hints[item])
+        for entry, count in self.unmatched.items():
+            if count == len(labels):
+                message = (
+                    f"The {strategy} asks for confounds, but the pattern {entry!r} matches no "
+                    "column in any run."
+                )
+                yield Problem(message, labels, strategy.name)
+        yield from self.errors.problems()
