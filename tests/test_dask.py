@@ -316,6 +316,18 @@ def test_workers_that_slurm_starts(run_app, call, expected, slurm, tmp_path):
     assert len((slurm / "cancelled").read_text().split()) == 2
 
 
+def test_an_interrupt_stays_one():
+    """Importing dask-jobqueue changes what an interrupt does."""
+    pytest.importorskip("dask_jobqueue")
+    code = (
+        "import signal; from bids_spheres.execute.clusters import _library;"
+        "_library('dask_jobqueue');"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    # pytest's own handler is the default one as well
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
     done = run_app(*call("out", "--dask-slurm", "queue=nope"))
     assert done.status == 2

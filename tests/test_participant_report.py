@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from bids_spheres.cli import main
-from bids_spheres.participant_report import write_report, write_reports
+from bids_spheres.participant_report import Pages, attempt_report, write_report
 
 STRATEGIES = ("simple", "scrubbing")
 WEIRD = '<b>a & "b"</b>\''
@@ -552,7 +552,7 @@ def test_a_broken_table_costs_one_page(own):
     folder.mkdir(parents=True)
     bad = folder / "sub-02_task-rest_space-T1w_seg-odd_desc-spheres_dseg.tsv"
     bad.write_text("what\tis\tthis\n1\t2\t3\n")
-    good, broken = write_reports(own, ["01", "02"])
+    good, broken = (attempt_report(Pages(own, label)) for label in ("01", "02"))
     assert good.problem is None
     assert "not a table of spheres" in broken.problem
     assert bad.name in broken.problem
@@ -565,8 +565,10 @@ def test_several_processes_write_the_same_pages(tiny, tmp_path, seeds_file, run_
     out = tmp_path / "out"
     assert run_app(tiny.root, out, "participant", "--seeds", seeds_file).status == 0
     before = {path.name: path.read_bytes() for path in out.glob("*.html")}
-    ends = list(write_reports(out, ["01", "02"], nprocs=2))
-    assert [end.label for end in ends] == ["01", "02"]
+    for path in out.glob("*.html"):
+        path.unlink()
+    done = run_app(tiny.root, out, "participant", "--reports-only", "--nprocs", 2)
+    assert done.status == 0, done.err
     assert {path.name: path.read_bytes() for path in out.glob("*.html")} == before
 
 

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import math
+import signal
 import subprocess
 import tempfile
 import time
@@ -351,6 +352,7 @@ def _address_in(path: Path) -> str:
 
 
 def _library(name: str) -> Any:
+    interrupted = signal.getsignal(signal.SIGINT)
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -358,3 +360,7 @@ def _library(name: str) -> Any:
             f"--executor dask needs {name.replace('_', '-')}, which can't be loaded: {error}.",
             hint='Install it: pip install "bids-spheres[dask]"',
         ) from error
+    finally:
+        # dask-jobqueue 0.9, when imported, lets an interrupt end the program with status 0.
+        if signal.getsignal(signal.SIGINT) is not interrupted:
+            signal.signal(signal.SIGINT, interrupted)
