@@ -45,7 +45,7 @@ _SUFFIXES = (
 """Of files that a run is made of, in any version of the programs that write them."""
 
 
-_FEW = 10
+_FEW = 20
 """Participants that are looked at one by one: an index of one takes a tenth of a second."""
 
 _MANY = 1000
