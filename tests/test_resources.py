@@ -60,16 +60,17 @@ def planned(tiny, seeds_file, tmp_path):
 
 
 PEAK = """
-import pickle, resource, sys
+import pickle, sys
 from bids_spheres.execute import attempt
+from bids_spheres.execute.memory import own_memory
 outcome = attempt(pickle.loads(sys.stdin.buffer.read()))
 assert outcome.error is None, outcome.error
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(own_memory())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB")
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize(
     "options",
     [

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import resource
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from bids_spheres.freshness import Task
     from bids_spheres.plan import Job
@@ -42,10 +44,10 @@ def largest_job(tasks: Sequence[Task]) -> int:
 
 def own_memory() -> int:
     """Bytes that this process has taken so far at its peak."""
-    try:
-        import resource  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return _BASE
+    # What getrusage tells counts the process from which this one was started as well.
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
