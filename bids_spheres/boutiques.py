@@ -77,8 +77,8 @@ _VARIABLES = [
 _WORDS = ("none", "auto", "all")
 """What an option may take beside numbers."""
 
-_NO_NUMBERS = ("16GB", "1:2", "word")
-"""What an option of numbers refuses."""
+_NO_NUMBERS = ("1:2", "word")
+"""What an option of numbers refuses. One of amounts, as 16GB, takes them without their unit too."""
 
 _HUGE = 1e15
 

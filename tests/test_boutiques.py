@@ -100,23 +100,27 @@ def test_new_options_need_no_change_of_the_generator():
         return tuple(text.split("=")) if "=" in text else Path(text)
 
     parser = main_parser()
-    group = parser.add_argument_group("clusters; new here")
-    group.add_argument("--mem", type=megabytes, help="memory, 100%% of it")
+    group = parser.add_argument_group("novelties; new here")
+    group.add_argument("--room", type=megabytes, help="memory, 100%% of it")
     group.add_argument("--level", type=per_cent, default=2.0)
-    group.add_argument("--executor", choices=("local", "dask"), default="local")
-    group.add_argument("--dask-slurm", nargs="+", action="extend", default=[], type=setting)
+    group.add_argument("--engine", choices=("local", "dask"), default="local")
+    group.add_argument("--helpers", nargs="+", action="extend", default=[], type=setting)
     group.add_argument("--say", action=argparse.BooleanOptionalAction, default=False)
     made = boutiques.descriptor(parser)
     new = {each["id"]: each for each in made["inputs"]}
-    assert (new["mem"]["type"], new["mem"]["description"]) == ("String", "memory, 100% of it")
+    assert (new["room"]["type"], new["room"]["description"]) == ("Number", "memory, 100% of it")
     assert (new["level"]["minimum"], new["level"]["maximum"]) == (0.5, 99.5)
     assert (new["level"]["integer"], new["level"]["default-value"]) == (False, 2.0)
-    assert new["executor"]["value-choices"] == ["local", "dask"]
-    assert (new["dask_slurm"]["type"], new["dask_slurm"]["list"]) == ("String", True)
+    assert new["engine"]["value-choices"] == ["local", "dask"]
+    assert (new["helpers"]["type"], new["helpers"]["list"]) == ("String", True)
     assert new["say"]["command-line-flag"] == "--say"
-    members = ["mem", "level", "executor", "dask_slurm", "say"]
-    assert made["groups"][-1] == {"id": "clusters_options", "name": "clusters", "members": members}
-    assert made["command-line"].endswith("[MEM] [LEVEL] [EXECUTOR] [DASK_SLURM] [SAY]")
+    members = ["room", "level", "engine", "helpers", "say"]
+    assert made["groups"][-1] == {
+        "id": "novelties_options",
+        "name": "novelties",
+        "members": members,
+    }
+    assert made["command-line"].endswith("[ROOM] [LEVEL] [ENGINE] [HELPERS] [SAY]")
 
 
 # What follows runs Boutiques.
