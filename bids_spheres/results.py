@@ -138,7 +138,7 @@ def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: T
         "SoftwareFilters": "n/a",
         "NuisanceParameters": [],
         "Detrend": False,
-        "Standardize": "none",
+        "Standardize": False,
         "NumberOfVolumes": len(values),
         "DegreesOfFreedom": len(values),
         "SamplingFrequency": 1 / timing.t_r,

@@ -70,6 +70,8 @@ def test_every_file_of_the_design_is_there(func):
     for run in (1, 2):
         spheres = IMAGE.format(run=run) + "_atlas-Power2011_desc-spheres_dseg"
         expected |= {spheres + extension for extension in (".nii.gz", ".tsv", ".json")}
+        before = IMAGE.format(run=run) + "_atlas-Power2011_stat-mean_desc-raw_timeseries"
+        expected |= {before + extension for extension in (".tsv.gz", ".json")}
         for strategy in ("simple", "24P"):
             seeds = IMAGE.format(run=run) + "_atlas-Power2011"
             for name in (

@@ -148,7 +148,7 @@ def test_options_from_a_file(app, tmp_path):
     done, out = app("--config", path)
     assert done.status == 0, done.err
     assert stems(out) == ["sub-01_task-rest_run-1"]
-    (sidecar,) = out.rglob("*_timeseries.json")
+    (sidecar,) = (p.with_suffix(".json") for p in out.rglob("*_timeseries.tsv"))
     facts = json.loads(sidecar.read_text())
     assert (facts["Detrend"], facts["FullLength"]) == (False, True)
     assert facts["CensoringThresholds"]["fd_threshold"] == 0.4

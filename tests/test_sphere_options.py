@@ -68,7 +68,7 @@ class Output:
         """What the methods text says of voxels."""
         return (self.root / "logs" / "CITATION.md").read_text()
 
-    def facts(self, ending="_timeseries"):
+    def facts(self, ending="_desc-[!r]*_timeseries"):
         return json.loads(self.path(f"*{ending}.json").read_text())
 
     def matrix(self, stat="pearsoncorrelation"):

@@ -275,7 +275,7 @@ def test_metadata_become_the_sidecar(tiny_task, run_task):
     tiny_task.write(strategy="none")
     status, err = run_task(tiny_task)
     assert status == 0, err
-    (path,) = (tiny_task.folder / "derivatives").rglob("*_timeseries.json")
+    (path,) = (tiny_task.folder / "derivatives").rglob("*_desc-none_timeseries.json")
     assert json.loads(path.read_text())["RepetitionTime"] == 2.5
     (sidecar,) = (tiny_task.folder / "fmriprep").rglob("*_bold.json")
     assert json.loads(sidecar.read_text()) == {
