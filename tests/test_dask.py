@@ -320,8 +320,8 @@ def test_an_interrupt_stays_one():
     """Importing dask-jobqueue changes what an interrupt does."""
     pytest.importorskip("dask_jobqueue")
     code = (
-        "import signal; from bids_spheres.execute.clusters import _library;"
-        "_library('dask_jobqueue');"
+        "import signal; from bids_spheres.execute.clusters import library;"
+        "library('dask_jobqueue');"
         "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
     )
     # pytest's own handler is the default one as well

@@ -6,7 +6,8 @@ An `Executor` applies a function to many items and knows nothing of what they ar
 worker processes of its own, `dask` the workers of a Dask scheduler, wherever these run. `outcomes`
 does a task and says how it ended, `crashes` keeps what is known of failures. `opening` finds the
 executor for the settings: `memory` says how many jobs fit, `clusters` starts or finds a scheduler,
-`slurm` understands what is asked of Slurm. Dask is imported by `clusters` alone, when it is needed.
+`slurm_jobs` has Slurm start its workers, by settings that `slurm` understands. Dask is imported by
+the two, when it is needed.
 """
 
 from __future__ import annotations

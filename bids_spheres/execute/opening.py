@@ -48,7 +48,7 @@ def open_executor(
     if execution.executor == "local" or not tasks:
         yield LocalExecutor(_processes(execution, tasks))
         return
-    from bids_spheres.execute import clusters  # noqa: PLC0415 - loads Dask
+    from bids_spheres.execute import clusters, slurm_jobs  # noqa: PLC0415 - load Dask
 
     place = execution.dask_scheduler or execution.dask_scheduler_file
     if place:
@@ -56,9 +56,9 @@ def open_executor(
     elif execution.dask_slurm:
         # The thread that reads ahead takes so little that a core of its own would be wasted.
         cores = execution.omp_nthreads or 1
-        need = clusters.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
+        need = slurm_jobs.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
         logs = out / "logs" / "slurm"
-        opened = clusters.slurm_cluster(execution.dask_slurm, need, inputs, logs)
+        opened = slurm_jobs.slurm_cluster(execution.dask_slurm, need, inputs, logs)
     else:
         memory = (execution.mem or 0) * MEGABYTE or None
         opened = clusters.local_cluster(_processes(execution, tasks), memory)
