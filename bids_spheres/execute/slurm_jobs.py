@@ -34,6 +34,12 @@ _NOBODY = 60.0
 _ROOM = 1.5
 """Memory of a worker, over that of a job: Dask is in there, and kills a worker at 0.95 of it."""
 
+_SCRATCH = "${SLURM_TMPDIR:-/tmp}"
+"""Where a worker of Dask has its own small files, as its shell finds it.
+
+Jobs inherit TMPDIR, and that is where our own temporary files are to be: mostly the output folder.
+"""
+
 _LEAST = 1024
 """Memory of a worker in any case, MiB."""
 
@@ -117,6 +123,7 @@ def _with_defaults(settings: SlurmSettings, need: Need) -> dict[str, Any]:
         "processes": processes,
         "cores": known.get("cores", processes * need.cores),
         "memory": known.get("memory", f"{memory}MiB"),
+        "local_directory": known.get("local_directory", _SCRATCH),
         **({"log_directory": known["log_directory"]} if "log_directory" in known else {}),
         **settings.options,
     }
