@@ -6,12 +6,26 @@ Imports at the top are cheap, so that ``--help`` and ``--version`` answer at onc
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
+from bids_spheres.argument_types import (
+    ExtendByLists,
+    count,
+    dummy_scans,
+    label_reader,
+    length,
+    megabytes,
+    named_path,
+    number,
+    number_or_off,
+    share,
+    slurm_word,
+    whole,
+    width,
+)
 from bids_spheres.errors import EXIT_STATUSES, UnknownLevelError, UsageError, printable
 from bids_spheres.settings import (
     DEFAULT_STRATEGY,
@@ -27,21 +41,12 @@ from bids_spheres.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _EXAMPLES = """\
 Try it on simulated data:      bids-spheres demo demo-output
 See the denoising strategies:  bids-spheres strategies
 """
-
-_WIDEST = 40.0
-"""mm. What is smoothed more is no image any more, and the weights of a sphere fill memory."""
-
-_MOST_DIGITS = 9
-"""Of a number of volumes or processes."""
-
-_LONGEST = 1000.0
-"""mm. Longer than a head, so that a larger radius is in other units."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -294,7 +299,7 @@ def _add_seed_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=_length,
+        type=length,
         metavar="MM",
         help="radius of all spheres (default: the seed set's); several give every set with each",
     )
@@ -317,7 +322,7 @@ def _add_sphere_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         *_both("--min-coverage"),
-        type=_share,
+        type=share,
         default=0.5,
         metavar="SHARE",
         help="share of a sphere's voxels that must have a signal, else it is n/a (default: 0.5)",
@@ -337,7 +342,7 @@ def _add_sphere_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         *_both("--smoothing-fwhm"),
-        type=_width,
+        type=width,
         metavar="MM",
         help="smooth images by a Gaussian of this width first (default: don't)",
     )
@@ -408,9 +413,9 @@ def _add_filter_options(group: argparse._ArgumentGroup) -> None:
     )
     for name, what in (("high-pass", "lowest"), ("low-pass", "highest")):
         told = f"{what} frequency that passes the filter, or none"
-        group.add_argument(*_both(f"--{name}"), type=_number_or_off, metavar="HZ", help=told)
+        group.add_argument(*_both(f"--{name}"), type=number_or_off, metavar="HZ", help=told)
     group.add_argument(
-        *_both("--filter-order"), type=_count, metavar="N", help="of the Butterworth filter"
+        *_both("--filter-order"), type=count, metavar="N", help="of the Butterworth filter"
     )
 
 
@@ -419,27 +424,27 @@ def _add_censoring_options(group: argparse._ArgumentGroup) -> None:
         ("fd-threshold", "MM", "censor volumes of larger framewise displacement; none is off"),
         ("std-dvars-threshold", "X", "censor volumes of larger standardized DVARS; none is off"),
     ):
-        group.add_argument(*_both(f"--{name}"), type=_number_or_off, metavar=unit, help=told)
+        group.add_argument(*_both(f"--{name}"), type=number_or_off, metavar=unit, help=told)
     for name, told in (
         ("censor-before", "volumes censored before each outlier"),
         ("censor-after", "volumes censored after each outlier"),
         ("min-segment", "censor stretches of fewer volumes between censored ones"),
         ("min-volumes", "exclude runs with fewer volumes left"),
     ):
-        group.add_argument(*_both(f"--{name}"), type=_whole, metavar="N", help=told)
+        group.add_argument(*_both(f"--{name}"), type=whole, metavar="N", help=told)
     group.add_argument(
-        *_both("--min-seconds"), type=_number, metavar="S", help="exclude runs with less time left"
+        *_both("--min-seconds"), type=number, metavar="S", help="exclude runs with less time left"
     )
     group.add_argument(
         *_both("--min-dof"),
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="exclude runs with fewer residual degrees of freedom (default: 1)",
     )
     group.add_argument(
         *_both("--dummy-scans"),
-        type=_dummy_scans,
+        type=dummy_scans,
         metavar="N|auto",
         help="volumes to leave out at the start; auto: those that fMRIPrep calls non-steady",
     )
@@ -465,7 +470,7 @@ def _add_selection_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=_named_path,
+        type=named_path,
         metavar="[NAME=]PATH",
         help="fMRIPrep's output, when it is neither bids_dir nor in bids_dir/derivatives; and "
         "what goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
@@ -504,9 +509,9 @@ def _add_labels(group: argparse._ArgumentGroup, *flags: str, key: str, told: str
     group.add_argument(
         *flags,
         nargs="+",
-        action=_ExtendByLists,
+        action=ExtendByLists,
         default=[],
-        type=_label_reader(key),
+        type=label_reader(key),
         metavar="LABEL",
         help=told,
     )
@@ -584,7 +589,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("running")
     group.add_argument(
         "--nprocs",
-        type=_count,
+        type=count,
         default=1,
         metavar="N",
         help="runs at work in parallel (default: 1)",
@@ -596,7 +601,7 @@ def _add_resource_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("resources; what is written does not depend on them")
     group.add_argument(
         *_both("--omp-nthreads"),
-        type=_count,
+        type=count,
         metavar="N",
         help="threads of one run: 1 reads and computes by turns, from 2 on one of them reads ahead "
         "(default: that, on one core of a cluster); linear algebra has one thread always, since "
@@ -604,7 +609,7 @@ def _add_resource_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--mem",
-        type=_megabytes,
+        type=megabytes,
         metavar="MB",
         help="memory of the call, in MB or as 16GB: fewer runs than --nprocs are at work in "
         "parallel where so many are not expected to fit (default: no limit)",
@@ -636,7 +641,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        type=_slurm_word,
+        type=slurm_word,
         metavar="SETTING",
         help="have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE "
         "or in a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB "
@@ -655,131 +660,3 @@ def _add_talk_options(group: argparse._ArgumentGroup) -> None:
 def _both(flag: str) -> tuple[str, ...]:
     """A flag in both spellings that users type: with - and with _."""
     return tuple(dict.fromkeys((flag, "--" + flag[2:].replace("-", "_"))))
-
-
-class _ExtendByLists(argparse.Action):
-    """Extend a list by the lists that the type of an option makes of its words."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        del parser, option_string
-        there = getattr(namespace, self.dest, None) or []
-        setattr(namespace, self.dest, [*there, *(label for labels in values for label in labels)])
-
-
-def _label_reader(key: str) -> Callable[[str], list[str]]:
-    def labels(text: str) -> list[str]:
-        words = _words_of(Path(text[1:])) if text.startswith("@") else [text]
-        return [word.removeprefix(f"{key}-") for word in words]
-
-    return labels
-
-
-def _words_of(path: Path) -> list[str]:
-    """First word of every line of a file; of a table with ``participant_id``, without its header.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        When it can't be read, or has none.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"{path} can't be read: {reason}") from error
-    words = [line.split()[0] for line in lines if line.strip()]
-    words = words[1:] if words[:1] == ["participant_id"] else words
-    if not words:
-        raise argparse.ArgumentTypeError(f"{path} holds no label")
-    return words
-
-
-def _named_path(text: str) -> tuple[str, Path]:
-    name, sign, path = text.partition("=")
-    # A path may hold the sign as well; a name never holds a separator.
-    named = bool(sign) and os.sep not in name and name.isalnum()
-    return (name, Path(path)) if named else ("", Path(text))
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
-    return value
-
-
-def _share(text: str) -> float:
-    value = _number(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a share from 0 to 1")
-    return value
-
-
-def _length(text: str) -> float:
-    return _millimetres(text, _LONGEST)
-
-
-def _width(text: str) -> float:
-    return _millimetres(text, _WIDEST)
-
-
-def _millimetres(text: str, most: float) -> float:
-    try:
-        value = _number(text)
-    except argparse.ArgumentTypeError as error:
-        message = f"{text} is not a length in mm; give a number, as 5"
-        raise argparse.ArgumentTypeError(message) from error
-    if value > most:
-        raise argparse.ArgumentTypeError(f"{text} is not a length of up to {most:g} mm")
-    return value
-
-
-def _number_or_off(text: str) -> float | str:
-    return OFF if text == OFF else _number(text)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or len(text) > _MOST_DIGITS:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 is needed, not {text}")
-    return int(text)
-
-
-_MEGABYTES = {"M": 1, "G": 1000, "T": 1_000_000}
-
-
-def _megabytes(text: str) -> int:
-    """MB of an amount of memory; a bare number is of MB, as for fMRIPrep and Slurm."""
-    number = text.upper().removesuffix("B")
-    unit = _MEGABYTES.get(number[-1:])
-    try:
-        amount = float(number[:-1] if unit else number) * (unit or 1)
-    except ValueError:
-        amount = 0.0
-    if not 1 <= amount < 10**_MOST_DIGITS:
-        raise argparse.ArgumentTypeError(f"{text} is no amount of memory; give one as 8000 or 8GB")
-    return int(amount)
-
-
-def _slurm_word(text: str) -> str | Path:
-    """A setting, or a file of settings."""
-    key, sign, _ = text.partition("=")
-    return text if sign and key.replace("-", "_").isidentifier() else Path(text)
-
-
-def _dummy_scans(text: str) -> Any:
-    return text if text == "auto" else _whole(text)
