@@ -20,7 +20,7 @@ from bids_spheres.report.distributions import (
     spread_words,
 )
 from bids_spheres.report.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.report.render import Block, Graphic
+from bids_spheres.report.render import Block, Graphic, matrix_graphic
 from bids_spheres.report.summaries import pairs
 from bids_spheres.report.words import count, number, percent
 
@@ -166,14 +166,7 @@ def _matrices(one: Condition, results: Sequence[Result]) -> Iterator[Graphic]:
             shown=above_and_below(mean, q),
             layers=tuple(_layers(result, q)),
         )
-        yield Graphic(
-            picture.chart,
-            words,
-            result.strategy,
-            result.strategy,
-            matrix=picture,
-            words=names_id(result.image),
-        )
+        yield matrix_graphic(picture, words, result.strategy, names_id(result.image))
 
 
 def _layers(result: Result, q: FloatArray | None) -> Iterator[Layer]:

@@ -14,7 +14,7 @@ from bids_spheres.group_report.connectivity import (
     names_id,
 )
 from bids_spheres.report.matrices import Layer, colour_limit, matrix_picture
-from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
+from bids_spheres.report.render import Block, Cell, Column, Graphic, Table, matrix_graphic
 from bids_spheres.report.words import count, listing, number
 
 if TYPE_CHECKING:
@@ -260,14 +260,7 @@ def _matrices(terms: Sequence[Term]) -> Iterator[Graphic]:
         picture = matrix_picture(
             t, limit, beside(image), words, shown=above_and_below(t, q), layers=layers
         )
-        yield Graphic(
-            picture.chart,
-            words,
-            term.result.strategy,
-            term.result.strategy,
-            matrix=picture,
-            words=names_id(image),
-        )
+        yield matrix_graphic(picture, words, term.result.strategy, names_id(image))
 
 
 def _words(term: Term) -> str:

@@ -21,7 +21,7 @@ from bids_spheres.report.charts import (
     shorten,
 )
 from bids_spheres.report.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
+from bids_spheres.report.render import Block, Cell, Column, Graphic, Table, matrix_graphic
 from bids_spheres.report.words import number
 
 if TYPE_CHECKING:
@@ -97,14 +97,7 @@ def _matrices(one: Condition, results: Sequence[Result], names: Sequence[str]) -
             Layer("N", network_matrix(table, names, "n"), 0),
         )
         picture = matrix_picture(mean, limit, Beside((), tuple(names)), words, layers=layers)
-        yield Graphic(
-            picture.chart,
-            words,
-            result.strategy,
-            result.strategy,
-            matrix=picture,
-            words=networks_id(result.image),
-        )
+        yield matrix_graphic(picture, words, result.strategy, networks_id(result.image))
 
 
 def _limit(means: Sequence[FloatArray]) -> float:

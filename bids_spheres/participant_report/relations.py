@@ -20,7 +20,7 @@ from bids_spheres.report.distributions import (
     spread_words,
 )
 from bids_spheres.report.matrices import Beside, colour_limit, matrix_picture
-from bids_spheres.report.render import Block, Graphic
+from bids_spheres.report.render import Block, Graphic, matrix_graphic
 from bids_spheres.report.summaries import pairs
 from bids_spheres.report.words import coefficient, count, naming, number
 
@@ -130,14 +130,7 @@ def _matrices(one: SeedSet, found: Relations, order: Order, spheres: Spheres) ->
         ordered = matrix[np.ix_(order.indices, order.indices)]
         words = _matrix_words(found, strategy, matrix, spheres)
         picture = matrix_picture(ordered, limit, beside, words)
-        yield Graphic(
-            picture.chart,
-            words,
-            strategy,
-            strategy,
-            matrix=picture,
-            words=f"{one.anchor}-names",
-        )
+        yield matrix_graphic(picture, words, strategy, f"{one.anchor}-names")
 
 
 def _matrix_words(found: Relations, strategy: str, matrix: FloatArray, spheres: Spheres) -> str:

@@ -143,6 +143,21 @@ class Graphic:
     words: str = ""
 
 
+def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) -> Graphic:
+    """Graphic of a matrix after one strategy, which is also its heading.
+
+    Parameters
+    ----------
+    picture : MatrixPicture
+    caption : str
+    of : str
+        The strategy.
+    words : str
+        Identifier of the page's list of names of its rows.
+    """
+    return Graphic(picture.chart, caption, of, of, matrix=picture, words=words)
+
+
 @dataclass(frozen=True)
 class Block:
     """Graphics under a heading.
