@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_spheres.bids.files import read_text
 from bids_spheres.confounds import load_strategy
 from bids_spheres.confounds.presets import EXTENSIONS
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import seed_file_label
-from bids_spheres.errors import MissingInputError
+from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.group.files import find_matrices, grouped, title
 from bids_spheres.group.options import SEEDS, GroupOptions
+from bids_spheres.participant_report.links import read_links
 from bids_spheres.plan import scale_label
 from bids_spheres.report.words import count
 
@@ -122,10 +122,9 @@ def _datasets(bids_dir: Path) -> Iterator[Path]:
     """The input, and the raw dataset that it was made from."""
     yield bids_dir
     folder = bids_dir.resolve()
-    try:
-        links = json.loads(read_text(folder / "dataset_description.json")).get("DatasetLinks", {})
-        yield folder / links["raw"].removeprefix("file://")
-    except (AttributeError, KeyError, ValueError):
-        pass  # fMRIPrep before 21 names no dataset; it is a bonus anyway
+    # fMRIPrep before 21 names no dataset, and a description that can't be read is no matter here.
+    with suppress(DataError):
+        if raw := read_links(folder).roots.get("raw"):
+            yield raw
     if folder.parent.name == "derivatives":
         yield folder.parent.parent
