@@ -61,7 +61,7 @@ ENV PATH=/opt/bids-spheres/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     TEMPLATEFLOW_HOME=/opt/templateflow
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 # A label that says another version than the program would be worse than none.
 RUN test "$(bids-spheres --version)" = "bids-spheres ${VERSION}"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.variance import high_variance_confounds
     from bids_spheres.masker import NiftiSpheresMasker
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "NiftiSpheresMasker",

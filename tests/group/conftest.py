@@ -160,7 +160,7 @@ def new_outputs(root):
         "Name": "x",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "bids_spheres", "Version": "0.1.0"}],
+        "GeneratedBy": [{"Name": "bids_spheres", "Version": "0.2.0"}],
     }
     root.mkdir()
     (root / "dataset_description.json").write_text(json.dumps(about))
