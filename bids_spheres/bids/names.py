@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from bids_spheres.entities import entity_value
+
 ENTITY_ORDER = (
     *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
     *("stain", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
@@ -59,6 +61,17 @@ class Name:
         return dict(self.entities).get(key)
 
     @property
+    def space(self) -> str | None:
+        """Space of an image, with ``+`` and the cohort of its template; None without one."""
+        return self.values.get("space")
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Entities by what they mean: indices without zeros before them, the cohort in `space`."""
+        labels = _cohort_in_space(dict(self.entities))
+        return {key: entity_value(key, label) for key, label in labels.items() if label is not None}
+
+    @property
     def source(self) -> tuple[tuple[str, str], ...]:
         """Entities of the run, without those of the image."""
         return tuple(e for e in self.entities if e[0] not in IMAGE_ENTITIES)
@@ -87,6 +100,12 @@ class Name:
         labels = _cohort_in_space({**dict(self.entities), "desc": None, **entities})
         kept = [(key, label) for key, label in labels.items() if label is not None]
         return Name(tuple(sorted(kept, key=_rank)), suffix, extension)
+
+    @property
+    def without_desc(self) -> Name:
+        """The same name but for ``desc``."""
+        kept = tuple(entity for entity in self.entities if entity[0] != "desc")
+        return Name(kept, self.suffix, self.extension)
 
     @property
     def folder(self) -> PurePosixPath:

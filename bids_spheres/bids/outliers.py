@@ -36,7 +36,7 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     if given is None:
         return [None] * len(runs)
     if given.is_dir():
-        tables = [(set(_entities(path)), path) for path in sorted(given.rglob("*_outliers.tsv"))]
+        tables = [(_entities(path), path) for path in sorted(given.rglob("*_outliers.tsv"))]
         return [_own(run.name, tables, given) for run in runs]
     if not is_there(given):
         raise MissingInputError(f"There is no outlier table or folder of such tables {given}.")
@@ -49,7 +49,7 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
 
 
 def _own(name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder: Path) -> Path:
-    found = [path for entities, path in tables if entities and entities <= set(name.entities)]
+    found = [p for entities, p in tables if entities and entities <= set(name.values.items())]
     if not found:
         run = "_".join(f"{key}-{label}" for key, label in name.source)
         raise MissingInputError(
@@ -63,8 +63,8 @@ def _own(name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder
     return found[0]
 
 
-def _entities(path: Path) -> list[tuple[str, str]]:
+def _entities(path: Path) -> set[tuple[str, str]]:
     try:
-        return [entity for entity in parse_name(path.name).entities if entity[0] != "desc"]
+        return set(parse_name(path.name).without_desc.values.items())
     except ValueError:
-        return []
+        return set()

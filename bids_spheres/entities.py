@@ -1,0 +1,38 @@
+"""Values of entities: which labels mean the same."""
+
+from __future__ import annotations
+
+INDICES = frozenset({"chunk", "echo", "flip", "inv", "run", "split"})
+"""Entities whose value is an index: BIDS 1.11, ``format: index`` in the schema."""
+
+
+def entity_value(key: str, label: str) -> str:
+    """What a label means: an index is a number, so run-01 is run-1; other labels are themselves.
+
+    Examples
+    --------
+    >>> entity_value("run", "01"), entity_value("run", "00"), entity_value("sub", "01")
+    ('1', '0', '01')
+    """
+    if key not in INDICES or not label.isdecimal():
+        return label
+    return label.lstrip("0") or "0"
+
+
+def same_template(one: str | None, other: str | None) -> bool:
+    """Whether two spaces are one template, of which either may leave the cohort out.
+
+    Examples
+    --------
+    >>> same_template("MNIInfant+2", "MNIInfant"), same_template("MNIInfant+2", "MNIInfant+3")
+    (True, False)
+    """
+    if one is None or other is None:
+        return one is other
+    (name, _, cohort), (other_name, _, other_cohort) = one.partition("+"), other.partition("+")
+    return name == other_name and (not (cohort and other_cohort) or cohort == other_cohort)
+
+
+def is_mni(space: str) -> bool:
+    """Whether a space is a template of the MNI family, of whatever cohort."""
+    return space.startswith("MNI")
