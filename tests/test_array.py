@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.bids import dataset
 from bids_spheres.bids.dataset import Dataset, index_files
 from bids_spheres.participant_report import load_participant
 
@@ -46,7 +45,7 @@ def listed(monkeypatch):
 def test_a_task_looks_through_its_participant_alone(five, listed):
     files, rejected = index_files(Dataset(five, "x"), ["02"])
     assert {path.parent for path, _ in files} == {five / "sub-02" / "func"}
-    assert len(files) == 3
+    assert len(files) == 4
     assert rejected == []
     inside = {path for path in listed if path.startswith(str(five))}
     assert inside
@@ -67,16 +66,14 @@ def test_the_output_folder_is_not_looked_through_either(
 
 
 @pytest.mark.parametrize("wanted", [(), ("01", "02", "04", "05")])
-def test_indexes_of_some_participants_are_one_of_all(five, monkeypatch, wanted):
-    def found():
-        files, _ = index_files(Dataset(five, "x"), wanted)
-        return sorted(path.name for path, _ in files)
+def test_files_of_some_participants_are_those_of_each(five, wanted):
+    def found(labels):
+        files, _ = index_files(Dataset(five, "x"), labels)
+        return [path for path, _ in files]
 
-    whole = found()
-    assert len(whole) == 3 * len(wanted or LABELS)
-    monkeypatch.setattr(dataset, "_FEW", 0)
-    monkeypatch.setattr(dataset, "_MANY", 2)
-    assert found() == whole
+    each = [path for label in wanted or LABELS for path in found([label])]
+    assert found(wanted) == each
+    assert len(each) == 4 * len(wanted or LABELS)
 
 
 def test_a_page_quotes_the_last_call_about_its_participant(run_app, five, seeds_file, tmp_path):

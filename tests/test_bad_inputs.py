@@ -398,11 +398,6 @@ DATASET = {
     "description a pointer": (66, "git-annex has its name", unfetched("description", "pointer")),
     "no maker": (16, "GeneratedBy is no list of objects", described(GeneratedBy=[1])),
     "maker a dict": (16, "GeneratedBy is no list", described(GeneratedBy={"Name": "fMRIPrep"})),
-    "old maker a list": (
-        *(16, "can't be indexed by pybids"),
-        described(GeneratedBy=None, DatasetType=None, PipelineDescription=["fMRIPrep"]),
-    ),
-    "byte order mark": (16, "by pybids", holds("description", b'\xef\xbb\xbf{"GeneratedBy": []}')),
     "type a number": (16, "is a raw dataset without", described(DatasetType=5)),
     "raw without derivatives": (16, "without fMRIPrep derivatives", raw_above()),
     "several derivatives": (
@@ -734,6 +729,14 @@ OTHER_COMMANDS = {
 }
 
 ODD_BUT_GOOD = {
+    "old maker a list": (
+        *(0, "1 of 1 runs written"),
+        described(GeneratedBy=None, DatasetType=None, PipelineDescription=["fMRIPrep"]),
+    ),
+    "byte order mark": (
+        *(0, "1 of 1 runs written"),
+        holds("description", b'\xef\xbb\xbf{"GeneratedBy": []}'),
+    ),
     "as it is": (0, "", words()),
     "old description": (
         0,

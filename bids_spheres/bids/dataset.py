@@ -1,18 +1,21 @@
 """Folders on disk to datasets, and a dataset to its files. The only module that imports pybids.
 
-fMRIPrep's folder is found from what the caller names, indexed once by pybids without metadata
-and without the folders no run is in. Derivatives of other programs that go with it are
-recognised by what their dataset_description.json says.
+fMRIPrep's folder is found from what the caller names, and looked through once, without the folders
+no run is in. pybids, which takes some twenty times as long for the same files, is only asked where
+the caller keeps its index from call to call.
+Derivatives of other programs are recognised by the caller's word for them, or by what their
+dataset_description.json says.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.names import Name, parse_name
 from bids_spheres.errors import (
@@ -26,7 +29,7 @@ from bids_spheres.errors import (
 from bids_spheres.textfiles import is_there, read_json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     Files = list[tuple[Path, Name]]
 
@@ -43,13 +46,6 @@ _SUFFIXES = (
     *("timeseries", "regressors", "confounds", "mixing", "metrics"),
 )
 """Of files that a run is made of, in any version of the programs that write them."""
-
-
-_FEW = 20
-"""Participants that are looked at one by one: an index of one takes a tenth of a second."""
-
-_MANY = 1000
-"""Participants in one index: pybids holds 13 KB for every file while it makes one."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,8 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
         fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it.
     derivatives : sequence of (str, Path)
         Further folders and what they are: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any other
-        word; without a word their dataset_description.json tells.
+        word; without a word their dataset_description.json tells, which tedana's ``--prefix``
+        calls otherwise.
 
     Raises
     ------
@@ -165,16 +162,11 @@ def index_files(
             f"--participant-label: {root} has no {listed('sub-', missing)}.",
             hint=f"It has {listed('sub-', everyone) or 'no participant at all'}.",
         )
-    if database is None and 0 < len(wanted) <= _FEW:
-        # To look at the root of a large dataset takes longer than all the rest of an array task.
-        folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)]
-        return _parsed(path for folder in folders for path in _indexed(folder, _IGNORED))
     if database:
-        return _parsed(_indexed(root, _IGNORED, database))
-    labels = list(wanted) or _participants(root)
-    parts = [labels[start : start + _MANY] for start in range(0, len(labels), _MANY)] or [[]]
-    found = (path for part in parts for path in _indexed(root, [*_IGNORED, _OthersThan(part)]))
-    return _parsed(dict.fromkeys(found))
+        return _parsed(_indexed(root, database))
+    # To look at the root of a large dataset takes longer than all the rest of an array task.
+    folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)] or [root]
+    return _parsed(path for folder in folders for path in _walk(folder))
 
 
 def _participants(root: Path) -> list[str]:
@@ -182,41 +174,50 @@ def _participants(root: Path) -> list[str]:
     return sorted(p.name.removeprefix("sub-") for p in root.glob("sub-*") if p.is_dir())
 
 
-class _Pattern(Protocol):
-    """What pybids wants of a pattern: whether a path, from the root on, has it."""
-
-    def search(self, path: str, /) -> Any: ...
-
-
-class _OthersThan:
-    """A pattern of the folders and pages of all participants but some.
-
-    A regular expression of a thousand labels would be tried on every file.
-    """
-
-    def __init__(self, labels: Iterable[str]) -> None:
-        self._kept = {f"sub-{label}" for label in labels}
-
-    def search(self, path: str) -> bool:
-        """Whether it is such a path."""
-        first = path.split("/", 2)[1]
-        return first.startswith("sub-") and first not in self._kept
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files below a folder that a run can be made of, by their names."""
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not _IGNORED_FOLDER.fullmatch(name) and not _leads_back(parent, name)
+        )
+        wanted = (name for name in names if _OF_A_RUN.search(name) and name[0] != ".")
+        yield from (Path(parent, name) for name in sorted(wanted))
 
 
-def _indexed(folder: Path, ignored: Sequence[_Pattern], database: Path | None = None) -> list[Path]:
-    """Files of a dataset, or of a participant's folder in one, that a run can be made of."""
+def _leads_back(parent: str, name: str) -> bool:
+    """Whether a folder is a link to one that it is in."""
+    path = os.path.join(parent, name)  # noqa: PTH118 - a tenth of the time, for every folder
+    return os.path.islink(path) and Path(parent).resolve().is_relative_to(Path(path).resolve())  # noqa: PTH114
+
+
+def _refuse(error: OSError) -> None:
+    raise InvalidDatasetError(
+        f"{error.filename} can't be looked through: {error.strerror}.",
+        hint="May every folder of the dataset be read?",
+    )
+
+
+def _indexed(folder: Path, database: Path) -> list[Path]:
+    """Files of a dataset that a run can be made of, by pybids' index, kept in a folder."""
     from bids.layout import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415 - slow to import
 
     undecodable = _Undecodable()
     indexer = BIDSLayoutIndexer(
-        validate=False, index_metadata=False, ignore=[*ignored, undecodable]
+        validate=False, index_metadata=False, ignore=[*_IGNORED, undecodable]
     )
-    kept = {} if database is None else {"database_path": database}
     try:
         with warnings.catch_warnings():
             # fMRIPrep before 20.2 wrote no GeneratedBy.
             warnings.filterwarnings("ignore", "The PipelineDescription field", UserWarning)
-            layout = BIDSLayout(folder, validate=False, is_derivative=True, indexer=indexer, **kept)
+            layout = BIDSLayout(
+                folder,
+                validate=False,
+                is_derivative=True,
+                indexer=indexer,
+                database_path=database,
+            )
     except Exception as error:
         raise _not_indexed(folder, database, error) from error
     found = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
@@ -241,16 +242,12 @@ def _is_text(path: object) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in str(path))
 
 
-def _not_indexed(root: Path, database: Path | None, error: Exception) -> BidsSpheresError:
+def _not_indexed(root: Path, database: Path, error: Exception) -> BidsSpheresError:
     """The error of whatever SQLite or pybids make of a dataset, or of a foreign or old index."""
-    if database is None:
-        return InvalidDatasetError(
-            f"{root} can't be indexed by pybids: {type(error).__name__}: {error}.",
-            hint="Is dataset_description.json as BIDS wants it, and may every folder be read?",
-        )
     return DataError(
-        f"The index of pybids in {database} can't be used: {error}.",
-        hint="Delete the folder, or name another with --bids-database-dir.",
+        f"The index of pybids of {root} in {database} can't be made or used: {error}.",
+        hint="Delete the folder, or name another with --bids-database-dir; without the option "
+        "none is needed.",
     )
 
 
@@ -282,7 +279,7 @@ def _named(
     """Derivatives by what they are, each once; `otherwise` is what one is that does not say."""
     seen: dict[str, Path] = {}
     for word, root in derivatives:
-        dataset = _dataset(root, _describe(root))
+        dataset = _dataset(root, _describe(root, needed=not word))
         program = (dataset.program or "").lower()
         name = _PROGRAMS.get(word.lower(), word) or _PROGRAMS.get(program, otherwise)
         if not name:
@@ -317,21 +314,25 @@ def _nested(bids_dir: Path) -> Path:
     return nested[0]
 
 
-def _describe(folder: Path) -> dict[str, Any]:
+def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
+    """Content of dataset_description.json; empty where there is none and none is needed."""
     if not folder.exists():
         raise MissingInputError(f"The folder {folder} is not there.")
     if not folder.is_dir():
         raise InvalidDatasetError(f"{folder} is a file; a dataset is a folder.")
     if not _is_text(folder.resolve()):
         raise InvalidDatasetError(
-            f"The path {folder.resolve()} has bytes that are no text, and pybids can't index it.",
+            f"The path {folder.resolve()} has bytes that are no text, and no JSON file can name it.",
             hint="Rename the folder; if it looks well elsewhere, set PYTHONUTF8=1.",
         )
     description = folder / "dataset_description.json"
+    if not (needed or is_there(description)):
+        return {}
     if description.is_dir() or not is_there(description):
         raise InvalidDatasetError(
             f"{folder} is not a BIDS dataset: it has no dataset_description.json.",
-            hint="Give the folder that holds fMRIPrep's sub-* folders.",
+            hint="Give the folder that holds fMRIPrep's sub-* folders. Derivatives without it "
+            "need a word for what they are: --derivatives tedana=PATH.",
         )
     return read_json(description)
 
@@ -373,13 +374,14 @@ def _has_name(entry: Any) -> bool:
     return isinstance(entry, dict) and bool(entry.get("Name"))
 
 
+_IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
+_OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_(bold|preproc)\.json$")
 _IGNORED = (
-    re.compile(r"/\."),
-    re.compile(r"/(figures|log|logs|anat|fmap|dwi|perf|sourcedata|code)(/|$)"),
+    re.compile(rf"/({_IGNORED_FOLDER.pattern})(/|$)"),
     # pybids takes half a millisecond for every file, wanted or not.
-    re.compile(rf"_(?!({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$)[^_/.]*\.[^/]*$"),
+    re.compile(rf"/(?![^/]*({_OF_A_RUN.pattern}))[^/]*\.[^/]*$"),
 )
-"""Patterns of paths, from the root on, in which no file of a run lies."""
+"""Patterns of paths, from the root on, in which no file of a run lies, for pybids."""
 
 
 def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:

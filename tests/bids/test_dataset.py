@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bids_spheres.bids.dataset import find_inputs
+from bids_spheres.bids.dataset import Dataset, find_inputs, index_files
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError, UsageError
 
 
@@ -81,3 +81,55 @@ def test_two_folders_of_one_kind(tiny, tmp_path):
     one, two = (derivatives(tmp_path / name, "tedana") for name in "ab")
     with pytest.raises(UsageError, match=r"are both tedana's output"):
         find_inputs(tiny.root, [("", one), ("", two)])
+
+
+def test_a_word_makes_up_for_a_description(tiny, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    inputs = find_inputs(tiny.root, [("tedana", bare)])
+    assert inputs.others["tedana"] == Dataset(bare, "bare")
+    assert find_inputs(tiny.root, [("fmriprep", bare)]).main == Dataset(bare, "bare")
+    for words in ([("", bare)], []):
+        with pytest.raises(InvalidDatasetError, match=r"no dataset_description\.json") as caught:
+            find_inputs(tiny.root if words else bare, words)
+        assert "--derivatives tedana=PATH" in caught.value.hint
+
+
+NAMES = (
+    "sub-01/func/sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz",
+    "sub-01/func/sub-01_task-rest_space-T1w_desc-preproc_bold.nii",
+    "sub-01/func/sub-01_task-rest_space-T1w_desc-preproc_bold.json",
+    "sub-01/func/sub-01_task-rest_space-T1w_desc-preproc_bold.dtseries.nii",
+    "sub-01/func/sub-01_task-rest_space-T1w_boldref.nii.gz",
+    "sub-01/func/sub-01_task-rest_space-T1w_desc-brain_mask.nii.gz",
+    "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.tsv",
+    "sub-01/func/sub-01_task-rest_desc-confounds_timeseries.json",
+    "sub-01/func/sub-01_task-rest_bold_space-MNI152NLin2009cAsym_preproc.nii.gz",
+    "sub-01/func/sub-01_task-rest_bold_confounds.tsv",
+    "sub-01/func/sub-01_task-rest_bold_confounds.tsv.swp",
+    "sub-01/func/.sub-01_task-rest_bold_confounds.tsv",
+    "sub-01/func/bold.nii.gz",
+    "sub-01/ses-a+b/func/sub-01_ses-a+b_task-rest_desc-ICA_mixing.tsv",
+    "sub-01/anat/sub-01_desc-brain_mask.nii.gz",
+    "sub-01/figures/sub-01_task-rest_bold.nii.gz",
+    "sub-01/log/x/sub-01_task-rest_bold.nii.gz",
+    "sub-01/logbook/sub-01_task-rest_desc-tedana_metrics.tsv",
+    ".git/annex/sub-01_task-rest_bold.nii.gz",
+    "sourcedata/sub-01/func/sub-01_task-rest_bold.nii.gz",
+    "sub-02_task-rest_desc-tedana_metrics.tsv",
+    "group/sub-03_task-rest_desc-aroma_timeseries.tsv",
+)
+
+
+def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
+    for name in NAMES:
+        path = tiny.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    dataset = Dataset(tiny.root, "x")
+    found, indexed = (
+        {path for path, _ in files} | {path for path, _ in rejected}
+        for files, rejected in (index_files(dataset), index_files(dataset, (), tmp_path / "kept"))
+    )
+    assert found == indexed
+    assert len(found) == 11
