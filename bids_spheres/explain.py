@@ -21,7 +21,9 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
     """Lines of text: per run and strategy the columns, volumes kept, rank, degrees of freedom."""
     for job in jobs:
         yield f"{job}"
-        for image in job.images:
+        if job.run.problem:
+            yield f"  {job.run.problem}"
+        for image in () if job.run.problem else job.images:
             try:
                 designs = run_designs(job, image, run_timing(job, image.bold))
             except BidsSpheresError as error:
@@ -53,6 +55,8 @@ def dry_run(
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
     for job in jobs:
         yield from ("", str(job), *(f"  {path}" for path in job.outputs()))
+    if problems := dict.fromkeys(job.run.problem for job in jobs if job.run.problem):
+        yield from ("", "Runs that would fail:", *(f"  {problem}" for problem in problems))
     if rejected:
         yield from ("", "Not used:")
         yield from (f"  {path}: {reason}" for path, reason in rejected)

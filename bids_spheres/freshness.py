@@ -368,7 +368,7 @@ class _Stamps:
         """Of series and of what is made of them."""
         rules = self._of_rules(job.work.processing, "series")
         settings = [self._of_seeds(seeds), self._of_strategy(strategy), rules]
-        inputs = [*self._images(job, image, seeds), _sidecar(image.bold), *_tables(job)]
+        inputs = [*self._images(job, image, seeds), job.run.sidecar(image.bold), *_tables(job)]
         return self._stamp(job, settings, inputs)
 
     def _images(self, job: Job, image: JobImage, seeds: SeedTable) -> list[Path]:
@@ -402,10 +402,6 @@ def _input_name(path: Path, links: tuple[tuple[str, Path], ...]) -> str:
     """Name of an input that stays when its dataset is moved, or seen from within a container."""
     uri = input_uri(path, links)
     return uri if uri.startswith("bids:") else path.name
-
-
-def _sidecar(bold: Path) -> Path:
-    return bold.with_name(bold.name.partition(".")[0] + ".json")
 
 
 def _seeds_values(seeds: SeedTable) -> dict[str, Any]:

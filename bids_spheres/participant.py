@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
+from bids_spheres.bids.matching import KEEP_ONE
 from bids_spheres.cleaning import clean_series, effective_dof, white_noise_freedom
 from bids_spheres.designs import run_designs, run_timing
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.placing import place_in_run
 from bids_spheres.plan import JobReport
 from bids_spheres.results import (
@@ -64,6 +65,8 @@ def run_job(job: Job) -> JobReport:
     BidsSpheresError
         When an input can't be used or an output not be written.
     """
+    if job.run.problem:
+        raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
     notes: dict[str, None] = {}
     if not job.placements:
         job = _with_placements(job)

@@ -2,7 +2,7 @@
 
 Its form is fMRIPrep's: pybids' entity names and labels to keep, for a kind of file, as in
 ``{"bold": {"task": "rest", "session": ["01", "02"], "acquisition": null}}``; null keeps what has
-no such entity.
+no such entity, ``"*"`` what has it, with any label.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     Returns
     -------
     tuple of (str, tuple of str)
-        A label of "" stands for names without the entity.
+        A label of "" stands for names without the entity, "*" for any label.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Files of datasets to runs: which belong together, and which are wanted.
 
-Files belong together by their entities: images of one run in one space share all but ``desc``,
-a mask has those of its image, a table those of the run.
+Files belong together by their entities: images of one run in one space share all but ``desc``;
+`bids.matching` finds the mask, the tables and the JSON files that go with them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.dataset import MAIN, index_files, listed, read_json
+from bids_spheres.bids.matching import KEEP_ONE, FilesOfImages
+from bids_spheres.entities import entity_value, is_mni, same_template
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
 from bids_spheres.textfiles import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.dataset import Files, Inputs
@@ -29,7 +31,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
-"""Which MNI space to take when there are several and the user names none: fMRIPrep's first."""
+"""Which MNI space to take when there are several and the user names none: fMRIPrep's first.
+
+Others come after them, in alphabetical order.
+"""
+
+_NOT_MAGNITUDE = ("phase", "real", "imag")
+"""Labels of ``part`` whose images hold no BOLD signal by themselves."""
+
+ANY = "*"
+"""Label that stands for every one, in fMRIPrep's filter files."""
 
 _ACQUIRED = ("func", "boldref")
 """How users name the space of images on the grid of acquisition, which have none in their names."""
@@ -74,20 +85,26 @@ class Run:
     mask : Path or None
         None when fMRIPrep wrote none.
     tables : Tables
+    sidecars : tuple of (Path, Path)
+        Images, and the JSON files that say something of them.
+    problem : str
+        Why it can't be said which files belong to the run, as two do; empty when it can.
     """
 
     name: Name
     images: tuple[tuple[str, Path], ...]
     mask: Path | None
     tables: Tables
+    sidecars: tuple[tuple[Path, Path], ...] = ()
+    problem: str = ""
 
     def __str__(self) -> str:
         return " ".join(f"{key}-{label}" for key, label in self.name.entities)
 
     @property
     def space(self) -> str:
-        """Label of the images' space; "func" for the grid on which they were acquired."""
-        return self.name.get("space") or "func"
+        """Space of the images, with the cohort; "func" for the grid of acquisition."""
+        return self.name.space or "func"
 
     def image(self, kinds: Iterable[str]) -> Path | None:
         """The image whose ``desc`` comes first in `kinds`."""
@@ -95,18 +112,24 @@ class Run:
         return next((there[kind] for kind in kinds if kind in there), None)
 
     def metadata(self, image: Path) -> dict[str, Any]:
-        """What the JSON file beside an image holds; empty without one."""
-        sidecar = image.with_name(image.name.split(".")[0] + ".json")
+        """What the JSON file of an image holds; empty without one."""
+        sidecar = self.sidecar(image)
         return read_json(sidecar) if is_there(sidecar) else {}
+
+    def sidecar(self, image: Path) -> Path:
+        """JSON file of an image; without one, where it would be."""
+        return dict(self.sidecars).get(image) or image.with_name(
+            image.name.partition(".")[0] + ".json"
+        )
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which runs are wanted; an empty tuple wants all.
 
-    Labels are without the key: ``participants=("01", "02")``. Without `spaces` the MNI space
-    in the dataset is taken. `others` holds labels of further entities by their keys, "" for a
-    name without the entity.
+    Labels are without the key: ``participants=("01", "02")``. Without `spaces` every participant's
+    MNI space is taken. `others` holds labels of further entities by their keys, "" for a name
+    without the entity and "*" for one with it.
     """
 
     participants: tuple[str, ...] = ()
@@ -149,9 +172,9 @@ class _Filter:
         """
         if not self.labels:
             return files
-        there = sorted({name.get(self.key) or "" for _, name in files}, key=natural)
+        there = sorted({self._label(name) for _, name in files}, key=natural)
         unmet = [x for x in self.labels if x and not any(map(self._matcher([x]), there))]
-        left = [item for item in files if self._matcher(self.labels)(item[1].get(self.key) or "")]
+        left = [item for item in files if self._matcher(self.labels)(self._label(item[1]))]
         choice = f"There is {listed(f'{self.key}-', (label or '(none)' for label in there))}."
         if not left:
             shown = " ".join(self.labels)
@@ -163,20 +186,19 @@ class _Filter:
         rejected += [(path, reason) for path, _ in files if path not in passed]
         return left
 
+    def _label(self, name: Name) -> str:
+        return (name.space if self.key == "space" else name.get(self.key)) or ""
+
     def _matcher(self, labels: Sequence[str]) -> Callable[[str], bool]:
         """Whether a label is wanted; run-1 is also run-01, and "func" a name without a space."""
+        if ANY in labels:
+            return lambda label: bool(label) or "" in labels
         if self.key == "space":
-            wanted = {"" if label in _ACQUIRED else label for label in labels}.union(labels)
-            return lambda label: label in wanted
-        if self.key not in ("run", "echo"):
-            return lambda label: label in labels
-        numbers = {_without_padding(label) for label in labels}
-        return lambda label: _without_padding(label) in numbers
-
-
-def _without_padding(label: str) -> str:
-    """Label without zeros before it, of which one is left of zero itself; "" is no label."""
-    return label.lstrip("0") or label[:1]
+            # Cohorts as fMRIPrep's --output-spaces has them: MNIInfant:cohort-2.
+            wanted = ["" if x in _ACQUIRED else x.replace(":cohort-", "+") for x in labels]
+            return lambda label: any(same_template(label, x) for x in [*wanted, *labels])
+        values = {entity_value(self.key, label) for label in labels}
+        return lambda label: entity_value(self.key, label) in values
 
 
 @dataclass(frozen=True)
@@ -196,7 +218,12 @@ class Found:
 
 
 def find_runs(
-    inputs: Inputs, selection: Selection, kinds: Iterable[str], database: Path | None = None
+    inputs: Inputs,
+    selection: Selection,
+    kinds: Iterable[str],
+    database: Path | None = None,
+    *,
+    usable: Callable[[str], bool] = bool,
 ) -> Found:
     """Runs with a BOLD image of one of `kinds`.
 
@@ -208,11 +235,13 @@ def find_runs(
         ``desc`` of the images that count.
     database : Path, optional
         Where pybids keeps its index.
+    usable : callable
+        Whether seeds can be used in an MNI space, for the choice of one.
 
     Raises
     ------
     InvalidDatasetError
-        When there is no such BOLD image at all.
+        When there is no such BOLD image at all, or of no run it can be said which files are its.
     NothingSelectedError
         When the selection leaves none; the message says what there was, and which of the
         filters left nothing.
@@ -235,9 +264,14 @@ def find_runs(
         ),
     ]
     images: dict[Key, list[tuple[Path, Name]]] = defaultdict(list)
-    for item in _select(bolds, selection, rejected):
-        images[_image_key(item[1])].append(item)
+    for item in _select(bolds, selection, usable, rejected):
+        images[frozenset(item[1].without_desc.values.items())].append(item)
     runs = sorted(map(files.run, images.values()), key=lambda run: natural(str(run)))
+    if all(run.problem for run in runs):
+        raise InvalidDatasetError(
+            f"No run can be used. {listed('', dict.fromkeys(run.problem for run in runs), most=3)}",
+            hint=KEEP_ONE,
+        )
     return Found(tuple(runs), tuple(rejected))
 
 
@@ -254,100 +288,184 @@ class _Files:
     """Files of all datasets, by what they are."""
 
     bolds: Files = field(default_factory=list)
-    masks: dict[Key, Path] = field(default_factory=dict)
-    masks_of_space: dict[Key, Path] = field(default_factory=dict)
-    tables: dict[str, dict[Key, Path]] = field(default_factory=lambda: defaultdict(dict))
+    sidecars: FilesOfImages = field(default_factory=lambda: FilesOfImages("JSON file"))
+    masks: FilesOfImages = field(
+        default_factory=lambda: FilesOfImages("brain mask", spaces_differ=True)
+    )
+    tables: dict[str, FilesOfImages] = field(
+        default_factory=lambda: {table: FilesOfImages(table) for table in set(_TABLES.values())}
+    )
     rejected: Rejected = field(default_factory=list)
 
     @classmethod
     def index(cls, inputs: Inputs, participants: Sequence[str], database: Path | None) -> _Files:
         """Index fMRIPrep's output and whatever goes with it."""
         found = cls()
-        for link, dataset in inputs.all.items():
+        for number, (link, dataset) in enumerate(inputs.all.items()):
             wanted = participants if link == MAIN else ()
             files, rejected = index_files(dataset, wanted, database and database / link)
             found.rejected.extend(rejected)
             for path, name in files:
                 if not participants or name.get("sub") in participants:
-                    found._add(path, name)
+                    found._add(number, path, name)
         return found
 
-    def _add(self, path: Path, name: Name) -> None:
+    def _add(self, dataset: int, path: Path, name: Name) -> None:
         what = name.suffix, name.get("desc")
         if name.suffix == "bold" and name.extension in _IMAGES:
             self.bolds.append((path, name))
-        elif what == ("mask", "brain") and name.extension in _IMAGES and _is_func(path):
-            self.masks[_image_key(name)] = path
-            self.masks_of_space.setdefault(_space_key(name), path)
+        elif name.suffix == "bold" and name.extension == ".json":
+            self.sidecars.add(dataset, path, name)
+        elif what == ("mask", "brain") and name.extension in _IMAGES and path.parent.name == "func":
+            self.masks.add(dataset, path, name.without_desc)
         elif name.extension == ".tsv" and (table := _TABLES.get(what)):
-            self.tables[table][_run_key(name)] = path
+            self.tables[table].add(dataset, path, name.without_desc)
 
     def run(self, images: Files) -> Run:
         """Images of one run in one space with what belongs to them."""
-        name = images[0][1]
-        key = _run_key(name)
-        tables = {table: self.tables[table].get(key) for table in set(_TABLES.values())}
-        mixing, metrics = tables["mixing"], tables["metrics"]
-        mask = self.masks.get(_image_key(name)) or self.masks_of_space.get(_space_key(name))
+        first, problems = images[0][1], list(_duplicates(images))
+
+        def own(files: FilesOfImages, image: Name) -> Path | None:
+            try:
+                return files.of(image)
+            except InvalidDatasetError as error:
+                problems.append(error.message)
+                return None
+
+        tables = {table: own(files, first) for table, files in self.tables.items()}
+        mixing, metrics = tables[_MIXING], tables[_METRICS]
+        sidecars = ((path, own(self.sidecars, image)) for path, image in images)
         return Run(
-            name=name.with_(name.suffix, name.extension),
+            name=first.with_(first.suffix, first.extension),
             images=tuple((image.get("desc") or "", path) for path, image in images),
-            mask=mask,
+            mask=own(self.masks, first),
             tables=Tables(
-                confounds=tables["confounds"],
-                aroma=tables["aroma"],
+                confounds=tables[_CONFOUNDS],
+                aroma=tables[_AROMA],
                 tedana=(mixing, metrics) if mixing and metrics else None,
             ),
+            sidecars=tuple((path, sidecar) for path, sidecar in sidecars if sidecar),
+            problem=" ".join(problems),
         )
 
 
+_CONFOUNDS, _AROMA = "confounds table", "table of AROMA's components"
+_MIXING, _METRICS = "tedana mixing matrix", "tedana table of metrics"
 _TABLES: Mapping[tuple[str, str | None], str] = {
-    ("timeseries", "confounds"): "confounds",
-    ("regressors", "confounds"): "confounds",
-    ("timeseries", "aroma"): "aroma",
-    ("mixing", "ICA"): "mixing",
-    ("metrics", "tedana"): "metrics",
+    ("timeseries", "confounds"): _CONFOUNDS,
+    ("regressors", "confounds"): _CONFOUNDS,
+    ("timeseries", "aroma"): _AROMA,
+    ("mixing", "ICA"): _MIXING,
+    ("metrics", "tedana"): _METRICS,
 }
 """Suffix and ``desc`` of the tables of a run."""
 
 
-def _select(bolds: Files, selection: Selection, rejected: Rejected) -> Files:
+def _duplicates(images: Files) -> Iterable[str]:
+    """What there is to say of images that are the same by their names."""
+    kinds: dict[str, Path] = {}
+    for path, name in sorted(images):
+        other = kinds.setdefault(name.get("desc") or "", path)
+        if other != path:
+            yield f"{other} and {path} are both the same image of one run."
+
+
+def _select(
+    bolds: Files, selection: Selection, usable: Callable[[str], bool], rejected: Rejected
+) -> Files:
     """Apply the filters one after the other; the first that leaves nothing is named."""
-    left = bolds
+    asked = {key for key, _ in selection.others}
+    left = bolds if "part" in asked else _magnitude(bolds, rejected)
     for one in selection.filters():
         left = one.apply(left, rejected)
-    spaces = _Filter("--space", "space", selection.spaces or _default_space(left))
-    left = spaces.apply(left, rejected)
+    if selection.spaces:
+        left = _Filter("--space", "space", selection.spaces).apply(left, rejected)
+    elif "space" not in asked:
+        left = _in_preferred_space(left, usable, rejected)
+    _tell_spaces(left)
     return _Filter("--res", "res", selection.resolutions).apply(left, rejected)
 
 
-def _default_space(bolds: Files) -> tuple[str, ...]:
-    there = {name.get("space") or "(none)" for _, name in bolds}
-    mni = sorted(space for space in there if space.startswith("MNI"))
-    for space in (*MNI_PREFERENCE, *mni):
-        if space in there:
-            if len(mni) > 1:
-                logger.info("Of the spaces %s, %s is taken.", ", ".join(mni), space)
-            return (space,)
-    raise NothingSelectedError(
-        "No BOLD image is in an MNI space, and no --space is given.",
-        hint=f"There is {listed('space-', sorted(there))}.",
-    )
+def _magnitude(bolds: Files, rejected: Rejected) -> Files:
+    """Without images of the phase, and of other parts of a complex signal."""
+    parts = [item for item in bolds if item[1].get("part") in _NOT_MAGNITUDE]
+    left = [item for item in bolds if item[1].get("part") not in _NOT_MAGNITUDE]
+    if not left:
+        raise NothingSelectedError(
+            f"There is no image of magnitude, only {parts[0][0].name} and its kind.",
+            hint='To use it, ask for it with --bids-filter-file: {"bold": {"part": "phase"}}.',
+        )
+    reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
+    rejected += [(path, reason) for path, _ in parts]
+    return left
 
 
-def _is_func(path: Path) -> bool:
-    return path.parent.name == "func"
+def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], rejected: Rejected) -> Files:
+    """Images in the first MNI space that their participant has, whatever others have."""
+    spaces: dict[str, set[str]] = defaultdict(set)
+    for _, name in bolds:
+        spaces[name.get("sub") or ""].add(name.space or "")
+    chosen = {label: _preferred(there, usable) for label, there in spaces.items()}
+    if not any(chosen.values()):
+        # Whoever places the seeds says best why they can't be used.
+        chosen = {label: _preferred(there, bool) for label, there in spaces.items()}
+    everywhere = sorted({space or "(none)" for there in spaces.values() for space in there})
+    choice = f"There is {listed('space-', everywhere)}."
+    if not any(chosen.values()):
+        raise NothingSelectedError(
+            "No BOLD image is in an MNI space, and no --space is given.",
+            hint=choice,
+        )
+    if without := [label for label, space in chosen.items() if not space]:
+        logger.warning(
+            "%s: no BOLD image in an MNI space in which the seeds can be used; left out. %s "
+            "(--space chooses)",
+            *(listed("sub-", sorted(without, key=natural)), choice),
+        )
+    left = [item for item in bolds if _is_in(item[1], chosen)]
+    kept = {_run_name(name) for _, name in left}
+    others = [item for item in bolds if not _is_in(item[1], chosen)]
+    if lost := {_run_name(name) for _, name in others if _could_be_in(name, chosen)} - kept:
+        logger.warning(
+            "%s: no image in the space that is taken for the participant; left out. --space "
+            "chooses others.",
+            listed("", sorted(lost, key=natural)),
+        )
+    rejected += [(path, "in another space than the one that is taken") for path, _ in others]
+    return left
 
 
-def _image_key(name: Name) -> Key:
-    return frozenset(entity for entity in name.entities if entity[0] != "desc")
+def _is_in(name: Name, chosen: Mapping[str, str | None]) -> bool:
+    return bool(name.space) and name.space == chosen[name.get("sub") or ""]
 
 
-def _run_key(name: Name) -> Key:
-    """Entities of the run; echoes and parts of one run share their tables."""
-    return frozenset(entity for entity in name.source if entity[0] not in ("echo", "part"))
+def _could_be_in(name: Name, chosen: Mapping[str, str | None]) -> bool:
+    """Whether an image is in an MNI space, but not in the one that its participant has."""
+    return is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
 
 
-def _space_key(name: Name) -> Key:
-    """Entities of the run and its space: a mask of another resolution is better than none."""
-    return _run_key(name) | {("space", name.get("space") or "")}
+def _run_name(name: Name) -> str:
+    return "_".join(f"{key}-{label}" for key, label in name.source)
+
+
+def _preferred(spaces: Collection[str], usable: Callable[[str], bool]) -> str | None:
+    mni = sorted(filter(is_mni, spaces))
+    return next((x for x in (*MNI_PREFERENCE, *mni) if x in spaces and usable(x)), None)
+
+
+def _tell_spaces(bolds: Files) -> None:
+    """Warn when participants are in different spaces, and say who is in which."""
+    spaces: dict[str, set[str]] = defaultdict(set)
+    for _, name in bolds:
+        spaces[name.get("sub") or ""].add(name.space or "func")
+    members: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for label, there in spaces.items():
+        members[tuple(sorted(there))].append(label)
+    if len(members) > 1:
+        groups = (
+            f"{' and '.join(there)}: {listed('sub-', sorted(labels, key=natural))}"
+            for there, labels in sorted(members.items())
+        )
+        logger.warning(
+            "Participants are in different spaces, which --space chooses. %s", "; ".join(groups)
+        )
