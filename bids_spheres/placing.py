@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bids_spheres.entities import is_mni, same_template
 from bids_spheres.errors import UsageError
 from bids_spheres.spaces import Placement, RunTransforms, place_seeds, transform_files
 from bids_spheres.spaces.fmriprep import NATIVE, is_native
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
 
 logger = logging.getLogger(__name__)
+
+_ADULTS = "MNI152"
+"""Beginning of the names of templates made of the same 152 adults."""
+
+_SAME_HEADS = "the two templates differ by a few millimetres in places"
+OTHER_HEADS = (
+    "one of the two templates is of other heads than the 152 adults of the MNI152 templates, and "
+    "places may differ by a centimetre and more"
+)
+"""What notes say of two templates."""
 
 
 def place_in_template(
@@ -46,14 +57,24 @@ def place_in_template(
         When a transform is not there or can't be read.
     """
     for seeds in seed_sets:
-        _check(seeds, space)
+        _check(seeds, space, warp=warp)
     if is_native(space):
         return ()
     placements = tuple(_place(seeds, space, RunTransforms(), warp=warp) for seeds in seed_sets)
     # Sets that differ by their radius only say the same.
     for note in dict.fromkeys(placement.note for placement in placements if placement.note):
-        logger.info("%s", note)
+        logger.log(logging.WARNING if OTHER_HEADS in note else logging.INFO, "%s", note)
     return placements
+
+
+def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
+    """Whether all seed sets can be used in a space; parameters as for `place_in_template`."""
+    try:
+        for seeds in seed_sets:
+            _check(seeds, space, warp=warp)
+    except UsageError:
+        return False
+    return True
 
 
 def place_in_run(
@@ -78,7 +99,7 @@ def place_in_run(
     """
     participant = run.name.get("sub") or ""
     files = [path for root in roots for path in transform_files(root, participant)]
-    transforms = RunTransforms(tuple(files), dict(run.name.entities))
+    transforms = RunTransforms(tuple(files), run.name.values)
     return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
 
 
@@ -105,7 +126,9 @@ def transformed_labels(
 
 def _stay(seeds: SeedTable, space: str) -> bool:
     """Whether the seeds are in a space already, as far as they tell."""
-    return seeds.space in (None, space) or {seeds.space, space} <= set(NATIVE)
+    if seeds.space is None or {seeds.space, space} <= set(NATIVE):
+        return True
+    return same_template(seeds.space, space)
 
 
 def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> Placement:
@@ -124,7 +147,7 @@ def _place_natively(
 ) -> Placement:
     """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
     direct = transforms.find(str(seeds.space), space)
-    if warp or direct or seeds.space not in LINKED_TEMPLATES:
+    if warp or direct or not is_mni(str(seeds.space)):
         return place_seeds(seeds, space, transforms)
     for template in LINKED_TEMPLATES:
         if transforms.find(template, space):
@@ -134,9 +157,12 @@ def _place_natively(
 
 
 def _as_they_are(seeds: SeedTable, space: str) -> Placement:
+    adults = str(seeds.space).startswith(_ADULTS) and space.startswith(_ADULTS)
+    difference = _SAME_HEADS if adults else OTHER_HEADS
+    difference += " (--warp-seeds maps them)" if _linked(seeds, space) else ""
     note = (
         f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
-        "are; the two templates differ by a few millimetres in places (--warp-seeds maps them)."
+        f"are; {difference}."
     )
     return Placement(replace(seeds, space=space), note)
 
@@ -146,7 +172,12 @@ def _after(first: Placement, second: Placement) -> Placement:
     return Placement(second.table, notes, (*first.transforms, *second.transforms))
 
 
-def _check(seeds: SeedTable, space: str) -> None:
+def _linked(seeds: SeedTable, space: str) -> bool:
+    """Whether TemplateFlow has a transform for the seeds, after Talairach's to FSL's template."""
+    return seeds.space in (TALAIRACH, *LINKED_TEMPLATES) and space in LINKED_TEMPLATES
+
+
+def _check(seeds: SeedTable, space: str, *, warp: bool) -> None:
     """Refuse spaces between which nothing leads."""
     if seeds.space is None and is_native(space):
         raise UsageError(
@@ -155,13 +186,16 @@ def _check(seeds: SeedTable, space: str) -> None:
             hint='Write "Space" into the JSON file beside the table: a template, or '
             f'"{space}" for coordinates of this very participant.',
         )
-    known = (TALAIRACH, *LINKED_TEMPLATES)
-    both_known = seeds.space in known and space in LINKED_TEMPLATES
     # fMRIPrep may have written a transform for any template.
-    if _stay(seeds, space) or both_known or is_native(space):
+    if _stay(seeds, space) or _linked(seeds, space) or is_native(space):
         return
+    both_mni = is_mni(space) and (seeds.space == TALAIRACH or is_mni(str(seeds.space)))
+    if both_mni and not warp:
+        return
+    unmapped = ", and TemplateFlow has no transform for --warp-seeds" if both_mni else ""
     raise UsageError(
-        f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}.",
+        f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}"
+        f"{unmapped}.",
         hint=f"Choose images in {', '.join(LINKED_TEMPLATES)} or the participant's own space with "
         '--space, or give seeds in the space of the images with --seeds and "Space" in the JSON '
         "file beside the table.",

@@ -649,11 +649,7 @@ def test_own_seeds_without_a_space_in_a_participants_own(run_app, tiny, tmp_path
 @pytest.mark.parametrize(
     ("seed_space", "image_space", "status"),
     [
-        ("MNI305", ICBM, 2),
         ("fsaverage", ICBM, 2),
-        ("Talairach", "MNIPediatricAsym", 2),
-        (FSL, "MNIPediatricAsym", 2),
-        (FSL, "MNI152Lin", 2),
         ("T1w", ICBM, 2),
         ("func", ICBM, 2),
         ("mni152nlin2009casym", ICBM, 2),
@@ -672,3 +668,75 @@ def test_spaces_between_which_nothing_leads(
         assert f"are in {seed_space} space, but the images in {image_space}" in done.err
         assert done.err.count("error:") == 1
     assert (tmp_path / "out").exists() == (status == 0)
+
+
+ADULTS = "differ by a few millimetres"
+OTHERS = "other heads than the 152 adults"
+
+
+@pytest.mark.parametrize(
+    ("seed_space", "image_space", "level", "phrase"),
+    [
+        (FSL, "MNI152Lin", "I", ADULTS),
+        ("MNI152NLin6Sym", ICBM, "I", ADULTS),
+        ("Talairach", "MNI152NLin2009cSym", "I", ADULTS),
+        ("MNI305", ICBM, "W", OTHERS),
+        (FSL, "MNIPediatricAsym_cohort-2", "W", OTHERS),
+        ("MNIPediatricAsym+1", "MNIPediatricAsym_cohort-2", "W", OTHERS),
+        ("MNIPediatricAsym+2", "MNIPediatricAsym_cohort-2", None, None),
+        ("MNIPediatricAsym", "MNIPediatricAsym_cohort-2", None, None),
+        ("MNIPediatricAsym+2", "MNIPediatricAsym", None, None),
+    ],
+)
+def test_other_mni_templates_are_used_with_a_note(
+    run_app, tiny, tmp_path, seed_space, image_space, level, phrase
+):
+    tiny.add_run(space=image_space)
+    seeds = write_seeds(tmp_path / "own.tsv", POINTS, seed_space)
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds, "--strategy", "none"]
+    done = run_app(*call)
+    assert done.status == 0, done.err
+    notes = [line for line in done.err.splitlines() if "are used in" in line]
+    space = image_space.replace("_cohort-", "+")
+    if level is None:
+        assert notes == []
+    else:
+        (note,) = notes
+        assert note.startswith(f"{level} The coordinates of own")
+        assert f"are used in {space} as they are" in note
+        assert phrase in note
+    (sidecar,) = (tmp_path / "out").rglob("*_desc-none_timeseries.json")
+    facts = json.loads(sidecar.read_text())
+    assert facts["SpatialReference"] == space
+    assert (phrase or "") in facts.get("SpaceNote", "")
+    if seed_space != "Talairach":
+        (table,) = (tmp_path / "out").rglob("*_desc-spheres_dseg.tsv")
+        rows = [line.split("\t") for line in table.read_text().splitlines()]
+        at = [rows[0].index(axis) for axis in "xyz"]
+        assert [[float(row[i]) for i in at] for row in rows[1:]] == [
+            list(map(float, p)) for p in POINTS
+        ]
+
+
+@pytest.mark.parametrize("image_space", ["MNIPediatricAsym_cohort-2", "MNI152Lin"])
+def test_templates_without_a_transform_are_refused_where_seeds_are_to_be_mapped(
+    run_app, tiny, tmp_path, image_space
+):
+    tiny.add_run(space=image_space)
+    seeds = write_seeds(tmp_path / "own.tsv", POINTS, FSL)
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds, "--warp-seeds")
+    assert done.status == 2
+    assert "TemplateFlow has no transform for --warp-seeds" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("label", ["MNIInfant+2", "MNIInfant", "MNIInfant:cohort-2"])
+def test_cohorts_are_chosen_by_their_names(run_app, tiny, tmp_path, label):
+    for space in ("MNIInfant_cohort-2", "MNIInfant_cohort-1", ICBM):
+        tiny.add_run(space=space)
+    seeds = write_seeds(tmp_path / "own.tsv", POINTS, "MNIInfant")
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds, "--strategy", "none"]
+    done = run_app(*call, "--space", label)
+    assert done.status == 0, done.err
+    spaces = {p.name.split("_space-")[1].split("_")[0] for p in tmp_path.rglob("*_dseg.tsv")}
+    assert spaces == {"MNIInfant+2"} | ({"MNIInfant+1"} if label == "MNIInfant" else set())

@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_spheres.entities import entity_value, same_template
 from bids_spheres.errors import InvalidDatasetError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class _Transform:
     @classmethod
     def parse(cls, path: Path) -> _Transform:
         pairs = (part.partition("-") for part in path.name.split(".")[0].split("_"))
-        return cls(path, {key: label for key, dash, label in pairs if dash})
+        return cls(path, {key: entity_value(key, label) for key, dash, label in pairs if dash})
 
     @property
     def resamples(self) -> bool:
@@ -58,16 +59,16 @@ class _Transform:
         image = labels.get("mode") == "image" and labels.get("desc") in _KINDS
         return image and self.path.suffix in _EXTENSIONS
 
-    @property
-    def between(self) -> tuple[str | None, str | None]:
-        """Spaces of the images before and after."""
-        return self.entities.get("from"), self.entities.get("to")
+    def takes_images(self, source: str, target: str) -> bool:
+        """Whether images go from one space to the other."""
+        labels = self.entities
+        return same_template(labels.get("from"), source) and same_template(labels.get("to"), target)
 
     def distance(self, run: Mapping[str, str]) -> int | None:
         """How far it is from a run, from 0; None when it is not the run's.
 
-        A transform of another session may be, where that holds the subject's only anatomical
-        image, but after one of the run's own session (0) and one above sessions (1).
+        A transform of anatomical images may be of the run's session (0) or above sessions (1).
+        That of another session is the run's only where the subject has no other (2).
         """
         own = {k: v for k, v in self.entities.items() if k not in {"from", "to", "mode", "desc"}}
         if self.path.parent.name == "func":
@@ -76,7 +77,16 @@ class _Transform:
             return None
         if "ses" not in own:
             return 1
-        return 0 if own["ses"] == run.get("ses") else 2
+        return _OTHER_SESSION if other_session(self.path, run) else 0
+
+
+_OTHER_SESSION = 2
+
+
+def other_session(path: Path, run: Mapping[str, str]) -> str | None:
+    """Label of the session that a transform is of, when that is not the run's; else None."""
+    session = _Transform.parse(path).entities.get("ses")
+    return session if session != run.get("ses") else None
 
 
 def transform_files(root: str | Path, participant: str) -> tuple[Path, ...]:
@@ -132,7 +142,16 @@ def find_transforms(
     """
     if not (is_native(source) or is_native(target)):
         return ()
+    labels = {key: entity_value(key, label) for key, label in run.items()}
     available = [t for t in map(_Transform.parse, files) if t.resamples]
+    own = [t for t in available if t.distance(labels) != _OTHER_SESSION]
+    return _way(own, labels, source, target) or _way(available, labels, source, target)
+
+
+def _way(
+    available: Sequence[_Transform], run: Mapping[str, str], source: str, target: str
+) -> tuple[Path, ...]:
+    """Files between two spaces, directly or by way of the anatomical image."""
     if direct := _pick(available, run, source, target):
         return (direct,)
     for anatomy in ANATOMICAL:
@@ -149,7 +168,7 @@ def _pick(
     """The file nearest to the run that takes points from one space to the other, if any."""
     # Files are named for the images that they resample, and points go the other way.
     for start, end in product(_names_in_files(target), _names_in_files(source)):
-        fitting = [t for t in available if t.between == (start, end)]
+        fitting = [t for t in available if t.takes_images(start, end)]
         if nearest := _nearest(fitting, run):
             return nearest
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, UsageError
-from bids_spheres.spaces.fmriprep import NATIVE, find_transforms, is_native
+from bids_spheres.spaces.fmriprep import NATIVE, find_transforms, is_native, other_session
 from bids_spheres.spaces.itk import chain_points
 from bids_spheres.spaces.talairach import talairach_to_mni
 from bids_spheres.spaces.templates import template_transform
@@ -109,10 +109,18 @@ def place_seeds(
         space, coordinates = FSL_MNI, talairach_to_mni(coordinates)
         ways.append(f"the transform of Lancaster et al. (2007) to {FSL_MNI}")
     paths = route(space, target_space, transforms)
-    ways += [path.name for path in paths]
+    ways += [_described(path, transforms) for path in paths]
     moved = replace(table, coordinates=chain_points(coordinates, paths), space=target_space)
     note = f"The coordinates of {table.label}, in {table.space}, were brought to {target_space} by "
     return Placement(moved, note + f"{' and then '.join(ways)}.", paths)
+
+
+def _described(path: Path, transforms: RunTransforms | None) -> str:
+    """Name of a transform, and that it is of another session than the run."""
+    if transforms is None or (session := other_session(path, transforms.entities)) is None:
+        return path.name
+    own = transforms.entities.get("ses")
+    return f"{path.name} (of ses-{session}{f', as ses-{own} has none' if own else ''})"
 
 
 def route(source: str, target: str, transforms: RunTransforms | None = None) -> tuple[Path, ...]:

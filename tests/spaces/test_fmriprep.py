@@ -118,6 +118,42 @@ def test_only_anatomy_may_be_in_another_session(tree):
     assert len(find_transforms(files, {**RUN, "ses": "b"}, MNI, "T1w")) == 1
 
 
+@pytest.mark.parametrize("mine", ["sub-01/ses-b/anat/sub-01_ses-b", "sub-01/anat/sub-01"])
+def test_no_part_of_the_way_is_in_another_session_while_there_is_another_way(tree, mine):
+    # By T2w in the run's own session (or above sessions); directly in another one.
+    files = tree(
+        anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a"),
+        anat("T2w", MNI, mine),
+        "sub-01/ses-b/func/sub-01_ses-b_task-rest_from-boldref_to-T2w_mode-image_xfm.txt",
+        "sub-01/ses-b/func/sub-01_ses-b_task-rest_from-boldref_to-T1w_mode-image_xfm.txt",
+    )
+    way = find_transforms(files, {**RUN, "ses": "b"}, MNI, "func")
+    assert names(way) == [f"T2w_to-{MNI}_mode-image_xfm.h5", "boldref_to-T2w_mode-image_xfm.txt"]
+
+
+@pytest.mark.parametrize(("run", "own"), [("1", "01"), ("01", "1")])
+def test_indices_are_matched_by_value(tree, run, own):
+    stem = "sub-01/func/sub-01_task-rest_run-{}"
+    files = tree(coreg(stem.format(own)), coreg(stem.format("2")))
+    (path,) = find_transforms(files, {**RUN, "run": run}, "T1w", "func")
+    assert f"_run-{own}_" in path.name
+
+
+def test_runs_of_one_index_have_two_transforms_that_do_the_same(tree):
+    stem = "sub-01/func/sub-01_task-rest_run-{}"
+    files = tree(coreg(stem.format("1")), coreg(stem.format("01")))
+    with pytest.raises(InvalidDatasetError, match=r"run-01_.*run-1_.* do the same"):
+        find_transforms(files, RUN, "T1w", "func")
+
+
+@pytest.mark.parametrize(
+    ("source", "found"), [("MNIInfant+2", 1), ("MNIInfant", 1), ("MNIInfant+1", 0)]
+)
+def test_templates_with_or_without_their_cohort(tree, source, found):
+    files = tree(anat("T1w", "MNIInfant+2"))
+    assert len(find_transforms(files, RUN, source, "T1w")) == found
+
+
 def test_several_in_other_sessions_are_not_chosen_from(tree):
     files = tree(
         anat("T1w", MNI, "sub-01/ses-a/anat/sub-01_ses-a"),

@@ -257,3 +257,20 @@ def test_same_time_series_on_the_grid_of_the_run(scan, tmp_path):
     on_grid = extract_spheres(native[0], placed.table, 10, native[1]).timeseries
     assert len(placed.transforms) == 2
     np.testing.assert_allclose(on_grid, in_anatomy, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("entities", "told"),
+    [
+        ({"ses": "b"}, "_xfm.h5 (of ses-a, as ses-b has none)."),
+        ({"ses": "a"}, "_xfm.h5."),
+        ({}, "_xfm.h5 (of ses-a)."),
+    ],
+)
+def test_a_transform_of_another_session_is_told(tmp_path, entities, told):
+    folder = tmp_path / "sub-01" / "ses-a" / "anat"
+    shift(folder / f"sub-01_ses-a_from-T1w_to-{ICBM}_mode-image_xfm.h5", 0, 10, 0)
+    own = RunTransforms(transform_files(tmp_path, "01"), {**RUN, **entities})
+    placement = place_seeds(table(ICBM), "T1w", own)
+    assert placement.note.endswith(told)
+    np.testing.assert_allclose(placement.table.coordinates, [(1, 12, 3), (-4, 15, -6)])
