@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import closing
+from functools import cache
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,13 @@ from bids_spheres.bids.files import (
 )
 from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
-from bids_spheres.bids.shared import check_output_dir, write_record, write_shared_files
+from bids_spheres.bids.shared import (
+    CITATION_FILE,
+    check_output_dir,
+    methods_file,
+    write_record,
+    write_shared_files,
+)
 from bids_spheres.concatenation import concatenate_runs, group_runs
 from bids_spheres.designs import check_runs
 from bids_spheres.engine.connectivity import measure
@@ -41,7 +48,7 @@ from bids_spheres.freshness import find_tasks, last_finished
 from bids_spheres.methods import MethodsFacts, bibliography, citation_file, methods_paragraph
 from bids_spheres.participant_report import pages_of
 from bids_spheres.participant_report.command import report, reports_only
-from bids_spheres.placing import transformed_labels
+from bids_spheres.placing import can_use, transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
 
 if TYPE_CHECKING:
@@ -52,7 +59,7 @@ if TYPE_CHECKING:
     from bids_spheres.bids.runs import Found
     from bids_spheres.execute import Executor
     from bids_spheres.freshness import Task
-    from bids_spheres.plan import Job
+    from bids_spheres.plan import Job, Work
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -152,7 +159,11 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
     check_output_dir(settings.output_dir, _roots(inputs))
     work = plan_work(settings, inputs)
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
-    found = find_runs(inputs, _selection(settings), kinds, settings.bids_database_dir)
+    warp = settings.processing.warp_seeds
+    found = find_runs(
+        *(inputs, _selection(settings), kinds, settings.bids_database_dir),
+        usable=lambda space: can_use(work.seed_sets, space, warp=warp),
+    )
     jobs = make_jobs(settings, work, found.runs)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%d runs found", len(jobs))
@@ -207,14 +218,25 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
     write_record(out, settings.to_json(), settings.labels.participant_label)
-    facts = _methods_facts(settings, inputs, jobs)
-    write_if_changed(out / "logs" / "CITATION.md", citation_file(facts))
+    facts = _methods_facts(settings, inputs, work, _spaces(jobs))
+    write_if_changed(out / CITATION_FILE, citation_file(facts))
     write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    own: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        own[job.run.name.get("sub") or ""].append(job)
+    text = cache(lambda spaces: citation_file(_methods_facts(settings, inputs, work, spaces)))
+    for label, jobs_of_one in own.items():
+        write_if_changed(out / methods_file(label), text(_spaces(jobs_of_one)))
 
 
-def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> MethodsFacts:
-    work, rules = jobs[0].work, settings.processing
-    spaces = tuple(sorted({job.run.space for job in jobs}))
+def _spaces(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(sorted({job.run.space for job in jobs}))
+
+
+def _methods_facts(
+    settings: Settings, inputs: Inputs, work: Work, spaces: tuple[str, ...]
+) -> MethodsFacts:
+    rules = settings.processing
     return MethodsFacts(
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,

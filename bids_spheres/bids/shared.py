@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 _SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv")
 """Files at the root that would be overwritten."""
 
+CITATION_FILE = "logs/CITATION.md"
+"""Path, in the output, of the methods text of the last call."""
+
 _DESCRIPTION_COLUMNS = ("desc_id", "description")
 _ABOUT_DESCRIPTIONS = {
     "Description": "What the label of the entity desc stands for in file names of this dataset"
@@ -105,6 +108,14 @@ def write_record(
 def calls_folder(output_dir: Path, participant: str) -> Path:
     """Folder of the records of calls that were about one participant alone."""
     return output_dir / "logs" / "calls" / f"sub-{participant}"
+
+
+def methods_file(participant: str) -> str:
+    """Path, in the output, of the methods text of one participant's results.
+
+    That of a call, ``logs/CITATION.md``, is about all participants in it, and their spaces.
+    """
+    return f"logs/methods/sub-{participant}.md"
 
 
 def check_place(output_dir: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.bids.files import read_text
+from bids_spheres.bids.shared import CITATION_FILE, methods_file
 from bids_spheres.errors import UsageError
 from bids_spheres.methods import cited_keys, in_plain_words, load_references
 
@@ -20,21 +21,26 @@ _METHODS = re.compile(r"^## Methods\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | r
 
 @dataclass(frozen=True)
 class MethodsText:
-    """Paragraphs, and what they cite in the order of the first citation."""
+    """Paragraphs, what they cite in the order of the first citation, and the file they are from."""
 
     paragraphs: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
+    file: str = CITATION_FILE
 
 
-def read_methods(output_dir: Path) -> MethodsText:
-    """The text of ``logs/CITATION.md``; empty where there is none."""
-    match = _METHODS.search(read_text(output_dir / "logs" / "CITATION.md"))
-    if match is None:
-        return MethodsText()
+def read_methods(output_dir: Path, participant: str) -> MethodsText:
+    """The participant's text, or without one that of the last call; empty where there is none."""
+    for file in (methods_file(participant), CITATION_FILE):
+        if match := _METHODS.search(read_text(output_dir / file)):
+            return _parsed(match, file)
+    return MethodsText()
+
+
+def _parsed(match: re.Match[str], file: str) -> MethodsText:
     text, known = match["text"].strip(), load_references()
     paragraphs = tuple(_plain(paragraph) for paragraph in text.split("\n\n") if paragraph.strip())
     cited = tuple(known[key] for key in cited_keys(text) if key in known)
-    return MethodsText(paragraphs, cited)
+    return MethodsText(paragraphs, cited, file)
 
 
 def _plain(paragraph: str) -> str:

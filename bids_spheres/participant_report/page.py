@@ -81,7 +81,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         glasses += drawn
         seeds += [] if run.files.together else drawn
         runs.append(_run_view(run, views, participant.links, names))
-    methods = methods_text.read_methods(participant.output_dir)
+    methods = methods_text.read_methods(participant.output_dir, participant.label)
     return page(
         "participant.html.j2",
         participant.title,
