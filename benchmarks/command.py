@@ -12,8 +12,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from measure import MB, add_data_options, data_folder, machine, run_fresh, say, summary, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SEED_SETS = ("Power2011", "Dosenbach2010", "Seitzman2018")
 _STRATEGIES = ("simple", "24P", "36P")
@@ -107,11 +111,24 @@ def _row(call: Call, repeat: int) -> tuple[str, ...]:
 
 
 def _run(call: Call, *options: str) -> tuple[dict[str, float], str]:
-    """Run the command; what it took, start-up and imports included, and what it said."""
-    with tempfile.TemporaryDirectory() as out, tempfile.TemporaryFile("w+") as said:
-        command = [sys.executable, *options, "-m", "bids_spheres", *call.arguments(out)]
+    with tempfile.TemporaryDirectory() as out:
+        return run_command(call.arguments(out), *options)
+
+
+def run_command(arguments: Sequence[str], *options: str) -> tuple[dict[str, float], str]:
+    """Run the command; what it took, start-up and imports included, and what it said.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        What follows the command's name. What it prints to standard output is not kept.
+    *options : str
+        For Python.
+    """
+    with tempfile.TemporaryFile("w+") as said:
+        command = [sys.executable, *options, "-m", "bids_spheres", *arguments]
         start = time.perf_counter()
-        process = subprocess.Popen(command, stderr=said)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
