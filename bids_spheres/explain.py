@@ -49,12 +49,13 @@ def dry_run(
         Images that are not used, and why.
     """
     header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
-    rows = [header, *map(_row, jobs, states)]
+    outputs = [job.outputs() for job in jobs]
+    rows = [header, *map(_row, jobs, states, map(len, outputs))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
-    for job in jobs:
-        yield from ("", str(job), *(f"  {path}" for path in job.outputs()))
+    for job, paths in zip(jobs, outputs, strict=True):
+        yield from ("", str(job), *(f"  {path}" for path in paths))
     if problems := dict.fromkeys(job.run.problem for job in jobs if job.run.problem):
         yield from ("", "Runs that would fail:", *(f"  {problem}" for problem in problems))
     if rejected:
@@ -62,7 +63,7 @@ def dry_run(
         yield from (f"  {path}: {reason}" for path, reason in rejected)
 
 
-def _row(job: Job, state: str) -> tuple[str, ...]:
+def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
     kinds = {path: kind for kind, path in job.run.images}
     images = ", ".join(kinds[image.bold] for image in job.images)
     mask = job.work.processing.mask == "none" or job.mask is not None
@@ -70,7 +71,7 @@ def _row(job: Job, state: str) -> tuple[str, ...]:
     there = {True: "yes", False: "MISSING"}
     lacking = len(job.work.strategies) - len(job.strategies)
     note = f" ({lacking} strategies without an image)" if lacking else ""
-    return str(job), images + note, there[mask], there[confounds], str(len(job.outputs())), state
+    return str(job), images + note, there[mask], there[confounds], str(n_files), state
 
 
 def _explained(made: RunDesign) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,8 +176,11 @@ class Job:
         return paths
 
     def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
-        name = self.run.name
-        return self.work.output_dir / name.folder / str(name.with_(suffix, extension, **entities))
+        return self._folder / str(self.run.name.with_(suffix, extension, **entities))
+
+    @cached_property
+    def _folder(self) -> Path:
+        return self.work.output_dir / self.run.name.folder
 
 
 @dataclass(frozen=True)
@@ -331,8 +335,7 @@ def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
         )
         for run, table in zip(runs, outliers, strict=True)
     ]
-    _check_lengths(jobs)
-    _check_collisions(jobs)
+    _check_outputs(jobs)
     return jobs
 
 
@@ -371,21 +374,17 @@ def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:
     return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
 
 
-def _check_lengths(jobs: Sequence[Job]) -> None:
+def _check_outputs(jobs: Sequence[Job]) -> None:
+    """Refuse names that are too long, and two inputs of one output."""
+    owners: dict[Path, Path] = {}
     for job in jobs:
-        for path in job.outputs():
+        for path, source in job.outputs().items():
             if len(os.fsencode(path.name)) >= _LONGEST_NAME:  # .json is longer than .tsv
                 raise OutputError(
                     f"The name of an output would be longer than {_LONGEST_NAME} bytes: "
                     f"{path.name}.",
                     hint="Choose a shorter name for the seed table or for the strategy.",
                 )
-
-
-def _check_collisions(jobs: Sequence[Job]) -> None:
-    owners: dict[Path, Path] = {}
-    for job in jobs:
-        for path, source in job.outputs().items():
             if owners.setdefault(path, source) != source:
                 raise UsageError(
                     f"{owners[path]} and {source} would both be written to {path.name}.",

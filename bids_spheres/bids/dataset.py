@@ -322,7 +322,7 @@ def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
         raise InvalidDatasetError(f"{folder} is a file; a dataset is a folder.")
     if not _is_text(folder.resolve()):
         raise InvalidDatasetError(
-            f"The path {folder.resolve()} has bytes that are no text, and no JSON file can name it.",
+            f"The path {folder.resolve()} has bytes that are no text, so no JSON can name it.",
             hint="Rename the folder; if it looks well elsewhere, set PYTHONUTF8=1.",
         )
     description = folder / "dataset_description.json"

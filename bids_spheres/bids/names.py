@@ -168,6 +168,7 @@ def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
 
 def _rank(entity: tuple[str, str]) -> int:
     """Position of an entity; one that BIDS does not know goes before the derivatives' own."""
-    key = entity[0]
-    known = ENTITY_ORDER.index(key) if key in ENTITY_ORDER else ENTITY_ORDER.index("space") - 0.5
-    return int(2 * known)
+    return _RANKS.get(entity[0], _RANKS["space"] - 1)
+
+
+_RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}

@@ -76,7 +76,9 @@ def read_header(path: Path) -> pd.DataFrame:
 
     first, *_ = read_text(path, "table", first_line=True).split("\n")
     _check_shape([first], path)
-    return pd.DataFrame(columns=[name.strip() for name in first.split("\t")], dtype=float)
+    names = [name.strip() for name in first.split("\t")]
+    # In one piece: with a piece for every column pandas takes ten times as long.
+    return pd.DataFrame(np.empty((0, len(names))), columns=names)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
