@@ -237,7 +237,7 @@ def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> Sphe
     if rule == "allow" or not weights.overlaps.any():
         return weights
     if rule == "nearest":
-        return nearest_only(weights, seeds.coordinates)
+        return nearest_only(weights, seeds.coordinates, seeds.radii)
     shared = np.flatnonzero(weights.overlaps)
     names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
     raise DataError(
