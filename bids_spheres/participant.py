@@ -13,7 +13,7 @@ from bids_spheres.cleaning import clean_series, effective_dof, white_noise_freed
 from bids_spheres.designs import run_designs, run_timing
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
-from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.placing import place_in_run
 from bids_spheres.plan import JobReport
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
-    from bids_spheres.engine.stream import Volumes
+    from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.plan import Job, JobImage
 
 
@@ -75,7 +75,8 @@ def run_job(job: Job) -> JobReport:
         made = run_designs(job, todo.image, timing)
         warnings += _strategy_warnings(made)
         excluded += [one.strategy.name for one in made if one.exclusion]
-        placed = _run_image(job, todo, timing, made) if todo.seed_sets else []
+        placed, mask_notes = _run_image(job, todo, timing, made) if todo.seed_sets else ([], [])
+        notes |= dict.fromkeys(mask_notes)
         for one in made:
             if job.confounds(one.strategy, "design", ".tsv") not in job.current:
                 write_design(job, one)
@@ -137,12 +138,13 @@ def _with_placements(job: Job) -> Job:
 
 def _run_image(
     job: Job, todo: _ToDo, timing: Timing, designs: Sequence[RunDesign]
-) -> list[PlacedSeeds]:
-    """Everything that is made of the voxels of one image."""
+) -> tuple[list[PlacedSeeds], list[str]]:
+    """Everything that is made of the voxels of one image, and notes about its mask."""
     bold = todo.image.bold
     volumes, mask = open_volumes(bold), _load_mask(job, bold)
-    placed = _place(job, todo, volumes, mask)
-    with tapped(job, volumes, mask) as source:
+    region = (None, None) if mask is None else (mask.inside, mask.grid)
+    placed = _place(job, todo, volumes, region)
+    with tapped(job, volumes, region) as source:
         extraction = _extract(job, source, placed)
         placed = [part.seen(extraction) for part in placed]
         for part in placed:
@@ -157,7 +159,7 @@ def _run_image(
                 own, parts = _columns_of(extraction, stale)
                 _write_strategy(job, own, parts, made)
                 write_seed_maps(job, source, own, parts, made)
-    return placed
+    return placed, [] if mask is None else list(mask.notes(volumes.grid))
 
 
 def _columns_of(
@@ -220,11 +222,11 @@ def _place(
     return placed
 
 
-def _load_mask(job: Job, bold: Path) -> tuple[NDArray[np.bool_] | None, Grid | None]:
+def _load_mask(job: Job, bold: Path) -> Mask | None:
     if job.mask is not None:
-        return load_mask(job.mask)
+        return read_mask(job.mask)
     if job.work.processing.mask == "none":
-        return None, None
+        return None
     raise MissingInputError(
         f"No brain mask belongs to {bold}.",
         hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz; --mask template, "

@@ -434,6 +434,21 @@ def test_masks(scan, masks, kind, told):
     )
 
 
+def test_a_mask_of_probabilities_or_on_another_grid_is_told(run, tmp_path):
+    bold, call = run
+    img = nib.load(bold)
+    values = np.random.default_rng(3).random(img.shape[:3]).astype(np.float32)
+    affine = img.affine.copy()
+    affine[2, 3] += 0.1
+    nib.Nifti1Image(values, affine).to_filename(tmp_path / "prob.nii.gz")
+    output, log = call("--mask", tmp_path / "prob.nii.gz", "--min-coverage", 0)
+    assert "prob.nii.gz holds probabilities; its mask is where they are at least .5" in log
+    assert "prob.nii.gz has another affine, although the same shape," in log
+    for name, seed in SEEDS.items():
+        expected = (in_ball(img, seed) & (values >= 0.5)).sum()
+        assert output.spheres.loc[name, "voxels_used"] == expected
+
+
 def test_masks_differ(scan, masks):
     """So that the test above tells one from another."""
     bold = nib.load(scan[0][0])
