@@ -186,6 +186,11 @@ class AppliedWeights:
     row_of: IntArray
     dtype: np.dtype[Any]
 
+    @property
+    def is_single(self) -> bool:
+        """Whether weights are in single precision."""
+        return self.dtype == np.float32
+
     @cached_property
     def voxels(self) -> IntArray:
         """Flat Fortran-order positions to read, (U,), ascending.

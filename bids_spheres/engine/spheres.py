@@ -139,6 +139,13 @@ class SphereWeights:
         parts = ones, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
 
+    def restricted(self, spheres: NDArray[np.bool_], voxels: NDArray[np.bool_]) -> SphereWeights:
+        """Some spheres, (S,), with some voxels, (V,); the others are empty."""
+        pairs = self.membership.tocoo()
+        kept = spheres[pairs.row] & voxels[pairs.col]
+        owner, position = pairs.row[kept].astype(np.intp), self.voxels[pairs.col[kept]]
+        return _assemble(self.grid, owner, position, self.asked, self.seed_used)
+
 
 @memoized(maxsize=4)
 def sphere_weights(
