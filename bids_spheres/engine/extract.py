@@ -261,30 +261,34 @@ class _Extracting:
 def _means(job: _Extracting) -> FloatArray:
     """Mean over each sphere, summed voxel by voxel in double precision.
 
-    As that of the first volume and of changes, of which a constant voxel has none.
+    Constant voxels are subtracted where that is exact: whole numbers, and 0.
     """
     screened, sums = job.screened, job.weights.sums
-    origin: FloatArray = np.zeros(len(screened.voxels))
-    changes: list[FloatArray] = []
-    for block in job.blocks(screened.may_flicker):
-        if not changes:
-            origin = block[0].astype(np.float64)
-        changes.append(_along_volumes(sums, np.subtract(block, origin, dtype=np.float64)))
-    usable = job.usable()
-    count = job.weights.membership @ usable.astype(np.float64)
-    total = np.vstack(changes) + sums @ np.where(usable, origin, 0)
-    flickers = job.weights.membership @ screened.flickering.astype(np.float64) > 0
-    if flickers.any():
-        some = sums[flickers]
-        some.data = usable[some.indices].astype(np.float64)
-        again = [_along_volumes(some, block.astype(np.float64)) for block in screened.again()]
-        total[:, flickers] = np.vstack(again)
-    return _real(_divided(total, count), screened.volumes)
+    total = np.vstack(
+        [
+            _along_volumes(sums, block.astype(np.float64))
+            for block in job.blocks(screened.may_flicker)
+        ]
+    )
+    usable, first = job.usable(), screened.first.astype(np.float64)
+    if not usable.all():
+        total -= sums @ np.where(usable | screened.flickering, 0, first)
+        inexact = screened.flickering | (screened.may_flicker() & (first != screened.zero))
+        affected = sums @ (~usable & inexact).astype(np.float64) > 0
+        if affected.any():
+            some = sums[affected]
+            again = [_along_volumes(some, block) for block in _again_without(screened)]
+            total[:, affected] = np.vstack(again)
+    count = sums @ usable.astype(np.float64)
+    return _real(total / np.where(count > 0, count, np.nan), screened.volumes)
 
 
-def _divided(total: FloatArray, count: FloatArray) -> FloatArray:
-    """Sums over spheres as means; NaN where there is nothing to sum."""
-    return total / np.where(count > 0, count, np.nan)
+def _again_without(screened: ScreenedVolumes) -> Iterator[FloatArray]:
+    """Stored values once more in double precision, 0 for voxels that are none."""
+    for block in screened.again():
+        values = block.astype(np.float64)
+        values[:, screened.unusable] = 0
+        yield values
 
 
 def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:

@@ -49,6 +49,15 @@ class ScreenedVolumes:
         Find voxels that are not finite in any volume, or constant over all.
     folder : Path, optional
         Where values are kept.
+
+    Attributes
+    ----------
+    zero : float
+        Stored value whose real value is 0.
+    missing : (U,) bool array
+        Voxels that were not finite in any volume so far.
+    first : (U,) array
+        Stored values of the first volume.
     """
 
     def __init__(
@@ -64,7 +73,7 @@ class ScreenedVolumes:
         self.zero = -volumes.inter / volumes.slope
         self.missing: Flags = np.zeros(len(voxels), dtype=bool)
         self.usable_only, self._folder = usable_only, folder
-        self._first: NDArray[Any] = np.empty(0)
+        self.first: NDArray[Any] = np.empty(0)
         self._unchanged: IntArray = np.empty(0, dtype=np.intp)
         self._kept: DiskArray | None = None
 
@@ -121,9 +130,11 @@ class ScreenedVolumes:
     def screen(self, block: NDArray[Any], row: int, keep: Callable[[], bool]) -> None:
         """Look at a block that begins at volume `row`, and replace what is not finite; `blocks`."""
         self._replace(block)
+        if not row:
+            self.first = block[0].copy()
         if not self.usable_only:
             return
-        self._watch(block)
+        self._watch(block, row)
         if self._kept is None and not row and self.volumes.again is None and keep():
             shape = self.volumes.n_volumes, len(self.voxels)
             self._kept = DiskArray(self._folder, shape, block.dtype)
@@ -153,13 +164,12 @@ class ScreenedVolumes:
             block[missing] = self.zero
             self.missing |= missing.any(axis=0)
 
-    def _watch(self, block: NDArray[Any]) -> None:
+    def _watch(self, block: NDArray[Any], row: int) -> None:
         """Keep count of the voxels that have not changed so far."""
-        if not self._first.size:
-            self._first = block[0].copy()
-            matters = self._first != self.zero
+        if not row:
+            matters = self.first != self.zero
             matters[self.own] = True
-            self._unchanged = np.flatnonzero(matters & (block == self._first).all(axis=0))
+            self._unchanged = np.flatnonzero(matters & (block == self.first).all(axis=0))
         elif self._unchanged.size:
-            same = block[:, self._unchanged] == self._first[self._unchanged]
+            same = block[:, self._unchanged] == self.first[self._unchanged]
             self._unchanged = self._unchanged[same.all(axis=0)]
