@@ -169,7 +169,7 @@ def extract(
         else:
             timeseries = _smoothed_means(job, applied)
     if screened.missing.any() and not usable_only:
-        warn("Non-finite values detected. These values will be replaced by zeros.")
+        warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
     seen = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
     unusable = screened.unusable[own]
