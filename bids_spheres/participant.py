@@ -10,11 +10,17 @@ import numpy as np
 
 from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
 from bids_spheres.bids.matching import KEEP_ONE
-from bids_spheres.cleaning import clean_series, effective_dof, white_noise_freedom
+from bids_spheres.cleaning import (
+    clean_arguments,
+    clean_series,
+    effective_dof,
+    white_noise_freedom,
+)
 from bids_spheres.designs import run_designs, run_timing
+from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
-from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.placing import place_in_run
 from bids_spheres.plan import JobReport
@@ -26,7 +32,7 @@ from bids_spheres.results import (
     write_spheres,
     write_uncleaned,
 )
-from bids_spheres.voxel_maps import tapped, write_seed_maps
+from bids_spheres.voxel_maps import tapped, temporary_folder, write_seed_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,8 +45,10 @@ if TYPE_CHECKING:
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
-    from bids_spheres.engine.stream import Volumes
+    from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.plan import Job, JobImage
+
+    FloatArray = NDArray[np.float64]
 
 
 _LARGEST = 1e100
@@ -78,7 +86,8 @@ def run_job(job: Job) -> JobReport:
         made = run_designs(job, todo.image, timing)
         warnings += _strategy_warnings(made)
         excluded += [one.strategy.name for one in made if one.exclusion]
-        placed = _run_image(job, todo, timing, made) if todo.seed_sets else []
+        placed, mask_notes = _run_image(job, todo, timing, made) if todo.seed_sets else ([], [])
+        notes |= dict.fromkeys(mask_notes)
         for one in made:
             if job.confounds(one.strategy, "design", ".tsv") not in job.current:
                 write_design(job, one)
@@ -86,6 +95,7 @@ def run_job(job: Job) -> JobReport:
         least = job.work.processing.min_coverage
         notes |= dict.fromkeys(_coverage_note(part, least) for part in placed)
         warnings += [text for part in placed if (text := _nothing_there(part, least, job))]
+        warnings += [text for part in placed if (text := _reduced(part))]
     return JobReport(notes=tuple(notes), warnings=tuple(warnings), excluded=tuple(excluded))
 
 
@@ -140,12 +150,13 @@ def _with_placements(job: Job) -> Job:
 
 def _run_image(
     job: Job, todo: _ToDo, timing: Timing, designs: Sequence[RunDesign]
-) -> list[PlacedSeeds]:
-    """Everything that is made of the voxels of one image."""
+) -> tuple[list[PlacedSeeds], list[str]]:
+    """Everything that is made of the voxels of one image, and notes about its mask."""
     bold = todo.image.bold
     volumes, mask = open_volumes(bold), _load_mask(job, bold)
-    placed = _place(job, todo, volumes, mask)
-    with tapped(job, volumes, mask) as source:
+    region = (None, None) if mask is None else (mask.inside, mask.grid)
+    placed = _place(job, todo, volumes, region)
+    with tapped(job, volumes, region) as source:
         extraction = _extract(job, source, placed)
         placed = [part.seen(extraction) for part in placed]
         for part in placed:
@@ -158,9 +169,9 @@ def _run_image(
             stale = [part for part in placed if _is_stale(job, part.seeds, made.strategy)]
             if stale:
                 own, parts = _columns_of(extraction, stale)
-                _write_strategy(job, own, parts, made)
-                write_seed_maps(job, source, own, parts, made)
-    return placed
+                cleaned = _write_strategy(job, own, parts, made)
+                write_seed_maps(job, source, own, (parts, cleaned), made)
+    return placed, [] if mask is None else list(mask.notes(volumes.grid))
 
 
 def _columns_of(
@@ -174,8 +185,12 @@ def _columns_of(
         replace(part, columns=slice(start, end))
         for part, start, end in zip(parts, starts, ends, strict=False)
     ]
-    empty = np.empty((len(extraction.timeseries), 0))
-    return replace(extraction, timeseries=np.hstack([empty, *series])), moved
+    timeseries = np.hstack([np.empty((len(extraction.timeseries), 0)), *series])
+    voxels = extraction.voxels
+    if voxels is not None:
+        everything = np.arange(len(voxels.starts))
+        voxels = voxels.of(np.concatenate([everything[part.columns] for part in parts]))
+    return replace(extraction, timeseries=timeseries, voxels=voxels), moved
 
 
 def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extraction:
@@ -188,8 +203,9 @@ def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extra
             aggregation=rules.aggregation,
             moments=True,
             threads=job.work.threads,
+            folder=temporary_folder(job),
         )
-    if not (np.abs(extraction.timeseries[:, ~weights.empty]) < _LARGEST).all():
+    if (np.abs(extraction.timeseries) >= _LARGEST).any():
         raise DataError(
             f"{volumes.name} has values above {_LARGEST:g}, which are no signal.",
             hint="Its header is damaged, or something went wrong before; compute it again.",
@@ -199,14 +215,31 @@ def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extra
 
 def _write_strategy(
     job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
-) -> None:
+) -> FloatArray:
+    """Write what a strategy makes of some seed sets; their cleaned series, (T', S)."""
     noise = white_noise_freedom(made)
+    written = []
     for part in placed:
         # Set by set, so that its numbers are the same to the last bit whichever others there are.
-        series = np.ascontiguousarray(extraction.timeseries[:, part.columns])
-        cleaned = clean_series(series, made)
+        cleaned = _cleaned(extraction, part, made)
         pairs = effective_dof(cleaned, made) if made.processing.effective_dof else None
         write_series(job, CleanedSeries(part, made, cleaned, noise, pairs))
+        written.append(cleaned)
+    return np.hstack(written)
+
+
+def _cleaned(extraction: Extraction, part: PlacedSeeds, made: RunDesign) -> FloatArray:
+    """Cleaned series of one seed set, (T', S): means are cleaned, else voxels are."""
+    series = np.ascontiguousarray(extraction.timeseries[:, part.columns])
+    if extraction.voxels is None:
+        return clean_series(series, made)
+    cleaned = np.full((made.design.n_kept, series.shape[1]), np.nan)
+    there = ~np.isnan(series).any(axis=0)
+    if there.any() and made.exclusion is None:
+        voxels = extraction.voxels.of(part.columns.start + np.flatnonzero(there))
+        aggregation, arguments = made.processing.aggregation, clean_arguments(made)
+        cleaned[:, there] = aggregate_cleaned(voxels, aggregation, arguments)
+    return cleaned
 
 
 def _place(
@@ -223,11 +256,11 @@ def _place(
     return placed
 
 
-def _load_mask(job: Job, bold: Path) -> tuple[NDArray[np.bool_] | None, Grid | None]:
+def _load_mask(job: Job, bold: Path) -> Mask | None:
     if job.mask is not None:
-        return load_mask(job.mask)
+        return read_mask(job.mask)
     if job.work.processing.mask == "none":
-        return None, None
+        return None
     raise MissingInputError(
         f"No brain mask belongs to {bold}.",
         hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz; --mask template, "
@@ -240,7 +273,7 @@ def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> Sphe
     if rule == "allow" or not weights.overlaps.any():
         return weights
     if rule == "nearest":
-        return nearest_only(weights, seeds.coordinates)
+        return nearest_only(weights, seeds.coordinates, seeds.radii)
     shared = np.flatnonzero(weights.overlaps)
     names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
     raise DataError(
@@ -313,6 +346,17 @@ def _nothing_there(placed: PlacedSeeds, min_coverage: float, job: Job) -> str:
             "or empty there?"
         )
     return ""
+
+
+def _reduced(placed: PlacedSeeds) -> str:
+    """What to know of spheres that lost voxels of the mask; empty when none did."""
+    if not placed.reduced:
+        return ""
+    return (
+        f"{placed.seeds.label}: {placed.reduced} of {len(placed.seeds)} spheres hold voxels that "
+        f"are constant or, in some volume, not finite in {placed.bold.name}; these are left out "
+        "and count as missing in the coverage."
+    )
 
 
 def _coverage_note(placed: PlacedSeeds, min_coverage: float) -> str:

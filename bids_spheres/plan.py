@@ -17,7 +17,7 @@ from bids_spheres.bids.outliers import outliers_of
 from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import load_published_seeds, load_seed_file
-from bids_spheres.engine.stream import load_mask
+from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
 from bids_spheres.placing import place_in_template
 from bids_spheres.spaces import template_mask
@@ -356,7 +356,7 @@ def _mask(choice: str, space: str) -> Path | None:
             f"--mask: there is no image {path}.",
             hint="Give run, template, none, or the path of a mask image.",
         )
-    load_mask(path)  # one that can't be used would fail in every run
+    read_mask(path)  # one that can't be used would fail in every run
     return path
 
 

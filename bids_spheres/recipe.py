@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.seeds import SeedTable, check_radius
@@ -60,12 +61,17 @@ class Recipe:
     def signals(self, volumes: Volumes, confounds: Any, sample_mask: Any) -> FloatArray:
         """Cleaned signals in double precision, (T, S); NaN for spheres without a voxel."""
         weights = self.weights(volumes.grid)
-        raw = extract(volumes, weights, self.fwhm, aggregation=self.aggregation).timeseries
-        there = ~weights.empty
-        cleaned = clean(
-            raw[:, there], confounds=confounds, sample_mask=sample_mask, **self.cleaning
+        extraction = extract(
+            volumes, weights, self.fwhm, aggregation=self.aggregation, usable_only=False
         )
-        signals = np.full((len(cleaned), raw.shape[1]), np.nan)
+        there = ~weights.empty
+        steps = {"confounds": confounds, "sample_mask": sample_mask, **self.cleaning}
+        if extraction.voxels is None:
+            cleaned = clean(extraction.timeseries[:, there], **steps)
+        else:
+            voxels = extraction.voxels.of(np.flatnonzero(there))
+            cleaned = aggregate_cleaned(voxels, self.aggregation, steps)
+        signals = np.full((len(cleaned), len(there)), np.nan)
         signals[:, there] = cleaned
         return signals
 

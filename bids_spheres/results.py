@@ -59,6 +59,9 @@ class PlacedSeeds:
     coverage, tsnr : (S,) arrays, optional
         Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio;
         there once the image was read.
+    reduced : int
+        How many spheres have voxels in image and mask that are no voxels, as they are not finite
+        in a volume or constant.
     """
 
     bold: Path
@@ -67,18 +70,21 @@ class PlacedSeeds:
     columns: slice
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
+    reduced: int = 0
 
     def seen(self, extraction: Extraction) -> PlacedSeeds:
         """The same with what an extraction with moments tells of the voxels."""
         moments, all_weights = extraction.moments, extraction.weights
         assert moments is not None  # noqa: S101 - they were asked for
         coverage = moments.coverage(all_weights)[self.columns]
-        return replace(self, coverage=coverage, tsnr=moments.tsnr(all_weights)[self.columns])
+        tsnr = moments.tsnr(all_weights)[self.columns]
+        reduced = int(extraction.reduced[self.columns].sum())
+        return replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
 
     def missing(self, min_coverage: float) -> NDArray[np.bool_]:
-        """Spheres without a voxel, or with too little coverage, (S,)."""
+        """Spheres without a usable voxel, or with too little coverage, (S,)."""
         coverage = self.weights.coverage if self.coverage is None else self.coverage
-        return self.weights.empty | (coverage < min_coverage)
+        return np.asarray(self.weights.empty | (coverage == 0) | (coverage < min_coverage))
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from bids_spheres.plan import Job
     from bids_spheres.results import PlacedSeeds
 
+    FloatArray = NDArray[np.float64]
+
 
 def tapped(
     job: Job, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
@@ -40,16 +42,21 @@ def tapped(
     region, grid = mask
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     voxels = everything if region is None else mask_voxels(volumes.grid, region, grid)
+    return spooled(volumes, voxels, temporary_folder(job), rules.smoothing_fwhm)
+
+
+def temporary_folder(job: Job) -> Path:
+    """Where voxels can be kept while a job runs; made if need be."""
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
-    return spooled(volumes, voxels, folder, rules.smoothing_fwhm)
+    return folder
 
 
 def write_seed_maps(
     job: Job,
     volumes: Volumes,
     extraction: Extraction,
-    placed: Sequence[PlacedSeeds],
+    placed: tuple[Sequence[PlacedSeeds], FloatArray],
     made: RunDesign,
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
@@ -61,13 +68,16 @@ def write_seed_maps(
         As `tapped` gave it, read to its end.
     extraction : Extraction
         Of all seed sets.
-    placed : sequence of PlacedSeeds
+    placed : sequence of PlacedSeeds and (T', S) array
+        The seed sets, and the cleaned series of them all.
     made : RunDesign
     """
+    parts, cleaned = placed
     if made.exclusion is not None or not isinstance(volumes, SpooledVolumes):
         return
-    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(made))
-    for (part, number, label), values in zip(_all_seeds(placed), maps, strict=True):
+    own = None if extraction.voxels is None else cleaned
+    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(made), cleaned=own)
+    for (part, number, label), values in zip(_all_seeds(parts), maps, strict=True):
         if np.isnan(extraction.timeseries[:, part.columns.start + number]).any():
             continue  # no series, no map
         path = job.seed_map(part.seeds, label, made.strategy)

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from joblib import Memory
 from nilearn.maskers import NiftiSpheresMasker as NilearnMasker
+from nilearn.signal import clean as nilearn_clean
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
@@ -104,6 +105,7 @@ NILEARN_TEST_NAMES = [
 
 @pytest.mark.parametrize("name", NILEARN_TEST_NAMES)
 @pytest.mark.filterwarnings("ignore:A 3-D image gives one row:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Non-finite values detected:UserWarning")
 def test_nilearns_own(name, request, monkeypatch):
     monkeypatch.setattr(NILEARN_TESTS, "NiftiSpheresMasker", NiftiSpheresMasker)
     function = getattr(NILEARN_TESTS, name)
@@ -289,6 +291,87 @@ def test_aggregations(img, data, aggregation, fwhm):
             expected = centred @ weights / np.sqrt(values[-1]) * np.sqrt(values[-1] / len(weights))
             expected = expected + voxels.mean()
         assert_allclose(ours[:, i], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("fwhm", [None, 5])
+def test_values_that_are_not_finite_are_told_as_nilearn_tells_them(data, mask, fwhm):
+    data = data.copy()
+    data[4, 4, 4, 3] = np.nan
+    bad = nib.Nifti1Image(data, AFFINE)
+    parameters = {"radius": 4, "standardize": None, "smoothing_fwhm": fwhm, "mask_img": mask}
+    said = []
+    for masker in (NilearnMasker, NiftiSpheresMasker):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            masker(SEEDS, **parameters).fit_transform(bad)
+        said.append({str(w.message) for w in caught if "finite" in str(w.message)})
+    assert said[1] <= said[0]
+    assert said[1]
+    compare(bad, mask_img=mask, smoothing_fwhm=fwhm)
+
+
+@pytest.mark.parametrize("standardize", ["zscore_sample", "zscore", "psc", None])
+@pytest.mark.parametrize("aggregation", ["median", "eigenvariate"])
+@pytest.mark.parametrize(
+    "cleaning",
+    [
+        {"detrend": True},
+        {"detrend": True, "low_pass": 0.1, "high_pass": 0.01, "t_r": 2.0},
+        {"detrend": False},
+    ],
+    ids=["trend", "band", "regression"],
+)
+def test_aggregations_are_of_cleaned_voxels(
+    img, data, confounds, cleaning, aggregation, standardize
+):
+    """Each voxel through nilearn's cleaning, then one series of them, then standardized."""
+    kept = np.setdiff1d(np.arange(data.shape[3]), [3, 4, 11])
+    masker = NiftiSpheresMasker(
+        SEEDS, radius=4, aggregation=aggregation, standardize=standardize, **cleaning
+    )
+    ours = masker.fit_transform(img, confounds=confounds, sample_mask=kept)
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    for i, seed in enumerate(SEEDS):
+        raw = data[np.linalg.norm(centres - seed, axis=-1) <= 4].T.astype(np.float64)
+        voxels = quietly(
+            nilearn_clean,
+            *(raw,),
+            **{"confounds": confounds, "sample_mask": kept, "standardize": False, **cleaning},
+            extrapolate=False,
+        )
+        expected, level = one_series(voxels, aggregation), one_series(raw, aggregation)
+        if standardize in ("zscore", "zscore_sample"):
+            expected = expected - expected.mean()
+            expected = expected / expected.std(ddof=int(standardize == "zscore_sample"))
+        elif standardize == "psc":
+            level = level[kept].mean()
+            expected = 100 * (expected - expected.mean()) / abs(level)
+        assert_allclose(ours[:, i], expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def one_series(voxels, aggregation):
+    """Median, or first eigenvariate with the mean, of (T, n) voxels."""
+    if aggregation == "median":
+        return np.median(voxels, axis=1)
+    vectors = np.linalg.eigh(np.cov(voxels.T))[1]
+    direction = vectors[:, -1] * np.sign(vectors[:, -1].sum())
+    return (voxels - voxels.mean(axis=0)) @ direction / np.sqrt(len(direction)) + voxels.mean()
+
+
+def test_several_runs_are_aggregated_run_by_run(img, data):
+    labels = np.repeat([0, 1], [data.shape[3] // 2, data.shape[3] - data.shape[3] // 2])
+    masker = NiftiSpheresMasker(
+        SEEDS,
+        radius=4,
+        aggregation="median",
+        detrend=True,
+        standardize="zscore_sample",
+        clean__runs=labels,
+    )
+    series = masker.fit_transform(img)
+    for run in (0, 1):
+        assert_allclose(series[labels == run].mean(axis=0), 0, atol=1e-6)
+        assert_allclose(series[labels == run].std(axis=0, ddof=1), 1, rtol=1e-6)
 
 
 # forms of input

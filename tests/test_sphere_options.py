@@ -253,15 +253,32 @@ def test_voxels_used_are_those_of_the_mask_whatever_they_hold(silent):
         assert spheres.loc[name, "voxels_asked"] == asked(img, seed)
 
 
-@pytest.mark.parametrize("how", ["nan in two volumes", "constant"])
+def alive_of(img):
+    """Voxels that are finite and vary."""
+    data = img.get_fdata()
+    return np.isfinite(data).all(axis=3) & (np.ptp(np.nan_to_num(data), axis=3) > 0)
+
+
+@pytest.mark.parametrize("how", ["nan", "nan in two volumes", "infinite in one", "constant"])
 @pytest.mark.parametrize("fwhm", [None, 5])
-def test_series_with_silent_voxels_are_nilearns(silent, how, fwhm):
-    """What is not finite counts as 0, there and here."""
+def test_series_are_those_of_the_other_voxels(silent, how, fwhm):
+    """As nilearn has them, where these are no voxels by its mask and 0 to its smoothing."""
     bold, call, prepare = silent
     prepare(how)
-    output, _ = call("--min-coverage", 0, *(("--smoothing-fwhm", fwhm) if fwhm else ()))
-    theirs = nilearns(nib.load(bold), SEEDS.values(), nib.load(mask_of(bold)), fwhm=fwhm)
+    output, log = call("--min-coverage", 0, *(("--smoothing-fwhm", fwhm) if fwhm else ()))
+    img, mask = nib.load(bold), nib.load(mask_of(bold))
+    alive = alive_of(img)
+    clean = nib.Nifti1Image(np.where(alive[..., None], img.get_fdata(), 0), img.affine)
+    left = nib.Nifti1Image((alive & (mask.get_fdata() > 0)).astype(np.uint8), img.affine)
+    theirs = nilearns(clean, SEEDS.values(), left, fwhm=fwhm)
     np.testing.assert_allclose(output.series, theirs, rtol=1e-5)
+    assert "own: 2 of 5 spheres hold voxels that are constant or, in some volume, not fin" in log
+    assert bold.name in log
+
+
+def test_no_warning_where_all_voxels_have_a_signal(run):
+    _, call = run
+    assert "are constant or" not in call()[1]
 
 
 def test_spheres_of_low_coverage_are_missing_in_matrices(silent):
@@ -322,7 +339,7 @@ def test_a_coverage_of_just_the_least_is_enough(silent, up, used):
 
 
 def test_a_sphere_without_any_signal(silent):
-    """Kept when all with a voxel are: a series that does not vary, related to none."""
+    """Missing, even when spheres of any coverage are kept."""
     bold, call, _ = silent
     img = nib.load(bold)
     data = img.get_fdata(dtype=np.float32)
@@ -331,8 +348,8 @@ def test_a_sphere_without_any_signal(silent):
     for options in ((), ("--detrend", "--standardize", "zscore_sample")):
         output, _ = call("--min-coverage", 0, *options)
         spheres, matrix = output.spheres, output.matrix()
-        assert (spheres.loc["left", "coverage"], spheres.loc["left", "used"]) == (0, 1)
-        assert (output.series["left"] == 0).all()
+        assert (spheres.loc["left", "coverage"], spheres.loc["left", "used"]) == (0, 0)
+        assert output.series["left"].isna().all()
         others = [name for name in SEEDS if name != "left"]
         assert matrix.loc["left", others].isna().all()
         assert matrix.loc[others, others].notna().all(axis=None)
@@ -421,10 +438,12 @@ def test_masks(scan, masks, kind, told):
     balls = [in_ball(bold, seed, 6.1) for seed in seeds]
     assert spheres["voxels_used"].tolist() == [(ball & allowed).sum() for ball in balls]
     assert spheres["voxels_asked"].tolist() == [asked(bold, seed, 6.1) for seed in seeds]
-    there = spheres["voxels_used"].to_numpy() > 0
+    usable = allowed & alive_of(bold)
+    there = np.array([(ball & usable).any() for ball in balls])
     assert there.sum() > 18
     assert (spheres["used"] == there).all()
-    theirs = nilearns(bold, seeds[there], mask, 6.1)
+    left = nib.Nifti1Image(usable.astype(np.uint8), bold.affine)
+    theirs = nilearns(bold, seeds[there], left, 6.1)
     np.testing.assert_allclose(output.series.loc[:, there], theirs, rtol=1e-6, atol=1e-6)
     assert f"of those voxels of {told}" in output.methods
     facts = output.facts()
@@ -432,6 +451,21 @@ def test_masks(scan, masks, kind, told):
     assert len([uri for uri in facts["Sources"] if uri.endswith("mask.nii.gz")]) == (
         kind in ("run", "template")
     )
+
+
+def test_a_mask_of_probabilities_or_on_another_grid_is_told(run, tmp_path):
+    bold, call = run
+    img = nib.load(bold)
+    values = np.random.default_rng(3).random(img.shape[:3]).astype(np.float32)
+    affine = img.affine.copy()
+    affine[2, 3] += 0.1
+    nib.Nifti1Image(values, affine).to_filename(tmp_path / "prob.nii.gz")
+    output, log = call("--mask", tmp_path / "prob.nii.gz", "--min-coverage", 0)
+    assert "prob.nii.gz holds probabilities; its mask is where they are at least .5" in log
+    assert "prob.nii.gz has another affine, although the same shape," in log
+    for name, seed in SEEDS.items():
+        expected = (in_ball(img, seed) & (values >= 0.5)).sum()
+        assert output.spheres.loc[name, "voxels_used"] == expected
 
 
 def test_masks_differ(scan, masks):
@@ -647,6 +681,55 @@ def test_eigenvariate(run, fwhm):
     assert output.path("*_timeseries.tsv").name.endswith(
         "_stat-eigenvariate_desc-none_timeseries.tsv"
     )
+
+
+def moving(bold, rng):
+    """Give a sphere a signal, and motion whose mean over its voxels is 0; the signal."""
+    img = nib.load(bold)
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    motion = read_table(table)["trans_x"].to_numpy()
+    motion = (motion - motion.mean()) / motion.std()
+    n_volumes = img.shape[3]
+    signal = rng.standard_normal(n_volumes)
+    data = 1000 + 6 * rng.standard_normal(img.shape)
+    ball = np.argwhere(in_ball(img, SEEDS["front"]))
+    loading = rng.standard_normal(len(ball))
+    loading -= loading.mean()
+    for voxel, load in zip(ball, loading, strict=True):
+        data[tuple(voxel)] += 3 * signal + 40 * load * motion
+    nib.Nifti1Image(data.astype(np.float32), img.affine, img.header).to_filename(bold)
+    return signal
+
+
+@pytest.mark.parametrize("fwhm", [None, 4])
+def test_eigenvariates_and_medians_are_of_cleaned_voxels(run, fwhm):
+    """As SPM takes them: motion that the mean does not see does not take their place."""
+    bold, call = run
+    signal = moving(bold, np.random.default_rng(12))
+    img, mask = nib.load(bold), nib.load(mask_of(bold)).get_fdata() > 0
+    data = quietly(smooth_img, nib.Nifti1Image(img.get_fdata(), img.affine), fwhm).get_fdata()
+    voxels = data[in_ball(img, SEEDS["front"]) & mask].T
+    table = read_table(bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv"))
+    confounds = table.filter(regex="^(trans|rot)_").bfill().to_numpy()
+    cleaned = quietly(nilearn_clean, voxels, confounds=confounds, detrend=True, standardize=False)
+    left, _, right = np.linalg.svd(cleaned - cleaned.mean(axis=0), full_matrices=False)
+    expected = {
+        "eigenvariate": left[:, 0] * np.sign(right[0].sum()),
+        "median": np.median(cleaned, axis=1),
+    }
+    for aggregation, series in expected.items():
+        options = ("--smoothing-fwhm", fwhm) if fwhm else ()
+        chosen = ("--strategy", "24P", "none", "--detrend", "--standardize", "zscore_sample")
+        output, _ = call("--aggregation", aggregation, *chosen, *options)
+        ours = read_table(output.path("*_desc-24P_timeseries.tsv"))["front"]
+        scaled = (series - series.mean()) / series.std(ddof=1)
+        np.testing.assert_allclose(ours, scaled, atol=1e-4)
+        uncleaned = read_table(output.path("*_desc-none_timeseries.tsv"))["front"]
+        if fwhm is None:
+            r = np.corrcoef(ours, signal)[0, 1]
+            assert r > 0.4
+            if aggregation == "eigenvariate":
+                assert abs(np.corrcoef(uncleaned, signal)[0, 1]) < r / 2
 
 
 @pytest.mark.parametrize(

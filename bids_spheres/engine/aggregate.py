@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from bids_spheres.engine.clean import clean
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Mapping
 
-    from bids_spheres.engine.spheres import SphereWeights
+    from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
 
@@ -33,31 +35,85 @@ def check_aggregation(aggregation: str) -> Aggregation:
     return aggregation  # type: ignore[return-value]
 
 
-def aggregate(
-    voxel_series: FloatArray, weights: SphereWeights, aggregation: Aggregation
-) -> FloatArray:
-    """One series per sphere.
+@dataclass(frozen=True, eq=False)
+class VoxelSeries:
+    """Voxels of spheres over time.
 
     Parameters
     ----------
-    voxel_series : (T, V) array
-        Of `weights.voxels`.
-    weights : SphereWeights
+    values : (T, N) array
+        Stored values, of one sphere after the other.
+    scaling : (slope, inter)
+        Real value: slope x stored value + inter.
+    starts, stops : (S,) int arrays
+        Columns of each sphere: from start up to, not including, stop.
+    usable : (N,) bool array
+        Columns that count.
+    """
+
+    values: NDArray[Any]
+    scaling: tuple[float, float]
+    starts: NDArray[np.integer[Any]]
+    stops: NDArray[np.integer[Any]]
+    usable: NDArray[np.bool_]
+
+    def of(self, spheres: NDArray[np.intp]) -> VoxelSeries:
+        """Those of some spheres, in the order given."""
+        return replace(self, starts=self.starts[spheres], stops=self.stops[spheres])
+
+    def of_sphere(self, sphere: int) -> FloatArray:
+        """Real values of the usable voxels of a sphere, (T, n)."""
+        own = slice(self.starts[sphere], self.stops[sphere])
+        slope, inter = self.scaling
+        return slope * self.values[:, own][:, self.usable[own]].astype(np.float64) + inter
+
+    def aggregated(self, aggregation: Aggregation) -> FloatArray:
+        """One series per sphere, (T, S); NaN for spheres without a usable voxel."""
+        function = _FUNCTIONS[check_aggregation(aggregation)]
+        series = np.full((len(self.values), len(self.starts)), np.nan)
+        for sphere in range(len(self.starts)):
+            voxels = self.of_sphere(sphere)
+            if voxels.size:
+                series[:, sphere] = function(voxels)
+        return series
+
+
+def aggregate_cleaned(
+    voxels: VoxelSeries, aggregation: Aggregation, cleaning: Mapping[str, Any]
+) -> FloatArray:
+    """One series per sphere, of voxels that were cleaned first.
+
+    A median or an eigenvariate does not commute with regression: motion of which the mean over a
+    sphere is 0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of
+    voxels that are filtered and adjusted (``spm_regions``). Voxels are not standardized, so that
+    each has the weight that its variance gives it; what comes of them is.
+
+    Parameters
+    ----------
+    voxels : VoxelSeries
+        Of spheres with a usable voxel.
     aggregation : {"mean", "median", "eigenvariate"}
+    cleaning : mapping
+        Arguments of `bids_spheres.engine.clean.clean`. Per cent signal change is that of the
+        mean over kept volumes before cleaning.
 
     Returns
     -------
-    (T, S) array
-        NaN for spheres without a voxel.
+    (T', S) array
     """
-    reduce = {"mean": _mean, "median": _median, "eigenvariate": eigenvariate}
-    function = reduce[check_aggregation(aggregation)]
-    membership = weights.membership
-    series = np.full((len(voxel_series), len(weights.asked)), np.nan)
-    for sphere in np.flatnonzero(~weights.empty):
-        own = membership.indices[membership.indptr[sphere] : membership.indptr[sphere + 1]]
-        series[:, sphere] = function(voxel_series[:, own])
-    return series
+    function = _FUNCTIONS[check_aggregation(aggregation)]
+    steps, how = {**cleaning, "standardize": False}, cleaning.get("standardize", "zscore_sample")
+    spheres = range(len(voxels.starts))
+    columns = [function(clean(voxels.of_sphere(sphere), **steps)) for sphere in spheres]
+    censoring = {name: cleaning.get(name) for name in ("runs", "sample_mask")}
+    plain: dict[str, Any] = {"detrend": False, "standardize": False, **censoring}
+    rows = np.arange(len(voxels.values), dtype=np.float64)
+    kept = clean(rows[:, np.newaxis], **plain)[:, 0].astype(np.intp)
+    series = np.column_stack([np.empty((len(kept), 0)), *columns])
+    if how == "psc":
+        series += voxels.aggregated(aggregation)[kept].mean(axis=0) - series.mean(axis=0)
+    runs = None if censoring["runs"] is None else np.asarray(censoring["runs"])[kept]
+    return clean(series, detrend=False, standardize=how, runs=runs) if columns else series
 
 
 def eigenvariate(voxel_series: FloatArray) -> FloatArray:
@@ -89,3 +145,10 @@ def _mean(voxel_series: FloatArray) -> FloatArray:
 
 def _median(voxel_series: FloatArray) -> FloatArray:
     return np.asarray(np.median(voxel_series, axis=1))
+
+
+_FUNCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "mean": _mean,
+    "median": _median,
+    "eigenvariate": eigenvariate,
+}

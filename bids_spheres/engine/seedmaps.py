@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +25,11 @@ from nibabel.spatialimages import SpatialImage
 
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
+from bids_spheres.engine.disk import DiskArray
+from bids_spheres.engine.screen import ScreenedVolumes
 from bids_spheres.engine.smoothing import SmoothedVolumes
 from bids_spheres.engine.spheres import in_mask
 from bids_spheres.engine.stream import Volumes, Voxels, open_volumes
-from bids_spheres.errors import ReadWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +83,8 @@ def spooled(
         Flat Fortran-order positions of the voxels to make maps of, as from `mask_voxels`.
     folder : Path
         Where there is room for them: volumes x voxels x bytes of a stored value (8 for smoothed
-        ones), and 4 bytes for every seed and voxel. Nothing is left there.
+        ones), and 4 bytes for every seed and voxel; the size of the inflated image as well, if it
+        is compressed, holds no whole numbers and is to be smoothed. Nothing is left there.
     fwhm : float, optional
         Width of a Gaussian, mm: what is kept is smoothed. What is handed on is not, so that
         `extract` smooths it as ever.
@@ -109,8 +110,16 @@ def spooled(
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
     shape = volumes.n_volumes, len(voxels)
     common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
-    with closing(_DiskArray(folder, shape, dtype)) as kept:
-        yield SpooledVolumes(*common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept)
+    everything = np.arange(int(np.prod(volumes.grid.shape)))
+    with (
+        closing(DiskArray(folder, shape, dtype)) as kept,
+        closing(
+            ScreenedVolumes(volumes, everything, voxels, usable_only=True, folder=folder)
+        ) as screened,
+    ):
+        yield SpooledVolumes(
+            *common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
+        )
 
 
 @dataclass(frozen=True)
@@ -124,14 +133,22 @@ class SpooledVolumes(Volumes):
     raw : Volumes
     voxels : (V,) int array
     fwhm : float or None
-    kept : _DiskArray
+    kept : DiskArray
         (T, V) values: as they are stored, or real ones where they are smoothed.
+    screened : ScreenedVolumes
+        What smoothing sees of the image.
     """
 
     raw: Volumes
     voxels: IntArray
     fwhm: float | None
-    kept: _DiskArray
+    kept: DiskArray
+    screened: ScreenedVolumes
+
+    @property
+    def again(self) -> Volumes | None:
+        """The image itself: what is kept is kept already."""
+        return self.raw.again
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -151,7 +168,8 @@ class SpooledVolumes(Volumes):
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, smoothed if so they are kept.
 
-        Values that are not finite are 0, as in nilearn's maskers.
+        A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
+        image, which is no voxel either.
 
         Parameters
         ----------
@@ -171,21 +189,38 @@ class SpooledVolumes(Volumes):
         if self.fwhm is None:
             values *= self.slope
             values += self.inter
-        values[~np.isfinite(values)] = 0
+            values[:, ~np.isfinite(values).all(axis=0)] = 0
+        else:
+            values[:, self.screened.unusable[self.voxels[part]]] = 0
         return values
 
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         del size  # more voxels are read than are asked for, so the image decides
-        union = None
-        if voxels is not None and self.fwhm is None:
-            union = np.union1d(self.voxels, voxels)
+        if self.fwhm is not None:
+            yield from self._smoothed_blocks(voxels)
+            return
+        union = None if voxels is None else np.union1d(self.voxels, voxels)
         own, asked = _places(self.voxels, union), _places(voxels, union)
         first = 0
         for block in self.raw.stored_blocks(union):
-            kept = _taken(block, own) if self.fwhm is None else self._smoothed(block)
-            self.kept.write(first, 0, kept)
+            self.kept.write(first, 0, _taken(block, own))
             first += len(block)
             yield _taken(block, asked)
+
+    def _smoothed_blocks(self, voxels: Voxels) -> Iterator[NDArray[Any]]:
+        """Stored values of whole volumes, which are kept smoothed."""
+        screened, first = self.screened, 0
+        for block in self.raw.stored_blocks():
+            asked = block.copy() if voxels is None else np.take(block, voxels, axis=1)
+            screened.screen(block, first, screened.may_flicker)
+            self.kept.write(first, 0, self._smoothed(block))
+            first += len(block)
+            yield asked
+        if screened.flickering.any():
+            first = 0
+            for block in screened.again():
+                self.kept.write(first, 0, self._smoothed(block))
+                first += len(block)
 
     def _smoothed(self, block: NDArray[Any]) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
@@ -211,6 +246,7 @@ def map_blocks(
     timeseries: ArrayLike,
     cleaning: Mapping[str, Any],
     *,
+    cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Fisher z of the correlation of seeds with voxels, for some voxels at a time.
@@ -224,6 +260,8 @@ def map_blocks(
     cleaning : mapping
         Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
         ``standardize`` does not count, as no correlation hangs on it.
+    cleaned : (T', S) array, optional
+        The seeds' series after cleaning, where that is more than to clean `timeseries`.
     block_bytes : int
         See `BLOCK_BYTES`.
 
@@ -237,7 +275,8 @@ def map_blocks(
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
     arguments = {**cleaning, "standardize": "zscore_sample"}
-    seeds = _seed_vectors(series, arguments)
+    own = None if cleaned is None else _unit_vectors(cleaned.copy()).T
+    seeds = _seed_vectors(series, arguments) if own is None else own
     # Both the voxels over time and their correlations are to fit.
     step = max(1, block_bytes // (8 * max(series.shape)))
     for start in range(0, len(volumes.voxels), step):
@@ -251,6 +290,7 @@ def seed_maps(
     timeseries: ArrayLike,
     cleaning: Mapping[str, Any],
     *,
+    cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed.
@@ -261,7 +301,7 @@ def seed_maps(
 
     Parameters
     ----------
-    volumes, timeseries, cleaning, block_bytes
+    volumes, timeseries, cleaning, cleaned, block_bytes
         As for `map_blocks`.
 
     Yields
@@ -277,9 +317,9 @@ def seed_maps(
         When the volumes were not read to their end, or there is no room for the maps.
     """
     n_seeds = np.shape(timeseries)[1]
-    maps = _DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
+    maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        blocks = map_blocks(volumes, timeseries, cleaning, block_bytes=block_bytes)
+        blocks = map_blocks(volumes, timeseries, cleaning, cleaned=cleaned, block_bytes=block_bytes)
         for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
@@ -309,70 +349,3 @@ def _volume(values: NDArray[np.float32], volumes: SpooledVolumes) -> NDArray[np.
     flat = np.zeros(int(np.prod(shape)), dtype=np.float32)
     flat[volumes.voxels] = values
     return flat.reshape(shape, order="F")
-
-
-class _DiskArray:
-    """A 2-D array in a temporary file without a name, used by one thread at a time.
-
-    Not a memory map: a disk that is full or fails would kill the process instead of raising.
-
-    Parameters
-    ----------
-    folder : Path
-    shape : (rows, columns)
-    dtype : numpy.dtype
-        In the byte order of the machine.
-    """
-
-    def __init__(self, folder: Path, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self.folder, self._shape, self._dtype = folder, shape, dtype
-        with self._access():
-            self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - open until `close`
-
-    def write(self, row: int, column: int, block: NDArray[Any]) -> None:
-        """Put a block where its first value belongs to (row, column)."""
-        whole = block.shape[1] == self._shape[1]
-        values = np.ascontiguousarray(block, dtype=self._dtype)
-        with self._access():
-            for number, piece in enumerate([values] if whole else values):
-                self._seek(row + number, column)
-                self._file.write(piece.data)
-
-    def columns(self, part: slice) -> NDArray[Any]:
-        """Some columns of all rows."""
-        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
-        for number, row in enumerate(block):
-            self._fill(row, number, part.start)
-        return block
-
-    def row(self, number: int) -> NDArray[Any]:
-        """One row."""
-        values = np.empty(self._shape[1], dtype=self._dtype)
-        self._fill(values, number, 0)
-        return values
-
-    def close(self) -> None:
-        """Give the room back."""
-        with self._access():  # what is left in the buffer may find no room
-            self._file.close()
-
-    def _fill(self, values: NDArray[Any], row: int, column: int) -> None:
-        with self._access():
-            self._seek(row, column)
-            count = self._file.readinto(values.data)
-        if count < values.nbytes:
-            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
-
-    def _seek(self, row: int, column: int) -> None:
-        self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
-
-    @contextmanager
-    def _access(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            room = self._shape[0] * self._shape[1] * self._dtype.itemsize / 1e6
-            raise ReadWriteError(
-                f"A temporary file in {self.folder}: {error.strerror or error}.",
-                hint=f"Seed maps need {room:.0f} MB there for a while; choose another folder.",
-            ) from error

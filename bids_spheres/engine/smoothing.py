@@ -134,7 +134,7 @@ def _sigmas(grid: Grid, fwhm: float) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Boxes:
-    """Boxes of one size around some spheres: where they start and what they hold."""
+    """Boxes of one size around some spheres, within the image: where they start, what they hold."""
 
     spheres: IntArray
     lowest: IntArray
@@ -186,6 +186,11 @@ class AppliedWeights:
     row_of: IntArray
     dtype: np.dtype[Any]
 
+    @property
+    def is_single(self) -> bool:
+        """Whether weights are in single precision."""
+        return self.dtype == np.float32
+
     @cached_property
     def voxels(self) -> IntArray:
         """Flat Fortran-order positions to read, (U,), ascending.
@@ -210,6 +215,8 @@ class AppliedWeights:
             piece = slice(pointers[row], pointers[row + len(part.spheres)])
             positions = _folded_positions(part, self.grid, self.kernels)
             np.take(number, positions.reshape(-1), out=column[piece], mode="clip")
+            # scipy looks columns up without a check, wherever in memory they may lead.
+            assert column[piece].min(initial=0) >= 0, "weights beyond the voxels that are read"  # noqa: S101
             value[piece] = _convolved(part.filled(), self.kernels).reshape(-1)
             row += len(part.spheres)
         shape = len(self.row_of), len(self.voxels)
@@ -240,8 +247,11 @@ def _boxes(weights: SphereWeights, spheres: IntArray) -> _Boxes:
     ijk = weights.grid.unflat(weights.voxels[membership.indices])
     starts = membership.indptr[:-1]
     lowest = np.minimum.reduceat(ijk, starts)
-    nx, ny, nz = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
-    return _Boxes(spheres, lowest, ijk, np.diff(membership.indptr), (int(nx), int(ny), int(nz)))
+    extent = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
+    # A box that is larger than its sphere moves inwards rather than over the image's upper edge.
+    lowest = np.minimum(lowest, weights.grid.shape - extent)
+    nx, ny, nz = extent.tolist()
+    return _Boxes(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
 
 
 def _convolved(boxes: FloatArray, kernels: Sequence[FloatArray]) -> FloatArray:

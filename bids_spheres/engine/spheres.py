@@ -11,7 +11,7 @@ table of the size of one volume.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -138,6 +138,13 @@ class SphereWeights:
         ones = np.ones(self.membership.nnz)
         parts = ones, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
+
+    def restricted(self, spheres: NDArray[np.bool_], voxels: NDArray[np.bool_]) -> SphereWeights:
+        """Some spheres, (S,), with some voxels, (V,); the others are empty."""
+        pairs = self.membership.tocoo()
+        kept = spheres[pairs.row] & voxels[pairs.col]
+        owner, position = pairs.row[kept].astype(np.intp), self.voxels[pairs.col[kept]]
+        return _assemble(self.grid, owner, position, self.asked, self.seed_used)
 
 
 @memoized(maxsize=4)
@@ -323,8 +330,8 @@ def _squared_lengths(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def numbers_of(voxels: IntArray, grid: Grid) -> NDArray[np.int32]:
-    """Place of each voxel of a volume among `voxels`, (X Y Z,); anything for all others."""
-    numbers = np.empty(int(np.prod(grid.shape)), dtype=np.int32)
+    """Place of each voxel of a volume among `voxels`, (X Y Z,); -1 for all others."""
+    numbers = np.full(int(np.prod(grid.shape)), -1, dtype=np.int32)
     numbers[voxels] = np.arange(len(voxels), dtype=np.int32)
     return numbers
 
@@ -376,28 +383,48 @@ def in_mask(
     return inside
 
 
-def nearest_only(weights: SphereWeights, coordinates: ArrayLike) -> SphereWeights:
+def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
     """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
 
     Parameters
     ----------
     weights : SphereWeights
     coordinates : (S, 3) array-like, mm
+    radii : (S,) array-like or float, mm
+        Those that `weights` were made with.
 
     Returns
     -------
     SphereWeights
-        A sphere does not ask for voxels that it lost to another.
+        A sphere does not ask for voxels that it lost to another, in image and mask or outside.
     """
+    winners = _without_losers(weights, coordinates)
+    whole = sphere_weights(coordinates, radii, _padded(weights.grid, np.max(radii, initial=0)))
+    # A sphere that reaches out of the padded image is too far away to share a voxel of this one.
+    near = whole.used == whole.asked
+    asked = np.where(near, _without_losers(whole, coordinates).used, weights.asked)
+    return replace(winners, asked=np.maximum(asked, 1))
+
+
+def _padded(grid: Grid, radius: float) -> Grid:
+    """The grid with room for the spheres that share a voxel with a sphere that reaches into it."""
+    pad = 3 * (_box(radius, grid.affine[:3, :3]).max(axis=0) + 1)
+    affine = grid.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ pad
+    nx, ny, nz = (grid.shape + 2 * pad).tolist()
+    return Grid((nx, ny, nz), affine)
+
+
+def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWeights:
+    """Each voxel left to the sphere whose seed is nearest; what spheres ask for stays."""
     owner, column = _far_to_near(weights, coordinates)
     winner = np.empty(len(weights.voxels), dtype=np.intp)
     winner[column] = owner  # what is written last stays
     pairs = weights.membership.tocoo()
     kept = winner[pairs.col] == pairs.row
     left = np.bincount(pairs.row[kept], minlength=len(weights.asked))
-    asked = np.maximum(weights.asked - (weights.used - left), 1)
-    position = weights.voxels[pairs.col[kept]]
-    return _assemble(weights.grid, pairs.row[kept], position, asked, weights.seed_used & (left > 0))
+    position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used & (left > 0)
+    return _assemble(weights.grid, pairs.row[kept], position, weights.asked, seed_used)
 
 
 def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArray, IntArray]:

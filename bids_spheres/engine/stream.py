@@ -33,6 +33,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from bids_spheres.annex import not_fetched
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
+from bids_spheres.engine.warn import warn
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _UNREADABLE: tuple[type[Exception], ...] = (
     HeaderDataError,
     MemoryError,
     OSError,
+    OverflowError,  # a header's infinite offset
     ValueError,
     *BROKEN_GZIP,
 )
@@ -113,6 +115,11 @@ class Volumes(ABC):
         """See `slope`."""
         return 0.0
 
+    @property
+    def again(self) -> Volumes | None:
+        """What to read a second time; None where everything would be inflated once more."""
+        return self
+
     def blocks(self, voxels: Voxels = None) -> Iterator[NDArray[np.float64]]:
         """Real values of `voxels` over time, in double precision.
 
@@ -169,6 +176,7 @@ class _StoredVolumes(Volumes):
     dtype: np.dtype[Any]
     offset: int
     scaling: tuple[float, float]
+    has_footer: bool = False
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -193,7 +201,7 @@ class _StoredVolumes(Volumes):
         Raises
         ------
         DataError
-            When the file can't hold that much.
+            When the file can't hold that much, or holds more.
         """
 
     def _file_size(self) -> int:
@@ -204,9 +212,21 @@ class _StoredVolumes(Volumes):
         where = f"at volume {volume + 1} of {self.n_volumes}"
         return DataError(f"{self.name}: {why}, {where}.", hint=_DAMAGED)
 
+    def _goes_on(self) -> DataError:
+        nx, ny, nz = self.grid.shape
+        return DataError(
+            f"{self.name}: the file holds more data than its header says, which is "
+            f"{nx} x {ny} x {nz} x {self.n_volumes} values of type {self.dtype.name}.",
+            hint="Numbers read by such a header would be wrong; compute the image again.",
+        )
+
 
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
+
+    @property
+    def again(self) -> None:
+        """Nothing: one pass is what time goes into."""
 
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         self.check_size()
@@ -250,8 +270,10 @@ class _GzipVolumes(_StoredVolumes):
             filled += count
 
     def _check_end(self, stream: IO[bytes]) -> None:
-        """Make the reader reach the checksum that follows the last volume."""
-        self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
+        """Reach the checksum that follows the last volume, with nothing in between."""
+        more = self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
+        if more and not self.has_footer:
+            raise self._goes_on()
 
     def _read_into(self, stream: IO[bytes], buffer: memoryview, volume: int) -> int:
         try:
@@ -288,9 +310,11 @@ class _MappedVolumes(_StoredVolumes):
             )
 
     def check_size(self) -> None:
-        there = (self._file_size() - self.offset) // self._bytes_per_volume
+        there, rest = divmod(self._file_size() - self.offset, self._bytes_per_volume)
         if there < self.n_volumes:
             raise self._ended_early(max(0, there))
+        if (there > self.n_volumes or rest) and not self.has_footer:
+            raise self._goes_on()
 
 
 @dataclass(frozen=True)
@@ -298,6 +322,11 @@ class _ArrayVolumes(Volumes):
     """Volumes of an image in memory, or of a format that only nibabel can read."""
 
     data: Any
+
+    @property
+    def again(self) -> Volumes | None:
+        """The same, unless nibabel would have to read a file."""
+        return self if isinstance(self.data, np.ndarray) else None
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -327,6 +356,11 @@ class _StackedVolumes(Volumes):
     """Images one after the other, as one series."""
 
     parts: tuple[Volumes, ...]
+
+    @property
+    def again(self) -> Volumes | None:
+        """The same, if that is so for all parts."""
+        return self if all(part.again for part in self.parts) else None
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
@@ -373,7 +407,7 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
         When there is no such file, or git-annex has not fetched its content.
     DataError
         When it is not an image, has another number of dimensions, complex values, no place in
-        space, or a header that promises more than the file can hold.
+        space, or a header that contradicts itself or promises more than the file can hold.
     ReadWriteError
         When the operating system can't read it.
     """
@@ -391,12 +425,14 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
     kind = _kind_of(proxy)
     if kind is None:
         return _ArrayVolumes(*common, data=proxy)
+    _check_bits(img, name)
     stored = kind(
         *common,
         path=Path(proxy.file_like),
         dtype=dtype,
         offset=int(proxy.offset),
         scaling=(float(proxy.slope), float(proxy.inter)),
+        has_footer=isinstance(img, nib.MGHImage),
     )
     stored.check_size()
     return stored
@@ -432,8 +468,41 @@ def image_grid(img: SpatialImage) -> Grid:
         ) from error
 
 
-def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bool_], Grid]:
-    """A mask image: where it is not zero, and its grid.
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A mask image.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    inside : (X, Y, Z) bool array
+    grid : Grid
+    is_probability : bool
+        Whether the image holds probabilities, which count from one half on.
+    """
+
+    name: str
+    inside: NDArray[np.bool_]
+    grid: Grid
+    is_probability: bool
+
+    def notes(self, grid: Grid) -> Iterator[str]:
+        """What to know when the mask is used for an image with this grid."""
+        if self.is_probability:
+            yield f"{self.name} holds probabilities; its mask is where they are at least .5."
+        if grid.matches(self.grid):
+            return
+        moved = self.grid.shape == grid.shape
+        differs = "another affine, although the same shape," if moved else "another grid"
+        yield f"{self.name} has {differs} than the image: the nearest voxel of the mask counts."
+
+
+def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
+    """A mask image: where it is not zero, or at least one half if it holds probabilities.
+
+    Probabilities are values from 0 to 1 of which some lie in between. One half is where a voxel
+    is more likely in than out.
 
     Raises
     ------
@@ -444,10 +513,23 @@ def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bo
     if volumes.n_volumes != 1:
         raise DataError(f"{volumes.name}: a mask has one volume, not {volumes.n_volumes}.")
     (stored,) = volumes.stored_blocks()
-    mask = (stored[0] != -volumes.inter / volumes.slope) & (stored[0] == stored[0])  # NaN is not
-    if not mask.any():
+    values = np.where(np.isnan(stored[0]), 0, stored[0] * volumes.slope + volumes.inter)
+    between = (values > 0) & (values < 1)
+    rounding = 1e-6  # of a slope in single precision
+    is_probability = bool(between.any() and values.min() >= 0 and values.max() <= 1 + rounding)
+    inside = values >= 0.5 if is_probability else values != 0
+    if not inside.any():
         raise DataError(f"{volumes.name}: The mask is invalid as it is empty: it masks all data.")
-    return mask.reshape(volumes.grid.shape, order="F"), volumes.grid
+    shaped = inside.reshape(volumes.grid.shape, order="F")
+    return Mask(volumes.name, shaped, volumes.grid, is_probability)
+
+
+def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bool_], Grid]:
+    """Where a mask image holds, and its grid; as `read_mask`, with a warning of probabilities."""
+    mask = read_mask(image)
+    if mask.is_probability:
+        warn(next(mask.notes(mask.grid)))
+    return mask.inside, mask.grid
 
 
 def _load(path: Path) -> SpatialImage:
@@ -462,6 +544,23 @@ def _load(path: Path) -> SpatialImage:
     if not isinstance(img, SpatialImage):
         raise DataError(f"{path} is a {type(img).__name__}, not a volume image.")
     return img
+
+
+def _check_bits(img: SpatialImage, name: str) -> None:
+    """Compare the size of a voxel by the file's header with its type; nibabel goes by the type."""
+    holder = img.file_map.get("header", img.file_map["image"])
+    if "bitpix" not in getattr(img.header, "keys", tuple)():
+        return
+    header_class: Any = type(img.header)
+    with _reading(name), holder.get_prepare_fileobj("rb") as file:
+        header = header_class.from_fileobj(file, check=False)  # a check would mend it
+    bits, dtype = int(header["bitpix"]), img.get_data_dtype()
+    if bits != 8 * dtype.itemsize:
+        raise DataError(
+            f"{name}: by its header a voxel has {bits} bits (bitpix), but is of type {dtype.name} "
+            "(datatype).",
+            hint=_DAMAGED,
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> BidsSpheresError:

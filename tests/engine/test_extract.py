@@ -10,12 +10,14 @@ import pytest
 from nibabel.affines import apply_affine
 from nilearn.image import smooth_img
 from nilearn.maskers import NiftiSpheresMasker
+from scipy.ndimage import gaussian_filter
 
+from bids_spheres.engine import stream
 from bids_spheres.engine.extract import extract, extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.engine.spheres import Grid, sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.errors import DataError, UsageError
+from bids_spheres.errors import DataError, ReadWriteError, UsageError
 
 SHAPE = (10, 11, 9)
 N_VOLUMES = 7
@@ -167,9 +169,16 @@ def test_no_sphere_with_a_voxel_and_no_seed_at_all(data):
 # Values
 
 
+def nilearns_rule(image, radius, **options):
+    volumes = open_volumes(image)
+    weights = sphere_weights(SEEDS, radius, volumes.grid)
+    with pytest.warns(UserWarning, match="Non-finite values detected"):
+        return extract(volumes, weights, usable_only=False, **options).timeseries
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_what_is_not_finite_counts_as_zero(tmp_path, data, bad, dtype):
+def test_what_is_not_finite_can_count_as_zero(tmp_path, data, bad, dtype):
     data = data.astype(dtype)
     data[in_ball(SEEDS[0], 2.6), 2] = bad
     data[5, 5, 4] = bad
@@ -177,26 +186,160 @@ def test_what_is_not_finite_counts_as_zero(tmp_path, data, bad, dtype):
     expected = means(zeros, [in_ball(seed, 5.1) for seed in SEEDS])
     assert not np.allclose(expected, means(data.astype(np.float64), np.ones((3, *SHAPE), bool)))
     image(data).to_filename(tmp_path / "run.nii.gz")
-    extraction = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 5.1)
+    series = nilearns_rule(tmp_path / "run.nii.gz", 5.1)
     rtol = 1e-12 if dtype is np.float64 else 1e-7
-    np.testing.assert_allclose(extraction.timeseries, expected, rtol=rtol)
+    np.testing.assert_allclose(series, expected, rtol=rtol)
     # nilearn leaves infinite values alone unless there is a mask, or NaN as well
     everywhere = nib.Nifti1Image(np.ones(SHAPE, np.uint8), AFFINE)
     theirs = nilearns(image(data), SEEDS, 5.1, everywhere)
-    np.testing.assert_allclose(extraction.timeseries, theirs, rtol=1e-6)
+    np.testing.assert_allclose(series, theirs, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scaling", [(2, 0), (-0.5, 3000)])
-def test_what_is_not_finite_counts_as_zero_after_scaling(tmp_path, data, scaling):
+@pytest.mark.parametrize("fwhm", [None, 6])
+def test_what_is_not_finite_can_count_as_zero_after_scaling(tmp_path, data, scaling, fwhm):
     data[in_ball(SEEDS[0], 2.6), 2], data[5, 5, 4] = np.nan, np.inf
     img = nib.Nifti1Image(data.astype(np.float32), AFFINE)
     img.header.set_slope_inter(*scaling)
     img.to_filename(tmp_path / "run.nii")
     stored = nib.load(tmp_path / "run.nii").dataobj.get_unscaled()
     real = np.where(np.isfinite(stored), stored * np.float64(scaling[0]) + scaling[1], 0)
+    if fwhm:
+        real = smooth_img(nib.Nifti1Image(real, AFFINE), fwhm).get_fdata()
     expected = means(real, [in_ball(seed, 5.1) for seed in SEEDS])
-    extraction = extract_spheres(tmp_path / "run.nii", SEEDS, 5.1)
-    np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-7)
+    series = nilearns_rule(tmp_path / "run.nii", 5.1, fwhm=fwhm)
+    np.testing.assert_allclose(series, expected, rtol=1e-6)
+
+
+# Voxels that are none
+
+
+UNUSABLE = {
+    "not finite in the first volume": lambda d, w: d.__setitem__((w, 0), np.nan),
+    "not finite in the last volume": lambda d, w: d.__setitem__((w, -1), np.inf),
+    "finite in one volume": lambda d, w: d.__setitem__((w, slice(1, None)), -np.inf),
+    "never finite": lambda d, w: d.__setitem__((w,), np.nan),
+    "zero": lambda d, w: d.__setitem__((w,), 0),
+    "constant": lambda d, w: d.__setitem__((w,), 1e6),
+    "constant or not finite": lambda d, w: d.__setitem__((w,), np.resize([7.5, np.nan], 40)),
+    "huge or not finite": lambda d, w: d.__setitem__((w,), np.resize([1e30, 3, np.nan], 40)),
+}
+STORED = [(np.float32, 1, 0), (np.float64, 1, 0), (np.float32, -0.5, 3000), (np.int16, 0.25, 70)]
+
+
+def usable_means(data, balls, fwhm):
+    """Means over voxels that are finite and vary, of volumes in which others are 0, by scipy."""
+    usable = np.isfinite(data).all(axis=3) & (np.ptp(np.nan_to_num(data), axis=3) > 0)
+    clean = np.where(usable[..., None], data, 0)
+    if fwhm:
+        sigma = fwhm / np.sqrt(8 * np.log(2)) / np.sqrt((AFFINE[:3, :3] ** 2).sum(axis=0))
+        clean = np.stack([gaussian_filter(v, sigma) for v in np.moveaxis(clean, 3, 0)], axis=3)
+    return np.column_stack([clean[ball & usable].mean(axis=0) for ball in balls]), usable
+
+
+@pytest.mark.parametrize(("dtype", "slope", "inter"), STORED)
+@pytest.mark.parametrize("fwhm", [None, 6])
+@pytest.mark.parametrize("name", ["run.nii.gz", "run.nii", None])
+@pytest.mark.parametrize("how", UNUSABLE)
+def test_a_voxel_that_is_not_finite_or_constant_is_none(
+    tmp_path, how, name, fwhm, dtype, slope, inter
+):
+    rng = np.random.default_rng(11)
+    data = rng.normal(1000, 50, (*SHAPE, 40))
+    where = (rng.random(SHAPE) < 0.15) & (np.indices(SHAPE)[0] > 3)
+    UNUSABLE[how](data, where)
+    if dtype == np.int16 and not (np.isfinite(data).all() and data.max() < 5000):
+        pytest.skip("whole numbers are finite, and of 16 bits")
+    stored = ((data - inter) / slope).astype(dtype)
+    img = nib.Nifti1Image(stored, AFFINE, dtype=dtype)
+    if name:
+        img.header.set_slope_inter(slope, inter)
+        img.to_filename(tmp_path / name)
+    elif (slope, inter) != (1, 0):
+        pytest.skip("an array in memory is not scaled")
+    balls = [in_ball(seed, 6) for seed in SEEDS]
+    expected, usable = usable_means(stored * np.float64(slope) + inter, balls, fwhm)
+    concerned = [bool((ball & ~usable).any()) for ball in balls]
+    assert any(concerned)
+    source = tmp_path / name if name else img
+    with pytest.warns(UserWarning, match=f"of {sum(concerned)} spheres are constant, or not fin"):
+        extraction = extract_spheres(source, SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(extraction.timeseries, expected, rtol=2e-7)
+    assert extraction.reduced.tolist() == concerned
+    unusable = ~usable.reshape(-1, order="F")[extraction.weights.voxels]
+    np.testing.assert_array_equal(extraction.unusable, unusable)
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+def test_a_sphere_of_which_all_voxels_are_none_has_no_series(data, fwhm):
+    data[in_ball(SEEDS[0], 3.6)] = 17
+    with pytest.warns(UserWarning, match="of 1 spheres"):
+        series = extract_spheres(image(data), SEEDS[:2], 3.6, smoothing_fwhm=fwhm).timeseries
+    assert np.isnan(series).all(axis=0).tolist() == [True, False]
+    assert np.isfinite(series[:, 1]).all()
+
+
+@pytest.mark.parametrize("fwhm", [None, 9])
+def test_a_bad_voxel_outside_of_all_spheres_matters_to_smoothing_alone(tmp_path, fwhm):
+    data = np.random.default_rng(2).normal(1000, 50, (*SHAPE, 40))
+    balls = [in_ball(seed, 4.2) for seed in SEEDS]
+    beside = tuple(np.argwhere(in_ball(SEEDS[0], 6) & ~np.any(balls, axis=0))[0])
+    data[beside][25] = np.nan
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    found = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 4.2, smoothing_fwhm=fwhm)  # no warning
+    expected, _ = usable_means(data, balls, fwhm)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-8)
+
+
+def test_a_compressed_image_with_bad_voxels_is_inflated_once(tmp_path, data, monkeypatch):
+    opened = []
+    inflate = stream.open_gzip
+    monkeypatch.setattr(stream, "open_gzip", lambda path: opened.append(path) or inflate(path))
+    data[5, 5, 4, 3] = np.nan
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    for options in ({}, {"smoothing_fwhm": 5}, {"smoothing_fwhm": 5, "aggregation": "median"}):
+        opened.clear()
+        with pytest.warns(UserWarning, match="not finite"):
+            extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, **options)
+        assert len(opened) == 1
+
+
+def test_kept_values_leave_nothing_behind(tmp_path, data):
+    data[5, 5, 4, 3] = np.nan
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    volumes, work = open_volumes(tmp_path / "run.nii.gz"), tmp_path / "work"
+    weights = sphere_weights(SEEDS, 6, volumes.grid)
+    with pytest.raises(ReadWriteError, match="work"):  # values are kept there
+        extract(volumes, weights, folder=work)
+    work.mkdir()
+    extract(volumes, weights, folder=work)
+    assert not list(work.iterdir())
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+@pytest.mark.parametrize("aggregation", ["median", "eigenvariate"])
+def test_medians_and_eigenvariates_leave_bad_voxels_out(tmp_path, data, aggregation, fwhm):
+    data = np.concatenate([data] * 3, axis=3) + np.random.default_rng(0).normal(size=(*SHAPE, 21))
+    data[5, 5, 4, 3], data[4, 5, 4] = np.nan, 12
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    usable = np.isfinite(data).all(axis=3) & (np.ptp(np.nan_to_num(data), axis=3) > 0)
+    clean = np.where(usable[..., None], data, 0)
+    if fwhm:
+        clean = smooth_img(nib.Nifti1Image(clean, AFFINE), fwhm).get_fdata()
+    with pytest.warns(UserWarning, match="not finite"):
+        found = extract_spheres(
+            tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm, aggregation=aggregation
+        ).timeseries
+    for series, seed in zip(found.T, SEEDS, strict=True):
+        voxels = clean[in_ball(seed, 6) & usable].T
+        if aggregation == "median":
+            expected = np.median(voxels, axis=1)
+        else:
+            vectors = np.linalg.eigh(np.cov(voxels.T))[1]
+            direction = vectors[:, -1] * np.sign(vectors[:, -1].sum())
+            scores = (voxels - voxels.mean(axis=0)) @ direction
+            expected = scores / np.sqrt(len(direction)) + voxels.mean()
+        np.testing.assert_allclose(series, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", ">i2", "u2", "i4", "f4", ">f4", "f8", "i8"])

@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from nilearn.maskers import NiftiMasker, NiftiSpheresMasker
 from scipy import ndimage
 
-from bids_spheres.engine import seedmaps, stream
+from bids_spheres.engine import disk, stream
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.seedmaps import map_blocks, mask_voxels, seed_maps, spooled
@@ -148,13 +148,23 @@ def test_every_way_to_store_an_image(tmp_path, series, mask, dtype, scaling, nam
 
 @pytest.mark.parametrize("fwhm", [None, 6.0])
 @pytest.mark.parametrize("scaling", [None, (-0.5, 3000)])
-def test_what_is_not_finite_counts_as_zero(tmp_path, series, mask, scaling, fwhm):
-    series[5, 5, 4, 3], series[4, 4, 4, 7:9] = np.nan, np.inf
-    mask[5, 5, 4] = mask[4, 4, 4] = True
-    image = write(tmp_path / "run.nii", series, scaling=scaling)
-    expected = nilearns(image, mask, smoothing_fwhm=fwhm)
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+def test_a_voxel_that_is_not_finite_in_any_volume_has_no_value(
+    tmp_path, series, mask, scaling, fwhm, name
+):
+    """Nor is it in the mean of a sphere, and in a smoothed image it is 0 in all volumes."""
+    bad = [(5, 5, 4), (4, 4, 4), (3, 5, 4)]
+    series[bad[0]][3], series[bad[1]][7:9], series[bad[2]][-1] = np.nan, np.inf, -np.inf
+    mask[tuple(np.transpose(bad))] = True
+    image = write(tmp_path / name, series, scaling=scaling)
     found = ours(image, mask, tmp_path, PLAIN, fwhm=fwhm)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    without, zeros = mask.copy(), series.copy()
+    without[tuple(np.transpose(bad))] = False
+    zeros[tuple(np.transpose(bad))] = 0
+    clean = write(tmp_path / "clean.nii", zeros, np.float64)
+    expected = nilearns(clean, without, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(found[:, without], expected[:, without], rtol=0, atol=1e-4)
+    assert np.isnan(found[:, mask & ~without]).all()
 
 
 @pytest.mark.parametrize("standardize", [False, True, "psc", "zscore"])
@@ -497,13 +507,25 @@ def test_a_folder_that_is_none_is_an_error(tmp_path, series, folder):
 @pytest.mark.parametrize("n_voxels", [1, 500], ids=["in the buffer", "beyond the buffer"])
 def test_a_full_disk_is_an_error(tmp_path, series, monkeypatch, n_voxels):
     full = open("/dev/full", "r+b", buffering=2**20 if n_voxels == 1 else 512)  # noqa: PTH123, SIM115
-    monkeypatch.setattr(seedmaps, "TemporaryFile", lambda **_: full)
+    monkeypatch.setattr(disk, "TemporaryFile", lambda **_: full)
     with (
         pytest.raises(ReadWriteError, match="No space left") as caught,
         spooled(in_memory(series), np.arange(n_voxels), tmp_path) as tapped,
     ):
         extract(tapped, sphere_weights(SEEDS, RADIUS, tapped.grid))
     assert "another folder" in caught.value.hint
+
+
+def test_maps_of_cleaned_seeds_that_are_given(tmp_path, series, mask, confounds):
+    """Of any level and scale: a correlation hangs on neither."""
+    cleaning = {"confounds": confounds, "detrend": True}
+    volumes = in_memory(series)
+    with spooled(volumes, mask_voxels(volumes.grid, mask), tmp_path) as tapped:
+        raw = extract(tapped, sphere_weights(SEEDS, RADIUS, volumes.grid)).timeseries
+        given = 7 + 3 * clean(raw, **cleaning)
+        found = np.stack(list(seed_maps(tapped, np.zeros_like(raw), cleaning, cleaned=given)))
+        expected = np.stack(list(seed_maps(tapped, raw, cleaning)))
+    np.testing.assert_allclose(found[:, mask], expected[:, mask], rtol=0, atol=1e-5)
 
 
 def test_maps_of_an_image_that_was_not_read_are_an_error(tmp_path, series):

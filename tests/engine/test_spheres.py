@@ -366,34 +366,52 @@ def test_without_overlap_a_voxel_is_the_nearest_seeds(case):
     there = {tuple(map(int, row)) for row in np.argwhere(allowed)}
     found = [search(*pair, case.grid) for pair in zip(case.points, case.radii, strict=True)]
     assume(all(found))
-    expected = [set() for _ in found]
-    for voxel in set().union(*(sphere.ball for sphere in found)) & there:
+    won = [set() for _ in found]
+    for voxel in set().union(*(sphere.ball for sphere in found)):
         candidates = [i for i, sphere in enumerate(found) if voxel in sphere.ball]
         centre = apply_affine(case.grid.affine, voxel)
         distance = [np.linalg.norm(centre - case.points[i]) for i in candidates]
         assume(np.ptp(np.sort(distance)[:2]) > 1e-5 or len(distance) == 1)
-        expected[candidates[int(np.argmin(distance))]].add(voxel)
+        won[candidates[int(np.argmin(distance))]].add(voxel)
     weights = sphere_weights(case.points, case.radii, case.grid, case.mask)
 
-    apart = nearest_only(weights, case.points)
+    apart = nearest_only(weights, case.points, case.radii)
 
-    assert used_voxels(apart) == expected
-    lost = [len(one.ball & there) - len(own) for one, own in zip(found, expected, strict=True)]
-    left = [max(1, len(one.ball) - n) for one, n in zip(found, lost, strict=True)]
-    np.testing.assert_array_equal(apart.asked, left)
+    assert used_voxels(apart) == [own & there for own in won]
+    inside = set(np.ndindex(case.grid.shape))
+    for i, own in enumerate(won):
+        if found[i].ball & inside:
+            assert apart.asked[i] == max(1, len(own))
     assert not apart.overlaps.any()
 
 
 def test_without_overlap_the_first_of_equally_near_seeds_takes_the_voxel():
     grid = Grid((9, 5, 5), UNIT)
     points = [[2, 2, 2], [6, 2, 2], [6, 2, 2]]
-    apart = nearest_only(sphere_weights(points, 3, grid), points)
+    apart = nearest_only(sphere_weights(points, 3, grid), points, 3)
     first, second, third = used_voxels(apart)
     assert (4, 2, 2) in first
     assert (5, 2, 2) in second
     assert apart.seed_used.tolist() == [True, True, False]
     assert third == set()
     assert (apart.empty.tolist(), apart.coverage[2]) == ([False, False, True], 0)
+
+
+def test_without_overlap_a_sphere_that_is_used_whole_is_covered_whole():
+    """What it shares with another lies outside of the mask, and is the other's there as well."""
+    grid = Grid((12, 7, 7), UNIT)
+    mask = np.ones(grid.shape, bool)
+    mask[6] = False  # the plane in which the first comes near to the second
+    points = [[4, 3, 3], [7, 3, 3]]
+    apart = nearest_only(sphere_weights(points, 2, grid, mask), points, 2)
+    centres = np.argwhere(np.ones(grid.shape, bool))
+    near, far = (np.linalg.norm(centres - point, axis=1) for point in points)
+    first = (near <= 2) & (near < far)
+    second = (far <= 2) & (far < near)
+    assert not (first & (centres[:, 0] == 6)).any()
+    assert apart.asked.tolist() == [first.sum(), second.sum()]
+    assert apart.coverage[0] == 1
+    assert apart.coverage[1] == (second & (centres[:, 0] != 6)).sum() / second.sum()
 
 
 # Grids

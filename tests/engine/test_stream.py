@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from bids_spheres.engine import inflate, stream
 from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.spheres import Grid
-from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead, stack_volumes
+from bids_spheres.engine.stream import load_mask, open_volumes, read_ahead, read_mask, stack_volumes
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
 
 AFFINE = np.array([[-3.0, 0, 0, 20], [0, 2.5, 0.5, -15], [0, -0.5, 4, 7], [0, 0, 0, 1]])
@@ -330,6 +330,39 @@ def test_mask_is_where_an_image_is_not_zero(tmp_path):
     assert grid.matches(Grid(SHAPE[:3], AFFINE))
 
 
+@pytest.mark.parametrize("scaling", [None, (1 / 255, 0)])
+def test_a_mask_of_probabilities_holds_from_one_half_on(tmp_path, scaling):
+    values = np.random.default_rng(1).random(SHAPE[:3]).astype(np.float32)
+    values[0, 0, 0], values[1, 1, 1], values[2, 2, 2], values[3, 3, 3] = 0, 1, 0.5, np.nan
+    img = nib.Nifti1Image(values, AFFINE)
+    if scaling:
+        stored = np.rint(np.nan_to_num(values) * 255).astype(np.uint8)
+        values, img = stored / 255, nib.Nifti1Image(stored, AFFINE)
+        img.header.set_slope_inter(*scaling)
+    img.to_filename(tmp_path / "prob.nii.gz")
+    with pytest.warns(UserWarning, match=r"prob.nii.gz holds probabilities.*at least \.5"):
+        mask, _ = load_mask(tmp_path / "prob.nii.gz")
+    np.testing.assert_array_equal(mask, np.nan_to_num(values) >= 0.5)
+
+
+@pytest.mark.parametrize("values", [(0, 2), (0, 0.3, 2), (-0.5, 0, 0.7), (0, 1), (1, 1)])
+def test_other_numbers_are_no_probabilities(values):
+    data = np.resize(np.array(values, np.float32), SHAPE[:3])
+    mask, _ = load_mask(nib.Nifti1Image(data, AFFINE))
+    np.testing.assert_array_equal(mask, data != 0)
+
+
+def test_a_mask_on_another_grid_is_told():
+    mask = read_mask(nib.Nifti1Image(np.ones(SHAPE[:3], np.uint8), AFFINE))
+    moved, finer = AFFINE.copy(), np.diag([1, 1, 1, 1.0])
+    moved[0, 3] += 3
+    assert list(mask.notes(Grid(SHAPE[:3], AFFINE))) == []
+    (note,) = mask.notes(Grid(SHAPE[:3], moved))
+    assert "has another affine, although the same shape," in note
+    (note,) = mask.notes(Grid((20, 20, 20), finer))
+    assert "has another grid than the image: the nearest voxel of the mask counts" in note
+
+
 @pytest.mark.parametrize(
     ("values", "phrase"),
     [
@@ -619,9 +652,74 @@ def test_several_gzip_members_are_one_file(tmp_path, long_run):
 
 
 @pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
-def test_bytes_after_the_last_volume_are_not_looked_at(tmp_path, long_run, name):
-    path = write(tmp_path / name, nifti_bytes(long_run) + b"more" * 1000)
-    np.testing.assert_array_equal(read(path), rows(long_run))
+@pytest.mark.parametrize("more", [b"\0", b"more" * 10, b"more" * VOLUME_BYTES])
+def test_data_after_the_last_volume_are_an_error(tmp_path, long_run, name, more):
+    path = write(tmp_path / name, nifti_bytes(long_run) + more)
+    with pytest.raises(DataError, match=rf"{name}: the file holds more data than its header says"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+@pytest.mark.parametrize("axis", [1, 2, 3, 4])
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_dimension_that_is_not_that_of_the_data_is_an_error(
+    tmp_path, long_run, name, axis, change
+):
+    header = header_of(long_run)
+    header["dim"][axis] += change
+    path = write(tmp_path / name, header.binaryblock + bytes(4) + long_run.tobytes(order="F"))
+    with pytest.raises(DataError, match="ends early" if change > 0 else "holds more data"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+@pytest.mark.parametrize(
+    ("said", "stored"), [("i2", "f4"), ("f4", "i2"), ("f8", "f4"), ("u1", "i2")]
+)
+def test_data_of_another_type_than_the_headers_are_an_error(tmp_path, name, said, stored):
+    data = noise().astype(stored)
+    header = header_of(data.astype(said))
+    path = write(tmp_path / name, header.binaryblock + bytes(4) + data.tobytes(order="F"))
+    wider = np.dtype(said).itemsize > np.dtype(stored).itemsize
+    with pytest.raises(DataError, match="ends early" if wider else "holds more data"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz", "run.img", "run.hdr"])
+@pytest.mark.parametrize("bits", [0, 8, 64])
+def test_bits_of_a_voxel_that_are_not_those_of_its_type_are_an_error(tmp_path, name, bits):
+    data = noise().astype(np.float32)
+    path = tmp_path / name
+    nib.save(nib.Nifti1Image(data, AFFINE), path)
+    header = path.with_suffix(".hdr") if path.suffix in {".img", ".hdr"} else path
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(header, "rb") as file:
+        content = bytearray(file.read())
+    content[72:74] = bits.to_bytes(2, "little")
+    with opened(header, "wb") as file:
+        file.write(content)
+    assert np.array_equal(nib.load(path).get_fdata(), data)  # what nibabel does
+    with pytest.raises(
+        DataError, match=rf"a voxel has {bits} bits .bitpix., but is of type float32"
+    ):
+        open_volumes(path)
+
+
+def test_a_second_gzip_member_with_more_data_is_an_error(tmp_path, long_run):
+    content = gzip.compress(nifti_bytes(long_run), 1) + gzip.compress(long_run.tobytes(), 1)
+    (tmp_path / "run.nii.gz").write_bytes(content)
+    with pytest.raises(DataError, match="holds more data"):
+        read(tmp_path / "run.nii.gz")
+
+
+@pytest.mark.parametrize("offset", [np.inf, -np.inf, np.nan, 1e30, -1e30, -352, 0])
+@pytest.mark.parametrize("name", ["run.nii", "run.nii.gz"])
+def test_an_offset_that_leads_nowhere(tmp_path, name, offset):
+    header = header_of(noise())
+    header["vox_offset"] = offset
+    path = write(tmp_path / name, header.binaryblock + bytes(4) + noise().tobytes(order="F"))
+    with pytest.raises(DataError, match=name):
+        read(path)
 
 
 def test_zeros_after_the_compressed_data_are_padding(tmp_path, long_run):
@@ -684,11 +782,9 @@ def test_a_bomb_does_not_go_off(tmp_path):
         (tmp_path / "run.nii.gz").write_bytes(content)
         tracemalloc.start()
         try:
-            if image:
-                assert read(tmp_path / "run.nii.gz").shape == rows(noise()).shape
-            else:
-                with pytest.raises(DataError, match="too small for what its header promises"):
-                    read(tmp_path / "run.nii.gz")
+            why = "holds more data" if image else "too small for what its header promises"
+            with pytest.raises(DataError, match=why):
+                read(tmp_path / "run.nii.gz")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
