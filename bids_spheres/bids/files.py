@@ -73,7 +73,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         # One call less for the server of a network file system than mkdir, which always asks it.
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:  # noqa: PTH123
+        descriptor = os.open(temporary, _NEW_FILE, 0o666)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
             yield file
             _flush(file)
         temporary.replace(path)
