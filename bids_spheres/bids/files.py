@@ -292,10 +292,21 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error}.") from error
     except OSError as error:
-        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise ReadWriteError(
+            f"{path} can't be read: {error.strerror or error}.", hint=_shared_hint(error)
+        ) from error
     if (not text or "/annex/objects/" in text[:4096]) and (pointer := not_fetched(path)):
         raise pointer
     return text
+
+
+def _shared_hint(error: OSError) -> str | None:
+    if not isinstance(error, PermissionError):
+        return None
+    return (
+        "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
+        "and let all call with umask 002."
+    )
 
 
 def write_text(path: Path, text: str) -> None:

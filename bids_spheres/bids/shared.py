@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.annex import not_fetched
 from bids_spheres.bids.dataset_links import dataset_uri, linked_dataset
 from bids_spheres.bids.exclusions import EXCLUSIONS
 from bids_spheres.bids.files import (
@@ -21,6 +20,7 @@ from bids_spheres.bids.files import (
     check_folders,
     json_text,
     look_again,
+    read_text,
     write_if_changed,
     write_json,
 )
@@ -32,7 +32,7 @@ from bids_spheres.bids.sidecars import (
     dataset_description,
     readme,
 )
-from bids_spheres.errors import OutputError, UsageError
+from bids_spheres.errors import DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,8 +89,8 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     OutputError
         When it is a file or below one, can't be reached, is a dataset that this package did
         not make, or has a folder that is a link to another place.
-    MissingInputError
-        When git-annex has not fetched what tells whose dataset it is.
+    MissingInputError, ReadWriteError
+        When git-annex has not fetched what tells whose dataset it is, or it can't be read.
     """
     check_place(output_dir)
     for root in inputs:
@@ -102,9 +102,8 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     # In this order: whoever begins the dataset at this moment writes the description first.
     there = [name for name in _SHARED_NAMES if os.path.lexists(output_dir / name)]
     look_again(output_dir)
-    description = output_dir / LINKS.name
-    if there and GENERATOR not in _generators(description):
-        raise not_fetched(description) or OutputError(
+    if there and GENERATOR not in _generators(output_dir / LINKS.name):
+        raise OutputError(
             f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
@@ -256,9 +255,9 @@ def write_shared_files(
 
 def _generators(description: Path) -> list[str]:
     try:
-        entries = json.loads(description.read_text(encoding="utf-8")).get("GeneratedBy", [])
+        entries = _json_object(read_text(description)).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+    except (DataError, AttributeError, TypeError):
         return []
 
 
