@@ -25,7 +25,7 @@ from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
-from bids_spheres.bids.files import remove, write_json
+from bids_spheres.bids.files import check_folders, remove, write_json
 from bids_spheres.bids.names import Name
 from bids_spheres.bids.sidecars import input_uri
 from bids_spheres.engine.connectivity import measure
@@ -176,8 +176,9 @@ class Task:
         Raises
         ------
         OutputError
-            When the record can't be changed, or a file not be removed.
+            When the record can't be changed, a file not be removed, or a folder leads elsewhere.
         """
+        check_folders(self.job.work.output_dir, self.folders)
         for record, groups in self._by_record():
             known = _read(record)
             left = {key: entry for key, entry in known.items() if key not in groups}

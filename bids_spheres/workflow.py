@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from bids_spheres.bids.runs import Found
     from bids_spheres.execute import Executor
     from bids_spheres.freshness import Task
+    from bids_spheres.participant_report import Written
     from bids_spheres.plan import Job, Work
     from bids_spheres.settings import Settings
 
@@ -80,7 +81,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     Returns
     -------
     list of Outcome
-        The runs that failed.
+        The runs that failed, and the participants whose page could not be made.
 
     Raises
     ------
@@ -91,8 +92,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         settings = settings.absolute()
     if settings.reports_only:
         with open_executor(settings, []) as executor:
-            broken = reports_only(executor, settings, debug=debug)
-        return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
+            return _without_page(reports_only(executor, settings, debug=debug))
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.groups]
@@ -109,7 +109,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
                 _summarize(stale, failures, untried, settings)
                 if not any(outcome.hopeless for outcome in failures):
                     _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
-                _report(executor, settings, tasks, debug=debug)
+                failures += _report(executor, settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
         logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
@@ -330,12 +330,18 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) 
         logger.info("%d groups of several runs concatenated", several)
 
 
-def _report(executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
+def _report(
+    executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool
+) -> list[Outcome]:
     """Write the pages of participants whose runs changed, in this call or in one cut short."""
     labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
     changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
     changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
-    report(executor, settings, labels, changed, debug=debug)
+    return _without_page(report(executor, settings, labels, changed, debug=debug))
+
+
+def _without_page(broken: Iterable[Written]) -> list[Outcome]:
+    return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
 
 
 def _is_behind(output_dir: Path, participant: str) -> bool:

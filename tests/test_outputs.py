@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import nibabel as nib
@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 
 from bids_spheres.bids.files import write_table
 from bids_spheres.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUN = "sub-03/func/sub-03_task-functionallocalizer_run-{run}"
 SPACE = "_space-MNI152NLin2009cAsym"
@@ -45,7 +48,7 @@ def output(real_scan, tmp_path_factory):
 
 
 def resolve(uri, root):
-    """Path that a BIDS URI in a dataset stands for, by the rules of BIDS 1.11; or a file URI."""
+    """Path that a URI in a dataset stands for, by the rules of BIDS 1.11."""
     if uri.startswith("bids:"):
         _, name, relative = uri.split(":", 2)
         if not name:
@@ -53,8 +56,8 @@ def resolve(uri, root):
         links = json.loads((root / "dataset_description.json").read_text())["DatasetLinks"]
         return resolve(links[name], root) / unquote(relative)
     parts = urlsplit(uri)
-    assert parts.scheme == "file"
-    return Path(unquote(parts.path))
+    assert parts.scheme in ("", "file")
+    return (root / unquote(parts.path)).resolve()
 
 
 def read(path):
@@ -332,7 +335,7 @@ def test_the_dataset_says_what_it_is(output, real_scan):
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "bids_spheres"
     assert resolve(description["DatasetLinks"]["preprocessed"], output) == real_scan
-    assert description["SourceDatasets"] == [{"URL": real_scan.as_uri()}]
+    assert description["SourceDatasets"] == [{"URL": description["DatasetLinks"]["preprocessed"]}]
     atlas = json.loads((output / "atlas-Power2011_description.json").read_text())
     # Required by BIDS 1.11.
     assert atlas["Name"]

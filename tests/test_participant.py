@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from urllib.parse import unquote, urlsplit
 
 import nibabel as nib
 import numpy as np
@@ -89,7 +90,8 @@ def test_dataset_level_files(output, real_scan):
     assert {"README.md", ".bidsignore", "descriptions.tsv", "logs"} < names
     description = json.loads((output / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
-    assert description["DatasetLinks"]["preprocessed"] == real_scan.as_uri()
+    link = urlsplit(description["DatasetLinks"]["preprocessed"])
+    assert (output / unquote(link.path)).resolve() == real_scan
     (settings,) = (output / "logs").glob("*_settings.json")
     assert json.loads(settings.read_text())["strategy"] == ["simple", "24P"]
 

@@ -7,14 +7,12 @@ so that a run that is not excluded any more leaves the table.
 
 from __future__ import annotations
 
-from bisect import insort
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.bids.files import cell, table_rows, table_text
-from bids_spheres.bids.locks import update_text
+from bids_spheres.bids.files import cell
 from bids_spheres.bids.runs import natural
+from bids_spheres.bids.shared_tables import Cells, SharedTable
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,8 +90,15 @@ DESCRIPTIONS: dict[str, Any] = {
 }
 """What the JSON file beside the table says."""
 
-_SOURCE, _STRATEGY = COLUMNS.index("source"), COLUMNS.index("strategy")
-_Cells = tuple[str, ...]
+
+def _order(row: Cells) -> tuple[Any, Any]:
+    return natural(row[COLUMNS.index("source")]), natural(row[COLUMNS.index("strategy")])
+
+
+EXCLUSIONS = SharedTable(
+    "exclusions.tsv", COLUMNS, keys=("source", "strategy"), order=_order, about=DESCRIPTIONS
+)
+"""The table, made from one part for each run and strategy."""
 
 
 def record_exclusions(
@@ -101,8 +106,8 @@ def record_exclusions(
 ) -> None:
     """Say in the table of exclusions for which strategies a run is excluded.
 
-    Any number of processes may do so at the same time. Nothing is written, and no lock taken, when
-    the table says so already; a table without rows is removed.
+    Any number of processes may do so at the same time. Nothing is written when the table says so
+    already; a table without rows is removed.
 
     Parameters
     ----------
@@ -120,8 +125,6 @@ def record_exclusions(
         When a row is of another run or strategy.
     DataError
         When the table there is not ours, or was changed so that it can't be read.
-    TemporaryError
-        When another process is at the table for too long.
     OutputError, ReadWriteError
         When it can't be written or read.
     """
@@ -130,25 +133,7 @@ def record_exclusions(
             f"{strange[0].source} with {strange[0].strategy} is not among the exclusions of "
             f"{source} with {', '.join(strategies)}."
         )
-    path = output_dir / "exclusions.tsv"
-    mine = {(cell(source), cell(strategy)) for strategy in strategies}
-    new = {tuple(cell(getattr(row, name)) for name in COLUMNS) for row in rows}
-    update_text(path, partial(_changed, path, mine, new), DESCRIPTIONS)
-
-
-def _changed(path: Path, mine: set[tuple[str, str]], new: set[_Cells], text: str) -> str:
-    """Text of the table with `new` instead of the rows of `mine`; empty without rows."""
-    rows = table_rows(path, text, COLUMNS)
-    own = {row for row in rows if (row[_SOURCE], row[_STRATEGY]) in mine}
-    if own == new:
-        return text
-    kept = [row for row in rows if row not in own]
-    for row in sorted(new):
-        # They are in order already. To sort ten thousand of them takes longer than all the rest,
-        # and other processes are waiting.
-        insort(kept, row, key=_order)
-    return table_text(COLUMNS, kept) if kept else ""
-
-
-def _order(row: _Cells) -> tuple[Any, Any]:
-    return natural(row[_SOURCE]), natural(row[_STRATEGY])
+    new = {row.strategy: tuple(cell(getattr(row, name)) for name in COLUMNS) for row in rows}
+    EXCLUSIONS.change(
+        output_dir, {(cell(source), cell(name)): new.get(name) for name in strategies}
+    )

@@ -16,22 +16,22 @@ import os
 import re
 import shutil
 import tempfile
-import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
 import numpy as np
 
+from bids_spheres.annex import not_fetched
 from bids_spheres.errors import BidsSpheresError, DataError, OutputError, ReadWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import pandas as pd
-    from nibabel.spatialimages import SpatialImage
+    from nibabel.filebasedimages import SerializableImage
     from numpy.typing import NDArray
 
 MISSING = "n/a"
@@ -40,7 +40,7 @@ MISSING = "n/a"
 STALE_SECONDS = 3600.0
 """Age at which a temporary file is taken for the leftover of a process that was killed, s.
 
-The largest file takes seconds to write; an hour also covers clocks that differ.
+The largest file takes seconds to write. Both times are by the clock of the file system.
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"
@@ -50,10 +50,17 @@ _OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Temporary path beside `path` that takes its place when the block ends without an error.
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside `path` that takes its place when the block ends without an error.
 
-    The temporary file has the extension of `path` and the permissions of any new file.
+    A link in the place of `path` is replaced, and what it leads to is left alone. The new file has
+    the permissions of any other, and a name that nobody can have put there: it is never opened
+    through a link, nor when it exists already.
+
+    Yields
+    ------
+    file object
+        For bytes.
 
     Raises
     ------
@@ -66,8 +73,13 @@ def replacing(path: Path) -> Iterator[Path]:
         # One call less for the server of a network file system than mkdir, which always asks it.
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush(temporary)
+        descriptor = os.open(temporary, _NEW_FILE, 0o666)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
+            yield file
+            _flush(file)
         temporary.replace(path)
     except BaseException as error:
         _discard(temporary)
@@ -76,7 +88,10 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _flush(path: Path) -> None:
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _flush(file: BinaryIO) -> None:
     """Wait until what was written to a file is on disk.
 
     A rename may reach the disk before the data do. If the machine then goes down, what is left
@@ -86,11 +101,8 @@ def _flush(path: Path) -> None:
     disk, a tenth of a second for a run with 30 files. NFS pays it anyway when a file is closed.
     The folder is not flushed: a rename that is lost leaves the old file, or none, but no half.
     """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _discard(path: Path) -> None:
@@ -131,9 +143,16 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     try:
         with os.scandir(folder) as entries:
             ours = [entry for entry in entries if _is_ours(entry)]
+        before = _now(folder) - age if ours else 0.0
     except OSError:
         return 0
-    return sum(_removed(entry, time.time() - age) for entry in ours)
+    return sum(_removed(entry, before) for entry in ours)
+
+
+def _now(folder: Path) -> float:
+    """Time by the clock that files in a folder are dated by, s since 1970: it may be a server's."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
@@ -196,6 +215,50 @@ def _set_temporary_dir(folder: str | None) -> None:
     tempfile.tempdir = None  # it is looked for once and then remembered
 
 
+def look_again(folder: Path) -> None:
+    """Let NFS forget which files were not there: it may remember that for half a minute.
+
+    To open a folder makes it ask the server, and drop such names when the folder has changed.
+    """
+    with suppress(OSError):  # not allowed to list it
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+
+
+def check_folders(root: Path, folders: Iterable[Path]) -> None:
+    """Refuse folders of a dataset that are links to a place outside it, or that lead nowhere.
+
+    The dataset's own folder may be a link: that is where the user wants it. A link below it that
+    leads elsewhere is one that nobody may have meant for writing, so it is neither followed nor
+    replaced.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the dataset.
+    folders : iterable of Path
+        Below it; they need not exist.
+
+    Raises
+    ------
+    OutputError
+        Where one leads elsewhere.
+    """
+    below = {
+        place
+        for folder in folders
+        for place in (folder, *folder.parents)
+        if place != root and place.is_relative_to(root)
+    }
+    home = os.path.realpath(root)
+    for link in sorted(place for place in below if place.is_symlink()):
+        target = Path(os.path.realpath(link))
+        if not (target.is_dir() and target.is_relative_to(home)):
+            raise OutputError(
+                f"{link} is a link to {target}, which is no folder of {root}.",
+                hint="Nothing is written through it. Remove the link, or put a folder there.",
+            )
+
+
 def remove(path: Path) -> None:
     """Remove a file, if there is one.
 
@@ -215,25 +278,41 @@ def read_text(path: Path) -> str:
 
     Raises
     ------
+    MissingInputError
+        When git-annex has not fetched its content.
     DataError
         When it is not UTF-8.
     ReadWriteError
         When it is there and can't be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return ""
+        text = ""
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: {error}.") from error
     except OSError as error:
-        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+        raise ReadWriteError(
+            f"{path} can't be read: {error.strerror or error}.", hint=_shared_hint(error)
+        ) from error
+    if (not text or "/annex/objects/" in text[:4096]) and (pointer := not_fetched(path)):
+        raise pointer
+    return text
+
+
+def _shared_hint(error: OSError) -> str | None:
+    if not isinstance(error, PermissionError):
+        return None
+    return (
+        "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
+        "and let all call with umask 002."
+    )
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text; what is no text, as bytes in names of files can be, becomes ``?``."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    with replacing(path) as file:
+        file.write(text.encode(errors="replace"))
 
 
 def write_if_changed(path: Path, content: str | bytes) -> bool:
@@ -247,8 +326,8 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     except OSError:
         same = False  # what can't be read is tried to be replaced, which has its own error
     if not same:
-        with replacing(path) as temporary:
-            temporary.write_bytes(wanted)
+        with replacing(path) as file:
+            file.write(wanted)
     return not same
 
 
@@ -314,16 +393,10 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
     Ten significant digits: more than single precision input carries.
     """
-    with replacing(path) as temporary:
-        table.to_csv(
-            temporary,
-            sep="\t",
-            index=False,
-            na_rep=MISSING,
-            float_format="%.10g",
-            encoding="utf-8",
-            lineterminator="\n",
-        )
+    text = table.to_csv(
+        sep="\t", index=False, na_rep=MISSING, float_format="%.10g", lineterminator="\n"
+    )
+    write_text(path, text)
 
 
 def write_numbers(
@@ -343,14 +416,16 @@ def write_numbers(
     labels : tuple of str and R str, optional
         Name and cells of a first column of words.
     """
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as file:
         word, cells = labels or ("", [])
         heads = [_quoted(cell) + "\t" for cell in cells] or [""] * len(values)
-        file.write("\t".join(map(_quoted, [word, *names] if labels else names)) + "\n")
+        header = "\t".join(map(_quoted, [word, *names] if labels else names)) + "\n"
+        file.write(header.encode())
         row_format = "\t".join(["%.10g"] * len(names)) + "\n"
         for head, row in zip(heads, values, strict=True):
             text = row_format % tuple(row.tolist())
-            file.write(head + (text.replace("nan", MISSING) if "nan" in text else text))
+            text = text.replace("nan", MISSING) if "nan" in text else text
+            file.write((head + text).encode())
 
 
 def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
@@ -367,11 +442,7 @@ def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     """
     row_format = "\t".join(["%.8g"] * values.shape[1]) + "\n"
     text = "".join([row_format % tuple(row) for row in values.tolist()])
-    with (
-        replacing(path) as temporary,
-        temporary.open("wb") as file,
-        compressing(file) as stream,
-    ):
+    with replacing(path) as file, compressing(file) as stream:
         stream.write(text.replace("nan", MISSING).encode())
 
 
@@ -396,10 +467,10 @@ def _quoted(word: str) -> str:
     return line.getvalue()[:-1]
 
 
-def write_image(path: Path, img: SpatialImage) -> None:
-    """Write an image; the same image gives the same bytes."""
-    with replacing(path) as temporary:
-        img.to_filename(temporary)
+def write_image(path: Path, img: SerializableImage) -> None:
+    """Write an image as .nii.gz; the same image gives the same bytes."""
+    with replacing(path) as file, compressing(file) as stream:
+        stream.write(img.to_bytes())
 
 
 def _plain(value: Any) -> Any:

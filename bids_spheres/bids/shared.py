@@ -1,27 +1,30 @@
 """Files that the whole output dataset shares.
 
 Every call writes them, and an array of jobs makes thousands of calls: a file that is as it should
-be is only read, and what earlier calls put into one is kept, by a change under a lock.
+be is only read, and what other calls put into one is kept (see `bids.shared_tables`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres.bids.dataset_links import dataset_uri, linked_dataset
+from bids_spheres.bids.exclusions import EXCLUSIONS
 from bids_spheres.bids.files import (
     MISSING,
     cell,
+    check_folders,
     json_text,
+    look_again,
     read_text,
-    table_rows,
-    table_text,
     write_if_changed,
     write_json,
 )
-from bids_spheres.bids.locks import look_again, update_text
+from bids_spheres.bids.shared_tables import Cells, SharedTable
 from bids_spheres.bids.sidecars import (
     GENERATOR,
     atlas_description,
@@ -29,10 +32,10 @@ from bids_spheres.bids.sidecars import (
     dataset_description,
     readme,
 )
-from bids_spheres.errors import OutputError, UsageError
+from bids_spheres.errors import DataError, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.dataset import Dataset
@@ -45,10 +48,38 @@ _SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descri
 CITATION_FILE = "logs/CITATION.md"
 """Path, in the output, of the methods text of the last call."""
 
-_DESCRIPTION_COLUMNS = ("desc_id", "description")
-_ABOUT_DESCRIPTIONS = {
-    "Description": "What the label of the entity desc stands for in file names of this dataset"
-}
+DESCRIPTIONS = SharedTable(
+    "descriptions.tsv",
+    ("desc_id", "description"),
+    keys=("desc_id",),
+    order=lambda row: row,
+    about={
+        "Description": "What the label of the entity desc stands for in file names of this dataset"
+    },
+)
+"""Labels of ``desc-``, made from one part for each."""
+
+
+def _linked(_path: Path, text: str, _columns: Sequence[str]) -> list[Cells]:
+    links = _json_object(text).get("DatasetLinks")
+    known = links.items() if isinstance(links, dict) else ()
+    return [(str(name), uri) for name, uri in known if isinstance(uri, str)]
+
+
+def _description(before: str, _columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    """The same with what this version says; a person may have added other keys."""
+    return json_text(_json_object(before) | dataset_description({row[0]: row[1] for row in rows}))
+
+
+LINKS = SharedTable(
+    "dataset_description.json",
+    ("name", "uri"),
+    keys=("name",),
+    order=lambda _row: 0,  # in the order in which they came
+    read=_linked,
+    write=_description,
+)
+"""Other datasets in the description of this one, made from one part for each."""
 
 
 def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
@@ -59,8 +90,10 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
     UsageError
         When the folder lies in an input dataset.
     OutputError
-        When it is a file or below one, can't be reached, or is a dataset that this package did
-        not make.
+        When it is a file or below one, can't be reached, is a dataset that this package did
+        not make, or has a folder that is a link to another place.
+    MissingInputError, ReadWriteError
+        When git-annex has not fetched what tells whose dataset it is, or it can't be read.
     """
     check_place(output_dir)
     for root in inputs:
@@ -70,13 +103,18 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
                 hint="The input is never written to; choose a folder outside it.",
             )
     # In this order: whoever begins the dataset at this moment writes the description first.
-    there = [name for name in _SHARED_NAMES if (output_dir / name).exists()]
+    there = [name for name in _SHARED_NAMES if os.path.lexists(output_dir / name)]
     look_again(output_dir)
-    if there and GENERATOR not in _generators(output_dir / "dataset_description.json"):
+    if there and GENERATOR not in _generators(output_dir / LINKS.name):
         raise OutputError(
             f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
+    tables = (LINKS, DESCRIPTIONS, EXCLUSIONS)
+    folders = [table.parts_folder(output_dir) for table in tables]
+    check_folders(
+        output_dir, [*folders, *(output_dir / "logs" / name for name in ("calls", "done"))]
+    )
 
 
 def write_record(
@@ -102,6 +140,7 @@ def write_record(
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     one = len(participants) == 1
     folder = calls_folder(output_dir, participants[0]) if one else output_dir / "logs"
+    check_folders(output_dir, [folder])
     write_json(folder / f"{stamp}_settings.json", settings)
 
 
@@ -201,19 +240,22 @@ def write_shared_files(
     Raises
     ------
     DataError
-        When descriptions.tsv is not the table that was written there. It is not begun anew, as
-        nobody else knows the labels of earlier calls.
-    TemporaryError
-        When another process is at one of the files for too long.
+        When descriptions.tsv or exclusions.tsv is not the table that was written there.
+    MissingInputError
+        When git-annex has not fetched one of them.
     OutputError, ReadWriteError
         When a file can't be written or read.
     """
     # What can't be changed is found before anything else is.
-    known = output_dir / "descriptions.tsv"
-    table_rows(known, read_text(known), _DESCRIPTION_COLUMNS)
-    links = {name: dataset.root.as_uri() for name, dataset in datasets.items()}
-    replaced = _write_links(output_dir / "dataset_description.json", links)
-    replaced += _write_descriptions(known, descriptions)
+    DESCRIPTIONS.rows(output_dir)
+    EXCLUSIONS.rows(output_dir)
+    links = {name: dataset_uri(dataset.root, output_dir) for name, dataset in datasets.items()}
+    labels = {f"desc-{cell(label)}": cell(text) for label, text in descriptions.items()}
+    replaced = [
+        *_change(output_dir, LINKS, links, lambda uri: linked_dataset(uri, output_dir)),
+        *_change(output_dir, DESCRIPTIONS, labels, lambda text: text),
+    ]
+    EXCLUSIONS.complete(output_dir)
     write_if_changed(output_dir / ".bidsignore", bidsignore())
     write_if_changed(output_dir / "README.md", readme(datasets.values()))
     for seeds in seed_sets:
@@ -224,19 +266,10 @@ def write_shared_files(
 
 def _generators(description: Path) -> list[str]:
     try:
-        entries = json.loads(description.read_text(encoding="utf-8")).get("GeneratedBy", [])
+        entries = _json_object(read_text(description)).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+    except (DataError, AttributeError, TypeError):
         return []
-
-
-def _write_links(path: Path, links: Mapping[str, str]) -> list[Replaced]:
-    def change(text: str) -> str:
-        known = _json_object(text)
-        return json_text(known | dataset_description({**_links(known), **links}))
-
-    before = _links(_json_object(update_text(path, change) or ""))
-    return _replaced(path, before, links)
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -248,28 +281,15 @@ def _json_object(text: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _links(description: Mapping[str, Any]) -> dict[str, str]:
-    links = description.get("DatasetLinks")
-    return links if isinstance(links, dict) else {}
-
-
-def _write_descriptions(path: Path, descriptions: Mapping[str, str]) -> list[Replaced]:
-    new = {f"desc-{cell(label)}": cell(text) for label, text in descriptions.items()}
-
-    def known(text: str) -> dict[str, str]:
-        return {row[0]: row[1] for row in table_rows(path, text, _DESCRIPTION_COLUMNS)}
-
-    def change(text: str) -> str:
-        return table_text(_DESCRIPTION_COLUMNS, sorted((known(text) | new).items()))
-
-    return _replaced(path, known(update_text(path, change, _ABOUT_DESCRIPTIONS) or ""), new)
-
-
-def _replaced(path: Path, before: Mapping[str, str], now: Mapping[str, str]) -> list[Replaced]:
+def _change(
+    output_dir: Path, table: SharedTable, new: Mapping[str, str], meaning: Callable[[str], Any]
+) -> list[Replaced]:
+    """Put pairs into a table; return those that stood for something else."""
+    before = table.change(output_dir, {(name,): (name, text) for name, text in new.items()})
     return [
-        Replaced(path, key, before[key], value)
-        for key, value in now.items()
-        if before.get(key, value) != value
+        Replaced(output_dir / table.name, name, earlier, new[name])
+        for name, earlier in before.values()
+        if meaning(earlier) != meaning(new[name])
     ]
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -63,13 +63,13 @@ def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
         When it can't be written.
     """
     write = _parquet if path.suffix == ".parquet" else _compressed_text
-    with replacing(path) as temporary, write(temporary, n_edges) as stack:
+    with replacing(path) as file, write(file, n_edges) as stack:
         yield stack
 
 
 @contextmanager
-def _compressed_text(path: Path, n_edges: int) -> Iterator[Stack]:
-    with path.open("wb") as file, compressing(file) as stream:
+def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
+    with compressing(file) as stream:
         header = [_ID, *map(str, range(1, n_edges + 1))]
         stream.write(("\t".join(header) + "\n").encode())
         with ThreadPoolExecutor(1, "compressor") as pool:
@@ -98,13 +98,13 @@ class _TextRows:
 
 
 @contextmanager
-def _parquet(path: Path, n_edges: int) -> Iterator[Stack]:
+def _parquet(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     edges = arrow.list_(arrow.field("element", arrow.float64()), n_edges)
     schema = arrow.schema([(_ID, arrow.string()), (_VALUES, edges)])
     # A dictionary of values that hardly repeat, and their extremes, are of no use to anyone.
     plain: dict[str, Any] = {"use_dictionary": False, "write_statistics": False}
-    with parquet.ParquetWriter(path, schema, compression="zstd", **plain) as writer:
+    with parquet.ParquetWriter(file, schema, compression="zstd", **plain) as writer:
         rows = _ParquetRows(writer, arrow, schema)
         yield rows
         rows.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bids_spheres.bids.files import (
+    check_folders,
     discard_stale,
     remove,
     write_if_changed,
@@ -87,6 +88,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         When the dataset is not ours, or can't be written to.
     """
     _check_dataset(output_dir)
+    check_folders(output_dir, [output_dir / FOLDER, output_dir / "logs"])
     model = load_model(output_dir, options)
     everything = all_matrices(output_dir)
     files = selected(everything, options)

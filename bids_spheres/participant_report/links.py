@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from bids_spheres.bids.dataset_links import linked_dataset
 from bids_spheres.participant_report.tables import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Links:
             _, name, relative = uri.split(":", maxsplit=2)
             root = self.roots.get(name)
             return None if root is None else root / unquote(relative)
-        return _file(uri)
+        return linked_dataset(uri, self.output_dir) if ":" in uri else None
 
     def first(self, facts: Mapping[str, Any], ending: str) -> Path | None:
         """The first source of a sidecar whose name ends so, when it is there."""
@@ -56,18 +57,8 @@ def read_links(output_dir: Path) -> Links:
     """What the results' dataset_description.json says of other datasets."""
     described = read_facts(output_dir / "dataset_description.json").get("DatasetLinks")
     links = described if isinstance(described, dict) else {}
-    roots = {name: _root(output_dir, str(uri)) for name, uri in links.items()}
+    roots = {name: linked_dataset(str(uri), output_dir) for name, uri in links.items()}
     return Links(output_dir, {name: root for name, root in roots.items() if root is not None})
-
-
-def _root(output_dir: Path, uri: str) -> Path | None:
-    """Folder of a dataset; a link without a scheme starts from the results."""
-    return _file(uri) if urlsplit(uri).scheme else output_dir / unquote(uri)
-
-
-def _file(uri: str) -> Path | None:
-    parts = urlsplit(uri)
-    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def all_sources(facts: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from bids_spheres.bids import locks
 from bids_spheres.bids.exclusions import COLUMNS, ExclusionRow, record_exclusions
 from bids_spheres.errors import DataError, UsageError
 
@@ -113,23 +112,22 @@ def test_no_table_is_left_without_rows(tmp_path):
     record_exclusions(tmp_path, bold(), ["simple"], [row()])
     record_exclusions(tmp_path, bold(), ["simple"], [])
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    record_exclusions(tmp_path, bold(run=2), ["simple"], [row(run=2)])
+    assert table(tmp_path) == [(bold(run=2), "simple")]
 
 
-def test_where_nothing_is_to_be_said_nothing_is_done(tmp_path, monkeypatch):
-    def refuse(path):
-        raise AssertionError(f"a lock was asked for: {path}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(locks, "exclusive", refuse)
-        record_exclusions(tmp_path, bold(), ["simple"], [])
+def test_where_nothing_is_to_be_said_nothing_is_done(tmp_path):
+    record_exclusions(tmp_path, bold(), ["simple"], [])
     assert list(tmp_path.iterdir()) == []
     record_exclusions(tmp_path, bold(), ["simple"], [row()])
-    before = {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr(locks, "exclusive", refuse)
+    before = {path: path.stat() for path in tmp_path.rglob("*")}
     record_exclusions(tmp_path, bold(), ["simple"], [row()])
     record_exclusions(tmp_path, bold(), ["24P"], [])
     record_exclusions(tmp_path, bold(run=2), ["simple"], [])
-    assert {path: path.stat() for path in tmp_path.rglob("*") if path.is_file()} == before
+    after = {path: path.stat() for path in tmp_path.rglob("*")}
+    assert [(path, s.st_ino, s.st_mtime_ns) for path, s in after.items()] == [
+        (path, s.st_ino, s.st_mtime_ns) for path, s in before.items()
+    ]
 
 
 @pytest.mark.parametrize(

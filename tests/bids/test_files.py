@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +22,7 @@ import pytest
 from bids_spheres.bids import files
 from bids_spheres.bids.files import (
     cell,
+    check_folders,
     discard_stale,
     read_text,
     remove,
@@ -27,9 +30,11 @@ from bids_spheres.bids.files import (
     table_rows,
     table_text,
     temporary_files_in,
+    write_compressed_numbers,
     write_if_changed,
     write_image,
     write_json,
+    write_numbers,
     write_table,
     write_text,
 )
@@ -41,8 +46,8 @@ def test_what_breaks_while_writing_leaves_the_old_file(tmp_path):
     path.write_text("old")
 
     def broken():
-        with replacing(path) as temporary:
-            temporary.write_text("half")
+        with replacing(path) as file:
+            file.write(b"half")
             raise RuntimeError("out of luck")
 
     with pytest.raises(RuntimeError, match="out of luck"):
@@ -67,13 +72,11 @@ def test_our_own_errors_keep_their_words(tmp_path):
 def test_two_writers_of_one_file_do_not_meet(tmp_path):
     path = tmp_path / "sub-01_bold.nii.gz"
     with replacing(path) as first, replacing(path) as second:
-        assert first != second
-        for temporary in (first, second):
-            assert temporary.parent == tmp_path
-            assert temporary.name.startswith(".")
-            assert temporary.name.endswith(".nii.gz")
-        first.write_text("one")
-        second.write_text("two")
+        names = [entry.name for entry in tmp_path.iterdir()]
+        assert len(names) == 2
+        assert all(name.startswith(".") and name.endswith(".nii.gz") for name in names)
+        first.write(b"one")
+        second.write(b"two")
     # The blocks end from the inside out.
     assert path.read_text() == "one"
     assert list(tmp_path.iterdir()) == [path]
@@ -131,8 +134,8 @@ import os, signal, sys
 from pathlib import Path
 from bids_spheres.bids.files import replacing
 
-with replacing(Path(sys.argv[1])) as temporary:
-    temporary.write_text("half")
+with replacing(Path(sys.argv[1])) as file:
+    file.write(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -332,3 +335,139 @@ def test_json_has_plain_types_only(tmp_path):
     path = tmp_path / "x.json"
     write_json(path, {"a": np.float64(1.5), "b": [np.int64(2), np.nan], "c": (True, {"d": np.inf})})
     assert json.loads(path.read_text()) == {"a": 1.5, "b": [2, None], "c": [True, {"d": None}]}
+
+
+# Links in the way
+
+
+@pytest.fixture
+def victim(tmp_path):
+    """A file outside the dataset that must stay as it is."""
+    path = tmp_path / "elsewhere" / "precious.txt"
+    path.parent.mkdir()
+    path.write_text("precious")
+    path.chmod(0o444)
+    return path
+
+
+def write_all(folder):
+    write_text(folder / "a.txt", "ours")
+    write_if_changed(folder / "b.txt", "ours")
+    write_table(folder / "c.tsv", pd.DataFrame({"a": [1]}))
+    write_numbers(folder / "d.tsv", ["a"], np.ones((1, 1)))
+    write_compressed_numbers(folder / "e.tsv.gz", np.ones((1, 1)))
+    write_image(folder / "f.nii.gz", nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4)))
+
+
+NAMES = ("a.txt", "b.txt", "c.tsv", "d.tsv", "e.tsv.gz", "f.nii.gz")
+
+
+@pytest.mark.parametrize("target", ["precious.txt", "none.txt", "."], ids=["file", "none", "dir"])
+def test_a_link_in_the_place_of_a_file_is_replaced(tmp_path, victim, target):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in NAMES:
+        (folder / name).symlink_to(victim.parent / target)
+    write_all(folder)
+    assert not any((folder / name).is_symlink() for name in NAMES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(NAMES)
+    assert [*victim.parent.iterdir()] == [victim]
+    assert victim.read_text() == "precious"
+
+
+def test_a_link_that_comes_while_the_file_is_written(tmp_path, victim):
+    path = tmp_path / "a.txt"
+    with replacing(path) as file:
+        file.write(b"ours")
+        path.symlink_to(victim)
+    assert not path.is_symlink()
+    assert path.read_text() == "ours"
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("there", ["file", "link"])
+def test_a_temporary_name_that_was_guessed(tmp_path, victim, monkeypatch, there):
+    monkeypatch.setattr(files, "uuid4", lambda: SimpleNamespace(hex="0" * 32))
+    guessed = tmp_path / f".tmp-bids_spheres-{'0' * 32}.txt"
+    if there == "link":
+        guessed.symlink_to(victim)
+    else:
+        guessed.write_text("precious")
+    with pytest.raises(OutputError, match=r"a\.txt can't be written: File exists"):
+        write_text(tmp_path / "a.txt", "ours")
+    assert guessed.read_text() == victim.read_text() == "precious"
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_the_file_that_a_link_leads_to_is_not_removed(tmp_path, victim):
+    link = tmp_path / "a.txt"
+    link.symlink_to(victim)
+    remove(link)
+    assert not link.is_symlink()
+    assert victim.read_text() == "precious"
+
+
+def test_folders_that_are_links(tmp_path, victim):
+    root = tmp_path / "out"
+    (root / "real").mkdir(parents=True)
+    (root / "inside").symlink_to("real")
+    (root / "outside").symlink_to(victim.parent)
+    (root / "dangling").symlink_to(root / "none")
+    (root / "circle").symlink_to("circle")
+    (root / "file").symlink_to(victim)
+    check_folders(root, [root, root / "real", root / "new" / "deep", root / "inside" / "deep"])
+    for name in ("outside", "dangling", "circle", "file"):
+        for folder in (root / name, root / name / "a" / "b"):
+            with pytest.raises(OutputError, match=rf"out/{name} is a link to .*no folder of") as e:
+                check_folders(root, [root / "real", folder])
+            assert e.value.exit_status == 73
+
+
+def test_a_dataset_whose_own_folder_is_a_link(tmp_path):
+    (tmp_path / "disk" / "out" / "sub-01").mkdir(parents=True)
+    (tmp_path / "out").symlink_to("disk/out")
+    check_folders(tmp_path / "out", [tmp_path / "out" / "sub-01"])
+
+
+def test_links_to_what_git_annex_has_not_fetched_are_not_taken_for_no_file(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.symlink_to(".git/annex/objects/Xm/9J/MD5E-s12--0/MD5E-s12--0")
+    with pytest.raises(MissingInputError, match="git-annex has its name only"):
+        read_text(path)
+    path.unlink()
+    path.write_text("/annex/objects/MD5E-s12--0\n")
+    with pytest.raises(MissingInputError, match="git-annex has its name only"):
+        read_text(path)
+    path.unlink()
+    path.symlink_to("none")
+    assert read_text(path) == ""
+
+
+# Disks and clocks
+
+
+def test_a_disk_that_is_full_when_the_name_is_given(tmp_path, monkeypatch):
+    def full(self, _target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OutputError, match=r"a\.txt can't be written: No space left on device"):
+        write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_leftovers_are_told_by_the_clock_of_the_file_system(tmp_path, monkeypatch, hours):
+    """That of the machine is wrong, and a file is in the making."""
+    monkeypatch.setattr(time, "time", lambda real=time.time: real() + 3600 * hours)
+    with replacing(tmp_path / "new.tsv") as file:
+        old = tmp_path / f".tmp-bids_spheres-{'0' * 32}.tsv"
+        old.touch()
+        now = os.fstat(file.fileno()).st_mtime
+        os.utime(old, (now - 2 * files.STALE_SECONDS,) * 2)
+        assert discard_stale(tmp_path) == 1
+        assert not old.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["new.tsv"]

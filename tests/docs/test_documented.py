@@ -162,8 +162,7 @@ def test_every_file_is_in_a_table_of_files(everything, sections):
         sidecar = path.suffix == ".json" and any(
             path.with_name(path.stem + extension).is_file() for extension in (*TABLES, ".nii.gz")
         )
-        lock = path.suffix == ".lock"
-        if path.is_file() and not sidecar and not lock:
+        if path.is_file() and not sidecar:
             name = path.name if place is not dataset else relative.as_posix()
             assert any(fnmatch(name, pattern) for pattern in place), relative
 

@@ -1,0 +1,155 @@
+"""Where other datasets are: paths that move with a study, and addresses for all others."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.bids import dataset_links
+from bids_spheres.bids.dataset_links import dataset_uri, linked_dataset
+from bids_spheres.participant_report.links import read_links, sources
+
+
+@pytest.mark.parametrize(
+    ("dataset", "output", "uri"),
+    [
+        ("fmriprep", "out", "../fmriprep"),
+        ("bids/derivatives/fmriprep", "bids/derivatives/spheres", "../fmriprep"),
+        ("bids/derivatives/fmriprep", "results/spheres", "../../bids/derivatives/fmriprep"),
+        ("out/sourcedata/fmriprep", "out", "sourcedata/fmriprep"),
+        ("my study/fmriprep:1", "out", "../my%20study/fmriprep%3A1"),
+    ],
+)
+def test_near(tmp_path, dataset, output, uri):
+    (tmp_path / dataset).mkdir(parents=True)
+    assert dataset_uri(tmp_path / dataset, tmp_path / output) == uri  # before there is an output
+    (tmp_path / output).mkdir(parents=True, exist_ok=True)
+    assert dataset_uri(tmp_path / dataset, tmp_path / output) == uri
+    assert linked_dataset(uri, tmp_path / output) == tmp_path / dataset
+
+
+def test_nothing_but_the_root_in_common(tmp_path):
+    there = Path("/data/fm prep")
+    assert dataset_uri(there, Path("/out")) == "file:///data/fm%20prep"
+    assert linked_dataset("file:///data/fm%20prep", tmp_path) == there
+
+
+@pytest.mark.parametrize("other", ["fmriprep", "out", ""])
+def test_on_another_file_system(tmp_path, monkeypatch, other):
+    """As a disk that is mounted in a study, or of which one dataset alone is mounted."""
+    (tmp_path / "fmriprep").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(
+        dataset_links, "_device", lambda folder: int(folder == (tmp_path / other).resolve())
+    )
+    uri = dataset_uri(tmp_path / "fmriprep", tmp_path / "out")
+    assert uri == (tmp_path / "fmriprep").as_uri()
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no second file system")  # noqa: S108
+def test_on_a_file_system_in_memory(tmp_path):
+    device = Path("/dev/shm").stat().st_dev  # noqa: S108
+    assert device != tmp_path.stat().st_dev
+    assert dataset_uri(tmp_path, Path("/dev/shm/new")) == tmp_path.as_uri()  # noqa: S108
+
+
+def test_an_output_folder_that_is_a_link(tmp_path):
+    """The path starts where the files really are, and is followed from there."""
+    (tmp_path / "study" / "fmriprep").mkdir(parents=True)
+    (tmp_path / "disk" / "deep" / "out").mkdir(parents=True)
+    out = tmp_path / "study" / "out"
+    out.symlink_to(tmp_path / "disk" / "deep" / "out")
+    uri = dataset_uri(tmp_path / "study" / "fmriprep", out)
+    assert uri == "../../../study/fmriprep"
+    assert linked_dataset(uri, out) == tmp_path / "study" / "fmriprep"
+
+
+@pytest.mark.parametrize("uri", ["https://doi.org/10/x", "doi:10/x", "http://[", "bids:x:y"])
+def test_what_is_no_folder(tmp_path, uri):
+    assert linked_dataset(uri, tmp_path) is None
+
+
+@pytest.fixture
+def study(run_app, tiny, seeds_file, tmp_path):
+    """A study with input and output, both levels, and how to call the app in a place."""
+    tiny.add_run("sub-01_task-rest")
+    tiny.add_run("sub-02_task-rest")
+    home = tmp_path / "study"
+    home.mkdir()
+    shutil.move(tiny.root, home / "fmriprep")
+
+    def call(home, *options, level="participant"):
+        words = ("--seeds", seeds_file) if level == "participant" else ()
+        return run_app(home / "fmriprep", home / "derivatives" / "out", level, *words, *options)
+
+    assert call(home).status == 0
+    assert call(home, level="group").status == 0
+    return home, call
+
+
+def check_resolves(home):
+    """Every source is found below the study, and what was made of it says which program made it."""
+    out = home / "derivatives" / "out"
+    links = read_links(out)
+    assert links.roots == {"preprocessed": home.resolve() / "fmriprep"}
+    named = [
+        uri
+        for path in out.rglob("sub-*/func/*.json")
+        for uri in sources(json.loads(path.read_text()))
+    ]
+    assert any("_bold.nii.gz" in uri for uri in named)
+    for uri in named:
+        path = links.path(uri)
+        assert path is not None, uri
+        assert path.resolve().is_relative_to(home.resolve())
+    page = (out / "sub-01.html").read_text()
+    assert "Input preprocessed" in page
+    assert "fMRIPrep 24.1.1" in page
+    assert str(home / "fmriprep") in page
+
+
+def test_a_study_that_is_moved(study, tmp_path):
+    home, call = study
+    text = (home / "derivatives" / "out" / "dataset_description.json").read_text()
+    description = json.loads(text)
+    assert description["DatasetLinks"] == {"preprocessed": "../../fmriprep"}
+    assert description["SourceDatasets"] == [{"URL": "../../fmriprep"}]
+    assert "file:" not in text
+    check_resolves(home)
+    new = tmp_path / "another place" / "renamed"
+    new.parent.mkdir()
+    home.rename(new)
+    assert call(new, "--reports-only").status == 0
+    assert call(new, level="group").status == 0
+    check_resolves(new)
+    again = call(new)
+    assert again.status == 0
+    assert "for an earlier call" not in again.err
+    assert "0 of 2 runs to do" in again.err
+    assert (new / "derivatives" / "out" / "dataset_description.json").read_text() == text
+
+
+def test_a_study_that_is_zipped_and_sent(study, tmp_path):
+    home, _ = study
+    archive = shutil.make_archive(str(tmp_path / "sent"), "zip", home)
+    shutil.rmtree(home)
+    shutil.unpack_archive(archive, tmp_path / "received")
+    check_links = read_links(tmp_path / "received" / "derivatives" / "out").roots
+    assert check_links == {"preprocessed": tmp_path / "received" / "fmriprep"}
+    assert check_links["preprocessed"].is_dir()
+
+
+def test_links_of_an_earlier_version_are_made_relative_without_a_warning(study):
+    home, call = study
+    path = home / "derivatives" / "out" / "dataset_description.json"
+    old = json.loads(path.read_text())
+    old["DatasetLinks"] = {"preprocessed": (home / "fmriprep").as_uri()}
+    path.write_text(json.dumps(old))
+    shutil.rmtree(home / "derivatives" / "out" / "logs" / "dataset_description")
+    done = call(home)
+    assert "for an earlier call" not in done.err
+    assert json.loads(path.read_text())["DatasetLinks"] == {"preprocessed": "../../fmriprep"}
