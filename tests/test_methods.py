@@ -344,7 +344,7 @@ def test_strategy_that_removes_nothing_says_so():
         ({"dummy_scans": 4}, "first 4 volumes of each run"),
         ({"dummy_scans": 1}, "first volume of each run"),
         ({"external_outliers": True}, "tables of outliers were censored"),
-        ({"min_degrees_of_freedom": 30}, "fewer than 30 residual degrees"),
+        ({"min_degrees_of_freedom": 30}, "fewer than 30 degrees"),
         ({"standardize": "zscore"}, "population standard deviation (N)"),
         ({"standardize": "psc"}, "100 (x - mean) / |mean|"),
         ({"measures": ("fisherz",)}, "inverse hyperbolic tangent"),

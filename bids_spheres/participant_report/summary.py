@@ -21,6 +21,8 @@ _COLUMNS = (
     Column("Kept"),
     Column("Mean FD", unit="mm"),
     Column("Rank removed"),
+    Column("Lost to filter", unit="d.o.f."),
+    Column("Lost to censoring", unit="d.o.f."),
     Column("Degrees of freedom", unit="left"),
 )
 
@@ -74,15 +76,22 @@ def _row(run: Run, one: SeedSet, strategy: str, *, with_space: bool) -> tuple[Ce
         _number(facts.get("NumberOfVolumesKept"), 0),
         _number(facts.get("MeanFramewiseDisplacement"), 2),
         _number(facts.get("RankRemoved"), 0),
+        _share(facts.get("DimensionsLostToFilter")),
+        _share(facts.get("DimensionsLostToCensoring")),
         _degrees(facts),
     )
 
 
 def _degrees(facts: Mapping[str, Any]) -> Cell:
-    cell = _number(facts.get("DegreesOfFreedom"), 0)
+    cell = _share(facts.get("DegreesOfFreedom"))
     return (
         replace(cell, text=f"{cell.text} (excluded)", tone="bad") if facts.get("Excluded") else cell
     )
+
+
+def _share(value: Any) -> Cell:
+    """Degrees of freedom, whole ones without a decimal."""
+    return _number(value, int(isinstance(value, float) and not value.is_integer()))
 
 
 def _number(value: Any, digits: int) -> Cell:

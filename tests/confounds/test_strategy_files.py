@@ -184,7 +184,7 @@ def test_columns_for_a_list():
         ({"wm_csf": True}, "wm_csf must be one of"),
         ({"wm_csf": ["basic"]}, "wm_csf must be one of"),
         ({"global_signal": "Basic"}, "global_signal must be one of"),
-        ({"high_pass": 0.01}, "high_pass must be true or false, not 0.01"),
+        ({"high_pass": 0.01}, 'high_pass must be true, false or "unless_filtered", not 0.01'),
         ({"compcor": {"n": 5}}, 'compcor must be an object with a "mask"'),
         ({"compcor": 5}, "compcor must be an object with keys and values, not 5"),
         ({"compcor": {"mask": "GM"}}, "compcor.mask must be one of combined, separated, anat_"),
