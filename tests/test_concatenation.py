@@ -484,15 +484,15 @@ def test_numbers_of_the_sidecar(place, two_runs):
     assert facts["NumberOfVolumesCensored"] == 6 + 9
     assert facts["NumberOfVolumesKept"] == 34 + 51
     assert facts["CensoredVolumes"]["framewise_displacement"] == 6 + 9
-    # Mean, trend and the global signal are removed in each run.
-    assert facts["RankRemoved"] == 2 * 3
+    # Mean, trend, a cosine and the global signal are removed in each run.
+    assert facts["RankRemoved"] == 2 * 4
     assert facts["DimensionsLostToFilter"] == facts["DimensionsLostToCensoring"] == 0
     # 6 of 39 displacements are 2 mm in the first run, 9 of 59 in the second, the others 0.1 mm.
     means = [(6 * 2 + 33 * 0.1) / 39, (9 * 2 + 50 * 0.1) / 59]
     expected = (34 * means[0] + 51 * means[1]) / (34 + 51)
     assert facts["MeanFramewiseDisplacement"] == pytest.approx(expected)
-    # Both runs lose 3 dimensions; see the formula at the variance of a weighted mean.
-    variance = (33**2 / 31 + 50**2 / 48) / (33 + 50) ** 2
+    # Both runs lose 4 dimensions; see the formula at the variance of a weighted mean.
+    variance = (33**2 / 30 + 50**2 / 47) / (33 + 50) ** 2
     assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
 
 
@@ -505,7 +505,7 @@ def test_facts_that_all_runs_share(place, two_runs):
     assert (facts["Weighted"], facts["Directed"], facts["ValidDiagonal"]) == (True, False, False)
     assert facts["SpatialReference"] == MNI[6:]
     assert (facts["Seeds"], facts["Strategy"], facts["Radius"]) == ("mine", "gsrOnly", 5)
-    assert facts["NuisanceParameters"] == ["global_signal"]
+    assert facts["NuisanceParameters"] == ["cosine00", "global_signal"]
     for uri in [*facts["NodeFiles"], *facts["Sources"]]:
         assert (out / uri.removeprefix("bids::")).is_file()
     assert len(facts["NodeFiles"]) == len(facts["Sources"]) == 2

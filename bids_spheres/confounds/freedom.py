@@ -9,8 +9,6 @@ import numpy as np
 
 from bids_spheres.confounds.design import rank_of
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
-from bids_spheres.engine.clean import clean
-from bids_spheres.engine.degrees_of_freedom import degrees_of_freedom_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +156,10 @@ def _lost_to_butterworth(
 
 def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> float:
     """`degrees_of_freedom_left` of all that is done to the volumes of a run."""
+    # scipy is slow to import, and not needed to look a strategy up.
+    from bids_spheres.engine.clean import clean  # noqa: PLC0415
+    from bids_spheres.engine.degrees_of_freedom import degrees_of_freedom_left  # noqa: PLC0415
+
     # What censored volumes hold plays no part.
     impulses = np.eye(len(design.kept))[:, design.kept]
     operator = clean(

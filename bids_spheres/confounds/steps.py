@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.confounds.components import COSINE
-from bids_spheres.engine.filters import cosine_basis
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +32,9 @@ def removed_regressors(design: Design, strategy: Strategy, t_r: float) -> FloatA
     (T, K) array or None
         At all volumes of the run; None without any.
     """
+    # scipy is slow to import, and not needed to look a strategy up.
+    from bids_spheres.engine.filters import cosine_basis  # noqa: PLC0415
+
     chosen = strategy.filter
     parts = [design.values] if design.columns else []
     # By name: head motion often looks like a cosine, and then `clean` would take it for one.

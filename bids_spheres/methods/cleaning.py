@@ -87,7 +87,6 @@ def _counted(facts: MethodsFacts) -> str:
     if "butterworth" in filters:
         return (
             f"{rank}; with a Butterworth filter, one over the variance that the correlation of two "
-            "independent white series has after the same censoring, interpolation, filtering and "
-            "regression"
+            "independent white series has after the same steps"
         )
     return rank

@@ -117,15 +117,18 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     assert left.filtered / (left.kept - left.rank) == pytest.approx(share)
 
 
-def test_a_long_run_has_the_degrees_of_freedom_of_its_spectrum():
-    """(sum S)^2 / sum S^2 over the frequencies of the run; the filter passes twice over it."""
+def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():
+    """(sum S)^2 / sum S^2 over frequencies; the filter passes twice, ends cost the same."""
     strategy = Strategy("a", "", filter=TemporalFilter(0.01, 0.1))
-    left = degrees_of_freedom(design_of(strategy, 1000), strategy, 2.0, detrend=True)
-    assert (left.volumes, left.kept, left.rank, left.seconds) == (1000, 1000, 2, 2000)
+    long, short = (
+        degrees_of_freedom(design_of(strategy, n), strategy, 2.0, detrend=True) for n in (1000, 500)
+    )
+    assert (long.volumes, long.kept, long.rank, long.seconds) == (1000, 1000, 2, 2000)
     sections = signal.butter(5, (0.01, 0.1), "band", output="sos", fs=0.5)
-    response = signal.sosfreqz(sections, np.arange(1, 500) / 2000, fs=0.5)[1]
+    response = signal.sosfreqz(sections, np.arange(1, 250) / 1000, fs=0.5)[1]
     power = np.repeat(np.abs(response) ** 4, 2)
-    assert left.residual == pytest.approx(power.sum() ** 2 / np.sum(power**2), rel=0.03)
+    gained = power.sum() ** 2 / np.sum(power**2)
+    assert long.residual - short.residual == pytest.approx(gained, rel=0.03)
 
 
 @pytest.mark.parametrize("censored", [(), (3, 4, 50, 51, 52, 97)])

@@ -153,7 +153,10 @@ def test_columns_for_a_list():
         *AS_VALUE.confounds,
     )
     assert column_names(load_strategy("none")) == ()
-    assert len(column_names(load_strategy("36P"))) == 36
+    assert column_names(load_strategy("36P"))[0] == "cosine*"
+    assert len(column_names(load_strategy("36P"))) == 1 + 36
+    filtered = replace(load_strategy("36P"), filter=TemporalFilter(0.01))
+    assert len(column_names(filtered)) == 36
     assert column_names(load_strategy("compcor"))[-1] == "a_comp_cor_* (combined, all)"
 
 
