@@ -73,11 +73,10 @@ def _filtered_regressors(made: RunDesign) -> FloatArray:
     """What was regressed out at the kept volumes, filtered as the series were, (T', K)."""
     kept, t_r = made.design.kept, made.timing.t_r
     removed = removed_regressors(made.design, made.strategy, t_r)
-    trend = np.linspace(-1, 1, len(kept))[:, np.newaxis]
-    parts = [*([removed] if removed is not None else []), *([trend] * made.processing.detrend)]
-    if not parts:
-        return np.empty((made.design.n_kept, 0))
-    # Detrended alike, so that a filter does not see the jump from the end to the beginning.
-    steps = temporal_steps(made.design, made.strategy, t_r)
-    filtered: FloatArray = clean(np.hstack(parts), detrend=True, standardize=False, **steps)
-    return np.hstack([filtered, trend[kept]]) if made.processing.detrend else filtered
+    trend = np.linspace(-1, 1, len(kept))[kept, np.newaxis]
+    parts = [trend] if made.processing.detrend else []
+    if removed is not None:
+        steps = temporal_steps(made.design, made.strategy, t_r)
+        # Detrended, so that a filter does not see the jump from the end to the beginning.
+        parts.append(clean(removed, detrend=True, standardize=False, **steps))
+    return np.hstack([np.empty((len(trend), 0)), *parts])

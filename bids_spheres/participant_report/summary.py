@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant_report.load import Participant, Run, SeedSet
 
+_THRESHOLDS = ("fd_threshold", "std_dvars_threshold")
+
 _COLUMNS = (
     Column("Strategy", numeric=False),
     Column("Volumes"),
@@ -42,6 +44,20 @@ def summary(participant: Participant) -> Iterator[str]:
         _named("strategy", list(strategies), "strategies"),
     )
     yield f"{'; '.join(parts)}."
+    if keeping := [s for s in strategies if all(_keeps_all(run, s) for run in single)]:
+        yield (
+            f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
+            "volumes with much motion stay in."
+        )
+
+
+def _keeps_all(run: Run, strategy: str) -> bool:
+    """Whether no volume can leave for motion, by a threshold or a table of outliers."""
+    facts = [one.facts[strategy] for one in run.sets if strategy in one.facts]
+    thresholds = [part.get("CensoringThresholds") or {} for part in facts]
+    external = [(part.get("CensoredVolumes") or {}).get("external") for part in facts]
+    limits = [rules.get(key) for rules in thresholds for key in _THRESHOLDS]
+    return all(limit is None for limit in limits) and not any(external)
 
 
 def _named(thing: str, names: list[str], things: str | None = None) -> str:
