@@ -293,8 +293,8 @@ def _strategy_warnings(designs: Sequence[RunDesign]) -> Iterator[str]:
         if made.exclusion:
             yield (
                 f"{name} leaves too little of this run, and its outputs are n/a: "
-                f"{made.exclusion.reason}. Choose a strategy with fewer regressors for so short "
-                "a run, or leave the run out; exclusions.tsv lists it."
+                f"{made.exclusion.reason}. Choose a strategy with fewer regressors or no "
+                "filter for this run, or leave it out; exclusions.tsv lists it."
             )
         elif made.freedom.residual < FEW_DEGREES_OF_FREEDOM:
             yield (
