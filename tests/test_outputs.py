@@ -150,10 +150,13 @@ def test_censoring_and_freedom_add_up(output, real_scan, run, seeds, strategy):
     kept = facts["NumberOfVolumes"] - facts["NumberOfVolumesCensored"]
     assert facts["NumberOfVolumesKept"] == kept
     lost = facts["RankRemoved"] + facts["DimensionsLostToFilter"]
-    assert facts["DegreesOfFreedom"] == kept - lost
+    lost += facts["DimensionsLostToCensoring"]
+    assert facts["DegreesOfFreedom"] == pytest.approx(kept - lost)
     assert (facts["DimensionsLostToFilter"] > 0) == (strategy == "band")
     told = {name for name, count in facts["CensoredVolumes"].items() if count}
     assert told == set(censored.columns) - {"censored"}
+    left_out = censored.drop(columns="censored").any(axis=1).astype(int)
+    assert censored["censored"].tolist() == left_out.tolist()
     excluded = facts["DegreesOfFreedom"] < facts["MinimumDegreesOfFreedom"]
     assert (facts["Excluded"] is not None) == excluded == (run == 2 and strategy == "simple")
     if strategy == "band":

@@ -198,6 +198,7 @@ MIXED = {
     "a_comp_cor_02": {"Mask": "WM"},
     "a_comp_cor_03": {"Mask": "WM"},
     "a_comp_cor_04": {"Mask": "combined"},
+    "a_comp_cor_05": {"Mask": "combined", "Retained": False},
     "dropped_0": {"Mask": "combined", "Retained": False},
     "csf": {"Method": "Mean"},
 }
