@@ -39,7 +39,7 @@ def output(real_scan, tmp_path_factory):
     (folder / "band.json").write_text(json.dumps({**own, "filter": band, "censor": censor}))
     call = [real_scan, folder / "out", "participant", "--atlas", "Power2011"]
     call += ["--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "band.json", "none"]
-    call += ["--connectivity", "pearson", "ledoit-wolf", "--effective-dof"]
+    call += ["--connectivity", "pearson", "ledoit-wolf", "--effective-dof", "--min-dof", 1]
     assert main([str(word) for word in call]) == 0
     return folder / "out"
 
@@ -323,6 +323,7 @@ def test_the_excluded_run_is_in_the_table(output, real_scan):
         "n_kept": "NumberOfVolumesKept",
         "rank": "RankRemoved",
         "lost_to_filter": "DimensionsLostToFilter",
+        "lost_to_censoring": "DimensionsLostToCensoring",
         "min_degrees_of_freedom": "MinimumDegreesOfFreedom",
     }.items():
         assert row[column] == facts[key]
