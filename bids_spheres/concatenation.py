@@ -51,7 +51,7 @@ _NEEDED = {*_SUMMED, "DegreesOfFreedom"}
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
     *("RadiusUnits", "Mask", "MinimumCoverage", "Overlap", "Aggregation", "SmoothingFWHM"),
-    *("SmoothingSource", "StrategyNotes"),
+    *("SmoothingBefore", "StrategyNotes"),
     *("Strategy", "Description", "NuisanceParameters", "SoftwareFilters", "Detrend"),
     *("Standardize", "CensoringThresholds", "DummyScans", "MinimumDegreesOfFreedom"),
 )

@@ -44,12 +44,11 @@ def _smoothing_facts(job: Job, bold: Path) -> dict[str, Any]:
     """Smoothing by us, and by what made the image."""
     ours, before = job.work.processing.smoothing_fwhm or 0, smoothed_before(job, bold)
     if not before:
-        return {"SmoothingFWHM": ours}
-    source = f"FSL SUSAN of {before:g} mm, by fMRIPrep for ICA-AROMA"
+        return {"SmoothingFWHM": ours, "SmoothingBefore": None}
     return {
         # Variances of Gaussians add up.
         "SmoothingFWHM": float(np.hypot(ours, before)),
-        "SmoothingSource": source + f"; then a Gaussian of {ours:g} mm" * bool(ours),
+        "SmoothingBefore": f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA",
     }
 
 

@@ -175,9 +175,9 @@ def test_an_image_that_was_smoothed_before(place, tiny, ours, together):
     assert told.status == 0, told.err
     facts = sidecar(func, "icaAROMA")
     assert facts["SmoothingFWHM"] == together
-    assert "SUSAN of 6 mm" in facts["SmoothingSource"]
+    assert "6 mm by FSL SUSAN" in facts["SmoothingBefore"]
     assert sidecar(func, "gsrOnly")["SmoothingFWHM"] == (ours or 0)
-    assert "SmoothingSource" not in sidecar(func, "gsrOnly")
+    assert sidecar(func, "gsrOnly")["SmoothingBefore"] is None
     warned = [line for line in told.err.splitlines() if "once more" in line]
     assert len(warned) == bool(ours)
     assert all(other.name in line and "10 mm together" in line for line in warned)
