@@ -122,6 +122,9 @@ def test_spheres_without_a_signal_and_excluded_runs(series):
     cleaned = clean_series(series, run_design(KEPT["gap"]))
     assert np.isnan(cleaned[:, 2]).all()
     assert not np.isnan(np.delete(cleaned, 2, axis=1)).any()
+    series[3, 4] = np.nan
+    as_they_are = run_design(KEPT["all"], detrend=False, standardize=False)
+    assert np.isnan(clean_series(series, as_they_are)[:, 4]).all()
     excluded = run_design(KEPT["gap"], min_dof=129)
     assert excluded.exclusion is not None
     assert np.isnan(clean_series(series, excluded)).all()
