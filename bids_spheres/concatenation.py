@@ -42,13 +42,16 @@ _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("se
 
 _SUMMED = (
     *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
-    *("RankRemoved", "DimensionsLostToFilter", "DegreesOfFreedom"),
+    *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
 )
 """Numbers in the sidecar of each run that add up."""
+
+_NEEDED = {*_SUMMED, "DegreesOfFreedom"}
 
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
     *("RadiusUnits", "Mask", "MinimumCoverage", "Overlap", "Aggregation", "SmoothingFWHM"),
+    *("SmoothingBefore", "StrategyNotes"),
     *("Strategy", "Description", "NuisanceParameters", "SoftwareFilters", "Detrend"),
     *("Standardize", "CensoringThresholds", "DummyScans", "MinimumDegreesOfFreedom"),
 )
@@ -211,7 +214,7 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
         raise MissingInputError(f"There is no {error.filename}.") from error
     except (ValueError, OSError) as error:
         raise DataError(f"{path} can't be read: {error}.") from error
-    if tuple(table.columns) != seeds.names or any(key not in facts for key in _SUMMED):
+    if tuple(table.columns) != seeds.names or not facts.keys() >= _NEEDED:
         raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
     values = table.to_numpy()
     return RunSeries(job, output_of(job, path), values[np.isfinite(values).any(axis=1)], facts)
@@ -323,7 +326,7 @@ def _facts(parts: _Parts) -> dict[str, Any]:
         "NodesMissingInSomeRuns": _missing_in_some(used, parts.seeds.names),
         **{key: sum(run.facts[key] for run in used) for key in _SUMMED},
         "CensoredVolumes": _summed_counts([run.facts.get("CensoredVolumes") for run in used]),
-        "WhiteNoiseDegreesOfFreedom": _white_noise_freedom(used),
+        "DegreesOfFreedom": degrees_of_freedom(used),
         "MeanFramewiseDisplacement": _mean_framewise_displacement(used),
         "NodeFiles": nodes,
     }
@@ -344,20 +347,28 @@ def _summed_counts(counts: Sequence[Mapping[str, int] | None]) -> dict[str, int]
     return dict(total)
 
 
-def _white_noise_freedom(used: Sequence[RunSeries]) -> float | None:
-    """Degrees of freedom that white noise would have in all runs together; None if unknown.
+def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
+    """1 / var(r) of independent white series in all runs together.
 
-    Their correlation is the mean of those of the runs, weighted by w = T - 1 because each run has
+    Their correlation is the mean of those of the runs, weighted by w = T' - 1 because each run has
     variance 1. With v degrees of freedom in a run, its variance is 1 / v, and that of the mean is
-    sum(w^2 / v) / sum(w)^2; its inverse is what is asked for. That is the sum over runs where w
-    is in proportion to v, and else less.
+    sum(w^2 / v) / sum(w)^2. That is the sum over runs where w is in proportion to v, and else
+    less.
+
+    Parameters
+    ----------
+    used : sequence of RunSeries
+
+    Returns
+    -------
+    float
+        0 without a run.
     """
+    if not used:
+        return 0
     weights = np.array([len(run.values) - 1 for run in used])
-    freedoms = [run.facts.get("WhiteNoiseDegreesOfFreedom") for run in used]
-    known = [freedom for freedom in freedoms if freedom]
-    if not used or len(known) < len(freedoms):
-        return None
-    return float(weights.sum() ** 2 / np.sum(weights**2 / np.array(known)))
+    left = np.array([run.facts["DegreesOfFreedom"] for run in used])
+    return float(weights.sum() ** 2 / np.sum(weights**2 / left))
 
 
 def _mean_framewise_displacement(used: Sequence[RunSeries]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds import (
@@ -62,7 +63,8 @@ class RunDesign:
     timing: Timing
     processing: Processing
 
-    @property
+    # Asked for by every output of a run; with a filter, the spectrum of an operator.
+    @cached_property
     def freedom(self) -> Freedom:
         """Degrees of freedom."""
         return degrees_of_freedom(
@@ -72,10 +74,7 @@ class RunDesign:
     @property
     def exclusion(self) -> Exclusion | None:
         """Why the run has no result, if so."""
-        rules = self.processing
-        return exclusion(
-            self.design, self.strategy, self.timing.t_r, rules.detrend, floor=rules.min_dof
-        )
+        return exclusion(self.freedom, self.strategy, floor=self.processing.min_dof)
 
 
 def run_timing(job: Job, bold: Path) -> Timing:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import column_names, load_strategy, published_strategies
+from bids_spheres.confounds import (
+    column_names,
+    load_strategy,
+    parts,
+    published_strategies,
+    rounded,
+)
 from bids_spheres.designs import run_designs, run_timing
 from bids_spheres.errors import BidsSpheresError
 
@@ -75,17 +81,14 @@ def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
 
 
 def _explained(made: RunDesign) -> Iterator[str]:
-    left, design, trend = made.freedom, made.design, " and trend" * made.processing.detrend
+    left, design = made.freedom, made.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     yield f"  {made.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
     yield f"    volumes: {left.kept} of {left.volumes} kept" + (
         f" (left out: {why})" if why else ""
     )
-    yield (
-        f"    degrees of freedom: {left.residual} = {left.kept} kept - {left.rank} rank of "
-        f"regressors, mean{trend} - {left.filtered} lost to filtering"
-    )
+    yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
     for note in design.notes:
         yield f"    note: {note}"
     if made.exclusion:

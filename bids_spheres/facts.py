@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bids_spheres.bids.sidecars import input_uri, own_uri
+from bids_spheres.confounds import SMOOTHED_BEFORE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from bids_spheres.confounds import Strategy
@@ -34,8 +36,26 @@ def image_facts(job: Job, bold: Path, seeds: SeedTable) -> dict[str, Any]:
         "MinimumCoverage": rules.min_coverage,
         "Overlap": rules.overlap,
         "Aggregation": rules.aggregation,
-        "SmoothingFWHM": rules.smoothing_fwhm or 0,
+        **_smoothing_facts(job, bold),
     }
+
+
+def _smoothing_facts(job: Job, bold: Path) -> dict[str, Any]:
+    """Smoothing by us, and by what made the image."""
+    ours, before = job.work.processing.smoothing_fwhm or 0, smoothed_before(job, bold)
+    if not before:
+        return {"SmoothingFWHM": ours, "SmoothingBefore": None}
+    return {
+        # Variances of Gaussians add up.
+        "SmoothingFWHM": float(np.hypot(ours, before)),
+        "SmoothingBefore": f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA",
+    }
+
+
+def smoothed_before(job: Job, bold: Path) -> float:
+    """Width by which an image was smoothed when it was made, mm; 0 when it wasn't."""
+    kinds = {path: kind for kind, path in job.run.images}
+    return SMOOTHED_BEFORE.get(kinds.get(bold, ""), 0.0)
 
 
 def _placement_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
@@ -57,6 +77,7 @@ def design_facts(job: Job, made: RunDesign) -> dict[str, Any]:
         "Strategy": made.strategy.name,
         "Description": made.strategy.description,
         "NuisanceParameters": list(made.design.columns),
+        "StrategyNotes": list(made.design.notes),
     }
 
 
@@ -77,6 +98,7 @@ def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
         "DummyScans": rules.dummy_scans,
         "RankRemoved": left.rank,
         "DimensionsLostToFilter": left.filtered,
+        "DimensionsLostToCensoring": left.censored,
         "DegreesOfFreedom": left.residual,
         "MinimumDegreesOfFreedom": rules.min_dof,
         "MeanFramewiseDisplacement": design.mean_framewise_displacement,

@@ -438,9 +438,9 @@ def _add_censoring_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         *_both("--min-dof"),
         type=count,
-        default=1,
+        default=10,
         metavar="N",
-        help="exclude runs with fewer residual degrees of freedom (default: 1)",
+        help="exclude runs with fewer degrees of freedom after cleaning (default: 10)",
     )
     group.add_argument(
         *_both("--dummy-scans"),

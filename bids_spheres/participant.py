@@ -10,18 +10,15 @@ import numpy as np
 
 from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
 from bids_spheres.bids.matching import KEEP_ONE
-from bids_spheres.cleaning import (
-    clean_arguments,
-    clean_series,
-    effective_dof,
-    white_noise_freedom,
-)
+from bids_spheres.cleaning import clean_arguments, clean_series, effective_dof
+from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM, parts, rounded
 from bids_spheres.designs import run_designs, run_timing
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
+from bids_spheres.facts import smoothed_before
 from bids_spheres.placing import place_in_run
 from bids_spheres.plan import JobReport
 from bids_spheres.results import (
@@ -84,7 +81,7 @@ def run_job(job: Job) -> JobReport:
     for todo in _to_do(job):
         timing = run_timing(job, todo.image.bold)
         made = run_designs(job, todo.image, timing)
-        warnings += _strategy_warnings(made)
+        warnings += [*_smoothing_warnings(job, todo.image.bold), *_strategy_warnings(made)]
         excluded += [one.strategy.name for one in made if one.exclusion]
         placed, mask_notes = _run_image(job, todo, timing, made) if todo.seed_sets else ([], [])
         notes |= dict.fromkeys(mask_notes)
@@ -217,13 +214,12 @@ def _write_strategy(
     job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
 ) -> FloatArray:
     """Write what a strategy makes of some seed sets; their cleaned series, (T', S)."""
-    noise = white_noise_freedom(made)
     written = []
     for part in placed:
         # Set by set, so that its numbers are the same to the last bit whichever others there are.
         cleaned = _cleaned(extraction, part, made)
         pairs = effective_dof(cleaned, made) if made.processing.effective_dof else None
-        write_series(job, CleanedSeries(part, made, cleaned, noise, pairs))
+        write_series(job, CleanedSeries(part, made, cleaned, pairs))
         written.append(cleaned)
     return np.hstack(written)
 
@@ -303,6 +299,7 @@ def _exclusion_row(job: Job, source: str, made: RunDesign) -> ExclusionRow:
         n_kept=left.kept,
         rank=left.rank,
         lost_to_filter=left.filtered,
+        lost_to_censoring=left.censored,
         degrees_of_freedom=left.residual,
         seconds=left.seconds,
         min_degrees_of_freedom=made.processing.min_dof,
@@ -327,9 +324,25 @@ def _strategy_warnings(designs: Sequence[RunDesign]) -> Iterator[str]:
         if made.exclusion:
             yield (
                 f"{name} leaves too little of this run, and its outputs are n/a: "
-                f"{made.exclusion.reason}. Choose a strategy with fewer regressors for so short "
-                "a run, or leave the run out; exclusions.tsv lists it."
+                f"{made.exclusion.reason}. Choose a strategy with fewer regressors or no "
+                "filter for this run, or leave it out; exclusions.tsv lists it."
             )
+        elif made.freedom.residual < FEW_DEGREES_OF_FREEDOM:
+            yield (
+                f"{name} leaves {rounded(made.freedom.residual)} degrees of freedom of this run, "
+                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(made.freedom)}): its correlations "
+                "vary much by chance. --min-dof excludes such runs."
+            )
+
+
+def _smoothing_warnings(job: Job, bold: Path) -> Iterator[str]:
+    before, ours = smoothed_before(job, bold), job.work.processing.smoothing_fwhm
+    if before and ours:
+        yield (
+            f"--smoothing-fwhm {ours:g} smooths {bold.name} once more: fMRIPrep smoothed it by "
+            f"{before:g} mm (SUSAN) before ICA-AROMA, {np.hypot(before, ours):.3g} mm together. "
+            "Leave the option out for strategies that start from it."
+        )
 
 
 def _nothing_there(placed: PlacedSeeds, min_coverage: float, job: Job) -> str:

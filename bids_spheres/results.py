@@ -98,8 +98,6 @@ class CleanedSeries:
         What the strategy came to in this run.
     values : (T', S) array
         Kept volumes only; NaN for spheres without a voxel.
-    white_noise_freedom : float
-        Degrees of freedom that white noise would have after this cleaning.
     effective_dof : (S, S) array, optional
         Effective degrees of freedom of each correlation, if asked for.
     """
@@ -107,7 +105,6 @@ class CleanedSeries:
     placed: PlacedSeeds
     made: RunDesign
     values: FloatArray
-    white_noise_freedom: float
     effective_dof: FloatArray | None = None
 
     def related_by(self, chosen: Measure) -> FloatArray:
@@ -197,8 +194,7 @@ def write_series(job: Job, series: CleanedSeries) -> None:
     """Write time series and their relations."""
     seeds, made = series.placed.seeds, series.made
     image = image_facts(job, series.placed.bold, seeds)
-    noise = {"WhiteNoiseDegreesOfFreedom": series.white_noise_freedom}
-    cleaning = {**cleaning_facts(job, made), **noise}
+    cleaning = cleaning_facts(job, made)
     common = {**image, **cleaning, "Sources": [*image["Sources"], *cleaning["Sources"]]}
     full = job.work.processing.full_length
     values = series.for_every_volume() if full else series.values

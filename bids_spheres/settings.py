@@ -55,7 +55,7 @@ class Processing:
     dummy_scans : int or "auto", optional
         Volumes to leave out at the start, see `bids_spheres.confounds.make_design`.
     min_dof : int
-        Residual degrees of freedom without which a run is excluded.
+        Degrees of freedom without which a run is excluded.
     full_length : bool
         Write a row for every volume, missing values for censored ones.
     mask : str
@@ -82,7 +82,7 @@ class Processing:
     detrend: bool = True
     standardize: Standardize = "zscore_sample"
     dummy_scans: DummyScans = None
-    min_dof: int = 1
+    min_dof: int = 10
     full_length: bool = False
     mask: str = "run"
     min_coverage: float = 0.5

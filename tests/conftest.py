@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bids_spheres.cli import main
 
@@ -112,6 +113,11 @@ def seeds_file(tmp_path: Path) -> Path:
         "name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\nfront\t0\t10\t4\nfar\t90\t0\t0\n"
     )
     return path
+
+
+# How fast examples are drawn depends on what else the machine does.
+settings.register_profile("loaded", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loaded")
 
 
 @dataclass(frozen=True)

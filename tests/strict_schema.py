@@ -24,7 +24,7 @@ _DERIVATIVE = 'dataset.dataset_description.DatasetType == "derivative"'
 
 _KEYS: dict[str, dict[str, Any]] = {
     "NuisanceParameters": {"type": "array", "items": {"type": "string"}},
-    "DegreesOfFreedom": {"type": "integer"},
+    "DegreesOfFreedom": {"type": "number"},
     "RelationshipMeasure": {"type": "string"},
     "Weighted": {"type": "boolean"},
     "Directed": {"type": "boolean"},

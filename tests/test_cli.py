@@ -221,7 +221,7 @@ def test_no_degrees_of_freedom_is_not_data(run_app, tiny, seeds_file, tmp_path):
     output = tmp_path / "out"
     done = run_app(tiny.root, output, "participant", "--seeds", seeds_file)
     assert done.status == 0
-    assert "0 residual degrees of freedom, fewer than 1" in done.err
+    assert "0 degrees of freedom, fewer than 10" in done.err
     (series,) = series_files(output)
     assert pd.read_csv(series, sep="\t").isna().all(axis=None)
     assert json.loads(series.with_suffix(".json").read_text())["DegreesOfFreedom"] == 0

@@ -14,8 +14,8 @@ from sklearn.covariance import ledoit_wolf
 
 from bids_spheres.concatenation import (
     RunSeries,
-    _white_noise_freedom,
     concatenate_runs,
+    degrees_of_freedom,
     group_runs,
 )
 from bids_spheres.engine.connectivity import concatenate
@@ -484,16 +484,16 @@ def test_numbers_of_the_sidecar(place, two_runs):
     assert facts["NumberOfVolumesCensored"] == 6 + 9
     assert facts["NumberOfVolumesKept"] == 34 + 51
     assert facts["CensoredVolumes"]["framewise_displacement"] == 6 + 9
-    # Mean, trend and the global signal are removed in each run.
-    assert facts["RankRemoved"] == 2 * 3
-    assert facts["DegreesOfFreedom"] == 34 - 3 + 51 - 3
+    # Mean, trend, a cosine and the global signal are removed in each run.
+    assert facts["RankRemoved"] == 2 * 4
+    assert facts["DimensionsLostToFilter"] == facts["DimensionsLostToCensoring"] == 0
     # 6 of 39 displacements are 2 mm in the first run, 9 of 59 in the second, the others 0.1 mm.
     means = [(6 * 2 + 33 * 0.1) / 39, (9 * 2 + 50 * 0.1) / 59]
     expected = (34 * means[0] + 51 * means[1]) / (34 + 51)
     assert facts["MeanFramewiseDisplacement"] == pytest.approx(expected)
-    # Both runs lose 3 dimensions; see the formula at the variance of a weighted mean.
-    variance = (33**2 / 31 + 50**2 / 48) / (33 + 50) ** 2
-    assert facts["WhiteNoiseDegreesOfFreedom"] == pytest.approx(1 / variance)
+    # Both runs lose 4 dimensions; see the formula at the variance of a weighted mean.
+    variance = (33**2 / 30 + 50**2 / 47) / (33 + 50) ** 2
+    assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
 
 
 def test_facts_that_all_runs_share(place, two_runs):
@@ -505,7 +505,7 @@ def test_facts_that_all_runs_share(place, two_runs):
     assert (facts["Weighted"], facts["Directed"], facts["ValidDiagonal"]) == (True, False, False)
     assert facts["SpatialReference"] == MNI[6:]
     assert (facts["Seeds"], facts["Strategy"], facts["Radius"]) == ("mine", "gsrOnly", 5)
-    assert facts["NuisanceParameters"] == ["global_signal"]
+    assert facts["NuisanceParameters"] == ["cosine00", "global_signal"]
     for uri in [*facts["NodeFiles"], *facts["Sources"]]:
         assert (out / uri.removeprefix("bids::")).is_file()
     assert len(facts["NodeFiles"]) == len(facts["Sources"]) == 2
@@ -545,11 +545,11 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
         basis = rng.standard_normal((100, freedom))
         basis = np.linalg.qr(basis - basis.mean(axis=0))[0]
         parts.append(basis @ rng.standard_normal((freedom, 500)))
-        facts = {"WhiteNoiseDegreesOfFreedom": float(freedom)}
+        facts = {"DegreesOfFreedom": float(freedom)}
         used.append(RunSeries(None, "", parts[-1], facts))
     correlations = np.corrcoef(concatenate(parts).T)[np.triu_indices(500, 1)]
-    assert _white_noise_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
-    assert _white_noise_freedom(used) < 0.7 * (90 + 20)
+    assert degrees_of_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
+    assert degrees_of_freedom(used) < 0.7 * (90 + 20)
 
 
 def test_the_option_is_in_the_record_and_comes_back_from_it(place, two_runs, run_app):

@@ -42,7 +42,7 @@ def output(real_scan, tmp_path_factory):
     (folder / "band.json").write_text(json.dumps({**own, "filter": band, "censor": censor}))
     call = [real_scan, folder / "out", "participant", "--atlas", "Power2011"]
     call += ["--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "band.json", "none"]
-    call += ["--connectivity", "pearson", "ledoit-wolf", "--effective-dof"]
+    call += ["--connectivity", "pearson", "ledoit-wolf", "--effective-dof", "--min-dof", 1]
     assert main([str(word) for word in call]) == 0
     return folder / "out"
 
@@ -153,10 +153,13 @@ def test_censoring_and_freedom_add_up(output, real_scan, run, seeds, strategy):
     kept = facts["NumberOfVolumes"] - facts["NumberOfVolumesCensored"]
     assert facts["NumberOfVolumesKept"] == kept
     lost = facts["RankRemoved"] + facts["DimensionsLostToFilter"]
-    assert facts["DegreesOfFreedom"] == kept - lost
+    lost += facts["DimensionsLostToCensoring"]
+    assert facts["DegreesOfFreedom"] == pytest.approx(kept - lost)
     assert (facts["DimensionsLostToFilter"] > 0) == (strategy == "band")
     told = {name for name, count in facts["CensoredVolumes"].items() if count}
     assert told == set(censored.columns) - {"censored"}
+    left_out = censored.drop(columns="censored").any(axis=1).astype(int)
+    assert censored["censored"].tolist() == left_out.tolist()
     excluded = facts["DegreesOfFreedom"] < facts["MinimumDegreesOfFreedom"]
     assert (facts["Excluded"] is not None) == excluded == (run == 2 and strategy == "simple")
     if strategy == "band":
@@ -323,6 +326,7 @@ def test_the_excluded_run_is_in_the_table(output, real_scan):
         "n_kept": "NumberOfVolumesKept",
         "rank": "RankRemoved",
         "lost_to_filter": "DimensionsLostToFilter",
+        "lost_to_censoring": "DimensionsLostToCensoring",
         "min_degrees_of_freedom": "MinimumDegreesOfFreedom",
     }.items():
         assert row[column] == facts[key]

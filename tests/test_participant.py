@@ -132,7 +132,7 @@ def test_cleaned_series_are_those_of_nilearn(func, raw, real_scan, strategy):
         warnings.simplefilter("ignore")
         confounds, kept = load_confounds_strategy(str(image), denoise_strategy="simple")
         if strategy == "24P":
-            confounds = confounds.filter(regex="^(trans|rot)_")
+            confounds = confounds.filter(regex="^(trans|rot)_|^cosine")
         expected = nilearn_clean(
             raw.to_numpy(),
             detrend=True,

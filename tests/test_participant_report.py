@@ -224,7 +224,7 @@ def test_few_degrees_of_freedom_come_with_what_they_mean(made, soup):
     (warning,) = (
         text(item)
         for item in soup.find(class_="warnings").find_all("li")
-        if "few residual" in item.text and "run-2" in item.text
+        if "few degrees" in item.text and "run-2" in item.text
     )
     left = sidecar(made, 2, "simple")["DegreesOfFreedom"]
     limit = np.tanh(1.96 / np.sqrt(left - 2))

@@ -488,12 +488,13 @@ def test_degrees_of_freedom_are_those_of_the_scatter(noise, label, base, kind):
     """
     correlation = noise.output.edges(label, base + kind)
     facts = noise.output.facts(label, base + kind)
-    freedom = facts["WhiteNoiseDegreesOfFreedom"]
-    # Volumes of unequal variance, as a filter's ends are, make the scatter of the sums count too.
-    unequal = kind in ("Band", "High")
-    assert freedom * np.mean(correlation**2) == pytest.approx(1, abs=0.08 if unequal else 0.05)
+    freedom = facts["DegreesOfFreedom"]
+    assert freedom * np.mean(correlation**2) == pytest.approx(1, abs=0.05)
     if kind in ("", "Cosine"):
-        assert facts["DegreesOfFreedom"] == freedom
+        cosines = int(2 * LENGTH * T_R * 0.01) if kind else 0
+        regressors = {"none": 0, "24P": 24, "36P": 36}[base]
+        kept = len(noise.output.series(label, base + kind))
+        assert freedom == kept - regressors - cosines - 2  # mean and trend
 
 
 @pytest.mark.filterwarnings("ignore:Cosines exist in user supplied confounds")

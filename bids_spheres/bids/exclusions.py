@@ -37,8 +37,10 @@ class ExclusionRow:
         Written on one line.
     n_volumes, n_kept : int or None
         Volumes of the run, and those that are not censored.
-    rank, lost_to_filter, degrees_of_freedom : int or None
-        Dimensions that regressors and filter take, and those left.
+    rank : int or None
+        Dimensions that regressors, mean and trend take.
+    lost_to_filter, lost_to_censoring, degrees_of_freedom : float or None
+        What the filter takes, what censoring takes beyond its volumes, and what is left.
     seconds : float or None
         Kept volumes x repetition time, s.
     min_degrees_of_freedom, min_volumes : int or None
@@ -55,8 +57,9 @@ class ExclusionRow:
     n_volumes: int | None
     n_kept: int | None
     rank: int | None
-    lost_to_filter: int | None
-    degrees_of_freedom: int | None
+    lost_to_filter: float | None
+    lost_to_censoring: float | None
+    degrees_of_freedom: float | None
     seconds: float | None
     min_degrees_of_freedom: int | None = None
     min_volumes: int | None = None
@@ -78,8 +81,15 @@ DESCRIPTIONS: dict[str, Any] = {
         "Description": "Dimensions that the regressors take, with the mean and, where it is "
         "removed, the trend"
     },
-    "lost_to_filter": {"Description": "Dimensions that the temporal filter takes"},
-    "degrees_of_freedom": {"Description": "n_kept - rank - lost_to_filter"},
+    "lost_to_filter": {"Description": "Degrees of freedom that the temporal filter takes"},
+    "lost_to_censoring": {
+        "Description": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+        "because a filter sees interpolated volumes in their place"
+    },
+    "degrees_of_freedom": {
+        "Description": "1 / variance of the correlation of two independent white series after "
+        "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring"
+    },
     "seconds": {"Description": "Duration of the kept volumes", "Units": "s"},
     "min_degrees_of_freedom": {"Description": "Degrees of freedom that a run must have"},
     "min_volumes": {"Description": "Kept volumes that a run must have; n/a: any number"},

@@ -12,16 +12,25 @@ from bids_spheres.confounds.components import column_names
 from bids_spheres.confounds.design import REASONS, Design, make_design
 from bids_spheres.confounds.forms import override, strategy_from_json, strategy_to_json
 from bids_spheres.confounds.freedom import (
+    FEW_DEGREES_OF_FREEDOM,
     Exclusion,
     Freedom,
     degrees_of_freedom,
     exclusion,
     filter_problem,
-    lost_to_filter,
+    parts,
+    rounded,
 )
 from bids_spheres.confounds.preflight import Problem, check_strategies
 from bids_spheres.confounds.presets import load_strategy, published_strategies
-from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalFilter
+from bids_spheres.confounds.steps import removed_regressors, temporal_steps
+from bids_spheres.confounds.strategy import (
+    SMOOTHED_BEFORE,
+    Censor,
+    CompCor,
+    Strategy,
+    TemporalFilter,
+)
 from bids_spheres.confounds.tables import (
     merge_tables,
     read_confounds,
@@ -32,7 +41,9 @@ from bids_spheres.confounds.tables import (
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
 
 __all__ = [
+    "FEW_DEGREES_OF_FREEDOM",
     "REASONS",
+    "SMOOTHED_BEFORE",
     "Censor",
     "CompCor",
     "Design",
@@ -48,18 +59,21 @@ __all__ = [
     "exclusion",
     "filter_problem",
     "load_strategy",
-    "lost_to_filter",
     "make_design",
     "merge_tables",
     "override",
+    "parts",
     "published_strategies",
     "read_confounds",
     "read_header",
     "read_metadata",
     "read_outliers",
     "read_tedana",
+    "removed_regressors",
+    "rounded",
     "run_columns",
     "strategy_from_json",
     "strategy_to_json",
     "tedana_regressors",
+    "temporal_steps",
 ]

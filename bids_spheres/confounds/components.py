@@ -91,7 +91,7 @@ def select(
     """
     chosen = Selection()
     cosines = [name for name in names if COSINE.match(name)]
-    if strategy.high_pass:
+    if strategy.wants_cosines:
         chosen.add(cosines)
     for key, wanted in fixed_columns(strategy):
         chosen.require(key, wanted, names)
@@ -123,7 +123,7 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
     ('cosine*', 'csf', 'white_matter', 'rot_x', '^rot_y')
     """
     return (
-        *(("cosine*",) if strategy.high_pass or strategy.compcor else ()),
+        *(("cosine*",) if strategy.wants_cosines or strategy.compcor else ()),
         *(name for _, names in fixed_columns(strategy) for name in names),
         *_compcor_names(strategy),
         *{"basic": ("aroma_motion_*",), "orthogonal": ("aroma_orth_motion_*",)}.get(
@@ -174,8 +174,9 @@ def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) ->
     if not found and plain:
         found = plain
         chosen.notes.append(
-            "The table has no aroma_orth_motion columns, which fMRIPost-AROMA writes; the "
-            "aroma_motion columns stand in for them."
+            "Aggressive regression: the table has no aroma_orth_motion columns, which "
+            "fMRIPost-AROMA writes, and the aroma_motion columns stand in for them. They take with "
+            "them what motion components share with others, signal too."
         )
     chosen.add(found)
     if not found and _NO_NOISE in names:

@@ -101,11 +101,11 @@ class Design:
     # A singular value decomposition each, asked for by every output of a run.
     @cached_property
     def _rank_with_trend(self) -> int:
-        return _rank(self.values, self.kept, detrend=True)
+        return rank_of(self.values, self.kept, detrend=True)
 
     @cached_property
     def _rank_without_trend(self) -> int:
-        return _rank(self.values, self.kept, detrend=False)
+        return rank_of(self.values, self.kept, detrend=False)
 
 
 def make_design(
@@ -291,7 +291,16 @@ def _displacement(columns: RunColumns) -> FloatArray:
     return columns.numbers(FRAMEWISE_DISPLACEMENT)
 
 
-def _rank(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
+def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
+    """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend.
+
+    Parameters
+    ----------
+    values : (T, K) array
+        Regressors.
+    kept : (T,) bool array
+    detrend : bool
+    """
     basis = [np.ones(len(kept))] + ([np.linspace(-1, 1, len(kept))] if detrend else [])
     design = np.column_stack([*basis, values])[kept]
     if not len(design):

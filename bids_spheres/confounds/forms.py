@@ -215,9 +215,9 @@ def _label(value: Any, place: Place) -> str:
     return value
 
 
-def _flag(value: Any, place: Place) -> bool:
-    if not isinstance(value, bool):
-        place.refuse("true or false", value)
+def _high_pass(value: Any, place: Place) -> Any:
+    if not isinstance(value, bool) and value != "unless_filtered":
+        place.refuse('true, false or "unless_filtered"', value)
     return value
 
 
@@ -339,7 +339,7 @@ _STRATEGY: dict[str, Callable[[Any, Place], Any]] = {
     "motion": _one_of(*FORMS),
     "wm_csf": _one_of(*FORMS),
     "global_signal": _one_of(*FORMS),
-    "high_pass": _flag,
+    "high_pass": _high_pass,
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
     "tedana": _tedana,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.components import COSINE
+from bids_spheres.confounds.design import rank_of
+from bids_spheres.confounds.steps import removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +16,20 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
 
+FEW_DEGREES_OF_FREEDOM = 25
+"""Below which a user is warned.
+
+Fisher's z of unrelated series then has a standard deviation above 0.2: one pair in 20 correlates
+beyond 0.39 or -0.39 by chance.
+"""
+
 
 @dataclass(frozen=True)
 class Freedom:
     """Degrees of freedom of one run after one strategy.
+
+    Whole numbers unless there is a Butterworth filter. The parts add up:
+    residual = kept - rank - filtered - censored.
 
     Parameters
     ----------
@@ -28,22 +39,27 @@ class Freedom:
         That are not censored.
     rank : int
         Dimensions of regressors, mean and, if asked, trend.
-    filtered : int
-        Dimensions that the filter removes, see `lost_to_filter`.
+    filtered : float
+        What the filter takes of kept - rank: the share that it takes of the complete run.
+    censored : float
+        What censoring takes beyond the volumes themselves, because a filter sees interpolated
+        ones in their place; 0 without a Butterworth filter.
+    residual : float
+        What is left: 1 / var(r) of two independent white series after the whole of cleaning.
     seconds : float
         Kept volumes x repetition time.
+    problem : str
+        Why the filter can't be applied to what is left; "" when it can.
     """
 
     volumes: int
     kept: int
     rank: int
-    filtered: int
+    filtered: float
+    censored: float
+    residual: float
     seconds: float
-
-    @property
-    def residual(self) -> int:
-        """What is left: kept - rank - filtered."""
-        return self.kept - self.rank - self.filtered
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,11 @@ class Exclusion:
 
 
 def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> Freedom:
-    """Count degrees of freedom.
+    """What a strategy leaves of a run, and what took the rest.
+
+    Censoring and regression are projections, and take whole dimensions: kept volumes - rank are
+    left. A cosine filter is regression. What a Butterworth filter leaves is computed from all of
+    cleaning as one linear operator, see `bids_spheres.engine.degrees_of_freedom`.
 
     Parameters
     ----------
@@ -74,83 +94,82 @@ def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: 
     detrend : bool
         Whether a linear trend is removed besides the mean.
     """
+    rank = design.rank(detrend=detrend)
+    filtered: float = 0
+    censored: float = 0
+    problem = ""
+    if strategy.filter and strategy.filter.type == "cosine":
+        regressors = removed_regressors(design, strategy, t_r)
+        values = design.values if regressors is None else regressors
+        filtered = rank_of(values, design.kept, detrend=detrend) - rank
+    elif strategy.filter and design.n_kept > rank:
+        problem = _span_problem(design, strategy.filter, t_r)
+        filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend, problem)
     return Freedom(
         volumes=len(design.kept),
         kept=design.n_kept,
-        rank=design.rank(detrend=detrend),
-        filtered=_lost(design, strategy.filter, t_r),
+        rank=rank,
+        filtered=filtered,
+        censored=censored,
+        residual=design.n_kept - rank - filtered - censored,
         seconds=design.n_kept * t_r,
+        problem=problem,
     )
 
 
-def exclusion(
-    design: Design, strategy: Strategy, t_r: float, detrend: bool, floor: int = 1
-) -> Exclusion | None:
+def exclusion(left: Freedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
     """Say why too little is left of a run, if so.
 
     Parameters
     ----------
-    design, strategy, t_r, detrend
-        As for `degrees_of_freedom`.
+    left : Freedom
+        From `degrees_of_freedom`.
+    strategy : Strategy
     floor : int
-        Residual degrees of freedom that a run must have.
+        Degrees of freedom that a run must have.
 
     Returns
     -------
     Exclusion or None
         None when enough is left.
     """
-    left = degrees_of_freedom(design, strategy, t_r, detrend)
     reasons = list(_reasons(left, strategy, floor))
     return Exclusion("; ".join(reasons), left) if reasons else None
 
 
-def lost_to_filter(
-    chosen: TemporalFilter, n_kept: int, t_r: float, n_volumes: int | None = None
-) -> int:
-    """Dimensions that a temporal filter removes, the mean apart, which `Design.rank` counts.
+def _lost_to_butterworth(
+    design: Design, strategy: Strategy, t_r: float, detrend: bool, problem: str
+) -> tuple[float, float]:
+    """Degrees of freedom that the filter takes, and that censoring takes beyond its volumes."""
+    unfiltered = design.n_kept - design.rank(detrend=detrend)
+    if problem:
+        return float(unfiltered), 0.0
+    lost = unfiltered - min(unfiltered, _operator_dof(design, strategy, t_r, detrend))
+    if design.kept.all():
+        return lost, 0.0
+    complete = replace(design, kept=np.ones_like(design.kept))
+    whole = len(design.kept) - complete.rank(detrend=detrend)
+    share = 1 - _operator_dof(complete, strategy, t_r, detrend) / max(whole, 1)
+    filtered = min(lost, max(0.0, share) * unfiltered)
+    return filtered, lost - filtered
 
-    A run of T volumes has the frequencies k / (T t_r), k = 1 .. T // 2, with a cosine and a sine
-    each, but for the last one of an even T. Those outside the band are lost: for large T the
-    fraction 1 - (low_pass - high_pass) 2 t_r. So does AFNI count (``1dBport``, which makes the
-    regressors of ``afni_proc.py -regress_bandpass``). See also Davey et al. 2013,
-    doi:10.1016/j.neuroimage.2012.08.022, on correlations of filtered series. Filters come before
-    censoring: of the dimensions that pass, n kept volumes can tell n apart, and no more are
-    lost than that.
-    A cosine filter removes as many dimensions as it has regressors, floor(2 T t_r high_pass).
 
-    Where regressors and stop band overlap, what both remove is counted twice. What a Butterworth
-    filter lets through beyond its edges and what interpolation makes up in gaps of many volumes
-    are not counted; `bids_spheres.cleaning.white_noise_freedom` counts both.
+def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> float:
+    """`degrees_of_freedom_left` of all that is done to the volumes of a run."""
+    # scipy is slow to import, and not needed to look a strategy up.
+    from bids_spheres.engine.clean import clean  # noqa: PLC0415
+    from bids_spheres.engine.degrees_of_freedom import degrees_of_freedom_left  # noqa: PLC0415
 
-    Parameters
-    ----------
-    chosen : TemporalFilter
-    n_kept : int
-        Volumes kept, n.
-    t_r : float
-        Repetition time, s.
-    n_volumes : int, optional
-        Of the run, T; the same as `n_kept` by default.
-
-    Examples
-    --------
-    0.01 to 0.1 Hz leave 37 of the 100 frequencies of 200 volumes every 2 s:
-
-    >>> from bids_spheres.confounds import TemporalFilter
-    >>> lost_to_filter(TemporalFilter(0.01, 0.1), 200, 2.0)
-    125
-    """
-    high_pass, low_pass = chosen.high_pass or 0.0, chosen.low_pass or np.inf
-    n_volumes = n_kept if n_volumes is None else n_volumes
-    if chosen.type == "cosine":
-        return min(n_volumes - 1, int(2 * n_volumes * t_r * high_pass))
-    k = np.arange(1, n_volumes // 2 + 1)
-    frequencies = k / (n_volumes * t_r) if n_volumes else k
-    # The margin is for edges that are one of the frequencies, but for rounding.
-    outside = (frequencies < high_pass * (1 - 1e-9)) | (frequencies > low_pass * (1 + 1e-9))
-    stopped = int(np.where(2 * k == n_volumes, 1, 2)[outside].sum())
-    return max(0, n_kept - (n_volumes - stopped))
+    # What censored volumes hold plays no part.
+    impulses = np.eye(len(design.kept))[:, design.kept]
+    operator = clean(
+        impulses,
+        confounds=removed_regressors(design, strategy, t_r),
+        detrend=detrend,
+        standardize=False,
+        **temporal_steps(design, strategy, t_r),
+    )
+    return degrees_of_freedom_left(operator)
 
 
 def filter_problem(chosen: TemporalFilter, t_r: float, n_volumes: int) -> str | None:
@@ -191,15 +210,16 @@ def _padding(chosen: TemporalFilter) -> int:
     return 3 * (chosen.order * (2 if is_band else 1) + 1)
 
 
-def _lost(design: Design, chosen: TemporalFilter | None, t_r: float) -> int:
-    if chosen is None or not design.n_kept:
-        return 0
-    if chosen.type == "cosine" and any(COSINE.match(name) for name in design.columns):
-        return 0  # fMRIPrep's cosines stand in for the filter's, and count among the regressors
-    # Volumes censored at either end are not interpolated: the run ends where kept volumes do.
+def _span_problem(design: Design, chosen: TemporalFilter, t_r: float) -> str:
+    """Why a Butterworth filter can't be applied to a run that ends where kept volumes do."""
     kept = np.flatnonzero(design.kept)
-    n_volumes = len(design.kept) if chosen.type == "cosine" else int(np.ptp(kept)) + 1
-    return lost_to_filter(chosen, design.n_kept, t_r, n_volumes)
+    span, padding = int(np.ptp(kept)) + 1, _padding(chosen)
+    if span <= padding:
+        return (
+            f"a Butterworth filter of order {chosen.order} needs more than {padding} volumes, and "
+            f"there are {span} from the first kept one to the last"
+        )
+    return filter_problem(chosen, t_r, len(design.kept)) or ""
 
 
 def _reasons(left: Freedom, strategy: Strategy, floor: int) -> Iterator[str]:
@@ -210,9 +230,34 @@ def _reasons(left: Freedom, strategy: Strategy, floor: int) -> Iterator[str]:
         yield f"{left.kept} of {left.volumes} volumes are left, fewer than {strategy.min_volumes}"
     if left.seconds < (strategy.min_seconds or 0):
         yield f"{left.seconds:g} s are left, fewer than {strategy.min_seconds:g}"
-    if left.residual < floor:
-        yield (
-            f"{left.residual} residual degrees of freedom, fewer than {floor} "
-            f"({left.kept} volumes kept - {left.rank} rank of regressors, mean and trend "
-            f"- {left.filtered} lost to filtering)"
-        )
+    if left.problem:
+        yield left.problem
+    elif left.residual < floor:
+        yield f"{rounded(left.residual)} degrees of freedom, fewer than {floor} ({parts(left)})"
+
+
+def parts(left: Freedom) -> str:
+    """Of what the degrees of freedom are made, as a sum.
+
+    Examples
+    --------
+    >>> parts(Freedom(100, 90, 4, 0, 0, 86, 180))
+    '90 volumes kept - 4 rank removed - 0 lost to filtering'
+    """
+    text = (
+        f"{left.kept} volumes kept - {left.rank} rank removed "
+        f"- {rounded(left.filtered)} lost to filtering"
+    )
+    gaps = f" - {rounded(left.censored)} to filtering across censored volumes"
+    return text + gaps * (left.censored > 0)
+
+
+def rounded(value: float) -> str:
+    """One decimal, and none of a whole number.
+
+    Examples
+    --------
+    >>> rounded(11.91), rounded(86)
+    ('11.9', '86')
+    """
+    return f"{round(value, 1):g}"

@@ -32,6 +32,15 @@ BOLD_KINDS = (
 )
 """Values of ``desc`` that a BOLD file can have: fMRIPrep's, fMRIPost-AROMA's and tedana's."""
 
+SMOOTHED_BEFORE = {"smoothAROMAnonaggr": 6.0}
+"""Full width at half maximum by which images of a ``desc`` were smoothed when they were made, mm.
+
+fMRIPrep before 23.1 ran ICA-AROMA on images smoothed by FSL's SUSAN, and wrote these
+(``init_ica_aroma_wf``, ``susan_fwhm=6.0``). fMRIPost-AROMA finds its components in images smoothed
+alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``): those are not
+smoothed. tedana smooths nothing.
+"""
+
 FilterType = Literal["butterworth", "cosine"]
 BUTTERWORTH_ORDER = 5
 """nilearn's; xcp_d takes 2."""
@@ -113,8 +122,9 @@ class Strategy:
     motion, wm_csf, global_signal : str, optional
         Which forms of six realignment parameters, of mean white matter and cerebrospinal fluid
         signals, and of the mean signal in the brain. None is none of them.
-    high_pass : bool
-        fMRIPrep's cosine columns.
+    high_pass : bool or "unless_filtered"
+        fMRIPrep's cosine columns, which take out slow drifts; "unless_filtered" leaves them to
+        `filter` when that has a high-pass edge.
     compcor : CompCor, optional
     ica_aroma : {"full", "basic", "orthogonal"}, optional
         "full" needs a BOLD file that is already denoised, and no column. "basic" takes the time
@@ -140,7 +150,7 @@ class Strategy:
     motion: Form | None = None
     wm_csf: Form | None = None
     global_signal: Form | None = None
-    high_pass: bool = False
+    high_pass: bool | Literal["unless_filtered"] = False
     compcor: CompCor | None = None
     ica_aroma: Literal["full", "basic", "orthogonal"] | None = None
     tedana: Literal["aggressive", "orthogonal"] | None = None
@@ -153,6 +163,12 @@ class Strategy:
 
     def __str__(self) -> str:
         return f"strategy {self.name} ({self.source})" if self.source else f"strategy {self.name}"
+
+    @property
+    def wants_cosines(self) -> bool:
+        """Whether fMRIPrep's cosine columns are asked for, with this filter."""
+        filtered = self.filter is not None and self.filter.high_pass is not None
+        return self.high_pass is True or (bool(self.high_pass) and not filtered)
 
     @property
     def bold_kinds(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
+_Number = TypeVar("_Number", int, float)
+
 _DEPENDENT = 1e-10
 """Singular value, relative to the largest, of regressors that are combinations of others."""
 
@@ -59,7 +61,7 @@ def effective_degrees_of_freedom(
     *,
     kept: ArrayLike | None = None,
     regressors: ArrayLike | None = None,
-    degrees_lost: int = 0,
+    degrees_lost: float = 0,
     max_lag: int | None = None,
 ) -> FloatArray:
     """Number of independent volumes that each correlation is worth: N, see this module.
@@ -85,8 +87,8 @@ def effective_degrees_of_freedom(
         What was regressed out, at the kept volumes, filtered if the series were; an indicator
         of each run, for several. The mean is always added. Series that still hold them lose
         them here.
-    degrees_lost : int
-        Dimensions that cleaning took, mean and filter included. Only a bound: N is at most
+    degrees_lost : float
+        Degrees of freedom that cleaning took, mean and filter included. Only a bound: N is at most
         K + 1 - degrees_lost, as it is for independent values. What a filter took is not
         subtracted from N, because it shows as autocorrelation.
     max_lag : int, optional
@@ -289,13 +291,13 @@ def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
     return vectors[:, sizes > _DEPENDENT * sizes[0]]
 
 
-def _bounded(inverse: FloatArray, bound: int) -> FloatArray:
+def _bounded(inverse: FloatArray, bound: float) -> FloatArray:
     """1 + 1 / inverse, at most `bound`; that is also where noise makes the inverse negative."""
     effective = 1 + 1 / np.maximum(inverse, np.finfo(np.float64).tiny)
     return np.minimum(effective, max(bound, 1))
 
 
-def _not_negative(name: str, value: int) -> int:
+def _not_negative(name: str, value: _Number) -> _Number:
     if value < 0:
         raise UsageError(f"{name} must not be negative: {value}.")
     return value

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     _How = Literal["zscore_sample", "zscore", "psc"] | None
 
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
+Trend = Literal["kept", "time"]
 
 _EPS = float(np.finfo(np.float64).eps)
 """Spread or mean below which nilearn does not divide by it."""
@@ -67,11 +68,11 @@ class _Plan:
     filter: Filter
     extrapolate: bool
     interpolate: Interpolate
+    trend: Trend
 
 
-def clean(
+def clean(  # noqa: PLR0917 - nilearn's signature
     signals: ArrayLike,
-    *,
     runs: ArrayLike | None = None,
     detrend: bool = True,
     standardize: Standardize = "zscore_sample",
@@ -83,11 +84,16 @@ def clean(
     high_pass: float | None = None,
     t_r: float | None = 2.5,
     ensure_finite: bool = False,
-    extrapolate: bool = True,
+    extrapolate: bool = False,
+    *,
     interpolate: Interpolate = "nilearn",
+    trend: Trend = "kept",
     **butterworth: Any,
 ) -> NDArray[Any]:
     """Detrend, filter, regress out confounds, standardize.
+
+    Arguments, their order and their defaults are those of `nilearn.signal.clean` 0.13 and later;
+    `interpolate` and `trend` are additions.
 
     Parameters
     ----------
@@ -97,7 +103,7 @@ def clean(
         Run of each volume; runs are cleaned apart, all options applying to each, and stacked
         in ascending order.
     detrend : bool
-        Remove mean and linear trend, of confounds as well.
+        Remove mean and linear trend, of confounds as well. See `trend`.
     standardize : {"zscore_sample", "zscore", "psc"} or bool or None
         Unit variance with N - 1 or N, or per cent signal change. True: "zscore_sample".
     sample_mask : array-like of bool (T,) or int, optional
@@ -118,7 +124,7 @@ def clean(
         Replace values of signals that are not finite by 0.
     extrapolate : bool
         Also interpolate censored volumes before the first and after the last kept one;
-        otherwise these ends are left out of a Butterworth filter.
+        otherwise these ends are left out of a Butterworth filter (nilearn's default since 0.13).
     interpolate : {"nilearn", "censored"}
         Which censored volumes a Butterworth filter gets to see as a spline through the kept
         ones. "censored": all, which is what Lindquist et al. ask for. "nilearn": what nilearn
@@ -127,6 +133,11 @@ def clean(
         kept, else it enters the filter with its artefact; and with ``extrapolate=False`` the
         volumes returned are the wrong ones when volumes at both ends are censored. A warning
         tells when that happens.
+    trend : {"kept", "time"}
+        Along what a trend is linear when volumes are censored and no Butterworth filter has them
+        interpolated. "kept": along the kept volumes, put side by side, as in nilearn; a drift
+        of the scanner is then a line with a step at every gap, and its steps stay in the signals.
+        "time": along the time at which the kept volumes were acquired.
     **butterworth
         ``order`` (5), ``padtype`` ("odd"), ``padlen`` of the filter, each also with the
         prefix ``butterworth__``.
@@ -158,6 +169,7 @@ def clean(
         ),
         extrapolate=_boolean("extrapolate", extrapolate),
         interpolate=_one_of("interpolate", interpolate, ("nilearn", "censored")),
+        trend=_one_of("trend", trend, ("kept", "time")),
     )
     finite = _one_of("ensure_finite", ensure_finite, (True, False))
     values = _finite(data) if finite else data.astype(np.float64)
@@ -221,14 +233,15 @@ def _clean_run(
     both = signals if confounds is None else np.hstack([signals, confounds])
     # Of kept volumes: what a censored one holds must not decide what is large.
     scale = _largest(both if kept is None else both[kept])
+    times = None
     if kept is not None and plan.filter.kind == "butterworth":
         both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
     elif kept is not None:
-        both = both[kept]
+        both, times = both[kept], kept if plan.trend == "time" else None
     _check_finite(both[:, n_signals:])
     mean_signal = both[:, :n_signals].mean(axis=0)
     if plan.detrend:
-        both = _detrend(both)
+        both = _detrend(both, times)
     if plan.filter.kind == "butterworth":
         both = apply_butterworth(both, plan.filter)
         both = both if kept is None else both[kept]
@@ -257,14 +270,17 @@ def _check_finite(confounds: FloatArray) -> None:
         )
 
 
-def _detrend(values: FloatArray) -> FloatArray:
-    """Without mean and linear trend, in place; a single volume stays as it is."""
+def _detrend(values: FloatArray, times: NDArray[np.intp] | None) -> FloatArray:
+    """Remove mean and linear trend in place; a single volume stays as it is.
+
+    Volumes follow one another without a gap when `times` is None.
+    """
     n_volumes = len(values)
     if n_volumes == 1:
         warn("Detrending of 3D signal has been requested: one volume has no trend to remove.")
         return values
-    trend = np.arange(n_volumes, dtype=np.float64)
-    trend -= trend.mean()
+    trend = np.arange(n_volumes) if times is None else times
+    trend = trend - trend.mean()
     trend /= np.linalg.norm(trend)
     values -= values.mean(axis=0)
     values -= np.outer(trend, trend @ values)

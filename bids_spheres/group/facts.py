@@ -59,6 +59,8 @@ class RunFacts:
         Why the run has no result.
     settings : Settings
         What must be the same in all runs of a group.
+    rank, lost_to_filter, lost_to_censoring : float
+        What took the other degrees of freedom of the kept volumes; NaN when it is not known.
     noted : Settings
         What had better be.
     """
@@ -70,6 +72,9 @@ class RunFacts:
     weight: float
     excluded: str | None
     settings: Settings
+    rank: float
+    lost_to_filter: float
+    lost_to_censoring: float
     noted: Settings
 
 
@@ -102,6 +107,9 @@ def read_facts(matrix: Path) -> RunFacts | None:
             weight=_first_known(content.get("WhiteNoiseDegreesOfFreedom"), freedom),
             excluded=content.get("Excluded"),
             settings=(*pick(content, COMPARED), _regressors(content)),
+            rank=_number(content.get("RankRemoved")),
+            lost_to_filter=_number(content.get("DimensionsLostToFilter")),
+            lost_to_censoring=_number(content.get("DimensionsLostToCensoring")),
             noted=pick(content, NOTED),
         )
         _check(facts)

@@ -32,7 +32,16 @@ RUN_COLUMNS = {
     "n_volumes": {"Description": "Volumes of the run"},
     "n_kept": {"Description": "Volumes that are not censored"},
     "n_censored": {"Description": "Volumes that are censored"},
-    "degrees_of_freedom": {"Description": "What regressors and filter leave of the kept volumes"},
+    "rank": {"Description": "Dimensions that regressors, mean and trend take"},
+    "lost_to_filter": {"Description": "Degrees of freedom that the temporal filter takes"},
+    "lost_to_censoring": {
+        "Description": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+        "because a filter sees interpolated volumes in their place"
+    },
+    "degrees_of_freedom": {
+        "Description": "1 / variance of the correlation of two independent white series after "
+        "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring"
+    },
     "coverage": {"Description": "Mean over spheres of the share of their voxels with a signal"},
     "spheres_missing": {"Description": "Spheres without a time series"},
     "tsnr": {
@@ -62,7 +71,8 @@ STRATEGY_COLUMNS = {
     "censored": {"Description": "Share of volumes that are censored, mean over runs"},
     "degrees_of_freedom": {"Description": "Degrees of freedom that are left, mean over runs"},
     "degrees_of_freedom_lost": {
-        "Description": "Volumes - degrees of freedom left, mean over runs: the strategy's price"
+        "Description": "Volumes - degrees of freedom left, mean over runs: the strategy's price, "
+        "censoring included"
     },
     "qc_fc_participants": {
         "Description": "Participants with a result whose mean framewise displacement is known"
@@ -109,6 +119,9 @@ def run_row(run: GroupRun, quality: RunQuality) -> dict[str, Any]:
         "n_volumes": facts.n_volumes,
         "n_kept": facts.n_kept,
         "n_censored": facts.n_volumes - facts.n_kept,
+        "rank": facts.rank,
+        "lost_to_filter": facts.lost_to_filter,
+        "lost_to_censoring": facts.lost_to_censoring,
         "degrees_of_freedom": facts.degrees_of_freedom,
         "coverage": quality.coverage,
         "spheres_missing": quality.missing,

@@ -72,17 +72,21 @@ def _exclusion(facts: MethodsFacts) -> Iterator[str]:
     """How degrees of freedom were counted, and how many a run had to have."""
     least = facts.min_degrees_of_freedom
     if least > 0:
-        fewer = "no residual degree" if least == 1 else f"fewer than {least} residual degrees"
+        degrees = "degree" if least == 1 else "degrees"
         yield (
-            f"Runs that a strategy left with {fewer} of freedom (volumes kept, {_lost(facts)}) "
-            "were excluded from its results."
+            f"Runs that a strategy left with fewer than {least} {degrees} of freedom "
+            f"({_counted(facts)}) were excluded from its results."
         )
 
 
-def _lost(facts: MethodsFacts) -> str:
+def _counted(facts: MethodsFacts) -> str:
     removed = ["confounds"] if any(map(removes_something, facts.strategies)) else []
     removed += ["mean", "trend"] if facts.detrend else ["mean"]
-    rank = f"less the rank of {listing(removed)}"
-    if any(strategy.filter for strategy in facts.strategies):
-        return f"{rank}, less the dimensions lost to filtering"
+    rank = f"volumes kept, less the rank of {listing(removed)}"
+    filters = {strategy.filter.type for strategy in facts.strategies if strategy.filter}
+    if "butterworth" in filters:
+        return (
+            f"{rank}; with a Butterworth filter, one over the variance that the correlation of two "
+            "independent white series has after the same steps"
+        )
     return rank

@@ -32,8 +32,8 @@ _TISSUES = {
 
 _IMAGES = {
     "preproc": "the preprocessed images",
-    "smoothAROMAnonaggr": "smoothed images from which fMRIPrep had removed motion components of "
-    "ICA-AROMA non-aggressively",
+    "smoothAROMAnonaggr": "images that fMRIPrep had smoothed (FSL SUSAN, 6 mm full width at half "
+    "maximum), and from which it had removed motion components of ICA-AROMA non-aggressively",
     "nonaggrDenoised": "images that fMRIPost-AROMA had denoised non-aggressively",
     "aggrDenoised": "images that fMRIPost-AROMA had denoised aggressively",
     "orthaggrDenoised": "images that fMRIPost-AROMA had denoised with orthogonalized components",
@@ -117,7 +117,7 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
 
 def _wants_cosines(strategy: Strategy) -> bool:
     """Whether fMRIPrep's cosines are regressed out: asked for, or because CompCor needs them."""
-    if strategy.high_pass or strategy.compcor:
+    if strategy.wants_cosines or strategy.compcor:
         return True
     return any(map(needs_cosines, strategy.confounds)) or _matches(strategy, _COMPONENT_NAMES)
 
@@ -181,9 +181,12 @@ def _from_mask(mask: str, chosen: CompCor) -> str:
 def _components(strategy: Strategy) -> Iterator[str]:
     aroma = "the time courses of the components that ICA-AROMA classified as motion"
     if strategy.ica_aroma == "basic":
-        yield f"{aroma} {_AROMA}"
+        yield f"{aroma} {_AROMA} (aggressive regression)"
     if strategy.ica_aroma == "orthogonal":
-        yield f"{aroma} {_AROMA}, orthogonal to the other components where fMRIPost-AROMA made them"
+        yield (
+            f"{aroma} {_AROMA} (orthogonal to the other components where fMRIPost-AROMA had made "
+            "them so, and else as they were, which is aggressive regression)"
+        )
     tedana = f"the time courses of the components that tedana rejected {_TEDANA}"
     if strategy.tedana == "aggressive":
         yield tedana

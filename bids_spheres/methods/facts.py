@@ -50,7 +50,7 @@ class MethodsFacts:
     standardize : str or bool or None
         As in `bids_spheres.engine.clean`.
     min_degrees_of_freedom : int
-        Residual ones that a run must have; see `bids_spheres.confounds.exclusion`.
+        That a run must have; see `bids_spheres.confounds.exclusion`.
     full_length : bool
         Whether time series have a row of missing values for each volume left out.
     measures : tuple of str
@@ -73,6 +73,6 @@ class MethodsFacts:
     external_outliers: bool = False
     detrend: bool = True
     standardize: Standardize = "zscore_sample"
-    min_degrees_of_freedom: int = 1
+    min_degrees_of_freedom: int = 10
     full_length: bool = False
     measures: tuple[str, ...] = ("pearsoncorrelation",)

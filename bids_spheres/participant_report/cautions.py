@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.report.words import count, listing, naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bids_spheres.participant_report.load import Participant, Run, SeedSet
-
-FEW_DEGREES = 30
-"""Residual degrees of freedom below which a warning says how little a correlation tells."""
 
 
 _LOW = 0.75
@@ -65,11 +63,13 @@ def _few_degrees(run: Run) -> Iterator[str]:
     few: dict[str, float] = {}
     for _, strategy, facts in _by_strategy(run):
         left = facts.get("DegreesOfFreedom")
-        if isinstance(left, int | float) and left < FEW_DEGREES and not facts.get("Excluded"):
+        if not isinstance(left, int | float) or facts.get("Excluded"):
+            continue
+        if left < FEW_DEGREES_OF_FREEDOM:
             few[strategy] = float(left)
     if few:
         told = listing([f"{number(left, 0)} after {s}" for s, left in few.items()], most=16)
-        yield f"few residual degrees of freedom: {told}.{_consequence(list(few.values()))}"
+        yield f"few degrees of freedom: {told}.{_consequence(list(few.values()))}"
 
 
 def _consequence(left: list[float]) -> str:

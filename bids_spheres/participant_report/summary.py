@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant_report.load import Participant, Run, SeedSet
 
+_THRESHOLDS = ("fd_threshold", "std_dvars_threshold")
+
 _COLUMNS = (
     Column("Strategy", numeric=False),
     Column("Volumes"),
     Column("Kept"),
     Column("Mean FD", unit="mm"),
     Column("Rank removed"),
+    Column("Lost to filter", unit="d.o.f."),
+    Column("Lost to censoring", unit="d.o.f."),
     Column("Degrees of freedom", unit="left"),
 )
 
@@ -40,6 +44,20 @@ def summary(participant: Participant) -> Iterator[str]:
         _named("strategy", list(strategies), "strategies"),
     )
     yield f"{'; '.join(parts)}."
+    if keeping := [s for s in strategies if all(_keeps_all(run, s) for run in single)]:
+        yield (
+            f"{listing(keeping, most=16)} {'censors' if len(keeping) == 1 else 'censor'} nothing: "
+            "volumes with much motion stay in."
+        )
+
+
+def _keeps_all(run: Run, strategy: str) -> bool:
+    """Whether no volume can leave for motion, by a threshold or a table of outliers."""
+    facts = [one.facts[strategy] for one in run.sets if strategy in one.facts]
+    thresholds = [part.get("CensoringThresholds") or {} for part in facts]
+    external = [(part.get("CensoredVolumes") or {}).get("external") for part in facts]
+    limits = [rules.get(key) for rules in thresholds for key in _THRESHOLDS]
+    return all(limit is None for limit in limits) and not any(external)
 
 
 def _named(thing: str, names: list[str], things: str | None = None) -> str:
@@ -74,15 +92,22 @@ def _row(run: Run, one: SeedSet, strategy: str, *, with_space: bool) -> tuple[Ce
         _number(facts.get("NumberOfVolumesKept"), 0),
         _number(facts.get("MeanFramewiseDisplacement"), 2),
         _number(facts.get("RankRemoved"), 0),
+        _share(facts.get("DimensionsLostToFilter")),
+        _share(facts.get("DimensionsLostToCensoring")),
         _degrees(facts),
     )
 
 
 def _degrees(facts: Mapping[str, Any]) -> Cell:
-    cell = _number(facts.get("DegreesOfFreedom"), 0)
+    cell = _share(facts.get("DegreesOfFreedom"))
     return (
         replace(cell, text=f"{cell.text} (excluded)", tone="bad") if facts.get("Excluded") else cell
     )
+
+
+def _share(value: Any) -> Cell:
+    """Degrees of freedom, whole ones without a decimal."""
+    return _number(value, int(isinstance(value, float) and not value.is_integer()))
 
 
 def _number(value: Any, digits: int) -> Cell:

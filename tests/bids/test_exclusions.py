@@ -13,8 +13,8 @@ from bids_spheres.errors import DataError, UsageError
 
 HEADER = (
     "participant_id\tsession_id\tsource\tstrategy\treason\tn_volumes\tn_kept\trank\t"
-    "lost_to_filter\tdegrees_of_freedom\tseconds\tmin_degrees_of_freedom\tmin_volumes\t"
-    "min_seconds\n"
+    "lost_to_filter\tlost_to_censoring\tdegrees_of_freedom\tseconds\tmin_degrees_of_freedom\t"
+    "min_volumes\tmin_seconds\n"
 )
 
 
@@ -33,6 +33,7 @@ def row(strategy="simple", participant="01", run=1, **changes):
         n_kept=3,
         rank=26,
         lost_to_filter=0,
+        lost_to_censoring=0,
         degrees_of_freedom=-23,
         seconds=2.4,
         min_degrees_of_freedom=1,
@@ -55,7 +56,7 @@ def test_a_row(tmp_path):
     record_exclusions(tmp_path, source, ["simple"], [made])
     assert (tmp_path / "exclusions.tsv").read_text() == HEADER + (
         f"sub-01\tses-a\t{source}\tsimple\t3 of 200 volumes are left, fewer than 100\t"
-        "200\t3\t26\t0\t-23\t0.3333333333\t1\t100\t240\n"
+        "200\t3\t26\t0\t0\t-23\t0.3333333333\t1\t100\t240\n"
     )
 
 
@@ -63,7 +64,7 @@ def test_what_is_missing_is_na(tmp_path):
     made = row(rank=None, min_volumes=None, reason="")
     record_exclusions(tmp_path, bold(), ["simple"], [made])
     assert (tmp_path / "exclusions.tsv").read_text() == HEADER + (
-        f"sub-01\tn/a\t{bold()}\tsimple\tn/a\t200\t3\tn/a\t0\t-23\t2.4\t1\tn/a\tn/a\n"
+        f"sub-01\tn/a\t{bold()}\tsimple\tn/a\t200\t3\tn/a\t0\t0\t-23\t2.4\t1\tn/a\tn/a\n"
     )
 
 

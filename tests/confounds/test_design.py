@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,9 @@ COLUMNS = {
     "compcor": four(MOTION) | {"cosine00"} | numbered("a_comp_cor_", 9),
     "compcor6": four(MOTION) | {"cosine00"} | numbered("a_comp_cor_", 6),
     "icaAROMA": {"cosine00", "csf", "white_matter"},
-    "24P": four(MOTION),
-    "27P": four(MOTION) | set(TISSUES),
-    "36P": four(MOTION) | four(TISSUES),
+    "24P": four(MOTION) | {"cosine00"},
+    "27P": four(MOTION) | set(TISSUES) | {"cosine00"},
+    "36P": four(MOTION) | four(TISSUES) | {"cosine00"},
     "acompcor": two(MOTION)
     | {"cosine00"}
     | numbered("w_comp_cor_", 5)
@@ -81,9 +82,9 @@ COLUMNS = {
     | {"cosine00", "global_signal"}
     | numbered("w_comp_cor_", 5)
     | numbered("c_comp_cor_", 4),
-    "aroma": {"csf", "white_matter", "aroma_motion_02"},
-    "aromaGSR": {"csf", "white_matter", "aroma_motion_02", "global_signal"},
-    "gsrOnly": {"global_signal"},
+    "aroma": {"cosine00", "csf", "white_matter", "aroma_motion_02"},
+    "aromaGSR": {"cosine00", "csf", "white_matter", "aroma_motion_02", "global_signal"},
+    "gsrOnly": {"cosine00", "global_signal"},
     "none": set(),
 }
 
@@ -94,6 +95,32 @@ def test_columns_of_the_published_strategies(fmriprep_25, name):
     assert set(design.columns) == COLUMNS[name]
     assert design.values.shape == (40, len(COLUMNS[name]))
     assert design.computed == ()
+
+
+@pytest.mark.parametrize("name", set(COLUMNS) - {"none"})
+def test_every_preset_but_none_has_drift_terms(fmriprep_25, name):
+    assert "cosine00" in make_design(fmriprep_25, load_strategy(name), PATH, 40).columns
+
+
+OURS = ["24P", "27P", "36P", "aroma", "aromaGSR", "gsrOnly"]
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+@pytest.mark.parametrize("kind", ["butterworth", "cosine"])
+def test_a_high_pass_filter_of_ours_takes_the_place_of_the_cosines(fmriprep_25, name, kind):
+    """nilearn's presets keep them, and CompCor can't do without; those say so."""
+    strategy = replace(load_strategy(name), filter=TemporalFilter(0.02, type=kind))
+    design = make_design(fmriprep_25, strategy, PATH, 40)
+    expected = COLUMNS[name] - ({"cosine00"} if name in OURS else set())
+    assert set(design.columns) == expected
+    double = any("Double filtering" in note for note in design.notes)
+    assert double == ("cosine00" in expected)
+
+
+@pytest.mark.parametrize("name", sorted(COLUMNS))
+def test_a_low_pass_filter_alone_keeps_the_cosines(fmriprep_25, name):
+    strategy = replace(load_strategy(name), filter=TemporalFilter(low_pass=0.1))
+    assert set(make_design(fmriprep_25, strategy, PATH, 40).columns) == COLUMNS[name]
 
 
 def test_every_published_strategy_is_tested_above():

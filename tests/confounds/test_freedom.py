@@ -1,4 +1,4 @@
-"""Degrees of freedom and exclusions, against explicit bases, scipy and the formula."""
+"""Degrees of freedom and exclusions, against simulated white series, scipy and counts by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import signal
 
 from bids_spheres.confounds import (
@@ -19,9 +17,11 @@ from bids_spheres.confounds import (
     degrees_of_freedom,
     exclusion,
     filter_problem,
-    lost_to_filter,
     make_design,
+    removed_regressors,
+    temporal_steps,
 )
+from bids_spheres.engine.clean import clean
 
 PATH = Path("confounds.tsv")
 
@@ -32,52 +32,148 @@ def design_of(strategy, n_volumes=100, **columns):
     return make_design(table.assign(**columns), strategy, PATH, n_volumes)
 
 
-@given(st.integers(4, 80), st.floats(0.5, 3), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
-def test_filtered_dimensions_are_those_of_the_fourier_basis(n_volumes, t_r, edge, other):
-    """Rank of what an ideal filter takes from every series, the mean apart."""
-    band = TemporalFilter(min(edge, other), max(edge, other))
-    frequencies = np.fft.rfftfreq(n_volumes, t_r)
-    outside = (frequencies < band.high_pass) | (frequencies > band.low_pass)
-    outside[0] = False
-    spectra = np.fft.rfft(np.eye(n_volumes), axis=0)
-    removed = np.fft.irfft(np.where(outside[:, None], spectra, 0), n_volumes, axis=0)
-    assert lost_to_filter(band, n_volumes, t_r) == np.linalg.matrix_rank(removed)
+def expected_dof(design, strategy, t_r, detrend, n_pairs=4000, seed=0):
+    """1 / mean of r^2 over independent pairs of simulated white series, and its standard error."""
+    rng = np.random.default_rng(seed)
+    cleaned = clean(
+        rng.standard_normal((len(design.kept), 2 * n_pairs)),
+        confounds=removed_regressors(design, strategy, t_r),
+        detrend=detrend,
+        **temporal_steps(design, strategy, t_r),
+    )
+    x, y = cleaned[:, :n_pairs], cleaned[:, n_pairs:]
+    squares = (np.einsum("tp,tp->p", x, y) / (len(cleaned) - 1)) ** 2
+    mean = squares.mean()
+    return 1 / mean, squares.std() / np.sqrt(n_pairs) / mean**2
 
 
-@pytest.mark.parametrize(
-    ("band", "lost"),
-    [
-        (TemporalFilter(low_pass=1.0), 0),
-        (TemporalFilter(high_pass=1e-6), 0),
-        (TemporalFilter(low_pass=0.125), 49),  # 25 of 50 frequencies, the last without a sine
-        (TemporalFilter(high_pass=0.0125), 4),  # 0.005 and 0.01 Hz
-        (TemporalFilter(high_pass=0.01), 2),  # 0.01 Hz itself passes
-        (TemporalFilter(0.0125, 0.125), 53),
-        (TemporalFilter(high_pass=0.01, type="cosine"), 4),  # floor(2 * 200 s * 0.01 Hz)
-    ],
+FILTERS = (
+    None,
+    TemporalFilter(0.01, 0.08),
+    TemporalFilter(0.01),
+    TemporalFilter(None, 0.1),
+    TemporalFilter(0.02, 0.1, order=2),
+    TemporalFilter(0.01, type="cosine"),
 )
-def test_numbers_by_hand(band, lost):
-    assert lost_to_filter(band, 100, 2.0) == lost
 
 
-def test_the_fraction_of_the_band():
-    """1 - (low_pass - high_pass) / Nyquist of the kept volumes, for many of them."""
-    lost = lost_to_filter(TemporalFilter(0.01, 0.1), 10_000, 2.0)
-    assert lost / 10_000 == pytest.approx(1 - (0.1 - 0.01) / 0.25, abs=5e-4)
+def censored_volumes(pattern, n_volumes, rng):
+    """Volumes to leave out: none, ends, single ones, stretches, or most."""
+    flags = np.zeros(n_volumes, bool)
+    if pattern == "ends":
+        flags[:4] = flags[-7:] = True
+    elif pattern == "single":
+        flags[rng.choice(n_volumes, n_volumes // 8, replace=False)] = True
+    elif pattern != "none":
+        length, share = {"stretches": (8, 0.2), "most": (4, 0.6)}[pattern]
+        for start in rng.integers(0, n_volumes - length, int(share * n_volumes / length)):
+            flags[start : start + length] = True
+    return flags
 
 
-def test_the_sum():
-    strategy = Strategy("a", "", ("a", "b", "c"), filter=TemporalFilter(0.0125, 0.125))
-    left = degrees_of_freedom(design_of(strategy), strategy, 2.0, detrend=True)
-    assert (left.volumes, left.kept, left.rank, left.filtered) == (100, 100, 5, 53)
-    assert (left.residual, left.seconds) == (42, 200)
+@pytest.mark.parametrize("number", range(50))
+def test_white_series_have_the_scatter_that_the_degrees_of_freedom_say(number):
+    """Repetition time, length, filter, censoring and regressors are drawn anew each time."""
+    rng = np.random.default_rng(number)
+    n_volumes, t_r = int(rng.integers(80, 320)), float(rng.choice([0.72, 1.5, 2, 3]))
+    pattern = ["none", "ends", "single", "stretches", "most"][number % 5]
+    n_regressors = int(rng.choice([0, 1, 6, 24]))
+    drifts = rng.standard_normal((n_volumes, n_regressors)).cumsum(axis=0)
+    table = pd.DataFrame(drifts, columns=[f"x{i}" for i in range(n_regressors)])
+    moved = censored_volumes(pattern, n_volumes, rng).astype(float)
+    chosen, detrend = FILTERS[number % len(FILTERS)], bool(rng.random() < 0.8)
+    strategy = Strategy(
+        "a", "", tuple(table.columns), censor=Censor(fd_threshold=0.5), filter=chosen
+    )
+    table = table.assign(framewise_displacement=moved)
+    design = make_design(table, strategy, PATH, n_volumes)
+    left = degrees_of_freedom(design, strategy, t_r, detrend)
+    expected, error = expected_dof(design, strategy, t_r, detrend)
+    assert abs(left.residual - expected) < 4.5 * error
+    lost = left.rank + left.filtered + left.censored
+    assert left.residual == pytest.approx(left.kept - lost, rel=1e-9)
+    assert min(left.rank, left.filtered, left.censored) >= 0
+    if pattern == "none" or chosen is None or chosen.type == "cosine":
+        assert left.censored == 0
+
+
+def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
+    """A spline across 40 volumes leaves all bounds, and the filter spreads that over the run."""
+    names = tuple(f"x{i}" for i in range(12))
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.standard_normal((200, 12)).cumsum(axis=0), columns=names)
+    moved = (np.abs(np.arange(200) - 100) < 20).astype(float)
+    table = table.assign(framewise_displacement=moved)
+    high = Strategy(
+        "a", "", names, censor=Censor(fd_threshold=0.5), filter=TemporalFilter(high_pass=0.01)
+    )
+    left = degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
+    complete = make_design(table, replace(high, censor=Censor()), PATH, 200)
+    whole = degrees_of_freedom(complete, high, 2.0, detrend=True)
+    assert (left.kept, whole.censored) == (161, 0)
+    assert left.censored > 10
+    # The filter takes its share, that of the complete run.
+    share = whole.filtered / (whole.kept - whole.rank)
+    assert left.filtered / (left.kept - left.rank) == pytest.approx(share)
+
+
+def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():
+    """(sum S)^2 / sum S^2 over frequencies; the filter passes twice, ends cost the same."""
+    strategy = Strategy("a", "", filter=TemporalFilter(0.01, 0.1))
+    long, short = (
+        degrees_of_freedom(design_of(strategy, n), strategy, 2.0, detrend=True) for n in (1000, 500)
+    )
+    assert (long.volumes, long.kept, long.rank, long.seconds) == (1000, 1000, 2, 2000)
+    sections = signal.butter(5, (0.01, 0.1), "band", output="sos", fs=0.5)
+    response = signal.sosfreqz(sections, np.arange(1, 250) / 1000, fs=0.5)[1]
+    power = np.repeat(np.abs(response) ** 4, 2)
+    gained = power.sum() ** 2 / np.sum(power**2)
+    assert long.residual - short.residual == pytest.approx(gained, rel=0.03)
+
+
+@pytest.mark.parametrize("censored", [(), (3, 4, 50, 51, 52, 97)])
+def test_a_cosine_filter_takes_its_regressors_whatever_is_censored(censored):
+    """floor(2 * 200 s * 0.01 Hz) = 4 of the run, not of the kept volumes."""
+    strategy = Strategy(
+        "a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(0.01, type="cosine")
+    )
+    moved = np.isin(np.arange(100), censored).astype(float)
+    design = design_of(strategy, framewise_displacement=moved)
+    left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+    kept = 100 - len(censored)
+    assert (left.kept, left.rank, left.filtered, left.censored) == (kept, 2, 4, 0)
+    assert left.residual == kept - 6
 
 
 def test_fmripreps_cosines_stand_in_for_those_of_a_filter():
     strategy = Strategy("a", "", high_pass=True, filter=TemporalFilter(0.01, type="cosine"))
     cosine = np.cos(np.pi * (np.arange(100) + 0.5) / 100)
-    left = degrees_of_freedom(design_of(strategy, cosine00=cosine), strategy, 2.0, detrend=False)
+    design = design_of(strategy, cosine00=cosine)
+    left = degrees_of_freedom(design, strategy, 2.0, detrend=False)
     assert (left.rank, left.filtered) == (2, 0)
+    np.testing.assert_array_equal(removed_regressors(design, strategy, 2.0), cosine[:, None])
+
+
+def test_a_regressor_that_looks_like_a_cosine_does_not_stand_in_for_them():
+    strategy = Strategy("a", "", ("a",), filter=TemporalFilter(0.01, type="cosine"))
+    cosine = np.cos(np.pi * (np.arange(100) + 0.5) / 100)
+    design = design_of(strategy, a=cosine)
+    regressors = removed_regressors(design, strategy, 2.0)
+    phases = np.outer(np.arange(100) + 0.5, np.arange(1, 5)) * np.pi / 100
+    np.testing.assert_allclose(regressors[:, 1:], np.sqrt(2 / 100) * np.cos(phases), atol=1e-12)
+    left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+    assert (left.rank, left.filtered) == (3, 3)  # one of the four is there already
+
+
+def test_a_run_too_short_for_its_filter_between_the_first_and_the_last_kept_volume():
+    strategy = Strategy("a", "", censor=Censor(fd_threshold=0.5), filter=TemporalFilter(0.05, 0.1))
+    for last, problem in ((33, True), (34, False)):
+        moved = (np.arange(100) >= last).astype(float)
+        design = design_of(strategy, framewise_displacement=moved)
+        left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+        assert (left.residual == 0) == problem
+        found = exclusion(left, strategy, floor=1)
+        assert bool(found and "needs more than 33 volumes" in found.reason) == problem
 
 
 FD = np.where(np.arange(100) % 10 == 0, 1.0, 0.0)
@@ -102,27 +198,28 @@ CENSORED = Strategy("a", "", ("a", "b"), censor=Censor(fd_threshold=0.5))
 def test_exclusions(changes, reason):
     strategy = replace(CENSORED, **changes)
     design = design_of(strategy, framewise_displacement=FD)
-    found = exclusion(design, strategy, 2.0, detrend=True)
+    found = exclusion(degrees_of_freedom(design, strategy, 2.0, detrend=True), strategy)
     assert (found.reason if found else None) == reason
     if found:
         assert found.freedom.kept == design.n_kept
 
 
-def test_a_floor_of_residual_degrees_of_freedom():
+def test_a_floor_of_degrees_of_freedom():
     design = design_of(CENSORED, framewise_displacement=FD)
-    assert exclusion(design, CENSORED, 2.0, detrend=True, floor=86) is None
-    found = exclusion(design, CENSORED, 2.0, detrend=True, floor=87)
-    assert found.reason == (
-        "86 residual degrees of freedom, fewer than 87 "
-        "(90 volumes kept - 4 rank of regressors, mean and trend - 0 lost to filtering)"
+    left = degrees_of_freedom(design, CENSORED, 2.0, detrend=True)
+    assert exclusion(left, CENSORED, floor=86) is None
+    assert exclusion(left, CENSORED, floor=87).reason == (
+        "86 degrees of freedom, fewer than 87 "
+        "(90 volumes kept - 4 rank removed - 0 lost to filtering)"
     )
 
 
 def test_too_many_regressors_for_the_run():
     strategy = Strategy("a", "", ("a", "b", "c"))
-    found = exclusion(design_of(strategy, n_volumes=4), strategy, 2.0, detrend=False)
+    left = degrees_of_freedom(design_of(strategy, n_volumes=4), strategy, 2.0, detrend=False)
+    found = exclusion(left, strategy)
     assert found.freedom.residual == 0
-    assert "0 residual degrees of freedom, fewer than 1" in found.reason
+    assert "0 degrees of freedom, fewer than 1" in found.reason
 
 
 # Filters that a run can carry

@@ -120,14 +120,14 @@ def test_presets(real_table, same_as_nilearn, name):
         "scrubbing": {"denoise_strategy": "scrubbing"},
         "scrubbingGSR": {"denoise_strategy": "scrubbing", "global_signal": "basic"},
         "icaAROMA": {"denoise_strategy": "ica_aroma"},
-        "24P": {"strategy": ("motion",), "motion": "full"},
-        "27P": {"strategy": ("motion", "wm_csf", "global_signal")},
+        "24P": {"strategy": ("motion", "high_pass"), "motion": "full"},
+        "27P": {"strategy": ("motion", "high_pass", "wm_csf", "global_signal")},
         "36P": {
-            "strategy": ("motion", "wm_csf", "global_signal"),
+            "strategy": ("motion", "high_pass", "wm_csf", "global_signal"),
             "wm_csf": "full",
             "global_signal": "full",
         },
-        "gsrOnly": {"strategy": ("global_signal",)},
+        "gsrOnly": {"strategy": ("high_pass", "global_signal")},
         "none": {"strategy": ()},
     }
     if name in DESCRIBED:

@@ -153,7 +153,10 @@ def test_columns_for_a_list():
         *AS_VALUE.confounds,
     )
     assert column_names(load_strategy("none")) == ()
-    assert len(column_names(load_strategy("36P"))) == 36
+    assert column_names(load_strategy("36P"))[0] == "cosine*"
+    assert len(column_names(load_strategy("36P"))) == 1 + 36
+    filtered = replace(load_strategy("36P"), filter=TemporalFilter(0.01))
+    assert len(column_names(filtered)) == 36
     assert column_names(load_strategy("compcor"))[-1] == "a_comp_cor_* (combined, all)"
 
 
@@ -184,7 +187,7 @@ def test_columns_for_a_list():
         ({"wm_csf": True}, "wm_csf must be one of"),
         ({"wm_csf": ["basic"]}, "wm_csf must be one of"),
         ({"global_signal": "Basic"}, "global_signal must be one of"),
-        ({"high_pass": 0.01}, "high_pass must be true or false, not 0.01"),
+        ({"high_pass": 0.01}, 'high_pass must be true, false or "unless_filtered", not 0.01'),
         ({"compcor": {"n": 5}}, 'compcor must be an object with a "mask"'),
         ({"compcor": 5}, "compcor must be an object with keys and values, not 5"),
         ({"compcor": {"mask": "GM"}}, "compcor.mask must be one of combined, separated, anat_"),

@@ -13,11 +13,8 @@ from nilearn.signal import clean as nilearn_clean
 from scipy import signal as scipy_signal
 from scipy.interpolate import CubicSpline
 
-from bids_spheres.engine import clean as clean_extrapolating
+from bids_spheres.engine import clean
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-
-clean = partial(clean_extrapolating, extrapolate=False)
-"""With nilearn's default: ours is that of nilearn before 0.13."""
 
 PLAIN = {"detrend": False, "standardize": None}
 """Options that leave signals alone."""
@@ -246,15 +243,93 @@ def largest(columns):
     return np.abs(np.where(np.isfinite(columns), columns, 0)).max(axis=0)
 
 
-def test_same_defaults_as_nilearn():
-    theirs = inspect.signature(nilearn_clean).parameters
-    ours = inspect.signature(clean_extrapolating).parameters
-    shared = set(theirs) & set(ours)
-    assert set(theirs) - shared == {"kwargs"}
-    assert set(ours) - shared == {"interpolate", "butterworth"}
-    different = {n for n in shared if ours[n].default != theirs[n].default}
-    assert different == {"extrapolate"}
-    assert ours["extrapolate"].default is True
+def test_the_signature_is_nilearns():
+    """Same names in the same order, positional as there, with the same defaults."""
+    *theirs, _ = inspect.signature(nilearn_clean).parameters.values()
+    ours = list(inspect.signature(clean).parameters.values())
+    assert [(p.name, p.kind, p.default) for p in theirs] == [
+        (p.name, p.kind, p.default) for p in ours[: len(theirs)]
+    ]
+    assert [p.name for p in ours[len(theirs) :]] == ["interpolate", "trend", "butterworth"]
+    assert {p.kind for p in ours[len(theirs) : -1]} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_every_argument_can_be_positional():
+    kept = np.r_[0:50, 51:117]
+    arguments = (None, False, "psc", kept, noise(120, 3, seed=1), False, "butterworth", 0.1)
+    arguments += (0.02, 2.0, True, True)
+    series = noise(120, 2)
+    series[7, 1] = np.nan
+    ours = quietly(clean, series, *arguments)
+    assert_same(ours, quietly(nilearn_clean, series.copy(), *arguments))
+
+
+DEFAULTS = {"sample_mask": np.r_[0:50, 51:117], "high_pass": 0.02, "low_pass": 0.1}
+"""Volumes censored within and at the end, a filter: no censored one mirrors another."""
+
+
+@pytest.mark.parametrize("given", [(), *DEFAULTS.items()], ids=str)
+def test_defaults_left_unset_are_nilearns(given):
+    """Nothing but the arguments named is passed to either."""
+    options = dict([given] if given else [])
+    series, confounds = noise(120, 3), noise(120, 2, seed=1)
+    assert_same(clean(series, **options), nilearn_clean(series.copy(), **options))
+    options |= {"confounds": confounds}
+    assert_same(clean(series, **options), nilearn_clean(series.copy(), **options))
+
+
+@pytest.mark.parametrize("left_out", ["none", *DEFAULTS])
+def test_censoring_and_filters_with_every_other_default(left_out):
+    options = {name: value for name, value in DEFAULTS.items() if name != left_out}
+    series = noise(120, 3)
+    options = {n: v.copy() if n == "sample_mask" else v for n, v in options.items()}
+    ours = clean(series, **options)
+    assert_same(ours, nilearn_clean(series.copy(), **options))
+
+
+# ------------------------------------------------------------------------- trends along time
+
+
+@pytest.mark.parametrize("options", [{}, {"filter": "cosine", "high_pass": 0.02}])
+def test_a_trend_along_time_is_that_of_the_kept_volumes_at_their_times(options):
+    """Least squares on the mean and the time of acquisition; a gap leaves no step."""
+    kept = np.r_[3:20, 60:100]
+    series = noise(110, 3) + 5 * np.arange(110)[:, None]
+    series[20:60] = 1e6  # censored, and so of no influence
+    ours = clean(series, sample_mask=kept, trend="time", standardize=None, **options)
+    lines = [np.ones(len(kept)), kept.astype(float)]
+    if options:
+        phase = np.pi / 110 * (np.arange(110) + 0.5)[kept]
+        lines += [np.cos(k * phase) for k in range(1, int(2 * 110 * 2.5 * 0.02) + 1)]
+    basis = np.linalg.qr(np.column_stack(lines))[0]
+    expected = series[kept] - basis @ (basis.T @ series[kept])
+    np.testing.assert_allclose(ours, expected, atol=1e-8)
+    as_nilearn = clean(series, sample_mask=kept, standardize=None, **options)
+    assert np.abs(as_nilearn - expected).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"high_pass": 0.02},
+        {"sample_mask": np.arange(5, 50)},
+        {"sample_mask": np.r_[1:30, 33:50], "high_pass": 0.02},
+    ],
+)
+def test_both_trends_agree_without_gaps_or_with_interpolation(options):
+    series, confounds = noise(50, 3), noise(50, 2, seed=1)
+    along_time = clean(series, confounds=confounds, trend="time", **options)
+    np.testing.assert_allclose(along_time, clean(series, confounds=confounds, **options), rtol=1e-9)
+
+
+def test_confounds_lose_their_trend_along_time_too():
+    kept = np.r_[0:20, 60:100]
+    series, confounds = noise(100, 2), noise(100, 3, seed=1)
+    ours = clean(series, sample_mask=kept, confounds=confounds, trend="time", standardize=None)
+    basis = np.linalg.qr(np.column_stack([np.ones(60), kept, confounds[kept]]))[0]
+    expected = series[kept] - basis @ (basis.T @ series[kept])
+    np.testing.assert_allclose(ours, expected, atol=1e-8)
 
 
 # ------------------------------------------------------------------------------ single steps
@@ -733,6 +808,7 @@ def test_errors_as_nilearn(options, error, match):
         (np.ones((0, 5)), {}, DataError, r"shape \(volumes, signals\)"),
         (np.ones((5, 1), dtype=complex), {}, DataError, "real numbers"),
         (SERIES, {"interpolate": "linear"}, UsageError, "'interpolate' must be one of"),
+        (SERIES, {"trend": "line"}, UsageError, "'trend' must be one of"),
         (SERIES, {"extrapolate": "periodic"}, TypeError, "'extrapolate' must be of type"),
         (SERIES, {"low_pass": 0.1, "t_r": 0}, UsageError, "must be a positive number"),
         (SERIES, {"low_pass": 0.1, "t_r": np.nan}, UsageError, "must be a positive number"),
