@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from pathlib import Path
 
 MAX_BYTES = 64 * 2**20
@@ -27,7 +28,7 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path, called: str = "file") -> BinaryIO:
+def open_regular(path: Path, called: str = "file") -> BufferedReader:
     """Open a regular file, or one that a link leads to, for reading its bytes.
 
     Parameters

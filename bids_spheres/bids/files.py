@@ -25,6 +25,7 @@ from uuid import uuid4
 import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, DataError, OutputError, ReadWriteError
+from bids_spheres.regular_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -216,12 +217,14 @@ def read_text(path: Path) -> str:
     Raises
     ------
     DataError
-        When it is not UTF-8.
+        When it is not UTF-8, or no regular file.
     ReadWriteError
         When it is there and can't be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError as error:
@@ -243,8 +246,9 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     """
     wanted = content.encode(errors="replace") if isinstance(content, str) else content
     try:
-        same = path.read_bytes() == wanted
-    except OSError:
+        with open_regular(path) as file:
+            same = file.read() == wanted
+    except (OSError, DataError):
         same = False  # what can't be read is tried to be replaced, which has its own error
     if not same:
         with replacing(path) as temporary:

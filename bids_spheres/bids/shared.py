@@ -213,7 +213,7 @@ def write_shared_files(
 
 def _generators(description: Path) -> list[str]:
     try:
-        entries = json.loads(description.read_text(encoding="utf-8")).get("GeneratedBy", [])
+        entries = json.loads(read_text(description)).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return []

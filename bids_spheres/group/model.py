@@ -14,11 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.group.facts import read_sidecar
 from bids_spheres.group.formula import Formula, read_formula
 from bids_spheres.group.regression import Design
 from bids_spheres.report.words import count, listing
-from bids_spheres.textfiles import read_text
+from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +112,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     DataError
         When it has no participants, or one of them twice.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(
             f"There is no table of participants {path}.",
             hint="Name the participants.tsv of the dataset.",
@@ -247,7 +246,7 @@ def _check_numbers(model: Model, data: pd.DataFrame) -> None:
 def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     """What is odd about the variables."""
     sidecar = model.source.with_suffix(".json")
-    about = read_sidecar(sidecar) if sidecar.is_file() else {}
+    about = read_json_object(sidecar) if is_there(sidecar) else {}
     for name, column in data.items():
         if column.nunique() < 2:
             yield f"{name} is the same in all participants of the model"
