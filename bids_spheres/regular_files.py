@@ -93,7 +93,8 @@ def read_limited(path: Path, called: str = "file", limit: int = MAX_BYTES) -> by
 def _check_kind(path: Path, status: os.stat_result, called: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "no regular file")
+        article = "an" if called[0] in "aeiou" else "a"
         raise DataError(
-            f"{path} is {kind}; a {called} is needed.",
+            f"{path} is {kind}; {article} {called} is needed.",
             hint="" if kind == "a folder" else "Write its content to a file first.",
         )
