@@ -11,7 +11,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import MissingInputError
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.regular_files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,9 +48,9 @@ def _is_broken_link(path: Path) -> bool:
 
 def _is_pointer(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             first, *_ = file.read(_LONGEST_LINE).split(b"\n")
-    except OSError:
+    except (OSError, DataError):
         return False
     before, found, _ = first.partition(_OBJECTS.encode())
     # Nothing before it, or the beginning of a path as in ../../.git/annex/objects/.

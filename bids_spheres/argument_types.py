@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres.errors import BidsSpheresError
 from bids_spheres.settings import OFF
+from bids_spheres.textfiles import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,10 +59,9 @@ def _words_of(path: Path) -> list[str]:
         When it can't be read, or has none.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise argparse.ArgumentTypeError(f"{path} can't be read: {reason}") from error
+        lines = read_text(path, "list of labels").splitlines()
+    except BidsSpheresError as error:
+        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from error
     words = [line.split()[0] for line in lines if line.strip()]
     words = words[1:] if words[:1] == ["participant_id"] else words
     if not words:

@@ -21,6 +21,7 @@ from bids_spheres.bids.files import MISSING
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, UsageError
 from bids_spheres.facts import matrix_facts, output_of
+from bids_spheres.regular_files import open_regular
 from bids_spheres.results import write_matrix
 
 if TYPE_CHECKING:
@@ -206,9 +207,10 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
     """
     path = job.timeseries(seeds, strategy, ".tsv")
     try:
-        table = pd.read_csv(
-            path, sep="\t", na_values=[MISSING], keep_default_na=False, dtype=np.float64
-        )
+        with open_regular(path) as file:
+            table = pd.read_csv(
+                file, sep="\t", na_values=[MISSING], keep_default_na=False, dtype=np.float64
+            )
         facts = read_json(path.with_suffix(".json"))
     except FileNotFoundError as error:
         raise MissingInputError(f"There is no {error.filename}.") from error

@@ -29,7 +29,9 @@ from bids_spheres.bids.files import check_folders, remove, write_json
 from bids_spheres.bids.names import Name
 from bids_spheres.bids.sidecars import input_uri
 from bids_spheres.engine.connectivity import measure
+from bids_spheres.errors import DataError
 from bids_spheres.plan import EFFECTIVE_DOF
+from bids_spheres.regular_files import open_regular
 from bids_spheres.spaces import transform_files
 from bids_spheres.voxel_maps import seed_labels
 
@@ -456,9 +458,9 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 def _hash(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, DataError):
         return None
 
 
@@ -470,7 +472,8 @@ def _size(path: Path) -> int | None:
 def _read(record: Path) -> dict[str, Any]:
     """Entries of a record; none when it is not there or broken."""
     try:
-        content = json.loads(record.read_bytes())
+        with open_regular(record) as file:
+            content = json.load(file)
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

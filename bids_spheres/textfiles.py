@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.annex import not_fetched
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.regular_files import MAX_BYTES, open_regular, read_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,17 +46,18 @@ def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> 
     MissingInputError
         When there is no such file, or git-annex has not fetched its content.
     DataError
-        When it is a folder, or not UTF-8.
+        When it is no regular file, not UTF-8, or larger than `MAX_BYTES`.
     ReadWriteError
         When the operating system can't read it.
     """
     try:
-        with path.open("rb") as file:
-            content = file.readline() if first_line else file.read()
+        if first_line:
+            with open_regular(path, called) as file:
+                content = file.readline(MAX_BYTES)
+        else:
+            content = read_limited(path, called)
     except FileNotFoundError as error:
         raise not_fetched(path) or MissingInputError(f"There is no {called} {path}.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder; a {called} is needed.") from error
     except OSError as error:
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
     # Tables of a pointer file have a header that nobody asked for, so that no error would follow.

@@ -651,7 +651,7 @@ OPTIONS = {
     "config nested": (65, "nested too deeply", option_file("--config", DEEP)),
     "config bomb": (65, "aliases (*) can't be used", option_file("--config", YAML_BOMB, "x.yml")),
     "filter file": (65, "is not valid JSON", option_file("--bids-filter-file", "{")),
-    "labels gone": (2, "can't be read", words("--participant-label", "@{tmp}/none.txt")),
+    "labels gone": (2, "There is no list", words("--participant-label", "@{tmp}/none.txt")),
     "participant gone": (18, "has no sub-99", words("--participant-label", "99")),
     "participant empty": (18, "has no sub-.", words("--participant-label", "")),
     "participant a path": (18, "has no sub-../x", words("--participant-label", "../x")),

@@ -26,6 +26,7 @@ import numpy as np
 
 from bids_spheres.annex import not_fetched
 from bids_spheres.errors import BidsSpheresError, DataError, OutputError, ReadWriteError
+from bids_spheres.regular_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -281,12 +282,13 @@ def read_text(path: Path) -> str:
     MissingInputError
         When git-annex has not fetched its content.
     DataError
-        When it is not UTF-8.
+        When it is not UTF-8, or no regular file.
     ReadWriteError
         When it is there and can't be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         text = ""
     except UnicodeDecodeError as error:
@@ -322,8 +324,9 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     """
     wanted = content.encode(errors="replace") if isinstance(content, str) else content
     try:
-        same = path.read_bytes() == wanted
-    except OSError:
+        with open_regular(path) as file:
+            same = file.read() == wanted
+    except (OSError, DataError):
         same = False  # what can't be read is tried to be replaced, which has its own error
     if not same:
         with replacing(path) as file:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import remove, write_if_changed
+from bids_spheres.bids.files import read_text, remove, write_if_changed
 from bids_spheres.concatenation import RunGroup
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
 from bids_spheres.plan import EFFECTIVE_DOF
-from bids_spheres.textfiles import read_json_object, read_text
+from bids_spheres.textfiles import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -203,7 +203,7 @@ def _csv(values: FloatArray) -> str:
 def write_report(pages: Sequence[Path], folder: Path) -> None:
     """Write pages as report/html: one as its index, of several a list of links."""
     html = folder / "html"
-    texts = {page.name: page.read_text(encoding="utf-8") for page in pages}
+    texts = {page.name: read_text(page) for page in pages}
     if len(texts) > 1:
         items = "".join(f'<li><a href="{escape(n)}">{escape(n)}</a></li>' for n in texts)
         texts["index.html"] = (

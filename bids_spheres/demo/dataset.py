@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.bids.files import read_text
 from bids_spheres.demo.bold import (
     STEP,
     drift_artefacts,
@@ -123,7 +124,7 @@ def check_demo_dir(root: Path) -> None:
         When there is one.
     """
     description = root / "dataset_description.json"
-    if description.exists() and str(DESCRIPTION["Name"]) not in description.read_text("utf-8"):
+    if description.exists() and str(DESCRIPTION["Name"]) not in read_text(description):
         raise OutputError(
             f"{root} is a dataset already, and not the demo's.",
             hint="Choose an empty or a new folder for the demo.",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.errors import DataError
+from bids_spheres.textfiles import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,14 +123,7 @@ def read_table(path: str | Path) -> FloatArray:
 
 def _fields(path: Path) -> list[list[str]]:
     """Non-empty lines, split."""
-    try:
-        lines = [line for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise MissingInputError(f"The confounds file {path} is not there.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a text file: {error}.") from error
-    except OSError as error:
-        raise ReadWriteError(f"{path}: {error.strerror or error}.") from error
+    lines = [line for line in read_text(path, "confounds file").splitlines() if line.strip()]
     for delimiter in _DELIMITERS:
         if lines and delimiter in lines[0]:
             return list(csv.reader(lines, delimiter=delimiter))

@@ -1,14 +1,12 @@
 """A formula and participants.tsv to a design, with an account of whom it leaves out.
 
-Formulas are those of the package formulaic, which is only needed for them.
+What formulas may be is in `bids_spheres.group.formula`.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from dataclasses import dataclass
-from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.group.facts import read_sidecar
+from bids_spheres.group.formula import Formula, read_formula
 from bids_spheres.group.regression import Design
 from bids_spheres.report.words import count, listing
-from bids_spheres.textfiles import read_text
+from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
@@ -41,14 +40,14 @@ class Model:
 
     Parameters
     ----------
-    formula : str
+    formula : Formula
     table : DataFrame
         A row per participant, by labels with their key (``sub-01``).
     source : Path
         Where the table is from.
     """
 
-    formula: str
+    formula: Formula
     table: pd.DataFrame
     source: Path
 
@@ -87,21 +86,11 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     """
     if options.model is None:
         return None
-    parse = _formulaic().Formula
+    formula = read_formula(options.model)
     path = options.participants_table or output_dir / "participants.tsv"
     table = read_participants(path)
-    try:
-        parsed = parse(options.model)
-        wanted = set(parsed.required_variables)
-    except Exception as error:
-        raise _bad_formula(options.model, error) from error
-    if type(parsed).__name__ != "SimpleFormula":
-        raise UsageError(
-            f"The model {options.model!r} must have one side, which explains the edges.",
-            hint='Write it like "age + sex", without an outcome.',
-        )
-    _check_names(wanted, [*table.columns, MEAN_FD], path)
-    return Model(options.model, table, path)
+    _check_names(formula.columns, [*table.columns, MEAN_FD], path)
+    return Model(formula, table, path)
 
 
 def read_participants(path: Path) -> pd.DataFrame:
@@ -123,7 +112,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     DataError
         When it has no participants, or one of them twice.
     """
-    if not path.is_file():
+    if not is_there(path):
         raise MissingInputError(
             f"There is no table of participants {path}.",
             hint="Name the participants.tsv of the dataset.",
@@ -173,24 +162,24 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
         raise _nobody(model, left_out)
     _check_numbers(model, data)
     design = _design(model.formula, data)
-    return GroupDesign(model.formula, design, left_out, tuple(_notes(model, data)))
+    return GroupDesign(model.formula.text, design, left_out, tuple(_notes(model, data)))
 
 
 def _nobody(model: Model, left_out: Mapping[str, str]) -> DataError:
     why = [f"{label} ({reason})" for label, reason in left_out.items()]
     return DataError(
-        f"No participant has all that the model {model.formula!r} needs: {listing(why)}.",
+        f"No participant has all that the model {model.formula.text!r} needs: {listing(why)}.",
         hint=f"The participants of {model.source} are {listing(list(model.table.index))}.",
     )
 
 
 def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, dict[str, str]]:
     """Variables of the participants who have all of them; the others, and what they lack."""
-    used = [name for name in model.table.columns if _uses(model.formula, name)]
+    used = [name for name in model.table.columns if name in model.formula.columns]
     absent = [label for label in mean_fd if used and label not in model.table.index]
     left_out = dict.fromkeys(absent, f"not in {model.source.name}")
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
-    if MEAN_FD not in used and _uses(model.formula, MEAN_FD):
+    if MEAN_FD not in used and MEAN_FD in model.formula.columns:
         data[MEAN_FD] = pd.Series(mean_fd, dtype=float)
     for label, missing in data.isna().iterrows():
         if lacking := [str(name) for name, lacks in missing.items() if lacks]:
@@ -209,16 +198,14 @@ def _as_integers(column: pd.Series) -> pd.Series:
     return column
 
 
-def _design(formula: str, data: pd.DataFrame) -> Design:
-    # Without rows there is nothing to tell their number from.
-    rows = data if len(data.columns) else data.assign(constant=1)
+def _design(formula: Formula, data: pd.DataFrame) -> Design:
+    matrix = formula.matrix(data)
     try:
-        matrix = _formulaic().model_matrix(formula, rows, context={}, na_action="raise")
         values = np.asarray(matrix, dtype=float)
-    except Exception as error:
-        raise _bad_formula(formula, error) from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The model {formula.text!r} has values that are no numbers.") from error
     design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
-    _check_design(design, formula)
+    _check_design(design, formula.text)
     return design
 
 
@@ -245,7 +232,7 @@ def _check_design(design: Design, formula: str) -> None:
 def _check_numbers(model: Model, data: pd.DataFrame) -> None:
     """Refuse a column of numbers in which a few are words: it would become categories."""
     for name, column in data.items():
-        if pd.api.types.is_numeric_dtype(column) or _in_categories(model.formula, str(name)):
+        if pd.api.types.is_numeric_dtype(column) or str(name) in model.formula.categories:
             continue
         numbers = pd.to_numeric(column, errors="coerce")
         words = column[numbers.isna()]
@@ -259,49 +246,21 @@ def _check_numbers(model: Model, data: pd.DataFrame) -> None:
 def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     """What is odd about the variables."""
     sidecar = model.source.with_suffix(".json")
-    about = read_sidecar(sidecar) if sidecar.is_file() else {}
+    about = read_json_object(sidecar) if is_there(sidecar) else {}
     for name, column in data.items():
         if column.nunique() < 2:
             yield f"{name} is the same in all participants of the model"
         entry = about.get(str(name))
         coded = isinstance(entry, dict) and "Levels" in entry
         numeric = pd.api.types.is_numeric_dtype(column)
-        if coded and numeric and not _in_categories(model.formula, str(name)):
+        if coded and numeric and str(name) not in model.formula.categories:
             yield f"{name} is taken as a number; write C({name}) for the levels of {sidecar.name}"
 
 
-def _in_categories(formula: str, name: str) -> bool:
-    """Whether a formula says that a column holds categories."""
-    return re.search(rf"\bC\(\s*`?{re.escape(name)}(?!\w)", formula) is not None
-
-
-def _uses(formula: str, name: str) -> bool:
-    """Whether a formula names a column; formulaic does not see into every function."""
-    return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", formula) is not None
-
-
-def _check_names(wanted: set[str], known: Sequence[Any], path: Path) -> None:
+def _check_names(wanted: AbstractSet[str], known: Sequence[Any], path: Path) -> None:
     names = [str(name) for name in known]
     for name in sorted(wanted - set(names)):
         raise UsageError(
             f"The model names {name}, which {path} does not have.",
             hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
         )
-
-
-def _bad_formula(formula: str, error: Exception) -> UsageError:
-    said = str(error).strip().split("\n", maxsplit=1)[0]
-    return UsageError(
-        f"The model {formula!r} can't be used: {said or type(error).__name__}",
-        hint='Formulas are those of formulaic, e.g. "age + C(site)" or "age * sex".',
-    )
-
-
-def _formulaic() -> Any:
-    try:
-        return import_module("formulaic")
-    except ImportError as error:
-        raise MissingInputError(
-            "A model needs the package formulaic, which is not installed.",
-            hint='pip install "bids-spheres[group]"',
-        ) from error

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bids_spheres.bids.files import MISSING
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.regular_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,14 +43,17 @@ def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFr
         When it is no table.
     """
     try:
-        return pd.read_csv(
-            path,
-            sep="\t",
-            na_values=[MISSING],
-            keep_default_na=False,
-            dtype=dict(types) if types else None,
-            encoding="utf-8-sig",
-        )
+        with open_regular(path) as file:
+            return pd.read_csv(
+                file,
+                sep="\t",
+                na_values=[MISSING],
+                keep_default_na=False,
+                dtype=dict(types) if types else None,
+                encoding="utf-8-sig",
+            )
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise MissingInputError(f"There is no table {path}.") from error
     except OSError as error:
@@ -139,7 +143,8 @@ def _content(path: Path) -> bytes:
     Where the end is missing, so may be half of a number before it.
     """
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError as error:
         raise MissingInputError(f"There is no table {path}.", hint=_ANEW) from error
     except OSError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bids_spheres.bids.names import parse_name
 from bids_spheres.engine.stream import image_grid
+from bids_spheres.regular_files import check_regular
 from bids_spheres.report.geometry import backdrop
 from bids_spheres.spaces.templates import template_home
 
@@ -71,6 +72,7 @@ def _template(space: str) -> Path | None:
 
 
 def _read(path: Path) -> Backdrop:
+    check_regular(path)
     img: Any = nib.load(path)
     data = np.asarray(img.dataobj)
     return backdrop(data[..., 0] if data.ndim == 4 else data, image_grid(img))

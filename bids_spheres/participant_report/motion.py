@@ -10,6 +10,7 @@ import pandas as pd
 
 from bids_spheres.bids.files import MISSING
 from bids_spheres.participant_report.tables import read_facts, read_kept
+from bids_spheres.regular_files import open_regular
 from bids_spheres.report.carpets import volumes_axis
 from bids_spheres.report.charts import (
     WIDTH,
@@ -130,9 +131,10 @@ def _read(run: Run, links: Links) -> Motion:
 def _courses(path: Path) -> dict[Measure, FloatArray]:
     wanted = {column: measure for measure in MEASURES for column in measure.columns}
     try:
-        table = pd.read_csv(
-            path, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
-        )
+        with open_regular(path) as file:
+            table = pd.read_csv(
+                file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
+            )
         return {
             wanted[name.strip()]: table[name].to_numpy(dtype=np.float64) for name in table.columns
         }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.bids.files import read_text
 from bids_spheres.participant_report.tables import read_kept, read_table
 from bids_spheres.report.connectome import strongest_edges
 from bids_spheres.report.matrices import Beside, matrix_picture
@@ -62,7 +63,7 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
 
 def _read(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
     path = run.files.designs.get(strategy)
-    if path is None or not path.read_text(encoding="utf-8").strip():
+    if path is None or not read_text(path).strip():
         return (), np.empty((0, 0))
     table = read_table(path)
     values = table.to_numpy(dtype=np.float64, na_value=np.nan)

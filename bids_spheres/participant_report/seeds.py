@@ -11,6 +11,7 @@ import numpy as np
 from bids_spheres.engine.stream import image_grid
 from bids_spheres.participant_report.backgrounds import find_background
 from bids_spheres.participant_report.relations import Stage
+from bids_spheres.regular_files import check_regular
 from bids_spheres.report.connectome import glass
 from bids_spheres.report.figures import picture
 from bids_spheres.report.render import Cell, Column, Figure, Table
@@ -90,6 +91,7 @@ def seeds_view(run: Run, one: SeedSet, spheres: Spheres, links: Links) -> SeedsV
 def _drawn(spheres: Spheres) -> Drawn | None:
     """The image of the spheres' numbers, when it is there."""
     try:
+        check_regular(spheres.image)
         img: Any = nib.load(spheres.image)
         labels = np.asarray(img.dataobj).ravel(order="F")
     except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bids_spheres.bids.files import MISSING, read_text
 from bids_spheres.errors import DataError, ReadWriteError
+from bids_spheres.regular_files import open_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,10 @@ def read_table(path: Path) -> pd.DataFrame:
         When it can't be read.
     """
     try:
-        return pd.read_csv(path, sep="\t", na_values=[MISSING], keep_default_na=False)
+        with open_regular(path) as file:
+            return pd.read_csv(file, sep="\t", na_values=[MISSING], keep_default_na=False)
+    except DataError:
+        raise
     except OSError as error:
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
     except ValueError as error:
@@ -126,13 +130,14 @@ def read_spheres(path: Path) -> Spheres:
     """
     missing = {name: [MISSING] for name in _NUMBERS}
     try:
-        table = pd.read_csv(
-            path,
-            sep="\t",
-            keep_default_na=False,
-            na_values=missing,
-            dtype=dict.fromkeys(_WORDS, str),
-        )
+        with open_regular(path) as file:
+            table = pd.read_csv(
+                file,
+                sep="\t",
+                keep_default_na=False,
+                na_values=missing,
+                dtype=dict.fromkeys(_WORDS, str),
+            )
         numbers = {name: table[name].to_numpy(dtype=np.float64) for name in _NUMBERS}
         names, networks = (tuple(table[name]) for name in _WORDS)
     except (KeyError, ValueError) as error:
@@ -224,9 +229,16 @@ def read_uncleaned(path: Path) -> Series:
     """
     facts = read_facts(path.with_suffix("").with_suffix(".json"))
     try:
-        table = pd.read_csv(
-            path, sep="\t", header=None, na_values=[MISSING], keep_default_na=False, dtype=float
-        )
+        with open_regular(path) as file:
+            table = pd.read_csv(
+                file,
+                sep="\t",
+                header=None,
+                na_values=[MISSING],
+                keep_default_na=False,
+                dtype=float,
+                compression="gzip",
+            )
     except (OSError, EOFError, zlib.error) as error:
         raise ReadWriteError(f"{path} can't be read: {error}.") from error
     except ValueError as error:

@@ -13,8 +13,10 @@ eight voxels each, so only these are read here, and interpolated as ITK does.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.affines import apply_affine, from_matvec
 
+from bids_spheres.annex import not_fetched
 from bids_spheres.engine.spheres import as_points
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.regular_files import check_regular, read_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,8 +49,42 @@ _CORNERS = np.array(list(product((0, 1), repeat=3)))
 _LINEAR = ("AffineTransform", "MatrixOffsetTransformBase")
 _FIELD = "DisplacementFieldTransform"
 
-_UNREADABLE = (OSError, ValueError, LookupError, NotImplementedError, np.linalg.LinAlgError)
+_LINEAR_BYTES = 64 * 2**10
+"""Largest file with one affine transform, of twelve numbers and a centre."""
+
+_CHUNK_BYTES = 2**30
+"""Largest chunk that is inflated. ITK writes a field as one chunk: 204 MB at 1 mm, in doubles."""
+
+_MOST_VOXELS = 2**15
+"""Voxels of a field along one axis, at most; NIfTI-1 can't have more either."""
+
+_LONGEST_TYPE = 1000
+"""Bytes of the name of a kind of transform, at most."""
+
+_UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError, OSError),
+    *(RuntimeError, TypeError, ValueError, np.linalg.LinAlgError),
+)
 """What reading a file that is damaged, or of another kind, may raise."""
+
+
+class _NotATransformError(ValueError):
+    """What is wrong with a transform, for the message that names its file."""
+
+
+@dataclass(frozen=True, eq=False)
+class MovedPoints:
+    """Points that went through transforms.
+
+    Parameters
+    ----------
+    coordinates : (S, 3) array, mm, RAS
+    outside : (S,) bool array
+        Points that a displacement field does not reach and so did not displace.
+    """
+
+    coordinates: FloatArray
+    outside: NDArray[np.bool_]
 
 
 def chain_points(points: ArrayLike, paths: Iterable[Path]) -> FloatArray:
@@ -65,15 +103,10 @@ def chain_points(points: ArrayLike, paths: Iterable[Path]) -> FloatArray:
 
     Raises
     ------
-    MissingInputError
-        When a file is not there.
-    DataError
-        When it is not an ITK transform or of a kind that can't be read here.
+    MissingInputError, DataError, ReadWriteError
+        As `map_points`.
     """
-    moved = as_points(points)
-    for path in paths:
-        moved = map_points(moved, path)
-    return moved
+    return move_points(points, paths).coordinates
 
 
 def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
@@ -92,83 +125,202 @@ def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
     -------
     (S, 3) array, mm, RAS
         In the space that the file's name gives as ``from-``. Points outside a displacement field
-        are not displaced by it.
+        are not displaced by it; `move_points` says which.
 
     Raises
     ------
     MissingInputError
         When the file is not there.
     DataError
-        When it is not an ITK transform or of a kind that can't be read here.
+        When it is not an ITK transform or of a kind that can't be read here, has numbers that
+        can't be those of a transform, or a displacement field reaches none of the points.
+    ReadWriteError
+        When the operating system can't read it.
     UsageError
         When the points have another shape.
     """
-    path, moved = Path(path), as_points(points)
-    if not path.is_file():
-        raise MissingInputError(f"The transform {path} is not there.")
-    through = _through_h5 if path.suffix == ".h5" else _through_linear
-    try:
-        moved = through(moved, path)
-    except DataError:
-        raise
-    except _UNREADABLE as error:
-        raise _not_a_transform(path) from error
-    if not np.isfinite(moved).all():
-        raise _not_a_transform(path)
+    return move_points(points, [Path(path)]).coordinates
+
+
+def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
+    """Points through one transform file after the other, and which of them fields don't reach.
+
+    Parameters
+    ----------
+    points : (S, 3) array-like, mm, RAS
+    paths : paths
+        As for `chain_points`.
+
+    Returns
+    -------
+    MovedPoints
+
+    Raises
+    ------
+    MissingInputError, DataError, ReadWriteError
+        As `map_points`.
+    """
+    coordinates = as_points(points)
+    moved = MovedPoints(coordinates, np.zeros(len(coordinates), bool))
+    for path in paths:
+        through = _through_file(moved.coordinates, path)
+        moved = MovedPoints(through.coordinates, moved.outside | through.outside)
     return moved
 
 
-def _not_a_transform(path: Path) -> DataError:
+def _through_file(points: FloatArray, path: Path) -> MovedPoints:
+    _check_file(path)
+    through = _through_h5 if path.suffix == ".h5" else _through_linear
+    try:
+        # numpy warns of numbers that are refused, and of lines that are none.
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            moved = through(points, path)
+    except DataError:
+        raise
+    except _NotATransformError as error:
+        raise _not_a_transform(path, f": {error}") from error
+    except _UNREADABLE as error:
+        raise _not_a_transform(path) from error
+    if not np.isfinite(moved.coordinates).all():
+        raise _not_a_transform(path, ": it takes points to places that are not finite")
+    return moved
+
+
+def _check_file(path: Path) -> None:
+    try:
+        check_regular(path, "transform")
+    except FileNotFoundError as error:
+        raise not_fetched(path) or MissingInputError(
+            f"The transform {path} is not there."
+        ) from error
+    except OSError as error:
+        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def _not_a_transform(path: Path, why: str = "") -> DataError:
     return DataError(
-        f"{path} can't be read as a transform of ITK.",
+        f"{path} can't be read as a transform of ITK{why}.",
         hint="Is it complete? If it was being copied or downloaded, remove it and get it again.",
     )
 
 
-def _through_linear(points: FloatArray, path: Path) -> FloatArray:
-    transform = import_module("nitransforms.io.itk").ITKLinearTransform.from_filename(path)
-    moved: FloatArray = apply_affine(transform.to_ras(), points)
+def _through_linear(points: FloatArray, path: Path) -> MovedPoints:
+    content = read_limited(path, "linear transform", _LINEAR_BYTES)
+    kind = import_module("nitransforms.io.itk").ITKLinearTransform
+    read = kind.from_binary(BytesIO(content)) if path.suffix == ".mat" else None
+    transform = read or kind.from_string(content.decode())
+    return MovedPoints(_by_affine(points, transform), np.zeros(len(points), bool))
+
+
+def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
+    affine = transform.to_ras()
+    if not _is_invertible(affine):
+        raise _NotATransformError("its matrix can't be inverted")
+    moved: FloatArray = apply_affine(affine, points)
     return moved
 
 
-def _through_h5(points: FloatArray, path: Path) -> FloatArray:
-    with import_module("h5py").File(path, "r") as file:
-        for kind, member in reversed(_members(file["TransformGroup"])):
+def _is_invertible(matrix: FloatArray) -> bool:
+    finite = bool(np.isfinite(matrix).all())
+    return finite and np.linalg.matrix_rank(matrix) == len(matrix)
+
+
+def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
+    h5py = import_module("h5py")
+    outside = np.zeros(len(points), bool)
+    with h5py.File(path, "r") as file:
+        for kind, member in reversed(_members(_child(file, "TransformGroup", h5py.Group))):
             if kind.startswith(_LINEAR):
                 points = _through_affine(points, member)
             elif _FIELD in kind:
-                points = points + _RAS_TO_LPS * _Field.read(member).at(_RAS_TO_LPS * points)
+                displacements, inside = _Field.read(member).at(_RAS_TO_LPS * points)
+                if len(points) and not inside.any():
+                    raise _all_outside(len(points), path)
+                points = points + _RAS_TO_LPS * displacements
+                outside |= ~inside
             else:
                 raise DataError(
                     f"{path} holds a {kind}, which can't be read here.",
                     hint="Affine transforms and displacement fields can; ANTs' "
                     "antsApplyTransforms turns any other into a displacement field.",
                 )
-    return points
+    return MovedPoints(points, outside)
+
+
+def _all_outside(n: int, path: Path) -> DataError:
+    return DataError(
+        f"The displacement field of {path} reaches none of {n} points.",
+        hint='Are the coordinates in mm, and in the space that its name gives as "to-"?',
+    )
 
 
 def _members(group: Any) -> list[tuple[str, Any]]:
     """Type and group of every transform of a file, in its order."""
+    h5py = import_module("h5py")
     # The names are numbers, which HDF5 sorts as text: 10 before 2.
-    groups = [group[name] for name in sorted(group, key=int)]
-    members = [(member["TransformType"][0].decode(), member) for member in groups]
+    groups = [_child(group, name, h5py.Group) for name in sorted(group, key=int)]
+    members = [(_type(member), member) for member in groups]
+    if all(kind.startswith("Composite") for kind, _ in members):
+        raise _NotATransformError("it holds no transform")
     return [(kind, member) for kind, member in members if not kind.startswith("Composite")]
+
+
+def _type(member: Any) -> str:
+    h5py = import_module("h5py")
+    stored = _child(member, "TransformType", h5py.Dataset)
+    is_word = h5py.check_string_dtype(stored.dtype) and stored.dtype.itemsize <= _LONGEST_TYPE
+    if not is_word or stored.shape != (1,):
+        raise _NotATransformError("the type of a transform must be a word")
+    kind: str = stored[0].decode()
+    return kind
+
+
+def _child(group: Any, name: str, kind: Any) -> Any:
+    """A group or dataset in a group that is stored in this file, nowhere else.
+
+    A link could lead to any file of the user's, and so can storage of numbers outside the file.
+    """
+    h5py = import_module("h5py")
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise _NotATransformError(f"{name} is not there, or is a link")
+    child = group[name]
+    if not isinstance(child, kind):
+        raise _NotATransformError(f"{name} is of another kind")
+    if kind is h5py.Dataset:
+        if child.external or child.is_virtual:
+            raise _NotATransformError(f"{name} is stored in other files")
+        if int(np.prod(child.chunks or (1,), dtype=object)) * child.dtype.itemsize > _CHUNK_BYTES:
+            raise _NotATransformError(f"{name} has chunks that are too large")
+    return child
 
 
 def _dataset(member: Any, name: str) -> Any:
     """Parameters of a transform; older versions of ITK misspell their name."""
     full = f"Transform{name}"
-    return member[full if full in member else f"Tranform{name}"]
+    numbers = _child(
+        member, full if full in member else f"Tranform{name}", import_module("h5py").Dataset
+    )
+    if numbers.dtype.kind not in "fiu" or len(numbers.shape) != 1:
+        raise _NotATransformError(f"{full} must be a row of numbers")
+    return numbers
+
+
+def _numbers(member: Any, name: str, length: int) -> FloatArray:
+    """A few parameters of a transform."""
+    stored = _dataset(member, name)
+    if stored.shape != (length,):
+        raise _NotATransformError(f"Transform{name} must have {length} numbers")
+    return np.asarray(stored[()], dtype=np.float64)
 
 
 def _through_affine(points: FloatArray, member: Any) -> FloatArray:
-    numbers = _dataset(member, "Parameters")[()]
+    numbers = _numbers(member, "Parameters", 12)
     transform = import_module("nitransforms.io.itk").ITKLinearTransform(
         parameters=from_matvec(numbers[:9].reshape(3, 3), numbers[9:]),
-        offset=_dataset(member, "FixedParameters")[()],
+        offset=_numbers(member, "FixedParameters", 3),
     )
-    moved: FloatArray = apply_affine(transform.to_ras(), points)
-    return moved
+    return _by_affine(points, transform)
 
 
 @dataclass(frozen=True)
@@ -192,22 +344,27 @@ class _Field:
     @classmethod
     def read(cls, member: Any) -> _Field:
         """Geometry of the field: size, origin, spacing and direction, as ITK stores them."""
-        fixed = _dataset(member, "FixedParameters")[()]
+        fixed = _numbers(member, "FixedParameters", 18)
         shape, origin, spacing = fixed[:9].reshape(3, 3)
-        affine = from_matvec(fixed[9:].reshape(3, 3) * spacing, origin)
+        direction = fixed[9:].reshape(3, 3)
+        if not (np.isfinite(fixed).all() and (spacing > 0).all() and _is_invertible(direction)):
+            raise _NotATransformError("the grid of its displacement field has no place in space")
+        if not ((shape % 1 == 0) & (shape >= 1) & (shape <= _MOST_VOXELS)).all():
+            raise _NotATransformError("the sizes of its displacement field are no sizes")
+        affine = from_matvec(direction * spacing, origin)
         field = cls(_dataset(member, "Parameters"), shape.astype(np.intp), affine)
         if field.numbers.shape != (3 * field.shape.prod(),):
-            raise ValueError("The displacements are not as many as the grid asks for.")
+            raise _NotATransformError("the displacements are not as many as the grid asks for")
         return field
 
-    def at(self, points: FloatArray) -> FloatArray:
-        """Displacements of (S, 3) points in LPS, linearly interpolated, (S, 3)."""
+    def at(self, points: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Displacements of (S, 3) points in LPS, linearly interpolated, (S, 3); who is inside."""
         index = apply_affine(np.linalg.inv(self.affine), points)
         # As in ITK, the grid reaches to the outer borders of its voxels.
-        inside = ((index >= -0.5) & (index < self.shape - 0.5)).all(axis=1)
+        inside = np.all((index >= -0.5) & (index < self.shape - 0.5), axis=1)
         displacements = np.zeros_like(points)
         displacements[inside] = self._interpolate(index[inside])
-        return displacements
+        return displacements, inside
 
     def _interpolate(self, index: FloatArray) -> FloatArray:
         lowest = np.floor(index)

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.spaces.fmriprep import NATIVE, find_transforms, is_native, other_session
-from bids_spheres.spaces.itk import chain_points
+from bids_spheres.spaces.itk import move_points
 from bids_spheres.spaces.talairach import talairach_to_mni
 from bids_spheres.spaces.templates import template_transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from bids_spheres.engine.seeds import SeedTable
 
@@ -110,9 +113,20 @@ def place_seeds(
         ways.append(f"the transform of Lancaster et al. (2007) to {FSL_MNI}")
     paths = route(space, target_space, transforms)
     ways += [_described(path, transforms) for path in paths]
-    moved = replace(table, coordinates=chain_points(coordinates, paths), space=target_space)
-    note = f"The coordinates of {table.label}, in {table.space}, were brought to {target_space} by "
-    return Placement(moved, note + f"{' and then '.join(ways)}.", paths)
+    moved = move_points(coordinates, paths)
+    note = (
+        f"The coordinates of {table.label}, in {table.space}, were brought to {target_space} by "
+        f"{' and then '.join(ways)}.{_outside_note(table, moved.outside)}"
+    )
+    placed = replace(table, coordinates=moved.coordinates, space=target_space)
+    return Placement(placed, note, paths)
+
+
+def _outside_note(table: SeedTable, outside: NDArray[np.bool_]) -> str:
+    names = [name for name, is_outside in zip(table.names, outside, strict=True) if is_outside]
+    if not names:
+        return ""
+    return f" Outside the displacement field, and so not displaced by it: {', '.join(names)}."
 
 
 def _described(path: Path, transforms: RunTransforms | None) -> str:

@@ -262,7 +262,7 @@ def test_reading_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"x\.tsv is not UTF-8"):
         read_text(path)
-    with pytest.raises(ReadWriteError, match="can't be read: Is a directory"):
+    with pytest.raises(DataError, match="is a folder; a file is needed"):
         read_text(tmp_path)
 
 

@@ -524,7 +524,7 @@ def test_confounds_that_are_no_table(tmp_path):
         ("", "empty"),
         ("a\tb\n1\t2\n3\n", "differ in length"),
         ("a\tb\n1\tx\n", "'x' is not a number"),
-        (b"\xff\xfe\x00", "not a text file"),
+        (b"\xff\xfe\x00", "can't be read as text"),
     ]:
         path = tmp_path / "table.tsv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)

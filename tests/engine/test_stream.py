@@ -455,7 +455,7 @@ def test_a_type_that_nobody_reads(tmp_path, code):
 @pytest.mark.parametrize("name", ["folder", "folder.nii", "folder.nii.gz"])
 def test_a_folder_is_no_image(tmp_path, name):
     (tmp_path / name).mkdir()
-    with pytest.raises(DataError, match="can't be read as an image"):
+    with pytest.raises(DataError, match="is a folder; an image is needed"):
         open_volumes(tmp_path / name)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 import h5py
@@ -12,7 +14,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy.interpolate import RegularGridInterpolator
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-from bids_spheres.spaces.itk import chain_points, map_points
+from bids_spheres.spaces.itk import chain_points, map_points, move_points
 
 LPS = np.array([-1, -1, 1])
 HEADER = "#Insight Transform File V1.0\n"
@@ -196,6 +198,187 @@ def test_field_of_another_size_than_its_grid(tmp_path):
     kind, numbers, fixed = field(np.zeros((3, 4, 5, 3)), [5] * 3, [0] * 3)
     path = write_h5(tmp_path / "x.h5", (kind, numbers[:-3], fixed))
     with pytest.raises(DataError, match=r"x\.h5"):
+        map_points([(0, 0, 0)], path)
+
+
+GRID = [10, 10, 10, -90, -126, -72, 20, 20, 20, 1, 0, 0, 0, 1, 0, 0, 0, 1]
+FIELD = "DisplacementFieldTransform_float_3_3"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        *[(place, value) for place in (0, 3, 6, 9) for value in (np.nan, np.inf, -np.inf)],
+        *[(0, 10.5), (0, 0), (6, 0), (6, -20), (9, 0), (2, 1e18)],
+    ],
+)
+def test_field_without_a_possible_grid_is_refused(tmp_path, place, value):
+    fixed = np.array(GRID, dtype=float)
+    fixed[place] = value
+    path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), fixed))
+    with pytest.raises(DataError, match=r"x\.h5 can't be read as a transform"):
+        map_points([(-10, 0, 0)], path)
+
+
+def test_field_of_two_negative_sizes_is_refused(tmp_path):
+    path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), [-10, -10, *GRID[2:]]))
+    with pytest.raises(DataError, match="no sizes"):
+        map_points([(-10, 0, 0)], path)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_displacements_that_are_not_finite(tmp_path, number):
+    path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, number), GRID))
+    with pytest.raises(DataError, match="not finite"):
+        map_points([(-10, 0, 0)], path)
+
+
+@pytest.mark.parametrize("ending", ["txt", "h5"])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        [np.nan, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0],
+        [1, 0, 0, 0, 1, 0, 0, 0, 1, np.inf, 0, 0],
+        [1, 2, 3, 2, 4, 6, 0, 0, 1, 0, 0, 0],
+    ],
+)
+def test_affine_that_can_not_be_inverted(tmp_path, ending, numbers):
+    path = tmp_path / f"x.{ending}"
+    if ending == "h5":
+        write_h5(path, ("AffineTransform_double_3_3", np.array(numbers, float), [0] * 3))
+    else:
+        path.write_text(HEADER + affine_text(" ".join(map(str, numbers))))
+    with pytest.raises(DataError, match="can't be inverted"):
+        map_points([(1, 2, 3)], path)
+
+
+def test_points_outside_of_a_field_are_known(tmp_path):
+    """The grid goes from -100 to 100 mm along x, in LPS; what is outside stays."""
+    path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), GRID))
+    through = move_points([(-10, 0, 0), (-200, 0, 0), (10, 0, 0)], [path])
+    assert through.outside.tolist() == [False, True, False]
+    np.testing.assert_allclose(
+        through.coordinates, [(-15, -5, 5), (-200, 0, 0), (5, -5, 5)], atol=1e-6
+    )
+
+
+def test_field_that_reaches_no_point_is_an_error(tmp_path):
+    path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), GRID))
+    with pytest.raises(DataError, match="reaches none of 2 points"):
+        map_points([(1e4, 0, 0), (0, 1e4, 0)], path)
+
+
+def edit_h5(path, change):
+    """A usable transform with one part changed by hand."""
+    write_h5(path, (FIELD, np.full(3000, 5, "f4"), GRID))
+    with h5py.File(path, "a") as file:
+        change(file["TransformGroup/1"])
+    return path
+
+
+def replace_numbers(make):
+    def change(member):
+        del member["TransformParameters"]
+        make(member)
+
+    return change
+
+
+def link_elsewhere(member):
+    other = Path(member.file.filename).with_name("other.h5")
+    with h5py.File(other, "w") as target:
+        target["numbers"] = np.full(3000, 5, "f4")
+    member["TransformParameters"] = h5py.ExternalLink(str(other), "numbers")
+
+
+def store_elsewhere(member):
+    raw = Path(member.file.filename).with_name("numbers.raw")
+    raw.write_bytes(np.full(3000, 5, "f4").tobytes())
+    where = [(str(raw), 0, h5py.h5f.UNLIMITED)]
+    member.create_dataset("TransformParameters", (3000,), "f4", external=where)
+
+
+def virtual(member):
+    layout = h5py.VirtualLayout((3000,), "f4")
+    layout[:] = h5py.VirtualSource(
+        str(Path(member.file.filename).with_name("other.h5")), "x", (3000,)
+    )
+    member.create_virtual_dataset("TransformParameters", layout)
+
+
+def huge_chunk(member):
+    member.create_dataset(
+        "TransformParameters", (650_000_000,), "f4", chunks=(650_000_000,), compression="gzip"
+    )
+    member["TransformFixedParameters"][:3] = [650_000_000 // 3, 1, 1]
+
+
+def soft_link_to_itself(member):
+    member["TransformParameters"] = h5py.SoftLink("/TransformGroup/1/TransformParameters")
+
+
+def group_for_numbers(member):
+    member.create_group("TransformParameters")
+
+
+def stored_as(data):
+    def make(member):
+        member.create_dataset("TransformParameters", data=data)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *[link_elsewhere, store_elsewhere, virtual, huge_chunk, soft_link_to_itself],
+        group_for_numbers,
+        stored_as(np.zeros(3000, [("x", "f4")])),
+        stored_as(np.full(3000, b"1")),
+        stored_as(np.zeros((3, 1000))),
+        stored_as(np.zeros(3000, complex)),
+        stored_as(1.0),
+        stored_as(h5py.Empty("f4")),
+    ],
+)
+def test_numbers_that_are_none_or_elsewhere_are_refused(tmp_path, make):
+    path = edit_h5(tmp_path / "x.h5", replace_numbers(make))
+    start = time.process_time()
+    with pytest.raises(DataError, match=r"x\.h5 can't be read as a transform"):
+        map_points([(0, 0, 0)], path)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    "kind", [np.array([1]), np.array([b"\xff"]), np.array([], "S3"), [1.5, 2], h5py.Empty("S3")]
+)
+def test_types_that_are_no_word_are_refused(tmp_path, kind):
+    def change(member):
+        del member["TransformType"]
+        member["TransformType"] = kind
+
+    with pytest.raises(DataError, match=r"x\.h5"):
+        map_points([(0, 0, 0)], edit_h5(tmp_path / "x.h5", change))
+
+
+def test_file_without_a_transform_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no transform"):
+        map_points([(0, 0, 0)], write_h5(tmp_path / "x.h5"))
+
+
+@pytest.mark.parametrize("ending", ["h5", "txt", "mat"])
+def test_pipe_is_not_waited_for(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="named pipe"):
+        map_points([(0, 0, 0)], path)
+
+
+def test_endless_text_is_not_read(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text(HEADER + "# \n" * 100_000)
+    with pytest.raises(DataError, match="64 kB"):
         map_points([(0, 0, 0)], path)
 
 

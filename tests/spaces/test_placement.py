@@ -180,6 +180,23 @@ def test_placement_travels_to_other_processes(subject):
     assert pickle.loads(pickle.dumps(subject)) == subject  # noqa: S301 - our own
 
 
+def test_seeds_outside_of_a_displacement_field_are_named(tmp_path):
+    """ITK leaves them where they are; so do we, and say so."""
+    name = "sub-01_from-T1w_to-MNI152NLin2009cAsym_mode-image_xfm.h5"
+    path = tmp_path / "anat" / name
+    path.parent.mkdir()
+    with h5py.File(path, "w") as file:
+        member = file.create_group("TransformGroup/0")
+        member["TransformType"] = [b"DisplacementFieldTransform_float_3_3"]
+        grid = [10, 10, 10, -90, -90, -90, 20, 20, 20, 1, 0, 0, 0, 1, 0, 0, 0, 1]
+        member["TransformFixedParameters"] = np.array(grid, float)
+        member["TransformParameters"] = np.full(3000, 5, "f4")
+    seeds = table(ICBM, [(0, 0, 0), (0, 0, 300)])
+    placed = place_seeds(seeds, "T1w", RunTransforms((path,), {"sub": "01"}))
+    np.testing.assert_allclose(placed.table.coordinates, [(-5, -5, 5), (0, 0, 300)])
+    assert placed.note.endswith(" and so not displaced by it: b.")
+
+
 # --- a real scan ------------------------------------------------------------------------------
 
 

@@ -1,0 +1,209 @@
+"""Pipes, sockets, devices and folders where files are expected: one message, at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.errors import EXIT_STATUSES, DataError
+from bids_spheres.regular_files import MAX_BYTES, open_regular, read_limited
+
+FUNC = "sub-01/func/sub-01_task-rest"
+IMAGE = f"{FUNC}_space-MNI152NLin2009cAsym_desc"
+
+
+@pytest.fixture(autouse=True)
+def _not_for_ever():
+    """Whatever waits is interrupted, which fails the test."""
+
+    def stop(*_):
+        raise AssertionError("it waits")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def folder(path):
+    path.mkdir()
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+
+
+def listener(path):
+    # The path of a socket has at most 107 letters.
+    before = os.getcwd()  # noqa: PTH109
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name[:90])
+            os.replace(path.name[:90], path.name)  # noqa: PTH105
+    finally:
+        os.chdir(before)
+
+
+ODD = {"a named pipe": pipe, "a folder": folder, "a device": device, "a socket": listener}
+
+INPUTS = {
+    "BOLD": f"{IMAGE}-preproc_bold.nii.gz",
+    "mask": f"{IMAGE}-brain_mask.nii.gz",
+    "sidecar": f"{IMAGE}-preproc_bold.json",
+    "table": f"{FUNC}_desc-confounds_timeseries.tsv",
+    "metadata": f"{FUNC}_desc-confounds_timeseries.json",
+    "description": "dataset_description.json",
+    "seeds": "../mine.tsv",
+    "seed metadata": "../mine.json",
+    "strategy": "../strategy.json",
+    "YAML strategy": "../strategy.yaml",
+    "filter": "../filter.json",
+    "config": "../config.json",
+    "YAML config": "../config.yaml",
+    "labels": "../labels.txt",
+    "outliers": "../outliers.tsv",
+    "own mask": "../mask.nii.gz",
+}
+OPTIONS = {
+    "strategy": ("--strategy", "{}"),
+    "YAML strategy": ("--strategy", "{}"),
+    "filter": ("--bids-filter-file", "{}"),
+    "config": ("--config", "{}"),
+    "YAML config": ("--config", "{}"),
+    "labels": ("--participant-label", "@{}"),
+    "outliers": ("--outliers", "{}"),
+    "own mask": ("--mask", "{}"),
+}
+
+MISSING = {
+    "description": (16, "no dataset_description.json"),
+    "BOLD": (16, "no preprocessed BOLD image"),
+    "mask": (1, "No brain mask belongs to"),
+    "table": (1, "No confounds table belongs to"),
+    "outliers": (66, "has no outlier table"),
+}
+
+
+def place(path, make):
+    path.unlink(missing_ok=True)
+    make(path)
+
+
+def assert_one_message(done, path, kind):
+    assert done.status in {1, 2, 16, 65}
+    assert done.status in EXIT_STATUSES
+    assert "unexpected" not in done.err
+    assert kind in done.err
+    assert path.name in done.err
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_that_is_no_file(tiny, seeds_file, run_app, tmp_path, name, kind):
+    tiny.add_run()
+    path = (tiny.root / INPUTS[name]).resolve()
+    place(path, ODD[kind])
+    options = [word.format(path) for word in OPTIONS.get(name, ())]
+    call = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, *options)
+    done = run_app(*call, "--report-level", "none")
+    # A folder of a name is no file of the dataset; what follows is that the file is missing.
+    if kind == "a folder" and name in MISSING:
+        status, words = MISSING[name]
+        assert done.status == status
+        assert words in done.err
+    else:
+        assert_one_message(done, path, kind)
+
+
+@pytest.fixture
+def written(tiny, seeds_file, run_app, tmp_path):
+    """Output of the participant level, and a call about it that begins with its input."""
+    for label in ("01", "02", "03"):
+        tiny.add_run(f"sub-{label}_task-rest")
+    out = tmp_path / "out"
+    rows = "".join(f"sub-0{i}\t{20 + i**2}\n" for i in (1, 2, 3))
+    (tmp_path / "people.tsv").write_text("participant_id\tage\n" + rows)
+
+    def call(level, *more):
+        options = ("--report-level", "none") if level == "participant" else ()
+        return run_app(tiny.root, out, level, "--seeds", seeds_file, *options, *more)
+
+    assert call("participant").status == 0
+    return out, call
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device"])
+@pytest.mark.parametrize("name", ["people.tsv", "people.json"])
+def test_a_table_of_participants_that_is_no_file(written, tmp_path, kind, name):
+    _, call = written
+    place(tmp_path / name, ODD[kind])
+    done = call("group", "--participants-table", tmp_path / "people.tsv", "--model", "age")
+    assert_one_message(done, tmp_path / name, kind)
+
+
+OWN = ["*_timeseries.tsv", "*_relmat.tsv", "*_relmat.json", "*_dseg.tsv", "*_timeseries.json"]
+
+
+@pytest.mark.parametrize("pattern", OWN)
+@pytest.mark.parametrize("level", ["participant", "group"])
+def test_an_output_that_became_a_pipe_is_not_waited_for(written, pattern, level):
+    out, call = written
+    path = min((out / "sub-02").rglob(pattern))
+    place(path, pipe)
+    done = call(level)
+    assert done.status in {0, 1, 65}
+    assert "unexpected" not in done.err
+    if level == "participant":
+        assert path.is_file()  # made again
+        assert done.status == 0
+
+
+def test_records_of_a_call_that_are_pipes(written):
+    out, call = written
+    for path in [out / "descriptions.tsv", *out.rglob("logs/**/*.json")]:
+        place(path, pipe)
+    done = call("participant")
+    assert "unexpected" not in done.err
+
+
+@pytest.mark.parametrize("text", [b'{"a": "%s"}', b"name\tx\ty\tz\n%s"], ids=["JSON", "table"])
+def test_text_beyond_the_limit_is_not_read(tiny, seeds_file, run_app, tmp_path, text):
+    tiny.add_run()
+    name = "metadata" if text.startswith(b"{") else "seeds"
+    path = (tiny.root / INPUTS[name]).resolve()
+    path.write_bytes(text % (b"x" * MAX_BYTES))
+    done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    assert done.status in {1, 65}
+    assert "more than 64 MB" in done.err
+
+
+def test_what_grows_while_it_is_read_ends_at_the_limit():
+    """Files of /proc have no size and more content."""
+    with pytest.raises(DataError, match="1 kB"):
+        read_limited(Path("/proc/self/smaps"), "file", 1024)
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_meanwhile(tmp_path, monkeypatch):
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({}))
+    real_open = os.open
+
+    def replaced(name, flags):
+        path.unlink()
+        os.mkfifo(path)
+        return real_open(name, flags)
+
+    monkeypatch.setattr(os, "open", replaced)
+    with pytest.raises(DataError, match="a named pipe; a JSON file is needed"):
+        open_regular(path, "JSON file")
