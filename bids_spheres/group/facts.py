@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.files import read_text
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.group.statistics import fisher_z_variance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,11 +51,8 @@ class RunFacts:
         Mean framewise displacement of the run, mm; NaN when it is not known.
     n_volumes, n_kept : int
         Volumes, and those that are not censored.
-    degrees_of_freedom : int
-        What regressors and filter leave of the kept volumes.
-    weight : float
-        How much the run counts among others of its participant: the degrees of freedom that white
-        noise would have.
+    degrees_of_freedom : float
+        What censoring, regressors and filter leave: 1 / var(r) of independent white series.
     excluded : str or None
         Why the run has no result.
     settings : Settings
@@ -66,11 +64,15 @@ class RunFacts:
     mean_fd: float
     n_volumes: int
     n_kept: int
-    degrees_of_freedom: int
-    weight: float
+    degrees_of_freedom: float
     excluded: str | None
     settings: Settings
     noted: Settings
+
+    @property
+    def weight(self) -> float:
+        """How much the run counts among others of its participant: 1 / var(z)."""
+        return 1 / fisher_z_variance(self.degrees_of_freedom)
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
@@ -93,13 +95,11 @@ def read_facts(matrix: Path) -> RunFacts | None:
     if _CONCATENATION in content:
         return None
     try:
-        freedom = int(content["DegreesOfFreedom"])
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
             n_volumes=int(content["NumberOfVolumes"]),
             n_kept=int(content["NumberOfVolumesKept"]),
-            degrees_of_freedom=freedom,
-            weight=_first_known(content.get("WhiteNoiseDegreesOfFreedom"), freedom),
+            degrees_of_freedom=_number(content["DegreesOfFreedom"]),
             excluded=content.get("Excluded"),
             settings=(*pick(content, COMPARED), _regressors(content)),
             noted=pick(content, NOTED),
@@ -110,8 +110,12 @@ def read_facts(matrix: Path) -> RunFacts | None:
             f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
             hint="Run the participant level anew for this run.",
         ) from error
-    if facts.excluded is None and not facts.weight > 0:
-        raise DataError(f"{path}: the run has {facts.weight:g} degrees of freedom.")
+    if facts.excluded is None and not 1 < facts.degrees_of_freedom < inf:
+        raise DataError(
+            f"{path}: with {facts.degrees_of_freedom:g} degrees of freedom a correlation means "
+            "nothing.",
+            hint="Run the participant level with a larger --min-dof, or another strategy.",
+        )
     return facts
 
 
@@ -202,8 +206,3 @@ def _as_integer(text: str) -> float | int:
 
 def _number(value: Any) -> float:
     return nan if value is None else float(value)
-
-
-def _first_known(value: Any, otherwise: float) -> float:
-    number = _number(value)
-    return number if isfinite(number) else float(otherwise)

@@ -65,7 +65,7 @@ class Participant:
     @property
     def degrees_of_freedom(self) -> float:
         """Of all runs with a result together."""
-        return sum(run.facts.weight for run in self.runs)
+        return sum(run.facts.degrees_of_freedom for run in self.runs)
 
     @property
     def mean_fd(self) -> float:
@@ -173,10 +173,10 @@ def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
 
 
 def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> FloatArray:
-    """Mean over runs, each counting by its degrees of freedom, (E,).
+    """Mean over runs, each counting by one over the variance of Fisher's z, (E,).
 
-    The variance of Fisher's z of a correlation falls as one over the degrees of freedom, so that
-    these weights make the best mean. An edge that a run lacks is the mean of the others.
+    These weights make the mean of the least variance. An edge that a run lacks is the mean of the
+    others.
 
     Raises
     ------

@@ -193,5 +193,6 @@ def _facts(group: Group, used: Sequence[Participant]) -> dict[str, Any]:
         **({"Differences": differing} if differing else {}),
         "NumberOfParticipants": len(used),
         "NumberOfRuns": sum(len(one.runs) for one in used),
-        "RunsOfAParticipant": "averaged, each counting by its degrees of freedom",
+        "RunsOfAParticipant": "averaged, each counting by 1 / var(z), the variance of "
+        "Fisher's z for its degrees of freedom",
     }

@@ -57,8 +57,8 @@ def _averaging(level: Level) -> str:
     if runs <= people:
         return text
     return (
-        f"{text} Runs of a participant were averaged first, each counting by the degrees of "
-        "freedom that cleaning leaves it."
+        f"{text} Runs of a participant were averaged first, each counting by one over the variance "
+        "that Fisher's z has for the degrees of freedom that cleaning leaves."
     )
 
 

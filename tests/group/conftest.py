@@ -39,7 +39,6 @@ SETTINGS: dict[str, Any] = {
     "CensoringThresholds": {"fd_threshold": None},
     "DummyScans": None,
     "DegreesOfFreedom": 90,
-    "WhiteNoiseDegreesOfFreedom": 90.0,
     "MinimumDegreesOfFreedom": 1,
     "MeanFramewiseDisplacement": 0.1,
     "Excluded": None,

@@ -124,7 +124,7 @@ def compared(simulated, tmp_path_factory):
             ("ideal", clean, whole),
         ):
             matrix = np.corrcoef(values.T)
-            facts = {**volumes, **rest, "WhiteNoiseDegreesOfFreedom": None}
+            facts = {**volumes, **rest}
             outputs.add(label, matrix, strategy=strategy, **facts)
     assert run_group(outputs.root, GroupOptions()) == []
     return outputs, read_tsv(outputs.root / "group" / "strategies.tsv").set_index("strategy")

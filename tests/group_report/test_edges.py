@@ -16,7 +16,7 @@ from .conftest import page_of
 from .test_page import by_id, table_of, words
 
 S = len(POINTS)
-GONE = {"Excluded": "3 volumes are left", "WhiteNoiseDegreesOfFreedom": None}
+GONE = {"Excluded": "3 volumes are left"}
 
 
 @pytest.fixture
