@@ -80,6 +80,7 @@ def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
         "DegreesOfFreedom": left.residual,
         "MinimumDegreesOfFreedom": rules.min_dof,
         "MeanFramewiseDisplacement": design.mean_framewise_displacement,
+        "VolumesWithFramewiseDisplacement": design.n_framewise_displacement,
         "Excluded": excluded.reason if excluded else None,
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from math import inf, nan
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.bids.files import read_text
@@ -49,6 +49,8 @@ class RunFacts:
     ----------
     mean_fd : float
         Mean framewise displacement of the run, mm; NaN when it is not known.
+    n_fd : int
+        Volumes over which that mean is taken: all with a displacement, censored ones too.
     n_volumes, n_kept : int
         Volumes, and those that are not censored.
     degrees_of_freedom : float
@@ -62,6 +64,7 @@ class RunFacts:
     """
 
     mean_fd: float
+    n_fd: int
     n_volumes: int
     n_kept: int
     degrees_of_freedom: float
@@ -97,6 +100,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
     try:
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
+            n_fd=int(content["VolumesWithFramewiseDisplacement"]),
             n_volumes=int(content["NumberOfVolumes"]),
             n_kept=int(content["NumberOfVolumesKept"]),
             degrees_of_freedom=_number(content["DegreesOfFreedom"]),
@@ -123,6 +127,8 @@ def _check(facts: RunFacts) -> None:
     """Raise ValueError for what can't be."""
     if not 0 <= facts.n_kept <= facts.n_volumes or not facts.n_volumes:
         raise ValueError(f"{facts.n_kept} of {facts.n_volumes} volumes are kept")
+    if not isnan(facts.mean_fd) and not 0 < facts.n_fd <= facts.n_volumes:
+        raise ValueError(f"{facts.n_fd} volumes have the mean displacement {facts.mean_fd:g}")
     if facts.mean_fd < 0:
         raise ValueError(f"the mean framewise displacement is {facts.mean_fd:g}")
     if not isinstance(facts.excluded, str | None):

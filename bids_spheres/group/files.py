@@ -120,7 +120,7 @@ def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
     MissingInputError, NothingSelectedError
         As `all_matrices` and `selected`.
     """
-    return selected(all_matrices(output_dir), options)
+    return selected(all_matrices(output_dir), options.select)
 
 
 def all_matrices(output_dir: Path) -> list[MatrixFile]:
@@ -168,15 +168,17 @@ def _with_one_copy(files: Iterable[MatrixFile]) -> list[MatrixFile]:
     ]
 
 
-def selected(files: list[MatrixFile], options: GroupOptions) -> list[MatrixFile]:
-    """Those of the matrices that the user wants.
+def selected(
+    files: list[MatrixFile], select: Iterable[tuple[str, Sequence[str]]]
+) -> list[MatrixFile]:
+    """Matrices with the labels that are wanted, by entity.
 
     Raises
     ------
     NothingSelectedError
         When there is none; the message says what there was.
     """
-    for key, labels in options.select:
+    for key, labels in select:
         files = _selected(files, key, labels)
     return files
 

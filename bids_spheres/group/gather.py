@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bids_spheres.bids.names import Name
     from bids_spheres.group.facts import Settings
     from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.spheres import GroupSeeds, RunQuality
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,11 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
 
 
 def gather_group(
-    name: Name, files: Sequence[MatrixFile], image: Image, problems: list[str]
+    name: Name,
+    files: Sequence[MatrixFile],
+    image: Image,
+    motion: HeadMotion,
+    problems: list[str],
 ) -> Group:
     """Read the sidecars of all runs of a group.
 
@@ -93,6 +98,7 @@ def gather_group(
     files : sequence of MatrixFile
     image : Image
         What they are about.
+    motion : HeadMotion
     problems : list of str
         Takes the runs whose sidecar can't be used.
 
@@ -111,7 +117,8 @@ def gather_group(
     edges = Edges(image.seeds.names, image.seeds.networks, diagonal)
     distances = edges.of(image.seeds.distances)
     scale = Scale(name.get("stat") or "")
-    return Group(name, by_participant(runs), edges, scale, distances)
+    people = by_participant(runs, lambda label: motion.of(label, name))
+    return Group(name, people, edges, scale, distances)
 
 
 def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[GroupRun]:

@@ -90,6 +90,12 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     parse = _formulaic().Formula
     path = options.participants_table or output_dir / "participants.tsv"
     table = read_participants(path)
+    if MEAN_FD in table.columns:
+        raise DataError(
+            f"{path} has a column {MEAN_FD}, which is what formulas call the mean framewise "
+            "displacement of the runs of this dataset.",
+            hint="Give the column another name.",
+        )
     try:
         parsed = parse(options.model)
         wanted = set(parsed.required_variables)
@@ -190,7 +196,7 @@ def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, di
     absent = [label for label in mean_fd if used and label not in model.table.index]
     left_out = dict.fromkeys(absent, f"not in {model.source.name}")
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
-    if MEAN_FD not in used and _uses(model.formula, MEAN_FD):
+    if _uses(model.formula, MEAN_FD):
         data[MEAN_FD] = pd.Series(mean_fd, dtype=float)
     for label, missing in data.isna().iterrows():
         if lacking := [str(name) for name, lacks in missing.items() if lacks]:

@@ -12,6 +12,10 @@ SEEDS = "seeds"
 """Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
 
 
+RUN_KEYS = ("sub", "ses", "task", "acq", "run", "echo")
+"""Entities that tell which runs are meant, and not what was made of them."""
+
+
 @dataclass(frozen=True)
 class GroupOptions:
     """What is wanted of the group level.

@@ -58,8 +58,8 @@ PARTICIPANT_COLUMNS = {
     "runs": {"Description": "Runs with a result, which are averaged"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
     "mean_fd": {
-        "Description": "Mean framewise displacement of the runs with a result, each counting by "
-        "its degrees of freedom",
+        "Description": "Mean framewise displacement over all volumes of all runs of the task, "
+        "before censoring and with excluded runs: the same after every strategy",
         "Units": "mm",
     },
     "degrees_of_freedom": {"Description": "Of the runs with a result together"},

@@ -18,7 +18,7 @@ from bids_spheres.group.files import title
 from bids_spheres.group.tables import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -56,28 +56,19 @@ class Participant:
         Those with a result.
     excluded : tuple of GroupRun
         Those of which too little was left.
+    mean_fd : float
+        Mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
     """
 
     label: str
     runs: tuple[GroupRun, ...]
     excluded: tuple[GroupRun, ...]
+    mean_fd: float
 
     @property
     def degrees_of_freedom(self) -> float:
         """Of all runs with a result together."""
         return sum(run.facts.degrees_of_freedom for run in self.runs)
-
-    @property
-    def mean_fd(self) -> float:
-        """Mean framewise displacement, mm; runs count as they do in edges.
-
-        NaN without a result, and when it is not known of a run.
-        """
-        if not self.runs:
-            return float("nan")
-        return sum(run.facts.weight * run.facts.mean_fd for run in self.runs) / (
-            self.degrees_of_freedom
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +115,9 @@ class Unread:
     problem: str
 
 
-def by_participant(runs: Iterable[GroupRun]) -> tuple[Participant, ...]:
+def by_participant(
+    runs: Iterable[GroupRun], mean_fd: Callable[[str], float]
+) -> tuple[Participant, ...]:
     """Runs by participant, in the order in which participants come first."""
     found: dict[str, list[GroupRun]] = {}
     for run in runs:
@@ -134,6 +127,7 @@ def by_participant(runs: Iterable[GroupRun]) -> tuple[Participant, ...]:
             label,
             tuple(run for run in own if run.facts.excluded is None),
             tuple(run for run in own if run.facts.excluded is not None),
+            mean_fd(label),
         )
         for label, own in found.items()
     )

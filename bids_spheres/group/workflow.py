@@ -32,7 +32,9 @@ from bids_spheres.group.files import (
     title,
 )
 from bids_spheres.group.gather import gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.model import load_model
+from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
 from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
@@ -89,11 +91,13 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     _check_dataset(output_dir)
     model = load_model(output_dir, options)
     everything = all_matrices(output_dir)
-    files = selected(everything, options)
+    of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
+    runs = selected(everything, of_runs)
+    files = selected(runs, [pair for pair in options.select if pair not in of_runs])
     discard_stale(output_dir / FOLDER)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    level = _Level(output_dir, model)
+    level = _Level(output_dir, model, HeadMotion(runs, by_session=options.by_session))
     images: dict[Name, list[Name]] = {}
     groups = grouped(files, lambda file: file.group(by_session=options.by_session))
     for group in groups:
@@ -137,6 +141,7 @@ class _Level:
 
     output_dir: Path
     model: Model | None
+    motion: HeadMotion
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -165,7 +170,7 @@ class _Level:
         writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
-                self._do_group(gather_group(group, own, image, self.problems), image)
+                self._do_group(gather_group(group, own, image, self.motion, self.problems), image)
             except DataError as error:
                 self._refuse(group, error)
 

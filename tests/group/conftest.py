@@ -41,6 +41,7 @@ SETTINGS: dict[str, Any] = {
     "DegreesOfFreedom": 90,
     "MinimumDegreesOfFreedom": 1,
     "MeanFramewiseDisplacement": 0.1,
+    "VolumesWithFramewiseDisplacement": 119,
     "Excluded": None,
     "RelationshipMeasure": "Pearson correlation",
     "ValidDiagonal": False,

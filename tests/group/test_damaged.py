@@ -142,6 +142,8 @@ def test_why_there_is_no_model_is_told_once(filled, rng):
         {"NumberOfVolumes": 1e400},
         {"MeanFramewiseDisplacement": "much"},
         {"MeanFramewiseDisplacement": -0.2},
+        {"VolumesWithFramewiseDisplacement": 0},
+        {"VolumesWithFramewiseDisplacement": 121},
         {"DegreesOfFreedom": 1e400},
         {"DegreesOfFreedom": -4},
         {"DegreesOfFreedom": 1},

@@ -132,7 +132,8 @@ def test_the_degrees_of_freedom_of_an_excluded_run_need_not_be_known(tmp_path):
 
 
 def test_motion_that_is_not_known(tmp_path):
-    assert np.isnan(facts(tmp_path / "m.tsv", MeanFramewiseDisplacement=None).mean_fd)
+    unknown = {"MeanFramewiseDisplacement": None, "VolumesWithFramewiseDisplacement": 0}
+    assert np.isnan(facts(tmp_path / "m.tsv", **unknown).mean_fd)
 
 
 @pytest.mark.parametrize(

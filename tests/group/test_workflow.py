@@ -22,6 +22,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import summarize
 from bids_spheres.group.workflow import run_group
@@ -120,14 +121,6 @@ def test_runs_are_averaged_by_their_degrees_of_freedom(outputs, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["runs"].tolist() == [3, 1]
     assert people["degrees_of_freedom"].tolist() == [93.5, 90]
-
-
-def test_motion_of_a_participant_is_weighted_as_the_edges_are(outputs, rng):
-    for run, (weight, fd) in enumerate([(20.0, 0.5), (80.0, 0.1)], start=1):
-        facts = {"WhiteNoiseDegreesOfFreedom": weight, "MeanFramewiseDisplacement": fd}
-        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", **facts)
-    group(outputs)
-    assert outputs.result("participants")["mean_fd"].tolist() == pytest.approx([0.18])
 
 
 def test_sessions_by_themselves(outputs, rng):
@@ -521,7 +514,8 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = all_matrices(outputs.root)
         name = files[0].group(by_session=False)
-        gathered = gather_group(name, files, gather_image(image_name(name), files, []), [])
+        motion = HeadMotion(files, by_session=False)
+        gathered = gather_group(name, files, gather_image(image_name(name), files, []), motion, [])
         summarize(gathered, outputs.root, None)  # loads what it needs
         tracemalloc.start()
         summarize(gathered, outputs.root, None)
