@@ -198,7 +198,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
         outliers=options.outliers,
         processing=_processing(options, ["pearson"] * defaults),
         concatenate=options.concatenate,
-        group=GroupChoices(options.model, options.participants_table, options.by_session),
+        group=GroupChoices(
+            model=options.model,
+            participants_table=options.participants_table,
+            by_session=options.by_session,
+            qcfc_covariates=tuple(options.qcfc_covariates),
+            min_participants=options.min_participants,
+        ),
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
         execution=_execution(options),
@@ -536,6 +542,22 @@ def _add_group_options(parser: argparse.ArgumentParser) -> None:
         *_both("--by-session"),
         action="store_true",
         help="summarize every session by itself (default: average the sessions of a participant)",
+    )
+    group.add_argument(
+        *_both("--qcfc-covariates"),
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns of that table, such as age sex, that the correlation of edges with head "
+        "motion (QC-FC) is adjusted for",
+    )
+    group.add_argument(
+        *_both("--min-participants"),
+        type=count,
+        default=3,
+        metavar="N",
+        help="test no edge that fewer participants have (default: 3)",
     )
 
 

@@ -49,8 +49,12 @@ def group_options(settings: Settings) -> GroupOptions:
     return GroupOptions(
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
         by_session=chosen.by_session,
+        min_participants=chosen.min_participants,
         model=chosen.model,
-        participants_table=_participants_table(settings) if chosen.model else None,
+        participants_table=_participants_table(settings)
+        if chosen.model or chosen.qcfc_covariates
+        else None,
+        qcfc_covariates=chosen.qcfc_covariates,
     )
 
 
@@ -113,7 +117,8 @@ def _participants_table(settings: Settings) -> Path:
             logger.info("Variables of participants: %s", path)
             return path
     raise MissingInputError(
-        f"A model needs {TABLE}, which is not in {', '.join(map(str, places))}.",
+        f"--model and --qcfc-covariates need {TABLE}, which is not in "
+        f"{', '.join(map(str, places))}.",
         hint="Name it with --participants-table FILE.",
     )
 

@@ -22,7 +22,7 @@ from bids_spheres.report.words import count, listing
 from bids_spheres.textfiles import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
@@ -106,7 +106,7 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
             f"The model {options.model!r} must have one side, which explains the edges.",
             hint='Write it like "age + sex", without an outcome.',
         )
-    _check_names(wanted, [*table.columns, MEAN_FD], path)
+    check_names(wanted, [*table.columns, MEAN_FD], path, "The model")
     return Model(options.model, table, path)
 
 
@@ -286,11 +286,18 @@ def _uses(formula: str, name: str) -> bool:
     return re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", formula) is not None
 
 
-def _check_names(wanted: set[str], known: Sequence[Any], path: Path) -> None:
+def check_names(wanted: Iterable[str], known: Sequence[Any], path: Path, who: str) -> None:
+    """Refuse names that are no columns of a table; `who` names them.
+
+    Raises
+    ------
+    UsageError
+        With the first of them.
+    """
     names = [str(name) for name in known]
-    for name in sorted(wanted - set(names)):
+    for name in sorted(set(wanted) - set(names)):
         raise UsageError(
-            f"The model names {name}, which {path} does not have.",
+            f"{who} names {name}, which {path} does not have.",
             hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
         )
 

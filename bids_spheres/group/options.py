@@ -32,9 +32,15 @@ class GroupOptions:
         Formula of participants' variables that explain edges, e.g. ``"age + sex"``.
     participants_table : Path, optional
         participants.tsv with those variables; by default that of the output dataset.
+    qcfc_covariates : tuple of str
+        Columns of the same table that QC-FC is adjusted for.
+    min_participants : int
+        Participants without whom an edge is not tested.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     by_session: bool = False
     model: str | None = None
     participants_table: Path | None = None
+    qcfc_covariates: tuple[str, ...] = ()
+    min_participants: int = 3

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.bids.names import Name
     from bids_spheres.group.motion import Benchmark
+    from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
@@ -65,13 +66,17 @@ STRATEGY_COLUMNS = {
         "Description": "Volumes - degrees of freedom left, mean over runs: the strategy's price"
     },
     "qc_fc_participants": {
-        "Description": "Participants with a result whose mean framewise displacement is known"
+        "Description": "Participants with a result whose mean framewise displacement, and "
+        "covariates of QC-FC, are known"
+    },
+    "qc_fc_degrees_of_freedom": {
+        "Description": "qc_fc_participants - 2 - number of terms of the covariates of QC-FC"
     },
     "qc_fc_edges": {"Description": "Edges whose correlation with head motion is known"},
     "qc_fc_median": {
         "Description": "QC-FC: median over edges of the absolute correlation, over participants, "
         "of connectivity with mean framewise displacement; the smaller the better, by chance "
-        "about 0.67 / sqrt(qc_fc_participants - 1)"
+        "about 0.67 / sqrt(qc_fc_degrees_of_freedom + 1)"
     },
     "qc_fc_significant": {
         "Description": "Share of edges whose correlation with motion has p < 0.05, not corrected; "
@@ -119,7 +124,11 @@ def run_row(run: GroupRun, quality: RunQuality) -> dict[str, Any]:
 
 
 def strategy_row(
-    group: Group, used: Sequence[Participant], left: Benchmark, modularity: float
+    group: Group,
+    used: Sequence[Participant],
+    left: Benchmark,
+    qc_fc: QcFc | None,
+    modularity: float,
 ) -> dict[str, Any]:
     """One row of the table of strategies; see `STRATEGY_COLUMNS`.
 
@@ -129,6 +138,7 @@ def strategy_row(
     used : sequence of Participant
         Those on whom the results rest.
     left : Benchmark
+    qc_fc : QcFc or None
     modularity : float
     """
     facts = [run.facts for run in group.runs]
@@ -141,7 +151,8 @@ def strategy_row(
         "censored": _mean([1 - one.n_kept / one.n_volumes for one in facts]),
         "degrees_of_freedom": _mean([one.degrees_of_freedom for one in facts]),
         "degrees_of_freedom_lost": _mean([one.n_volumes - one.degrees_of_freedom for one in facts]),
-        "qc_fc_participants": int(np.isfinite([one.mean_fd for one in used]).sum()),
+        "qc_fc_participants": qc_fc.participants if qc_fc else 0,
+        "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,

@@ -32,7 +32,8 @@ _MATRICES = {
     "mean": "Mean over participants",
     "sd": "Standard deviation over participants, with n - 1",
     "n": "Participants who have the edge",
-    "t": "Student's t of the mean against 0, with n - 1 degrees of freedom",
+    "t": "Student's t of the mean against 0, with n - 1 degrees of freedom; n/a for edges that "
+    "fewer than MinimumParticipants have",
     "p": "Two-sided p of t",
     "q": "p of t, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
@@ -48,7 +49,8 @@ EDGE_COLUMNS = {
     "n": {"Description": "Participants who have the edge"},
     "qc_fc": {
         "Description": "Correlation over participants of connectivity (of precision: its negative) "
-        "with mean framewise displacement"
+        "with mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
+        "edges that fewer than MinimumParticipants have"
     },
     "qc_fc_p": {"Description": "Two-sided p of qc_fc, not corrected"},
 }
@@ -140,7 +142,8 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
     values: dict[str, FloatArray] = {"mean": mean, "n": moments.n}
     if (moments.n > 1).any():
         values["sd"] = moments.sd
-        values |= {"t": tested.t, "p": tested.p, "q": tested.q} if tested else {}
+    if tested:
+        values |= {"t": tested.t, "p": tested.p, "q": tested.q}
     for what, edges in values.items():
         diagonal = _diagonal_of_mean(group, mean) if what == "mean" else np.nan
         matrix = group.edges.matrix(edges, diagonal)

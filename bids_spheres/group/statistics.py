@@ -38,20 +38,21 @@ class Tested:
 
 
 def t_test(t: FloatArray, freedom: FloatArray | float) -> Tested:
-    """Two-sided p, and q, of t values with their degrees of freedom."""
+    """Two-sided p, and q, of t values; none where degrees of freedom are NaN."""
     p = np.asarray(2 * stats.t.sf(np.abs(t), freedom))
-    return Tested(t, p, false_discovery_rate(p))
+    return Tested(np.where(np.isnan(p), np.nan, t), p, false_discovery_rate(p))
 
 
-def one_sample(moments: Moments) -> Tested:
+def one_sample(moments: Moments, min_participants: int = 2) -> Tested:
     """Test of means against 0, mean / (sd / sqrt(n)) with n - 1 degrees of freedom.
 
-    NaN for fewer than two participants, and for values that are all the same.
+    NaN for fewer than `min_participants`, or two, and for values that are all the same.
     """
     error = standard_error(moments)
     varies = error > _ROUNDING * np.abs(moments.mean)
     t = moments.mean / np.where(varies, error, np.nan)
-    return t_test(t, np.where(moments.n > 1, moments.n - 1, np.nan))
+    testable = moments.n >= max(min_participants, 2)
+    return t_test(t, np.where(testable, moments.n - 1, np.nan))
 
 
 def standard_error(moments: Moments) -> FloatArray:

@@ -35,10 +35,11 @@ from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.model import load_model
 from bids_spheres.group.options import RUN_KEYS
+from bids_spheres.group.qc_fc import load_covariates
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
 from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
-from bids_spheres.group.summary import summarize
+from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.report.words import count, listing
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from bids_spheres.bids.names import Name
     from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.gather import Image
-    from bids_spheres.group.model import Model
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group
 
@@ -89,7 +89,9 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         When the dataset is not ours, or can't be written to.
     """
     _check_dataset(output_dir)
-    model = load_model(output_dir, options)
+    analysis = Analysis(
+        load_model(output_dir, options), load_covariates(options), options.min_participants
+    )
     everything = all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
@@ -97,7 +99,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     discard_stale(output_dir / FOLDER)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    level = _Level(output_dir, model, HeadMotion(runs, by_session=options.by_session))
+    level = _Level(output_dir, analysis, HeadMotion(runs, by_session=options.by_session))
     images: dict[Name, list[Name]] = {}
     groups = grouped(files, lambda file: file.group(by_session=options.by_session))
     for group in groups:
@@ -140,7 +142,7 @@ class _Level:
     """The group level of one dataset, and what was found on the way."""
 
     output_dir: Path
-    model: Model | None
+    analysis: Analysis
     motion: HeadMotion
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
@@ -187,11 +189,18 @@ class _Level:
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)
-        done = summarize(group, self.output_dir, self.model)
+        elif 1 < n < self.analysis.min_participants and group.scale.tested:
+            logger.warning(
+                "%s: %s, and a test needs %d (--min-participants).",
+                group.title,
+                count(n, "participant"),
+                self.analysis.min_participants,
+            )
+        done = summarize(group, self.output_dir, self.analysis)
         discard_earlier(self.output_dir, group.name, done.written)
         self.problems.extend(done.problems)
-        if done.unmodelled:
-            self.refused.setdefault(done.unmodelled, []).append(group.title)
+        for reason in done.refused:
+            self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
 
     def _refuse(self, name: Name, error: DataError) -> None:

@@ -42,7 +42,17 @@ _OF_GROUP = frozenset(
     {
         *("bids_dir", "output_dir", "analysis_level", "atlas", "seeds", "radius", "strategy"),
         *("connectivity", "participant_label", "session_label", "task_label", "acquisition"),
-        *("run", "echo", "space", "res", "model", "participants_table", "by_session"),
+        *(
+            "run",
+            "echo",
+            "space",
+            "res",
+            "model",
+            "participants_table",
+            "by_session",
+            "qcfc_covariates",
+            "min_participants",
+        ),
     }
 )
 """Settings of a call that the group level looks at; records have those of both levels."""

@@ -273,23 +273,24 @@ def _axis(rows: _Rows, measure: Measure) -> Axis:
 def _chance(rows: _Rows, measure: Measure) -> list[float]:
     """What to compare each strategy with: chance, or no dependence; empty for none."""
     if measure.column == "qc_fc_median":
-        return [chance_median(int(row["participants"])) for _, row in rows]
+        return [chance_median(int(row["qc_fc_degrees_of_freedom"])) for _, row in rows]
     levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
     level = levels.get(measure.column)
     return [] if level is None else [level] * len(rows)
 
 
-def chance_median(n: int) -> float:
-    """Median of the absolute correlation of n pairs of unrelated normal values; NaN below 3.
+def chance_median(degrees_of_freedom: int) -> float:
+    """Median of the absolute correlation of unrelated normal values; NaN without freedom.
 
-    (r + 1) / 2 has the beta distribution with both parameters n / 2 - 1.
+    (r + 1) / 2 has the beta distribution with both parameters v / 2, and v = n - 2 for n pairs,
+    fewer when covariates are taken out.
 
-    >>> round(chance_median(40), 3)
+    >>> round(chance_median(38), 3)
     0.11
     """
-    if n < 3:
+    if degrees_of_freedom < 1:
         return float("nan")
-    return float(2 * stats.beta.ppf(0.75, n / 2 - 1, n / 2 - 1) - 1)
+    return float(2 * stats.beta.ppf(0.75, degrees_of_freedom / 2, degrees_of_freedom / 2) - 1)
 
 
 def _panel(
@@ -367,7 +368,7 @@ def _measure_words(rows: _Rows, measure: Measure) -> str:
 
 
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
-    samples, distances = [], None
+    samples, distances, freedom = [], None, 0
     for result in results:
         edges = result.edges
         r = edges["qc_fc"].to_numpy(np.float64)
@@ -376,9 +377,11 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
             distances = edges["distance"].to_numpy(np.float64)[between]
             style = series_style(level.number_of(result.strategy))
             samples.append(Sample(result.strategy, r[between], style, result.strategy))
+            row = level.row_of(result)
+            freedom = max(freedom, 0 if row is None else int(row["qc_fc_degrees_of_freedom"]))
     if distances is not None:
         along = Along.of(samples, distances)
-        graphics = ((_along(along),) if along.known else ()) + (_spread(samples, results),)
+        graphics = ((_along(along),) if along.known else ()) + (_spread(samples, freedom),)
         yield Block("Motion in pairs of seeds (QC-FC)", graphics, columns=2)
 
 
@@ -393,28 +396,27 @@ def _along(along: Along) -> Graphic:
     )
 
 
-def _spread(samples: Sequence[Sample], results: Sequence[Result]) -> Graphic:
+def _spread(samples: Sequence[Sample], degrees_of_freedom: int) -> Graphic:
     largest = max(float(np.abs(sample.known).max()) for sample in samples)
     limit = min(1.0, max(0.2, 1.05 * largest))
     edges = np.linspace(-limit, limit, number_of_bins(samples) + 1)
-    n = max(result.n for result in results)
     words = " ".join(
         f"{sample.name}: half of the pairs beyond {number(float(np.median(np.abs(sample.known))))} "
         "in absolute value."
         for sample in samples
     )
-    chance = _chance_shares(edges, n)
+    chance = _chance_shares(edges, degrees_of_freedom)
     chart = histogram(
         samples, edges, Words("Correlation with motion, r", "Pairs (%)", words), chance
     )
-    caption = f"Dashed: what chance gives with {n:,} participants. {words}" if n > 2 else words
+    caption = words if chance is None else f"Dashed: what chance gives. {words}"
     return Graphic(chart, caption, "All pairs", legend=tuple(sample.key for sample in samples))
 
 
-def _chance_shares(edges: FloatArray, n: int) -> FloatArray | None:
-    if n < 3:
+def _chance_shares(edges: FloatArray, degrees_of_freedom: int) -> FloatArray | None:
+    if degrees_of_freedom < 1:
         return None
-    return np.diff(stats.beta.cdf((edges + 1) / 2, n / 2 - 1, n / 2 - 1))
+    return np.diff(stats.beta.cdf((edges + 1) / 2, degrees_of_freedom / 2, degrees_of_freedom / 2))
 
 
 # The table

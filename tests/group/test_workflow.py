@@ -24,7 +24,7 @@ from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.summary import summarize
+from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
 
 from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
@@ -516,9 +516,9 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
         name = files[0].group(by_session=False)
         motion = HeadMotion(files, by_session=False)
         gathered = gather_group(name, files, gather_image(image_name(name), files, []), motion, [])
-        summarize(gathered, outputs.root, None)  # loads what it needs
+        summarize(gathered, outputs.root, Analysis())  # loads what it needs
         tracemalloc.start()
-        summarize(gathered, outputs.root, None)
+        summarize(gathered, outputs.root, Analysis())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     edges_of_all = 30 * 8 * 60 * 59 / 2
