@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.bids.sidecars import input_uri, own_uri
+from bids_spheres import __version__
+from bids_spheres.bids.sidecars import GENERATOR, input_uri, own_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,7 @@ def image_facts(job: Job, bold: Path, seeds: SeedTable) -> dict[str, Any]:
     rules = job.work.processing
     return {
         "Sources": [input_of(job, path) for path in (bold, job.mask) if path],
+        "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "SpatialReference": job.run.space,
         "Seeds": seeds.label,
         **_placement_facts(job, seeds),

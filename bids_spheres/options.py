@@ -202,6 +202,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             model=options.model,
             participants_table=options.participants_table,
             by_session=options.by_session,
+            pool_spaces=options.pool_spaces,
             qcfc_covariates=tuple(options.qcfc_covariates),
             min_participants=options.min_participants,
         ),
@@ -542,6 +543,12 @@ def _add_group_options(parser: argparse.ArgumentParser) -> None:
         *_both("--by-session"),
         action="store_true",
         help="summarize every session by itself (default: average the sessions of a participant)",
+    )
+    group.add_argument(
+        *_both("--pool-spaces"),
+        action="store_true",
+        help="put participants whose images are in different MNI spaces into one group (default: a "
+        "group for every space)",
     )
     group.add_argument(
         *_both("--qcfc-covariates"),

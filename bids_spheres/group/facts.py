@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres import __version__
 from bids_spheres.bids.files import read_text
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.statistics import fisher_z_variance
@@ -34,11 +35,41 @@ COMPARED = (
 NOTED = ("Description", "MinimumDegreesOfFreedom")
 """What had better be the same."""
 
+GENERATED_BY = "GeneratedBy"
+"""Key that tells which program, in which version, wrote a file; 0.1 did not write it."""
+
 _CONCATENATION = "Concatenation"
 """Key that only sidecars of matrices of several runs put together have."""
 
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
+
+
+class OtherVersionError(DataError):
+    """Outputs of another minor version, whose numbers may differ."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"they were made by bids_spheres {version}, and this is {__version__}, whose numbers "
+            "may differ.",
+            hint="Run the participant level again for them.",
+        )
+        self.version = version
+
+
+def check_version(content: Mapping[str, Any]) -> None:
+    """Refuse what another minor version wrote.
+
+    Raises
+    ------
+    OtherVersionError
+    """
+    try:
+        version = str(content[GENERATED_BY][0]["Version"])
+    except (KeyError, IndexError, TypeError):
+        version = "0.1"
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise OtherVersionError(version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +122,13 @@ def read_facts(matrix: Path) -> RunFacts | None:
     MissingInputError
         When there is no sidecar.
     DataError
-        When it can't be used.
+        When it can't be used; `OtherVersionError` when another version wrote it.
     """
     path = matrix.with_suffix(".json")
     content = read_sidecar(path)
     if _CONCATENATION in content:
         return None
+    check_version(content)
     try:
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),

@@ -56,7 +56,11 @@ EDGE_COLUMNS = {
 }
 
 PARTICIPANT_COLUMNS = {
-    "participant_id": {"Description": "Participant"},
+    "participant_id": {
+        "Description": "Participant; also those of the input, of participants.tsv and of the "
+        "exclusions who have no result"
+    },
+    "space": {"Description": "Space of the images; func: the grid of acquisition"},
     "runs": {"Description": "Runs with a result, which are averaged"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
     "mean_fd": {
@@ -216,22 +220,31 @@ def write_participants(
     rows = [
         {
             "participant_id": one.label,
+            "space": " ".join(sorted({run.file.space for run in (*one.runs, *one.excluded)})),
             "runs": len(one.runs),
             "runs_excluded": len(one.excluded),
             "mean_fd": one.mean_fd,
             "degrees_of_freedom": one.degrees_of_freedom,
             "used": int(one.label in there),
             "in_model": int(one.label in modelled & there) if made else MISSING,
-            "reason": _reason(one.label in there, bool(one.runs), left_out.get(one.label)),
+            "reason": _reason(one, one.label in there, left_out.get(one.label)),
         }
         for one in group.participants
     ]
-    writer.table("participants", pd.DataFrame(rows), PARTICIPANT_COLUMNS)
+    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if made else MISSING}
+    rows += [
+        {"participant_id": label, "space": MISSING, **nothing, "reason": reason}
+        for label, reason in group.absent.items()
+    ]
+    writer.table(
+        "participants", pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS)), PARTICIPANT_COLUMNS
+    )
 
 
-def _reason(used: bool, has_runs: bool, left_out: str | None) -> str:
-    if not has_runs:
-        return "every run is excluded"
+def _reason(participant: Participant, used: bool, left_out: str | None) -> str:
+    if not participant.runs:
+        reasons = dict.fromkeys(str(run.facts.excluded) for run in participant.excluded)
+        return f"every run is excluded: {'; '.join(reasons)}"
     if not used:
         return "a matrix can't be read"
     return f"model: {left_out}" if left_out else MISSING

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from bids_spheres.group.files import title
 from bids_spheres.group.tables import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,6 +84,8 @@ class Group:
     scale : Scale
     distances : (E,) array
         Between the nodes of every edge, mm.
+    absent : mapping of str to str
+        Participants who are expected and have no run in it, and why.
     """
 
     name: Name
@@ -91,6 +93,7 @@ class Group:
     edges: Edges
     scale: Scale
     distances: FloatArray
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -101,6 +104,13 @@ class Group:
     def runs(self) -> list[GroupRun]:
         """All runs, excluded ones as well."""
         return [run for one in self.participants for run in (*one.runs, *one.excluded)]
+
+    @property
+    def spaces(self) -> dict[str, int]:
+        """Spaces of images, and how many participants have a result in each."""
+        own = [{run.file.space for run in one.runs} for one in self.with_result]
+        names = sorted(set().union(*own))
+        return {space: sum(space in spaces for spaces in own) for space in names}
 
     @property
     def with_result(self) -> list[Participant]:

@@ -246,6 +246,9 @@ def _facts(
     first = group.runs[0].facts
     # Which regressors there are depends on the run; the strategy's description tells their kinds.
     settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
+    spaces = group.spaces
+    if len(spaces) > 1:
+        settings |= {"SeedSpace": None, "PooledSpaces": spaces}
     differing = differences((run.file.participant, run.facts.noted) for run in group.runs)
     facts = {
         **{key: value for key, value in settings.items() if value is not None},

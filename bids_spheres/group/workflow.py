@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,14 +19,20 @@ from bids_spheres.bids.runs import natural
 from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.bids.sidecars import bidsignore
 from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.group.absent import (
+    IN_OTHER_SPACE,
+    ExpectedParticipants,
+    Unusable,
+    describe_absent,
+)
 from bids_spheres.group.files import (
     FOLDER,
     SUMMARY,
     all_matrices,
     discard_earlier,
     earlier_results,
-    grouped,
     image_name,
+    make_groups,
     possible_groups,
     selected,
     title,
@@ -99,15 +105,22 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     discard_stale(output_dir / FOLDER)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    level = _Level(output_dir, analysis, HeadMotion(runs, by_session=options.by_session))
+    motion = HeadMotion(runs, by_session=options.by_session)
+    level = _Level(
+        output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
+    )
     images: dict[Name, list[Name]] = {}
-    groups = grouped(files, lambda file: file.group(by_session=options.by_session))
+    groups = make_groups(files, options)
     for group in groups:
         images.setdefault(image_name(group), []).append(group)
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
     _tidy(output_dir, [*images, *groups], everything)
     level.write_tables()
+    for sentence in describe_absent(level.absent):
+        logger.warning("%s.", sentence)
+    if not options.pool_spaces and level.divided_by_space:
+        logger.warning("There is a group for every space; --pool-spaces pools MNI spaces.")
     return level.told
 
 
@@ -144,6 +157,9 @@ class _Level:
     output_dir: Path
     analysis: Analysis
     motion: HeadMotion
+    expected: ExpectedParticipants
+    unusable: Unusable = field(default_factory=Unusable)
+    absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -154,14 +170,15 @@ class _Level:
     def told(self) -> list[str]:
         """All problems; groups that are refused for the same reason are told together."""
         whole = [f"{listing(titles)}: {reason}" for reason, titles in self.refused.items()]
-        return [*self.problems, *whole]
+        unusable = [*self.unusable.problems, *self.unusable.other_versions]
+        return [*unusable, *self.problems, *whole]
 
     def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
         """All strategies and measures of one space and seed set."""
         files = [file for own in groups.values() for file in own]
         self.groups.extend(map(title, groups))
         try:
-            image = gather_image(name, files, self.problems)
+            image = gather_image(name, files, self.unusable)
         except DataError as error:
             self._refuse(name, error)
             for group in groups:
@@ -172,9 +189,22 @@ class _Level:
         writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
-                self._do_group(gather_group(group, own, image, self.motion, self.problems), image)
+                gathered = gather_group(group, own, image, self.motion, self.unusable)
+                self._do_group(self._with_absent(gathered), image)
             except DataError as error:
                 self._refuse(group, error)
+
+    @property
+    def divided_by_space(self) -> bool:
+        """Whether anybody is missing from a group because of the space of the images."""
+        reasons = (reason for own in self.absent.values() for reason in own.values())
+        return any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
+
+    def _with_absent(self, group: Group) -> Group:
+        present = {one.label for one in group.participants}
+        absent = self.expected.absent_from(group.name, present, self.unusable)
+        self.absent[group.title] = absent
+        return replace(group, absent=absent)
 
     def _do_group(self, group: Group, image: Image) -> None:
         for run in group.runs:

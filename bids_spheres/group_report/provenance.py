@@ -50,6 +50,7 @@ _OF_GROUP = frozenset(
             "model",
             "participants_table",
             "by_session",
+            "pool_spaces",
             "qcfc_covariates",
             "min_participants",
         ),

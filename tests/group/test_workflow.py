@@ -20,6 +20,7 @@ from bids_spheres.errors import (
     NothingSelectedError,
     OutputError,
 )
+from bids_spheres.group.absent import Unusable
 from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
@@ -251,7 +252,7 @@ def test_excluded_runs_do_not_count_and_are_told(outputs, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["used"].tolist() == [1, 1, 1, 0]
     assert people["runs_excluded"].tolist() == [0, 0, 1, 1]
-    assert people.loc["sub-04", "reason"] == "every run is excluded"
+    assert people.loc["sub-04", "reason"] == "every run is excluded: 3 volumes are left"
     runs = read_tsv(outputs.root / "group" / "runs.tsv").set_index("source")
     assert runs["excluded"].to_dict() == {
         "sub-01_task-rest": 0,
@@ -515,7 +516,9 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
         files = all_matrices(outputs.root)
         name = files[0].group(by_session=False)
         motion = HeadMotion(files, by_session=False)
-        gathered = gather_group(name, files, gather_image(image_name(name), files, []), motion, [])
+        gathered = gather_group(
+            name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
+        )
         summarize(gathered, outputs.root, Analysis())  # loads what it needs
         tracemalloc.start()
         summarize(gathered, outputs.root, Analysis())
