@@ -102,7 +102,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
     files = selected(runs, [pair for pair in options.select if pair not in of_runs])
-    discard_stale(output_dir / FOLDER)
+    for folder in (output_dir, output_dir / FOLDER, output_dir / "logs"):
+        discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
     motion = HeadMotion(runs, by_session=options.by_session)

@@ -21,7 +21,9 @@ OLD = [{"Name": "bids_spheres", "Version": "0.1.0"}]
 def reasons(outputs, pattern="*_participants.tsv"):
     (path,) = (outputs.root / "group").glob(pattern)
     table = read_tsv(path)
-    return dict(zip(table["participant_id"], table["reason"].fillna(""), strict=True))
+    return dict(
+        zip(table["participant_id"], table["reason"].astype(object).fillna(""), strict=True)
+    )
 
 
 def add(outputs, rng, label, space=ASYM, **options):
@@ -192,9 +194,8 @@ def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
     problems = run_group(outputs.root, GroupOptions())
     assert len(problems) == 2
     assert all("Run the participant level again" in problem for problem in problems)
-    assert (
-        "1 participant (sub-03) are left out: they were made by bids_spheres 0.1.0" in problems[0]
-    )
+    assert "outputs of 1 participant (sub-03) are left out" in problems[0]
+    assert "made by bids_spheres 0.1.0" in problems[0]
     assert "sub-04" in problems[1]
     np.testing.assert_allclose(
         upper(outputs.matrix("mean")), np.tanh(np.mean(z, axis=0)), rtol=1e-7
