@@ -134,6 +134,7 @@ _GROUP_TOO = frozenset(
         *("participant_label", "session_label", "task_label", "acquisition", "run", "echo"),
         *("space", "res", "atlas", "seeds", "radius", "strategy", "connectivity"),
         *("report_level", "reports_only", "overwrite", "verbose", "quiet", "debug", "nprocs"),
+        *("executor", "dask_scheduler", "dask_scheduler_file", "dask_slurm"),  # told by itself
     }
 )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.bids.files import MISSING
+from bids_spheres.group.facts import as_json
 from bids_spheres.group.files import label_of
 from bids_spheres.group.options import SEEDS
+from bids_spheres.report.words import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bids_spheres.bids.names import Name
     from bids_spheres.group.motion import Benchmark
@@ -52,6 +55,11 @@ STRATEGY_COLUMNS = {
     "seeds": {"Description": "Seed set"},
     "measure": {"Description": "Measure of connectivity"},
     "strategy": {"Description": "Strategy of cleaning"},
+    "smoothing_fwhm": {
+        "Description": "Width by which images were smoothed: strategies that differ in it are not "
+        "compared fairly by any of the following",
+        "Units": "mm",
+    },
     "participants": {"Description": "Participants with a result"},
     "runs": {"Description": "Runs, with those that are excluded"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
@@ -144,6 +152,7 @@ def strategy_row(
     facts = [run.facts for run in group.runs]
     return {
         **_what(group.name),
+        "smoothing_fwhm": as_json(group.runs[0].facts.settings)["SmoothingFWHM"],
         "participants": len(used),
         "runs": len(facts),
         "runs_excluded": sum(one.excluded is not None for one in facts),
@@ -160,6 +169,27 @@ def strategy_row(
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
     }
+
+
+def smoothing_differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Sentences about strategies that are compared with one another after different smoothing.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Of the table of strategies.
+    """
+    widths: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        condition = str(row["group"]).rpartition("_desc-")[0]
+        widths[condition][row["smoothing_fwhm"]].append(str(row["strategy"]))
+    for condition, own in widths.items():
+        if len(own) > 1:
+            told = [f"{width:g} mm for {listing(names)}" for width, names in own.items()]
+            yield (
+                f"{condition}: images were smoothed differently ({'; '.join(told)}), which alone "
+                "changes QC-FC, modularity and means, so that these strategies are not comparable"
+            )
 
 
 def _what(name: Name) -> dict[str, Any]:

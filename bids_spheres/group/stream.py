@@ -36,6 +36,13 @@ _AHEAD = 4
 """Participants that are read, or wait to be used, at the same time."""
 
 
+FEW_DOF = 25
+"""Degrees of freedom below which a participant adds more noise to a group than power.
+
+The standard error of Fisher's z is more than 0.2 then.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupRun:
     """A matrix and what its sidecar says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -42,9 +43,10 @@ from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.model import load_model
 from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.qc_fc import load_covariates
-from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
+from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
+from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.report.words import count, listing
 
@@ -118,7 +120,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         level.do_image(name, {group: groups[group] for group in own})
     _tidy(output_dir, [*images, *groups], everything)
     level.write_tables()
-    for sentence in describe_absent(level.absent):
+    notes = describe_absent(level.absent), smoothing_differences(filter(None, level.strategies))
+    for sentence in chain(*notes):
         logger.warning("%s.", sentence)
     if not options.pool_spaces and level.divided_by_space:
         logger.warning("There is a group for every space; --pool-spaces pools MNI spaces.")
@@ -216,6 +219,14 @@ class _Level:
             discard_earlier(self.output_dir, group.name)
             self.strategies.append({})
             return
+        if few := [one.label for one in group.with_result if one.degrees_of_freedom < FEW_DOF]:
+            logger.warning(
+                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
+                group.title,
+                count(len(few), "participant"),
+                FEW_DOF,
+                listing(few, len(few)),
+            )
         n = len(group.with_result)
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:

@@ -20,10 +20,11 @@ MOST_WITH_MOTION = 0.1
 ENOUGH_PARTICIPANTS = 20
 """With fewer, that share is mostly chance."""
 
+MURPHY = "(Murphy et al. 2009, doi:10.1016/j.neuroimage.2008.09.036)"
+
 GLOBAL_SIGNAL = (
     "the global signal was regressed out, which shifts correlations until about as many are "
-    "negative as positive, so that unrelated series are not at 0 (Murphy et al. 2009, "
-    "doi:10.1016/j.neuroimage.2008.09.036)"
+    f"negative as positive, so that unrelated series are not at 0 {MURPHY}"
 )
 
 

@@ -106,6 +106,21 @@ class Measure:
         return np.abs(values) if self.best == "nearest to 0" else values
 
 
+def caveats(level: Level) -> str:
+    """What to be careful about, with what QC-FC is adjusted for."""
+    names = dict.fromkeys(name for result in level.results for name in result.covariates)
+    if not names:
+        return CAVEATS
+    return (
+        f"{CAVEATS} Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
+    )
+
+
+def comparable(rows: _Rows) -> bool:
+    """Whether the images of all strategies were smoothed alike."""
+    return len({float(row["smoothing_fwhm"]) for _, row in rows}) < 2
+
+
 MEASURES = (
     Measure(
         column="qc_fc_median",
@@ -247,10 +262,13 @@ def _figure(level: Level, rows: _Rows) -> Graphic:
 def _caption(rows: _Rows) -> str:
     """What lines and letters mean; numbers are in the figure."""
     chance = [value for value in _chance(rows, MEASURES[0]) if np.isfinite(value)]
+    best = "The best of each column is in bold."
+    if not comparable(rows):
+        best = "None is marked as best, as images were smoothed differently."
     if not chance:
-        return "The best of each column is in bold."
+        return best
     return (
-        "The best of each column is in bold. Dashed: by chance, a median |r| of "
+        f"{best} Dashed: by chance, a median |r| of "
         f"{number(min(chance))}, p < .05 in 5 % of pairs, and no dependence on distance."
     )
 
@@ -302,7 +320,7 @@ def _panel(
         Label(frame.left, 29, measure.hint, "start"),
     ]
     values = _values(rows, measure)
-    best = _best(values, measure)
+    best = _best(values, measure) if comparable(rows) else np.zeros(len(values), dtype=bool)
     marks = [*grid, *_lanes(frame, len(rows)), *_chance_marks(rows, measure, frame)]
     labels = [*head, *(label for label in ticks if label.text)]
     for row, (result, _) in enumerate(rows):
@@ -426,6 +444,7 @@ _TABLE: tuple[tuple[str, Column, float, int], ...] = (
     ("runs", Column("Runs"), 1, 0),
     ("runs_excluded", Column("Excluded"), 1, 0),
     ("mean_fd", Column("Mean FD", unit="mm"), 1, 2),
+    ("smoothing_fwhm", Column("Smoothing", unit="mm"), 1, 1),
     ("censored", Column("Censored", unit="%"), 100, 1),
     ("degrees_of_freedom_lost", Column("Freedom lost", unit="d.o.f."), 1, 0),
     ("qc_fc_median", Column("QC-FC", unit="median |r|"), 1, 3),

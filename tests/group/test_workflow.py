@@ -182,6 +182,8 @@ def test_networks(filled):
         person = np.nanmean(z[there][:, chosen], axis=1)
         limits = stats.ttest_1samp(person, 0).confidence_interval(0.95)
         assert row["n"] == there.sum()
+        # On the scale of z, where means and limits are on that of r: r's spread depends on r.
+        np.testing.assert_allclose(row["sd"], person.std(ddof=1), rtol=1e-8)
         np.testing.assert_allclose(row["mean"], np.tanh(person.mean()), rtol=1e-8)
         np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.tanh(limits), rtol=1e-8)
 

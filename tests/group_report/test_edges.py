@@ -150,8 +150,9 @@ def test_problems_failures_and_folders_without_a_matrix(outputs, rng, parse):
     text = warnings_of(read_page(parse, outputs))
     assert "sub-04_task-rest is left out of" in text
     assert "is not valid JSON" in text
-    assert "2 participants with a folder of results are not in the group" in text
-    assert "sub-04 and sub-05" in text
+    assert "without a result after simple (outputs can't be used): sub-04" in text
+    assert "without a result after simple (no matrix among the outputs): sub-05" in text
+    assert "(failed at the participant level, see logs/crash-sub-06_task-rest.txt): sub-06" in text
     assert "1 run failed at the participant level, of sub-06" in text
 
 
