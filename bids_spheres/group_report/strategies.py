@@ -457,19 +457,22 @@ _TABLE: tuple[tuple[str, Column, float, int], ...] = (
 def strategies_table(level: Level) -> Table:
     """A row for every group that is connectivity."""
     heads, places = level.apart
+    # A column that says the same of all strategies is of no use to choose one.
+    alike = level.strategies["smoothing_fwhm"].nunique(dropna=False) < 2
+    shown = [part for part in _TABLE if part[0] != "smoothing_fwhm" or not alike]
     rows = []
     for one, place in zip(level.conditions, places, strict=True):
         for result in one.results:
             row = level.row_of(result)
             if row is None:
                 continue
-            cells = (_cell(row[name], factor, digits) for name, _, factor, digits in _TABLE)
+            cells = (_cell(row[name], factor, digits) for name, _, factor, digits in shown)
             rows.append((Cell(result.strategy), *map(Cell, place), *cells))
     where = (Column(head, numeric=False) for head in heads)
     columns = (
         Column("Strategy", numeric=False),
         *where,
-        *(column for _, column, _, _ in _TABLE),
+        *(column for _, column, _, _ in shown),
     )
     caption = "Strategies: the same numbers, and those of group/strategies.tsv."
     return Table(caption, columns, tuple(rows))
