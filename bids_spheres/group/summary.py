@@ -11,6 +11,7 @@ import numpy as np
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.agreement import differences
 from bids_spheres.group.facts import REGRESSORS, as_json
+from bids_spheres.group.files import POOLED, label_of
 from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
@@ -246,9 +247,8 @@ def _facts(
     first = group.runs[0].facts
     # Which regressors there are depends on the run; the strategy's description tells their kinds.
     settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
-    spaces = group.spaces
-    if len(spaces) > 1:
-        settings |= {"SeedSpace": None, "PooledSpaces": spaces}
+    if label_of(group.name, "space") == POOLED:
+        settings |= {"SeedSpace": None, "PooledSpaces": group.spaces}
     differing = differences((run.file.participant, run.facts.noted) for run in group.runs)
     facts = {
         **{key: value for key, value in settings.items() if value is not None},

@@ -147,9 +147,9 @@ class Result:
 
     @property
     def pooled(self) -> Mapping[str, int]:
-        """Spaces that are pooled, and participants in each; empty without pooling."""
+        """Several spaces that are pooled, and participants in each; empty without pooling."""
         spaces = self.about.get("PooledSpaces")
-        return spaces if isinstance(spaces, dict) else {}
+        return spaces if isinstance(spaces, dict) and len(spaces) > 1 else {}
 
     @property
     def n(self) -> int:

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -476,6 +477,19 @@ def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
     names = [words(dt) for dt in by_id(document, "provenance").all("dt")]
     assert "model" in names
     assert "min_dof" not in names  # of the participant level
+
+
+def test_the_command_that_the_page_prints_works_from_any_folder(made, parse, tmp_path, monkeypatch):
+    root = tmp_path / "out"
+    shutil.copytree(made[0].root, root)
+    (root / "logs").mkdir()
+    record = {"bids_dir": "/in", "output_dir": str(root), "analysis_level": "group"}
+    path = root / "logs" / "20260101_settings.json"
+    path.write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    document = parse(write_group_report(Path("out")).read_text(encoding="utf-8"))
+    told = f"bids-spheres /in {root} group --config {path}"
+    assert told in words(by_id(document, "provenance"))
 
 
 # From results alone
