@@ -150,12 +150,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_group(options: argparse.Namespace, settings: Settings) -> int:
-    from bids_spheres.group_level import dry_run_group, run_group_level  # noqa: PLC0415
+    from bids_spheres.execute.ending import ended_by_sigterm  # noqa: PLC0415
 
-    if options.dry_run:
-        dry_run_group(settings)
-        return 0
-    return SOME_FAILED if run_group_level(settings) else 0
+    try:
+        # Before what takes seconds to load.
+        with ended_by_sigterm():
+            from bids_spheres.group_level import dry_run_group, run_group_level  # noqa: PLC0415
+
+            if options.dry_run:
+                dry_run_group(settings)
+                return 0
+            return SOME_FAILED if run_group_level(settings) else 0
+    except SystemExit:
+        # A signal has no traceback worth showing.
+        logger.error("Ended by SIGTERM. What was finished is written.")  # noqa: TRY400
+        raise
 
 
 def _run_participants(options: argparse.Namespace, settings: Settings) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.bids.sidecars import input_uri, own_uri
+from bids_spheres import __version__
+from bids_spheres.bids.sidecars import GENERATOR, input_uri, own_uri
 from bids_spheres.confounds import SMOOTHED_BEFORE
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def image_facts(job: Job, bold: Path, seeds: SeedTable) -> dict[str, Any]:
     rules = job.work.processing
     return {
         "Sources": [input_of(job, path) for path in (bold, job.mask) if path],
+        "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
         "SpatialReference": job.run.space,
         "Seeds": seeds.label,
         **_placement_facts(job, seeds),
@@ -102,6 +104,7 @@ def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
         "DegreesOfFreedom": left.residual,
         "MinimumDegreesOfFreedom": rules.min_dof,
         "MeanFramewiseDisplacement": design.mean_framewise_displacement,
+        "VolumesWithFramewiseDisplacement": design.n_framewise_displacement,
         "Excluded": excluded.reason if excluded else None,
     }
 

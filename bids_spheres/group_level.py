@@ -39,6 +39,8 @@ def run_group_level(settings: Settings) -> list[str]:
     """
     out = settings.output_dir
     problems: list[str] = []
+    if settings.execution.executor == "dask":
+        logger.warning("--executor dask does nothing at the group level, which is one process.")
     if not settings.reports_only:
         problems = run_group(out, group_options(settings))
         write_record(out, settings.to_json())

@@ -134,6 +134,7 @@ _GROUP_TOO = frozenset(
         *("participant_label", "session_label", "task_label", "acquisition", "run", "echo"),
         *("space", "res", "atlas", "seeds", "radius", "strategy", "connectivity"),
         *("report_level", "reports_only", "overwrite", "verbose", "quiet", "debug", "nprocs"),
+        *("executor", "dask_scheduler", "dask_scheduler_file", "dask_slurm"),  # told by itself
     }
 )
 
@@ -198,7 +199,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
         outliers=options.outliers,
         processing=_processing(options, ["pearson"] * defaults),
         concatenate=options.concatenate,
-        group=GroupChoices(options.model, options.participants_table, options.by_session),
+        group=GroupChoices(
+            model=options.model,
+            participants_table=options.participants_table,
+            by_session=options.by_session,
+            pool_spaces=options.pool_spaces,
+            qcfc_covariates=tuple(options.qcfc_covariates),
+            min_participants=options.min_participants,
+        ),
         bids_database_dir=options.bids_database_dir,
         work_dir=options.work_dir,
         execution=_execution(options),
@@ -536,6 +544,28 @@ def _add_group_options(parser: argparse.ArgumentParser) -> None:
         *_both("--by-session"),
         action="store_true",
         help="summarize every session by itself (default: average the sessions of a participant)",
+    )
+    group.add_argument(
+        *_both("--pool-spaces"),
+        action="store_true",
+        help="put participants whose images are in different MNI spaces into one group (default: a "
+        "group for every space)",
+    )
+    group.add_argument(
+        *_both("--qcfc-covariates"),
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns of that table, such as age sex, that the correlation of edges with head "
+        "motion (QC-FC) is adjusted for",
+    )
+    group.add_argument(
+        *_both("--min-participants"),
+        type=count,
+        default=3,
+        metavar="N",
+        help="test no edge that fewer participants have (default: 3)",
     )
 
 

@@ -125,11 +125,20 @@ class GroupChoices:
         Table of these variables; the participants.tsv of the dataset without it.
     by_session : bool
         Summarize every session by itself, instead of averaging a participant's sessions.
+    pool_spaces : bool
+        Put participants whose images are in different MNI spaces into one group.
+    qcfc_covariates : tuple of str
+        Columns of that table that the correlation of edges with motion is adjusted for.
+    min_participants : int
+        Participants without whom an edge is not tested.
     """
 
     model: str | None = None
     participants_table: Path | None = None
     by_session: bool = False
+    pool_spaces: bool = False
+    qcfc_covariates: tuple[str, ...] = ()
+    min_participants: int = 3
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ class Design:
         return float(known.mean()) if known.size else float("nan")
 
     @property
+    def n_framewise_displacement(self) -> int:
+        """Volumes over which that mean is taken."""
+        return int(np.isfinite(self.framewise_displacement).sum())
+
+    @property
     def n_kept(self) -> int:
         """Number of volumes kept."""
         return int(self.kept.sum())

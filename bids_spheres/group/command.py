@@ -11,8 +11,9 @@ from bids_spheres.confounds import load_strategy
 from bids_spheres.confounds.presets import EXTENSIONS
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import seed_file_label
-from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.group.files import find_matrices, grouped, title
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.group.files import find_matrices, make_groups, title
+from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import SEEDS, GroupOptions
 from bids_spheres.participant_report.links import read_links
 from bids_spheres.plan import scale_label
@@ -49,8 +50,14 @@ def group_options(settings: Settings) -> GroupOptions:
     return GroupOptions(
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
         by_session=chosen.by_session,
+        pool_spaces=chosen.pool_spaces,
+        min_participants=chosen.min_participants,
         model=chosen.model,
-        participants_table=_participants_table(settings) if chosen.model else None,
+        participants_table=_participants_table(settings)
+        if chosen.model or chosen.qcfc_covariates
+        else None,
+        qcfc_covariates=chosen.qcfc_covariates,
+        expected=tuple(_expected(settings).items()),
     )
 
 
@@ -68,7 +75,7 @@ def describe_groups(settings: Settings) -> Iterator[str]:
     """
     options = group_options(settings)
     files = find_matrices(settings.output_dir, options)
-    for name, members in grouped(files, lambda f: f.group(by_session=options.by_session)).items():
+    for name, members in make_groups(files, options).items():
         people = len({file.participant for file in members})
         runs = count(len(members), "matrix", "matrices")
         yield f"{title(name)}: {count(people, 'participant')}, {runs}"
@@ -105,26 +112,55 @@ def _participants_table(settings: Settings) -> Path:
     MissingInputError
         When there is none.
     """
-    if settings.group.participants_table:
-        return settings.group.participants_table
-    places = list(dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir]))
-    for place in places:
-        if (path := place / TABLE).is_file():
-            logger.info("Variables of participants: %s", path)
-            return path
+    if path := _known_table(settings):
+        logger.info("Variables of participants: %s", path)
+        return path
+    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
     raise MissingInputError(
-        f"A model needs {TABLE}, which is not in {', '.join(map(str, places))}.",
+        f"--model and --qcfc-covariates need {TABLE}, which is not in "
+        f"{', '.join(map(str, places))}.",
         hint="Name it with --participants-table FILE.",
     )
 
 
+def _known_table(settings: Settings) -> Path | None:
+    if settings.group.participants_table:
+        return settings.group.participants_table
+    places = [*_datasets(settings.bids_dir), settings.output_dir]
+    return next((path for place in places if (path := place / TABLE).is_file()), None)
+
+
 def _datasets(bids_dir: Path) -> Iterator[Path]:
-    """The input, and the raw dataset that it was made from."""
+    """The input, and the raw dataset that it was made from.
+
+    A study dataset, and one made by the rules of YODA, has the raw dataset in ``sourcedata/raw``.
+    """
     yield bids_dir
     folder = bids_dir.resolve()
     # fMRIPrep before 21 names no dataset, and a description that can't be read is no matter here.
     with suppress(DataError):
         if raw := read_links(folder).roots.get("raw"):
             yield raw
+    yield folder / "sourcedata" / "raw"
     if folder.parent.name == "derivatives":
-        yield folder.parent.parent
+        study = folder.parent.parent
+        yield study
+        yield study / "sourcedata" / "raw"
+
+
+def _expected(settings: Settings) -> dict[str, str]:
+    """Participants of the input and of its table, with their key, and where they are known from."""
+    bids_dir = settings.bids_dir
+    roots = [bids_dir, *sorted(bids_dir.glob("derivatives/fmriprep*"))]
+    roots += [path for _, path in settings.derivatives]
+    folders = (path for root in roots for path in root.glob("sub-*") if path.is_dir())
+    found = {path.name: "in the input, without outputs" for path in folders}
+    table = _known_table(settings)
+    if table is None:
+        return found
+    try:
+        labels = [str(label) for label in read_participants(table).index]
+    except BidsSpheresError as error:
+        logger.warning("Whom the group lacks is not known from its table: %s", error)
+        return found
+    return dict.fromkeys(labels, f"in {table.name}, not in the input") | found

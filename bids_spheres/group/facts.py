@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from math import isfinite, nan
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres import __version__
 from bids_spheres.bids.files import read_text
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.group.statistics import fisher_z_variance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,11 +35,41 @@ COMPARED = (
 NOTED = ("Description", "MinimumDegreesOfFreedom")
 """What had better be the same."""
 
+GENERATED_BY = "GeneratedBy"
+"""Key that tells which program, in which version, wrote a file; 0.1 did not write it."""
+
 _CONCATENATION = "Concatenation"
 """Key that only sidecars of matrices of several runs put together have."""
 
 _NUMBERED = re.compile(r"(?P<kind>.*[A-Za-z_])[0-9]+")
 _FORMS = ("_derivative1", "_power2")
+
+
+class OtherVersionError(DataError):
+    """Outputs of another minor version, whose numbers may differ."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"they were made by bids_spheres {version}, and this is {__version__}, whose numbers "
+            "may differ.",
+            hint="Run the participant level again for them.",
+        )
+        self.version = version
+
+
+def check_version(content: Mapping[str, Any]) -> None:
+    """Refuse what another minor version wrote.
+
+    Raises
+    ------
+    OtherVersionError
+    """
+    try:
+        version = str(content[GENERATED_BY][0]["Version"])
+    except (KeyError, IndexError, TypeError):
+        version = "0.1"
+    if version.split(".")[:2] != __version__.split(".")[:2]:
+        raise OtherVersionError(version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +80,12 @@ class RunFacts:
     ----------
     mean_fd : float
         Mean framewise displacement of the run, mm; NaN when it is not known.
+    n_fd : int
+        Volumes over which that mean is taken: all with a displacement, censored ones too.
     n_volumes, n_kept : int
         Volumes, and those that are not censored.
-    degrees_of_freedom : int
-        What regressors and filter leave of the kept volumes.
-    weight : float
-        How much the run counts among others of its participant: the degrees of freedom that white
-        noise would have.
+    degrees_of_freedom : float
+        What censoring, regressors and filter leave: 1 / var(r) of independent white series.
     excluded : str or None
         Why the run has no result.
     settings : Settings
@@ -66,16 +97,21 @@ class RunFacts:
     """
 
     mean_fd: float
+    n_fd: int
     n_volumes: int
     n_kept: int
-    degrees_of_freedom: int
-    weight: float
+    degrees_of_freedom: float
     excluded: str | None
     settings: Settings
     rank: float
     lost_to_filter: float
     lost_to_censoring: float
     noted: Settings
+
+    @property
+    def weight(self) -> float:
+        """How much the run counts among others of its participant: 1 / var(z)."""
+        return 1 / fisher_z_variance(self.degrees_of_freedom)
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
@@ -91,20 +127,20 @@ def read_facts(matrix: Path) -> RunFacts | None:
     MissingInputError
         When there is no sidecar.
     DataError
-        When it can't be used.
+        When it can't be used; `OtherVersionError` when another version wrote it.
     """
     path = matrix.with_suffix(".json")
     content = read_sidecar(path)
     if _CONCATENATION in content:
         return None
+    check_version(content)
     try:
-        freedom = int(content["DegreesOfFreedom"])
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
+            n_fd=int(content["VolumesWithFramewiseDisplacement"]),
             n_volumes=int(content["NumberOfVolumes"]),
             n_kept=int(content["NumberOfVolumesKept"]),
-            degrees_of_freedom=freedom,
-            weight=_first_known(content.get("WhiteNoiseDegreesOfFreedom"), freedom),
+            degrees_of_freedom=_number(content["DegreesOfFreedom"]),
             excluded=content.get("Excluded"),
             settings=(*pick(content, COMPARED), _regressors(content)),
             rank=_number(content.get("RankRemoved")),
@@ -118,8 +154,12 @@ def read_facts(matrix: Path) -> RunFacts | None:
             f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
             hint="Run the participant level anew for this run.",
         ) from error
-    if facts.excluded is None and not facts.weight > 0:
-        raise DataError(f"{path}: the run has {facts.weight:g} degrees of freedom.")
+    if facts.excluded is None and not 1 < facts.degrees_of_freedom < inf:
+        raise DataError(
+            f"{path}: with {facts.degrees_of_freedom:g} degrees of freedom a correlation means "
+            "nothing.",
+            hint="Run the participant level with a larger --min-dof, or another strategy.",
+        )
     return facts
 
 
@@ -127,6 +167,8 @@ def _check(facts: RunFacts) -> None:
     """Raise ValueError for what can't be."""
     if not 0 <= facts.n_kept <= facts.n_volumes or not facts.n_volumes:
         raise ValueError(f"{facts.n_kept} of {facts.n_volumes} volumes are kept")
+    if not isnan(facts.mean_fd) and not 0 < facts.n_fd <= facts.n_volumes:
+        raise ValueError(f"{facts.n_fd} volumes have the mean displacement {facts.mean_fd:g}")
     if facts.mean_fd < 0:
         raise ValueError(f"the mean framewise displacement is {facts.mean_fd:g}")
     if not isinstance(facts.excluded, str | None):
@@ -210,8 +252,3 @@ def _as_integer(text: str) -> float | int:
 
 def _number(value: Any) -> float:
     return nan if value is None else float(value)
-
-
-def _first_known(value: Any, otherwise: float) -> float:
-    number = _number(value)
-    return number if isfinite(number) else float(otherwise)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from bids_spheres.bids.files import remove
 from bids_spheres.bids.names import Name, parse_name
-from bids_spheres.bids.runs import natural
+from bids_spheres.bids.runs import MNI_PREFERENCE, natural
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.group.options import SEEDS
 from bids_spheres.report.words import listing
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.group.options import GroupOptions
 
+    Entities = tuple[tuple[str, str], ...]
+
 logger = logging.getLogger(__name__)
 
 REPEATED = frozenset({"ses", "run", "dir"})
@@ -31,6 +34,9 @@ REPEATED = frozenset({"ses", "run", "dir"})
 
 FOLDER = "group"
 """Where in the output dataset results of the group level are."""
+
+POOLED = "MNI"
+"""Label of the space of a group that pools images in several MNI spaces."""
 
 SUMMARY = "summary.json"
 """Which groups the last call was about, and what it could not do."""
@@ -75,11 +81,24 @@ class MatrixFile:
         name = self.name.with_("dseg", ".tsv", stat=None, desc="spheres")
         return self.path.with_name(str(name))
 
-    def group(self, *, by_session: bool) -> Name:
+    @property
+    def space(self) -> str:
+        """Space of the image; ``"func"`` for the grid of acquisition."""
+        return label_of(self.name, "space")
+
+    def group(self, *, by_session: bool, pool_spaces: bool = False) -> Name:
         """Name of the group to which it belongs: one task, space, seed set, strategy, measure."""
         gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
-        kept = (entity for entity in self.name.entities if entity[0] not in gone)
-        return Name(tuple(kept), "relmat", ".tsv")
+        kept = tuple(entity for entity in self.name.entities if entity[0] not in gone)
+        if pool_spaces and self.space.startswith("MNI"):
+            kept = without_space(kept, POOLED)
+        return Name(kept, "relmat", ".tsv")
+
+
+def without_space(entities: Entities, space: str | None = None) -> Entities:
+    """Entities without the space and resolution of images, or with another space."""
+    named = ((key, space if key == "space" else label) for key, label in entities)
+    return tuple((key, label) for key, label in named if label and key not in ("res", "den"))
 
 
 def image_name(group: Name) -> Name:
@@ -120,7 +139,7 @@ def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
     MissingInputError, NothingSelectedError
         As `all_matrices` and `selected`.
     """
-    return selected(all_matrices(output_dir), options)
+    return selected(all_matrices(output_dir), options.select)
 
 
 def all_matrices(output_dir: Path) -> list[MatrixFile]:
@@ -168,15 +187,17 @@ def _with_one_copy(files: Iterable[MatrixFile]) -> list[MatrixFile]:
     ]
 
 
-def selected(files: list[MatrixFile], options: GroupOptions) -> list[MatrixFile]:
-    """Those of the matrices that the user wants.
+def selected(
+    files: list[MatrixFile], select: Iterable[tuple[str, Sequence[str]]]
+) -> list[MatrixFile]:
+    """Matrices with the labels that are wanted, by entity.
 
     Raises
     ------
     NothingSelectedError
         When there is none; the message says what there was.
     """
-    for key, labels in options.select:
+    for key, labels in select:
         files = _selected(files, key, labels)
     return files
 
@@ -189,6 +210,32 @@ def grouped(
     for file in files:
         groups[key(file)].append(file)
     return groups
+
+
+def make_groups(
+    files: Iterable[MatrixFile], options: GroupOptions
+) -> Mapping[Name, Sequence[MatrixFile]]:
+    """Matrices by the groups that the user wants.
+
+    Where spaces are pooled, a run of which there are images in several of them counts once, in
+    the space that stands first in `MNI_PREFERENCE`, or else by its name.
+    """
+    groups = grouped(
+        files,
+        lambda file: file.group(by_session=options.by_session, pool_spaces=options.pool_spaces),
+    )
+    if not options.pool_spaces:
+        return groups
+    return {name: _one_image_per_run(own) for name, own in groups.items()}
+
+
+def _one_image_per_run(files: Sequence[MatrixFile]) -> list[MatrixFile]:
+    preferred = {space: place for place, space in enumerate(MNI_PREFERENCE)}
+    images = sorted(files, key=lambda file: preferred.get(file.space, len(preferred)))
+    chosen: dict[Entities, MatrixFile] = {}
+    for file in images:
+        chosen.setdefault(file.name.source, file)
+    return [file for file in files if chosen[file.name.source] is file]
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
@@ -230,7 +277,8 @@ def earlier_results(output_dir: Path, made: Iterable[Name]) -> dict[str, list[Pa
 
 def possible_groups(files: Iterable[MatrixFile]) -> set[str]:
     """Titles of all groups, and of their images, that can be made of matrices."""
-    groups = {file.group(by_session=each) for file in files for each in (False, True)}
+    ways = list(product((False, True), repeat=2))
+    groups = {file.group(by_session=s, pool_spaces=p) for file in files for s, p in ways}
     return {title(name) for group in groups for name in (group, image_name(group))}
 
 

@@ -10,7 +10,7 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.agreement import check_agreement, check_geometry, differences
 from bids_spheres.group.edges import Edges
 from bids_spheres.group.facts import GEOMETRY, as_json, of_several_runs, read_facts
-from bids_spheres.group.files import label_of, title
+from bids_spheres.group.files import POOLED, label_of, title
 from bids_spheres.group.scale import Scale
 from bids_spheres.group.spheres import SphereTables, read_spheres
 from bids_spheres.group.stream import Group, GroupRun, by_participant
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bids_spheres.bids.names import Name
+    from bids_spheres.group.absent import Unusable
     from bids_spheres.group.facts import Settings
     from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.spheres import GroupSeeds, RunQuality
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,7 @@ class Image:
     quality: Mapping[Path, RunQuality]
 
 
-def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -> Image:
+def gather_image(name: Name, files: Iterable[MatrixFile], unusable: Unusable) -> Image:
     """Read the tables of spheres of all runs.
 
     Parameters
@@ -57,7 +59,7 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
     name : Name
     files : iterable of MatrixFile
         Matrices of all strategies and measures.
-    problems : list of str
+    unusable : Unusable
         Takes the runs whose table can't be used.
 
     Raises
@@ -65,15 +67,15 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
     DataError
         When runs have different spheres, or no table can be used.
     """
-    tables, quality = SphereTables(label_of(name, "space")), {}
+    tables, quality = SphereTables(), {}
     alike: dict[Settings, Settings] = {}
     for path, file in {file.spheres: file for file in files}.items():
         if not path.is_file() and of_several_runs(file.path):
             continue  # it has no spheres of its own, and its runs are averaged instead
         try:
-            spheres = read_spheres(path, file.participant)
+            spheres = read_spheres(path, file.participant, file.space)
         except BidsSpheresError as error:
-            problems.append(f"{file.source} is left out of {title(name)}: {error}")
+            unusable.add(file, name, error)
             continue
         tables.add(spheres)
         seen = spheres.quality
@@ -83,7 +85,11 @@ def gather_image(name: Name, files: Iterable[MatrixFile], problems: list[str]) -
 
 
 def gather_group(
-    name: Name, files: Sequence[MatrixFile], image: Image, problems: list[str]
+    name: Name,
+    files: Sequence[MatrixFile],
+    image: Image,
+    motion: HeadMotion,
+    unusable: Unusable,
 ) -> Group:
     """Read the sidecars of all runs of a group.
 
@@ -93,7 +99,8 @@ def gather_group(
     files : sequence of MatrixFile
     image : Image
         What they are about.
-    problems : list of str
+    motion : HeadMotion
+    unusable : Unusable
         Takes the runs whose sidecar can't be used.
 
     Raises
@@ -102,8 +109,13 @@ def gather_group(
         When runs were made with different settings, or none can be used.
     """
     where = title(name)
-    runs = _runs(where, [file for file in files if file.spheres in image.quality], problems)
-    check_agreement((run.file.participant, run.facts.settings) for run in runs)
+    runs = _runs(name, [file for file in files if file.spheres in image.quality], unusable)
+    # Whether a seed set had to be used, or mapped, in another space than its own differs by space.
+    apart = ("SeedSpace",) if label_of(name, "space") == POOLED else ()
+    check_agreement(
+        (run.file.participant, tuple(pair for pair in run.facts.settings if pair[0] not in apart))
+        for run in runs
+    )
     check_geometry(_geometry(runs, image))
     for difference in differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", where, difference)
@@ -111,10 +123,11 @@ def gather_group(
     edges = Edges(image.seeds.names, image.seeds.networks, diagonal)
     distances = edges.of(image.seeds.distances)
     scale = Scale(name.get("stat") or "")
-    return Group(name, by_participant(runs), edges, scale, distances)
+    people = by_participant(runs, lambda label: motion.of(label, name))
+    return Group(name, people, edges, scale, distances)
 
 
-def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[GroupRun]:
+def _runs(name: Name, files: Iterable[MatrixFile], unusable: Unusable) -> list[GroupRun]:
     """Runs whose sidecars can be used."""
     runs: list[GroupRun] = []
     # One copy for all runs: settings are by far the largest part of what is kept of a run.
@@ -123,7 +136,7 @@ def _runs(where: str, files: Iterable[MatrixFile], problems: list[str]) -> list[
         try:
             facts = read_facts(file.path)
         except BidsSpheresError as error:
-            problems.append(f"{file.source} is left out of {where}: {error}")
+            unusable.add(file, name, error)
             continue
         if facts is None:
             continue

@@ -20,8 +20,7 @@ from bids_spheres.report.words import count, listing
 from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
@@ -89,7 +88,13 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     formula = read_formula(options.model)
     path = options.participants_table or output_dir / "participants.tsv"
     table = read_participants(path)
-    _check_names(formula.columns, [*table.columns, MEAN_FD], path)
+    if MEAN_FD in table.columns:
+        raise DataError(
+            f"{path} has a column {MEAN_FD}, which is what formulas call the mean framewise "
+            "displacement of the runs of this dataset.",
+            hint="Give the column another name.",
+        )
+    check_names(formula.columns, [*table.columns, MEAN_FD], path, "The model")
     return Model(formula, table, path)
 
 
@@ -179,7 +184,7 @@ def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, di
     absent = [label for label in mean_fd if used and label not in model.table.index]
     left_out = dict.fromkeys(absent, f"not in {model.source.name}")
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
-    if MEAN_FD not in used and MEAN_FD in model.formula.columns:
+    if MEAN_FD in model.formula.columns:
         data[MEAN_FD] = pd.Series(mean_fd, dtype=float)
     for label, missing in data.isna().iterrows():
         if lacking := [str(name) for name, lacks in missing.items() if lacks]:
@@ -257,10 +262,17 @@ def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
             yield f"{name} is taken as a number; write C({name}) for the levels of {sidecar.name}"
 
 
-def _check_names(wanted: AbstractSet[str], known: Sequence[Any], path: Path) -> None:
+def check_names(wanted: Iterable[str], known: Sequence[Any], path: Path, who: str) -> None:
+    """Refuse names that are no columns of a table; `who` names them.
+
+    Raises
+    ------
+    UsageError
+        With the first of them.
+    """
     names = [str(name) for name in known]
-    for name in sorted(wanted - set(names)):
+    for name in sorted(set(wanted) - set(names)):
         raise UsageError(
-            f"The model names {name}, which {path} does not have.",
+            f"{who} names {name}, which {path} does not have.",
             hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
         )

@@ -18,7 +18,6 @@ import numpy as np
 from scipy import stats
 
 from bids_spheres.group.edges import known_network
-from bids_spheres.group.statistics import correlation_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,15 +55,15 @@ UNKNOWN = Benchmark(0, nan, nan, nan, nan)
 """Of a group without participants whose motion is known."""
 
 
-def benchmark(qc_fc: FloatArray, n: FloatArray, distance: FloatArray) -> Benchmark:
+def benchmark(qc_fc: FloatArray, p: FloatArray, distance: FloatArray) -> Benchmark:
     """Summarize correlations of edges with motion.
 
     Parameters
     ----------
     qc_fc : (E,) array
         Correlations over participants.
-    n : (E,) array
-        Participants each of them rests on.
+    p : (E,) array
+        Of each of them.
     distance : (E,) array
         Of the nodes of each edge, mm.
     """
@@ -75,7 +74,7 @@ def benchmark(qc_fc: FloatArray, n: FloatArray, distance: FloatArray) -> Benchma
     return Benchmark(
         edges=int(r.size),
         median=float(np.median(np.abs(r))),
-        share=float(np.mean(correlation_p(r, n[known]) < SIGNIFICANT)),
+        share=float(np.mean(p[known] < SIGNIFICANT)),
         spearman=_pearson(stats.rankdata(r), stats.rankdata(distance[known])),
         pearson=_pearson(r, distance[known]),
     )

@@ -12,6 +12,10 @@ SEEDS = "seeds"
 """Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
 
 
+RUN_KEYS = ("sub", "ses", "task", "acq", "run", "echo")
+"""Entities that tell which runs are meant, and not what was made of them."""
+
+
 @dataclass(frozen=True)
 class GroupOptions:
     """What is wanted of the group level.
@@ -24,13 +28,25 @@ class GroupOptions:
         ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
     by_session : bool
         Summarize every session by itself, instead of averaging a participant's sessions.
+    expected : tuple of (str, str)
+        Participants of the input and of its table, with their key, and where they are known from.
     model : str, optional
         Formula of participants' variables that explain edges, e.g. ``"age + sex"``.
     participants_table : Path, optional
         participants.tsv with those variables; by default that of the output dataset.
+    pool_spaces : bool
+        Put participants whose images are in different MNI spaces into one group.
+    qcfc_covariates : tuple of str
+        Columns of the same table that QC-FC is adjusted for.
+    min_participants : int
+        Participants without whom an edge is not tested.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     by_session: bool = False
+    expected: tuple[tuple[str, str], ...] = ()
     model: str | None = None
     participants_table: Path | None = None
+    pool_spaces: bool = False
+    qcfc_covariates: tuple[str, ...] = ()
+    min_participants: int = 3

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bids_spheres.bids.files import MISSING
+from bids_spheres.group.facts import as_json
 from bids_spheres.group.files import label_of
 from bids_spheres.group.options import SEEDS
+from bids_spheres.report.words import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bids_spheres.bids.names import Name
     from bids_spheres.group.motion import Benchmark
+    from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
@@ -60,6 +64,11 @@ STRATEGY_COLUMNS = {
     "seeds": {"Description": "Seed set"},
     "measure": {"Description": "Measure of connectivity"},
     "strategy": {"Description": "Strategy of cleaning"},
+    "smoothing_fwhm": {
+        "Description": "Width by which images were smoothed: strategies that differ in it are not "
+        "compared fairly by any of the following",
+        "Units": "mm",
+    },
     "participants": {"Description": "Participants with a result"},
     "runs": {"Description": "Runs, with those that are excluded"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
@@ -75,13 +84,17 @@ STRATEGY_COLUMNS = {
         "censoring included"
     },
     "qc_fc_participants": {
-        "Description": "Participants with a result whose mean framewise displacement is known"
+        "Description": "Participants with a result whose mean framewise displacement, and "
+        "covariates of QC-FC, are known"
+    },
+    "qc_fc_degrees_of_freedom": {
+        "Description": "qc_fc_participants - 2 - number of terms of the covariates of QC-FC"
     },
     "qc_fc_edges": {"Description": "Edges whose correlation with head motion is known"},
     "qc_fc_median": {
         "Description": "QC-FC: median over edges of the absolute correlation, over participants, "
         "of connectivity with mean framewise displacement; the smaller the better, by chance "
-        "about 0.67 / sqrt(qc_fc_participants - 1)"
+        "about 0.67 / sqrt(qc_fc_degrees_of_freedom + 1)"
     },
     "qc_fc_significant": {
         "Description": "Share of edges whose correlation with motion has p < 0.05, not corrected; "
@@ -132,7 +145,11 @@ def run_row(run: GroupRun, quality: RunQuality) -> dict[str, Any]:
 
 
 def strategy_row(
-    group: Group, used: Sequence[Participant], left: Benchmark, modularity: float
+    group: Group,
+    used: Sequence[Participant],
+    left: Benchmark,
+    qc_fc: QcFc | None,
+    modularity: float,
 ) -> dict[str, Any]:
     """One row of the table of strategies; see `STRATEGY_COLUMNS`.
 
@@ -142,11 +159,13 @@ def strategy_row(
     used : sequence of Participant
         Those on whom the results rest.
     left : Benchmark
+    qc_fc : QcFc or None
     modularity : float
     """
     facts = [run.facts for run in group.runs]
     return {
         **_what(group.name),
+        "smoothing_fwhm": as_json(group.runs[0].facts.settings)["SmoothingFWHM"],
         "participants": len(used),
         "runs": len(facts),
         "runs_excluded": sum(one.excluded is not None for one in facts),
@@ -154,7 +173,8 @@ def strategy_row(
         "censored": _mean([1 - one.n_kept / one.n_volumes for one in facts]),
         "degrees_of_freedom": _mean([one.degrees_of_freedom for one in facts]),
         "degrees_of_freedom_lost": _mean([one.n_volumes - one.degrees_of_freedom for one in facts]),
-        "qc_fc_participants": int(np.isfinite([one.mean_fd for one in used]).sum()),
+        "qc_fc_participants": qc_fc.participants if qc_fc else 0,
+        "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,
@@ -162,6 +182,27 @@ def strategy_row(
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
     }
+
+
+def smoothing_differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Sentences about strategies that are compared with one another after different smoothing.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Of the table of strategies.
+    """
+    widths: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        condition = str(row["group"]).rpartition("_desc-")[0]
+        widths[condition][row["smoothing_fwhm"]].append(str(row["strategy"]))
+    for condition, own in widths.items():
+        if len(own) > 1:
+            told = [f"{width:g} mm for {listing(names)}" for width, names in own.items()]
+            yield (
+                f"{condition}: images were smoothed differently ({'; '.join(told)}), which alone "
+                "changes QC-FC, modularity and means, so that these strategies are not comparable"
+            )
 
 
 def _what(name: Name) -> dict[str, Any]:

@@ -87,10 +87,13 @@ class EdgeRegression:
     ----------
     design : Design
     n_edges : int
+    min_participants : int
+        Participants without whom an edge is not tested; it takes one more than there are terms.
     """
 
-    def __init__(self, design: Design, n_edges: int) -> None:
+    def __init__(self, design: Design, n_edges: int, min_participants: int = 1) -> None:
         self._design = design
+        self._min_participants = min_participants
         basis, self._triangle = np.linalg.qr(design.values)
         self._rows = dict(zip(design.participants, basis, strict=True))
         k = len(design.terms)
@@ -154,11 +157,12 @@ class EdgeRegression:
         self, coefficients: FloatArray, errors: FloatArray, freedom: FloatArray
     ) -> Regression:
         t = coefficients / errors
+        testable = (freedom > 0) & (self._n >= self._min_participants)
         return Regression(
             terms=self._design.terms,
             coefficients=coefficients,
             errors=errors,
-            tests=tuple(t_test(column, np.where(freedom > 0, freedom, np.nan)) for column in t.T),
+            tests=tuple(t_test(column, np.where(testable, freedom, np.nan)) for column in t.T),
             n=self._n,
             freedom=freedom,
             participants=self._taken,

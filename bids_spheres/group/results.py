@@ -32,7 +32,8 @@ _MATRICES = {
     "mean": "Mean over participants",
     "sd": "Standard deviation over participants, with n - 1",
     "n": "Participants who have the edge",
-    "t": "Student's t of the mean against 0, with n - 1 degrees of freedom",
+    "t": "Student's t of the mean against 0, with n - 1 degrees of freedom; n/a for edges that "
+    "fewer than MinimumParticipants have",
     "p": "Two-sided p of t",
     "q": "p of t, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
@@ -48,18 +49,23 @@ EDGE_COLUMNS = {
     "n": {"Description": "Participants who have the edge"},
     "qc_fc": {
         "Description": "Correlation over participants of connectivity (of precision: its negative) "
-        "with mean framewise displacement"
+        "with mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
+        "edges that fewer than MinimumParticipants have"
     },
     "qc_fc_p": {"Description": "Two-sided p of qc_fc, not corrected"},
 }
 
 PARTICIPANT_COLUMNS = {
-    "participant_id": {"Description": "Participant"},
+    "participant_id": {
+        "Description": "Participant; also those of the input, of participants.tsv and of the "
+        "exclusions who have no result"
+    },
+    "space": {"Description": "Space of the images; func: the grid of acquisition"},
     "runs": {"Description": "Runs with a result, which are averaged"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
     "mean_fd": {
-        "Description": "Mean framewise displacement of the runs with a result, each counting by "
-        "its degrees of freedom",
+        "Description": "Mean framewise displacement over all volumes of all runs of the task, "
+        "before censoring and with excluded runs: the same after every strategy",
         "Units": "mm",
     },
     "degrees_of_freedom": {"Description": "Of the runs with a result together"},
@@ -140,7 +146,8 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
     values: dict[str, FloatArray] = {"mean": mean, "n": moments.n}
     if (moments.n > 1).any():
         values["sd"] = moments.sd
-        values |= {"t": tested.t, "p": tested.p, "q": tested.q} if tested else {}
+    if tested:
+        values |= {"t": tested.t, "p": tested.p, "q": tested.q}
     for what, edges in values.items():
         diagonal = _diagonal_of_mean(group, mean) if what == "mean" else np.nan
         matrix = group.edges.matrix(edges, diagonal)
@@ -213,22 +220,31 @@ def write_participants(
     rows = [
         {
             "participant_id": one.label,
+            "space": " ".join(sorted({run.file.space for run in (*one.runs, *one.excluded)})),
             "runs": len(one.runs),
             "runs_excluded": len(one.excluded),
             "mean_fd": one.mean_fd,
             "degrees_of_freedom": one.degrees_of_freedom,
             "used": int(one.label in there),
             "in_model": int(one.label in modelled & there) if made else MISSING,
-            "reason": _reason(one.label in there, bool(one.runs), left_out.get(one.label)),
+            "reason": _reason(one, one.label in there, left_out.get(one.label)),
         }
         for one in group.participants
     ]
-    writer.table("participants", pd.DataFrame(rows), PARTICIPANT_COLUMNS)
+    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if made else MISSING}
+    rows += [
+        {"participant_id": label, "space": MISSING, **nothing, "reason": reason}
+        for label, reason in group.absent.items()
+    ]
+    writer.table(
+        "participants", pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS)), PARTICIPANT_COLUMNS
+    )
 
 
-def _reason(used: bool, has_runs: bool, left_out: str | None) -> str:
-    if not has_runs:
-        return "every run is excluded"
+def _reason(participant: Participant, used: bool, left_out: str | None) -> str:
+    if not participant.runs:
+        reasons = dict.fromkeys(str(run.facts.excluded) for run in participant.excluded)
+        return f"every run is excluded: {'; '.join(reasons)}"
     if not used:
         return "a matrix can't be read"
     return f"model: {left_out}" if left_out else MISSING

@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from bids_spheres.bids.files import MISSING
 from bids_spheres.errors import DataError
-from bids_spheres.group.facts import GEOMETRY, pick, read_sidecar
+from bids_spheres.group.facts import GEOMETRY, check_version, pick, read_sidecar
 from bids_spheres.group.tables import read_rows
 from bids_spheres.spaces.fmriprep import is_native
 
@@ -60,6 +60,8 @@ class RunSpheres:
     Parameters
     ----------
     participant : str
+    space : str
+        Of the image; ``"func"`` for the grid of acquisition.
     names, networks : tuple of str
     points : (S, 3) array
         Centres, mm.
@@ -70,9 +72,12 @@ class RunSpheres:
         Which spheres have a time series.
     settings : Settings
         What the sidecar of the table says of how they were drawn.
+    moved : bool
+        Whether seeds were mapped into the space of the image.
     """
 
     participant: str
+    space: str
     names: tuple[str, ...]
     networks: tuple[str, ...]
     points: FloatArray
@@ -81,6 +86,7 @@ class RunSpheres:
     used: BoolArray
     tsnr: FloatArray
     settings: Settings
+    moved: bool
 
     @property
     def quality(self) -> RunQuality:
@@ -92,13 +98,19 @@ class RunSpheres:
             geometry=self.settings,
         )
 
-    def identity(self, space: str) -> Settings:
-        """What must be the same in all runs of a space; a participant's own has its own places."""
-        places = [] if is_native(space) else np.round(self.points, _PLACES).tolist()
+    @property
+    def identity(self) -> Settings:
+        """What must be the same in all runs of a group.
+
+        A participant's own space has its own places, and so has a template to which seeds were
+        mapped from another.
+        """
+        places = [] if is_native(self.space) else np.round(self.points, _PLACES).tolist()
+        where = f"coordinates in {self.space}" if self.moved else "coordinates"
         return (
             ("names of spheres", json.dumps(self.names)),
             ("networks", json.dumps(self.networks)),
-            ("coordinates", json.dumps(places)),
+            (where, json.dumps(places)),
             ("radius", json.dumps(np.nan_to_num(self.radii).tolist())),
         )
 
@@ -145,20 +157,15 @@ class GroupSeeds:
 
 
 class SphereTables:
-    """Tables of spheres of the runs of one space and seed set, one after the other.
+    """Tables of spheres of the runs of one seed set, one after the other."""
 
-    Parameters
-    ----------
-    space : str
-        Label; ``"func"`` for the grid of acquisition.
-    """
-
-    def __init__(self, space: str) -> None:
-        self._space = space
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
         self._first: RunSpheres | None = None
         self._distances: FloatArray = np.zeros(0)
         self._points: FloatArray = np.zeros(0)
         self._coverage: dict[str, _Coverage] = {}
+        self._mixed = False
         self._made: dict[Settings, list[str]] = defaultdict(list)
 
     def add(self, spheres: RunSpheres) -> None:
@@ -166,9 +173,11 @@ class SphereTables:
 
         Once there are other spheres than the first, who has which is all that is noted.
         """
-        identity = spheres.identity(self._space)
+        identity = spheres.identity
         self._made[identity].append(spheres.participant)
-        if len(self._made) > 1:
+        agree = all(self._known.setdefault(key, value) == value for key, value in identity)
+        self._mixed = self._mixed or not agree
+        if self._mixed:
             return
         if self._first is None:
             self._first = spheres
@@ -243,28 +252,31 @@ class _Coverage:
         return self._sum / self._runs
 
 
-def read_spheres(path: Path, participant: str) -> RunSpheres:
+def read_spheres(path: Path, participant: str, space: str) -> RunSpheres:
     """Read the table of the spheres of one run, and its sidecar.
 
     Parameters
     ----------
     path : Path
         The TSV file.
-    participant : str
+    participant, space : str
+        Labels; ``"func"`` for the grid of acquisition.
 
     Raises
     ------
     MissingInputError, ReadWriteError
         When one of the two is not there or can't be read.
     DataError
-        When one can't be used.
+        When one can't be used; `OtherVersionError` when another version wrote it.
     """
-    cells = read_rows(path, _COLUMNS)
     content = read_sidecar(path.with_suffix(".json"))
+    check_version(content)
+    cells = read_rows(path, _COLUMNS)
     try:
         numbers = {name: _numbers(cells[name]) for name in _COLUMNS if name not in _TEXT}
         return RunSpheres(
             participant=participant,
+            space=space,
             names=cells["name"],
             networks=cells["network"],
             points=_points(numbers),
@@ -273,6 +285,7 @@ def read_spheres(path: Path, participant: str) -> RunSpheres:
             used=numbers["used"] == 1,
             tsnr=numbers["tsnr"],
             settings=pick(content, GEOMETRY),
+            moved=bool(content.get("SeedTransforms")),
         )
     except ValueError as error:
         raise DataError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
+from scipy.special import polygamma
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,20 +38,21 @@ class Tested:
 
 
 def t_test(t: FloatArray, freedom: FloatArray | float) -> Tested:
-    """Two-sided p, and q, of t values with their degrees of freedom."""
+    """Two-sided p, and q, of t values; none where degrees of freedom are NaN."""
     p = np.asarray(2 * stats.t.sf(np.abs(t), freedom))
-    return Tested(t, p, false_discovery_rate(p))
+    return Tested(np.where(np.isnan(p), np.nan, t), p, false_discovery_rate(p))
 
 
-def one_sample(moments: Moments) -> Tested:
+def one_sample(moments: Moments, min_participants: int = 2) -> Tested:
     """Test of means against 0, mean / (sd / sqrt(n)) with n - 1 degrees of freedom.
 
-    NaN for fewer than two participants, and for values that are all the same.
+    NaN for fewer than `min_participants`, or two, and for values that are all the same.
     """
     error = standard_error(moments)
     varies = error > _ROUNDING * np.abs(moments.mean)
     t = moments.mean / np.where(varies, error, np.nan)
-    return t_test(t, np.where(moments.n > 1, moments.n - 1, np.nan))
+    testable = moments.n >= max(min_participants, 2)
+    return t_test(t, np.where(testable, moments.n - 1, np.nan))
 
 
 def standard_error(moments: Moments) -> FloatArray:
@@ -63,6 +65,26 @@ def confidence_limits(moments: Moments) -> tuple[FloatArray, FloatArray]:
     quantile = stats.t.isf((1 - CONFIDENCE) / 2, np.where(moments.n > 1, moments.n - 1, np.nan))
     reach = quantile * standard_error(moments)
     return moments.known_mean - reach, moments.known_mean + reach
+
+
+def fisher_z_variance(degrees_of_freedom: float) -> float:
+    """Variance of Fisher's z of the correlation of two independent series.
+
+    (1 + r) / 2 of independent normal series has the beta distribution with both parameters
+    (v - 1) / 2, and z is half of its logit, so that var(z) = trigamma((v - 1) / 2) / 2 exactly.
+    For many degrees of freedom that is the well-known 1 / (n - 3), with n = v + 1 volumes.
+
+    Parameters
+    ----------
+    degrees_of_freedom : float
+        v = 1 / var(r), larger than 1.
+
+    Examples
+    --------
+    >>> round(fisher_z_variance(3.0), 4), round(fisher_z_variance(100.0), 6)
+    (0.8225, 0.010204)
+    """
+    return float(polygamma(1, (degrees_of_freedom - 1) / 2) / 2)
 
 
 def correlation_p(r: FloatArray, n: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from bids_spheres.group.files import title
 from bids_spheres.group.tables import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 _READERS = 2
 _AHEAD = 4
 """Participants that are read, or wait to be used, at the same time."""
+
+
+FEW_DOF = 25
+"""Degrees of freedom below which a participant adds more noise to a group than power.
+
+The standard error of Fisher's z is more than 0.2 then.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +63,19 @@ class Participant:
         Those with a result.
     excluded : tuple of GroupRun
         Those of which too little was left.
+    mean_fd : float
+        Mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
     """
 
     label: str
     runs: tuple[GroupRun, ...]
     excluded: tuple[GroupRun, ...]
+    mean_fd: float
 
     @property
     def degrees_of_freedom(self) -> float:
         """Of all runs with a result together."""
-        return sum(run.facts.weight for run in self.runs)
-
-    @property
-    def mean_fd(self) -> float:
-        """Mean framewise displacement, mm; runs count as they do in edges.
-
-        NaN without a result, and when it is not known of a run.
-        """
-        if not self.runs:
-            return float("nan")
-        return sum(run.facts.weight * run.facts.mean_fd for run in self.runs) / (
-            self.degrees_of_freedom
-        )
+        return sum(run.facts.degrees_of_freedom for run in self.runs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +91,8 @@ class Group:
     scale : Scale
     distances : (E,) array
         Between the nodes of every edge, mm.
+    absent : mapping of str to str
+        Participants who are expected and have no run in it, and why.
     """
 
     name: Name
@@ -100,6 +100,7 @@ class Group:
     edges: Edges
     scale: Scale
     distances: FloatArray
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -110,6 +111,13 @@ class Group:
     def runs(self) -> list[GroupRun]:
         """All runs, excluded ones as well."""
         return [run for one in self.participants for run in (*one.runs, *one.excluded)]
+
+    @property
+    def spaces(self) -> dict[str, int]:
+        """Spaces of images, and how many participants have a result in each."""
+        own = [{run.file.space for run in one.runs} for one in self.with_result]
+        names = sorted(set().union(*own))
+        return {space: sum(space in spaces for spaces in own) for space in names}
 
     @property
     def with_result(self) -> list[Participant]:
@@ -124,7 +132,9 @@ class Unread:
     problem: str
 
 
-def by_participant(runs: Iterable[GroupRun]) -> tuple[Participant, ...]:
+def by_participant(
+    runs: Iterable[GroupRun], mean_fd: Callable[[str], float]
+) -> tuple[Participant, ...]:
     """Runs by participant, in the order in which participants come first."""
     found: dict[str, list[GroupRun]] = {}
     for run in runs:
@@ -134,6 +144,7 @@ def by_participant(runs: Iterable[GroupRun]) -> tuple[Participant, ...]:
             label,
             tuple(run for run in own if run.facts.excluded is None),
             tuple(run for run in own if run.facts.excluded is not None),
+            mean_fd(label),
         )
         for label, own in found.items()
     )
@@ -173,10 +184,10 @@ def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
 
 
 def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> FloatArray:
-    """Mean over runs, each counting by its degrees of freedom, (E,).
+    """Mean over runs, each counting by one over the variance of Fisher's z, (E,).
 
-    The variance of Fisher's z of a correlation falls as one over the degrees of freedom, so that
-    these weights make the best mean. An edge that a run lacks is the mean of the others.
+    These weights make the mean of the least variance. An edge that a run lacks is the mean of the
+    others.
 
     Raises
     ------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,24 +21,34 @@ from bids_spheres.bids.runs import natural
 from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.bids.sidecars import bidsignore
 from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.group.absent import (
+    IN_OTHER_SPACE,
+    ExpectedParticipants,
+    Unusable,
+    describe_absent,
+)
 from bids_spheres.group.files import (
     FOLDER,
     SUMMARY,
     all_matrices,
     discard_earlier,
     earlier_results,
-    grouped,
     image_name,
+    make_groups,
     possible_groups,
     selected,
     title,
 )
 from bids_spheres.group.gather import gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.model import load_model
-from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row
+from bids_spheres.group.options import RUN_KEYS
+from bids_spheres.group.qc_fc import load_covariates
+from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
-from bids_spheres.group.summary import summarize
+from bids_spheres.group.stream import FEW_DOF
+from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.report.words import count, listing
 
 if TYPE_CHECKING:
@@ -47,7 +58,6 @@ if TYPE_CHECKING:
     from bids_spheres.bids.names import Name
     from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.gather import Image
-    from bids_spheres.group.model import Model
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group
 
@@ -89,21 +99,34 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     """
     _check_dataset(output_dir)
     check_folders(output_dir, [output_dir / FOLDER, output_dir / "logs"])
-    model = load_model(output_dir, options)
+    analysis = Analysis(
+        load_model(output_dir, options), load_covariates(options), options.min_participants
+    )
     everything = all_matrices(output_dir)
-    files = selected(everything, options)
-    discard_stale(output_dir / FOLDER)
+    of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
+    runs = selected(everything, of_runs)
+    files = selected(runs, [pair for pair in options.select if pair not in of_runs])
+    for folder in (output_dir, output_dir / FOLDER, output_dir / "logs"):
+        discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    level = _Level(output_dir, model)
+    motion = HeadMotion(runs, by_session=options.by_session)
+    level = _Level(
+        output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
+    )
     images: dict[Name, list[Name]] = {}
-    groups = grouped(files, lambda file: file.group(by_session=options.by_session))
+    groups = make_groups(files, options)
     for group in groups:
         images.setdefault(image_name(group), []).append(group)
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
     _tidy(output_dir, [*images, *groups], everything)
     level.write_tables()
+    notes = describe_absent(level.absent), smoothing_differences(filter(None, level.strategies))
+    for sentence in chain(*notes):
+        logger.warning("%s.", sentence)
+    if not options.pool_spaces and level.divided_by_space:
+        logger.warning("There is a group for every space; --pool-spaces pools MNI spaces.")
     return level.told
 
 
@@ -138,7 +161,11 @@ class _Level:
     """The group level of one dataset, and what was found on the way."""
 
     output_dir: Path
-    model: Model | None
+    analysis: Analysis
+    motion: HeadMotion
+    expected: ExpectedParticipants
+    unusable: Unusable = field(default_factory=Unusable)
+    absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -149,14 +176,15 @@ class _Level:
     def told(self) -> list[str]:
         """All problems; groups that are refused for the same reason are told together."""
         whole = [f"{listing(titles)}: {reason}" for reason, titles in self.refused.items()]
-        return [*self.problems, *whole]
+        unusable = [*self.unusable.problems, *self.unusable.other_versions]
+        return [*unusable, *self.problems, *whole]
 
     def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
         """All strategies and measures of one space and seed set."""
         files = [file for own in groups.values() for file in own]
         self.groups.extend(map(title, groups))
         try:
-            image = gather_image(name, files, self.problems)
+            image = gather_image(name, files, self.unusable)
         except DataError as error:
             self._refuse(name, error)
             for group in groups:
@@ -167,9 +195,22 @@ class _Level:
         writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
-                self._do_group(gather_group(group, own, image, self.problems), image)
+                gathered = gather_group(group, own, image, self.motion, self.unusable)
+                self._do_group(self._with_absent(gathered), image)
             except DataError as error:
                 self._refuse(group, error)
+
+    @property
+    def divided_by_space(self) -> bool:
+        """Whether anybody is missing from a group because of the space of the images."""
+        reasons = (reason for own in self.absent.values() for reason in own.values())
+        return any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
+
+    def _with_absent(self, group: Group) -> Group:
+        present = {one.label for one in group.participants}
+        absent = self.expected.absent_from(group.name, present, self.unusable)
+        self.absent[group.title] = absent
+        return replace(group, absent=absent)
 
     def _do_group(self, group: Group, image: Image) -> None:
         for run in group.runs:
@@ -180,15 +221,30 @@ class _Level:
             discard_earlier(self.output_dir, group.name)
             self.strategies.append({})
             return
+        if few := [one.label for one in group.with_result if one.degrees_of_freedom < FEW_DOF]:
+            logger.warning(
+                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
+                group.title,
+                count(len(few), "participant"),
+                FEW_DOF,
+                listing(few, len(few)),
+            )
         n = len(group.with_result)
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)
-        done = summarize(group, self.output_dir, self.model)
+        elif 1 < n < self.analysis.min_participants and group.scale.tested:
+            logger.warning(
+                "%s: %s, and a test needs %d (--min-participants).",
+                group.title,
+                count(n, "participant"),
+                self.analysis.min_participants,
+            )
+        done = summarize(group, self.output_dir, self.analysis)
         discard_earlier(self.output_dir, group.name, done.written)
         self.problems.extend(done.problems)
-        if done.unmodelled:
-            self.refused.setdefault(done.unmodelled, []).append(group.title)
+        for reason in done.refused:
+            self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
 
     def _refuse(self, name: Name, error: DataError) -> None:

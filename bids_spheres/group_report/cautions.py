@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.group_report.find import folders_of_participants
-from bids_spheres.report.words import count, listing
+from bids_spheres.group.quality import smoothing_differences
+from bids_spheres.group.stream import FEW_DOF
+from bids_spheres.report.words import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from bids_spheres.group_report.load import Condition, Image, Level, Result
 
@@ -25,27 +26,25 @@ def cautions(level: Level) -> list[str]:
     """Sentences, each once."""
     found = [
         *level.problems,
-        *_absent(level),
+        *_failed(level),
         *_left_out(level),
         *_excluded_runs(level),
         *(text for image in level.images for text in _lacking(image)),
         *_joined((text, one.title) for one in level.conditions for text in _few(one)),
         *_joined((text, one.title) for one in level.conditions for text in _different(one)),
         *_joined((text, one.strategy) for one in level.results for text in _motion(one)),
+        *_joined((text, one.strategy) for one in level.results for text in _freedom(one)),
+        *_joined((text, one.strategy) for one in level.results for text in _against_zero(one)),
+        *(f"{text}." for text in smoothing_differences(_records(level))),
+        *_joined((text, one.image.title) for one in level.results for text in _pooled(one)),
         *_joined((text, one.strategy) for one in level.results for text in _settings(one)),
         *_joined((text, one.strategy) for one in level.results for text in _model(one)),
     ]
     return list(dict.fromkeys(found))
 
 
-def _absent(level: Level) -> Iterator[str]:
-    """Participants of whom there is something, and of whom there is nothing here."""
-    here = set(level.runs["participant_id"])
-    if gone := [label for label in folders_of_participants(level.output_dir) if label not in here]:
-        yield (
-            f"{count(len(gone), 'participant')} with a folder of results {_be(gone)} not in the "
-            f"group, without a matrix or not selected: {listing(gone, _MOST_LABELS)}."
-        )
+def _failed(level: Level) -> Iterator[str]:
+    """Runs that failed at the participant level."""
     crashes = list((level.output_dir / "logs").glob("crash-sub-*.txt"))
     if crashes:
         labels = dict.fromkeys(path.name.split("_")[0][len("crash-") :] for path in sorted(crashes))
@@ -53,10 +52,6 @@ def _absent(level: Level) -> Iterator[str]:
             f"{count(len(crashes), 'run')} failed at the participant level, of "
             f"{listing(list(labels), _MOST_LABELS)}; files in logs say why."
         )
-
-
-def _be(things: Sequence[Any]) -> str:
-    return "is" if len(things) == 1 else "are"
 
 
 def _left_out(level: Level) -> Iterator[str]:
@@ -69,7 +64,7 @@ def _left_out(level: Level) -> Iterator[str]:
             who[str(reason), labels][f"{result.strategy}"] = None
     for (reason, labels), strategies in who.items():
         yield (
-            f"{count(len(labels), 'participant')} left out after "
+            f"{count(len(labels), 'participant')} without a result after "
             f"{listing(list(strategies), _MOST_LABELS)} ({reason}): "
             f"{listing(list(labels), _MOST_LABELS)}."
         )
@@ -139,6 +134,44 @@ def _different(one: Condition) -> Iterator[str]:
         yield (
             f"strategies rest on different participants ({listing(numbers, 16)}), which alone can "
             "make one look better than another"
+        )
+
+
+def _records(level: Level) -> list[dict[str, Any]]:
+    return [dict(row) for _, row in level.strategies.iterrows()]
+
+
+def _freedom(result: Result) -> Iterator[str]:
+    """Participants of whom cleaning leaves so little that they lower the power of the group."""
+    used = result.participants[result.participants["used"] == 1]
+    few = used[used["degrees_of_freedom"] < FEW_DOF]
+    if len(few):
+        left = zip(few["participant_id"], few["degrees_of_freedom"], strict=True)
+        told = [f"{label} with {number(float(freedom), 1)}" for label, freedom in left]
+        yield (
+            f"{count(len(few), 'participant')} with fewer than {FEW_DOF} degrees of freedom, whose "
+            "pairs are mostly noise and lower the power of all tests: "
+            f"{listing(told, _MOST_LABELS)}; --min-dof at the participant level leaves them out"
+        )
+
+
+def _against_zero(result: Result) -> Iterator[str]:
+    for reason in result.against_zero:
+        yield f"tests of means against 0 (t, p and q) do not hold: {reason}"
+    if untested := result.about.get("EdgesWithoutTest"):
+        least = result.about.get("MinimumParticipants")
+        yield (
+            f"{count(int(untested), 'pair')} not tested: fewer than {least} participants have "
+            "them, or they do not vary"
+        )
+
+
+def _pooled(result: Result) -> Iterator[str]:
+    if result.pooled:
+        told = [f"{n:,} in {space}" for space, n in result.pooled.items()]
+        yield (
+            f"participants in different spaces are pooled ({listing(told, 16)}); the same "
+            "coordinates are up to some mm apart in brains of different templates"
         )
 
 

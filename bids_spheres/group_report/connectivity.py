@@ -106,6 +106,8 @@ def _view(
 
 def _remarks(one: Condition, results: Sequence[Result]) -> Iterator[str]:
     for result in one.results:
+        for reason in result.against_zero:
+            yield f"{result.strategy}: tests against 0 (q) do not hold: {reason}."
         if not result.has_matrices:
             yield f"{result.strategy}: no participant has a result."
         elif result not in results:

@@ -118,8 +118,3 @@ def _tables(folder: Path) -> Iterator[Name]:
 def pages_of_participants(output_dir: Path) -> frozenset[str]:
     """Names of the pages of participants and sessions that are there."""
     return frozenset(path.name for path in output_dir.glob("sub-*.html"))
-
-
-def folders_of_participants(output_dir: Path) -> list[str]:
-    """Labels, with their key, of participants of whom anything was written."""
-    return sorted((path.name for path in output_dir.glob("sub-*") if path.is_dir()), key=natural)

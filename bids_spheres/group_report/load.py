@@ -136,6 +136,22 @@ class Result:
         return Scale(self.files.stat)
 
     @property
+    def against_zero(self) -> tuple[str, ...]:
+        """Why tests of means against 0 do not hold; empty where nothing is known."""
+        return tuple(map(str, _listed(self.about.get("TestsAgainstZeroDoNotHold"))))
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """What QC-FC is adjusted for."""
+        return tuple(map(str, _listed(self.about.get("QCFCCovariates"))))
+
+    @property
+    def pooled(self) -> Mapping[str, int]:
+        """Several spaces that are pooled, and participants in each; empty without pooling."""
+        spaces = self.about.get("PooledSpaces")
+        return spaces if isinstance(spaces, dict) and len(spaces) > 1 else {}
+
+    @property
     def n(self) -> int:
         """Participants on whom it rests."""
         return int((self.participants["used"] == 1).sum())
@@ -395,8 +411,8 @@ def _conditions(groups: Sequence[Files], images: Mapping[str, Image]) -> list[Co
         if image is None:
             raise DataError(f"There is no table of coverage for {files.entities}.", hint=_ANEW)
         about = read_facts(files.path("participants", ".json"))
-        columns = ("participant_id", "runs", "runs_excluded", "mean_fd", "used", "reason")
-        people = _with_columns(files.path("participants"), columns)
+        columns = ("participant_id", "runs", "runs_excluded", "mean_fd", "degrees_of_freedom")
+        people = _with_columns(files.path("participants"), (*columns, "used", "reason"))
         result = Result(f"group-{i}", files, image, about, people)
         results.setdefault((image.anchor, files.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.

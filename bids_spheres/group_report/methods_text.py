@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bids_spheres.group.statistics import CONFIDENCE
+from bids_spheres.group.zero import MURPHY
 from bids_spheres.methods import cited_keys, in_plain_words, load_references
 from bids_spheres.methods.wording import code
 from bids_spheres.participant_report.methods_text import MethodsText
 from bids_spheres.report.words import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from bids_spheres.group_report.load import Level
+    from bids_spheres.group_report.load import Level, Result
 
 
 def group_methods(level: Level) -> MethodsText:
@@ -29,6 +30,7 @@ def _sentences(level: Level) -> Iterator[str]:
     if not results:
         return
     yield _averaging(level)
+    yield from _pooled(results)
     if any(result.scale.transformed for result in results):
         yield (
             "Correlations were averaged over participants as Fisher's z "
@@ -39,6 +41,7 @@ def _sentences(level: Level) -> Iterator[str]:
             "Means of Fisher's z were compared with zero by two-sided one-sample t tests, "
             "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]."
         )
+        yield from _limits_of_tests(results)
     if any("networks" in result.files.whats for result in results):
         yield (
             "Connectivity within and between networks is the mean over their pairs of seeds in "
@@ -57,15 +60,41 @@ def _averaging(level: Level) -> str:
     if runs <= people:
         return text
     return (
-        f"{text} Runs of a participant were averaged first, each counting by the degrees of "
-        "freedom that cleaning leaves it."
+        f"{text} Runs of a participant were averaged first, each counting by one over the variance "
+        "that Fisher's z has for the degrees of freedom that cleaning leaves."
     )
+
+
+def _limits_of_tests(results: Sequence[Result]) -> Iterator[str]:
+    """Which pairs were not tested, and after which strategies tests do not hold."""
+    tested = [result for result in results if "q" in result.files.whats]
+    least = max(int(result.about.get("MinimumParticipants") or 2) for result in tested)
+    yield f"Pairs of fewer than {max(least, 2)} participants were not tested."
+    without: dict[str, dict[str, None]] = {}
+    for result in tested:
+        for reason in result.against_zero:
+            cited = reason.replace(MURPHY, "[@murphy2009]")
+            without.setdefault(cited, {})[result.strategy] = None
+    for reason, strategies in without.items():
+        yield (
+            f"After {listing([code(name) for name in strategies], 16)} these tests do not hold: "
+            f"{reason}."
+        )
+
+
+def _pooled(results: Sequence[Result]) -> Iterator[str]:
+    spaces = dict.fromkeys(space for result in results for space in result.pooled)
+    if spaces:
+        yield (
+            "Participants whose images were in different spaces "
+            f"({listing(list(spaces), 16)}) were put together, at the same seeds."
+        )
 
 
 def _benchmarks(level: Level) -> str:
     text = (
         "What head motion still explains after cleaning was measured by QC-FC, the correlation "
-        "over participants of the strength of each pair with mean framewise displacement, the "
+        f"over participants of the strength of each pair with {_motion(level)}, the "
         "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with "
         "the distance of the two seeds [@ciric2017; @parkes2018]."
     )
@@ -75,6 +104,15 @@ def _benchmarks(level: Level) -> str:
             "seeds [@newman2004]."
         )
     return text
+
+
+def _motion(level: Level) -> str:
+    names = dict.fromkeys(name for result in level.results for name in result.covariates)
+    adjusted = f", adjusted for {listing([code(n) for n in names], 16)}" if names else ""
+    return (
+        "mean framewise displacement (over all volumes of all runs of the task, before censoring)"
+        f"{adjusted}"
+    )
 
 
 def _models(level: Level) -> Iterator[str]:

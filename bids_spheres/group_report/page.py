@@ -14,8 +14,8 @@ from bids_spheres.group_report.model import model_views
 from bids_spheres.group_report.networks import network_names, networks_id
 from bids_spheres.group_report.participants import participants_view
 from bids_spheres.group_report.strategies import (
-    CAVEATS,
     HOW_TO_READ,
+    caveats,
     compared,
     strategies_table,
 )
@@ -38,7 +38,7 @@ def group_page(level: Level) -> HTMLReport:
         title(level),
         summary=tuple(summary(level)),
         warnings=tuple(cautions(level)),
-        reading=(HOW_TO_READ, CAVEATS),
+        reading=(HOW_TO_READ, caveats(level)),
         comparisons=tuple(compared(level, shown))[:MOST_CHOICES],
         strategies=strategies_table(level),
         participants=participants_view(level),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -9,11 +10,12 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from bids_spheres.bids.runs import natural
 from bids_spheres.group_report.find import pages_of_participants
 from bids_spheres.report.charts import series_style
 from bids_spheres.report.distributions import Sample, Words, bins, histogram
 from bids_spheres.report.render import Block, Cell, Column, Graphic, Table
-from bids_spheres.report.words import number
+from bids_spheres.report.words import listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -44,12 +46,15 @@ class ParticipantsView:
         How many rows there are, and what is not shown.
     links : tuple of Cell
         Pages of participants who are not in the table.
+    absent : Table
+        Participants without a result, and why.
     """
 
     block: Block
     table: Table
     note: str
     links: tuple[Cell, ...]
+    absent: Table
 
 
 def participants_view(level: Level) -> ParticipantsView:
@@ -63,8 +68,31 @@ def participants_view(level: Level) -> ParticipantsView:
     labels = dict.fromkeys(missing["participant_id"])
     links = [Cell(label, href=href) for label in labels if (href := _href(label, "", pages))]
     return ParticipantsView(
-        _block(level, runs), Table(caption, _columns(level), rows), _note(runs, shown), tuple(links)
+        _block(level, runs),
+        Table(caption, _columns(level), rows),
+        _note(runs, shown),
+        tuple(links),
+        _absent(level),
     )
+
+
+def _absent(level: Level) -> Table:
+    """A row for each participant and reason, with the groups that it is about."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for result in level.results:
+        people = result.participants[result.participants["used"] != 1]
+        for label, reason in zip(people["participant_id"], people["reason"], strict=True):
+            groups[str(label), str(reason)].append(result.files.entities)
+    rows = tuple(
+        (Cell(label), Cell(reason), Cell(_in_groups(titles, len(level.results))))
+        for (label, reason), titles in sorted(groups.items(), key=lambda item: natural(item[0][0]))
+    )
+    heads = (Column(head, numeric=False) for head in ("Participant", "Why", "In"))
+    return Table("Participants without a result.", tuple(heads), rows)
+
+
+def _in_groups(titles: Sequence[str], n_all: int) -> str:
+    return "all groups" if len(titles) == n_all else listing(titles, 2)
 
 
 def _runs(level: Level) -> pd.DataFrame:

@@ -42,7 +42,18 @@ _OF_GROUP = frozenset(
     {
         *("bids_dir", "output_dir", "analysis_level", "atlas", "seeds", "radius", "strategy"),
         *("connectivity", "participant_label", "session_label", "task_label", "acquisition"),
-        *("run", "echo", "space", "res", "model", "participants_table", "by_session"),
+        *(
+            "run",
+            "echo",
+            "space",
+            "res",
+            "model",
+            "participants_table",
+            "by_session",
+            "pool_spaces",
+            "qcfc_covariates",
+            "min_participants",
+        ),
     }
 )
 """Settings of a call that the group level looks at; records have those of both levels."""
@@ -64,7 +75,7 @@ def command(path: Path | None, settings: dict[str, Any]) -> str | None:
     if path is None:
         return None
     words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    return shlex.join(["bids-spheres", *words, "--config", str(path)])
+    return shlex.join(["bids-spheres", *words, "--config", str(path.resolve())])
 
 
 def settings_told(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -106,6 +106,21 @@ class Measure:
         return np.abs(values) if self.best == "nearest to 0" else values
 
 
+def caveats(level: Level) -> str:
+    """What to be careful about, with what QC-FC is adjusted for."""
+    names = dict.fromkeys(name for result in level.results for name in result.covariates)
+    if not names:
+        return CAVEATS
+    return (
+        f"{CAVEATS} Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
+    )
+
+
+def comparable(rows: _Rows) -> bool:
+    """Whether the images of all strategies were smoothed alike."""
+    return len({float(row["smoothing_fwhm"]) for _, row in rows}) < 2
+
+
 MEASURES = (
     Measure(
         column="qc_fc_median",
@@ -247,10 +262,13 @@ def _figure(level: Level, rows: _Rows) -> Graphic:
 def _caption(rows: _Rows) -> str:
     """What lines and letters mean; numbers are in the figure."""
     chance = [value for value in _chance(rows, MEASURES[0]) if np.isfinite(value)]
+    best = "The best of each column is in bold."
+    if not comparable(rows):
+        best = "None is marked as best, as images were smoothed differently."
     if not chance:
-        return "The best of each column is in bold."
+        return best
     return (
-        "The best of each column is in bold. Dashed: by chance, a median |r| of "
+        f"{best} Dashed: by chance, a median |r| of "
         f"{number(min(chance))}, p < .05 in 5 % of pairs, and no dependence on distance."
     )
 
@@ -273,23 +291,24 @@ def _axis(rows: _Rows, measure: Measure) -> Axis:
 def _chance(rows: _Rows, measure: Measure) -> list[float]:
     """What to compare each strategy with: chance, or no dependence; empty for none."""
     if measure.column == "qc_fc_median":
-        return [chance_median(int(row["participants"])) for _, row in rows]
+        return [chance_median(int(row["qc_fc_degrees_of_freedom"])) for _, row in rows]
     levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
     level = levels.get(measure.column)
     return [] if level is None else [level] * len(rows)
 
 
-def chance_median(n: int) -> float:
-    """Median of the absolute correlation of n pairs of unrelated normal values; NaN below 3.
+def chance_median(degrees_of_freedom: int) -> float:
+    """Median of the absolute correlation of unrelated normal values; NaN without freedom.
 
-    (r + 1) / 2 has the beta distribution with both parameters n / 2 - 1.
+    (r + 1) / 2 has the beta distribution with both parameters v / 2, and v = n - 2 for n pairs,
+    fewer when covariates are taken out.
 
-    >>> round(chance_median(40), 3)
+    >>> round(chance_median(38), 3)
     0.11
     """
-    if n < 3:
+    if degrees_of_freedom < 1:
         return float("nan")
-    return float(2 * stats.beta.ppf(0.75, n / 2 - 1, n / 2 - 1) - 1)
+    return float(2 * stats.beta.ppf(0.75, degrees_of_freedom / 2, degrees_of_freedom / 2) - 1)
 
 
 def _panel(
@@ -301,7 +320,7 @@ def _panel(
         Label(frame.left, 29, measure.hint, "start"),
     ]
     values = _values(rows, measure)
-    best = _best(values, measure)
+    best = _best(values, measure) if comparable(rows) else np.zeros(len(values), dtype=bool)
     marks = [*grid, *_lanes(frame, len(rows)), *_chance_marks(rows, measure, frame)]
     labels = [*head, *(label for label in ticks if label.text)]
     for row, (result, _) in enumerate(rows):
@@ -367,7 +386,7 @@ def _measure_words(rows: _Rows, measure: Measure) -> str:
 
 
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
-    samples, distances = [], None
+    samples, distances, freedom = [], None, 0
     for result in results:
         edges = result.edges
         r = edges["qc_fc"].to_numpy(np.float64)
@@ -376,9 +395,11 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
             distances = edges["distance"].to_numpy(np.float64)[between]
             style = series_style(level.number_of(result.strategy))
             samples.append(Sample(result.strategy, r[between], style, result.strategy))
+            row = level.row_of(result)
+            freedom = max(freedom, 0 if row is None else int(row["qc_fc_degrees_of_freedom"]))
     if distances is not None:
         along = Along.of(samples, distances)
-        graphics = ((_along(along),) if along.known else ()) + (_spread(samples, results),)
+        graphics = ((_along(along),) if along.known else ()) + (_spread(samples, freedom),)
         yield Block("Motion in pairs of seeds (QC-FC)", graphics, columns=2)
 
 
@@ -393,28 +414,27 @@ def _along(along: Along) -> Graphic:
     )
 
 
-def _spread(samples: Sequence[Sample], results: Sequence[Result]) -> Graphic:
+def _spread(samples: Sequence[Sample], degrees_of_freedom: int) -> Graphic:
     largest = max(float(np.abs(sample.known).max()) for sample in samples)
     limit = min(1.0, max(0.2, 1.05 * largest))
     edges = np.linspace(-limit, limit, number_of_bins(samples) + 1)
-    n = max(result.n for result in results)
     words = " ".join(
         f"{sample.name}: half of the pairs beyond {number(float(np.median(np.abs(sample.known))))} "
         "in absolute value."
         for sample in samples
     )
-    chance = _chance_shares(edges, n)
+    chance = _chance_shares(edges, degrees_of_freedom)
     chart = histogram(
         samples, edges, Words("Correlation with motion, r", "Pairs (%)", words), chance
     )
-    caption = f"Dashed: what chance gives with {n:,} participants. {words}" if n > 2 else words
+    caption = words if chance is None else f"Dashed: what chance gives. {words}"
     return Graphic(chart, caption, "All pairs", legend=tuple(sample.key for sample in samples))
 
 
-def _chance_shares(edges: FloatArray, n: int) -> FloatArray | None:
-    if n < 3:
+def _chance_shares(edges: FloatArray, degrees_of_freedom: int) -> FloatArray | None:
+    if degrees_of_freedom < 1:
         return None
-    return np.diff(stats.beta.cdf((edges + 1) / 2, n / 2 - 1, n / 2 - 1))
+    return np.diff(stats.beta.cdf((edges + 1) / 2, degrees_of_freedom / 2, degrees_of_freedom / 2))
 
 
 # The table
@@ -424,6 +444,7 @@ _TABLE: tuple[tuple[str, Column, float, int], ...] = (
     ("runs", Column("Runs"), 1, 0),
     ("runs_excluded", Column("Excluded"), 1, 0),
     ("mean_fd", Column("Mean FD", unit="mm"), 1, 2),
+    ("smoothing_fwhm", Column("Smoothing", unit="mm"), 1, 1),
     ("censored", Column("Censored", unit="%"), 100, 1),
     ("degrees_of_freedom_lost", Column("Freedom lost", unit="d.o.f."), 1, 0),
     ("qc_fc_median", Column("QC-FC", unit="median |r|"), 1, 3),
@@ -436,19 +457,22 @@ _TABLE: tuple[tuple[str, Column, float, int], ...] = (
 def strategies_table(level: Level) -> Table:
     """A row for every group that is connectivity."""
     heads, places = level.apart
+    # A column that says the same of all strategies is of no use to choose one.
+    alike = level.strategies["smoothing_fwhm"].nunique(dropna=False) < 2
+    shown = [part for part in _TABLE if part[0] != "smoothing_fwhm" or not alike]
     rows = []
     for one, place in zip(level.conditions, places, strict=True):
         for result in one.results:
             row = level.row_of(result)
             if row is None:
                 continue
-            cells = (_cell(row[name], factor, digits) for name, _, factor, digits in _TABLE)
+            cells = (_cell(row[name], factor, digits) for name, _, factor, digits in shown)
             rows.append((Cell(result.strategy), *map(Cell, place), *cells))
     where = (Column(head, numeric=False) for head in heads)
     columns = (
         Column("Strategy", numeric=False),
         *where,
-        *(column for _, column, _, _ in _TABLE),
+        *(column for _, column, _, _ in shown),
     )
     caption = "Strategies: the same numbers, and those of group/strategies.tsv."
     return Table(caption, columns, tuple(rows))

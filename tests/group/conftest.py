@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bids_spheres import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -21,6 +23,7 @@ POINTS = np.array([[-40, 0, 0], [40, 0, 0], [0, 60, 10], [0, -60, 10], [-30, 20,
 NETWORKS = ("default", "default", "visual", "visual", "n/a")
 
 SETTINGS: dict[str, Any] = {
+    "GeneratedBy": [{"Name": "bids_spheres", "Version": __version__}],
     "Seeds": "Tiny",
     "Radius": 5.0,
     "Mask": "run",
@@ -39,9 +42,9 @@ SETTINGS: dict[str, Any] = {
     "CensoringThresholds": {"fd_threshold": None},
     "DummyScans": None,
     "DegreesOfFreedom": 90,
-    "WhiteNoiseDegreesOfFreedom": 90.0,
     "MinimumDegreesOfFreedom": 1,
     "MeanFramewiseDisplacement": 0.1,
+    "VolumesWithFramewiseDisplacement": 119,
     "Excluded": None,
     "RelationshipMeasure": "Pearson correlation",
     "ValidDiagonal": False,

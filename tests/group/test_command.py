@@ -227,3 +227,17 @@ def test_foreign_folders_are_left_alone(tmp_path, capsys):
     assert main(["x", str(tmp_path), "group"]) == 73
     assert "another dataset" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["dataset_description.json"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--executor", "dask"), ("--dask-scheduler", "tcp://127.0.0.1:1"), ("config",)]
+)
+def test_dask_does_nothing_here_and_that_is_told_once(filled, call, tmp_path, words):
+    outputs, _ = filled
+    if words == ("config",):
+        (tmp_path / "settings.json").write_text('{"executor": "dask"}')
+        words = ("--config", tmp_path / "settings.json")
+    done = call(outputs, "--report-level", "none", *words)
+    assert done.status == 0
+    assert done.err.count("dask") == 1
+    assert "--executor dask does nothing at the group level" in done.err

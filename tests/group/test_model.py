@@ -28,7 +28,7 @@ def table(path, **columns):
     return path
 
 
-def design(folder, formula, mean_fd=FD, **columns):
+def design(folder, formula, mean_fd=FD, /, **columns):
     path = table(folder / "participants.tsv", **(columns or {"age": AGES, "sex": SEXES}))
     model = load_model(folder, GroupOptions(model=formula, participants_table=path))
     return design_for(model, mean_fd)
@@ -219,3 +219,8 @@ def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypa
     monkeypatch.setattr("bids_spheres.group.formula.import_module", without)
     with pytest.raises(MissingInputError, match=r"bids-spheres\[group\]"):
         load_model(tmp_path, GroupOptions(model="age"))
+
+
+def test_a_column_with_the_name_of_mean_framewise_displacement_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"participants\.tsv has a column mean_fd"):
+        design(tmp_path, "age", age=AGES, mean_fd=AGES)

@@ -21,7 +21,7 @@ def test_benchmark_by_scipy(rng):
     each = [stats.pearsonr(fd, edge) for edge in edges.T]
     r = np.array([one.statistic for one in each])
     r[7] = np.nan
-    left = benchmark(r, np.full(300, 25.0), distance)
+    left = benchmark(r, np.array([one.pvalue for one in each]), distance)
     known = np.arange(300) != 7
     assert left.edges == 299
     assert left.median == np.median(np.abs(r[known]))
@@ -33,7 +33,7 @@ def test_benchmark_by_scipy(rng):
 
 
 def test_benchmark_of_nothing():
-    left = benchmark(np.array([np.nan]), np.zeros(1), np.ones(1))
+    left = benchmark(np.array([np.nan]), np.array([np.nan]), np.ones(1))
     assert left.edges == 0
     assert np.isnan([left.median, left.share, left.spearman, left.pearson]).all()
 
@@ -124,7 +124,7 @@ def compared(simulated, tmp_path_factory):
             ("ideal", clean, whole),
         ):
             matrix = np.corrcoef(values.T)
-            facts = {**volumes, **rest, "WhiteNoiseDegreesOfFreedom": None}
+            facts = {**volumes, **rest}
             outputs.add(label, matrix, strategy=strategy, **facts)
     assert run_group(outputs.root, GroupOptions()) == []
     return outputs, read_tsv(outputs.root / "group" / "strategies.tsv").set_index("strategy")

@@ -14,6 +14,7 @@ from bids_spheres.group.statistics import (
     confidence_limits,
     correlation_p,
     false_discovery_rate,
+    fisher_z_variance,
     one_sample,
 )
 
@@ -129,3 +130,29 @@ def test_false_discovery_rate_by_its_definition(rng):
 def test_false_discovery_rate_of_nothing():
     assert np.isnan(false_discovery_rate(np.array([np.nan]))).all()
     assert false_discovery_rate(np.zeros(0)).shape == (0,)
+
+
+@pytest.mark.parametrize("degrees_of_freedom", [2, 3, 5, 10, 40])
+def test_the_variance_of_fishers_z_is_that_of_white_series(rng, degrees_of_freedom):
+    n_pairs = 40_000
+    # Series of v + 1 volumes have v degrees of freedom without their mean.
+    first, second = rng.standard_normal((2, degrees_of_freedom + 1, n_pairs))
+    first, second = (stats.zscore(series) for series in (first, second))
+    z = np.arctanh((first * second).mean(axis=0))
+    assert fisher_z_variance(degrees_of_freedom) == pytest.approx(z.var(), rel=0.06)
+
+
+def test_runs_that_count_by_that_variance_have_the_best_mean(rng):
+    """A short run with a long one: no other weights make a mean of less variance."""
+    short, long = (
+        np.arctanh(stats.pearsonr(*rng.standard_normal((2, v + 1, 40_000))).statistic)
+        for v in (3, 20)
+    )
+
+    def variance(weights):
+        return np.average([short, long], axis=0, weights=weights).var()
+
+    best = variance([1 / fisher_z_variance(3), 1 / fisher_z_variance(20)])
+    assert best < variance([3, 20])
+    assert best < variance([1, 1])
+    assert best == pytest.approx(1 / sum(1 / fisher_z_variance(v) for v in (3, 20)), rel=0.03)

@@ -119,17 +119,21 @@ def facts(path, **changes):
 
 
 def test_facts_of_a_run(tmp_path):
-    read = facts(tmp_path / "m.tsv", WhiteNoiseDegreesOfFreedom=61.5)
-    assert (read.n_volumes, read.n_kept, read.degrees_of_freedom) == (120, 110, 90)
-    assert (read.mean_fd, read.weight, read.excluded) == (0.1, 61.5, None)
+    read = facts(tmp_path / "m.tsv", DegreesOfFreedom=61.5)
+    assert (read.n_volumes, read.n_kept, read.degrees_of_freedom) == (120, 110, 61.5)
+    assert (read.mean_fd, read.excluded) == (0.1, None)
+    # The well-known variance of Fisher's z, 1 / (n - 3), is near the exact one for many volumes.
+    assert read.weight == pytest.approx(62.5 - 3, abs=0.01)
 
 
-def test_without_a_filter_the_weight_is_the_degrees_of_freedom(tmp_path):
-    assert facts(tmp_path / "m.tsv", WhiteNoiseDegreesOfFreedom=None).weight == 90
+def test_the_degrees_of_freedom_of_an_excluded_run_need_not_be_known(tmp_path):
+    read = facts(tmp_path / "m.tsv", DegreesOfFreedom=None, Excluded="too short")
+    assert np.isnan(read.degrees_of_freedom)
 
 
 def test_motion_that_is_not_known(tmp_path):
-    assert np.isnan(facts(tmp_path / "m.tsv", MeanFramewiseDisplacement=None).mean_fd)
+    unknown = {"MeanFramewiseDisplacement": None, "VolumesWithFramewiseDisplacement": 0}
+    assert np.isnan(facts(tmp_path / "m.tsv", **unknown).mean_fd)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ def test_settings_that_matter(tmp_path, changes, same):
         "{",
         "{}",
         json.dumps({**SETTINGS, "DegreesOfFreedom": None}),
-        json.dumps({**SETTINGS, "WhiteNoiseDegreesOfFreedom": 0, "DegreesOfFreedom": 0}),
+        json.dumps({**SETTINGS, "DegreesOfFreedom": 0}),
         json.dumps({**SETTINGS, "NuisanceParameters": None}),
     ],
 )

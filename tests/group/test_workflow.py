@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from scipy import stats
+from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 
 from bids_spheres.bids.names import parse_name
@@ -20,10 +20,12 @@ from bids_spheres.errors import (
     NothingSelectedError,
     OutputError,
 )
+from bids_spheres.group.absent import Unusable
 from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.summary import summarize
+from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
 
 from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
@@ -93,33 +95,33 @@ def test_sidecars_say_what_was_done(filled):
     assert about["RelationshipMeasure"] == "Pearson correlation"
 
 
+def _weight(freedom):
+    def density(r):
+        return (1 - r**2) ** ((freedom - 3) / 2)
+
+    squares = integrate.quad(lambda r: np.arctanh(r) ** 2 * density(r), -1, 1)[0]
+    return integrate.quad(density, -1, 1)[0] / squares
+
+
 def test_runs_are_averaged_by_their_degrees_of_freedom(outputs, rng):
     first, second, other, alone = (correlations(rng, S) for _ in range(4))
     second = without(second, 1)
-    outputs.add("01", first, source="task-rest_run-1", WhiteNoiseDegreesOfFreedom=20.0)
-    outputs.add("01", second, source="task-rest_run-2", WhiteNoiseDegreesOfFreedom=70.0)
-    session = outputs.add(
-        "01", other, source="ses-b_task-rest_dir-AP", WhiteNoiseDegreesOfFreedom=10.0
-    )
+    outputs.add("01", first, source="task-rest_run-1", DegreesOfFreedom=20.5)
+    outputs.add("01", second, source="task-rest_run-2", DegreesOfFreedom=70.0)
+    session = outputs.add("01", other, source="ses-b_task-rest_dir-AP", DegreesOfFreedom=3.0)
     assert session.parts[-3] == "ses-b"
     outputs.add("02", alone)
     assert group(outputs) == []
     z = np.arctanh([upper(m) for m in (first, second, other, alone)])
-    weights = np.where(np.isnan(z[:3]), 0, [[20.0], [70.0], [10.0]])
+    # 1 / var(z) for 20.5, 70 and 3 degrees of freedom, by numerical integration of z^2 over the
+    # density of r, (1 - r^2)^((v - 3) / 2).
+    weights = np.where(np.isnan(z[:3]), 0, [[_weight(v)] for v in (20.5, 70.0, 3.0)])
     one = np.nansum(weights * z[:3], axis=0) / weights.sum(axis=0)
     expected = np.tanh((one + z[3]) / 2)
     np.testing.assert_allclose(upper(outputs.matrix("mean")), expected, rtol=1e-8)
     people = outputs.result("participants").set_index("participant_id")
     assert people["runs"].tolist() == [3, 1]
-    assert people["degrees_of_freedom"].tolist() == [100, 90]
-
-
-def test_motion_of_a_participant_is_weighted_as_the_edges_are(outputs, rng):
-    for run, (weight, fd) in enumerate([(20.0, 0.5), (80.0, 0.1)], start=1):
-        facts = {"WhiteNoiseDegreesOfFreedom": weight, "MeanFramewiseDisplacement": fd}
-        outputs.add("01", correlations(rng, S), source=f"task-rest_run-{run}", **facts)
-    group(outputs)
-    assert outputs.result("participants")["mean_fd"].tolist() == pytest.approx([0.18])
+    assert people["degrees_of_freedom"].tolist() == [93.5, 90]
 
 
 def test_sessions_by_themselves(outputs, rng):
@@ -180,6 +182,8 @@ def test_networks(filled):
         person = np.nanmean(z[there][:, chosen], axis=1)
         limits = stats.ttest_1samp(person, 0).confidence_interval(0.95)
         assert row["n"] == there.sum()
+        # On the scale of z, where means and limits are on that of r: r's spread depends on r.
+        np.testing.assert_allclose(row["sd"], person.std(ddof=1), rtol=1e-8)
         np.testing.assert_allclose(row["mean"], np.tanh(person.mean()), rtol=1e-8)
         np.testing.assert_allclose([row["ci_low"], row["ci_high"]], np.tanh(limits), rtol=1e-8)
 
@@ -240,7 +244,7 @@ def test_excluded_runs_do_not_count_and_are_told(outputs, rng):
     matrices = [correlations(rng, S) for _ in range(3)]
     for label, matrix in zip(LABELS, matrices, strict=False):
         outputs.add(label, matrix)
-    gone = {"Excluded": "3 volumes are left", "WhiteNoiseDegreesOfFreedom": None}
+    gone = {"Excluded": "3 volumes are left"}
     nothing = np.full((S, S), np.nan)
     outputs.add("04", nothing, DegreesOfFreedom=-2, **gone)
     outputs.add("03", nothing, source="task-rest_run-2", DegreesOfFreedom=-2, **gone)
@@ -250,7 +254,7 @@ def test_excluded_runs_do_not_count_and_are_told(outputs, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["used"].tolist() == [1, 1, 1, 0]
     assert people["runs_excluded"].tolist() == [0, 0, 1, 1]
-    assert people.loc["sub-04", "reason"] == "every run is excluded"
+    assert people.loc["sub-04", "reason"] == "every run is excluded: 3 volumes are left"
     runs = read_tsv(outputs.root / "group" / "runs.tsv").set_index("source")
     assert runs["excluded"].to_dict() == {
         "sub-01_task-rest": 0,
@@ -513,10 +517,13 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = all_matrices(outputs.root)
         name = files[0].group(by_session=False)
-        gathered = gather_group(name, files, gather_image(image_name(name), files, []), [])
-        summarize(gathered, outputs.root, None)  # loads what it needs
+        motion = HeadMotion(files, by_session=False)
+        gathered = gather_group(
+            name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
+        )
+        summarize(gathered, outputs.root, Analysis())  # loads what it needs
         tracemalloc.start()
-        summarize(gathered, outputs.root, None)
+        summarize(gathered, outputs.root, Analysis())
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     edges_of_all = 30 * 8 * 60 * 59 / 2

@@ -59,7 +59,7 @@ def fill(outputs, rng):
                 DegreesOfFreedom=90 if strategy == "24P" else 60,
                 NumberOfVolumesKept=120 if strategy == "24P" else 100 - i,
             )
-    gone = {"Excluded": REASON, "WhiteNoiseDegreesOfFreedom": None, "DegreesOfFreedom": -2}
+    gone = {"Excluded": REASON, "DegreesOfFreedom": -2}
     for source, label in (("task-rest_run-2", "02"), ("task-rest", "99")):
         nothing = np.full((S, S), np.nan)
         outputs.add(label, nothing, source=source, **gone)

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,7 @@ def test_the_summary_counts(document):
 def test_the_table_of_strategies_is_what_matrices_give(made, document):
     outputs, matrices, _ = made
     fd = 0.02 * np.arange(1, N + 1)
+    fd[1] = (fd[1] + 0.1) / 2  # of all runs, an excluded one too
     rows = {row["Strategy"]: row for row in table_of(document, "strategies-table")}
     assert tuple(rows) == STRATEGIES
     for strategy, row in rows.items():
@@ -282,7 +284,8 @@ def test_participants_with_a_page_are_linked(document):
 
 def test_warnings_tell_who_is_left_out_and_why(document):
     text = words(by_id(document, "warnings"))
-    assert "1 participant left out after simple (every run is excluded): sub-99." in text
+    gone = f"1 participant without a result after simple (every run is excluded: {REASON}): sub-99."
+    assert gone in text
     assert (
         f"2 of 26 runs excluded by simple: sub-02_task-rest_run-2 and sub-99_task-rest. {REASON}"
         in text
@@ -474,6 +477,19 @@ def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
     names = [words(dt) for dt in by_id(document, "provenance").all("dt")]
     assert "model" in names
     assert "min_dof" not in names  # of the participant level
+
+
+def test_the_command_that_the_page_prints_works_from_any_folder(made, parse, tmp_path, monkeypatch):
+    root = tmp_path / "out"
+    shutil.copytree(made[0].root, root)
+    (root / "logs").mkdir()
+    record = {"bids_dir": "/in", "output_dir": str(root), "analysis_level": "group"}
+    path = root / "logs" / "20260101_settings.json"
+    path.write_text(json.dumps(record))
+    monkeypatch.chdir(tmp_path)
+    document = parse(write_group_report(Path("out")).read_text(encoding="utf-8"))
+    told = f"bids-spheres /in {root} group --config {path}"
+    assert told in words(by_id(document, "provenance"))
 
 
 # From results alone

@@ -1,0 +1,168 @@
+"""Participants of whom a group has no result, and why, as far as that is known."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from bids_spheres.bids.runs import natural
+from bids_spheres.errors import BidsSpheresError
+from bids_spheres.group.facts import OtherVersionError
+from bids_spheres.group.files import image_name, title, without_space
+from bids_spheres.group.tables import read_rows
+from bids_spheres.report.words import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.files import MatrixFile
+    from bids_spheres.group.options import GroupOptions
+
+IN_OTHER_SPACE = "images in space"
+"""How the reason begins of those who are in the group of another space."""
+
+_CRASH = "crash-"
+
+
+class Unusable:
+    """Outputs that can't be used, noted while they are read.
+
+    Attributes
+    ----------
+    problems : list of str
+        A message for each.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._reasons: dict[tuple[str, str], str] = {}
+        self._versions: dict[str, dict[str, None]] = defaultdict(dict)
+
+    def add(self, file: MatrixFile, where: Name, error: BidsSpheresError) -> None:
+        """Note that a run is left out of a group, or of all groups of an image."""
+        if isinstance(error, OtherVersionError):
+            self._versions[str(error)][file.participant] = None
+            reason = f"made by bids_spheres {error.version}"
+        else:
+            self.problems.append(f"{file.source} is left out of {title(where)}: {error}")
+            reason = "outputs can't be used"
+        self._reasons[title(where), file.participant] = reason
+
+    def reason(self, group: Name, participant: str) -> str | None:
+        """Why a participant is not in a group; None where no output was left out."""
+        own, of_image = title(group), title(image_name(group))
+        return self._reasons.get((own, participant)) or self._reasons.get((of_image, participant))
+
+    @property
+    def other_versions(self) -> Iterator[str]:
+        """A message for every other version of which there are outputs."""
+        for message, participants in self._versions.items():
+            what, _, hint = message.partition("\n")
+            people = f"{count(len(participants), 'participant')} ({listing(list(participants))})"
+            yield f"outputs of {people} are left out: {what}\n{hint}"
+
+
+class ExpectedParticipants:
+    """Participants of the input, of participants.tsv, of the exclusions and of the outputs.
+
+    Parameters
+    ----------
+    output_dir : Path
+    files : iterable of MatrixFile
+        All matrices there are, selected or not.
+    options : GroupOptions
+    """
+
+    def __init__(
+        self, output_dir: Path, files: Iterable[MatrixFile], options: GroupOptions
+    ) -> None:
+        self._matrices: dict[str, dict[Name, MatrixFile]] = defaultdict(dict)
+        for file in files:
+            own = file.group(by_session=options.by_session)
+            self._matrices[file.participant].setdefault(own, file)
+        self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
+        self._listed = dict(options.expected)
+        self._exclusions = _read_exclusions(output_dir / "exclusions.tsv")
+        self._crashes = _read_crashes(output_dir / "logs")
+        known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
+        wanted = dict(options.select).get("sub", ())
+        labels = {f"sub-{label.removeprefix('sub-')}" for label in wanted}
+        self._labels = sorted(known & labels if labels else known, key=natural)
+
+    def absent_from(
+        self, group: Name, present: Collection[str], unusable: Unusable
+    ) -> dict[str, str]:
+        """Participants who are expected and have no run in a group, and why."""
+        return {
+            label: unusable.reason(group, label) or self._reason(group, label)
+            for label in self._labels
+            if label not in present
+        }
+
+    def _reason(self, group: Name, label: str) -> str:
+        own = self._matrices.get(label, {})
+        alike = without_space(group.entities)
+        if spaces := [f.space for name, f in own.items() if without_space(name.entities) == alike]:
+            return f"{IN_OTHER_SPACE} {' and '.join(sorted(set(spaces)))}"
+        task = group.get("task")
+        for of_task, strategy, reason in self._exclusions.get(label, ()):
+            if (of_task, strategy) == (task, group.get("desc")):
+                return f"excluded: {reason}"
+        if crashes := [name for of, name in self._crashes.get(label, ()) if of == task]:
+            return f"failed at the participant level, see logs/{crashes[0]}"
+        if own:
+            return "outputs of other tasks, sessions, strategies or measures alone"
+        if label in self._folders:
+            return "no matrix among the outputs"
+        return self._listed.get(label, "no outputs")
+
+
+def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
+    """Task, strategy and reason of every exclusion, by participants."""
+    found: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
+    columns = ("participant_id", "source", "strategy", "reason")
+    try:
+        rows = zip(*read_rows(path, columns).values(), strict=True)
+    except BidsSpheresError:
+        return found  # it may have no rows, or be gone; matrices of excluded runs say it as well
+    for participant, source, strategy, reason in rows:
+        found[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
+    return found
+
+
+def _read_crashes(logs: Path) -> Mapping[str, list[tuple[str | None, str]]]:
+    """Task and name of the files about runs that failed, by participants."""
+    found: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
+    for path in sorted(logs.glob(f"{_CRASH}sub-*.txt")):
+        job = path.name.removeprefix(_CRASH)
+        participant = job.removesuffix(".txt").partition("_")[0]
+        found[participant].append((_task(job), path.name))
+    return found
+
+
+def _task(filename: str) -> str | None:
+    words = filename.partition(".")[0].split("_")
+    return next((w.removeprefix("task-") for w in words if w.startswith("task-")), None)
+
+
+def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Sentences about participants without a result, the same of several groups once.
+
+    Parameters
+    ----------
+    absent : mapping of str to mapping of str to str
+        Reasons by participants, by the titles of groups.
+    """
+    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
+    for group, reasons in absent.items():
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for label, reason in reasons.items():
+            by_reason[reason].append(label)
+        for reason, own in by_reason.items():
+            groups[tuple(own), reason].append(group)
+    for (labels, reason), titles in groups.items():
+        where = "any group" if len(titles) == len(absent) else listing(titles, 3)
+        people = count(len(labels), "participant")
+        yield f"{people} without a result in {where} ({reason}): {listing(labels, len(labels))}"

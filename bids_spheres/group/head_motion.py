@@ -1,0 +1,74 @@
+"""Mean framewise displacement of participants: how much they moved, whatever was done about it.
+
+Neither censoring nor the exclusion of runs changes it, so that it is the same number for all
+strategies, and QC-FC can't improve by leaving out those volumes that moved.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from math import isnan, nan
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import BidsSpheresError
+from bids_spheres.group.facts import read_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bids_spheres.bids.names import Name
+    from bids_spheres.group.facts import RunFacts
+    from bids_spheres.group.files import MatrixFile
+
+_NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
+"""Entities of which all labels share one measurement of head motion."""
+
+
+class HeadMotion:
+    """Mean framewise displacement over all volumes of all runs of a task, before censoring.
+
+    Parameters
+    ----------
+    files : iterable of MatrixFile
+        Matrices of all runs that are selected, after any strategy; one sidecar per run is read.
+    by_session : bool
+        Whether sessions are groups by themselves, and have a mean of their own.
+    """
+
+    def __init__(self, files: Iterable[MatrixFile], *, by_session: bool) -> None:
+        self._by_session = by_session
+        self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
+        by_run: dict[tuple[tuple[str, str], ...], list[MatrixFile]] = defaultdict(list)
+        for file in files:
+            entities = (e for e in file.name.source if e[0] not in _NOT_OF_THE_SCAN)
+            by_run[tuple(entities)].append(file)
+        for own in by_run.values():
+            facts = _first_with_motion(own)
+            if facts is None:
+                continue
+            key = self._key(own[0].participant, own[0].name)
+            total, volumes = self._sums.get(key, (0.0, 0))
+            self._sums[key] = total + facts.n_fd * facts.mean_fd, volumes + facts.n_fd
+
+    def of(self, participant: str, group: Name) -> float:
+        """Mean of a participant in the task of a group, mm; NaN where a run's is not known."""
+        total, volumes = self._sums.get(self._key(participant, group), (nan, 0))
+        return total / volumes if volumes else nan
+
+    def _key(self, participant: str, name: Name) -> tuple[str, ...]:
+        session = name.get("ses") if self._by_session else None
+        return participant, name.get("task") or "", session or ""
+
+
+def _first_with_motion(files: Sequence[MatrixFile]) -> RunFacts | None:
+    """Of matrices of one run the facts that know its motion, or else any; None for no run."""
+    known = None
+    for file in files:
+        try:
+            facts = read_facts(file.path)
+        except BidsSpheresError:
+            continue  # told where the matrix itself is used
+        if facts is not None and not isnan(facts.mean_fd):
+            return facts
+        known = known or facts
+    return known

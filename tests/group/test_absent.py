@@ -1,0 +1,221 @@
+"""Whom a group lacks, and why; spaces that are pooled or not; outputs of other versions."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bids_spheres.errors import DataError
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.workflow import run_group
+
+from .conftest import POINTS, correlations, read_tsv, upper
+
+S = len(POINTS)
+ASYM, NLIN6 = "MNI152NLin2009cAsym", "MNI152NLin6Asym"
+OLD = [{"Name": "bids_spheres", "Version": "0.1.0"}]
+
+
+def reasons(outputs, pattern="*_participants.tsv"):
+    (path,) = (outputs.root / "group").glob(pattern)
+    table = read_tsv(path)
+    return dict(
+        zip(table["participant_id"], table["reason"].astype(object).fillna(""), strict=True)
+    )
+
+
+def add(outputs, rng, label, space=ASYM, **options):
+    outputs.space = space
+    matrix = correlations(rng, S)
+    outputs.add(label, matrix, **options)
+    return np.arctanh(upper(matrix))
+
+
+@pytest.fixture
+def fmriprep(tmp_path):
+    """An input in which participants 01 to 06 have folders, in a study with a raw dataset."""
+    root = tmp_path / "study" / "derivatives" / "fmriprep"
+    for i in range(1, 7):
+        (root / f"sub-0{i}" / "func").mkdir(parents=True)
+    raw = tmp_path / "study" / "sourcedata" / "raw"
+    raw.mkdir(parents=True)
+    rows = [f"sub-0{i}\t{20 + i}" for i in range(1, 9)]
+    (raw / "participants.tsv").write_text("\n".join(["participant_id\tage", *rows]) + "\n")
+    return root
+
+
+@pytest.fixture
+def incomplete(outputs, rng):
+    """Results of two participants, and all other ways to have none."""
+    for label in ("01", "02"):
+        add(outputs, rng, label)
+    add(outputs, rng, "03", source="task-nback")
+    columns = ["participant_id", "session_id", "source", "strategy", "reason"]
+    source = "sub-04/func/sub-04_task-rest_space-x_desc-preproc_bold.nii.gz"
+    rows = [["sub-04", "n/a", source, "simple", "3 volumes are left"]]
+    rows += [["sub-05", "n/a", source.replace("rest", "nback"), "simple", "of another task"]]
+    text = "\n".join("\t".join(row) for row in [columns, *rows]) + "\n"
+    (outputs.root / "exclusions.tsv").write_text(text)
+    (outputs.root / "logs").mkdir()
+    (outputs.root / "logs" / "crash-sub-05_task-rest.txt").write_text("damaged")
+    return outputs
+
+
+def test_everybody_without_a_result_is_named_with_the_reason(incomplete, run_app, fmriprep):
+    done = run_app(fmriprep, incomplete.root, "group", "--task-label", "rest")
+    assert done.status == 0, done.err
+    told = {
+        "sub-01": "",
+        "sub-02": "",
+        "sub-03": "outputs of other tasks, sessions, strategies or measures alone",
+        "sub-04": "excluded: 3 volumes are left",
+        "sub-05": "failed at the participant level, see logs/crash-sub-05_task-rest.txt",
+        "sub-06": "in the input, without outputs",
+        "sub-07": "in participants.tsv, not in the input",
+        "sub-08": "in participants.tsv, not in the input",
+    }
+    assert reasons(incomplete) == told
+    for label, reason in told.items():
+        assert not reason or f"({reason})" in done.err
+        assert not reason or label in done.err
+    assert f"2 participants without a result in any group ({told['sub-07']})" in done.err
+    table = incomplete.result("participants").set_index("participant_id")
+    assert table["used"].tolist() == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert incomplete.about("mean")["NumberOfParticipants"] == 2
+
+
+def test_who_is_not_selected_is_not_missed(incomplete, run_app, fmriprep):
+    words = ("--task-label", "rest", "--participant-label", "01", "02", "06")
+    done = run_app(fmriprep, incomplete.root, "group", *words)
+    assert done.status == 0, done.err
+    assert list(reasons(incomplete)) == ["sub-01", "sub-02", "sub-06"]
+
+
+@pytest.mark.parametrize("place", ["derivatives/fmriprep", "."])
+def test_variables_of_a_study_are_found_in_its_raw_dataset(
+    incomplete, rng, run_app, fmriprep, place
+):
+    add(incomplete, rng, "06")
+    study = fmriprep.parents[1]
+    words = ("--task-label", "rest", "--model", "age", "-v")
+    done = run_app(study / place, incomplete.root, "group", *words)
+    assert done.status == 0, done.err
+    assert "raw/participants.tsv" in done.err
+    assert incomplete.about("model")["NumberOfParticipantsInModel"] == 3
+
+
+def test_a_damaged_table_of_participants_only_costs_the_names(incomplete, run_app, fmriprep):
+    table = fmriprep.parents[1] / "sourcedata" / "raw" / "participants.tsv"
+    table.write_text("id\n01\n")
+    done = run_app(fmriprep, incomplete.root, "group", "--task-label", "rest")
+    assert done.status == 0
+    assert "no column participant_id" in done.err
+    assert "sub-07" not in reasons(incomplete)
+
+
+# Spaces
+
+
+@pytest.fixture
+def two_spaces(outputs, rng):
+    z = {"01": add(outputs, rng, "01")}
+    for label in ("02", "03"):
+        z[label] = add(outputs, rng, label, NLIN6)
+    return outputs, z
+
+
+def test_a_group_for_every_space_names_who_is_in_the_other(two_spaces, caplog):
+    outputs, z = two_spaces
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions()) == []
+    first = reasons(outputs, f"*_space-{ASYM}_*_participants.tsv")
+    assert first["sub-02"] == first["sub-03"] == f"images in space {NLIN6}"
+    other = reasons(outputs, f"*_space-{NLIN6}_*_participants.tsv")
+    assert other == {"sub-02": "", "sub-03": "", "sub-01": f"images in space {ASYM}"}
+    assert f"(images in space {NLIN6}): sub-02 and sub-03" in caplog.text
+    assert "--pool-spaces" in caplog.text
+    (mean,) = (outputs.root / "group").glob(f"*_space-{NLIN6}_*_mean.tsv")
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(written, np.tanh((z["02"] + z["03"]) / 2), rtol=1e-7)
+
+
+def test_spaces_are_pooled_when_that_is_asked_for(two_spaces, caplog):
+    outputs, z = two_spaces
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    assert "--pool-spaces" not in caplog.text
+    (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(written, np.tanh(np.mean(list(z.values()), axis=0)), rtol=1e-7)
+    about = json.loads(mean.with_suffix(".json").read_text())
+    assert about["PooledSpaces"] == {ASYM: 1, NLIN6: 2}
+    (people,) = (outputs.root / "group").glob("*_space-MNI_*_participants.tsv")
+    assert read_tsv(people)["space"].tolist() == [ASYM, NLIN6, NLIN6]
+
+
+def test_a_run_with_images_in_two_spaces_counts_once_in_the_preferred_one(outputs, rng):
+    z = [add(outputs, rng, "01"), add(outputs, rng, "02", NLIN6)]
+    add(outputs, rng, "01", NLIN6)
+    outputs.space = "T1w"
+    outputs.points = POINTS + 3
+    add(outputs, rng, "01", "T1w")
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(written, np.tanh(np.mean(z, axis=0)), rtol=1e-7)
+    # What is no MNI space is not pooled, and nobody is missing from the pool.
+    assert len(list((outputs.root / "group").glob("*_space-T1w_*_mean.tsv"))) == 1
+    assert reasons(outputs, "*_space-MNI_*_participants.tsv") == {"sub-01": "", "sub-02": ""}
+
+
+def test_seeds_mapped_to_another_template_are_pooled_and_others_are_not(outputs, rng):
+    add(outputs, rng, "01")
+    outputs.points = POINTS + 2
+    mapped = {"SeedSpace": ASYM, "SeedTransforms": ["bids:templateflow:x.h5"]}
+    add(outputs, rng, "02", NLIN6, **mapped)
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    add(outputs, rng, "02", NLIN6)
+    with pytest.raises(DataError, match=r"coordinates is .* in 1 participant \(sub-02\)"):
+        run_group(outputs.root, GroupOptions(pool_spaces=True))
+
+
+# Versions
+
+
+def test_outputs_of_another_minor_version_are_left_out(outputs, rng):
+    z = [add(outputs, rng, label) for label in ("01", "02")]
+    add(outputs, rng, "03", GeneratedBy=OLD)
+    path = outputs.add("04", correlations(rng, S))
+    for name in (path.with_suffix(".json"), *path.parent.glob("*_dseg.json")):
+        content = json.loads(name.read_text())
+        name.write_text(json.dumps({k: v for k, v in content.items() if k != "GeneratedBy"}))
+    problems = run_group(outputs.root, GroupOptions())
+    assert len(problems) == 2
+    assert all("Run the participant level again" in problem for problem in problems)
+    assert "outputs of 1 participant (sub-03) are left out" in problems[0]
+    assert "made by bids_spheres 0.1.0" in problems[0]
+    assert "sub-04" in problems[1]
+    np.testing.assert_allclose(
+        upper(outputs.matrix("mean")), np.tanh(np.mean(z, axis=0)), rtol=1e-7
+    )
+    assert reasons(outputs)["sub-03"] == "made by bids_spheres 0.1.0"
+    assert read_tsv(outputs.path("coverage.tsv"))["participants"].tolist() == [2] * S
+
+
+def test_a_matrix_of_another_version_beside_spheres_of_this_one(outputs, rng):
+    add(outputs, rng, "01")
+    add(outputs, rng, "02")
+    path = outputs.add("02", correlations(rng, S))
+    content = json.loads(path.with_suffix(".json").read_text())
+    path.with_suffix(".json").write_text(json.dumps(content | {"GeneratedBy": OLD}))
+    (problem,) = run_group(outputs.root, GroupOptions())
+    assert "0.1.0" in problem
+    assert outputs.about("mean")["NumberOfParticipants"] == 1
+
+
+def test_nothing_but_outputs_of_another_version(outputs, rng):
+    add(outputs, rng, "01", GeneratedBy=OLD)
+    with pytest.raises(DataError, match="Run the participant level again"):
+        run_group(outputs.root, GroupOptions())
