@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.errors import UsageError
+from bids_spheres.group.formula import read_formula
 from bids_spheres.group.model import MEAN_FD, Model, check_names, design_for, read_participants
 from bids_spheres.group.moments import Comoments
 from bids_spheres.group.regression import EdgeRegression
@@ -77,7 +78,7 @@ def load_covariates(options: GroupOptions) -> Covariates | None:
     table = read_participants(path)
     check_names(names, list(table.columns), path, "--qcfc-covariates")
     formula = " + ".join([*(f"`{name}`" for name in names), MEAN_FD])
-    return Covariates(names, Model(formula, table[list(names)], path))
+    return Covariates(names, Model(read_formula(formula), table[list(names)], path))
 
 
 @dataclass(frozen=True, eq=False)
