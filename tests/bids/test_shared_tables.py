@@ -174,7 +174,7 @@ def task(process, number):
     links = {f"d{name}": Dataset(Path(f"/data/{name}"), "fMRIPrep")}
     write_shared_files(root, links, [], {name: f"Strategy {name}"})
     source, both = f"sub-{name}_bold.nii.gz", ["simple", "24P"]
-    rows = [ExclusionRow(f"sub-{name}", None, source, each, "short", *[1] * 6) for each in both]
+    rows = [ExclusionRow(f"sub-{name}", None, source, each, "short", *[1] * 7) for each in both]
     # Excluded for both, then for the first alone.
     record_exclusions(root, source, both, rows)
     record_exclusions(root, source, both, rows[:1])
