@@ -213,3 +213,18 @@ def test_a_participant_comes_out_the_same_alone_and_in_company(app, tiny, seeds_
         assert own_files.keys() == files.keys()
         assert [path for path in files if own_files[path] != files[path]] == []
         assert own_page == page
+
+
+# Pictures
+
+
+def test_the_page_shows_the_reference_of_its_run_in_a_template_with_cohorts(app, tiny):
+    bold = tiny.add_run(space="MNIInfant_cohort-2")
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    reference = bold.with_name(bold.name.replace("_desc-preproc_bold", "_boldref"))
+    reference.write_bytes(mask.read_bytes())
+    done, out = app(strategy="none")
+    assert done.status == 0, done.err
+    assert "the run's BOLD reference image" in (out / "sub-01.html").read_text().replace(
+        "&#39;", "'"
+    )
