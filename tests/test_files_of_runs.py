@@ -101,7 +101,7 @@ def test_the_space_of_a_participant_does_not_depend_on_the_others(app, tiny):
         ("sub-04", "MNI152Lin"),
     }
     without, several = warnings_of(done)
-    assert without.startswith("W sub-05: no BOLD image in an MNI space")
+    assert without.startswith("W Left out: sub-05: in no MNI space")
     assert "MNI152Lin: sub-04; MNI152NLin2009cAsym: sub-01; MNI152NLin6Asym: sub-02, sub-03" in (
         several
     )
@@ -129,6 +129,17 @@ def test_a_participant_who_lacks_one_of_the_spaces_asked_for_is_named(app, tiny)
     done, _ = app("--dry-run", "--space", OTHER_MNI, "MNI152NLin2009cAsym", strategy="none")
     (told,) = warnings_of(done)
     assert "MNI152NLin2009cAsym and MNI152NLin6Asym: sub-01; MNI152NLin6Asym: sub-02" in told
+
+
+@pytest.mark.parametrize(
+    "options", [("--space", "MNI152NLin2009cAsym"), ("--task-label", "rest"), ("--run", "1")]
+)
+def test_participants_whom_a_filter_leaves_out_are_named(app, tiny, options):
+    tiny.add_run("sub-01_task-rest_run-1")
+    tiny.add_run("sub-02_task-nback_run-2", space=OTHER_MNI)
+    tiny.add_run("sub-10_task-nback_run-2", space=OTHER_MNI)
+    done, _ = app("--dry-run", *options, strategy="none")
+    assert f"W Left out: sub-02, sub-10: {' '.join(options)}" in done.err.splitlines()
 
 
 def test_runs_that_are_in_another_mni_space_only_are_named(app, tiny):
@@ -202,3 +213,18 @@ def test_a_participant_comes_out_the_same_alone_and_in_company(app, tiny, seeds_
         assert own_files.keys() == files.keys()
         assert [path for path in files if own_files[path] != files[path]] == []
         assert own_page == page
+
+
+# Pictures
+
+
+def test_the_page_shows_the_reference_of_its_run_in_a_template_with_cohorts(app, tiny):
+    bold = tiny.add_run(space="MNIInfant_cohort-2")
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    reference = bold.with_name(bold.name.replace("_desc-preproc_bold", "_boldref"))
+    reference.write_bytes(mask.read_bytes())
+    done, out = app(strategy="none")
+    assert done.status == 0, done.err
+    assert "the run's BOLD reference image" in (out / "sub-01.html").read_text().replace(
+        "&#39;", "'"
+    )

@@ -183,6 +183,7 @@ class _Filter:
             logger.warning("%s %s: no run has it. %s", self.option, label, choice)
         passed = {path for path, _ in left}
         reason = f"{self.option} {' '.join(self.labels)}"
+        _name_lost(files, left, reason)
         rejected += [(path, reason) for path, _ in files if path not in passed]
         return left
 
@@ -396,8 +397,18 @@ def _magnitude(bolds: Files, rejected: Rejected) -> Files:
             hint='To use it, ask for it with --bids-filter-file: {"bold": {"part": "phase"}}.',
         )
     reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
+    _name_lost(bolds, left, reason)
     rejected += [(path, reason) for path, _ in parts]
     return left
+
+
+def _name_lost(before: Files, left: Files, why: str) -> None:
+    """Warn of participants of whom nothing is left."""
+    lost = {name.get("sub") or "" for _, name in before} - {
+        name.get("sub") or "" for _, name in left
+    }
+    if lost:
+        logger.warning("Left out: %s: %s", listed("sub-", sorted(lost, key=natural)), why)
 
 
 def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], rejected: Rejected) -> Files:
@@ -416,13 +427,11 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], rejected: R
             "No BOLD image is in an MNI space, and no --space is given.",
             hint=choice,
         )
-    if without := [label for label, space in chosen.items() if not space]:
-        logger.warning(
-            "%s: no BOLD image in an MNI space in which the seeds can be used; left out. %s "
-            "(--space chooses)",
-            *(listed("sub-", sorted(without, key=natural)), choice),
-        )
     left = [item for item in bolds if _is_in(item[1], chosen)]
+    _name_lost(
+        *(bolds, left),
+        f"in no MNI space in which the seeds can be used, and no --space is given. {choice}",
+    )
     kept = {_run_name(name) for _, name in left}
     others = [item for item in bolds if not _is_in(item[1], chosen)]
     if lost := {_run_name(name) for _, name in others if _could_be_in(name, chosen)} - kept:

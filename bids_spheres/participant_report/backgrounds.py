@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -52,7 +52,8 @@ def find_background(facts: dict[str, Any], links: Links) -> Background | None:
 def _candidates(facts: dict[str, Any], links: Links) -> Iterator[tuple[Path, str]]:
     bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
     if bold is not None:
-        reference = bold.with_name(str(parse_name(bold.name).with_("boldref", ".nii.gz")))
+        name = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        reference = bold.with_name(str(name))
         if reference.is_file():
             yield reference, "the run's BOLD reference image"
     if (template := _template(space)) is not None:
