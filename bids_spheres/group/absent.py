@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bids_spheres.bids.names import Name
     from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.options import GroupOptions
+
+logger = logging.getLogger(__name__)
 
 IN_OTHER_SPACE = "images in space"
 """How the reason begins of those who are in the group of another space."""
@@ -123,10 +126,14 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
     """Task, strategy and reason of every exclusion, by participants."""
     found: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
     columns = ("participant_id", "source", "strategy", "reason")
+    if not path.is_file():
+        return found
     try:
         rows = zip(*read_rows(path, columns).values(), strict=True)
-    except BidsSpheresError:
-        return found  # it may have no rows, or be gone; matrices of excluded runs say it as well
+    except BidsSpheresError as error:
+        # Matrices of excluded runs say why as well.
+        logger.warning("Reasons of exclusions are not all known: %s", error)
+        return found
     for participant, source, strategy, reason in rows:
         found[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -122,9 +121,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         level.do_image(name, {group: groups[group] for group in own})
     _tidy(output_dir, [*images, *groups], everything)
     level.write_tables()
-    notes = describe_absent(level.absent), smoothing_differences(filter(None, level.strategies))
-    for sentence in chain(*notes):
-        logger.warning("%s.", sentence)
+    level.warn()
     if not options.pool_spaces and level.divided_by_space:
         logger.warning("There is a group for every space; --pool-spaces pools MNI spaces.")
     return level.told
@@ -166,6 +163,7 @@ class _Level:
     expected: ExpectedParticipants
     unusable: Unusable = field(default_factory=Unusable)
     absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -206,6 +204,20 @@ class _Level:
         reasons = (reason for own in self.absent.values() for reason in own.values())
         return any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
 
+    def warn(self) -> None:
+        """Say who has no result or a poor one, and which strategies are not comparable."""
+        rows = filter(None, self.strategies)
+        for sentence in (*describe_absent(self.absent), *smoothing_differences(rows)):
+            logger.warning("%s.", sentence)
+        for few, titles in self.few_dof.items():
+            logger.warning(
+                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
+                listing(titles, 3),
+                count(len(few), "participant"),
+                FEW_DOF,
+                listing(few, len(few)),
+            )
+
     def _with_absent(self, group: Group) -> Group:
         present = {one.label for one in group.participants}
         absent = self.expected.absent_from(group.name, present, self.unusable)
@@ -221,14 +233,8 @@ class _Level:
             discard_earlier(self.output_dir, group.name)
             self.strategies.append({})
             return
-        if few := [one.label for one in group.with_result if one.degrees_of_freedom < FEW_DOF]:
-            logger.warning(
-                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
-                group.title,
-                count(len(few), "participant"),
-                FEW_DOF,
-                listing(few, len(few)),
-            )
+        if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
+            self.few_dof.setdefault(few, []).append(group.title)
         n = len(group.with_result)
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:

@@ -88,7 +88,10 @@ def _absent(level: Level) -> Table:
         for (label, reason), titles in sorted(groups.items(), key=lambda item: natural(item[0][0]))
     )
     heads = (Column(head, numeric=False) for head in ("Participant", "Why", "In"))
-    return Table("Participants without a result.", tuple(heads), rows)
+    caption = "Participants without a result."
+    if len(rows) > MOST_ROWS:
+        caption += f" {len(rows) - MOST_ROWS:,} more are in the tables of participants."
+    return Table(caption, tuple(heads), rows[:MOST_ROWS])
 
 
 def _in_groups(titles: Sequence[str], n_all: int) -> str:

@@ -115,6 +115,15 @@ def test_a_damaged_table_of_participants_only_costs_the_names(incomplete, run_ap
     assert "sub-07" not in reasons(incomplete)
 
 
+def test_a_damaged_table_of_exclusions_only_costs_the_reasons(incomplete, run_app, fmriprep):
+    table = incomplete.root / "exclusions.tsv"
+    table.write_text(table.read_text()[:-9])
+    done = run_app(fmriprep, incomplete.root, "group", "--task-label", "rest")
+    assert done.status == 0
+    assert "Reasons of exclusions are not all known" in done.err
+    assert reasons(incomplete)["sub-04"] == "in the input, without outputs"
+
+
 # Spaces
 
 

@@ -286,6 +286,20 @@ def test_one_participant_has_a_mean_and_no_tests(outputs, rng, caplog):
     assert not written & {"sd.tsv", "t.tsv", "p.tsv", "q.tsv"}
 
 
+def test_participants_of_whom_little_is_left_are_told_once(outputs, rng, caplog):
+    for strategy in ("simple", "36P"):
+        for label, freedom in (("01", 24.9), ("02", 25.0), ("03", 80.0)):
+            outputs.add(label, correlations(rng, S), strategy=strategy, DegreesOfFreedom=freedom)
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    (line,) = (line for line in caplog.messages if "fewer than 25 degrees of freedom" in line)
+    assert line.endswith(
+        "1 participant with fewer than 25 degrees of freedom, whose edges are mostly noise: sub-01"
+    )
+    assert "desc-simple" in line
+    assert "desc-36P" in line
+
+
 def test_a_single_seed_is_related_to_nothing(outputs, caplog):
     outputs.points, outputs.networks = POINTS[:1], NETWORKS[:1]
     outputs.add("01", np.ones((1, 1)))
