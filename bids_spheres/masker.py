@@ -153,7 +153,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     clean_args : dict, optional
         Further arguments of `bids_spheres.clean`.
     aggregation : {"mean", "median", "eigenvariate"}
-        What makes one series of a sphere's voxels.
+        What makes one series of a sphere's voxels. Medians and eigenvariates are taken of voxels
+        that were cleaned, and standardized afterwards, as SPM does.
     empty : {"raise", "nan"}
         What to do about spheres without a voxel.
     **kwargs

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nilearn.maskers import NiftiMasker, NiftiSpheresMasker
+from scipy import signal
 
 from bids_spheres.engine import stream
 
@@ -60,6 +61,31 @@ def test_maps_are_those_of_nilearns_example(run_app, tiny, seeds_file, tmp_path,
         assert (ours.get_fdata()[~inside] == 0).all()
         facts = json.loads(path.with_name(path.name.replace(".nii.gz", ".json")).read_text())
         assert facts["Seed"] == name
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_maps_of_the_second_of_two_sets_are_of_its_own_seeds(
+    run_app, tiny, seeds_file, tmp_path, aggregation
+):
+    """In one fresh call; correlations of the series that were written with the voxels cleaned."""
+    bold = tiny.add_run()
+    second = tmp_path / "second.tsv"
+    second.write_text("name\tx\ty\tz\nlow\t0\t-10\t-6\nback\t4\t-12\t2\n")
+    chosen = ("--seed-maps", "--aggregation", aggregation, "--strategy", "none")
+    _, func = call(run_app, tiny, seeds_file, tmp_path, second, *chosen)
+    img = nib.load(bold)
+    inside = (
+        nib.load(bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))).get_fdata() > 0
+    )
+    voxels = signal.detrend(img.get_fdata()[inside], axis=1)
+    for label, names in (("mine", ("left", "right", "front")), ("second", ("low", "back"))):
+        (table,) = func.glob(f"*_seg-{label}_stat-{aggregation}_desc-none_timeseries.tsv")
+        series = pd.read_csv(table, sep="\t")
+        for name in names:
+            (path,) = func.glob(f"*_seg-{label}_label-{name}_stat-fisherz_desc-none_boldmap.nii.gz")
+            r = [np.corrcoef(series[name], voxel)[0, 1] for voxel in voxels[::7]]
+            found = nib.load(path).get_fdata()[inside][::7]
+            np.testing.assert_allclose(found, np.arctanh(r), atol=1e-4)
 
 
 def test_a_seed_without_a_series_has_no_map(run_app, tiny, seeds_file, tmp_path):

@@ -115,7 +115,7 @@ SPHERE_COLUMNS: dict[str, Any] = {
     "coverage": {
         "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
     },
-    "used": {"Description": "1: has a time series; 0: coverage is below MinimumCoverage"},
+    "used": {"Description": "1: has a time series; 0: coverage is 0 or below MinimumCoverage"},
     "seed_in_mask": {"Description": "1: the voxel that holds the seed is one of those used"},
     "overlap": {"Description": "Voxels used that are also in another sphere of the set"},
     "tsnr": {
