@@ -24,6 +24,7 @@ from PIL import Image
 from bids_spheres.cli import main
 from bids_spheres.participant_report import Pages, attempt_report, write_report
 
+LOST = ("filter", "censoring")
 STRATEGIES = ("simple", "scrubbing")
 WEIRD = '<b>a & "b"</b>\''
 
@@ -46,6 +47,7 @@ def call(folder, *more):
         *(str(folder / "fmriprep"), str(folder / "out"), "participant", "--quiet"),
         *("--seeds", str(folder / "odd.tsv"), "--strategy", *STRATEGIES),
         *("--connectivity", "pearson", "partial", "--fd-threshold", "0.03", "--effective-dof"),
+        *("--min-dof", "1"),
         *more,
     ]
 
@@ -198,8 +200,27 @@ def test_the_table_of_runs_is_what_sidecars_say(made, soup):
         assert int(row["Kept"]) == facts["NumberOfVolumesKept"]
         assert float(row["Mean FD"]) == pytest.approx(facts["MeanFramewiseDisplacement"], abs=0.006)
         assert int(row["Rank removed"]) == facts["RankRemoved"]
+        parts = [float(row["Kept"]), *(-float(row[f"Lost to {what}"]) for what in LOST)]
+        left = sum(parts) - float(row["Rank removed"])
+        assert left == pytest.approx(facts["DegreesOfFreedom"], abs=0.2)
         assert row["Degrees of freedom"].split()[0] == str(facts["DegreesOfFreedom"])
         assert ("excluded" in row["Degrees of freedom"]) == bool(facts["Excluded"])
+
+
+def test_the_page_says_which_strategies_censor_nothing(tiny, seeds_file, tmp_path):
+    tiny.add_run(n_volumes=60)
+    out = tmp_path / "out"
+    call = [tiny.root, out, "participant", "--quiet", "--seeds", seeds_file]
+    for options, phrase in (
+        (["--strategy", "simple", "scrubbing"], "simple censors nothing: volumes with much"),
+        (["--strategy", "simple", "24P", "scrubbing"], "simple and 24P censor nothing: volumes"),
+        (["--strategy", "simple", "--fd-threshold", "5"], None),
+    ):
+        assert main([str(word) for word in (*call, *options)]) == 0
+        page = (out / "sub-01.html").read_text()
+        assert ("much motion stay in" in page) == (phrase is not None)
+        assert phrase is None or phrase in page
+        shutil.rmtree(out)
 
 
 def test_warnings_tell_what_is_excluded_and_what_is_missing(made, soup):

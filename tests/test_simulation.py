@@ -154,7 +154,7 @@ def test_nothing_of_any_regressor_is_left(known, label):
     means = np.column_stack([data[voxels].mean(axis=0) for voxels in known.spheres.voxels])
     path = file_of(known, label, "_desc-confounds_timeseries.tsv")
     design = make_design(read_confounds(path), load_strategy("36P"), path, len(means))
-    assert len(design.columns) == 36
+    assert len(design.columns) == 36 + 4  # cosines
     cleaned = clean(
         means,
         sample_mask=None if design.kept.all() else design.kept,
@@ -181,7 +181,7 @@ def test_nothing_is_left_in_the_files_but_what_rounding_leaves(known, label):
     kept = slice(3, None) if label == "moving0" else slice(None)
     design = known.output.design(label, "36P").to_numpy()[kept]
     series = known.output.series(label, "36P")
-    assert design.shape[1] == 36
+    assert design.shape[1] == 36 + 4
     relative = [
         np.linalg.norm(rounding(x), axis=0) / np.linalg.norm(x - x.mean(axis=0), axis=0)
         for x in (design, series)
@@ -213,12 +213,12 @@ def degrees_of_freedom(simulated, label, strategy="36P"):
 
 
 def test_the_scatter_shows_that_regressors_cost_degrees_of_freedom(known):
-    """87 steady volumes would scatter less than their 49 degrees of freedom do."""
+    """87 steady volumes would scatter less than their 45 degrees of freedom do."""
     truth = pairs(known.spheres.correlation)
     labels = [f"moving{repetition}" for repetition in range(REPETITIONS)]
-    assert {degrees_of_freedom(known, label) for label in labels} == {87 - 36 - 2}
+    assert {degrees_of_freedom(known, label) for label in labels} == {87 - 40 - 2}
     naive = [scores(known.output.edges(label, "36P"), truth, 87 - 1) for label in labels]
-    assert np.mean(np.square(naive)) == pytest.approx((86 - 2) / (49 - 2), rel=0.1)
+    assert np.mean(np.square(naive)) == pytest.approx((86 - 2) / (45 - 2), rel=0.1)
 
 
 # An artefact of moving volumes that neighbours share

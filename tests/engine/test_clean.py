@@ -287,6 +287,19 @@ def test_censoring_and_filters_with_every_other_default(left_out):
     assert_same(ours, nilearn_clean(series.copy(), **options))
 
 
+@pytest.mark.parametrize("share", [0.05, 0.09, 0.11, 0.3, 0.8])
+def test_per_cent_of_the_mean_that_confounds_leave(share):
+    """Below a tenth of it the mean before cleaning is taken; confounds have one, and stay so."""
+    series = 100 + rng(0).normal(size=(400, 2))
+    confounds = rng(1).normal(size=(400, 1))
+    confounds = 1 + (confounds - confounds.mean()) * np.sqrt(share / (1 - share)) / confounds.std()
+    options = {"standardize": "psc", "detrend": False, "standardize_confounds": False}
+    ours = quietly(clean, series, confounds=confounds, **options)
+    left = quietly(clean, series, confounds=confounds, **(options | {"standardize": None}))
+    assert left.mean() / series.mean() == pytest.approx(share, abs=0.01)
+    assert_same(ours, quietly(nilearn_clean, series.copy(), confounds=confounds, **options))
+
+
 # ------------------------------------------------------------------------- trends along time
 
 
