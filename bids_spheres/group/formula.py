@@ -242,6 +242,8 @@ class _Checks:
         for token in tokens:
             shown, kind = token.token, token.kind.value
             if kind == "name":
+                if _NUMBER.fullmatch(shown):  # which formulaic would take for the number
+                    raise self._refuse(f"`{shown}`", f"Write Q('{shown}') for the column.")
                 self.numbers.add(shown)
             elif kind == "python":
                 self._check_code(shown)

@@ -77,6 +77,7 @@ ATTACKS = [
     'log(`a"]+breakpoint()+["`)',
     "Q('a\" + breakpoint() + \"b')",
     "C(site, Treatment('a\" + breakpoint() + \"'))",
+    "`1` + age",
     "hashed(site, levels=10)",
     "lag(age, 1)",
     "breakpoint()",
@@ -176,6 +177,9 @@ def test_levels_that_leave_someone_out_are_refused():
         ("poly(age, 2)", [np.ones(N), DATA["age"], DATA["age"] ** 2]),
         ("0 + C(Q('scanner id'))", [DATA["scanner id"] == i for i in (1, 2, 3, 4)]),
         ("C(`scanner`) - 1", None),
+        ("C(site, contr.treatment(base='b'))", [DATA["site"] == site for site in "abc"]),
+        ("C(site, contr.SAS)", [DATA["site"] == site for site in "abc"]),
+        ("C(site, levels=['c', 'b', 'a'])", [DATA["site"] == site for site in "abc"]),
     ],
 )
 def test_designs_by_hand(formula, columns):
