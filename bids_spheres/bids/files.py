@@ -250,10 +250,9 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
         for place in (folder, *folder.parents)
         if place != root and place.is_relative_to(root)
     }
-    home = os.path.realpath(root)
     for link in sorted(place for place in below if place.is_symlink()):
         target = Path(os.path.realpath(link))
-        if not (target.is_dir() and target.is_relative_to(home)):
+        if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
             raise OutputError(
                 f"{link} is a link to {target}, which is no folder of {root}.",
                 hint="Nothing is written through it. Remove the link, or put a folder there.",

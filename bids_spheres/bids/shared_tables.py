@@ -12,7 +12,7 @@ those of earlier versions, or a person's, and are kept.
 
 Why the table has every row in the end
     A writer W (1) changes its own parts, (2) lists the folder, (3) makes the table say what the
-    parts of that listing say, unless it does already, (4) lists again, and goes back to 3 when the
+    parts of that listing say; if it did not already, (4) lists again, and goes back to 3 when the
     listings differ. A listing shows all parts that were there before it began and are not removed
     meanwhile, and a rename is seen whole or not at all.
 
@@ -29,6 +29,7 @@ Why the table has every row in the end
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import insort
 from dataclasses import dataclass
@@ -167,20 +168,26 @@ class SharedTable:
 
     def _write(self, root: Path) -> None:
         path, folder = root / self.name, self.parts_folder(root)
-        sidecar = path.with_suffix(".json")
         names, listed = _listing(folder), None
         while names != listed:
             listed, before = names, read_text(path)
             text = self._merged(path, before, listed)
-            if not text:
-                remove(path)
-            elif text != before:
-                write_text(path, text)
-            if self.about and text:
-                write_if_changed(sidecar, json_text(self.about))
-            elif self.about:
-                remove(sidecar)
-            names = _listing(folder)
+            changed = self._put(path, text, before)
+            names = _listing(folder) if changed else listed
+
+    def _put(self, path: Path, text: str, before: str) -> bool:
+        """Write or remove the table and its JSON file; say whether anything was done."""
+        files = [path, path.with_suffix(".json")] if self.about else [path]
+        if not text:
+            # Looked at now: another may have written them since the table was read.
+            there = [file for file in files if os.path.lexists(file)]
+            for file in there:
+                remove(file)
+            return bool(there)
+        if text != before:
+            write_text(path, text)
+        told = self.about and write_if_changed(files[-1], json_text(self.about))
+        return text != before or bool(told)
 
     def _merged(self, path: Path, text: str, listed: Iterable[str]) -> str:
         """Text of the table with what the parts say instead of what it said about the same."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -137,6 +138,25 @@ def test_the_last_row_goes_while_another_comes(tmp_path, monkeypatch):
     monkeypatch.setattr(shared_tables, "remove", disturbed)
     say(tmp_path, "a", None)
     assert lines(tmp_path)[1:] == ["b\t2"]
+
+
+@pytest.mark.parametrize("table", [TABLE, replace(TABLE, about={"value": {"Description": "x"}})])
+def test_another_begins_the_table_that_one_finds_empty(tmp_path, monkeypatch, table):
+    say(tmp_path, "a", "1")
+    say(tmp_path, "a", None)
+    pending, read = [True], shared_tables.read_text
+
+    def disturbed(path):
+        text = read(path)
+        if path.name == "t.tsv" and pending:
+            pending.pop()
+            table.change(tmp_path, {("b",): ("b", "2")})
+        return text
+
+    monkeypatch.setattr(shared_tables, "read_text", disturbed)
+    table.complete(tmp_path)
+    assert lines(tmp_path)[1:] == ["b\t2"]
+    assert (tmp_path / "t.json").exists() == (table.about is not None)
 
 
 def test_one_dies_after_it_put_back_an_old_table(tmp_path, before_table_is_written, monkeypatch):
