@@ -127,10 +127,8 @@ class _Findings:
     """What runs lack for one strategy."""
 
     strategy: Strategy
-    labels: list[str] = field(default_factory=list)
     lacking: dict[Missing, list[str]] = field(default_factory=dict)
     hints: dict[Missing, str | None] = field(default_factory=dict)
-    unmatched: Counter[str] = field(default_factory=Counter)
     errors: _Errors = field(default_factory=_Errors)
 
     def look_at(
@@ -138,12 +136,10 @@ class _Findings:
     ) -> None:
         """Add what one run lacks."""
         selection = select_columns(columns, self.strategy, metadata)
-        self.labels.append(label)
-        self.unmatched.update(selection.unmatched)
         for item in selection.missing:
             if item not in self.lacking:
-                near = similar_columns([item.column], columns.names) if item.column else None
-                self.lacking[item], self.hints[item] = [], near
+                self.lacking[item] = []
+                self.hints[item] = similar_columns(item.columns, columns.names)
             self.lacking[item].append(label)
         if values and not selection.missing:
             with self.errors.of(label):
@@ -151,16 +147,9 @@ class _Findings:
 
     def problems(self) -> Iterator[Problem]:
         """What was found in all runs."""
-        strategy, labels = self.strategy, tuple(self.labels)
+        strategy = self.strategy
         for item, own in self.lacking.items():
             asked = f"asks for {item.key}, but the confounds table has {item.what}."
             message = f"The {strategy} {asked}"
             yield Problem(message, tuple(own), strategy.name, self.hints[item])
-        for entry, count in self.unmatched.items():
-            if count == len(labels):
-                message = (
-                    f"The {strategy} asks for confounds, but the pattern {entry!r} matches no "
-                    "column in any run."
-                )
-                yield Problem(message, labels, strategy.name)
         yield from self.errors.problems()
