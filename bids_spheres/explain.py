@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import column_names, load_strategy, published_strategies
-from bids_spheres.designs import run_designs, run_timing
-from bids_spheres.errors import BidsSpheresError
+from bids_spheres.designs import StrategyFailures, missing_image, run_designs, run_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,15 +20,16 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
     """Lines of text: per run and strategy the columns, volumes kept, rank, degrees of freedom."""
     for job in jobs:
         yield f"{job}"
+        failures = StrategyFailures()
+        failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
         for image in job.images:
-            try:
-                designs = run_designs(job, image, run_timing(job, image.bold))
-            except BidsSpheresError as error:
-                yield f"  {error.message}"
-                continue
-            for made in designs:
-                yield from _explained(made)
-                yield f"    image: {image.bold}"
+            with failures.of(*image.strategies):
+                for made in run_designs(job, image, run_timing(job, image.bold), failures):
+                    yield from _explained(made)
+                    yield f"    image: {image.bold}"
+        for strategy, error in failures.errors.items():
+            yield f"  {strategy.name}"
+            yield f"    FAILED: {error.message}"
         yield ""
 
 
@@ -62,9 +62,10 @@ def _row(job: Job, state: str) -> tuple[str, ...]:
     kinds = {path: kind for kind, path in job.run.images}
     images = ", ".join(kinds[image.bold] for image in job.images)
     mask = job.work.processing.mask == "none" or job.mask is not None
-    confounds = job.run.tables.confounds is not None
+    needed = any(strategy.needs_table for strategy in job.strategies)
+    confounds = job.run.tables.confounds is not None or not needed
     there = {True: "yes", False: "MISSING"}
-    lacking = len(job.work.strategies) - len(job.strategies)
+    lacking = len(job.without_image)
     note = f" ({lacking} strategies without an image)" if lacking else ""
     return str(job), images + note, there[mask], there[confounds], str(len(job.outputs())), state
 

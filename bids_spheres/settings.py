@@ -204,6 +204,8 @@ class Settings:
         Make everything again, also what is up to date.
     hash_inputs : bool
         Tell by what is in input files, not by their sizes and times, whether they changed.
+    strict : bool
+        Do nothing when a strategy can't be applied to one of the runs.
     stop_on_first_error : bool
         Don't go on with other runs when one has failed.
     """
@@ -229,6 +231,7 @@ class Settings:
     reports_only: bool = False
     overwrite: bool = False
     hash_inputs: bool = False
+    strict: bool = False
     stop_on_first_error: bool = False
 
     @property

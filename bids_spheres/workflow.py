@@ -45,7 +45,7 @@ from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.dataset import Inputs
@@ -88,11 +88,10 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
         return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
-    stale = [task for task in tasks if task.groups]
+    stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
-    if stale or any(len(job.strategies) < len(job.work.strategies) for job in jobs):
-        # Of all runs: a pattern may match columns in those alone that are done already.
-        check_runs(jobs)
+    if stale:
+        _check(settings, jobs)
     try:
         with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
             _prepare(settings, inputs, jobs)
@@ -101,7 +100,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
                 failures, untried = _execute(executor, stale, settings, debug=debug)
                 _summarize(stale, failures, untried, settings)
                 if not any(outcome.hopeless for outcome in failures):
-                    _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+                    _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
                 _report(executor, settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
@@ -121,7 +120,7 @@ def explain(settings: Settings) -> None:
     _, jobs, _ = plan_jobs(settings)
     for line in explain_jobs(jobs):
         print(line)  # noqa: T201 - what was asked for
-    check_runs(jobs)
+    _check(settings, jobs)
 
 
 def dry_run(settings: Settings) -> None:
@@ -137,7 +136,19 @@ def dry_run(settings: Settings) -> None:
     states = [task.reason or "up to date" for task in tasks]
     for line in (*dry_run_lines(jobs, states, found.rejected), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
-    check_runs(jobs)
+    _check(settings, jobs)
+
+
+def _check(settings: Settings, jobs: Sequence[Job]) -> None:
+    """Warn of what strategies lack before the first image is read.
+
+    Raises
+    ------
+    DataError
+        When nothing could be done, or with ``--strict``.
+    """
+    for problem in check_runs(jobs, strict=settings.strict):
+        logger.warning("%s", problem)
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
@@ -248,7 +259,7 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     for folder in folders:
         discard_stale(folder)
     crashes = set((out / "logs").glob("crash-*.txt"))
-    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.groups}:
+    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.reason}:
         remove(path)
 
 
@@ -298,7 +309,17 @@ def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]
     return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
 
 
-def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) -> None:
+def _unfinished(
+    jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
+) -> set[tuple[str, str]]:
+    """Runs and strategies that have no result of this call, by their names."""
+    every = tuple(strategy.name for strategy in jobs[0].work.strategies)
+    names = {outcome.job: outcome.failed_strategies or every for outcome in failures}
+    names |= dict.fromkeys(untried, every)
+    return {(job, name) for job, failed in names.items() for name in failed}
+
+
+def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[str, str]]) -> None:
     """Write what is made of several runs."""
     groups = group_runs(jobs, settings.concatenate)
     for warning in concatenate_runs(groups, unfinished):
@@ -332,15 +353,24 @@ def _summarize(
     if tasks:
         logger.info("%d of %d runs written to %s", done, len(tasks), settings.output_dir)
     if failures:
-        width = max(len(outcome.job) for outcome in failures)
-        rows = "".join(f"\n  {end.job:{width}}  {_cause(end)}" for end in failures)
+        causes = [cause for outcome in failures for cause in _causes(outcome)]
+        width = max(len(what) for what, _ in causes)
+        rows = "".join(f"\n  {what:{width}}  {cause}" for what, cause in causes)
         logger.error("%d of %d runs failed:%s", len(failures), len(tasks), rows)
         logger.error("More on each is in %s", logs / "crash-*.txt")
     if untried:
         logger.error("%d of %d runs were not tried after that", len(untried), len(tasks))
 
 
-def _cause(outcome: Outcome) -> str:
+def _causes(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """What failed, a run or a strategy in it, and why."""
+    for failed in outcome.report.failed:
+        yield f"{outcome.job} {failed.name}", _cause(failed.error)
+    if not outcome.report.failed:
+        yield outcome.job, _cause(outcome.error or "")
+
+
+def _cause(error: str) -> str:
     """Beginning of an error, for a table: files by their names, without hints."""
-    line = re.sub(r"/(?:[^\s/:,]+/)+", "", (outcome.error or "").partition("\n")[0])
+    line = re.sub(r"/(?:[^\s/:,]+/)+", "", error.partition("\n")[0])
     return line if len(line) <= _CAUSE else line[: _CAUSE - 3] + "..."

@@ -285,8 +285,8 @@ def test_own_strategy_with_a_filter_and_censoring(run_app, tiny, seeds_file, tmp
     ("content", "status", "phrase"),
     [
         ({"name": "x", "motoin": "full"}, 65, "motoin"),
-        ({"name": "x", "filter": {"low_pass": 0.3}}, 65, "Nyquist frequency, 0.25 Hz"),
-        ({"name": "x", "ica_aroma": "full"}, 65, "starts from a desc-smoothAROMAnonaggr or"),
+        ({"name": "x", "filter": {"low_pass": 0.3}}, 1, "Nyquist frequency, 0.25 Hz"),
+        ({"name": "x", "ica_aroma": "full"}, 1, "starts from a desc-smoothAROMAnonaggr or"),
         ({"name": "none", "motion": "basic"}, 2, "Two strategies are named none"),
     ],
 )
@@ -361,9 +361,9 @@ def test_another_runs_confounds_are_not_taken(run_app, tiny, seeds_file, tmp_pat
     second = tiny.add_run("sub-01_task-rest_run-2")
     second.with_name("sub-01_task-rest_run-2_desc-confounds_timeseries.tsv").unlink()
     call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
-    done = run_app(*call, "--strategy", "none")
+    done = run_app(*call, "--strategy", "gsrOnly")
     assert done.status == 1
-    assert "No confounds table belongs to" in done.err
+    assert "There is no confounds table. In 1 run: sub-01_task-rest_run-2." in done.err
     assert len(series_files(tmp_path / "out")) == 1
 
 
