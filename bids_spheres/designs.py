@@ -26,6 +26,7 @@ from bids_spheres.confounds import (
 from bids_spheres.engine.stream import open_volumes
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.plan import FailedStrategy
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -279,21 +280,19 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
         *check_strategies(_headers(jobs, unusable), jobs[0].work.strategies, values=False),
         *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
     ]
-    nothing_left = not any(_can_be_done(job, problems) for job in jobs)
+    nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
     problems += _put_together(unusable)
     if problems and (strict or nothing_left):
-        count = f"{len(problems)} problems" if len(problems) > 1 else "A problem"
-        raise DataError(
-            "\n- ".join([f"{count} with strategies, and nothing is done:", *map(str, problems)])
-        )
+        title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
+        raise DataError("\n- ".join([title, *map(str, problems)]))
     return problems
 
 
-def _can_be_done(job: Job, problems: Sequence[Problem]) -> bool:
-    """Whether a strategy is left for a run."""
-    own = [problem for problem in problems if {_source(job), str(job)} & set(problem.runs)]
-    failing = {problem.strategy for problem in own}
-    return "" not in failing and not {s.name for s in job.work.strategies} <= failing
+def failing(job: Job, problems: Sequence[Problem]) -> set[str]:
+    """Names of the strategies that problems found by `check_runs` keep from a run."""
+    names = {strategy.name for strategy in job.work.strategies}
+    own = (problem for problem in problems if {_source(job), str(job)} & set(problem.runs))
+    return {name for problem in own for name in ([problem.strategy] if problem.strategy else names)}
 
 
 _Failure = tuple[str, "Strategy", BidsSpheresError]

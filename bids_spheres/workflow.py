@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections import Counter
 from contextlib import closing
@@ -24,7 +23,7 @@ from bids_spheres.bids.filters import read_filters
 from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.bids.shared import check_output_dir, write_record, write_shared_files
 from bids_spheres.concatenation import concatenate_runs, group_runs
-from bids_spheres.designs import check_runs
+from bids_spheres.designs import check_runs, failing
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
 from bids_spheres.execute import (
@@ -43,9 +42,11 @@ from bids_spheres.participant_report import pages_of
 from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
+from bids_spheres.run_messages import RunMessages
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from bids_spheres.bids.dataset import Inputs
@@ -56,9 +57,6 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_CAUSE = 160
-"""Characters of an error in the table at the end."""
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
@@ -90,15 +88,16 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
-    if stale:
-        _check(settings, jobs)
+    known = _check(settings, jobs) if stale else set()
     try:
         with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
-            _prepare(settings, inputs, jobs)
+            record = _prepare(settings, inputs, jobs)
             _tidy(settings, tasks)
             with temporary_files_in(settings.temporary_dir):
-                failures, untried = _execute(executor, stale, settings, debug=debug)
-                _summarize(stale, failures, untried, settings)
+                listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
+                messages = RunMessages(listed, known)
+                failures, untried = _execute(executor, stale, settings, messages, debug=debug)
+                _summarize(stale, failures, untried, settings, messages)
                 if not any(outcome.hopeless for outcome in failures):
                     _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
                 _report(executor, settings, tasks, debug=debug)
@@ -139,16 +138,23 @@ def dry_run(settings: Settings) -> None:
     _check(settings, jobs)
 
 
-def _check(settings: Settings, jobs: Sequence[Job]) -> None:
+def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
     """Warn of what strategies lack before the first image is read.
+
+    Returns
+    -------
+    set of (str, str)
+        Jobs, by their names, and strategies that will fail.
 
     Raises
     ------
     DataError
         When nothing could be done, or with ``--strict``.
     """
-    for problem in check_runs(jobs, strict=settings.strict):
+    problems = check_runs(jobs, strict=settings.strict)
+    for problem in problems:
         logger.warning("%s", problem)
+    return {(str(job), name) for job in jobs for name in failing(job, problems)}
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
@@ -166,7 +172,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
     found = find_runs(inputs, _selection(settings), kinds, settings.bids_database_dir)
     jobs = make_jobs(settings, work, found.runs)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
-    logger.info("%d runs found", len(jobs))
+    logger.info("%s found", count(len(jobs), "run"))
     return inputs, jobs, found
 
 
@@ -189,7 +195,7 @@ def _freshness(tasks: Sequence[Task]) -> str:
     stale = sum(why.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
     told = f" ({reasons})" if reasons else ""
-    return f"{stale} of {len(tasks)} runs to do{told}, {len(tasks) - stale} up to date"
+    return f"{stale} of {count(len(tasks), 'run')} to do{told}, {len(tasks) - stale} up to date"
 
 
 def _selection(settings: Settings) -> Selection:
@@ -207,8 +213,8 @@ def _selection(settings: Settings) -> Selection:
     )
 
 
-def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
-    """Write what the whole output dataset shares, and the record of this call."""
+def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
+    """Write what the whole output dataset shares, and the record of this call; return its path."""
     work, out = jobs[0].work, settings.output_dir
     labels = {
         "spheres": "Spheres around seeds on the grid of an image",
@@ -217,10 +223,11 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
-    write_record(out, settings.to_json(), settings.labels.participant_label)
+    record = write_record(out, settings.to_json(), settings.labels.participant_label)
     facts = _methods_facts(settings, inputs, jobs)
     write_if_changed(out / "logs" / "CITATION.md", citation_file(facts))
     write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    return record
 
 
 def _methods_facts(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> MethodsFacts:
@@ -264,7 +271,12 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
 
 
 def _execute(
-    executor: Executor, tasks: Sequence[Task], settings: Settings, *, debug: bool
+    executor: Executor,
+    tasks: Sequence[Task],
+    settings: Settings,
+    messages: RunMessages,
+    *,
+    debug: bool,
 ) -> tuple[list[Outcome], set[str]]:
     """Do all tasks; return those that failed, and the names of those that were not tried."""
     failures: list[Outcome] = []
@@ -276,22 +288,17 @@ def _execute(
         outcomes = (Outcome.of(task, end) for task, end in ends)
         for outcome in _with_progress(outcomes, len(tasks)):
             untried.discard(outcome.job)
-            _tell(outcome, debug=debug)
+            messages.add(outcome, [strategy.name for strategy in tasks[0].job.work.strategies])
+            for note in outcome.report.notes:
+                logger.info("%s: %s", outcome.job, note)
+            if outcome.error and debug:
+                logger.error("%s: %s", outcome.job, outcome.trace)
             _keep(outcome, settings)
             if outcome.error:
                 failures.append(outcome)
                 if outcome.hopeless or settings.stop_on_first_error:
                     break
     return failures, untried
-
-
-def _tell(outcome: Outcome, *, debug: bool) -> None:
-    for note in outcome.report.notes:
-        logger.info("%s: %s", outcome.job, note)
-    for warning in outcome.report.warnings:
-        logger.warning("%s: %s", outcome.job, warning)
-    if outcome.error:
-        logger.error("%s: %s", outcome.job, outcome.trace if debug else outcome.error)
 
 
 def _keep(outcome: Outcome, settings: Settings) -> None:
@@ -326,7 +333,7 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[
         logger.warning("%s", warning)
     if settings.concatenate:
         several = sum(len(group.jobs) > 1 for group in groups)
-        logger.info("%d groups of several runs concatenated", several)
+        logger.info("%s of several runs concatenated", count(several, "group"))
 
 
 def _report(executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
@@ -348,29 +355,17 @@ def _summarize(
     failures: Sequence[Outcome],
     untried: Collection[str],
     settings: Settings,
+    messages: RunMessages,
 ) -> None:
     done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    runs = count(len(tasks), "run")
+    messages.write()
+    messages.log_warnings()
     if tasks:
-        logger.info("%d of %d runs written to %s", done, len(tasks), settings.output_dir)
+        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
     if failures:
-        causes = [cause for outcome in failures for cause in _causes(outcome)]
-        width = max(len(what) for what, _ in causes)
-        rows = "".join(f"\n  {what:{width}}  {cause}" for what, cause in causes)
-        logger.error("%d of %d runs failed:%s", len(failures), len(tasks), rows)
+        rows = messages.errors() or " what is said above is missing."
+        logger.error("%d of %s failed:%s", len(failures), runs, rows)
         logger.error("More on each is in %s", logs / "crash-*.txt")
     if untried:
-        logger.error("%d of %d runs were not tried after that", len(untried), len(tasks))
-
-
-def _causes(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """What failed, a run or a strategy in it, and why."""
-    for failed in outcome.report.failed:
-        yield f"{outcome.job} {failed.name}", _cause(failed.error)
-    if not outcome.report.failed:
-        yield outcome.job, _cause(outcome.error or "")
-
-
-def _cause(error: str) -> str:
-    """Beginning of an error, for a table: files by their names, without hints."""
-    line = re.sub(r"/(?:[^\s/:,]+/)+", "", error.partition("\n")[0])
-    return line if len(line) <= _CAUSE else line[: _CAUSE - 3] + "..."
+        logger.error("%d of %s were not tried after that", len(untried), runs)

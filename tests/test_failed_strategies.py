@@ -79,7 +79,7 @@ def test_a_column_that_is_of_no_use_concerns_its_strategy(call, tiny, tmp_path, 
     assert finite(matrix)
     assert not list((tmp_path / "out").rglob("*_desc-simple_*"))
     assert ("no column csf" if how == "missing" else "column csf is n/a throughout") in told
-    assert "1 of 1 runs failed" in told
+    assert "1 of 1 run failed" in told
     crash = next((tmp_path / "out" / "logs").glob("crash-*.txt")).read_text()
     assert "simple: " in crash
     assert "DataError" in crash
@@ -93,13 +93,13 @@ def test_what_failed_is_tried_again_and_what_is_fine_is_up_to_date(call, tiny, t
     (matrix,) = matrices(tmp_path / "out", "24P")
     made = matrix.stat()
     told = call("--strategy", "24P", "simple", status=1)
-    assert "1 of 1 runs to do (1 not finished yet)" in told
+    assert "1 of 1 run to do (1 not finished yet)" in told
     assert (matrix.stat().st_ino, matrix.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
-    assert "0 of 1 runs to do, 1 up to date" in call("--strategy", "24P")
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P")
     table_of(tiny).write_bytes(before)
     call("--strategy", "24P", "simple")
     assert finite(*matrices(tmp_path / "out", "simple"))
-    assert "0 of 1 runs to do, 1 up to date" in call("--strategy", "24P", "simple")
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P", "simple")
     assert not list((tmp_path / "out" / "logs").glob("crash-*.txt"))
 
 
@@ -110,7 +110,7 @@ def test_an_excluded_strategy_is_up_to_date(call, tiny, strategy, tmp_path):
     rows = pd.read_csv(tmp_path / "out" / "exclusions.tsv", sep="\t")
     assert rows["strategy"].tolist() == ["long"]
     assert rows["reason"].tolist() == ["40 of 40 volumes are left, fewer than 41"]
-    assert "0 of 1 runs to do, 1 up to date" in call("--strategy", "24P", long)
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P", long)
 
 
 @pytest.mark.parametrize("damaged", ["preproc", "smoothAROMAnonaggr"])
@@ -138,7 +138,7 @@ def test_a_strategy_without_an_image_fails_at_every_call(call, tiny, tmp_path):
     tiny.add_run()
     for _ in range(2):
         told = call("--strategy", "gsrOnly", "icaAROMA", status=1)
-        assert "1 of 1 runs to do (1 not finished yet)" in told
+        assert "1 of 1 run to do (1 not finished yet)" in told
         assert told.count("starts from a desc-smoothAROMAnonaggr") == 1
         assert finite(*matrices(tmp_path / "out", "gsrOnly"))
 
@@ -183,7 +183,7 @@ def test_no_table_is_needed_for_no_regressors(call, tiny, tmp_path):
     sidecar = json.loads(matrices(tmp_path / "out", "none")[0].with_suffix(".json").read_text())
     assert sidecar["NuisanceParameters"] == []
     assert sidecar["NumberOfVolumesKept"] == 40
-    assert "0 of 1 runs to do" in call("--strategy", "none")
+    assert "0 of 1 run to do" in call("--strategy", "none")
 
 
 def test_strict_stops_before_the_first_image(call, tiny, strategy, tmp_path):

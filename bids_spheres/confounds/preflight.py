@@ -12,6 +12,7 @@ from bids_spheres.confounds.columns import run_columns
 from bids_spheres.confounds.design import check_values, select_columns
 from bids_spheres.confounds.wording import similar_columns, some
 from bids_spheres.errors import DataError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,8 +49,8 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        count = len(self.runs)
-        where = f" In {count} run{'s' * (count > 1)}: {some(self.runs)}." if count else ""
+        runs = self.runs
+        where = f" In {count(len(runs), 'run')}: {some(runs)}." if runs else ""
         return f"{self.message}{where}" + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
@@ -113,10 +114,10 @@ class _Errors:
 
 
 def _same_names(strategies: Sequence[Strategy]) -> Iterator[Problem]:
-    for name, count in Counter(strategy.name for strategy in strategies).items():
-        if count > 1:
+    for name, number in Counter(strategy.name for strategy in strategies).items():
+        if number > 1:
             yield Problem(
-                f"{count} strategies have the name {name}, so their outputs would collide.",
+                f"{number} strategies have the name {name}, so their outputs would collide.",
                 strategy=name,
                 hint="Give each strategy its own name.",
             )
