@@ -131,6 +131,10 @@ class StrategyFailures:
                 raise
             self.errors |= dict.fromkeys(strategies, error)
 
+    def of_all(self, job: Job) -> bool:
+        """Whether no strategy is left for a run."""
+        return set(job.work.strategies) <= self.errors.keys()
+
     def as_error(self) -> BidsSpheresError:
         """All of them as one error, the same message in several strategies told once."""
         errors = {str(error): error for error in self.errors.values()}

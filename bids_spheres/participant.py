@@ -75,7 +75,7 @@ def run_job(job: Job) -> JobReport:
         with failures.of(strategy):
             raise missing_image(strategy)
     parts = [_with_designs(job, todo, failures) for todo in _to_do(job)]
-    if failures.errors and not any(part.is_possible for part in parts):
+    if failures.of_all(job):
         raise failures.as_error()
     warnings: list[str] = []
     unwritten: set[Path] = set()
@@ -88,7 +88,7 @@ def run_job(job: Job) -> JobReport:
         warnings += _strategy_warnings(part.designs)
         notes |= dict.fromkeys(_coverage_note(seeds, least) for seeds in placed)
         warnings += [text for seeds in placed if (text := _nothing_there(seeds, least, job))]
-    if failures.errors and not any(_is_written(part, failures) for part in parts):
+    if failures.of_all(job):
         raise failures.as_error()
     for strategy in failures.errors:
         unwritten.add(job.confounds(strategy, "design", ".tsv"))
@@ -123,11 +123,6 @@ class _ToDo:
     timing: Timing | None = None
     designs: tuple[RunDesign, ...] = ()
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether anything can be made of the image."""
-        return bool(self.designs or (self.timing and not self.image.strategies))
-
 
 def _to_do(job: Job) -> Iterator[_ToDo]:
     """What is to be made of every image of which anything is."""
@@ -153,11 +148,6 @@ def _with_designs(job: Job, todo: _ToDo, failures: StrategyFailures) -> _ToDo:
         designs = run_designs(job, todo.image, timing, failures)
         return replace(todo, timing=timing, designs=tuple(designs))
     return todo
-
-
-def _is_written(todo: _ToDo, failures: StrategyFailures) -> bool:
-    strategies = set(todo.image.strategies)
-    return not strategies or not strategies <= failures.errors.keys()
 
 
 def _is_stale(job: Job, seeds: SeedTable, strategy: Strategy) -> bool:

@@ -364,7 +364,7 @@ def _summarize(
     if tasks:
         logger.info("%d of %s written to %s", done, runs, settings.output_dir)
     if failures:
-        rows = messages.errors() or " what is said above is missing."
+        rows = messages.errors() or " the reasons are given above."
         logger.error("%d of %s failed:%s", len(failures), runs, rows)
         logger.error("More on each is in %s", logs / "crash-*.txt")
     if untried:

@@ -416,7 +416,8 @@ def test_provenance_names_every_source(made, soup):
     for path in made.rglob("*timeseries.json"):
         assert set(json.loads(path.read_text())["Sources"]) <= uris
     settings = soup.find(id="provenance")
-    assert "--config" in text(settings.find("pre"))
+    words = shlex.split(text(settings.find("pre")))
+    assert Path(words[words.index("--config") + 1]).is_file()
     assert "scrubbing" in text(settings)
 
 

@@ -64,7 +64,7 @@ def command(path: Path | None, settings: dict[str, Any]) -> str | None:
     if path is None:
         return None
     words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    return shlex.join(["bids-spheres", *words, "--config", str(path)])
+    return shlex.join(["bids-spheres", *words, "--config", str(path.resolve())])
 
 
 def settings_told(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
