@@ -450,7 +450,10 @@ def test_yes_and_no_of_a_configuration_file_are_what_they_say(
 def run_shell(words, *arguments):
     command = [sys.executable, "-P", "-m", "bids_spheres", *map(str, arguments)]
     return subprocess.run(
-        ["sh", "-c", f"{shlex.join(command)} {words}"], capture_output=True, text=True, check=False
+        ["/bin/sh", "-c", f"{shlex.join(command)} {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
