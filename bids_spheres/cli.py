@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,25 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
+class _Once(logging.Filter):
+    """Lets a warning pass the first time that it is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged."""
+        message = record.getMessage()
+        is_new = record.levelno != logging.WARNING or message not in self._said
+        self._said.add(message)
+        return is_new
+
+
+def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
+    logger.warning("%s", message)
+
+
 def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
     """Options, and what to do with them."""
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
@@ -186,7 +206,9 @@ def _configure_logging(verbosity: int) -> None:
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
+    handler.addFilter(_Once())
     logger.handlers[:] = [handler]
+    warnings.showwarning = _log_warning
     logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 
 

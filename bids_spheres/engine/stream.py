@@ -34,6 +34,7 @@ from bids_spheres.annex import not_fetched
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
+from bids_spheres.library_warnings import naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -454,7 +455,8 @@ def _load(path: Path) -> SpatialImage:
     if not path.exists():
         raise not_fetched(path) or MissingInputError(f"The image {path} is not there.")
     try:
-        img = nib.load(path)
+        with naming(path):
+            img = nib.load(path)
     except PermissionError as error:
         raise ReadWriteError(f"{path}: {error.strerror}.") from error
     except _UNREADABLE as error:

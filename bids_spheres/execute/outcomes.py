@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.execute.executor import MORE_MEMORY, Lost
+from bids_spheres.library_warnings import collected
 from bids_spheres.plan import JobReport
 
 if TYPE_CHECKING:
@@ -61,13 +62,14 @@ def attempt(task: Task) -> Outcome:
 
     try:
         # Sums come out the same to the last bit only for the same number of BLAS threads.
-        with threadpool_limits(1):
+        with threadpool_limits(1), collected("bids_spheres") as messages:
             task.begin()
             report = run_job(task.job)
             task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
         trace, hopeless = traceback.format_exc(), _errno(error) in _NO_ROOM
         return Outcome(str(task), error=_message(error), trace=trace, hopeless=hopeless)
+    report = replace(report, warnings=(*messages, *report.warnings))
     failed = [f"{strategy.name}: {strategy.error}" for strategy in report.failed]
     trace = "\n".join(strategy.trace for strategy in report.failed)
     return Outcome(str(task), report, error="\n".join(failed) or None, trace=trace)
