@@ -6,14 +6,16 @@ that loads pandas, scipy or pybids is imported by the function that needs it.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from bids_spheres.config import typed_options, with_config
 from bids_spheres.errors import (
@@ -22,6 +24,7 @@ from bids_spheres.errors import (
     READ_WRITE_FAILED,
     SOME_FAILED,
     BidsSpheresError,
+    ReadWriteError,
     printable,
 )
 from bids_spheres.options import (
@@ -56,14 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status of the BIDS execution specification.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_missing_streams()
     try:
-        options, work = _parsed(words)
-        _configure_logging(options.verbose - options.quiet)
-        with _with_a_home():
-            return work(options)
+        with redirect_stdout(_StandardOutput(sys.stdout)):
+            options, work = _parsed(words)
+            _configure_logging(options.verbose - options.quiet)
+            with _with_a_home():
+                status = work(options)
+            sys.stdout.flush()
+            return status
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except KeyboardInterrupt:
         print("bids-spheres: interrupted; what was finished is written.", file=sys.stderr)
@@ -74,6 +81,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = _told(error)
         print(f"bids-spheres: error: {message}", file=sys.stderr)
         return status
+
+
+def _open_missing_streams() -> None:
+    """Open the null device for streams that whoever called has closed.
+
+    It takes the number of the stream, which else the next file would get, and with it what other
+    programs of this process write there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+class _StandardOutput(io.TextIOBase):
+    """Standard output whose errors say what could not be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._naming_errors():
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Write what is left."""
+        with self._naming_errors():
+            self._stream.flush()
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _discard_output()
+            raise ReadWriteError(f"Standard output can't be written: {error.strerror}.") from error
+
+
+def _discard_output() -> None:
+    """Let what is left for standard output go nowhere when Python flushes it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 @contextmanager
@@ -113,6 +164,25 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
+class _Once(logging.Filter):
+    """Lets a warning pass the first time that it is said."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is logged."""
+        message = record.getMessage()
+        is_new = record.levelno != logging.WARNING or message not in self._said
+        self._said.add(message)
+        return is_new
+
+
+def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
+    logger.warning("%s", message)
+
+
 def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
     """Options, and what to do with them."""
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
@@ -136,7 +206,9 @@ def _configure_logging(verbosity: int) -> None:
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
+    handler.addFilter(_Once())
     logger.handlers[:] = [handler]
+    warnings.showwarning = _log_warning
     logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 
 

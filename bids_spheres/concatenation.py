@@ -128,7 +128,9 @@ def _is_its_run(group: RunGroup, level: Level) -> bool:
     return bool(same)
 
 
-def concatenate_runs(groups: Sequence[RunGroup], unfinished: Collection[str]) -> Iterator[str]:
+def concatenate_runs(
+    groups: Sequence[RunGroup], unfinished: Collection[tuple[str, str]]
+) -> Iterator[str]:
     """Write the matrices of groups of runs, one group after the other.
 
     To be called when the jobs of the runs are done, whatever call did them.
@@ -136,9 +138,9 @@ def concatenate_runs(groups: Sequence[RunGroup], unfinished: Collection[str]) ->
     Parameters
     ----------
     groups : sequence of RunGroup
-    unfinished : collection of str
-        Names of the jobs that failed or were not tried: what an earlier call wrote for them does
-        not count.
+    unfinished : collection of (str, str)
+        Jobs and strategies, by their names, that failed or were not tried: what an earlier call
+        wrote for them does not count.
 
     Yields
     ------
@@ -248,9 +250,10 @@ class _Parts:
         return concatenate([run.values for run in self.used])
 
 
-def _write_group(group: RunGroup, unfinished: Collection[str]) -> Iterator[str]:
+def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> Iterator[str]:
     work = group.jobs[0].work
-    if all(str(job) in unfinished for job in group.jobs):
+    strategies = [strategy.name for strategy in work.strategies]
+    if {(str(job), name) for job in group.jobs for name in strategies} <= set(unfinished):
         yield "none of its runs is done, and no matrix of them is written."
         return
     for strategy in work.strategies:
@@ -265,7 +268,7 @@ def _write_group(group: RunGroup, unfinished: Collection[str]) -> Iterator[str]:
 
 
 def _parts(
-    group: RunGroup, seeds: SeedTable, strategy: Strategy, unfinished: Collection[str]
+    group: RunGroup, seeds: SeedTable, strategy: Strategy, unfinished: Collection[tuple[str, str]]
 ) -> _Parts:
     parts = _Parts(seeds, strategy, used=[], excluded=[], missing=[])
     for job in group.jobs:
@@ -279,9 +282,9 @@ def _parts(
 
 
 def _read_if_done(
-    job: Job, seeds: SeedTable, strategy: Strategy, unfinished: Collection[str]
+    job: Job, seeds: SeedTable, strategy: Strategy, unfinished: Collection[tuple[str, str]]
 ) -> RunSeries:
-    if str(job) in unfinished:
+    if (str(job), strategy.name) in unfinished:
         raise MissingInputError("It failed, or was not tried.")
     return read_series(job, seeds, strategy)
 

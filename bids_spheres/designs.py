@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import traceback
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds import (
+    Problem,
     check_strategies,
     degrees_of_freedom,
     exclusion,
@@ -21,12 +25,16 @@ from bids_spheres.confounds import (
 )
 from bids_spheres.engine.stream import open_volumes
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.plan import FailedStrategy
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from bids_spheres.bids.runs import Tables
     from bids_spheres.confounds import Design, Exclusion, Freedom, Strategy
@@ -98,85 +106,237 @@ def run_timing(job: Job, bold: Path) -> Timing:
     return Timing(volumes.n_volumes, float(t_r))
 
 
-def run_designs(job: Job, image: JobImage, timing: Timing) -> list[RunDesign]:
-    """What every strategy of an image comes to in its run.
+class StrategyFailures:
+    """Strategies that can't be applied to a run, each with its error.
 
-    Raises
-    ------
-    MissingInputError, DataError
-        When a table is missing or can't be used, or the run can't carry a filter.
+    What a strategy lacks in a run concerns nothing else: the others are still applied.
     """
-    for strategy in image.strategies:
-        if problem := _filter_problem(strategy, timing):
-            raise DataError(f"{strategy} can't be used on {image.bold}: {problem}.")
-    path = _confounds(job)
-    extra = list(_extra(job.run.tables, read_confounds))
-    outliers = read_outliers(job.outliers, timing.n_volumes) if job.outliers else None
-    table, metadata, rules = read_confounds(path), read_metadata(path), job.work.processing
-    made = (
-        make_design(
-            table,
-            strategy,
-            path,
-            timing.n_volumes,
-            metadata=metadata,
-            extra=extra if _wants_extra(strategy) else (),
-            dummy_scans=rules.dummy_scans,
-            outliers=outliers,
+
+    def __init__(self) -> None:
+        self.errors: dict[Strategy, BidsSpheresError] = {}
+
+    @contextmanager
+    def of(self, *strategies: Strategy) -> Iterator[None]:
+        """Record an unusable input as the failure of these strategies, and go on after the block.
+
+        Errors of writing are passed on, since other strategies would meet them as well; so is
+        every error without strategies.
+        """
+        try:
+            yield
+        except (DataError, MissingInputError) as error:
+            if not strategies:
+                raise
+            self.errors |= dict.fromkeys(strategies, error)
+
+    def of_all(self, job: Job) -> bool:
+        """Whether no strategy is left for a run."""
+        return set(job.work.strategies) <= self.errors.keys()
+
+    def as_error(self) -> BidsSpheresError:
+        """All of them as one error, the same message in several strategies told once."""
+        errors = {str(error): error for error in self.errors.values()}
+        if len(errors) == 1:
+            return next(iter(errors.values()))
+        return DataError("\n".join(f"{s.name}: {error}" for s, error in self.errors.items()))
+
+    def report(self) -> tuple[FailedStrategy, ...]:
+        """What to tell and to keep of each."""
+        return tuple(
+            FailedStrategy(strategy.name, str(error), "".join(traceback.format_exception(error)))
+            for strategy, error in self.errors.items()
         )
-        for strategy in image.strategies
+
+
+def run_designs(
+    job: Job, image: JobImage, timing: Timing, failures: StrategyFailures
+) -> list[RunDesign]:
+    """Apply the strategies of an image to the tables of its run.
+
+    Parameters
+    ----------
+    job : Job
+    image : JobImage
+    timing : Timing
+        Of the image.
+    failures : StrategyFailures
+        Takes the strategies that can't be applied: a table is missing or can't be used, or the
+        run can't carry a filter.
+
+    Returns
+    -------
+    list of RunDesign
+        Of the others.
+    """
+    tables, designs = _RunTables(job, timing.n_volumes), []
+    for strategy in image.strategies:
+        with failures.of(strategy):
+            design = _run_design(job, image.bold, tables, strategy)
+            # A run that is excluded for its length has no need of a filter.
+            if strategy.accepts(design.n_kept, timing.t_r):
+                _check_filter(strategy, timing)
+            designs.append(RunDesign(strategy, design, timing, job.work.processing))
+    return designs
+
+
+def _check_filter(strategy: Strategy, timing: Timing) -> None:
+    if problem := _filter_problem(strategy, timing):
+        raise DataError(f"The {strategy} can't be used: {problem}.")
+
+
+def _filter_problem(strategy: Strategy, timing: Timing) -> str | None:
+    if strategy.filter is None:
+        return None
+    return filter_problem(strategy.filter, timing.t_r, timing.n_volumes)
+
+
+class _RunTables:
+    """Tables of a run, each read when the first strategy asks for it.
+
+    Parameters
+    ----------
+    job : Job
+    n_volumes : int
+        Rows that tables must have.
+    """
+
+    def __init__(self, job: Job, n_volumes: int) -> None:
+        self.job = job
+        self.n_volumes = n_volumes
+
+    @cached_property
+    def confounds(self) -> pd.DataFrame:
+        """fMRIPrep's; without columns where there is none."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        path = self.job.run.tables.confounds
+        return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is known of fMRIPrep's columns."""
+        path = self.job.run.tables.confounds
+        return read_metadata(path) if path else {}
+
+    @cached_property
+    def extra(self) -> list[pd.DataFrame]:
+        """Those of other programs."""
+        return list(_extra(self.job.run.tables, read_confounds))
+
+    @cached_property
+    def outliers(self) -> NDArray[np.bool_] | None:
+        """Volumes that the user censors."""
+        return read_outliers(self.job.outliers, self.n_volumes) if self.job.outliers else None
+
+
+def _run_design(job: Job, bold: Path, tables: _RunTables, strategy: Strategy) -> Design:
+    path = job.run.tables.confounds
+    if path is None and strategy.needs_table:
+        raise MissingInputError(f"No confounds table belongs to {bold}.", hint=_NO_TABLE)
+    return make_design(
+        tables.confounds,
+        strategy,
+        path or bold,
+        tables.n_volumes,
+        metadata=tables.metadata,
+        extra=tables.extra if _wants_extra(strategy) else (),
+        dummy_scans=job.work.processing.dummy_scans,
+        outliers=tables.outliers,
     )
-    return [
-        RunDesign(strategy, design, timing, rules)
-        for strategy, design in zip(image.strategies, made, strict=True)
-    ]
 
 
-def check_runs(jobs: Sequence[Job]) -> None:
+_NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv."
+
+
+def missing_image(strategy: Strategy) -> MissingInputError:
+    """The error about a run without an image from which a strategy starts."""
+    kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
+    return MissingInputError(
+        f"The {strategy} starts from a {kinds} image, and there is none.",
+        hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
+    )
+
+
+def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    strict : bool
+        Whether any problem is an error.
+
+    Returns
+    -------
+    list of Problem
+        Everything that is wrong, the same thing in several runs told once. It concerns the
+        strategies and runs that it names; the others can be done.
 
     Raises
     ------
     DataError
-        With everything that is wrong, the same thing in several runs told once.
+        When what strategies ask for leaves nothing to be done, or with `strict`.
     """
-    strategies = jobs[0].work.strategies
-    problems = [str(problem) for problem in _column_problems(jobs, strategies)]
-    problems += [*_missing_images(jobs, strategies), *_filter_problems(jobs)]
-    if problems:
-        count = f"{len(problems)} problems" if len(problems) > 1 else "A problem"
-        raise DataError("\n- ".join([f"{count} with strategies, and nothing is done:", *problems]))
+    unusable: list[_Failure] = []
+    problems = [
+        *check_strategies(_headers(jobs, unusable), jobs[0].work.strategies, values=False),
+        *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
+    ]
+    nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
+    problems += _put_together(unusable)
+    if problems and (strict or nothing_left):
+        title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
+        raise DataError("\n- ".join([title, *map(str, problems)]))
+    return problems
 
 
-def _column_problems(jobs: Sequence[Job], strategies: Sequence[Strategy]) -> Iterable[Any]:
-    return check_strategies(_headers(jobs), strategies, values=False)
+def failing(job: Job, problems: Sequence[Problem]) -> set[str]:
+    """Names of the strategies that problems found by `check_runs` keep from a run."""
+    names = {strategy.name for strategy in job.work.strategies}
+    own = (problem for problem in problems if {_source(job), str(job)} & set(problem.runs))
+    return {name for problem in own for name in ([problem.strategy] if problem.strategy else names)}
 
 
-def _headers(jobs: Sequence[Job]) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
-    """Columns of every run that has any, and what is told of them."""
+_Failure = tuple[str, "Strategy", BidsSpheresError]
+"""A run, a strategy that can't be applied to it, and why."""
+
+
+def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
+    """Problems of errors of strategies in runs; the same in several runs is one."""
+    runs: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
+    for run, strategy, error in errors:
+        runs[strategy.name, error.message, error.hint].append(run)
+    for (name, message, hint), labels in runs.items():
+        yield Problem(message, tuple(labels), name, hint)
+
+
+def _headers(
+    jobs: Sequence[Job], unusable: list[_Failure]
+) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
+    """Columns of every run, and what is known of them; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
-        path, source = job.run.tables.confounds, _source(job)
-        if path is None or source in seen or not path.exists():
-            continue  # of this run alone; told when its turn comes
-        try:
-            table = merge_tables(read_header(path), list(_extra(job.run.tables, read_header)))
-            metadata = read_metadata(path)
-        except BidsSpheresError:
-            continue  # as above: a table that can't be read concerns one run
+        source, tables, strategies = _source(job), job.run.tables, job.work.strategies
+        if source in seen:
+            continue
         seen.add(source)
-        yield source, (table, metadata)
+        failures = StrategyFailures()
+        if tables.confounds is None:
+            error = MissingInputError("There is no confounds table.", hint=_NO_TABLE)
+            failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
+        else:
+            with failures.of(*strategies):
+                table, metadata = read_header(tables.confounds), read_metadata(tables.confounds)
+                with failures.of(*filter(_wants_extra, strategies)):
+                    table = merge_tables(table, list(_extra(tables, read_header)))
+                yield source, (table, metadata)
+        unusable += [(source, *failure) for failure in failures.errors.items()]
 
 
-def _missing_images(jobs: Sequence[Job], strategies: Sequence[Strategy]) -> Iterator[str]:
-    for strategy in strategies:
-        lacking = [_source(job) for job in jobs if strategy not in job.strategies]
-        if lacking:
-            kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
-            hint = _OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE
-            yield (
-                f"The {strategy} starts from a {kinds} image, and {_some(lacking)}\n  hint: {hint}"
-            )
+def _missing_images(jobs: Sequence[Job]) -> Iterator[_Failure]:
+    for job in jobs:
+        for strategy in job.without_image:
+            yield str(job), strategy, missing_image(strategy)
 
 
 _OF_OTHERS = (
@@ -186,22 +346,18 @@ _OF_OTHERS = (
 _WHERE = "Name the folder that holds it with --derivatives NAME=PATH."
 
 
-def _some(runs: Sequence[str], most: int = 5) -> str:
-    names = ", ".join(dict.fromkeys(runs))
-    if len(runs) > most:
-        names = ", ".join(runs[:most]) + f" and {len(runs) - most} more"
-    return f"{len(runs)} run{'s have' if len(runs) > 1 else ' has'} none: {names}."
-
-
-def _filter_problems(jobs: Sequence[Job]) -> Iterator[str]:
+def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
     """Filters that runs can't carry; only asked when a strategy has a filter."""
     for job in jobs:
         for image in job.images:
             filtered = [strategy for strategy in image.strategies if strategy.filter]
             timing = _timing_or_none(job, image.bold) if filtered else None
-            for strategy in filtered if timing else ():
-                if problem := _filter_problem(strategy, timing):
-                    yield f"{strategy} can't be used on {image.bold}: {problem}."
+            doubtful = [s for s in filtered if timing and _filter_problem(s, timing)]
+            if timing and doubtful:
+                # Only the volumes that are left tell whether the run is excluded before that.
+                failures = StrategyFailures()
+                run_designs(job, replace(image, strategies=tuple(doubtful)), timing, failures)
+                yield from ((str(job), *failure) for failure in failures.errors.items())
 
 
 def _timing_or_none(job: Job, bold: Path) -> Timing | None:
@@ -209,22 +365,6 @@ def _timing_or_none(job: Job, bold: Path) -> Timing | None:
         return run_timing(job, bold)
     except BidsSpheresError:
         return None  # an image that can't be opened concerns one run; told when its turn comes
-
-
-def _filter_problem(strategy: Strategy, timing: Timing | None) -> str | None:
-    if strategy.filter is None or timing is None:
-        return None
-    return filter_problem(strategy.filter, timing.t_r, timing.n_volumes)
-
-
-def _confounds(job: Job) -> Path:
-    path = job.run.tables.confounds
-    if path is None:
-        raise MissingInputError(
-            f"No confounds table belongs to {job.images[0].bold}.",
-            hint="fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv.",
-        )
-    return path
 
 
 def _extra(tables: Tables, read: Any) -> Iterator[pd.DataFrame]:

@@ -11,8 +11,7 @@ from bids_spheres.confounds import (
     published_strategies,
     rounded,
 )
-from bids_spheres.designs import run_designs, run_timing
-from bids_spheres.errors import BidsSpheresError
+from bids_spheres.designs import StrategyFailures, missing_image, run_designs, run_timing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,16 +27,19 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
     for job in jobs:
         yield f"{job}"
         if job.run.problem:
-            yield f"  {job.run.problem}"
-        for image in () if job.run.problem else job.images:
-            try:
-                designs = run_designs(job, image, run_timing(job, image.bold))
-            except BidsSpheresError as error:
-                yield f"  {error.message}"
-                continue
-            for made in designs:
-                yield from _explained(made)
-                yield f"    image: {image.bold}"
+            yield f"  FAILED: {job.run.problem}"
+            yield ""
+            continue
+        failures = StrategyFailures()
+        failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
+        for image in job.images:
+            with failures.of(*image.strategies):
+                for made in run_designs(job, image, run_timing(job, image.bold), failures):
+                    yield from _explained(made)
+                    yield f"    image: {image.bold}"
+        for strategy, error in failures.errors.items():
+            yield f"  {strategy.name}"
+            yield f"    FAILED: {error.message}"
         yield ""
 
 
@@ -73,9 +75,10 @@ def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
     kinds = {path: kind for kind, path in job.run.images}
     images = ", ".join(kinds[image.bold] for image in job.images)
     mask = job.work.processing.mask == "none" or job.mask is not None
-    confounds = job.run.tables.confounds is not None
+    needed = any(strategy.needs_table for strategy in job.strategies)
+    confounds = job.run.tables.confounds is not None or not needed
     there = {True: "yes", False: "MISSING"}
-    lacking = len(job.work.strategies) - len(job.strategies)
+    lacking = len(job.without_image)
     note = f" ({lacking} strategies without an image)" if lacking else ""
     return str(job), images + note, there[mask], there[confounds], str(n_files), state
 

@@ -36,7 +36,7 @@ from bids_spheres.spaces import transform_files
 from bids_spheres.voxel_maps import seed_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.confounds import Strategy
@@ -157,7 +157,8 @@ class Task:
     groups : tuple of Group
         To be made; empty when all is up to date.
     reason : str or None
-        Why the first of them has to be.
+        Why the first of them has to be. A run that has no image for a strategy has a reason
+        without any: it is not finished.
     """
 
     job: Job
@@ -192,7 +193,7 @@ class Task:
             for path in group.files if group.sparse else ():
                 remove(path)
 
-    def finish(self, excluded: Iterable[str]) -> None:
+    def finish(self, excluded: Iterable[str], unwritten: Collection[Path] = ()) -> None:
         """Put on record what was made; to be called when all of it is written.
 
         Parameters
@@ -200,6 +201,8 @@ class Task:
         excluded : iterable of str
             Names of the strategies that exclude the run. The table that says so counts as one of
             the files of their groups.
+        unwritten : collection of Path
+            Units that were not made, because a strategy failed; the next call tries them again.
 
         Raises
         ------
@@ -208,8 +211,13 @@ class Task:
         """
         root = self.job.work.output_dir
         for record, groups in self._by_record():
-            made = {key: group.entry(root, excluded) for key, group in groups.items()}
-            write_json(record, dict(sorted((_read(record) | made).items())))
+            made = {
+                key: group.entry(root, excluded)
+                for key, group in groups.items()
+                if group.unit not in unwritten
+            }
+            if made:
+                write_json(record, dict(sorted((_read(record) | made).items())))
 
     def _by_record(self) -> Iterable[tuple[Path, dict[str, Group]]]:
         records: dict[Path, dict[str, Group]] = defaultdict(dict)
@@ -277,7 +285,8 @@ def _task(job: Job, stamps: _Stamps, *, overwrite: bool) -> Task:
     current = frozenset(group.unit for group in groups if group.unit not in stale)
     # Of a unit of which one file is missing all are written.
     todo = tuple(group for group in groups if group.unit in stale)
-    reason = next((reason for reason in reasons.values() if reason), None)
+    incomplete = NEW if job.without_image else None
+    reason = next((reason for reason in reasons.values() if reason), incomplete)
     return Task(replace(job, current=current), todo, reason)
 
 

@@ -214,6 +214,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         reports_only=options.reports_only,
         overwrite=options.overwrite,
         hash_inputs=options.hash_inputs,
+        strict=options.strict,
         stop_on_first_error=options.stop_on_first_error,
     )
 
@@ -594,6 +595,13 @@ def _add_running_options(parser: argparse.ArgumentParser) -> None:
         (
             "hash-inputs",
             "compare what is in input files, not sizes and times; takes as long as to read them",
+        ),
+        (
+            "strict",
+            (
+                "do nothing when a strategy can't be applied to one of the runs (default: do all "
+                "others, and end with status 1)"
+            ),
         ),
         ("stop-on-first-error", "don't go on with other runs when one has failed"),
     ):

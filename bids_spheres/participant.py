@@ -12,7 +12,7 @@ from bids_spheres.bids.exclusions import ExclusionRow, record_exclusions
 from bids_spheres.bids.matching import KEEP_ONE
 from bids_spheres.cleaning import clean_arguments, clean_series, effective_dof
 from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM, parts, rounded
-from bids_spheres.designs import run_designs, run_timing
+from bids_spheres.designs import StrategyFailures, missing_image, run_designs, run_timing
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
@@ -55,7 +55,8 @@ _LARGEST = 1e100
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
-    What is up to date is left as it is, and an image of which all is up to date is not read.
+    What is up to date is left as it is, and an image of which all is up to date is not read. A
+    strategy that can't be applied keeps no other back.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ def run_job(job: Job) -> JobReport:
     Raises
     ------
     BidsSpheresError
-        When an input can't be used or an output not be written.
+        When an input can't be used so that no strategy can be applied, and then nothing is
+        written; or when an output can't be written.
     """
     if job.run.problem:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
@@ -76,24 +78,37 @@ def run_job(job: Job) -> JobReport:
     if not job.placements:
         job = _with_placements(job)
         notes = {placement.note: None for placement in job.placements if placement.note}
+    failures = StrategyFailures()
+    for strategy in job.without_image:
+        with failures.of(strategy):
+            raise missing_image(strategy)
+    todo = [_with_designs(job, part, failures) for part in _to_do(job)]
+    if failures.of_all(job):
+        raise failures.as_error()
     warnings: list[str] = []
-    excluded: list[str] = []
-    for todo in _to_do(job):
-        timing = run_timing(job, todo.image.bold)
-        made = run_designs(job, todo.image, timing)
-        warnings += [*_smoothing_warnings(job, todo.image.bold), *_strategy_warnings(made)]
-        excluded += [one.strategy.name for one in made if one.exclusion]
-        placed, mask_notes = _run_image(job, todo, timing, made) if todo.seed_sets else ([], [])
-        notes |= dict.fromkeys(mask_notes)
-        for one in made:
-            if job.confounds(one.strategy, "design", ".tsv") not in job.current:
-                write_design(job, one)
-        _record_exclusions(job, todo.image, made)
+    unwritten: set[Path] = set()
+    for part in todo:
+        written = _write_image(job, part, failures)
+        if written is None:
+            unwritten |= {job.spheres(seeds, ".tsv") for seeds in part.spheres}
+            continue
+        placed, mask_notes = written
         least = job.work.processing.min_coverage
-        notes |= dict.fromkeys(_coverage_note(part, least) for part in placed)
-        warnings += [text for part in placed if (text := _nothing_there(part, least, job))]
-        warnings += [text for part in placed if (text := _reduced(part))]
-    return JobReport(notes=tuple(notes), warnings=tuple(warnings), excluded=tuple(excluded))
+        warnings += _smoothing_warnings(job, part.image.bold)
+        warnings += _strategy_warnings(part.designs)
+        notes |= dict.fromkeys(mask_notes)
+        notes |= dict.fromkeys(_coverage_note(seeds, least) for seeds in placed)
+        warnings += [text for seeds in placed if (text := _nothing_there(seeds, least, job))]
+        warnings += [text for seeds in placed if (text := _reduced(seeds))]
+    if failures.of_all(job):
+        raise failures.as_error()
+    for strategy in failures.errors:
+        unwritten.add(job.confounds(strategy, "design", ".tsv"))
+        unwritten |= {job.timeseries(seeds, strategy, ".tsv") for seeds in job.work.seed_sets}
+    excluded = [made.strategy.name for part in todo for made in part.designs if made.exclusion]
+    return JobReport(
+        tuple(notes), tuple(warnings), tuple(excluded), failures.report(), frozenset(unwritten)
+    )
 
 
 @dataclass(frozen=True)
@@ -108,11 +123,17 @@ class _ToDo:
         Those whose spheres or series have to be.
     spheres : tuple of SeedTable
         Those whose spheres have to be.
+    timing : Timing or None
+        None when the image can't be opened, or was not yet.
+    designs : tuple of RunDesign
+        Of the strategies that can be applied.
     """
 
     image: JobImage
     seed_sets: tuple[SeedTable, ...]
     spheres: tuple[SeedTable, ...]
+    timing: Timing | None = None
+    designs: tuple[RunDesign, ...] = ()
 
 
 def _to_do(job: Job) -> Iterator[_ToDo]:
@@ -133,6 +154,14 @@ def _to_do(job: Job) -> Iterator[_ToDo]:
             yield _ToDo(replace(image, strategies=strategies), seed_sets, tuple(spheres))
 
 
+def _with_designs(job: Job, todo: _ToDo, failures: StrategyFailures) -> _ToDo:
+    with failures.of(*todo.image.strategies):
+        timing = run_timing(job, todo.image.bold)
+        designs = run_designs(job, todo.image, timing, failures)
+        return replace(todo, timing=timing, designs=tuple(designs))
+    return todo
+
+
 def _is_stale(job: Job, seeds: SeedTable, strategy: Strategy) -> bool:
     """Whether series, and what is made of them, are missing or out of date."""
     return job.timeseries(seeds, strategy, ".tsv") not in job.current
@@ -145,10 +174,28 @@ def _with_placements(job: Job) -> Job:
     return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
 
 
-def _run_image(
-    job: Job, todo: _ToDo, timing: Timing, designs: Sequence[RunDesign]
-) -> tuple[list[PlacedSeeds], list[str]]:
-    """Everything that is made of the voxels of one image, and notes about its mask."""
+Written = tuple[list[PlacedSeeds], list[str]]
+"""Spheres of the seed sets on the grid of an image, and notes about its mask."""
+
+
+def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written | None:
+    """Everything that is made of one image; None when it can't be read."""
+    if not todo.designs and not todo.spheres:
+        return [], []
+    with failures.of(*todo.image.strategies):
+        written = _run_image(job, todo, failures) if todo.seed_sets else ([], [])
+        for made in todo.designs:
+            is_current = job.confounds(made.strategy, "design", ".tsv") in job.current
+            if not is_current and made.strategy not in failures.errors:
+                write_design(job, made)
+        _record_exclusions(job, todo)
+        return written
+    return None
+
+
+def _run_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written:
+    """Everything that is made of the voxels of one image."""
+    timing = todo.timing or run_timing(job, todo.image.bold)
     bold = todo.image.bold
     volumes, mask = open_volumes(bold), _load_mask(job, bold)
     region = (None, None) if mask is None else (mask.inside, mask.grid)
@@ -162,12 +209,13 @@ def _run_image(
             if part.seeds in todo.spheres:
                 write_spheres(job, part)
                 write_uncleaned(job, part, extraction.timeseries[:, part.columns], timing)
-        for made in designs:
+        for made in todo.designs:
             stale = [part for part in placed if _is_stale(job, part.seeds, made.strategy)]
             if stale:
                 own, parts = _columns_of(extraction, stale)
-                cleaned = _write_strategy(job, own, parts, made)
-                write_seed_maps(job, source, own, (parts, cleaned), made)
+                with failures.of(made.strategy):
+                    cleaned = _write_strategy(job, own, parts, made)
+                    write_seed_maps(job, source, own, (parts, cleaned), made)
     return placed, [] if mask is None else list(mask.notes(volumes.grid))
 
 
@@ -278,10 +326,10 @@ def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> Sphe
     )
 
 
-def _record_exclusions(job: Job, image: JobImage, designs: Sequence[RunDesign]) -> None:
-    source = _relative(job, image.bold)
-    rows = [_exclusion_row(job, source, made) for made in designs if made.exclusion]
-    names = [made.strategy.name for made in designs]
+def _record_exclusions(job: Job, todo: _ToDo) -> None:
+    source = _relative(job, todo.image.bold)
+    rows = [_exclusion_row(job, source, made) for made in todo.designs if made.exclusion]
+    names = [strategy.name for strategy in todo.image.strategies]
     record_exclusions(job.work.output_dir, source, names, rows)
 
 

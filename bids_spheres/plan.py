@@ -122,6 +122,11 @@ class Job:
         """Those that have an image in this run."""
         return tuple(strategy for image in self.images for strategy in image.strategies)
 
+    @property
+    def without_image(self) -> tuple[Strategy, ...]:
+        """Those that have none."""
+        return tuple(s for s in self.work.strategies if s not in self.strategies)
+
     def spheres(self, seeds: SeedTable, extension: str) -> Path:
         """Path of the spheres of one seed set, as image, table or sidecar."""
         return self._path("dseg", extension, **_seed_entity(seeds), desc="spheres")
@@ -184,6 +189,25 @@ class Job:
 
 
 @dataclass(frozen=True)
+class FailedStrategy:
+    """A strategy that could not be applied to a run, while others could.
+
+    Parameters
+    ----------
+    name : str
+        Of the strategy.
+    error : str
+        What went wrong, and what to do about it.
+    trace : str
+        Where the error came from, for debugging.
+    """
+
+    name: str
+    error: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
 class JobReport:
     """What a user should know about the outputs of a job, a sentence each.
 
@@ -195,11 +219,18 @@ class JobReport:
         Why some of the outputs may not be what the user expects.
     excluded : tuple of str
         Names of the strategies that exclude the run.
+    failed : tuple of FailedStrategy
+        Those of which nothing was written.
+    unwritten : frozenset of Path
+        Tables of what was not written because of them: spheres, designs and series, as in
+        `Job.current`.
     """
 
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
     excluded: tuple[str, ...] = ()
+    failed: tuple[FailedStrategy, ...] = ()
+    unwritten: frozenset[Path] = frozenset()
 
 
 def plan_work(settings: Settings, inputs: Inputs) -> Work:

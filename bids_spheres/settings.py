@@ -213,6 +213,8 @@ class Settings:
         Make everything again, also what is up to date.
     hash_inputs : bool
         Tell by what is in input files, not by their sizes and times, whether they changed.
+    strict : bool
+        Do nothing when a strategy can't be applied to one of the runs.
     stop_on_first_error : bool
         Don't go on with other runs when one has failed.
     """
@@ -238,6 +240,7 @@ class Settings:
     reports_only: bool = False
     overwrite: bool = False
     hash_inputs: bool = False
+    strict: bool = False
     stop_on_first_error: bool = False
 
     @property
@@ -254,13 +257,14 @@ class Settings:
         """The same with absolute paths, for processes that have another working directory."""
         settings: Settings = _absolute(self)
         rules = self.processing
-        if rules.mask in ("run", "template", OFF):
-            return settings
-        return replace(settings, processing=replace(rules, mask=str(Path(rules.mask).absolute())))
+        mask = rules.mask if rules.mask in ("run", "template", OFF) else _path_text(rules.mask)
+        # A strategy without an ending is one of the package's.
+        strategies = tuple(_path_text(s) if Path(s).suffix else s for s in self.strategy)
+        return replace(settings, strategy=strategies, processing=replace(rules, mask=mask))
 
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
-        content: dict[str, Any] = asdict(self)
+        content: dict[str, Any] = asdict(self.absolute())
         for part in ("labels", "processing", "group", "execution"):
             content |= content.pop(part)
         content["derivatives"] = [
@@ -272,6 +276,10 @@ class Settings:
         changed = {name: given[key] for name, key in OVERRIDES.items() if key in given}
         content |= {name: OFF if value is None else value for name, value in changed.items()}
         return {key: _json_value(value) for key, value in content.items()}
+
+
+def _path_text(path: str) -> str:
+    return str(Path(path).absolute())
 
 
 def _absolute(value: Any) -> Any:

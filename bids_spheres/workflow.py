@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections import Counter, defaultdict
 from contextlib import closing
@@ -31,7 +30,7 @@ from bids_spheres.bids.shared import (
     write_shared_files,
 )
 from bids_spheres.concatenation import concatenate_runs, group_runs
-from bids_spheres.designs import check_runs
+from bids_spheres.designs import check_runs, failing
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
 from bids_spheres.execute import (
@@ -50,6 +49,8 @@ from bids_spheres.participant_report import pages_of
 from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import can_use, transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
+from bids_spheres.run_messages import RunMessages
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -64,9 +65,6 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-_CAUSE = 160
-"""Characters of an error in the table at the end."""
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
@@ -95,20 +93,20 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
             return _without_page(reports_only(executor, settings, debug=debug))
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
-    stale = [task for task in tasks if task.groups]
+    stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
-    if stale or any(len(job.strategies) < len(job.work.strategies) for job in jobs):
-        # Of all runs: a pattern may match columns in those alone that are done already.
-        check_runs(jobs)
+    known = _check(settings, jobs) if stale else set()
     try:
         with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
-            _prepare(settings, inputs, jobs)
+            record = _prepare(settings, inputs, jobs)
             _tidy(settings, tasks)
             with temporary_files_in(settings.temporary_dir):
-                failures, untried = _execute(executor, stale, settings, debug=debug)
-                _summarize(stale, failures, untried, settings)
+                listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
+                messages = RunMessages(listed, known)
+                failures, untried = _execute(executor, stale, settings, messages, debug=debug)
+                _summarize(stale, failures, untried, settings, messages)
                 if not any(outcome.hopeless for outcome in failures):
-                    _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
+                    _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
                 failures += _report(executor, settings, tasks, debug=debug)
     except SystemExit:
         # A signal has no traceback worth showing.
@@ -128,7 +126,7 @@ def explain(settings: Settings) -> None:
     _, jobs, _ = plan_jobs(settings)
     for line in explain_jobs(jobs):
         print(line)  # noqa: T201 - what was asked for
-    check_runs(jobs)
+    _check(settings, jobs)
 
 
 def dry_run(settings: Settings) -> None:
@@ -144,7 +142,26 @@ def dry_run(settings: Settings) -> None:
     states = [task.reason or "up to date" for task in tasks]
     for line in (*dry_run_lines(jobs, states, found.rejected), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
-    check_runs(jobs)
+    _check(settings, jobs)
+
+
+def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
+    """Warn of what strategies lack before the first image is read.
+
+    Returns
+    -------
+    set of (str, str)
+        Jobs, by their names, and strategies that will fail.
+
+    Raises
+    ------
+    DataError
+        When nothing could be done, or with ``--strict``.
+    """
+    problems = check_runs(jobs, strict=settings.strict)
+    for problem in problems:
+        logger.warning("%s", problem)
+    return {(str(job), name) for job in jobs for name in failing(job, problems)}
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
@@ -166,7 +183,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
     )
     jobs = make_jobs(settings, work, found.runs)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
-    logger.info("%d runs found", len(jobs))
+    logger.info("%s found", count(len(jobs), "run"))
     return inputs, jobs, found
 
 
@@ -189,7 +206,7 @@ def _freshness(tasks: Sequence[Task]) -> str:
     stale = sum(why.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
     told = f" ({reasons})" if reasons else ""
-    return f"{stale} of {len(tasks)} runs to do{told}, {len(tasks) - stale} up to date"
+    return f"{stale} of {count(len(tasks), 'run')} to do{told}, {len(tasks) - stale} up to date"
 
 
 def _selection(settings: Settings) -> Selection:
@@ -207,8 +224,8 @@ def _selection(settings: Settings) -> Selection:
     )
 
 
-def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
-    """Write what the whole output dataset shares, and the record of this call."""
+def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
+    """Write what the whole output dataset shares, and the record of this call; return its path."""
     work, out = jobs[0].work, settings.output_dir
     labels = {
         "spheres": "Spheres around seeds on the grid of an image",
@@ -217,7 +234,7 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
-    write_record(out, settings.to_json(), settings.labels.participant_label)
+    record = write_record(out, settings.to_json(), settings.labels.participant_label)
     facts = _methods_facts(settings, inputs, work, _spaces(jobs))
     write_if_changed(out / CITATION_FILE, citation_file(facts))
     write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
@@ -227,6 +244,7 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> None:
     text = cache(lambda spaces: citation_file(_methods_facts(settings, inputs, work, spaces)))
     for label, jobs_of_one in own.items():
         write_if_changed(out / methods_file(label), text(_spaces(jobs_of_one)))
+    return record
 
 
 def _spaces(jobs: Sequence[Job]) -> tuple[str, ...]:
@@ -270,12 +288,17 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     for folder in folders:
         discard_stale(folder)
     crashes = set((out / "logs").glob("crash-*.txt"))
-    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.groups}:
+    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.reason}:
         remove(path)
 
 
 def _execute(
-    executor: Executor, tasks: Sequence[Task], settings: Settings, *, debug: bool
+    executor: Executor,
+    tasks: Sequence[Task],
+    settings: Settings,
+    messages: RunMessages,
+    *,
+    debug: bool,
 ) -> tuple[list[Outcome], set[str]]:
     """Do all tasks; return those that failed, and the names of those that were not tried."""
     failures: list[Outcome] = []
@@ -287,22 +310,17 @@ def _execute(
         outcomes = (Outcome.of(task, end) for task, end in ends)
         for outcome in _with_progress(outcomes, len(tasks)):
             untried.discard(outcome.job)
-            _tell(outcome, debug=debug)
+            messages.add(outcome, [strategy.name for strategy in tasks[0].job.work.strategies])
+            for note in outcome.report.notes:
+                logger.info("%s: %s", outcome.job, note)
+            if outcome.error and debug:
+                logger.error("%s: %s", outcome.job, outcome.trace)
             _keep(outcome, settings)
             if outcome.error:
                 failures.append(outcome)
                 if outcome.hopeless or settings.stop_on_first_error:
                     break
     return failures, untried
-
-
-def _tell(outcome: Outcome, *, debug: bool) -> None:
-    for note in outcome.report.notes:
-        logger.info("%s: %s", outcome.job, note)
-    for warning in outcome.report.warnings:
-        logger.warning("%s: %s", outcome.job, warning)
-    if outcome.error:
-        logger.error("%s: %s", outcome.job, outcome.trace if debug else outcome.error)
 
 
 def _keep(outcome: Outcome, settings: Settings) -> None:
@@ -320,14 +338,24 @@ def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]
     return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
 
 
-def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) -> None:
+def _unfinished(
+    jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
+) -> set[tuple[str, str]]:
+    """Runs and strategies that have no result of this call, by their names."""
+    every = tuple(strategy.name for strategy in jobs[0].work.strategies)
+    names = {outcome.job: outcome.failed_strategies or every for outcome in failures}
+    names |= dict.fromkeys(untried, every)
+    return {(job, name) for job, failed in names.items() for name in failed}
+
+
+def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[str, str]]) -> None:
     """Write what is made of several runs."""
     groups = group_runs(jobs, settings.concatenate)
     for warning in concatenate_runs(groups, unfinished):
         logger.warning("%s", warning)
     if settings.concatenate:
         several = sum(len(group.jobs) > 1 for group in groups)
-        logger.info("%d groups of several runs concatenated", several)
+        logger.info("%s of several runs concatenated", count(several, "group"))
 
 
 def _report(
@@ -355,20 +383,17 @@ def _summarize(
     failures: Sequence[Outcome],
     untried: Collection[str],
     settings: Settings,
+    messages: RunMessages,
 ) -> None:
     done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    runs = count(len(tasks), "run")
+    messages.write()
+    messages.log_warnings()
     if tasks:
-        logger.info("%d of %d runs written to %s", done, len(tasks), settings.output_dir)
+        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
     if failures:
-        width = max(len(outcome.job) for outcome in failures)
-        rows = "".join(f"\n  {end.job:{width}}  {_cause(end)}" for end in failures)
-        logger.error("%d of %d runs failed:%s", len(failures), len(tasks), rows)
+        rows = messages.errors() or " the reasons are given above."
+        logger.error("%d of %s failed:%s", len(failures), runs, rows)
         logger.error("More on each is in %s", logs / "crash-*.txt")
     if untried:
-        logger.error("%d of %d runs were not tried after that", len(untried), len(tasks))
-
-
-def _cause(outcome: Outcome) -> str:
-    """Beginning of an error, for a table: files by their names, without hints."""
-    line = re.sub(r"/(?:[^\s/:,]+/)+", "", (outcome.error or "").partition("\n")[0])
-    return line if len(line) <= _CAUSE else line[: _CAUSE - 3] + "..."
+        logger.error("%d of %s were not tried after that", len(untried), runs)

@@ -182,6 +182,6 @@ def test_no_group_of_tasks_that_failed(submit, five, seeds_file, tmp_path):
     ).write_bytes(b"no image")
     out = tmp_path / "array"
     _, log = submit(five / "participants.tsv", five, out, "--seeds", seeds_file)
-    assert "1 of 1 runs failed" in log
+    assert "1 of 1 run failed" in log
     assert len(list(out.rglob("sub-*_timeseries.tsv"))) == 4
     assert not (out / "group").exists()

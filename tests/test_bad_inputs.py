@@ -624,7 +624,7 @@ STRATEGY = {
     "a folder for a name": (65, "name must be letters", strategy({"name": "../x"})),
     "a long name": (73, "would be longer than 255 bytes", strategy({"name": LONG})),
     "a pattern": (65, "is not a regular", strategy({"name": "x", "confounds": ["^("]})),
-    "no match": (65, "matches no column", strategy({"name": "x", "confounds": ["^zzz"]})),
+    "no match": (0, "matches no column", strategy({"name": "x", "confounds": ["^zzz"]})),
     "nested": (65, "nested too deeply", strategy(DEEP)),
     "many digits": (65, "Exceeds the limit", strategy(f'{{"min_volumes": {DIGITS}}}')),
     "censoring all": (65, "below a billion", strategy({"name": "x", "censor": {"before": 10**30}})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from bids_spheres import __version__
 from bids_spheres.cli import main
 from bids_spheres.demo.networks import CENTRES, network_correlation
 from bids_spheres.engine import extract_spheres, load_seeds
+from bids_spheres.options import main_parser, settings_of
 
 
 def snapshot(folder):
@@ -285,8 +287,8 @@ def test_own_strategy_with_a_filter_and_censoring(run_app, tiny, seeds_file, tmp
     ("content", "status", "phrase"),
     [
         ({"name": "x", "motoin": "full"}, 65, "motoin"),
-        ({"name": "x", "filter": {"low_pass": 0.3}}, 65, "Nyquist frequency, 0.25 Hz"),
-        ({"name": "x", "ica_aroma": "full"}, 65, "starts from a desc-smoothAROMAnonaggr or"),
+        ({"name": "x", "filter": {"low_pass": 0.3}}, 1, "Nyquist frequency, 0.25 Hz"),
+        ({"name": "x", "ica_aroma": "full"}, 1, "starts from a desc-smoothAROMAnonaggr or"),
         ({"name": "none", "motion": "basic"}, 2, "Two strategies are named none"),
     ],
 )
@@ -361,9 +363,9 @@ def test_another_runs_confounds_are_not_taken(run_app, tiny, seeds_file, tmp_pat
     second = tiny.add_run("sub-01_task-rest_run-2")
     second.with_name("sub-01_task-rest_run-2_desc-confounds_timeseries.tsv").unlink()
     call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
-    done = run_app(*call, "--strategy", "none")
+    done = run_app(*call, "--strategy", "gsrOnly")
     assert done.status == 1
-    assert "No confounds table belongs to" in done.err
+    assert "There is no confounds table. In 1 run: sub-01_task-rest_run-2." in done.err
     assert len(series_files(tmp_path / "out")) == 1
 
 
@@ -443,3 +445,40 @@ def test_yes_and_no_of_a_configuration_file_are_what_they_say(
     assert run_app(tiny.root, out, "participant", "--config", config).status == 0
     (sidecar,) = out.rglob("*_desc-simple_timeseries.json")
     assert json.loads(sidecar.read_text())["Detrend"] is detrend
+
+
+def run_shell(words, *arguments):
+    command = [sys.executable, "-P", "-m", "bids_spheres", *map(str, arguments)]
+    return subprocess.run(
+        ["/bin/sh", "-c", f"{shlex.join(command)} {words}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_closed_streams(tiny, seeds_file, tmp_path):
+    """Nothing that a caller closes keeps results back, or gets into them."""
+    tiny.add_run()
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    done = run_shell("<&- >&- 2>&-", *call, "--report-level", "none")
+    assert done.returncode == 0
+    (series,) = series_files(tmp_path / "out")
+    assert len(pd.read_csv(series, sep="\t")) == 40
+
+
+def test_output_that_cannot_be_written_is_named():
+    done = run_shell("> /dev/full", "strategies")
+    assert done.returncode == 74
+    expected = "bids-spheres: error: Standard output can't be written: No space left on device.\n"
+    assert done.stderr == expected
+
+
+def test_records_hold_for_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = main_parser().parse_args(
+        ["in", "out", "participant", "--mask", "my/mask.nii.gz", "--strategy", "36P", "mine.yaml"]
+    )
+    record = settings_of(options).to_json()
+    assert record["mask"] == str(tmp_path / "my" / "mask.nii.gz")
+    assert record["strategy"] == ["36P", str(tmp_path / "mine.yaml")]

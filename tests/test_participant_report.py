@@ -432,6 +432,20 @@ def test_the_command_of_the_page_does_the_same_again(own, run_app, monkeypatch, 
     assert "2 up to date" in end.err
 
 
+def test_the_command_of_a_call_about_one_participant(
+    run_app, tiny, seeds_file, monkeypatch, tmp_path
+):
+    tiny.add_run()
+    monkeypatch.chdir(tmp_path)
+    call = [tiny.root.name, "out", "participant", "--seeds", seeds_file.name]
+    assert run_app(*call, "--participant-label", "01").status == 0
+    command = shlex.split(soup_of(tmp_path / "out/sub-01.html").find(id="provenance").pre.text)
+    monkeypatch.chdir("/")
+    end = run_app(*command[1:])
+    assert end.status == 0, end.err
+    assert "0 of 1 run to do, 1 up to date" in end.err
+
+
 def test_provenance_names_every_source(made, soup):
     uris = {text(item) for item in soup.find(class_="uris").find_all("li")}
     for path in made.rglob("*timeseries.json"):

@@ -119,7 +119,7 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
 
 def write_record(
     output_dir: Path, settings: Mapping[str, Any], participants: Sequence[str] = ()
-) -> None:
+) -> Path:
     """Write the settings of a call, under the time of its start.
 
     Those of a call about one participant go into a folder of the participant's own: an array of
@@ -132,6 +132,11 @@ def write_record(
     participants : sequence of str
         Labels of those whom the call is about; empty for all.
 
+    Returns
+    -------
+    Path
+        Of the record.
+
     Raises
     ------
     OutputError
@@ -141,7 +146,9 @@ def write_record(
     one = len(participants) == 1
     folder = calls_folder(output_dir, participants[0]) if one else output_dir / "logs"
     check_folders(output_dir, [folder])
-    write_json(folder / f"{stamp}_settings.json", settings)
+    path = folder / f"{stamp}_settings.json"
+    write_json(path, settings)
+    return path
 
 
 def calls_folder(output_dir: Path, participant: str) -> Path:

@@ -31,15 +31,21 @@ class Missing(NamedTuple):
     ----------
     key : str
         Of the strategy.
-    what : str
-        Completes "<table> has ...".
-    column : str
-        The name looked for; "" when it is not a column's.
+    columns : tuple of str
+        The names looked for; empty when it is not a column's.
+    problem : str
+        What there is none of, when it is not a column; completes "<table> has ...".
     """
 
     key: str
-    what: str
-    column: str = ""
+    columns: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def what(self) -> str:
+        """What is missing; completes "<table> has ..."."""
+        plural = "s" * (len(self.columns) > 1)
+        return self.problem or f"no column{plural} {', '.join(self.columns)}"
 
 
 @dataclass
@@ -51,14 +57,11 @@ class Selection:
     columns : dict
         Used as an ordered set.
     missing : list of Missing
-    unmatched : list of str
-        Patterns that match nothing here, which is an error only when they match nowhere.
     notes : list of str
     """
 
     columns: dict[str, None] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
-    unmatched: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, names: Iterable[str]) -> None:
@@ -67,11 +70,10 @@ class Selection:
 
     def require(self, key: str, names: Iterable[str], there: Iterable[str]) -> None:
         """Take columns that must be there."""
-        for name in names:
-            if name in there:
-                self.columns[name] = None
-            else:
-                self.missing.append(Missing(key, f"no column {name}", name))
+        lacking = [name for name in names if name not in there]
+        self.add(name for name in names if name in there)
+        if lacking:
+            self.missing.append(Missing(key, tuple(lacking)))
 
 
 def select(
@@ -161,7 +163,7 @@ def _add_compcor(
     assert strategy.compcor is not None  # noqa: S101 - the caller looked
     found = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
     chosen.notes += found.notes if found.names else []
-    chosen.missing += [Missing("compcor", problem) for problem in found.problems]
+    chosen.missing += [Missing("compcor", problem=problem) for problem in found.problems]
     chosen.require("compcor", found.names, names)
 
 
@@ -183,7 +185,7 @@ def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) ->
         chosen.notes.append("ICA-AROMA found no noise component in this run.")
     elif not found:
         what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
-        chosen.missing.append(Missing("ica_aroma", what))
+        chosen.missing.append(Missing("ica_aroma", problem=what))
 
 
 def _add_tedana(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
@@ -195,17 +197,20 @@ def _add_tedana(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -
     if not found and _numbered("accepted_ICA_", names):
         chosen.notes.append("tedana rejected no component of this run.")
     elif not found:
-        chosen.missing.append(Missing("tedana", "no tedana components (mixing and metrics)"))
+        what = "no tedana components (mixing and metrics)"
+        chosen.missing.append(Missing("tedana", problem=what))
 
 
 def _add_named(chosen: Selection, entries: tuple[str, ...], names: tuple[str, ...]) -> None:
     for entry in entries:
         if not entry.startswith("^"):
-            chosen.require("confounds", [entry], names)
+            chosen.add({entry} & set(names))
         elif found := [name for name in names if re.search(entry, name)]:
             chosen.add(found)
         else:
-            chosen.unmatched.append(entry)
+            # A run without outliers has no column of them.
+            chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
+    chosen.require("confounds", [entry for entry in entries if not entry.startswith("^")], names)
 
 
 def _censoring_columns(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
@@ -216,7 +221,7 @@ def _censoring_columns(chosen: Selection, strategy: Strategy, names: tuple[str, 
     }
     for key, (threshold, name) in thresholds.items():
         if threshold is not None and name not in names:
-            chosen.missing.append(Missing(key, f"no column {name}", name))
+            chosen.missing.append(Missing(key, (name,)))
 
 
 def _add_cosines(chosen: Selection, cosines: list[str]) -> None:

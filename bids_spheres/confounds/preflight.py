@@ -12,6 +12,7 @@ from bids_spheres.confounds.columns import run_columns
 from bids_spheres.confounds.design import check_values, select_columns
 from bids_spheres.confounds.wording import similar_columns, some
 from bids_spheres.errors import DataError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,8 +49,8 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        count = len(self.runs)
-        where = f" In {count} run{'s' * (count > 1)}: {some(self.runs)}." if count else ""
+        runs = self.runs
+        where = f" In {count(len(runs), 'run')}: {some(runs)}." if runs else ""
         return f"{self.message}{where}" + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
@@ -113,10 +114,10 @@ class _Errors:
 
 
 def _same_names(strategies: Sequence[Strategy]) -> Iterator[Problem]:
-    for name, count in Counter(strategy.name for strategy in strategies).items():
-        if count > 1:
+    for name, number in Counter(strategy.name for strategy in strategies).items():
+        if number > 1:
             yield Problem(
-                f"{count} strategies have the name {name}, so their outputs would collide.",
+                f"{number} strategies have the name {name}, so their outputs would collide.",
                 strategy=name,
                 hint="Give each strategy its own name.",
             )
@@ -127,10 +128,8 @@ class _Findings:
     """What runs lack for one strategy."""
 
     strategy: Strategy
-    labels: list[str] = field(default_factory=list)
     lacking: dict[Missing, list[str]] = field(default_factory=dict)
     hints: dict[Missing, str | None] = field(default_factory=dict)
-    unmatched: Counter[str] = field(default_factory=Counter)
     errors: _Errors = field(default_factory=_Errors)
 
     def look_at(
@@ -138,12 +137,10 @@ class _Findings:
     ) -> None:
         """Add what one run lacks."""
         selection = select_columns(columns, self.strategy, metadata)
-        self.labels.append(label)
-        self.unmatched.update(selection.unmatched)
         for item in selection.missing:
             if item not in self.lacking:
-                near = similar_columns([item.column], columns.names) if item.column else None
-                self.lacking[item], self.hints[item] = [], near
+                self.lacking[item] = []
+                self.hints[item] = similar_columns(item.columns, columns.names)
             self.lacking[item].append(label)
         if values and not selection.missing:
             with self.errors.of(label):
@@ -151,16 +148,9 @@ class _Findings:
 
     def problems(self) -> Iterator[Problem]:
         """What was found in all runs."""
-        strategy, labels = self.strategy, tuple(self.labels)
+        strategy = self.strategy
         for item, own in self.lacking.items():
             asked = f"asks for {item.key}, but the confounds table has {item.what}."
             message = f"The {strategy} {asked}"
             yield Problem(message, tuple(own), strategy.name, self.hints[item])
-        for entry, count in self.unmatched.items():
-            if count == len(labels):
-                message = (
-                    f"The {strategy} asks for confounds, but the pattern {entry!r} matches no "
-                    "column in any run."
-                )
-                yield Problem(message, labels, strategy.name)
         yield from self.errors.problems()

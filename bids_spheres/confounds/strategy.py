@@ -171,6 +171,18 @@ class Strategy:
         return self.high_pass is True or (bool(self.high_pass) and not filtered)
 
     @property
+    def needs_table(self) -> bool:
+        """Whether it can't be applied to a run without a confounds table."""
+        thresholds = (self.censor.fd_threshold, self.censor.std_dvars_threshold)
+        columns = (self.confounds, self.motion, self.wm_csf, self.global_signal, self.compcor)
+        others = (self.wants_cosines, self.tedana, self.ica_aroma not in (None, "full"))
+        return any((*columns, *others)) or any(limit is not None for limit in thresholds)
+
+    def accepts(self, n_kept: int, t_r: float) -> bool:
+        """Whether a run of `n_kept` volumes, every `t_r` s, is as long as the strategy asks for."""
+        return 0 < n_kept >= (self.min_volumes or 0) and n_kept * t_r >= (self.min_seconds or 0)
+
+    @property
     def bold_kinds(self) -> tuple[str, ...]:
         """``desc`` of the BOLD files it can start from, the best first."""
         if self.bold:

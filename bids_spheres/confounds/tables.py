@@ -225,6 +225,8 @@ def without_gaps(values: NDArray[np.float64], name: str, where: object) -> NDArr
     """
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])
+    if values.size and np.isnan(values).all():
+        raise DataError(f"{where}: column {name} is n/a throughout.")
     usable = np.abs(values) < _LARGEST
     if not usable.all():
         row = int(np.argmin(usable))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from bids_spheres.confounds.components import Missing
 from bids_spheres.confounds.versions import todays_name
 from bids_spheres.errors import DataError
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds.components import Missing
     from bids_spheres.confounds.strategy import Strategy
 
 
@@ -20,10 +20,9 @@ def missing_columns(
     missing: Sequence[Missing], names: Sequence[str], strategy: Strategy, path: Path | str
 ) -> DataError:
     """The error that names everything that one table lacks for one strategy."""
-    columns = [item.column for item in missing if item.column]
-    whats = [item.what for item in missing if not item.column]
-    if columns:
-        whats.insert(0, f"no column {', '.join(dict.fromkeys(columns))}")
+    columns = tuple(dict.fromkeys(name for item in missing for name in item.columns))
+    whats = [Missing("", columns).what] if columns else []
+    whats += [item.problem for item in missing if item.problem]
     keys = ", ".join(dict.fromkeys(item.key for item in missing))
     return DataError(
         f"{path} has {' and '.join(whats)}, which the {strategy} needs for {keys}.",

@@ -35,6 +35,7 @@ from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
+from bids_spheres.library_warnings import naming
 from bids_spheres.regular_files import check_regular
 
 if TYPE_CHECKING:
@@ -538,7 +539,8 @@ def _load(path: Path) -> SpatialImage:
         raise not_fetched(path) or MissingInputError(f"The image {path} is not there.")
     try:
         check_regular(path, "image")
-        img = nib.load(path)
+        with naming(path):
+            img = nib.load(path)
     except DataError:
         raise
     except PermissionError as error:

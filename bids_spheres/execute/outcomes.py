@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.execute.executor import MORE_MEMORY, Lost
+from bids_spheres.library_warnings import collected
 from bids_spheres.plan import JobReport
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Outcome:
     report : JobReport
         What the user should know about what was written.
     error : str or None
-        Why nothing was; None when all went well.
+        Why nothing was, or which strategies failed; None when all went well.
     trace : str
         Where the error came from, for debugging.
     hopeless : bool
@@ -41,6 +42,11 @@ class Outcome:
     error: str | None = None
     trace: str = ""
     hopeless: bool = False
+
+    @property
+    def failed_strategies(self) -> tuple[str, ...]:
+        """Those that failed when others did not; empty when the whole run did, or nothing."""
+        return tuple(failed.name for failed in self.report.failed)
 
     @classmethod
     def of(cls, task: Task, end: Outcome | Lost) -> Outcome:
@@ -56,14 +62,17 @@ def attempt(task: Task) -> Outcome:
 
     try:
         # Sums come out the same to the last bit only for the same number of BLAS threads.
-        with threadpool_limits(1):
+        with threadpool_limits(1), collected("bids_spheres") as messages:
             task.begin()
             report = run_job(task.job)
-            task.finish(report.excluded)
+            task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
         trace, hopeless = traceback.format_exc(), _errno(error) in _NO_ROOM
         return Outcome(str(task), error=_message(error), trace=trace, hopeless=hopeless)
-    return Outcome(str(task), report)
+    report = replace(report, warnings=(*messages, *report.warnings))
+    failed = [f"{strategy.name}: {strategy.error}" for strategy in report.failed]
+    trace = "\n".join(strategy.trace for strategy in report.failed)
+    return Outcome(str(task), report, error="\n".join(failed) or None, trace=trace)
 
 
 def _message(error: Exception) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bids_spheres.wording import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+__all__ = ["cite", "code", "count", "escape", "listing", "unescape"]
 
 _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|@$^~&!]")
 """Characters that CommonMark, its tables, or pandoc's Markdown give a meaning inside a line."""
@@ -31,15 +35,6 @@ def listing(items: Sequence[str], conjunction: str = "and") -> str:
     if len(first) == 1 and mark == ",":
         return f"{first[0]} {conjunction} {last}"
     return f"{mark} ".join([*first, f"{conjunction} {last}"])
-
-
-def count(n: int, thing: str, things: str | None = None) -> str:
-    """How many there are of something.
-
-    >>> count(1, "volume"), count(264, "seed"), count(2, "radius", "radii")
-    ('1 volume', '264 seeds', '2 radii')
-    """
-    return f"{n} {thing if n == 1 else things or f'{thing}s'}"
 
 
 def cite(*keys: str) -> str:

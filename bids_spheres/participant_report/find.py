@@ -49,7 +49,7 @@ class SetFiles:
     @property
     def space(self) -> str:
         """Space of the images."""
-        return self.name.get("space") or "n/a"
+        return self.name.get("space") or "func"
 
     @property
     def seeds(self) -> str:

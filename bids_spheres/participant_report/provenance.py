@@ -28,7 +28,7 @@ def command(participant: Participant) -> str | None:
     if path is None:
         return None
     words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    record = Path(words[1]) / "logs" / path.name
+    record = Path(words[1]) / path.relative_to(participant.output_dir)
     return shlex.join(["bids-spheres", *words, "--config", str(record)])
 
 

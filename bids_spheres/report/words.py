@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.wording import count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+__all__ = ["NO_BREAK", "coefficient", "count", "listing", "naming", "number", "percent", "sentence"]
 
 _LONGEST = 40
 """Letters of a name in a sentence."""
@@ -37,16 +40,6 @@ def percent(share: float) -> str:
     if 0 < share < 0.01:
         return f"{100 * share:.2g}{NO_BREAK}%"
     return f"{number(min(100 * share, 99.9) if share < 1 else 100, 1)}{NO_BREAK}%"
-
-
-def count(n: int, thing: str, things: str | None = None) -> str:
-    """How many there are of something.
-
-    >>> count(1, "voxel"), count(1200, "voxel"), count(0, "radius", "radii")
-    ('1 voxel', '1,200 voxels', 'no radii')
-    """
-    plural = things or f"{thing}s"
-    return f"{n:,} {thing if n == 1 else plural}" if n else f"no {plural}"
 
 
 def listing(items: Sequence[str], most: int = 5) -> str:

@@ -111,7 +111,7 @@ def test_a_second_call_does_nothing(tiny_task, run_task):
     assert len(before) >= 8
     status, err = run_task(tiny_task)
     assert status == 0
-    assert "0 of 1 runs to do" in err
+    assert "0 of 1 run to do" in err
     assert tiny_task.outputs() == before
 
 

@@ -146,7 +146,7 @@ def test_patterns_and_names():
         (table_of(b=[1, 2, 3, 4]), "has no column a, which the strategy mine needs"),
         (table_of(a=[1, np.nan, 3, 4]), "value in column a, row 2, is missing"),
         (table_of(a=[1, 2, 3, np.inf]), "value in column a, row 4, is too large: inf"),
-        (table_of(a=[np.nan] * 4), "value in column a, row 1, is missing"),
+        (table_of(a=[np.nan] * 4), "column a is n/a throughout"),
         (pd.DataFrame({"a": [1, 2, "x", 4]}), "'x' in column a, row 3, is not a number"),
         (pd.DataFrame([[1, 2]] * 4, columns=["a", "a"]), "column a is there twice"),
     ],
@@ -162,12 +162,18 @@ def test_a_missing_column_names_a_similar_one():
         make_design(table_of(white_matter=[1, 2]), strategy_of("whitematter"), PATH, 2)
 
 
+def test_a_pattern_that_matches_nothing_takes_nothing_and_says_so():
+    design = make_design(table_of(a=[1.0, 2.0, 4.0]), strategy_of("a", r"^spike\d+$"), PATH, 3)
+    assert design.columns == ("a",)
+    assert design.notes == (r"The pattern '^spike\\d+$' matches no column of this run.",)
+
+
 def test_everything_that_is_missing_is_named_at_once():
     strategy = strategy_of("a", "b", motion="basic", ica_aroma="basic", compcor=CompCor("temporal"))
     with pytest.raises(DataError) as error:
         make_design(table_of(b=[1, 2]), strategy, PATH, 2)
     message = str(error.value)
-    assert "no column trans_x, trans_y, trans_z, rot_x, rot_y, rot_z, a " in message
+    assert "no columns trans_x, trans_y, trans_z, rot_x, rot_y, rot_z, a " in message
     assert "no tCompCor components" in message
     assert "no ICA-AROMA columns" in message
     assert "needs for motion, compcor, ica_aroma, confounds" in message

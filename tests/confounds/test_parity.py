@@ -143,7 +143,7 @@ def test_a_table_with_missing_columns_is_refused_as_by_nilearn(real_table, same_
     table = real_table("missing-columns")
     cases = [components(motion=form) for form in ("basic", "derivatives", "full")]
     assert differences(table, cases, same_as_nilearn) == []
-    with pytest.raises(DataError, match=r"no column trans_x_derivative1, .* needs for motion"):
+    with pytest.raises(DataError, match=r"no columns trans_x_derivative1, .* needs for motion"):
         table.design(load_strategy("24P"))
 
 

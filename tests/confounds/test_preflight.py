@@ -50,8 +50,6 @@ def test_everything_is_reported_at_once(tables):
     expected = """\
 The strategy mine (mine.json) asks for confounds, but the confounds table has no column csf. \
 In 1 run: run-2.
-The strategy mine (mine.json) asks for confounds, but the pattern '^cosin$' matches no column in \
-any run. In 5 runs: run-1, run-2, run-3 and 2 more.
 The confounds table: the value in column csf, row 5, is missing. In 1 run: run-3.
   hint: Only the first row of a derivative may be n/a.
 The strategy other asks for confounds, but the confounds table has no column whitematter. \
@@ -62,11 +60,23 @@ framewise_displacement. In 5 runs: run-1, run-2, run-3 and 2 more."""
     assert "\n".join(found) == expected
 
 
-def test_a_pattern_that_matches_in_one_run_is_fine(tables):
-    strategy = Strategy("a", "", ("^aroma",))
-    assert len(messages(tables, strategy)) == 1
-    tables["run-5"][0]["aroma_motion_01"] = 0.0
+def test_a_pattern_that_matches_nothing_is_fine(tables):
+    """A participant without outliers has no column of them, alone and beside others."""
+    strategy = Strategy("a", "", ("^motion_outlier",))
     assert messages(tables, strategy) == []
+    tables["run-5"][0]["motion_outlier00"] = 0.0
+    assert messages(tables, strategy) == []
+
+
+def test_columns_missing_for_one_reason_are_one_line(tables):
+    for table, _ in tables.values():
+        table[["csf_derivative1", "global_signal"]] = 0.0
+    (line,) = messages(tables, Strategy("a", "", wm_csf="derivatives", global_signal="full"))[1:]
+    missing = "global_signal_derivative1, global_signal_power2, global_signal_derivative1_power2"
+    assert f"asks for global_signal, but the confounds table has no columns {missing}." in line
+    (line,) = messages(tables, Strategy("a", "", ("whitematter", "csf", "rotx")))
+    assert "has no columns whitematter, rotx. In 5 runs" in line
+    assert "Similar columns there: rot_x, white_matter." in line
 
 
 def test_a_bad_value_is_told_once_whatever_the_number_of_strategies(tables):

@@ -162,7 +162,7 @@ def test_a_column_taken_out_of_a_new_table_is_not_computed(real_table):
 
 def test_every_base_is_needed_for_what_is_computed(real_table):
     table = as_of_1_0(real_table("21").table).drop(columns="CSF")
-    with pytest.raises(DataError, match="no column csf, csf_derivative1, csf_power2"):
+    with pytest.raises(DataError, match="no columns csf, csf_derivative1, csf_power2"):
         make_design(table, load_strategy("36P"), PATH, 30)
     assert make_design(table, load_strategy("24P"), PATH, 30).columns
 

@@ -1,0 +1,245 @@
+"""What can't be done in a run takes nothing along that can."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+STEM = "sub-01_task-rest"
+IMAGE = f"{STEM}_space-MNI152NLin2009cAsym"
+SPIKES = {"name": "spikes", "confounds": ["trans_x", r"^motion_outlier\d+$"]}
+FAST = {"name": "fast", "filter": {"low_pass": 0.3}}  # Nyquist: 0.25 Hz
+
+
+@pytest.fixture
+def strategy(tmp_path):
+    """Write a strategy; return its path."""
+
+    def write(content):
+        path = tmp_path / f"{content['name']}.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def call(run_app, tiny, seeds_file, tmp_path):
+    """Call the app, and check its exit status."""
+
+    def app(*options, output=tmp_path / "out", status=0):
+        done = run_app(
+            *(tiny.root, output, "participant", "--report-level", "none"),
+            *("--seeds", seeds_file, *options),
+        )
+        assert done.status == status, done.err
+        return done.err
+
+    return app
+
+
+def table_of(tiny, participant="01"):
+    return next(tiny.root.glob(f"sub-{participant}/func/*_desc-confounds_timeseries.tsv"))
+
+
+def change_table(tiny, participant="01", drop=(), **columns):
+    path = table_of(tiny, participant)
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"]).drop(columns=list(drop))
+    table.assign(**columns).to_csv(path, sep="\t", index=False, na_rep="n/a")
+
+
+def matrices(output, strategy):
+    return sorted(output.rglob(f"sub-*_desc-{strategy}_relmat.tsv"))
+
+
+def finite(path):
+    """Values between the three spheres that lie in the mask."""
+    values = pd.read_csv(path, sep="\t", na_values=["n/a"], index_col=0)
+    return np.isfinite(values.loc["left":"front", "left":"front"].to_numpy()).all()
+
+
+def tree(output, participant):
+    """Files of a participant, with what is in them."""
+    files = (output / f"sub-{participant}").rglob("*")
+    return {path.name: path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.mark.parametrize("how", ["missing", "n/a throughout"])
+def test_a_column_that_is_of_no_use_concerns_its_strategy(call, tiny, tmp_path, how):
+    tiny.add_run()
+    if how == "missing":
+        change_table(tiny, drop=["csf"])
+    else:
+        change_table(tiny, csf=np.nan)
+    told = call("--strategy", "24P", "simple", status=1)
+    (matrix,) = matrices(tmp_path / "out", "24P")
+    assert finite(matrix)
+    assert not list((tmp_path / "out").rglob("*_desc-simple_*"))
+    assert ("no column csf" if how == "missing" else "column csf is n/a throughout") in told
+    assert "1 of 1 run failed" in told
+    crash = next((tmp_path / "out" / "logs").glob("crash-*.txt")).read_text()
+    assert "simple: " in crash
+    assert "DataError" in crash
+
+
+def test_what_failed_is_tried_again_and_what_is_fine_is_up_to_date(call, tiny, tmp_path):
+    tiny.add_run()
+    before = table_of(tiny).read_bytes()
+    change_table(tiny, csf=np.nan)
+    call("--strategy", "24P", "simple", status=1)
+    (matrix,) = matrices(tmp_path / "out", "24P")
+    made = matrix.stat()
+    told = call("--strategy", "24P", "simple", status=1)
+    assert "1 of 1 run to do (1 not finished yet)" in told
+    assert (matrix.stat().st_ino, matrix.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P")
+    table_of(tiny).write_bytes(before)
+    call("--strategy", "24P", "simple")
+    assert finite(*matrices(tmp_path / "out", "simple"))
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P", "simple")
+    assert not list((tmp_path / "out" / "logs").glob("crash-*.txt"))
+
+
+def test_an_excluded_strategy_is_up_to_date(call, tiny, strategy, tmp_path):
+    tiny.add_run()
+    long = strategy({"name": "long", "motion": "basic", "min_volumes": 41})
+    call("--strategy", "24P", long)
+    rows = pd.read_csv(tmp_path / "out" / "exclusions.tsv", sep="\t")
+    assert rows["strategy"].tolist() == ["long"]
+    assert rows["reason"].tolist() == ["40 of 40 volumes are left, fewer than 41"]
+    assert "0 of 1 run to do, 1 up to date" in call("--strategy", "24P", long)
+
+
+@pytest.mark.parametrize("damaged", ["preproc", "smoothAROMAnonaggr"])
+def test_a_damaged_image_concerns_the_strategies_that_start_from_it(call, tiny, tmp_path, damaged):
+    bold = tiny.add_run()
+    other = bold.with_name(bold.name.replace("preproc", "smoothAROMAnonaggr"))
+    other.write_bytes(bold.read_bytes())
+    bad = bold if damaged == "preproc" else other
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[: len(whole) // 2])
+    call("--strategy", "gsrOnly", "icaAROMA", status=1)
+    fine, failed = ("icaAROMA", "gsrOnly") if damaged == "preproc" else ("gsrOnly", "icaAROMA")
+    out = tmp_path / "out"
+    assert finite(*matrices(out, fine))
+    assert not list(out.rglob(f"*_desc-{failed}_*"))
+    # The spheres are those on the grid of the first image.
+    assert len(list(out.rglob("*_desc-spheres_dseg.tsv"))) == (damaged != "preproc")
+    bad.write_bytes(whole)
+    call("--strategy", "gsrOnly", "icaAROMA")
+    assert finite(*matrices(out, failed))
+    assert len(list(out.rglob("*_desc-spheres_dseg.tsv"))) == 1
+
+
+def test_a_strategy_without_an_image_fails_at_every_call(call, tiny, tmp_path):
+    tiny.add_run()
+    for _ in range(2):
+        told = call("--strategy", "gsrOnly", "icaAROMA", status=1)
+        assert "1 of 1 run to do (1 not finished yet)" in told
+        assert told.count("starts from a desc-smoothAROMAnonaggr") == 1
+        assert finite(*matrices(tmp_path / "out", "gsrOnly"))
+
+
+def test_a_filter_that_the_repetition_time_cannot_carry(call, tiny, strategy, tmp_path):
+    tiny.add_run()
+    told = call("--strategy", strategy(FAST), "24P", status=1)
+    assert "not below the Nyquist frequency, 0.25 Hz" in told
+    assert finite(*matrices(tmp_path / "out", "24P"))
+    assert not matrices(tmp_path / "out", "fast")
+
+
+@pytest.mark.parametrize("least", [{"min_volumes": 35}, {"min_seconds": 70}])
+def test_length_is_looked_at_before_the_filter(call, tiny, strategy, tmp_path, least):
+    """A Butterworth filter of order 5 pads by 33 volumes; too short a run needs no filter."""
+    tiny.add_run(n_volumes=40)
+    tiny.add_run("sub-02_task-rest", n_volumes=30)
+    band = {"name": "band", "filter": {"high_pass": 0.01, "low_pass": 0.2}}
+    call("--strategy", strategy(band | least))
+    rows = pd.read_csv(tmp_path / "out" / "exclusions.tsv", sep="\t")
+    assert rows["participant_id"].tolist() == ["sub-02"]
+    assert [finite(path) for path in matrices(tmp_path / "out", "band")] == [True, False]
+    assert "needs more than 33 volumes" in call("--strategy", strategy(band), status=1)
+
+
+def test_kept_volumes_count_not_all(call, tiny, strategy, tmp_path):
+    tiny.add_run(n_volumes=32)
+    change_table(tiny, framewise_displacement=np.arange(32) < 10)
+    content = {"name": "band", "filter": {"low_pass": 0.1}, "censor": {"fd_threshold": 0.5}}
+    call("--strategy", strategy(content | {"min_volumes": 25, "filter": FAST["filter"]}))
+    rows = pd.read_csv(tmp_path / "out" / "exclusions.tsv", sep="\t")
+    assert rows["reason"].str.startswith("22 of 32 volumes are left, fewer than 25").all()
+
+
+def test_no_table_is_needed_for_no_regressors(call, tiny, tmp_path):
+    tiny.add_run()
+    table_of(tiny).unlink()
+    told = call("--strategy", "none", "24P", status=1)
+    assert "There is no confounds table. In 1 run: sub-01_task-rest" in told
+    assert finite(*matrices(tmp_path / "out", "none"))
+    assert not matrices(tmp_path / "out", "24P")
+    sidecar = json.loads(matrices(tmp_path / "out", "none")[0].with_suffix(".json").read_text())
+    assert sidecar["NuisanceParameters"] == []
+    assert sidecar["NumberOfVolumesKept"] == 40
+    assert "0 of 1 run to do" in call("--strategy", "none")
+
+
+def test_strict_stops_before_the_first_image(call, tiny, strategy, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    table_of(tiny, "02").write_text("")
+    told = call("--strategy", strategy(FAST), "24P", "--strict", status=65)
+    assert "0.25 Hz" in told
+    assert "it is empty" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_call_stops_when_nothing_could_be_done(call, tiny, strategy, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    told = call("--strategy", strategy(FAST), "icaAROMA", status=65)
+    assert "2 problems with strategies, and nothing is done" in told
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fails", ["nothing", "one strategy", "all strategies", "the image"])
+def test_alone_and_in_company(call, tiny, strategy, tmp_path, fails):
+    """Files of a participant are the same, whoever else is in the call."""
+    bold = tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    change_table(tiny, "02", motion_outlier00=(np.arange(40) == 7).astype(float))
+    if fails == "the image":
+        bold.write_bytes(bold.read_bytes()[:-2000])
+    elif fails != "nothing":
+        change_table(tiny, drop=["csf", *["trans_x"] * (fails == "all strategies")])
+    chosen = ("--strategy", strategy(SPIKES), "simple")
+    call(*chosen, output=tmp_path / "both", status=int(fails != "nothing"))
+    alone = tmp_path / "alone"
+    status = {"nothing": 0, "all strategies": 65}.get(fails, 1)
+    told = call(*chosen, "--participant-label", "01", output=alone, status=status)
+    assert tree(alone, "01") == tree(tmp_path / "both", "01")
+    written = {"nothing": 2, "one strategy": 1}.get(fails, 0)
+    assert len(list((alone / "sub-01").rglob("*_relmat.tsv"))) == written
+    if written:
+        assert r"the pattern '^motion_outlier\\d+$' matches no column" in told.replace("The", "the")
+    sidecar = next((tmp_path / "both" / "sub-02").rglob("*desc-spikes_timeseries.json"))
+    assert json.loads(sidecar.read_text())["NuisanceParameters"] == ["trans_x", "motion_outlier00"]
+
+
+def test_several_runs_together_do_without_one_that_failed(call, tiny, tmp_path):
+    for number in "12":
+        tiny.add_run(f"{STEM}_run-{number}")
+    call("--strategy", "24P", "simple", "--concatenate", "participant")
+    path = next(tiny.root.rglob("*_run-2_desc-confounds_timeseries.tsv"))
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"]).assign(csf=np.nan)
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    call("--strategy", "24P", "simple", "--concatenate", "participant", status=1)
+    name = "sub-01_task-rest_space-MNI152NLin2009cAsym_seg-mine_stat-pearsoncorrelation_desc-"
+    folder = tmp_path / "out" / "sub-01" / "func"
+    runs = {
+        strategy: json.loads((folder / f"{name}{strategy}_relmat.json").read_text())["NumberOfRuns"]
+        for strategy in ("24P", "simple")
+    }
+    assert runs == {"24P": 2, "simple": 1}

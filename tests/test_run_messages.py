@@ -1,0 +1,88 @@
+"""What runs and libraries say: each thing once, with the file it is about."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+
+import pandas as pd
+import pytest
+
+from bids_spheres import participant
+
+
+@pytest.fixture
+def call(run_app, tiny, seeds_file, tmp_path):
+    """Call the app; return its exit status and lines of warnings and errors."""
+
+    def app(*options):
+        done = run_app(
+            *(tiny.root, tmp_path / "out", "participant", "--report-level", "none"),
+            *("--seeds", seeds_file, *options),
+        )
+        return done.status, [line for line in done.err.splitlines() if line[:2] in ("W ", "E ")]
+
+    return app
+
+
+def damage(bold):
+    bold.write_bytes(bold.read_bytes()[:-5000])
+
+
+def test_one_damaged_file_is_one_line(call, tiny):
+    bold = tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    damage(bold)
+    status, lines = call()
+    assert status == 1
+    assert lines[0] == "E 1 of 2 runs failed:"
+    assert len(lines) == 2
+
+
+def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(tiny, tmp_path, run_app):
+    for number in range(1, 5):
+        bold = tiny.add_run(f"sub-0{number}_task-rest")
+        if number > 1:
+            damage(bold)
+    done = run_app(
+        *(tiny.root, tmp_path / "out", "participant", "--report-level", "none"),
+        *("--seeds", tmp_path / "mine.tsv"),
+    )
+    (table,) = (tmp_path / "out" / "logs").glob("*_messages.tsv")
+    assert done.err.count("the file ends early") == 1
+    assert "E 3 of 4 runs failed:\n  sub-02 task-rest" in done.err
+    assert f"and 2 more runs in {table}" in done.err
+    rows = pd.read_csv(table, sep="\t")
+    assert rows["run"].str[:6].tolist() == ["sub-02", "sub-03", "sub-04"]
+    assert set(rows["level"]) == {"error"}
+    assert rows["message"].str.contains("the file ends early").all()
+
+
+def test_what_nibabel_says_of_a_header_names_the_file(call, tiny):
+    bold = tiny.add_run()
+    content = bytearray(gzip.decompress(bold.read_bytes()))
+    content[252:254] = (99).to_bytes(2, "little")  # qform_code, for which there are 0 to 5
+    bold.write_bytes(gzip.compress(bytes(content)))
+    status, lines = call()
+    assert status == 0
+    (line,) = [line for line in lines if "qform_code" in line]
+    assert str(bold) in line
+
+
+def test_warnings_of_a_run_are_said_once(call, tiny, monkeypatch):
+    tiny.add_run()
+    whole = participant.run_job
+
+    def noisy(job):
+        for _ in range(3):
+            warnings.warn("of numpy", RuntimeWarning, stacklevel=1)
+        return whole(job)
+
+    monkeypatch.setattr(participant, "run_job", noisy)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, lines = call()
+    assert status == 0
+    assert [line for line in lines if "of numpy" in line] == [
+        "W sub-01 task-rest space-MNI152NLin2009cAsym: of numpy"
+    ]
