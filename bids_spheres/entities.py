@@ -33,6 +33,16 @@ def same_template(one: str | None, other: str | None) -> bool:
     return name == other_name and (not (cohort and other_cohort) or cohort == other_cohort)
 
 
+_MNI = ("MNI152Lin", "MNI152NLin", "MNI305", "MNIColin27", "MNIInfant", "MNIPediatric")
+"""Beginnings of the names of MNI templates in BIDS 1.11 and TemplateFlow."""
+
+
 def is_mni(space: str) -> bool:
-    """Whether a space is a template of the MNI family, of whatever cohort."""
-    return space.startswith("MNI")
+    """Whether a space is a template of the MNI family, of whatever cohort.
+
+    Examples
+    --------
+    >>> is_mni("MNIPediatricAsym+2"), is_mni("MNI")
+    (True, False)
+    """
+    return space.startswith(_MNI)

@@ -458,7 +458,7 @@ def _run_name(name: Name) -> str:
 
 
 def _preferred(spaces: Collection[str], usable: Callable[[str], bool]) -> str | None:
-    mni = sorted(filter(is_mni, spaces))
+    mni = sorted(space for space in spaces if space.startswith("MNI"))
     return next((x for x in (*MNI_PREFERENCE, *mni) if x in spaces and usable(x)), None)
 
 
