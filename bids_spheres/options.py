@@ -347,7 +347,8 @@ def _add_sphere_options(group: argparse._ArgumentGroup) -> None:
         "--aggregation",
         choices=("mean", "median", "eigenvariate"),
         default="mean",
-        help="what makes one series of a sphere's voxels (default: mean)",
+        help="what makes one series of a sphere's voxels; medians and eigenvariates are of voxels "
+        "that were cleaned (default: mean)",
     )
     group.add_argument(
         *_both("--smoothing-fwhm"),

@@ -272,7 +272,7 @@ def _means(job: _Extracting) -> FloatArray:
     )
     usable, first = job.usable(), screened.first.astype(np.float64)
     if not usable.all():
-        total -= sums @ np.where(usable | screened.flickering, 0, first)
+        total -= sums @ np.where(usable, 0, first)
         inexact = screened.flickering | (screened.may_flicker() & (first != screened.zero))
         affected = sums @ (~usable & inexact).astype(np.float64) > 0
         if affected.any():

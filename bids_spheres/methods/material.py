@@ -147,10 +147,12 @@ def _placement(facts: MethodsFacts) -> Iterator[str]:
 def _extraction(facts: MethodsFacts) -> str:
     what = _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
     where = _MASKS.get(facts.mask, "a mask that was the same for all runs")
+    order = "" if facts.aggregation == "mean" else ", taken after the voxels had been cleaned"
     return (
         f"In each run, the signal of a sphere was the {what} of those voxels of {where} whose "
         "centre lay within the radius of the seed, or which held the seed, after the masker for "
-        f"spheres of nilearn {cite('abraham2014')}."
+        f"spheres of nilearn {cite('abraham2014')}{order}. Voxels that were constant, or not "
+        "finite in any volume, were left out."
     )
 
 
