@@ -423,6 +423,8 @@ def _seeds_values(seeds: SeedTable) -> dict[str, Any]:
         "radii": seeds.radii.tolist(),
         "networks": seeds.networks,
         "space": seeds.space,
+        # Where coordinates are used as they are, this is still told in sidecars.
+        "declared_space": seeds.metadata.get("Space"),
     }
 
 

@@ -87,22 +87,28 @@ def write_confounds(path: Path, n_volumes: int) -> None:
     path.write_text("\n".join(["\t".join(columns), *lines]) + "\n")
 
 
+@pytest.fixture(scope="session")
+def make_dataset():
+    """Make a dataset of fMRIPrep with no run yet."""
+
+    def make(root: Path) -> TinyDataset:
+        root.mkdir()
+        content = {
+            "Name": "fMRIPrep",
+            "BIDSVersion": "1.9.0",
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "fMRIPrep", "Version": "24.1.1"}],
+        }
+        (root / "dataset_description.json").write_text(json.dumps(content))
+        return TinyDataset(root)
+
+    return make
+
+
 @pytest.fixture
-def tiny(tmp_path: Path) -> TinyDataset:
+def tiny(tmp_path: Path, make_dataset) -> TinyDataset:
     """A dataset with no run yet."""
-    root = tmp_path / "fmriprep"
-    root.mkdir()
-    (root / "dataset_description.json").write_text(
-        json.dumps(
-            {
-                "Name": "fMRIPrep",
-                "BIDSVersion": "1.9.0",
-                "DatasetType": "derivative",
-                "GeneratedBy": [{"Name": "fMRIPrep", "Version": "24.1.1"}],
-            }
-        )
-    )
-    return TinyDataset(root)
+    return make_dataset(tmp_path / "fmriprep")
 
 
 @pytest.fixture

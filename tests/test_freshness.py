@@ -260,6 +260,15 @@ def test_seeds_count_by_their_values(app, seeds_file):
     assert "2 made with other settings" in app().err
 
 
+def test_the_space_that_a_table_declares_counts(app, seeds_file):
+    declared = seeds_file.with_suffix(".json")
+    declared.write_text('{"Space": "MNI152NLin2009cAsym"}')
+    app()
+    declared.write_text('{"Space": "MNI152NLin6Asym"}')
+    assert "2 made with other settings" in app().err
+    assert "0 of 2 runs to do" in app().err
+
+
 def test_a_second_strategy_leaves_the_first_alone(app, read_images, tmp_path):
     out = tmp_path / "out"
     app("--strategy", "simple")

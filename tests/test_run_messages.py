@@ -20,7 +20,7 @@ def call(run_app, tiny, seeds_file, tmp_path):
             *(tiny.root, tmp_path / "out", "participant", "--report-level", "none"),
             *("--seeds", seeds_file, *options),
         )
-        return done.status, [line for line in done.err.splitlines() if line[:2] in ("W ", "E ")]
+        return done.status, [line for line in done.err.splitlines() if line[:2] != "I "]
 
     return app
 
@@ -36,22 +36,21 @@ def test_one_damaged_file_is_one_line(call, tiny):
     status, lines = call()
     assert status == 1
     assert lines[0] == "E 1 of 2 runs failed:"
-    assert len(lines) == 2
+    assert sum(bold.name in line for line in lines) == 1
 
 
-def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(tiny, tmp_path, run_app):
+def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(call, tiny, tmp_path):
     for number in range(1, 5):
         bold = tiny.add_run(f"sub-0{number}_task-rest")
         if number > 1:
             damage(bold)
-    done = run_app(
-        *(tiny.root, tmp_path / "out", "participant", "--report-level", "none"),
-        *("--seeds", tmp_path / "mine.tsv"),
-    )
+    status, lines = call()
+    assert status == 1
     (table,) = (tmp_path / "out" / "logs").glob("*_messages.tsv")
-    assert done.err.count("the file ends early") == 1
-    assert "E 3 of 4 runs failed:\n  sub-02 task-rest" in done.err
-    assert f"and 2 more runs in {table}" in done.err
+    (line,) = [line for line in lines if "the file ends early" in line]
+    assert line.startswith(
+        f"  sub-02 task-rest space-MNI152NLin2009cAsym and 2 more runs in {table}"
+    )
     rows = pd.read_csv(table, sep="\t")
     assert rows["run"].str[:6].tolist() == ["sub-02", "sub-03", "sub-04"]
     assert set(rows["level"]) == {"error"}

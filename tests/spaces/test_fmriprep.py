@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
 
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.spaces.fmriprep import find_transforms, transform_files
+from bids_spheres.spaces.itk import chain_points
 
 MNI = "MNI152NLin2009cAsym"
 RUN = {"sub": "01", "task": "rest", "run": "1"}
@@ -204,3 +208,43 @@ def test_real_trees(test_data, tree, version):
             f"sub-10_from-T1w_to-{template}_mode-image_xfm.h5",
             "sub-10_task-balloonanalogrisktask_run-3_from-scanner_to-T1w_mode-image_xfm.txt",
         ]
+
+
+def rotation(axis, degrees, *shift):
+    """Matrix (4, 4) of a rotation about an axis, then a shift; mm, RAS."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def write_affine(path, matrix):
+    """Write an ITK transform, which is in LPS, that takes points by a matrix in RAS."""
+    flip = np.diag([-1, -1, 1, 1])
+    lps = flip @ matrix @ flip
+    numbers = " ".join(f"{x:.14g}" for x in [*lps[:3, :3].ravel(), *lps[:3, 3]])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\n"
+        f"Parameters: {numbers}\nFixedParameters: 0 0 0\n"
+    )
+
+
+def test_the_transform_of_the_run_comes_before_that_of_the_task(tmp_path):
+    """Rotations do not commute: an order or a file that is wrong moves points elsewhere."""
+    to_anatomy, of_run = rotation("y", 25, 3, -2, 7), rotation("x", -40, 0, 5, 1)
+    func = tmp_path / "sub-01" / "func"
+    ends = "_from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt"
+    anatomy = tmp_path / "sub-01" / "anat" / f"sub-01_from-T1w_to-{MNI}_mode-image_xfm.txt"
+    write_affine(anatomy, to_anatomy)
+    write_affine(func / f"sub-01_task-rest{ends}", rotation("z", 70, 1, 1, 1))
+    write_affine(func / f"sub-01_task-rest_run-1{ends}", of_run)
+    points = np.array([[10.0, -20, 30], [-5, 8, 2]])
+    moved = chain_points(points, find_transforms(transform_files(tmp_path, "01"), RUN, MNI, "func"))
+    np.testing.assert_allclose(moved, apply_affine(of_run @ to_anatomy, points), atol=1e-4)
+    of_task = RUN | {"run": "2"}
+    moved = chain_points(
+        points, find_transforms(transform_files(tmp_path, "01"), of_task, MNI, "func")
+    )
+    expected = apply_affine(rotation("z", 70, 1, 1, 1) @ to_anatomy, points)
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
