@@ -2,10 +2,9 @@
 
     python -m bids_spheres.boutiques > descriptor.json
 
-Everything that can be asked of the parser is: names, flags, groups, choices, defaults, and of the
-types of its options what they take. A new option needs no change here. What the parser does not
-know is in the constants below. The format is that of Boutiques 0.5, with what its check of BIDS
-Apps (``bosh validate --bids``) asks for.
+Names, flags, groups, choices, defaults and limits are those of the declared options, so that a new
+one needs no change here. What they do not say is in the constants below. The format is that of
+Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) asks for.
 
 Some things that look different than in the parser:
 
@@ -22,16 +21,17 @@ import argparse
 import json
 import re
 import sys
-from pathlib import Path
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
 from bids_spheres.errors import EXIT_STATUSES
 from bids_spheres.options import main_parser
 from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings.values import Choice, Memory, Number, PathName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     Input = dict[str, Any]
 
@@ -73,14 +73,6 @@ _VARIABLES = [
         "description": "TemplateFlow does not ask the network whether its index is new.",
     },
 ]
-
-_WORDS = ("none", "auto", "all")
-"""What an option may take beside numbers."""
-
-_NO_NUMBERS = ("1:2", "word")
-"""What an option of numbers refuses. One of amounts, as 16GB, takes them without their unit too."""
-
-_HUGE = 1e15
 
 
 def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
@@ -195,79 +187,45 @@ def _switch(action: argparse.Action) -> Input:
     if not action.default:
         return {"type": "Flag", "command-line-flag": flags[0]}
     named = _named(f"no_{action.dest}")
-    told = f"don't {action.help}".partition(" (default")[0]
-    return {**named, "description": told, "type": "Flag", "command-line-flag": off}
+    text = f"don't {action.help}".partition(" (default")[0]
+    return {**named, "description": text, "type": "Flag", "command-line-flag": off}
 
 
 def _words(action: argparse.Action) -> Iterator[Input]:
     """Flags for the words that an option of numbers takes as well."""
-    if action.nargs is None and _kind(action.type)["type"] == "Number":
-        for word in _WORDS:
-            if _taken(action.type, word) is not None:
-                yield {
-                    **_named(f"{action.dest}_{word}"),
-                    "description": f"{action.dest.replace('_', ' ')}: {word}",
-                    "type": "Flag",
-                    "command-line-flag": f"{_flag(action)}={word}",
-                    "disables-inputs": [action.dest],
-                    "optional": True,
-                }
+    if action.nargs is None and isinstance(action.type, Number):
+        for word in action.type.words:
+            yield {
+                **_named(f"{action.dest}_{word}"),
+                "description": f"{action.dest.replace('_', ' ')}: {word}",
+                "type": "Flag",
+                "command-line-flag": f"{_flag(action)}={word}",
+                "disables-inputs": [action.dest],
+                "optional": True,
+            }
 
 
 def _value(action: argparse.Action) -> Input:
     many = {"list": True, "min-list-entries": 1} if action.nargs is not None else {}
-    choices = list(action.choices) if action.choices else []
     if action.dest == "analysis_level":
-        choices = [PARTICIPANT, GROUP]  # the app has an exit status of its own for others
-    kind = {"type": "String", "value-choices": choices} if choices else _kind(action.type)
-    return {**kind, **many}
+        # The app has an exit status of its own for other levels.
+        return {"type": "String", "value-choices": [PARTICIPANT, GROUP], **many}
+    return {**_type(action.type), **many}
 
 
-def _kind(take: Any) -> Input:
-    """Boutiques type of what the type of an option takes, found by asking it."""
-    if take is None:
-        return {"type": "String"}
-    # A path whatever the word is, and not settings as KEY=VALUE or a file of them
-    if all(isinstance(_taken(take, word), Path) for word in ("word", "key=value")):
+def _type(kind: Any) -> Input:
+    """Boutiques type of a kind of value, with its limits."""
+    if isinstance(kind, PathName):
         return {"type": "File"}
-    numeric = isinstance(_taken(take, "1"), int | float)
-    if not numeric or any(_taken(take, word) is not None for word in _NO_NUMBERS):
-        return {"type": "String"}
-    whole = isinstance(_taken(take, "1"), int)
-    return {"type": "Number", "integer": whole, **_limits(take, whole=whole)}
-
-
-def _taken(take: Any, word: str) -> Any:
-    """What a type makes of a word, None when it refuses it."""
-    try:
-        return take(word)
-    except (argparse.ArgumentTypeError, TypeError, ValueError):
-        return None
-
-
-def _limits(take: Callable[[str], Any], *, whole: bool) -> Input:
-    """Least and most of the numbers around 1 that a type takes."""
-
-    def limit(outside: float) -> float | None:
-        refused, taken = outside, 1.0
-        if _taken(take, _word(outside, whole=whole)) is not None:
-            return None
-        while _word(middle := (refused + taken) / 2, whole=whole) not in (
-            _word(refused, whole=whole),
-            _word(taken, whole=whole),
-        ):
-            if _taken(take, _word(middle, whole=whole)) is None:
-                refused = middle
-            else:
-                taken = middle
-        return round(taken) if whole else round(taken, 6) + 0.0  # + 0.0: never minus zero
-
-    found = {"minimum": limit(-_HUGE), "maximum": limit(_HUGE)}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _word(number: float, *, whole: bool) -> str:
-    return str(round(number)) if whole else f"{number:.6f}"
+    if isinstance(kind, Choice):
+        return {"type": "String", "value-choices": list(kind.words)}
+    if isinstance(kind, Memory):
+        return {"type": "Number", "integer": True, "minimum": 1}
+    if isinstance(kind, Number):
+        limits = {"minimum": kind.least, "maximum": kind.most}
+        known = {name: limit for name, limit in limits.items() if isfinite(limit)}
+        return {"type": "Number", "integer": kind.whole, **known}
+    return {"type": "String"}
 
 
 def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.options import (
     demo_parser,
-    idle_options,
+    ignored_options,
     main_parser,
     settings_of,
     strategies_parser,
@@ -214,8 +214,10 @@ def _configure_logging(verbosity: int) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    if idle := idle_options(options.analysis_level, options.typed):
-        logger.warning("Of no effect at the %s level: %s", options.analysis_level, ", ".join(idle))
+    if ignored := ignored_options(options.analysis_level, options.typed):
+        logger.warning(
+            "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
+        )
     return (_run_group if settings.analysis_level == GROUP else _run_participants)(
         options, settings
     )

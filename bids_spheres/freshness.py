@@ -32,17 +32,19 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
 from bids_spheres.plan import EFFECTIVE_DOF
 from bids_spheres.regular_files import open_regular
+from bids_spheres.settings import settings_that_affect
 from bids_spheres.spaces import transform_files
 from bids_spheres.voxel_maps import seed_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.confounds import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.plan import Job, JobImage
     from bids_spheres.settings import Processing
+    from bids_spheres.settings.option import Output
 
 NEW = "not finished yet"
 OTHER_VERSION = "made by another version"
@@ -434,21 +436,8 @@ def _strategy_values(strategy: Strategy) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in ("description", "source")}
 
 
-_OF_SPHERES = ("mask", "min_coverage", "overlap", "warp_seeds", "aggregation", "smoothing_fwhm")
-_OF_DESIGN = ("dummy_scans",)
-_CHOICES = ("connectivity", "seed_maps", "effective_dof")
-"""They say which files there are, not what is in them."""
-
-_COUNTS: Mapping[str, Callable[[str], bool]] = {
-    "spheres": lambda key: key in _OF_SPHERES,
-    "design": lambda key: key in _OF_DESIGN,
-    "series": lambda key: key not in _CHOICES,
-}
-"""Which of the rules of `Processing` count for what."""
-
-
-def _rule_values(rules: Processing, kind: str) -> dict[str, Any]:
-    values = {key: value for key, value in asdict(rules).items() if _COUNTS[kind](key)}
+def _rule_values(rules: Processing, kind: Output) -> dict[str, Any]:
+    values = {name: getattr(rules, name) for name in settings_that_affect(kind)}
     # A mask of the user's own is one of the inputs; where it lies does not matter.
     named = rules.mask in ("run", "template", "none")
     return values | ({"mask": rules.mask if named else "path"} if "mask" in values else {})

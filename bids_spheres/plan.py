@@ -313,7 +313,7 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     BidsSpheresError
         When one can't be used.
     """
-    changes = dict(settings.overrides)
+    changes = settings.changes.as_keys()
     named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
     strategies = tuple(_overridden(strategy, changes) for strategy in named)
     names = [strategy.name for strategy in strategies]

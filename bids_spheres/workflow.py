@@ -196,7 +196,7 @@ def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
         jobs,
         overwrite=settings.overwrite,
         hash_inputs=settings.hash_inputs,
-        nprocs=settings.nprocs,
+        nprocs=settings.execution.nprocs,
     )
 
 

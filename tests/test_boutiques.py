@@ -15,6 +15,7 @@ import pytest
 
 from bids_spheres import __version__, boutiques, errors
 from bids_spheres.options import main_parser
+from bids_spheres.settings import values
 
 PROJECT = Path(__file__).resolve().parents[1]
 DESCRIPTOR = PROJECT / "descriptor.json"
@@ -88,23 +89,13 @@ def test_groups_are_those_of_the_help(described):
 
 
 def test_new_options_need_no_change_of_the_generator():
-    def megabytes(text: str) -> int:
-        return int(text.removesuffix("GB"))
-
-    def per_cent(text: str) -> float:
-        if not 0.5 <= float(text) <= 99.5:
-            raise argparse.ArgumentTypeError(text)
-        return float(text)
-
-    def setting(text: str) -> Path | tuple[str, ...]:
-        return tuple(text.split("=")) if "=" in text else Path(text)
-
     parser = main_parser()
     group = parser.add_argument_group("novelties; new here")
-    group.add_argument("--room", type=megabytes, help="memory, 100%% of it")
-    group.add_argument("--level", type=per_cent, default=2.0)
-    group.add_argument("--engine", choices=("local", "dask"), default="local")
-    group.add_argument("--helpers", nargs="+", action="extend", default=[], type=setting)
+    group.add_argument("--room", type=values.Memory(), help="memory, 100%% of it")
+    group.add_argument("--level", type=values.Number(least=0.5, most=99.5), default=2.0)
+    group.add_argument("--engine", type=values.choice("local", "dask"), default="local")
+    kind = values.SettingOrFile()
+    group.add_argument("--helpers", nargs="+", action="extend", default=[], type=kind)
     group.add_argument("--say", action=argparse.BooleanOptionalAction, default=False)
     made = boutiques.descriptor(parser)
     new = {each["id"]: each for each in made["inputs"]}

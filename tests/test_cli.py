@@ -162,7 +162,7 @@ BAD_CALLS = [
     (2, "no denoising strategy named 'smple'", f"{POWER} --strategy smple"),
     (2, "lies in the input", "{data} {data}/out participant --atlas Power2011"),
     (2, "is not a length", f"{POWER} --radius=-3"),
-    (2, "a whole number from 1 is needed, not 0", f"{POWER} --nprocs 0"),
+    (2, "0 is not a whole number from 1", f"{POWER} --nprocs 0"),
     (16, "has no dataset_description.json", "{tmp} {out} participant --atlas Power2011"),
     (16, "no preprocessed BOLD image", "{empty} {out} participant --atlas Power2011"),
     (16, "raw dataset without fMRIPrep", "{raw} {out} participant --atlas Power2011"),

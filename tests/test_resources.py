@@ -151,7 +151,7 @@ def test_amounts_of_memory(text, megabytes):
         ("--mem lots", "lots is no amount of memory"),
         ("--mem 0", "0 is no amount of memory"),
         ("--mem nan", "nan is no amount of memory"),
-        ("--omp-nthreads 0", "a whole number from 1 is needed"),
+        ("--omp-nthreads 0", "is not a whole number from 1"),
         ("--executor ray", "invalid choice: 'ray'"),
         ("--executor local --dask-scheduler tcp://x:1", "--executor local does not go with"),
         ("--dask-scheduler tcp://x:1 --dask-slurm queue=x", "both say where the workers are"),

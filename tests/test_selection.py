@@ -171,7 +171,7 @@ def test_the_command_line_counts_more_than_a_file(app, tmp_path):
         ("{", 65, "is not valid JSON"),
         ('{"radius": [[1]]}', 2, "radius can't be"),
         ('{"full_length": "yes"}', 2, "must be true or false"),
-        ('{"nprocs": 0}', 2, "a whole number from 1 is needed, not 0"),
+        ('{"nprocs": 0}', 2, "0 is not a whole number from 1"),
     ],
 )
 def test_files_of_options_that_do_not_work(app, tmp_path, text, status, phrase):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.annex import not_fetched
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.options import main_parser
-from bids_spheres.settings import GroupChoices, Labels
+from bids_spheres.settings import GroupChoices, Selected
 from bids_spheres.textfiles import read_json_object
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _NOT_HERE = frozenset(
     {
         *("help", "version", "config", "bids_dir", "output_dir", "analysis_level", "derivatives"),
         *("dry_run", "explain", "reports_only", "bids_database_dir"),
-        *(set(Labels.__dataclass_fields__) - {"space"}),
+        *(set(Selected.__dataclass_fields__) - {"space"}),
         *GroupChoices.__dataclass_fields__,
     }
 )

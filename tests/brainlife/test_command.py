@@ -213,7 +213,7 @@ def test_one_of_two_runs_fails(task, tiny, seeds_file, run_task):
         ({"radius": [5, 6]}, 2, "one is possible"),
         ({"atlas": "Power2011"}, 2, "an atlas and seeds"),
         ({"radius": -3}, 2, "--radius: -3 is not a length"),
-        ({"min_coverage": "much"}, 2, "much is not a number"),
+        ({"min_coverage": "much"}, 2, "much is not a share from 0 to 1"),
         ({"overlap": "maybe"}, 2, "invalid choice: 'maybe'"),
         ({"full_length": "yes"}, 2, "full_length must be true or false"),
         ({"connectivity": "pearsons"}, 2, "Did you mean pearson?"),

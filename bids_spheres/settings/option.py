@@ -1,0 +1,137 @@
+"""How an option is declared: once, beside the setting that it makes.
+
+A field of a dataclass of settings is made by `option`, whose `Option` says how the setting is
+given and what depends on it. The parser, the record of settings, sidecars, the check of what is
+up to date, the comparison of matrices at the group level, the Boutiques descriptor and the pages of
+the documentation are all made from these declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bids_spheres.settings.values import Kind
+
+Output = Literal["spheres", "design", "series"]
+"""Outputs of a run that have to be made again when a setting changes."""
+
+Mixing = Literal["refuse", "note", "allow"]
+"""What the group level does with matrices made with different values of a setting."""
+
+SECTIONS = (
+    "seeds",
+    "denoising",
+    "selection of runs",
+    "group level",
+    "keeping and repeating",
+    "reports",
+    "running",
+    "resources; what is written does not depend on them",
+    'clusters, which need pip install "bids-spheres[dask]"',
+)
+"""Headings of the help, in their order."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting is given on the command line, and what depends on it.
+
+    Parameters
+    ----------
+    help : str
+    section : str
+        Beginning of one of `SECTIONS`; "" for a positional argument.
+    kind : Kind or None
+        How a word becomes a value; None for a switch, whose default is a bool or a count.
+    short : str
+        Further flag of one letter, with its dash.
+    levels : tuple of str
+        Analysis levels at which it has an effect.
+    selects_at_group : bool
+        At the group level it chooses among what the participant level has written, and its
+        default is everything.
+    affects : tuple of str
+        Outputs that are made again when it changes.
+    sidecar : str
+        Key under which the outputs it affects record it; "" for none.
+    mixing : {"refuse", "note", "allow"}
+        Whether the group level pools matrices made with different values.
+    changes : str
+        Key of every strategy that it sets, from the top and joined by dots; "" for none.
+    """
+
+    help: str
+    section: str = ""
+    kind: Kind | None = None
+    short: str = ""
+    levels: tuple[str, ...] = ("participant",)
+    selects_at_group: bool = False
+    affects: tuple[Output, ...] = ()
+    sidecar: str = ""
+    mixing: Mixing = "allow"
+    changes: str = ""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An option with the name and the default of its setting."""
+
+    name: str
+    default: Any
+    option: Option
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags in both spellings that users type, with - and with _; none of a positional."""
+        if not self.option.section:
+            return ()
+        flag = f"--{self.name}"
+        short = (self.option.short,) if self.option.short else ()
+        return (*short, *dict.fromkeys((flag.replace("_", "-"), flag)))
+
+
+def option(
+    default: Any, text: str, section: str = "", kind: Kind | None = None, **rest: Any
+) -> Any:
+    """A field of settings with its option; see `Option` for what else can be said of it."""
+    metadata = {"option": Option(text, section, kind, **rest)}
+    return field(default=default, metadata=metadata)
+
+
+def declared_options(kind: type[Any]) -> Iterator[Declared]:
+    """Every option of a dataclass of settings and of those nested in it.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass whose fields are made by `option`, or are such dataclasses themselves.
+    """
+    for each in fields(kind):
+        nested = _nested(each)
+        if nested is not None:
+            yield from declared_options(nested)
+        elif "option" in each.metadata:
+            yield Declared(each.name, each.default, each.metadata["option"])
+
+
+def _nested(each: Field[Any]) -> type[Any] | None:
+    """The dataclass that is the default of a field, if it is one."""
+    factory: Any = each.default_factory
+    return factory if isinstance(factory, type) and is_dataclass(factory) else None
+
+
+def build(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Settings of a dataclass from the values of its options by name; the rest by default."""
+    made = {}
+    for each in fields(kind):
+        nested = _nested(each)
+        if nested is not None:
+            made[each.name] = build(nested, values)
+        elif each.name in values:
+            value = values[each.name]
+            made[each.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**made)

@@ -1,0 +1,554 @@
+"""Every option of the app, each declared once, and the frozen settings that they make.
+
+`Settings` is made once, from the command line, and passed on. Its JSON form is the record of
+provenance written beside the outputs, under the names of the options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bids_spheres.settings.option import declared_options, option
+from bids_spheres.settings.values import (
+    OFF,
+    Kind,
+    Labels,
+    Memory,
+    NamedPath,
+    Number,
+    PathName,
+    SettingOrFile,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from bids_spheres.confounds.design import DummyScans
+    from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.clean import Standardize
+    from bids_spheres.settings.option import Output
+
+DEFAULT_STRATEGY = "simple"
+
+Level = Literal["session", "participant"]
+"""Whose runs are put one after the other."""
+
+PARTICIPANT, GROUP = "participant", "group"
+"""Analysis levels."""
+
+_BOTH = (PARTICIPANT, GROUP)
+_FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
+_COUNT = Number(least=1, whole=True)
+_WHOLE = Number(whole=True)
+_SPHERES: tuple[Output, ...] = ("spheres", "series")
+_SERIES: tuple[Output, ...] = ("series",)
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What is done with every run, apart from seeds and strategies."""
+
+    warp_seeds: bool = option(
+        False,
+        "map seeds between MNI templates by TemplateFlow's transforms (default: use them as they "
+        "are, with a note)",
+        "seeds",
+        affects=_SPHERES,
+    )
+    mask: str = option(
+        "run",
+        "voxels that spheres may use (default: run, the brain mask of each)",
+        "seeds",
+        Kind("run|template|none|PATH"),
+        affects=_SPHERES,
+        sidecar="Mask",
+        mixing="refuse",
+    )
+    min_coverage: float = option(
+        0.5,
+        "share of a sphere's voxels that must have a signal, else it is n/a (default: 0.5)",
+        "seeds",
+        Number("SHARE", most=1, unit="a share"),
+        affects=_SPHERES,
+        sidecar="MinimumCoverage",
+        mixing="refuse",
+    )
+    overlap: Literal["allow", "error", "nearest"] = option(
+        "allow",
+        "voxels in several spheres of a set: use them in each (default), stop, or give them to "
+        "the nearest seed",
+        "seeds",
+        choice("allow", "error", "nearest"),
+        affects=_SPHERES,
+        sidecar="Overlap",
+        mixing="refuse",
+    )
+    aggregation: Aggregation = option(
+        "mean",
+        "what makes one series of a sphere's voxels (default: mean)",
+        "seeds",
+        choice("mean", "median", "eigenvariate"),
+        affects=_SPHERES,
+        sidecar="Aggregation",
+        mixing="refuse",
+    )
+    smoothing_fwhm: float | None = option(
+        None,
+        "smooth images by a Gaussian of this width first (default: off)",
+        "seeds",
+        # What is smoothed more is no image any more, and the weights of a sphere fill memory.
+        Number("MM", most=40, unit="a length in mm"),
+        affects=_SPHERES,
+        sidecar="SmoothingFWHM",
+        mixing="refuse",
+    )
+    connectivity: tuple[str, ...] = option(
+        ("pearson",),
+        "relations between spheres: pearson (default), fisher-z, partial, covariance, precision, "
+        "ledoit-wolf, spearman",
+        "seeds",
+        _NAME,
+        levels=_BOTH,
+        selects_at_group=True,
+    )
+    seed_maps: bool = option(
+        False,
+        "also write a map of Fisher's z of every seed with every voxel in the mask",
+        "seeds",
+    )
+    effective_dof: bool = option(
+        False,
+        "also write the effective degrees of freedom of each correlation, given the "
+        "autocorrelation of both series",
+        "seeds",
+    )
+    detrend: bool = option(
+        True,
+        "remove the linear trend (default: on)",
+        "denoising",
+        affects=_SERIES,
+        sidecar="Detrend",
+        mixing="refuse",
+    )
+    standardize: Standardize = option(
+        "zscore_sample",
+        "scale of the series (default: zscore_sample)",
+        "denoising",
+        choice("zscore_sample", "zscore", "psc", OFF, off=False),
+        affects=_SERIES,
+        sidecar="Standardize",
+        mixing="refuse",
+    )
+    min_dof: int = option(
+        10,
+        "exclude runs with fewer degrees of freedom after cleaning (default: 10)",
+        "denoising",
+        _COUNT,
+        affects=_SERIES,
+        sidecar="MinimumDegreesOfFreedom",
+        mixing="note",
+    )
+    dummy_scans: DummyScans = option(
+        None,
+        "volumes to leave out at the start; auto: those that fMRIPrep calls non-steady",
+        "denoising",
+        Number("N|auto", whole=True, words=("auto",)),
+        affects=("design", "series"),
+        sidecar="DummyScans",
+        mixing="refuse",
+    )
+    full_length: bool = option(
+        False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES
+    )
+
+
+def _change(text: str, kind: Kind, key: str) -> Any:
+    return option(None, text, "denoising", kind, changes=key)
+
+
+_FREQUENCY = Number("HZ", words=(OFF,))
+
+
+@dataclass(frozen=True)
+class StrategyChanges:
+    """Options that change a key of every strategy; None leaves it as the strategy has it."""
+
+    filter: str | None = _change(
+        "temporal filter of all strategies", choice("butterworth", "cosine", OFF), "filter.type"
+    )
+    high_pass: float | str | None = _change(
+        "lowest frequency that passes the filter, or none", _FREQUENCY, "filter.high_pass"
+    )
+    low_pass: float | str | None = _change(
+        "highest frequency that passes the filter, or none", _FREQUENCY, "filter.low_pass"
+    )
+    filter_order: int | None = _change("of the Butterworth filter", _COUNT, "filter.order")
+    fd_threshold: float | str | None = _change(
+        "censor volumes of larger framewise displacement; none is off",
+        Number("MM", words=(OFF,)),
+        "censor.fd_threshold",
+    )
+    std_dvars_threshold: float | str | None = _change(
+        "censor volumes of larger standardized DVARS; none is off",
+        Number("X", words=(OFF,)),
+        "censor.std_dvars_threshold",
+    )
+    censor_before: int | None = _change(
+        "volumes censored before each outlier", _WHOLE, "censor.before"
+    )
+    censor_after: int | None = _change(
+        "volumes censored after each outlier", _WHOLE, "censor.after"
+    )
+    min_segment: int | None = _change(
+        "censor stretches of fewer volumes between censored ones", _WHOLE, "censor.min_segment"
+    )
+    min_volumes: int | None = _change("exclude runs with fewer volumes left", _WHOLE, "min_volumes")
+    min_seconds: float | None = _change(
+        "exclude runs with less time left", Number("S"), "min_seconds"
+    )
+
+    def as_keys(self) -> dict[str, Any]:
+        """Keys of a strategy, joined by dots, and their values; None switches one off."""
+        given = {
+            each.option.changes: getattr(self, each.name) for each in declared_options(type(self))
+        }
+        off = {key for key, value in given.items() if value == OFF and key != "filter.type"}
+        return {k: None if k in off else v for k, v in given.items() if v is not None}
+
+
+def _labels(what: str, key: str, otherwise: str = "all") -> Any:
+    text = f"{what} to use, with or without {key}-, or @FILE of them (default: {otherwise})"
+    return option((), text, "selection of runs", Labels(key=key), levels=_BOTH)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Labels to keep, without their keys; empty keeps all (of `space`: the MNI space)."""
+
+    participant_label: tuple[str, ...] = _labels("participants", "sub")
+    session_label: tuple[str, ...] = _labels("sessions", "ses")
+    task_label: tuple[str, ...] = _labels("tasks", "task")
+    acquisition: tuple[str, ...] = _labels("acquisitions", "acq")
+    run: tuple[str, ...] = _labels("runs", "run")
+    echo: tuple[str, ...] = _labels("echoes", "echo")
+    space: tuple[str, ...] = _labels("spaces", "space", "the MNI space")
+    res: tuple[str, ...] = _labels("resolutions", "res")
+    bids_filter_file: Path | None = option(
+        None,
+        'JSON file of further filters: {"bold": {"direction": "AP", "run": [1, 2]}}',
+        "selection of runs",
+        _FILE,
+    )
+
+
+@dataclass(frozen=True)
+class GroupChoices:
+    """What is wanted of the group level."""
+
+    model: str | None = option(
+        None,
+        'variables of participants that explain every edge, as in "age + C(site)"; mean_fd is '
+        "the mean framewise displacement",
+        "group level",
+        Kind("FORMULA"),
+        levels=(GROUP,),
+    )
+    participants_table: Path | None = option(
+        None,
+        "table of these variables (default: participants.tsv of bids_dir, of the raw dataset it "
+        "was made from, or of output_dir)",
+        "group level",
+        _FILE,
+        levels=(GROUP,),
+    )
+    by_session: bool = option(
+        False,
+        "summarize every session by itself (default: average the sessions of a participant)",
+        "group level",
+        levels=(GROUP,),
+    )
+    pool_spaces: bool = option(
+        False,
+        "put participants whose images are in different MNI spaces into one group (default: a "
+        "group for every space)",
+        "group level",
+        levels=(GROUP,),
+    )
+    qcfc_covariates: tuple[str, ...] = option(
+        (),
+        "columns of that table, such as age sex, that the correlation of edges with head motion "
+        "(QC-FC) is adjusted for",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    min_participants: int = option(
+        3,
+        "test no edge that fewer participants have (default: 3)",
+        "group level",
+        _COUNT,
+        levels=(GROUP,),
+    )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how jobs are done; what is written does not depend on it."""
+
+    nprocs: int = option(
+        1, "runs at work in parallel (default: 1)", "running", _COUNT, levels=_BOTH
+    )
+    omp_nthreads: int | None = option(
+        None,
+        "threads of one run: 1 reads and computes by turns, from 2 on one of them reads ahead "
+        "(default: that, on one core of a cluster); linear algebra has one thread always, since "
+        "sums in another order differ in the last bit",
+        "resources",
+        _COUNT,
+    )
+    mem: int | None = option(
+        None,
+        "memory of the call, in MB or as 16GB: fewer runs than --nprocs are at work in parallel "
+        "where so many are not expected to fit (default: no limit)",
+        "resources",
+        Memory(),
+    )
+    executor: Literal["local", "dask"] | None = option(
+        None,
+        "do runs in processes of this machine (default), or by Dask: in --nprocs workers on this "
+        "machine, or where one of the next options says",
+        "clusters",
+        choice("local", "dask"),
+        levels=_BOTH,  # where the group level says by itself that it has no effect
+    )
+    dask_scheduler: str | None = option(
+        None,
+        "use all workers of a scheduler that is there already, as tcp://10.0.0.1:8786; each must "
+        "see the folders by the same names and have this version installed",
+        "clusters",
+        Kind("ADDRESS"),
+        levels=_BOTH,  # where the group level says by itself that it has no effect
+    )
+    dask_scheduler_file: Path | None = option(
+        None,
+        "the same, where dask scheduler --scheduler-file FILE has left its address",
+        "clusters",
+        _FILE,
+        levels=_BOTH,  # where the group level says by itself that it has no effect
+    )
+    dask_slurm: tuple[str | Path, ...] = option(
+        (),
+        "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE or in "
+        "a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. "
+        "By default --nprocs jobs with one worker each, --omp-nthreads cores or one, the memory "
+        "that the largest run needs, 30 minutes, or what jobqueue.yaml says",
+        "clusters",
+        SettingOrFile(),
+        levels=_BOTH,  # where the group level says by itself that it has no effect
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one call; at the group level an empty `strategy` stands for all there are."""
+
+    bids_dir: Path = option(
+        MISSING,
+        "fMRIPrep's output, or a dataset with derivatives/fmriprep* in it",
+        kind=_FOLDER,
+        levels=_BOTH,
+    )
+    output_dir: Path = option(MISSING, "folder of the results", kind=_FOLDER, levels=_BOTH)
+    analysis_level: str = option(
+        PARTICIPANT,
+        "participant: time series and connectivity of every run; group: a summary of what that "
+        "level has written for all participants, of whom or which the options choose",
+        kind=Kind("LEVEL"),
+        levels=_BOTH,
+    )
+    atlas: tuple[str, ...] = option(
+        (),
+        "built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
+        "seeds",
+        _NAME,
+        levels=_BOTH,
+    )
+    seeds: tuple[Path, ...] = option(
+        (),
+        "your own seeds: TSV or CSV with columns x, y, z in mm and optionally name, radius, "
+        'network; "Space" in a JSON file beside it',
+        "seeds",
+        _FILE,
+        levels=_BOTH,
+    )
+    radius: tuple[float, ...] = option(
+        (),
+        "radius of all spheres (default: the seed set's); each set is extracted once per radius",
+        "seeds",
+        # Longer than a head: a larger radius is in other units.
+        Number("MM", most=1000, unit="a length in mm"),
+        levels=_BOTH,
+    )
+    processing: Processing = field(default_factory=Processing)
+    concatenate: Level | None = option(
+        None,
+        "also relate the series of all selected runs of a task in a session, or of a "
+        "participant: one run after the other, each standardized first",
+        "seeds",
+        choice("session", "participant"),
+    )
+    strategy: tuple[str, ...] = option(
+        (DEFAULT_STRATEGY,),
+        f"denoising strategies by name (default: {DEFAULT_STRATEGY}; all: bids-spheres "
+        "strategies), or JSON or YAML files of your own",
+        "denoising",
+        _NAME,
+        levels=_BOTH,
+        selects_at_group=True,
+    )
+    changes: StrategyChanges = field(default_factory=StrategyChanges)
+    outliers: Path | None = option(
+        None,
+        "your own outlier table (a row per volume, 1 = censored) of a single run, or a folder "
+        "with one *_outliers.tsv for every run",
+        "denoising",
+        _FOLDER,
+    )
+    derivatives: tuple[tuple[str, Path], ...] = option(
+        (),
+        "fMRIPrep's output, when it is neither bids_dir nor in bids_dir/derivatives; and what "
+        "goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
+        "selection of runs",
+        NamedPath(),
+        short="-d",
+    )
+    labels: Selected = field(default_factory=Selected)
+    bids_database_dir: Path | None = option(
+        None,
+        "folder in which pybids keeps its index of the input from call to call; delete it when "
+        "the input has changed",
+        "selection of runs",
+        _FOLDER,
+    )
+    group: GroupChoices = field(default_factory=GroupChoices)
+    work_dir: Path | None = option(
+        None,
+        "folder for temporary files (default: the output folder)",
+        "keeping and repeating",
+        _FOLDER,
+        short="-w",
+    )
+    overwrite: bool = option(
+        False,
+        "make everything again (default: what is missing or out of date)",
+        "keeping and repeating",
+        levels=_BOTH,
+    )
+    hash_inputs: bool = option(
+        False,
+        "compare what is in input files, not sizes and times; takes as long as to read them",
+        "keeping and repeating",
+    )
+    strict: bool = option(
+        False,
+        "do nothing when a strategy can't be applied to one of the runs (default: do all others, "
+        "and end with status 1)",
+        "keeping and repeating",
+    )
+    stop_on_first_error: bool = option(
+        False, "don't go on with other runs when one has failed", "keeping and repeating"
+    )
+    report_level: Literal["participant", "session", "none"] = option(
+        "participant",
+        "one page for each participant (default), for each session, or none",
+        "reports",
+        choice("participant", "session", OFF),
+        levels=_BOTH,
+    )
+    reports_only: bool = option(
+        False,
+        "only make the pages again, from results that are there",
+        "reports",
+        levels=_BOTH,
+    )
+    execution: Execution = field(default_factory=Execution)
+
+    @property
+    def temporary_dir(self) -> Path:
+        """Where temporary files go."""
+        return self.work_dir or self.output_dir
+
+    def absolute(self) -> Settings:
+        """The same with absolute paths, for processes that have another working directory."""
+        settings: Settings = _absolute(self)
+        rules = self.processing
+        mask = rules.mask if rules.mask in ("run", "template", OFF) else _path_text(rules.mask)
+        # A strategy without an ending is one of the package's.
+        strategies = tuple(_path_text(s) if Path(s).suffix else s for s in self.strategy)
+        return replace(settings, strategy=strategies, processing=replace(rules, mask=mask))
+
+    def to_json(self) -> dict[str, Any]:
+        """What options stand for these settings, with JSON types only; paths are absolute."""
+        return _shown(self.absolute())
+
+
+def _path_text(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.absolute()
+    if isinstance(value, tuple):
+        return tuple(map(_absolute, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = {part.name: _absolute(getattr(value, part.name)) for part in fields(value)}
+        return replace(value, **parts)
+    return value
+
+
+def _shown(settings: Any) -> dict[str, Any]:
+    """Every option of settings by its name, those of nested settings too."""
+    content: dict[str, Any] = {}
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if "option" not in each.metadata:
+            content |= _shown(value)
+            continue
+        kind = each.metadata["option"].kind or Kind()
+        if isinstance(value, tuple):
+            content[each.name] = [kind.show(item) for item in value]
+        else:
+            content[each.name] = value if value is None else kind.show(value)
+    return content
+
+
+def settings_that_affect(output: Output) -> tuple[str, ...]:
+    """Names of the settings of `Processing` on which an output depends."""
+    return tuple(d.name for d in declared_options(Processing) if output in d.option.affects)
+
+
+def sidecar_of(processing: Processing, output: Output) -> dict[str, Any]:
+    """What the sidecar of an output records of how it was made, under the keys that options name.
+
+    Parameters
+    ----------
+    processing : Processing
+    output : {"spheres", "design", "series"}
+        Of "series": what is not recorded of the spheres already.
+    """
+    recorded = {}
+    for declared in declared_options(Processing):
+        if declared.option.affects[:1] == (output,) and declared.option.sidecar:
+            recorded[declared.option.sidecar] = getattr(processing, declared.name)
+    return recorded
+
+
+def sidecar_keys(mixing: str) -> tuple[str, ...]:
+    """Keys under which sidecars record settings that the group level treats in one way."""
+    return tuple(
+        declared.option.sidecar
+        for declared in declared_options(Processing)
+        if declared.option.mixing == mixing
+    )
