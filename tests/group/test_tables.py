@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.group.facts import read_facts, regressor_kinds
+from bids_spheres.group.facts import OtherVersionError, read_facts, regressor_kinds
 from bids_spheres.group.tables import read_rows, read_upper_triangle
 
 from .conftest import SETTINGS, correlations, without, write_tsv
@@ -163,7 +163,7 @@ def test_settings_that_matter(tmp_path, changes, same):
         "",
         "[1]",
         "{",
-        "{}",
+        json.dumps({"GeneratedBy": SETTINGS["GeneratedBy"]}),
         json.dumps({**SETTINGS, "DegreesOfFreedom": None}),
         json.dumps({**SETTINGS, "DegreesOfFreedom": 0}),
         json.dumps({**SETTINGS, "NuisanceParameters": None}),
@@ -181,3 +181,21 @@ def test_kinds_of_regressors_do_not_depend_on_the_run():
     assert regressor_kinds(short) == regressor_kinds(long)
     assert regressor_kinds(short) == ["csf", "trans_x_power2", "w_comp_cor_*"]
     assert regressor_kinds(["trans_x_derivative1"]) != regressor_kinds(["trans_x"])
+
+
+@pytest.mark.parametrize(("patch", "refused"), [("0.2.0", ""), ("0.2.9", ""), ("0.1.9", "0.1.9")])
+def test_another_minor_version_is_refused(tmp_path, monkeypatch, patch, refused):
+    monkeypatch.setattr("bids_spheres.group.facts.__version__", "0.2.1")
+    made_by = [{"Name": "bids_spheres", "Version": patch}]
+    if not refused:
+        assert facts(tmp_path / "m.tsv", GeneratedBy=made_by).n_volumes == 120
+        return
+    with pytest.raises(OtherVersionError, match="Run the participant level again") as caught:
+        facts(tmp_path / "m.tsv", GeneratedBy=made_by)
+    assert caught.value.version == refused
+
+
+@pytest.mark.parametrize("made_by", [None, [], [{}], "x", [{"Version": 3}]])
+def test_what_tells_no_version_is_of_an_early_one(tmp_path, made_by):
+    with pytest.raises(OtherVersionError):
+        facts(tmp_path / "m.tsv", GeneratedBy=made_by)
