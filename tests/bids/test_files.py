@@ -33,7 +33,7 @@ from bids_spheres.bids.files import (
     write_table,
     write_text,
 )
-from bids_spheres.errors import DataError, MissingInputError, OutputError, ReadWriteError
+from bids_spheres.errors import DataError, MissingInputError, OutputError
 
 
 def test_what_breaks_while_writing_leaves_the_old_file(tmp_path):
