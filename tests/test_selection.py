@@ -83,7 +83,7 @@ def test_labels_from_a_file(app, tmp_path, text):
 def test_a_label_file_that_is_not_there(app, tmp_path):
     done, _ = app("--participant-label", f"@{tmp_path / 'nobody.txt'}")
     assert done.status == 2
-    assert "nobody.txt can't be read" in done.err
+    assert f"There is no list of labels {tmp_path / 'nobody.txt'}" in done.err
 
 
 def test_an_index_is_kept_for_the_next_call(app, tmp_path, four):
