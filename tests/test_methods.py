@@ -353,7 +353,6 @@ def test_strategy_that_removes_nothing_says_so():
         ({"aggregation": "median"}, "was the median of"),
         ({"aggregation": "eigenvariate"}, "was the first eigenvariate of"),
         ({"aggregation": "median"}, ", taken after the voxels had been cleaned."),
-        ({}, "Voxels that were constant, or not finite in any volume, were left out."),
     ],
 )
 def test_options_are_told_and_only_when_used(facts, words):

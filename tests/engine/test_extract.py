@@ -280,15 +280,34 @@ def test_a_sphere_of_which_all_voxels_are_none_has_no_series(data, fwhm):
 
 
 @pytest.mark.parametrize("fwhm", [None, 9])
-def test_a_bad_voxel_outside_of_all_spheres_matters_to_smoothing_alone(tmp_path, fwhm):
+@pytest.mark.parametrize("how", ["not finite in the last volume", "constant", "zero"])
+@pytest.mark.parametrize(("slope", "inter"), [(1, 0), (-0.5, 3000)])
+def test_a_bad_voxel_outside_of_all_spheres_matters_to_smoothing_alone(
+    tmp_path, how, fwhm, slope, inter
+):
     data = np.random.default_rng(2).normal(1000, 50, (*SHAPE, 40))
     balls = [in_ball(seed, 4.2) for seed in SEEDS]
-    beside = tuple(np.argwhere(in_ball(SEEDS[0], 6) & ~np.any(balls, axis=0))[0])
-    data[beside][25] = np.nan
-    image(data).to_filename(tmp_path / "run.nii.gz")
+    beside = np.zeros(SHAPE, bool)
+    beside[tuple(np.argwhere(in_ball(SEEDS[0], 6) & ~np.any(balls, axis=0))[0])] = True
+    UNUSABLE[how](data, beside)
+    stored = (data - inter) / slope
+    img = nib.Nifti1Image(stored, AFFINE)
+    img.header.set_slope_inter(slope, inter)
+    img.to_filename(tmp_path / "run.nii.gz")
     found = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 4.2, smoothing_fwhm=fwhm)  # no warning
-    expected, _ = usable_means(data, balls, fwhm)
-    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-8)
+    expected, _ = usable_means(stored * slope + inter, balls, fwhm)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-7)
+
+
+def test_the_spheres_that_are_computed_again_are_those_near_to_a_bad_voxel():
+    """Also when the order of the seeds is not that of their places in the image."""
+    data = np.random.default_rng(2).normal(1000, 50, (*SHAPE, 40))
+    seeds = apply_affine(AFFINE, [(8, 9, 7), (1, 1, 1), (1, 9, 7)])
+    balls = [in_ball(seed, 1) for seed in seeds]
+    data[8, 9, 6, 25] = np.nan
+    expected, _ = usable_means(data, balls, 3)
+    found = extract_spheres(image(data), seeds, 1, smoothing_fwhm=3)
+    np.testing.assert_allclose(found.timeseries, expected, rtol=1e-10)
 
 
 def test_a_compressed_image_with_bad_voxels_is_inflated_once(tmp_path, data, monkeypatch):
