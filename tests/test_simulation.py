@@ -154,7 +154,7 @@ def test_nothing_of_any_regressor_is_left(known, label):
     means = np.column_stack([data[voxels].mean(axis=0) for voxels in known.spheres.voxels])
     path = file_of(known, label, "_desc-confounds_timeseries.tsv")
     design = make_design(read_confounds(path), load_strategy("36P"), path, len(means))
-    assert len(design.columns) == 36 + 4  # cosines
+    assert len(design.columns) == 36 + n_cosines(known, label)
     cleaned = clean(
         means,
         sample_mask=None if design.kept.all() else design.kept,
@@ -170,6 +170,10 @@ def test_nothing_of_any_regressor_is_left(known, label):
     np.testing.assert_allclose(known.output.series(label, "36P"), cleaned, rtol=1e-9, atol=1e-9)
 
 
+def n_cosines(simulated, label):
+    return sum(name.startswith("cosine") for name in simulated.tables[label].columns)
+
+
 def rounding(values):
     """Largest error of numbers that are printed with ten digits."""
     size = np.where(values == 0, 1, np.abs(values))
@@ -181,7 +185,7 @@ def test_nothing_is_left_in_the_files_but_what_rounding_leaves(known, label):
     kept = slice(3, None) if label == "moving0" else slice(None)
     design = known.output.design(label, "36P").to_numpy()[kept]
     series = known.output.series(label, "36P")
-    assert design.shape[1] == 36 + 4
+    assert design.shape[1] == 36 + n_cosines(known, label)
     relative = [
         np.linalg.norm(rounding(x), axis=0) / np.linalg.norm(x - x.mean(axis=0), axis=0)
         for x in (design, series)
@@ -213,12 +217,12 @@ def degrees_of_freedom(simulated, label, strategy="36P"):
 
 
 def test_the_scatter_shows_that_regressors_cost_degrees_of_freedom(known):
-    """87 steady volumes would scatter less than their 45 degrees of freedom do."""
+    """87 steady volumes would scatter less than their 48 degrees of freedom do."""
     truth = pairs(known.spheres.correlation)
     labels = [f"moving{repetition}" for repetition in range(REPETITIONS)]
-    assert {degrees_of_freedom(known, label) for label in labels} == {87 - 40 - 2}
+    assert {degrees_of_freedom(known, label) for label in labels} == {87 - 37 - 2}
     naive = [scores(known.output.edges(label, "36P"), truth, 87 - 1) for label in labels]
-    assert np.mean(np.square(naive)) == pytest.approx((86 - 2) / (45 - 2), rel=0.1)
+    assert np.mean(np.square(naive)) == pytest.approx((86 - 2) / (48 - 2), rel=0.1)
 
 
 # An artefact of moving volumes that neighbours share
@@ -484,12 +488,17 @@ def noise(still, tmp_path_factory):
 def test_degrees_of_freedom_are_those_of_the_scatter(noise, label, base, kind):
     """Correlations of independent white noise have the variance 1 / degrees of freedom.
 
-    19900 pairs show it to one per cent: the standard error of the mean of r^2 is sqrt(2 / pairs).
+    Pairs share series: the standard error of the mean of r^2 is that over series, twice (Hoeffding
+    1948, doi:10.1214/aoms/1177730196, on means over pairs).
     """
     correlation = noise.output.edges(label, base + kind)
     facts = noise.output.facts(label, base + kind)
     freedom = facts["DegreesOfFreedom"]
-    assert freedom * np.mean(correlation**2) == pytest.approx(1, abs=0.05)
+    squares = np.corrcoef(noise.output.series(label, base + kind).T) ** 2
+    of_series = (squares.sum(axis=0) - 1) / (len(squares) - 1)
+    error = 2 * of_series.std() / np.sqrt(len(squares))
+    assert abs(np.mean(correlation**2) - 1 / freedom) < 3.5 * error
+    assert 3.5 * error < 0.2 / freedom
     if kind in ("", "Cosine"):
         cosines = int(2 * LENGTH * T_R * 0.01) if kind else 0
         regressors = {"none": 0, "24P": 24, "36P": 36}[base]

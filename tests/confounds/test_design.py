@@ -378,3 +378,10 @@ def test_mean_framewise_displacement():
     assert design.mean_framewise_displacement == pytest.approx(0.3)
     without = make_design(table[["a"]], strategy_of("a"), PATH, 3)
     assert np.isnan(without.mean_framewise_displacement)
+
+
+@pytest.mark.parametrize(("first", "kept"), [(np.nan, True), (0.1, True), (0.9, False)])
+def test_a_displacement_of_the_first_volume_counts_where_there_is_one(first, kept):
+    table = table_of(framewise_displacement=[first, 0.1, 0.9, 0.1])
+    design = make_design(table, strategy_of(censor=Censor(fd_threshold=0.5)), PATH, 4)
+    assert design.kept.tolist() == [kept, True, False, True]

@@ -300,6 +300,27 @@ def test_per_cent_of_the_mean_that_confounds_leave(share):
     assert_same(ours, quietly(nilearn_clean, series.copy(), confounds=confounds, **options))
 
 
+@pytest.mark.parametrize("options", [{}, {"low_pass": 0.1}])
+def test_what_a_censored_volume_holds_does_not_decide_what_is_large(options):
+    series, confounds = noise(60, 2), noise(60, 2, seed=1)
+    options = options | {"sample_mask": censored(60, [20]), "confounds": confounds}
+    expected = clean(series, **options)
+    series[20] = confounds[20] = 1e16
+    np.testing.assert_allclose(clean(series, **options), expected, atol=1e-9)
+    assert np.abs(expected).min(axis=0).max() < 1 < np.abs(expected).max()
+
+
+def test_a_cosine_of_the_other_sign_is_not_taken_for_ours():
+    """As in nilearn: all are added, and there is no warning."""
+    series, phase = noise(100, 2), np.pi / 100 * (np.arange(100) + 0.5)
+    options = {"filter": "cosine", "high_pass": 0.01, "t_r": 2.0}
+    confound = 0.1 * rng(1).normal(size=(100, 1)) - np.cos(phase)[:, None]
+    ours = clean(series, confounds=confound, **options)
+    assert_same(ours, nilearn_clean(series.copy(), confounds=confound, **options))
+    for order in range(1, 5):
+        assert np.abs(np.cos(order * phase) @ ours).max() < 1e-9
+
+
 # ------------------------------------------------------------------------- trends along time
 
 
