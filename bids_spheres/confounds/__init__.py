@@ -20,7 +20,7 @@ from bids_spheres.confounds.freedom import (
     lost_to_filter,
 )
 from bids_spheres.confounds.preflight import Problem, check_strategies
-from bids_spheres.confounds.presets import load_strategy, published_strategies
+from bids_spheres.confounds.presets import load_strategy
 from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalFilter
 from bids_spheres.confounds.tables import (
     merge_tables,
@@ -30,6 +30,7 @@ from bids_spheres.confounds.tables import (
     read_outliers,
 )
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
+from bids_spheres.published import published_strategies
 
 __all__ = [
     "REASONS",
