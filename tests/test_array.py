@@ -12,7 +12,7 @@ import pytest
 
 from bids_spheres.bids import dataset
 from bids_spheres.bids.dataset import Dataset, index_files
-from bids_spheres.participant_report import load_participant
+from bids_spheres.participant_report.load import load_participant
 
 from .processes import results
 
