@@ -365,7 +365,7 @@ def test_another_runs_confounds_are_not_taken(run_app, tiny, seeds_file, tmp_pat
     call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
     done = run_app(*call, "--strategy", "gsrOnly")
     assert done.status == 1
-    assert "There is no confounds table. In 1 run: sub-01_task-rest_run-2." in done.err
+    assert "No confounds table belongs to" in done.err
     assert len(series_files(tmp_path / "out")) == 1
 
 
