@@ -24,6 +24,7 @@ from bids_spheres.errors import (
     READ_WRITE_FAILED,
     SOME_FAILED,
     BidsSpheresError,
+    MissingInputError,
     ReadWriteError,
     printable,
 )
@@ -33,6 +34,13 @@ from bids_spheres.options import (
     main_parser,
     settings_of,
     strategies_parser,
+)
+from bids_spheres.published import (
+    STRATEGY_FILES,
+    published_seed_sets,
+    published_strategies,
+    unknown_seed_set,
+    unknown_strategy,
 )
 from bids_spheres.settings import GROUP, Execution, Settings
 
@@ -218,9 +226,25 @@ def _run(options: argparse.Namespace) -> int:
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
+    _check_names(settings)
     return (_run_group if settings.analysis_level == GROUP else _run_participants)(
         options, settings
     )
+
+
+def _check_names(settings: Settings) -> None:
+    """Refuse names that stand for nothing before the libraries are loaded that use them."""
+    for name in settings.atlas:
+        if name not in published_seed_sets():
+            raise unknown_seed_set(name)
+    for name in settings.strategy:
+        if name not in published_strategies() and Path(name).suffix.lower() not in STRATEGY_FILES:
+            raise unknown_strategy(name)
+    if settings.analysis_level == GROUP:
+        return
+    for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
+        if not folder.exists():
+            raise MissingInputError(f"The folder {folder} is not there.")
 
 
 def _run_group(options: argparse.Namespace, settings: Settings) -> int:

@@ -283,8 +283,9 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
         *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
     ]
     nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
-    problems += _put_together(unusable)
-    if problems and (strict or nothing_left):
+    of_files = list(_put_together(unusable))  # told when the turn of the run comes
+    if (problems and nothing_left) or (strict and (problems or of_files)):
+        problems += of_files
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
         raise DataError("\n- ".join([title, *map(str, problems)]))
     return problems

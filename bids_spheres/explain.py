@@ -12,6 +12,7 @@ from bids_spheres.confounds import (
     rounded,
 )
 from bids_spheres.designs import StrategyFailures, missing_image, run_designs, run_timing
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +80,8 @@ def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
     confounds = job.run.tables.confounds is not None or not needed
     there = {True: "yes", False: "MISSING"}
     lacking = len(job.without_image)
-    note = f" ({lacking} strategies without an image)" if lacking else ""
+    strategies = count(lacking, "strategy", "strategies")
+    note = f" ({strategies} without an image)" if lacking else ""
     return str(job), images + note, there[mask], there[confounds], str(n_files), state
 
 
@@ -121,7 +123,7 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
 
 def _least(strategy: Strategy) -> Iterator[str]:
     if strategy.min_volumes or strategy.min_seconds:
-        least = [f"{strategy.min_volumes} volumes"] if strategy.min_volumes else []
+        least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
         least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
         yield f"  at least:  {' and '.join(least)}"
 
@@ -135,7 +137,7 @@ def _censoring(rules: Censor) -> str:
     if rules.before or rules.after:
         parts.append(f"{rules.before} volumes before and {rules.after} after each")
     if rules.min_segment:
-        parts.append(f"stretches shorter than {rules.min_segment} volumes")
+        parts.append(f"stretches shorter than {count(rules.min_segment, 'volume')}")
     return "; ".join(parts) or "only volumes before the steady state"
 
 

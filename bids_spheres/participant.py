@@ -30,6 +30,7 @@ from bids_spheres.results import (
     write_uncleaned,
 )
 from bids_spheres.voxel_maps import tapped, temporary_folder, write_seed_maps
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -423,7 +424,7 @@ def _reduced(placed: PlacedSeeds) -> str:
 def _coverage_note(placed: PlacedSeeds, min_coverage: float) -> str:
     weights = placed.weights
     low = placed.missing(min_coverage) & ~weights.empty
-    text = f"{placed.seeds.label}: {len(placed.seeds)} spheres"
+    text = f"{placed.seeds.label}: {count(len(placed.seeds), 'sphere')}"
     if not weights.seed_used.all():
         text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
     if weights.partial.any():

@@ -65,21 +65,11 @@ class RunMessages:
     def _add(self, level: int, run: str, text: str) -> None:
         self._kinds[level, _VARYING.sub("", text)].append((run, text))
 
-    def log_warnings(self) -> None:
-        """Log one line for each kind of warning."""
-        for (level, _), entries in self._kinds.items():
-            if level == logging.WARNING:
-                logger.warning("%s: %s", self._runs(entries), entries[0][1])
-
-    def errors(self) -> str:
-        """One row for each kind of error, each on a line of its own."""
-        kinds = [entries for (level, _), entries in self._kinds.items() if level == logging.ERROR]
-        named = [(self._runs(entries), entries[0][1]) for entries in kinds]
-        width = max((len(runs) for runs, _ in named), default=0)
-        rows = (
-            f"\n  {runs:{width}}  {text}".replace("\n  hint", "\n    hint") for runs, text in named
-        )
-        return "".join(rows)
+    def log(self, level: int) -> None:
+        """Log one line for each kind of message of a level."""
+        for (kind_level, _), entries in self._kinds.items():
+            if kind_level == level:
+                logger.log(level, "%s: %s", self._runs(entries), entries[0][1])
 
     def write(self) -> None:
         """Write the table of all messages, if several are of one kind.

@@ -49,6 +49,7 @@ from bids_spheres.participant_report import pages_of
 from bids_spheres.participant_report.command import report, reports_only
 from bids_spheres.placing import can_use, transformed_labels
 from bids_spheres.plan import UNCLEANED, make_jobs, plan_work
+from bids_spheres.report.words import listing
 from bids_spheres.run_messages import RunMessages
 from bids_spheres.wording import count
 
@@ -388,12 +389,13 @@ def _summarize(
     done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
     runs = count(len(tasks), "run")
     messages.write()
-    messages.log_warnings()
+    messages.log(logging.WARNING)
+    messages.log(logging.ERROR)
     if tasks:
         logger.info("%d of %s written to %s", done, runs, settings.output_dir)
     if failures:
-        rows = messages.errors() or " the reasons are given above."
-        logger.error("%d of %s failed:%s", len(failures), runs, rows)
+        names = listing([outcome.job for outcome in failures])
+        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
         logger.error("More on each is in %s", logs / "crash-*.txt")
     if untried:
         logger.error("%d of %s were not tried after that", len(untried), runs)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.bids.dataset import Dataset, index_files
-from bids_spheres.participant_report import load_participant
+from bids_spheres.participant_report.load import load_participant
 
 from .processes import results
 

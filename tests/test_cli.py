@@ -365,7 +365,7 @@ def test_another_runs_confounds_are_not_taken(run_app, tiny, seeds_file, tmp_pat
     call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
     done = run_app(*call, "--strategy", "gsrOnly")
     assert done.status == 1
-    assert "There is no confounds table. In 1 run: sub-01_task-rest_run-2." in done.err
+    assert "No confounds table belongs to" in done.err
     assert len(series_files(tmp_path / "out")) == 1
 
 
@@ -482,3 +482,31 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
     record = settings_of(options).to_json()
     assert record["mask"] == str(tmp_path / "my" / "mask.nii.gz")
     assert record["strategy"] == ["36P", str(tmp_path / "mine.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        (["nowhere", "out", "participant", "--atlas", "Power2011"], "The folder nowhere is not"),
+        ([".", "out", "participant", "--atlas", "Power2101"], "Did you mean Power2011?"),
+        ([".", "out", "participant", "--strategy", "simpel"], "Did you mean simple?"),
+        ([".", "out", "participant", "--atlass", "Power2011"], "--atlass"),
+    ],
+)
+def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):
+    code = (
+        "import sys; from bids_spheres.cli import main\n"
+        "try: status = main(sys.argv[1:])\n"
+        "except SystemExit as end: status = end.code\n"
+        "slow = {'bids', 'matplotlib', 'nibabel', 'numpy', 'pandas', 'scipy'} & set(sys.modules)\n"
+        "print(status, *slow)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert phrase in done.stderr
+    assert done.stdout.strip() == ("66" if words[0] == "nowhere" else "2")

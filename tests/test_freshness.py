@@ -465,7 +465,7 @@ def test_an_excluded_run_is_done(app, tmp_path):
     # A call that is about others leaves it in the table, one that lets it in takes it out.
     app("--strategy", "24P")
     assert (tmp_path / "out" / "exclusions.tsv").read_text() == excluded
-    app("--strategy", "36P")
+    app("--strategy", "36P", "--min-dof", "1")
     assert not (tmp_path / "out" / "exclusions.tsv").exists()
 
 
@@ -540,7 +540,8 @@ def forget_sizes(output):
 def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp_path):
     """Made with one setting, begun anew with another, and back to the first."""
     tiny.add_run()
-    out, one, two = tmp_path / "out", ["--radius", "5"], ["--radius", "9", "--dummy-scans", "4"]
+    one = ["--min-dof", "1", "--radius", "5"]
+    out, two = tmp_path / "out", [*one[:2], "--radius", "9", "--dummy-scans", "4"]
     call_app(*one, output=tmp_path / "one")
     call_app(*two, output=tmp_path / "two")
     expected = [results(tmp_path / "one"), results(tmp_path / "two")]

@@ -22,7 +22,7 @@ from bids_spheres.confounds.freedom import (
     rounded,
 )
 from bids_spheres.confounds.preflight import Problem, check_strategies
-from bids_spheres.confounds.presets import load_strategy, published_strategies
+from bids_spheres.confounds.presets import load_strategy
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
 from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
@@ -39,6 +39,7 @@ from bids_spheres.confounds.tables import (
     read_outliers,
 )
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
+from bids_spheres.published import published_strategies
 
 __all__ = [
     "FEW_DEGREES_OF_FREEDOM",

@@ -19,6 +19,7 @@ from bids_spheres.confounds.components import (
 from bids_spheres.confounds.tables import merge_tables, read_metadata, without_gaps
 from bids_spheres.confounds.wording import missing_columns
 from bids_spheres.errors import DataError, UsageError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -201,7 +202,8 @@ def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> 
 def _check_length(table: pd.DataFrame, n_volumes: int, path: Path) -> None:
     if len(table) != n_volumes:
         raise DataError(
-            f"{path} has {len(table)} rows, but the BOLD image has {n_volumes} volumes.",
+            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
             hint="Table and image must come from the same run of fMRIPrep.",
         )
 
@@ -285,7 +287,8 @@ def _external(outliers: ArrayLike | None, n_volumes: int) -> BoolArray:
     flags = np.asarray(outliers, bool)
     if flags.shape != (n_volumes,):
         raise DataError(
-            f"The outlier table has {len(flags)} rows, but the BOLD image has {n_volumes} volumes."
+            f"The outlier table has {count(len(flags), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}."
         )
     return flags
 

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds.forms import strategy_from_json
-from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.published import (
+    STRATEGY_FILES,
+    data_folder,
+    published_strategies,
+    unknown_strategy,
+)
 from bids_spheres.textfiles import parse_json, parse_yaml, read_text
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from bids_spheres.confounds.strategy import Strategy
-
-EXTENSIONS = (".json", ".yml", ".yaml")
-"""Of files that hold a user's own strategy."""
-
-
-def published_strategies() -> tuple[str, ...]:
-    """Names of the strategies that ship with the package."""
-    files = (f.name for f in _strategy_folder().iterdir())
-    return tuple(sorted(name[:-5] for name in files if name.endswith(".json")))
 
 
 def load_strategy(name: str | Path) -> Strategy:
@@ -45,24 +39,11 @@ def load_strategy(name: str | Path) -> Strategy:
         When the file can't be used; the message names the file and the key.
     """
     if isinstance(name, str) and name in published_strategies():
-        text = (_strategy_folder() / f"{name}.json").read_text(encoding="utf-8")
+        text = (data_folder("strategies") / f"{name}.json").read_text(encoding="utf-8")
         return strategy_from_json(json.loads(text), "")
-    if Path(name).suffix.lower() in EXTENSIONS:
+    if Path(name).suffix.lower() in STRATEGY_FILES:
         return _load_file(Path(name))
-    raise _unknown_strategy(str(name))
-
-
-def _strategy_folder() -> Traversable:
-    return resources.files("bids_spheres") / "data" / "strategies"
-
-
-def _unknown_strategy(name: str) -> UsageError:
-    known = published_strategies()
-    return UsageError(
-        f"There is no denoising strategy named {name!r}.",
-        hint=f"{did_you_mean(name, known)}The strategies are: {', '.join(known)}; "
-        f"a file of your own ends in {', '.join(EXTENSIONS)}.",
-    )
+    raise unknown_strategy(str(name))
 
 
 def _load_file(path: Path) -> Strategy:

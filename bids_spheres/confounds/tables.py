@@ -11,6 +11,7 @@ import numpy as np
 from bids_spheres.confounds.versions import todays_name
 from bids_spheres.errors import DataError
 from bids_spheres.textfiles import is_there, read_json_object, read_text
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +137,8 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
     names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
     if len(rows) != n_volumes:
         raise DataError(
-            f"{path} has {len(rows)} rows, but the BOLD image has {n_volumes} volumes.",
+            f"{path} has {count(len(rows), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
             hint="An outlier table needs one row per volume; 1 stands for censored.",
         )
     n_cells = len(names or rows[0])

@@ -17,7 +17,6 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -25,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.published import data_folder, published_seed_sets, unknown_seed_set
 from bids_spheres.textfiles import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from importlib.resources.abc import Traversable
 
     from numpy.typing import NDArray
 
@@ -122,12 +121,6 @@ def check_radius(radius: float) -> float:
     return value
 
 
-def published_seed_sets() -> tuple[str, ...]:
-    """Names of the seed sets that ship with the package."""
-    folder = _published_folder()
-    return tuple(sorted(f.name[:-4] for f in folder.iterdir() if f.name.endswith(".tsv")))
-
-
 def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
     """Seeds of a published set or of a user's own table.
 
@@ -177,10 +170,6 @@ def load_seed_file(path: str | Path) -> SeedTable:
     return _load_file(Path(path))
 
 
-def _published_folder() -> Traversable:
-    return resources.files("bids_spheres") / "data" / "seeds"
-
-
 def _is_name(source: str | Path) -> bool:
     """Whether a text is meant as the name of a set, and not as that of a file."""
     if not isinstance(source, str) or source in published_seed_sets():
@@ -188,19 +177,10 @@ def _is_name(source: str | Path) -> bool:
     return source.isalnum() and not Path(source).exists()
 
 
-def _unknown_set(name: str) -> UsageError:
-    known = published_seed_sets()
-    return UsageError(
-        f"There is no built-in seed set named {name!r}.",
-        hint=f"{did_you_mean(name, known)}The sets are: {', '.join(known)}. "
-        "For a table of your own use --seeds FILE.",
-    )
-
-
 def _load_published(name: str) -> SeedTable:
     if name not in published_seed_sets():
-        raise _unknown_set(name)
-    folder = _published_folder()
+        raise unknown_seed_set(name)
+    folder = data_folder("seeds")
     metadata = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     text = (folder / f"{name}.tsv").read_text(encoding="utf-8")
     return _parse(text, where=f"seed set {name}", label=name, metadata=metadata, published=True)

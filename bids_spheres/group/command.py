@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import load_strategy
-from bids_spheres.confounds.presets import EXTENSIONS
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
@@ -17,6 +16,7 @@ from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import SEEDS, GroupOptions
 from bids_spheres.participant_report.links import read_links
 from bids_spheres.plan import scale_label
+from bids_spheres.published import STRATEGY_FILES
 from bids_spheres.report.words import count
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _strategy_name(name: str) -> str:
     """What is in file names; what a built-in one was called by another version is not looked up."""
-    return load_strategy(name).name if Path(name).suffix.lower() in EXTENSIONS else name
+    return load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
 
 
 def _participants_table(settings: Settings) -> Path:

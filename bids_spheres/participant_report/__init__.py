@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Literal
 from bids_spheres.bids.files import write_text
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.participant_report.find import participants_with_outputs, sessions_with_outputs
-from bids_spheres.participant_report.load import load_participant
-from bids_spheres.participant_report.page import participant_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +30,7 @@ __all__ = [
     "ReportLevel",
     "Written",
     "attempt_report",
-    "load_participant",
     "pages_of",
-    "participant_page",
     "participants_with_outputs",
     "report_missing",
     "write_report",
@@ -119,6 +115,10 @@ def write_report(
     OutputError
         When a page can't be written.
     """
+    # Figures take long to import, and most calls of an array that is repeated make no page.
+    from bids_spheres.participant_report.load import load_participant  # noqa: PLC0415
+    from bids_spheres.participant_report.page import participant_page  # noqa: PLC0415
+
     paths = []
     for session in _pages(output_dir, label, level):
         participant = load_participant(output_dir, label, session)

@@ -159,7 +159,7 @@ def test_outlier_tables(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "phrase"),
     [
-        ("", "has 0 rows, but the BOLD image has 4 volumes"),
+        ("", "has no rows, but the BOLD image has 4 volumes"),
         ("censored\n0\n1\n0\n", "has 3 rows"),
         ("censored\n0\n1\n0\n2\n", "'2' in row 4 is neither 0 nor 1"),
         ("censored\n0\n1\n0\nn/a\n", "'n/a' in row 4 is neither 0 nor 1"),

@@ -1,0 +1,51 @@
+"""Names of the seed sets and strategies that ship with the package, known before any is loaded."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+STRATEGY_FILES = (".json", ".yml", ".yaml")
+"""Endings of files that hold a user's own strategy."""
+
+
+def data_folder(kind: str) -> Traversable:
+    """Folder of the package's ``seeds`` or ``strategies``."""
+    return resources.files("bids_spheres") / "data" / kind
+
+
+def published_seed_sets() -> tuple[str, ...]:
+    """Names of the seed sets that ship with the package."""
+    files = (file.name for file in data_folder("seeds").iterdir())
+    return tuple(sorted(name[:-4] for name in files if name.endswith(".tsv")))
+
+
+def published_strategies() -> tuple[str, ...]:
+    """Names of the strategies that ship with the package."""
+    files = (file.name for file in data_folder("strategies").iterdir())
+    return tuple(sorted(name[:-5] for name in files if name.endswith(".json")))
+
+
+def unknown_seed_set(name: str) -> UsageError:
+    """The error about a seed set that is not there."""
+    known = published_seed_sets()
+    return UsageError(
+        f"There is no built-in seed set named {name!r}.",
+        hint=f"{did_you_mean(name, known)}The sets are: {', '.join(known)}. "
+        "For a table of your own use --seeds FILE.",
+    )
+
+
+def unknown_strategy(name: str) -> UsageError:
+    """The error about a strategy that is not there."""
+    known = published_strategies()
+    return UsageError(
+        f"There is no denoising strategy named {name!r}.",
+        hint=f"{did_you_mean(name, known)}The strategies are: {', '.join(known)}; "
+        f"a file of your own ends in {', '.join(STRATEGY_FILES)}.",
+    )
