@@ -143,7 +143,14 @@ def parse_yaml(text: str, path: Path) -> Any:
     except RecursionError as error:
         raise DataError(f"{path} is not YAML: it is nested too deeply.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise DataError(f"{path} is not YAML: {error}.") from error
+        raise DataError(f"{path} is not YAML: {_yaml_problem(error)}.") from error
+
+
+def _yaml_problem(error: Exception) -> str:
+    """What PyYAML says in several lines, in one; "unexpected" is said of faults of the program."""
+    said = str(getattr(error, "problem", None) or error).replace("unexpected ", "")
+    mark = getattr(error, "problem_mark", None)
+    return " ".join(said.split()) + (f", in line {mark.line + 1}" if mark else "")
 
 
 def _check_yaml(yaml: Any, text: str, path: Path) -> None:

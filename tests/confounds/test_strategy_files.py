@@ -347,3 +347,11 @@ def test_options_change_keys_of_a_strategy():
     assert override(band, {}) is band
     with pytest.raises(DataError, match="with the options given"):
         override(band, {"filter.high_pass": 0.2})
+
+
+def test_what_is_wrong_with_yaml_is_one_line(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text('name: mine\nmotion: "full\n')
+    with pytest.raises(DataError) as caught:
+        load_strategy(path)
+    assert caught.value.message == f"{path} is not YAML: found end of stream, in line 3."
