@@ -561,7 +561,7 @@ def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp
         call_app(*one)
         assert results(out) == expected[0], count
         count += 1
-    assert count == 15  # 13 files and two records
+    assert count == 16  # 13 files, two records and the methods text
     assert results(out) == expected[1]
 
 
