@@ -189,7 +189,7 @@ class Task:
             for path in group.files if group.sparse else ():
                 remove(path)
 
-    def finish(self, excluded: Iterable[str]) -> None:
+    def finish(self, excluded: Iterable[str]) -> tuple[str, ...]:
         """Put on record what was made; to be called when all of it is written.
 
         Parameters
@@ -198,15 +198,22 @@ class Task:
             Names of the strategies that exclude the run. The table that says so counts as one of
             the files of their groups.
 
+        Returns
+        -------
+        tuple of str
+            Names of the files, from the output folder.
+
         Raises
         ------
         OutputError
             When the record can't be written.
         """
-        root = self.job.work.output_dir
+        root, names = self.job.work.output_dir, set[str]()
         for record, groups in self._by_record():
             made = {key: group.entry(root, excluded) for key, group in groups.items()}
             write_json(record, dict(sorted((_read(record) | made).items())))
+            names.update(name for entry in made.values() for name in entry["Files"])
+        return tuple(sorted(names))
 
     def _by_record(self) -> Iterable[tuple[Path, dict[str, Group]]]:
         records: dict[Path, dict[str, Group]] = defaultdict(dict)
