@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.execute.memory import MEGABYTE, largest_job, own_memory
@@ -48,22 +48,28 @@ def open_executor(
     if execution.executor == "local" or not tasks:
         yield LocalExecutor(_processes(execution, tasks))
         return
-    from bids_spheres.execute import clusters, slurm_jobs  # noqa: PLC0415 - load Dask
+    from bids_spheres.execute import clusters, dask, proof, slurm  # noqa: PLC0415 - load Dask
 
     place = execution.dask_scheduler or execution.dask_scheduler_file
     if place:
-        opened = clusters.scheduler_at(place, inputs)
+        opened = clusters.scheduler_at(place)
     elif execution.dask_slurm:
         # The thread that reads ahead takes so little that a core of its own would be wasted.
         cores = execution.omp_nthreads or 1
-        need = slurm_jobs.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
-        logs = out / "logs" / "slurm"
-        opened = slurm_jobs.slurm_cluster(execution.dask_slurm, need, inputs, logs)
+        need = slurm.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
+        opened = slurm.slurm_cluster(execution.dask_slurm, need, out / "logs" / "slurm")
     else:
         memory = (execution.mem or 0) * MEGABYTE or None
         opened = clusters.local_cluster(_processes(execution, tasks), memory)
-    with opened as executor:
-        yield executor
+    folders = proof.Folders(tuple(inputs), out, settings.work_dir)
+    with opened as (client, source):
+        yield dask.DaskExecutor(client, source, folders, shared_by(tasks))
+
+
+def shared_by(tasks: Sequence[Task]) -> list[Any]:
+    """Objects to which all tasks of a call refer, or all in one space: most of what they weigh."""
+    work, spaces = tasks[0].job.work, {id(task.job.placements): task.job for task in tasks}
+    return [work, *work.strategies, *(job.placements for job in spaces.values())]
 
 
 def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
