@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bids_spheres.bids.runs import Found
     from bids_spheres.execute import Executor
     from bids_spheres.freshness import Task
+    from bids_spheres.participant_report import Written
     from bids_spheres.plan import Job
     from bids_spheres.settings import Settings
 
@@ -73,7 +74,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     Returns
     -------
     list of Outcome
-        The runs that failed.
+        The runs that failed, and the participants whose page did.
 
     Raises
     ------
@@ -102,7 +103,8 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
                 _summarize(stale, failures, untried, settings)
                 if not any(outcome.hopeless for outcome in failures):
                     _concatenate(settings, jobs, untried | {outcome.job for outcome in failures})
-                _report(executor, settings, tasks, debug=debug)
+                broken = _report(executor, settings, tasks, debug=debug)
+                failures += [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
     except SystemExit:
         # A signal has no traceback worth showing.
         logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
@@ -308,12 +310,14 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[str]) 
         logger.info("%d groups of several runs concatenated", several)
 
 
-def _report(executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool) -> None:
+def _report(
+    executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool
+) -> list[Written]:
     """Write the pages of participants whose runs changed, in this call or in one cut short."""
     labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
     changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
     changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
-    report(executor, settings, labels, changed, debug=debug)
+    return report(executor, settings, labels, changed, debug=debug)
 
 
 def _is_behind(output_dir: Path, participant: str) -> bool:

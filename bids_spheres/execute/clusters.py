@@ -24,7 +24,7 @@ _CONNECT = 5.0
 """How long to wait for a scheduler to answer, s."""
 
 _PATIENCE = 300.0
-"""How long to wait for workers of a scheduler that is not ours, s."""
+"""How long to wait for workers, s: a new one takes a minute to start on a busy machine."""
 
 NO_OWN_TRIES = {"allowed_failures": 0}
 """Of our schedulers. Dask tries again, three times, all that was waiting on a worker that died."""
@@ -90,7 +90,7 @@ def local_cluster(workers: int, memory: int | None) -> Iterator[tuple[Any, Worke
         scheduler_kwargs=NO_OWN_TRIES,
     )
     with closing(cluster), client_of(cluster) as client:
-        yield client, WorkerSource("Dask on this machine")
+        yield client, WorkerSource("Dask on this machine", timeout=_PATIENCE)
 
 
 @contextmanager

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.execute.local import LocalExecutor
-from bids_spheres.execute.memory import MEGABYTE, largest_job, own_memory
+from bids_spheres.execute.memory import largest_job, own_memory
+from bids_spheres.memory_limits import MEGABYTE, group_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,18 +77,19 @@ def shared_by(tasks: Sequence[Task]) -> list[Any]:
 def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
     """How many processes there is work and memory for."""
     wanted = min(execution.nprocs, len(tasks) or execution.nprocs)
-    if execution.mem is None or not tasks:
+    limits = {"--mem": (execution.mem or 0) * MEGABYTE, "cgroup": group_memory() or 0}
+    name, limit = min(((n, m) for n, m in limits.items() if m), key=itemgetter(1), default=("", 0))
+    if not limit or not tasks or (wanted == 1 and not execution.mem):
         return wanted
-    room, each = execution.mem * MEGABYTE - own_memory(), largest_job(tasks)
-    if room < each:
+    room, each = limit - own_memory(), largest_job(tasks)
+    if room < each and execution.mem:
         logger.warning(
-            "--mem: the largest run is expected to need %d MB beside %d MB for the main process, "
+            "%s: the largest run is expected to need %d MB beside %d MB for the main process, "
             "and there are %d. One run at a time is tried.",
-            *(each // MEGABYTE, own_memory() // MEGABYTE, execution.mem),
+            *(name, each // MEGABYTE, own_memory() // MEGABYTE, limit // MEGABYTE),
         )
     fitting = max(1, room // each)
     if fitting < wanted:
-        logger.info(
-            "--mem: %d runs at a time, each of which may need %d MB", fitting, each // MEGABYTE
-        )
+        text = "%s: %d runs at a time, each of which may need %d MB"
+        logger.info(text, name, fitting, each // MEGABYTE)
     return min(wanted, fitting)

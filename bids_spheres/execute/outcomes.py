@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError
-from bids_spheres.execute.executor import MORE_MEMORY, Lost
+from bids_spheres.execute.executor import Lost
+from bids_spheres.memory_limits import MORE_MEMORY, is_out_of_memory
 from bids_spheres.plan import JobReport
 
 if TYPE_CHECKING:
@@ -122,11 +123,11 @@ def attempt(task: Task) -> Outcome:
 def _message(error: Exception) -> str:
     if isinstance(error, BidsSpheresError):
         return str(error)
+    if is_out_of_memory(error):
+        return f"Out of memory.\n  hint: {MORE_MEMORY}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}."
-    if isinstance(error, MemoryError):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}"
     return f"Unexpected {type(error).__name__}: {error}"
 
 
