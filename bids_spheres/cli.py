@@ -26,8 +26,10 @@ from bids_spheres.errors import (
     BidsSpheresError,
     MissingInputError,
     ReadWriteError,
+    TemporaryError,
     printable,
 )
+from bids_spheres.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
 from bids_spheres.options import (
     demo_parser,
     ignored_options,
@@ -71,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with redirect_stdout(_StandardOutput(sys.stdout)):
             options, work = _parsed(words)
+            prepare_for_limits()
             _configure_logging(options.verbose - options.quiet)
             with _with_a_home():
                 status = work(options)
@@ -157,6 +160,8 @@ def _told(error: Exception) -> tuple[str, int]:
     """Message and exit status of an error."""
     if isinstance(error, BidsSpheresError):
         return str(error), error.exit_status
+    if is_out_of_memory(error):
+        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED

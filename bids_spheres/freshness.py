@@ -195,7 +195,9 @@ class Task:
             for path in group.files if group.sparse else ():
                 remove(path)
 
-    def finish(self, excluded: Iterable[str], unwritten: Collection[Path] = ()) -> None:
+    def finish(
+        self, excluded: Iterable[str], unwritten: Collection[Path] = ()
+    ) -> tuple[str, ...]:
         """Put on record what was made; to be called when all of it is written.
 
         Parameters
@@ -206,12 +208,17 @@ class Task:
         unwritten : collection of Path
             Units that were not made, because a strategy failed; the next call tries them again.
 
+        Returns
+        -------
+        tuple of str
+            Names of the files, from the output folder.
+
         Raises
         ------
         OutputError
             When the record can't be written.
         """
-        root = self.job.work.output_dir
+        root, names = self.job.work.output_dir, set[str]()
         for record, groups in self._by_record():
             made = {
                 key: group.entry(root, excluded)
@@ -220,6 +227,8 @@ class Task:
             }
             if made:
                 write_json(record, dict(sorted((_read(record) | made).items())))
+            names.update(name for entry in made.values() for name in entry["Files"])
+        return tuple(sorted(names))
 
     def _by_record(self) -> Iterable[tuple[Path, dict[str, Group]]]:
         records: dict[Path, dict[str, Group]] = defaultdict(dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,16 +21,25 @@ from .processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
+from bids_spheres.bids.files import STALE_SECONDS, discard_stale
 from bids_spheres.errors import TemporaryError
-from bids_spheres.execute import Lost, clusters, dask
-from bids_spheres.execute.dask import DaskExecutor, Staff
+from bids_spheres.execute import Lost, Outcome, clusters, dask, keep_crash, outcomes, proof
+from bids_spheres.execute.dask import DaskExecutor, WorkerSource
+from bids_spheres.execute.opening import shared_by
+from bids_spheres.execute.proof import Folders, WorkerProblemError, shared_objects, tokens
+from bids_spheres.freshness import find_tasks
+from bids_spheres.options import main_parser, settings_of
+from bids_spheres.workflow import plan_jobs
 
 N_RUNS = 4
 DEEDS = """
-import os, pathlib, signal, time
+import os, pathlib, pickle, signal, time
 
 def double(number):
     return 2 * number
+
+def work_size(task):
+    return len(pickle.dumps(task.job.work))
 
 def wait(seconds):
     time.sleep(seconds)
@@ -59,10 +69,10 @@ def deeds(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two_workers(deeds):
+def two_workers(deeds, tmp_path_factory):
     assert deeds.double(1) == 2  # and so it can be found by workers, which get our path
-    with clusters.local_cluster(2, None) as executor:
-        yield executor
+    with clusters.local_cluster(2, None) as (client, source):
+        yield DaskExecutor(client, source, Folders((), tmp_path_factory.mktemp("shared")))
 
 
 def test_every_item_is_done_once(two_workers, deeds):
@@ -81,20 +91,87 @@ def test_an_item_of_which_two_workers_are_lost_is_given_up(two_workers, deeds):
     ends = dict(two_workers.run(deeds.die_of, ["poison", *"abcd"]))
     lost = ends.pop("poison")
     assert isinstance(lost, Lost)
-    assert "so was a second one" in lost.message
+    assert lost.message.startswith("2 Dask workers were lost with this run")
     assert "too little memory" in lost.hint
     assert ends == {item: item for item in "abcd"}
 
 
-def test_workers_that_see_other_folders_are_not_used(two_workers, deeds, tmp_path):
-    nowhere = tmp_path / "nowhere"
-    executor = DaskExecutor(two_workers.client, Staff("a scheduler", (nowhere,)))
-    with pytest.raises(TemporaryError, match=f"does not see the folder {nowhere}"):
+def test_what_is_handed_out_leaves_nothing(two_workers, deeds):
+    assert list(two_workers.run(deeds.double, [1])) == [(1, 2)]
+    assert not list(two_workers.folders.output.iterdir())
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Folders of a dataset and of outputs."""
+    for name in ("in", "out", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in" / "dataset_description.json").write_text("{}")
+    return Folders((tmp_path / "in",), tmp_path / "out", tmp_path / "work")
+
+
+def test_a_worker_gets_what_is_shared(dataset):
+    with tokens(dataset, ["a", 1]) as token:
+        assert shared_objects(token) == ["a", 1]
+        assert len(list(dataset.output.iterdir())) == len(list(dataset.work.iterdir())) == 1
+        assert len(list(dataset.inputs[0].iterdir())) == 1  # never written to
+    assert not [*dataset.output.iterdir(), *dataset.work.iterdir()]
+
+
+def test_what_a_killed_call_leaves_is_removed_by_the_next(dataset):
+    with tokens(dataset) as token:
+        old = time.time() - 2 * STALE_SECONDS
+        os.utime(token.path, (old, old))
+        assert discard_stale(dataset.output) == 1
+
+
+@pytest.mark.parametrize("name", ["in", "out", "work"])
+@pytest.mark.parametrize("state", ["gone", "empty", "another"])
+def test_a_worker_without_the_folders_is_refused(dataset, tmp_path, name, state):
+    """A folder of the same name is no proof: it may be a disk of the node."""
+    folder = tmp_path / name
+    with tokens(dataset) as token:
+        (mark,) = folder.iterdir()
+        content = mark.read_bytes()
+        mark.write_text("another") if state == "another" else mark.unlink()
+        if state == "gone":
+            folder.rmdir()
+        with pytest.raises(WorkerProblemError, match=f"it .*sees?.* folder {folder}"):
+            shared_objects(token)
+        folder.mkdir(exist_ok=True)
+        mark.write_bytes(content)
+        assert shared_objects(token) == ()  # as a worker whose NFS shows new files later
+
+
+@pytest.mark.parametrize("name", ["bids-spheres", "numpy", "scipy", "nibabel", "pandas"])
+def test_a_worker_of_another_version_is_refused(dataset, monkeypatch, name):
+    software = dict(proof._software())
+    with tokens(dataset) as token:
+        monkeypatch.setattr(proof, "_software", lambda: software | {name: "0.0.1"})
+        with pytest.raises(WorkerProblemError, match=f"it has {name} 0.0.1 and this call"):
+            shared_objects(token)
+
+
+def test_a_changed_file_of_the_package_is_another_version(dataset, monkeypatch, tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "module.py").write_text("x = 1\n")
+    monkeypatch.setattr(proof.bids_spheres, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(proof, "_software", proof._software.__wrapped__)
+    with tokens(dataset) as token:
+        (package / "module.py").write_text("x = 2\n")
+        with pytest.raises(WorkerProblemError, match="files of digest"):
+            shared_objects(token)
+
+
+def test_workers_that_see_other_folders_are_not_used(two_workers, deeds, dataset, tmp_path):
+    """For as long as a fit one may come; then the reason is told."""
+    source = WorkerSource("A scheduler", timeout=2.0)
+    executor = DaskExecutor(two_workers.client, source, dataset)
+    (tmp_path / "in" / "dataset_description.json").unlink()
+    (tmp_path / "in").rmdir()
+    with pytest.raises(TemporaryError, match=f"does not see the folder {tmp_path / 'in'}"):
         list(executor.run(deeds.double, [1]))
-
-
-def test_a_worker_of_another_version_tells():
-    assert dask.fault_here("0.0.1", []).endswith("and this call is of 0.0.1")
 
 
 @pytest.fixture
@@ -180,10 +257,10 @@ def test_told_to_end(call, tmp_path, number):
 
 
 @contextmanager
-def dask_process(program, *options):
+def dask_process(program, *options, **environment):
     code = [sys.executable, "-m", f"distributed.cli.{program}", *map(str, options)]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    paths = os.environ | environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(code, env=paths, **silent) as process:
         try:
             yield process
@@ -212,10 +289,18 @@ def scheduler_file(scheduler):
     return scheduler.file
 
 
-def worker(scheduler_file, folder):
+def worker(scheduler_file, folder, *more, **environment):
     """A worker of this path of modules, with more threads than it has jobs at a time."""
-    options = ("--scheduler-file", scheduler_file, "--nthreads", 3, "--nworkers", 1)
-    return dask_process("dask_worker", *options, "--local-directory", folder, "--no-dashboard")
+    options = ("--scheduler-file", scheduler_file, "--nthreads", 3, "--nworkers", 1, *more)
+    words = (*options, "--local-directory", folder, "--no-dashboard")
+    return dask_process("dask_worker", *words, **environment)
+
+
+@contextmanager
+def found(scheduler_file, folder):
+    """Executor of workers of a scheduler."""
+    with clusters.scheduler_at(scheduler_file) as (client, source):
+        yield DaskExecutor(client, source, Folders((), folder))
 
 
 @pytest.mark.slow
@@ -233,13 +318,150 @@ def test_a_scheduler_of_the_users_own(run_app, call, expected, scheduler_file, t
 
 
 def test_a_scheduler_that_goes_away(deeds, scheduler, tmp_path):
-    with worker(scheduler.file, tmp_path / "w1"), clusters.scheduler_at(scheduler.file, []) as one:
-        ends = one.run(deeds.wait, [0, 60])
+    with worker(scheduler.file, tmp_path / "w1"), found(scheduler.file, tmp_path) as executor:
+        ends = executor.run(deeds.wait, [0, 60])
         assert next(ends) == (0, 0)
         threading.Timer(0.5, scheduler.process.terminate).start()
         with pytest.raises(TemporaryError) as caught:
             next(ends)
     assert "the next call does what is missing" in str(caught.value)
+
+
+def here(client, number):
+    return len(client.scheduler_info()["workers"]) == number
+
+
+BLIND = """
+from bids_spheres.execute import proof
+proof._digest = lambda path: None
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["blind", "paused", "stopped"])
+def test_one_bad_worker_beside_a_good_one(deeds, scheduler, tmp_path, caplog, kind):
+    """It gets nothing, and the other one does everything, at once."""
+    (tmp_path / "blind.py").write_text(BLIND)
+    more = ("--preload", tmp_path / "blind.py") if kind == "blind" else ("--no-nanny",)
+    pause = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.001"} if kind == "paused" else {}
+    files = [scheduler.file, tmp_path / "w1"]
+    with (
+        worker(*files, *more, "--memory-limit", "8GB", **pause) as bad,
+        worker(scheduler.file, tmp_path / "w2"),
+        found(scheduler.file, tmp_path) as executor,
+    ):
+        assert wait_for(lambda: here(executor.client, 2), 60)
+        if kind == "paused":
+            status = lambda: [one["status"] for one in scheduler_workers(executor.client)]  # noqa: E731
+            assert wait_for(lambda: "paused" in status(), 30)
+        if kind == "stopped":
+            os.kill(bad.pid, signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            ends = sorted(executor.run(deeds.double, range(10)))
+        finally:
+            os.kill(bad.pid, signal.SIGCONT)
+        assert ends == [(number, 2 * number) for number in range(10)]
+        assert time.monotonic() - started < dask._SILENCE
+    assert ("does not see the folder" in caplog.text) == (kind == "blind")
+
+
+def scheduler_workers(client):
+    return client.scheduler_info()["workers"].values()
+
+
+@pytest.mark.slow
+def test_a_worker_that_stops_loses_its_item_to_another(deeds, scheduler, tmp_path, monkeypatch):
+    monkeypatch.setattr(dask, "_SILENCE", 3.0)
+    monkeypatch.setattr(dask, "_GIVE_UP", 3.0)
+    files = [scheduler.file, tmp_path / "w1"]
+    with (
+        worker(*files, "--no-nanny") as one,
+        worker(scheduler.file, tmp_path / "w2"),
+        found(scheduler.file, tmp_path) as executor,
+    ):
+        assert wait_for(lambda: here(executor.client, 2), 60)
+        timer = threading.Timer(2.0, os.kill, (one.pid, signal.SIGSTOP))
+        timer.start()
+        try:
+            ends = sorted(executor.run(deeds.wait, [4.0, 4.1]))
+        finally:
+            os.kill(one.pid, signal.SIGCONT)
+        assert ends == [(4.0, 4.0), (4.1, 4.1)]
+
+
+@pytest.mark.slow
+def test_a_late_worker_is_welcome(deeds, scheduler, tmp_path):
+    with found(scheduler.file, tmp_path) as executor:
+        ends = executor.run(deeds.double, [1])
+        done = []
+        thread = threading.Thread(target=lambda: done.extend(ends))
+        thread.start()
+        time.sleep(3)
+        with worker(scheduler.file, tmp_path / "w1"):
+            thread.join(60)
+        assert done == [(1, 2)]
+
+
+def test_what_all_jobs_share_travels_once(two_workers, deeds, call, tmp_path, monkeypatch):
+    """Seeds, strategies and settings are in the token: 264 seeds add nothing to a job."""
+    words = call("out", "--atlas", "Power2011")
+    settings = settings_of(main_parser().parse_args(words))
+    tasks = find_tasks(plan_jobs(settings)[1])
+    whole = len(pickle.dumps(tasks[0].job.work))
+    assert whole > 15_000
+    client, sizes = two_workers.client, []
+    submit = client.submit
+
+    def counted(function, *words, **options):
+        sizes.append(len(pickle.dumps((function, words, options))))
+        return submit(function, *words, **options)
+
+    monkeypatch.setattr(client, "submit", counted)
+    executor = DaskExecutor(client, two_workers.source, Folders((), tmp_path), shared_by(tasks))
+    ends = [end for _, end in executor.run(deeds.work_size, tasks)]
+    assert ends == [whole] * len(tasks)
+    assert max(sizes) < 3000
+
+
+def processor_time(pids):
+    """User and system time of processes, s."""
+    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    ticks = sum(int(stat[11]) + int(stat[12]) for stat in stats)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_a_job_costs_ten_milliseconds_at_most(two_workers, deeds):
+    """Of client, scheduler and workers together, where the machine is not busy with others."""
+    number, costs = 200, []
+    for _ in range(3):
+        list(two_workers.run(deeds.double, range(4)))
+        pids = [os.getpid(), *workers_of(os.getpid())]
+        before = processor_time(pids)
+        assert len(list(two_workers.run(deeds.double, range(number)))) == number
+        costs.append((processor_time(pids) - before) / number)
+    assert min(costs) < 0.010
+
+
+def test_a_run_is_not_written_before_its_files_are_seen_here(call, monkeypatch, tmp_path):
+    tasks = find_tasks(plan_jobs(settings_of(main_parser().parse_args(call("out"))))[1])
+    end = Outcome(str(tasks[0]), written=("sub-01/func/a.tsv", "logs/done/b.json"))
+    monkeypatch.setattr(outcomes, "_VISIBLE", 0.2)
+    (tmp_path / "out" / "sub-01" / "func").mkdir(parents=True)
+    (tmp_path / "out" / "sub-01" / "func" / "a.tsv").touch()
+    failed = Outcome.of(tasks[0], end)
+    assert "says that it is written, but b.json is not there" in failed.error
+    (tmp_path / "out" / "logs" / "done").mkdir(parents=True)
+    (tmp_path / "out" / "logs" / "done" / "b.json").touch()
+    assert Outcome.of(tasks[0], end) is end
+
+
+def test_a_crash_file_names_the_versions_of_the_worker(call, tmp_path):
+    settings = settings_of(main_parser().parse_args(call("out")))
+    keep_crash(Outcome("sub-01", error="no", versions={"numpy": "0.0.1"}), settings)
+    (crash,) = (tmp_path / "out" / "logs").glob("crash-*.txt")
+    assert "\nnumpy 0.0.1\n" in crash.read_text()
 
 
 def test_a_scheduler_without_workers(run_app, call, scheduler_file, monkeypatch):
@@ -275,7 +497,7 @@ def test_addresses_where_nobody_is(run_app, call, monkeypatch, tmp_path, status,
 SBATCH = """#!/bin/sh
 # Slurm as far as dask-jobqueue knows it: jobs are processes.
 if [ "$1" = --test-only ]; then
-  if grep -q "SBATCH -p nope" "$2"; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
+  if grep -q "SBATCH -p nope"; then echo "sbatch: error: invalid partition" >&2; exit 1; fi
   exit 0
 fi
 cp "$1" "{folder}/job-$$.sh"
@@ -340,6 +562,20 @@ def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
 def test_too_little_memory_for_a_worker_is_told(run_app, call):
     done = run_app(*call("out", "--dask-slurm", "queue=nope", "memory=100MB"))
     assert "100MB are 0.1 GB for each worker, and the largest run" in done.err
+
+
+@pytest.mark.usefixtures("slurm")
+@pytest.mark.parametrize(
+    ("word", "phrase"),
+    [("quue=x", "'quue'"), ("memory=lots", "lots"), ("interface=none0", "none0")],
+)
+def test_what_dask_jobqueue_refuses(run_app, call, tmp_path, word, phrase):
+    done = run_app(*call("out", "--dask-slurm", word))
+    assert done.status == 2, done.err
+    assert "--dask-slurm" in done.err
+    assert phrase in done.err
+    assert done.err.count("error:") == 1
+    assert not list((tmp_path / "out").rglob("sub-*"))
 
 
 def test_no_slurm_here(run_app, call, monkeypatch, tmp_path):

@@ -15,7 +15,8 @@ from bids_spheres.config import with_config
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.execute.memory import MEGABYTE, _Shape, job_memory, largest_job
+from bids_spheres.execute.memory import _Shape, job_memory, largest_job
+from bids_spheres.memory_limits import MEGABYTE
 from bids_spheres.options import main_parser, settings_of
 from bids_spheres.workflow import _find_tasks, plan_jobs
 

@@ -3,11 +3,11 @@
 Design
 ------
 An `Executor` applies a function to many items and knows nothing of what they are: `local` has
-worker processes of its own, `dask` the workers of a Dask scheduler, wherever these run. `outcomes`
-does a task and says how it ended, `crashes` keeps what is known of failures. `opening` finds the
-executor for the settings: `memory` says how many jobs fit, `clusters` starts or finds a scheduler,
-`slurm_jobs` has Slurm start its workers, by settings that `slurm` understands. Dask is imported by
-the two, when it is needed.
+worker processes of its own, `dask` the workers of a Dask scheduler, wherever these run, once they
+have given the `proof` that they are fit. `outcomes` does a task and says how it ended, `crashes`
+keeps what is known of failures. `opening` finds the executor for the settings: `memory` says how
+many jobs fit, `clusters` starts or finds a scheduler, `slurm` has Slurm start its workers. Dask is
+imported by the last two, when it is needed.
 """
 
 from __future__ import annotations

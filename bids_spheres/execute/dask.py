@@ -1,79 +1,82 @@
-"""Workers of a Dask scheduler.
+"""Items done by the workers of a Dask scheduler.
 
-Dask is told which worker does what: each gets one item at a time, whatever its number of threads,
-and the next one when it is done. So it is known what a worker was at when it was lost, on any
-scheduler, whatever that is set to do about it; and jobs do not get in each other's way, since the
-number of BLAS threads is one thing for all threads of a process. A worker that comes later, as
-Slurm starts them one by one, is put to work when it is there.
+Dask chooses the worker of each item and tries it again on another when a worker dies. What it does
+not do is done here:
 
-Items that workers were lost of are tried again when all others are done, and given up after that.
+- a worker is used when it has proven that it sees our files (`proof`). `WorkerPlugin` would be
+  Dask's way, but registering one waits for every worker, also for one that never answers, and goes
+  on with workers for which it failed; so do `Client.run` and `Client.get_versions`;
+- no more items are handed out than there are workers. Dask sends all to workers at once and leaves
+  those there that wait on a worker that is paused or does not answer;
+- `submit(retries=)` tries again what raised, and our functions raise nothing. An item on a worker
+  that is paused or silent for long is given to another;
+- one item at a time in a process, whatever its number of threads: memory is planned so, and the
+  number of BLAS threads is one for all threads of a process.
 """
 
 from __future__ import annotations
 
 import logging
-import pickle
+import threading
 import time
-from collections import deque
+import zlib
+from collections import Counter, deque
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres import __version__
 from bids_spheres.errors import TemporaryError
 from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.execute.proof import pickled, prove, shared_objects, tokens, unpickled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from distributed import Client, Future
+
+    from bids_spheres.execute.proof import Folders, Token
 
 logger = logging.getLogger(__name__)
 
 _POLL = 1.0
-"""How often to look which workers there are, s."""
+"""How often to ask which workers there are, s."""
 
-_FETCH = 30.0
-"""How long to wait for a result, which is a few sentences, once a worker says that it has it, s."""
+_ANSWER = 30.0
+"""How long a scheduler may take to answer, or a worker to send a result of a few sentences, s."""
+
+_SILENCE = 15.0
+"""Workers send a heartbeat every few seconds; one without is not used after this time, s."""
+
+_GIVE_UP = 120.0
+"""How long a worker may be paused or silent before its item is given to another, s."""
+
+_ASK_AGAIN = 30.0
+"""When to ask a worker again that could not be used, s: NFS shows new files after as long."""
 
 _REMIND = 600.0
 """How often to say that there is no worker, s."""
 
+_one_at_a_time = threading.Lock()
+
 
 @dataclass(frozen=True)
-class Staff:
+class WorkerSource:
     """Where workers come from.
 
     Parameters
     ----------
-    called : str
+    name : str
         Name of the scheduler, for messages.
-    must_see : tuple of Path
-        Folders that a worker must see to be of use.
-    patience : float
-        How long to wait where there is no worker, s.
-    replace : callable
-        See to it that lost workers are replaced; called now and then.
-
-    Raises
-    ------
-    TemporaryError
-        By `replace`, when there will be no worker.
+    timeout : float
+        How long to wait while there is no worker that can be used, s.
+    more_expected : callable
+        Whether to wait longer than that.
     """
 
-    called: str
-    must_see: tuple[Path, ...] = ()
-    patience: float = 60.0
-    replace: Callable[[], None] = lambda: None
-
-
-@dataclass(frozen=True)
-class _Gone:
-    """What is known of the loss of a worker."""
-
-    why: str
+    name: str
+    timeout: float = 60.0
+    more_expected: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +86,16 @@ class DaskExecutor:
     Parameters
     ----------
     client : distributed.Client
-    staff : Staff
+    source : WorkerSource
+    folders : Folders
+    shared : sequence
+        Objects to which many items refer.
     """
 
     client: Client
-    staff: Staff
+    source: WorkerSource
+    folders: Folders
+    shared: Sequence[Any] = ()
 
     def run(
         self, do: Callable[[Item], Result], items: Sequence[Item]
@@ -97,193 +105,217 @@ class DaskExecutor:
         Raises
         ------
         TemporaryError
-            When there is no worker for too long, or the scheduler is gone.
+            When no worker can be used for too long, or the scheduler is gone.
+        OutputError
+            When the files by which workers prove themselves can't be written.
         """
-        gone = []
-        with closing(_Round(self.client, self.staff).run(do, items)) as ends:
-            for item, end in ends:
-                if isinstance(end, _Gone):
-                    gone.append(item)
-                    logger.info("A worker was lost: %s. %s is tried again.", end.why, item)
-                else:
-                    yield item, end
-        with closing(_Round(self.client, self.staff).run(do, gone)) as ends:
-            for item, end in ends:
-                yield item, _lost_twice(end) if isinstance(end, _Gone) else end
-
-
-def _lost_twice(end: _Gone) -> Lost:
-    return Lost(
-        f"A Dask worker was lost with this run, and so was a second one: {end.why}.",
-        hint="Most likely they had too little memory or time; their logs tell. Give them more.",
-    )
+        if not items:
+            return
+        with tokens(self.folders, self.shared) as token:
+            run = _Run(_Workers(self.client, self.source, token), self.shared)
+            with closing(run.results(do, items)) as ends:
+                yield from ends
 
 
 @dataclass(eq=False)
-class _Round:
-    """Every item once, each on the worker that is free first."""
+class _Run:
+    """Some items, from the first to the last result."""
 
-    client: Client
-    staff: Staff
-    at_work: dict[str, tuple[Any, Future]] = field(default_factory=dict)
-    ended: SimpleQueue[tuple[str, Future]] = field(default_factory=SimpleQueue)
+    workers: _Workers
+    shared: Sequence[Any]
+    pending: dict[Future, tuple[int, set[str]]] = field(default_factory=dict)
+    lost: Counter[int] = field(default_factory=Counter)
 
-    def run(
+    def results(
         self, do: Callable[[Item], Result], items: Sequence[Item]
-    ) -> Generator[tuple[Item, Result | _Gone]]:
-        waiting, workers = deque(items), _Workers(self.client, self.staff)
+    ) -> Generator[tuple[Item, Result | Lost]]:
+        waiting, workers = deque(range(len(items))), self.workers
         try:
-            while waiting or self.at_work:
-                there = workers.now()
-                yield from self._lost(there)
-                for address in sorted(there - set(self.at_work)):
-                    if waiting:
-                        self._start(address, do, waiting.popleft())
-                yield from self._done()
+            while waiting or self.pending:
+                workers.look(idle=not self.pending)
+                while waiting and workers.usable and len(self.pending) < len(workers.proven):
+                    call = zlib.compress(pickled((do, items[waiting[0]]), self.shared))
+                    # A list of hundreds of addresses goes along only where some are left out.
+                    only = set() if workers.usable == workers.present else workers.usable
+                    future = workers.submit(perform, workers.token, call, only=only)
+                    self.pending[future] = waiting.popleft(), only
+                for number, end in (*self._stuck(), *self._done()):
+                    if isinstance(end, Lost) and self.lost[number] < 2:
+                        logger.info("%s %s is tried again.", end.message, items[number])
+                        waiting.append(number)
+                    else:
+                        yield items[number], end
         finally:
-            self._cancel([future for _, future in self.at_work.values()])
+            workers.cancel(self.pending)
 
-    def _start(self, address: str, do: Callable[[Item], Result], item: Item) -> None:
-        with _watched(self.staff):
-            future = self.client.submit(
-                perform, pickle.dumps((do, item)), workers=[address], pure=False
-            )
-        self.at_work[address] = item, future
-        future.add_done_callback(lambda end: self.ended.put((address, end)))
-
-    def _lost(self, there: set[str]) -> Iterator[tuple[Any, _Gone]]:
-        """Items whose workers are not there any more."""
-        for address in set(self.at_work) - there:
-            item, future = self.at_work.pop(address)
-            self._cancel([future])
-            yield item, _Gone(f"{address} is gone")
-
-    def _done(self) -> Iterator[tuple[Any, Any]]:
+    def _done(self) -> Iterator[tuple[int, Any]]:
         """Items that are done; waits a moment for the first."""
         wait = _POLL
         with suppress(Empty):
             while True:
-                address, future = self.ended.get(timeout=wait) if wait else self.ended.get_nowait()
+                future = self.workers.ended.get(timeout=wait)
                 wait = 0.0
-                item, current = self.at_work.get(address, (None, None))
-                if current is future:
-                    del self.at_work[address]
-                    yield item, _end(future)
+                if future in self.pending:
+                    number, _ = self.pending.pop(future)
+                    yield number, self._result(number, future)
 
-    def _cancel(self, futures: list[Future]) -> None:
-        with suppress(Exception):  # the scheduler may be gone as well
-            self.client.cancel(futures, force=True)
+    def _result(self, number: int, future: Future) -> Any:
+        try:
+            return future.result(timeout=_ANSWER)
+        except Exception as error:  # noqa: BLE001 - ours raises nothing; it is of Dask or a worker
+            self.lost[number] += getattr(error, "allowed_failures", 0)  # of KilledWorker
+            return self._lose(number, f"{type(error).__name__}: {error}".rstrip(": "))
+
+    def _stuck(self) -> list[tuple[int, Lost]]:
+        """Items whose workers are gone, or have been paused or silent for too long."""
+        workers, held = self.workers, set[str]()
+        if late := workers.late():
+            held = {key for address in late for key in workers.ask("processing").get(address, ())}
+        gone = {
+            future: number
+            for future, (number, only) in self.pending.items()
+            if future.key in held or (only and not only & workers.present)
+        }
+        workers.cancel(gone)
+        self.pending = {key: value for key, value in self.pending.items() if key not in gone}
+        return [(number, self._lose(number, "it does not go on")) for number in gone.values()]
+
+    def _lose(self, number: int, why: str) -> Lost:
+        self.workers.looked = float("-inf")  # so that what is tried again waits for a worker
+        self.lost[number] += 1
+        times = self.lost[number]
+        who = "A Dask worker was" if times == 1 else f"{times} Dask workers were"
+        return Lost(
+            f"{who} lost with this run: {why}",
+            hint="Most likely they had too little memory or time; their logs tell. Give them more.",
+        )
 
 
-def _end(future: Future) -> Any:
-    """What a worker made of its item, or why there is nothing."""
-    try:
-        return future.result(timeout=_FETCH)
-    except Exception as error:  # noqa: BLE001 - ours raises nothing; it is of Dask, or of the worker
-        name = type(error).__name__
-        return _Gone("it died" if name == "KilledWorker" else f"{name}: {error}".rstrip(": "))
-
-
-def perform(call: bytes) -> Any:
-    """Do what has been asked for; runs in a worker.
+def perform(token: Token, call: bytes) -> Any:
+    """Apply a function to an item; runs in a worker.
 
     Parameters
     ----------
+    token : Token
+        Of the call, by which this process must have proven itself.
     call : bytes
-        A pickled function and its argument.
+        Function and item, pickled and compressed.
     """
-    do, item = pickle.loads(call)  # noqa: S301 - from the client, which Dask trusts as well
-    return do(item)
-
-
-def fault_here(wanted: str, must_see: Sequence[str]) -> str | None:
-    """Why this process can't do jobs; None when it can. Runs in a worker.
-
-    Parameters
-    ----------
-    wanted : str
-        Version of this package.
-    must_see : sequence of str
-        Folders.
-    """
-    if wanted != __version__:
-        return f"it has bids-spheres {__version__} and this call is of {wanted}"
-    unseen = [folder for folder in must_see if not Path(folder).is_dir()]
-    return f"it does not see the folder {unseen[0]}" if unseen else None
+    with _one_at_a_time:
+        do, item = unpickled(zlib.decompress(call), shared_objects(token))
+        return do(item)
 
 
 @dataclass(eq=False)
 class _Workers:
-    """Workers of a scheduler that can be used."""
+    """Workers of a scheduler, and which of them can be used."""
 
     client: Client
-    staff: Staff
-    faults: dict[str, str | None] = field(default_factory=dict)
-    last: float = field(default_factory=time.monotonic)
-    told: float = float("-inf")
+    source: WorkerSource
+    token: Token
+    present: set[str] = field(default_factory=set)
+    proven: set[str] = field(default_factory=set)
+    usable: set[str] = field(default_factory=set)
+    ended: SimpleQueue[Future] = field(default_factory=SimpleQueue)
+    proofs: dict[str, tuple[float, Future]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
+    looked: float = float("-inf")
+    had_some: float = field(default_factory=time.monotonic)
+    reminded: float = float("-inf")
 
-    def now(self) -> set[str]:
-        """Addresses of those there are.
+    def look(self, *, idle: bool) -> None:
+        """Find out which workers there are; once in a while.
 
         Raises
         ------
         TemporaryError
-            When none has been there for too long.
+            When the scheduler does not answer, or no worker can be used for too long.
         """
-        with _watched(self.staff):
-            there = set(self.client.nthreads())
-            self._look_at(there - set(self.faults))
-        fit = {address for address in there if self.faults.get(address, "") is None}
-        self.staff.replace()
-        if fit:
-            self.last, self.told = time.monotonic(), float("-inf")
-        else:
-            self._wait(there)
-        return fit
+        now = time.monotonic()
+        if now - self.looked >= _POLL:
+            self.looked = now
+            self._find(now)
+        self._read_proofs(now)
+        if self.usable or not idle:
+            self.had_some = now
+        elif now - self.had_some > self.source.timeout:
+            if not self.source.more_expected():
+                raise self._no_worker(now - self.had_some)
+            self.had_some = now
+        elif now - self.had_some > _POLL and now - self.reminded > _REMIND:
+            self.reminded = now
+            logger.info("Waiting for workers of %s", self.source.name)
 
-    def _look_at(self, new: set[str]) -> None:
-        if not new:
-            return
-        must_see = [str(folder) for folder in self.staff.must_see]
-        found: Mapping[str, Any] = self.client.run(
-            fault_here, __version__, must_see, workers=list(new), on_error="return"
+    def late(self) -> set[str]:
+        """Workers that have been paused or silent for too long."""
+        limit = time.monotonic() - _GIVE_UP
+        return {address for address, last in self.running.items() if last < limit}
+
+    def ask(self, question: str) -> Any:
+        """Answer of the scheduler."""
+        with _watched(self.source):
+            remote = getattr(self.client.scheduler, question)
+            return self.client.sync(remote, callback_timeout=_ANSWER)
+
+    def submit(self, function: Callable[..., Any], *words: Any, only: Iterable[str]) -> Future:
+        """Have a worker call a function; what comes of it goes to `ended`."""
+        with _watched(self.source):
+            future = self.client.submit(function, *words, workers=sorted(only) or None, pure=False)
+        future.add_done_callback(self.ended.put)
+        return future
+
+    def cancel(self, futures: Iterable[Future]) -> None:
+        """Take back what was submitted."""
+        with suppress(Exception):  # the scheduler may be gone as well
+            self.client.cancel(list(futures), force=True)
+
+    def _find(self, now: float) -> None:
+        found = self.ask("identity")["workers"]
+        for address in self.present - set(found):
+            logger.info("The worker %s is gone; what it had is tried again.", address)
+            self.running.pop(address, None)
+            self.cancel(future for _, future in [self.proofs.pop(address, (0, None))] if future)
+        self.present = set(found)
+        # By the scheduler's clock, which may differ from ours.
+        newest = max((worker["last_seen"] for worker in found.values()), default=0.0)
+        for address, worker in found.items():
+            if worker["status"] == "running" and newest - worker["last_seen"] < _SILENCE:
+                self.running[address] = now
+                if address not in self.proofs:
+                    self.proofs[address] = now, self.submit(prove, self.token, only=[address])
+
+    def _read_proofs(self, now: float) -> None:
+        for address, (asked, proof) in list(self.proofs.items()):
+            if proof.status == "error":
+                problem = str(proof.exception(timeout=_ANSWER))
+                if self.problems.get(address) != problem:
+                    logger.warning("The worker %s can't be used: %s.", address, problem)
+                self.problems[address] = problem
+            if proof.status not in ("pending", "finished") and now - asked > _ASK_AGAIN:
+                del self.proofs[address]
+        proven = {one for one, (_, proof) in self.proofs.items() if proof.status == "finished"}
+        self.proven = proven & self.present
+        self.usable = {one for one in self.proven if self.running.get(one) == self.looked}
+
+    def _no_worker(self, waited: float) -> TemporaryError:
+        problems = "; ".join({self.problems[one] for one in self.present if one in self.problems})
+        return TemporaryError(
+            f"No worker of {self.source.name} can be used: {problems}."
+            if problems
+            else f"{self.source.name} has had no worker for {waited:.0f} s.",
+            hint="Start some with this version of bids-spheres and the same folders; the next "
+            "call does what is missing.",
         )
-        for address, fault in found.items():
-            known = set(self.faults.values())
-            self.faults[address] = _said(fault)
-            if self.faults[address] not in known | {None}:
-                logger.warning("The worker %s can't be used: %s.", address, self.faults[address])
-
-    def _wait(self, there: Iterable[str]) -> None:
-        waited, why = time.monotonic() - self.last, {self.faults.get(one) for one in there} - {None}
-        if why:
-            raise TemporaryError(
-                f"No worker of {self.staff.called} can be used: {', '.join(map(str, why))}.",
-                hint="Every worker needs this version of bids-spheres and the same folders.",
-            )
-        if waited > self.staff.patience:
-            raise TemporaryError(
-                f"{self.staff.called} has had no worker for {waited:.0f} s.",
-                hint="Start some; the next call does what is missing.",
-            )
-        if waited > _POLL and time.monotonic() - self.told > _REMIND:
-            logger.info("Waiting for workers of %s", self.staff.called)
-            self.told = time.monotonic()
-
-
-def _said(fault: Any) -> str | None:
-    if isinstance(fault, BaseException):
-        return f"{type(fault).__name__}: {fault}"
-    return None if fault is None else str(fault)
 
 
 @contextmanager
-def _watched(staff: Staff) -> Iterator[None]:
+def _watched(source: WorkerSource) -> Iterator[None]:
     """Turn what Dask raises when a scheduler is gone into an error of ours."""
     try:
         yield
     except Exception as error:
         raise TemporaryError(
-            f"{staff.called} does not answer any more: {type(error).__name__}: {error}.",
+            f"{source.name} does not answer any more: {type(error).__name__}: {error}.",
             hint="What was finished is written; the next call does what is missing.",
         ) from error

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""What to do when there was too little."""
-
 
 @dataclass(frozen=True)
 class Lost:

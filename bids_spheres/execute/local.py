@@ -27,7 +27,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.execute.ending import ended_by_sigterm
-from bids_spheres.execute.executor import MORE_MEMORY, Item, Lost, Result
+from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.memory_limits import MORE_MEMORY, address_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -169,7 +170,7 @@ def _died_twice(end: _Died) -> Lost:
     return Lost(
         f"A worker process was {'killed, most likely for want of memory' if killed else how}, and "
         "so was a second one that had this run alone.",
-        hint=MORE_MEMORY if killed else _BUG,
+        hint=MORE_MEMORY if killed or address_space() else _BUG,
     )
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 
+from bids_spheres.memory_limits import MEGABYTE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bids_spheres.freshness import Task
     from bids_spheres.plan import Job
-
-MEGABYTE = 10**6
 
 _BASE = 200 * MEGABYTE
 """Python and the libraries once they are at work; measured: 160."""

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import errno
+import platform
+import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError
-from bids_spheres.execute.executor import MORE_MEMORY, Lost
+from bids_spheres.execute.executor import Lost
 from bids_spheres.library_warnings import collected
+from bids_spheres.memory_limits import MORE_MEMORY, is_out_of_memory
 from bids_spheres.plan import JobReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
     from bids_spheres.freshness import Task
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """Errors of the whole output folder: the next run would meet them as well."""
+
+_VISIBLE = 60.0
+"""How long what a worker wrote may take to be seen here, s: NFS keeps folders for as long."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,10 @@ class Outcome:
         Where the error came from, for debugging.
     hopeless : bool
         Whether other runs would fail of the same cause, as when the disk is full.
+    written : tuple of str
+        Names of the files that the process wrote, from the output folder.
+    versions : mapping of str to str
+        What the process that failed has installed.
     """
 
     job: str
@@ -42,6 +58,8 @@ class Outcome:
     error: str | None = None
     trace: str = ""
     hopeless: bool = False
+    written: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failed_strategies(self) -> tuple[str, ...]:
@@ -50,8 +68,38 @@ class Outcome:
 
     @classmethod
     def of(cls, task: Task, end: Outcome | Lost) -> Outcome:
-        """The outcome itself, or that of a task of which workers were lost."""
-        return cls(str(task), error=str(end)) if isinstance(end, Lost) else end
+        """Outcome of a task: as the worker says, if it is not lost and its files are here."""
+        if isinstance(end, Lost):
+            return cls(str(task), error=str(end))
+        deadline = time.monotonic() + _VISIBLE
+        while unseen := _unseen(task.job.work.output_dir, end.written):
+            if time.monotonic() > deadline:
+                error = f"A worker says that it is written, but {unseen} is not there."
+                hint = "Do all machines see the output folder as one?"
+                return cls(str(task), error=f"{error}\n  hint: {hint}")
+            time.sleep(0.5)
+        return end
+
+
+def _unseen(output_dir: Path, names: Sequence[str]) -> str | None:
+    """One of some files that is not there as this process sees it."""
+    # NFS answers for a while from memory whether there is a file; a listing asks the server.
+    paths = [output_dir / name for name in names]
+    folders = {path.parent for path in paths if path.parent.is_dir()}
+    seen = {path for folder in folders for path in folder.iterdir()}
+    return next((path.name for path in paths if path not in seen), None)
+
+
+def versions() -> dict[str, str]:
+    """Names and versions of what a result may depend on, as this process has them."""
+    found = {
+        "bids-spheres": __version__,
+        "Python": f"{platform.python_version()} on {platform.platform()}",
+    }
+    for name in ("h5py", "nibabel", "numpy", "pandas", "pybids", "scipy", "zlib-ng"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def attempt(task: Task) -> Outcome:
@@ -65,24 +113,36 @@ def attempt(task: Task) -> Outcome:
         with threadpool_limits(1), collected("bids_spheres") as messages:
             task.begin()
             report = run_job(task.job)
-            task.finish(report.excluded, report.unwritten)
+            written = task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
         trace, hopeless = traceback.format_exc(), _errno(error) in _NO_ROOM
-        return Outcome(str(task), error=_message(error), trace=trace, hopeless=hopeless)
+        return Outcome(
+            str(task),
+            error=_message(error),
+            trace=trace,
+            hopeless=hopeless,
+            versions=versions(),
+        )
     report = replace(report, warnings=(*messages, *report.warnings))
     failed = [f"{strategy.name}: {strategy.error}" for strategy in report.failed]
-    trace = "\n".join(strategy.trace for strategy in report.failed)
-    return Outcome(str(task), report, error="\n".join(failed) or None, trace=trace)
+    return Outcome(
+        str(task),
+        report,
+        error="\n".join(failed) or None,
+        trace="\n".join(strategy.trace for strategy in report.failed),
+        written=written,
+        versions=versions() if failed else {},
+    )
 
 
 def _message(error: Exception) -> str:
     if isinstance(error, BidsSpheresError):
         return str(error)
+    if is_out_of_memory(error):
+        return f"Out of memory.\n  hint: {MORE_MEMORY}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}."
-    if isinstance(error, MemoryError):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}"
     return f"Unexpected {type(error).__name__}: {error}"
 
 

@@ -1,37 +1,72 @@
-"""What the user asks of Slurm: settings of dask-jobqueue's SLURMCluster, checked."""
+"""Workers that Slurm starts, by dask-jobqueue.
+
+Settings are those of its ``SLURMCluster``, checked by it and by ``sbatch --test-only``; what is not
+given comes from ``jobqueue.yaml``, and else from what there is to do.
+"""
 
 from __future__ import annotations
 
-import re
+import logging
+import math
+import subprocess
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import DataError, UsageError, did_you_mean
-from bids_spheres.textfiles import parse_json, parse_yaml, read_text
+from bids_spheres.errors import BidsSpheresError, DataError, TemporaryError, UsageError
+from bids_spheres.execute.clusters import NO_OWN_TRIES, client_of, library
+from bids_spheres.execute.dask import WorkerSource
+from bids_spheres.textfiles import parse_yaml, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+logger = logging.getLogger(__name__)
+
+_ROOM = 1.5
+"""Memory of a worker, over that of a job: Dask is in there, and kills a worker at 0.95 of it."""
+
+_LEAST = 1024
+"""Memory of a worker in any case, MiB."""
+
+_ANSWER = 60.0
+"""How long a command of Slurm may take, s."""
+
+_NO_ANSWER = ("unable to contact", "timed out", "connection refused", "communication")
+
+_ALIASES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
+"""What Slurm calls them."""
+
+_NUMBERS = ("jobs", "cores", "processes", "job_cpu")
+_LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")
+_OF_THE_SCHEDULER = ("log_directory", "scheduler_options", "shared_temp_directory")
 
 
 @dataclass(frozen=True)
-class SlurmSettings:
-    """What workers are to be started.
+class Need:
+    """What there is to do.
 
     Parameters
     ----------
-    options : mapping
-        Arguments of ``SLURMCluster`` that were given.
-    jobs : int or None
-        How many jobs; None when that was not said.
+    items : int
+        How many.
+    workers : int
+        How many workers the user wants.
+    cores : int
+        For each item.
+    memory : int
+        For each item, bytes.
     """
 
-    options: Mapping[str, Any]
-    jobs: int | None = None
+    items: int
+    workers: int
+    cores: int
+    memory: int
 
 
-def read_slurm_settings(words: Sequence[str | Path]) -> SlurmSettings:
-    """Settings of the user's words and files; of one that is given twice, the last counts.
+def read_slurm_settings(words: Sequence[str | Path]) -> dict[str, Any]:
+    """Arguments of ``SLURMCluster``, and `jobs`; of one that is given twice, the last counts.
 
     Parameters
     ----------
@@ -46,119 +81,130 @@ def read_slurm_settings(words: Sequence[str | Path]) -> SlurmSettings:
     DataError
         When a file holds no settings.
     UsageError
-        When there is no such setting, or it can't have the value.
+        When a number is none.
     """
     options: dict[str, Any] = {}
-    for source, key, value in _pairs(words):
-        name = _ALIASES.get(key.replace("-", "_"), key.replace("-", "_"))
-        if name not in _KINDS:
-            hint = f"{did_you_mean(name, [*_KINDS, *_ALIASES])}It has {', '.join(_KINDS)}."
-            raise UsageError(f"{source}: there is no setting {key!r}.", hint=hint)
-        try:
-            made = _KINDS[name](value)
-        except ValueError as error:
-            raise UsageError(f"{source}: {key} {error}, not {value!r}.") from error
-        repeated = isinstance(made, list) and isinstance(source, str)
-        options[name] = [*options.get(name, []), *made] if repeated else made
-    return SlurmSettings(options, options.pop("jobs", None))
-
-
-def _pairs(words: Sequence[str | Path]) -> Iterator[tuple[str | Path, str, Any]]:
     for word in words:
-        if isinstance(word, Path):
-            yield from ((word, key, value) for key, value in _read(word).items())
-        else:
-            key, _, value = word.partition("=")
-            yield "--dask-slurm", key, value
+        given = _read(word) if isinstance(word, Path) else dict([word.split("=", 1)])
+        for key, value in given.items():
+            name = key.replace("-", "_")
+            name = _ALIASES.get(name, name)
+            if name in _NUMBERS and not (str(value).isdecimal() and int(value)):
+                raise UsageError(f"--dask-slurm: {key} must be a number from 1, not {value!r}.")
+            if name in _LISTS and isinstance(value, str):
+                options.setdefault(name, []).append(value)
+            else:
+                options[name] = int(value) if name in _NUMBERS else value
+    return options
 
 
-def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path, "file of Slurm settings")
-    content = (parse_json if path.suffix.lower() == ".json" else parse_yaml)(text, path)
+def _read(path: Path) -> Mapping[str, Any]:
+    content = parse_yaml(read_text(path, "file of Slurm settings"), path)  # JSON is YAML
     for outer in ("jobqueue", "slurm"):
-        if isinstance(content, dict) and isinstance(content.get(outer), dict):
-            content = content[outer]
+        content = content.get(outer, content) if isinstance(content, dict) else content
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise DataError(f"{path} must hold settings by their names, as in queue: short.")
     return {key: value for key, value in content.items() if value is not None}
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, bool | dict | list) or not str(value).strip():
-        raise ValueError("must be a word")
-    return str(value)
+@contextmanager
+def slurm_cluster(
+    asked: Sequence[str | Path], need: Need, logs: Path
+) -> Iterator[tuple[Any, WorkerSource]]:
+    """Start a scheduler, and workers as jobs of Slurm; these are cancelled in the end.
+
+    Parameters
+    ----------
+    asked : sequence of str or Path
+        See `read_slurm_settings`.
+    need : Need
+        What to ask for where neither the user nor ``jobqueue.yaml`` says anything.
+    logs : Path
+        Folder of what jobs print, where the user names no other.
+
+    Raises
+    ------
+    UsageError
+        When a setting can't be used, Slurm refuses it, or Dask is not installed.
+    TemporaryError
+        When Slurm does not answer.
+    """
+    jobqueue, settings = library("dask_jobqueue"), read_slurm_settings(asked)
+    jobs = settings.pop("jobs", 0)
+    try:
+        options = _with_defaults(settings, need, logs)
+        job = {key: value for key, value in options.items() if key not in _OF_THE_SCHEDULER}
+        own = {"dashboard_address": ":0", **NO_OWN_TRIES, **options.pop("scheduler_options", {})}
+        _check(jobqueue.SLURMCluster.job_cls("tcp://127.0.0.1:8786", name="test", **job))
+        cluster = jobqueue.SLURMCluster(
+            **options, scheduler_options=own, silence_logs=logging.CRITICAL
+        )
+    except BidsSpheresError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"--dask-slurm, as dask-jobqueue's SLURMCluster: {error}.") from error
+    workers = min(need.items, jobs * options["processes"] if jobs else need.workers)
+    jobs = math.ceil(workers / options["processes"])
+    with closing(cluster), client_of(cluster) as client:
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # starts again what has ended
+        logger.info("%d jobs for Slurm; their logs are in %s", jobs, options["log_directory"])
+        name = f"Slurm (logs in {options['log_directory']})"
+        yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
 
 
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"0*[1-9][0-9]{0,8}", str(value)):
-        raise ValueError("must be a whole number from 1")
-    return int(value)
+def _with_defaults(settings: Mapping[str, Any], need: Need, logs: Path) -> dict[str, Any]:
+    configured = library("dask").config.get("jobqueue.slurm", {}).items()
+    known = {key.replace("-", "_"): value for key, value in configured if value is not None}
+    processes = settings.get("processes") or known.get("processes", 1)
+    defaults = {
+        "processes": processes,
+        "cores": processes * need.cores,
+        "memory": f"{max(_LEAST, math.ceil(_ROOM * need.memory / 2**20)) * processes}MiB",
+        # Not TMPDIR, which jobs inherit and which is mostly the output folder.
+        "local_directory": "${SLURM_TMPDIR:-/tmp}",
+        "log_directory": str(logs),
+    }
+    options = {key: known.get(key, value) for key, value in defaults.items()} | dict(settings)
+    each = library("dask.utils").parse_bytes(options["memory"]) / processes
+    if each < need.memory:
+        logger.warning(
+            "--dask-slurm: %s are %.1f GB for each worker, and the largest run is expected to "
+            "need %.1f GB.",
+            *(options["memory"], each / 1e9, need.memory / 1e9),
+        )
+    return options
 
 
-def _bytes(value: Any) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[kmgt]i?b?", str(value), re.IGNORECASE):
-        raise ValueError("must be an amount of memory with its unit, as 4GB")
-    # Slurm writes G for what Dask calls GiB, and Dask knows no G.
-    text = str(value).upper().replace(" ", "").removesuffix("B")
-    return f"{text}B" if text.endswith("I") else f"{text}iB" if _is_slurms(value) else f"{text}B"
+def _check(job: Any) -> None:
+    """Have Slurm look at the script of a job: what it refuses later, dask-jobqueue only logs."""
+    try:
+        done = _call("sbatch", "--test-only", script=job.job_script())
+    except FileNotFoundError as error:
+        raise UsageError(
+            "--dask-slurm: there is no command sbatch here.",
+            hint="Call from a machine of a Slurm cluster from which jobs can be submitted.",
+        ) from error
+    answer = " ".join(done.stderr.split()).removeprefix("sbatch: error: ")
+    if done.returncode and any(phrase in answer.lower() for phrase in _NO_ANSWER):
+        raise TemporaryError(f"Slurm does not answer: {answer}.", hint="Call again later.")
+    if done.returncode:
+        raise UsageError(
+            f"--dask-slurm: Slurm refuses these jobs: {answer}.",
+            hint="sinfo lists its queues; queue, account, walltime, memory and cores can be given.",
+        )
 
 
-def _is_slurms(value: Any) -> bool:
-    return not str(value).upper().endswith("B")
+def _in_queue(cluster: Any) -> bool:
+    """Whether a job waits or runs; dask-jobqueue does not ask what became of its jobs."""
+    jobs = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
+    done = _call("squeue", "--noheader", "--jobs", jobs) if jobs else None
+    return done is not None and bool(done.returncode or done.stdout.strip())
 
 
-def _time(value: Any) -> str:
-    if not re.fullmatch(r"([0-9]+-)?[0-9]+(:[0-9]+){0,2}|infinite", str(value), re.IGNORECASE):
-        raise ValueError("must be a time as Slurm takes it, as 04:00:00 or 1-12:00:00")
-    if isinstance(value, int):
-        # YAML takes 12:00:00 for a number in base 60.
-        raise ValueError('must be in quotes, as "04:00:00"')  # noqa: TRY004 - one kind is caught
-    return str(value)
-
-
-def _texts(value: Any) -> list[str]:
-    return [_text(one) for one in value] if isinstance(value, list) else [_text(value)]
-
-
-def _flag(value: Any) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return str(value).lower() == "true"
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("must be settings by their names, in a file")  # noqa: TRY004 - as above
-    return value
-
-
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
-    "jobs": _count,
-    "queue": _text,
-    "account": _text,
-    "walltime": _time,
-    "cores": _count,
-    "memory": _bytes,
-    "processes": _count,
-    "job_cpu": _count,
-    "job_mem": _text,
-    "job_name": _text,
-    "job_extra_directives": _texts,
-    "job_directives_skip": _texts,
-    "job_script_prologue": _texts,
-    "worker_extra_args": _texts,
-    "interface": _text,
-    "protocol": _text,
-    "python": _text,
-    "shebang": _text,
-    "local_directory": _text,
-    "log_directory": _text,
-    "shared_temp_directory": _text,
-    "death_timeout": _text,
-    "nanny": _flag,
-    "scheduler_options": _mapping,
-}
-"""Arguments of ``SLURMCluster``, and what they must be."""
-
-_ALIASES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
-"""What Slurm calls them."""
+def _call(*words: str, script: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - commands of Slurm
+            words, input=script, capture_output=True, text=True, check=False, timeout=_ANSWER
+        )
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(words, 1, "", f"{words[0]} timed out")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bids_spheres.bids.files import write_text
 from bids_spheres.errors import BidsSpheresError
+from bids_spheres.memory_limits import MORE_MEMORY, is_out_of_memory
 from bids_spheres.participant_report.find import participants_with_outputs, sessions_with_outputs
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def attempt_report(pages: Pages) -> Written:
     except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
         known = isinstance(error, BidsSpheresError)
         problem = str(error) if known else f"Unexpected {type(error).__name__}: {error}"
+        problem = f"Out of memory.\n  hint: {MORE_MEMORY}" if is_out_of_memory(error) else problem
         return Written(pages.label, problem=problem, trace=traceback.format_exc())
 
 
