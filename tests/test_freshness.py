@@ -434,7 +434,7 @@ def test_a_failed_run_is_tried_again(app, dataset, tmp_path):
     for phrase in ("the file ends early", "Traceback", "numpy ", "bids-spheres ", '"strategy"'):
         assert phrase in told
     assert os.environ["PATH"] not in told
-    assert f"{bold.name}: the file ends early" in done.err.partition("1 of 1 run failed:")[2]
+    assert f"{bold.name}: the file ends early" in done.err.partition("1 of 1 run failed:")[0]
     bold.write_bytes(whole)
     app()
     assert not crash.exists()
