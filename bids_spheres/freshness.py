@@ -195,9 +195,7 @@ class Task:
             for path in group.files if group.sparse else ():
                 remove(path)
 
-    def finish(
-        self, excluded: Iterable[str], unwritten: Collection[Path] = ()
-    ) -> tuple[str, ...]:
+    def finish(self, excluded: Iterable[str], unwritten: Collection[Path] = ()) -> tuple[str, ...]:
         """Put on record what was made; to be called when all of it is written.
 
         Parameters

@@ -427,7 +427,9 @@ def test_labels_are_as_small_as_they_can_be(tiny, run_app, tmp_path, n_seeds, ki
 # Two inputs, one output
 
 
-def test_a_template_written_in_both_ways_is_one_run_with_two_images(tiny, run_app, seeds_file, tmp_path):
+def test_a_template_written_in_both_ways_is_one_run_with_two_images(
+    tiny, run_app, seeds_file, tmp_path
+):
     old = tiny.add_run(space="MNIInfant_cohort-2")
     new = tiny.add_run(space="MNIInfant+2")
     call = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)

@@ -31,10 +31,11 @@ def test_one_thread_gives_the_same_numbers(tiny, monkeypatch, fwhm, aggregation)
     volumes = open_volumes(tiny.add_run())
     weights = sphere_weights(SEEDS, 8.0, volumes.grid)
     two = extract(volumes, weights, fwhm, aggregation=aggregation, threads=2).timeseries
-    for helper in ("read_ahead", "ThreadPoolExecutor"):
-        monkeypatch.setattr(
-            sys.modules[extract.__module__], helper, None
-        )  # nothing that starts a thread
+    for helper in (
+        "bids_spheres.engine.screen.read_ahead",
+        f"{extract.__module__}.ThreadPoolExecutor",
+    ):
+        monkeypatch.setattr(helper, None)  # nothing that starts a thread
     one = extract(volumes, weights, fwhm, aggregation=aggregation, threads=1).timeseries
     assert one.tobytes() == two.tobytes()
 
