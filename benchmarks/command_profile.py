@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import bids_spheres
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 _LATE = ("bids.layout", "joblib", "threadpoolctl", "pandas.io.formats.csvs")
 """What functions import when they are called."""

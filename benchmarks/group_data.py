@@ -64,7 +64,7 @@ def outputs(*, folder: str, participants: int, strategies: int) -> str:
 
 def _processed(folder: Path, strategies: tuple[str, ...]) -> Path:
     """Outputs of the demo's participants."""
-    from bids_spheres.cli import main as call  # noqa: PLC0415 - also loads pybids
+    from bids_spheres.app.main import main as call  # noqa: PLC0415 - also loads pybids
     from bids_spheres.demo import write_demo_dataset  # noqa: PLC0415
 
     dataset, out = folder / "fmriprep", folder / "out"
@@ -107,7 +107,7 @@ def _add(source: _Source, root: Path, labels: list[str]) -> None:
 
 
 def _write_matrix(path: Path, source: _Source, z: Any, lacking: Any, rng: Any) -> None:
-    from bids_spheres.bids.files import write_numbers  # noqa: PLC0415
+    from bids_spheres.files.atomic import write_numbers  # noqa: PLC0415
 
     noise = np.triu(_SPREAD * rng.standard_normal(z.shape), 1)
     values = np.tanh(z + noise + noise.T)
@@ -119,7 +119,7 @@ def _write_matrix(path: Path, source: _Source, z: Any, lacking: Any, rng: Any) -
 
 
 def _write_spheres(path: Path, spheres: pd.DataFrame, lacking: Any, rng: Any) -> None:
-    from bids_spheres.bids.files import write_table  # noqa: PLC0415
+    from bids_spheres.files.atomic import write_table  # noqa: PLC0415
 
     coverage = np.round(rng.uniform(0.5, 1, len(spheres)), 10)
     coverage[lacking] = 0.25

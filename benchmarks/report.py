@@ -109,7 +109,7 @@ def fine(*, folder: str, volumes: int) -> str:
 
 
 def _results(source: Path, out: Path) -> str:
-    from bids_spheres.cli import main as call  # noqa: PLC0415 - not in the starting process
+    from bids_spheres.app.main import main as call  # noqa: PLC0415 - not in the starting process
 
     words = (source, out, "participant", "--atlas", "Power2011", "--report-level", "none", "-q")
     if call([*map(str, words), "--strategy", "simple", "scrubbing"]):
@@ -119,7 +119,7 @@ def _results(source: Path, out: Path) -> str:
 
 def labels(*, results: str) -> list[str]:
     """Participants of results."""
-    from bids_spheres.participant_report import participants_with_outputs  # noqa: PLC0415
+    from bids_spheres.reports.participant import participants_with_outputs  # noqa: PLC0415
 
     return participants_with_outputs(Path(results))
 
@@ -133,8 +133,8 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
     """
     with Meter() as meter:
         start = time.process_time()
-        from bids_spheres.participant_report import load_participant, write_report  # noqa: PLC0415
-        from bids_spheres.report.figures import quiet_matplotlib  # noqa: PLC0415
+        from bids_spheres.reports.participant import load_participant, write_report  # noqa: PLC0415
+        from bids_spheres.reports.toolkit.figures import quiet_matplotlib  # noqa: PLC0415
 
         quiet_matplotlib("matplotlib.backends.backend_agg")
         imports = time.process_time() - start
@@ -160,8 +160,8 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
 
 def _watched() -> dict[str, float]:
     """Processor seconds that each part takes from now on."""
-    import bids_spheres.participant_report as package  # noqa: PLC0415
-    from bids_spheres.participant_report import page  # noqa: PLC0415
+    import bids_spheres.reports.participant as package  # noqa: PLC0415
+    from bids_spheres.reports.participant import page  # noqa: PLC0415
 
     parts: dict[str, float] = {}
     for module in (package, page):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.clean import clean
     from bids_spheres.engine.seeds import load_seeds
     from bids_spheres.engine.variance import high_variance_confounds
-    from bids_spheres.masker import NiftiSpheresMasker
+    from bids_spheres.masker.estimator import NiftiSpheresMasker
 
 __version__ = "0.2.0"
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "NiftiSpheresMasker": "bids_spheres.masker",
+    "NiftiSpheresMasker": "bids_spheres.masker.estimator",
     "clean": "bids_spheres.engine.clean",
     "high_variance_confounds": "bids_spheres.engine.variance",
     "load_seeds": "bids_spheres.engine.seeds",

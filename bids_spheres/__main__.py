@@ -2,7 +2,7 @@
 
 import sys
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST = 40
+"""Letters of a name in a sentence."""
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def count(n: int, thing: str, things: str | None = None) -> str:
     """How many there are of something.
@@ -19,3 +29,65 @@ def plural(n: int, thing: str, things: str | None = None) -> str:
     ('run', 'runs', 'have')
     """
     return thing if n == 1 else things or f"{thing}s"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A number with at most `digits` decimals.
+
+    >>> number(4.0), number(-38.3333), number(-0.001)
+    ('4', '-38.33', '0')
+    """
+    text = f"{value:.{digits}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def percent(share: float) -> str:
+    r"""A share as per cent: only 1 is 100 %, only 0 is 0 %.
+
+    >>> percent(1), percent(0.9999), percent(0.6667), percent(0.00021)
+    ('100\xa0%', '99.9\xa0%', '66.7\xa0%', '0.021\xa0%')
+    """
+    if 0 < share < 0.01:
+        return f"{100 * share:.2g}{NO_BREAK}%"
+    return f"{number(min(100 * share, 99.9) if share < 1 else 100, 1)}{NO_BREAK}%"
+
+
+def listing(items: Sequence[str], most: int = 5) -> str:
+    """Some of several names, and how many more there are.
+
+    >>> listing(["a", "b"]), listing(["a", "b", "c", "d"], most=2)
+    ('a and b', 'a, b and 2 more')
+    """
+    shown = list(items[:most])
+    if len(items) > most:
+        shown.append(f"{len(items) - most} more")
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1] if shown else ""]))
+
+
+def naming(names: Sequence[str], most: int = 5) -> str:
+    """Some of several names that users have given, which may be of any length.
+
+    >>> naming(["M1", "a" * 50])
+    'M1 and aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…'
+    """
+    shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip()}…" for name in names]
+    return listing(shown, most)
+
+
+def coefficient(r: float) -> str:
+    """A correlation with two decimals, or more where these would make it perfect.
+
+    >>> coefficient(-0.123), coefficient(0.9981), coefficient(0.99999), coefficient(1)
+    ('-0.12', '0.998', '0.9999', '1')
+    """
+    for digits in (2, 3):
+        if abs(r) >= 1 or abs(round(r, digits)) < 1:
+            return number(r, digits)
+    return number(max(-0.9999, min(r, 0.9999)), 4)
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."

@@ -91,7 +91,7 @@ print(len(there), "packages,", len(missing), "missing", *missing)'
 check "bytecode is there" 0 '^0 without$' shell python -c '
 import os, sys, importlib.util
 os.environ["MPLCONFIGDIR"] = "/dev/shm"  # matplotlib itself reads none that is read-only
-import bids_spheres.workflow, bids_spheres.participant_report, matplotlib.figure, bids.layout
+import bids_spheres.app.participant_level, bids_spheres.reports.participant, matplotlib.figure, bids.layout
 files = [m.__spec__ for m in list(sys.modules.values()) if getattr(m, "__spec__", None)]
 without = [s.origin for s in files if (s.origin or "").endswith(".py")
            and not os.path.exists(importlib.util.cache_from_source(s.origin))]

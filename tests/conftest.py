@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 PROJECT = Path(__file__).resolve().parents[1]
 AFFINE = np.array([[4.0, 0, 0, -22], [0, 4, 0, -22], [0, 0, 4, -18], [0, 0, 0, 1]])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bidsschematools.schema import load_schema
 
-from bids_spheres.bids.sidecars import BIDSIGNORE
+from bids_spheres.outputs.sidecars import BIDSIGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.bids.dataset import Dataset, index_files
-from bids_spheres.participant_report.load import load_participant
+from bids_spheres.inputs.dataset import Dataset, index_files
+from bids_spheres.reports.participant.load import load_participant
 
 from .processes import results
 

@@ -918,7 +918,7 @@ def test_a_fault_of_the_program_is_one_message(scene, run_app, monkeypatch):
     def broken(*_args, **_kwargs):
         raise ZeroDivisionError("1 / 0")
 
-    monkeypatch.setattr("bids_spheres.workflow.run_participants", broken)
+    monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", broken)
     done = run_app(*scene.call())
     assert done.status == 70
     assert done.err.startswith("bids-spheres: error: unexpected ZeroDivisionError: 1 / 0\n")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres import __version__, boutiques, errors
-from bids_spheres.options import main_parser
+from bids_spheres import __version__, errors
+from bids_spheres.app.parser import main_parser
+from bids_spheres.integrations import boutiques
 from bids_spheres.settings import values
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,7 +34,7 @@ def inputs(described) -> dict[str, dict]:
 
 def test_the_file_is_what_the_parser_says():
     assert DESCRIPTOR.read_text(encoding="utf-8") == boutiques.text(), (
-        "the parser has changed: python -m bids_spheres.boutiques > descriptor.json"
+        "the parser has changed: python -m bids_spheres.integrations.boutiques > descriptor.json"
     )
 
 

@@ -16,10 +16,10 @@ import pytest
 from nilearn.signal import clean as nilearn_clean
 
 from bids_spheres import __version__
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
+from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.demo.networks import CENTRES, network_correlation
 from bids_spheres.engine import extract_spheres, load_seeds
-from bids_spheres.options import main_parser, settings_of
 
 
 def snapshot(folder):
@@ -42,7 +42,7 @@ def test_version_and_help(run_app):
 def test_start_up_is_cheap(argument):
     code = (
         "import sys\n"
-        "from bids_spheres.cli import main\n"
+        "from bids_spheres.app.main import main\n"
         "try:\n    main([sys.argv[1]])\n"
         "except SystemExit:\n    pass\n"
         "slow = {'numpy', 'pandas', 'scipy', 'matplotlib', 'bids', 'nibabel', 'tqdm'}\n"
@@ -410,7 +410,7 @@ def test_an_error_of_the_system_is_one_line(run_app, monkeypatch, tmp_path):
     def broken(*_args, **_kwargs):
         raise PermissionError(13, "Permission denied", "/data/x")
 
-    monkeypatch.setattr("bids_spheres.workflow.run_participants", broken)
+    monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", broken)
     done = run_app(tmp_path, tmp_path / "out", "participant")
     assert done.status == 74
     assert done.err == "bids-spheres: error: /data/x: Permission denied.\n"
@@ -420,7 +420,7 @@ def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):
     def interrupted(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bids_spheres.workflow.run_participants", interrupted)
+    monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", interrupted)
     assert main([str(tmp_path), str(tmp_path), "participant"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -495,7 +495,7 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
 )
 def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):
     code = (
-        "import sys; from bids_spheres.cli import main\n"
+        "import sys; from bids_spheres.app.main import main\n"
         "try: status = main(sys.argv[1:])\n"
         "except SystemExit as end: status = end.code\n"
         "slow = {'bids', 'matplotlib', 'nibabel', 'numpy', 'pandas', 'scipy'} & set(sys.modules)\n"

@@ -12,15 +12,15 @@ import pytest
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from bids_spheres.concatenation import (
+from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.engine.connectivity import concatenate
+from bids_spheres.participant.concatenation import (
     RunSeries,
     concatenate_runs,
     degrees_of_freedom,
     group_runs,
 )
-from bids_spheres.engine.connectivity import concatenate
 from bids_spheres.settings import Settings
-from bids_spheres.workflow import plan_jobs
 
 MNI = "space-MNI152NLin2009cAsym"
 THERE = ["left", "right", "front"]

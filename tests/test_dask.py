@@ -21,15 +21,19 @@ from .processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
-from bids_spheres.bids.files import STALE_SECONDS, discard_stale
+from bids_spheres.app.crashes import keep_crash
+from bids_spheres.app.opening import shared_by
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.participant_level import plan_jobs
 from bids_spheres.errors import TemporaryError
-from bids_spheres.execute import Lost, Outcome, clusters, dask, keep_crash, outcomes, proof
+from bids_spheres.execute import clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
-from bids_spheres.execute.opening import shared_by
+from bids_spheres.execute.executor import Lost
 from bids_spheres.execute.proof import Folders, WorkerProblemError, shared_objects, tokens
-from bids_spheres.freshness import find_tasks
-from bids_spheres.options import main_parser, settings_of
-from bids_spheres.workflow import plan_jobs
+from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
+from bids_spheres.participant import outcomes
+from bids_spheres.participant.outcomes import Outcome
+from bids_spheres.participant.up_to_date import find_tasks
 
 N_RUNS = 4
 DEEDS = """

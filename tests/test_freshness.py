@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres import freshness
-from bids_spheres.bids import files
 from bids_spheres.engine.inflate import open_gzip
 from bids_spheres.errors import OutputError
+from bids_spheres.files import atomic as files
+from bids_spheres.participant import up_to_date as freshness
 
 RUNS = ("sub-01_task-rest", "sub-02_task-rest")
 SERIES = "_space-MNI152NLin2009cAsym_seg-mine_stat-mean_desc-simple_timeseries.tsv"
@@ -623,7 +623,7 @@ def test_what_vanishes_and_what_cant_be_written_concern_one_run(
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub-02").write_text("a file in the way")
-    monkeypatch.setattr("bids_spheres.workflow.find_tasks", vanishing)
+    monkeypatch.setattr("bids_spheres.app.participant_level.find_tasks", vanishing)
     done = call_app(status=1)
     failed = done.err.partition("2 of 3 runs failed:")[2]
     assert "sub-01 task-rest" in failed
@@ -637,6 +637,6 @@ def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):
     def refused(path, _text):
         raise OutputError(f"{path} can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.bids.shared_tables.write_text", refused)
+    monkeypatch.setattr("bids_spheres.outputs.shared_tables.write_text", refused)
     done = app(status=73)
     assert done.err.count("Read-only file system") == 1

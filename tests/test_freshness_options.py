@@ -6,7 +6,7 @@ from contextlib import chdir
 
 import pytest
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 from bids_spheres.settings import Settings, declared_options
 
 SEEDS = "name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\nfront\t0\t10\t4\n"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.bids.shared import check_output_dir
 from bids_spheres.errors import ReadWriteError
+from bids_spheres.outputs.shared import check_output_dir
 
 
 @pytest.fixture

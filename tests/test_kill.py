@@ -163,7 +163,7 @@ def boot_with(monkeypatch, code):
 
 KILLED_ONCE = """
 import os, pathlib, signal
-import bids_spheres.execute.outcomes as e
+import bids_spheres.participant.outcomes as e
 real = e.attempt
 def attempt(task):
     seen = pathlib.Path({folder!r}, str(task.job.run.name.get("sub")))
@@ -227,7 +227,7 @@ def test_a_run_of_which_two_workers_die_fails(parallel, monkeypatch, tmp_path, n
 def test_a_worker_out_of_memory_tells(parallel, monkeypatch):
     """More than there is of the address space; the other runs take next to nothing."""
     code = """
-import bids_spheres.participant as p
+import bids_spheres.participant.job as p
 real = p.run_job
 def run_job(job):
     return bytearray(1 << 62) if job.run.name.get("sub") == "02" else real(job)
@@ -243,7 +243,7 @@ p.run_job = run_job
 def test_stopping_at_the_first_error_stops_workers(parallel, monkeypatch, tmp_path):
     before = set(children(os.getpid()))
     code = """
-import time, bids_spheres.participant as p
+import time, bids_spheres.participant.job as p
 real = p.run_job
 def run_job(job):
     if job.run.name.get("sub") == "01":
@@ -264,7 +264,7 @@ def test_a_worker_that_does_not_end_is_killed(parallel, monkeypatch):
     before = set(children(os.getpid()))
     """As one that waits for a disk for ever."""
     code = """
-import signal, time, bids_spheres.participant as p
+import signal, time, bids_spheres.participant.job as p
 def run_job(job):
     if job.run.name.get("sub") == "01":
         raise ValueError("no")
@@ -285,7 +285,7 @@ def test_workers_need_no_main_guard(tiny, seeds_file, tmp_path):
     words = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--nprocs", 2]
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\nfrom bids_spheres.cli import main\nprint('begun')\n"
+        "import sys\nfrom bids_spheres.app.main import main\nprint('begun')\n"
         f"sys.exit(main({[str(word) for word in words]!r}))\n"
     )
     done = finish([sys.executable, script])

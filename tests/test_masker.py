@@ -545,13 +545,13 @@ def test_cached_results_follow_the_file(tmp_path, data, monkeypatch):
     path = tmp_path / "run.nii"
     nib.Nifti1Image(data, AFFINE).to_filename(path)
     reads = []
-    extract = import_module("bids_spheres.recipe").extract
+    extract = import_module("bids_spheres.masker.parameters").extract
 
     def spy(volumes, *args, **kwargs):
         reads.append(volumes.name)
         return extract(volumes, *args, **kwargs)
 
-    monkeypatch.setattr("bids_spheres.recipe.extract", spy)
+    monkeypatch.setattr("bids_spheres.masker.parameters.extract", spy)
     for memory in (str(tmp_path / "a"), Memory(tmp_path / "b", verbose=0)):
         reads.clear()
         first = NiftiSpheresMasker(SEEDS, radius=4, memory=memory).fit_transform(path)

@@ -27,7 +27,7 @@ from bids_spheres.confounds.components import select
 from bids_spheres.confounds.strategy import BOLD_KINDS, FORMS
 from bids_spheres.engine.seeds import SeedTable, load_seeds, published_seed_sets
 from bids_spheres.errors import UsageError
-from bids_spheres.methods import (
+from bids_spheres.reports.methods import (
     MethodsFacts,
     bibliography,
     citation_file,
@@ -37,7 +37,7 @@ from bids_spheres.methods import (
     methods_paragraph,
     references,
 )
-from bids_spheres.methods.wording import code, escape
+from bids_spheres.reports.methods.wording import code, escape
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.errors import EXIT_STATUSES, DataError
-from bids_spheres.regular_files import MAX_BYTES, open_regular, read_limited
+from bids_spheres.files.regular import MAX_BYTES, open_regular, read_limited
 
 FUNC = "sub-01/func/sub-01_task-rest"
 IMAGE = f"{FUNC}_space-MNI152NLin2009cAsym_desc"

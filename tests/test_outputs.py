@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bids_spheres.bids.files import write_table
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
+from bids_spheres.files.atomic import write_table
 
 if TYPE_CHECKING:
     from pathlib import Path

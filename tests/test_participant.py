@@ -14,7 +14,7 @@ from nilearn.interfaces.fmriprep import load_confounds_strategy
 from nilearn.maskers import NiftiSpheresMasker
 from nilearn.signal import clean as nilearn_clean
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 from bids_spheres.engine.inflate import open_gzip
 
 STEM = "sub-03_task-functionallocalizer_run-{run}"

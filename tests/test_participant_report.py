@@ -21,8 +21,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bids_spheres.cli import main
-from bids_spheres.participant_report import Pages, attempt_report, write_report
+from bids_spheres.app.main import main
+from bids_spheres.reports.participant import Pages, attempt_report, write_report
 
 LOST = ("filter", "censoring")
 STRATEGIES = ("simple", "scrubbing")
@@ -627,7 +627,7 @@ def test_nothing_is_written_to_the_home(own, tmp_path):
     home.mkdir()
     code = (
         "import sys; from pathlib import Path;"
-        "from bids_spheres.participant_report import write_report;"
+        "from bids_spheres.reports.participant import write_report;"
         "write_report(Path(sys.argv[1]), '01')"
     )
     environment = {

@@ -11,14 +11,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bids_spheres.config import with_config
+from bids_spheres.app.config_file import with_config
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.participant_level import _find_tasks, plan_jobs
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.execute.memory import _Shape, job_memory, largest_job
-from bids_spheres.memory_limits import MEGABYTE
-from bids_spheres.options import main_parser, settings_of
-from bids_spheres.workflow import _find_tasks, plan_jobs
+from bids_spheres.execute.memory_limits import MEGABYTE
+from bids_spheres.participant.memory import _Shape, job_memory, largest_job
 
 from .processes import results
 
@@ -61,8 +61,8 @@ def planned(tiny, seeds_file, tmp_path):
 
 PEAK = """
 import pickle, sys
-from bids_spheres.execute import attempt
-from bids_spheres.execute.memory import own_memory
+from bids_spheres.participant.outcomes import attempt
+from bids_spheres.execute.memory_limits import own_memory
 outcome = attempt(pickle.loads(sys.stdin.buffer.read()))
 assert outcome.error is None, outcome.error
 print(own_memory())

@@ -8,7 +8,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from bids_spheres import participant
+from bids_spheres.participant import job as participant
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bids_spheres.options import main_parser, settings_of
+from bids_spheres.app.parser import main_parser, settings_of
 
 
 def stems(output):

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 from bids_spheres.confounds import load_strategy, make_design, read_confounds
 from bids_spheres.engine.clean import clean
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 from nibabel.affines import apply_affine
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 TRUTH = Path(__file__).parent / "spaces" / "data"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.bids.sidecars import BIDSIGNORE
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
+from bids_spheres.outputs.sidecars import BIDSIGNORE
 
 from .conftest import MNI, TinyDataset
 from .strict_schema import not_ignored, write_strict_schema

@@ -11,7 +11,7 @@ import pytest
 WATCHED = """
 import os, sys
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 def note(event, arguments):
     if event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir"):
@@ -74,7 +74,7 @@ def unknown(uid):
     raise KeyError(uid)
 
 pwd.getpwuid = unknown
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 status = main(sys.argv[1:])
 assert "HOME" not in os.environ
 sys.exit(status)

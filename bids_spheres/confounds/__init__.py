@@ -39,7 +39,7 @@ from bids_spheres.confounds.tables import (
     read_outliers,
 )
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
-from bids_spheres.published import published_strategies
+from bids_spheres.data.published import published_strategies
 
 __all__ = [
     "FEW_DEGREES_OF_FREEDOM",

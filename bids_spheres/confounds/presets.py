@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds.forms import strategy_from_json
-from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.published import (
+from bids_spheres.data.published import (
     STRATEGY_FILES,
     data_folder,
     published_strategies,
     unknown_strategy,
 )
-from bids_spheres.textfiles import parse_json, parse_yaml, read_text
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.files.text import parse_json, parse_yaml, read_text
 
 if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Strategy

@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_spheres.confounds.versions import todays_name
 from bids_spheres.errors import DataError
-from bids_spheres.textfiles import is_there, read_json_object, read_text
+from bids_spheres.files.text import is_there, read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.bids.files import read_text
 from bids_spheres.demo.bold import (
     STEP,
     drift_artefacts,
@@ -24,6 +23,7 @@ from bids_spheres.demo.networks import read_seeds, seed_correlation, seed_signal
 from bids_spheres.demo.regressors import Confounds, confounds_of
 from bids_spheres.demo.truth import DemoTruth
 from bids_spheres.errors import OutputError
+from bids_spheres.files.atomic import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path

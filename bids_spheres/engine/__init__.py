@@ -9,13 +9,13 @@ Knows nothing of BIDS, and can be used without the rest of the package:
 (200, 36)
 """
 
+from bids_spheres.data.published import published_seed_sets
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import pearson_correlation
 from bids_spheres.engine.extract import Extraction, extract, extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.engine.spheres import Grid, SphereWeights, sphere_weights, stack_weights
 from bids_spheres.engine.stream import Volumes, load_mask, open_volumes
-from bids_spheres.published import published_seed_sets
 
 __all__ = [
     "Extraction",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.errors import DataError
-from bids_spheres.textfiles import read_text
+from bids_spheres.files.text import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bids_spheres.data.published import data_folder, published_seed_sets, unknown_seed_set
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.published import data_folder, published_seed_sets, unknown_seed_set
-from bids_spheres.textfiles import is_there, read_json_object, read_text
+from bids_spheres.files.text import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -413,3 +413,31 @@ def _networks(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...] | N
     networks = tuple(" ".join(row["network"].split()) or "n/a" for row in rows)
     _check_characters(networks, "network", where)
     return networks
+
+
+def scale_label(radius: float) -> str:
+    """Label of the entity ``scale`` of spheres of a radius in mm.
+
+    Examples
+    --------
+    >>> scale_label(6.5)
+    '6p5mm'
+    """
+    return f"{radius:g}mm".replace(".", "p")
+
+
+NO_NETWORK = "n/a"
+"""How tables write that a seed has no network."""
+
+_NO_NETWORKS = frozenset({NO_NETWORK, "uncertain", "none", "unassigned", "unlabelled", "na", ""})
+
+
+def is_network(name: str) -> bool:
+    """Whether a label is that of a network, and not what published tables write without one.
+
+    Examples
+    --------
+    >>> [name for name in ("Visual", "Uncertain", "n/a") if is_network(name)]
+    ['Visual']
+    """
+    return name.lower() not in _NO_NETWORKS

@@ -30,13 +30,13 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
-from bids_spheres.annex import not_fetched
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
-from bids_spheres.library_warnings import naming
-from bids_spheres.regular_files import check_regular
+from bids_spheres.files.annex import not_fetched
+from bids_spheres.files.library_warnings import naming
+from bids_spheres.files.regular import check_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

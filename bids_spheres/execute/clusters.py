@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import DataError, MissingInputError, TemporaryError, UsageError
 from bids_spheres.execute.dask import WorkerSource
-from bids_spheres.textfiles import parse_json, read_text
+from bids_spheres.files.text import parse_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.execute.ending import ended_by_sigterm
 from bids_spheres.execute.executor import Item, Lost, Result
-from bids_spheres.memory_limits import MORE_MEMORY, address_space
+from bids_spheres.execute.memory_limits import MORE_MEMORY, address_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.errors import BidsSpheresError, DataError, TemporaryError, UsageError
 from bids_spheres.execute.clusters import NO_OWN_TRIES, client_of, library
 from bids_spheres.execute.dask import WorkerSource
-from bids_spheres.textfiles import parse_yaml, read_text
+from bids_spheres.files.text import parse_yaml, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,18 +6,18 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from bids_spheres.bids.runs import natural
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import image_name, title, without_space
 from bids_spheres.group.tables import read_rows
-from bids_spheres.report.words import count, listing
+from bids_spheres.inputs.runs import natural
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.options import GroupOptions
 

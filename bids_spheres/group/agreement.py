@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import DataError
-from bids_spheres.report.words import count, listing
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

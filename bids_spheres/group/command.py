@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import load_strategy
+from bids_spheres.data.published import STRATEGY_FILES
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.engine.seeds import seed_file_label
+from bids_spheres.engine.seeds import scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.files import find_matrices, make_groups, title
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import SEEDS, GroupOptions
-from bids_spheres.participant_report.links import read_links
-from bids_spheres.plan import scale_label
-from bids_spheres.published import STRATEGY_FILES
-from bids_spheres.report.words import count
+from bids_spheres.outputs.links import read_links
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

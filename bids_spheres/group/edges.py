@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.report.order import is_network
+from bids_spheres.engine.seeds import is_network
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

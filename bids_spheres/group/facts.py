@@ -9,8 +9,8 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
-from bids_spheres.bids.files import read_text
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.files.atomic import read_text
 from bids_spheres.group.statistics import fisher_z_variance
 
 if TYPE_CHECKING:

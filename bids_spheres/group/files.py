@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from bids_spheres.bids.files import remove
-from bids_spheres.bids.names import Name, parse_name
-from bids_spheres.bids.runs import MNI_PREFERENCE, natural
 from bids_spheres.errors import MissingInputError, NothingSelectedError
+from bids_spheres.files.atomic import remove
+from bids_spheres.files.names import Name, parse_name
 from bids_spheres.group.options import SEEDS
-from bids_spheres.report.words import listing
+from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
     from bids_spheres.group.facts import Settings
     from bids_spheres.group.files import MatrixFile

@@ -16,7 +16,7 @@ from bids_spheres.group.facts import read_facts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.facts import RunFacts
     from bids_spheres.group.files import MatrixFile
 

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.files.text import is_there, read_json_object, read_text
 from bids_spheres.group.formula import Formula, read_formula
 from bids_spheres.group.regression import Design
-from bids_spheres.report.words import count, listing
-from bids_spheres.textfiles import is_there, read_json_object, read_text
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.bids.files import MISSING
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
 from bids_spheres.group.files import label_of
 from bids_spheres.group.options import SEEDS
-from bids_spheres.report.words import listing
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.spheres import RunQuality

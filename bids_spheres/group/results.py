@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import MISSING, write_json, write_numbers, write_table
+from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.files import result_path
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans

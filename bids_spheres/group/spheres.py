@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 
-from bids_spheres.bids.files import MISSING
 from bids_spheres.errors import DataError
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import GEOMETRY, check_version, pick, read_sidecar
 from bids_spheres.group.tables import read_rows
 from bids_spheres.spaces.fmriprep import is_native

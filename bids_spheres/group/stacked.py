@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
-from bids_spheres.bids.files import MISSING, compressing, replacing
+from bids_spheres.files.atomic import MISSING, compressing, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

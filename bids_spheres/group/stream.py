@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
     from bids_spheres.group.files import MatrixFile

@@ -32,7 +32,7 @@ from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.statistics import one_sample
 from bids_spheres.group.stream import Unread, stream
 from bids_spheres.group.zero import reasons_against_zero
-from bids_spheres.report.words import count, listing
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bids_spheres.bids.files import MISSING
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.regular_files import open_regular
+from bids_spheres.files.atomic import MISSING
+from bids_spheres.files.regular import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

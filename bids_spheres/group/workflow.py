@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bids_spheres.bids.files import (
+from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.files.atomic import (
     check_folders,
     discard_stale,
     remove,
@@ -16,10 +17,6 @@ from bids_spheres.bids.files import (
     write_json,
     write_table,
 )
-from bids_spheres.bids.runs import natural
-from bids_spheres.bids.shared import check_output_dir
-from bids_spheres.bids.sidecars import bidsignore
-from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.group.absent import (
     IN_OTHER_SPACE,
     ExpectedParticipants,
@@ -48,13 +45,16 @@ from bids_spheres.group.results import Writer
 from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
-from bids_spheres.report.words import count, listing
+from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.shared import check_output_dir
+from bids_spheres.outputs.sidecars import bidsignore
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from bids_spheres.bids.names import Name
+    from bids_spheres.files.names import Name
     from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.gather import Image
     from bids_spheres.group.options import GroupOptions

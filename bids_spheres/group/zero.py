@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bids_spheres.group.facts import REGRESSORS, as_json
-from bids_spheres.report.words import percent
+from bids_spheres.wording import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

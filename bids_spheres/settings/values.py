@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bids_spheres.errors import BidsSpheresError
-from bids_spheres.textfiles import read_text
+from bids_spheres.files.text import read_text
 
 OFF = "none"
 """The word that switches a threshold, an edge or a step off."""

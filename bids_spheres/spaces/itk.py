@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.affines import apply_affine, from_matvec
 
-from bids_spheres.annex import not_fetched
 from bids_spheres.engine.spheres import as_points
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.regular_files import check_regular, read_limited
+from bids_spheres.files.annex import not_fetched
+from bids_spheres.files.regular import check_regular, read_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,10 +12,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres import errors, options
+from bids_spheres import errors
+from bids_spheres.app import parser as options
+from bids_spheres.app.preview import describe_strategies
 from bids_spheres.confounds import load_strategy, published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
-from bids_spheres.explain import describe_strategies
 from bids_spheres.group import networks, quality, results, spheres
 
 if TYPE_CHECKING:

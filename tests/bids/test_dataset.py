@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from bids_spheres.bids.dataset import Dataset, find_inputs, index_files
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError, UsageError
+from bids_spheres.inputs.dataset import Dataset, find_inputs, index_files
 
 
 def test_old_fmriprep_without_a_dataset_type(tiny):

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from bids_spheres.bids.exclusions import COLUMNS, ExclusionRow, record_exclusions
 from bids_spheres.errors import DataError, UsageError
+from bids_spheres.outputs.exclusions import COLUMNS, ExclusionRow, record_exclusions
 
 HEADER = (
     "participant_id\tsession_id\tsource\tstrategy\treason\tn_volumes\tn_kept\trank\t"

@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.bids import files
-from bids_spheres.bids.files import (
+from bids_spheres.errors import DataError, MissingInputError, OutputError
+from bids_spheres.files import atomic as files
+from bids_spheres.files.atomic import (
     cell,
     check_folders,
     discard_stale,
@@ -38,7 +39,6 @@ from bids_spheres.bids.files import (
     write_table,
     write_text,
 )
-from bids_spheres.errors import DataError, MissingInputError, OutputError
 
 
 def test_what_breaks_while_writing_leaves_the_old_file(tmp_path):
@@ -132,7 +132,7 @@ def test_the_same_image_gives_the_same_bytes(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bids_spheres.bids.files import replacing
+from bids_spheres.files.atomic import replacing
 
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
@@ -181,8 +181,8 @@ def test_what_is_not_a_leftover_of_ours_stays(tmp_path):
 KILLED_DRAWING = """
 import os, signal, sys
 from pathlib import Path
-from bids_spheres.bids.files import temporary_files_in
-from bids_spheres.report import figures
+from bids_spheres.files.atomic import temporary_files_in
+from bids_spheres.reports.toolkit import figures
 
 figures.import_module = lambda name: os.kill(os.getpid(), signal.SIGKILL)
 with temporary_files_in(Path(sys.argv[1])):

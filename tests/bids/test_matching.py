@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.bids.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.bids.outliers import outliers_of
-from bids_spheres.bids.runs import Selection, find_runs
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
+from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
+from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.inputs.runs import Selection, find_runs
 
 PREPROC = ("preproc",)
 EVERY_PART = Selection(spaces=("MNI152NLin2009cAsym", "T1w", "func"), others=(("part", ("*", "")),))

@@ -11,11 +11,11 @@ from bidsschematools.schema import load_schema
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bids_spheres.bids.names import ENTITY_ORDER, IMAGE_ENTITIES, Name, parse_name
-from bids_spheres.bids.runs import Run, Tables
 from bids_spheres.confounds import load_strategy
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.plan import Job, JobImage, Work
+from bids_spheres.files.names import ENTITY_ORDER, IMAGE_ENTITIES, Name, parse_name
+from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant.plan import Job, JobImage, Work
 from bids_spheres.settings import Processing
 
 OURS = ("atlas", "seg", "scale", "stat", "label", "desc")

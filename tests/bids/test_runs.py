@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from bids_spheres.bids.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.bids.runs import Selection
-from bids_spheres.bids.runs import find_runs as find
 from bids_spheres.errors import DataError, NothingSelectedError
+from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
+from bids_spheres.inputs.runs import Selection
+from bids_spheres.inputs.runs import find_runs as find
 
 PREPROC = ("preproc",)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.bids import shared
-from bids_spheres.bids.dataset import Dataset
-from bids_spheres.bids.shared import check_output_dir, write_shared_files
 from bids_spheres.engine.seeds import load_seeds
 from bids_spheres.errors import DataError, OutputError, UsageError
+from bids_spheres.inputs.dataset import Dataset
+from bids_spheres.outputs import shared
+from bids_spheres.outputs.shared import check_output_dir, write_shared_files
 
 FMRIPREP = Dataset(Path("/data/fmriprep"), "fMRIPrep")
 AROMA = Dataset(Path("/data/with space"), "fMRIPost-AROMA")

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from bids_spheres.bids import shared_tables
-from bids_spheres.bids.shared_tables import SharedTable
 from bids_spheres.errors import DataError, ReadWriteError
+from bids_spheres.outputs import shared_tables
+from bids_spheres.outputs.shared_tables import SharedTable
 
 TABLE = SharedTable("t.tsv", ("key", "value"), keys=("key",), order=lambda row: row)
 
@@ -182,9 +182,9 @@ def test_one_dies_after_it_put_back_an_old_table(tmp_path, before_table_is_writt
 MANY = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from bids_spheres.bids.dataset import Dataset
-from bids_spheres.bids.exclusions import EXCLUSIONS, ExclusionRow, record_exclusions
-from bids_spheres.bids.shared import write_shared_files
+from bids_spheres.inputs.dataset import Dataset
+from bids_spheres.outputs.exclusions import EXCLUSIONS, ExclusionRow, record_exclusions
+from bids_spheres.outputs.shared import write_shared_files
 
 root, n_processes, n_tasks, seed = Path(sys.argv[1]), *map(int, sys.argv[2:])
 rng = random.Random(seed)

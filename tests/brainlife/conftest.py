@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.brainlife.command import main
+from bids_spheres.integrations.brainlife.command import main
 
 SAMPLE = Path(main.__code__.co_filename).with_name("config.json.sample")
 STAGED = "5fe1c0a1d89d0108f05d5ed0"

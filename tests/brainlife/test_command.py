@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.brainlife.command import main
-from bids_spheres.brainlife.product import messages_of
+from bids_spheres.integrations.brainlife.command import main
+from bids_spheres.integrations.brainlife.product import messages_of
 
 from .conftest import MNI
 
@@ -290,9 +290,11 @@ def test_the_executable_of_the_platform(tiny_task, tmp_path):
     """`main` as the platform starts it: in the folder of the task, without arguments."""
     command = tmp_path / "bin" / "bids-spheres-brainlife"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bids_spheres.brainlife "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m bids_spheres.integrations.brainlife "$@"\n'
+    )
     command.chmod(0o755)
-    shutil.copy(PROJECT / "bids_spheres" / "brainlife" / "main", tiny_task.folder / "main")
+    shutil.copy(PROJECT / "bids_spheres" / "integrations" / "brainlife" / "main", tiny_task.folder / "main")
     path = f"{command.parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(

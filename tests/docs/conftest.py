@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 from bids_spheres.demo import write_demo_dataset
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -30,7 +30,10 @@ _BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-_COMMANDS = {"bids-spheres": "bids_spheres", "bids-spheres-brainlife": "bids_spheres.brainlife"}
+_COMMANDS = {
+    "bids-spheres": "bids_spheres",
+    "bids-spheres-brainlife": "bids_spheres.integrations.brainlife",
+}
 _SHIM = """\
 #!/bin/sh
 exec "{python}" -W error -m {module} "$@"

@@ -169,7 +169,7 @@ def test_every_file_is_in_a_table_of_files(everything, sections):
 
 def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
-    from bids_spheres.options import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
+    from bids_spheres.app.parser import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
 
     for parser in (main_parser(), demo_parser(), strategies_parser()):
         for action in parser._actions:

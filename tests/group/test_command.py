@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 
 from .conftest import PEARSON, correlations, read_tsv, upper
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from bids_spheres.bids.files import STALE_SECONDS
+from bids_spheres.files.atomic import STALE_SECONDS
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from scipy import signal, stats
 
-from bids_spheres.cli import main
+from bids_spheres.app.main import main
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from tests.simulation import (

@@ -13,13 +13,13 @@ import statsmodels.formula.api as smf
 from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 
-from bids_spheres.bids.names import parse_name
 from bids_spheres.errors import (
     DataError,
     MissingInputError,
     NothingSelectedError,
     OutputError,
 )
+from bids_spheres.files.names import parse_name
 from bids_spheres.group.absent import Unusable
 from bids_spheres.group.files import all_matrices, image_name
 from bids_spheres.group.gather import gather_group, gather_image

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from bids_spheres.group_report import budget, load_level, participants
-from bids_spheres.group_report.cautions import cautions
-from bids_spheres.group_report.strategies import chance_median
+from bids_spheres.reports.group import budget, load_level, participants
+from bids_spheres.reports.group.cautions import cautions
+from bids_spheres.reports.group.strategies import chance_median
 
 from ..group.conftest import NETWORKS, POINTS, correlations, new_outputs, without  # noqa: TID252
 from .conftest import page_of

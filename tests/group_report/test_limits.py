@@ -7,7 +7,7 @@ import pytest
 
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from bids_spheres.group_report import write_group_report
+from bids_spheres.reports.group import write_group_report
 
 from ..group.conftest import POINTS, correlations, new_outputs, without  # noqa: TID252
 from .test_page import by_id, table_of, words

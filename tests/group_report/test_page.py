@@ -17,8 +17,8 @@ from scipy import stats
 from scipy.spatial.distance import pdist
 
 from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.group_report import write_group_report
-from bids_spheres.report.matrices import DIVERGING
+from bids_spheres.reports.group import write_group_report
+from bids_spheres.reports.toolkit.matrices import DIVERGING
 
 from ..group.conftest import new_outputs, upper  # noqa: TID252
 from .conftest import (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.engine import Grid, sphere_weights
-from bids_spheres.report.masker import MaskerFacts
+from bids_spheres.masker.report import MaskerFacts
 
 SHAPE = (14, 16, 12)
 AFFINE = np.array([[3.0, 0, 0, -20], [0, 3, 0, -22], [0, 0, 3, -16], [0, 0, 0, 1]])

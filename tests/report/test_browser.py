@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from bids_spheres.report.masker import masker_report
+from bids_spheres.masker.report import masker_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.report.carpets import (
+from bids_spheres.reports.toolkit.carpets import (
     MOST_COLUMNS,
     MOST_ROWS,
     PALETTE,
@@ -13,8 +13,8 @@ from bids_spheres.report.carpets import (
     carpet_codes,
     volumes_axis,
 )
-from bids_spheres.report.charts import Axis, Frame
-from bids_spheres.report.order import network_order
+from bids_spheres.reports.toolkit.charts import Axis, Frame
+from bids_spheres.reports.toolkit.order import network_order
 
 LAST = len(PALETTE) - 2
 GONE = len(PALETTE) - 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.report.charts import (
+from bids_spheres.reports.toolkit.charts import (
     Axis,
     Frame,
     Mark,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from bids_spheres.report.distributions import (
+from bids_spheres.reports.toolkit.distributions import (
     STEP,
     Along,
     Sample,

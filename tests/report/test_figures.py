@@ -10,8 +10,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from bids_spheres.report import figures
-from bids_spheres.report.figures import Sheet
+from bids_spheres.reports.toolkit import figures
+from bids_spheres.reports.toolkit.figures import Sheet
 
 
 def decoded(png):

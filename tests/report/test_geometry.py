@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from bids_spheres.engine import Grid
 from bids_spheres.errors import DataError
-from bids_spheres.report import geometry
-from bids_spheres.report.geometry import VIEWS, Box, Margins, backdrop, three_panels
+from bids_spheres.reports.toolkit import geometry
+from bids_spheres.reports.toolkit.geometry import VIEWS, Box, Margins, backdrop, three_panels
 
 SHAPE = (17, 21, 13)
 

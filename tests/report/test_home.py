@@ -12,7 +12,7 @@ import pytest
 SCRIPT = """
 import os, sys
 import numpy as np
-from bids_spheres.report.masker import MaskerFacts, masker_report
+from bids_spheres.masker.report import MaskerFacts, masker_report
 assert "matplotlib" not in sys.modules, "importing the module is cheap"
 seeds, radii = np.zeros((1, 3)), np.ones(1)
 report = masker_report(MaskerFacts("t", {}, ("a",), seeds, radii, displayed=(0,)))

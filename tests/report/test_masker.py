@@ -16,7 +16,7 @@ from bids_spheres import __version__
 from bids_spheres.engine import load_mask, load_seeds, sphere_weights
 from bids_spheres.engine.stream import image_grid
 from bids_spheres.errors import DataError
-from bids_spheres.report.masker import MaskerFacts, displayed_spheres, masker_report
+from bids_spheres.masker.report import MaskerFacts, displayed_spheres, masker_report
 
 # What is displayed
 

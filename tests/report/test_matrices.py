@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from bids_spheres.report.matrices import (
+from bids_spheres.reports.toolkit.matrices import (
     DIVERGING,
     MISSING,
     Beside,
@@ -22,7 +22,7 @@ from bids_spheres.report.matrices import (
     packed,
     palette_codes,
 )
-from bids_spheres.report.order import Group
+from bids_spheres.reports.toolkit.order import Group
 
 
 def symmetric(n, seed=0):

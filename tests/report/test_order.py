@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.report.order import network_order, spread
+from bids_spheres.reports.toolkit.order import network_order, spread
 
 
 @given(st.lists(st.sampled_from(["visual", "motor", "n/a", "Uncertain", "salience"]), max_size=60))

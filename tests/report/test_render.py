@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from jinja2 import UndefinedError
 
-from bids_spheres.report import render
-from bids_spheres.report.figures import Picture
-from bids_spheres.report.render import Cell, Column, Figure, Stepper, Table
+from bids_spheres.reports.toolkit import render
+from bids_spheres.reports.toolkit.figures import Picture
+from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Stepper, Table
 
 EVIL = "\"><script>alert(1)</script>'"
 

@@ -8,7 +8,7 @@ import pytest
 import scipy.signal
 import scipy.stats
 
-from bids_spheres.report.summaries import (
+from bids_spheres.reports.toolkit.summaries import (
     FEWEST,
     mean_spectrum,
     pairs,

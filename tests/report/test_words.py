@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bids_spheres.report.words import count, listing, number, percent, sentence
+from bids_spheres.wording import count, listing, number, percent, sentence
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,47 @@
+"""Files about runs that failed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bids_spheres.execute.versions import versions
+from bids_spheres.files.atomic import json_text, remove, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bids_spheres.participant.outcomes import Outcome
+    from bids_spheres.settings import Settings
+
+
+def crash_file(output_dir: Path, job: str) -> Path:
+    """File about the failure of a job, by the job's name."""
+    return output_dir / "logs" / f"crash-{job.replace(' ', '_')}.txt"
+
+
+def keep_crash(outcome: Outcome, settings: Settings) -> None:
+    """Write what is known of a failure; after a success remove what an earlier call wrote.
+
+    Message, traceback, versions where the run was tried, and settings; nothing of the environment,
+    which holds secrets.
+
+    Raises
+    ------
+    OutputError
+        When the file can't be written or removed.
+    """
+    path = crash_file(settings.output_dir, outcome.job)
+    if outcome.error is None:
+        remove(path)
+        return
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    software = outcome.versions or versions()
+    parts = (
+        f"{outcome.job}, {when}",
+        outcome.error,
+        outcome.trace.rstrip() or "No traceback: the process is gone.",
+        "\n".join(f"{name} {version}" for name, version in software.items()),
+        json_text(settings.to_json()).rstrip(),
+    )
+    write_text(path, "\n\n".join(parts) + "\n")

@@ -1,0 +1,64 @@
+"""Settings to the results of the group, and a page about them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from bids_spheres.group.command import describe_groups, group_options
+from bids_spheres.group.files import FOLDER
+from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.shared import write_record
+from bids_spheres.reports.group import write_group_report
+
+if TYPE_CHECKING:
+    from bids_spheres.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def run_group_level(settings: Settings) -> list[str]:
+    """Do the group level.
+
+    Only outputs of the participant level are read, and the table of participants that a model
+    needs.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Returns
+    -------
+    list of str
+        What could not be done, and why.
+
+    Raises
+    ------
+    BidsSpheresError
+        When nothing can be done at all.
+    """
+    out = settings.output_dir
+    problems: list[str] = []
+    if settings.execution.executor == "dask":
+        logger.warning("--executor dask does nothing at the group level, which is one process.")
+    if not settings.reports_only:
+        problems = run_group(out, group_options(settings))
+        write_record(out, settings.to_json())
+        logger.info("Results of the group: %s", out / FOLDER)
+    for problem in problems:
+        logger.error("%s", problem)
+    if settings.report_level != "none":
+        logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
+    return problems
+
+
+def dry_run_group(settings: Settings) -> None:
+    """Print which groups there are, and of whom; nothing is written.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_group_level`.
+    """
+    for line in describe_groups(settings):
+        print(line)  # noqa: T201 - what was asked for

@@ -1,0 +1,95 @@
+"""The executor that the settings ask for."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.execute.local import LocalExecutor
+from bids_spheres.execute.memory_limits import MEGABYTE, group_memory, own_memory
+from bids_spheres.participant.memory import largest_job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bids_spheres.execute.executor import Executor
+    from bids_spheres.participant.up_to_date import Task
+    from bids_spheres.settings import Execution, Settings
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_executor(
+    settings: Settings, tasks: Sequence[Task], inputs: Sequence[Path] = ()
+) -> Iterator[Executor]:
+    """Have processes at hand while a block lasts.
+
+    Parameters
+    ----------
+    settings : Settings
+    tasks : sequence of Task
+        What is to be done, by which number and memory of processes are limited. Without any, this
+        machine does what else there is.
+    inputs : sequence of Path
+        Folders from which they read.
+
+    Raises
+    ------
+    UsageError
+        When Dask or Slurm can't be used as the settings say.
+    MissingInputError, DataError
+        When a file of settings or of an address can't be used.
+    TemporaryError
+        When a scheduler does not answer.
+    """
+    execution, out = settings.execution, settings.output_dir
+    if execution.executor == "local" or not tasks:
+        yield LocalExecutor(_processes(execution, tasks))
+        return
+    from bids_spheres.execute import clusters, dask, proof, slurm  # noqa: PLC0415 - load Dask
+
+    place = execution.dask_scheduler or execution.dask_scheduler_file
+    if place:
+        opened = clusters.scheduler_at(place)
+    elif execution.dask_slurm:
+        # The thread that reads ahead takes so little that a core of its own would be wasted.
+        cores = execution.omp_nthreads or 1
+        need = slurm.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
+        opened = slurm.slurm_cluster(execution.dask_slurm, need, out / "logs" / "slurm")
+    else:
+        memory = (execution.mem or 0) * MEGABYTE or None
+        opened = clusters.local_cluster(_processes(execution, tasks), memory)
+    folders = proof.Folders(tuple(inputs), out, settings.work_dir)
+    with opened as (client, source):
+        yield dask.DaskExecutor(client, source, folders, shared_by(tasks))
+
+
+def shared_by(tasks: Sequence[Task]) -> list[Any]:
+    """Objects to which all tasks of a call refer, or all in one space: most of what they weigh."""
+    work, spaces = tasks[0].job.work, {id(task.job.placements): task.job for task in tasks}
+    return [work, *work.strategies, *(job.placements for job in spaces.values())]
+
+
+def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
+    """How many processes there is work and memory for."""
+    wanted = min(execution.nprocs, len(tasks) or execution.nprocs)
+    limits = {"--mem": (execution.mem or 0) * MEGABYTE, "cgroup": group_memory() or 0}
+    name, limit = min(((n, m) for n, m in limits.items() if m), key=itemgetter(1), default=("", 0))
+    if not limit or not tasks or (wanted == 1 and not execution.mem):
+        return wanted
+    room, each = limit - own_memory(), largest_job(tasks)
+    if room < each and execution.mem:
+        logger.warning(
+            "%s: the largest run is expected to need %d MB beside %d MB for the main process, "
+            "and there are %d. One run at a time is tried.",
+            *(name, each // MEGABYTE, own_memory() // MEGABYTE, limit // MEGABYTE),
+        )
+    fitting = max(1, room // each)
+    if fitting < wanted:
+        text = "%s: %d runs at a time, each of which may need %d MB"
+        logger.info(text, name, fitting, each // MEGABYTE)
+    return min(wanted, fitting)

@@ -1,0 +1,401 @@
+"""Settings to finished outputs: find, plan, write what the dataset shares, execute, report."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import Counter, defaultdict
+from contextlib import closing
+from functools import cache
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from bids_spheres.app.crashes import crash_file, keep_crash
+from bids_spheres.app.opening import open_executor
+from bids_spheres.app.preview import dry_run as dry_run_lines
+from bids_spheres.app.preview import explain_jobs
+from bids_spheres.app.run_messages import RunMessages
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.errors import OutputError
+from bids_spheres.execute.ending import ended_by_sigterm
+from bids_spheres.files.atomic import (
+    discard_stale,
+    remove,
+    temporary_files_in,
+    write_if_changed,
+)
+from bids_spheres.inputs.dataset import find_inputs
+from bids_spheres.inputs.filters import read_filters
+from bids_spheres.inputs.runs import Selection, find_runs
+from bids_spheres.outputs.shared import (
+    CITATION_FILE,
+    check_output_dir,
+    methods_file,
+    write_record,
+    write_shared_files,
+)
+from bids_spheres.participant.concatenation import concatenate_runs, group_runs
+from bids_spheres.participant.designs import check_runs, failing
+from bids_spheres.participant.outcomes import Outcome, attempt
+from bids_spheres.participant.plan import UNCLEANED, make_jobs, plan_work
+from bids_spheres.participant.seeds_in_space import can_use, transformed_labels
+from bids_spheres.participant.up_to_date import find_tasks, last_finished
+from bids_spheres.reports.methods import (
+    MethodsFacts,
+    bibliography,
+    citation_file,
+    methods_paragraph,
+)
+from bids_spheres.reports.participant import pages_of
+from bids_spheres.reports.participant.command import report, reports_only
+from bids_spheres.wording import count, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
+
+    from bids_spheres.execute.executor import Executor
+    from bids_spheres.inputs.dataset import Inputs
+    from bids_spheres.inputs.runs import Found
+    from bids_spheres.participant.plan import Job, Work
+    from bids_spheres.participant.up_to_date import Task
+    from bids_spheres.reports.participant import Written
+    from bids_spheres.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
+    """Do the participant level.
+
+    Parameters
+    ----------
+    settings : Settings
+    debug : bool
+        Log where errors of single runs come from.
+
+    Returns
+    -------
+    list of Outcome
+        The runs that failed, and the participants whose page could not be made.
+
+    Raises
+    ------
+    BidsSpheresError
+        When nothing can be done at all; then nothing has been written.
+    """
+    if settings.execution.executor == "dask":
+        settings = settings.absolute()
+    if settings.reports_only:
+        with open_executor(settings, []) as executor:
+            return _without_page(reports_only(executor, settings, debug=debug))
+    inputs, jobs, _ = plan_jobs(settings)
+    tasks = _find_tasks(settings, jobs)
+    stale = [task for task in tasks if task.reason]
+    logger.info("%s", _freshness(tasks))
+    known = _check(settings, jobs) if stale else set()
+    try:
+        with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
+            record = _prepare(settings, inputs, jobs)
+            _tidy(settings, tasks)
+            with temporary_files_in(settings.temporary_dir):
+                listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
+                messages = RunMessages(listed, known)
+                failures, untried = _execute(executor, stale, settings, messages, debug=debug)
+                _summarize(stale, failures, untried, settings, messages)
+                if not any(outcome.hopeless for outcome in failures):
+                    _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
+                failures += _report(executor, settings, tasks, debug=debug)
+    except SystemExit:
+        # A signal has no traceback worth showing.
+        logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
+        raise
+    return failures
+
+
+def explain(settings: Settings) -> None:
+    """Print what every strategy comes to in every run found; nothing is written.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_participants`.
+    """
+    _, jobs, _ = plan_jobs(settings)
+    for line in explain_jobs(jobs):
+        print(line)  # noqa: T201 - what was asked for
+    _check(settings, jobs)
+
+
+def dry_run(settings: Settings) -> None:
+    """Print which runs were found, and what would be written; nothing is.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `run_participants`.
+    """
+    _, jobs, found = plan_jobs(settings)
+    tasks = _find_tasks(settings, jobs)
+    states = [task.reason or "up to date" for task in tasks]
+    for line in (*dry_run_lines(jobs, states, found.rejected), "", _freshness(tasks)):
+        print(line)  # noqa: T201 - what was asked for
+    _check(settings, jobs)
+
+
+def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
+    """Warn of what strategies lack before the first image is read.
+
+    Returns
+    -------
+    set of (str, str)
+        Jobs, by their names, and strategies that will fail.
+
+    Raises
+    ------
+    DataError
+        When nothing could be done, or with ``--strict``.
+    """
+    problems = check_runs(jobs, strict=settings.strict)
+    for problem in problems:
+        logger.warning("%s", problem)
+    return {(str(job), name) for job in jobs for name in failing(job, problems)}
+
+
+def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
+    """Datasets, the work on every run found in them, and what was found.
+
+    Raises
+    ------
+    BidsSpheresError
+        When there is no input, it can't be used, or nothing is left of it.
+    """
+    inputs = find_inputs(settings.bids_dir, settings.derivatives)
+    check_output_dir(settings.output_dir, _roots(inputs))
+    work = plan_work(settings, inputs)
+    kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
+    warp = settings.processing.warp_seeds
+    found = find_runs(
+        *(inputs, _selection(settings), kinds, settings.bids_database_dir),
+        usable=lambda space: can_use(work.seed_sets, space, warp=warp),
+    )
+    jobs = make_jobs(settings, work, found.runs)
+    group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
+    logger.info("%s found", count(len(jobs), "run"))
+    return inputs, jobs, found
+
+
+def _roots(inputs: Inputs) -> list[Path]:
+    return [dataset.root for dataset in inputs.all.values()]
+
+
+def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
+    return find_tasks(
+        jobs,
+        overwrite=settings.overwrite,
+        hash_inputs=settings.hash_inputs,
+        nprocs=settings.execution.nprocs,
+    )
+
+
+def _freshness(tasks: Sequence[Task]) -> str:
+    """A sentence: how many runs there are to do, and why."""
+    why = Counter(task.reason for task in tasks if task.reason)
+    stale = sum(why.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
+    told = f" ({reasons})" if reasons else ""
+    return f"{stale} of {count(len(tasks), 'run')} to do{told}, {len(tasks) - stale} up to date"
+
+
+def _selection(settings: Settings) -> Selection:
+    labels = settings.labels
+    return Selection(
+        participants=labels.participant_label,
+        sessions=labels.session_label,
+        tasks=labels.task_label,
+        acquisitions=labels.acquisition,
+        runs=labels.run,
+        echoes=labels.echo,
+        spaces=labels.space,
+        resolutions=labels.res,
+        others=read_filters(labels.bids_filter_file),
+    )
+
+
+def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
+    """Write what the whole output dataset shares, and the record of this call; return its path."""
+    work, out = jobs[0].work, settings.output_dir
+    labels = {
+        "spheres": "Spheres around seeds on the grid of an image",
+        UNCLEANED: "Signals of spheres before cleaning",
+    }
+    labels |= {strategy.name: strategy.description for strategy in work.strategies}
+    for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
+        logger.warning("%s", replaced)
+    record = write_record(out, settings.to_json(), settings.labels.participant_label)
+    facts = _methods_facts(settings, inputs, work, _spaces(jobs))
+    write_if_changed(out / CITATION_FILE, citation_file(facts))
+    write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    own: dict[str, list[Job]] = defaultdict(list)
+    for job in jobs:
+        own[job.run.name.get("sub") or ""].append(job)
+    text = cache(lambda spaces: citation_file(_methods_facts(settings, inputs, work, spaces)))
+    for label, jobs_of_one in own.items():
+        write_if_changed(out / methods_file(label), text(_spaces(jobs_of_one)))
+    return record
+
+
+def _spaces(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(sorted({job.run.space for job in jobs}))
+
+
+def _methods_facts(
+    settings: Settings, inputs: Inputs, work: Work, spaces: tuple[str, ...]
+) -> MethodsFacts:
+    rules = settings.processing
+    return MethodsFacts(
+        pipeline=inputs.main.program,
+        pipeline_version=inputs.main.version,
+        spaces=spaces,
+        seed_sets=work.seed_sets,
+        transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
+        mask=rules.mask,
+        overlap=rules.overlap,
+        min_coverage=rules.min_coverage,
+        aggregation=rules.aggregation,
+        smoothing_fwhm=rules.smoothing_fwhm,
+        strategies=work.strategies,
+        dummy_scans=rules.dummy_scans,
+        external_outliers=settings.outliers is not None,
+        detrend=rules.detrend,
+        standardize=rules.standardize,
+        min_degrees_of_freedom=rules.min_dof,
+        full_length=rules.full_length,
+        measures=tuple(measure(name).stat for name in rules.connectivity),
+    )
+
+
+def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
+    """Remove what killed processes left, and crash files of runs that are done."""
+    out = settings.output_dir
+    folders = {folder for task in tasks for folder in task.folders}
+    folders |= {settings.work_dir} if settings.work_dir else set()
+    if not settings.labels.participant_label:
+        # Not by every task of an array: there is a page and a folder for every participant.
+        folders |= {out, out / "logs"}
+    for folder in folders:
+        discard_stale(folder)
+    crashes = set((out / "logs").glob("crash-*.txt"))
+    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.reason}:
+        remove(path)
+
+
+def _execute(
+    executor: Executor,
+    tasks: Sequence[Task],
+    settings: Settings,
+    messages: RunMessages,
+    *,
+    debug: bool,
+) -> tuple[list[Outcome], set[str]]:
+    """Do all tasks; return those that failed, and the names of those that were not tried."""
+    failures: list[Outcome] = []
+    untried = {str(task) for task in tasks}
+    with (
+        logging_redirect_tqdm(loggers=[logging.getLogger("bids_spheres")]),
+        closing(executor.run(attempt, tasks)) as ends,
+    ):
+        outcomes = (Outcome.of(task, end) for task, end in ends)
+        for outcome in _with_progress(outcomes, len(tasks)):
+            untried.discard(outcome.job)
+            messages.add(outcome, [strategy.name for strategy in tasks[0].job.work.strategies])
+            for note in outcome.report.notes:
+                logger.info("%s: %s", outcome.job, note)
+            if outcome.error and debug:
+                logger.error("%s: %s", outcome.job, outcome.trace)
+            _keep(outcome, settings)
+            if outcome.error:
+                failures.append(outcome)
+                if outcome.hopeless or settings.stop_on_first_error:
+                    break
+    return failures, untried
+
+
+def _keep(outcome: Outcome, settings: Settings) -> None:
+    """Keep a file about a failure; that there is no room for it stops nothing."""
+    try:
+        keep_crash(outcome, settings)
+    except OutputError as error:
+        logger.warning("%s", error.message)
+
+
+def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
+    """Show a bar on a terminal; elsewhere the log lines tell."""
+    quiet = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
+    columns = get_terminal_size().columns
+    return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
+
+
+def _unfinished(
+    jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
+) -> set[tuple[str, str]]:
+    """Runs and strategies that have no result of this call, by their names."""
+    every = tuple(strategy.name for strategy in jobs[0].work.strategies)
+    names = {outcome.job: outcome.failed_strategies or every for outcome in failures}
+    names |= dict.fromkeys(untried, every)
+    return {(job, name) for job, failed in names.items() for name in failed}
+
+
+def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[str, str]]) -> None:
+    """Write what is made of several runs."""
+    groups = group_runs(jobs, settings.concatenate)
+    for warning in concatenate_runs(groups, unfinished):
+        logger.warning("%s", warning)
+    if settings.concatenate:
+        several = sum(len(group.jobs) > 1 for group in groups)
+        logger.info("%s of several runs concatenated", count(several, "group"))
+
+
+def _report(
+    executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool
+) -> list[Outcome]:
+    """Write the pages of participants whose runs changed, in this call or in one cut short."""
+    labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
+    changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
+    changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
+    return _without_page(report(executor, settings, labels, changed, debug=debug))
+
+
+def _without_page(broken: Iterable[Written]) -> list[Outcome]:
+    return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
+
+
+def _is_behind(output_dir: Path, participant: str) -> bool:
+    """Whether a page is older than a run that it is about."""
+    made = [page.stat().st_mtime_ns for page in pages_of(output_dir, participant)]
+    return bool(made) and min(made) < last_finished(output_dir, participant)
+
+
+def _summarize(
+    tasks: Sequence[Task],
+    failures: Sequence[Outcome],
+    untried: Collection[str],
+    settings: Settings,
+    messages: RunMessages,
+) -> None:
+    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    runs = count(len(tasks), "run")
+    messages.write()
+    messages.log(logging.WARNING)
+    messages.log(logging.ERROR)
+    if tasks:
+        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
+    if failures:
+        names = listing([outcome.job for outcome in failures])
+        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
+        logger.error("More on each is in %s", logs / "crash-*.txt")
+    if untried:
+        logger.error("%d of %s were not tried after that", len(untried), runs)

@@ -1,0 +1,157 @@
+"""What strategies come to in the runs found, told without reading an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.confounds import (
+    column_names,
+    load_strategy,
+    parts,
+    published_strategies,
+    rounded,
+)
+from bids_spheres.participant.designs import (
+    StrategyFailures,
+    missing_image,
+    run_designs,
+    run_timing,
+)
+from bids_spheres.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
+    from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.plan import Job
+
+
+def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
+    """Lines of text: per run and strategy the columns, volumes kept, rank, degrees of freedom."""
+    for job in jobs:
+        yield f"{job}"
+        if job.run.problem:
+            yield f"  FAILED: {job.run.problem}"
+            yield ""
+            continue
+        failures = StrategyFailures()
+        failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
+        for image in job.images:
+            with failures.of(*image.strategies):
+                for made in run_designs(job, image, run_timing(job, image.bold), failures):
+                    yield from _explained(made)
+                    yield f"    image: {image.bold}"
+        for strategy, error in failures.errors.items():
+            yield f"  {strategy.name}"
+            yield f"    FAILED: {error.message}"
+        yield ""
+
+
+def dry_run(
+    jobs: Sequence[Job], states: Sequence[str], rejected: Sequence[tuple[Path, str]]
+) -> Iterator[str]:
+    """Lines of text: runs with what belongs to them, what would be written, what is not used.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    states : sequence of str
+        Of each, whether it is up to date.
+    rejected : sequence of (Path, str)
+        Images that are not used, and why.
+    """
+    header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
+    outputs = [job.outputs() for job in jobs]
+    rows = [header, *map(_row, jobs, states, map(len, outputs))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+    for job, paths in zip(jobs, outputs, strict=True):
+        yield from ("", str(job), *(f"  {path}" for path in paths))
+    if problems := dict.fromkeys(job.run.problem for job in jobs if job.run.problem):
+        yield from ("", "Runs that would fail:", *(f"  {problem}" for problem in problems))
+    if rejected:
+        yield from ("", "Not used:")
+        yield from (f"  {path}: {reason}" for path, reason in rejected)
+
+
+def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
+    kinds = {path: kind for kind, path in job.run.images}
+    images = ", ".join(kinds[image.bold] for image in job.images)
+    mask = job.work.processing.mask == "none" or job.mask is not None
+    needed = any(strategy.needs_table for strategy in job.strategies)
+    confounds = job.run.tables.confounds is not None or not needed
+    there = {True: "yes", False: "MISSING"}
+    lacking = len(job.without_image)
+    strategies = count(lacking, "strategy", "strategies")
+    note = f" ({strategies} without an image)" if lacking else ""
+    return str(job), images + note, there[mask], there[confounds], str(n_files), state
+
+
+def _explained(made: RunDesign) -> Iterator[str]:
+    left, design = made.freedom, made.design
+    why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
+    yield f"  {made.strategy.name}"
+    yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
+    yield f"    volumes: {left.kept} of {left.volumes} kept" + (
+        f" (left out: {why})" if why else ""
+    )
+    yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
+    for note in design.notes:
+        yield f"    note: {note}"
+    if made.exclusion:
+        yield f"    EXCLUDED: {made.exclusion.reason}"
+
+
+def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
+    """Lines of text: what strategies regress out, censor and filter.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names or files; all that ship with the package without them.
+    """
+    for name in names or published_strategies():
+        strategy = load_strategy(name)
+        yield strategy.name
+        if strategy.description:
+            yield f"  {strategy.description}"
+        yield f"  columns:   {', '.join(column_names(strategy)) or 'none'}"
+        yield f"  censoring: {_censoring(strategy.censor)}"
+        yield f"  filter:    {_filter(strategy.filter)}"
+        yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
+        yield from _least(strategy)
+        yield ""
+
+
+def _least(strategy: Strategy) -> Iterator[str]:
+    if strategy.min_volumes or strategy.min_seconds:
+        least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
+        least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
+        yield f"  at least:  {' and '.join(least)}"
+
+
+def _censoring(rules: Censor) -> str:
+    parts = []
+    if rules.fd_threshold is not None:
+        parts.append(f"framewise displacement > {rules.fd_threshold:g} mm")
+    if rules.std_dvars_threshold is not None:
+        parts.append(f"standardized DVARS > {rules.std_dvars_threshold:g}")
+    if rules.before or rules.after:
+        parts.append(f"{rules.before} volumes before and {rules.after} after each")
+    if rules.min_segment:
+        parts.append(f"stretches shorter than {count(rules.min_segment, 'volume')}")
+    return "; ".join(parts) or "only volumes before the steady state"
+
+
+def _filter(chosen: TemporalFilter | None) -> str:
+    if chosen is None:
+        return "none"
+    low, high = chosen.high_pass, chosen.low_pass
+    band = " to ".join(
+        [f"{low:g}" if low is not None else "0", f"{high:g} Hz" if high is not None else "Nyquist"]
+    )
+    order = f" of order {chosen.order}" if chosen.type == "butterworth" else ""
+    return f"{chosen.type}{order}, {band} passes"

@@ -1,1 +1,0 @@
-"""What the package knows of BIDS: where inputs are found, how outputs are named and described."""

@@ -1,0 +1,126 @@
+"""Limits on the memory of this process, read before numpy is loaded.
+
+OpenBLAS reserves some 40 MB of addresses for each of its threads when numpy is loaded, and where
+it gets none, it ends the process, hangs, or prints advice of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from bids_spheres.errors import TemporaryError
+
+MEGABYTE = 10**6
+
+_LEAST_ADDRESSES = 800 * MEGABYTE
+"""With one thread of OpenBLAS; a tiny run and its report fail at 670, at times."""
+
+_LEAST_MEMORY = 300 * MEGABYTE
+"""What one process takes at its peak with a tiny dataset and its report; measured: 225."""
+
+_AMPLE = 4000 * MEGABYTE
+"""From this limit on OpenBLAS gets as many threads as it likes."""
+
+_SPARING = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",  # glibc else reserves 64 MB for every thread
+}
+_M_ARENA_MAX = -8
+"""Of glibc's malloc.h; this process has read its environment already."""
+
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
+"""What to do when there was too little."""
+
+
+def address_space() -> int | None:
+    """Bytes of addresses that each process may have (``ulimit -v``); None without a limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
+    """Bytes that this process and others may have together; None without a limit.
+
+    Parameters
+    ----------
+    root : Path
+        Where Linux shows groups of processes and their limits (cgroups).
+    own : Path, optional
+        File that names the groups of this process.
+    """
+    limits = []
+    with suppress(OSError):
+        for line in (own or Path("/proc/self/cgroup")).read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            version_1 = "memory" in controllers.split(",")
+            name = "memory.limit_in_bytes" if version_1 else "memory.max"
+            folder = root / "memory" if version_1 else root
+            path = folder / group.lstrip("/")
+            # In a container the path may be that of the host: then only the root is there.
+            for place in (path, *path.parents):
+                with suppress(OSError, ValueError):
+                    limits.append(int((place / name).read_text()))
+                if place == folder:
+                    break
+    # Version 1 writes a number of 19 digits for no limit.
+    return min((limit for limit in limits if limit < 2**60), default=None)
+
+
+def prepare_for_limits() -> None:
+    """Bound the threads of OpenBLAS where memory is limited; to be called before numpy is loaded.
+
+    Raises
+    ------
+    TemporaryError
+        When there is less than the libraries take.
+    """
+    addresses, group = address_space(), group_memory()
+    for limit, least, name in (
+        (addresses, _LEAST_ADDRESSES, "the address space of a process is limited (ulimit -v)"),
+        (group, _LEAST_MEMORY, "the memory of this job or container is limited (cgroup)"),
+    ):
+        if limit is not None and limit < least:
+            raise TemporaryError(
+                f"Too little memory: {name} to {limit // MEGABYTE} MB, and at least "
+                f"{least // MEGABYTE} MB are needed.",
+                hint="Raise the limit, or ask for more memory.",
+            )
+    if min(addresses or _AMPLE, group or _AMPLE) < _AMPLE:
+        os.environ.update(_SPARING)
+        with suppress(AttributeError, OSError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, tells that there was too little memory.
+
+    Where addresses are limited, libraries that can't be mapped and threads that can't be started
+    are such errors as well.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if address_space() is not None and (
+            isinstance(error, ImportError | SystemError) or "start new thread" in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def own_memory() -> int:
+    """Bytes that this process has taken so far at its peak."""
+    # What getrusage tells counts the process from which this one was started as well.
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,1 @@
+"""Files and their names: atomic writing, text, entities, git-annex."""

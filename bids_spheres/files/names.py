@@ -1,0 +1,174 @@
+"""Entities to file names, and back.
+
+A `Name` is the parsed name of a BIDS file: its entities in the order in which they stand, its
+suffix and its extension. Output names are made from the BOLD file's by dropping what describes
+the image (``desc``), keeping every other entity, and adding ours in the order of BIDS. Only the
+cohort of a template changes its form, as BIDS has that entity for templates alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from bids_spheres.files.entities import entity_value
+
+ENTITY_ORDER = (
+    *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
+    *("stain", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
+    *("space", "split", "recording", "chunk"),
+    *("atlas", "seg", "scale", "res", "den", "label", "stat", "desc"),
+)
+"""Order of entities in a file name: BIDS 1.11, with ``stat`` of BEP 012/017 before ``desc``."""
+
+IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
+"""Entities that tell images of one run apart; the others tell runs apart."""
+
+_ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
+
+_OLD_NAME = re.compile(
+    r"(?P<source>.+)_bold(?:_(?P<space>space-[a-zA-Z0-9]+))?(?:_variant-(?P<variant>[a-zA-Z0-9]+))?"
+    r"_(?P<what>preproc|brainmask|confounds)(?P<extension>\..+)"
+)
+"""Names of fMRIPrep 1.0 and 1.1, which put what the file is behind ``_bold``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """Name of a BIDS file.
+
+    Parameters
+    ----------
+    entities : tuple of (key, label)
+        E.g. ``(("sub", "01"), ("task", "rest"))``, labels as written.
+    suffix : str
+        E.g. ``"bold"``.
+    extension : str
+        E.g. ``".nii.gz"``.
+    """
+
+    entities: tuple[tuple[str, str], ...]
+    suffix: str
+    extension: str
+
+    def __str__(self) -> str:
+        parts = [f"{key}-{label}" for key, label in self.entities]
+        return "_".join([*parts, self.suffix]) + self.extension
+
+    def get(self, key: str) -> str | None:
+        """Label of an entity, None without it."""
+        return dict(self.entities).get(key)
+
+    @property
+    def space(self) -> str | None:
+        """Space of an image, with ``+`` and the cohort of its template; None without one."""
+        return self.values.get("space")
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Entities by what they mean: indices without zeros before them, the cohort in `space`."""
+        labels = _cohort_in_space(dict(self.entities))
+        return {key: entity_value(key, label) for key, label in labels.items() if label is not None}
+
+    @property
+    def source(self) -> tuple[tuple[str, str], ...]:
+        """Entities of the run, without those of the image."""
+        return tuple(e for e in self.entities if e[0] not in IMAGE_ENTITIES)
+
+    def with_(self, suffix: str, extension: str, **entities: str | None) -> Name:
+        """Another file of the same run and space.
+
+        The cohort of a template becomes part of its space, as in the names of fMRIPrep's
+        transforms: BIDS 1.11 has the entity ``cohort`` beside ``tpl`` alone, never beside ``sub``.
+
+        Parameters
+        ----------
+        suffix, extension : str
+        **entities : str or None
+            Entities to set, or to drop with None. ``desc`` of the image is always dropped.
+
+        Examples
+        --------
+        >>> bold = parse_name("sub-01_task-rest_run-02_space-T1w_desc-preproc_bold.nii.gz")
+        >>> str(bold.with_("timeseries", ".tsv", stat="mean", atlas="Power2011", desc="simple"))
+        'sub-01_task-rest_run-02_space-T1w_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv'
+        >>> bold = parse_name("sub-01_task-rest_space-MNIInfant_cohort-2_desc-preproc_bold.nii.gz")
+        >>> str(bold.with_("dseg", ".tsv", seg="mine", desc="spheres"))
+        'sub-01_task-rest_space-MNIInfant+2_seg-mine_desc-spheres_dseg.tsv'
+        """
+        labels = _cohort_in_space({**dict(self.entities), "desc": None, **entities})
+        kept = [(key, label) for key, label in labels.items() if label is not None]
+        return Name(tuple(sorted(kept, key=_rank)), suffix, extension)
+
+    @property
+    def without_desc(self) -> Name:
+        """The same name but for ``desc``."""
+        kept = tuple(entity for entity in self.entities if entity[0] != "desc")
+        return Name(kept, self.suffix, self.extension)
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Folder in a dataset, by subject, session and the functional data type."""
+        levels = [f"{key}-{label}" for key in ("sub", "ses") if (label := self.get(key))]
+        return PurePosixPath(*levels, "func")
+
+
+def parse_name(filename: str) -> Name:
+    """Parse the name of a BIDS file; those of fMRIPrep 1.0 and 1.1 as what it writes today.
+
+    Parameters
+    ----------
+    filename : str
+        Without folders.
+
+    Raises
+    ------
+    ValueError
+        When it is not of the form ``key-label_..._suffix.extension``.
+
+    Examples
+    --------
+    >>> parse_name("sub-01_task-rest_bold.nii.gz").suffix
+    'bold'
+    >>> str(parse_name("sub-01_task-rest_bold_space-T1w_preproc.nii.gz"))
+    'sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz'
+    """
+    stem, dot, extension = _todays(filename).partition(".")
+    *pairs, suffix = stem.split("_")
+    matches = [_ENTITY.fullmatch(pair) for pair in pairs]
+    if not dot or not pairs or not suffix.isalnum() or None in matches:
+        raise ValueError(f"{filename} is not the name of a BIDS file.")
+    entities = tuple((m[1], m[2]) for m in matches if m is not None)
+    if len(dict(entities)) != len(entities):
+        raise ValueError(f"{filename} has an entity twice.")
+    return Name(entities, suffix, dot + extension)
+
+
+def _todays(filename: str) -> str:
+    """What fMRIPrep calls a file since 1.2."""
+    old = _OLD_NAME.fullmatch(filename)
+    if old is None:
+        return filename
+    kinds = {
+        "preproc": f"desc-{old['variant'] or 'preproc'}_bold",
+        "brainmask": "desc-brain_mask",
+        "confounds": "desc-confounds_timeseries",
+    }
+    parts = (old["source"], old["space"], kinds[old["what"]])
+    return "_".join(part for part in parts if part) + old["extension"]
+
+
+def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
+    space, cohort = labels.get("space"), labels.get("cohort")
+    if space is None or cohort is None:
+        return labels
+    return {**labels, "space": f"{space}+{cohort}", "cohort": None}
+
+
+def _rank(entity: tuple[str, str]) -> int:
+    """Position of an entity; one that BIDS does not know goes before the derivatives' own."""
+    return _RANKS.get(entity[0], _RANKS["space"] - 1)
+
+
+_RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}

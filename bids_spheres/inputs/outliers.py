@@ -1,0 +1,70 @@
+"""Which of the user's own outlier tables belongs to which run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.files.text import is_there
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bids_spheres.files.names import Name
+    from bids_spheres.inputs.runs import Run
+
+
+def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
+    """The outlier table of every run.
+
+    Parameters
+    ----------
+    given : Path or None
+        A table, for a call with one run; or a folder of ``*_outliers.tsv``, at any depth. A table
+        belongs to the runs that have all the entities in its name but ``desc``.
+    runs : sequence of Run
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file or folder, or it has no table for a run.
+    UsageError
+        When one table is given for several runs, or several tables belong to one.
+    """
+    if given is None:
+        return [None] * len(runs)
+    if given.is_dir():
+        tables = [(_entities(path), path) for path in sorted(given.rglob("*_outliers.tsv"))]
+        return [_own(run.name, tables, given) for run in runs]
+    if not is_there(given):
+        raise MissingInputError(f"There is no outlier table or folder of such tables {given}.")
+    if len({run.name.source for run in runs}) > 1:
+        raise UsageError(
+            f"One outlier table, {given}, is given for {len(runs)} runs.",
+            hint="Give a folder with one *_outliers.tsv for every run, named as the runs are.",
+        )
+    return [given] * len(runs)
+
+
+def _own(name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder: Path) -> Path:
+    found = [p for entities, p in tables if entities and entities <= set(name.values.items())]
+    if not found:
+        run = "_".join(f"{key}-{label}" for key, label in name.source)
+        raise MissingInputError(
+            f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{found[0]} and {found[1]} are both outlier tables of one run.",
+            hint="Keep one table for every run in the folder.",
+        )
+    return found[0]
+
+
+def _entities(path: Path) -> set[tuple[str, str]]:
+    try:
+        return set(parse_name(path.name).without_desc.values.items())
+    except ValueError:
+        return set()

@@ -1,0 +1,1 @@
+"""Other platforms that start the app."""

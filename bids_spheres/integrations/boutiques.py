@@ -1,0 +1,249 @@
+"""Descriptor of the command line for Boutiques, made from the parser.
+
+    python -m bids_spheres.integrations.boutiques > descriptor.json
+
+Names, flags, groups, choices, defaults and limits are those of the declared options, so that a new
+one needs no change here. What they do not say is in the constants below. The format is that of
+Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) asks for.
+
+Some things that look different than in the parser:
+
+- ``--config`` is left out: a Boutiques invocation is such a file itself, and the defaults that
+  Boutiques puts on the command line would count more than what the file says.
+- A flag can be given once, so ``-vv`` can't be; it says no more than ``-v``.
+- ``--option=VALUE`` is used where it can be, as a value may begin with a minus.
+- An option that takes a number or a word, as ``none``, is a Number, and a Flag for the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres import __version__
+from bids_spheres.app.parser import main_parser
+from bids_spheres.errors import EXIT_STATUSES
+from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings.values import Choice, Memory, Number, PathName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Input = dict[str, Any]
+
+RESOURCES = {"cpu-cores": 2, "ram": 1, "disk-space": 2, "walltime-estimate": 600}
+"""What a participant with four runs of 490 volumes of 2 mm asks for, in GB and seconds.
+
+Measured with `benchmarks/data.py`, one run at a time, ``--atlas Power2011``: 13 s of processor
+time, 275 MB of memory and 14 MB of disk; with ``--seed-maps --smoothing-fwhm 6``: 149 s, 379 MB and
+889 MB. The rest is for slower disks, and for runs that are longer.
+"""
+
+_FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "session_label")
+"""In the order that the check of BIDS Apps asks for."""
+
+_LEFT_OUT = ("help", "version", "config")
+
+_HOME = {
+    "id": "templateflow_home",
+    "name": "TemplateFlow home",
+    "description": "folder of TemplateFlow's files, for the environment variable "
+    "TEMPLATEFLOW_HOME (default: what that is already, which in the image is a folder of its own)",
+    "type": "File",
+    "optional": True,
+    "value-key": "[TEMPLATEFLOW_HOME]",
+    "command-line-flag": "TEMPLATEFLOW_HOME=",
+    "command-line-flag-separator": "",
+}
+"""A variable that Boutiques sets can't keep the value it has; one that `env` sets can."""
+
+_VARIABLES = [
+    {
+        "name": "PYTHONNOUSERSITE",
+        "value": "1",
+        "description": "Packages in the user's home, which some containers see, are not used.",
+    },
+    {
+        "name": "TEMPLATEFLOW_AUTOUPDATE",
+        "value": "0",
+        "description": "TemplateFlow does not ask the network whether its index is new.",
+    },
+]
+
+
+def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
+    """Boutiques descriptor of a parser; of that of the BIDS App without one."""
+    parser = parser or main_parser()
+    inputs = list(_inputs(parser))
+    keys = list(dict.fromkeys(each["value-key"] for each in inputs))
+    first = [f"[{name.upper()}]" for name in _FIRST]
+    others = [key for key in keys if key not in first]
+    return {
+        "name": "bids_spheres",
+        "tool-version": __version__,
+        "schema-version": "0.5",
+        "description": parser.description,
+        "author": "The bids_spheres developers",
+        "command-line": f"mkdir -p [OUTPUT_DIR]; env {_HOME['value-key']} {parser.prog} "
+        + " ".join([*first, *others]),
+        # Without an index: the image that `docker build -t` makes, and no one else's.
+        "container-image": {"type": "docker", "image": f"bids-spheres:{__version__}"},
+        # As /bin/sh it would be a login shell, in which PATH is not that of the image.
+        "shell": "/bin/bash",
+        "environment-variables": _VARIABLES,
+        "inputs": [*inputs, _HOME],
+        "groups": _groups(parser, inputs),
+        "output-files": [_output()],
+        "error-codes": [
+            {"code": status, "description": meaning} for status, meaning in EXIT_STATUSES.items()
+        ],
+        "suggested-resources": RESOURCES,
+        "tags": {"domain": ["neuroinformatics", "bids", "fmri"], "toolbox": "bids_spheres"},
+    }
+
+
+def text() -> str:
+    """What descriptor.json holds."""
+    return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    return [action for action in parser._actions if action.dest not in _LEFT_OUT]  # noqa: SLF001
+
+
+def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
+    for action in _actions(parser):
+        told = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
+        described = {**_named(action.dest), "description": told}
+        if action.option_strings:
+            yield {**described, **_option(action), "optional": True}
+            yield from _words(action)
+        elif action.dest == "output_dir":
+            yield from _output_dirs(described)
+        else:
+            yield {**described, **_value(action), "optional": False}
+
+
+def _named(dest: str) -> Input:
+    words = dest.replace("_", " ").capitalize().replace("Bids", "BIDS")
+    return {"id": dest, "name": words, "value-key": f"[{dest.upper()}]"}
+
+
+def _output_dirs(described: Input) -> Iterator[Input]:
+    """The output folder, once as a String and once as a File.
+
+    The check of BIDS Apps asks for both with one key. Boutiques drops a key when the first input
+    that has it is not given, so that one has to be given; the other is for containers, which see
+    what is a File, and nothing else outside the current folder.
+    """
+    yield {**described, "type": "String", "optional": False}
+    yield {
+        **described,
+        "id": f"{described['id']}_mount",
+        "name": f"{described['name']} to mount",
+        "description": "the same folder again, when it is there and outside the current one: "
+        "containers get to see it by that",
+        "type": "File",
+        "optional": True,
+    }
+
+
+def _output() -> dict[str, Any]:
+    return {
+        "id": "results",
+        "name": "Results",
+        "description": "BIDS derivatives: time series, connectivity, reports",
+        "path-template": "[OUTPUT_DIR]",
+        "optional": False,
+    }
+
+
+def _flag(action: argparse.Action) -> str:
+    """The long form of a flag; of two spellings, the first."""
+    return max(action.option_strings, key=len)
+
+
+def _option(action: argparse.Action) -> Input:
+    flag = _flag(action)
+    if isinstance(action, argparse.BooleanOptionalAction):
+        return _switch(action)
+    if action.nargs == 0:
+        return {"type": "Flag", "command-line-flag": flag}
+    many = action.nargs is not None
+    default = {"default-value": action.default} if action.default not in (None, []) else {}
+    # One flag for all values of a list, and = between flag and value where there is one value.
+    separator = {} if many else {"command-line-flag-separator": "="}
+    return {**_value(action), "command-line-flag": flag, **separator, **default}
+
+
+def _switch(action: argparse.Action) -> Input:
+    """Of --x and --no-x the one that changes something."""
+    flags = [each for each in action.option_strings if each.startswith("--")]
+    off = next(each for each in flags if each.startswith("--no-"))
+    if not action.default:
+        return {"type": "Flag", "command-line-flag": flags[0]}
+    named = _named(f"no_{action.dest}")
+    text = f"don't {action.help}".partition(" (default")[0]
+    return {**named, "description": text, "type": "Flag", "command-line-flag": off}
+
+
+def _words(action: argparse.Action) -> Iterator[Input]:
+    """Flags for the words that an option of numbers takes as well."""
+    if action.nargs is None and isinstance(action.type, Number):
+        for word in action.type.words:
+            yield {
+                **_named(f"{action.dest}_{word}"),
+                "description": f"{action.dest.replace('_', ' ')}: {word}",
+                "type": "Flag",
+                "command-line-flag": f"{_flag(action)}={word}",
+                "disables-inputs": [action.dest],
+                "optional": True,
+            }
+
+
+def _value(action: argparse.Action) -> Input:
+    many = {"list": True, "min-list-entries": 1} if action.nargs is not None else {}
+    if action.dest == "analysis_level":
+        # The app has an exit status of its own for other levels.
+        return {"type": "String", "value-choices": [PARTICIPANT, GROUP], **many}
+    return {**_type(action.type), **many}
+
+
+def _type(kind: Any) -> Input:
+    """Boutiques type of a kind of value, with its limits."""
+    if isinstance(kind, PathName):
+        return {"type": "File"}
+    if isinstance(kind, Choice):
+        return {"type": "String", "value-choices": list(kind.words)}
+    if isinstance(kind, Memory):
+        return {"type": "Number", "integer": True, "minimum": 1}
+    if isinstance(kind, Number):
+        limits = {"minimum": kind.least, "maximum": kind.most}
+        known = {name: limit for name, limit in limits.items() if isfinite(limit)}
+        return {"type": "Number", "integer": kind.whole, **known}
+    return {"type": "String"}
+
+
+def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    """Groups of the parser's help."""
+    groups: list[dict[str, Any]] = []
+    for group in parser._action_groups:  # noqa: SLF001 - has no other name
+        flags = {flag for a in group._group_actions for flag in a.option_strings}  # noqa: SLF001
+        members = [
+            each["id"]
+            for each in inputs
+            if each.get("command-line-flag", "").partition("=")[0] in flags
+        ]
+        if members:
+            title = re.split("[;,]", group.title or "options")[0]
+            name = re.sub(r"\W+", "_", title).lower()
+            groups.append({"id": f"{name}_options", "name": title, "members": members})
+    return groups
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

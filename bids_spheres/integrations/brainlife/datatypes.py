@@ -1,0 +1,222 @@
+"""Results in the data types of brainlife.io.
+
+- generic/timeseries: ``timeseries.tsv.gz``, a column with a header for each sphere, and
+  ``timeseries.json``, a list with an object for each column.
+- neuro/conmat: ``csv/*.csv``, matrices without a header; ``index.json``, a list with an object for
+  each of these; ``label.json``, a list with an object for each row and column.
+- report/html: ``html/index.html``.
+
+A missing value is ``n/a`` in the table, as in ours and as pandas reads it, and ``nan`` in
+matrices, which are read as plain numbers there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.errors import DataError
+from bids_spheres.files.atomic import read_text, remove, write_if_changed
+from bids_spheres.files.text import read_json_object
+from bids_spheres.participant.concatenation import RunGroup
+from bids_spheres.participant.plan import EFFECTIVE_DOF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.participant.plan import Job
+
+    FloatArray = NDArray[np.float64]
+
+_UNITS = {"pearsoncorrelation": "r", "spearmancorrelation": "r", "fisherz": "z"}
+"""Of what has one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A matrix over pairs of spheres.
+
+    Parameters
+    ----------
+    run : str
+        Entities of the run or runs.
+    name : str
+        File name without its ending.
+    stat : str
+        What it holds, as the entity says.
+    title : str
+        The same for people.
+    values : (S, S) array
+    """
+
+    run: str
+    name: str
+    stat: str
+    title: str
+    values: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What the runs of a task came to.
+
+    Parameters
+    ----------
+    jobs : tuple of Job
+        Of runs that have results.
+    spheres : DataFrame
+        A row for each sphere, of the first run.
+    used : (S,) array
+        Spheres that have a series in every run.
+    matrices : tuple of Matrix
+    """
+
+    jobs: tuple[Job, ...]
+    spheres: pd.DataFrame
+    used: NDArray[np.bool_]
+    matrices: tuple[Matrix, ...]
+
+
+def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | None:
+    """Results of jobs and of groups of them, without those that failed; None when all did.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        With one seed set and one strategy each.
+    groups : sequence of RunGroup
+    """
+    done = tuple(job for job in jobs if _series(job).is_file())
+    if not done:
+        return None
+    tables = [pd.read_csv(job.spheres(_seeds(job), ".tsv"), sep="\t") for job in done]
+    used = np.all([table["used"].to_numpy(dtype=bool) for table in tables], axis=0)
+    matrices = [*_matrices(done, several=len(jobs) > 1), *_matrices(groups, several=True)]
+    return Results(done, tables[0], used, tuple(matrices))
+
+
+def _seeds(job: Job) -> SeedTable:
+    (seeds,) = job.work.seed_sets
+    return seeds
+
+
+def _series(job: Job) -> Path:
+    (strategy,) = job.work.strategies
+    return job.timeseries(_seeds(job), strategy, ".tsv")
+
+
+def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> Iterator[Matrix]:
+    for source in sources:
+        job = source.jobs[0] if isinstance(source, RunGroup) else source
+        rules, run = job.work.processing, str(source)
+        stats = {measure(name).stat: name for name in rules.connectivity}
+        stats |= {EFFECTIVE_DOF: "effective-dof"} if rules.effective_dof else {}
+        for stat, name in stats.items():
+            (strategy,) = job.work.strategies
+            path = source.relmat(_seeds(job), strategy, stat, ".tsv")
+            if path.is_file():
+                short = "correlation" if name == "pearson" else name
+                stem = f"{_stem(run)}_{short}" if several else short
+                title = read_json_object(path.with_suffix(".json")).get("RelationshipMeasure", name)
+                yield Matrix(run, stem, stat, title, _values(path))
+
+
+def _stem(run: str) -> str:
+    """Entities of a run as they stand in file names."""
+    return "_".join(pair for pair in run.split() if not pair.startswith("space-"))
+
+
+def _values(path: Path) -> FloatArray:
+    table = pd.read_csv(path, sep="\t", index_col=0, na_values="n/a")
+    return table.to_numpy(dtype=float)
+
+
+def write_timeseries(results: Results, folder: Path) -> None:
+    """Write the series as generic/timeseries, those of several runs one after the other."""
+    texts = [read_text(_series(job)) for job in results.jobs]
+    headers = {text.partition("\n")[0] for text in texts}
+    if len(headers) > 1:
+        raise DataError(f"{_series(results.jobs[0])} and other runs have different columns.")
+    rows = "".join(text.partition("\n")[2] for text in texts)
+    # Without a time in it, the same rows make the same bytes.
+    content = gzip.compress(f"{headers.pop()}\n{rows}".encode(), mtime=0)
+    write_if_changed(folder / "timeseries.tsv.gz", content)
+    columns = [
+        {"column_name": node["name"], "label_index": node["label"], "in_parc": int(used)} | node
+        for node, used in zip(_nodes(results), results.used, strict=True)
+    ]
+    write_if_changed(folder / "timeseries.json", _json(columns))
+
+
+def _nodes(results: Results) -> list[dict[str, Any]]:
+    """What is known of every sphere, and is the same in every run."""
+    return [
+        {
+            "name": str(row["name"]),
+            "label": str(row["index"]),
+            "voxel_value": int(row["index"]),
+            **{key: float(row[key]) for key in ("x", "y", "z", "radius")},
+            **({"network": row["network"]} if isinstance(row.get("network"), str) else {}),
+        }
+        for row in results.spheres.to_dict("records")
+    ]
+
+
+def write_conmat(results: Results, folder: Path) -> None:
+    """Write the matrices as neuro/conmat, and remove those of earlier calls."""
+    wanted = {folder / "csv" / f"{matrix.name}.csv": matrix for matrix in results.matrices}
+    for old in set((folder / "csv").glob("*.csv")) - set(wanted):
+        remove(old)
+    for path, matrix in wanted.items():
+        write_if_changed(path, _csv(matrix.values))
+    index = [
+        {
+            "filename": f"{matrix.name}.csv",
+            "unit": _UNITS.get(matrix.stat, ""),
+            "name": matrix.name,
+            "desc": f"{matrix.title} of {matrix.run}",
+        }
+        for matrix in results.matrices
+    ]
+    write_if_changed(folder / "index.json", _json(index))
+    write_if_changed(folder / "label.json", _json(_nodes(results)))
+
+
+def _csv(values: FloatArray) -> str:
+    text = io.StringIO()
+    np.savetxt(text, values, fmt="%.10g", delimiter=",")
+    return text.getvalue()
+
+
+def write_report(pages: Sequence[Path], folder: Path) -> None:
+    """Write pages as report/html: one as its index, of several a list of links."""
+    html = folder / "html"
+    texts = {page.name: read_text(page) for page in pages}
+    if len(texts) > 1:
+        items = "".join(f'<li><a href="{escape(n)}">{escape(n)}</a></li>' for n in texts)
+        texts["index.html"] = (
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Reports</title>'
+            f"</head><body><h1>Reports</h1><ul>{items}</ul></body></html>\n"
+        )
+    elif texts:
+        texts = {"index.html": next(iter(texts.values()))}
+    for old in set(html.glob("*.html")) - {html / name for name in texts}:
+        remove(old)
+    for name, text in texts.items():
+        write_if_changed(html / name, text)
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

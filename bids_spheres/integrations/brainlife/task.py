@@ -1,0 +1,300 @@
+"""The ``config.json`` of a task: files, what is known of them, and options.
+
+Beside the keys that an app was registered with, the platform writes ``_inputs``: for every input
+its data type, tags, ``meta`` (subject, session, run and fields of BIDS sidecars) and the ``keys``
+that hold its files. Where a key holds a list, because the input is *multi*, the entries of
+``_inputs`` with that key stand in the same order.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.app.parser import main_parser
+from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.files.annex import not_fetched
+from bids_spheres.files.text import read_json_object
+from bids_spheres.settings import GroupChoices, Selected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_FILES = ("bold", "regressors", "mask")
+"""Keys of input files."""
+
+_MASKS = ("run", "template", "none")
+"""What `mask` can be instead of a file: values of the option of that name."""
+
+_ONE = ("atlas", "seeds", "radius", "strategy")
+"""Options of which one value is possible, as there is one table of time series."""
+
+_NOT_HERE = frozenset(
+    {
+        *("help", "version", "config", "bids_dir", "output_dir", "analysis_level", "derivatives"),
+        *("dry_run", "explain", "reports_only", "bids_database_dir"),
+        *(set(Selected.__dataclass_fields__) - {"space"}),
+        *GroupChoices.__dataclass_fields__,
+    }
+)
+"""Options that the layout of a task answers, that write nothing, or that are of the group level."""
+
+_TAG = re.compile(r"(?P<key>task|run|space)[-_](?P<label>.+)")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One input file and what the platform knows of it.
+
+    Parameters
+    ----------
+    path : Path
+    meta : mapping
+    tags : tuple of str
+    """
+
+    path: Path
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+    def label(self, *names: str) -> str:
+        """Label of an entity from the first of some fields of `meta`, else from a tag."""
+        told = (self.meta.get(name) for name in names)
+        tagged = (m["label"] for t in self.tags if (m := _TAG.fullmatch(t)) and m["key"] in names)
+        return next((label for each in (*told, *tagged) if (label := _clean(each))), "")
+
+    @property
+    def run(self) -> tuple[str, ...]:
+        """What tells runs of one participant apart."""
+        return self.label("session"), self.label("task", "TaskName"), self.label("run")
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """Files of one run, and the entities of its name.
+
+    Parameters
+    ----------
+    bold : Dataset
+    regressors, mask : Path, optional
+    entities : tuple of (key, label)
+    """
+
+    bold: Dataset
+    regressors: Path | None
+    mask: Path | None
+    entities: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a config.json asks for.
+
+    Parameters
+    ----------
+    config : Path
+    runs : tuple of RunInputs
+    options : mapping
+        Options of the command line by their names. Without masks no voxel is left out, and without
+        regressors, unless a strategy is named, nothing is regressed out.
+    """
+
+    config: Path
+    runs: tuple[RunInputs, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of that a user may not expect, a sentence each."""
+        notes = []
+        if self.options.get("mask") == "none":
+            notes.append("No mask is given: spheres use every voxel that has a signal.")
+        if not any(run.regressors for run in self.runs):
+            notes.append("No regressors are given, so that none are removed.")
+        return tuple(notes)
+
+
+def read_task(config: Path) -> Task:
+    """Read a config.json; paths in it are relative to the current folder.
+
+    Raises
+    ------
+    MissingInputError
+        When it, or a file that it names, is not there.
+    DataError
+        When it is not what the platform writes.
+    UsageError
+        When a parameter is not an option, or has several values where one is possible.
+    """
+    content = {key: value for key, value in read_json_object(config).items() if _is_set(value)}
+    mask = content.pop("mask") if content.get("mask") in _MASKS else "none"
+    files = {key: _datasets(content, key, config) for key in _FILES}
+    if not files["bold"]:
+        raise MissingInputError(
+            f"{config} names no BOLD image.",
+            hint='The key is "bold", and its input of the data type neuro/func/task.',
+        )
+    options = _options(content, config)
+    if not files["mask"]:
+        options["mask"] = mask
+    if not files["regressors"]:
+        options.setdefault("strategy", ["none"])
+    return Task(config, _runs(files, options, config), options)
+
+
+def _is_set(value: Any) -> bool:
+    return value is not None and value not in ("", [])
+
+
+def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Dataset, ...]:
+    """Files of a key, which may be one, several, or none."""
+    given = content.get(key, [])
+    paths = [path for path in (given if isinstance(given, list) else [given]) if _is_set(path)]
+    if not all(isinstance(path, str) for path in paths):
+        raise DataError(f"{config}: {key} must be a path or a list of paths, not {given!r}.")
+    known = [each for each in _inputs(content, config) if key in (each.get("keys") or [])]
+    known = known if len(known) == len(paths) else [{}] * len(paths)
+    return tuple(
+        Dataset(_there(Path(path), key, config), each.get("meta") or {}, _tags(each))
+        for path, each in zip(paths, known, strict=True)
+    )
+
+
+def _inputs(content: Mapping[str, Any], config: Path) -> list[dict[str, Any]]:
+    inputs = content.get("_inputs", [])
+    if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
+        raise DataError(f"{config}: _inputs is not the list that brainlife.io writes.")
+    return inputs
+
+
+def _tags(known: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = [*(known.get("tags") or []), *(known.get("datatype_tags") or [])]
+    return tuple(tag for tag in tags if isinstance(tag, str))
+
+
+def _there(path: Path, key: str, config: Path) -> Path:
+    if not path.is_file():
+        raise not_fetched(path) or MissingInputError(
+            f"{config}: {key} is {path}, and there is no such file.",
+            hint="Paths are relative to the folder in which the task runs.",
+        )
+    return path
+
+
+def _clean(label: Any) -> str:
+    """Letters and digits of a label, all that BIDS allows; what follows a colon is left out."""
+    text = "" if label is None or isinstance(label, bool) else str(label).partition(":")[0]
+    return re.sub(r"[^a-zA-Z0-9]", "", text)
+
+
+def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
+    """Options of the command line, lists as lists."""
+    actions = {action.dest: action for action in main_parser()._actions}  # noqa: SLF001
+    allowed = [name for name in actions if name not in _NOT_HERE]
+    named: dict[str, Any] = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if key.startswith("_") or key in _FILES:
+            continue
+        if name not in allowed:
+            raise UsageError(
+                f"{config}: there is no parameter {key!r} here.",
+                hint=did_you_mean(name, [*allowed, *_FILES]) + "Parameters are options of "
+                "bids-spheres by their names; bids-spheres --help tells them.",
+            )
+        words = isinstance(value, str) and actions[name].nargs == "+"
+        named[name] = re.split(r"[\s,]+", value.strip()) if words else value
+    _check_single(named, config)
+    return named
+
+
+def _check_single(named: Mapping[str, Any], config: Path) -> None:
+    for name in _ONE:
+        given = named.get(name)
+        if isinstance(given, list) and len(given) > 1:
+            raise UsageError(
+                f"{config}: {name} has {len(given)} values, and one is possible.",
+                hint="A task writes one table of time series; start one for each.",
+            )
+    if "atlas" in named and "seeds" in named:
+        raise UsageError(
+            f"{config} names an atlas and seeds.",
+            hint="A task writes one table of time series; start one for each.",
+        )
+
+
+def _runs(
+    files: Mapping[str, Sequence[Dataset]], options: Mapping[str, Any], config: Path
+) -> tuple[RunInputs, ...]:
+    bolds = files["bold"]
+    regressors = _matched(files["regressors"], bolds, "regressors", config)
+    masks = _matched(files["mask"], bolds, "mask", config)
+    names = [_entities(bold, bolds[0], options, config) for bold in bolds]
+    return tuple(
+        RunInputs(bold, table, mask, entities)
+        for bold, table, mask, entities in zip(
+            bolds, regressors, masks, _numbered(names), strict=True
+        )
+    )
+
+
+def _matched(
+    given: Sequence[Dataset], bolds: Sequence[Dataset], key: str, config: Path
+) -> list[Path | None]:
+    """The file of every run: by what is known of it where that tells runs apart, else by order."""
+    if not given:
+        return [None] * len(bolds)
+    if key == "mask" and len(given) == 1:
+        return [given[0].path] * len(bolds)
+    if len(given) != len(bolds):
+        raise DataError(
+            f"{config} names {len(bolds)} BOLD images and {len(given)} files of {key}.",
+            hint="Give one for each image, in the same order, or none.",
+        )
+    by_run = {dataset.run: dataset.path for dataset in given}
+    runs = [bold.run for bold in bolds]
+    if len(set(runs)) == len(runs) and set(runs) == set(by_run):
+        return [by_run[run] for run in runs]
+    return [dataset.path for dataset in given]
+
+
+def _entities(
+    bold: Dataset, first: Dataset, options: Mapping[str, Any], config: Path
+) -> tuple[tuple[str, str], ...]:
+    space = _clean(_only(options.get("space"))) or bold.label("space")
+    if not space:
+        raise DataError(
+            f"{config} does not say in which space {bold.path} is.",
+            hint="Set the parameter space, e.g. to MNI152NLin2009cAsym, or tag the data set "
+            "space-MNI152NLin2009cAsym.",
+        )
+    labels = {
+        # A task is of one participant; what lacks the label belongs to the same.
+        "sub": bold.label("subject") or first.label("subject") or "01",
+        "ses": bold.label("session"),
+        "task": bold.label("task", "TaskName") or "rest",
+        "acq": bold.label("acquisition", "acq"),
+        "run": bold.label("run"),
+        "space": space,
+    }
+    return tuple((key, label) for key, label in labels.items() if label)
+
+
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list) else value
+
+
+def _numbered(
+    names: Sequence[tuple[tuple[str, str], ...]],
+) -> list[tuple[tuple[str, str], ...]]:
+    """Names that are there several times get numbers of runs, in their order."""
+    if len(set(names)) == len(names):
+        return list(names)
+    numbered = []
+    for number, name in enumerate(names, start=1):
+        labels = {key: label for key, label in name if key != "space"}
+        labels |= {"run": str(number), "space": dict(name)["space"]}
+        numbered.append(tuple(labels.items()))
+    return numbered

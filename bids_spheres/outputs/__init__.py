@@ -1,0 +1,1 @@
+"""Our output dataset: names, sidecars, shared files, exclusions."""

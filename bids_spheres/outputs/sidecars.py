@@ -1,0 +1,126 @@
+"""What goes into JSON sidecars and dataset-level files.
+
+Keys are those of BIDS where it has one (``Sources``, ``SamplingFrequency``,
+``RepetitionTime``), and of BEP 012 and BEP 017 for time series and matrices. Functions here
+return plain dictionaries and text; `bids.files` writes them.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from bids_spheres import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from bids_spheres.inputs.dataset import Dataset
+
+BIDS_VERSION = "1.11.0"
+"""The first that knows atlases."""
+
+GENERATOR = "bids_spheres"
+"""Name under which this package appears in ``GeneratedBy``."""
+
+BIDSIGNORE = (
+    *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*_boldmap.*"),
+    *("exclusions.*", "*.html", "figures", "group"),
+)
+"""What the released BIDS schema does not know yet."""
+
+
+def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
+    """BIDS URI of an input file; a plain file URI when it lies outside the linked datasets."""
+    for name, root in links:
+        if path.is_relative_to(root):
+            return f"bids:{name}:{_uri_path(path.relative_to(root).as_posix())}"
+    return path.resolve().as_uri()
+
+
+def own_uri(relative: str) -> str:
+    """BIDS URI of a file of this dataset."""
+    return f"bids::{_uri_path(relative)}"
+
+
+def _uri_path(path: str) -> str:
+    # A plus may stand in the path of a URI, and stands in names of BIDS: space-MNIInfant+2.
+    return quote(path, safe="/+")
+
+
+def dataset_description(links: Mapping[str, str]) -> dict[str, Any]:
+    """Content of the output's dataset_description.json.
+
+    Parameters
+    ----------
+    links : mapping of str to str
+        Name and URI of every input dataset.
+    """
+    return {
+        "Name": "bids_spheres: time series and connectivity of spheres around seeds",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [
+            {
+                "Name": GENERATOR,
+                "Version": __version__,
+                "Description": "Mean BOLD signal in spheres around seed coordinates, "
+                "cleaned of confounds, and its connectivity",
+            }
+        ],
+        "SourceDatasets": [{"URL": uri} for uri in dict.fromkeys(links.values())],
+        "DatasetLinks": dict(links),
+    }
+
+
+def readme(datasets: Iterable[Dataset]) -> str:
+    """Content of the output's README.md, with the names of the input datasets."""
+    template = resources.files("bids_spheres") / "data" / "output_readme.md"
+    text = template.read_text(encoding="utf-8")
+    names = '", "'.join(dict.fromkeys(dataset.name for dataset in datasets))
+    return text.replace("{version}", __version__).replace("{dataset}", names)
+
+
+def bidsignore() -> str:
+    """Content of the output's .bidsignore."""
+    return "\n".join(BIDSIGNORE) + "\n"
+
+
+def atlas_description(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of atlas-<label>_description.json, without what only concerns our own table."""
+    return {key: value for key, value in metadata.items() if key != "Columns"}
+
+
+def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> dict[str, Any]:
+    """Descriptions of seed columns: their networks, where they have one."""
+    if networks is None:
+        return {}
+    return {
+        name: {"Description": f"Seed of the network {network}"}
+        for name, network in zip(names, networks, strict=True)
+        if network != "n/a"
+    }
+
+
+SPHERE_COLUMNS: dict[str, Any] = {
+    "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
+    "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
+    "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
+    "radius": {"Description": "Radius of the sphere", "Units": "mm"},
+    "network": {"Description": "Network of the seed, where its source gives one"},
+    "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
+    "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
+    "coverage": {
+        "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
+    },
+    "used": {"Description": "1: has a time series; 0: coverage is 0 or below MinimumCoverage"},
+    "seed_in_mask": {"Description": "1: the voxel that holds the seed is one of those used"},
+    "overlap": {"Description": "Voxels used that are also in another sphere of the set"},
+    "tsnr": {
+        "Description": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's "
+        "voxels of temporal mean / standard deviation of all volumes, censored ones too"
+    },
+}
+"""Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""

@@ -1,0 +1,1 @@
+"""One run: plan, designs, extraction, cleaned series, matrices, files."""

@@ -1,0 +1,387 @@
+"""Tables of a run and the strategies of a job to designs, before any image is read."""
+
+from __future__ import annotations
+
+import traceback
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.confounds import (
+    Problem,
+    check_strategies,
+    degrees_of_freedom,
+    exclusion,
+    filter_problem,
+    make_design,
+    merge_tables,
+    read_confounds,
+    read_header,
+    read_metadata,
+    read_outliers,
+    read_tedana,
+)
+from bids_spheres.engine.stream import open_volumes
+from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.participant.plan import FailedStrategy
+from bids_spheres.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from bids_spheres.confounds import Design, Exclusion, Freedom, Strategy
+    from bids_spheres.inputs.runs import Tables
+    from bids_spheres.participant.plan import Job, JobImage
+    from bids_spheres.settings import Processing
+
+
+_SHORTEST_T_R, _LONGEST_T_R = 1e-3, 100.0
+"""s. No sequence is as fast or as slow; what is outside was given in other units."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a run is: T volumes, and the time from one to the next in s."""
+
+    n_volumes: int
+    t_r: float
+
+
+@dataclass(frozen=True, eq=False)
+class RunDesign:
+    """What one strategy comes to in one run.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    design : Design
+    timing : Timing
+    processing : Processing
+    """
+
+    strategy: Strategy
+    design: Design
+    timing: Timing
+    processing: Processing
+
+    # Asked for by every output of a run; with a filter, the spectrum of an operator.
+    @cached_property
+    def freedom(self) -> Freedom:
+        """Degrees of freedom."""
+        return degrees_of_freedom(
+            self.design, self.strategy, self.timing.t_r, self.processing.detrend
+        )
+
+    @property
+    def exclusion(self) -> Exclusion | None:
+        """Why the run has no result, if so."""
+        return exclusion(self.freedom, self.strategy, floor=self.processing.min_dof)
+
+
+def run_timing(job: Job, bold: Path) -> Timing:
+    """Length of a run, from the header and the JSON file of its image.
+
+    Raises
+    ------
+    MissingInputError, DataError
+        When the image is not there or can't be opened, or there is no repetition time.
+    """
+    volumes = open_volumes(bold)
+    given = job.run.metadata(bold).get("RepetitionTime")
+    t_r = volumes.t_r if given is None else given
+    number = isinstance(t_r, int | float) and not isinstance(t_r, bool)
+    if not number or not _SHORTEST_T_R <= t_r <= _LONGEST_T_R:
+        where = "in its header" if given is None else "in its JSON file"
+        raise DataError(
+            f"{bold} has no repetition time in seconds: {where} it is {repr(t_r)[:40]}.",
+            hint='Give "RepetitionTime" in seconds in the JSON file beside the image.',
+        )
+    return Timing(volumes.n_volumes, float(t_r))
+
+
+class StrategyFailures:
+    """Strategies that can't be applied to a run, each with its error.
+
+    What a strategy lacks in a run concerns nothing else: the others are still applied.
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[Strategy, BidsSpheresError] = {}
+
+    @contextmanager
+    def of(self, *strategies: Strategy) -> Iterator[None]:
+        """Record an unusable input as the failure of these strategies, and go on after the block.
+
+        Errors of writing are passed on, since other strategies would meet them as well; so is
+        every error without strategies.
+        """
+        try:
+            yield
+        except (DataError, MissingInputError) as error:
+            if not strategies:
+                raise
+            self.errors |= dict.fromkeys(strategies, error)
+
+    def of_all(self, job: Job) -> bool:
+        """Whether no strategy is left for a run."""
+        return set(job.work.strategies) <= self.errors.keys()
+
+    def as_error(self) -> BidsSpheresError:
+        """All of them as one error, the same message in several strategies told once."""
+        errors = {str(error): error for error in self.errors.values()}
+        if len(errors) == 1:
+            return next(iter(errors.values()))
+        return DataError("\n".join(f"{s.name}: {error}" for s, error in self.errors.items()))
+
+    def report(self) -> tuple[FailedStrategy, ...]:
+        """What to tell and to keep of each."""
+        return tuple(
+            FailedStrategy(strategy.name, str(error), "".join(traceback.format_exception(error)))
+            for strategy, error in self.errors.items()
+        )
+
+
+def run_designs(
+    job: Job, image: JobImage, timing: Timing, failures: StrategyFailures
+) -> list[RunDesign]:
+    """Apply the strategies of an image to the tables of its run.
+
+    Parameters
+    ----------
+    job : Job
+    image : JobImage
+    timing : Timing
+        Of the image.
+    failures : StrategyFailures
+        Takes the strategies that can't be applied: a table is missing or can't be used, or the
+        run can't carry a filter.
+
+    Returns
+    -------
+    list of RunDesign
+        Of the others.
+    """
+    tables, designs = _RunTables(job, timing.n_volumes), []
+    for strategy in image.strategies:
+        with failures.of(strategy):
+            design = _run_design(job, image.bold, tables, strategy)
+            # A run that is excluded for its length has no need of a filter.
+            if strategy.accepts(design.n_kept, timing.t_r):
+                _check_filter(strategy, timing)
+            designs.append(RunDesign(strategy, design, timing, job.work.processing))
+    return designs
+
+
+def _check_filter(strategy: Strategy, timing: Timing) -> None:
+    if problem := _filter_problem(strategy, timing):
+        raise DataError(f"The {strategy} can't be used: {problem}.")
+
+
+def _filter_problem(strategy: Strategy, timing: Timing) -> str | None:
+    if strategy.filter is None:
+        return None
+    return filter_problem(strategy.filter, timing.t_r, timing.n_volumes)
+
+
+class _RunTables:
+    """Tables of a run, each read when the first strategy asks for it.
+
+    Parameters
+    ----------
+    job : Job
+    n_volumes : int
+        Rows that tables must have.
+    """
+
+    def __init__(self, job: Job, n_volumes: int) -> None:
+        self.job = job
+        self.n_volumes = n_volumes
+
+    @cached_property
+    def confounds(self) -> pd.DataFrame:
+        """fMRIPrep's; without columns where there is none."""
+        import pandas as pd  # noqa: PLC0415 - slow to import
+
+        path = self.job.run.tables.confounds
+        return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is known of fMRIPrep's columns."""
+        path = self.job.run.tables.confounds
+        return read_metadata(path) if path else {}
+
+    @cached_property
+    def extra(self) -> list[pd.DataFrame]:
+        """Those of other programs."""
+        return list(_extra(self.job.run.tables, read_confounds))
+
+    @cached_property
+    def outliers(self) -> NDArray[np.bool_] | None:
+        """Volumes that the user censors."""
+        return read_outliers(self.job.outliers, self.n_volumes) if self.job.outliers else None
+
+
+def _run_design(job: Job, bold: Path, tables: _RunTables, strategy: Strategy) -> Design:
+    path = job.run.tables.confounds
+    if path is None and strategy.needs_table:
+        raise MissingInputError(f"No confounds table belongs to {bold}.", hint=_NO_TABLE)
+    return make_design(
+        tables.confounds,
+        strategy,
+        path or bold,
+        tables.n_volumes,
+        metadata=tables.metadata,
+        extra=tables.extra if _wants_extra(strategy) else (),
+        dummy_scans=job.work.processing.dummy_scans,
+        outliers=tables.outliers,
+    )
+
+
+_NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv."
+
+
+def missing_image(strategy: Strategy) -> MissingInputError:
+    """The error about a run without an image from which a strategy starts."""
+    kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
+    return MissingInputError(
+        f"The {strategy} starts from a {kinds} image, and there is none.",
+        hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
+    )
+
+
+def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
+    """Look up what every strategy needs in every run, before the first is read.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    strict : bool
+        Whether any problem is an error.
+
+    Returns
+    -------
+    list of Problem
+        Everything that is wrong, the same thing in several runs told once. It concerns the
+        strategies and runs that it names; the others can be done.
+
+    Raises
+    ------
+    DataError
+        When what strategies ask for leaves nothing to be done, or with `strict`.
+    """
+    unusable: list[_Failure] = []
+    problems = [
+        *check_strategies(_headers(jobs, unusable), jobs[0].work.strategies, values=False),
+        *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
+    ]
+    nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
+    of_files = list(_put_together(unusable))  # told when the turn of the run comes
+    if (problems and nothing_left) or (strict and (problems or of_files)):
+        problems += of_files
+        title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
+        raise DataError("\n- ".join([title, *map(str, problems)]))
+    return problems
+
+
+def failing(job: Job, problems: Sequence[Problem]) -> set[str]:
+    """Names of the strategies that problems found by `check_runs` keep from a run."""
+    names = {strategy.name for strategy in job.work.strategies}
+    own = (problem for problem in problems if {_source(job), str(job)} & set(problem.runs))
+    return {name for problem in own for name in ([problem.strategy] if problem.strategy else names)}
+
+
+_Failure = tuple[str, "Strategy", BidsSpheresError]
+"""A run, a strategy that can't be applied to it, and why."""
+
+
+def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
+    """Problems of errors of strategies in runs; the same in several runs is one."""
+    runs: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
+    for run, strategy, error in errors:
+        runs[strategy.name, error.message, error.hint].append(run)
+    for (name, message, hint), labels in runs.items():
+        yield Problem(message, tuple(labels), name, hint)
+
+
+def _headers(
+    jobs: Sequence[Job], unusable: list[_Failure]
+) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
+    """Columns of every run, and what is known of them; tables that can't be used go to the list."""
+    seen = set()
+    for job in jobs:
+        source, tables, strategies = _source(job), job.run.tables, job.work.strategies
+        if source in seen:
+            continue
+        seen.add(source)
+        failures = StrategyFailures()
+        if tables.confounds is None:
+            error = MissingInputError("There is no confounds table.", hint=_NO_TABLE)
+            failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
+        else:
+            with failures.of(*strategies):
+                table, metadata = read_header(tables.confounds), read_metadata(tables.confounds)
+                with failures.of(*filter(_wants_extra, strategies)):
+                    table = merge_tables(table, list(_extra(tables, read_header)))
+                yield source, (table, metadata)
+        unusable += [(source, *failure) for failure in failures.errors.items()]
+
+
+def _missing_images(jobs: Sequence[Job]) -> Iterator[_Failure]:
+    for job in jobs:
+        for strategy in job.without_image:
+            yield str(job), strategy, missing_image(strategy)
+
+
+_OF_OTHERS = (
+    "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
+    "fMRIPost-AROMA with --derivatives aroma=PATH."
+)
+_WHERE = "Name the folder that holds it with --derivatives NAME=PATH."
+
+
+def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
+    """Filters that runs can't carry; only asked when a strategy has a filter."""
+    for job in jobs:
+        for image in job.images:
+            filtered = [strategy for strategy in image.strategies if strategy.filter]
+            timing = _timing_or_none(job, image.bold) if filtered else None
+            doubtful = [s for s in filtered if timing and _filter_problem(s, timing)]
+            if timing and doubtful:
+                # Only the volumes that are left tell whether the run is excluded before that.
+                failures = StrategyFailures()
+                run_designs(job, replace(image, strategies=tuple(doubtful)), timing, failures)
+                yield from ((str(job), *failure) for failure in failures.errors.items())
+
+
+def _timing_or_none(job: Job, bold: Path) -> Timing | None:
+    try:
+        return run_timing(job, bold)
+    except BidsSpheresError:
+        return None  # an image that can't be opened concerns one run; told when its turn comes
+
+
+def _extra(tables: Tables, read: Any) -> Iterator[pd.DataFrame]:
+    """Tables of other programs; `read` is for whole ones or for their names alone."""
+    if tables.aroma:
+        yield read(tables.aroma)
+    if tables.tedana:
+        components = read_tedana(*tables.tedana)
+        yield components.iloc[:0] if read is read_header else components
+
+
+def _wants_extra(strategy: Strategy) -> bool:
+    # A table of another program has as many rows as fMRIPrep's, or the run can't be used; that
+    # must not keep a strategy back that does not ask for it.
+    return bool(strategy.ica_aroma or strategy.tedana or strategy.confounds)
+
+
+def _source(job: Job) -> str:
+    return "_".join(f"{key}-{label}" for key, label in job.run.name.source)

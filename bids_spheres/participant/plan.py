@@ -1,0 +1,412 @@
+"""Runs x settings to jobs.
+
+A `Job` is everything that one worker needs to know about one run in one space. It is frozen and
+can be pickled; where its outputs go is decided here, so that two jobs that would write the same
+file are found before the first image is read.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.confounds import load_strategy, override
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.seeds import load_published_seeds, load_seed_file, scale_label
+from bids_spheres.engine.stream import read_mask
+from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
+from bids_spheres.files.text import is_there
+from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.participant.seeds_in_space import place_in_template
+from bids_spheres.spaces import template_mask
+from bids_spheres.spaces.fmriprep import is_native
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bids_spheres.confounds import Strategy
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.inputs.dataset import Inputs
+    from bids_spheres.inputs.runs import Run
+    from bids_spheres.settings import Processing, Settings
+    from bids_spheres.spaces import Placement
+
+
+EFFECTIVE_DOF = "effectivedof"
+"""Label of the entity ``stat`` of effective degrees of freedom."""
+
+_DSEG = (".nii.gz", ".tsv")
+
+UNCLEANED = "raw"
+"""Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
+
+
+_LONGEST_NAME = 255
+"""Bytes; of almost every file system."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of every run.
+
+    Parameters
+    ----------
+    seed_sets : tuple of SeedTable
+    strategies : tuple of Strategy
+    processing : Processing
+    output_dir : Path
+        Root of the output dataset.
+    links : tuple of (str, Path)
+        Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
+    work_dir : Path or None
+        Where there is room for temporary files.
+    threads : int
+        Of one job.
+    """
+
+    seed_sets: tuple[SeedTable, ...]
+    strategies: tuple[Strategy, ...]
+    processing: Processing
+    output_dir: Path
+    links: tuple[tuple[str, Path], ...]
+    work_dir: Path | None = None
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class JobImage:
+    """One BOLD image of a run and the strategies that start from it."""
+
+    bold: Path
+    strategies: tuple[Strategy, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work on one run in one space.
+
+    Parameters
+    ----------
+    run : Run
+    images : tuple of JobImage
+        Every strategy starts from one of them.
+    placements : tuple of Placement
+        Seed sets in the space of the run; empty while that is the participant's own and the
+        transforms were not read.
+    mask : Path or None
+        None uses the whole image.
+    work : Work
+    outliers : Path or None
+        Table of outliers of the user's own.
+    current : frozenset of Path
+        Tables of what is up to date, and need not be made again: spheres, designs, and series,
+        these with all that is made of them. See `bids_spheres.participant.up_to_date`.
+    """
+
+    run: Run
+    images: tuple[JobImage, ...]
+    placements: tuple[Placement, ...]
+    mask: Path | None
+    work: Work
+    outliers: Path | None = None
+    current: frozenset[Path] = frozenset()
+
+    def __str__(self) -> str:
+        return str(self.run)
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """Those that have an image in this run."""
+        return tuple(strategy for image in self.images for strategy in image.strategies)
+
+    @property
+    def without_image(self) -> tuple[Strategy, ...]:
+        """Those that have none."""
+        return tuple(s for s in self.work.strategies if s not in self.strategies)
+
+    def spheres(self, seeds: SeedTable, extension: str) -> Path:
+        """Path of the spheres of one seed set, as image, table or sidecar."""
+        return self._path("dseg", extension, **_seed_entity(seeds), desc="spheres")
+
+    def uncleaned(self, seeds: SeedTable, extension: str) -> Path:
+        """Path of the series of one seed set before cleaning."""
+        entities = {**_seed_entity(seeds), "stat": self.work.processing.aggregation}
+        return self._path("timeseries", extension, **entities, desc=UNCLEANED)
+
+    def timeseries(self, seeds: SeedTable, strategy: Strategy, extension: str) -> Path:
+        """Path of cleaned time series."""
+        stat = self.work.processing.aggregation
+        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
+        return self._path("timeseries", extension, **entities)
+
+    def relmat(self, seeds: SeedTable, strategy: Strategy, stat: str, extension: str) -> Path:
+        """Path of a matrix over pairs of spheres."""
+        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
+        return self._path("relmat", extension, **entities)
+
+    def seed_map(self, seeds: SeedTable, seed: str, strategy: Strategy) -> Path:
+        """Path of the map of one seed, by its label."""
+        entities = {**_seed_entity(seeds), "label": seed, "stat": "fisherz", "desc": strategy.name}
+        return self._path("boldmap", ".nii.gz", **entities)
+
+    def confounds(self, strategy: Strategy, suffix: str, extension: str) -> Path:
+        """Path of what is the same for every space and seed set: design or outliers."""
+        no_image = {"space": None, "cohort": None, "res": None, "den": None}
+        return self._path(suffix, extension, **no_image, desc=strategy.name)
+
+    def outputs(self) -> dict[Path, Path]:
+        """Every data file of the job, with the input on which its content hangs.
+
+        Seed maps apart, which only seeds with a series have.
+        """
+        seed_sets, rules = self.work.seed_sets, self.work.processing
+        first = self.images[0].bold if self.images else None
+        paths = {self.spheres(seeds, end): first for seeds in seed_sets for end in _DSEG if first}
+        paths |= {self.uncleaned(seeds, ".tsv.gz"): first for seeds in seed_sets if first}
+        stats = [measure(name).stat for name in rules.connectivity]
+        stats += [EFFECTIVE_DOF] * rules.effective_dof
+        for image in self.images:
+            for strategy in image.strategies:
+                for seeds in seed_sets:
+                    paths[self.timeseries(seeds, strategy, ".tsv")] = image.bold
+                    relmats = (self.relmat(seeds, strategy, stat, ".tsv") for stat in stats)
+                    paths |= dict.fromkeys(relmats, image.bold)
+                # Images of one run in several spaces share the table, and so the design.
+                for suffix in ("design", "outliers"):
+                    table = self.run.tables.confounds or image.bold
+                    paths[self.confounds(strategy, suffix, ".tsv")] = table
+        return paths
+
+    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
+        return self._folder / str(self.run.name.with_(suffix, extension, **entities))
+
+    @cached_property
+    def _folder(self) -> Path:
+        return self.work.output_dir / self.run.name.folder
+
+
+@dataclass(frozen=True)
+class FailedStrategy:
+    """A strategy that could not be applied to a run, while others could.
+
+    Parameters
+    ----------
+    name : str
+        Of the strategy.
+    error : str
+        What went wrong, and what to do about it.
+    trace : str
+        Where the error came from, for debugging.
+    """
+
+    name: str
+    error: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a user should know about the outputs of a job, a sentence each.
+
+    Parameters
+    ----------
+    notes : tuple of str
+        How much of the spheres was there.
+    warnings : tuple of str
+        Why some of the outputs may not be what the user expects.
+    excluded : tuple of str
+        Names of the strategies that exclude the run.
+    failed : tuple of FailedStrategy
+        Those of which nothing was written.
+    unwritten : frozenset of Path
+        Tables of what was not written because of them: spheres, designs and series, as in
+        `Job.current`.
+    """
+
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    failed: tuple[FailedStrategy, ...] = ()
+    unwritten: frozenset[Path] = frozenset()
+
+
+def plan_work(settings: Settings, inputs: Inputs) -> Work:
+    """What the settings ask of every run.
+
+    Raises
+    ------
+    BidsSpheresError
+        When a seed set, a strategy or a measure can't be used.
+    """
+    for name in settings.processing.connectivity:
+        measure(name)
+    return Work(
+        seed_sets=load_seed_sets(settings),
+        strategies=load_strategies(settings),
+        processing=settings.processing,
+        output_dir=settings.output_dir,
+        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+        work_dir=settings.work_dir,
+        threads=settings.execution.omp_nthreads or 2,
+    )
+
+
+def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
+    """Every seed set that the settings name.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or two would have the same label in output names.
+    """
+    tables = [load_published_seeds(name) for name in settings.atlas]
+    tables += [load_seed_file(path) for path in settings.seeds]
+    if not tables:
+        raise UsageError(
+            "No seeds are given.",
+            hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
+        )
+    for table in tables:
+        if "Node" in table.names:
+            raise UsageError(
+                f"A seed of {table.label} is named Node, as is the first column of matrices.",
+                hint="Give it another name.",
+            )
+    labels = [tuple(_seed_entity(table).items()) for table in tables]
+    if repeated := [label for label in labels if labels.count(label) > 1]:
+        entity, label = repeated[0][0]
+        raise UsageError(
+            f"Two seed sets have the label {entity}-{label}, so their outputs would collide.",
+            hint="Name each set once; the label of a table is made from its file name.",
+        )
+    return tuple(sized for table in tables for sized in _sized(table, settings.radius))
+
+
+def _sized(table: SeedTable, radii: Sequence[float]) -> list[SeedTable]:
+    """A seed set with each of the radii (mm); several are told apart by the entity ``scale``."""
+    if len(radii) < 2:
+        return [table.with_radius(radius) for radius in radii] or [table]
+    return [replace(table.with_radius(radius), scale=scale_label(radius)) for radius in radii]
+
+
+def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
+    """Every strategy that the settings name, each once, with what options change of them.
+
+    Raises
+    ------
+    UsageError
+        When two have one name.
+    BidsSpheresError
+        When one can't be used.
+    """
+    changes = settings.changes.as_keys()
+    named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
+    strategies = tuple(_overridden(strategy, changes) for strategy in named)
+    names = [strategy.name for strategy in strategies]
+    if UNCLEANED in names:
+        raise UsageError(
+            f"A strategy is named {UNCLEANED}, as are the series before cleaning.",
+            hint="Give your own strategy another name.",
+        )
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise UsageError(
+            f"Two strategies are named {repeated[0]}, so their outputs would collide.",
+            hint="Give your own strategy another name.",
+        )
+    return strategies
+
+
+def _overridden(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
+    try:
+        return override(strategy, changes)
+    except DataError as error:  # what was read is fine; what was typed is not
+        raise UsageError(error.message, error.hint) from error
+
+
+def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
+    """One job per run and space.
+
+    Raises
+    ------
+    UsageError
+        When a seed set can't be used in the space of a run, or two jobs would write one file.
+    OutputError
+        When the name of an output is longer than file systems allow.
+    BidsSpheresError
+        When a mask, a transform or an outlier table is not there or can't be used.
+    """
+    rules, spaces = work.processing, sorted({run.space for run in runs})
+    placements = {
+        space: place_in_template(work.seed_sets, space, warp=rules.warp_seeds) for space in spaces
+    }
+    masks = {space: _mask(rules.mask, space) for space in spaces}
+    outliers = outliers_of(settings.outliers, runs)
+    jobs = [
+        Job(
+            run=run,
+            images=_images(run, work.strategies),
+            placements=placements[run.space],
+            mask=masks[run.space] or (run.mask if rules.mask == "run" else None),
+            work=work,
+            outliers=table,
+        )
+        for run, table in zip(runs, outliers, strict=True)
+    ]
+    _check_outputs(jobs)
+    return jobs
+
+
+def _mask(choice: str, space: str) -> Path | None:
+    """The mask of all runs in a space; None when there is none, or each run has its own."""
+    if choice in ("run", "none"):
+        return None
+    if choice == "template":
+        if is_native(space):
+            raise UsageError(
+                f"--mask template: no template has the space {space}.",
+                hint="Use the run's own mask (--mask run), or images in a template's space.",
+            )
+        return template_mask(space)
+    path = Path(choice)
+    if not is_there(path):
+        raise MissingInputError(
+            f"--mask: there is no image {path}.",
+            hint="Give run, template, none, or the path of a mask image.",
+        )
+    read_mask(path)  # one that can't be used would fail in every run
+    return path
+
+
+def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
+    """Images of a run that strategies start from; a strategy without one is left out."""
+    chosen = {strategy: run.image(strategy.bold_kinds) for strategy in strategies}
+    images = dict.fromkeys(bold for bold in chosen.values() if bold)
+    return tuple(
+        JobImage(bold, tuple(strategy for strategy, own in chosen.items() if own == bold))
+        for bold in images
+    )
+
+
+def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:
+    return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
+
+
+def _check_outputs(jobs: Sequence[Job]) -> None:
+    """Refuse names that are too long, and two inputs of one output."""
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        for path, source in job.outputs().items():
+            if len(os.fsencode(path.name)) >= _LONGEST_NAME:  # .json is longer than .tsv
+                raise OutputError(
+                    f"The name of an output would be longer than {_LONGEST_NAME} bytes: "
+                    f"{path.name}.",
+                    hint="Choose a shorter name for the seed table or for the strategy.",
+                )
+            if owners.setdefault(path, source) != source:
+                raise UsageError(
+                    f"{owners[path]} and {source} would both be written to {path.name}.",
+                    hint="Select one of them, e.g. with --space or --run.",
+                )

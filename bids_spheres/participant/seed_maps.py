@@ -1,0 +1,129 @@
+"""Seed-to-voxel maps of a job: one image per seed and strategy."""
+
+from __future__ import annotations
+
+import re
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+
+from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
+from bids_spheres.files.atomic import write_image, write_json
+from bids_spheres.participant.cleaned import clean_arguments
+from bids_spheres.participant.sidecars import cleaning_facts, image_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.engine.spheres import Grid
+    from bids_spheres.engine.stream import Volumes
+    from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.plan import Job
+    from bids_spheres.participant.results import PlacedSeeds
+
+    FloatArray = NDArray[np.float64]
+
+
+def tapped(
+    job: Job, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
+) -> AbstractContextManager[Volumes]:
+    """The image, which keeps the voxels of the mask while it is read if maps are asked for."""
+    rules = job.work.processing
+    if not rules.seed_maps:
+        return nullcontext(volumes)
+    region, grid = mask
+    everything = np.arange(int(np.prod(volumes.grid.shape)))
+    voxels = everything if region is None else mask_voxels(volumes.grid, region, grid)
+    return spooled(volumes, voxels, temporary_folder(job), rules.smoothing_fwhm)
+
+
+def temporary_folder(job: Job) -> Path:
+    """Where voxels can be kept while a job runs; made if need be."""
+    folder = job.work.work_dir or job.work.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_seed_maps(
+    job: Job,
+    volumes: Volumes,
+    extraction: Extraction,
+    placed: tuple[Sequence[PlacedSeeds], FloatArray],
+    made: RunDesign,
+) -> None:
+    """Write a map of every seed that has a series; none when the run is excluded.
+
+    Parameters
+    ----------
+    job : Job
+    volumes : Volumes
+        As `tapped` gave it, read to its end.
+    extraction : Extraction
+        Of all seed sets.
+    placed : sequence of PlacedSeeds and (T', S) array
+        The seed sets, and the cleaned series of them all.
+    made : RunDesign
+    """
+    parts, cleaned = placed
+    if made.exclusion is not None or not isinstance(volumes, SpooledVolumes):
+        return
+    own = None if extraction.voxels is None else cleaned
+    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(made), cleaned=own)
+    for (part, number, label), values in zip(_all_seeds(parts), maps, strict=True):
+        if np.isnan(extraction.timeseries[:, part.columns.start + number]).any():
+            continue  # no series, no map
+        path = job.seed_map(part.seeds, label, made.strategy)
+        img = nib.Nifti1Image(values, volumes.grid.affine)
+        img.header.set_xyzt_units("mm", "sec")
+        write_image(path, img)
+        write_json(_sidecar(path), _facts(job, part, number, made))
+
+
+def _all_seeds(placed: Sequence[PlacedSeeds]) -> Iterator[tuple[PlacedSeeds, int, str]]:
+    for part in placed:
+        for number, label in enumerate(seed_labels(part.seeds)):
+            yield part, number, label
+
+
+def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
+    """Names of seeds as labels of an entity: letters and digits alone, each once.
+
+    Examples
+    --------
+    >>> from bids_spheres.engine.seeds import SeedTable
+    >>> names = ("left M1", "left-M1", "PCC")
+    >>> seed_labels(SeedTable("x", names, np.zeros((3, 3)), np.zeros(3)))
+    ('leftM1x1', 'leftM1x2', 'PCC')
+    """
+    plain = [re.sub(r"[^a-zA-Z0-9]", "", name) for name in seeds.names]
+    alone = [bool(label) and plain.count(label) == 1 for label in plain]
+    return tuple(
+        label if single else f"{label}x{number}"
+        for number, (label, single) in enumerate(zip(plain, alone, strict=True), start=1)
+    )
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+
+
+def _facts(job: Job, part: PlacedSeeds, number: int, made: RunDesign) -> dict[str, Any]:
+    image, cleaning = image_facts(job, part.bold, part.seeds), cleaning_facts(job, made)
+    return {
+        **image,
+        **cleaning,
+        "Sources": [*image["Sources"], *cleaning["Sources"]],
+        "Seed": part.seeds.names[number],
+        "SeedCoordinates": part.seeds.coordinates[number].tolist(),
+        "RelationshipMeasure": "Fisher z of the Pearson correlation of the sphere's series with "
+        "that of every voxel",
+        "Resolution": "Grid of the BOLD image",
+    }

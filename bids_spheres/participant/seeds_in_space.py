@@ -1,0 +1,202 @@
+"""Seed sets into the space of a run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import UsageError
+from bids_spheres.files.entities import is_mni, same_template
+from bids_spheres.spaces import Placement, RunTransforms, place_seeds, transform_files
+from bids_spheres.spaces.fmriprep import NATIVE, is_native
+from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.inputs.runs import Run
+
+logger = logging.getLogger(__name__)
+
+_ADULTS = "MNI152"
+"""Beginning of the names of templates made of the same 152 adults."""
+
+_SAME_HEADS = "the two templates differ by a few millimetres in places"
+OTHER_HEADS = (
+    "one of the two templates is of other heads than the 152 adults of the MNI152 templates, and "
+    "places may differ by a centimetre and more"
+)
+"""What notes say of two templates."""
+
+
+def place_in_template(
+    seed_sets: Sequence[SeedTable], space: str, *, warp: bool
+) -> tuple[Placement, ...]:
+    """Seed sets in the space of a template; of a native space nothing but that they can go there.
+
+    Parameters
+    ----------
+    seed_sets : sequence of SeedTable
+    space : str
+    warp : bool
+        Map between templates exactly, instead of using coordinates of one in the other.
+
+    Returns
+    -------
+    tuple of Placement
+        Empty for a native space: every run has its own (`place_in_run`).
+
+    Raises
+    ------
+    UsageError
+        When seeds and image are in spaces between which there is no way.
+    BidsSpheresError
+        When a transform is not there or can't be read.
+    """
+    for seeds in seed_sets:
+        _check(seeds, space, warp=warp)
+    if is_native(space):
+        return ()
+    placements = tuple(_place(seeds, space, RunTransforms(), warp=warp) for seeds in seed_sets)
+    # Sets that differ by their radius only say the same.
+    for note in dict.fromkeys(placement.note for placement in placements if placement.note):
+        logger.log(logging.WARNING if OTHER_HEADS in note else logging.INFO, "%s", note)
+    return placements
+
+
+def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
+    """Whether all seed sets can be used in a space; parameters as for `place_in_template`."""
+    try:
+        for seeds in seed_sets:
+            _check(seeds, space, warp=warp)
+    except UsageError:
+        return False
+    return True
+
+
+def place_in_run(
+    seed_sets: Sequence[SeedTable], run: Run, roots: Sequence[Path], *, warp: bool
+) -> tuple[Placement, ...]:
+    """Seed sets in the space of a run that is the participant's own.
+
+    Parameters
+    ----------
+    seed_sets, warp
+        As for `place_in_template`.
+    run : Run
+    roots : sequence of Path
+        Datasets in which the participant's transforms are looked for.
+
+    Raises
+    ------
+    MissingInputError
+        When no transform leads there.
+    BidsSpheresError
+        When one can't be read.
+    """
+    participant = run.name.get("sub") or ""
+    files = [path for root in roots for path in transform_files(root, participant)]
+    transforms = RunTransforms(tuple(files), run.name.values)
+    return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
+
+
+def transformed_labels(
+    seed_sets: Sequence[SeedTable], spaces: Sequence[str], *, warp: bool
+) -> tuple[str, ...]:
+    """Labels of the seed sets whose coordinates are transformed for one of the spaces.
+
+    Parameters
+    ----------
+    seed_sets, warp
+        As for `place_in_template`.
+    spaces : sequence of str
+        Spaces of the images.
+    """
+    moved = (
+        seeds.label
+        for seeds in seed_sets
+        for space in spaces
+        if not _stay(seeds, space) and (warp or seeds.space == TALAIRACH or is_native(space))
+    )
+    return tuple(dict.fromkeys(moved))
+
+
+def _stay(seeds: SeedTable, space: str) -> bool:
+    """Whether the seeds are in a space already, as far as they tell."""
+    if seeds.space is None or {seeds.space, space} <= set(NATIVE):
+        return True
+    return same_template(seeds.space, space)
+
+
+def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> Placement:
+    if _stay(seeds, space):
+        return Placement(seeds)
+    if seeds.space == TALAIRACH:
+        converted = place_seeds(seeds, FSL_MNI)
+        return _after(converted, _place(converted.table, space, transforms, warp=warp))
+    if is_native(space):
+        return _place_natively(seeds, space, transforms, warp=warp)
+    return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
+
+
+def _place_natively(
+    seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool
+) -> Placement:
+    """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
+    direct = transforms.find(str(seeds.space), space)
+    if warp or direct or not is_mni(str(seeds.space)):
+        return place_seeds(seeds, space, transforms)
+    for template in LINKED_TEMPLATES:
+        if transforms.find(template, space):
+            near = _as_they_are(seeds, template)
+            return _after(near, place_seeds(near.table, space, transforms))
+    return place_seeds(seeds, space, transforms)
+
+
+def _as_they_are(seeds: SeedTable, space: str) -> Placement:
+    adults = str(seeds.space).startswith(_ADULTS) and space.startswith(_ADULTS)
+    difference = _SAME_HEADS if adults else OTHER_HEADS
+    difference += " (--warp-seeds maps them)" if _linked(seeds, space) else ""
+    note = (
+        f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
+        f"are; {difference}."
+    )
+    return Placement(replace(seeds, space=space), note)
+
+
+def _after(first: Placement, second: Placement) -> Placement:
+    notes = " ".join(note for note in (first.note, second.note) if note)
+    return Placement(second.table, notes, (*first.transforms, *second.transforms))
+
+
+def _linked(seeds: SeedTable, space: str) -> bool:
+    """Whether TemplateFlow has a transform for the seeds, after Talairach's to FSL's template."""
+    return seeds.space in (TALAIRACH, *LINKED_TEMPLATES) and space in LINKED_TEMPLATES
+
+
+def _check(seeds: SeedTable, space: str, *, warp: bool) -> None:
+    """Refuse spaces between which nothing leads."""
+    if seeds.space is None and is_native(space):
+        raise UsageError(
+            f"The seeds of {seeds.label} don't say in which space they are, but the images are in "
+            f"{space}, the participant's own.",
+            hint='Write "Space" into the JSON file beside the table: a template, or '
+            f'"{space}" for coordinates of this very participant.',
+        )
+    # fMRIPrep may have written a transform for any template.
+    if _stay(seeds, space) or _linked(seeds, space) or is_native(space):
+        return
+    both_mni = is_mni(space) and (seeds.space == TALAIRACH or is_mni(str(seeds.space)))
+    if both_mni and not warp:
+        return
+    unmapped = ", and TemplateFlow has no transform for --warp-seeds" if both_mni else ""
+    raise UsageError(
+        f"The seeds of {seeds.label} are in {seeds.space} space, but the images in {space}"
+        f"{unmapped}.",
+        hint=f"Choose images in {', '.join(LINKED_TEMPLATES)} or the participant's own space with "
+        '--space, or give seeds in the space of the images with --seeds and "Space" in the JSON '
+        "file beside the table.",
+    )

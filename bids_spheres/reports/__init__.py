@@ -1,0 +1,1 @@
+"""Pages from what was written, never from what was computed."""

@@ -1,0 +1,59 @@
+"""The report of a group, made from what the group level wrote: ``group.html``.
+
+Design
+------
+`find` knows names of files under ``group/``, `load` reads the small tables of all groups at once,
+and matrices only when a section asks for them; `budget` decides for how many groups it may. Each
+section of the page has a module that turns this into charts, tables and sentences: `summary`,
+`cautions`, `strategies`, `participants`, `coverage`, `connectivity`, `model`, `methods_text`,
+`provenance`. `page` puts them together. Outputs of single participants are not opened, so that the
+page takes as long for a thousand participants as for ten, and can be made again from the results.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.files.atomic import temporary_files_in, write_text
+from bids_spheres.reports.group.load import load_level
+from bids_spheres.reports.group.page import group_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = "group.html"
+"""Name of the page in the output dataset."""
+
+__all__ = ["PAGE", "group_page", "load_level", "write_group_report"]
+
+
+def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> Path:
+    """Write the page of the group level.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the results; the page goes there.
+    temporary_dir : Path, optional
+        Where temporary files go; `output_dir` without it.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    MissingInputError
+        When there are no results of the group level.
+    DataError, ReadWriteError
+        When results can't be read.
+    OutputError
+        When the page or temporary files can't be written.
+    """
+    level = load_level(output_dir)
+    with temporary_files_in(temporary_dir or output_dir):
+        html = group_page(level).html
+    path = output_dir / PAGE
+    write_text(path, html)
+    return path

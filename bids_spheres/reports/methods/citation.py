@@ -1,0 +1,69 @@
+"""The sentences joined to a methods section, and the file that holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bids_spheres.reports.methods.cleaning import cleaning
+from bids_spheres.reports.methods.connectivity import connectivity
+from bids_spheres.reports.methods.denoising import denoising
+from bids_spheres.reports.methods.material import material
+from bids_spheres.reports.methods.references import bibliography, cited_keys, find_references
+from bids_spheres.reports.methods.wording import escape
+
+if TYPE_CHECKING:
+    from bids_spheres.reports.methods.facts import MethodsFacts
+    from bids_spheres.reports.methods.references import Reference
+
+_HOW_TO_USE = (
+    "Copy what you need of this text, which was made from the settings of the call that wrote "
+    "these results, check it against what your study did, and cite the references: pandoc finds "
+    "their keys (`[@key]`) in the BibTeX at the end."
+)
+
+
+def methods_paragraph(facts: MethodsFacts) -> str:
+    """Methods section of what was asked for.
+
+    Parameters
+    ----------
+    facts : MethodsFacts
+
+    Returns
+    -------
+    str
+        Markdown in the past tense, with citation keys as pandoc reads them. Paragraphs, apart by
+        an empty line, are on images and signals, on each strategy, on what strategies have in
+        common, and on connectivity.
+    """
+    paragraphs = [
+        material(facts),
+        *(denoising(strategy, facts) for strategy in facts.strategies),
+        cleaning(facts),
+        connectivity(facts.measures),
+    ]
+    joined = (" ".join(sentences) for sentences in paragraphs)
+    return "\n\n".join(paragraph for paragraph in joined if paragraph)
+
+
+def references(facts: MethodsFacts) -> tuple[Reference, ...]:
+    """What the methods section cites, in the order of first citation."""
+    return tuple(find_references(cited_keys(methods_paragraph(facts))))
+
+
+def citation_file(facts: MethodsFacts) -> str:
+    """Content of ``logs/CITATION.md``: methods section, references, BibTeX."""
+    text = methods_paragraph(facts)
+    cited = find_references(cited_keys(text))
+    items = [f"- `{entry.key}`: {escape(entry.text)} <{entry.url}>" for entry in cited]
+    sections = [
+        "# Methods and references",
+        _HOW_TO_USE,
+        "## Methods",
+        text,
+        "## References",
+        "\n".join(items),
+        "## BibTeX",
+        f"```bibtex\n{bibliography(text)}\n```",
+    ]
+    return "\n\n".join(sections) + "\n"

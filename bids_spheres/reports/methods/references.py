@@ -1,0 +1,211 @@
+"""The bibliography that ships with the package, and citations of it.
+
+``data/references.bib`` is BibTeX of one regular form: an entry begins with ``@type{key,`` and ends
+with ``}``, each on a line of its own, and each line between is ``name = {value},``. That is all
+the reader here knows. A test holds the file to it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bids_spheres.errors import UsageError, did_you_mean
+from bids_spheres.reports.methods.wording import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n(?P<fields>.*?)^\}$", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
+
+_CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
+_CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"
+_CODE_OR_CITATION = re.compile(f"(?<!\\\\){_CODE}|{_CITATION}", re.DOTALL)
+"""Code spans come first, so that what looks like a citation in one is none."""
+
+_MOST_AUTHORS = 10
+_FIRST_AUTHORS = 6
+"""Named of more authors than that."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One entry of the bibliography.
+
+    Parameters
+    ----------
+    key : str
+        By which it is cited, e.g. ``"power2011"``.
+    fields : mapping of str to str
+        As in the file: ``author``, ``title``, ``journal`` or ``howpublished``, ``year``, ...
+    bibtex : str
+        The entry as it stands in the file.
+    """
+
+    key: str
+    fields: Mapping[str, str]
+    bibtex: str
+
+    @property
+    def doi(self) -> str:
+        """Digital object identifier, without the resolver's address."""
+        return self.fields["doi"]
+
+    @property
+    def url(self) -> str:
+        """Where the DOI leads."""
+        return f"https://doi.org/{self.doi}"
+
+    @property
+    def label(self) -> str:
+        """Authors and year, as a sentence cites them: ``"Power et al., 2011"``."""
+        names = [_family_name(author) for author in self._authors]
+        named = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+        return f"{named}, {self.fields['year']}"
+
+    @property
+    def text(self) -> str:
+        """Authors (year). Title. Journal volume(number), pages. No DOI, no markup."""
+        title = re.sub(r"[{}]", "", self.fields["title"])
+        end = "" if title.endswith("?") else "."
+        return f"{self._names} ({self.fields['year']}). {title}{end} {self._source}."
+
+    @property
+    def _authors(self) -> list[str]:
+        return self.fields["author"].split(" and ")
+
+    @property
+    def _names(self) -> str:
+        names = [_name(author) for author in self._authors]
+        if len(names) > _MOST_AUTHORS or names[-1] == "et al.":
+            names = [*names[:_FIRST_AUTHORS], "et al."]
+        return ", ".join(names)
+
+    @property
+    def _source(self) -> str:
+        where = self.fields.get("journal") or self.fields["howpublished"]
+        volume, number = self.fields.get("volume", ""), self.fields.get("number", "")
+        issue = f" {volume}({number})" if number else f" {volume}".rstrip()
+        pages = self.fields.get("pages", "").replace("--", "\N{EN DASH}")
+        return f"{where}{issue}" + (f", {pages}" if pages else "")
+
+
+@cache
+def load_references() -> Mapping[str, Reference]:
+    """Entries of the bibliography by their keys, in the order of the file."""
+    file = resources.files("bids_spheres") / "data" / "references.bib"
+    entries = _ENTRY.finditer(file.read_text(encoding="utf-8"))
+    return MappingProxyType({entry["key"]: _reference(entry) for entry in entries})
+
+
+def cited_keys(text: str) -> tuple[str, ...]:
+    """Keys that a text cites, each once, in the order of their first citation.
+
+    Examples
+    --------
+    >>> cited_keys("One [@power2011; @ciric2017], two [@power2011], `[@no]`.")
+    ('power2011', 'ciric2017')
+    """
+    groups = (match["keys"] for match in _CODE_OR_CITATION.finditer(text) if match["keys"])
+    return tuple(dict.fromkeys(key for group in groups for key in _split(group)))
+
+
+def find_references(keys: Iterable[str]) -> Iterator[Reference]:
+    """Entries of the bibliography.
+
+    Raises
+    ------
+    UsageError
+        For a key that the bibliography does not have.
+    """
+    known = load_references()
+    for key in keys:
+        if key not in known:
+            raise UsageError(
+                f"The bibliography has no entry {key!r}.",
+                hint=did_you_mean(key, list(known)).strip() or None,
+            )
+        yield known[key]
+
+
+def find_doi(doi: object) -> Reference | None:
+    """The entry with this DOI, which is compared as DOIs are, without regard to case."""
+    wanted = str(doi).lower()
+    return next(
+        (entry for entry in load_references().values() if entry.doi.lower() == wanted), None
+    )
+
+
+def bibliography(text_or_keys: str | Iterable[str]) -> str:
+    """BibTeX of what is cited, in the order of the first citation.
+
+    Parameters
+    ----------
+    text_or_keys : str or iterable of str
+        A text with citations, or keys.
+
+    Raises
+    ------
+    UsageError
+        For a key that the bibliography does not have.
+    """
+    keys = cited_keys(text_or_keys) if isinstance(text_or_keys, str) else text_or_keys
+    return "\n\n".join(entry.bibtex for entry in find_references(dict.fromkeys(keys)))
+
+
+def in_plain_words(text: str) -> str:
+    """Markdown of this package as plain text, its citations as authors and years.
+
+    Examples
+    --------
+    >>> in_plain_words("Seeds [@power2011; @ciric2017] of `my_table`.")
+    'Seeds (Power et al., 2011; Ciric et al., 2017) of my_table.'
+
+    Raises
+    ------
+    UsageError
+        For a key that the bibliography does not have.
+    """
+    words, end = [], 0
+    for match in _CODE_OR_CITATION.finditer(text):
+        words += [unescape(text[end : match.start()]), _in_words(match)]
+        end = match.end()
+    return "".join([*words, unescape(text[end:])])
+
+
+def _in_words(match: re.Match[str]) -> str:
+    if match["keys"]:
+        labels = (entry.label for entry in find_references(_split(match["keys"])))
+        return f"({'; '.join(labels)})"
+    span = match["code"]
+    return span[1:-1] if span[0] == span[-1] == " " and span.strip() else span
+
+
+def _split(group: str) -> list[str]:
+    return [key.removeprefix("@") for key in group.split("; ")]
+
+
+def _reference(entry: re.Match[str]) -> Reference:
+    fields = MappingProxyType(dict(_FIELD.findall(entry["fields"])))
+    return Reference(entry["key"], fields, entry[0])
+
+
+def _family_name(author: str) -> str:
+    """Of ``Family, Given``, ``Family, Jr., Given`` or ``{Name of a group}``."""
+    return author.split(", ", maxsplit=1)[0].strip("{}")
+
+
+def _name(author: str) -> str:
+    """As a list of references has it: family name, initials, suffix."""
+    if author == "others":
+        return "et al."
+    parts = author.split(", ")
+    if len(parts) == 1:
+        return _family_name(author)
+    initials = "".join(part[0] for part in re.split(r"[ -]", parts[-1]))
+    return " ".join([_family_name(author), initials, *(part.rstrip(".") for part in parts[1:-1])])

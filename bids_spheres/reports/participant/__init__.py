@@ -1,0 +1,158 @@
+"""The report of a participant, made from what was written: ``sub-01.html``.
+
+Design
+------
+`find` knows names, `tables` and `links` read files, `load` has all of a participant in memory.
+Each section of the page has a module that turns this into charts, tables and sentences: `summary`,
+`cautions`, `seeds`, `motion`, `signals`, `relations`, `regressors`, `methods_text`, `provenance`.
+`page` puts them together. BOLD images are never opened, so that a report can be made again, years
+later, from the results alone; input files that are still there add backgrounds and motion.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bids_spheres.errors import BidsSpheresError
+from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory
+from bids_spheres.files.atomic import write_text
+from bids_spheres.reports.participant.find import participants_with_outputs, sessions_with_outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ReportLevel = Literal["participant", "session", "none"]
+"""Of what there is one page each."""
+
+__all__ = [
+    "Pages",
+    "ReportLevel",
+    "Written",
+    "attempt_report",
+    "pages_of",
+    "participants_with_outputs",
+    "report_missing",
+    "write_report",
+]
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the reports of one participant ended.
+
+    Parameters
+    ----------
+    label : str
+        Of the participant, without ``sub-``.
+    paths : tuple of Path
+        Pages.
+    problem : str or None
+        Why there is none.
+    trace : str
+        Where that came from, for debugging.
+    """
+
+    label: str
+    paths: tuple[Path, ...] = ()
+    problem: str | None = None
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The reports of one participant, to be written.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Root of the results; the pages go there.
+    label : str
+        Of the participant, without ``sub-``.
+    level : {"participant", "session", "none"}
+        One page for each participant, or for each session of those who have sessions.
+    """
+
+    output_dir: Path
+    label: str
+    level: ReportLevel = "participant"
+
+    def __str__(self) -> str:
+        return f"sub-{self.label}"
+
+
+def attempt_report(pages: Pages) -> Written:
+    """Write the reports of a participant; whatever goes wrong goes into the answer."""
+    try:
+        return Written(pages.label, write_report(pages.output_dir, pages.label, pages.level))
+    except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
+        known = isinstance(error, BidsSpheresError)
+        problem = str(error) if known else f"Unexpected {type(error).__name__}: {error}"
+        problem = f"Out of memory.\n  hint: {MORE_MEMORY}" if is_out_of_memory(error) else problem
+        return Written(pages.label, problem=problem, trace=traceback.format_exc())
+
+
+def write_report(
+    output_dir: Path, label: str, level: ReportLevel = "participant"
+) -> tuple[Path, ...]:
+    """Write the page of one participant, or those of the sessions.
+
+    Parameters
+    ----------
+    output_dir : Path
+    label : str
+        Without ``sub-``.
+    level : {"participant", "session", "none"}
+
+    Returns
+    -------
+    tuple of Path
+        None for a participant of whom nothing is known.
+
+    Raises
+    ------
+    DataError, ReadWriteError
+        When results can't be read.
+    OutputError
+        When a page can't be written.
+    """
+    # Figures take long to import, and most calls of an array that is repeated make no page.
+    from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
+    from bids_spheres.reports.participant.page import participant_page  # noqa: PLC0415
+
+    paths = []
+    for session in _pages(output_dir, label, level):
+        participant = load_participant(output_dir, label, session)
+        if participant.runs or participant.failures:
+            paths.append(_path(output_dir, label, session))
+            write_text(paths[-1], participant_page(participant).html)
+    return tuple(paths)
+
+
+def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
+    """Whether a page of a participant's is not there."""
+    pages = _pages(output_dir, label, level)
+    return any(not _path(output_dir, label, session).is_file() for session in pages)
+
+
+def pages_of(output_dir: Path, label: str) -> list[Path]:
+    """Pages of a participant and of the sessions that are there.
+
+    Their folder is not looked through: in a large dataset it holds those of ten thousand others.
+    """
+    sessions = [None, *sessions_with_outputs(output_dir, label)]
+    paths = (_path(output_dir, label, session) for session in sessions)
+    return [path for path in paths if path.is_file()]
+
+
+def _pages(output_dir: Path, label: str, level: ReportLevel) -> list[str | None]:
+    """Sessions that have a page each; None stands for the participant's."""
+    if level == "none":
+        return []
+    sessions = sessions_with_outputs(output_dir, label) if level == "session" else []
+    return [*sessions] or [None]
+
+
+def _path(output_dir: Path, label: str, session: str | None) -> Path:
+    return output_dir / f"sub-{label}{f'_ses-{session}' if session else ''}.html"

@@ -1,0 +1,208 @@
+"""What was written of a participant, read into memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bids_spheres.files.atomic import read_text
+from bids_spheres.outputs.links import Links, read_facts, read_links
+from bids_spheres.outputs.shared import calls_folder
+from bids_spheres.reports.participant.find import find_runs
+from bids_spheres.reports.participant.tables import (
+    Series,
+    Spheres,
+    read_series,
+    read_spheres,
+    read_uncleaned,
+)
+from bids_spheres.reports.toolkit.order import Order, network_order
+from bids_spheres.settings import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bids_spheres.reports.participant.find import RunFiles, SetFiles
+
+
+@dataclass(frozen=True, eq=False)
+class SeedSet:
+    """Results of one seed set in one space of a run.
+
+    Parameters
+    ----------
+    anchor : str
+        Identifier in the page.
+    files : SetFiles
+    spheres : Spheres or None
+        None where neither the run's nor another run's table is there.
+    series : mapping of str to Series
+        By strategy; empty for several runs together.
+    uncleaned : Series or None
+        Before cleaning; None for several runs together, and where that was not written.
+    facts : mapping of str to mapping
+        Sidecar of each strategy's series, or of its matrices for several runs together.
+    """
+
+    anchor: str
+    files: SetFiles
+    spheres: Spheres | None
+    series: dict[str, Series]
+    facts: dict[str, dict[str, Any]]
+    uncleaned: Series | None = None
+
+    @property
+    def title(self) -> str:
+        """Seed set and space."""
+        return f"{self.files.seeds} in {self.files.space}"
+
+    @cached_property
+    def order(self) -> Order | None:
+        """Spheres by network."""
+        return None if self.spheres is None else network_order(self.spheres.networks)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Results of one run.
+
+    Parameters
+    ----------
+    anchor : str
+    files : RunFiles
+    strategies : tuple of str
+        In the order in which the report shows them.
+    sets : tuple of SeedSet
+    """
+
+    anchor: str
+    files: RunFiles
+    strategies: tuple[str, ...]
+    sets: tuple[SeedSet, ...]
+
+    @property
+    def title(self) -> str:
+        """Entities, and that there are several runs, if so."""
+        return f"{self.files.title}, runs together" if self.files.together else self.files.title
+
+
+@dataclass(frozen=True, eq=False)
+class Participant:
+    """Results of one participant, or of one session.
+
+    Parameters
+    ----------
+    label : str
+        Without ``sub-``.
+    session : str or None
+    runs : tuple of Run
+    links : Links
+    settings : mapping
+        Of the last call that concerned the participant; empty when there is no record.
+    settings_path : Path or None
+    failures : tuple of str
+        Which runs have failed, and why.
+    """
+
+    label: str
+    session: str | None
+    runs: tuple[Run, ...]
+    links: Links
+    settings: dict[str, Any]
+    settings_path: Path | None
+    failures: tuple[str, ...] = ()
+
+    @property
+    def output_dir(self) -> Path:
+        """Root of the results."""
+        return self.links.output_dir
+
+    @property
+    def title(self) -> str:
+        """Labels with their keys."""
+        return f"sub-{self.label}" + (f" ses-{self.session}" if self.session else "")
+
+
+def load_participant(output_dir: Path, label: str, session: str | None = None) -> Participant:
+    """Read all that was written of a participant, matrices apart.
+
+    Parameters
+    ----------
+    output_dir : Path
+    label, session : str
+        Without their keys.
+
+    Raises
+    ------
+    DataError, ReadWriteError
+        When a table or a sidecar can't be read.
+    """
+    links = read_links(output_dir)
+    settings_path, settings = _last_settings(output_dir, label)
+    wanted = _names(settings.get("strategy"))
+    runs = tuple(
+        _run(f"run-{i}", files, links, wanted)
+        for i, files in enumerate(find_runs(output_dir, label, session), start=1)
+    )
+    failures = tuple(_failures(output_dir, label, session))
+    return Participant(label, session, runs, links, settings, settings_path, failures)
+
+
+def _failures(output_dir: Path, label: str, session: str | None) -> Iterator[str]:
+    """What files about runs that failed say: a name and a date, then the message."""
+    start = f"crash-sub-{label}_" + (f"ses-{session}_" if session else "")
+    for path in sorted((output_dir / "logs").glob(f"{start}*.txt")):
+        first, _, rest = read_text(path).partition("\n\n")
+        message = " ".join(rest.partition("\n\n")[0].split())
+        yield f"{first.rpartition(', ')[0]} has failed: {message or f'see {path.name}'}"
+
+
+def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str, Any]]:
+    """Record of the last call that did not leave the participant out."""
+    folders = (output_dir / "logs", calls_folder(output_dir, label))
+    records = (path for folder in folders for path in folder.glob("*_settings.json"))
+    for path in sorted(records, key=lambda path: path.name, reverse=True):
+        settings = read_facts(path)
+        labels = _names(settings.get("participant_label"))
+        about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
+        if about_it:
+            return path, settings
+    return None, {}
+
+
+def _names(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _run(anchor: str, files: RunFiles, links: Links, wanted: list[str]) -> Run:
+    strategies = sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)
+    sets = tuple(
+        _seed_set(f"{anchor}-set-{i}", one, files, links) for i, one in enumerate(files.sets, 1)
+    )
+    return Run(anchor, files, tuple(strategies), sets)
+
+
+def _seed_set(anchor: str, files: SetFiles, run: RunFiles, links: Links) -> SeedSet:
+    series = {
+        strategy: read_series(path, run.outliers.get(strategy))
+        for strategy, path in files.series.items()
+    }
+    facts = {strategy: one.facts for strategy, one in series.items()}
+    for (_, strategy), path in files.relations.items():
+        if strategy not in facts:
+            facts[strategy] = read_facts(path.with_suffix(".json"))
+    uncleaned = None if files.uncleaned is None else read_uncleaned(files.uncleaned)
+    return SeedSet(anchor, files, _spheres(files, facts, links), series, facts, uncleaned)
+
+
+def _spheres(files: SetFiles, facts: dict[str, dict[str, Any]], links: Links) -> Spheres | None:
+    """The run's own table, or the one that the sidecar of a matrix names."""
+    if files.spheres is not None:
+        return read_spheres(files.spheres)
+    for each in facts.values():
+        for uri in _names(each.get("NodeFiles")):
+            if (path := links.path(uri)) is not None:
+                return read_spheres(path)
+    return None

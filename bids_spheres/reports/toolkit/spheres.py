@@ -1,0 +1,289 @@
+"""Figures of spheres: all from three sides, and one in three slices, to scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bids_spheres.reports.toolkit.figures import Sheet, move, pen_strokes
+from bids_spheres.reports.toolkit.geometry import (
+    Margins,
+    Panel,
+    field_of_view,
+    figure_height,
+    mesh_positions,
+    section_radius,
+    three_panels,
+)
+from bids_spheres.wording import number
+
+if TYPE_CHECKING:
+    from matplotlib.text import Text
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine import SphereWeights
+    from bids_spheres.reports.toolkit.geometry import Backdrop, Box, Mesh
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+    ByteArray = NDArray[np.uint8]
+
+WIDTH = 780
+"""Pixels of a figure: what the column of a page holds."""
+
+FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
+"""Colours of spheres with all, some and none of their voxels; told apart by dashes as well."""
+
+DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
+"""How matplotlib draws the outlines of such spheres."""
+
+_RING, _OTHER_RING, _HAIR = "#ffd23f", "#f2f2f2", "#b4b4b4"
+PAPER, PANEL = 0, 22
+"""Greys of a figure around its panels, and of a panel where nothing is."""
+
+_INK = "#e6e6e6"
+_TINT = np.array([0, 190, 255], dtype=np.float32)
+_HEADING = 10  # pixels from a panel up to the middle of its heading
+_FINE = 1.6  # pixels per voxel
+_SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What figures of a page have in common.
+
+    Parameters
+    ----------
+    centres : (S, 3) array, mm
+    radii : (S,) array, mm
+    backdrop : Backdrop, optional
+    weights : SphereWeights, optional
+    given_colours : (S,) array of str, optional
+        `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
+    """
+
+    centres: FloatArray
+    radii: FloatArray
+    backdrop: Backdrop | None = None
+    weights: SphereWeights | None = None
+    given_colours: NDArray[np.str_] | None = None
+
+    @cached_property
+    def box(self) -> Box:
+        """What figures show."""
+        return field_of_view(self.backdrop, self.centres, self.radii)
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which spheres are in the figures, (S,)."""
+        return self.box.touches(self.centres, self.radii)
+
+    def colours(self) -> NDArray[np.str_]:
+        """Colour of each sphere, (S,)."""
+        if self.given_colours is not None:
+            return self.given_colours
+        if self.weights is None:
+            return np.full(len(self.centres), FULL)
+        return np.select([self.weights.empty, self.weights.partial], [EMPTY, PARTIAL], FULL)
+
+    def overlapping(self, sphere: int) -> IntArray:
+        """Other spheres that share space with one."""
+        apart = np.linalg.norm(self.centres - self.centres[sphere], axis=1)
+        near = apart < self.radii + self.radii[sphere]
+        near[sphere] = False
+        return np.flatnonzero(near)
+
+    def voxels(self, sphere: int) -> IntArray:
+        """Flat positions of the voxels that one sphere uses, on the grid of the weights."""
+        if self.weights is None:
+            return np.empty(0, dtype=np.intp)
+        start, stop = self.weights.membership.indptr[sphere : sphere + 2]
+        return self.weights.voxels[self.weights.membership.indices[start:stop]]
+
+
+# All spheres
+
+
+def overview(scene: Scene) -> ByteArray:
+    """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels."""
+    margins = Margins(left=40, right=8, top=24, bottom=36, between=40)
+    panels = three_panels(scene.box, WIDTH, margins)
+    sheet = Sheet(WIDTH, figure_height(panels, margins))
+    for panel in panels:
+        _draw_rulers(sheet, panel)
+        _draw_all(sheet, panel, scene)
+    return sheet.pixels(_overview_pixels(scene, panels, sheet))
+
+
+def _overview_pixels(scene: Scene, panels: tuple[Panel, ...], sheet: Sheet) -> ByteArray:
+    pixels = np.full((sheet.height, sheet.width, 3), PAPER, dtype=np.uint8)
+    for panel in panels:
+        pixels[panel.region] = PANEL
+        if scene.backdrop is not None:
+            # Half as bright, so that circles stand out.
+            grey = scene.backdrop.lattice.projection(panel) // 2
+            pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
+    return pixels
+
+
+def _draw_all(sheet: Sheet, panel: Panel, scene: Scene) -> None:
+    colours = scene.colours()
+    # Many rings on top of each other would hide the brain.
+    thin = float(np.clip(250 / len(scene.radii), 0.4, 1))
+    drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
+    for colour, dashes in DASHES.items():
+        rings = [
+            panel.circle(scene.centres[s], drawn_radii[s])
+            for s in np.flatnonzero(scene.seen & (colours == colour))
+        ]
+        sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
+
+
+def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
+    """Ticks in mm below and left, letters of the sides above."""
+    rows, columns = panel.region
+    for tick in ticks(panel, panel.view.across):
+        across = panel.pixel(tick)[0]
+        sheet.line([(across, rows.stop), (across, rows.stop + 4)], color=_INK)
+        sheet.text(across, rows.stop + 7, f"{tick[panel.view.across]:g}", va="top", fontsize=7)
+    for tick in ticks(panel, panel.view.up):
+        down = panel.pixel(tick)[1]
+        sheet.line([(columns.start - 4, down), (columns.start, down)], color=_INK)
+        label = f"{tick[panel.view.up]:g}"
+        sheet.text(columns.start - 6, down, label, ha="right", fontsize=7)
+    middle = (columns.start + columns.stop) / 2
+    sheet.text(middle, rows.stop + 26, f"{'xyz'[panel.view.across]} (mm)", fontsize=7)
+    _letter_sides(sheet, panel)
+    _heading(sheet, panel, panel.view.name.capitalize())
+
+
+def ticks(panel: Panel, axis: int) -> FloatArray:
+    """Points ((N, 3), mm) at round numbers along one side of a panel."""
+    length = float(panel.box.size[axis])
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500) if length / s <= 6), length)
+    first = np.ceil(panel.box.lower[axis] / step)
+    last = np.floor(panel.box.upper[axis] / step)
+    points = np.tile(panel.box.lower, (int(last - first) + 1, 1))
+    points[:, axis] = np.arange(first, last + 1) * step + 0.0  # no minus zero
+    return points
+
+
+def _heading(sheet: Sheet, panel: Panel, words: str = "") -> Text:
+    rows, columns = panel.region
+    return sheet.text((columns.start + columns.stop) / 2, rows.start - _HEADING, words)
+
+
+def _letter_sides(sheet: Sheet, panel: Panel) -> None:
+    rows, columns = panel.region
+    for letter, across in (
+        (panel.view.left, columns.start + 6),
+        (panel.view.right, columns.stop - 6),
+    ):
+        sheet.text(across, rows.start - _HEADING, letter, weight="bold")
+
+
+# One sphere
+
+
+class SlicePainter:
+    """Draws spheres one after the other on one sheet.
+
+    Parameters
+    ----------
+    scene : Scene
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        margins = Margins(top=22)
+        self._scene = scene
+        self._panels = three_panels(scene.box, WIDTH, margins)
+        self._blank = _blank_slices(self._panels, figure_height(self._panels, margins))
+        self._sheet = Sheet(WIDTH, len(self._blank))
+        self._hairs = self._sheet.line(color=_HAIR, linewidth=0.8, alpha=0.7)
+        self._others = self._sheet.line(color=_OTHER_RING, linewidth=0.9, linestyle=(0, (3, 2)))
+        self._ring = self._sheet.line(color=_RING, linewidth=1.5)
+        self._depths = [_heading(self._sheet, panel) for panel in self._panels]
+
+    def paint(self, sphere: int) -> ByteArray:
+        """Three slices through the seed of one sphere, (H, W, 3) pixels."""
+        seed, radius = self._scene.centres[sphere], float(self._scene.radii[sphere])
+        shown = [panel for panel in self._panels if panel.shows(seed)]
+        rings = [panel.circle(seed, radius) for panel in shown] if radius else []
+        move(self._ring, pen_strokes(rings))
+        move(self._hairs, pen_strokes([hair for p in shown for hair in hairs(p, seed, radius)]))
+        move(self._others, pen_strokes(self._other_rings(sphere)))
+        for text, panel in zip(self._depths, self._panels, strict=True):
+            text.set_text(depth_words(panel, seed))
+        return self._sheet.pixels(self._slices(sphere))
+
+    def _other_rings(self, sphere: int) -> list[FloatArray]:
+        scene, rings = self._scene, []
+        for other in scene.overlapping(sphere):
+            for panel in self._panels:
+                apart = (scene.centres[other] - scene.centres[sphere])[panel.view.through]
+                cut = section_radius(float(scene.radii[other]), float(apart))
+                if cut and panel.shows(scene.centres[other]):
+                    rings.append(panel.circle(scene.centres[other], cut))
+        return rings
+
+    def _slices(self, sphere: int) -> ByteArray:
+        pixels, scene = self._blank.copy(), self._scene
+        voxels = scene.voxels(sphere)
+        every = _pixels_per_sample(scene, self._panels[0].scale)
+        for panel in self._panels:
+            depth = float(scene.centres[sphere][panel.view.through])
+            blocks = _slice(scene, panel.mesh(depth, every), voxels)
+            full = blocks.repeat(every, axis=0).repeat(every, axis=1)
+            pixels[panel.region] = full[: panel.height, : panel.width]
+        return pixels
+
+
+def _pixels_per_sample(scene: Scene, scale: float) -> int:
+    # Voxels hardly larger than a pixel make files four times as large and show no more.
+    if scene.backdrop is None:
+        return 1
+    return 2 if scene.backdrop.voxel_size * scale < _FINE else 1
+
+
+def _slice(scene: Scene, mesh: Mesh, voxels: IntArray) -> ByteArray:
+    """Grey values at the points of a mesh (mm), with some voxels tinted, (h, w, 3)."""
+    if scene.backdrop is None:
+        grey = np.full(np.broadcast(*mesh).shape, PANEL, dtype=np.uint8)
+    else:
+        grey = scene.backdrop.at(mesh)
+    pixels = np.repeat(grey[..., None], 3, axis=-1)
+    if scene.weights is not None:
+        inside = np.isin(mesh_positions(scene.weights.grid, mesh), voxels, kind="table")
+        pixels[inside] = 0.5 * pixels[inside] + 0.5 * _TINT
+    return pixels
+
+
+def _blank_slices(panels: tuple[Panel, ...], height: int) -> ByteArray:
+    """What is the same in the figures of all spheres, (H, W, 3): letters cost more than slices."""
+    sheet = Sheet(WIDTH, height)
+    for panel in panels:
+        _letter_sides(sheet, panel)
+    return sheet.pixels(np.full((height, WIDTH, 3), PAPER, dtype=np.uint8))
+
+
+def depth_words(panel: Panel, seed: FloatArray) -> str:
+    """Which slice a panel shows."""
+    axis = panel.view.through
+    return f"{panel.view.name.capitalize()}, {'xyz'[axis]} = {number(seed[axis], 1)} mm"
+
+
+def hairs(panel: Panel, seed: FloatArray, radius: float) -> list[FloatArray]:
+    """Lines (pixels) from the panel's borders towards a seed, that leave its sphere free."""
+    rows, columns = panel.region
+    across, down = panel.pixel(seed)
+    gap = max(radius * panel.scale, 4) + 4
+    ends = [
+        ((columns.start, down), (across - gap, down)),
+        ((across + gap, down), (columns.stop, down)),
+        ((across, rows.start), (across, down - gap)),
+        ((across, down + gap), (across, rows.stop)),
+    ]
+    return [np.array([start, stop]) for start, stop in ends if sum(stop) > sum(start)]
