@@ -17,8 +17,7 @@ import pytest
 from bids_spheres.app.main import main
 from bids_spheres.confounds import load_strategy, make_design, read_confounds
 from bids_spheres.engine.clean import clean
-
-from .simulation import (
+from tests.simulation import (
     FD,
     T_R,
     THIRTY_SIX,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .written import TABLES, columns_of, sidecars, tables
+from tests.docs.written import TABLES, columns_of, sidecars, tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

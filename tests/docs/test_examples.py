@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .examples import Example, Session, examples
+from tests.docs.examples import Example, Session, examples
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGES = sorted((PROJECT / "docs").rglob("*.md"))

@@ -10,8 +10,7 @@ import pytest
 from bids_spheres.errors import DataError
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import POINTS, correlations, read_tsv, upper
+from tests.group.conftest import POINTS, correlations, read_tsv, upper
 
 S = len(POINTS)
 ASYM, NLIN6 = "MNI152NLin2009cAsym", "MNI152NLin6Asym"

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
-
-from .conftest import PEARSON, correlations, read_tsv, upper
+from tests.group.conftest import PEARSON, correlations, read_tsv, upper
 
 LABELS = ("01", "02", "03", "04")
 

@@ -12,8 +12,7 @@ import pytest
 from bids_spheres.errors import DataError
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without, write_tsv
+from tests.group.conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without, write_tsv
 
 S = len(POINTS)
 LABELS = [f"{i:02d}" for i in range(1, 7)]

@@ -7,8 +7,7 @@ import pytest
 
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import correlations, read_tsv
+from tests.group.conftest import correlations, read_tsv
 
 
 def add(outputs, rng, label, displacement, **options):

@@ -10,8 +10,7 @@ from scipy.spatial.distance import pdist, squareform
 from bids_spheres.group.motion import benchmark, modularity
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import new_outputs, read_tsv, upper
+from tests.group.conftest import new_outputs, read_tsv, upper
 
 
 def test_benchmark_by_scipy(rng):

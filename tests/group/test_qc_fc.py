@@ -13,8 +13,7 @@ from scipy import stats
 from bids_spheres.errors import UsageError
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import PEARSON, correlations, read_tsv, upper, without
+from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
 S = 5
 LABELS = [f"{i:02d}" for i in range(1, 31)]

@@ -14,9 +14,8 @@ import pytest
 from bids_spheres.files.atomic import STALE_SECONDS
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from ..processes import finish, wait_for  # noqa: TID252
-from .conftest import correlations
+from tests.group.conftest import correlations
+from tests.processes import finish, wait_for
 
 TEMPORARY = ".tmp-bids_spheres-"
 

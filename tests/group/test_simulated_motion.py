@@ -19,6 +19,7 @@ from scipy import signal, stats
 from bids_spheres.app.main import main
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
+from tests.group.conftest import read_tsv, upper
 from tests.simulation import (
     BASES,
     FD,
@@ -33,8 +34,6 @@ from tests.simulation import (
     write_run,
     write_strategy,
 )
-
-from .conftest import read_tsv, upper
 
 if TYPE_CHECKING:
     from pathlib import Path

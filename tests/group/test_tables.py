@@ -11,8 +11,7 @@ import pytest
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.facts import OtherVersionError, read_facts, regressor_kinds
 from bids_spheres.group.tables import read_rows, read_upper_triangle
-
-from .conftest import SETTINGS, correlations, without, write_tsv
+from tests.group.conftest import SETTINGS, correlations, without, write_tsv
 
 NAMES = ("a", "1", 'say "x"', "NA")
 

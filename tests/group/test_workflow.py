@@ -27,8 +27,7 @@ from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
-
-from .conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
+from tests.group.conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
 
 S = len(POINTS)
 E = S * (S - 1) // 2

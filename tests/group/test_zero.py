@@ -9,8 +9,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-
-from .conftest import PEARSON, correlations, read_tsv, upper, without
+from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
 
 S = 5
 LABELS = [f"{i:02d}" for i in range(1, 31)]

@@ -15,10 +15,9 @@ import pytest
 
 from bids_spheres.integrations.brainlife.command import main
 from bids_spheres.integrations.brainlife.product import messages_of
+from tests.integrations.brainlife.conftest import MNI
 
-from .conftest import MNI
-
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def series(task) -> pd.DataFrame:
@@ -294,7 +293,9 @@ def test_the_executable_of_the_platform(tiny_task, tmp_path):
         f'#!/bin/sh\nexec "{sys.executable}" -m bids_spheres.integrations.brainlife "$@"\n'
     )
     command.chmod(0o755)
-    shutil.copy(PROJECT / "bids_spheres" / "integrations" / "brainlife" / "main", tiny_task.folder / "main")
+    shutil.copy(
+        PROJECT / "bids_spheres" / "integrations" / "brainlife" / "main", tiny_task.folder / "main"
+    )
     path = f"{command.parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(

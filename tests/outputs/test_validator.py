@@ -13,9 +13,8 @@ import pytest
 
 from bids_spheres.app.main import main
 from bids_spheres.outputs.sidecars import BIDSIGNORE
-
-from .conftest import MNI, TinyDataset
-from .strict_schema import not_ignored, write_strict_schema
+from tests.conftest import MNI, TinyDataset
+from tests.strict_schema import not_ignored, write_strict_schema
 
 MEASURES = ("pearson", "fisher-z", "partial", "covariance", "precision", "ledoit-wolf", "spearman")
 

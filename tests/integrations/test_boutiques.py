@@ -18,7 +18,7 @@ from bids_spheres.app.parser import main_parser
 from bids_spheres.integrations import boutiques
 from bids_spheres.settings import values
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 DESCRIPTOR = PROJECT / "descriptor.json"
 
 

@@ -20,7 +20,7 @@ from nibabel.affines import apply_affine
 from bids_spheres.app.main import main
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
-TRUTH = Path(__file__).parent / "spaces" / "data"
+TRUTH = Path(__file__).parents[1] / "spaces" / "data"
 SCAN = "sub-03_task-functionallocalizer_run-{run}"
 
 # Lancaster et al. (2007), MNI coordinates of FSL to Talairach, as in their icbm_fsl2tal.m

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import children, is_alive, results, wait_for
+from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 

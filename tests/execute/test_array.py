@@ -12,10 +12,9 @@ import pytest
 
 from bids_spheres.inputs.dataset import Dataset, index_files
 from bids_spheres.reports.participant.load import load_participant
+from tests.processes import results
 
-from .processes import results
-
-SCRIPT = Path(__file__).parents[1] / "docs" / "examples" / "slurm_array.sh"
+SCRIPT = Path(__file__).parents[2] / "docs" / "examples" / "slurm_array.sh"
 LABELS = ("01", "02", "03", "04", "05")
 
 

@@ -8,9 +8,8 @@ import pytest
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from bids_spheres.reports.group import write_group_report
-
-from ..group.conftest import POINTS, correlations, new_outputs, without  # noqa: TID252
-from .test_page import by_id, table_of, words
+from tests.group.conftest import POINTS, correlations, new_outputs, without
+from tests.reports.group.test_page import by_id, table_of, words
 
 S = len(POINTS)
 ASYM, NLIN6 = "MNI152NLin2009cAsym", "MNI152NLin6Asym"

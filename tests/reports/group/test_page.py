@@ -19,9 +19,8 @@ from scipy.spatial.distance import pdist
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.reports.group import write_group_report
 from bids_spheres.reports.toolkit.matrices import DIVERGING
-
-from ..group.conftest import new_outputs, upper  # noqa: TID252
-from .conftest import (
+from tests.group.conftest import new_outputs, upper
+from tests.reports.group.conftest import (
     AGE,
     LABELS,
     MODEL,

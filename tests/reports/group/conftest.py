@@ -11,9 +11,8 @@ import pytest
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from bids_spheres.reports.group import write_group_report
-
-from ..group.conftest import Outputs, correlations, new_outputs, without  # noqa: TID252
-from ..report.conftest import parse  # noqa: F401, TID252 - a fixture
+from tests.group.conftest import Outputs, correlations, new_outputs, without
+from tests.reports.toolkit.conftest import parse  # noqa: F401 - a fixture
 
 N, S = 24, 12
 LABELS = [f"{i:02d}" for i in range(1, N + 1)]

@@ -10,10 +10,9 @@ import pytest
 from bids_spheres.reports.group import budget, load_level, participants
 from bids_spheres.reports.group.cautions import cautions
 from bids_spheres.reports.group.strategies import chance_median
-
-from ..group.conftest import NETWORKS, POINTS, correlations, new_outputs, without  # noqa: TID252
-from .conftest import page_of
-from .test_page import by_id, table_of, words
+from tests.group.conftest import NETWORKS, POINTS, correlations, new_outputs, without
+from tests.reports.group.conftest import page_of
+from tests.reports.group.test_page import by_id, table_of, words
 
 S = len(POINTS)
 GONE = {"Excluded": "3 volumes are left"}

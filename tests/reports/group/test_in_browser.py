@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from ..report.browser import CHROMIUM, Browser  # noqa: TID252
-from .conftest import STRATEGIES, S
-from .test_page import ORDER, expected_edges, square
+from tests.reports.group.conftest import STRATEGIES, S
+from tests.reports.group.test_page import ORDER, expected_edges, square
+from tests.reports.toolkit.browser import CHROMIUM, Browser
 
 pytestmark = [
     pytest.mark.slow,

@@ -19,8 +19,7 @@ from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
 from bids_spheres.execute.memory_limits import MEGABYTE
 from bids_spheres.participant.memory import _Shape, job_memory, largest_job
-
-from .processes import results
+from tests.processes import results
 
 SEEDS = np.array([[-10.0, 0, 0], [10, 0, 0], [0, 10, 4]])
 

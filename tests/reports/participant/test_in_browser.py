@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .browser import CHROMIUM, Browser
+from tests.reports.toolkit.browser import CHROMIUM, Browser
 
 pytestmark = [
     pytest.mark.slow,

@@ -17,8 +17,7 @@ import pandas as pd
 import pytest
 
 from bids_spheres.execute import local
-
-from .processes import children, final_files, finish, is_alive, results, wait_for
+from tests.processes import children, final_files, finish, is_alive, results, wait_for
 
 N_RUNS, N_VOLUMES, N_SEEDS = 6, 40, 160
 STRATEGIES = ("simple", "24P", "none")

@@ -633,7 +633,7 @@ def test_nothing_is_written_to_the_home(own, tmp_path):
     environment = {
         k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "XDG_CACHE_HOME")
     }
-    environment |= {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment |= {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[3])}
     subprocess.run([sys.executable, "-c", code, str(own)], env=environment, check=True)
     assert list(home.rglob("*")) == []
 
