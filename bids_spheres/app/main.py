@@ -271,12 +271,12 @@ def _run_group(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
-    from bids_spheres import workflow  # noqa: PLC0415 - keeps --help fast
+    from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
 
     if options.explain or options.dry_run:
-        (workflow.explain if options.explain else workflow.dry_run)(settings)
+        (participant_level.explain if options.explain else participant_level.dry_run)(settings)
         return 0
-    return SOME_FAILED if workflow.run_participants(settings, debug=options.debug) else 0
+    return SOME_FAILED if participant_level.run_participants(settings, debug=options.debug) else 0
 
 
 def _tell_strategies(options: argparse.Namespace) -> int:
