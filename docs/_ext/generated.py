@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import house
+
 from bids_spheres import errors
 from bids_spheres.app import parser as options
 from bids_spheres.app.preview import describe_strategies
@@ -166,6 +168,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "cluster_scripts": cluster_scripts,
     "output_readme": output_readme,
     "group_columns": group_columns,
+    "house": house.picture,
 }
 
 
