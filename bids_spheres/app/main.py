@@ -238,15 +238,19 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_names(settings: Settings) -> None:
-    """Refuse names that stand for nothing before the libraries are loaded that use them."""
+    """Refuse names that stand for nothing before the libraries are loaded that use them.
+
+    What only reads results may name seed sets and strategies of the user's own, which are known
+    by the names of files, and needs no input.
+    """
+    if settings.reports_only or settings.analysis_level == GROUP:
+        return
     for name in settings.atlas:
         if name not in published_seed_sets():
             raise unknown_seed_set(name)
     for name in settings.strategy:
         if name not in published_strategies() and Path(name).suffix.lower() not in STRATEGY_FILES:
             raise unknown_strategy(name)
-    if settings.analysis_level == GROUP:
-        return
     for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} is not there.")

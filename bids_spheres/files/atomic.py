@@ -19,6 +19,7 @@ import tempfile
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
@@ -226,7 +227,7 @@ def look_again(folder: Path) -> None:
 
 
 def check_folders(root: Path, folders: Iterable[Path]) -> None:
-    """Refuse folders of a dataset that are links to a place outside it, or that lead nowhere.
+    """Refuse folders of a dataset that are files, or links to a place outside it or to nowhere.
 
     The dataset's own folder may be a link: that is where the user wants it. A link below it that
     leads elsewhere is one that nobody may have meant for writing, so it is neither followed nor
@@ -242,7 +243,7 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
     Raises
     ------
     OutputError
-        Where one leads elsewhere.
+        Where one leads elsewhere, or is a file.
     """
     below = {
         place
@@ -250,13 +251,27 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
         for place in (folder, *folder.parents)
         if place != root and place.is_relative_to(root)
     }
-    for link in sorted(place for place in below if place.is_symlink()):
-        target = Path(os.path.realpath(link))
-        if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
+    for place in sorted(below):
+        try:
+            mode = place.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if S_ISLNK(mode):
+            _check_link(root, place)
+        elif not S_ISDIR(mode):
             raise OutputError(
-                f"{link} is a link to {target}, which is no folder of {root}.",
-                hint="Nothing is written through it. Remove the link, or put a folder there.",
+                f"{place} is a file where a folder is needed.",
+                hint="Move it away, or choose another output folder.",
             )
+
+
+def _check_link(root: Path, link: Path) -> None:
+    target = Path(os.path.realpath(link))
+    if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
+        raise OutputError(
+            f"{link} is a link to {target}, which is no folder of {root}.",
+            hint="Nothing is written through it. Remove the link, or put a folder there.",
+        )
 
 
 def remove(path: Path) -> None:

@@ -423,6 +423,15 @@ def test_folders_that_are_links(tmp_path, victim):
             assert e.value.exit_status == 73
 
 
+def test_files_in_the_place_of_folders(tmp_path):
+    (tmp_path / "logs").write_text("")
+    for folder in (tmp_path / "logs", tmp_path / "logs" / "done"):
+        with pytest.raises(OutputError, match="logs is a file where a folder is needed") as caught:
+            check_folders(tmp_path, [folder])
+        assert caught.value.exit_status == 73
+    assert (tmp_path / "logs").read_text() == ""
+
+
 def test_a_dataset_whose_own_folder_is_a_link(tmp_path):
     (tmp_path / "disk" / "out" / "sub-01").mkdir(parents=True)
     (tmp_path / "out").symlink_to("disk/out")
