@@ -242,9 +242,8 @@ def write_participants(
 
 
 def _reason(participant: Participant, used: bool, left_out: str | None) -> str:
-    if not participant.runs:
-        reasons = dict.fromkeys(str(run.facts.excluded) for run in participant.excluded)
-        return f"every run is excluded: {'; '.join(reasons)}"
+    if participant.exclusion:
+        return participant.exclusion
     if not used:
         return "a matrix can't be read"
     return f"model: {left_out}" if left_out else MISSING

@@ -77,6 +77,14 @@ class Participant:
         """Of all runs with a result together."""
         return sum(run.facts.degrees_of_freedom for run in self.runs)
 
+    @property
+    def exclusion(self) -> str | None:
+        """Why there is no result, when every run is excluded."""
+        if self.runs:
+            return None
+        reasons = dict.fromkeys(str(run.facts.excluded) for run in self.excluded)
+        return f"every run is excluded: {'; '.join(reasons)}"
+
 
 @dataclass(frozen=True, eq=False)
 class Group:

@@ -221,7 +221,8 @@ class _Level:
     def _with_absent(self, group: Group) -> Group:
         present = {one.label for one in group.participants}
         absent = self.expected.absent_from(group.name, present, self.unusable)
-        self.absent[group.title] = absent
+        excluded = {one.label: one.exclusion for one in group.participants if one.exclusion}
+        self.absent[group.title] = {**excluded, **absent}
         return replace(group, absent=absent)
 
     def _do_group(self, group: Group, image: Image) -> None:

@@ -85,6 +85,16 @@ def test_everybody_without_a_result_is_named_with_the_reason(incomplete, run_app
     assert incomplete.about("mean")["NumberOfParticipants"] == 2
 
 
+def test_who_is_excluded_in_every_run_is_named_too(outputs, rng, run_app, tmp_path):
+    for label in ("01", "02"):
+        add(outputs, rng, label)
+    outputs.add("03", np.full((S, S), np.nan), Excluded="6 volumes are left", DegreesOfFreedom=0)
+    done = run_app(tmp_path, outputs.root, "group")
+    assert done.status == 0, done.err
+    told = "1 participant without a result in any group (every run is excluded: 6 volumes are left)"
+    assert f"{told}: sub-03." in done.err
+
+
 def test_who_is_not_selected_is_not_missed(incomplete, run_app, fmriprep):
     words = ("--task-label", "rest", "--participant-label", "01", "02", "06")
     done = run_app(fmriprep, incomplete.root, "group", *words)
