@@ -1,7 +1,7 @@
-"""Regular expressions of strategy files, of which none may search for ever.
+r"""Regular expressions of strategy files, of which none may search for ever.
 
 A strategy may come from somebody else, and Python's ``re`` tries every way to match: a name of 30
-letters keeps ``^(\\w+_?)*$`` busy for hours, and no other thread can stop it. So the ways in which
+letters keeps ``^(\w+_?)*$`` busy for hours, and no other thread can stop it. So the ways in which
 a pattern could match are counted before it is used.
 """
 
