@@ -37,12 +37,14 @@ from bids_spheres.errors import (
     INTERRUPTED,
     READ_WRITE_FAILED,
     SOME_FAILED,
+    TERMINATED,
     BidsSpheresError,
     MissingInputError,
     ReadWriteError,
     TemporaryError,
     printable,
 )
+from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
 from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
 from bids_spheres.settings import GROUP, Execution, Settings
 
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _open_missing_streams()
     try:
-        with redirect_stdout(_StandardOutput(sys.stdout)):
+        with ended_by_sigterm(), redirect_stdout(_StandardOutput(sys.stdout)):
             options, work = _parsed(words)
             prepare_for_limits()
             _configure_logging(options.verbose - options.quiet)
@@ -83,6 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
         _discard_output()
         return 0
+    except SystemExit as end:
+        if end.code == TERMINATED:
+            # A signal has no traceback worth showing.
+            logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
+        raise
     except KeyboardInterrupt:
         print("bids-spheres: interrupted; what was finished is written.", file=sys.stderr)
         return INTERRUPTED
@@ -257,25 +264,18 @@ def _check_names(settings: Settings) -> None:
 
 
 def _run_group(options: argparse.Namespace, settings: Settings) -> int:
-    from bids_spheres.execute.ending import ended_by_sigterm  # noqa: PLC0415
+    with ended_at_once():
+        from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
 
-    try:
-        # Before what takes seconds to load.
-        with ended_by_sigterm():
-            from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
-
-            if options.dry_run:
-                dry_run_group(settings)
-                return 0
-            return SOME_FAILED if run_group_level(settings) else 0
-    except SystemExit:
-        # A signal has no traceback worth showing.
-        logger.error("Ended by SIGTERM. What was finished is written.")  # noqa: TRY400
-        raise
+    if options.dry_run:
+        dry_run_group(settings)
+        return 0
+    return SOME_FAILED if run_group_level(settings) else 0
 
 
 def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
-    from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
+    with ended_at_once():
+        from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
 
     if options.explain or options.dry_run:
         (participant_level.explain if options.explain else participant_level.dry_run)(settings)

@@ -20,7 +20,6 @@ from bids_spheres.app.preview import explain_jobs
 from bids_spheres.app.run_messages import RunMessages
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
-from bids_spheres.execute.ending import ended_by_sigterm
 from bids_spheres.files.atomic import (
     discard_stale,
     remove,
@@ -97,22 +96,17 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
     known = _check(settings, jobs) if stale else set()
-    try:
-        with ended_by_sigterm(), open_executor(settings, stale, _roots(inputs)) as executor:
-            record = _prepare(settings, inputs, jobs)
-            _tidy(settings, tasks)
-            with temporary_files_in(settings.temporary_dir):
-                listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
-                messages = RunMessages(listed, known)
-                failures, untried = _execute(executor, stale, settings, messages, debug=debug)
-                _summarize(stale, failures, untried, settings, messages)
-                if not any(outcome.hopeless for outcome in failures):
-                    _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
-                failures += _report(executor, settings, tasks, debug=debug)
-    except SystemExit:
-        # A signal has no traceback worth showing.
-        logger.error("Ended by SIGTERM. What was finished is written; the next call goes on.")  # noqa: TRY400
-        raise
+    with open_executor(settings, stale, _roots(inputs)) as executor:
+        record = _prepare(settings, inputs, jobs)
+        _tidy(settings, tasks)
+        with temporary_files_in(settings.temporary_dir):
+            listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
+            messages = RunMessages(listed, known)
+            failures, untried = _execute(executor, stale, settings, messages, debug=debug)
+            _summarize(stale, failures, untried, settings, messages)
+            if not any(outcome.hopeless for outcome in failures):
+                _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
+            failures += _report(executor, settings, tasks, debug=debug)
     return failures
 
 

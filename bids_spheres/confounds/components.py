@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
+from bids_spheres.confounds.patterns import matching_names
 from bids_spheres.confounds.strategy import FORMS
 from bids_spheres.confounds.versions import MOTION
 
@@ -205,7 +206,7 @@ def _add_named(chosen: Selection, entries: tuple[str, ...], names: tuple[str, ..
     for entry in entries:
         if not entry.startswith("^"):
             chosen.add({entry} & set(names))
-        elif found := [name for name in names if re.search(entry, name)]:
+        elif found := matching_names(entry, names):
             chosen.add(found)
         else:
             # A run without outliers has no column of them.

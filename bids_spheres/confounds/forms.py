@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
+from bids_spheres.confounds.patterns import pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
     FORMS,
@@ -258,14 +259,8 @@ def _confounds(value: Any, place: Place) -> tuple[str, ...]:
 
 
 def _check_pattern(entry: str, place: Place) -> None:
-    if entry.startswith("^"):
-        try:
-            re.compile(entry)
-        except re.error as error:
-            raise DataError(
-                f"{place.source}: the pattern {entry!r} in {place.key} is not a regular "
-                f"expression: {error}."
-            ) from error
+    if entry.startswith("^") and (problem := pattern_problem(entry)):
+        raise DataError(f"{place.source}: the pattern {_shown(entry)} in {place.key} {problem}.")
 
 
 def _bold(value: Any, place: Place) -> tuple[str, ...]:

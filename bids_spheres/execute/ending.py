@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +29,34 @@ def ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the process with one line, as long as nothing is begun.
+
+    For the time in which libraries are imported: Python drops what a handler raises while it runs
+    a callback of its import locks, and some libraries make another error of it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A shell lets what it puts into the background ignore interrupts.
+    both = (signal.SIGTERM, signal.SIGINT)
+    heard = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _end_now) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _end_now(number: int, _frame: FrameType | None) -> None:
+    how = "Ended by SIGTERM" if number == signal.SIGTERM else "interrupted"
+    if sys.stderr is not None:
+        os.write(2, f"bids-spheres: {how}. Nothing was begun.\n".encode())
+    os._exit(128 + number)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

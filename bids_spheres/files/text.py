@@ -121,12 +121,12 @@ def parse_yaml(text: str, path: Path) -> Any:
     """Value of a YAML text that was read from a file.
 
     Aliases (``*name``), which nobody needs to write down a handful of options, are refused:
-    a page of them can stand for more values than memory holds.
+    a page of them can stand for more values than memory holds. So are tags (``!!name``).
 
     Raises
     ------
     DataError
-        When it is no YAML, has an alias or a key twice, or PyYAML is not installed.
+        When it is no YAML, has an alias, a tag or a key twice, or PyYAML is not installed.
     """
     try:
         yaml = import_module("yaml")  # not a dependency of those who write JSON
@@ -155,14 +155,22 @@ def _yaml_problem(error: Exception) -> str:
 
 def _check_yaml(yaml: Any, text: str, path: Path) -> None:
     """Refuse what PyYAML would read as something else than the user means."""
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-        raise DataError(f"{path}: aliases (*) can't be used.", hint="Write the value again.")
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise DataError(f"{path}: aliases (*) can't be used.", hint="Write the value again.")
+        # PyYAML raises errors of any kind for a value that is not what its tag says.
+        if tag := getattr(event, "tag", None):
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            raise DataError(f"{path}: the tag {shown} can't be used.", hint="Leave it out.")
     for keys in _yaml_keys(yaml.compose(text, yaml.SafeLoader)):
         _check_keys(keys, path)
 
 
 def _yaml_keys(node: Any) -> Iterator[list[str]]:
     """Keys of every mapping, in which PyYAML lets the last of two win."""
+    if getattr(node, "id", "") == "sequence":
+        for value in node.value:
+            yield from _yaml_keys(value)
     if getattr(node, "id", "") == "mapping":
         yield [key.value for key, _ in node.value if isinstance(key.value, str)]
         for _, value in node.value:

@@ -1,0 +1,37 @@
+"""Signals that come while libraries are loaded, before anything is begun."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import wait_for
+
+
+def loads(process, library):
+    """Whether a process has mapped a library."""
+    return library in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("level", ["participant", "group"])
+@pytest.mark.parametrize("library", ["numpy", "pandas"])
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [(signal.SIGTERM, 143, "Ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
+)
+def test_it_ends_with_one_line(tmp_path, level, library, number, status, said):
+    (tmp_path / "in").mkdir()
+    words = ["-P", "-m", "bids_spheres", tmp_path / "in", tmp_path / "out", level]
+    process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    assert wait_for(lambda: loads(process, library), 60)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    (line,) = err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
