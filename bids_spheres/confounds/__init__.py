@@ -1,6 +1,6 @@
 """fMRIPrep's confounds table and a denoising strategy to a design matrix and a sample mask.
 
-A strategy is data (`strategy`), read from JSON or YAML (`presets`, `forms`). What it asks for is
+A strategy is data (`strategy`), read from JSON or YAML (`presets`, `strategy_file`). What it asks for is
 looked up by name in the columns of each run (`components`, `compcor`), whichever version of
 fMRIPrep wrote them (`versions`, `columns`, `tables`); `design` turns the columns found into arrays,
 with volumes left out by `censor`. `preflight` reports everything that is wrong over all runs before
@@ -10,7 +10,6 @@ the first is used, `freedom` what is left of a run.
 from bids_spheres.confounds.columns import RunColumns, run_columns
 from bids_spheres.confounds.components import column_names
 from bids_spheres.confounds.design import REASONS, Design, make_design
-from bids_spheres.confounds.forms import override, strategy_from_json, strategy_to_json
 from bids_spheres.confounds.freedom import (
     FEW_DEGREES_OF_FREEDOM,
     Exclusion,
@@ -31,6 +30,7 @@ from bids_spheres.confounds.strategy import (
     Strategy,
     TemporalFilter,
 )
+from bids_spheres.confounds.strategy_file import override, strategy_from_json, strategy_to_json
 from bids_spheres.confounds.tables import (
     merge_tables,
     read_confounds,

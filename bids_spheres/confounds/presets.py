@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds.forms import strategy_from_json
+from bids_spheres.confounds.strategy_file import strategy_from_json
 from bids_spheres.data.published import (
     STRATEGY_FILES,
     data_folder,
@@ -27,7 +27,7 @@ def load_strategy(name: str | Path) -> Strategy:
     ----------
     name : str or Path
         Name of a published strategy, or path of a file that ends in .json, .yml or .yaml; see
-        `bids_spheres.confounds.forms` for what it can hold.
+        `bids_spheres.confounds.strategy_file` for what it can hold.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
 and column names or patterns are looked up in each run's table later, so that one strategy serves
-every version of fMRIPrep. `bids_spheres.confounds.forms` turns it into JSON and back.
+every version of fMRIPrep. `bids_spheres.confounds.strategy_file` turns it into JSON and back.
 """
 
 from __future__ import annotations
