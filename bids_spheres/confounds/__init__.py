@@ -1,10 +1,10 @@
 """fMRIPrep's confounds table and a denoising strategy to a design matrix and a sample mask.
 
-A strategy is data (`strategy`), read from JSON or YAML (`presets`, `strategy_file`). What it asks for is
-looked up by name in the columns of each run (`components`, `compcor`), whichever version of
-fMRIPrep wrote them (`versions`, `columns`, `tables`); `design` turns the columns found into arrays,
-with volumes left out by `censor`. `preflight` reports everything that is wrong over all runs before
-the first is used, `freedom` what is left of a run.
+A strategy is data (`strategy`), read from JSON or YAML (`presets`, `strategy_file`). The columns
+it names are looked up in the table of each run (`components`, `compcor`), whichever version of
+fMRIPrep wrote it (`versions`, `columns`, `tables`); `design` turns them into arrays, with volumes
+left out by `censor`. `preflight` reports everything that is wrong over all runs before the first
+is used, `degrees_of_freedom` counts what is left of a run.
 """
 
 from bids_spheres.confounds.columns import RunColumns, run_columns

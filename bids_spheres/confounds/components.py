@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
-from bids_spheres.confounds.strategy import FORMS
+from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.versions import MOTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bids_spheres.confounds.strategy import Form, Strategy
+    from bids_spheres.confounds.strategy import Expansion, Strategy
 
 COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
@@ -138,8 +138,8 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
     )
 
 
-def _forms(bases: tuple[str, ...], form: Form | None) -> tuple[str, ...]:
-    return tuple(base + suffix for base in bases for suffix in (FORMS[form] if form else ()))
+def _forms(bases: tuple[str, ...], form: Expansion | None) -> tuple[str, ...]:
+    return tuple(base + suffix for base in bases for suffix in (EXPANSIONS[form] if form else ()))
 
 
 def _compcor_names(strategy: Strategy) -> Iterator[str]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
-    FORMS,
+    EXPANSIONS,
     Censor,
     CompCor,
     Strategy,
@@ -336,9 +336,9 @@ _STRATEGY: dict[str, Callable[[Any, Place], Any]] = {
     "name": _label,
     "description": _text,
     "confounds": _confounds,
-    "motion": _one_of(*FORMS),
-    "wm_csf": _one_of(*FORMS),
-    "global_signal": _one_of(*FORMS),
+    "motion": _one_of(*EXPANSIONS),
+    "wm_csf": _one_of(*EXPANSIONS),
+    "global_signal": _one_of(*EXPANSIONS),
     "high_pass": _high_pass,
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
