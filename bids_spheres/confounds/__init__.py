@@ -9,17 +9,17 @@ is used, `degrees_of_freedom` counts what is left of a run.
 
 from bids_spheres.confounds.columns import RunColumns, run_columns
 from bids_spheres.confounds.components import column_names
-from bids_spheres.confounds.design import REASONS, Design, make_design
-from bids_spheres.confounds.freedom import (
+from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
+    DegreesOfFreedom,
     Exclusion,
-    Freedom,
-    degrees_of_freedom,
+    count_degrees_of_freedom,
     exclusion,
     filter_problem,
     parts,
     rounded,
 )
+from bids_spheres.confounds.design import REASONS, Design, make_design
 from bids_spheres.confounds.preflight import Problem, check_strategies
 from bids_spheres.confounds.presets import load_strategy
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
@@ -47,16 +47,16 @@ __all__ = [
     "SMOOTHED_BEFORE",
     "Censor",
     "CompCor",
+    "DegreesOfFreedom",
     "Design",
     "Exclusion",
-    "Freedom",
     "Problem",
     "RunColumns",
     "Strategy",
     "TemporalFilter",
     "check_strategies",
     "column_names",
-    "degrees_of_freedom",
+    "count_degrees_of_freedom",
     "exclusion",
     "filter_problem",
     "load_strategy",

@@ -25,7 +25,7 @@ beyond 0.39 or -0.39 by chance.
 
 
 @dataclass(frozen=True)
-class Freedom:
+class DegreesOfFreedom:
     """Degrees of freedom of one run after one strategy.
 
     Whole numbers unless there is a Butterworth filter. The parts add up:
@@ -70,15 +70,17 @@ class Exclusion:
     ----------
     reason : str
         What is wrong, joined by ``; `` when it is more than one thing.
-    freedom : Freedom
+    degrees_of_freedom : DegreesOfFreedom
         The numbers.
     """
 
     reason: str
-    freedom: Freedom
+    degrees_of_freedom: DegreesOfFreedom
 
 
-def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> Freedom:
+def count_degrees_of_freedom(
+    design: Design, strategy: Strategy, t_r: float, detrend: bool
+) -> DegreesOfFreedom:
     """What a strategy leaves of a run, and what took the rest.
 
     Censoring and regression are projections, and take whole dimensions: kept volumes - rank are
@@ -105,7 +107,7 @@ def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: 
     elif strategy.filter and design.n_kept > rank:
         problem = _span_problem(design, strategy.filter, t_r)
         filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend, problem)
-    return Freedom(
+    return DegreesOfFreedom(
         volumes=len(design.kept),
         kept=design.n_kept,
         rank=rank,
@@ -117,13 +119,13 @@ def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: 
     )
 
 
-def exclusion(left: Freedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
+def exclusion(dof: DegreesOfFreedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
     """Say why too little is left of a run, if so.
 
     Parameters
     ----------
-    left : Freedom
-        From `degrees_of_freedom`.
+    dof : DegreesOfFreedom
+        From `count_degrees_of_freedom`.
     strategy : Strategy
     floor : int
         Degrees of freedom that a run must have.
@@ -133,8 +135,8 @@ def exclusion(left: Freedom, strategy: Strategy, floor: int = 1) -> Exclusion | 
     Exclusion or None
         None when enough is left.
     """
-    reasons = list(_reasons(left, strategy, floor))
-    return Exclusion("; ".join(reasons), left) if reasons else None
+    reasons = list(_reasons(dof, strategy, floor))
+    return Exclusion("; ".join(reasons), dof) if reasons else None
 
 
 def _lost_to_butterworth(
@@ -222,34 +224,34 @@ def _span_problem(design: Design, chosen: TemporalFilter, t_r: float) -> str:
     return filter_problem(chosen, t_r, len(design.kept)) or ""
 
 
-def _reasons(left: Freedom, strategy: Strategy, floor: int) -> Iterator[str]:
-    if not left.kept:
-        yield f"no volume is left of {left.volumes}"
+def _reasons(dof: DegreesOfFreedom, strategy: Strategy, floor: int) -> Iterator[str]:
+    if not dof.kept:
+        yield f"no volume is left of {dof.volumes}"
         return
-    if left.kept < (strategy.min_volumes or 0):
-        yield f"{left.kept} of {left.volumes} volumes are left, fewer than {strategy.min_volumes}"
-    if left.seconds < (strategy.min_seconds or 0):
-        yield f"{left.seconds:g} s are left, fewer than {strategy.min_seconds:g}"
-    if left.problem:
-        yield left.problem
-    elif left.residual < floor:
-        yield f"{rounded(left.residual)} degrees of freedom, fewer than {floor} ({parts(left)})"
+    if dof.kept < (strategy.min_volumes or 0):
+        yield f"{dof.kept} of {dof.volumes} volumes are left, fewer than {strategy.min_volumes}"
+    if dof.seconds < (strategy.min_seconds or 0):
+        yield f"{dof.seconds:g} s are left, fewer than {strategy.min_seconds:g}"
+    if dof.problem:
+        yield dof.problem
+    elif dof.residual < floor:
+        yield f"{rounded(dof.residual)} degrees of freedom, fewer than {floor} ({parts(dof)})"
 
 
-def parts(left: Freedom) -> str:
+def parts(dof: DegreesOfFreedom) -> str:
     """Of what the degrees of freedom are made, as a sum.
 
     Examples
     --------
-    >>> parts(Freedom(100, 90, 4, 0, 0, 86, 180))
+    >>> parts(DegreesOfFreedom(100, 90, 4, 0, 0, 86, 180))
     '90 volumes kept - 4 rank removed - 0 lost to filtering'
     """
     text = (
-        f"{left.kept} volumes kept - {left.rank} rank removed "
-        f"- {rounded(left.filtered)} lost to filtering"
+        f"{dof.kept} volumes kept - {dof.rank} rank removed "
+        f"- {rounded(dof.filtered)} lost to filtering"
     )
-    gaps = f" - {rounded(left.censored)} to filtering across censored volumes"
-    return text + gaps * (left.censored > 0)
+    gaps = f" - {rounded(dof.censored)} to filtering across censored volumes"
+    return text + gaps * (dof.censored > 0)
 
 
 def rounded(value: float) -> str:
