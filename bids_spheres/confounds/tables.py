@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_spheres.confounds.versions import todays_name
 from bids_spheres.errors import DataError
-from bids_spheres.files.text import is_there, read_json_object, read_text
+from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     ReadWriteError
         When the operating system can't read it.
     """
-    sidecar = path.with_suffix(".json")
-    return read_json_object(sidecar) if is_there(sidecar) else {}
+    return read_json_object(path.with_suffix(".json"), optional=True)
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
