@@ -1,26 +1,25 @@
 """fMRIPrep's confounds table and a denoising strategy to a design matrix and a sample mask.
 
-A strategy is data (`strategy`), read from JSON or YAML (`presets`, `forms`). What it asks for is
-looked up by name in the columns of each run (`components`, `compcor`), whichever version of
-fMRIPrep wrote them (`versions`, `columns`, `tables`); `design` turns the columns found into arrays,
-with volumes left out by `censor`. `preflight` reports everything that is wrong over all runs before
-the first is used, `freedom` what is left of a run.
+A strategy is data (`strategy`), read from JSON or YAML (`presets`, `strategy_file`). The columns
+it names are looked up in the table of each run (`components`, `compcor`), whichever version of
+fMRIPrep wrote it (`versions`, `columns`, `tables`); `design` turns them into arrays, with volumes
+left out by `censor`. `preflight` reports everything that is wrong over all runs before the first
+is used, `degrees_of_freedom` counts what is left of a run.
 """
 
 from bids_spheres.confounds.columns import RunColumns, run_columns
 from bids_spheres.confounds.components import column_names
-from bids_spheres.confounds.design import REASONS, Design, make_design
-from bids_spheres.confounds.forms import override, strategy_from_json, strategy_to_json
-from bids_spheres.confounds.freedom import (
+from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
+    DegreesOfFreedom,
     Exclusion,
-    Freedom,
-    degrees_of_freedom,
+    count_degrees_of_freedom,
     exclusion,
     filter_problem,
     parts,
     rounded,
 )
+from bids_spheres.confounds.design import REASONS, Design, make_design
 from bids_spheres.confounds.preflight import Problem, check_strategies
 from bids_spheres.confounds.presets import load_strategy
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
@@ -31,6 +30,7 @@ from bids_spheres.confounds.strategy import (
     Strategy,
     TemporalFilter,
 )
+from bids_spheres.confounds.strategy_file import override, strategy_from_json, strategy_to_json
 from bids_spheres.confounds.tables import (
     merge_tables,
     read_confounds,
@@ -47,16 +47,16 @@ __all__ = [
     "SMOOTHED_BEFORE",
     "Censor",
     "CompCor",
+    "DegreesOfFreedom",
     "Design",
     "Exclusion",
-    "Freedom",
     "Problem",
     "RunColumns",
     "Strategy",
     "TemporalFilter",
     "check_strategies",
     "column_names",
-    "degrees_of_freedom",
+    "count_degrees_of_freedom",
     "exclusion",
     "filter_problem",
     "load_strategy",

@@ -31,12 +31,12 @@ SHORT_NAMES = {"combined": "anat_combined", "separated": "anat_separated"}
 _JSON, _TABLE = "JSON file", "table"
 
 _COMPONENT = re.compile(r"^([tawc])_comp_cor_(\d+)$")
-_MASK_OF_PREFIX = {"t": "temporal", "w": "WM", "c": "CSF"}
+_MASK_OF_PREFIX: dict[str, str | None] = {"t": "temporal", "w": "WM", "c": "CSF"}
 _AFTER_HIGH_PASS = re.compile(r"^([tawc]_comp_cor_|edge_comp_)\d+$")
 
 
 class Components(NamedTuple):
-    """What was found of the components asked for.
+    """Components of the masks that a strategy asks for.
 
     Parameters
     ----------
@@ -77,62 +77,51 @@ def find_components(
         The table is of a time when fMRIPrep had no mask but the combined one.
     """
     described = [name for name in metadata if _COMPONENT.match(name)]
-    there = described or [name for name in names if _COMPONENT.match(name)]
-    there.sort(key=_number)
-    if described:
-        masks = {name: _described_mask(name, metadata[name]) for name in there}
-    else:
-        masks = {name: _named_mask(name, there, one_mask=one_mask) for name in there}
-    return _select(wanted, masks, told_by=_JSON if described else _TABLE)
+    names = described or [name for name in names if _COMPONENT.match(name)]
+    names.sort(key=lambda name: int(name.rpartition("_")[2]))
+    if not described:
+        # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.
+        only_combined = one_mask or any(name[0] in "wc" for name in names)
+        mask_of_prefix = _MASK_OF_PREFIX | {"a": "combined" if only_combined else None}
+        return _choose(wanted, {name: mask_of_prefix[name[0]] for name in names}, _TABLE)
+    masks = {}
+    for name in described:
+        entry = metadata[name]
+        if isinstance(entry, dict) and entry.get("Retained") is not False:
+            masks[name] = "temporal" if name.startswith("t") else entry.get("Mask")
+    return _choose(wanted, masks, _JSON)
 
 
-def _select(wanted: CompCor, masks: Mapping[str, str | None], told_by: str) -> Components:
-    found = Components([], [], [])
+def _choose(wanted: CompCor, masks: Mapping[str, str | None], source: str) -> Components:
+    """The first components of every mask wanted, from the mask of each component."""
+    chosen = Components([], [], [])
     empty = []
     for mask in MASKS_OF[wanted.mask]:
         names = [name for name, its_mask in masks.items() if its_mask == mask]
         if not names:
             empty.append(mask)
         elif wanted.n != "all" and len(names) < wanted.n:
-            found.notes.append(
+            chosen.notes.append(
                 f"{wanted.n} {_kind(mask)} components are asked for; there are {len(names)}."
             )
-        found.names.extend(names if wanted.n == "all" else names[: wanted.n])
-    if empty and found.names and told_by == _JSON:
-        # What there is serves, as in nilearn: fMRIPrep told of every mask it looked at.
-        found.notes.extend(f"The {_JSON} has no {_kind(mask)} components." for mask in empty)
-    elif empty:
-        found.problems.append(_why_none(empty, masks, told_by))
-    return found
-
-
-def _why_none(empty: list[str], masks: Mapping[str, str | None], told_by: str) -> str:
-    kinds = " or ".join(_kind(mask) for mask in empty)
-    untold = None in masks.values() and empty != ["temporal"]
-    if told_by == _TABLE and untold:
-        return (
+        chosen.names.extend(names if wanted.n == "all" else names[: wanted.n])
+    if not empty:
+        return chosen
+    kinds = " or ".join(map(_kind, empty))
+    if source == _TABLE and None in masks.values() and empty != ["temporal"]:
+        chosen.problems.append(
             f"{kinds} components that can't be told from others without the JSON file beside it "
             "(fMRIPrep 1.4 to 20.2)"
         )
-    return f"no {kinds} components" + (f" in its {_JSON}" if told_by == _JSON else "")
+    elif source == _TABLE:
+        chosen.problems.append(f"no {kinds} components")
+    elif chosen.names:
+        # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
+        chosen.notes.extend(f"The {_JSON} has no {_kind(mask)} components." for mask in empty)
+    else:
+        chosen.problems.append(f"no {kinds} components in its {_JSON}")
+    return chosen
 
 
 def _kind(mask: str) -> str:
     return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"
-
-
-def _number(name: str) -> int:
-    return int(name.rpartition("_")[2])
-
-
-def _described_mask(name: str, entry: Any) -> str | None:
-    if not isinstance(entry, dict) or entry.get("Retained") is False:
-        return None
-    return "temporal" if name.startswith("t") else entry.get("Mask")
-
-
-def _named_mask(name: str, there: list[str], *, one_mask: bool) -> str | None:
-    if not name.startswith("a"):
-        return _MASK_OF_PREFIX[name[0]]
-    told_apart = any(other[0] in "wc" for other in there)
-    return "combined" if told_apart or one_mask else None

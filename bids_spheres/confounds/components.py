@@ -1,4 +1,4 @@
-"""What a strategy asks for, looked up in the columns that one run has."""
+"""Look up the columns that a strategy asks for in the table of one run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
 from bids_spheres.confounds.patterns import matching_names
-from bids_spheres.confounds.strategy import FORMS
+from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.versions import MOTION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bids_spheres.confounds.strategy import Form, Strategy
+    from bids_spheres.confounds.strategy import Expansion, Strategy
 
 COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
@@ -69,12 +69,12 @@ class Selection:
         """Take columns, each once."""
         self.columns.update(dict.fromkeys(names))
 
-    def require(self, key: str, names: Iterable[str], there: Iterable[str]) -> None:
-        """Take columns that must be there."""
-        lacking = [name for name in names if name not in there]
-        self.add(name for name in names if name in there)
-        if lacking:
-            self.missing.append(Missing(key, tuple(lacking)))
+    def require(self, key: str, names: Sequence[str], available: Iterable[str]) -> None:
+        """Take columns, and note those that are missing."""
+        missing = tuple(name for name in names if name not in available)
+        self.add(name for name in names if name in available)
+        if missing:
+            self.missing.append(Missing(key, missing))
 
 
 def select(
@@ -99,21 +99,30 @@ def select(
     for key, wanted in fixed_columns(strategy):
         chosen.require(key, wanted, names)
     if strategy.compcor:
-        _add_compcor(chosen, strategy, names, metadata, one_mask=one_mask)
+        components = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
+        chosen.notes += components.notes if components.names else []
+        chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
+        chosen.require("compcor", components.names, names)
     _add_aroma(chosen, strategy, names)
     _add_tedana(chosen, strategy, names)
     _add_named(chosen, strategy.confounds, names)
-    _censoring_columns(chosen, strategy, names)
-    _add_cosines(chosen, cosines)
-    _note_double_filter(chosen, strategy, cosines)
+    # Thresholds need columns that are not regressed out.
+    thresholds = {
+        "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
+        "censor.std_dvars_threshold": (strategy.censor.std_dvars_threshold, STD_DVARS),
+    }
+    for key, (threshold, name) in thresholds.items():
+        if threshold is not None and name not in names:
+            chosen.missing.append(Missing(key, (name,)))
+    _match_high_pass(chosen, strategy, cosines)
     return chosen
 
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Keys of a strategy with the columns that they name in every run."""
-    yield "motion", _forms(MOTION, strategy.motion)
-    yield "wm_csf", _forms(("csf", "white_matter"), strategy.wm_csf)
-    yield "global_signal", _forms(("global_signal",), strategy.global_signal)
+    yield "motion", _expanded(MOTION, strategy.motion)
+    yield "wm_csf", _expanded(("csf", "white_matter"), strategy.wm_csf)
+    yield "global_signal", _expanded(("global_signal",), strategy.global_signal)
 
 
 def column_names(strategy: Strategy) -> tuple[str, ...]:
@@ -125,47 +134,28 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
     >>> column_names(Strategy("a", "", ("rot_x", "^rot_y"), high_pass=True, wm_csf="basic"))
     ('cosine*', 'csf', 'white_matter', 'rot_x', '^rot_y')
     """
+    compcor = []
+    if strategy.compcor:
+        number = "all" if strategy.compcor.n == "all" else f"first {strategy.compcor.n}"
+        compcor = [
+            f"t_comp_cor_* ({number})" if mask == "temporal" else f"a_comp_cor_* ({mask}, {number})"
+            for mask in MASKS_OF[strategy.compcor.mask]
+        ]
+    aroma = {"basic": "aroma_motion_*", "orthogonal": "aroma_orth_motion_*"}
+    tedana = {"aggressive": "rejected_ICA_*", "orthogonal": "rejected_orth_ICA_*"}
+    decompositions = (aroma.get(strategy.ica_aroma or ""), tedana.get(strategy.tedana or ""))
     return (
         *(("cosine*",) if strategy.wants_cosines or strategy.compcor else ()),
         *(name for _, names in fixed_columns(strategy) for name in names),
-        *_compcor_names(strategy),
-        *{"basic": ("aroma_motion_*",), "orthogonal": ("aroma_orth_motion_*",)}.get(
-            strategy.ica_aroma or "", ()
-        ),
-        *{"aggressive": ("rejected_ICA_*",), "orthogonal": ("rejected_orth_ICA_*",)}.get(
-            strategy.tedana or "", ()
-        ),
+        *compcor,
+        *filter(None, decompositions),
         *strategy.confounds,
     )
 
 
-def _forms(bases: tuple[str, ...], form: Form | None) -> tuple[str, ...]:
-    return tuple(base + suffix for base in bases for suffix in (FORMS[form] if form else ()))
-
-
-def _compcor_names(strategy: Strategy) -> Iterator[str]:
-    if strategy.compcor is None:
-        return
-    number = "all" if strategy.compcor.n == "all" else f"first {strategy.compcor.n}"
-    for mask in MASKS_OF[strategy.compcor.mask]:
-        yield (
-            f"t_comp_cor_* ({number})" if mask == "temporal" else f"a_comp_cor_* ({mask}, {number})"
-        )
-
-
-def _add_compcor(
-    chosen: Selection,
-    strategy: Strategy,
-    names: tuple[str, ...],
-    metadata: Mapping[str, Any],
-    *,
-    one_mask: bool,
-) -> None:
-    assert strategy.compcor is not None  # noqa: S101 - the caller looked
-    found = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
-    chosen.notes += found.notes if found.names else []
-    chosen.missing += [Missing("compcor", problem=problem) for problem in found.problems]
-    chosen.require("compcor", found.names, names)
+def _expanded(bases: tuple[str, ...], expansion: Expansion | None) -> tuple[str, ...]:
+    suffixes = EXPANSIONS[expansion] if expansion else ()
+    return tuple(base + suffix for base in bases for suffix in suffixes)
 
 
 def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
@@ -214,35 +204,20 @@ def _add_named(chosen: Selection, entries: tuple[str, ...], names: tuple[str, ..
     chosen.require("confounds", [entry for entry in entries if not entry.startswith("^")], names)
 
 
-def _censoring_columns(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
-    """Miss the columns that thresholds need; they are not regressed out."""
-    thresholds = {
-        "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
-        "censor.std_dvars_threshold": (strategy.censor.std_dvars_threshold, STD_DVARS),
-    }
-    for key, (threshold, name) in thresholds.items():
-        if threshold is not None and name not in names:
-            chosen.missing.append(Missing(key, (name,)))
-
-
-def _add_cosines(chosen: Selection, cosines: list[str]) -> None:
-    """Complete CompCor, which fMRIPrep computes after a high-pass filter, by that filter."""
-    if not any(map(needs_cosines, chosen.columns)):
-        return
-    if not cosines:
+def _match_high_pass(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
+    """Give CompCor the high-pass filter that fMRIPrep computed it after; note one too many."""
+    after_filter = any(map(needs_cosines, chosen.columns))
+    if after_filter and not cosines:
         chosen.notes.append(
             "CompCor components are computed after a high-pass filter, but the table has no cosine "
             "columns to go with them; fMRIPrep writes none for a run too short for its filter."
         )
-    elif not set(cosines) <= set(chosen.columns):
+    elif after_filter and not set(cosines) <= set(chosen.columns):
         chosen.notes.append(
             "Cosine columns were added: fMRIPrep computes CompCor components after that high-pass "
             "filter, and without it they would bring slow drifts back in."
         )
         chosen.add(cosines)
-
-
-def _note_double_filter(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
     high_pass = strategy.filter.high_pass if strategy.filter else None
     if high_pass is not None and not set(cosines).isdisjoint(chosen.columns):
         chosen.notes.append(

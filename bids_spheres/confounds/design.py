@@ -1,9 +1,8 @@
-"""One run's table and a strategy to regressors and volumes to keep."""
+"""Regressors and kept volumes of a run, from its table and a strategy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,12 +46,12 @@ REASONS = (
     "external",
     "segment",
 )
-"""Why a volume can be left out; several can hold for one."""
+"""Why a volume can be left out; more than one can hold for a volume."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What a strategy makes of one run's confounds table.
+    """A strategy applied to the confounds table of one run.
 
     Parameters
     ----------
@@ -79,6 +78,7 @@ class Design:
     reasons: Mapping[str, BoolArray] = field(default_factory=dict)
     computed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    _ranks: dict[bool, int] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def mean_framewise_displacement(self) -> float:
@@ -96,22 +96,12 @@ class Design:
         """Number of volumes kept."""
         return int(self.kept.sum())
 
-    def degrees_of_freedom(self, *, detrend: bool) -> int:
-        """Dimensions that are left without a filter: kept volumes - `rank`."""
-        return self.n_kept - self.rank(detrend=detrend)
-
     def rank(self, *, detrend: bool) -> int:
         """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend."""
-        return self._rank_with_trend if detrend else self._rank_without_trend
-
-    # A singular value decomposition each, asked for by every output of a run.
-    @cached_property
-    def _rank_with_trend(self) -> int:
-        return rank_of(self.values, self.kept, detrend=True)
-
-    @cached_property
-    def _rank_without_trend(self) -> int:
-        return rank_of(self.values, self.kept, detrend=False)
+        # A singular value decomposition, asked for by every output of a run.
+        if detrend not in self._ranks:
+            self._ranks[detrend] = rank_of(self.values, self.kept, detrend=detrend)
+        return self._ranks[detrend]
 
 
 def make_design(
@@ -160,36 +150,57 @@ def make_design(
     UsageError
         When `dummy_scans` is not a number of volumes.
     """
-    _check_length(table, n_volumes, path)
+    if len(table) != n_volumes:
+        raise DataError(
+            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
+            hint="Table and image must come from the same run of fMRIPrep.",
+        )
     columns = run_columns(merge_tables(table, extra), path)
     metadata = read_metadata(path) if metadata is None else metadata
     chosen = select_columns(columns, strategy, metadata)
     if chosen.missing:
         raise missing_columns(chosen.missing, columns.names, strategy, path)
     regressors = tuple(chosen.columns)
+    computed = tuple(name for name in regressors if name in columns.computable)
+    if columns.renamed:
+        chosen.notes.append(
+            "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are "
+            "used for them."
+        )
+    if computed:
+        chosen.notes.append(
+            f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
+            "computed as later versions do."
+        )
+    has_displacement = FRAMEWISE_DISPLACEMENT in columns.names
     reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
     return Design(
         columns=regressors,
         values=_values(columns, regressors),
         kept=~np.any(list(reasons.values()), axis=0),
-        framewise_displacement=_displacement(columns),
+        framewise_displacement=(
+            columns.numbers(FRAMEWISE_DISPLACEMENT)
+            if has_displacement
+            else np.full(n_volumes, np.nan)
+        ),
         reasons=reasons,
-        computed=tuple(name for name in regressors if name in columns.computable),
-        notes=tuple(chosen.notes + _version_notes(columns, regressors)),
+        computed=computed,
+        notes=tuple(chosen.notes),
     )
 
 
 def select_columns(
     columns: RunColumns, strategy: Strategy, metadata: Mapping[str, Any] | None
 ) -> Selection:
-    """Columns of one run that a strategy regresses out; nothing is read but their names."""
+    """Columns of one run that a strategy regresses out; reads only their names."""
     # Before 1.4 fMRIPrep wrote no expansions, and its only CompCor mask was the combined one.
     before_1_4 = bool(columns.computable)
     return select(strategy, columns.names, metadata or {}, one_mask=before_1_4)
 
 
 def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> None:
-    """Look at every value that a design would take.
+    """Check every value that a design would take.
 
     Raises
     ------
@@ -199,45 +210,31 @@ def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> 
     _reasons(columns, strategy.censor, None, None)
 
 
-def _check_length(table: pd.DataFrame, n_volumes: int, path: Path) -> None:
-    if len(table) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
-        )
-
-
 def _values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
     arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in names]
     return np.column_stack(arrays) if arrays else np.empty((len(columns.table), 0))
 
 
-def _version_notes(columns: RunColumns, regressors: tuple[str, ...]) -> list[str]:
-    notes = []
-    if columns.renamed:
-        notes.append(
-            "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are "
-            "used for them."
-        )
-    if computed := [name for name in regressors if name in columns.computable]:
-        notes.append(
-            f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
-            "computed as later versions do."
-        )
-    return notes
-
-
 def _reasons(
     columns: RunColumns, rules: Censor, dummy_scans: DummyScans, outliers: ArrayLike | None
 ) -> dict[str, BoolArray]:
+    """Volumes to leave out, for each of `REASONS`."""
     n_volumes = len(columns.table)
-    unsteady = _unsteady(columns)
-    n_dummies = _n_dummies(dummy_scans, unsteady)
+    unsteady = np.zeros(n_volumes, bool)
+    for name in filter(NON_STEADY_STATE.match, columns.names):
+        unsteady |= columns.numbers(name) != 0
+    n_dummies = leading(unsteady) if dummy_scans == "auto" else dummy_scans or 0
+    if isinstance(dummy_scans, bool) or not isinstance(n_dummies, int) or n_dummies < 0:
+        raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
+    external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
+    if external.shape != (n_volumes,):
+        raise DataError(
+            f"The outlier table has {count(len(external), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}."
+        )
     moved = _above(columns, FRAMEWISE_DISPLACEMENT, rules.fd_threshold)
     changed = _above(columns, STD_DVARS, rules.std_dvars_threshold)
     near = neighbours(moved | changed, rules.before, rules.after)
-    external = _external(outliers, n_volumes)
     cuts = moved | changed | near | external
     # In the order of REASONS.
     arrays = (
@@ -261,42 +258,6 @@ def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray
     values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
     above: BoolArray = without_gaps(values, name, columns.where) > threshold
     return above
-
-
-def _unsteady(columns: RunColumns) -> BoolArray:
-    flags = [columns.numbers(name) for name in columns.names if NON_STEADY_STATE.match(name)]
-    if not flags:
-        return np.zeros(len(columns.table), bool)
-    flagged: BoolArray = np.any(np.column_stack(flags) != 0, axis=1)
-    return flagged
-
-
-def _n_dummies(dummy_scans: DummyScans, unsteady: BoolArray) -> int:
-    if dummy_scans == "auto":
-        return leading(unsteady)
-    if dummy_scans is None:
-        return 0
-    if isinstance(dummy_scans, bool) or not isinstance(dummy_scans, int) or dummy_scans < 0:
-        raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
-    return dummy_scans
-
-
-def _external(outliers: ArrayLike | None, n_volumes: int) -> BoolArray:
-    if outliers is None:
-        return np.zeros(n_volumes, bool)
-    flags = np.asarray(outliers, bool)
-    if flags.shape != (n_volumes,):
-        raise DataError(
-            f"The outlier table has {count(len(flags), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}."
-        )
-    return flags
-
-
-def _displacement(columns: RunColumns) -> FloatArray:
-    if FRAMEWISE_DISPLACEMENT not in columns.names:
-        return np.full(len(columns.table), np.nan)
-    return columns.numbers(FRAMEWISE_DISPLACEMENT)
 
 
 def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:

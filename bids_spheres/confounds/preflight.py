@@ -1,11 +1,10 @@
-"""What is wrong with strategies and the tables of all runs, found before the first is used."""
+"""Check strategies against the tables of all runs before the first run is used."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.columns import run_columns
@@ -15,12 +14,10 @@ from bids_spheres.errors import DataError
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     import pandas as pd
 
-    from bids_spheres.confounds.columns import RunColumns
-    from bids_spheres.confounds.components import Missing
     from bids_spheres.confounds.strategy import Strategy
 
     RunTable = tuple[pd.DataFrame, Mapping[str, Any] | None]
@@ -30,7 +27,7 @@ _WHERE = "The confounds table"
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, in however many runs.
+    """A problem, in any number of runs.
 
     Parameters
     ----------
@@ -60,10 +57,10 @@ def check_strategies(
     *,
     values: bool = True,
 ) -> list[Problem]:
-    """Look up what every strategy needs in every run.
+    """Look up the columns of every strategy in every run.
 
-    Runs are looked at one after the other, and nothing is kept of those that are in order: what
-    fMRIPrep tells of its components alone would fill gigabytes for ten thousand participants.
+    Runs are checked one after the other, and nothing is kept of those without a problem: the JSON
+    files of fMRIPrep's components alone would fill gigabytes for ten thousand participants.
 
     Parameters
     ----------
@@ -71,86 +68,52 @@ def check_strategies(
         As for `make_design`; tables that go together merged by `merge_tables`.
     strategies : sequence of Strategy
     values : bool
-        Also look at the values of the columns; False when tables have no rows.
+        Also check the values of the columns; False when tables have no rows.
 
     Returns
     -------
     list of Problem
         Everything that is wrong; empty when nothing is. The same problem in several runs is one.
     """
-    unreadable, findings = _Errors(), [_Findings(strategy) for strategy in strategies]
-    for label, (table, metadata) in tables.items() if isinstance(tables, Mapping) else tables:
-        columns = None
-        with unreadable.of(label):
-            columns = run_columns(table, _WHERE)
-        for found in findings if columns else ():
-            found.look_at(label, columns, metadata, values=values)
-    problems = [*_same_names(strategies), *unreadable.problems()]
-    problems += [problem for found in findings for problem in found.problems()]
-    # Strategies share columns, and so what is wrong with them.
-    return list(dict.fromkeys(problems))
+    names = Counter(strategy.name for strategy in strategies)
+    same_names = [
+        Problem(
+            f"{number} strategies have the name {name}, so their outputs would collide.",
+            strategy=name,
+            hint="Give each strategy its own name.",
+        )
+        for name, number in names.items()
+        if number > 1
+    ]
+    # By message, since strategies share columns and so what is wrong with them.
+    problems: dict[str, tuple[int, Problem, dict[str, None]]] = {}
+    for label, run in tables.items() if isinstance(tables, Mapping) else tables:
+        for position, problem in _problems_of_run(run, strategies, problems, values=values):
+            _, _, labels = problems.setdefault(problem.message, (position, problem, {}))
+            labels[label] = None
+    in_order = sorted(problems.values(), key=lambda entry: entry[0])
+    return same_names + [replace(problem, runs=tuple(labels)) for _, problem, labels in in_order]
 
 
-class _Errors:
-    """Errors of single runs, the same in several runs put together."""
-
-    def __init__(self) -> None:
-        self._labels: dict[tuple[str, str | None], list[str]] = defaultdict(list)
-
-    @contextmanager
-    def of(self, label: str) -> Iterator[None]:
-        """Keep an error of one run, and go on after the block."""
+def _problems_of_run(
+    run: RunTable, strategies: Sequence[Strategy], known: Container[str], *, values: bool
+) -> Iterator[tuple[int, Problem]]:
+    """Problems of one run, each with the position of its strategy; -1 stands for any strategy."""
+    table, metadata = run
+    try:
+        columns = run_columns(table, _WHERE)
+    except DataError as error:
+        yield -1, Problem(error.message, hint=error.hint)
+        return
+    for position, strategy in enumerate(strategies):
+        chosen = select_columns(columns, strategy, metadata)
+        for item in chosen.missing:
+            text = f"The {strategy} asks for {item.key}, but the confounds table has {item.what}."
+            # To compare a name with a thousand others, for every run, would take minutes.
+            hint = None if text in known else similar_columns(item.columns, columns.names)
+            yield position, Problem(text, strategy=strategy.name, hint=hint)
         try:
-            yield
+            if values and not chosen.missing:
+                check_values(columns, chosen, strategy)
         except DataError as error:
-            self._labels[error.message, error.hint].append(label)
-
-    def problems(self) -> list[Problem]:
-        """What was kept."""
-        return [
-            Problem(message, tuple(labels), hint=hint)
-            for (message, hint), labels in self._labels.items()
-        ]
-
-
-def _same_names(strategies: Sequence[Strategy]) -> Iterator[Problem]:
-    for name, number in Counter(strategy.name for strategy in strategies).items():
-        if number > 1:
-            yield Problem(
-                f"{number} strategies have the name {name}, so their outputs would collide.",
-                strategy=name,
-                hint="Give each strategy its own name.",
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class _Findings:
-    """What runs lack for one strategy."""
-
-    strategy: Strategy
-    lacking: dict[Missing, list[str]] = field(default_factory=dict)
-    hints: dict[Missing, str | None] = field(default_factory=dict)
-    errors: _Errors = field(default_factory=_Errors)
-
-    def look_at(
-        self, label: str, columns: RunColumns, metadata: Mapping[str, Any] | None, *, values: bool
-    ) -> None:
-        """Add what one run lacks."""
-        selection = select_columns(columns, self.strategy, metadata)
-        for item in selection.missing:
-            if item not in self.lacking:
-                self.lacking[item] = []
-                self.hints[item] = similar_columns(item.columns, columns.names)
-            self.lacking[item].append(label)
-        if values and not selection.missing:
-            with self.errors.of(label):
-                check_values(columns, selection, self.strategy)
-
-    def problems(self) -> Iterator[Problem]:
-        """What was found in all runs."""
-        strategy = self.strategy
-        for item, own in self.lacking.items():
-            asked = f"asks for {item.key}, but the confounds table has {item.what}."
-            message = f"The {strategy} {asked}"
-            yield Problem(message, tuple(own), strategy.name, self.hints[item])
-        yield from self.errors.problems()
+            yield position, Problem(error.message, hint=error.hint)

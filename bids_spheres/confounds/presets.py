@@ -1,4 +1,4 @@
-"""Strategies from files: those that ship with the package, and a user's own."""
+"""Load strategies: those that ship with the package, and a user's own files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds.forms import strategy_from_json
+from bids_spheres.confounds.strategy_file import strategy_from_json
 from bids_spheres.data.published import (
     STRATEGY_FILES,
     data_folder,
@@ -27,12 +27,12 @@ def load_strategy(name: str | Path) -> Strategy:
     ----------
     name : str or Path
         Name of a published strategy, or path of a file that ends in .json, .yml or .yaml; see
-        `bids_spheres.confounds.forms` for what it can hold.
+        `bids_spheres.confounds.strategy_file` for what it can hold.
 
     Raises
     ------
     UsageError
-        When there is no such strategy; the message lists those there are.
+        When there is no such strategy; the message lists the known ones.
     MissingInputError
         When there is no such file.
     DataError
@@ -41,12 +41,9 @@ def load_strategy(name: str | Path) -> Strategy:
     if isinstance(name, str) and name in published_strategies():
         text = (data_folder("strategies") / f"{name}.json").read_text(encoding="utf-8")
         return strategy_from_json(json.loads(text), "")
-    if Path(name).suffix.lower() in STRATEGY_FILES:
-        return _load_file(Path(name))
-    raise unknown_strategy(str(name))
-
-
-def _load_file(path: Path) -> Strategy:
+    path = Path(name)
+    if path.suffix.lower() not in STRATEGY_FILES:
+        raise unknown_strategy(str(name))
     try:
         text = read_text(path, "strategy file")
     except MissingInputError as error:
@@ -54,6 +51,6 @@ def _load_file(path: Path) -> Strategy:
         raise MissingInputError(error.message, error.hint or hint) from error
     if not text.strip():
         raise DataError(f"The strategy file {path} is empty.")
-    if path.suffix.lower() == ".json":
-        return strategy_from_json(parse_json(text, path, unique_keys=True), path)
-    return strategy_from_json(parse_yaml(text, path), path)
+    is_json = path.suffix.lower() == ".json"
+    content = parse_json(text, path, unique_keys=True) if is_json else parse_yaml(text, path)
+    return strategy_from_json(content, path)

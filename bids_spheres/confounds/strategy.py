@@ -2,7 +2,7 @@
 
 A `Strategy` says what to remove, not from which table: component names (`motion`, `wm_csf`, ...)
 and column names or patterns are looked up in each run's table later, so that one strategy serves
-every version of fMRIPrep. `bids_spheres.confounds.forms` turns it into JSON and back.
+every version of fMRIPrep. `bids_spheres.confounds.strategy_file` turns it into JSON and back.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Form = Literal["basic", "power2", "derivatives", "full"]
+Expansion = Literal["basic", "power2", "derivatives", "full"]
 """Which forms of a base column: itself, with its square, its backward difference, or all four."""
 
-FORMS: dict[Form, tuple[str, ...]] = {
+EXPANSIONS: dict[Expansion, tuple[str, ...]] = {
     "basic": ("",),
     "power2": ("", "_power2"),
     "derivatives": ("", "_derivative1"),
@@ -147,9 +147,9 @@ class Strategy:
     name: str
     description: str
     confounds: tuple[str, ...] = ()
-    motion: Form | None = None
-    wm_csf: Form | None = None
-    global_signal: Form | None = None
+    motion: Expansion | None = None
+    wm_csf: Expansion | None = None
+    global_signal: Expansion | None = None
     high_pass: bool | Literal["unless_filtered"] = False
     compcor: CompCor | None = None
     ica_aroma: Literal["full", "basic", "orthogonal"] | None = None

@@ -1,4 +1,4 @@
-"""Reading fMRIPrep's confounds table and what stands beside it."""
+"""Read fMRIPrep's confounds table, its JSON file and tables that go with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from bids_spheres.confounds.versions import todays_name
 from bids_spheres.errors import DataError
-from bids_spheres.files.text import is_there, read_json_object, read_text
+from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     ReadWriteError
         When the operating system can't read it.
     """
-    sidecar = path.with_suffix(".json")
-    return read_json_object(sidecar) if is_there(sidecar) else {}
+    return read_json_object(path.with_suffix(".json"), optional=True)
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
@@ -133,7 +132,8 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
     ReadWriteError
         When the operating system can't read it.
     """
-    rows = [line.split() for line in _lines(path)]
+    lines = read_text(path, "outlier table").split("\n")
+    rows = [line.split() for line in lines if line.strip()]
     names = [] if not rows or all(map(_is_number, rows[0])) else rows.pop(0)
     if len(rows) != n_volumes:
         raise DataError(
@@ -142,7 +142,13 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
             hint="An outlier table needs one row per volume; 1 stands for censored.",
         )
     n_cells = len(names or rows[0])
-    flags = np.array([_flags(row, n_cells, number, path) for number, row in enumerate(rows, 1)])
+    for number, row in enumerate(rows, 1):
+        if len(row) != n_cells:
+            raise DataError(f"{path}: row {number} has {len(row)} cells, others have {n_cells}.")
+        for cell in row:
+            if _number(cell) not in (0, 1):
+                raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
+    flags = np.array([[_number(cell) == 1 for cell in row] for row in rows])
     if "censored" in names:
         flags = flags[:, [names.index("censored")]]
     censored: NDArray[np.bool_] = np.any(flags, axis=1)
@@ -207,8 +213,9 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
 
         text = column[column.notna() & pd.to_numeric(column, errors="coerce").isna()]
         first = text.iloc[0]
+        row = int(np.flatnonzero(column.index == text.index[0])[0]) + 1
         raise DataError(
-            f"{where}: {first!r} in column {name}, row {_row(column, text)}, is not a number.",
+            f"{where}: {first!r} in column {name}, row {row}, is not a number.",
             hint="Decimals are written with a point." if "," in str(first) else None,
         )
     return column.to_numpy(dtype=np.float64, copy=True)
@@ -263,10 +270,6 @@ def _check_shape(lines: list[str], path: Path) -> None:
             raise DataError(f"{path}: row {number} has {n_cells} cells for {len(names)} columns.")
 
 
-def _lines(path: Path) -> list[str]:
-    return [line for line in read_text(path, "outlier table").split("\n") if line.strip()]
-
-
 def _is_number(cell: str) -> bool:
     return _number(cell) is not None or cell.strip().lower() in _MISSING
 
@@ -278,19 +281,5 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _flags(row: list[str], n_cells: int, number: int, path: Path) -> list[bool]:
-    if len(row) != n_cells:
-        raise DataError(f"{path}: row {number} has {len(row)} cells, others have {n_cells}.")
-    values = [_number(cell) for cell in row]
-    for cell, value in zip(row, values, strict=True):
-        if value not in (0, 1):
-            raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
-    return [value == 1 for value in values]
-
-
 def _is_aroma(name: str) -> bool:
     return todays_name(name).startswith("aroma_")
-
-
-def _row(column: pd.Series[Any], part: pd.Series[Any]) -> int:
-    return int(np.flatnonzero(column.index == part.index[0])[0]) + 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.strategy import FORMS
+from bids_spheres.confounds.strategy import EXPANSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,9 @@ _TODAYS_PREFIX = {
 }
 _NUMBERED = re.compile(rf"^({'|'.join(_TODAYS_PREFIX)})(\d+)$")
 _EXPANSION = re.compile(r"_(derivative|power)\d+$")
-_COMPUTABLE = {base + form: (base, form) for base in BASES for form in FORMS["full"] if form != ""}
+_COMPUTABLE = {
+    base + form: (base, form) for base in BASES for form in EXPANSIONS["full"] if form != ""
+}
 
 
 def todays_name(name: str) -> str:

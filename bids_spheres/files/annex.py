@@ -1,4 +1,4 @@
-"""Files of which git-annex, and so DataLad, holds the name but not the content.
+"""Recognize files whose content git-annex, and so DataLad, has not fetched.
 
 In a clone of a dataset files are either links into ``.git/annex/objects`` that lead nowhere until
 the content is fetched, or small text files that begin with ``/annex/objects/`` and a key; where
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OBJECTS = "/annex/objects/"
 
 _LONGEST_LINE = 4096
-"""Bytes of a pointer file that are looked at: its first line is a key or a path."""
+"""Bytes of a pointer file that are read: its first line is a key or a path."""
 
 
 def not_fetched(path: Path) -> MissingInputError | None:
@@ -31,27 +31,21 @@ def not_fetched(path: Path) -> MissingInputError | None:
     path : Path
         Of a file that could not be read; looked at again.
     """
-    if not (_is_broken_link(path) or _is_pointer(path)):
-        return None
+    try:
+        is_link = path.is_symlink() and not path.exists() and _OBJECTS in str(path.readlink())
+    except OSError:
+        is_link = False
+    if not is_link:
+        try:
+            with open_regular(path) as file:
+                first, *_ = file.read(_LONGEST_LINE).split(b"\n")
+        except (OSError, DataError):
+            return None
+        before, key, _ = first.partition(_OBJECTS.encode())
+        # Nothing before it, or the beginning of a path as in ../../.git/annex/objects/.
+        if not key or before.strip(b"./git"):
+            return None
     return MissingInputError(
         f"The content of {path} is not here: git-annex has its name only.",
         hint=f"Get it with: datalad get {shlex.quote(str(path))}",
     )
-
-
-def _is_broken_link(path: Path) -> bool:
-    try:
-        return path.is_symlink() and not path.exists() and _OBJECTS in path.readlink().as_posix()
-    except OSError:
-        return False
-
-
-def _is_pointer(path: Path) -> bool:
-    try:
-        with open_regular(path) as file:
-            first, *_ = file.read(_LONGEST_LINE).split(b"\n")
-    except (OSError, DataError):
-        return False
-    before, found, _ = first.partition(_OBJECTS.encode())
-    # Nothing before it, or the beginning of a path as in ../../.git/annex/objects/.
-    return bool(found) and before.strip(b"./git") == b""

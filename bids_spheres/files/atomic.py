@@ -25,8 +25,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from bids_spheres.errors import BidsSpheresError, DataError, OutputError, ReadWriteError
-from bids_spheres.files.annex import not_fetched
+from bids_spheres.errors import BidsSpheresError, DataError, OutputError
+from bids_spheres.files import text as text_files
 from bids_spheres.files.regular import open_regular
 
 if TYPE_CHECKING:
@@ -81,38 +81,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
             yield file
-            _flush(file)
+            # A rename may reach the disk before the data do. If the machine then goes down, what is
+            # left under the final name is a file without its end, which may look like a shorter
+            # table; with delayed writing (Lustre, XFS, ext4 for new names) that can be half a
+            # minute later. An exceeded quota may also show only here. The price is about 4 ms per
+            # file on a solid-state disk, a tenth of a second for a run with 30 files. NFS pays it
+            # anyway when a file is closed. The folder is not flushed: a rename that is lost leaves
+            # the old file, or none, but no half.
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        _discard(temporary)
+        with suppress(OSError):  # the folder went away or became read-only, which `error` says
+            temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, BidsSpheresError):
             raise _not_written(path, error) from error
         raise
 
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def _flush(file: BinaryIO) -> None:
-    """Wait until what was written to a file is on disk.
-
-    A rename may reach the disk before the data do. If the machine then goes down, what is left
-    under the final name is a file without its end, which may look like a shorter table; with
-    delayed writing (Lustre, XFS, ext4 for new names) that can be half a minute later. A quota
-    that is exceeded can also first be told here. The price is about 4 ms per file on a solid-state
-    disk, a tenth of a second for a run with 30 files. NFS pays it anyway when a file is closed.
-    The folder is not flushed: a rename that is lost leaves the old file, or none, but no half.
-    """
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _discard(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        # A folder that went away or became read-only: the error raised before tells the story.
-        return
 
 
 def _not_written(path: Path, error: OSError) -> OutputError:
@@ -144,36 +131,30 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     """
     try:
         with os.scandir(folder) as entries:
-            ours = [entry for entry in entries if _is_ours(entry)]
-        before = _now(folder) - age if ours else 0.0
+            ours = [
+                entry
+                for entry in entries
+                if (_OUR_FOLDERS if entry.is_dir(follow_symlinks=False) else _OURS).fullmatch(
+                    entry.name
+                )
+            ]
+        if not ours:
+            return 0
+        # Files are dated by the clock of the file system, which may be a server's.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            before = os.fstat(file.fileno()).st_mtime - age
     except OSError:
         return 0
-    return sum(_removed(entry, before) for entry in ours)
-
-
-def _now(folder: Path) -> float:
-    """Time by the clock that files in a folder are dated by, s since 1970: it may be a server's."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return os.fstat(file.fileno()).st_mtime
-
-
-def _is_ours(entry: os.DirEntry[str]) -> bool:
-    pattern = _OUR_FOLDERS if entry.is_dir(follow_symlinks=False) else _OURS
-    return pattern.fullmatch(entry.name) is not None
-
-
-def _removed(entry: os.DirEntry[str], before: float) -> bool:
-    """Remove what was last changed before a time, s since 1970; say whether that was done."""
-    try:
-        if entry.stat(follow_symlinks=False).st_mtime >= before:
-            return False
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry)
-        else:
-            os.unlink(entry)  # noqa: PTH108 - of what scandir found
-    except OSError:
-        return False  # another process was quicker, or it is not ours to remove
-    return True
+    removed = 0
+    for entry in ours:
+        with suppress(OSError):  # another process was quicker, or it is not ours to remove
+            if entry.stat(follow_symlinks=False).st_mtime < before:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry)
+                else:
+                    os.unlink(entry)  # noqa: PTH108 - an entry of scandir
+                removed += 1
+    return removed
 
 
 @contextmanager
@@ -289,40 +270,14 @@ def remove(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """Text of a file with newlines as Unix has them; empty when there is no file.
+    """Text of a file that bids_spheres has written; empty when there is no file.
 
     Raises
     ------
-    MissingInputError
-        When git-annex has not fetched its content.
-    DataError
-        When it is not UTF-8, or no regular file.
-    ReadWriteError
-        When it is there and can't be read.
+    MissingInputError, DataError, ReadWriteError
+        As `bids_spheres.files.text.read_text`.
     """
-    try:
-        with open_regular(path) as file:
-            text = file.read().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except FileNotFoundError:
-        text = ""
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: {error}.") from error
-    except OSError as error:
-        raise ReadWriteError(
-            f"{path} can't be read: {error.strerror or error}.", hint=_shared_hint(error)
-        ) from error
-    if (not text or "/annex/objects/" in text[:4096]) and (pointer := not_fetched(path)):
-        raise pointer
-    return text
-
-
-def _shared_hint(error: OSError) -> str | None:
-    if not isinstance(error, PermissionError):
-        return None
-    return (
-        "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
-        "and let all call with umask 002."
-    )
+    return text_files.read_text(path, optional=True, ours=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -445,6 +400,13 @@ def write_numbers(
             file.write((head + text).encode())
 
 
+def _quoted(word: str) -> str:
+    """A cell as the csv module, and so pandas, writes and reads it."""
+    line = io.StringIO()
+    csv.writer(line, delimiter="\t", lineterminator="\n").writerow([word])
+    return line.getvalue()[:-1]
+
+
 def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     """Write an array as a compressed table: BIDS has no header in these, but in their sidecars.
 
@@ -459,7 +421,7 @@ def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
     """
     row_format = "\t".join(["%.8g"] * values.shape[1]) + "\n"
     text = "".join([row_format % tuple(row) for row in values.tolist()])
-    with replacing(path) as file, compressing(file) as stream:
+    with replacing(path) as file, gzip_writer(file) as stream:
         stream.write(text.replace("nan", MISSING).encode())
 
 
@@ -467,8 +429,8 @@ _LEVEL = 3
 """Of compression: a higher one takes thrice the time for 3 % of the size."""
 
 
-def compressing(file: IO[bytes]) -> Any:
-    """A stream whose bytes get into `file` by gzip, with neither name nor time in the header."""
+def gzip_writer(file: IO[bytes]) -> Any:
+    """Open a stream that gzips into `file`, with neither name nor time in the header."""
     options: dict[str, Any] = {"filename": "", "mode": "wb", "fileobj": file, "mtime": 0}
     try:
         fast = import_module("zlib_ng.gzip_ng")
@@ -477,16 +439,9 @@ def compressing(file: IO[bytes]) -> Any:
     return fast.GzipNGFile(compresslevel=_LEVEL, **options)
 
 
-def _quoted(word: str) -> str:
-    """A cell as the csv module, and so pandas, writes and reads it."""
-    line = io.StringIO()
-    csv.writer(line, delimiter="\t", lineterminator="\n").writerow([word])
-    return line.getvalue()[:-1]
-
-
 def write_image(path: Path, img: SerializableImage) -> None:
     """Write an image as .nii.gz; the same image gives the same bytes."""
-    with replacing(path) as file, compressing(file) as stream:
+    with replacing(path) as file, gzip_writer(file) as stream:
         stream.write(img.to_bytes())
 
 

@@ -99,7 +99,10 @@ class Name:
         """
         labels = _cohort_in_space({**dict(self.entities), "desc": None, **entities})
         kept = [(key, label) for key, label in labels.items() if label is not None]
-        return Name(tuple(sorted(kept, key=_rank)), suffix, extension)
+        # An entity that BIDS does not know goes before the derivatives' own.
+        unknown = _RANKS["space"] - 1
+        in_order = sorted(kept, key=lambda entity: _RANKS.get(entity[0], unknown))
+        return Name(tuple(in_order), suffix, extension)
 
     @property
     def without_desc(self) -> Name:
@@ -164,11 +167,6 @@ def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
     if space is None or cohort is None:
         return labels
     return {**labels, "space": f"{space}+{cohort}", "cohort": None}
-
-
-def _rank(entity: tuple[str, str]) -> int:
-    """Position of an entity; one that BIDS does not know goes before the derivatives' own."""
-    return _RANKS.get(entity[0], _RANKS["space"] - 1)
 
 
 _RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}

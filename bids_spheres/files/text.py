@@ -1,4 +1,4 @@
-"""Text files that a user gives: read as text, JSON or YAML, or refused with what to do."""
+"""Read text, JSON and YAML, or say why a file can't be read and what to do."""
 
 from __future__ import annotations
 
@@ -24,13 +24,25 @@ _KINDS = {
 }
 """First bytes of files that are often given for text, what they are, and how to save them."""
 
+_HOW_TO_SHARE = (
+    "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
+    "and let all call with umask 002."
+)
+
 
 def is_there(path: Path) -> bool:
     """Whether there is a file, or a link, be it to a file that git-annex has not fetched."""
     return path.is_symlink() or path.exists()
 
 
-def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> str:
+def read_text(
+    path: Path,
+    called: str = "file",
+    *,
+    first_line: bool = False,
+    optional: bool = False,
+    ours: bool = False,
+) -> str:
     r"""Text of a file, with ``\n`` at the end of every line and without a byte order mark.
 
     Parameters
@@ -40,6 +52,10 @@ def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> 
         What the file is, for messages.
     first_line : bool
         Read no more than the first line.
+    optional : bool
+        Return an empty text when there is no such file.
+    ours : bool
+        Read a file of any size, as bids_spheres has written it.
 
     Raises
     ------
@@ -51,23 +67,46 @@ def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> 
         When the operating system can't read it.
     """
     try:
-        if first_line:
+        if first_line or ours:
             with open_regular(path, called) as file:
-                content = file.readline(MAX_BYTES)
+                content = file.readline(MAX_BYTES) if first_line else file.read()
         else:
             content = read_limited(path, called)
     except FileNotFoundError as error:
-        raise not_fetched(path) or MissingInputError(f"There is no {called} {path}.") from error
+        if pointer := not_fetched(path):
+            raise pointer from error
+        if optional:
+            return ""
+        raise MissingInputError(f"There is no {called} {path}.") from error
     except OSError as error:
-        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
-    # Tables of a pointer file have a header that nobody asked for, so that no error would follow.
+        hint = _HOW_TO_SHARE if ours and isinstance(error, PermissionError) else None
+        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.", hint) from error
+    # A pointer file reads as a table with an odd header, so that no error would follow.
     if b"/annex/objects/" in content[:4096] and (pointer := not_fetched(path)):
         raise pointer
-    return _decoded(content, path).replace("\r\n", "\n").replace("\r", "\n")
+    for start, (kind, how) in _KINDS.items():
+        if content.startswith(start):
+            raise DataError(f"{path} can't be read as text: it is {kind}.", hint=f"Save it {how}.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} can't be read as text: byte {error.start} is not UTF-8.",
+            hint="Save it with UTF-8 encoding.",
+        ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """What a file with a JSON object holds.
+def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) -> dict[str, Any]:
+    """Read a file with a JSON object.
+
+    Parameters
+    ----------
+    path : Path
+    optional : bool
+        Return an empty dictionary when there is no such file.
+    ours : bool
+        Read a file of any size, as bids_spheres has written it.
 
     Raises
     ------
@@ -76,14 +115,20 @@ def read_json_object(path: Path) -> dict[str, Any]:
     DataError
         As `read_text`; also when it is no JSON, or holds something else than an object.
     """
-    content = parse_json(read_text(path, "JSON file"), path)
+    try:
+        text = read_text(path, "JSON file", ours=ours)
+    except MissingInputError:
+        if optional and not is_there(path):
+            return {}
+        raise
+    content = parse_json(text, path)
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
     return content
 
 
 def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
-    """Value of a JSON text that was read from a file.
+    """Parse the text of a JSON file.
 
     Parameters
     ----------
@@ -91,7 +136,7 @@ def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
     path : Path
         For messages.
     unique_keys : bool
-        Refuse an object with a key twice, of which otherwise the last counts.
+        Refuse an object that has a key twice; otherwise the last one counts.
 
     Raises
     ------
@@ -118,7 +163,7 @@ def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Value of a YAML text that was read from a file.
+    """Parse the text of a YAML file.
 
     Aliases (``*name``), which nobody needs to write down a handful of options, are refused:
     a page of them can stand for more values than memory holds. So are tags (``!!name``).
@@ -143,18 +188,15 @@ def parse_yaml(text: str, path: Path) -> Any:
     except RecursionError as error:
         raise DataError(f"{path} is not YAML: it is nested too deeply.") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise DataError(f"{path} is not YAML: {_yaml_problem(error)}.") from error
-
-
-def _yaml_problem(error: Exception) -> str:
-    """What PyYAML says in several lines, in one; "unexpected" is said of faults of the program."""
-    said = str(getattr(error, "problem", None) or error).replace("unexpected ", "")
-    mark = getattr(error, "problem_mark", None)
-    return " ".join(said.split()) + (f", in line {mark.line + 1}" if mark else "")
+        # PyYAML needs several lines, and calls "unexpected" what is a mistake of the user's.
+        problem = str(getattr(error, "problem", None) or error).replace("unexpected ", "")
+        mark = getattr(error, "problem_mark", None)
+        where = f", in line {mark.line + 1}" if mark else ""
+        raise DataError(f"{path} is not YAML: {' '.join(problem.split())}{where}.") from error
 
 
 def _check_yaml(yaml: Any, text: str, path: Path) -> None:
-    """Refuse what PyYAML would read as something else than the user means."""
+    """Refuse YAML that PyYAML would read as something else than the user means."""
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise DataError(f"{path}: aliases (*) can't be used.", hint="Write the value again.")
@@ -167,7 +209,7 @@ def _check_yaml(yaml: Any, text: str, path: Path) -> None:
 
 
 def _yaml_keys(node: Any) -> Iterator[list[str]]:
-    """Keys of every mapping, in which PyYAML lets the last of two win."""
+    """Keys of every mapping; of two that are the same, PyYAML would take the last."""
     if getattr(node, "id", "") == "sequence":
         for value in node.value:
             yield from _yaml_keys(value)
@@ -180,16 +222,3 @@ def _yaml_keys(node: Any) -> Iterator[list[str]]:
 def _check_keys(keys: Iterable[str], path: Path) -> None:
     if twice := [key for key, count in Counter(keys).items() if count > 1]:
         raise DataError(f"{path}: key {twice[0]} is there twice.")
-
-
-def _decoded(content: bytes, path: Path) -> str:
-    for start, (kind, how) in _KINDS.items():
-        if content.startswith(start):
-            raise DataError(f"{path} can't be read as text: it is {kind}.", hint=f"Save it {how}.")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} can't be read as text: byte {error.start} is not UTF-8.",
-            hint="Save it with UTF-8 encoding.",
-        ) from error

@@ -251,7 +251,7 @@ def _check_numbers(model: Model, data: pd.DataFrame) -> None:
 def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     """What is odd about the variables."""
     sidecar = model.source.with_suffix(".json")
-    about = read_json_object(sidecar) if is_there(sidecar) else {}
+    about = read_json_object(sidecar, optional=True)
     for name, column in data.items():
         if column.nunique() < 2:
             yield f"{name} is the same in all participants of the model"

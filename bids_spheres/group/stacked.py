@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import numpy as np
 
-from bids_spheres.files.atomic import MISSING, compressing, replacing
+from bids_spheres.files.atomic import MISSING, gzip_writer, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,7 @@ def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
 
 @contextmanager
 def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
-    with compressing(file) as stream:
+    with gzip_writer(file) as stream:
         header = [_ID, *map(str, range(1, n_edges + 1))]
         stream.write(("\t".join(header) + "\n").encode())
         with ThreadPoolExecutor(1, "compressor") as pool:

@@ -20,7 +20,7 @@ from bids_spheres.engine.connectivity import concatenate, defined_series, measur
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
-from bids_spheres.inputs.dataset import read_json
+from bids_spheres.files.text import read_json_object
 from bids_spheres.participant.results import write_matrix
 from bids_spheres.participant.sidecars import matrix_facts, output_of
 
@@ -213,7 +213,7 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
             table = pd.read_csv(
                 file, sep="\t", na_values=[MISSING], keep_default_na=False, dtype=np.float64
             )
-        facts = read_json(path.with_suffix(".json"))
+        facts = read_json_object(path.with_suffix(".json"))
     except FileNotFoundError as error:
         raise MissingInputError(f"There is no {error.filename}.") from error
     except (ValueError, OSError) as error:
@@ -294,7 +294,7 @@ def _left_behind(group: RunGroup, parts: _Parts) -> Iterator[str]:
     stat = measure(group.jobs[0].work.processing.connectivity[0]).stat
     path = group.relmat(parts.seeds, parts.strategy, stat, ".json")
     try:
-        before = read_json(path).get("Sources", [])
+        before = read_json_object(path).get("Sources", [])
     except (OSError, DataError):
         return  # there is none, or it is no matter
     known = {parts.uri(job) for job in group.jobs}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.confounds import (
     Problem,
     check_strategies,
-    degrees_of_freedom,
+    count_degrees_of_freedom,
     exclusion,
     filter_problem,
     make_design,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Design, Exclusion, Freedom, Strategy
+    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
     from bids_spheres.inputs.runs import Tables
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.settings import Processing
@@ -73,9 +73,9 @@ class RunDesign:
 
     # Asked for by every output of a run; with a filter, the spectrum of an operator.
     @cached_property
-    def freedom(self) -> Freedom:
+    def freedom(self) -> DegreesOfFreedom:
         """Degrees of freedom."""
-        return degrees_of_freedom(
+        return count_degrees_of_freedom(
             self.design, self.strategy, self.timing.t_r, self.processing.detrend
         )
 

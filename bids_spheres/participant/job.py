@@ -342,7 +342,7 @@ def _record_exclusions(job: Job, todo: _ToDo) -> None:
 def _exclusion_row(job: Job, source: str, made: RunDesign) -> ExclusionRow:
     excluded = made.exclusion
     assert excluded is not None  # noqa: S101 - the caller looked
-    left, name = excluded.freedom, job.run.name
+    left, name = excluded.degrees_of_freedom, job.run.name
     return ExclusionRow(
         participant_id=f"sub-{name.get('sub')}",
         session_id=f"ses-{name.get('ses')}" if name.get("ses") else None,

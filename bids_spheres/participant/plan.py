@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing, Settings
-    from bids_spheres.spaces import Placement
+    from bids_spheres.spaces import SeedsInSpace
 
 
 EFFECTIVE_DOF = "effectivedof"
@@ -93,7 +93,7 @@ class Job:
     run : Run
     images : tuple of JobImage
         Every strategy starts from one of them.
-    placements : tuple of Placement
+    placements : tuple of SeedsInSpace
         Seed sets in the space of the run; empty while that is the participant's own and the
         transforms were not read.
     mask : Path or None
@@ -108,7 +108,7 @@ class Job:
 
     run: Run
     images: tuple[JobImage, ...]
-    placements: tuple[Placement, ...]
+    placements: tuple[SeedsInSpace, ...]
     mask: Path | None
     work: Work
     outliers: Path | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.entities import is_mni, same_template
-from bids_spheres.spaces import Placement, RunTransforms, place_seeds, transform_files
+from bids_spheres.spaces import RunTransforms, SeedsInSpace, place_seeds, transform_files
 from bids_spheres.spaces.fmriprep import NATIVE, is_native
 from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH
 
@@ -34,7 +34,7 @@ OTHER_HEADS = (
 
 def place_in_template(
     seed_sets: Sequence[SeedTable], space: str, *, warp: bool
-) -> tuple[Placement, ...]:
+) -> tuple[SeedsInSpace, ...]:
     """Seed sets in the space of a template; of a native space nothing but that they can go there.
 
     Parameters
@@ -46,7 +46,7 @@ def place_in_template(
 
     Returns
     -------
-    tuple of Placement
+    tuple of SeedsInSpace
         Empty for a native space: every run has its own (`place_in_run`).
 
     Raises
@@ -79,7 +79,7 @@ def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
 
 def place_in_run(
     seed_sets: Sequence[SeedTable], run: Run, roots: Sequence[Path], *, warp: bool
-) -> tuple[Placement, ...]:
+) -> tuple[SeedsInSpace, ...]:
     """Seed sets in the space of a run that is the participant's own.
 
     Parameters
@@ -131,9 +131,9 @@ def _stay(seeds: SeedTable, space: str) -> bool:
     return same_template(seeds.space, space)
 
 
-def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> Placement:
+def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool) -> SeedsInSpace:
     if _stay(seeds, space):
-        return Placement(seeds)
+        return SeedsInSpace(seeds)
     if seeds.space == TALAIRACH:
         converted = place_seeds(seeds, FSL_MNI)
         return _after(converted, _place(converted.table, space, transforms, warp=warp))
@@ -144,7 +144,7 @@ def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: boo
 
 def _place_natively(
     seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool
-) -> Placement:
+) -> SeedsInSpace:
     """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
     direct = transforms.find(str(seeds.space), space)
     if warp or direct or not is_mni(str(seeds.space)):
@@ -156,7 +156,7 @@ def _place_natively(
     return place_seeds(seeds, space, transforms)
 
 
-def _as_they_are(seeds: SeedTable, space: str) -> Placement:
+def _as_they_are(seeds: SeedTable, space: str) -> SeedsInSpace:
     adults = str(seeds.space).startswith(_ADULTS) and space.startswith(_ADULTS)
     difference = _SAME_HEADS if adults else OTHER_HEADS
     difference += " (--warp-seeds maps them)" if _linked(seeds, space) else ""
@@ -164,12 +164,12 @@ def _as_they_are(seeds: SeedTable, space: str) -> Placement:
         f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
         f"are; {difference}."
     )
-    return Placement(replace(seeds, space=space), note)
+    return SeedsInSpace(replace(seeds, space=space), note)
 
 
-def _after(first: Placement, second: Placement) -> Placement:
+def _after(first: SeedsInSpace, second: SeedsInSpace) -> SeedsInSpace:
     notes = " ".join(note for note in (first.note, second.note) if note)
-    return Placement(second.table, notes, (*first.transforms, *second.transforms))
+    return SeedsInSpace(second.table, notes, (*first.transforms, *second.transforms))
 
 
 def _linked(seeds: SeedTable, space: str) -> bool:

@@ -7,13 +7,13 @@ BOLD grid by fMRIPrep's (`fmriprep`). `itk` takes points through the files of ei
 
 from bids_spheres.spaces.fmriprep import find_transforms, transform_files
 from bids_spheres.spaces.itk import chain_points, map_points
-from bids_spheres.spaces.placement import Placement, RunTransforms, place_seeds, route
+from bids_spheres.spaces.placement import RunTransforms, SeedsInSpace, place_seeds, route
 from bids_spheres.spaces.talairach import talairach_to_mni
 from bids_spheres.spaces.templates import template_home, template_mask, template_transform
 
 __all__ = [
-    "Placement",
     "RunTransforms",
+    "SeedsInSpace",
     "chain_points",
     "find_transforms",
     "map_points",

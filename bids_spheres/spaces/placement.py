@@ -55,7 +55,7 @@ class RunTransforms:
 
 
 @dataclass(frozen=True)
-class Placement:
+class SeedsInSpace:
     """Seeds in the space of an image, and how they came there.
 
     Parameters
@@ -75,7 +75,7 @@ class Placement:
 
 def place_seeds(
     table: SeedTable, target_space: str, transforms: RunTransforms | None = None
-) -> Placement:
+) -> SeedsInSpace:
     """Seeds in the space of an image.
 
     Parameters
@@ -90,7 +90,7 @@ def place_seeds(
 
     Returns
     -------
-    Placement
+    SeedsInSpace
         Radii stay as they are: millimetres of the image.
 
     Raises
@@ -106,7 +106,7 @@ def place_seeds(
         When the space is Talairach's: no image is in it.
     """
     if table.space is None or table.space == target_space:
-        return Placement(table)
+        return SeedsInSpace(table)
     space, coordinates, ways = table.space, table.coordinates, []
     if space == TALAIRACH:
         space, coordinates = FSL_MNI, talairach_to_mni(coordinates)
@@ -119,7 +119,7 @@ def place_seeds(
         f"{' and then '.join(ways)}.{_outside_note(table, moved.outside)}"
     )
     placed = replace(table, coordinates=moved.coordinates, space=target_space)
-    return Placement(placed, note, paths)
+    return SeedsInSpace(placed, note, paths)
 
 
 def _outside_note(table: SeedTable, outside: NDArray[np.bool_]) -> str:

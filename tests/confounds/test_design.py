@@ -363,7 +363,7 @@ def test_rank_counts_dimensions_not_columns():
     design = make_design(table, strategy_of("^[a-f]$"), PATH, 50)
     assert design.rank(detrend=False) == 4  # mean, a, b, f
     assert design.rank(detrend=True) == 4  # f is the trend
-    assert design.degrees_of_freedom(detrend=True) == 46
+    assert design.n_kept - design.rank(detrend=True) == 46
 
 
 def test_rank_is_that_of_the_kept_volumes():

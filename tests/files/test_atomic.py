@@ -259,8 +259,11 @@ def test_reading_text(tmp_path):
     assert read_text(path) == ""
     path.write_bytes(b"\xef\xbb\xbfa\tb\r\n")  # as Excel writes it
     assert read_text(path) == "a\tb\n"
+    path.write_bytes(b"caf\xe9")
+    with pytest.raises(DataError, match=r"x\.tsv can't be read as text: byte 3 is not UTF-8"):
+        read_text(path)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"x\.tsv is not UTF-8"):
+    with pytest.raises(DataError, match=r"x\.tsv can't be read as text: it is UTF-16"):
         read_text(path)
     with pytest.raises(DataError, match="is a folder; a file is needed"):
         read_text(tmp_path)

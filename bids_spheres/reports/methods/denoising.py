@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from bids_spheres.confounds import column_names, load_strategy, published_strategies
 from bids_spheres.confounds.compcor import MASKS_OF, needs_cosines
 from bids_spheres.confounds.components import COSINE
-from bids_spheres.confounds.strategy import FORMS
+from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.reports.methods.wording import cite, code, count, escape, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bids_spheres.confounds import Censor, CompCor, Strategy, TemporalFilter
-    from bids_spheres.confounds.strategy import Form
+    from bids_spheres.confounds.strategy import Expansion
     from bids_spheres.reports.methods.facts import MethodsFacts
 
-_EXPANSIONS: dict[Form, str] = {
+_EXPANSIONS: dict[Expansion, str] = {
     "power2": "squares",
     "derivatives": "backward differences",
     "full": "backward differences and the squares of both",
@@ -134,27 +134,29 @@ def _matches(strategy: Strategy, names: Sequence[str]) -> bool:
     return any(re.search(pattern, name) for pattern in patterns for name in names)
 
 
-def _motion(form: Form | None) -> Iterator[str]:
+def _motion(form: Expansion | None) -> Iterator[str]:
     parameters = "the six realignment parameters"
     if form == "full":
         # These 24 are named after the first paper, and have the form of the second.
         yield _expanded("24 motion parameters", parameters, form, "friston1996")
     elif form:
-        yield _expanded(f"{6 * len(FORMS[form])} motion parameters", parameters, form)
+        yield _expanded(f"{6 * len(EXPANSIONS[form])} motion parameters", parameters, form)
 
 
-def _tissues(form: Form | None) -> Iterator[str]:
+def _tissues(form: Expansion | None) -> Iterator[str]:
     means = "the mean signals of white matter and cerebrospinal fluid"
     if form:
-        yield _expanded(f"{2 * len(FORMS[form])} tissue signals", means, form)
+        yield _expanded(f"{2 * len(EXPANSIONS[form])} tissue signals", means, form)
 
 
-def _global_signal(form: Form | None) -> Iterator[str]:
+def _global_signal(form: Expansion | None) -> Iterator[str]:
     if form:
-        yield _expanded(f"{len(FORMS[form])} global signal regressors", "the global signal", form)
+        yield _expanded(
+            f"{len(EXPANSIONS[form])} global signal regressors", "the global signal", form
+        )
 
 
-def _expanded(title: str, base: str, form: Form, *also: str) -> str:
+def _expanded(title: str, base: str, form: Expansion, *also: str) -> str:
     """Signals and their expansions; `also` are publications beside that on expansions."""
     if form == "basic":
         return base

@@ -24,7 +24,7 @@ from bids_spheres.confounds import (
 )
 from bids_spheres.confounds.compcor import MASKS_OF
 from bids_spheres.confounds.components import select
-from bids_spheres.confounds.strategy import BOLD_KINDS, FORMS
+from bids_spheres.confounds.strategy import BOLD_KINDS, EXPANSIONS
 from bids_spheres.engine.seeds import SeedTable, load_seeds, published_seed_sets
 from bids_spheres.errors import UsageError
 from bids_spheres.reports.methods import (
@@ -388,7 +388,7 @@ def test_standardize_true_is_the_sample_z_score():
 
 
 @pytest.mark.parametrize("key", ["motion", "wm_csf", "global_signal"])
-@pytest.mark.parametrize("form", [form for form in FORMS if form != "basic"])
+@pytest.mark.parametrize("form", [form for form in EXPANSIONS if form != "basic"])
 def test_number_of_expanded_regressors_is_that_of_the_columns(key, form):
     strategy = own(**{key: form})
     text = told(strategy)

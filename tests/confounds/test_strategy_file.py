@@ -287,7 +287,7 @@ def test_an_unknown_strategy_lists_those_there_are():
 
 COUNTS = st.integers(0, 999)
 NUMBERS = st.none() | st.floats(0, 1e6) | COUNTS
-FORMS = st.sampled_from([None, "basic", "power2", "derivatives", "full"])
+EXPANSIONS = st.sampled_from([None, "basic", "power2", "derivatives", "full"])
 FREQUENCIES = st.floats(1e-4, 10)
 ENTRIES = st.sampled_from(["csf", "rot_x", "^trans", r"^cosine\d+$"])
 
@@ -314,9 +314,9 @@ STRATEGIES = st.builds(
     name=st.from_regex(r"[A-Za-z0-9]+", fullmatch=True),
     description=st.text(),
     confounds=st.lists(ENTRIES).map(tuple),
-    motion=FORMS,
-    wm_csf=FORMS,
-    global_signal=FORMS,
+    motion=EXPANSIONS,
+    wm_csf=EXPANSIONS,
+    global_signal=EXPANSIONS,
     high_pass=st.booleans(),
     compcor=st.none()
     | st.builds(

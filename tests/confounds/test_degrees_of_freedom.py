@@ -14,7 +14,7 @@ from bids_spheres.confounds import (
     Censor,
     Strategy,
     TemporalFilter,
-    degrees_of_freedom,
+    count_degrees_of_freedom,
     exclusion,
     filter_problem,
     make_design,
@@ -87,7 +87,7 @@ def test_white_series_have_the_scatter_that_the_degrees_of_freedom_say(number):
     )
     table = table.assign(framewise_displacement=moved)
     design = make_design(table, strategy, PATH, n_volumes)
-    left = degrees_of_freedom(design, strategy, t_r, detrend)
+    left = count_degrees_of_freedom(design, strategy, t_r, detrend)
     expected, error = expected_dof(design, strategy, t_r, detrend)
     assert abs(left.residual - expected) < 4.5 * error
     lost = left.rank + left.filtered + left.censored
@@ -107,9 +107,9 @@ def test_a_long_gap_before_a_high_pass_filter_costs_more_than_its_volumes():
     high = Strategy(
         "a", "", names, censor=Censor(fd_threshold=0.5), filter=TemporalFilter(high_pass=0.01)
     )
-    left = degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
+    left = count_degrees_of_freedom(make_design(table, high, PATH, 200), high, 2.0, detrend=True)
     complete = make_design(table, replace(high, censor=Censor()), PATH, 200)
-    whole = degrees_of_freedom(complete, high, 2.0, detrend=True)
+    whole = count_degrees_of_freedom(complete, high, 2.0, detrend=True)
     assert (left.kept, whole.censored) == (161, 0)
     assert left.censored > 10
     # The filter takes its share, that of the complete run.
@@ -121,7 +121,8 @@ def test_every_minute_more_has_the_degrees_of_freedom_of_the_spectrum():
     """(sum S)^2 / sum S^2 over frequencies; the filter passes twice, ends cost the same."""
     strategy = Strategy("a", "", filter=TemporalFilter(0.01, 0.1))
     long, short = (
-        degrees_of_freedom(design_of(strategy, n), strategy, 2.0, detrend=True) for n in (1000, 500)
+        count_degrees_of_freedom(design_of(strategy, n), strategy, 2.0, detrend=True)
+        for n in (1000, 500)
     )
     assert (long.volumes, long.kept, long.rank, long.seconds) == (1000, 1000, 2, 2000)
     sections = signal.butter(5, (0.01, 0.1), "band", output="sos", fs=0.5)
@@ -139,7 +140,7 @@ def test_a_cosine_filter_takes_its_regressors_whatever_is_censored(censored):
     )
     moved = np.isin(np.arange(100), censored).astype(float)
     design = design_of(strategy, framewise_displacement=moved)
-    left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+    left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
     kept = 100 - len(censored)
     assert (left.kept, left.rank, left.filtered, left.censored) == (kept, 2, 4, 0)
     assert left.residual == kept - 6
@@ -149,7 +150,7 @@ def test_fmripreps_cosines_stand_in_for_those_of_a_filter():
     strategy = Strategy("a", "", high_pass=True, filter=TemporalFilter(0.01, type="cosine"))
     cosine = np.cos(np.pi * (np.arange(100) + 0.5) / 100)
     design = design_of(strategy, cosine00=cosine)
-    left = degrees_of_freedom(design, strategy, 2.0, detrend=False)
+    left = count_degrees_of_freedom(design, strategy, 2.0, detrend=False)
     assert (left.rank, left.filtered) == (2, 0)
     np.testing.assert_array_equal(removed_regressors(design, strategy, 2.0), cosine[:, None])
 
@@ -161,7 +162,7 @@ def test_a_regressor_that_looks_like_a_cosine_does_not_stand_in_for_them():
     regressors = removed_regressors(design, strategy, 2.0)
     phases = np.outer(np.arange(100) + 0.5, np.arange(1, 5)) * np.pi / 100
     np.testing.assert_allclose(regressors[:, 1:], np.sqrt(2 / 100) * np.cos(phases), atol=1e-12)
-    left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+    left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
     assert (left.rank, left.filtered) == (3, 3)  # one of the four is there already
 
 
@@ -170,7 +171,7 @@ def test_a_run_too_short_for_its_filter_between_the_first_and_the_last_kept_volu
     for last, problem in ((33, True), (34, False)):
         moved = (np.arange(100) >= last).astype(float)
         design = design_of(strategy, framewise_displacement=moved)
-        left = degrees_of_freedom(design, strategy, 2.0, detrend=True)
+        left = count_degrees_of_freedom(design, strategy, 2.0, detrend=True)
         assert (left.residual == 0) == problem
         found = exclusion(left, strategy, floor=1)
         assert bool(found and "needs more than 33 volumes" in found.reason) == problem
@@ -198,15 +199,15 @@ CENSORED = Strategy("a", "", ("a", "b"), censor=Censor(fd_threshold=0.5))
 def test_exclusions(changes, reason):
     strategy = replace(CENSORED, **changes)
     design = design_of(strategy, framewise_displacement=FD)
-    found = exclusion(degrees_of_freedom(design, strategy, 2.0, detrend=True), strategy)
+    found = exclusion(count_degrees_of_freedom(design, strategy, 2.0, detrend=True), strategy)
     assert (found.reason if found else None) == reason
     if found:
-        assert found.freedom.kept == design.n_kept
+        assert found.degrees_of_freedom.kept == design.n_kept
 
 
 def test_a_floor_of_degrees_of_freedom():
     design = design_of(CENSORED, framewise_displacement=FD)
-    left = degrees_of_freedom(design, CENSORED, 2.0, detrend=True)
+    left = count_degrees_of_freedom(design, CENSORED, 2.0, detrend=True)
     assert exclusion(left, CENSORED, floor=86) is None
     assert exclusion(left, CENSORED, floor=87).reason == (
         "86 degrees of freedom, fewer than 87 "
@@ -216,9 +217,9 @@ def test_a_floor_of_degrees_of_freedom():
 
 def test_too_many_regressors_for_the_run():
     strategy = Strategy("a", "", ("a", "b", "c"))
-    left = degrees_of_freedom(design_of(strategy, n_volumes=4), strategy, 2.0, detrend=False)
+    left = count_degrees_of_freedom(design_of(strategy, n_volumes=4), strategy, 2.0, detrend=False)
     found = exclusion(left, strategy)
-    assert found.freedom.residual == 0
+    assert found.degrees_of_freedom.residual == 0
     assert "0 degrees of freedom, fewer than 1" in found.reason
 
 

@@ -12,6 +12,10 @@ What a file can hold, in the words of the file::
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
 Only ``name`` is required. ``null`` is the same as no such key, everywhere.
+
+The schema is checked by this module and not by pydantic or cattrs: either would need a translation
+of its errors of the same length (the key in the words of the file, the nearest known key, nilearn's
+names), and would add to the start-up time of every call.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
 from bids_spheres.confounds.patterns import pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
-    FORMS,
+    EXPANSIONS,
     Censor,
     CompCor,
     Strategy,
@@ -33,8 +37,10 @@ from bids_spheres.confounds.strategy import (
 from bids_spheres.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    Reader = Callable[[object, "Place"], Any]
 
 _ELSEWHERE = {
     "scrub": "censor.min_segment",
@@ -50,8 +56,6 @@ _TOO_LARGE = 1e300
 
 _TOO_MANY = 10**9
 """Volumes. Larger numbers are slips of the finger, and don't fit where arrays count."""
-
-_LABEL = re.compile(r"[A-Za-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -73,19 +77,21 @@ class Place:
         """A place below this one."""
         return Place(self.source, f"{self.key}.{key}" if self.key else key)
 
-    def refuse(self, wanted: str, value: Any) -> NoReturn:
+    def refuse(self, wanted: str, value: object) -> NoReturn:
         """Raise the error of a value of the wrong kind."""
+        text = repr(value)
+        shown = text if len(text) <= 60 else f"{text[:57]}..."
         raise DataError(
-            f"{self.source}: {self.key or 'its content'} must be {wanted}, not {_shown(value)}."
+            f"{self.source}: {self.key or 'its content'} must be {wanted}, not {shown}."
         )
 
 
-def strategy_from_json(content: Any, source: Path | str) -> Strategy:
-    """Make a strategy of what a JSON or YAML file holds.
+def strategy_from_json(content: object, source: Path | str) -> Strategy:
+    """Read a strategy from the content of a JSON or YAML file.
 
     Parameters
     ----------
-    content : Any
+    content : object
         As the parser gives it.
     source : Path or str
         The file, for messages.
@@ -103,7 +109,7 @@ def strategy_from_json(content: Any, source: Path | str) -> Strategy:
 
 
 def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
-    """A strategy with some of its keys changed, as options of a command line do.
+    """Change some keys of a strategy, as options of the command line do.
 
     Parameters
     ----------
@@ -127,10 +133,10 @@ def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
     content = strategy_to_json(strategy)
     for key, value in changes.items():
         *parents, last = key.split(".")
-        place = content
+        inner = content
         for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
     chosen = content.get("filter", {})
     without_edges = chosen.get("high_pass") is None and chosen.get("low_pass") is None
     if chosen.get("type") == "none" or (without_edges and not changes.get("filter.type")):
@@ -142,10 +148,10 @@ def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
 
 
 def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
-    """Make what a file holds of a strategy.
+    """Content of a file that holds a strategy.
 
-    Keys that say nothing are left out; a censoring or filter that says something is given with
-    all its numbers, so that a reader needs not know the defaults.
+    Keys with default values are left out; censoring or a filter that is not the default is given
+    with all its numbers, so that a reader need not know the defaults.
 
     Examples
     --------
@@ -153,104 +159,71 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
     {'name': 'gsr', 'description': 'The global signal.', 'global_signal': 'basic'}
     """
     default = Strategy(strategy.name, "")
-    content = {"name": strategy.name, "description": strategy.description}
+    content: dict[str, Any] = {"name": strategy.name, "description": strategy.description}
     for name in (field.name for field in fields(Strategy) if field.compare):
         value = getattr(strategy, name)
-        if name not in content and value != getattr(default, name):
-            content[name] = _plain(value)
+        if name in content or value == getattr(default, name):
+            continue
+        if isinstance(value, Censor | CompCor | TemporalFilter):
+            content[name] = asdict(value)
+        else:
+            content[name] = list(value) if isinstance(value, tuple) else value
+    if strategy.filter and strategy.filter.type == "cosine":
+        # A cosine filter has neither, and a file that gives them is refused.
+        del content["filter"]["low_pass"], content["filter"]["order"]
     return content
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    if isinstance(value, TemporalFilter) and value.type == "cosine":
-        return {
-            key: part for key, part in asdict(value).items() if key not in ("low_pass", "order")
-        }
-    return asdict(value) if isinstance(value, Censor | CompCor | TemporalFilter) else value
-
-
-def _object(
-    content: Any, place: Place, kinds: Mapping[str, Callable[[Any, Place], Any]]
-) -> dict[str, Any]:
+def _object(content: object, place: Place, readers: Mapping[str, Reader]) -> dict[str, Any]:
     """Values of a JSON object, each read by the function of its key; nulls left out."""
     if not isinstance(content, dict):
         place.refuse("an object with keys and values", content)
     for key in content:
-        if key not in kinds:
-            raise _unknown_key(key, place, kinds)
+        if key in readers:
+            continue
+        if not place.key and key in _ELSEWHERE:
+            hint = f"What nilearn calls {key} is {_ELSEWHERE[key]} here."
+        else:
+            guess = did_you_mean(str(key), list(readers)).strip()
+            hint = guess or f"The keys are: {', '.join(readers)}."
+        raise DataError(f"{place.source}: unknown key {place.at(str(key)).key}.", hint=hint)
     return {
-        key: kinds[key](value, place.at(key)) for key, value in content.items() if value is not None
+        key: readers[key](value, place.at(key))
+        for key, value in content.items()
+        if value is not None
     }
 
 
-def _unknown_key(key: Any, place: Place, known: Iterable[str]) -> DataError:
-    guess = did_you_mean(str(key), list(known)).strip()
-    hint = f"The keys are: {', '.join(known)}."
-    if not place.key and key in _ELSEWHERE:
-        hint = f"What nilearn calls {key} is {_ELSEWHERE[key]} here."
-    elif guess:
-        hint = guess
-    return DataError(f"{place.source}: unknown key {place.at(str(key)).key}.", hint=hint)
+def _reader(
+    wanted: str, accepts: Callable[[Any], bool], convert: Callable[[Any], object] | None = None
+) -> Reader:
+    """Function that reads a value, or refuses it as something else than what is wanted."""
 
-
-def _one_of(*choices: str) -> Callable[[Any, Place], str]:
-    def read(value: Any, place: Place) -> str:
-        if not isinstance(value, str) or value not in choices:
-            place.refuse(f"one of {', '.join(choices)}", value)
-        return value
+    def read(value: object, place: Place) -> object:
+        if not accepts(value):
+            place.refuse(wanted, value)
+        return convert(value) if convert else value
 
     return read
 
 
-def _text(value: Any, place: Place) -> str:
-    if not isinstance(value, str):
-        place.refuse("a text", value)
-    return value
+def _one_of(*choices: str) -> Reader:
+    return _reader(
+        f"one of {', '.join(choices)}", lambda value: isinstance(value, str) and value in choices
+    )
 
 
-def _label(value: Any, place: Place) -> str:
-    if not isinstance(value, str) or not _LABEL.fullmatch(value):
-        place.refuse("letters (a-z) and digits only, because file names will hold it", value)
-    return value
+def _is_number(value: object) -> bool:
+    # For Python, true and false are whole numbers.
+    is_bool = isinstance(value, bool)
+    return isinstance(value, int | float) and not is_bool and 0 <= value < _TOO_LARGE
 
 
-def _high_pass(value: Any, place: Place) -> Any:
-    if not isinstance(value, bool) and value != "unless_filtered":
-        place.refuse('true, false or "unless_filtered"', value)
-    return value
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _TOO_MANY
 
 
-def _number(value: Any, place: Place) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _TOO_LARGE:
-        place.refuse("a number that is not negative, or null", value)
-    return float(value)
-
-
-def _frequency(value: Any, place: Place) -> float:
-    if _number(value, place) == 0:
-        place.refuse("a frequency in Hz above 0, or null for no such edge", value)
-    return float(value)
-
-
-def _count(value: Any, place: Place) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_MANY:
-        place.refuse("a whole number that is not negative, below a billion", value)
-    return value
-
-
-def _component_count(value: Any, place: Place) -> Any:
-    if value != "all" and _count_or_none(value) in (None, 0):
-        place.refuse('a whole number above 0, or "all"', value)
-    return value
-
-
-def _count_or_none(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _confounds(value: Any, place: Place) -> tuple[str, ...]:
+def _confounds(value: object, place: Place) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, str) and entry for entry in value):
         place.refuse("a list of column names", value)
     for entry in value:
@@ -263,42 +236,33 @@ def _check_pattern(entry: str, place: Place) -> None:
         raise DataError(f"{place.source}: the pattern {_shown(entry)} in {place.key} {problem}.")
 
 
-def _bold(value: Any, place: Place) -> tuple[str, ...]:
+def _bold(value: object, place: Place) -> tuple[str, ...]:
     kinds = value if isinstance(value, list) and value else [value]
     return tuple(_one_of(*BOLD_KINDS)(kind, place) for kind in kinds)
 
 
-def _compcor(value: Any, place: Place) -> CompCor:
+def _compcor(value: object, place: Place) -> CompCor:
     values = _object({"mask": value} if isinstance(value, str) else value, place, _COMPCOR)
     if "mask" not in values:
         place.refuse('an object with a "mask"', value)
     return CompCor(SHORT_NAMES.get(values["mask"], values["mask"]), values.get("n", "all"))
 
 
-def _censor(value: Any, place: Place) -> Censor:
-    return Censor(**_object(value, place, _CENSOR))
-
-
-def _filter(value: Any, place: Place) -> TemporalFilter:
-    chosen = TemporalFilter(**_object(value, place, _FILTER))
+def _filter(value: object, place: Place) -> TemporalFilter:
+    values = _object(value, place, _FILTER)
+    chosen = TemporalFilter(**values)
     high_pass, low_pass = chosen.high_pass, chosen.low_pass
     if high_pass is None and (low_pass is None or chosen.type == "cosine"):
         needed = "high_pass" if chosen.type == "cosine" else "high_pass or low_pass"
         place.refuse(f"an object with {needed}", value)
-    if chosen.type == "cosine" and ("order" in value or low_pass is not None):
+    if chosen.type == "cosine" and ("order" in values or low_pass is not None):
         place.refuse('without "order" and "low_pass" when its type is cosine', value)
     if high_pass is not None and low_pass is not None and high_pass >= low_pass:
         place.refuse("a band with high_pass below low_pass", value)
     return chosen
 
 
-def _filter_order(value: Any, place: Place) -> int:
-    if _count_or_none(value) is None:
-        place.refuse("a whole number above 0", value)
-    return int(value)
-
-
-def _tedana(value: Any, place: Place) -> str:
+def _tedana(value: object, place: Place) -> object:
     if value == "non-aggressive":
         raise DataError(
             f"{place.source}: {place.key} can't be non-aggressive: nilearn's columns of that name "
@@ -308,12 +272,20 @@ def _tedana(value: Any, place: Place) -> str:
     return _one_of("aggressive", "orthogonal")(value, place)
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-_COMPCOR = {"mask": _one_of(*SHORT_NAMES, *MASKS_OF), "n": _component_count}
+_number = _reader("a number that is not negative, or null", _is_number, float)
+_frequency = _reader(
+    "a frequency in Hz above 0, or null for no such edge",
+    lambda value: _is_number(value) and value > 0,
+    float,
+)
+_count = _reader("a whole number that is not negative, below a billion", _is_count)
+_COMPCOR = {
+    "mask": _one_of(*SHORT_NAMES, *MASKS_OF),
+    "n": _reader(
+        'a whole number above 0, or "all"',
+        lambda value: value == "all" or (_is_count(value) and value > 0),
+    ),
+}
 _CENSOR = {
     "fd_threshold": _number,
     "std_dvars_threshold": _number,
@@ -325,20 +297,26 @@ _FILTER = {
     "high_pass": _frequency,
     "low_pass": _frequency,
     "type": _one_of("butterworth", "cosine"),
-    "order": _filter_order,
+    "order": _reader("a whole number above 0", lambda value: _is_count(value) and value > 0),
 }
-_STRATEGY: dict[str, Callable[[Any, Place], Any]] = {
-    "name": _label,
-    "description": _text,
+_STRATEGY: dict[str, Reader] = {
+    "name": _reader(
+        "letters (a-z) and digits only, because file names will hold it",
+        lambda value: isinstance(value, str) and value.isascii() and value.isalnum(),
+    ),
+    "description": _reader("a text", lambda value: isinstance(value, str)),
     "confounds": _confounds,
-    "motion": _one_of(*FORMS),
-    "wm_csf": _one_of(*FORMS),
-    "global_signal": _one_of(*FORMS),
-    "high_pass": _high_pass,
+    "motion": _one_of(*EXPANSIONS),
+    "wm_csf": _one_of(*EXPANSIONS),
+    "global_signal": _one_of(*EXPANSIONS),
+    "high_pass": _reader(
+        'true, false or "unless_filtered"',
+        lambda value: isinstance(value, bool) or value == "unless_filtered",
+    ),
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
     "tedana": _tedana,
-    "censor": _censor,
+    "censor": lambda value, place: Censor(**_object(value, place, _CENSOR)),
     "filter": _filter,
     "min_volumes": _count,
     "min_seconds": _number,

@@ -1,4 +1,4 @@
-"""What a strategy leaves of a run, and whether that is enough."""
+"""Degrees of freedom that a strategy leaves of a run, and whether they are enough."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from bids_spheres.confounds.design import rank_of
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
 
@@ -25,7 +23,7 @@ beyond 0.39 or -0.39 by chance.
 
 
 @dataclass(frozen=True)
-class Freedom:
+class DegreesOfFreedom:
     """Degrees of freedom of one run after one strategy.
 
     Whole numbers unless there is a Butterworth filter. The parts add up:
@@ -70,16 +68,18 @@ class Exclusion:
     ----------
     reason : str
         What is wrong, joined by ``; `` when it is more than one thing.
-    freedom : Freedom
+    degrees_of_freedom : DegreesOfFreedom
         The numbers.
     """
 
     reason: str
-    freedom: Freedom
+    degrees_of_freedom: DegreesOfFreedom
 
 
-def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> Freedom:
-    """What a strategy leaves of a run, and what took the rest.
+def count_degrees_of_freedom(
+    design: Design, strategy: Strategy, t_r: float, detrend: bool
+) -> DegreesOfFreedom:
+    """Count the degrees of freedom that a strategy leaves of a run, and what takes the others.
 
     Censoring and regression are projections, and take whole dimensions: kept volumes - rank are
     left. A cosine filter is regression. What a Butterworth filter leaves is computed from all of
@@ -95,17 +95,20 @@ def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: 
         Whether a linear trend is removed besides the mean.
     """
     rank = design.rank(detrend=detrend)
-    filtered: float = 0
-    censored: float = 0
-    problem = ""
+    filtered, censored, problem = 0.0, 0.0, ""
     if strategy.filter and strategy.filter.type == "cosine":
         regressors = removed_regressors(design, strategy, t_r)
         values = design.values if regressors is None else regressors
         filtered = rank_of(values, design.kept, detrend=detrend) - rank
     elif strategy.filter and design.n_kept > rank:
-        problem = _span_problem(design, strategy.filter, t_r)
-        filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend, problem)
-    return Freedom(
+        kept = np.flatnonzero(design.kept)
+        # The filter sees the run from the first kept volume to the last.
+        span = int(np.ptp(kept)) + 1
+        problem = filter_problem(strategy.filter, t_r, len(design.kept), span) or ""
+        filtered = float(design.n_kept - rank)
+        if not problem:
+            filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend)
+    return DegreesOfFreedom(
         volumes=len(design.kept),
         kept=design.n_kept,
         rank=rank,
@@ -117,13 +120,13 @@ def degrees_of_freedom(design: Design, strategy: Strategy, t_r: float, detrend: 
     )
 
 
-def exclusion(left: Freedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
+def exclusion(dof: DegreesOfFreedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
     """Say why too little is left of a run, if so.
 
     Parameters
     ----------
-    left : Freedom
-        From `degrees_of_freedom`.
+    dof : DegreesOfFreedom
+        From `count_degrees_of_freedom`.
     strategy : Strategy
     floor : int
         Degrees of freedom that a run must have.
@@ -133,17 +136,29 @@ def exclusion(left: Freedom, strategy: Strategy, floor: int = 1) -> Exclusion | 
     Exclusion or None
         None when enough is left.
     """
-    reasons = list(_reasons(left, strategy, floor))
-    return Exclusion("; ".join(reasons), left) if reasons else None
+    reasons = []
+    if not dof.kept:
+        return Exclusion(f"no volume is left of {dof.volumes}", dof)
+    if dof.kept < (strategy.min_volumes or 0):
+        reasons.append(
+            f"{dof.kept} of {dof.volumes} volumes are left, fewer than {strategy.min_volumes}"
+        )
+    if dof.seconds < (strategy.min_seconds or 0):
+        reasons.append(f"{dof.seconds:g} s are left, fewer than {strategy.min_seconds:g}")
+    if dof.problem:
+        reasons.append(dof.problem)
+    elif dof.residual < floor:
+        reasons.append(
+            f"{rounded(dof.residual)} degrees of freedom, fewer than {floor} ({parts(dof)})"
+        )
+    return Exclusion("; ".join(reasons), dof) if reasons else None
 
 
 def _lost_to_butterworth(
-    design: Design, strategy: Strategy, t_r: float, detrend: bool, problem: str
+    design: Design, strategy: Strategy, t_r: float, detrend: bool
 ) -> tuple[float, float]:
     """Degrees of freedom that the filter takes, and that censoring takes beyond its volumes."""
     unfiltered = design.n_kept - design.rank(detrend=detrend)
-    if problem:
-        return float(unfiltered), 0.0
     lost = unfiltered - min(unfiltered, _operator_dof(design, strategy, t_r, detrend))
     if design.kept.all():
         return lost, 0.0
@@ -172,7 +187,9 @@ def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool)
     return degrees_of_freedom_left(operator)
 
 
-def filter_problem(chosen: TemporalFilter, t_r: float, n_volumes: int) -> str | None:
+def filter_problem(
+    chosen: TemporalFilter, t_r: float, n_volumes: int, span: int | None = None
+) -> str | None:
     """Say why a run can't carry a filter, if so.
 
     Parameters
@@ -182,8 +199,16 @@ def filter_problem(chosen: TemporalFilter, t_r: float, n_volumes: int) -> str | 
         Repetition time, s.
     n_volumes : int
         Of the run, censored ones included: they are interpolated before filtering.
+    span : int, optional
+        Volumes from the first kept one to the last, where that is known.
     """
     nyquist, duration = 0.5 / t_r, n_volumes * t_r
+    # scipy.signal.sosfiltfilt extends a run by 3 (poles + 1) volumes; a band has twice the poles.
+    is_band = chosen.high_pass is not None and chosen.low_pass is not None
+    padding = 3 * (chosen.order * (2 if is_band else 1) + 1) if chosen.type == "butterworth" else 0
+    needed = f"a Butterworth filter of order {chosen.order} needs more than {padding} volumes, and"
+    if span is not None and span <= padding:
+        return f"{needed} there are {span} from the first kept one to the last"
     for name, edge in (("high_pass", chosen.high_pass), ("low_pass", chosen.low_pass)):
         if edge is not None and edge >= nyquist:
             return (
@@ -196,60 +221,25 @@ def filter_problem(chosen: TemporalFilter, t_r: float, n_volumes: int) -> str | 
             f"a run can carry frequencies from {0.5 / duration:g} Hz to the Nyquist frequency, "
             f"{nyquist:g} Hz"
         )
-    if chosen.type == "butterworth" and n_volumes <= (padding := _padding(chosen)):
-        return (
-            f"a Butterworth filter of order {chosen.order} needs more than {padding} volumes, and "
-            f"the run has {n_volumes} (Nyquist frequency {nyquist:g} Hz)"
-        )
+    if n_volumes <= padding:
+        return f"{needed} the run has {n_volumes} (Nyquist frequency {nyquist:g} Hz)"
     return None
 
 
-def _padding(chosen: TemporalFilter) -> int:
-    """Volumes by which scipy.signal.sosfiltfilt extends a run: 3 (poles + 1)."""
-    is_band = chosen.high_pass is not None and chosen.low_pass is not None
-    return 3 * (chosen.order * (2 if is_band else 1) + 1)
-
-
-def _span_problem(design: Design, chosen: TemporalFilter, t_r: float) -> str:
-    """Why a Butterworth filter can't be applied to a run that ends where kept volumes do."""
-    kept = np.flatnonzero(design.kept)
-    span, padding = int(np.ptp(kept)) + 1, _padding(chosen)
-    if span <= padding:
-        return (
-            f"a Butterworth filter of order {chosen.order} needs more than {padding} volumes, and "
-            f"there are {span} from the first kept one to the last"
-        )
-    return filter_problem(chosen, t_r, len(design.kept)) or ""
-
-
-def _reasons(left: Freedom, strategy: Strategy, floor: int) -> Iterator[str]:
-    if not left.kept:
-        yield f"no volume is left of {left.volumes}"
-        return
-    if left.kept < (strategy.min_volumes or 0):
-        yield f"{left.kept} of {left.volumes} volumes are left, fewer than {strategy.min_volumes}"
-    if left.seconds < (strategy.min_seconds or 0):
-        yield f"{left.seconds:g} s are left, fewer than {strategy.min_seconds:g}"
-    if left.problem:
-        yield left.problem
-    elif left.residual < floor:
-        yield f"{rounded(left.residual)} degrees of freedom, fewer than {floor} ({parts(left)})"
-
-
-def parts(left: Freedom) -> str:
-    """Of what the degrees of freedom are made, as a sum.
+def parts(dof: DegreesOfFreedom) -> str:
+    """Show degrees of freedom as the sum of their parts.
 
     Examples
     --------
-    >>> parts(Freedom(100, 90, 4, 0, 0, 86, 180))
+    >>> parts(DegreesOfFreedom(100, 90, 4, 0, 0, 86, 180))
     '90 volumes kept - 4 rank removed - 0 lost to filtering'
     """
     text = (
-        f"{left.kept} volumes kept - {left.rank} rank removed "
-        f"- {rounded(left.filtered)} lost to filtering"
+        f"{dof.kept} volumes kept - {dof.rank} rank removed "
+        f"- {rounded(dof.filtered)} lost to filtering"
     )
-    gaps = f" - {rounded(left.censored)} to filtering across censored volumes"
-    return text + gaps * (left.censored > 0)
+    gaps = f" - {rounded(dof.censored)} to filtering across censored volumes"
+    return text + gaps * (dof.censored > 0)
 
 
 def rounded(value: float) -> str:
