@@ -29,7 +29,7 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.inputs.dataset import find_inputs
 from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Selection, find_runs
+from bids_spheres.inputs.runs import Filter, Selection, find_runs
 from bids_spheres.outputs.shared import (
     CITATION_FILE,
     check_output_dir,
@@ -211,17 +211,10 @@ def _freshness(tasks: Sequence[Task]) -> str:
 
 
 def _selection(settings: Settings) -> Selection:
-    labels = settings.labels
+    others = read_filters(settings.labels.bids_filter_file)
     return Selection(
-        participants=labels.participant_label,
-        sessions=labels.session_label,
-        tasks=labels.task_label,
-        acquisitions=labels.acquisition,
-        runs=labels.run,
-        echoes=labels.echo,
-        spaces=labels.space,
-        resolutions=labels.res,
-        others=read_filters(labels.bids_filter_file),
+        tuple(Filter(*named) for named in settings.labels.named()),
+        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
     )
 
 

@@ -85,13 +85,17 @@ class Declared:
     option: Option
 
     @property
+    def flag(self) -> str:
+        """Long form, with dashes."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Flags in both spellings that users type, with - and with _; none of a positional."""
         if not self.option.section:
             return ()
-        flag = f"--{self.name}"
         short = (self.option.short,) if self.option.short else ()
-        return (*short, *dict.fromkeys((flag.replace("_", "-"), flag)))
+        return (*short, *dict.fromkeys((self.flag, f"--{self.name}")))
 
 
 def option(

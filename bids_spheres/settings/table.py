@@ -24,6 +24,8 @@ from bids_spheres.settings.values import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
@@ -240,6 +242,13 @@ class Selected:
         "selection of runs",
         _FILE,
     )
+
+    def named(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Flag, key of the entity and labels of every option that names labels."""
+        for declared in declared_options(type(self)):
+            kind, labels = declared.option.kind, getattr(self, declared.name)
+            if isinstance(kind, Labels) and labels:
+                yield declared.flag, kind.key, labels
 
 
 @dataclass(frozen=True)
