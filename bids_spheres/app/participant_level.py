@@ -250,23 +250,14 @@ def _methods_facts(
 ) -> MethodsFacts:
     rules = settings.processing
     return MethodsFacts(
+        **vars(rules),
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
         spaces=spaces,
         seed_sets=work.seed_sets,
         transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
-        mask=rules.mask,
-        overlap=rules.overlap,
-        min_coverage=rules.min_coverage,
-        aggregation=rules.aggregation,
-        smoothing_fwhm=rules.smoothing_fwhm,
         strategies=work.strategies,
-        dummy_scans=rules.dummy_scans,
         external_outliers=settings.outliers is not None,
-        detrend=rules.detrend,
-        standardize=rules.standardize,
-        min_degrees_of_freedom=rules.min_dof,
-        full_length=rules.full_length,
         measures=tuple(measure(name).stat for name in rules.connectivity),
     )
 
