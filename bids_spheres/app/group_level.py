@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from bids_spheres.group.command import describe_groups, group_options
+from bids_spheres.app.group_options import describe_groups, group_options
 from bids_spheres.group.files import FOLDER
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.shared import write_record

@@ -227,14 +227,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
         )
     values = dict(vars(options))
     for each in declared_options(Settings):
-        # The group level chooses among what there is: an option that is not given leaves it all.
-        if isinstance(each.default, tuple) and each.default and not values[each.name]:
-            values[each.name] = () if options.analysis_level == GROUP else each.default
-    values["radius"] = list(dict.fromkeys(values["radius"]))
-    values["smoothing_fwhm"] = values["smoothing_fwhm"] or None
+        if isinstance(each.default, tuple) and not values[each.name]:
+            everything = options.analysis_level == GROUP and each.option.selects_at_group
+            values[each.name] = () if everything else each.default
     values["executor"] = _executor(options)
-    settings: Settings = build(Settings, values)
-    return settings
+    return build(Settings, values)
 
 
 _WORKERS = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")

@@ -28,7 +28,7 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.inputs.dataset import find_inputs
 from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Selection, find_runs
+from bids_spheres.inputs.runs import Filter, Selection, find_runs
 from bids_spheres.outputs.shared import (
     CITATION_FILE,
     check_output_dir,
@@ -205,17 +205,10 @@ def _freshness(tasks: Sequence[Task]) -> str:
 
 
 def _selection(settings: Settings) -> Selection:
-    labels = settings.labels
+    others = read_filters(settings.labels.bids_filter_file)
     return Selection(
-        participants=labels.participant_label,
-        sessions=labels.session_label,
-        tasks=labels.task_label,
-        acquisitions=labels.acquisition,
-        runs=labels.run,
-        echoes=labels.echo,
-        spaces=labels.space,
-        resolutions=labels.res,
-        others=read_filters(labels.bids_filter_file),
+        tuple(Filter(*named) for named in settings.labels.named()),
+        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
     )
 
 
@@ -251,23 +244,14 @@ def _methods_facts(
 ) -> MethodsFacts:
     rules = settings.processing
     return MethodsFacts(
+        **vars(rules),
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
         spaces=spaces,
         seed_sets=work.seed_sets,
         transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
-        mask=rules.mask,
-        overlap=rules.overlap,
-        min_coverage=rules.min_coverage,
-        aggregation=rules.aggregation,
-        smoothing_fwhm=rules.smoothing_fwhm,
         strategies=work.strategies,
-        dummy_scans=rules.dummy_scans,
         external_outliers=settings.outliers is not None,
-        detrend=rules.detrend,
-        standardize=rules.standardize,
-        min_degrees_of_freedom=rules.min_dof,
-        full_length=rules.full_length,
         measures=tuple(measure(name).stat for name in rules.connectivity),
     )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from bids_spheres.settings import GroupChoices
 
 SEEDS = "seeds"
 """Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
@@ -17,8 +15,8 @@ RUN_KEYS = ("sub", "ses", "task", "acq", "run", "echo")
 
 
 @dataclass(frozen=True)
-class GroupOptions:
-    """What is wanted of the group level.
+class GroupOptions(GroupChoices):
+    """Choices of the group level, with the labels they apply to.
 
     Parameters
     ----------
@@ -26,27 +24,9 @@ class GroupOptions:
         Labels to keep, without their keys, by entity: ``(("task", ("rest",)), ("desc",
         ("simple", "36P")))``. An entity that is not named keeps all. ``seeds`` stands for
         ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
-    by_session : bool
-        Summarize every session by itself, instead of averaging a participant's sessions.
     expected : tuple of (str, str)
         Participants of the input and of its table, with their key, and where they are known from.
-    model : str, optional
-        Formula of participants' variables that explain edges, e.g. ``"age + sex"``.
-    participants_table : Path, optional
-        participants.tsv with those variables; by default that of the output dataset.
-    pool_spaces : bool
-        Put participants whose images are in different MNI spaces into one group.
-    qcfc_covariates : tuple of str
-        Columns of the same table that QC-FC is adjusted for.
-    min_participants : int
-        Participants without whom an edge is not tested.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    by_session: bool = False
     expected: tuple[tuple[str, str], ...] = ()
-    model: str | None = None
-    participants_table: Path | None = None
-    pool_spaces: bool = False
-    qcfc_covariates: tuple[str, ...] = ()
-    min_participants: int = 3

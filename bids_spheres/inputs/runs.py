@@ -124,38 +124,33 @@ class Run:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs are wanted; an empty tuple wants all.
+    """Which runs are wanted; without filters all, in every participant's MNI space.
 
-    Labels are without the key: ``participants=("01", "02")``. Without `spaces` every participant's
-    MNI space is taken. `others` holds labels of further entities by their keys, "" for a name
-    without the entity and "*" for one with it.
+    Parameters
+    ----------
+    labels : tuple of Filter
+        One for an entity at most.
+    others : tuple of Filter
+        Of any entity, ``part`` and ``space`` among them: they replace what is chosen otherwise.
     """
 
-    participants: tuple[str, ...] = ()
-    sessions: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    acquisitions: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
-    echoes: tuple[str, ...] = ()
-    spaces: tuple[str, ...] = ()
-    resolutions: tuple[str, ...] = ()
-    others: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    def filters(self) -> list[_Filter]:
-        """Filters in the order in which they apply; the space comes last but one."""
-        return [
-            _Filter("--session-label", "ses", self.sessions),
-            _Filter("--task-label", "task", self.tasks),
-            _Filter("--acquisition", "acq", self.acquisitions),
-            _Filter("--run", "run", self.runs),
-            _Filter("--echo", "echo", self.echoes),
-            *(_Filter("--bids-filter-file", key, labels) for key, labels in self.others),
-        ]
+    labels: tuple[Filter, ...] = ()
+    others: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Filter:
-    """Labels of one entity that are wanted."""
+class Filter:
+    """Labels of one entity that are wanted.
+
+    Parameters
+    ----------
+    option : str
+        That names them, for messages.
+    key : str
+        Of the entity.
+    labels : tuple of str
+        Without the key; "" stands for a name without the entity and "*" for one with it.
+    """
 
     option: str
     key: str
@@ -246,7 +241,8 @@ def find_runs(
         When the selection leaves none; the message says what there was, and which of the
         filters left nothing.
     """
-    files = _Files.index(inputs, selection.participants, database)
+    participants = next((each.labels for each in selection.labels if each.key == "sub"), ())
+    files = _Files.index(inputs, participants, database)
     wanted = tuple(dict.fromkeys(kinds))
     bolds = [item for item in files.bolds if item[1].get("desc") in wanted]
     if not bolds:
@@ -374,16 +370,19 @@ def _select(
     bolds: Files, selection: Selection, usable: Callable[[str], bool], rejected: Rejected
 ) -> Files:
     """Apply the filters one after the other; the first that leaves nothing is named."""
-    asked = {key for key, _ in selection.others}
+    asked = {each.key for each in selection.others}
+    given = {each.key: each for each in selection.labels if each.key != "sub"}
+    # Both are of images of the same run, so that they apply to the runs that are left.
+    space, res = given.pop("space", None), given.pop("res", None)
     left = bolds if "part" in asked else _magnitude(bolds, rejected)
-    for one in selection.filters():
-        left = one.apply(left, rejected)
-    if selection.spaces:
-        left = _Filter("--space", "space", selection.spaces).apply(left, rejected)
+    for each in (*given.values(), *selection.others):
+        left = each.apply(left, rejected)
+    if space:
+        left = space.apply(left, rejected)
     elif "space" not in asked:
         left = _in_preferred_space(left, usable, rejected)
     _tell_spaces(left)
-    return _Filter("--res", "res", selection.resolutions).apply(left, rejected)
+    return res.apply(left, rejected) if res else left
 
 
 def _magnitude(bolds: Files, rejected: Rejected) -> Files:

@@ -1,9 +1,10 @@
 """Options, each declared once, and the frozen settings that they make."""
 
-from bids_spheres.settings.option import Declared, Option, build, declared_options, option
+from bids_spheres.settings.option import RESULTS, Declared, Option, build, declared_options, option
 from bids_spheres.settings.table import (
     DEFAULT_STRATEGY,
     GROUP,
+    MASKS,
     PARTICIPANT,
     Execution,
     GroupChoices,
@@ -21,8 +22,10 @@ from bids_spheres.settings.values import OFF
 __all__ = [
     "DEFAULT_STRATEGY",
     "GROUP",
+    "MASKS",
     "OFF",
     "PARTICIPANT",
+    "RESULTS",
     "Declared",
     "Execution",
     "GroupChoices",

@@ -9,12 +9,16 @@ the documentation are all made from these declarations.
 from __future__ import annotations
 
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _typeshed import DataclassInstance
+
     from bids_spheres.settings.values import Kind
+
+T = TypeVar("T", bound="DataclassInstance")
 
 Output = Literal["spheres", "design", "series"]
 """Outputs of a run that have to be made again when a setting changes."""
@@ -34,6 +38,9 @@ SECTIONS = (
     'clusters, which need pip install "bids-spheres[dask]"',
 )
 """Headings of the help, in their order."""
+
+RESULTS = ("", *SECTIONS[:4])
+"""Sections whose options say what is computed from what; the others say how."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +92,17 @@ class Declared:
     option: Option
 
     @property
+    def flag(self) -> str:
+        """Long form, with dashes."""
+        return f"--{self.name.replace('_', '-')}"
+
+    @property
     def flags(self) -> tuple[str, ...]:
         """Flags in both spellings that users type, with - and with _; none of a positional."""
         if not self.option.section:
             return ()
-        flag = f"--{self.name}"
         short = (self.option.short,) if self.option.short else ()
-        return (*short, *dict.fromkeys((flag.replace("_", "-"), flag)))
+        return (*short, *dict.fromkeys((self.flag, f"--{self.name}")))
 
 
 def option(
@@ -124,14 +135,22 @@ def _nested(each: Field[Any]) -> type[Any] | None:
     return factory if isinstance(factory, type) and is_dataclass(factory) else None
 
 
-def build(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Settings of a dataclass from the values of its options by name; the rest by default."""
-    made = {}
+def build(kind: type[T], values: dict[str, Any]) -> T:
+    """Settings of a dataclass from the values of its options by name; the rest by default.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass as for `declared_options`.
+    values : dict
+        A value given several times in a list counts once.
+    """
+    given: dict[str, Any] = {}
     for each in fields(kind):
         nested = _nested(each)
         if nested is not None:
-            made[each.name] = build(nested, values)
+            given[each.name] = build(nested, values)
         elif each.name in values:
             value = values[each.name]
-            made[each.name] = tuple(value) if isinstance(value, list) else value
-    return kind(**made)
+            given[each.name] = tuple(dict.fromkeys(value)) if isinstance(value, list) else value
+    return kind(**given)

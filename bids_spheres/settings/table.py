@@ -6,8 +6,7 @@ provenance written beside the outputs, under the names of the options.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from bids_spheres.settings.option import declared_options, option
@@ -17,17 +16,22 @@ from bids_spheres.settings.values import (
     Labels,
     Memory,
     NamedPath,
+    NameOrFile,
     Number,
     PathName,
     SettingOrFile,
+    WordOrPath,
     choice,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
-    from bids_spheres.settings.option import Output
+    from bids_spheres.settings.option import Output, T
 
 DEFAULT_STRATEGY = "simple"
 
@@ -36,6 +40,9 @@ Level = Literal["session", "participant"]
 
 PARTICIPANT, GROUP = "participant", "group"
 """Analysis levels."""
+
+MASKS = ("run", "template", OFF)
+"""What `mask` can be instead of a file."""
 
 _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
@@ -60,7 +67,7 @@ class Processing:
         "run",
         "voxels that spheres may use (default: run, the brain mask of each)",
         "seeds",
-        Kind("run|template|none|PATH"),
+        WordOrPath("|".join((*MASKS, "PATH")), MASKS),
         affects=_SPHERES,
         sidecar="Mask",
         mixing="refuse",
@@ -98,7 +105,7 @@ class Processing:
         "smooth images by a Gaussian of this width first (default: off)",
         "seeds",
         # What is smoothed more is no image any more, and the weights of a sphere fill memory.
-        Number("MM", most=40, unit="a length in mm"),
+        Number("MM", most=40, unit="a length in mm", zero_is_off=True),
         affects=_SPHERES,
         sidecar="SmoothingFWHM",
         mixing="refuse",
@@ -240,6 +247,13 @@ class Selected:
         "selection of runs",
         _FILE,
     )
+
+    def named(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Flag, key of the entity and labels of every option that names labels."""
+        for declared in declared_options(type(self)):
+            kind, labels = declared.option.kind, getattr(self, declared.name)
+            if isinstance(kind, Labels) and labels:
+                yield declared.flag, kind.key, labels
 
 
 @dataclass(frozen=True)
@@ -403,7 +417,7 @@ class Settings:
         f"denoising strategies by name (default: {DEFAULT_STRATEGY}; all: bids-spheres "
         "strategies), or JSON or YAML files of your own",
         "denoising",
-        _NAME,
+        NameOrFile(),
         levels=_BOTH,
         selects_at_group=True,
     )
@@ -481,31 +495,27 @@ class Settings:
 
     def absolute(self) -> Settings:
         """The same with absolute paths, for processes that have another working directory."""
-        settings: Settings = _absolute(self)
-        rules = self.processing
-        mask = rules.mask if rules.mask in ("run", "template", OFF) else _path_text(rules.mask)
-        # A strategy without an ending is one of the package's.
-        strategies = tuple(_path_text(s) if Path(s).suffix else s for s in self.strategy)
-        return replace(settings, strategy=strategies, processing=replace(rules, mask=mask))
+        return _absolute(self)
 
     def to_json(self) -> dict[str, Any]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
         return _shown(self.absolute())
 
 
-def _path_text(path: str) -> str:
-    return str(Path(path).absolute())
-
-
-def _absolute(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.absolute()
-    if isinstance(value, tuple):
-        return tuple(map(_absolute, value))
-    if is_dataclass(value) and not isinstance(value, type):
-        parts = {part.name: _absolute(getattr(value, part.name)) for part in fields(value)}
-        return replace(value, **parts)
-    return value
+def _absolute(settings: T) -> T:
+    """Settings with the paths of all options absolute, those of nested settings too."""
+    values = {}
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if "option" not in each.metadata:
+            values[each.name] = _absolute(value)
+        elif value is not None:
+            kind = each.metadata["option"].kind or Kind()
+            several = isinstance(each.default, tuple)
+            values[each.name] = (
+                tuple(map(kind.absolute, value)) if several else kind.absolute(value)
+            )
+    return replace(settings, **values)
 
 
 def _shown(settings: Any) -> dict[str, Any]:

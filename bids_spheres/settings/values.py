@@ -49,6 +49,10 @@ class Kind:
         """The value as it stands in a record of settings, with JSON types only."""
         return self._show(value)
 
+    def absolute(self, value: Any) -> Any:
+        """The value with an absolute path, if it is or holds a relative one."""
+        return value.absolute() if isinstance(value, Path) else value
+
     def _read(self, text: str) -> Any:
         return text
 
@@ -94,6 +98,33 @@ class PathName(Kind):
 
 
 @dataclass(frozen=True)
+class WordOrPath(Kind):
+    """One of several words, or the path of a file; both as text.
+
+    Parameters
+    ----------
+    words : tuple of str
+    """
+
+    words: tuple[str, ...] = ()
+
+    def absolute(self, value: str) -> str:
+        """The same word, or an absolute path."""
+        return value if value in self.words else str(Path(value).absolute())
+
+
+@dataclass(frozen=True)
+class NameOrFile(Kind):
+    """A name that ships with the package, or a file of the user's own, which has an ending."""
+
+    metavar: str = "NAME"
+
+    def absolute(self, value: str) -> str:
+        """The same name, or an absolute path."""
+        return str(Path(value).absolute()) if Path(value).suffix else value
+
+
+@dataclass(frozen=True)
 class NamedPath(Kind):
     """``NAME=PATH`` as both, or a path without a name."""
 
@@ -104,6 +135,10 @@ class NamedPath(Kind):
         # A path may hold the sign as well; a name never holds a separator.
         named = bool(sign) and os.sep not in name and name.isalnum()
         return (name, Path(path)) if named else ("", Path(text))
+
+    def absolute(self, value: tuple[str, Path]) -> tuple[str, Path]:
+        """The same name with an absolute path."""
+        return value[0], value[1].absolute()
 
     def _show(self, value: Any) -> Any:
         name, path = value
@@ -123,6 +158,8 @@ class Number(Kind):
         Words that are taken as they are.
     unit : str
         Name of the quantity for messages, as in "a length in mm".
+    zero_is_off : bool
+        Take 0 as None, which switches a step off.
     """
 
     metavar: str = "N"
@@ -131,6 +168,7 @@ class Number(Kind):
     whole: bool = False
     words: tuple[str, ...] = ()
     unit: str = ""
+    zero_is_off: bool = False
 
     def _read(self, text: str) -> Any:
         if text in self.words:
@@ -138,7 +176,7 @@ class Number(Kind):
         value = self._parse(text)
         if value is None or not self.least <= value <= self.most or value == inf:
             raise argparse.ArgumentTypeError(f"{text} is not {self.description}")
-        return value
+        return None if self.zero_is_off and value == 0 else value
 
     def _parse(self, text: str) -> float | None:
         if self.whole:

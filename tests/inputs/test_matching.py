@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
 from bids_spheres.inputs.outliers import outliers_of
-from bids_spheres.inputs.runs import Selection, find_runs
+from bids_spheres.inputs.runs import find_runs
+from tests.inputs.conftest import select
 
 PREPROC = ("preproc",)
-EVERY_PART = Selection(spaces=("MNI152NLin2009cAsym", "T1w", "func"), others=(("part", ("*", "")),))
+EVERY_PART = select(space=("MNI152NLin2009cAsym", "T1w", "func"), others=(("part", ("*", "")),))
 
 
 def write(root, names, sub="sub-01"):
@@ -163,11 +164,11 @@ def test_fmripreps_own_table_counts_more_than_one_of_other_derivatives(tmp_path)
 @pytest.mark.parametrize("part", ["phase", "real", "imag"])
 def test_images_without_magnitude_are_no_runs_unless_they_are_asked_for(tmp_path, part):
     names = [bold("_part-mag"), bold(f"_part-{part}"), table("")]
-    plain = Selection()
+    plain = select()
     found = find_runs(write(tmp_path, names), plain, PREPROC)
     assert [run.name.get("part") for run in found.runs] == ["mag"]
     assert [path.name for path, _ in found.rejected] == [bold(f"_part-{part}")]
-    asked = Selection(others=(("part", (part,)),))
+    asked = select(others=(("part", (part,)),))
     (run,) = runs_of(tmp_path, [], asked)
     assert run.name.get("part") == part
     (tmp_path / "sub-01" / "func" / bold("_part-mag")).unlink()
@@ -265,7 +266,7 @@ def test_links_that_lead_back_are_not_followed(tmp_path):
     moved = tmp_path.parent / "moved"
     write(moved, [bold("").replace("sub-01", "sub-02")], sub="sub-02")
     (tmp_path / "sub-02").symlink_to(moved / "sub-02", target_is_directory=True)
-    runs = find_runs(Inputs(Dataset(tmp_path, "x")), Selection(), PREPROC).runs
+    runs = find_runs(Inputs(Dataset(tmp_path, "x")), select(), PREPROC).runs
     assert [(run.name.get("sub"), run.problem) for run in runs] == [("01", ""), ("02", "")]
 
 
@@ -277,7 +278,7 @@ def test_tables_of_tedana_with_a_prefix_and_no_folders(tiny, tmp_path):
         (flat / f"sub-01_task-rest_{name}").touch()
     inputs = find_inputs(tiny.root, [("tedana", flat)])
     for wanted in ((), ("01",)):
-        (run,) = find_runs(inputs, Selection(participants=wanted), PREPROC).runs
+        (run,) = find_runs(inputs, select(sub=wanted), PREPROC).runs
         assert [path.parent for path in run.tables.tedana] == [flat, flat]
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bids_spheres.errors import DataError, NothingSelectedError
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.inputs.runs import Selection
 from bids_spheres.inputs.runs import find_runs as find
+from tests.inputs.conftest import select
 
 PREPROC = ("preproc",)
 
@@ -43,7 +43,7 @@ def tree(root, test_data, listing):
 )
 def test_real_trees(tmp_path, test_data, listing):
     dataset = tree(tmp_path, test_data, listing)
-    runs = find_runs(dataset, Selection(spaces=("MNI152NLin2009cAsym",)), PREPROC)
+    runs = find_runs(dataset, select(space=("MNI152NLin2009cAsym",)), PREPROC)
     subjects = {path.name for path in tmp_path.glob("sub-*") if path.is_dir()}
     assert len(runs) == 3 * len(subjects)
     for run in runs:
@@ -56,7 +56,7 @@ def test_real_trees(tmp_path, test_data, listing):
 
 def test_one_participant_of_a_real_tree(tmp_path, test_data):
     dataset = tree(tmp_path, test_data, "ds000001-fmriprep-21.0.1.txt")
-    runs = find_runs(dataset, Selection(participants=("03",), runs=("2",)), PREPROC)
+    runs = find_runs(dataset, select(sub=("03",), run=("2",)), PREPROC)
     (run,) = runs
     assert dict(run.name.entities) == {
         "sub": "03",
@@ -70,14 +70,14 @@ def test_one_participant_of_a_real_tree(tmp_path, test_data):
 def test_a_participants_label_is_not_a_prefix(tiny):
     for label in ("1", "10", "11"):
         tiny.add_run(f"sub-{label}_task-rest")
-    runs = find_runs(find_inputs(tiny.root), Selection(participants=("1",)), PREPROC)
+    runs = find_runs(find_inputs(tiny.root), select(sub=("1",)), PREPROC)
     assert [run.name.get("sub") for run in runs] == ["1"]
 
 
 def test_natural_order_of_runs(tiny):
     for run in (10, 2, 1):
         tiny.add_run(f"sub-01_task-rest_run-{run}")
-    runs = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    runs = find_runs(find_inputs(tiny.root), select(), PREPROC)
     assert [run.name.get("run") for run in runs] == ["1", "2", "10"]
 
 
@@ -85,16 +85,16 @@ def test_the_default_is_the_mni_space_that_is_there(tiny):
     tiny.add_run(space="T1w")
     dataset = find_inputs(tiny.root)
     with pytest.raises(NothingSelectedError, match="space-T1w"):
-        find_runs(dataset, Selection(), PREPROC)
+        find_runs(dataset, select(), PREPROC)
     tiny.add_run(space="MNI152NLin6Asym")
-    assert [r.name.get("space") for r in find_runs(dataset, Selection(), PREPROC)] == [
+    assert [r.name.get("space") for r in find_runs(dataset, select(), PREPROC)] == [
         "MNI152NLin6Asym"
     ]
     tiny.add_run(space="MNI152NLin2009cAsym")
-    assert [r.name.get("space") for r in find_runs(dataset, Selection(), PREPROC)] == [
+    assert [r.name.get("space") for r in find_runs(dataset, select(), PREPROC)] == [
         "MNI152NLin2009cAsym"
     ]
-    assert len(find_runs(dataset, Selection(spaces=("T1w", "MNI152NLin6Asym")), PREPROC)) == 2
+    assert len(find_runs(dataset, select(space=("T1w", "MNI152NLin6Asym")), PREPROC)) == 2
 
 
 def test_files_belong_together_by_their_entities(tiny):
@@ -104,7 +104,7 @@ def test_files_belong_together_by_their_entities(tiny):
         "sub-01_ses-b_task-rest_acq-fast_run-1",
     ):
         tiny.add_run(stem)
-    for run in find_runs(find_inputs(tiny.root), Selection(), PREPROC):
+    for run in find_runs(find_inputs(tiny.root), select(), PREPROC):
         stem = bold_of(run).name.split("_space-")[0]
         assert run.tables.confounds.name.split("_desc-")[0] == stem
         assert run.mask.name.split("_space-")[0] == stem
@@ -113,7 +113,7 @@ def test_files_belong_together_by_their_entities(tiny):
 
 def test_metadata_comes_from_the_file_beside_the_image(tiny):
     bold = tiny.add_run()
-    (run,) = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    (run,) = find_runs(find_inputs(tiny.root), select(), PREPROC)
     assert run.metadata(bold)["RepetitionTime"] == 2.0
     sidecar = bold.with_name(bold.name.replace(".nii.gz", ".json"))
     sidecar.write_text("{broken")
@@ -127,11 +127,11 @@ def test_every_image_of_a_run_is_one_job(tiny):
     bold = tiny.add_run()
     aroma = bold.with_name(bold.name.replace("preproc", "smoothAROMAnonaggr"))
     aroma.write_bytes(bold.read_bytes())
-    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("preproc", "smoothAROMAnonaggr"))
+    (run,) = find_runs(find_inputs(tiny.root), select(), ("preproc", "smoothAROMAnonaggr"))
     assert run.image(("nonaggrDenoised", "smoothAROMAnonaggr")) == aroma
     assert run.image(("preproc",)) == bold
     assert run.image(("optcom",)) is None
-    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("smoothAROMAnonaggr",))
+    (run,) = find_runs(find_inputs(tiny.root), select(), ("smoothAROMAnonaggr",))
     assert run.images == (("smoothAROMAnonaggr", aroma),)
 
 
@@ -149,7 +149,7 @@ def test_other_derivatives_add_images_and_tables(tiny, tmp_path):
     table = func / "sub-01_task-rest_desc-aroma_timeseries.tsv"
     table.write_text("aroma_motion_01\n1\n")
     first, second = find_runs(
-        find_inputs(tiny.root, [("", root)]), Selection(), ("preproc", "nonaggrDenoised")
+        find_inputs(tiny.root, [("", root)]), select(), ("preproc", "nonaggrDenoised")
     )
     assert first.image(("nonaggrDenoised",)) == image
     assert first.image(PREPROC) == bold
@@ -170,7 +170,7 @@ def test_names_of_the_first_versions(tiny):
     }
     for name in names.values():
         (func / name).touch()
-    (run,) = find_runs(find_inputs(tiny.root), Selection(), ("preproc", "smoothAROMAnonaggr"))
+    (run,) = find_runs(find_inputs(tiny.root), select(), ("preproc", "smoothAROMAnonaggr"))
     assert run.image(PREPROC).name == names["bold"]
     assert run.image(("smoothAROMAnonaggr",)).name == names["aroma"]
     assert run.mask.name == names["mask"]
@@ -181,7 +181,7 @@ def test_names_of_the_first_versions(tiny):
 def test_labels_of_which_some_are_not_there_are_told(tiny, caplog):
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-01_task-nback")
-    wanted = Selection(tasks=("rest", "flanker"))
+    wanted = select(task=("rest", "flanker"))
     assert len(find_runs(find_inputs(tiny.root), wanted, PREPROC)) == 1
     assert "--task-label flanker: no run has it. There is task-nback, task-rest." in caplog.text
 
@@ -192,10 +192,10 @@ def test_images_on_the_grid_of_acquisition(tiny):
     for name in ("desc-preproc_bold", "desc-brain_mask"):
         (func / f"sub-01_task-rest_{name}.nii.gz").touch()
     for label in ("func", "boldref"):
-        (run,) = find_runs(find_inputs(tiny.root), Selection(spaces=(label,)), PREPROC)
+        (run,) = find_runs(find_inputs(tiny.root), select(space=(label,)), PREPROC)
         assert run.space == "func"
         assert run.mask.name == "sub-01_task-rest_desc-brain_mask.nii.gz"
-    both = Selection(spaces=("func", "MNI152NLin2009cAsym"))
+    both = select(space=("func", "MNI152NLin2009cAsym"))
     assert len(find_runs(find_inputs(tiny.root), both, PREPROC)) == 2
 
 
@@ -205,6 +205,6 @@ def test_a_mask_of_another_resolution_or_echo_will_do(tiny):
     echo = bold.with_name(bold.name.replace("_space", "_echo-1_space"))
     bold.rename(finer)
     echo.touch()
-    runs = find_runs(find_inputs(tiny.root), Selection(), PREPROC)
+    runs = find_runs(find_inputs(tiny.root), select(), PREPROC)
     assert {run.mask.name for run in runs} == {bold.name.replace("preproc_bold", "brain_mask")}
     assert len(runs) == 2

@@ -13,33 +13,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.app.parser import main_parser
+from bids_spheres.app.parser import Talk
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.text import read_json_object
-from bids_spheres.settings import GroupChoices, Selected
+from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bids_spheres.settings import Declared
+
 _FILES = ("bold", "regressors", "mask")
 """Keys of input files."""
-
-_MASKS = ("run", "template", "none")
-"""What `mask` can be instead of a file: values of the option of that name."""
 
 _ONE = ("atlas", "seeds", "radius", "strategy")
 """Options of which one value is possible, as there is one table of time series."""
 
-_NOT_HERE = frozenset(
-    {
-        *("help", "version", "config", "bids_dir", "output_dir", "analysis_level", "derivatives"),
-        *("dry_run", "explain", "reports_only", "bids_database_dir"),
-        *(set(Selected.__dataclass_fields__) - {"space"}),
-        *GroupChoices.__dataclass_fields__,
-    }
-)
-"""Options that the layout of a task answers, that write nothing, or that are of the group level."""
+_ELSEWHERE = ("reports_only",)
+"""Options that write no results."""
 
 _TAG = re.compile(r"(?P<key>task|run|space)[-_](?P<label>.+)")
 
@@ -129,7 +121,7 @@ def read_task(config: Path) -> Task:
         When a parameter is not an option, or has several values where one is possible.
     """
     content = {key: value for key, value in read_json_object(config).items() if _is_set(value)}
-    mask = content.pop("mask") if content.get("mask") in _MASKS else "none"
+    mask = content.pop("mask") if content.get("mask") in MASKS else "none"
     files = {key: _datasets(content, key, config) for key in _FILES}
     if not files["bold"]:
         raise MissingInputError(
@@ -191,8 +183,7 @@ def _clean(label: Any) -> str:
 
 def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
     """Options of the command line, lists as lists."""
-    actions = {action.dest: action for action in main_parser()._actions}  # noqa: SLF001
-    allowed = [name for name in actions if name not in _NOT_HERE]
+    allowed = _allowed_options()
     named: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
@@ -204,10 +195,21 @@ def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
                 hint=did_you_mean(name, [*allowed, *_FILES]) + "Parameters are options of "
                 "bids-spheres by their names; bids-spheres --help tells them.",
             )
-        words = isinstance(value, str) and actions[name].nargs == "+"
+        words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
         named[name] = re.split(r"[\s,]+", value.strip()) if words else value
     _check_single(named, config)
     return named
+
+
+def _allowed_options() -> dict[str, Declared]:
+    """Options of the participant level that choose no runs, as config.json names those."""
+    return {
+        each.name: each
+        for each in (*declared_options(Settings), *declared_options(Talk))
+        if each.option.section and PARTICIPANT in each.option.levels
+        if each.option.section != "selection of runs" or each.name == "space"
+        if each.name not in _ELSEWHERE
+    }
 
 
 def _check_single(named: Mapping[str, Any], config: Path) -> None:

@@ -12,6 +12,7 @@ from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import read_facts
 from bids_spheres.reports.participant.provenance import generators, of_this_page, told
 from bids_spheres.reports.toolkit.render import Cell, Column, Table
+from bids_spheres.settings import GROUP, RESULTS, Settings, declared_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,22 +40,9 @@ KINDS = {
 """What the tables are, by their suffixes; each has a JSON file beside it that tells more."""
 
 _OF_GROUP = frozenset(
-    {
-        *("bids_dir", "output_dir", "analysis_level", "atlas", "seeds", "radius", "strategy"),
-        *("connectivity", "participant_label", "session_label", "task_label", "acquisition"),
-        *(
-            "run",
-            "echo",
-            "space",
-            "res",
-            "model",
-            "participants_table",
-            "by_session",
-            "pool_spaces",
-            "qcfc_covariates",
-            "min_participants",
-        ),
-    }
+    declared.name
+    for declared in declared_options(Settings)
+    if GROUP in declared.option.levels and declared.option.section in RESULTS
 )
 """Settings of a call that the group level looks at; records have those of both levels."""
 

@@ -70,7 +70,7 @@ def _standardization(facts: MethodsFacts) -> Iterator[str]:
 
 def _exclusion(facts: MethodsFacts) -> Iterator[str]:
     """How degrees of freedom were counted, and how many a run had to have."""
-    least = facts.min_degrees_of_freedom
+    least = facts.min_dof
     if least > 0:
         degrees = "degree" if least == 1 else "degrees"
         yield (

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres import __version__
+from bids_spheres.settings import Processing
 
 if TYPE_CHECKING:
     from bids_spheres.confounds import Strategy
-    from bids_spheres.confounds.design import DummyScans
-    from bids_spheres.engine.clean import Standardize
     from bids_spheres.engine.seeds import SeedTable
 
 
 @dataclass(frozen=True)
-class MethodsFacts:
-    """What was asked for, as far as a reader of a paper wants to know it.
+class MethodsFacts(Processing):
+    """How runs were processed, with the input, seeds and strategies that it was done with.
 
     Parameters
     ----------
@@ -26,33 +25,14 @@ class MethodsFacts:
         What preprocessed the input, from ``GeneratedBy`` of its dataset_description.json; None
         when that does not say.
     spaces : tuple of str
-        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not told.
+        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not known.
     seed_sets : tuple of SeedTable
         With their radii as used, and the coordinates and the space of their source.
     transformed : tuple of str
         Labels of those seed sets whose coordinates were transformed to the space of the images.
-    mask : str
-        Voxels that spheres used: ``"run"``, ``"template"``, ``"none"``, or the path of an image.
-    overlap : str
-        What became of voxels in several spheres of a set: ``"nearest"`` gave them to one seed.
-    min_coverage : float
-        Share of a sphere's voxels that had to have a signal; 0 asked for none.
-    aggregation : str
-        As in `bids_spheres.engine.aggregate`.
-    smoothing_fwhm : float, optional
-        Width of the Gaussian by which images were smoothed, mm.
     strategies : tuple of Strategy
-    dummy_scans : int or "auto", optional
-        As for `bids_spheres.confounds.make_design`.
     external_outliers : bool
         Whether tables of the user's own marked volumes to censor.
-    detrend : bool
-    standardize : str or bool or None
-        As in `bids_spheres.engine.clean`.
-    min_degrees_of_freedom : int
-        That a run must have; see `bids_spheres.confounds.exclusion`.
-    full_length : bool
-        Whether time series have a row of missing values for each volume left out.
     measures : tuple of str
         Of connectivity, by the label of their ``stat`` entity; empty: none was computed.
     """
@@ -63,16 +43,6 @@ class MethodsFacts:
     spaces: tuple[str, ...] = ()
     seed_sets: tuple[SeedTable, ...] = ()
     transformed: tuple[str, ...] = ()
-    mask: str = "run"
-    overlap: str = "allow"
-    min_coverage: float = 0.0
-    aggregation: str = "mean"
-    smoothing_fwhm: float | None = None
     strategies: tuple[Strategy, ...] = ()
-    dummy_scans: DummyScans = None
     external_outliers: bool = False
-    detrend: bool = True
-    standardize: Standardize = "zscore_sample"
-    min_degrees_of_freedom: int = 10
-    full_length: bool = False
     measures: tuple[str, ...] = ("pearsoncorrelation",)

@@ -62,8 +62,9 @@ def table(radii, label="mine", **more) -> SeedTable:
 
 
 def told(strategy: Strategy | None = None, **facts) -> str:
-    """The text in plain words."""
+    """The text in plain words; of coverage it speaks only when asked to."""
     strategies = () if strategy is None else (strategy,)
+    facts = {"min_coverage": 0.0} | facts
     return in_plain_words(methods_paragraph(MethodsFacts(strategies=strategies, **facts)))
 
 
@@ -344,7 +345,7 @@ def test_strategy_that_removes_nothing_says_so():
         ({"dummy_scans": 4}, "first 4 volumes of each run"),
         ({"dummy_scans": 1}, "first volume of each run"),
         ({"external_outliers": True}, "tables of outliers were censored"),
-        ({"min_degrees_of_freedom": 30}, "fewer than 30 degrees"),
+        ({"min_dof": 30}, "fewer than 30 degrees"),
         ({"standardize": "zscore"}, "population standard deviation (N)"),
         ({"standardize": "psc"}, "100 (x - mean) / |mean|"),
         ({"measures": ("fisherz",)}, "inverse hyperbolic tangent"),
@@ -368,7 +369,7 @@ def test_options_are_told_and_only_when_used(facts, words):
         ({"detrend": False}, "trend"),
         ({"standardize": False}, "standardized"),
         ({"standardize": None}, "standardized"),
-        ({"min_degrees_of_freedom": 0}, "degree"),
+        ({"min_dof": 0}, "degree"),
         ({"measures": ()}, "Connectivity"),
     ],
 )

@@ -1,9 +1,10 @@
-"""What the command line asked for, as options of the group level."""
+"""Settings of a call as options of the group level."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,17 +46,12 @@ def group_options(settings: Settings) -> GroupOptions:
     MissingInputError
         When there is no table of participants for a model.
     """
-    chosen = settings.group
+    choices = settings.group
+    needed = choices.model or choices.qcfc_covariates
+    table = _participants_table(settings) if needed else None
     return GroupOptions(
+        **vars(replace(choices, participants_table=table)),
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
-        by_session=chosen.by_session,
-        pool_spaces=chosen.pool_spaces,
-        min_participants=chosen.min_participants,
-        model=chosen.model,
-        participants_table=_participants_table(settings)
-        if chosen.model or chosen.qcfc_covariates
-        else None,
-        qcfc_covariates=chosen.qcfc_covariates,
         expected=tuple(_expected(settings).items()),
     )
 
@@ -82,15 +78,7 @@ def describe_groups(settings: Settings) -> Iterator[str]:
 
 def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
-    labels = settings.labels
-    yield "sub", labels.participant_label
-    yield "ses", labels.session_label
-    yield "task", labels.task_label
-    yield "acq", labels.acquisition
-    yield "run", labels.run
-    yield "echo", labels.echo
-    yield "space", labels.space
-    yield "res", labels.res
+    yield from ((key, labels) for _, key, labels in settings.labels.named())
     yield SEEDS, (*settings.atlas, *map(seed_file_label, settings.seeds))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
