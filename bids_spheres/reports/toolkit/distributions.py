@@ -113,7 +113,7 @@ def histogram(
     expected : (B,) array, optional
         Shares to compare with, as a dashed line.
     """
-    spread = [100 * shares(sample.values, edges).shares for sample in samples]
+    spread = [100 * shares(sample.values, edges) for sample in samples]
     compared = [] if expected is None else [100 * expected]
     x = axis(edges, words.x, most=6)
     highest = [float(heights.max()) for heights in (*spread, *compared)]

@@ -83,8 +83,8 @@ def test_pairs_are_the_upper_triangle():
 
 def test_shares_add_up_and_outliers_count_to_the_outer_bins():
     made = shares(np.array([-5, 0.1, 0.2, 0.9, 99, np.nan]), [0, 0.5, 1])
-    assert made.shares.tolist() == [0.6, 0.4]
-    assert shares(np.full(3, np.nan), [0, 1]).shares.tolist() == [0]
+    assert made.tolist() == [0.6, 0.4]
+    assert shares(np.full(3, np.nan), [0, 1]).tolist() == [0]
 
 
 def test_a_trend_has_the_quartiles_of_pandas(rng):
