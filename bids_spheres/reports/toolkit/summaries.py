@@ -161,7 +161,7 @@ FEWEST = 10
 """Fewest values of a bin for which quartiles are given."""
 
 
-def trend(along: FloatArray, values: FloatArray, width: float) -> Trend:
+def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
     """Quartiles of `values` in bins of `width` along `along`, and the correlation of the two."""
     good = np.isfinite(along) & np.isfinite(values)
     along, values = along[good], values[good]
