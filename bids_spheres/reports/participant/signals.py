@@ -14,7 +14,6 @@ from bids_spheres.reports.toolkit.carpets import (
     Panel,
     carpet_raster,
     carpets,
-    in_one,
     volumes_axis,
 )
 from bids_spheres.reports.toolkit.charts import (
@@ -31,7 +30,7 @@ from bids_spheres.reports.toolkit.charts import (
     shorten,
 )
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.reports.toolkit.summaries import mean_spectrum
+from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _spectrum(series: Series) -> Spectrum | None:
 def _carpet_note(signals: Signals) -> str:
     rows = "by network" if signals.order.groups else "in the table's order"
     series = next(iter(signals.cleaned.values())).values
-    spheres, volumes = in_one(series.shape[1], MOST_ROWS), in_one(len(series), MOST_COLUMNS)
+    spheres, volumes = per_pixel(series.shape[1], MOST_ROWS), per_pixel(len(series), MOST_COLUMNS)
     before = (
         " The series before cleaning are not among the results, which an earlier version made."
         if signals.before is None

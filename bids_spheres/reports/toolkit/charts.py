@@ -1,10 +1,10 @@
-"""Numbers to charts: axes, lines, bands and images as SVG values that the page's style colours.
+"""Charts as SVG values: axes, lines, bands and images, coloured by the page's style sheet.
 
 Design
 ------
-A chart is drawn by the template ``charts.html.j2`` from what is computed here: paths in pixels,
-and words. Colours come from the page's style sheet, by the names of `Mark.style`, so that one
-chart suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
+The template ``charts.html.j2`` draws a chart from the paths and texts computed here, in pixels.
+Colours come from the page's style sheet, by the class names in `Mark.style`, so that one chart
+suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.reports.toolkit.order import spread
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from bids_spheres.reports.toolkit.order import Group
 
     FloatArray = NDArray[np.float64]
 
@@ -28,31 +32,26 @@ HALF = 384
 """Pixels of one of two charts side by side."""
 
 N_STYLES = 8
-"""Kinds of lines that the style sheet tells apart, ``series-0`` and so on."""
+"""Line styles in the style sheet, ``series-0`` and so on."""
 
-
-@dataclass(frozen=True)
-class Tick:
-    """A place on an axis, in pixels along it, and what stands there."""
-
-    at: float
-    text: str
+NAME_HEIGHT = 11.5
+"""Pixels from one name beside a picture to the next."""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something drawn: a path.
+    """A path to draw.
 
     Parameters
     ----------
     path : str
-        As in SVG, pixels.
+        SVG path, pixels.
     style : str
-        Names of classes of the style sheet.
+        Classes of the style sheet.
     of : str
-        What it belongs to, if readers can choose among such; empty for all.
+        Strategy it belongs to, which readers can hide; empty: always shown.
     title : str
-        What a pointer over it tells.
+        Text shown under the pointer.
     """
 
     path: str
@@ -68,11 +67,11 @@ class Raster:
     Parameters
     ----------
     src : str
-        Data URI, or ``#`` and the identifier of an image elsewhere in the page.
+        Data URI, or ``#`` and the identifier of another image in the page.
     left, top, width, height : float
         Pixels.
     smooth : bool
-        Average pixels of the image where it is shown smaller than it is.
+        Average pixels where the image is shown smaller than it is.
     """
 
     src: str
@@ -85,7 +84,7 @@ class Raster:
 
 @dataclass(frozen=True)
 class Label:
-    """Words in a chart, from their middle unless `anchor` is ``"start"`` or ``"end"``."""
+    """Text in a chart, centred unless `anchor` is ``"start"`` or ``"end"``."""
 
     across: float
     down: float
@@ -97,19 +96,19 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture in vectors.
+    """A vector graphic.
 
     Parameters
     ----------
     width, height : int
         Pixels.
     alt : str
-        What the data say, for those who can't see it.
+        What the data show, for screen readers.
     marks : tuple of Mark
-        In the order in which they are drawn.
+        In drawing order.
     labels : tuple of Label
     rasters : tuple of Raster
-        Beneath all marks.
+        Drawn below all marks.
     """
 
     width: int
@@ -122,7 +121,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend: the style of a mark and what it stands for."""
+    """A legend entry: the style of a mark and its meaning."""
 
     style: str
     text: str
@@ -147,7 +146,7 @@ class Axis:
     ticks: tuple[float, ...] = ()
 
     def share(self, values: ArrayLike) -> FloatArray:
-        """Where values are: 0 at the low end, 1 at the high one."""
+        """Relative position of values: 0 at the low end, 1 at the high end."""
         return (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
 
 
@@ -163,9 +162,9 @@ def axis(
     zero : bool
         Begin at 0.
     room : float
-        Share of the span to leave free above, and below unless that is 0.
+        Share of the span left free above, and below unless the axis starts at 0.
     most : int
-        Ticks at most.
+        Maximum number of ticks.
 
     Examples
     --------
@@ -184,7 +183,7 @@ def axis(
 
 
 def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten in an interval, not more than `most`.
+    """At most `most` multiples of 1, 2 or 5 times a power of ten in an interval.
 
     Examples
     --------
@@ -198,13 +197,13 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
         first, last = np.ceil((low - slack) / step), np.floor((high + slack) / step)
         if last - first + 1 <= most:
             break
-    # Rounding takes off what is left of the binary fraction of a step such as 0.2.
+    # 3 * 0.2 is 0.6000000000000001; adding 0.0 turns -0.0 into 0.0.
     return tuple(float(f"{n * step:.12g}") + 0.0 for n in np.arange(first, last + 1))
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle of a chart in which values are drawn to scale.
+    """A rectangle of a chart with an axis along each side.
 
     Parameters
     ----------
@@ -229,19 +228,19 @@ class Frame:
         return self.top + self.height * (1 - self.y.share(values))
 
     def line(self, x: ArrayLike, y: ArrayLike) -> str:
-        """Path through points; values that are not finite interrupt it."""
+        """Path through points, interrupted at values that are not finite."""
         return polyline(self.across(x), self.down(np.asarray(y, dtype=np.float64)))
 
     def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike) -> str:
-        """Path around what lies between two lines, finite values alone."""
+        """Path around the area between two lines, where both are finite."""
         edges = np.array([x, low, high], dtype=np.float64)
         edges = edges[:, np.isfinite(edges).all(axis=0)]
-        there = polyline(self.across(edges[0]), self.down(edges[1]))
+        forth = polyline(self.across(edges[0]), self.down(edges[1]))
         back = polyline(self.across(edges[0][::-1]), self.down(edges[2][::-1]))
-        return f"{there}L{back[1:]}Z" if there else ""
+        return f"{forth}L{back[1:]}Z" if forth else ""
 
     def columns(self, starts: ArrayLike, stops: ArrayLike) -> str:
-        """Path around columns as high as the frame, from values to values on the x axis."""
+        """Path around columns as high as the frame, between values on the x axis."""
         pairs = zip(self.across(starts), self.across(stops), strict=True)
         return "".join(
             f"M{a:.1f},{self.top:.1f}H{b:.1f}V{self.top + self.height:.1f}H{a:.1f}Z"
@@ -249,12 +248,12 @@ class Frame:
         )
 
     def level(self, value: float) -> str:
-        """Path of a line across the frame at a value of the y axis."""
+        """Path of a horizontal line at a value of the y axis."""
         down = float(self.down(value))
         return f"M{self.left:.1f},{down:.1f}H{self.left + self.width:.1f}"
 
     def x_marks(self, *, words: bool = True) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-        """Grid lines upwards, and the words below."""
+        """Vertical grid lines, and the tick labels and title below."""
         floor = self.top + self.height
         places = self.across(self.x.ticks)
         grid = "".join(f"M{at:.1f},{self.top:.1f}V{floor:.1f}" for at in places)
@@ -265,7 +264,7 @@ class Frame:
         return (Mark(grid, "grid"),), (*labels, title) if words else ()
 
     def y_marks(self) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-        """Grid lines across, and the words to the left."""
+        """Horizontal grid lines, and the tick labels and title on the left."""
         places = self.down(self.y.ticks)
         grid = "".join(f"M{self.left:.1f},{at:.1f}H{self.left + self.width:.1f}" for at in places)
         labels = [
@@ -278,42 +277,62 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plot:
-    """A frame with what is drawn in it, on the way to a chart.
+    """A frame and the marks in it.
 
     Parameters
     ----------
     frame : Frame
     marks : tuple of Mark
     x_words : bool
-        Write ticks and label below; not needed where another frame below has the same axis.
+        Write tick labels; off where the frame below has the same axis.
     """
 
     frame: Frame
     marks: tuple[Mark, ...] = field(default=())
     x_words: bool = True
 
-    def pieces(self) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-        """Grid, marks and border; and words."""
-        f = self.frame
-        x_grid, x_labels = f.x_marks(words=self.x_words)
-        y_grid, y_labels = f.y_marks()
-        return (*x_grid, *y_grid, *self.marks), (*x_labels, *y_labels)
-
 
 def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
-    """One or several plots as a chart."""
-    pieces = [plot.pieces() for plot in plots]
-    return Chart(
-        width,
-        height,
-        alt,
-        marks=tuple(mark for marks, _ in pieces for mark in marks),
-        labels=tuple(label for _, labels in pieces for label in labels if label.text),
-    )
+    """Chart of one or several plots."""
+    marks, labels = [], []
+    for plot in plots:
+        x_grid, x_labels = plot.frame.x_marks(words=plot.x_words)
+        y_grid, y_labels = plot.frame.y_marks()
+        marks += [*x_grid, *y_grid, *plot.marks]
+        labels += [label for label in (*x_labels, *y_labels) if label.text]
+    return Chart(width, height, alt, tuple(marks), tuple(labels))
+
+
+def names_beside(
+    groups: Sequence[Group], frame: Frame, letters: int
+) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
+    """Names of groups of rows to the left of a picture, and lines that lead to the rows.
+
+    Where there is no room for all names, the largest groups have theirs.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+        Of the rows of the picture, from the top.
+    frame : Frame
+        The picture; its y axis is in rows.
+    letters : int
+        Maximum length of a name.
+    """
+    largest = sorted(groups, key=lambda group: group.start - group.stop)
+    named = sorted(largest[: int(frame.height / NAME_HEIGHT)], key=lambda group: group.start)
+    row = frame.height / max(frame.y.high, 1)
+    middles = [frame.top + row * (group.start + group.stop) / 2 for group in named]
+    places = spread(middles, NAME_HEIGHT, frame.top + 5, frame.top + frame.height - 3)
+    labels, leads, edge = [], [], frame.left
+    for group, place, middle in zip(named, places, middles, strict=True):
+        labels.append(Label(edge - 14, place + 4, shorten(group.name, letters), "end", "name"))
+        leads.append(f"M{edge - 12:.1f},{place:.1f}L{edge - 3:.1f},{middle:.1f}")
+    return (Mark("".join(leads), "lead"),), tuple(labels)
 
 
 def polyline(across: FloatArray, down: FloatArray) -> str:
-    """Path through points in pixels, with five digits.
+    """Path through points, pixels, with five digits.
 
     Examples
     --------
@@ -341,7 +360,7 @@ def circles(centres: FloatArray, radii: ArrayLike) -> str:
 
 
 def tick_text(value: float) -> str:
-    r"""A tick's number, with a minus sign.
+    r"""Label of a tick, with a minus sign instead of a hyphen.
 
     >>> tick_text(-0.2), tick_text(150.0)
     ('\u22120.2', '150')
@@ -350,12 +369,12 @@ def tick_text(value: float) -> str:
 
 
 def series_style(number: int) -> str:
-    """Style of the lines of one of several strategies."""
+    """Line style of the strategy with this number."""
     return f"series-{number % N_STYLES}"
 
 
 def shorten(text: str, most: int) -> str:
-    """`text`, or its beginning and an ellipsis where it is longer than `most`.
+    """`text`, cut to `most` letters with an ellipsis.
 
     >>> shorten("Default mode", 8)
     'Default…'

@@ -1,4 +1,4 @@
-"""The strongest relations between spheres as lines in a brain of glass."""
+"""The strongest pairs as lines in a glass brain."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
-from bids_spheres.reports.toolkit.spheres import PANEL, WIDTH
+from bids_spheres.reports.toolkit.spheres import WIDTH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
+    from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Panel
     from bids_spheres.reports.toolkit.spheres import Scene
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     ByteArray = NDArray[np.uint8]
 
 MOST_EDGES = 120
-"""Lines that are drawn: more make a ball of wool."""
+"""Lines that are drawn; more would hide each other."""
 
 _MARGINS = Margins(top=20)
 
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """The strongest relations.
+    """Pairs of spheres and their values.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def strongest_edges(matrix: FloatArray, most: int = MOST_EDGES) -> Edges:
 
 @dataclass(frozen=True, eq=False)
 class Glass:
-    """A brain seen from three sides, in pixels of a chart.
+    """A transparent brain from three sides, in pixels of a chart.
 
     Parameters
     ----------
@@ -76,14 +76,8 @@ class Glass:
     height: int
 
     def pixels(self, scene: Scene) -> ByteArray:
-        """The brightest voxels behind each pixel, (H, W, 3); only what is in panels."""
-        pixels = np.zeros((self.height, WIDTH, 3), dtype=np.uint8)
-        for panel in self.panels:
-            pixels[panel.region] = PANEL
-            if scene.backdrop is not None:
-                grey = scene.backdrop.lattice.projection(panel) // 3
-                pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
-        return pixels
+        """The brightest voxels behind each pixel, (H, W, 3)."""
+        return scene.projection(self.panels, self.height, darker=3)
 
 
 def glass(scene: Scene) -> Glass:
@@ -93,49 +87,69 @@ def glass(scene: Scene) -> Glass:
 
 
 def connectome(scene: Scene, behind: Glass, src: str, edges: Edges, alt: str) -> Chart:
-    """Lines between spheres over a brain of glass.
+    """Lines between spheres over a glass brain.
 
     Parameters
     ----------
     scene : Scene
     behind : Glass
     src : str
-        The picture of it, or a reference to one in the page.
+        Its picture, or a reference to it in the page.
     edges : Edges
     alt : str
     """
-    marks = [mark for panel in behind.panels for mark in _panel_marks(scene, panel, edges)]
-    labels = tuple(label for panel in behind.panels for label in _panel_labels(panel))
-    image = Raster(src, 0, 0, WIDTH, behind.height)
-    return Chart(WIDTH, behind.height, alt, tuple(marks), labels, (image,))
-
-
-def _panel_marks(scene: Scene, panel: Panel, edges: Edges) -> list[Mark]:
-    places = panel.pixel(scene.centres)
-    marks = []
-    for sign, style in ((-1, "edge-negative"), (1, "edge-positive")):
-        chosen = edges.pairs[np.sign(edges.values) == sign]
-        lines = places[chosen].reshape(-1, 4).tolist()
-        path = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in lines)
-        marks.append(Mark(path, f"edge {style}"))
-    ends = np.zeros(len(places), dtype=bool)
+    marks: list[Mark] = []
+    labels: list[Label] = []
+    ends = np.zeros(len(scene.centres), dtype=bool)
     ends[edges.pairs] = True
-    marks.append(Mark(_points(places[scene.seen & ~ends]), "node"))
-    marks.append(Mark(_points(places[ends]), "node node-end"))
-    return marks
+    for panel in behind.panels:
+        places = panel.pixel(scene.centres)
+        for sign, style in ((-1, "edge-negative"), (1, "edge-positive")):
+            chosen = edges.pairs[np.sign(edges.values) == sign]
+            lines = places[chosen].reshape(-1, 4).tolist()
+            path = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in lines)
+            marks.append(Mark(path, f"edge {style}"))
+        marks.append(Mark(_points(places[scene.seen & ~ends]), "node"))
+        marks.append(Mark(_points(places[ends]), "node node-end"))
+        view, columns = panel.view, panel.region[1]
+        middle = (columns.start + columns.stop) / 2
+        labels.append(Label(columns.start + 2, 14, view.left, "start", "on-dark"))
+        labels.append(Label(middle, 14, view.name.capitalize(), style="on-dark"))
+        labels.append(Label(columns.stop - 2, 14, view.right, "end", "on-dark"))
+    image = Raster(src, 0, 0, WIDTH, behind.height)
+    return Chart(WIDTH, behind.height, alt, tuple(marks), tuple(labels), (image,))
 
 
 def _points(places: FloatArray) -> str:
-    """Path of lines without length, whose round ends are the points: a fifth of circles' text."""
+    """Path of lines of length 0, whose round ends are dots; a fifth of the text of circles."""
     return "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places.tolist())
 
 
-def _panel_labels(panel: Panel) -> Sequence[Label]:
-    _, columns = panel.region
-    return (
-        Label(columns.start + 2, 14, panel.view.left, "start", "on-dark"),
-        Label(
-            (columns.start + columns.stop) / 2, 14, panel.view.name.capitalize(), style="on-dark"
-        ),
-        Label(columns.stop - 2, 14, panel.view.right, "end", "on-dark"),
-    )
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A scene whose glass brain the page holds once, for all charts over it.
+
+    Parameters
+    ----------
+    scene : Scene
+    glass : Glass
+    picture : Picture
+        Of the glass brain.
+    name : str
+        Identifier of the picture in the page.
+    """
+
+    scene: Scene
+    glass: Glass
+    picture: Picture
+    name: str
+
+    @classmethod
+    def of(cls, scene: Scene, name: str) -> Stage:
+        """Draw the glass brain of a scene."""
+        behind = glass(scene)
+        return cls(scene, behind, picture(behind.pixels(scene), name, small=True), name)
+
+    def connectome(self, edges: Edges, alt: str) -> Chart:
+        """Lines between spheres over the glass brain."""
+        return connectome(self.scene, self.glass, f"#{self.name}", edges, alt)

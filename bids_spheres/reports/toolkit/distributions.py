@@ -1,4 +1,4 @@
-"""How values spread, of several samples in one chart: histograms, and medians along distance."""
+"""Distributions of several samples in one chart: histograms, and medians along distance."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     circles,
 )
-from bids_spheres.reports.toolkit.summaries import shares, trend
+from bids_spheres.reports.toolkit.render import Block, Graphic
+from bids_spheres.reports.toolkit.summaries import pairs, shares, trend_along
 from bids_spheres.wording import coefficient, number, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -36,12 +37,12 @@ STEP = 10.0
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
 _DOTS = 300
-"""Pairs up to which each has a dot of its own."""
+"""Up to this many pairs, each is drawn as a dot."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Values with a name and a style.
+    """Values with a name and a line style.
 
     Parameters
     ----------
@@ -49,9 +50,8 @@ class Sample:
     values : (N,) array
         NaN is left out.
     style : str
-        Of its line.
     of : str
-        What it belongs to, where readers choose among such.
+        Strategy, where readers can hide strategies.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Sample:
 
     @property
     def known(self) -> FloatArray:
-        """Values without those that are missing."""
+        """Values that are not missing."""
         return self.values[np.isfinite(self.values)]
 
     @property
@@ -72,7 +72,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Words:
-    """Labels of the axes of a chart, and what it says."""
+    """Labels of the axes of a chart, and its alternative text."""
 
     x: str
     y: str
@@ -80,7 +80,7 @@ class Words:
 
 
 def bins(samples: Sequence[Sample]) -> FloatArray:
-    """Edges of bins that hold all samples, but for one value in a thousand."""
+    """Edges of bins for 99.9 % of the values of all samples."""
     joined = np.concatenate([sample.known for sample in samples])
     low, high = np.percentile(joined, (0.05, 99.95)) if joined.size else (0.0, 1.0)
     pad = 0.02 * (high - low) or 0.5
@@ -103,7 +103,7 @@ def histogram(
     words: Words,
     expected: FloatArray | None = None,
 ) -> Chart:
-    """Lines in steps, of the share of each sample's values in bins, per cent.
+    """Histograms as step lines, per cent of the values of each sample.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def histogram(
     edges : (B + 1,) array
     words : Words
     expected : (B,) array, optional
-        Shares to compare with, as a dashed line.
+        Shares that chance gives, drawn as a dashed line.
     """
-    spread = [100 * shares(sample.values, edges).shares for sample in samples]
+    spread = [100 * shares(sample.values, edges) for sample in samples]
     compared = [] if expected is None else [100 * expected]
     x = axis(edges, words.x, most=6)
     highest = [float(heights.max()) for heights in (*spread, *compared)]
@@ -143,7 +143,7 @@ def spread_words(sample: Sample) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Along:
-    """Samples of pairs, and how far apart the nodes of each pair are.
+    """Samples of values of pairs along the distance of their nodes.
 
     Parameters
     ----------
@@ -160,67 +160,88 @@ class Along:
     @classmethod
     def of(cls, samples: Sequence[Sample], distances: FloatArray) -> Along:
         """Medians and quartiles in steps of `STEP` mm."""
-        trends = [trend(distances, sample.values, STEP) for sample in samples]
+        trends = [trend_along(distances, sample.values, STEP) for sample in samples]
         return cls(samples, trends, distances)
 
     @property
     def known(self) -> bool:
-        """Whether there are enough pairs anywhere to tell a median."""
-        return any(bool(np.isfinite(one.median).any()) for one in self.trends)
+        """Whether any bin has enough pairs for a median."""
+        return any(bool(np.isfinite(trend.median).any()) for trend in self.trends)
 
     @property
     def few(self) -> bool:
-        """Whether there are so few pairs that each is drawn."""
+        """Whether there are few enough pairs to draw each."""
         return len(self.distances) <= _DOTS
 
     @property
     def drawn(self) -> str:
         """What the chart shows, in a sentence."""
         quartiles = f"median and quartiles of pairs in steps of {STEP:g} mm"
-        if self.few and not any(_is_line(one) for one in self.trends):
+        if self.few and not any(map(_is_line, self.trends)):
             return "A dot for each pair."
         return sentence(f"a dot for each pair; {quartiles}" if self.few else quartiles)
 
     @property
     def words(self) -> str:
         """A sentence for each sample."""
-        return " ".join(
-            f"{sample.name}: {_told(one.correlation)}."
-            for sample, one in zip(self.samples, self.trends, strict=True)
+        correlations = (
+            f"rank correlation with distance {coefficient(trend.correlation)}"
+            if np.isfinite(trend.correlation)
+            else "too few pairs for a correlation with distance"
+            for trend in self.trends
         )
+        pairs = zip(self.samples, correlations, strict=True)
+        return " ".join(f"{sample.name}: {text}." for sample, text in pairs)
 
     def chart(self, label: str) -> Chart:
         """Medians as lines and quartiles as bands, with `label` at the upward axis."""
         x = axis(self.distances, "Distance between seeds (mm)", zero=True, most=6)
-        ends = (np.append(one.lower, one.upper) for one in self.trends)
+        ends = (np.append(trend.lower, trend.upper) for trend in self.trends)
         single = [sample.values for sample in self.samples] if self.few else []
         y = axis(np.concatenate([[0.0], *ends, *single]), label, room=0.04, most=5)
         frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-        zero = Mark(frame.level(0.0), "lead")
-        pairs = zip(self.samples, self.trends, strict=True)
-        marks = [_dots(sample, self.distances, frame) for sample in self.samples if self.few]
-        marks += [mark for sample, one in pairs for mark in _trend_marks(sample, one, frame)]
-        return chart_of([Plot(frame, (zero, *marks))], HALF, _HEIGHT + 50, self.words)
+        marks = [Mark(frame.level(0.0), "lead")]
+        for sample in self.samples if self.few else ():
+            known = np.isfinite(sample.values)
+            dots = frame.across(self.distances[known]), frame.down(sample.values[known])
+            path = circles(np.stack(dots, axis=1), 2.2)
+            marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
+        for sample, trend in zip(self.samples, self.trends, strict=True):
+            if _is_line(trend):
+                band = frame.band(trend.middles, trend.lower, trend.upper)
+                line = frame.line(trend.middles, trend.median)
+                marks.append(Mark(band, f"band {sample.style}", sample.of))
+                marks.append(Mark(line, f"line {sample.style}", sample.of))
+        return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, self.words)
 
 
-def _told(value: float) -> str:
-    if not np.isfinite(value):
-        return "too few pairs for a correlation with distance"
-    return f"rank correlation with distance {coefficient(value)}"
+def _is_line(trend: Trend) -> bool:
+    """Whether there are two medians to connect."""
+    return int(np.isfinite(trend.median).sum()) > 1
 
 
-def _is_line(one: Trend) -> bool:
-    return int(np.isfinite(one.median).sum()) > 1
+def distribution_block(
+    heading: str, label: str, samples: Sequence[Sample], points: FloatArray, notes: Sequence[str]
+) -> Block:
+    """Histogram of values of all pairs, and their medians along distance.
 
-
-def _dots(sample: Sample, along: FloatArray, frame: Frame) -> Mark:
-    known = np.isfinite(sample.values)
-    places = np.stack([frame.across(along[known]), frame.down(sample.values[known])], axis=1)
-    return Mark(circles(places, 2.2), f"dot faint {sample.style}", sample.of)
-
-
-def _trend_marks(sample: Sample, one: Trend, frame: Frame) -> Iterator[Mark]:
-    if not _is_line(one):
-        return
-    yield Mark(frame.band(one.middles, one.lower, one.upper), f"band {sample.style}", sample.of)
-    yield Mark(frame.line(one.middles, one.median), f"line {sample.style}", sample.of)
+    Parameters
+    ----------
+    heading, label : str
+        Of the block, and of the axis of values.
+    samples : sequence of Sample
+        A value for each of the pairs of N nodes.
+    points : (N, 3) array, mm
+        Places of the nodes.
+    notes : sequence of str
+    """
+    words = " ".join(map(spread_words, samples))
+    legend = tuple(sample.key for sample in samples)
+    chart = histogram(samples, bins(samples), Words(label, "Pairs (%)", words))
+    graphics = [Graphic(chart, words, "All pairs", legend=legend)]
+    distances = pairs(np.linalg.norm(points[:, None] - points[None], axis=-1))
+    along = Along.of(samples, distances)
+    if along.known or along.few:
+        caption = f"{along.drawn} {along.words}"
+        graphics.append(Graphic(along.chart(label), caption, "Along distance", legend=legend))
+    return Block(heading, tuple(graphics), tuple(notes), columns=2)

@@ -1,4 +1,4 @@
-"""What a masker knows about its spheres, all together and one by one."""
+"""Spheres of a masker, all together and one by one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import NDArray
 
-    from bids_spheres.engine import Grid, SphereWeights
+    from bids_spheres.engine import SphereWeights
 
 
 @dataclass(frozen=True, eq=False)
 class MaskerFacts:
-    """What a masker knows about its spheres.
+    """Spheres and parameters of a masker.
 
     Parameters
     ----------
@@ -73,18 +73,31 @@ class MaskerFacts:
     @cached_property
     def spheres(self) -> tuple[Sphere, ...]:
         """The spheres one by one."""
-        inside, volume, voxels = _seeds_inside(self), _volumes(self), _voxels(self)
-        shown = set(self.displayed)
+        weights = self.weights
+        if weights is not None:
+            grid = weights.grid
+            voxel = abs(float(np.linalg.det(grid.affine[:3, :3])))
+            counts = zip(weights.used, weights.asked, weights.overlaps, strict=True)
+            total = self.mask_voxels
+            voxels = [
+                Voxels(int(used), int(expected), int(shared), int(used) / total if total else None)
+                for used, expected, shared in counts
+            ]
+            volumes: list[float | None] = [sphere.used * voxel for sphere in voxels]
+        else:
+            grid = None if self.background is None else image_grid(self.background)
+            volumes = [4 / 3 * np.pi * float(r) ** 3 if r else None for r in self.radii]
+        inside = None if grid is None else grid.contains(grid.voxel_of(self.coordinates))
         return tuple(
             Sphere(
                 index=s,
                 name=str(name),
                 seed=tuple(float(mm) for mm in self.coordinates[s]),
                 radius=float(self.radii[s]),
-                volume=volume[s],
-                voxels=voxels[s],
-                inside=inside[s],
-                shown=s in shown,
+                volume=volumes[s],
+                voxels=None if weights is None else voxels[s],
+                inside=None if inside is None else bool(inside[s]),
+                shown=s in self.displayed,
             )
             for s, name in enumerate(self.names)
         )
@@ -110,7 +123,7 @@ class Voxels:
 
     @property
     def state(self) -> str:
-        """In a word, where not all is well."""
+        """``"empty"``, ``"partial"``, or nothing for a complete sphere."""
         if self.used == 0:
             return "empty"
         return "partial" if self.used < self.asked else ""
@@ -118,7 +131,7 @@ class Voxels:
 
 @dataclass(frozen=True)
 class Sphere:
-    """What a page says about one sphere.
+    """One sphere.
 
     Parameters
     ----------
@@ -154,35 +167,3 @@ class Sphere:
     def heading(self) -> str:
         """Number and name."""
         return f"{self.index}: {self.name}"
-
-
-def _grid(facts: MaskerFacts) -> Grid | None:
-    """That of the weights, else that of the background."""
-    if facts.weights is not None:
-        return facts.weights.grid
-    return None if facts.background is None else image_grid(facts.background)
-
-
-def _seeds_inside(facts: MaskerFacts) -> list[bool | None]:
-    grid = _grid(facts)
-    if grid is None:
-        return [None] * len(facts.names)
-    return [bool(inside) for inside in grid.contains(grid.voxel_of(facts.coordinates))]
-
-
-def _volumes(facts: MaskerFacts) -> list[float | None]:
-    if facts.weights is None:
-        return [4 / 3 * np.pi * float(r) ** 3 if r else None for r in facts.radii]
-    one = abs(float(np.linalg.det(facts.weights.grid.affine[:3, :3])))
-    return [int(n) * one for n in facts.weights.used]
-
-
-def _voxels(facts: MaskerFacts) -> list[Voxels | None]:
-    weights = facts.weights
-    if weights is None:
-        return [None] * len(facts.names)
-    counts = zip(weights.used, weights.asked, weights.overlaps, strict=True)
-    return [
-        Voxels(int(used), int(asked), int(shared), int(used) / all_ if all_ else None)
-        for (used, asked, shared), all_ in ((c, facts.mask_voxels) for c in counts)
-    ]

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import atexit
 import base64
+import io
 import logging
 import os
 import shutil
-import struct
 import sys
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import ModuleType
 
     from matplotlib.axes import Axes
@@ -52,28 +49,30 @@ _LOOK = {
     "path.sketch": None,
     "text.usetex": False,
 }
-"""Settings that a user may have changed for other figures, and that ours must not follow."""
+"""Settings that a user may have changed for other figures, and that must not change these."""
 
 
 def quiet_matplotlib(name: str = "matplotlib") -> ModuleType:
     """Import matplotlib or one of its modules, with its caches in a temporary folder.
 
     Matplotlib writes a list of fonts to the user's home when it is first imported. Where
-    ``MPLCONFIGDIR`` says another place, or matplotlib is loaded already, nothing is changed. A
-    place that can't be written to, as that of a container, is read all the same.
+    ``MPLCONFIGDIR`` names a writable folder, or matplotlib is loaded already, nothing is changed.
+    A read-only folder, such as that of a container, is still read.
     """
     if "matplotlib" not in sys.modules:
         chosen = os.environ.get(_CONFIG)
         if chosen is None or (Path(chosen).is_dir() and not os.access(chosen, os.W_OK)):
-            _import_with_copy_of(chosen)
+            _import_with_temporary_caches(chosen)
     return import_module(name)
 
 
-def _import_with_copy_of(chosen: str | None) -> None:
-    """Import matplotlib with a folder of its own, which is gone afterwards.
+def _import_with_temporary_caches(chosen: str | None) -> None:
+    """Import matplotlib with a copy of the chosen folder, removed when it is loaded.
 
     Matplotlib takes no folder that it can't write to, not even to read a list of fonts from it.
     """
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
     # By this name a later call finds the folder and removes it, should we be killed just here.
     with TemporaryDirectory(prefix=".tmp-bids_spheres-", ignore_cleanup_errors=True) as folder:
         # Should something draw with TeX later, it makes the folder again.
@@ -81,36 +80,21 @@ def _import_with_copy_of(chosen: str | None) -> None:
         if chosen is not None:
             shutil.copytree(chosen, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
         os.environ[_CONFIG] = folder
+        # After 5 s it warns of a wait for fonts that is over in the next moment.
+        fonts.setLevel(logging.ERROR)
         try:
-            # Importing these settles for good where the caches are and fills them.
-            with _no_word_of_fonts():
-                import_module("matplotlib.font_manager")
+            # This import decides for good where the caches are, and fills them.
+            import_module("matplotlib.font_manager")
         finally:
+            fonts.setLevel(level)
             # A process started later would look for a folder that is gone by then.
             os.environ.pop(_CONFIG)
             os.environ |= {} if chosen is None else {_CONFIG: chosen}
 
 
-@contextmanager
-def _no_word_of_fonts() -> Iterator[None]:
-    """Keep matplotlib from telling, after 5 s, of a wait that is over in the next moment."""
-    fonts = logging.getLogger("matplotlib.font_manager")
-    level = fonts.level
-    fonts.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        fonts.setLevel(level)
-
-
-def _palette() -> NDArray[np.uint8]:
-    greys = np.repeat(np.arange(64)[:, None], 3, axis=1) * 255 / 63
-    steps = np.linspace(0, 255, 6), np.linspace(0, 255, 6), np.linspace(0, 255, 5)
-    colours = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.asarray(np.rint(np.concatenate([greys, colours])), dtype=np.uint8)
-
-
-PALETTE = _palette()
+_GREYS = np.repeat(np.arange(64)[:, None] * 255 / 63, 3, axis=1)
+_COLOURS = np.meshgrid(*(np.linspace(0, 255, n) for n in (6, 6, 5)), indexing="ij")
+PALETTE = np.rint([*_GREYS, *np.stack(_COLOURS, axis=-1).reshape(-1, 3)]).astype(np.uint8)
 """Red, green and blue of 64 greys and 6 x 6 x 5 colours, (244, 3).
 
 Enough for ink over a scan; a third of the file of all colours, and a page may hold a thousand.
@@ -148,16 +132,17 @@ def picture(pixels: NDArray[np.uint8], alt: str, *, small: bool = False) -> Pict
     small : bool
         Only the colours of `PALETTE`: right for greys with some ink over them.
     """
-    png = encode_png(palette_indices(pixels) if small else pixels)
-    data = base64.b64encode(png).decode("ascii")
-    return Picture(f"data:image/png;base64,{data}", pixels.shape[1], pixels.shape[0], alt)
+    src = png_uri(palette_indices(pixels) if small else pixels)
+    return Picture(src, pixels.shape[1], pixels.shape[0], alt)
+
+
+def png_uri(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> str:
+    """Data URI of an image; see `encode_png`."""
+    return "data:image/png;base64," + base64.b64encode(encode_png(pixels, palette)).decode("ascii")
 
 
 def encode_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> bytes:
-    """PNG file (PNG specification, third edition, W3C 2025).
-
-    Every row is stored as its difference from the row above (filter 2), because voxels are
-    several pixels high; that makes files smaller than matplotlib's in a third of its time.
+    """PNG file.
 
     Parameters
     ----------
@@ -166,24 +151,15 @@ def encode_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) 
     palette : (N, 3) uint8 array
         Red, green and blue of up to 256 colours.
     """
-    height, width = pixels.shape[:2]
-    indexed = pixels.ndim == 2
-    header = struct.pack(">IIBBBBB", width, height, 8, 3 if indexed else 2, 0, 0, 0)
-    chunks = [
-        _png_chunk(b"IHDR", header),
-        _png_chunk(b"PLTE", palette.tobytes()) if indexed else b"",
-        _png_chunk(b"IDAT", zlib.compress(_filtered_rows(pixels), 6)),
-        _png_chunk(b"IEND", b""),
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    # Not needed before the first figure, and the start of the program must be quick.
+    from PIL import Image  # noqa: PLC0415
 
-
-def _filtered_rows(pixels: NDArray[np.uint8]) -> bytes:
-    flat = pixels.reshape(len(pixels), -1)
-    rows = np.full((len(flat), 1 + flat.shape[1]), 2, dtype=np.uint8)
-    rows[0, 1:] = flat[0]
-    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
-    return rows.tobytes()
+    image = Image.fromarray(pixels)
+    if pixels.ndim == 2:
+        image.putpalette(palette.tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=6)
+    return file.getvalue()
 
 
 def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -195,10 +171,6 @@ def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     steps = (r + 25) // 51, (g + 25) // 51, (b + 31) // 64
     indices[coloured] = 64 + 30 * steps[0] + 5 * steps[1] + steps[2]
     return indices
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 class Sheet:
@@ -214,7 +186,12 @@ class Sheet:
         self.width, self.height = width, height
         self._matplotlib = quiet_matplotlib()
         with self._matplotlib.rc_context(_LOOK):
-            self._canvas = _canvas(width, height)
+            figure = quiet_matplotlib("matplotlib.figure").Figure(
+                figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="none"
+            )
+            figure.patch.set_visible(False)
+            agg = quiet_matplotlib("matplotlib.backends.backend_agg")
+            self._canvas = agg.FigureCanvasAgg(figure)
             self._axes: Axes = self._canvas.figure.add_axes((0, 0, 1, 1))
             self._axes.set(xlim=(0, width), ylim=(height, 0))
             self._axes.set_axis_off()
@@ -254,11 +231,3 @@ def pen_strokes(strokes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Several lines ((N, 2) each) as one, with the pen lifted in between."""
     lift = np.full((1, 2), np.nan)
     return np.concatenate([part for stroke in strokes for part in (stroke, lift)] or [lift])
-
-
-def _canvas(width: int, height: int) -> Any:
-    figure = quiet_matplotlib("matplotlib.figure").Figure(
-        figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="none"
-    )
-    figure.patch.set_visible(False)
-    return quiet_matplotlib("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)

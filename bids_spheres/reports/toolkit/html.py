@@ -1,4 +1,4 @@
-"""A finished page as a value: save it, open it, show it in a notebook."""
+"""A finished page: save it, open it, show it in a notebook."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ DEFAULT_SIZE = 800
 class HTMLReport:
     """A self-contained HTML page.
 
-    Behaves as the reports of nilearn do: shows itself in a notebook, ``str(report)`` is the
-    page, and `save_as_html` writes it.
+    Has the interface of nilearn's reports: it displays itself in a notebook, ``str(report)`` is
+    the page, and `save_as_html` writes it.
 
     Parameters
     ----------
     html : str
         The whole page.
     title : str
-        What the frame in a notebook is called for those who can't see it.
+        Name of the frame in a notebook, for screen readers.
     width, height : int
         Pixels of that frame.
     """
@@ -97,8 +97,8 @@ class HTMLReport:
         path = Path(file_name)
         if not path.parent.is_dir():
             raise OutputError(
-                f"The report can't be saved as {path}: there is no folder {path.parent}.",
-                hint="Make the folder first.",
+                f"The report can't be saved as {path}: the folder {path.parent} does not exist.",
+                hint="Create the folder first.",
             )
         try:
             path.write_text(self.html, encoding="utf-8", newline="\n")
@@ -119,7 +119,10 @@ class HTMLReport:
         OutputError
             As `save_as_html`.
         """
-        path = _temporary_file() if file_name is None else Path(file_name)
+        # mkdtemp makes a folder that only the user may read: reports show brains.
+        if file_name is None:
+            file_name = Path(tempfile.mkdtemp(prefix="bids-spheres-")) / "report.html"
+        path = Path(file_name)
         self.save_as_html(path)
         if not webbrowser.open(path.resolve().as_uri()):
             warnings.warn(f"No web browser was found; the report is in {path}.", stacklevel=2)
@@ -136,14 +139,9 @@ class HTMLReport:
 
 
 def _pixels(value: int, name: str) -> int:
-    """`value` as a whole number; as nilearn does, the default and a warning for other text."""
+    """`value` as an integer; for other text the default and a warning, as nilearn does."""
     try:
         return int(value)
     except ValueError:
         warnings.warn(f"{value!r} is no {name} in pixels; {DEFAULT_SIZE} is used.", stacklevel=3)
         return DEFAULT_SIZE
-
-
-def _temporary_file() -> Path:
-    # Only the user may read it: reports show brains.
-    return Path(tempfile.mkdtemp(prefix="bids-spheres-")) / "report.html"

@@ -1,6 +1,6 @@
-"""Values to HTML: what a page is made of, and the templates that write it.
+"""Parts of a page, and the templates that write it.
 
-Everything that templates put into a page is escaped; only the templates themselves hold HTML.
+Templates escape every value; only they contain HTML.
 """
 
 from __future__ import annotations
@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bids_spheres import __version__
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit.html import HTMLReport
+from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.charts import Chart, Key
+    from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
 
@@ -28,7 +32,7 @@ class Column:
     ----------
     label : str
     numeric : bool
-        Numbers stand to the right and are sorted as numbers.
+        Align right and sort as numbers.
     unit : str, optional
     """
 
@@ -45,17 +49,34 @@ class Cell:
     ----------
     text : str
     key : float or str, optional
-        What the table is sorted by, instead of `text`.
+        Sort key instead of `text`.
     href : str, optional
-        Where the cell leads to.
+        Target of a link.
     tone : str
-        ``"warn"`` or ``"bad"`` for values to look at; the text must say so as well.
+        ``"warn"`` or ``"bad"`` highlights a value; the text must say why.
     """
 
     text: str
     key: float | str | None = None
     href: str | None = None
     tone: str = ""
+
+
+def number_cell(value: object, digits: int) -> Cell:
+    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return Cell(MISSING, "")
+    if not np.isfinite(value):
+        return Cell(MISSING, "")
+    text, key = number(float(value), digits), float(f"{float(value):.6g}")
+    return Cell(text, None if float(text) == key else key)
+
+
+def percent_cell(share: float, note: str = "", tone: str = "") -> Cell:
+    """A share as per cent, followed by a note; ``n/a`` where it is missing."""
+    if not np.isfinite(share):
+        return Cell(MISSING, "")
+    return Cell(f"{percent(share)[:-2]}{note}", round(100 * share, 4), tone=tone)
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class Table:
     columns : tuple of Column
     rows : tuple of tuple of Cell
     head : int
-        Which column names the row.
+        Column that names the row.
     """
 
     caption: str
@@ -98,12 +119,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Stepper:
-    """Figures of which one is shown at a time; all of them on paper and without JavaScript.
+    """Figures shown one at a time; all of them in print and without JavaScript.
 
     Parameters
     ----------
     label : str
-        What one figure shows, e.g. ``"Sphere"``.
+        What a figure shows, e.g. ``"Sphere"``.
     figures : tuple of Figure
     """
 
@@ -126,10 +147,10 @@ class Graphic:
     caption : str
     heading : str
     of : str
-        What it belongs to, where readers choose among such; empty for all of them.
+        Strategy it belongs to, which readers can hide; empty: always shown.
     legend : tuple of Key
     matrix : MatrixPicture, optional
-        Values under the chart, which a pointer or the keyboard brings up.
+        Values under the chart, which a pointer or the keyboard shows.
     words : str
         Identifier of the page's list of names of its rows.
     """
@@ -144,7 +165,7 @@ class Graphic:
 
 
 def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) -> Graphic:
-    """Graphic of a matrix after one strategy, which is also its heading.
+    """Graphic of a matrix after a strategy, which is also its heading.
 
     Parameters
     ----------
@@ -178,6 +199,45 @@ class Block:
     columns: int = 1
 
 
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A part of a page, which readers reach by a list of headings.
+
+    Parameters
+    ----------
+    anchor : str
+        Identifier in the page.
+    title, short : str
+        Heading, and its form in the list of headings.
+    strategies : tuple of str
+        Strategies that readers can show alone.
+    sentences : tuple of str
+    figures : tuple of Figure
+    blocks : tuple of Block
+    tables : tuple of Table
+    notes : tuple of str
+        Below the tables.
+    stage : Stage, optional
+        Scene of the spheres, whose picture charts elsewhere in the page refer to.
+    """
+
+    anchor: str
+    title: str
+    short: str
+    strategies: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    blocks: tuple[Block, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    stage: Stage | None = None
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """Identifier and heading."""
+        return self.anchor, self.short
+
+
 def page(template: str, title: str, **values: Any) -> HTMLReport:
     """Fill a template that extends ``base.html.j2``.
 
@@ -187,14 +247,15 @@ def page(template: str, title: str, **values: Any) -> HTMLReport:
         Its file name in ``bids_spheres/reports/toolkit/templates``.
     title : str
     **values
-        What the template needs; a missing one is an error.
+        Values of the template's variables; a missing one is an error.
     """
-    html = _environment().get_template(template).render(title=title, version=__version__, **values)
+    html = environment().get_template(template).render(title=title, version=__version__, **values)
     return HTMLReport(html, title)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of pages."""
     return Environment(
         loader=PackageLoader("bids_spheres.reports.toolkit"),
         autoescape=True,

@@ -21,6 +21,8 @@ from bids_spheres.reports.toolkit.geometry import (
 from bids_spheres.wording import number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.text import Text
     from numpy.typing import NDArray
 
@@ -53,7 +55,7 @@ _SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What figures of a page have in common.
+    """Spheres and the image behind them, as all figures of a page show them.
 
     Parameters
     ----------
@@ -73,12 +75,12 @@ class Scene:
 
     @cached_property
     def box(self) -> Box:
-        """What figures show."""
+        """Part of space that the figures show."""
         return field_of_view(self.backdrop, self.centres, self.radii)
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """Which spheres are in the figures, (S,)."""
+        """Spheres that are in the figures, (S,)."""
         return self.box.touches(self.centres, self.radii)
 
     def colours(self) -> NDArray[np.str_]:
@@ -90,7 +92,7 @@ class Scene:
         return np.select([self.weights.empty, self.weights.partial], [EMPTY, PARTIAL], FULL)
 
     def overlapping(self, sphere: int) -> IntArray:
-        """Other spheres that share space with one."""
+        """Other spheres that overlap a sphere."""
         apart = np.linalg.norm(self.centres - self.centres[sphere], axis=1)
         near = apart < self.radii + self.radii[sphere]
         near[sphere] = False
@@ -103,6 +105,31 @@ class Scene:
         start, stop = self.weights.membership.indptr[sphere : sphere + 2]
         return self.weights.voxels[self.weights.membership.indices[start:stop]]
 
+    def projection(self, panels: Sequence[Panel], height: int, darker: int) -> ByteArray:
+        """The brightest voxels behind each pixel of panels, `darker` times, (H, `WIDTH`, 3)."""
+        pixels = np.full((height, WIDTH, 3), PAPER, dtype=np.uint8)
+        for panel in panels:
+            pixels[panel.region] = PANEL
+            if self.backdrop is not None:
+                grey = self.backdrop.lattice.projection(panel) // darker
+                pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
+        return pixels
+
+    def slice(self, mesh: Mesh) -> ByteArray:
+        """Grey values at the points of a mesh (mm), (h, w, 3)."""
+        if self.backdrop is None:
+            return np.full((*np.broadcast(*mesh).shape, 3), PANEL, dtype=np.uint8)
+        return np.repeat(self.backdrop.at(mesh)[..., None], 3, axis=-1)
+
+    def slice_with_sphere(self, mesh: Mesh, sphere: int) -> ByteArray:
+        """Grey values at the points of a mesh (mm), a sphere's voxels tinted, (h, w, 3)."""
+        pixels = self.slice(mesh)
+        if self.weights is not None:
+            positions = mesh_positions(self.weights.grid, mesh)
+            inside = np.isin(positions, self.voxels(sphere), kind="table")
+            pixels[inside] = 0.5 * pixels[inside] + 0.5 * _TINT
+        return pixels
+
 
 # All spheres
 
@@ -112,34 +139,20 @@ def overview(scene: Scene) -> ByteArray:
     margins = Margins(left=40, right=8, top=24, bottom=36, between=40)
     panels = three_panels(scene.box, WIDTH, margins)
     sheet = Sheet(WIDTH, figure_height(panels, margins))
-    for panel in panels:
-        _draw_rulers(sheet, panel)
-        _draw_all(sheet, panel, scene)
-    return sheet.pixels(_overview_pixels(scene, panels, sheet))
-
-
-def _overview_pixels(scene: Scene, panels: tuple[Panel, ...], sheet: Sheet) -> ByteArray:
-    pixels = np.full((sheet.height, sheet.width, 3), PAPER, dtype=np.uint8)
-    for panel in panels:
-        pixels[panel.region] = PANEL
-        if scene.backdrop is not None:
-            # Half as bright, so that circles stand out.
-            grey = scene.backdrop.lattice.projection(panel) // 2
-            pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
-    return pixels
-
-
-def _draw_all(sheet: Sheet, panel: Panel, scene: Scene) -> None:
     colours = scene.colours()
     # Many rings on top of each other would hide the brain.
     thin = float(np.clip(250 / len(scene.radii), 0.4, 1))
     drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
-    for colour, dashes in DASHES.items():
-        rings = [
-            panel.circle(scene.centres[s], drawn_radii[s])
-            for s in np.flatnonzero(scene.seen & (colours == colour))
-        ]
-        sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
+    for panel in panels:
+        _draw_rulers(sheet, panel)
+        for colour, dashes in DASHES.items():
+            rings = [
+                panel.circle(scene.centres[s], drawn_radii[s])
+                for s in np.flatnonzero(scene.seen & (colours == colour))
+            ]
+            sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
+    # Half as bright, so that circles stand out.
+    return sheet.pixels(scene.projection(panels, sheet.height, darker=2))
 
 
 def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
@@ -200,8 +213,13 @@ class SlicePainter:
         margins = Margins(top=22)
         self._scene = scene
         self._panels = three_panels(scene.box, WIDTH, margins)
-        self._blank = _blank_slices(self._panels, figure_height(self._panels, margins))
-        self._sheet = Sheet(WIDTH, len(self._blank))
+        height = figure_height(self._panels, margins)
+        # Letters are the same for all spheres, and take longer to draw than slices.
+        letters = Sheet(WIDTH, height)
+        for panel in self._panels:
+            _letter_sides(letters, panel)
+        self._blank = letters.pixels(np.full((height, WIDTH, 3), PAPER, dtype=np.uint8))
+        self._sheet = Sheet(WIDTH, height)
         self._hairs = self._sheet.line(color=_HAIR, linewidth=0.8, alpha=0.7)
         self._others = self._sheet.line(color=_OTHER_RING, linewidth=0.9, linestyle=(0, (3, 2)))
         self._ring = self._sheet.line(color=_RING, linewidth=1.5)
@@ -214,12 +232,15 @@ class SlicePainter:
         rings = [panel.circle(seed, radius) for panel in shown] if radius else []
         move(self._ring, pen_strokes(rings))
         move(self._hairs, pen_strokes([hair for p in shown for hair in hairs(p, seed, radius)]))
-        move(self._others, pen_strokes(self._other_rings(sphere)))
+        move(self._others, pen_strokes(self._rings_of_neighbours(sphere)))
         for text, panel in zip(self._depths, self._panels, strict=True):
-            text.set_text(depth_words(panel, seed))
-        return self._sheet.pixels(self._slices(sphere))
+            axis = panel.view.through
+            text.set_text(
+                f"{panel.view.name.capitalize()}, {'xyz'[axis]} = {number(seed[axis], 1)} mm"
+            )
+        return self._sheet.pixels(self.slices(sphere))
 
-    def _other_rings(self, sphere: int) -> list[FloatArray]:
+    def _rings_of_neighbours(self, sphere: int) -> list[FloatArray]:
         scene, rings = self._scene, []
         for other in scene.overlapping(sphere):
             for panel in self._panels:
@@ -229,50 +250,24 @@ class SlicePainter:
                     rings.append(panel.circle(scene.centres[other], cut))
         return rings
 
-    def _slices(self, sphere: int) -> ByteArray:
+    def slices(self, sphere: int) -> ByteArray:
+        """The slices without lines, (H, W, 3) pixels."""
         pixels, scene = self._blank.copy(), self._scene
-        voxels = scene.voxels(sphere)
-        every = _pixels_per_sample(scene, self._panels[0].scale)
+        every = pixels_per_sample(scene, self._panels[0].scale)
         for panel in self._panels:
             depth = float(scene.centres[sphere][panel.view.through])
-            blocks = _slice(scene, panel.mesh(depth, every), voxels)
+            blocks = scene.slice_with_sphere(panel.mesh(depth, every), sphere)
             full = blocks.repeat(every, axis=0).repeat(every, axis=1)
             pixels[panel.region] = full[: panel.height, : panel.width]
         return pixels
 
 
-def _pixels_per_sample(scene: Scene, scale: float) -> int:
+def pixels_per_sample(scene: Scene, scale: float) -> int:
+    """How many pixels across and down show the same point of a slice."""
     # Voxels hardly larger than a pixel make files four times as large and show no more.
     if scene.backdrop is None:
         return 1
     return 2 if scene.backdrop.voxel_size * scale < _FINE else 1
-
-
-def _slice(scene: Scene, mesh: Mesh, voxels: IntArray) -> ByteArray:
-    """Grey values at the points of a mesh (mm), with some voxels tinted, (h, w, 3)."""
-    if scene.backdrop is None:
-        grey = np.full(np.broadcast(*mesh).shape, PANEL, dtype=np.uint8)
-    else:
-        grey = scene.backdrop.at(mesh)
-    pixels = np.repeat(grey[..., None], 3, axis=-1)
-    if scene.weights is not None:
-        inside = np.isin(mesh_positions(scene.weights.grid, mesh), voxels, kind="table")
-        pixels[inside] = 0.5 * pixels[inside] + 0.5 * _TINT
-    return pixels
-
-
-def _blank_slices(panels: tuple[Panel, ...], height: int) -> ByteArray:
-    """What is the same in the figures of all spheres, (H, W, 3): letters cost more than slices."""
-    sheet = Sheet(WIDTH, height)
-    for panel in panels:
-        _letter_sides(sheet, panel)
-    return sheet.pixels(np.full((height, WIDTH, 3), PAPER, dtype=np.uint8))
-
-
-def depth_words(panel: Panel, seed: FloatArray) -> str:
-    """Which slice a panel shows."""
-    axis = panel.view.through
-    return f"{panel.view.name.capitalize()}, {'xyz'[axis]} = {number(seed[axis], 1)} mm"
 
 
 def hairs(panel: Panel, seed: FloatArray, radius: float) -> list[FloatArray]:

@@ -1,4 +1,4 @@
-"""What reports tell of many series or pairs at once: spectra, shares, medians along distance."""
+"""Many series or pairs summarized: spectra, histograms, medians along distance, block means."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 MOST_FREQUENCIES = 160
-"""Points of a spectrum: a chart shows no more."""
+"""Points of a spectrum that a chart can show."""
 
 
 def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) -> FloatArray:
-    r"""Power of series at times that need not be regular, by Lomb and Scargle.
+    r"""Lomb-Scargle periodogram of series sampled at irregular times.
 
     At every frequency a sine and a cosine are fitted, shifted in time so that they are orthogonal;
     with regular times and at multiples of 1 / duration this is the classic periodogram.
+    `scipy.signal.lombscargle` gives the same numbers for one series at a time.
 
     Parameters
     ----------
@@ -33,7 +34,6 @@ def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) 
     Returns
     -------
     (F, S) array
-        As of `scipy.signal.lombscargle`.
 
     References
     ----------
@@ -96,16 +96,32 @@ def mean_spectrum(series: FloatArray, kept: NDArray[np.bool_], t_r: float) -> Sp
     frequencies = np.arange(1, n // 2 + 1, dtype=np.float64) / (n * t_r)
     times = np.flatnonzero(kept).astype(np.float64) * t_r
     power = periodogram(times, values, frequencies).mean(axis=1)
-    frequencies, power = _thinned(frequencies, power)
+    every = per_pixel(len(frequencies), MOST_FREQUENCIES)
+    if every > 1:
+        n_full = len(frequencies) // every * every
+        both = np.stack([frequencies[:n_full], power[:n_full]])
+        frequencies, power = both.reshape(2, -1, every).mean(axis=2)
     return Spectrum(frequencies, power / (power.sum() * (frequencies[1] - frequencies[0])))
 
 
-def _thinned(frequencies: FloatArray, power: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Means of neighbours, when there are more than a chart shows."""
-    every = -(-len(frequencies) // MOST_FREQUENCIES)
-    n = len(frequencies) // every * every
-    both = np.stack([frequencies[:n], power[:n]]).reshape(2, -1, every).mean(axis=2)
-    return both[0], both[1]
+def per_pixel(n: int, most: int) -> int:
+    """How many of `n` rows or columns share a pixel where there is room for `most`."""
+    return -(-n // most)
+
+
+def block_means(values: FloatArray, most_rows: int, most_columns: int) -> FloatArray:
+    """Means of blocks of neighbours, such that a picture has at most that many pixels.
+
+    All blocks have one size, except the last ones. A block is NaN when all its values are missing.
+    """
+    known = np.isfinite(values)
+    sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
+    for axis, most in enumerate((most_rows, most_columns)):
+        n = values.shape[axis]
+        starts = np.arange(0, n, per_pixel(n, most) or 1)
+        if 0 < len(starts) < n:
+            sums, counts = (np.add.reduceat(part, starts, axis=axis) for part in (sums, counts))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def pairs(matrix: FloatArray) -> FloatArray:
@@ -113,27 +129,12 @@ def pairs(matrix: FloatArray) -> FloatArray:
     return np.asarray(matrix[np.triu_indices(len(matrix), 1)])
 
 
-@dataclass(frozen=True, eq=False)
-class Shares:
-    """How values spread: share of them per bin.
-
-    Parameters
-    ----------
-    edges : (B + 1,) array
-    shares : (B,) array
-        Adding up to 1, unless there are no values.
-    """
-
-    edges: FloatArray
-    shares: FloatArray
-
-
-def shares(values: FloatArray, edges: ArrayLike) -> Shares:
-    """Share of the finite values in each bin; those beyond the ends count to the outer bins."""
+def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
+    """Share of the finite values in each of B bins, (B,); the outer bins include all beyond."""
     borders = np.asarray(edges, dtype=np.float64)
     finite = np.clip(values[np.isfinite(values)], borders[0], borders[-1])
     counts, _ = np.histogram(finite, borders)
-    return Shares(borders, counts / max(len(finite), 1))
+    return counts / max(len(finite), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +158,11 @@ class Trend:
 
 
 FEWEST = 10
-"""Values of a bin whose quartiles are told."""
+"""Fewest values of a bin for which quartiles are given."""
 
 
-def trend(along: FloatArray, values: FloatArray, width: float) -> Trend:
-    """Quartiles of `values` in bins of `width` of `along`, and how the two correlate."""
+def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
+    """Quartiles of `values` in bins of `width` along `along`, and the correlation of the two."""
     good = np.isfinite(along) & np.isfinite(values)
     along, values = along[good], values[good]
     n_bins = int(along.max() // width) + 1 if along.size else 0
@@ -189,9 +190,9 @@ def spearman(x: FloatArray, y: FloatArray) -> float:
 
 
 def mean_ranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1; equal values share the mean of theirs.
+    """Ranks from 1; equal values share the mean of their ranks.
 
-    As `scipy.stats.rankdata`, which takes longer to import than a page to make.
+    `scipy.stats.rankdata` does the same, but takes longer to import than a page to write.
 
     >>> mean_ranks(np.array([0.3, 0.1, 0.3])).tolist()
     [2.5, 1.0, 2.5]

@@ -9,8 +9,10 @@ from bids_spheres.reports.toolkit.carpets import (
     MOST_COLUMNS,
     MOST_ROWS,
     PALETTE,
-    carpet,
+    Panel,
     carpet_codes,
+    carpet_raster,
+    carpets,
     volumes_axis,
 )
 from bids_spheres.reports.toolkit.charts import Axis, Frame
@@ -59,7 +61,8 @@ def test_networks_stand_beside_their_rows():
     series = np.random.default_rng(3).standard_normal((30, 40))
     order = network_order(["a"] * 10 + ["b"] * 20 + ["a"] * 10)
     frame = Frame(130, 4, 600, 160, volumes_axis(30, "Volume"), Axis(0, 40))
-    chart = carpet(series, order, frame, "alt")
+    panel = Panel(carpet_raster(series, order, frame), frame)
+    chart = carpets([panel], order, "alt")
     places = {label.text: label.down for label in chart.labels if label.style == "name"}
     assert places["a"] == pytest.approx(4 + 160 / 4, abs=6)
     assert places["b"] == pytest.approx(4 + 160 * 3 / 4, abs=6)

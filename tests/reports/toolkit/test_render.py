@@ -13,7 +13,7 @@ EVIL = "\"><script>alert(1)</script>'"
 
 
 def filled(macro, *args):
-    template = render._environment().get_template("parts.html.j2")
+    template = render.environment().get_template("parts.html.j2")
     return str(getattr(template.module, macro)(*args))
 
 

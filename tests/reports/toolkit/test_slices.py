@@ -8,7 +8,7 @@ import pytest
 from bids_spheres.engine import Grid, sphere_weights
 from bids_spheres.engine.spheres import label_volume
 from bids_spheres.reports.toolkit.geometry import VIEWS, backdrop
-from bids_spheres.reports.toolkit.slices import COLUMNS, Drawn, _panels, depths, mosaic
+from bids_spheres.reports.toolkit.slices import COLUMNS, Drawn, depths, mosaic, slice_panels
 from bids_spheres.reports.toolkit.spheres import EMPTY, FULL, PARTIAL, Scene
 
 AFFINE = np.array([[3.0, 0, 0, -45], [0, 3, 0, -54], [0, 0, 3, -36], [0, 0, 0, 1]])
@@ -48,7 +48,7 @@ def test_spheres_without_a_voxel_do_not_move_the_slices(scene):
 def test_voxels_have_the_colour_of_their_sphere(scene, drawn):
     pixels = mosaic(scene, drawn).astype(int)
     seen = 0
-    for panel, depth in _panels(scene, 1):
+    for panel, depth in slice_panels(scene, 1):
         mesh = np.meshgrid(*panel.points, indexing="xy")
         points = np.empty((*mesh[0].shape, 3))
         points[..., panel.view.across], points[..., panel.view.up] = mesh
@@ -70,9 +70,9 @@ def test_voxels_have_the_colour_of_their_sphere(scene, drawn):
 
 
 def test_there_are_rows_of_slices_for_every_direction(scene):
-    assert len(_panels(scene, 1)) == 3 * COLUMNS
-    assert len(_panels(scene, 2)) == 6 * COLUMNS
-    for panel, _ in _panels(scene, 1):
+    assert len(slice_panels(scene, 1)) == 3 * COLUMNS
+    assert len(slice_panels(scene, 2)) == 6 * COLUMNS
+    for panel, _ in slice_panels(scene, 1):
         rows, columns = panel.region
         assert 0 <= columns.start < columns.stop <= 780
         assert rows.start > 0

@@ -21,7 +21,7 @@ def scene(facts):
 def test_coloured_voxels_are_those_used(scene, facts):
     panel = three_panels(scene.box, 780, Margins())[2]
     mesh = panel.mesh(2.0)
-    drawn = spheres._slice(scene, mesh, scene.voxels(0))
+    drawn = scene.slice_with_sphere(mesh, 0)
     coloured = (drawn[..., 0] != drawn[..., 2]).ravel()
     positions = mesh_positions(facts.weights.grid, mesh).ravel()
     used = facts.weights.voxels[facts.weights.membership.toarray()[0]]
@@ -43,7 +43,7 @@ def test_a_far_sphere_is_not_drawn_where_it_is_not(scene):
     # x = 400 mm is in the sagittal slice through the seed, and beyond the borders of the others.
     sagittal, coronal, axial = (coloured[panel.region].any() for panel in painter._panels)
     assert (sagittal, coronal, axial) == (True, False, False)
-    assert not painter._slices(3)[painter._panels[0].region].any()
+    assert not painter.slices(3)[painter._panels[0].region].any()
 
 
 def test_spheres_that_overlap_are_found(scene):
@@ -80,11 +80,11 @@ def test_ticks_are_round_and_in_view(scene):
 
 
 def test_fine_voxels_are_sampled_every_other_pixel(scene):
-    assert spheres._pixels_per_sample(scene, 3.0) == 1
-    assert spheres._pixels_per_sample(scene, 0.4) == 2
+    assert spheres.pixels_per_sample(scene, 3.0) == 1
+    assert spheres.pixels_per_sample(scene, 0.4) == 2
     drawn = SlicePainter(scene)
     drawn._panels = tuple(replace(panel, scale=panel.scale / 12) for panel in drawn._panels)
-    assert drawn._slices(0).shape == (len(drawn._blank), 780, 3)
+    assert drawn.slices(0).shape == (len(drawn._blank), 780, 3)
 
 
 def test_the_overview_shows_every_state(scene):

@@ -15,7 +15,7 @@ from bids_spheres.reports.toolkit.summaries import (
     periodogram,
     shares,
     spearman,
-    trend,
+    trend_along,
 )
 
 T_R = 2.0
@@ -83,15 +83,15 @@ def test_pairs_are_the_upper_triangle():
 
 def test_shares_add_up_and_outliers_count_to_the_outer_bins():
     made = shares(np.array([-5, 0.1, 0.2, 0.9, 99, np.nan]), [0, 0.5, 1])
-    assert made.shares.tolist() == [0.6, 0.4]
-    assert shares(np.full(3, np.nan), [0, 1]).shares.tolist() == [0]
+    assert made.tolist() == [0.6, 0.4]
+    assert shares(np.full(3, np.nan), [0, 1]).tolist() == [0]
 
 
 def test_a_trend_has_the_quartiles_of_pandas(rng):
     along = rng.uniform(0, 120, 800)
     values = rng.standard_normal(800) - along / 50
     values[::50] = np.nan
-    made = trend(along, values, 10)
+    made = trend_along(along, values, 10)
     table = pd.DataFrame({"bin": along // 10, "value": values}).dropna()
     values_of = table.groupby("bin")["value"]
     for ours, share in ((made.lower, 0.25), (made.median, 0.5), (made.upper, 0.75)):
@@ -104,9 +104,9 @@ def test_a_trend_has_the_quartiles_of_pandas(rng):
 
 def test_bins_with_few_values_tell_nothing(rng):
     along = np.concatenate([np.full(FEWEST, 5.0), np.full(FEWEST - 1, 15.0)])
-    made = trend(along, rng.standard_normal(len(along)), 10)
+    made = trend_along(along, rng.standard_normal(len(along)), 10)
     assert np.isfinite(made.median).tolist() == [True, False]
-    assert trend(np.empty(0), np.empty(0), 10).middles.size == 0
+    assert trend_along(np.empty(0), np.empty(0), 10).middles.size == 0
 
 
 def test_rank_correlation_is_scipys_with_ties(rng):
