@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
-from bids_spheres.participant.plan import UNCLEANED
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-EFFECTIVE_DOF = "effectivedof"
-"""Label of the entity ``stat`` of matrices that are no relation."""
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")

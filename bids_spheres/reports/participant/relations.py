@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.participant.find import EFFECTIVE_DOF
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.reports.participant.tables import read_matrix
 from bids_spheres.reports.toolkit.charts import Key, series_style
 from bids_spheres.reports.toolkit.connectome import MOST_EDGES, connectome, strongest_edges
