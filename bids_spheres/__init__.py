@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import load_seeds
     from bids_spheres.engine.variance import high_variance_confounds
     from bids_spheres.masker.estimator import NiftiSpheresMasker
+    from bids_spheres.outputs.find import open_results
 
 __version__ = "0.2.0"
 
@@ -22,6 +23,7 @@ __all__ = [
     "clean",
     "high_variance_confounds",
     "load_seeds",
+    "open_results",
 ]
 
 _HOME = {
@@ -29,6 +31,7 @@ _HOME = {
     "clean": "bids_spheres.engine.clean",
     "high_variance_confounds": "bids_spheres.engine.variance",
     "load_seeds": "bids_spheres.engine.seeds",
+    "open_results": "bids_spheres.outputs.find",
 }
 
 

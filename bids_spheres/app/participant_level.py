@@ -29,6 +29,7 @@ from bids_spheres.files.atomic import (
 from bids_spheres.inputs.dataset import find_inputs
 from bids_spheres.inputs.filters import read_filters
 from bids_spheres.inputs.runs import Filter, Selection, find_runs
+from bids_spheres.outputs.paths import UNCLEANED
 from bids_spheres.outputs.shared import (
     CITATION_FILE,
     check_output_dir,
@@ -39,7 +40,7 @@ from bids_spheres.outputs.shared import (
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs, failing
 from bids_spheres.participant.outcomes import Outcome, attempt
-from bids_spheres.participant.plan import UNCLEANED, make_jobs, plan_work
+from bids_spheres.participant.plan import make_jobs, plan_work
 from bids_spheres.participant.seeds_in_space import can_use, transformed_labels
 from bids_spheres.participant.up_to_date import find_tasks, last_finished
 from bids_spheres.reports.methods import (

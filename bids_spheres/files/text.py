@@ -12,7 +12,7 @@ from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.regular import MAX_BYTES, open_regular, read_limited
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _KINDS = {
@@ -121,13 +121,32 @@ def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) 
         if optional and not is_there(path):
             return {}
         raise
-    content = parse_json(text, path)
+    return json_object(text, path)
+
+
+def json_object(
+    text: str, path: Path, *, parse_float: Callable[[str], float] | None = None
+) -> dict[str, Any]:
+    """The JSON object of a text that was read from a file.
+
+    Raises
+    ------
+    DataError
+        When it is no JSON, or holds something else than an object.
+    """
+    content = parse_json(text, path, parse_float=parse_float)
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
     return content
 
 
-def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
+def parse_json(
+    text: str,
+    path: Path,
+    *,
+    unique_keys: bool = False,
+    parse_float: Callable[[str], float] | None = None,
+) -> Any:
     """Parse the text of a JSON file.
 
     Parameters
@@ -137,6 +156,8 @@ def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
         For messages.
     unique_keys : bool
         Refuse an object that has a key twice; otherwise the last one counts.
+    parse_float : callable, optional
+        Makes numbers of what has a point or an exponent.
 
     Raises
     ------
@@ -149,7 +170,8 @@ def parse_json(text: str, path: Path, *, unique_keys: bool = False) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(text, object_pairs_hook=unique if unique_keys else None)
+        pairs_hook = unique if unique_keys else None
+        return json.loads(text, object_pairs_hook=pairs_hook, parse_float=parse_float)
     except RecursionError as error:
         raise DataError(f"{path} is not valid JSON: it is nested too deeply.") from error
     except DataError:

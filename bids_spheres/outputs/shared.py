@@ -23,8 +23,8 @@ from bids_spheres.files.atomic import (
     write_if_changed,
     write_json,
 )
-from bids_spheres.outputs.dataset_links import dataset_uri, linked_dataset
 from bids_spheres.outputs.exclusions import EXCLUSIONS
+from bids_spheres.outputs.links import dataset_uri, linked_dataset
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
 from bids_spheres.outputs.sidecars import (
     GENERATOR,

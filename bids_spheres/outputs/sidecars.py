@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bids_spheres import __version__
+from bids_spheres.errors import MissingInputError
+from bids_spheres.files.atomic import read_text
+from bids_spheres.files.text import json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.inputs.dataset import Dataset
+
+ANEW = "Run the participant level anew for this run."
+"""What to do about a file that is not as it was written."""
 
 BIDS_VERSION = "1.11.0"
 """The first that knows atlases."""
@@ -124,3 +130,39 @@ SPHERE_COLUMNS: dict[str, Any] = {
     },
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
+
+
+def sidecar_path(path: Path) -> Path:
+    """The JSON file beside a table or an image."""
+    return path.with_name(f"{path.name.partition('.')[0]}.json")
+
+
+def read_sidecar(
+    path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
+) -> dict[str, Any]:
+    """Content of a sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        Of the JSON file.
+    optional : bool
+        Take a file that is not there for an empty one.
+    parse_float : callable, optional
+        Makes numbers of what has a point or an exponent.
+
+    Raises
+    ------
+    MissingInputError
+        When it is not there, or git-annex has not fetched it.
+    DataError
+        When it holds no JSON object.
+    ReadWriteError
+        When it can't be read.
+    """
+    text = read_text(path)
+    if text:
+        return json_object(text, path, parse_float=parse_float)
+    if optional:
+        return {}
+    raise MissingInputError(f"There is no sidecar {path}.", hint=ANEW)

@@ -22,17 +22,17 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
 from bids_spheres.files.text import read_json_object
 from bids_spheres.participant.results import write_matrix
-from bids_spheres.participant.sidecars import matrix_facts, output_of
+from bids_spheres.participant.sidecars import matrix_facts
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_spheres.confounds import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.files.names import Name
+    from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.plan import Job
     from bids_spheres.settings import Level
 
@@ -82,10 +82,10 @@ class RunGroup:
     def __str__(self) -> str:
         return " ".join(f"{key}-{label}" for key, label in self.name.entities)
 
-    def relmat(self, seeds: SeedTable, strategy: Strategy, stat: str, extension: str) -> Path:
-        """Path of a matrix over pairs of spheres."""
-        together = replace(self.jobs[0].run, name=self.name)
-        return replace(self.jobs[0], run=together).relmat(seeds, strategy, stat, extension)
+    @property
+    def paths(self) -> OutputPaths:
+        """Where the matrices go."""
+        return replace(self.jobs[0].paths, name=self.name)
 
 
 def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
@@ -207,7 +207,7 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
     DataError
         When they can't be read, or are those of other seeds.
     """
-    path = job.timeseries(seeds, strategy, ".tsv")
+    path = job.paths.series(seeds, strategy.name)
     try:
         with open_regular(path) as file:
             table = pd.read_csv(
@@ -221,7 +221,7 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
     if tuple(table.columns) != seeds.names or not facts.keys() >= _NEEDED:
         raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
     values = table.to_numpy()
-    return RunSeries(job, output_of(job, path), values[np.isfinite(values).any(axis=1)], facts)
+    return RunSeries(job, job.paths.uri(path), values[np.isfinite(values).any(axis=1)], facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +241,7 @@ class _Parts:
 
     def uri(self, job: Job) -> str:
         """BIDS URI of the series of a run."""
-        return output_of(job, job.timeseries(self.seeds, self.strategy, ".tsv"))
+        return job.paths.uri(job.paths.series(self.seeds, self.strategy.name))
 
     def together(self) -> FloatArray:
         """Standardized series, one run after the other; of no volumes when all are excluded."""
@@ -292,7 +292,7 @@ def _read_if_done(
 def _left_behind(group: RunGroup, parts: _Parts) -> Iterator[str]:
     """Runs of an earlier matrix in this place that the call at hand does not know of."""
     stat = measure(group.jobs[0].work.processing.connectivity[0]).stat
-    path = group.relmat(parts.seeds, parts.strategy, stat, ".json")
+    path = group.paths.matrix(parts.seeds, parts.strategy.name, stat, ".json")
     try:
         before = read_json_object(path).get("Sources", [])
     except (OSError, DataError):
@@ -310,7 +310,7 @@ def _write_matrices(group: RunGroup, parts: _Parts) -> None:
         facts = {**matrix_facts(job, parts.seeds, chosen), **common}
         if chosen.shrinkage and parts.used:
             facts["Shrinkage"] = chosen.shrinkage(together)
-        path = group.relmat(parts.seeds, parts.strategy, chosen.stat, ".tsv")
+        path = group.paths.matrix(parts.seeds, parts.strategy.name, chosen.stat)
         write_matrix(path, chosen.function(together), parts.seeds, facts)
 
 
@@ -320,7 +320,7 @@ def _facts(parts: _Parts) -> dict[str, Any]:
     first = read[0].facts
     agreed = [key for key in _SHARED if key in first]
     agreed = [key for key in agreed if all(run.facts.get(key) == first[key] for run in read)]
-    nodes = [output_of(run.job, run.job.spheres(parts.seeds, ".tsv")) for run in read]
+    nodes = [run.job.paths.uri(run.job.paths.spheres(parts.seeds)) for run in read]
     return {
         "Sources": [run.uri for run in used],
         **{key: first[key] for key in agreed},

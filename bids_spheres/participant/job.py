@@ -96,7 +96,7 @@ def run_job(job: Job) -> JobReport:
     for part in todo:
         written = _write_image(job, part, failures)
         if written is None:
-            unwritten |= {job.spheres(seeds, ".tsv") for seeds in part.spheres}
+            unwritten |= {job.paths.spheres(seeds) for seeds in part.spheres}
             continue
         placed, mask_notes = written
         least = job.work.processing.min_coverage
@@ -109,8 +109,8 @@ def run_job(job: Job) -> JobReport:
     if failures.of_all(job):
         raise failures.as_error()
     for strategy in failures.errors:
-        unwritten.add(job.confounds(strategy, "design", ".tsv"))
-        unwritten |= {job.timeseries(seeds, strategy, ".tsv") for seeds in job.work.seed_sets}
+        unwritten.add(job.paths.design(strategy.name))
+        unwritten |= {job.paths.series(seeds, strategy.name) for seeds in job.work.seed_sets}
     excluded = [made.strategy.name for part in todo for made in part.designs if made.exclusion]
     return JobReport(
         tuple(notes), tuple(warnings), tuple(excluded), failures.report(), frozenset(unwritten)
@@ -146,12 +146,12 @@ def _to_do(job: Job) -> Iterator[_ToDo]:
     """What is to be made of every image of which anything is."""
     tables = [placement.table for placement in job.placements]
     for number, image in enumerate(job.images):
-        spheres = [t for t in tables if not number and job.spheres(t, ".tsv") not in job.current]
+        spheres = [t for t in tables if not number and job.paths.spheres(t) not in job.current]
         pairs = [(t, s) for s in image.strategies for t in tables if _is_stale(job, t, s)]
         strategies = tuple(
             strategy
             for strategy in image.strategies
-            if job.confounds(strategy, "design", ".tsv") not in job.current
+            if job.paths.design(strategy.name) not in job.current
             or any(strategy is stale for _, stale in pairs)
         )
         stale_sets = [*spheres, *(seeds for seeds, _ in pairs)]
@@ -170,7 +170,7 @@ def _with_designs(job: Job, todo: _ToDo, failures: StrategyFailures) -> _ToDo:
 
 def _is_stale(job: Job, seeds: SeedTable, strategy: Strategy) -> bool:
     """Whether series, and what is made of them, are missing or out of date."""
-    return job.timeseries(seeds, strategy, ".tsv") not in job.current
+    return job.paths.series(seeds, strategy.name) not in job.current
 
 
 def _with_placements(job: Job) -> Job:
@@ -191,7 +191,7 @@ def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written |
     with failures.of(*todo.image.strategies):
         written = _run_image(job, todo, failures) if todo.seed_sets else ([], [])
         for made in todo.designs:
-            is_current = job.confounds(made.strategy, "design", ".tsv") in job.current
+            is_current = job.paths.design(made.strategy.name) in job.current
             if not is_current and made.strategy not in failures.errors:
                 write_design(job, made)
         _record_exclusions(job, todo)

@@ -20,6 +20,7 @@ from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
 from bids_spheres.files.text import is_there
 from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
 from bids_spheres.participant.seeds_in_space import place_in_template
 from bids_spheres.spaces import template_mask
 from bids_spheres.spaces.fmriprep import is_native
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing, Settings
     from bids_spheres.spaces import SeedsInSpace
-
-
-EFFECTIVE_DOF = "effectivedof"
-"""Label of the entity ``stat`` of effective degrees of freedom."""
-
-_DSEG = (".nii.gz", ".tsv")
-
-UNCLEANED = "raw"
-"""Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
 
 
 _LONGEST_NAME = 255
@@ -127,35 +119,10 @@ class Job:
         """Those that have none."""
         return tuple(s for s in self.work.strategies if s not in self.strategies)
 
-    def spheres(self, seeds: SeedTable, extension: str) -> Path:
-        """Path of the spheres of one seed set, as image, table or sidecar."""
-        return self._path("dseg", extension, **_seed_entity(seeds), desc="spheres")
-
-    def uncleaned(self, seeds: SeedTable, extension: str) -> Path:
-        """Path of the series of one seed set before cleaning."""
-        entities = {**_seed_entity(seeds), "stat": self.work.processing.aggregation}
-        return self._path("timeseries", extension, **entities, desc=UNCLEANED)
-
-    def timeseries(self, seeds: SeedTable, strategy: Strategy, extension: str) -> Path:
-        """Path of cleaned time series."""
-        stat = self.work.processing.aggregation
-        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
-        return self._path("timeseries", extension, **entities)
-
-    def relmat(self, seeds: SeedTable, strategy: Strategy, stat: str, extension: str) -> Path:
-        """Path of a matrix over pairs of spheres."""
-        entities = {**_seed_entity(seeds), "stat": stat, "desc": strategy.name}
-        return self._path("relmat", extension, **entities)
-
-    def seed_map(self, seeds: SeedTable, seed: str, strategy: Strategy) -> Path:
-        """Path of the map of one seed, by its label."""
-        entities = {**_seed_entity(seeds), "label": seed, "stat": "fisherz", "desc": strategy.name}
-        return self._path("boldmap", ".nii.gz", **entities)
-
-    def confounds(self, strategy: Strategy, suffix: str, extension: str) -> Path:
-        """Path of what is the same for every space and seed set: design or outliers."""
-        no_image = {"space": None, "cohort": None, "res": None, "den": None}
-        return self._path(suffix, extension, **no_image, desc=strategy.name)
+    @cached_property
+    def paths(self) -> OutputPaths:
+        """Where the outputs go."""
+        return OutputPaths(self.work.output_dir, self.run.name, self.work.processing.aggregation)
 
     def outputs(self) -> dict[Path, Path]:
         """Every data file of the job, with the input on which its content hangs.
@@ -163,29 +130,23 @@ class Job:
         Seed maps apart, which only seeds with a series have.
         """
         seed_sets, rules = self.work.seed_sets, self.work.processing
-        first = self.images[0].bold if self.images else None
-        paths = {self.spheres(seeds, end): first for seeds in seed_sets for end in _DSEG if first}
-        paths |= {self.uncleaned(seeds, ".tsv.gz"): first for seeds in seed_sets if first}
+        paths: dict[Path, Path] = {}
+        for seeds in seed_sets if self.images else ():
+            first = self.images[0].bold
+            paths[self.paths.spheres(seeds, ".nii.gz")] = first
+            paths[self.paths.spheres(seeds)] = paths[self.paths.uncleaned(seeds)] = first
         stats = [measure(name).stat for name in rules.connectivity]
         stats += [EFFECTIVE_DOF] * rules.effective_dof
         for image in self.images:
-            for strategy in image.strategies:
+            for strategy in (strategy.name for strategy in image.strategies):
                 for seeds in seed_sets:
-                    paths[self.timeseries(seeds, strategy, ".tsv")] = image.bold
-                    relmats = (self.relmat(seeds, strategy, stat, ".tsv") for stat in stats)
+                    paths[self.paths.series(seeds, strategy)] = image.bold
+                    relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
                     paths |= dict.fromkeys(relmats, image.bold)
                 # Images of one run in several spaces share the table, and so the design.
-                for suffix in ("design", "outliers"):
-                    table = self.run.tables.confounds or image.bold
-                    paths[self.confounds(strategy, suffix, ".tsv")] = table
+                table = self.run.tables.confounds or image.bold
+                paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
-
-    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
-        return self._folder / str(self.run.name.with_(suffix, extension, **entities))
-
-    @cached_property
-    def _folder(self) -> Path:
-        return self.work.output_dir / self.run.name.folder
 
 
 @dataclass(frozen=True)
@@ -275,7 +236,7 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
                 f"A seed of {table.label} is named Node, as is the first column of matrices.",
                 hint="Give it another name.",
             )
-    labels = [tuple(_seed_entity(table).items()) for table in tables]
+    labels = [tuple(seed_entities(table).items()) for table in tables]
     if repeated := [label for label in labels if labels.count(label) > 1]:
         entity, label = repeated[0][0]
         raise UsageError(
@@ -388,10 +349,6 @@ def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
         JobImage(bold, tuple(strategy for strategy, own in chosen.items() if own == bold))
         for bold in images
     )
-
-
-def _seed_entity(seeds: SeedTable) -> dict[str, str | None]:
-    return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
 
 
 def _check_outputs(jobs: Sequence[Job]) -> None:

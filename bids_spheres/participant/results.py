@@ -18,15 +18,14 @@ from bids_spheres.files.atomic import (
     write_numbers,
     write_table,
 )
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import SPHERE_COLUMNS, column_descriptions
-from bids_spheres.participant.plan import EFFECTIVE_DOF
 from bids_spheres.participant.sidecars import (
     EFFECTIVE_DOF_FACTS,
     cleaning_facts,
     design_facts,
     image_facts,
     matrix_facts,
-    output_of,
 )
 
 if TYPE_CHECKING:
@@ -124,15 +123,15 @@ class CleanedSeries:
 def write_spheres(job: Job, placed: PlacedSeeds) -> None:
     """Write the spheres as image and table."""
     seeds = placed.seeds
-    write_image(job.spheres(seeds, ".nii.gz"), _label_image(placed))
-    write_table(job.spheres(seeds, ".tsv"), _spheres_table(placed, job))
-    write_json(job.spheres(seeds, ".json"), _spheres_facts(job, placed))
+    write_image(job.paths.spheres(seeds, ".nii.gz"), _label_image(placed))
+    write_table(job.paths.spheres(seeds), _spheres_table(placed, job))
+    write_json(job.paths.spheres(seeds, ".json"), _spheres_facts(job, placed))
 
 
 def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: Timing) -> None:
     """Write the series of the spheres before cleaning, (T, S)."""
     seeds = placed.seeds
-    write_compressed_numbers(job.uncleaned(seeds, ".tsv.gz"), values)
+    write_compressed_numbers(job.paths.uncleaned(seeds), values)
     facts = {
         **column_descriptions(seeds.names, seeds.networks),
         **image_facts(job, placed.bold, seeds),
@@ -147,7 +146,7 @@ def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: T
         "SamplingFrequency": 1 / timing.t_r,
         "RepetitionTime": timing.t_r,
     }
-    write_json(job.uncleaned(seeds, ".json"), facts)
+    write_json(job.paths.uncleaned(seeds, ".json"), facts)
 
 
 _ORIENTATION = (
@@ -180,14 +179,14 @@ def write_design(job: Job, made: RunDesign) -> None:
     # The mean is always removed; a table needs a column.
     constant = ("intercept",), np.ones((len(design.kept), 1))
     names, values = (design.columns, design.values) if design.columns else constant
-    write_numbers(job.confounds(strategy, "design", ".tsv"), names, values)
-    write_json(job.confounds(strategy, "design", ".json"), facts)
+    write_numbers(job.paths.design(strategy.name), names, values)
+    write_json(job.paths.design(strategy.name, ".json"), facts)
     why = {name: flags.astype(int) for name, flags in design.reasons.items() if flags.any()}
     censored = pd.DataFrame({"censored": (~design.kept).astype(int), **why})
-    write_table(job.confounds(strategy, "outliers", ".tsv"), censored)
+    write_table(job.paths.outliers(strategy.name), censored)
     levels = {"0": "kept", "1": "left out"}
     about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
-    write_json(job.confounds(strategy, "outliers", ".json"), facts | about)
+    write_json(job.paths.outliers(strategy.name, ".json"), facts | about)
 
 
 def write_series(job: Job, series: CleanedSeries) -> None:
@@ -198,14 +197,14 @@ def write_series(job: Job, series: CleanedSeries) -> None:
     common = {**image, **cleaning, "Sources": [*image["Sources"], *cleaning["Sources"]]}
     full = job.work.processing.full_length
     values = series.for_every_volume() if full else series.values
-    path = job.timeseries(seeds, made.strategy, ".tsv")
+    path = job.paths.series(seeds, made.strategy.name)
     write_numbers(path, seeds.names, values)
     t_r = made.timing.t_r
     sampling = {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r, "FullLength": full}
     columns = column_descriptions(seeds.names, seeds.networks)
     # A seed may have the name of a key; then what was done is told, not the seed's network.
     write_json(path.with_suffix(".json"), {**columns, **common, **sampling})
-    _write_matrices(job, series, {**common, "Sources": [output_of(job, path)]})
+    _write_matrices(job, series, {**common, "Sources": [job.paths.uri(path)]})
 
 
 def _write_matrices(job: Job, series: CleanedSeries, common: dict[str, Any]) -> None:
@@ -232,7 +231,7 @@ class _Matrix:
 
 def _write_matrix(job: Job, series: CleanedSeries, matrix: _Matrix) -> None:
     seeds = series.placed.seeds
-    path = job.relmat(seeds, series.made.strategy, matrix.stat, ".tsv")
+    path = job.paths.matrix(seeds, series.made.strategy.name, matrix.stat)
     write_matrix(path, matrix.values, seeds, matrix.facts)
 
 

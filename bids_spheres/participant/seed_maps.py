@@ -80,11 +80,14 @@ def write_seed_maps(
     for (part, number, label), values in zip(_all_seeds(parts), maps, strict=True):
         if np.isnan(extraction.timeseries[:, part.columns.start + number]).any():
             continue  # no series, no map
-        path = job.seed_map(part.seeds, label, made.strategy)
+        path = job.paths.seed_map(part.seeds, label, made.strategy.name)
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")
         write_image(path, img)
-        write_json(_sidecar(path), _facts(job, part, number, made))
+        write_json(
+            job.paths.seed_map(part.seeds, label, made.strategy.name, ".json"),
+            _facts(job, part, number, made),
+        )
 
 
 def _all_seeds(placed: Sequence[PlacedSeeds]) -> Iterator[tuple[PlacedSeeds, int, str]]:
@@ -109,10 +112,6 @@ def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
         label if single else f"{label}x{number}"
         for number, (label, single) in enumerate(zip(plain, alone, strict=True), start=1)
     )
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".json")
 
 
 def _facts(job: Job, part: PlacedSeeds, number: int, made: RunDesign) -> dict[str, Any]:

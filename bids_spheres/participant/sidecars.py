@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_spheres import __version__
 from bids_spheres.confounds import SMOOTHED_BEFORE
-from bids_spheres.outputs.sidecars import GENERATOR, input_uri, own_uri
+from bids_spheres.outputs.sidecars import GENERATOR, input_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ def matrix_facts(job: Job, seeds: SeedTable, measure: Measure) -> dict[str, Any]
         "Directed": measure.directed,
         "ValidDiagonal": measure.valid_diagonal,
         "StorageFormat": "Full",
-        "NodeFiles": [output_of(job, job.spheres(seeds, ".tsv"))],
+        "NodeFiles": [job.paths.uri(job.paths.spheres(seeds))],
     }
 
 
@@ -132,11 +132,6 @@ EFFECTIVE_DOF_FACTS: dict[str, Any] = {
 def input_of(job: Job, path: Path | None) -> str:
     """URI of an input file."""
     return input_uri(path, job.work.links) if path else "n/a"
-
-
-def output_of(job: Job, path: Path) -> str:
-    """URI of a file of the output dataset."""
-    return own_uri(path.relative_to(job.work.output_dir).as_posix())
 
 
 def _filter_facts(strategy: Strategy) -> dict[str, Any] | str:

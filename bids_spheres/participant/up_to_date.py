@@ -30,8 +30,8 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.plan import EFFECTIVE_DOF
 from bids_spheres.participant.seed_maps import seed_labels
 from bids_spheres.settings import settings_that_affect
 from bids_spheres.spaces import transform_files
@@ -313,15 +313,16 @@ def _groups(job: Job, stamps: _Stamps) -> Iterator[Group]:
 
 
 def _spheres_group(job: Job, seeds: SeedTable, stamp: Stamp) -> Group:
-    table, *others = (job.spheres(seeds, extension) for extension in (".tsv", ".json", ".nii.gz"))
-    series = (job.uncleaned(seeds, extension) for extension in (".tsv.gz", ".json"))
+    paths = job.paths
+    table, *others = (paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz"))
+    series = (paths.uncleaned(seeds, extension) for extension in (".tsv.gz", ".json"))
     return Group(table.stem, _record(job), table, (table, *others, *series), stamp)
 
 
 def _design_group(job: Job, strategy: Strategy, stamp: Stamp) -> Group:
     table, *others = (
-        job.confounds(strategy, suffix, extension)
-        for suffix in ("design", "outliers")
+        path_of(strategy.name, extension)
+        for path_of in (job.paths.design, job.paths.outliers)
         for extension in (".tsv", ".json")
     )
     # The same for every space and resolution of a run.
@@ -331,15 +332,19 @@ def _design_group(job: Job, strategy: Strategy, stamp: Stamp) -> Group:
 
 def _series_groups(job: Job, seeds: SeedTable, strategy: Strategy, stamp: Stamp) -> Iterator[Group]:
     """Of the series, and of each thing that is made of them."""
-    rules, series = job.work.processing, job.timeseries(seeds, strategy, ".tsv")
+    rules, paths = job.work.processing, job.paths
+    series = paths.series(seeds, strategy.name)
     stats = [measure(name).stat for name in rules.connectivity]
     stats += [EFFECTIVE_DOF] * rules.effective_dof
-    for table in (series, *(job.relmat(seeds, strategy, stat, ".tsv") for stat in stats)):
+    for table in (series, *(paths.matrix(seeds, strategy.name, stat) for stat in stats)):
         both = (table, table.with_suffix(".json"))
         yield Group(table.stem, _record(job), series, both, stamp, strategy.name)
     if rules.seed_maps:
-        maps = [job.seed_map(seeds, label, strategy) for label in seed_labels(seeds)]
-        files = (*maps, *(path.with_suffix("").with_suffix(".json") for path in maps))
+        files = tuple(
+            paths.seed_map(seeds, label, strategy.name, extension)
+            for extension in (".nii.gz", ".json")
+            for label in seed_labels(seeds)
+        )
         key = f"{series.stem}_boldmaps"
         yield Group(key, _record(job), series, files, stamp, strategy.name, sparse=True)
 

@@ -59,17 +59,17 @@ def of_image(name):
     """Outputs that are different for every image of a run."""
     job, strategy = job_of(name)
     return {
-        job.spheres(SEEDS, ".nii.gz"),
-        job.spheres(SEEDS, ".tsv"),
-        job.timeseries(SEEDS, strategy, ".tsv"),
-        job.relmat(SEEDS, strategy, "pearsoncorrelation", ".tsv"),
+        job.paths.spheres(SEEDS, ".nii.gz"),
+        job.paths.spheres(SEEDS),
+        job.paths.series(SEEDS, strategy.name),
+        job.paths.matrix(SEEDS, strategy.name, "pearsoncorrelation"),
     }
 
 
 def of_run(name):
     """Outputs that all images of a run share."""
     job, strategy = job_of(name)
-    return {job.confounds(strategy, kind, ".tsv") for kind in ("design", "outliers")}
+    return {job.paths.design(strategy.name), job.paths.outliers(strategy.name)}
 
 
 @given(names())

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.outputs import dataset_links
-from bids_spheres.outputs.dataset_links import dataset_uri, linked_dataset
-from bids_spheres.outputs.links import read_links, sources
+from bids_spheres.outputs.links import dataset_uri, linked_dataset, read_links, sources
 
 
 @pytest.mark.parametrize(

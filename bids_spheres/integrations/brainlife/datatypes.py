@@ -26,8 +26,8 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import read_text, remove, write_if_changed
 from bids_spheres.files.text import read_json_object
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.participant.concatenation import RunGroup
-from bids_spheres.participant.plan import EFFECTIVE_DOF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | N
     done = tuple(job for job in jobs if _series(job).is_file())
     if not done:
         return None
-    tables = [pd.read_csv(job.spheres(_seeds(job), ".tsv"), sep="\t") for job in done]
+    tables = [pd.read_csv(job.paths.spheres(_seeds(job)), sep="\t") for job in done]
     used = np.all([table["used"].to_numpy(dtype=bool) for table in tables], axis=0)
     matrices = [*_matrices(done, several=len(jobs) > 1), *_matrices(groups, several=True)]
     return Results(done, tables[0], used, tuple(matrices))
@@ -114,7 +114,7 @@ def _seeds(job: Job) -> SeedTable:
 
 def _series(job: Job) -> Path:
     (strategy,) = job.work.strategies
-    return job.timeseries(_seeds(job), strategy, ".tsv")
+    return job.paths.series(_seeds(job), strategy.name)
 
 
 def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> Iterator[Matrix]:
@@ -125,7 +125,7 @@ def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> 
         stats |= {EFFECTIVE_DOF: "effective-dof"} if rules.effective_dof else {}
         for stat, name in stats.items():
             (strategy,) = job.work.strategies
-            path = source.relmat(_seeds(job), strategy, stat, ".tsv")
+            path = source.paths.matrix(_seeds(job), strategy.name, stat)
             if path.is_file():
                 short = "correlation" if name == "pearson" else name
                 stem = f"{_stem(run)}_{short}" if several else short

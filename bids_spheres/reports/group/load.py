@@ -15,7 +15,7 @@ from bids_spheres.group.edges import Edges
 from bids_spheres.group.files import FOLDER, SUMMARY, image_name, title
 from bids_spheres.group.scale import Scale
 from bids_spheres.group.tables import read_table, read_upper_triangle
-from bids_spheres.outputs.links import read_facts
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.group.find import find_files
 from bids_spheres.reports.toolkit.order import Order, network_order
 
@@ -199,7 +199,7 @@ class Result:
     @cached_property
     def model_about(self) -> Mapping[str, Any]:
         """What the sidecar of the model says; empty without one."""
-        return read_facts(self.files.path("model", ".json")) if self.has_model else {}
+        return read_sidecar(self.files.path("model", ".json"), optional=True)
 
     def square(self, edges: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, in the order of the table of edges."""
@@ -359,7 +359,7 @@ def load_level(output_dir: Path) -> Level:
         When one can't be read.
     """
     folder = output_dir / FOLDER
-    summary = read_facts(folder / SUMMARY)
+    summary = read_sidecar(folder / SUMMARY, optional=True)
     images, groups = _of_last_call(find_files(output_dir), summary.get("Groups"))
     if not images or not (folder / "runs.tsv").is_file():
         raise MissingInputError(
@@ -410,7 +410,7 @@ def _conditions(groups: Sequence[Files], images: Mapping[str, Image]) -> list[Co
         image = images.get(_entities_of_image(files.name))
         if image is None:
             raise DataError(f"There is no table of coverage for {files.entities}.", hint=_ANEW)
-        about = read_facts(files.path("participants", ".json"))
+        about = read_sidecar(files.path("participants", ".json"), optional=True)
         columns = ("participant_id", "runs", "runs_excluded", "mean_fd", "degrees_of_freedom")
         people = _with_columns(files.path("participants"), (*columns, "used", "reason"))
         result = Result(f"group-{i}", files, image, about, people)

@@ -9,7 +9,8 @@ from urllib.parse import quote
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.files import FOLDER, title
 from bids_spheres.inputs.runs import natural
-from bids_spheres.outputs.links import read_facts
+from bids_spheres.outputs.links import read_description
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.participant.provenance import generators, of_this_page, told
 from bids_spheres.reports.toolkit.render import Cell, Column, Table
 from bids_spheres.settings import GROUP, RESULTS, Settings, declared_options
@@ -52,7 +53,7 @@ _MOST_FILES = 600
 def last_call(level: Level) -> tuple[Path | None, dict[str, Any]]:
     """Record of the last call of the group level; nothing where there is none."""
     for path in sorted((level.output_dir / "logs").glob("*_settings.json"), reverse=True):
-        settings = read_facts(path)
+        settings = read_sidecar(path, optional=True)
         if settings.get("analysis_level") == "group":
             return path, settings
     return None, {}
@@ -73,7 +74,7 @@ def settings_told(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def versions(level: Level) -> tuple[tuple[str, str], ...]:
     """Software of the results and of this page."""
-    described = read_facts(level.output_dir / "dataset_description.json")
+    described = read_description(level.output_dir)
     return (*(("Results", text) for text in generators(described)), *of_this_page())
 
 

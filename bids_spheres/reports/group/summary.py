@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.outputs.links import read_facts
+from bids_spheres.outputs.links import read_description
 from bids_spheres.reports.participant.provenance import generators
 from bids_spheres.wording import count, listing, number
 
@@ -36,7 +36,7 @@ def summary(level: Level) -> Iterator[str]:
     ]
     yield f"{'; '.join(parts)}."
     yield from _motion(level)
-    made = dict.fromkeys(generators(read_facts(level.output_dir / "dataset_description.json")))
+    made = dict.fromkeys(generators(read_description(level.output_dir)))
     if made:
         yield f"By {listing(list(made))}."
 

@@ -2,7 +2,7 @@
 
 Design
 ------
-`find` knows names, `tables` and `links` read files, `load` has all of a participant in memory.
+`load` has all of a participant in memory, as `bids_spheres.outputs` finds and reads it.
 Each section of the page has a module that turns this into charts, tables and sentences: `summary`,
 `cautions`, `seeds`, `motion`, `signals`, `relations`, `regressors`, `methods_text`, `provenance`.
 `page` puts them together. BOLD images are never opened, so that a report can be made again, years
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory
 from bids_spheres.files.atomic import write_text
-from bids_spheres.reports.participant.find import participants_with_outputs, sessions_with_outputs
+from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -105,6 +105,6 @@ def _coverage(one: SeedSet) -> Iterator[str]:
 
 
 def _spaces(one: SeedSet) -> Iterator[str]:
-    facts = one.spheres.facts if one.spheres is not None else {}
+    facts = one.spheres.sidecar if one.spheres is not None else {}
     if facts.get("SpaceNote"):
         yield str(facts["SpaceNote"])

@@ -7,16 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.files.atomic import read_text
-from bids_spheres.outputs.links import Links, read_facts, read_links
+from bids_spheres.outputs.find import find_runs
+from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.shared import calls_folder
-from bids_spheres.reports.participant.find import find_runs
-from bids_spheres.reports.participant.tables import (
-    Series,
-    Spheres,
-    read_series,
-    read_spheres,
-    read_uncleaned,
-)
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.settings import GROUP
 
@@ -24,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bids_spheres.reports.participant.find import RunFiles, SetFiles
+    from bids_spheres.outputs.find import RunResults, SeedSetResults
+    from bids_spheres.outputs.read import Series, Spheres
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +30,7 @@ class SeedSet:
     ----------
     anchor : str
         Identifier in the page.
-    files : SetFiles
+    files : SeedSetResults
     spheres : Spheres or None
         None where neither the run's nor another run's table is there.
     series : mapping of str to Series
@@ -47,7 +42,7 @@ class SeedSet:
     """
 
     anchor: str
-    files: SetFiles
+    files: SeedSetResults
     spheres: Spheres | None
     series: dict[str, Series]
     facts: dict[str, dict[str, Any]]
@@ -56,7 +51,7 @@ class SeedSet:
     @property
     def title(self) -> str:
         """Seed set and space."""
-        return f"{self.files.seeds} in {self.files.space}"
+        return f"{self.files.label} in {self.files.space}"
 
     @cached_property
     def order(self) -> Order | None:
@@ -71,14 +66,14 @@ class Run:
     Parameters
     ----------
     anchor : str
-    files : RunFiles
+    files : RunResults
     strategies : tuple of str
         In the order in which the report shows them.
     sets : tuple of SeedSet
     """
 
     anchor: str
-    files: RunFiles
+    files: RunResults
     strategies: tuple[str, ...]
     sets: tuple[SeedSet, ...]
 
@@ -143,7 +138,12 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
     settings_path, settings = _last_settings(output_dir, label)
     wanted = _names(settings.get("strategy"))
     runs = tuple(
-        _run(f"run-{i}", files, links, wanted)
+        Run(
+            f"run-{i}",
+            files,
+            tuple(sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)),
+            tuple(_seed_set(f"run-{i}-set-{j}", own) for j, own in enumerate(files.seed_sets, 1)),
+        )
         for i, files in enumerate(find_runs(output_dir, label, session), start=1)
     )
     failures = tuple(_failures(output_dir, label, session))
@@ -164,7 +164,7 @@ def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str,
     folders = (output_dir / "logs", calls_folder(output_dir, label))
     records = (path for folder in folders for path in folder.glob("*_settings.json"))
     for path in sorted(records, key=lambda path: path.name, reverse=True):
-        settings = read_facts(path)
+        settings = read_sidecar(path, optional=True)
         labels = _names(settings.get("participant_label"))
         about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
         if about_it:
@@ -176,33 +176,10 @@ def _names(value: Any) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def _run(anchor: str, files: RunFiles, links: Links, wanted: list[str]) -> Run:
-    strategies = sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)
-    sets = tuple(
-        _seed_set(f"{anchor}-set-{i}", one, files, links) for i, one in enumerate(files.sets, 1)
-    )
-    return Run(anchor, files, tuple(strategies), sets)
-
-
-def _seed_set(anchor: str, files: SetFiles, run: RunFiles, links: Links) -> SeedSet:
-    series = {
-        strategy: read_series(path, run.outliers.get(strategy))
-        for strategy, path in files.series.items()
+def _seed_set(anchor: str, files: SeedSetResults) -> SeedSet:
+    series = {strategy: files.series(strategy) for strategy in files.series_paths}
+    facts = {
+        strategy: series[strategy].sidecar if strategy in series else files.sidecar(strategy)
+        for strategy in files.strategies
     }
-    facts = {strategy: one.facts for strategy, one in series.items()}
-    for (_, strategy), path in files.relations.items():
-        if strategy not in facts:
-            facts[strategy] = read_facts(path.with_suffix(".json"))
-    uncleaned = None if files.uncleaned is None else read_uncleaned(files.uncleaned)
-    return SeedSet(anchor, files, _spheres(files, facts, links), series, facts, uncleaned)
-
-
-def _spheres(files: SetFiles, facts: dict[str, dict[str, Any]], links: Links) -> Spheres | None:
-    """The run's own table, or the one that the sidecar of a matrix names."""
-    if files.spheres is not None:
-        return read_spheres(files.spheres)
-    for each in facts.values():
-        for uri in _names(each.get("NodeFiles")):
-            if (path := links.path(uri)) is not None:
-                return read_spheres(path)
-    return None
+    return SeedSet(anchor, files, files.spheres, series, facts, files.uncleaned)

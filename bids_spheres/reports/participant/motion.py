@@ -10,10 +10,7 @@ import pandas as pd
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
-from bids_spheres.outputs.links import read_facts
-from bids_spheres.reports.participant.tables import (
-    read_kept,
-)
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.reports.toolkit.carpets import volumes_axis
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
@@ -116,9 +113,9 @@ def motion_block(run: Run, links: Links) -> Block | None:
 
 def _read(run: Run, links: Links) -> Motion:
     strategies = [s for s in run.strategies if s in run.files.outliers]
-    censored = {s: ~read_kept(run.files.outliers[s]) for s in strategies}
+    censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
-    facts = read_facts(next(iter(run.files.outliers.values())).with_suffix(".json"))
+    facts = read_sidecar(sidecar_path(next(iter(run.files.outliers.values()))), optional=True)
     table = links.first(facts, ".tsv")
     courses = {} if table is None else _courses(table)
     thresholds = {

@@ -126,7 +126,7 @@ def _set_view(run: Run, one: SeedSet, view: SeedsView | None) -> SetView:
     before = None if signals is None else picture_before(signals)
     relations = [] if view is None else list(relation_blocks(one, run.strategies, view.stage))
     remarks = list(_remarks(run, one, bool(blocks or relations)))
-    if blocks and not relations and one.files.relations:
+    if blocks and not relations and one.files.matrix_paths:
         remarks.append("No two spheres have a series, so that there is nothing to relate.")
     return SetView(one.title, tuple(remarks), (*blocks, *relations), before)
 

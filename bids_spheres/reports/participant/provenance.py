@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
-from bids_spheres.outputs.links import all_sources, read_facts
+from bids_spheres.outputs.links import all_sources, read_description
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -63,10 +63,9 @@ def versions(participant: Participant) -> tuple[tuple[str, str], ...]:
 
 
 def _versions(participant: Participant) -> Iterator[tuple[str, str]]:
-    output = participant.output_dir / "dataset_description.json"
-    yield from (("Results", text) for text in generators(read_facts(output)))
+    yield from (("Results", text) for text in generators(read_description(participant.output_dir)))
     for name, root in participant.links.roots.items():
-        for text in generators(_facts_or_nothing(root / "dataset_description.json")):
+        for text in generators(_described(root)):
             yield f"Input {name}", text
     yield from of_this_page()
 
@@ -77,9 +76,9 @@ def of_this_page() -> Iterator[tuple[str, str]]:
     yield "Libraries of this page", ", ".join(filter(None, map(_library, _LIBRARIES)))
 
 
-def _facts_or_nothing(path: Any) -> dict[str, Any]:
+def _described(root: Path) -> dict[str, Any]:
     try:
-        return read_facts(path)
+        return read_description(root)
     except (OSError, ValueError):
         return {}  # someone else's dataset, which may have changed since
 
@@ -102,7 +101,7 @@ def _library(name: str) -> str:
 def inputs(participant: Participant) -> tuple[str, ...]:
     """URIs of every input file that sidecars name."""
     sets = [one for run in participant.runs for one in run.sets]
-    facts = [one.spheres.facts for one in sets if one.spheres is not None]
+    facts = [one.spheres.sidecar for one in sets if one.spheres is not None]
     facts += [each for one in sets for each in one.facts.values()]
     return tuple(all_sources(facts))
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.files.atomic import read_text
-from bids_spheres.reports.participant.tables import read_kept, read_table
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.matrices import Beside, matrix_picture
 from bids_spheres.reports.toolkit.order import Group
@@ -62,13 +60,12 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
 
 
 def _read(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
-    path = run.files.designs.get(strategy)
-    if path is None or not read_text(path).strip():
+    if strategy not in run.files.designs:
         return (), np.empty((0, 0))
-    table = read_table(path)
+    table = run.files.design(strategy)
     values = table.to_numpy(dtype=np.float64, na_value=np.nan)
-    outliers = run.files.outliers.get(strategy)
-    kept = np.ones(len(values), dtype=bool) if outliers is None else read_kept(outliers)
+    known = strategy in run.files.outliers
+    kept = run.files.kept(strategy) if known else np.ones(len(values), dtype=bool)
     return tuple(map(str, table.columns)), values[kept] if len(kept) == len(values) else values
 
 

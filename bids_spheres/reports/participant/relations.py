@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.participant.find import EFFECTIVE_DOF
-from bids_spheres.reports.participant.tables import read_matrix
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON
 from bids_spheres.reports.toolkit.charts import Key, series_style
 from bids_spheres.reports.toolkit.connectome import MOST_EDGES, connectome, strongest_edges
 from bids_spheres.reports.toolkit.distributions import (
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import SeedSet
-    from bids_spheres.reports.participant.tables import Spheres
     from bids_spheres.reports.toolkit.connectome import Edges, Glass
     from bids_spheres.reports.toolkit.order import Order
     from bids_spheres.reports.toolkit.spheres import Scene
@@ -79,7 +78,7 @@ class Relations:
     @property
     def symbol(self) -> str:
         """Short name for axes."""
-        return "r" if self.stat == "pearsoncorrelation" else self.title
+        return "r" if self.stat == PEARSON else self.title
 
     def style(self, strategy: str) -> str:
         """Style of the lines of a strategy."""
@@ -90,7 +89,7 @@ def relation_blocks(one: SeedSet, strategies: Sequence[str], stage: Stage) -> It
     """Matrices, connectomes and distributions, one measure after the other."""
     spheres, order = one.spheres, one.order
     assert spheres is not None and order is not None  # noqa: S101, PT018 - a stage needs them
-    for stat in one.files.stats:
+    for stat in one.files.measures:
         found = _read(one, stat, strategies)
         if not found.matrices:
             continue
@@ -99,7 +98,7 @@ def relation_blocks(one: SeedSet, strategies: Sequence[str], stage: Stage) -> It
         yield Block(
             f"Distribution: {found.title}",
             (_histogram(found), _along_distance(found, spheres)),
-            tuple(_effective(one, found)) if stat == "pearsoncorrelation" else (),
+            tuple(_effective(one, found)) if stat == PEARSON else (),
             columns=2,
         )
 
@@ -107,13 +106,12 @@ def relation_blocks(one: SeedSet, strategies: Sequence[str], stage: Stage) -> It
 def _read(one: SeedSet, stat: str, strategies: Sequence[str]) -> Relations:
     matrices, title = {}, stat
     for strategy in strategies:
-        path = one.files.relations.get((stat, strategy))
-        if path is None:
+        if (stat, strategy) not in one.files.matrix_paths:
             continue
-        matrix = read_matrix(path)
+        matrix = one.files.matrix(strategy, stat).values
         if np.isfinite(pairs(matrix)).any():
             matrices[strategy] = matrix
-    if stat == "pearsoncorrelation":
+    if stat == PEARSON:
         title = "Pearson correlation"
     numbers = {strategy: i for i, strategy in enumerate(strategies)}
     return Relations(stat, title, matrices, numbers)
@@ -201,7 +199,7 @@ def _histogram(found: Relations) -> Graphic:
 
 
 def _along_distance(found: Relations, spheres: Spheres) -> Graphic:
-    apart = np.linalg.norm(spheres.seeds[:, None] - spheres.seeds[None], axis=-1)
+    apart = np.linalg.norm(spheres.coordinates[:, None] - spheres.coordinates[None], axis=-1)
     along = Along.of(_samples(found), pairs(apart))
     caption = f"{along.drawn} {along.words}"
     return Graphic(along.chart(found.symbol), caption, "Along distance", legend=_legend(found))
@@ -214,10 +212,9 @@ def _legend(found: Relations) -> tuple[Key, ...]:
 def _effective(one: SeedSet, found: Relations) -> Iterator[str]:
     """What autocorrelation leaves of the volumes, where that was asked for."""
     for strategy in found.matrices:
-        path = one.files.relations.get((EFFECTIVE_DOF, strategy))
-        if path is None:
+        if (EFFECTIVE_DOF, strategy) not in one.files.matrix_paths:
             continue
-        values = pairs(read_matrix(path))
+        values = pairs(one.files.matrix(strategy, EFFECTIVE_DOF).values)
         known = values[np.isfinite(values)]
         if known.size:
             low, middle, high = np.percentile(known, (5, 50, 95))

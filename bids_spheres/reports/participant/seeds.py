@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bids_spheres.outputs.links import Links
+    from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.backgrounds import Background
     from bids_spheres.reports.participant.load import Run, SeedSet
-    from bids_spheres.reports.participant.tables import Spheres
     from bids_spheres.reports.toolkit.figures import Picture
 
 _MISSING = "n/a"
@@ -67,10 +67,10 @@ class SeedsView:
 
 def seeds_view(run: Run, one: SeedSet, spheres: Spheres, links: Links) -> SeedsView:
     """Figures, sentences and the table of one seed set."""
-    background = find_background(spheres.facts, links)
+    background = find_background(spheres.sidecar, links)
     drawn = _drawn(spheres)
     scene = Scene(
-        spheres.seeds,
+        spheres.coordinates,
         spheres.radii,
         None if background is None else background.picture,
         given_colours=_colours(spheres),
@@ -146,7 +146,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     outside = int((~spheres.seed_in_mask).sum())
     if outside:
         yield f"In {outside:,} the seed itself lies outside the mask."
-    if shared := int((spheres.overlaps > 0).sum()):
+    if shared := int((spheres.overlap > 0).sum()):
         yield f"Spheres that share voxels with another: {shared:,}."
     yield from _tsnr(spheres)
 
@@ -163,7 +163,7 @@ def _tsnr(spheres: Spheres) -> Iterator[str]:
 
 def _floor(spheres: Spheres) -> str:
     """What too few is, where the sidecar says so."""
-    least = spheres.facts.get("MinimumCoverage")
+    least = spheres.sidecar.get("MinimumCoverage")
     if not isinstance(least, int | float) or not 0 < least <= 1:
         return ""
     return f" (less than {percent(least)} of their voxels)"
@@ -233,12 +233,12 @@ def _row(spheres: Spheres, s: int) -> tuple[Cell, ...]:
         Cell(str(s + 1)),
         Cell(spheres.names[s]),
         *network,
-        *(_number(mm) for mm in spheres.seeds[s]),
+        *(_number(mm) for mm in spheres.coordinates[s]),
         *((_number(spheres.radii[s]),) if _has_radii(spheres) else ()),
         _coverage(spheres, s),
-        Cell(str(spheres.voxels[s])),
-        Cell(str(spheres.asked[s])),
-        Cell(str(spheres.overlaps[s])),
+        Cell(str(spheres.voxels_used[s])),
+        Cell(str(spheres.voxels_asked[s])),
+        Cell(str(spheres.overlap[s])),
         _number(spheres.tsnr[s]),
     )
 

@@ -36,8 +36,8 @@ from bids_spheres.wording import NO_BREAK, count, number, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import SeedSet
-    from bids_spheres.reports.participant.tables import Series
     from bids_spheres.reports.toolkit.order import Order
     from bids_spheres.reports.toolkit.summaries import Spectrum
 

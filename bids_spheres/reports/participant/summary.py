@@ -32,7 +32,7 @@ _COLUMNS = (
 def summary(participant: Participant) -> Iterator[str]:
     """Sentences at the top."""
     single = [run for run in participant.runs if not run.files.together]
-    sets = dict.fromkeys(one.files.seeds for run in participant.runs for one in run.sets)
+    sets = dict.fromkeys(one.files.label for run in participant.runs for one in run.sets)
     spaces = dict.fromkeys(one.files.space for run in participant.runs for one in run.sets)
     strategies = dict.fromkeys(s for run in participant.runs for s in run.strategies)
     if not participant.runs:

@@ -1,0 +1,129 @@
+"""Names of our files: the path of everything that is written for a run, from plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from bids_spheres.outputs.sidecars import own_uri
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bids_spheres.files.names import Name
+
+DSEG, TIMESERIES, RELMAT, BOLDMAP = "dseg", "timeseries", "relmat", "boldmap"
+"""Suffixes of what belongs to a seed set in a space."""
+
+DESIGN, OUTLIERS = "design", "outliers"
+"""Suffixes of what is the same for every space and seed set of a run."""
+
+SPHERES = "spheres"
+"""Label of the entity ``desc`` of spheres as they were drawn."""
+
+UNCLEANED = "raw"
+"""Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
+
+PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
+"""Labels of the entity ``stat``; the last is of effective degrees of freedom, no relation."""
+
+
+class SeedSetLabels(Protocol):
+    """How a seed set is called in names: as `SeedTable` is."""
+
+    @property
+    def label(self) -> str:
+        """Label of the set."""
+
+    @property
+    def published(self) -> bool:
+        """True for sets that ship with the package."""
+
+    @property
+    def scale(self) -> str | None:
+        """What tells sets apart that differ by their radius only."""
+
+
+def seed_entities(seeds: SeedSetLabels) -> dict[str, str | None]:
+    """Entities of a seed set: ``atlas`` of a published one, else ``seg``, and ``scale``."""
+    return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """Paths of the outputs of a run, or of several runs put together.
+
+    Parameters
+    ----------
+    root : Path
+        Of the output dataset.
+    name : Name
+        Of an image of the run.
+    aggregation : str
+        What makes one series of a sphere's voxels.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from bids_spheres import load_seeds
+    >>> from bids_spheres.files.names import parse_name
+    >>> bold = parse_name("sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz")
+    >>> paths = OutputPaths(Path("out"), bold, "mean")
+    >>> paths.matrix(load_seeds("Power2011"), "simple", PEARSON).name
+    'sub-01_task-rest_space-T1w_atlas-Power2011_stat-pearsoncorrelation_desc-simple_relmat.tsv'
+    """
+
+    root: Path
+    name: Name
+    aggregation: str
+
+    def spheres(self, seeds: SeedSetLabels, extension: str = ".tsv") -> Path:
+        """The spheres of one seed set, as table, image or sidecar."""
+        return self._path(DSEG, extension, **seed_entities(seeds), desc=SPHERES)
+
+    def uncleaned(self, seeds: SeedSetLabels, extension: str = ".tsv.gz") -> Path:
+        """Series of one seed set before cleaning."""
+        return self.series(seeds, UNCLEANED, extension)
+
+    def series(self, seeds: SeedSetLabels, strategy: str, extension: str = ".tsv") -> Path:
+        """Series after the cleaning of a strategy."""
+        entities = {**seed_entities(seeds), "stat": self.aggregation, "desc": strategy}
+        return self._path(TIMESERIES, extension, **entities)
+
+    def matrix(
+        self, seeds: SeedSetLabels, strategy: str, stat: str, extension: str = ".tsv"
+    ) -> Path:
+        """Matrix over pairs of spheres; `stat` is the label of the measure."""
+        entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
+        return self._path(RELMAT, extension, **entities)
+
+    def seed_map(
+        self, seeds: SeedSetLabels, seed: str, strategy: str, extension: str = ".nii.gz"
+    ) -> Path:
+        """Map of one seed, by its label."""
+        entities = {**seed_entities(seeds), "label": seed, "stat": FISHER_Z, "desc": strategy}
+        return self._path(BOLDMAP, extension, **entities)
+
+    def design(self, strategy: str, extension: str = ".tsv") -> Path:
+        """Regressors; the same for every space and seed set."""
+        return self._of_run(DESIGN, strategy, extension)
+
+    def outliers(self, strategy: str, extension: str = ".tsv") -> Path:
+        """Censored volumes; the same for every space and seed set."""
+        return self._of_run(OUTLIERS, strategy, extension)
+
+    def uri(self, path: Path) -> str:
+        """BIDS URI of a file of the dataset."""
+        return own_uri(path.relative_to(self.root).as_posix())
+
+    def _of_run(self, suffix: str, strategy: str, extension: str) -> Path:
+        no_image = {"space": None, "cohort": None, "res": None, "den": None}
+        return self._path(suffix, extension, **no_image, desc=strategy)
+
+    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
+        return self._folder / str(self.name.with_(suffix, extension, **entities))
+
+    @cached_property
+    def _folder(self) -> Path:
+        return self.root / self.name.folder

@@ -1,0 +1,471 @@
+"""Files of our dataset back to arrays, tables and sidecars: one reader for each kind."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
+from bids_spheres.files.atomic import MISSING
+from bids_spheres.files.regular import open_regular
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+_NUMBERS: dict[str, Any] = {"na_values": [MISSING], "keep_default_na": False}
+"""How tables are read: ``n/a`` and nothing else is missing."""
+
+_NEWLINE = ord("\n")
+
+
+class _WithSidecar:
+    """What is read from a table with a sidecar, which is read when it is asked for."""
+
+    path: Path
+
+    @cached_property
+    def sidecar(self) -> dict[str, Any]:
+        """What the sidecar says; empty without one."""
+        return read_sidecar(sidecar_path(self.path), optional=True)
+
+
+# Tables
+
+
+def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame:
+    """A TSV file, with ``n/a`` and nothing else as missing.
+
+    Parameters
+    ----------
+    path : Path
+    types : mapping of str to type, optional
+        Of columns in which a name may look like a number.
+
+    Raises
+    ------
+    MissingInputError
+        When there is no such file.
+    ReadWriteError
+        When it can't be read.
+    DataError
+        When it is no table.
+    """
+    return _parsed(path, dtype=dict(types) if types else None, encoding="utf-8-sig")
+
+
+def _parsed(path: Path, **rules: Any) -> pd.DataFrame:
+    try:
+        with open_regular(path) as file:
+            table: pd.DataFrame = pd.read_csv(file, sep="\t", **_NUMBERS, **rules)
+            return table
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise MissingInputError(f"There is no table {path}.") from error
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ReadWriteError(f"{path} can't be read: {why}.") from error
+    except ValueError as error:  # also of pandas, and of text that is not UTF-8
+        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
+
+
+def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
+    """Values of a table of numbers; columns without a number are NaN throughout."""
+    try:
+        return np.asarray(table.to_numpy(dtype=np.float64, na_value=np.nan))
+    except ValueError as error:
+        raise DataError(f"{path} holds something that is no number: {error}.") from error
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Some columns of a table as text; a fifth of the time that pandas takes.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str
+        That the table must have, among others.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Cells of every column, at least one.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When there is no such file, or it can't be read.
+    DataError
+        When it lacks a column, is empty, or was cut off.
+    """
+    try:
+        text = _content(path).decode("utf-8-sig")
+        header, *rows = csv.reader(text.splitlines(), delimiter="\t")
+        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+        return {name: cells[name] for name in columns}
+    except (ValueError, KeyError, csv.Error) as error:  # also of text that is not UTF-8
+        raise DataError(
+            f"{path} is not a table of ours: {type(error).__name__} {error}.", hint=ANEW
+        ) from error
+
+
+def _content(path: Path) -> bytes:
+    """What is in a file that ends with a line's end, as all of ours do.
+
+    Where the end is missing, so may be half of a number before it.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read()
+    except FileNotFoundError as error:
+        raise MissingInputError(f"There is no table {path}.", hint=ANEW) from error
+    except OSError as error:
+        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+    if not content.endswith(b"\n"):
+        what = "was cut off: its last line has no end" if content else "is empty"
+        raise DataError(f"{path} {what}.", hint=ANEW)
+    return content
+
+
+# Spheres
+
+
+@dataclass(frozen=True, eq=False)
+class Spheres(_WithSidecar):
+    """The S spheres of one seed set in one space of a run, as the columns of their table.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    names, networks : tuple of str
+        A sphere without a network has ``n/a``.
+    coordinates : (S, 3) array
+        Of the seeds, mm.
+    radii : (S,) array
+        mm; NaN or 0 for the one voxel that holds the seed.
+    voxels_asked, voxels_used, overlap : (S,) int arrays
+        Voxels in the sphere, those used, and those of them also in another sphere.
+    coverage : (S,) array
+        Share of the voxels that is used and has a signal.
+    tsnr : (S,) array
+        Temporal signal-to-noise ratio before cleaning.
+    used, seed_in_mask : (S,) bool arrays
+        Which have a series, and which have the seed's own voxel.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    networks: tuple[str, ...]
+    coordinates: FloatArray
+    radii: FloatArray
+    voxels_asked: NDArray[np.intp]
+    voxels_used: NDArray[np.intp]
+    overlap: NDArray[np.intp]
+    coverage: FloatArray
+    tsnr: FloatArray
+    used: BoolArray
+    seed_in_mask: BoolArray
+
+    def __repr__(self) -> str:
+        return f"<Spheres: {len(self.names)}, {int(self.used.sum())} with a series>"
+
+    @property
+    def image(self) -> Path:
+        """Image of their numbers."""
+        return self.path.with_suffix(".nii.gz")
+
+
+_WORDS = ("name", "network")
+_SPHERE_NUMBERS = (
+    *("x", "y", "z", "radius", "voxels_asked", "voxels_used", "overlap", "coverage", "tsnr"),
+    *("used", "seed_in_mask"),
+)
+
+
+def read_spheres(path: Path) -> Spheres:
+    """Read the table of spheres.
+
+    Parameters
+    ----------
+    path : Path
+        Of the TSV file.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When it is not there or can't be read.
+    DataError
+        When a column is missing or holds something else.
+    """
+    cells = read_columns(path, (*_WORDS, *_SPHERE_NUMBERS))
+    try:
+        numbers = {
+            name: np.array([float("nan" if cell == MISSING else cell) for cell in cells[name]])
+            for name in _SPHERE_NUMBERS
+        }
+    except ValueError as error:
+        raise DataError(f"{path} is not a table of spheres of ours: {error}.", hint=ANEW) from error
+    coordinates = np.stack([numbers[axis] for axis in "xyz"], axis=1)
+    if not np.isfinite(coordinates).all():
+        raise DataError(f"{path} is not a table of spheres of ours: a coordinate is missing.", ANEW)
+    counts = ("voxels_asked", "voxels_used", "overlap")
+    return Spheres(
+        path=path,
+        names=cells["name"],
+        networks=cells["network"],
+        coordinates=coordinates,
+        radii=numbers["radius"],
+        **{name: np.nan_to_num(numbers[name]).astype(np.intp) for name in counts},
+        coverage=numbers["coverage"],
+        tsnr=numbers["tsnr"],
+        used=numbers["used"] == 1,
+        seed_in_mask=numbers["seed_in_mask"] == 1,
+    )
+
+
+# Series
+
+
+@dataclass(frozen=True, eq=False)
+class Series(_WithSidecar):
+    """Series of one seed set, cleaned by a strategy or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    names : tuple of str
+        Of the S spheres.
+    values : (T, S) array
+        One row for every volume; NaN where it is censored or the sphere is missing.
+    kept : (T,) bool array
+        Volumes that are not censored.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    values: FloatArray
+    kept: BoolArray
+
+    def __repr__(self) -> str:
+        kept = f"{int(self.kept.sum())} of {len(self.kept)} volumes"
+        return f"<Series of {len(self.names)} spheres: {kept}>"
+
+    @property
+    def t_r(self) -> float:
+        """Repetition time, s."""
+        return float(self.sidecar.get("RepetitionTime") or 1)
+
+    @property
+    def exclusion(self) -> str | None:
+        """Why there are no results, if so."""
+        reason = self.sidecar.get("Excluded")
+        return str(reason) if reason else None
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for every kept volume, by its number, and a column for every sphere."""
+        volumes = pd.Index(np.flatnonzero(self.kept), name="volume")
+        return pd.DataFrame(self.values[self.kept], volumes, list(self.names))
+
+
+def read_series(path: Path, outliers: Path | None = None) -> Series:
+    """Read cleaned series, and put those of kept volumes where they were in the run.
+
+    Parameters
+    ----------
+    path : Path
+        Of the TSV file.
+    outliers : Path, optional
+        Table of the volumes that are censored; without it rows stay as they are.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When a table is not there or can't be read.
+    DataError
+        When it is none, or has neither a row for each volume nor one for each that was kept.
+    """
+    table = _parsed(path)
+    values, names = _floats(path, table), tuple(map(str, table.columns))
+    kept = np.ones(len(values), dtype=bool) if outliers is None else read_kept(outliers)
+    if len(values) == len(kept):
+        return Series(path, names, values, kept)
+    if len(values) != int(kept.sum()):
+        raise DataError(
+            f"{path} has {len(values)} rows, and {outliers} keeps {kept.sum()} of {len(kept)}.",
+            hint="One of them is of another call; write both anew.",
+        )
+    full = np.full((len(kept), values.shape[1]), np.nan)
+    full[kept] = values
+    return Series(path, names, full, kept)
+
+
+def read_uncleaned(path: Path) -> Series:
+    """Read series before cleaning, of every volume, whose columns the sidecar names.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When they are not there or can't be read.
+    DataError
+        When they are no table of numbers.
+    """
+    values = _floats(path, _parsed(path, header=None, compression="gzip"))
+    columns = read_sidecar(sidecar_path(path), optional=True).get("Columns")
+    names = columns if isinstance(columns, list) else range(1, values.shape[1] + 1)
+    return Series(path, tuple(map(str, names)), values, np.ones(len(values), dtype=bool))
+
+
+def read_kept(path: Path) -> BoolArray:
+    """Which volumes are not censored, (T,), by a table of outliers."""
+    return np.asarray(read_table(path)["censored"].to_numpy() == 0)
+
+
+# Matrices
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix(_WithSidecar):
+    """Relations of every two spheres.
+
+    Parameters
+    ----------
+    path : Path
+        Of the table.
+    names : tuple of str
+        Of the S spheres.
+    values : (S, S) array
+        NaN where a sphere is missing.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    values: FloatArray
+
+    def __repr__(self) -> str:
+        return f"<Matrix of {len(self.names)} spheres: {self.title}>"
+
+    @property
+    def title(self) -> str:
+        """What the sidecar calls the measure."""
+        return str(self.sidecar.get("RelationshipMeasure") or "relation")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row and a column for every sphere."""
+        return pd.DataFrame(self.values, list(self.names), list(self.names))
+
+
+def read_matrix(path: Path) -> Matrix:
+    """Read a whole matrix.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When it is not there or can't be read.
+    DataError
+        When it is no table of numbers, or not square.
+    """
+    table = _parsed(path)
+    values = _floats(path, table.iloc[:, 1:])
+    if values.shape[0] != values.shape[1]:
+        raise DataError(f"{path} is not square: {values.shape[0]} rows, {values.shape[1]} columns.")
+    return Matrix(path, tuple(map(str, table.columns[1:])), values)
+
+
+def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -> FloatArray:
+    """Upper triangle of a symmetric matrix of nodes, row by row.
+
+    What is below the diagonal says the same again, and is not even parsed: of 264 nodes that takes
+    3 ms, and the whole table 13 ms, most of which are for its 264 columns.
+
+    Parameters
+    ----------
+    path : Path
+    names : tuple of str
+        Names that its nodes must have, S.
+    diagonal : bool
+        Whether the diagonal is part of it.
+
+    Returns
+    -------
+    (E,) array
+        S (S - 1) / 2 entries, or S (S + 1) / 2 with the diagonal; NaN for missing ones.
+
+    Raises
+    ------
+    MissingInputError, ReadWriteError
+        When there is no such file, or it can't be read.
+    DataError
+        When it has other nodes, is not square, was cut off, or holds something that is no number.
+    """
+    content = _content(path)
+    columns = _checked_header(path, content, names)
+    ends = _cell_ends(path, content, len(columns))
+    starts = ends + 1
+    rows = [content[a:b] for a, b in zip(starts[:-1, -1], ends[1:, 0], strict=True)]
+    if rows != columns[1:]:
+        raise _other_nodes(path)
+    # Row i has its name, the i entries before the diagonal, and maybe the diagonal before the rest.
+    first = np.arange(len(names)) + (0 if diagonal else 1)
+    places = zip(starts[np.arange(1, len(names) + 1), first], ends[1:, -1], strict=True)
+    text = b"\t".join(content[a:b] for a, b in places if a <= b)
+    size = len(names) * (len(names) + (1 if diagonal else -1)) // 2
+    return _numbers(path, text, size) if size else np.zeros(0)
+
+
+def _cell_ends(path: Path, content: bytes, columns: int) -> NDArray[np.intp]:
+    """Where the cells of a square table end, header and first column with it, (S + 1, S + 1)."""
+    characters = np.frombuffer(content, np.uint8)
+    # One comparison instead of two; of what is below a newline, our text has tabs alone.
+    ends = np.flatnonzero(characters <= _NEWLINE)
+    if len(ends) == columns**2:
+        square = ends.reshape(columns, columns)
+        lines = characters[square] == _NEWLINE
+        if lines[:, -1].all() and not lines[:, :-1].any():
+            return square
+    raise DataError(f"{path} is not square, with a row and a column per sphere.", hint=ANEW)
+
+
+def _checked_header(path: Path, content: bytes, names: tuple[str, ...]) -> list[bytes]:
+    """Cells of the header as they are written."""
+    header = content.partition(b"\n")[0]
+    # Only a header is parsed as CSV, which puts quotes around quotes.
+    (parsed,) = csv.reader([header.decode(errors="replace")], delimiter="\t")
+    if tuple(parsed) != ("Node", *names):
+        raise _other_nodes(path)
+    return header.split(b"\t")
+
+
+def _other_nodes(path: Path) -> DataError:
+    return DataError(f"{path} has other nodes than the table of its spheres.", hint=ANEW)
+
+
+def _numbers(path: Path, text: bytes, size: int) -> FloatArray:
+    """Numbers between tabs."""
+    try:
+        column = pd.read_csv(
+            BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NUMBERS
+        )[0]
+    except ValueError as error:
+        raise DataError(f"{path} holds something that is no number: {error}.", hint=ANEW) from error
+    values = np.asarray(column)
+    if len(values) != size:  # an empty cell is an empty line, which counts as none
+        raise DataError(f"{path} has an empty cell.", hint=ANEW)
+    if np.isinf(values).any():
+        raise DataError(f"{path} holds a number that is not finite.", hint=ANEW)
+    return values
