@@ -20,7 +20,6 @@ names), and would add to the start-up time of every call.
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -79,8 +78,7 @@ class Place:
 
     def refuse(self, wanted: str, value: object) -> NoReturn:
         """Raise the error of a value of the wrong kind."""
-        text = repr(value)
-        shown = text if len(text) <= 60 else f"{text[:57]}..."
+        shown = _shortened(value)
         raise DataError(
             f"{self.source}: {self.key or 'its content'} must be {wanted}, not {shown}."
         )
@@ -231,9 +229,16 @@ def _confounds(value: object, place: Place) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _check_pattern(entry: str, place: Place) -> None:
     if entry.startswith("^") and (problem := pattern_problem(entry)):
-        raise DataError(f"{place.source}: the pattern {_shown(entry)} in {place.key} {problem}.")
+        raise DataError(
+            f"{place.source}: the pattern {_shortened(entry)} in {place.key} {problem}."
+        )
 
 
 def _bold(value: object, place: Place) -> tuple[str, ...]:
