@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import NDArray
 
-    from bids_spheres.engine import SphereWeights
+    from bids_spheres.engine import Grid, SphereWeights
 
 
 @dataclass(frozen=True, eq=False)
