@@ -3,16 +3,19 @@
     python docker/compare.py ONE OTHER [--same PATH_IN_ONE=PATH_IN_OTHER ...]
 
 Records of calls, in ``logs``, are left out. Elsewhere a time stamp stands for any other, and the
-paths given by ``--same`` for each other: pages and sidecars say where the input was, which has
-another path in a container. Exits with 1 when a file differs or is in one of them only.
+paths given by ``--same`` for each other, also where one is written relative to another: pages and
+sidecars say where the input was, which has another path in a container. Exits with 1 when a file
+differs or is in one of them only.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 _STAMP = re.compile(rb"\d{8}T\d{12}Z")
 
@@ -30,8 +33,12 @@ def contents(root: Path, paths: list[str]) -> dict[str, bytes]:
 def _neutral(content: bytes, paths: list[str]) -> bytes:
     for number, path in enumerate(paths):
         # A whole path, and not the beginning of another name.
-        whole = rb"%b(?![\w.-])" % re.escape(path.encode())
+        whole = rb"(?:file://)?%b(?![\w.-])" % re.escape(path.encode())
         content = re.sub(whole, b"<path %d>" % number, content)
+        # Links between datasets that lie near each other are relative.
+        for other in paths:
+            relative = quote(os.path.relpath(path, other)).encode()
+            content = content.replace(b'"%b"' % relative, b'"<path %d>"' % number)
     return _STAMP.sub(b"<time>", content)
 
 

@@ -28,6 +28,7 @@ FUNC = "sub-01/func/"
 BOLD = "sub-01_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
 DEEP = "[" * 100_000
 DIGITS = "1" + "0" * 5000  # more than Python turns into a number
+ALTERNATING = np.where(np.arange(40) % 2, 1.0, -1.0)
 KEY = "annex/objects/Zx/1q/MD5E-s9--0a/MD5E-s9--0a"
 
 
@@ -180,7 +181,7 @@ def shape(*dim, **fields):
 
 
 def image(place, dtype="f4", value=1, dims=(12, 12, 10, 40), shift=0):
-    """A constant image instead of one of the scene's."""
+    """An image of one value, or of one for each volume, instead of one of the scene's."""
 
     def build(scene):
         affine = nib.load(scene.bold).affine
@@ -458,7 +459,7 @@ IMAGE = {
     "offset NaN": (1, "cannot convert float NaN", header(vox_offset=np.nan)),
     "intercept NaN": (1, "invalid intercept", header(scl_slope=2, scl_inter=np.nan)),
     "magic": (1, "Cannot work out file type", header(magic=b"xx")),
-    "huge values": (1, "has values above 1e+100", image("bold", "f8", 1e307)),
+    "huge values": (1, "has values above 1e+100", image("bold", "f8", ALTERNATING * 1e307)),
     "unfetched": (1, "datalad get ", unfetched("bold")),
     "a pointer": (1, "git-annex has its name only", unfetched("bold", "pointer")),
     "a link to nowhere": (1, "is not there", then(gone("bold"), link(FUNC + BOLD, "nowhere"))),
@@ -670,22 +671,22 @@ OPTIONS = {
     **{
         f"{option} {value[:12]}": (2, phrase, words(f"{option}={value}"))
         for option, value, phrase in [
-            ("--radius", "5mm", "5mm is not a length in mm; give a number, as 5"),
+            ("--radius", "5mm", "5mm is not a length in mm from 0 to 1000"),
             ("--radius", "five", "is not a length in mm"),
             ("--radius", "-3", "is not a length in mm"),
             ("--radius", "nan", "is not a length in mm"),
             ("--radius", "inf", "is not a length in mm"),
             ("--radius", "", "is not a length in mm"),
-            ("--radius", "1e300", "is not a length of up to 1000 mm"),
-            ("--smoothing-fwhm", "600", "is not a length of up to 40 mm"),
-            ("--min-coverage", "50%", "50% is not a number of 0 or more"),
+            ("--radius", "1e300", "is not a length in mm from 0 to 1000"),
+            ("--smoothing-fwhm", "600", "is not a length in mm from 0 to 40"),
+            ("--min-coverage", "50%", "50% is not a share from 0 to 1"),
             ("--min-coverage", "2", "is not a share from 0 to 1"),
-            ("--fd-threshold", "0.5mm", "0.5mm is not a number of 0 or more"),
-            ("--low-pass", "nan", "nan is not a number of 0 or more"),
-            ("--min-seconds", "1e400", "is not a number of 0 or more"),
-            ("--nprocs", "0", "a whole number from 1 is needed, not 0"),
-            ("--nprocs", "two", "a whole number from 1 is needed, not two"),
-            ("--nprocs", DIGITS, "a whole number from 1 is needed"),
+            ("--fd-threshold", "0.5mm", "0.5mm is not a number from 0 or none"),
+            ("--low-pass", "nan", "nan is not a number from 0 or none"),
+            ("--min-seconds", "1e400", "is not a number from 0"),
+            ("--nprocs", "0", "0 is not a whole number from 1"),
+            ("--nprocs", "two", "two is not a whole number from 1"),
+            ("--nprocs", DIGITS, "is not a whole number from 1"),
             ("--dummy-scans", "-1", "is not a whole number"),
             ("--censor-before", HUGE, "is not a whole number"),
             ("--filter", "fir", "invalid choice: 'fir'"),
@@ -708,7 +709,7 @@ OUTPUT = {
     "where none can be": (73, "No such file or directory", at("/proc/nowhere")),
     "another dataset": (73, "is another dataset", results_hold("dataset_description.json", "{}")),
     "damaged": (73, "is another dataset", results_hold("dataset_description.json", "{")),
-    "logs a file": (73, "File exists", results_hold("logs", "")),
+    "logs a file": (73, "logs is a file where a folder is needed", results_hold("logs", "")),
     "descriptions changed": (
         65,
         "is not the table that is kept",
@@ -730,11 +731,11 @@ OTHER_COMMANDS = {
 
 ODD_BUT_GOOD = {
     "old maker a list": (
-        *(0, "1 of 1 runs written"),
+        *(0, "1 of 1 run written"),
         described(GeneratedBy=None, DatasetType=None, PipelineDescription=["fMRIPrep"]),
     ),
     "byte order mark": (
-        *(0, "1 of 1 runs written"),
+        *(0, "1 of 1 run written"),
         holds("description", b'\xef\xbb\xbf{"GeneratedBy": []}'),
     ),
     "as it is": (0, "", words()),
@@ -757,7 +758,7 @@ ODD_BUT_GOOD = {
     "a task that is no text": (0, r"task-\udcff", odd_bold(b"\xff")),
     "a task with an escape": (0, r"task-\x1b[2J", odd_bold(b"\x1b[2J")),
     "a task twice": (0, "has an entity twice", odd_bold(b"a_task-b")),
-    "no entity": (0, "bold.nii.gz is not the name", neighbour(b"bold.nii.gz")),
+    "no entity": (0, "x_bold.nii.gz is not the name", neighbour(b"x_bold.nii.gz")),
     "pieces of gzip": (0, "", packed(members)),
     "qform alone": (0, "", header(sform_code=0, qform_code=1)),
     "time in the header": (0, "", gone("sidecar")),

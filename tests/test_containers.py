@@ -194,6 +194,15 @@ def test_comparing_outputs(run_app, tiny, seeds_file, tmp_path):
     assert neutral.returncode == 0, neutral.stdout
     assert neutral.stdout.endswith(" 0 differences\n")
 
+    # In a container input and output lie far from each other.
+    description = other / "dataset_description.json"
+    far = description.read_text().replace('"../moved/data"', '"file:///data"')
+    assert far.count("file:///data") == 2
+    description.write_text(far.replace(str(other), "/out"))
+    in_container = [f"--same={tiny.root}=/data", f"--same={one}=/out"]
+    told = compare(one, other, *in_container).stdout
+    assert "differs: dataset_description.json" not in told
+
     (table,) = other.rglob("*_timeseries.tsv")
     table.write_bytes(table.read_bytes()[:-1])
     next(other.rglob("*_relmat.tsv")).unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 from importlib.resources import files
 from pathlib import Path
@@ -405,11 +406,13 @@ def test_a_label_has_the_letters_of_the_name(write, name, label):
 
 
 def test_a_table_that_may_not_be_read(write, monkeypatch):
-    path = write(PLAIN)
+    path, opened = write(PLAIN), os.open
 
-    def refuse(*_args, **_kwargs):
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(name, *args, **kwargs):
+        if name == path:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(name, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ReadWriteError, match=r"mine\.tsv can't be read: Permission denied"):
         load_seed_file(path)

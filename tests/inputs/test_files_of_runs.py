@@ -106,7 +106,8 @@ def test_the_space_of_a_participant_does_not_depend_on_the_others(app, tiny):
         several
     )
     for label in ("02", "04"):
-        alone, own = app("--participant-label", label, "--report-level", "none", out=label)
+        words = ("--participant-label", label, "--report-level", "none")
+        alone, own = app(*words, strategy="none", out=label)
         assert alone.status == 0, alone.err
         assert warnings_of(alone) == []
         assert spaces_of(own) == {pair for pair in spaces_of(out) if pair[0] == f"sub-{label}"}

@@ -7,7 +7,6 @@ import resource
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -137,14 +136,14 @@ def test_a_page_that_there_is_no_room_for(app, tiny, seeds_file, tmp_path):
 def test_an_output_that_another_user_keeps_to_himself(app, tmp_path, monkeypatch):
     """As with a umask of 077: not taken for a dataset of somebody else's."""
     assert app().status == 0
-    description, read = tmp_path / "out" / "dataset_description.json", Path.read_text
+    description, opened = tmp_path / "out" / "dataset_description.json", os.open
 
-    def refused(self, **options):
-        if self == description:
-            raise PermissionError(13, "Permission denied", str(self))
-        return read(self, **options)
+    def refused(name, *args, **kwargs):
+        if name == description:
+            raise PermissionError(13, "Permission denied", str(name))
+        return opened(name, *args, **kwargs)
 
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr(os, "open", refused)
     with pytest.raises(ReadWriteError, match=r"description\.json can't be read: Perm") as error:
         check_output_dir(tmp_path / "out", [])
     assert "umask 002" in error.value.hint

@@ -32,7 +32,7 @@ def test_maps_are_those_of_nilearns_example(run_app, tiny, seeds_file, tmp_path,
     )
     mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
     table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
-    confounds = pd.read_csv(table, sep="\t").filter(regex="^(trans|rot)_").bfill()
+    confounds = pd.read_csv(table, sep="\t").filter(regex="^(trans|rot)_|^cosine").bfill()
     # In double precision: nilearn smooths in that of the image
     img = nib.Nifti1Image(nib.load(bold).get_fdata(), nib.load(bold).affine)
     common = {
