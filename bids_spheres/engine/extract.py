@@ -89,7 +89,7 @@ class Extraction:
         Voxels of `weights` that were left out; none if all were to be used.
     voxels : VoxelSeries, optional
         Those of which `timeseries` are medians or eigenvariates, which are to be taken of cleaned
-        voxels in the end (`bids_spheres.engine.aggregate.aggregate_cleaned`).
+        voxels in the end (``engine.aggregate.aggregate_cleaned``).
     """
 
     timeseries: FloatArray

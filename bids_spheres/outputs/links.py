@@ -34,7 +34,9 @@ def dataset_uri(root: Path, output_dir: Path) -> str:
     Examples
     --------
     >>> dataset_uri(Path("/nowhere/my study/fmriprep"), Path("/nowhere/my study/spheres"))
-    'file:///nowhere/my%20study/fmriprep'
+    '../fmriprep'
+    >>> dataset_uri(Path("/my data"), Path("/out"))
+    'file:///my%20data'
     """
     there, here = root.resolve(), output_dir.resolve()
     common = Path(os.path.commonpath([there, here]))

@@ -264,7 +264,7 @@ def test_presets_and_published_sets_give_text_with_known_references(preset, seed
 
 
 OF_GROUPS = {"benjamini1995", "newman2004", "silver1987"}
-"""Cited by the page of the group, see tests/group_report."""
+"""Cited by the page of the group, see tests/reports/group."""
 
 
 def test_every_reference_is_cited_by_some_settings_or_by_the_group():
