@@ -145,6 +145,9 @@ class ScreenedVolumes:
         """The blocks once more, in which voxels that are none are 0."""
         unusable = self.unusable
         for block in self._second_reading():
+            if block.dtype.kind != "f":
+                # 0 in an image of scaled whole numbers need not be one of them.
+                block = block.astype(np.float64)
             block[:, unusable] = self.zero
             yield block
 
