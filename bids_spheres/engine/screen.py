@@ -145,8 +145,10 @@ class ScreenedVolumes:
         """The blocks once more, in which voxels that are none are 0."""
         unusable = self.unusable
         for block in self._second_reading():
-            block[:, unusable] = self.zero
-            yield block
+            # 0 in an image of scaled whole numbers need not be one of them.
+            values = block if block.dtype.kind == "f" else block.astype(np.float64)
+            values[:, unusable] = self.zero
+            yield values
 
     def _second_reading(self) -> Iterator[NDArray[Any]]:
         if self._kept is None:

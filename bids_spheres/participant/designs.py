@@ -29,7 +29,7 @@ from bids_spheres.participant.plan import FailedStrategy
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -264,7 +264,8 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
     ----------
     jobs : sequence of Job
     strict : bool
-        Whether any problem is an error.
+        Whether any problem is an error. Tables are read as a whole then, not their first lines
+        alone, since a column that is n/a throughout is one too.
 
     Returns
     -------
@@ -278,8 +279,9 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
         When what strategies ask for leaves nothing to be done, or with `strict`.
     """
     unusable: list[_Failure] = []
+    tables = _tables(jobs, unusable, read_confounds if strict else read_header)
     problems = [
-        *check_strategies(_headers(jobs, unusable), jobs[0].work.strategies, values=False),
+        *check_strategies(tables, jobs[0].work.strategies, values=strict),
         *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
     ]
     nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
@@ -311,10 +313,10 @@ def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
         yield Problem(message, tuple(labels), name, hint)
 
 
-def _headers(
-    jobs: Sequence[Job], unusable: list[_Failure]
+def _tables(
+    jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
 ) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
-    """Columns of every run, and what is known of them; tables that can't be used go to the list."""
+    """Table of every run, and what is known of it; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
         source, tables, strategies = _source(job), job.run.tables, job.work.strategies
@@ -327,9 +329,9 @@ def _headers(
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):
-                table, metadata = read_header(tables.confounds), read_metadata(tables.confounds)
+                table, metadata = read(tables.confounds), read_metadata(tables.confounds)
                 with failures.of(*filter(_wants_extra, strategies)):
-                    table = merge_tables(table, list(_extra(tables, read_header)))
+                    table = merge_tables(table, list(_extra(tables, read)))
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
 

@@ -196,6 +196,15 @@ def test_strict_stops_before_the_first_image(call, tiny, strategy, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_strict_looks_at_values(call, tiny, tmp_path):
+    tiny.add_run()
+    change_table(tiny, csf=np.nan)
+    told = call("--strategy", "simple", "24P", "--strict", status=65)
+    assert "column csf is n/a throughout" in told
+    assert not (tmp_path / "out").exists()
+    call("--strategy", "24P", "--strict")
+
+
 def test_the_call_stops_when_nothing_could_be_done(call, tiny, strategy, tmp_path):
     tiny.add_run()
     tiny.add_run("sub-02_task-rest")
