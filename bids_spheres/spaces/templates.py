@@ -56,8 +56,9 @@ class _Wanted:
         return [folder / f"{name}_{ending}" for ending in self.endings]
 
     def inside(self, home: Path) -> Path | None:
-        """Where it is; an empty file only stands for one that can be downloaded."""
-        return next((path for path in self.paths(home) if _size(path)), None)
+        """The path where it is; an empty file stands for one that can be downloaded."""
+        files = (path for path in self.paths(home) if path.is_file())
+        return next((path for path in files if path.stat().st_size), None)
 
     def missing(self, home: Path, reason: str) -> MissingInputError:
         """Error that says which file could not be had, and why."""
@@ -139,8 +140,11 @@ def _obtain(wanted: _Wanted) -> Path:
         raise wanted.missing(home, f"{HOME_VARIABLE} is not set, and its default is not there")
     try:
         _download(wanted, home)
-    except (OSError, RuntimeError) as error:
-        raise wanted.missing(home, _reason(error)) from error
+    except OSError as error:
+        unreachable = f"the network could not be reached ({type(error).__name__})"
+        raise wanted.missing(home, error.strerror or unreachable) from error
+    except RuntimeError as error:
+        raise wanted.missing(home, str(error)) from error
     if path := wanted.inside(home):
         return path
     raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")
@@ -161,14 +165,3 @@ def _download(wanted: _Wanted, home: Path) -> None:
         if partial := wanted.inside(home):
             partial.write_bytes(b"")
         raise
-
-
-def _reason(error: Exception) -> str:
-    """What a user can make of an error of TemplateFlow, the network or the file system."""
-    if isinstance(error, OSError):
-        return error.strerror or f"the network could not be reached ({type(error).__name__})"
-    return str(error)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0

@@ -373,7 +373,7 @@ def natives(tiny, tmp_path):
 def test_a_run_without_transforms_fails_alone(run_app, natives, nprocs):
     done = run_app(*natives, "--nprocs", nprocs)
     assert done.status == 1
-    assert f"none by which points go from {ICBM} to T1w" in done.err
+    assert f"leads from {ICBM} to T1w" in done.err
     assert f"from-T1w_to-{ICBM}_mode-image_xfm" in done.err
     assert "1 of 3 runs failed:\n  sub-02 task-rest space-T1w" in done.err
     output = natives[1]

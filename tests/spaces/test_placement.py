@@ -14,8 +14,14 @@ from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.spaces import RunTransforms, place_seeds, route, transform_files
-from bids_spheres.spaces.itk import chain_points
+from bids_spheres.spaces.itk import move_points
 from bids_spheres.spaces.talairach import talairach_to_mni
+
+
+def chain_points(points, paths):
+    """Coordinates of points that went through all files."""
+    return move_points(points, paths).coordinates
+
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 RUN = {"sub": "01", "task": "rest"}
