@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.columns import run_columns
+from bids_spheres.confounds.components import similar_columns
 from bids_spheres.confounds.design import check_values, select_columns
-from bids_spheres.confounds.wording import similar_columns, some
 from bids_spheres.errors import DataError
-from bids_spheres.wording import count
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -47,7 +47,7 @@ class Problem:
 
     def __str__(self) -> str:
         runs = self.runs
-        where = f" In {count(len(runs), 'run')}: {some(runs)}." if runs else ""
+        where = f" In {count(len(runs), 'run')}: {listing(runs, 3)}." if runs else ""
         return f"{self.message}{where}" + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
