@@ -28,16 +28,16 @@ _NO_NOISE = "intercept"
 
 
 class Missing(NamedTuple):
-    """Something that a strategy asks for and a run lacks.
+    """A requirement of a strategy that a run lacks.
 
     Parameters
     ----------
     key : str
         Of the strategy.
     columns : tuple of str
-        The names looked for; empty when it is not a column's.
+        Names of the missing columns; empty for anything else.
     problem : str
-        What there is none of, when it is not a column; completes "<table> has ...".
+        What is missing, when it is not a column; completes "<table> has ...".
     """
 
     key: str
@@ -249,4 +249,4 @@ def missing_columns(
 def similar_columns(wanted: Iterable[str], names: Sequence[str]) -> str | None:
     """Hint with the existing name nearest to each name asked for, if any is near."""
     near = {close for name in wanted for close in get_close_matches(todays_name(name), names, n=1)}
-    return f"Similar columns there: {', '.join(sorted(near))}." if near else None
+    return f"Similar columns in the table: {', '.join(sorted(near))}." if near else None

@@ -82,13 +82,13 @@ class Design:
 
     @property
     def mean_framewise_displacement(self) -> float:
-        """Mean over the volumes that have one, mm; NaN when none has."""
+        """Mean without missing values, mm; NaN if all are missing."""
         known = self.framewise_displacement[np.isfinite(self.framewise_displacement)]
         return float(known.mean()) if known.size else float("nan")
 
     @property
     def n_framewise_displacement(self) -> int:
-        """Volumes over which that mean is taken."""
+        """Number of volumes that are not missing in that mean."""
         return int(np.isfinite(self.framewise_displacement).sum())
 
     @property
@@ -127,8 +127,8 @@ def make_design(
     n_volumes : int
         Of the BOLD image, T.
     metadata : mapping, optional
-        Tells aCompCor components of fMRIPrep 1.4 to 20.2 apart; by default the JSON file beside
-        `path`, if there is one (`read_metadata`).
+        Has the masks of aCompCor components of fMRIPrep 1.4 to 20.2; by default read from the JSON
+        file beside `path`, if any (`read_metadata`).
     extra : sequence of DataFrame
         Other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`.
     dummy_scans : int or "auto", optional
@@ -136,7 +136,7 @@ def make_design(
         that fMRIPrep flags as non-steady leave all the same, but count in the length of the first
         stretch, as in nilearn.
     outliers : (T,) bool array, optional
-        From `read_outliers`: volumes that someone else censored.
+        From `read_outliers`: volumes that were censored elsewhere.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def make_design(
     Raises
     ------
     DataError
-        When the numbers of rows and volumes differ, a column is missing or there twice, a cell is
+        When the numbers of rows and volumes differ, a column is missing or occurs twice, a cell is
         not a number, or a value is missing anywhere but in the first row.
     UsageError
         When `dummy_scans` is not a number of volumes.
@@ -251,7 +251,7 @@ def _reasons(
 
 
 def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
-    """Volumes above a threshold; none when it is None, whatever other thresholds there are."""
+    """Volumes above a threshold; none when it is None, whatever the other thresholds."""
     if threshold is None:
         return np.zeros(len(columns.table), bool)
     values = columns.numbers(name)

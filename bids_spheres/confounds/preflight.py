@@ -33,9 +33,9 @@ class Problem:
     ----------
     message : str
     runs : tuple of str
-        Labels; empty for what is wrong without any run.
+        Labels; empty for a problem that concerns no run.
     strategy : str
-        Name of the strategy; "" for what is wrong with any.
+        Name of the strategy; "" for a problem with any strategy.
     hint : str or None
         What to do about it.
     """
@@ -73,7 +73,7 @@ def check_strategies(
     Returns
     -------
     list of Problem
-        Everything that is wrong; empty when nothing is. The same problem in several runs is one.
+        All problems; the same problem in several runs is listed once.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [

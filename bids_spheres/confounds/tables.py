@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
 _LARGEST = 1e100
-"""Of values in a table: the square of a larger one, or the sum of such squares, can't be held."""
+"""Largest value in a table: squares of larger ones, or their sum, would overflow."""
 
 
 def read_confounds(path: Path) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With the names that the file has; `make_design` knows those of every version.
+        With the names in the file; `make_design` knows those of every version.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
 
 
 def read_header(path: Path) -> pd.DataFrame:
-    """A confounds table without its rows, for what only asks for names.
+    """Read the header of a confounds table, as a table without rows.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes someone else censored.
+    """Read which volumes were censored elsewhere.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def check_unique(names: Iterable[str], where: object) -> None:
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{where}: column {twice[0]} is there twice.")
+        raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
 def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Values of entities: which labels mean the same."""
+"""Compare labels of entities by their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ INDICES = frozenset({"chunk", "echo", "flip", "inv", "run", "split"})
 
 
 def entity_value(key: str, label: str) -> str:
-    """What a label means: an index is a number, so run-01 is run-1; other labels are themselves.
+    """Value of a label: an index is a number, so run-01 is run-1; other labels are themselves.
 
     Examples
     --------
@@ -19,18 +19,18 @@ def entity_value(key: str, label: str) -> str:
     return label.lstrip("0") or "0"
 
 
-def same_template(one: str | None, other: str | None) -> bool:
-    """Whether two spaces are one template, of which either may leave the cohort out.
+def same_template(first: str | None, second: str | None) -> bool:
+    """Whether two spaces are the same template; either may leave out the cohort.
 
     Examples
     --------
     >>> same_template("MNIInfant+2", "MNIInfant"), same_template("MNIInfant+2", "MNIInfant+3")
     (True, False)
     """
-    if one is None or other is None:
-        return one is other
-    (name, _, cohort), (other_name, _, other_cohort) = one.partition("+"), other.partition("+")
-    return name == other_name and (not (cohort and other_cohort) or cohort == other_cohort)
+    if first is None or second is None:
+        return first is second
+    (template, _, cohort), (other, _, other_cohort) = first.partition("+"), second.partition("+")
+    return template == other and (not (cohort and other_cohort) or cohort == other_cohort)
 
 
 _MNI = ("MNI152Lin", "MNI152NLin", "MNI305", "MNIColin27", "MNIInfant", "MNIPediatric")

@@ -31,7 +31,7 @@ _OLD_NAME = re.compile(
     r"(?P<source>.+)_bold(?:_(?P<space>space-[a-zA-Z0-9]+))?(?:_variant-(?P<variant>[a-zA-Z0-9]+))?"
     r"_(?P<what>preproc|brainmask|confounds)(?P<extension>\..+)"
 )
-"""Names of fMRIPrep 1.0 and 1.1, which put what the file is behind ``_bold``."""
+"""Names of fMRIPrep 1.0 and 1.1, which put the kind of file after ``_bold``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Name:
 
     @property
     def values(self) -> dict[str, str]:
-        """Entities by what they mean: indices without zeros before them, the cohort in `space`."""
+        """Normalized entities: indices without leading zeros, the cohort in `space`."""
         labels = _cohort_in_space(dict(self.entities))
         return {key: entity_value(key, label) for key, label in labels.items() if label is not None}
 
@@ -106,7 +106,7 @@ class Name:
 
     @property
     def without_desc(self) -> Name:
-        """The same name but for ``desc``."""
+        """The same name without ``desc``."""
         kept = tuple(entity for entity in self.entities if entity[0] != "desc")
         return Name(kept, self.suffix, self.extension)
 
@@ -149,7 +149,7 @@ def parse_name(filename: str) -> Name:
 
 
 def _todays(filename: str) -> str:
-    """What fMRIPrep calls a file since 1.2."""
+    """Name of a file in fMRIPrep since 1.2."""
     old = _OLD_NAME.fullmatch(filename)
     if old is None:
         return filename

@@ -47,7 +47,7 @@ _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
     *("timeseries", "regressors", "confounds", "mixing", "metrics"),
 )
-"""Of files that a run is made of, in any version of the programs that write them."""
+"""Suffixes of the files of runs, in all versions of the programs that write them."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Dataset:
     name : str
         As its dataset_description.json has it.
     program, version : str or None
-        What made it, if that is known.
+        That made it, if known.
     """
 
     root: Path
@@ -159,7 +159,7 @@ def index_files(
     ----------
     dataset : Dataset
     wanted : sequence of str
-        Labels of participants, all of which must be there; all without them.
+        Labels of participants, all of which must exist; empty for all.
     database : Path, optional
         Folder in which pybids keeps its index, of all participants, from call to call.
 
@@ -188,7 +188,7 @@ def index_files(
         )
     if database:
         return _parsed(_indexed(root, database))
-    # To look at the root of a large dataset takes longer than all the rest of an array task.
+    # Listing the root of a large dataset takes longer than all the rest of an array task.
     folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)] or [root]
     return _parsed(path for folder in folders for path in _walk(folder))
 
@@ -198,7 +198,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
     def refuse(error: OSError) -> None:
         raise InvalidDatasetError(
-            f"{error.filename} can't be looked through: {error.strerror}.",
+            f"{error.filename} can't be searched: {error.strerror}.",
             hint="May every folder of the dataset be read?",
         )
 
@@ -213,7 +213,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _leads_back(parent: str, name: str) -> bool:
-    """Whether a folder is a link to one that it is in."""
+    """Whether a folder is a link to one of its parents."""
     path = os.path.join(parent, name)  # noqa: PTH118 - a tenth of the time, for every folder
     return os.path.islink(path) and Path(parent).resolve().is_relative_to(Path(path).resolve())  # noqa: PTH114
 
@@ -286,7 +286,7 @@ def _nested(bids_dir: Path) -> Path:
 
 
 def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
-    """Content of dataset_description.json; empty where there is none and none is needed."""
+    """Content of dataset_description.json; empty without one, unless it is needed."""
     if not folder.exists():
         raise MissingInputError(f"The folder {folder} is not there.")
     if not folder.is_dir():

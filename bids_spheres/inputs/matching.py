@@ -30,7 +30,7 @@ _SHARED_BY = ((), ("part",), ("echo",), ("echo", "part"))
 
 
 class FilesOfImages:
-    """Files of one kind, such as confounds tables, to be found by the images they belong to.
+    """Files of one kind, such as confounds tables, looked up by the image they belong to.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class FilesOfImages:
 
 
 def _split(name: Name) -> tuple[RunEntities, Entities]:
-    """Entities of a run, and those of an image, by what they mean."""
+    """Entities of a run, and those of an image, with their values normalized."""
     values = name.values
     run = frozenset(entity for entity in values.items() if entity[0] not in IMAGE_ENTITIES)
     return run, {key: label for key, label in values.items() if key in IMAGE_ENTITIES}

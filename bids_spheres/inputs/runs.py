@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
-"""Which MNI space to take when there are several and the user names none: fMRIPrep's first.
+"""MNI spaces in order of preference, when the user names none: fMRIPrep's first.
 
 Others come after them, in alphabetical order.
 """
@@ -41,7 +41,7 @@ _NOT_MAGNITUDE = ("phase", "real", "imag")
 """Labels of ``part`` whose images hold no BOLD signal by themselves."""
 
 ANY = "*"
-"""Label that stands for every one, in fMRIPrep's filter files."""
+"""Label that matches any value, in fMRIPrep's filter files."""
 
 _ACQUIRED = ("func", "boldref")
 """How users name the space of images on the grid of acquisition, which have none in their names."""

@@ -54,18 +54,18 @@ class _Transform:
 
     @property
     def resamples(self) -> bool:
-        """Whether it is one of those that take images, and with them points, to another space."""
+        """Whether it resamples images, and so moves points, to another space."""
         labels = self.entities
         image = labels.get("mode") == "image" and labels.get("desc") in _KINDS
         return image and self.path.suffix in _EXTENSIONS
 
     def takes_images(self, source: str, target: str) -> bool:
-        """Whether images go from one space to the other."""
+        """Whether it takes images from `source` to `target`."""
         labels = self.entities
         return same_template(labels.get("from"), source) and same_template(labels.get("to"), target)
 
     def distance(self, run: Mapping[str, str]) -> int | None:
-        """How far it is from a run, from 0; None when it is not the run's.
+        """Distance from a run, from 0; None when it does not belong to the run.
 
         A transform of anatomical images may be of the run's session (0) or above sessions (1).
         That of another session is the run's only where the subject has no other (2).
@@ -84,7 +84,7 @@ _OTHER_SESSION = 2
 
 
 def other_session(path: Path, run: Mapping[str, str]) -> str | None:
-    """Label of the session that a transform is of, when that is not the run's; else None."""
+    """Label of a transform's session when it differs from the run's; else None."""
     session = _Transform.parse(path).entities.get("ses")
     return session if session != run.get("ses") else None
 

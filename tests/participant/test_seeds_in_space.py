@@ -430,7 +430,7 @@ def test_a_transform_of_any_template_serves(run_app, natives, tiny, tmp_path):
     assert done.status == 1
     assert "2 of 3 runs failed" in done.err
     for sub in ("01", "03"):
-        assert f"E sub-{sub} task-rest space-T1w: Among the 1 transform files" in done.err
+        assert f"E sub-{sub} task-rest space-T1w: None of the 1 transform files" in done.err
     spheres, _ = spheres_in(natives[1], "sub-02*")
     np.testing.assert_allclose(points_of(spheres), np.add(POINTS, (0, 0, 6)))
 

@@ -160,7 +160,7 @@ def test_own_transform_of_the_template_comes_before_two(subject):
 
 @pytest.mark.usefixtures("home")
 def test_no_way_names_the_file_that_would_be_one():
-    with pytest.raises(MissingInputError, match="Among the 0 transform files") as caught:
+    with pytest.raises(MissingInputError, match="None of the 0 transform files") as caught:
         place_seeds(table(ICBM), "T1w", RunTransforms((), RUN))
     assert f"from-T1w_to-{ICBM}" in str(caught.value.hint)
 
