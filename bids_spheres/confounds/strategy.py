@@ -77,7 +77,8 @@ class Censor:
     min_segment : int
         Stretches between censored volumes, or between one and an edge of the run, that are
         shorter than this are censored too (Power et al. 2012,
-        doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of the first stretch, as in nilearn.
+        doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of
+        the first stretch, as in nilearn.
     """
 
     fd_threshold: float | None = None
