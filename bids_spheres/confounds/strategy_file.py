@@ -13,9 +13,10 @@ All that a file can hold::
 
 Only ``name`` is required. ``null`` is the same as no such key, everywhere.
 
-The schema is checked by this module and not by pydantic or cattrs: either would need a translation
-of its errors of the same length (the key in the words of the file, the nearest known key, nilearn's
-names), and would add to the start-up time of every call.
+The schema is checked here and not by pydantic or cattrs. Either saves the hundred lines of kinds
+of values, and needs about as many to turn its errors into messages with file, key and the nearest
+known key, and to refuse what it would convert ("5", true). Importing this package takes 0.15 s of
+CPU time; pydantic adds 0.15 s or more to it, cattrs 0.05 s.
 """
 
 from __future__ import annotations
