@@ -211,12 +211,12 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
     if column.dtype.kind not in "iufb":
         import pandas as pd  # noqa: PLC0415 - slow to import, loaded by the table's reader
 
-        text = column[column.notna() & pd.to_numeric(column, errors="coerce").isna()]
-        first = text.iloc[0]
-        row = int(np.flatnonzero(column.index == text.index[0])[0]) + 1
+        is_text = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        row = int(np.argmax(is_text))
+        text = column.iloc[row]
         raise DataError(
-            f"{where}: {first!r} in column {name}, row {row}, is not a number.",
-            hint="Decimals are written with a point." if "," in str(first) else None,
+            f"{where}: {text!r} in column {name}, row {row + 1}, is not a number.",
+            hint="Decimals are written with a point." if "," in str(text) else None,
         )
     return column.to_numpy(dtype=np.float64, copy=True)
 

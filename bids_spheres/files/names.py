@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bids_spheres.files.entities import entity_value
-
 ENTITY_ORDER = (
     *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
     *("stain", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
@@ -24,6 +22,12 @@ ENTITY_ORDER = (
 
 IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
 """Entities that tell images of one run apart; the others tell runs apart."""
+
+INDICES = frozenset({"chunk", "echo", "flip", "inv", "run", "split"})
+"""Entities whose value is an index: BIDS 1.11, ``format: index`` in the schema."""
+
+_MNI = ("MNI152Lin", "MNI152NLin", "MNI305", "MNIColin27", "MNIInfant", "MNIPediatric")
+"""Beginnings of the names of MNI templates in BIDS 1.11 and TemplateFlow."""
 
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
 
@@ -170,3 +174,41 @@ def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
 
 
 _RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}
+
+
+def entity_value(key: str, label: str) -> str:
+    """Value of a label: an index is a number, so run-01 is run-1; other labels are themselves.
+
+    Examples
+    --------
+    >>> entity_value("run", "01"), entity_value("run", "00"), entity_value("sub", "01")
+    ('1', '0', '01')
+    """
+    if key not in INDICES or not label.isdecimal():
+        return label
+    return label.lstrip("0") or "0"
+
+
+def same_template(first: str | None, second: str | None) -> bool:
+    """Whether two spaces are the same template; either may leave out the cohort.
+
+    Examples
+    --------
+    >>> same_template("MNIInfant+2", "MNIInfant"), same_template("MNIInfant+2", "MNIInfant+3")
+    (True, False)
+    """
+    if first is None or second is None:
+        return first is second
+    (template, _, cohort), (other, _, other_cohort) = first.partition("+"), second.partition("+")
+    return template == other and (not (cohort and other_cohort) or cohort == other_cohort)
+
+
+def is_mni(space: str) -> bool:
+    """Whether a space is a template of the MNI family, of whatever cohort.
+
+    Examples
+    --------
+    >>> is_mni("MNIPediatricAsym+2"), is_mni("MNI")
+    (True, False)
+    """
+    return space.startswith(_MNI)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
-from bids_spheres.files.entities import entity_value, is_mni, same_template
+from bids_spheres.files.names import entity_value, is_mni, same_template
 from bids_spheres.files.text import read_json_object
 from bids_spheres.inputs.dataset import MAIN, MOST_LABELS, index_files
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages

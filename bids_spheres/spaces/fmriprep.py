@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import InvalidDatasetError
-from bids_spheres.files.entities import entity_value, same_template
+from bids_spheres.files.names import entity_value, same_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
