@@ -78,6 +78,7 @@ def find_components(
     """
     described = [name for name in metadata if _COMPONENT.match(name)]
     names = described or [name for name in names if _COMPONENT.match(name)]
+    # JSON files have no order, and as text 10 comes before 9.
     names.sort(key=lambda name: int(name.rpartition("_")[2]))
     if not described:
         # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.

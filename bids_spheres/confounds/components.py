@@ -102,6 +102,7 @@ def select(
         chosen.require(key, wanted, names)
     if strategy.compcor:
         components = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
+        # Without any component the problems say it all.
         chosen.notes += components.notes if components.names else []
         chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
         chosen.require("compcor", components.names, names)

@@ -105,6 +105,7 @@ def count_degrees_of_freedom(
         # The filter sees the run from the first kept volume to the last.
         span = int(np.ptp(kept)) + 1
         problem = filter_problem(strategy.filter, t_r, len(design.kept), span) or ""
+        # A run that can't be filtered keeps nothing.
         filtered = float(design.n_kept - rank)
         if not problem:
             filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend)
@@ -164,6 +165,7 @@ def _lost_to_butterworth(
         return lost, 0.0
     complete = replace(design, kept=np.ones_like(design.kept))
     whole = len(design.kept) - complete.rank(detrend=detrend)
+    # The filter's share is that of the complete run; what is lost beyond it is due to gaps.
     share = 1 - _operator_dof(complete, strategy, t_r, detrend) / max(whole, 1)
     filtered = min(lost, max(0.0, share) * unfiltered)
     return filtered, lost - filtered

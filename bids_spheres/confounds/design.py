@@ -236,6 +236,7 @@ def _reasons(
     moved = _above(columns, FRAMEWISE_DISPLACEMENT, rules.fd_threshold)
     changed = _above(columns, STD_DVARS, rules.std_dvars_threshold)
     near = neighbours(moved | changed, rules.before, rules.after)
+    # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
     cuts = moved | changed | near | external
     # In the order of REASONS.
     arrays = (

@@ -180,6 +180,7 @@ def override(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
         for parent in parents:
             inner = inner.setdefault(parent, {})
         inner[last] = value
+    # An option can take away the only edge of a filter, and its order with its type.
     chosen = content.get("filter", {})
     without_edges = chosen.get("high_pass") is None and chosen.get("low_pass") is None
     if chosen.get("type") == "none" or (without_edges and not changes.get("filter.type")):

@@ -51,6 +51,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     text = read_text(path, "table")
+    # pandas would fill short rows, and rename a column that occurs twice.
     _check_shape(text.split("\n"), path)
     try:
         table = pd.read_csv(
@@ -182,6 +183,7 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
         table = table.loc[:, [not _is_aroma(name) for name in table.columns]]
     if not extra:
         return table
+    # By position: rows are volumes, whatever the tables' indices.
     merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
     check_unique(list(merged.columns), "The tables of one run together")
     return merged

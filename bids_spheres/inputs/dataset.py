@@ -202,6 +202,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             hint="May every folder of the dataset be read?",
         )
 
+    # Links are followed, as shared outputs are often folders of links.
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = sorted(
             name

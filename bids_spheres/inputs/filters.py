@@ -76,6 +76,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
         labels = value if isinstance(value, list) else [value]
         if not labels or any(isinstance(label, dict | list | bool | float) for label in labels):
             raise DataError(f"{path}: {name} must be a label, a list of labels, or null.")
+        # Labels are often given as they stand in names: "ses-01".
         texts = ("" if label is None else str(label).removeprefix(f"{key}-") for label in labels)
         filters.append((key, tuple(texts)))
     return tuple(filters)

@@ -87,6 +87,7 @@ class FilesOfImages:
             if other_space and (space is not None or self._spaces_differ):
                 continue
             if all(image.get(key, label) == label for key, label in labels.items()):
+                # Then the name with the fewest labels that the image lacks.
                 common = len(labels.keys() & image.keys())
                 agreement[common, -len(labels)].append(path)
         return agreement[max(agreement)] if agreement else []

@@ -314,6 +314,7 @@ class _Files:
         """Index fMRIPrep's output and the datasets used with it."""
         index = cls()
         for number, (link, dataset) in enumerate(inputs.all.items()):
+            # Only fMRIPrep's output must have every participant.
             wanted = participants if link == MAIN else ()
             files, skipped = index_files(dataset, wanted, database and database / link)
             index.skipped.extend(skipped)

@@ -177,6 +177,7 @@ def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
 
 
 def _is_invertible(matrix: FloatArray) -> bool:
+    # matrix_rank raises for what is not finite.
     finite = bool(np.isfinite(matrix).all())
     return finite and np.linalg.matrix_rank(matrix) == len(matrix)
 
@@ -187,6 +188,7 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     with h5py.File(path, "r") as file:
         for kind, member in reversed(_members(_child(file, "TransformGroup", h5py.Group))):
             if kind.startswith(_LINEAR):
+                # nitransforms is slow to import, and not needed for fields.
                 linear = import_module("nitransforms.io.itk").ITKLinearTransform
                 numbers = _numbers(member, "Parameters", 12)
                 affine = from_matvec(numbers[:9].reshape(3, 3), numbers[9:])
