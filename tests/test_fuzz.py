@@ -25,7 +25,13 @@ from nibabel.affines import apply_affine
 
 from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.errors import EXIT_STATUSES, FAULT, BidsSpheresError
-from bids_spheres.spaces.itk import map_points
+from bids_spheres.spaces.itk import move_points
+
+
+def map_points(points, path):
+    """Coordinates of points that went through one file."""
+    return move_points(points, [path]).coordinates
+
 
 pytestmark = pytest.mark.fuzz
 

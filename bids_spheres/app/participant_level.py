@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
-    from bids_spheres.inputs.runs import Found
+    from bids_spheres.inputs.runs import SelectedRuns
     from bids_spheres.participant.plan import Job, Work
     from bids_spheres.participant.up_to_date import Task
     from bids_spheres.reports.participant import Written
@@ -136,7 +136,7 @@ def dry_run(settings: Settings) -> None:
     _, jobs, found = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
     states = [task.reason or "up to date" for task in tasks]
-    for line in (*dry_run_lines(jobs, states, found.rejected), "", _freshness(tasks)):
+    for line in (*dry_run_lines(jobs, states, found.skipped), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
     _check(settings, jobs)
 
@@ -160,7 +160,7 @@ def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
     return {(str(job), name) for job in jobs for name in failing(job, problems)}
 
 
-def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], Found]:
+def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
     """Datasets, the work on every run found in them, and what was found.
 
     Raises

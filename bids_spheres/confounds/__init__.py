@@ -1,13 +1,12 @@
 """fMRIPrep's confounds table and a denoising strategy to a design matrix and a sample mask.
 
-A strategy is data (`strategy`), read from JSON or YAML (`presets`, `strategy_file`). The columns
-it names are looked up in the table of each run (`components`, `compcor`), whichever version of
-fMRIPrep wrote it (`versions`, `columns`, `tables`); `design` turns them into arrays, with volumes
-left out by `censor`. `preflight` reports everything that is wrong over all runs before the first
-is used, `degrees_of_freedom` counts what is left of a run.
+A strategy is data (`strategy`), read from JSON or YAML (`strategy_file`). The columns it names are
+looked up in the table of each run (`components`, `compcor`), whichever version of fMRIPrep wrote it
+(`versions`, `columns`, `tables`); `design` turns them into arrays, and chooses the volumes to leave
+out. `preflight` reports everything that is wrong over all runs before the first is used,
+`degrees_of_freedom` counts what is left of a run.
 """
 
-from bids_spheres.confounds.columns import RunColumns, run_columns
 from bids_spheres.confounds.components import column_names
 from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
@@ -21,7 +20,6 @@ from bids_spheres.confounds.degrees_of_freedom import (
 )
 from bids_spheres.confounds.design import REASONS, Design, make_design
 from bids_spheres.confounds.preflight import Problem, check_strategies
-from bids_spheres.confounds.presets import load_strategy
 from bids_spheres.confounds.steps import removed_regressors, temporal_steps
 from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
@@ -30,7 +28,12 @@ from bids_spheres.confounds.strategy import (
     Strategy,
     TemporalFilter,
 )
-from bids_spheres.confounds.strategy_file import override, strategy_from_json, strategy_to_json
+from bids_spheres.confounds.strategy_file import (
+    load_strategy,
+    override,
+    strategy_from_json,
+    strategy_to_json,
+)
 from bids_spheres.confounds.tables import (
     merge_tables,
     read_confounds,
@@ -51,7 +54,6 @@ __all__ = [
     "Design",
     "Exclusion",
     "Problem",
-    "RunColumns",
     "Strategy",
     "TemporalFilter",
     "check_strategies",
@@ -72,7 +74,6 @@ __all__ = [
     "read_tedana",
     "removed_regressors",
     "rounded",
-    "run_columns",
     "strategy_from_json",
     "strategy_to_json",
     "tedana_regressors",

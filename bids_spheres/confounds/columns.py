@@ -1,4 +1,4 @@
-"""The columns of one run under today's names, whatever fMRIPrep wrote them."""
+"""Columns of a run under today's names, whichever version of fMRIPrep wrote them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RunColumns:
-    """Columns that are there or can be computed.
+    """Columns that a run has or that can be computed.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class RunColumns:
     renamed : bool
         Whether the file has names of fMRIPrep 1.0 or 1.1.
     where : Path or str
-        What the table is called in messages.
+        Name of the table in messages.
     """
 
     table: pd.DataFrame
@@ -39,7 +39,7 @@ class RunColumns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Columns that are there, then those that can be computed."""
+        """Columns of the table, then those that can be computed."""
         return (*self.table.columns, *self.computable)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
     Raises
     ------
     DataError
-        When a name is there twice.
+        When a name occurs twice.
     """
     table = table.rename(columns=lambda name: str(name).strip())
     check_unique(table.columns, where)

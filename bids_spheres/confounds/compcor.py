@@ -1,8 +1,8 @@
-"""Which CompCor component comes from which mask.
+"""Find the mask of each CompCor component.
 
 fMRIPrep 1.4 to 20.2 calls the components of all three anatomical masks ``a_comp_cor_XX`` and
-tells them apart in the JSON file only; before 1.4 there was one mask, and since 21.0 the name
-tells. See "CompCor confounds" at https://fmriprep.org/en/stable/outputs.html.
+distinguishes them in the JSON file only; before 1.4 it had one mask, and since 21.0 the name says
+which. See "CompCor confounds" at https://fmriprep.org/en/stable/outputs.html.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MASKS_OF: dict[str, tuple[str, ...]] = {
     "WM": ("WM",),
     "CSF": ("CSF",),
 }
-"""Masks that each kind of CompCor draws from; the first five are nilearn's names."""
+"""Masks of each kind of CompCor; the first five are nilearn's names."""
 
 SHORT_NAMES = {"combined": "anat_combined", "separated": "anat_separated"}
 
@@ -64,7 +64,7 @@ def needs_cosines(name: str) -> bool:
 def find_components(
     wanted: CompCor, names: Iterable[str], metadata: Mapping[str, Any], *, one_mask: bool
 ) -> Components:
-    """Components of the masks asked for, the first `n` of each.
+    """Find the first `n` components of each mask asked for.
 
     Parameters
     ----------
@@ -72,12 +72,13 @@ def find_components(
     names : iterable of str
         Columns of the table.
     metadata : mapping
-        The JSON file beside it. When it describes components, only those count (as in nilearn).
+        The JSON file beside it. When it describes components, only those are used (as in nilearn).
     one_mask : bool
-        The table is of a time when fMRIPrep had no mask but the combined one.
+        The version of fMRIPrep that wrote the table had only the combined mask.
     """
     described = [name for name in metadata if _COMPONENT.match(name)]
     names = described or [name for name in names if _COMPONENT.match(name)]
+    # JSON files have no order, and as text 10 comes before 9.
     names.sort(key=lambda name: int(name.rpartition("_")[2]))
     if not described:
         # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.

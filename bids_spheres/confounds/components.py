@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
 from bids_spheres.confounds.patterns import matching_names
 from bids_spheres.confounds.strategy import EXPANSIONS
-from bids_spheres.confounds.versions import MOTION
+from bids_spheres.confounds.versions import MOTION, todays_name
+from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from bids_spheres.confounds.strategy import Expansion, Strategy
 
@@ -26,16 +29,16 @@ _NO_NOISE = "intercept"
 
 
 class Missing(NamedTuple):
-    """Something that a strategy asks for and a run lacks.
+    """A requirement of a strategy that a run lacks.
 
     Parameters
     ----------
     key : str
         Of the strategy.
     columns : tuple of str
-        The names looked for; empty when it is not a column's.
+        Names of the missing columns; empty for anything else.
     problem : str
-        What there is none of, when it is not a column; completes "<table> has ...".
+        What is missing, when it is not a column; completes "<table> has ...".
     """
 
     key: str
@@ -100,6 +103,7 @@ def select(
         chosen.require(key, wanted, names)
     if strategy.compcor:
         components = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
+        # Without any component the problems say it all.
         chosen.notes += components.notes if components.names else []
         chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
         chosen.require("compcor", components.names, names)
@@ -162,19 +166,19 @@ def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) ->
     if strategy.ica_aroma in (None, "full"):
         return
     plain = _numbered("aroma_motion_", names)
-    orthogonal = _numbered("aroma_orth_motion_", names)
-    found = orthogonal if strategy.ica_aroma == "orthogonal" else plain
-    if not found and plain:
-        found = plain
+    components = plain
+    if strategy.ica_aroma == "orthogonal":
+        components = _numbered("aroma_orth_motion_", names) or plain
+    if strategy.ica_aroma == "orthogonal" and components and components == plain:
         chosen.notes.append(
             "Aggressive regression: the table has no aroma_orth_motion columns, which "
             "fMRIPost-AROMA writes, and the aroma_motion columns stand in for them. They take with "
             "them what motion components share with others, signal too."
         )
-    chosen.add(found)
-    if not found and _NO_NOISE in names:
+    chosen.add(components)
+    if not components and _NO_NOISE in names:
         chosen.notes.append("ICA-AROMA found no noise component in this run.")
-    elif not found:
+    elif not components:
         what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
         chosen.missing.append(Missing("ica_aroma", problem=what))
 
@@ -183,11 +187,11 @@ def _add_tedana(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -
     if strategy.tedana is None:
         return
     orthogonal = strategy.tedana == "orthogonal"
-    found = _numbered("rejected_orth_ICA_" if orthogonal else "rejected_ICA_", names)
-    chosen.add(found)
-    if not found and _numbered("accepted_ICA_", names):
+    rejected = _numbered("rejected_orth_ICA_" if orthogonal else "rejected_ICA_", names)
+    chosen.add(rejected)
+    if not rejected and _numbered("accepted_ICA_", names):
         chosen.notes.append("tedana rejected no component of this run.")
-    elif not found:
+    elif not rejected:
         what = "no tedana components (mixing and metrics)"
         chosen.missing.append(Missing("tedana", problem=what))
 
@@ -228,3 +232,23 @@ def _match_high_pass(chosen: Selection, strategy: Strategy, cosines: list[str]) 
 
 def _numbered(prefix: str, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if re.fullmatch(rf"{prefix}\d+", name)]
+
+
+def missing_columns(
+    missing: Sequence[Missing], names: Sequence[str], strategy: Strategy, path: Path | str
+) -> DataError:
+    """Error that names everything that a table lacks for a strategy."""
+    columns = tuple(dict.fromkeys(name for item in missing for name in item.columns))
+    whats = [Missing("", columns).what] if columns else []
+    whats += [item.problem for item in missing if item.problem]
+    keys = ", ".join(dict.fromkeys(item.key for item in missing))
+    return DataError(
+        f"{path} has {' and '.join(whats)}, which the {strategy} needs for {keys}.",
+        hint=similar_columns(columns, names),
+    )
+
+
+def similar_columns(wanted: Iterable[str], names: Sequence[str]) -> str | None:
+    """Hint with the existing name nearest to each name asked for, if any is near."""
+    near = {close for name in wanted for close in get_close_matches(todays_name(name), names, n=1)}
+    return f"Similar columns in the table: {', '.join(sorted(near))}." if near else None

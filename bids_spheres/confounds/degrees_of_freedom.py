@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
 
 FEW_DEGREES_OF_FREEDOM = 25
-"""Below which a user is warned.
+"""Fewer are reported with a warning.
 
 Fisher's z of unrelated series then has a standard deviation above 0.2: one pair in 20 correlates
 beyond 0.39 or -0.39 by chance.
@@ -62,14 +62,14 @@ class DegreesOfFreedom:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Why one run has no result for one strategy.
+    """Reason why a run has no result for a strategy.
 
     Parameters
     ----------
     reason : str
-        What is wrong, joined by ``; `` when it is more than one thing.
+        Joined by ``; `` when there are several.
     degrees_of_freedom : DegreesOfFreedom
-        The numbers.
+        The counts behind the reason.
     """
 
     reason: str
@@ -105,6 +105,7 @@ def count_degrees_of_freedom(
         # The filter sees the run from the first kept volume to the last.
         span = int(np.ptp(kept)) + 1
         problem = filter_problem(strategy.filter, t_r, len(design.kept), span) or ""
+        # A run that can't be filtered keeps nothing.
         filtered = float(design.n_kept - rank)
         if not problem:
             filtered, censored = _lost_to_butterworth(design, strategy, t_r, detrend)
@@ -121,7 +122,7 @@ def count_degrees_of_freedom(
 
 
 def exclusion(dof: DegreesOfFreedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
-    """Say why too little is left of a run, if so.
+    """Check whether enough is left of a run.
 
     Parameters
     ----------
@@ -164,13 +165,14 @@ def _lost_to_butterworth(
         return lost, 0.0
     complete = replace(design, kept=np.ones_like(design.kept))
     whole = len(design.kept) - complete.rank(detrend=detrend)
+    # The filter's share is that of the complete run; what is lost beyond it is due to gaps.
     share = 1 - _operator_dof(complete, strategy, t_r, detrend) / max(whole, 1)
     filtered = min(lost, max(0.0, share) * unfiltered)
     return filtered, lost - filtered
 
 
 def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> float:
-    """`degrees_of_freedom_left` of all that is done to the volumes of a run."""
+    """`degrees_of_freedom_left` after all cleaning of the volumes of a run."""
     # scipy is slow to import, and not needed to look a strategy up.
     from bids_spheres.engine.clean import clean  # noqa: PLC0415
     from bids_spheres.engine.degrees_of_freedom import degrees_of_freedom_left  # noqa: PLC0415
@@ -190,7 +192,7 @@ def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool)
 def filter_problem(
     chosen: TemporalFilter, t_r: float, n_volumes: int, span: int | None = None
 ) -> str | None:
-    """Say why a run can't carry a filter, if so.
+    """Explain why a run can't carry a filter; None when it can.
 
     Parameters
     ----------
@@ -200,7 +202,7 @@ def filter_problem(
     n_volumes : int
         Of the run, censored ones included: they are interpolated before filtering.
     span : int, optional
-        Volumes from the first kept one to the last, where that is known.
+        Volumes from the first kept one to the last, if known.
     """
     nyquist, duration = 0.5 / t_r, n_volumes * t_r
     # scipy.signal.sosfiltfilt extends a run by 3 (poles + 1) volumes; a band has twice the poles.
@@ -243,7 +245,7 @@ def parts(dof: DegreesOfFreedom) -> str:
 
 
 def rounded(value: float) -> str:
-    """One decimal, and none of a whole number.
+    """Round to one decimal, and whole numbers to none.
 
     Examples
     --------

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bids_spheres.confounds.censor import leading, neighbours, short_segments
 from bids_spheres.confounds.columns import run_columns
 from bids_spheres.confounds.components import (
     FRAMEWISE_DISPLACEMENT,
     NON_STEADY_STATE,
     STD_DVARS,
+    missing_columns,
     select,
 )
 from bids_spheres.confounds.tables import merge_tables, read_metadata, without_gaps
-from bids_spheres.confounds.wording import missing_columns
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
@@ -82,13 +82,13 @@ class Design:
 
     @property
     def mean_framewise_displacement(self) -> float:
-        """Mean over the volumes that have one, mm; NaN when none has."""
+        """Mean without missing values, mm; NaN if all are missing."""
         known = self.framewise_displacement[np.isfinite(self.framewise_displacement)]
         return float(known.mean()) if known.size else float("nan")
 
     @property
     def n_framewise_displacement(self) -> int:
-        """Volumes over which that mean is taken."""
+        """Number of volumes that are not missing in that mean."""
         return int(np.isfinite(self.framewise_displacement).sum())
 
     @property
@@ -127,8 +127,8 @@ def make_design(
     n_volumes : int
         Of the BOLD image, T.
     metadata : mapping, optional
-        Tells aCompCor components of fMRIPrep 1.4 to 20.2 apart; by default the JSON file beside
-        `path`, if there is one (`read_metadata`).
+        Has the masks of aCompCor components of fMRIPrep 1.4 to 20.2; by default read from the JSON
+        file beside `path`, if any (`read_metadata`).
     extra : sequence of DataFrame
         Other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`.
     dummy_scans : int or "auto", optional
@@ -136,7 +136,7 @@ def make_design(
         that fMRIPrep flags as non-steady leave all the same, but count in the length of the first
         stretch, as in nilearn.
     outliers : (T,) bool array, optional
-        From `read_outliers`: volumes that someone else censored.
+        From `read_outliers`: volumes that were censored elsewhere.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def make_design(
     Raises
     ------
     DataError
-        When the numbers of rows and volumes differ, a column is missing or there twice, a cell is
+        When the numbers of rows and volumes differ, a column is missing or occurs twice, a cell is
         not a number, or a value is missing anywhere but in the first row.
     UsageError
         When `dummy_scans` is not a number of volumes.
@@ -223,7 +223,8 @@ def _reasons(
     unsteady = np.zeros(n_volumes, bool)
     for name in filter(NON_STEADY_STATE.match, columns.names):
         unsteady |= columns.numbers(name) != 0
-    n_dummies = leading(unsteady) if dummy_scans == "auto" else dummy_scans or 0
+    n_unsteady = int(np.cumprod(unsteady).sum())  # before the first that is steady
+    n_dummies = n_unsteady if dummy_scans == "auto" else dummy_scans or 0
     if isinstance(dummy_scans, bool) or not isinstance(n_dummies, int) or n_dummies < 0:
         raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
     external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
@@ -235,6 +236,7 @@ def _reasons(
     moved = _above(columns, FRAMEWISE_DISPLACEMENT, rules.fd_threshold)
     changed = _above(columns, STD_DVARS, rules.std_dvars_threshold)
     near = neighbours(moved | changed, rules.before, rules.after)
+    # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
     cuts = moved | changed | near | external
     # In the order of REASONS.
     arrays = (
@@ -250,7 +252,7 @@ def _reasons(
 
 
 def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
-    """Volumes above a threshold; none when it is None, whatever other thresholds there are."""
+    """Volumes above a threshold; none when it is None, whatever the other thresholds."""
     if threshold is None:
         return np.zeros(len(columns.table), bool)
     values = columns.numbers(name)
@@ -258,6 +260,55 @@ def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray
     values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
     above: BoolArray = without_gaps(values, name, columns.where) > threshold
     return above
+
+
+def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:
+    """Volumes up to `before` before or `after` after a flagged one, that one not included.
+
+    Examples
+    --------
+    >>> neighbours(np.array([0, 0, 0, 1, 0, 0, 0], bool), 1, 2).astype(int).tolist()
+    [0, 0, 1, 0, 1, 1, 0]
+    """
+    near = np.zeros_like(flags)
+    for at in np.flatnonzero(flags):
+        near[max(0, at - before) : at + after + 1] = True
+    return near & ~flags
+
+
+def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolArray:
+    """Volumes in stretches without a flag that are shorter than `min_segment`.
+
+    The edges of the run bound a stretch as flags do (Power et al. 2012,
+    doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014,
+    doi:10.1016/j.neuroimage.2013.08.048). A run without any flag is one stretch that nothing cut
+    short, and stays whole however short it is, as in nilearn.
+
+    Parameters
+    ----------
+    flags : (T,) bool array
+    min_segment : int
+        Volumes; 0 and 1 are off.
+    start : int
+        Where the run begins; volumes before it belong to no stretch.
+
+    Examples
+    --------
+    >>> flags = np.array([0, 0, 1, 0, 0, 0, 1, 0], bool)
+    >>> short_segments(flags, 3).astype(int).tolist()
+    [1, 1, 0, 0, 0, 0, 0, 1]
+    >>> short_segments(flags, 4, start=1).astype(int).tolist()
+    [0, 1, 0, 1, 1, 1, 0, 1]
+    """
+    short = np.zeros_like(flags)
+    inside = flags[start:]
+    if not inside.any():
+        return short
+    bounds = np.flatnonzero(np.concatenate([[True], inside, [True]]))
+    for left, right in pairwise(bounds):
+        if right - left - 1 < min_segment:
+            short[start + left : start + right - 1] = True
+    return short
 
 
 def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:

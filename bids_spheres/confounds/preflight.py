@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.columns import run_columns
+from bids_spheres.confounds.components import similar_columns
 from bids_spheres.confounds.design import check_values, select_columns
-from bids_spheres.confounds.wording import similar_columns, some
 from bids_spheres.errors import DataError
-from bids_spheres.wording import count
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
@@ -33,9 +33,9 @@ class Problem:
     ----------
     message : str
     runs : tuple of str
-        Labels; empty for what is wrong without any run.
+        Labels; empty for a problem that concerns no run.
     strategy : str
-        Name of the strategy; "" for what is wrong with any.
+        Name of the strategy; "" for a problem with any strategy.
     hint : str or None
         What to do about it.
     """
@@ -47,7 +47,7 @@ class Problem:
 
     def __str__(self) -> str:
         runs = self.runs
-        where = f" In {count(len(runs), 'run')}: {some(runs)}." if runs else ""
+        where = f" In {count(len(runs), 'run')}: {listing(runs, 3)}." if runs else ""
         return f"{self.message}{where}" + (f"\n  hint: {self.hint}" if self.hint else "")
 
 
@@ -73,7 +73,7 @@ def check_strategies(
     Returns
     -------
     list of Problem
-        Everything that is wrong; empty when nothing is. The same problem in several runs is one.
+        All problems; the same problem in several runs is listed once.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Expansion = Literal["basic", "power2", "derivatives", "full"]
-"""Which forms of a base column: itself, with its square, its backward difference, or all four."""
+"""Expansion of a column: itself, with its square, its backward difference, or all four."""
 
 EXPANSIONS: dict[Expansion, tuple[str, ...]] = {
     "basic": ("",),
@@ -64,7 +64,7 @@ class CompCor:
 
 @dataclass(frozen=True)
 class Censor:
-    """Which volumes leave, besides those before the magnetization is steady.
+    """Which volumes to censor, besides those before the magnetization is steady.
 
     Parameters
     ----------
@@ -73,11 +73,12 @@ class Censor:
     std_dvars_threshold : float or None
         The same for standardized DVARS; None is off, whatever the other threshold.
     before, after : int
-        Volumes that leave with each outlier, on either side.
+        Volumes censored with each outlier, on either side.
     min_segment : int
         Stretches between censored volumes, or between one and an edge of the run, that are
-        shorter than this leave too (Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018); 0
-        is off. Non-steady volumes count in the length of the first stretch, as in nilearn.
+        shorter than this are censored too (Power et al. 2012,
+        doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of
+        the first stretch, as in nilearn.
     """
 
     fd_threshold: float | None = None
@@ -120,8 +121,8 @@ class Strategy:
     confounds : tuple of str
         Column names, or regular expressions that start with ``^``.
     motion, wm_csf, global_signal : str, optional
-        Which forms of six realignment parameters, of mean white matter and cerebrospinal fluid
-        signals, and of the mean signal in the brain. None is none of them.
+        Expansions of the six realignment parameters, of mean white matter and cerebrospinal fluid
+        signals, and of the mean signal in the brain. None leaves them out.
     high_pass : bool or "unless_filtered"
         fMRIPrep's cosine columns, which take out slow drifts; "unless_filtered" leaves them to
         `filter` when that has a high-pass edge.
@@ -139,7 +140,7 @@ class Strategy:
     min_seconds : float, optional
         The same in time: kept volumes x repetition time.
     bold : tuple of str
-        ``desc`` of the BOLD file, the first that is there; `bold_kinds` has the default.
+        ``desc`` of the BOLD file, the best first; `bold_kinds` has the default.
     source : str
         File it comes from, for messages. Not part of its value.
     """

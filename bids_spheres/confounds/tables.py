@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
 _LARGEST = 1e100
-"""Of values in a table: the square of a larger one, or the sum of such squares, can't be held."""
+"""Largest value in a table: squares of larger ones, or their sum, would overflow."""
 
 
 def read_confounds(path: Path) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With the names that the file has; `make_design` knows those of every version.
+        With the names in the file; `make_design` knows those of every version.
 
     Raises
     ------
@@ -51,6 +51,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     text = read_text(path, "table")
+    # pandas would fill short rows, and rename a column that occurs twice.
     _check_shape(text.split("\n"), path)
     try:
         table = pd.read_csv(
@@ -66,7 +67,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
 
 
 def read_header(path: Path) -> pd.DataFrame:
-    """A confounds table without its rows, for what only asks for names.
+    """Read the header of a confounds table, as a table without rows.
 
     Raises
     ------
@@ -108,7 +109,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes someone else censored.
+    """Read which volumes were censored elsewhere.
 
     Parameters
     ----------
@@ -182,6 +183,7 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
         table = table.loc[:, [not _is_aroma(name) for name in table.columns]]
     if not extra:
         return table
+    # By position: rows are volumes, whatever the tables' indices.
     merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
     check_unique(list(merged.columns), "The tables of one run together")
     return merged
@@ -196,7 +198,7 @@ def check_unique(names: Iterable[str], where: object) -> None:
     """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{where}: column {twice[0]} is there twice.")
+        raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
 def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64]:
@@ -211,12 +213,12 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
     if column.dtype.kind not in "iufb":
         import pandas as pd  # noqa: PLC0415 - slow to import, loaded by the table's reader
 
-        text = column[column.notna() & pd.to_numeric(column, errors="coerce").isna()]
-        first = text.iloc[0]
-        row = int(np.flatnonzero(column.index == text.index[0])[0]) + 1
+        is_text = column.notna() & pd.to_numeric(column, errors="coerce").isna()
+        row = int(np.argmax(is_text))
+        text = column.iloc[row]
         raise DataError(
-            f"{where}: {first!r} in column {name}, row {row}, is not a number.",
-            hint="Decimals are written with a point." if "," in str(first) else None,
+            f"{where}: {text!r} in column {name}, row {row + 1}, is not a number.",
+            hint="Decimals are written with a point." if "," in str(text) else None,
         )
     return column.to_numpy(dtype=np.float64, copy=True)
 

@@ -55,7 +55,7 @@ _COMPUTABLE = {
 
 
 def todays_name(name: str) -> str:
-    """What fMRIPrep calls a column since 1.2.
+    """Name of a column in fMRIPrep since 1.2.
 
     Examples
     --------
@@ -77,9 +77,9 @@ def renamings(names: Iterable[str]) -> dict[str, str]:
 def computable(names: Iterable[str]) -> tuple[str, ...]:
     """Derivatives and squares that the version lacks and that can be computed.
 
-    None when the table holds any: fMRIPrep writes all or none, so that one missing from such a
-    table was taken out, and its absence is an error. None either when realignment parameters are
-    missing, which every version writes: the table is not one of fMRIPrep's as it wrote it.
+    Nothing when the table holds any: fMRIPrep writes all or none, so that a missing one was removed
+    from the table, and its absence is an error. Nothing either when realignment parameters, which
+    every version writes, are missing: the table is no longer as fMRIPrep wrote it.
     """
     names = set(names)
     if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):

@@ -32,7 +32,7 @@ def published_strategies() -> tuple[str, ...]:
 
 
 def unknown_seed_set(name: str) -> UsageError:
-    """The error about a seed set that is not there."""
+    """Error for an unknown seed set."""
     known = published_seed_sets()
     return UsageError(
         f"There is no built-in seed set named {name!r}.",
@@ -42,7 +42,7 @@ def unknown_seed_set(name: str) -> UsageError:
 
 
 def unknown_strategy(name: str) -> UsageError:
-    """The error about a strategy that is not there."""
+    """Error for an unknown strategy."""
     known = published_strategies()
     return UsageError(
         f"There is no denoising strategy named {name!r}.",

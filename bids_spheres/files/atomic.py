@@ -112,10 +112,10 @@ def _not_written(path: Path, error: OSError) -> OutputError:
 def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     """Remove temporary files that processes of ours left in a folder when they were killed.
 
-    To be called before a folder is written to, by whoever writes there first: for the folder of
-    a run when its job starts, for the root of a large dataset once and not for every run. Folders
-    in it are not looked into. What is younger than `age` may be in the making by another process;
-    names that are not ours, and what can't be removed, are left alone.
+    Call this before writing to a folder: for the folder of a run when its job starts, for the root
+    of a large dataset once and not for every run. Folders in it are not searched. A file younger
+    than `age` may still be written by another process; such files, names that are not ours, and
+    files that can't be removed are left alone.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
     Returns
     -------
     int
-        How many were removed.
+        Number of files removed.
     """
     try:
         with os.scandir(folder) as entries:
@@ -167,7 +167,7 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Created if missing.
 
     Raises
     ------
@@ -199,9 +199,9 @@ def _set_temporary_dir(folder: str | None) -> None:
 
 
 def look_again(folder: Path) -> None:
-    """Let NFS forget which files were not there: it may remember that for half a minute.
+    """Make NFS look again for missing files, whose absence it may remember for half a minute.
 
-    To open a folder makes it ask the server, and drop such names when the folder has changed.
+    Opening a folder makes it ask the server, and forget such names when the folder has changed.
     """
     with suppress(OSError):  # not allowed to list it
         os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
@@ -287,7 +287,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_if_changed(path: Path, content: str | bytes) -> bool:
-    """Write bytes or UTF-8 text unless the file holds just that; say whether it was written.
+    """Write bytes or UTF-8 text unless the file holds the same; return whether it was written.
 
     Of thousands of processes that all write the same, one does.
     """

@@ -1,4 +1,4 @@
-"""Warnings of other libraries, as messages that name the file and are said once."""
+"""Log warnings of other libraries once, with the name of the file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Collector(logging.Handler):
 
 @contextmanager
 def collected(*names: str) -> Iterator[dict[str, None]]:
-    """Collect warnings, and what loggers say, instead of showing them.
+    """Collect warnings and messages of loggers instead of showing them.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def collected(*names: str) -> Iterator[dict[str, None]]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Log what libraries say of a file, nibabel of a header for one, with the file's name."""
+    """Log warnings of libraries about a file, such as nibabel's about its header, with its name."""
     with collected("nibabel.global") as messages:
         yield
     for message in messages:

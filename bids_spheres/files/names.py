@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from bids_spheres.files.entities import entity_value
-
 ENTITY_ORDER = (
     *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
     *("stain", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi"),
@@ -25,13 +23,19 @@ ENTITY_ORDER = (
 IMAGE_ENTITIES = frozenset({"space", "cohort", "res", "den", "desc"})
 """Entities that tell images of one run apart; the others tell runs apart."""
 
+INDICES = frozenset({"chunk", "echo", "flip", "inv", "run", "split"})
+"""Entities whose value is an index: BIDS 1.11, ``format: index`` in the schema."""
+
+_MNI = ("MNI152Lin", "MNI152NLin", "MNI305", "MNIColin27", "MNIInfant", "MNIPediatric")
+"""Beginnings of the names of MNI templates in BIDS 1.11 and TemplateFlow."""
+
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([a-zA-Z0-9+]+)")
 
 _OLD_NAME = re.compile(
     r"(?P<source>.+)_bold(?:_(?P<space>space-[a-zA-Z0-9]+))?(?:_variant-(?P<variant>[a-zA-Z0-9]+))?"
     r"_(?P<what>preproc|brainmask|confounds)(?P<extension>\..+)"
 )
-"""Names of fMRIPrep 1.0 and 1.1, which put what the file is behind ``_bold``."""
+"""Names of fMRIPrep 1.0 and 1.1, which put the kind of file after ``_bold``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Name:
 
     @property
     def values(self) -> dict[str, str]:
-        """Entities by what they mean: indices without zeros before them, the cohort in `space`."""
+        """Normalized entities: indices without leading zeros, the cohort in `space`."""
         labels = _cohort_in_space(dict(self.entities))
         return {key: entity_value(key, label) for key, label in labels.items() if label is not None}
 
@@ -106,7 +110,7 @@ class Name:
 
     @property
     def without_desc(self) -> Name:
-        """The same name but for ``desc``."""
+        """The same name without ``desc``."""
         kept = tuple(entity for entity in self.entities if entity[0] != "desc")
         return Name(kept, self.suffix, self.extension)
 
@@ -149,7 +153,7 @@ def parse_name(filename: str) -> Name:
 
 
 def _todays(filename: str) -> str:
-    """What fMRIPrep calls a file since 1.2."""
+    """Name of a file in fMRIPrep since 1.2."""
     old = _OLD_NAME.fullmatch(filename)
     if old is None:
         return filename
@@ -170,3 +174,41 @@ def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
 
 
 _RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}
+
+
+def entity_value(key: str, label: str) -> str:
+    """Value of a label: an index is a number, so run-01 is run-1; other labels are themselves.
+
+    Examples
+    --------
+    >>> entity_value("run", "01"), entity_value("run", "00"), entity_value("sub", "01")
+    ('1', '0', '01')
+    """
+    if key not in INDICES or not label.isdecimal():
+        return label
+    return label.lstrip("0") or "0"
+
+
+def same_template(first: str | None, second: str | None) -> bool:
+    """Whether two spaces are the same template; either may leave out the cohort.
+
+    Examples
+    --------
+    >>> same_template("MNIInfant+2", "MNIInfant"), same_template("MNIInfant+2", "MNIInfant+3")
+    (True, False)
+    """
+    if first is None or second is None:
+        return first is second
+    (template, _, cohort), (other, _, other_cohort) = first.partition("+"), second.partition("+")
+    return template == other and (not (cohort and other_cohort) or cohort == other_cohort)
+
+
+def is_mni(space: str) -> bool:
+    """Whether a space is a template of the MNI family, of whatever cohort.
+
+    Examples
+    --------
+    >>> is_mni("MNIPediatricAsym+2"), is_mni("MNI")
+    (True, False)
+    """
+    return space.startswith(_MNI)

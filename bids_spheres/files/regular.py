@@ -1,7 +1,7 @@
-"""Files opened only if they are regular ones.
+"""Open files only if they are regular ones.
 
-Opening a named pipe waits until somebody writes to it, reading a device may never end, and either
-can be where a file is expected. All that is read here is opened by `open_regular`.
+Opening a named pipe waits until somebody writes to it, and reading a device may never end; either
+can be in the place of a file. Every file that is read is opened by `open_regular`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 64 * 2**20
-"""Most that is read of a text of others; a table of 1,000 volumes and 1,000 columns has 20 MB."""
+"""Largest text of others that is read; a table of 1,000 volumes and 1,000 columns has 20 MB."""
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -29,7 +29,7 @@ _KINDS = {
 
 
 def open_regular(path: Path, called: str = "file") -> BufferedReader:
-    """Open a regular file, or one that a link leads to, for reading its bytes.
+    """Open a regular file, or the target of a link, for reading bytes.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def open_regular(path: Path, called: str = "file") -> BufferedReader:
     OSError
         When it is not there or can't be read.
     """
-    # Looked at before, since opening a device may set it in motion, and after, since it may have
-    # been replaced; what was put there meanwhile is not waited for.
+    # Checked before, since opening a device may set it in motion, and after, since the file may
+    # have been replaced meanwhile; without blocking, since a pipe would wait for a writer.
     _check_kind(path, path.stat(), called)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:

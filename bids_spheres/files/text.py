@@ -31,7 +31,7 @@ _HOW_TO_SHARE = (
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is a file, or a link, be it to a file that git-annex has not fetched."""
+    """Whether a file or a link exists, even a link to content that git-annex has not fetched."""
     return path.is_symlink() or path.exists()
 
 
@@ -243,4 +243,4 @@ def _yaml_keys(node: Any) -> Iterator[list[str]]:
 
 def _check_keys(keys: Iterable[str], path: Path) -> None:
     if twice := [key for key, count in Counter(keys).items() if count > 1]:
-        raise DataError(f"{path}: key {twice[0]} is there twice.")
+        raise DataError(f"{path}: key {twice[0]} occurs twice.")

@@ -1,1 +1,1 @@
-"""Other people's datasets: which files there are, and which of them make a run."""
+"""Read the datasets of other programs: find their files and group them into runs."""

@@ -1,10 +1,9 @@
-"""Folders on disk to datasets, and a dataset to its files. The only module that imports pybids.
+"""Find datasets and the files of runs in them. The only module that imports pybids.
 
-fMRIPrep's folder is found from what the caller names, and looked through once, without the folders
-no run is in. pybids, which takes some twenty times as long for the same files, is only asked where
-the caller keeps its index from call to call.
-Derivatives of other programs are recognised by the caller's word for them, or by what their
-dataset_description.json says.
+The folder tree is walked once, without the folders that hold no run, because pybids takes some
+twenty times as long to index the same files; pybids is used where its index is kept from call to
+call (``--bids-database-dir``). Derivatives of other programs are recognised by the name that the
+caller gives them, or by their dataset_description.json.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import (
-    BidsSpheresError,
     DataError,
     InvalidDatasetError,
     MissingInputError,
@@ -27,6 +25,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.names import Name, parse_name
 from bids_spheres.files.text import is_there, read_json_object
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -35,17 +34,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_LABELS = 20
+"""Labels in a message, not more than a screen can take."""
+
 MAIN = "preprocessed"
 """Name under which ``DatasetLinks`` has fMRIPrep's output."""
 
 _PROGRAMS = {"fmriprep": MAIN, "fmripost-aroma": "aroma", "tedana": "tedana"}
-"""Names in ``GeneratedBy``, in small letters, and what we call what they write."""
+"""Names in ``GeneratedBy``, in small letters, and our names for the outputs of these programs."""
 
 _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
     *("timeseries", "regressors", "confounds", "mixing", "metrics"),
 )
-"""Of files that a run is made of, in any version of the programs that write them."""
+"""Suffixes of the files of runs, in all versions of the programs that write them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Dataset:
     name : str
         As its dataset_description.json has it.
     program, version : str or None
-        What made it, if that is known.
+        That made it, if known.
     """
 
     root: Path
@@ -69,14 +71,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Datasets that one call works on.
+    """Input datasets of a call.
 
     Parameters
     ----------
     main : Dataset
         fMRIPrep's.
     others : dict of str to Dataset
-        What goes with it: ``"aroma"``, ``"tedana"``, or by names of the user's.
+        Datasets used with it: ``"aroma"``, ``"tedana"``, or under names that the user gives.
     """
 
     main: Dataset
@@ -89,16 +91,16 @@ class Inputs:
 
 
 def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) -> Inputs:
-    """Datasets that the caller means.
+    """Find the input datasets of a call.
 
     Parameters
     ----------
     bids_dir : Path
         fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it.
     derivatives : sequence of (str, Path)
-        Further folders and what they are: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any other
-        word; without a word their dataset_description.json tells, which tedana's ``--prefix``
-        calls otherwise.
+        Further folders and their names: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any other
+        word; "" reads the name from their dataset_description.json, which tedana's ``--prefix``
+        renames.
 
     Raises
     ------
@@ -109,8 +111,29 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     UsageError
         When two folders are the same thing.
     """
-    is_main = _is_derivative(_describe(bids_dir))
-    named = dict(_named(derivatives, otherwise="" if is_main else MAIN))
+    description = _describe(bids_dir)
+    # fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.
+    is_main = description.get("DatasetType") == "derivative" or bool(
+        {"GeneratedBy", "PipelineDescription"} & set(description)
+        and "DatasetType" not in description
+    )
+    named: dict[str, Dataset] = {}
+    for word, root in derivatives:
+        dataset = _dataset(root, _describe(root, needed=not word))
+        otherwise = "" if is_main else MAIN
+        program = (dataset.program or "").lower()
+        name = _PROGRAMS.get(word.lower(), word) or _PROGRAMS.get(program, otherwise)
+        if not name:
+            raise InvalidDatasetError(
+                f"{root} does not say that fMRIPrep, fMRIPost-AROMA or tedana made it.",
+                hint=f"Say what it is, as in --derivatives aroma={root}.",
+            )
+        if name in named:
+            raise UsageError(
+                f"--derivatives: {named[name].root} and {root} are both {_SHOWN.get(name, name)}.",
+                hint="Give only the right folder, or name both: --derivatives NAME=PATH.",
+            )
+        named[name] = dataset
     main = named.pop(MAIN, None)
     if main is None:
         root = bids_dir if is_main else _nested(bids_dir)
@@ -130,21 +153,21 @@ _SHOWN = {
 def index_files(
     dataset: Dataset, wanted: Sequence[str] = (), database: Path | None = None
 ) -> tuple[Files, list[tuple[Path, str]]]:
-    """Files of a dataset that a run can be made of, by pybids.
+    """Files of runs in a dataset.
 
     Parameters
     ----------
     dataset : Dataset
     wanted : sequence of str
-        Labels of participants, all of which must be there; all without them.
+        Labels of participants, all of which must exist; empty for all.
     database : Path, optional
         Folder in which pybids keeps its index, of all participants, from call to call.
 
     Returns
     -------
     files : list of (Path, Name)
-    rejected : list of (Path, str)
-        Files whose names can't be understood, and why.
+    skipped : list of (Path, str)
+        Files whose names can't be parsed, and why.
 
     Raises
     ------
@@ -157,26 +180,30 @@ def index_files(
     """
     root = dataset.root
     if missing := [label for label in wanted if not (root / f"sub-{label}").is_dir()]:
-        everyone = _participants(root)
+        everyone = sorted(path.name for path in root.glob("sub-*") if path.is_dir())
         raise NothingSelectedError(
-            f"--participant-label: {root} has no {listed('sub-', missing)}.",
-            hint=f"It has {listed('sub-', everyone) or 'no participant at all'}.",
+            f"--participant-label: {root} has no "
+            f"{listing([f'sub-{label}' for label in missing], MOST_LABELS)}.",
+            hint=f"It has {listing(everyone, MOST_LABELS) or 'no participant at all'}.",
         )
     if database:
         return _parsed(_indexed(root, database))
-    # To look at the root of a large dataset takes longer than all the rest of an array task.
+    # Listing the root of a large dataset takes longer than all the rest of an array task.
     folders = [root / f"sub-{label}" for label in dict.fromkeys(wanted)] or [root]
     return _parsed(path for folder in folders for path in _walk(folder))
 
 
-def _participants(root: Path) -> list[str]:
-    """Labels of all, without ``sub-``."""
-    return sorted(p.name.removeprefix("sub-") for p in root.glob("sub-*") if p.is_dir())
-
-
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files below a folder that a run can be made of, by their names."""
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+    """Files of runs below a folder, by their names."""
+
+    def refuse(error: OSError) -> None:
+        raise InvalidDatasetError(
+            f"{error.filename} can't be searched: {error.strerror}.",
+            hint="May every folder of the dataset be read?",
+        )
+
+    # Links are followed, as shared outputs are often folders of links.
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = sorted(
             name
             for name in folders
@@ -187,20 +214,13 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _leads_back(parent: str, name: str) -> bool:
-    """Whether a folder is a link to one that it is in."""
+    """Whether a folder is a link to one of its parents."""
     path = os.path.join(parent, name)  # noqa: PTH118 - a tenth of the time, for every folder
     return os.path.islink(path) and Path(parent).resolve().is_relative_to(Path(path).resolve())  # noqa: PTH114
 
 
-def _refuse(error: OSError) -> None:
-    raise InvalidDatasetError(
-        f"{error.filename} can't be looked through: {error.strerror}.",
-        hint="May every folder of the dataset be read?",
-    )
-
-
 def _indexed(folder: Path, database: Path) -> list[Path]:
-    """Files of a dataset that a run can be made of, by pybids' index, kept in a folder."""
+    """Files of runs in a dataset, from an index of pybids that is kept in a folder."""
     from bids.layout import BIDSLayout, BIDSLayoutIndexer  # noqa: PLC0415 - slow to import
 
     undecodable = _Undecodable()
@@ -219,9 +239,14 @@ def _indexed(folder: Path, database: Path) -> list[Path]:
                 database_path=database,
             )
     except Exception as error:
-        raise _not_indexed(folder, database, error) from error
-    found = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
-    return [*map(Path, found), *(folder / path for path in undecodable.paths)]
+        # Whatever SQLite or pybids raise for a dataset, or for an index of another version.
+        raise DataError(
+            f"The index of pybids of {folder} in {database} can't be made or used: {error}.",
+            hint="Delete the folder, or name another with --bids-database-dir; without the option "
+            "none is needed.",
+        ) from error
+    files = layout.get(return_type="filename", invalid_filters="allow", suffix=list(_SUFFIXES))
+    return [*map(Path, files), *(folder / path for path in undecodable.paths)]
 
 
 class _Undecodable:
@@ -232,53 +257,15 @@ class _Undecodable:
 
     def search(self, path: str) -> bool:
         """Whether it is such a path."""
-        found = not _is_text(path)
-        self.paths += [path.lstrip("/")] if found else []
-        return found
+        is_undecodable = not _is_text(path)
+        if is_undecodable:
+            self.paths.append(path.lstrip("/"))
+        return is_undecodable
 
 
 def _is_text(path: object) -> bool:
     """Whether every byte of a path is text in the encoding that Python takes for file names."""
     return not any("\ud800" <= char <= "\udfff" for char in str(path))
-
-
-def _not_indexed(root: Path, database: Path, error: Exception) -> BidsSpheresError:
-    """The error of whatever SQLite or pybids make of a dataset, or of a foreign or old index."""
-    return DataError(
-        f"The index of pybids of {root} in {database} can't be made or used: {error}.",
-        hint="Delete the folder, or name another with --bids-database-dir; without the option "
-        "none is needed.",
-    )
-
-
-def listed(prefix: str, labels: Iterable[str], most: int = 20) -> str:
-    """Labels for a message, not more than a screen can take."""
-    all_labels = [prefix + label for label in labels]
-    shown = ", ".join(all_labels[:most])
-    return shown + (f" and {len(all_labels) - most} more" if len(all_labels) > most else "")
-
-
-def _named(
-    derivatives: Sequence[tuple[str, Path]], otherwise: str
-) -> Iterable[tuple[str, Dataset]]:
-    """Derivatives by what they are, each once; `otherwise` is what one is that does not say."""
-    seen: dict[str, Path] = {}
-    for word, root in derivatives:
-        dataset = _dataset(root, _describe(root, needed=not word))
-        program = (dataset.program or "").lower()
-        name = _PROGRAMS.get(word.lower(), word) or _PROGRAMS.get(program, otherwise)
-        if not name:
-            raise InvalidDatasetError(
-                f"{root} does not say that fMRIPrep, fMRIPost-AROMA or tedana made it.",
-                hint=f"Say what it is, as in --derivatives aroma={root}.",
-            )
-        if name in seen:
-            raise UsageError(
-                f"--derivatives: {seen[name]} and {root} are both {_SHOWN.get(name, name)}.",
-                hint="Give one of them, or say what they are: --derivatives NAME=PATH.",
-            )
-        seen[name] = root
-        yield name, dataset
 
 
 def _nested(bids_dir: Path) -> Path:
@@ -291,16 +278,16 @@ def _nested(bids_dir: Path) -> Path:
             hint="Give fMRIPrep's output folder as bids_dir, or name it with --derivatives PATH.",
         )
     if len(nested) > 1:
-        found = ", ".join(folder.name for folder in nested)
+        names = ", ".join(folder.name for folder in nested)
         raise InvalidDatasetError(
-            f"{bids_dir} has several fMRIPrep derivatives: {found}.",
+            f"{bids_dir} has several fMRIPrep derivatives: {names}.",
             hint="Say which with --derivatives fmriprep=PATH.",
         )
     return nested[0]
 
 
 def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
-    """Content of dataset_description.json; empty where there is none and none is needed."""
+    """Content of dataset_description.json; empty without one, unless it is needed."""
     if not folder.exists():
         raise MissingInputError(f"The folder {folder} is not there.")
     if not folder.is_dir():
@@ -322,41 +309,20 @@ def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
     return read_json_object(description)
 
 
-def _is_derivative(description: dict[str, Any]) -> bool:
-    """Whether a dataset_description.json is that of derivatives.
-
-    fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.
-    """
-    return description.get("DatasetType") == "derivative" or bool(
-        {"GeneratedBy", "PipelineDescription"} & set(description)
-        and "DatasetType" not in description
-    )
-
-
 def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
-    name = str(description.get("Name") or root.name)
     made_by = description.get("GeneratedBy", [])
     if not isinstance(made_by, list) or not all(isinstance(entry, dict) for entry in made_by):
         raise InvalidDatasetError(
             f"{root / 'dataset_description.json'}: GeneratedBy is no list of objects.",
             hint='Write it as in "GeneratedBy": [{"Name": "fMRIPrep"}].',
         )
-    program, version = _maker(description)
-    return Dataset(root.resolve(), name, program, version)
-
-
-def _maker(description: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Program and version that made a dataset: the first one known to us, else the first."""
-    made_by = description.get("GeneratedBy") or description.get("PipelineDescription") or []
-    entries = [e for e in (made_by if isinstance(made_by, list) else [made_by]) if _has_name(e)]
+    pipelines = made_by or [description.get("PipelineDescription")]
+    entries = [entry for entry in pipelines if isinstance(entry, dict) and entry.get("Name")]
+    # The first program known to us, else the first.
     known = [entry for entry in entries if str(entry["Name"]).lower() in _PROGRAMS]
-    for entry in known or entries:
-        return str(entry["Name"]), str(entry["Version"]) if entry.get("Version") else None
-    return None, None
-
-
-def _has_name(entry: Any) -> bool:
-    return isinstance(entry, dict) and bool(entry.get("Name"))
+    maker = next(iter(known or entries), {})
+    program, version = (str(maker[key]) if maker.get(key) else None for key in ("Name", "Version"))
+    return Dataset(root.resolve(), str(description.get("Name") or root.name), program, version)
 
 
 _IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
@@ -370,11 +336,11 @@ _IGNORED = (
 
 
 def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:
-    parsed, rejected = [], []
+    parsed, skipped = [], []
     for path in paths:
         try:
             parsed.append((path, parse_name(path.name)))
         except ValueError as error:
             logger.warning("%s Left out.", error)
-            rejected.append((path, str(error)))
-    return parsed, rejected
+            skipped.append((path, str(error)))
+    return parsed, skipped

@@ -1,4 +1,4 @@
-"""The filter file that BIDS Apps share.
+"""Read the filter file that BIDS Apps share.
 
 Its form is fMRIPrep's: pybids' entity names and labels to keep, for a kind of file, as in
 ``{"bold": {"task": "rest", "session": ["01", "02"], "acquisition": null}}``; null keeps what has
@@ -7,7 +7,7 @@ no such entity, ``"*"`` what has it, with any label.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError, did_you_mean
 from bids_spheres.files.names import ENTITY_ORDER
@@ -36,7 +36,7 @@ _NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")
 
 
 def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Keys of entities and the labels to keep.
+    """Read entities and the labels to keep.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     MissingInputError
         When the file is not there.
     DataError
-        When it is no JSON object, or names an entity that there is not.
+        When it is no JSON object, or names an unknown entity.
     """
     if path is None:
         return ()
@@ -63,26 +63,20 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
     wanted = content.get("bold", {}) if nested else content
     if not isinstance(wanted, dict):
         raise DataError(f'{path}: "bold" must hold entities and their labels.')
-    return tuple(
-        (_key(name, path), _labels(value, name, path))
-        for name, value in wanted.items()
-        if name not in _NO_FILTER
-    )
-
-
-def _key(name: str, path: Path) -> str:
-    key = _KEYS.get(name, name)
-    if key not in ENTITY_ORDER:
-        names = [*_KEYS, *(k for k in ENTITY_ORDER if k not in _KEYS.values())]
-        raise DataError(
-            f"{path}: there is no entity {name!r}.", hint=did_you_mean(name, names) or None
-        )
-    return key
-
-
-def _labels(value: Any, name: str, path: Path) -> tuple[str, ...]:
-    values = value if isinstance(value, list) else [value]
-    if not values or any(isinstance(one, dict | list | bool | float) for one in values):
-        raise DataError(f"{path}: {name} must be a label, a list of labels, or null.")
-    prefix = f"{_KEYS.get(name, name)}-"
-    return tuple("" if one is None else str(one).removeprefix(prefix) for one in values)
+    filters = []
+    for name, value in wanted.items():
+        if name in _NO_FILTER:
+            continue
+        key = _KEYS.get(name, name)
+        if key not in ENTITY_ORDER:
+            names = [*_KEYS, *(key for key in ENTITY_ORDER if key not in _KEYS.values())]
+            raise DataError(
+                f"{path}: there is no entity {name!r}.", hint=did_you_mean(name, names) or None
+            )
+        labels = value if isinstance(value, list) else [value]
+        if not labels or any(isinstance(label, dict | list | bool | float) for label in labels):
+            raise DataError(f"{path}: {name} must be a label, a list of labels, or null.")
+        # Labels are often given as they stand in names: "ses-01".
+        texts = ("" if label is None else str(label).removeprefix(f"{key}-") for label in labels)
+        filters.append((key, tuple(texts)))
+    return tuple(filters)

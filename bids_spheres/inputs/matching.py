@@ -1,4 +1,4 @@
-"""Which file belongs to an image, by the entities in their names.
+"""Find the file that belongs to an image, by the entities in their names.
 
 A file belongs to an image when it has all entities of the image's run; else when it has all but
 ``part``; all but ``echo``; all but both. Of what describes the image itself (``space``, ``res``,
@@ -30,7 +30,7 @@ _SHARED_BY = ((), ("part",), ("echo",), ("echo", "part"))
 
 
 class FilesOfImages:
-    """Files of one kind, such as confounds tables, to be found by the images they belong to.
+    """Files of one kind, such as confounds tables, looked up by the image they belong to.
 
     Parameters
     ----------
@@ -67,37 +67,34 @@ class FilesOfImages:
         )
         for dataset in sorted(self._datasets):
             for key in keys:
-                if best := self._best(self._files.get((dataset, key), ()), labels):
-                    return self._only(best)
+                best = self._best(self._files.get((dataset, key), ()), labels)
+                if len(best) > 1:
+                    first, second, *_ = sorted(best)
+                    raise InvalidDatasetError(
+                        f"{first} and {second} are both the {self._what} of one run.",
+                        hint=KEEP_ONE,
+                    )
+                if best:
+                    return best[0]
         return None
 
     def _best(self, files: Iterable[tuple[Entities, Path]], image: Entities) -> list[Path]:
         """Files whose names agree most with that of an image, without a conflict."""
         agreement: dict[tuple[int, int], list[Path]] = defaultdict(list)
         for labels, path in files:
-            if self._fits(labels, image):
+            space = labels.get("space")
+            other_space = space != image.get("space")
+            if other_space and (space is not None or self._spaces_differ):
+                continue
+            if all(image.get(key, label) == label for key, label in labels.items()):
+                # Then the name with the fewest labels that the image lacks.
                 common = len(labels.keys() & image.keys())
                 agreement[common, -len(labels)].append(path)
         return agreement[max(agreement)] if agreement else []
 
-    def _fits(self, labels: Entities, image: Entities) -> bool:
-        space = labels.get("space")
-        if space != image.get("space") and (space is not None or self._spaces_differ):
-            return False
-        return all(image.get(key, label) == label for key, label in labels.items())
-
-    def _only(self, files: list[Path]) -> Path:
-        if len(files) > 1:
-            first, second, *_ = sorted(files)
-            raise InvalidDatasetError(
-                f"{first} and {second} are both the {self._what} of one run.",
-                hint=KEEP_ONE,
-            )
-        return files[0]
-
 
 def _split(name: Name) -> tuple[RunEntities, Entities]:
-    """Entities of a run, and those of an image, by what they mean."""
+    """Entities of a run, and those of an image, with their values normalized."""
     values = name.values
     run = frozenset(entity for entity in values.items() if entity[0] not in IMAGE_ENTITIES)
     return run, {key: label for key, label in values.items() if key in IMAGE_ENTITIES}

@@ -1,7 +1,8 @@
-"""Which of the user's own outlier tables belongs to which run."""
+"""Match the user's own outlier tables to runs."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, UsageError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
-    """The outlier table of every run.
+    """Find the outlier table of every run.
 
     Parameters
     ----------
@@ -36,8 +37,11 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     if given is None:
         return [None] * len(runs)
     if given.is_dir():
-        tables = [(_entities(path), path) for path in sorted(given.rglob("*_outliers.tsv"))]
-        return [_own(run.name, tables, given) for run in runs]
+        tables = []
+        for path in sorted(given.rglob("*_outliers.tsv")):
+            with suppress(ValueError):  # not the name of a BIDS file
+                tables.append((set(parse_name(path.name).without_desc.values.items()), path))
+        return [_table_of_run(run.name, tables, given) for run in runs]
     if not is_there(given):
         raise MissingInputError(f"There is no outlier table or folder of such tables {given}.")
     if len({run.name.source for run in runs}) > 1:
@@ -48,23 +52,19 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     return [given] * len(runs)
 
 
-def _own(name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder: Path) -> Path:
-    found = [p for entities, p in tables if entities and entities <= set(name.values.items())]
-    if not found:
+def _table_of_run(
+    name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder: Path
+) -> Path:
+    entities = name.values.items()
+    own = [path for of_table, path in tables if of_table and of_table <= set(entities)]
+    if not own:
         run = "_".join(f"{key}-{label}" for key, label in name.source)
         raise MissingInputError(
             f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
         )
-    if len(found) > 1:
+    if len(own) > 1:
         raise UsageError(
-            f"{found[0]} and {found[1]} are both outlier tables of one run.",
+            f"{own[0]} and {own[1]} are both outlier tables of one run.",
             hint="Keep one table for every run in the folder.",
         )
-    return found[0]
-
-
-def _entities(path: Path) -> set[tuple[str, str]]:
-    try:
-        return set(parse_name(path.name).without_desc.values.items())
-    except ValueError:
-        return set()
+    return own[0]

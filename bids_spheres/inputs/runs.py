@@ -1,7 +1,7 @@
-"""Files of datasets to runs: which belong together, and which are wanted.
+"""Group the files of datasets into runs, and select runs.
 
-Files belong together by their entities: images of one run in one space share all but ``desc``;
-`bids.matching` finds the mask, the tables and the JSON files that go with them.
+Images of one run in one space share all entities but ``desc``; `matching` finds the mask, the
+tables and the JSON files that belong to them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
-from bids_spheres.files.entities import entity_value, is_mni, same_template
+from bids_spheres.files.names import entity_value, is_mni, same_template
 from bids_spheres.files.text import read_json_object
-from bids_spheres.inputs.dataset import MAIN, index_files, listed
+from bids_spheres.inputs.dataset import MAIN, MOST_LABELS, index_files
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.dataset import Files, Inputs
 
     Key = frozenset[tuple[str, str]]
-    Rejected = list[tuple[Path, str]]
+    Skipped = list[tuple[Path, str]]
 
 logger = logging.getLogger(__name__)
 
 MNI_PREFERENCE = ("MNI152NLin2009cAsym", "MNI152NLin6Asym")
-"""Which MNI space to take when there are several and the user names none: fMRIPrep's first.
+"""MNI spaces in order of preference, when the user names none: fMRIPrep's first.
 
 Others come after them, in alphabetical order.
 """
@@ -40,7 +41,7 @@ _NOT_MAGNITUDE = ("phase", "real", "imag")
 """Labels of ``part`` whose images hold no BOLD signal by themselves."""
 
 ANY = "*"
-"""Label that stands for every one, in fMRIPrep's filter files."""
+"""Label that matches any value, in fMRIPrep's filter files."""
 
 _ACQUIRED = ("func", "boldref")
 """How users name the space of images on the grid of acquisition, which have none in their names."""
@@ -68,7 +69,7 @@ class Tables:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Those there are."""
+        """Paths of the tables that exist."""
         return tuple(p for p in (self.confounds, self.aroma, *(self.tedana or ())) if p)
 
 
@@ -86,9 +87,9 @@ class Run:
         None when fMRIPrep wrote none.
     tables : Tables
     sidecars : tuple of (Path, Path)
-        Images, and the JSON files that say something of them.
+        Images, and their JSON files.
     problem : str
-        Why it can't be said which files belong to the run, as two do; empty when it can.
+        Which two files compete for a place in the run; empty when none do.
     """
 
     name: Name
@@ -108,15 +109,15 @@ class Run:
 
     def image(self, kinds: Iterable[str]) -> Path | None:
         """The image whose ``desc`` comes first in `kinds`."""
-        there = dict(self.images)
-        return next((there[kind] for kind in kinds if kind in there), None)
+        images = dict(self.images)
+        return next((images[kind] for kind in kinds if kind in images), None)
 
     def metadata(self, image: Path) -> dict[str, Any]:
-        """What the JSON file of an image holds; empty without one."""
+        """Content of the JSON file of an image; empty without one."""
         return read_json_object(self.sidecar(image), optional=True)
 
     def sidecar(self, image: Path) -> Path:
-        """JSON file of an image; without one, where it would be."""
+        """Path of the JSON file of an image, whether it exists or not."""
         return dict(self.sidecars).get(image) or image.with_name(
             image.name.partition(".")[0] + ".json"
         )
@@ -124,7 +125,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs are wanted; without filters all, in every participant's MNI space.
+    """Labels of the runs to select; without filters all, in every participant's MNI space.
 
     Parameters
     ----------
@@ -156,20 +157,20 @@ class Filter:
     key: str
     labels: tuple[str, ...]
 
-    def apply(self, files: Files, rejected: Rejected) -> Files:
-        """Files that pass; the others go to `rejected`.
+    def apply(self, files: Files, skipped: Skipped) -> Files:
+        """Files that pass; the others go to `skipped`.
 
         Raises
         ------
         NothingSelectedError
-            When none does; the message says what there was.
+            When none does; the message lists the labels that exist.
         """
         if not self.labels:
             return files
-        there = sorted({self._label(name) for _, name in files}, key=natural)
-        unmet = [x for x in self.labels if x and not any(map(self._matcher([x]), there))]
+        available = sorted({self._label(name) for _, name in files}, key=natural)
+        unmet = [x for x in self.labels if x and not any(map(self._matcher([x]), available))]
         left = [item for item in files if self._matcher(self.labels)(self._label(item[1]))]
-        choice = f"There is {listed(f'{self.key}-', (label or '(none)' for label in there))}."
+        choice = _choice(self.key, available)
         if not left:
             shown = " ".join(self.labels)
             raise NothingSelectedError(f"{self.option} {shown} leaves no run.", hint=choice)
@@ -177,8 +178,8 @@ class Filter:
             logger.warning("%s %s: no run has it. %s", self.option, label, choice)
         passed = {path for path, _ in left}
         reason = f"{self.option} {' '.join(self.labels)}"
-        _name_lost(files, left, reason)
-        rejected += [(path, reason) for path, _ in files if path not in passed]
+        _warn_of_lost(files, left, reason)
+        skipped += [(path, reason) for path, _ in files if path not in passed]
         return left
 
     def _label(self, name: Name) -> str:
@@ -197,19 +198,19 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found in the datasets.
+class SelectedRuns:
+    """Runs that are selected, and images that are not used.
 
     Parameters
     ----------
     runs : tuple of Run
         In the order of their names.
-    rejected : tuple of (Path, str)
+    skipped : tuple of (Path, str)
         Images that are not used, and why.
     """
 
     runs: tuple[Run, ...]
-    rejected: tuple[tuple[Path, str], ...]
+    skipped: tuple[tuple[Path, str], ...]
 
 
 def find_runs(
@@ -219,7 +220,7 @@ def find_runs(
     database: Path | None = None,
     *,
     usable: Callable[[str], bool] = bool,
-) -> Found:
+) -> SelectedRuns:
     """Runs with a BOLD image of one of `kinds`.
 
     Parameters
@@ -236,10 +237,10 @@ def find_runs(
     Raises
     ------
     InvalidDatasetError
-        When there is no such BOLD image at all, or of no run it can be said which files are its.
+        When there is no such BOLD image at all, or two files compete for a place in every run.
     NothingSelectedError
-        When the selection leaves none; the message says what there was, and which of the
-        filters left nothing.
+        When the selection leaves none; the message names the filter that left nothing, and the
+        labels that exist.
     """
     participants = next((each.labels for each in selection.labels if each.key == "sub"), ())
     files = _Files.index(inputs, participants, database)
@@ -251,8 +252,8 @@ def find_runs(
             f"({', '.join(f'*_desc-{kind}_bold.nii.gz' for kind in wanted)}).",
             hint="Is this fMRIPrep's output folder, and did fMRIPrep finish?",
         )
-    rejected = [
-        *files.rejected,
+    skipped = [
+        *files.skipped,
         *(
             (path, "no strategy starts from it")
             for path, name in files.bolds
@@ -260,15 +261,30 @@ def find_runs(
         ),
     ]
     images: dict[Key, list[tuple[Path, Name]]] = defaultdict(list)
-    for item in _select(bolds, selection, usable, rejected):
+    entities = {each.key for each in selection.others}
+    labels = {each.key: each for each in selection.labels if each.key != "sub"}
+    # Both are of images of the same run, so that they apply to the runs that are left.
+    space, resolution = labels.pop("space", None), labels.pop("res", None)
+    if "part" not in entities:
+        bolds = _magnitude(bolds, skipped)
+    for label_filter in (*labels.values(), *selection.others):
+        bolds = label_filter.apply(bolds, skipped)
+    if space:
+        bolds = space.apply(bolds, skipped)
+    elif "space" not in entities:
+        bolds = _in_preferred_space(bolds, usable, skipped)
+    _warn_of_different_spaces(bolds)
+    if resolution:
+        bolds = resolution.apply(bolds, skipped)
+    for item in bolds:
         images[frozenset(item[1].without_desc.values.items())].append(item)
     runs = sorted(map(files.run, images.values()), key=lambda run: natural(str(run)))
     if all(run.problem for run in runs):
         raise InvalidDatasetError(
-            f"No run can be used. {listed('', dict.fromkeys(run.problem for run in runs), most=3)}",
+            f"No run can be used. {listing(list(dict.fromkeys(run.problem for run in runs)), 3)}",
             hint=KEEP_ONE,
         )
-    return Found(tuple(runs), tuple(rejected))
+    return SelectedRuns(tuple(runs), tuple(skipped))
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -291,20 +307,21 @@ class _Files:
     tables: dict[str, FilesOfImages] = field(
         default_factory=lambda: {table: FilesOfImages(table) for table in set(_TABLES.values())}
     )
-    rejected: Rejected = field(default_factory=list)
+    skipped: Skipped = field(default_factory=list)
 
     @classmethod
     def index(cls, inputs: Inputs, participants: Sequence[str], database: Path | None) -> _Files:
-        """Index fMRIPrep's output and whatever goes with it."""
-        found = cls()
+        """Index fMRIPrep's output and the datasets used with it."""
+        index = cls()
         for number, (link, dataset) in enumerate(inputs.all.items()):
+            # Only fMRIPrep's output must have every participant.
             wanted = participants if link == MAIN else ()
-            files, rejected = index_files(dataset, wanted, database and database / link)
-            found.rejected.extend(rejected)
+            files, skipped = index_files(dataset, wanted, database and database / link)
+            index.skipped.extend(skipped)
             for path, name in files:
                 if not participants or name.get("sub") in participants:
-                    found._add(number, path, name)
-        return found
+                    index._add(number, path, name)
+        return index
 
     def _add(self, dataset: int, path: Path, name: Name) -> None:
         what = name.suffix, name.get("desc")
@@ -318,8 +335,13 @@ class _Files:
             self.tables[table].add(dataset, path, name.without_desc)
 
     def run(self, images: Files) -> Run:
-        """Images of one run in one space with what belongs to them."""
-        first, problems = images[0][1], list(_duplicates(images))
+        """Join images of one run in one space with the files that belong to them."""
+        first, problems = images[0][1], []
+        kinds: dict[str, Path] = {}
+        for path, name in sorted(images):
+            other = kinds.setdefault(name.get("desc") or "", path)
+            if other != path:
+                problems.append(f"{other} and {path} are both the same image of one run.")
 
         def own(files: FilesOfImages, image: Name) -> Path | None:
             try:
@@ -357,35 +379,7 @@ _TABLES: Mapping[tuple[str, str | None], str] = {
 """Suffix and ``desc`` of the tables of a run."""
 
 
-def _duplicates(images: Files) -> Iterable[str]:
-    """What there is to say of images that are the same by their names."""
-    kinds: dict[str, Path] = {}
-    for path, name in sorted(images):
-        other = kinds.setdefault(name.get("desc") or "", path)
-        if other != path:
-            yield f"{other} and {path} are both the same image of one run."
-
-
-def _select(
-    bolds: Files, selection: Selection, usable: Callable[[str], bool], rejected: Rejected
-) -> Files:
-    """Apply the filters one after the other; the first that leaves nothing is named."""
-    asked = {each.key for each in selection.others}
-    given = {each.key: each for each in selection.labels if each.key != "sub"}
-    # Both are of images of the same run, so that they apply to the runs that are left.
-    space, res = given.pop("space", None), given.pop("res", None)
-    left = bolds if "part" in asked else _magnitude(bolds, rejected)
-    for each in (*given.values(), *selection.others):
-        left = each.apply(left, rejected)
-    if space:
-        left = space.apply(left, rejected)
-    elif "space" not in asked:
-        left = _in_preferred_space(left, usable, rejected)
-    _tell_spaces(left)
-    return res.apply(left, rejected) if res else left
-
-
-def _magnitude(bolds: Files, rejected: Rejected) -> Files:
+def _magnitude(bolds: Files, skipped: Skipped) -> Files:
     """Without images of the phase, and of other parts of a complex signal."""
     parts = [item for item in bolds if item[1].get("part") in _NOT_MAGNITUDE]
     left = [item for item in bolds if item[1].get("part") not in _NOT_MAGNITUDE]
@@ -395,50 +389,51 @@ def _magnitude(bolds: Files, rejected: Rejected) -> Files:
             hint='To use it, ask for it with --bids-filter-file: {"bold": {"part": "phase"}}.',
         )
     reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
-    _name_lost(bolds, left, reason)
-    rejected += [(path, reason) for path, _ in parts]
+    _warn_of_lost(bolds, left, reason)
+    skipped += [(path, reason) for path, _ in parts]
     return left
 
 
-def _name_lost(before: Files, left: Files, why: str) -> None:
-    """Warn of participants of whom nothing is left."""
-    lost = {name.get("sub") or "" for _, name in before} - {
-        name.get("sub") or "" for _, name in left
-    }
-    if lost:
-        logger.warning("Left out: %s: %s", listed("sub-", sorted(lost, key=natural)), why)
+def _warn_of_lost(before: Files, left: Files, why: str) -> None:
+    """Warn of participants without any image left."""
+    remaining = {name.get("sub") for _, name in left}
+    if lost := {name.get("sub") or "" for _, name in before if name.get("sub") not in remaining}:
+        logger.warning("Left out: %s: %s", _participants(lost), why)
 
 
-def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], rejected: Rejected) -> Files:
+def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Skipped) -> Files:
     """Images in the first MNI space that their participant has, whatever others have."""
     spaces: dict[str, set[str]] = defaultdict(set)
     for _, name in bolds:
         spaces[name.get("sub") or ""].add(name.space or "")
-    chosen = {label: _preferred(there, usable) for label, there in spaces.items()}
+    chosen = {label: _preferred(own, usable) for label, own in spaces.items()}
     if not any(chosen.values()):
-        # Whoever places the seeds says best why they can't be used.
-        chosen = {label: _preferred(there, bool) for label, there in spaces.items()}
-    everywhere = sorted({space or "(none)" for there in spaces.values() for space in there})
-    choice = f"There is {listed('space-', everywhere)}."
+        # The error of placing the seeds says best why they can't be used.
+        chosen = {label: _preferred(own, bool) for label, own in spaces.items()}
+    choice = _choice("space", sorted(set().union(*spaces.values())))
     if not any(chosen.values()):
         raise NothingSelectedError(
             "No BOLD image is in an MNI space, and no --space is given.",
             hint=choice,
         )
     left = [item for item in bolds if _is_in(item[1], chosen)]
-    _name_lost(
-        *(bolds, left),
-        f"in no MNI space in which the seeds can be used, and no --space is given. {choice}",
-    )
+    reason = f"in no MNI space in which the seeds can be used, and no --space is given. {choice}"
+    _warn_of_lost(bolds, left, reason)
     kept = {_run_name(name) for _, name in left}
     others = [item for item in bolds if not _is_in(item[1], chosen)]
-    if lost := {_run_name(name) for _, name in others if _could_be_in(name, chosen)} - kept:
+    # Runs with an image in an MNI space, but not in the one that is taken for their participant.
+    in_mni = {
+        _run_name(name)
+        for _, name in others
+        if is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
+    }
+    if lost := in_mni - kept:
         logger.warning(
             "%s: no image in the space that is taken for the participant; left out. --space "
             "chooses others.",
-            listed("", sorted(lost, key=natural)),
+            listing(sorted(lost, key=natural), MOST_LABELS),
         )
-    rejected += [(path, "in another space than the one that is taken") for path, _ in others]
+    skipped += [(path, "in another space than the one that is taken") for path, _ in others]
     return left
 
 
@@ -446,9 +441,13 @@ def _is_in(name: Name, chosen: Mapping[str, str | None]) -> bool:
     return bool(name.space) and name.space == chosen[name.get("sub") or ""]
 
 
-def _could_be_in(name: Name, chosen: Mapping[str, str | None]) -> bool:
-    """Whether an image is in an MNI space, but not in the one that its participant has."""
-    return is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
+def _choice(key: str, labels: Iterable[str]) -> str:
+    names = [f"{key}-{label or '(none)'}" for label in labels]
+    return f"There is {listing(names, MOST_LABELS)}."
+
+
+def _participants(labels: Iterable[str]) -> str:
+    return listing([f"sub-{label}" for label in sorted(labels, key=natural)], MOST_LABELS)
 
 
 def _run_name(name: Name) -> str:
@@ -460,18 +459,18 @@ def _preferred(spaces: Collection[str], usable: Callable[[str], bool]) -> str | 
     return next((x for x in (*MNI_PREFERENCE, *mni) if x in spaces and usable(x)), None)
 
 
-def _tell_spaces(bolds: Files) -> None:
-    """Warn when participants are in different spaces, and say who is in which."""
+def _warn_of_different_spaces(bolds: Files) -> None:
+    """Warn when participants are in different spaces, and list who is in which."""
     spaces: dict[str, set[str]] = defaultdict(set)
     for _, name in bolds:
         spaces[name.get("sub") or ""].add(name.space or "func")
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for label, there in spaces.items():
-        members[tuple(sorted(there))].append(label)
+    for label, own in spaces.items():
+        members[tuple(sorted(own))].append(label)
     if len(members) > 1:
         groups = (
-            f"{' and '.join(there)}: {listed('sub-', sorted(labels, key=natural))}"
-            for there, labels in sorted(members.items())
+            f"{' and '.join(own)}: {_participants(labels)}"
+            for own, labels in sorted(members.items())
         )
         logger.warning(
             "Participants are in different spaces, which --space chooses. %s", "; ".join(groups)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
-from bids_spheres.files.entities import is_mni, same_template
+from bids_spheres.files.names import is_mni, same_template
 from bids_spheres.spaces import RunTransforms, SeedsInSpace, place_seeds, transform_files
 from bids_spheres.spaces.fmriprep import NATIVE, is_native
 from bids_spheres.spaces.placement import FSL_MNI, LINKED_TEMPLATES, TALAIRACH

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import InvalidDatasetError
-from bids_spheres.files.entities import entity_value, same_template
+from bids_spheres.files.names import entity_value, same_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ def is_native(space: str) -> bool:
 
 @dataclass(frozen=True)
 class _Transform:
-    """What a file's name says of it."""
+    """A transform file, described by its name."""
 
     path: Path
     entities: Mapping[str, str]
@@ -54,18 +54,18 @@ class _Transform:
 
     @property
     def resamples(self) -> bool:
-        """Whether it is one of those that take images, and with them points, to another space."""
+        """Whether it resamples images, and so moves points, to another space."""
         labels = self.entities
         image = labels.get("mode") == "image" and labels.get("desc") in _KINDS
         return image and self.path.suffix in _EXTENSIONS
 
     def takes_images(self, source: str, target: str) -> bool:
-        """Whether images go from one space to the other."""
+        """Whether it takes images from `source` to `target`."""
         labels = self.entities
         return same_template(labels.get("from"), source) and same_template(labels.get("to"), target)
 
     def distance(self, run: Mapping[str, str]) -> int | None:
-        """How far it is from a run, from 0; None when it is not the run's.
+        """Distance from a run, from 0; None when it does not belong to the run.
 
         A transform of anatomical images may be of the run's session (0) or above sessions (1).
         That of another session is the run's only where the subject has no other (2).
@@ -84,7 +84,7 @@ _OTHER_SESSION = 2
 
 
 def other_session(path: Path, run: Mapping[str, str]) -> str | None:
-    """Label of the session that a transform is of, when that is not the run's; else None."""
+    """Label of a transform's session when it differs from the run's; else None."""
     session = _Transform.parse(path).entities.get("ses")
     return session if session != run.get("ses") else None
 
@@ -105,13 +105,13 @@ def transform_files(root: str | Path, participant: str) -> tuple[Path, ...]:
         In ``anat`` and ``func``, of the subject and of each session.
     """
     folder = Path(root) / f"sub-{participant.removeprefix('sub-')}"
-    found = (
+    files = (
         path
         for level in ("", "ses-*/")
         for kind in ("anat", "func")
         for path in folder.glob(f"{level}{kind}/*_mode-image_*xfm.*")
     )
-    return tuple(sorted(path for path in found if path.suffix in _EXTENSIONS))
+    return tuple(sorted(path for path in files if path.suffix in _EXTENSIONS))
 
 
 def find_transforms(
@@ -122,7 +122,7 @@ def find_transforms(
     Parameters
     ----------
     files : paths
-        Those among which to search, e.g. `transform_files`. Others than transforms may be there.
+        Files to search, e.g. `transform_files`; files of other kinds are ignored.
     run : mapping
         Entities of the BOLD file, ``{"sub": "01", "ses": "1", "task": "rest"}``.
     source, target : str
@@ -132,8 +132,8 @@ def find_transforms(
     Returns
     -------
     tuple of paths
-        In the order in which points pass (`bids_spheres.spaces.chain_points`); empty when there
-        is no way.
+        In the order in which points pass (`bids_spheres.spaces.move_points`); empty when no
+        transforms lead there.
 
     Raises
     ------
@@ -168,22 +168,21 @@ def _pick(
     """The file nearest to the run that takes points from one space to the other, if any."""
     # Files are named for the images that they resample, and points go the other way.
     for start, end in product(_names_in_files(target), _names_in_files(source)):
-        fitting = [t for t in available if t.takes_images(start, end)]
-        if nearest := _nearest(fitting, run):
-            return nearest
+        distances = [
+            (distance, transform.path)
+            for transform in available
+            if transform.takes_images(start, end)
+            and (distance := transform.distance(run)) is not None
+        ]
+        nearest = sorted(path for distance, path in distances if distance == min(distances)[0])
+        if len(nearest) > 1:
+            raise InvalidDatasetError(
+                f"{nearest[0]} and {nearest[1].name} do the same for one run.",
+                hint="Keep the one that belongs to the images.",
+            )
+        if nearest:
+            return nearest[0]
     return None
-
-
-def _nearest(fitting: Sequence[_Transform], run: Mapping[str, str]) -> Path | None:
-    distances = [(transform.distance(run), transform.path) for transform in fitting]
-    usable = sorted((distance, path) for distance, path in distances if distance is not None)
-    tied = [path for distance, path in usable if distance == usable[0][0]]
-    if len(tied) > 1:
-        raise InvalidDatasetError(
-            f"{tied[0]} and {tied[1].name} do the same for one run.",
-            hint="Keep the one that belongs to the images.",
-        )
-    return tied[0] if tied else None
 
 
 def _names_in_files(space: str) -> tuple[str, ...]:

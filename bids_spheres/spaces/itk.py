@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from bids_spheres.files.regular import check_regular, read_limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -69,7 +69,7 @@ _UNREADABLE = (
 
 
 class _NotATransformError(ValueError):
-    """What is wrong with a transform, for the message that names its file."""
+    """Problem of a transform, for the message that names its file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,50 +87,29 @@ class MovedPoints:
     outside: NDArray[np.bool_]
 
 
-def chain_points(points: ArrayLike, paths: Iterable[Path]) -> FloatArray:
-    """Points through one transform file after the other.
+def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
+    """Take points through transform files, as ``antsApplyTransformsToPoints`` does.
 
     Parameters
     ----------
     points : (S, 3) array-like, mm, RAS
+        In the space that the name of the first file gives as ``to-``.
     paths : paths
         In the order in which *points* pass. With ``from-T1w_to-MNI..._xfm.h5`` and then
         ``from-boldref_to-T1w..._xfm.txt``, points of MNI space come to the BOLD reference.
+        ``.h5`` files hold any number of affine transforms and displacement fields, of which the
+        last in the file is applied first (as ITK's ``CompositeTransform`` says), ``.txt`` and
+        ``.mat`` files one affine transform.
 
     Returns
     -------
-    (S, 3) array, mm, RAS
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError
-        As `map_points`.
-    """
-    return move_points(points, paths).coordinates
-
-
-def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
-    """Points through a transform file, as ``antsApplyTransformsToPoints`` takes them.
-
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm, RAS
-        In the space that the file's name gives as ``to-``.
-    path : path
-        ``.h5``, with any number of affine transforms and displacement fields, of which the last
-        in the file is applied first (as ITK's ``CompositeTransform`` says); ``.txt`` or ``.mat``
-        with one affine transform.
-
-    Returns
-    -------
-    (S, 3) array, mm, RAS
-        In the space that the file's name gives as ``from-``. Points outside a displacement field
-        are not displaced by it; `move_points` says which.
+    MovedPoints
+        In the space that the name of the last file gives as ``from-``.
 
     Raises
     ------
     MissingInputError
-        When the file is not there.
+        When a file is not there.
     DataError
         When it is not an ITK transform or of a kind that can't be read here, has numbers that
         can't be those of a transform, or a displacement field reaches none of the points.
@@ -138,27 +117,6 @@ def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
         When the operating system can't read it.
     UsageError
         When the points have another shape.
-    """
-    return move_points(points, [Path(path)]).coordinates
-
-
-def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
-    """Points through one transform file after the other, and which of them fields don't reach.
-
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm, RAS
-    paths : paths
-        As for `chain_points`.
-
-    Returns
-    -------
-    MovedPoints
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError
-        As `map_points`.
     """
     coordinates = as_points(points)
     moved = MovedPoints(coordinates, np.zeros(len(coordinates), bool))
@@ -169,13 +127,29 @@ def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
 
 
 def _through_file(points: FloatArray, path: Path) -> MovedPoints:
-    _check_file(path)
-    through = _through_h5 if path.suffix == ".h5" else _through_linear
     try:
-        # numpy warns of numbers that are refused, and of lines that are none.
+        check_regular(path, "transform")
+    except FileNotFoundError as error:
+        missing = MissingInputError(f"The transform {path} is not there.")
+        raise not_fetched(path) or missing from error
+    except OSError as error:
+        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+    try:
+        # numpy warns of numbers that are refused below, and of text lines without numbers.
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            moved = through(points, path)
+            if path.suffix == ".h5":
+                moved = _through_h5(points, path)
+            else:
+                content = read_limited(path, "linear transform", _LINEAR_BYTES)
+                kind = import_module("nitransforms.io.itk").ITKLinearTransform
+                is_binary = path.suffix == ".mat"
+                transform = (
+                    kind.from_binary(BytesIO(content))
+                    if is_binary
+                    else kind.from_string(content.decode())
+                )
+                moved = MovedPoints(_by_affine(points, transform), np.zeros(len(points), bool))
     except DataError:
         raise
     except _NotATransformError as error:
@@ -187,30 +161,11 @@ def _through_file(points: FloatArray, path: Path) -> MovedPoints:
     return moved
 
 
-def _check_file(path: Path) -> None:
-    try:
-        check_regular(path, "transform")
-    except FileNotFoundError as error:
-        raise not_fetched(path) or MissingInputError(
-            f"The transform {path} is not there."
-        ) from error
-    except OSError as error:
-        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
-
-
 def _not_a_transform(path: Path, why: str = "") -> DataError:
     return DataError(
         f"{path} can't be read as a transform of ITK{why}.",
         hint="Is it complete? If it was being copied or downloaded, remove it and get it again.",
     )
-
-
-def _through_linear(points: FloatArray, path: Path) -> MovedPoints:
-    content = read_limited(path, "linear transform", _LINEAR_BYTES)
-    kind = import_module("nitransforms.io.itk").ITKLinearTransform
-    read = kind.from_binary(BytesIO(content)) if path.suffix == ".mat" else None
-    transform = read or kind.from_string(content.decode())
-    return MovedPoints(_by_affine(points, transform), np.zeros(len(points), bool))
 
 
 def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
@@ -222,6 +177,7 @@ def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
 
 
 def _is_invertible(matrix: FloatArray) -> bool:
+    # matrix_rank raises for what is not finite.
     finite = bool(np.isfinite(matrix).all())
     return finite and np.linalg.matrix_rank(matrix) == len(matrix)
 
@@ -232,11 +188,20 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     with h5py.File(path, "r") as file:
         for kind, member in reversed(_members(_child(file, "TransformGroup", h5py.Group))):
             if kind.startswith(_LINEAR):
-                points = _through_affine(points, member)
+                # nitransforms is slow to import, and not needed for fields.
+                linear = import_module("nitransforms.io.itk").ITKLinearTransform
+                numbers = _numbers(member, "Parameters", 12)
+                affine = from_matvec(numbers[:9].reshape(3, 3), numbers[9:])
+                offset = _numbers(member, "FixedParameters", 3)
+                points = _by_affine(points, linear(parameters=affine, offset=offset))
             elif _FIELD in kind:
                 displacements, inside = _Field.read(member).at(_RAS_TO_LPS * points)
                 if len(points) and not inside.any():
-                    raise _all_outside(len(points), path)
+                    raise DataError(
+                        f"The displacement field of {path} reaches none of {len(points)} points.",
+                        hint="Are the coordinates in mm, and in the space that its name gives as "
+                        '"to-"?',
+                    )
                 points = points + _RAS_TO_LPS * displacements
                 outside |= ~inside
             else:
@@ -248,32 +213,23 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     return MovedPoints(points, outside)
 
 
-def _all_outside(n: int, path: Path) -> DataError:
-    return DataError(
-        f"The displacement field of {path} reaches none of {n} points.",
-        hint='Are the coordinates in mm, and in the space that its name gives as "to-"?',
-    )
-
-
 def _members(group: Any) -> list[tuple[str, Any]]:
     """Type and group of every transform of a file, in its order."""
     h5py = import_module("h5py")
+    members = []
     # The names are numbers, which HDF5 sorts as text: 10 before 2.
-    groups = [_child(group, name, h5py.Group) for name in sorted(group, key=int)]
-    members = [(_type(member), member) for member in groups]
-    if all(kind.startswith("Composite") for kind, _ in members):
+    for name in sorted(group, key=int):
+        member = _child(group, name, h5py.Group)
+        stored = _child(member, "TransformType", h5py.Dataset)
+        is_word = h5py.check_string_dtype(stored.dtype) and stored.dtype.itemsize <= _LONGEST_TYPE
+        if not is_word or stored.shape != (1,):
+            raise _NotATransformError("the type of a transform must be a word")
+        kind = stored[0].decode()
+        if not kind.startswith("Composite"):
+            members.append((kind, member))
+    if not members:
         raise _NotATransformError("it holds no transform")
-    return [(kind, member) for kind, member in members if not kind.startswith("Composite")]
-
-
-def _type(member: Any) -> str:
-    h5py = import_module("h5py")
-    stored = _child(member, "TransformType", h5py.Dataset)
-    is_word = h5py.check_string_dtype(stored.dtype) and stored.dtype.itemsize <= _LONGEST_TYPE
-    if not is_word or stored.shape != (1,):
-        raise _NotATransformError("the type of a transform must be a word")
-    kind: str = stored[0].decode()
-    return kind
+    return members
 
 
 def _child(group: Any, name: str, kind: Any) -> Any:
@@ -314,15 +270,6 @@ def _numbers(member: Any, name: str, length: int) -> FloatArray:
     return np.asarray(stored[()], dtype=np.float64)
 
 
-def _through_affine(points: FloatArray, member: Any) -> FloatArray:
-    numbers = _numbers(member, "Parameters", 12)
-    transform = import_module("nitransforms.io.itk").ITKLinearTransform(
-        parameters=from_matvec(numbers[:9].reshape(3, 3), numbers[9:]),
-        offset=_numbers(member, "FixedParameters", 3),
-    )
-    return _by_affine(points, transform)
-
-
 @dataclass(frozen=True)
 class _Field:
     """A displacement field in a file, of which only what is needed is read.
@@ -358,46 +305,33 @@ class _Field:
         return field
 
     def at(self, points: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """Displacements of (S, 3) points in LPS, linearly interpolated, (S, 3); who is inside."""
+        """Linearly interpolated displacements of (S, 3) points in LPS, (S, 3); which are inside."""
         index = apply_affine(np.linalg.inv(self.affine), points)
         # As in ITK, the grid reaches to the outer borders of its voxels.
         inside = np.all((index >= -0.5) & (index < self.shape - 0.5), axis=1)
-        displacements = np.zeros_like(points)
-        displacements[inside] = self._interpolate(index[inside])
-        return displacements, inside
-
-    def _interpolate(self, index: FloatArray) -> FloatArray:
-        lowest = np.floor(index)
-        part = (index - lowest)[:, np.newaxis]
+        lowest = np.floor(index[inside])
+        part = (index[inside] - lowest)[:, np.newaxis]
         weights = np.where(_CORNERS, part, 1 - part).prod(axis=2)
         corners = np.clip(lowest[:, np.newaxis].astype(np.intp) + _CORNERS, 0, self.shape - 1)
-        mean: FloatArray = np.einsum("sc,scd->sd", weights, self._displacements(corners))
-        return mean
-
-    def _displacements(self, voxels: IndexArray) -> FloatArray:
-        """Displacements of (..., 3) voxels, of the same shape."""
         strides = 3 * np.array([1, self.shape[0], self.shape[0] * self.shape[1]])
-        first = (voxels @ strides)[..., np.newaxis]
-        return _take(self.numbers, first + np.arange(3))
+        first = (corners @ strides)[..., np.newaxis]
+        displacements = np.zeros_like(points)
+        displacements[inside] = np.einsum(
+            "sc,scd->sd", weights, _take(self.numbers, first + np.arange(3))
+        )
+        return displacements, inside
 
 
 def _take(numbers: Any, positions: IndexArray) -> FloatArray:
-    """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size.
-
-    A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each
-    is read once.
-    """
+    """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size."""
     wanted, place = np.unique(positions, return_inverse=True)
-    step = _block_length(numbers.chunks)
-    found = np.empty(len(wanted))
+    # A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each
+    # is read once.
+    chunk = numbers.chunks[0] if numbers.chunks else 1
+    step = chunk * -(-_BLOCK // chunk)
+    taken = np.empty(len(wanted))
     for block in np.unique(wanted // step):
         low, high = np.searchsorted(wanted, (block * step, (block + 1) * step))
         values = numbers[block * step : (block + 1) * step]
-        found[low:high] = values[wanted[low:high] - block * step]
-    return found[place].reshape(positions.shape)
-
-
-def _block_length(chunks: tuple[int] | None) -> int:
-    """Length of a block: whole chunks, and not much less than `_BLOCK`."""
-    chunk = chunks[0] if chunks else 1
-    return chunk * -(-_BLOCK // chunk)
+        taken[low:high] = values[wanted[low:high] - block * step]
+    return taken[place].reshape(positions.shape)

@@ -1,6 +1,6 @@
-"""Seeds brought into the space of an image.
+"""Bring seeds into the space of an image.
 
-On the way from the space of the seeds to that of the image there are up to four steps: Talairach to
+There are up to four steps from the space of the seeds to that of the image: Talairach to
 MNI152NLin6Asym, one template to another, template to anatomical image, anatomical image to the
 grid of the run. A subject's own transforms are used where the image or the seeds are in the
 subject's space, and only there: between templates all subjects go the same way.
@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.spaces.fmriprep import NATIVE, find_transforms, is_native, other_session
 from bids_spheres.spaces.itk import move_points
@@ -20,9 +22,6 @@ from bids_spheres.spaces.templates import template_transform
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from bids_spheres.engine.seeds import SeedTable
 
@@ -56,14 +55,14 @@ class RunTransforms:
 
 @dataclass(frozen=True)
 class SeedsInSpace:
-    """Seeds in the space of an image, and how they came there.
+    """Seeds in the space of an image, and the transforms applied.
 
     Parameters
     ----------
     table : SeedTable
-        With the coordinates and the name of that space; all else as before, radii included.
+        With the coordinates and the name of that space; radii and all else are unchanged.
     note : str
-        What was done, a sentence for a log or a report; empty when nothing had to be.
+        The transforms applied, a sentence for a log or a report; empty without any.
     transforms : tuple of paths
         Files used, in the order in which points passed.
     """
@@ -76,7 +75,7 @@ class SeedsInSpace:
 def place_seeds(
     table: SeedTable, target_space: str, transforms: RunTransforms | None = None
 ) -> SeedsInSpace:
-    """Seeds in the space of an image.
+    """Bring seeds into the space of an image.
 
     Parameters
     ----------
@@ -99,7 +98,7 @@ def place_seeds(
         When no transform leads there: fMRIPrep did not write one, or TemplateFlow's is not in the
         template home and can't be had.
     InvalidDatasetError
-        When several transforms do the same for the run.
+        When several transforms compete for the same step.
     DataError
         When a transform can't be read.
     UsageError
@@ -112,29 +111,21 @@ def place_seeds(
         space, coordinates = FSL_MNI, talairach_to_mni(coordinates)
         ways.append(f"the transform of Lancaster et al. (2007) to {FSL_MNI}")
     paths = route(space, target_space, transforms)
-    ways += [_described(path, transforms) for path in paths]
+    entities = transforms.entities if transforms else {}
+    for path in paths:
+        session, own = other_session(path, entities) if transforms else None, entities.get("ses")
+        of_session = f"of ses-{session}" + (f", as ses-{own} has none" if own else "")
+        ways.append(f"{path.name} ({of_session})" if session else path.name)
     moved = move_points(coordinates, paths)
     note = (
         f"The coordinates of {table.label}, in {table.space}, were brought to {target_space} by "
-        f"{' and then '.join(ways)}.{_outside_note(table, moved.outside)}"
+        f"{' and then '.join(ways)}."
     )
+    if outside := [table.names[s] for s in np.flatnonzero(moved.outside)]:
+        names = ", ".join(outside)
+        note += f" Outside the displacement field, and so not displaced by it: {names}."
     placed = replace(table, coordinates=moved.coordinates, space=target_space)
     return SeedsInSpace(placed, note, paths)
-
-
-def _outside_note(table: SeedTable, outside: NDArray[np.bool_]) -> str:
-    names = [name for name, is_outside in zip(table.names, outside, strict=True) if is_outside]
-    if not names:
-        return ""
-    return f" Outside the displacement field, and so not displaced by it: {', '.join(names)}."
-
-
-def _described(path: Path, transforms: RunTransforms | None) -> str:
-    """Name of a transform, and that it is of another session than the run."""
-    if transforms is None or (session := other_session(path, transforms.entities)) is None:
-        return path.name
-    own = transforms.entities.get("ses")
-    return f"{path.name} (of ses-{session}{f', as ses-{own} has none' if own else ''})"
 
 
 def route(source: str, target: str, transforms: RunTransforms | None = None) -> tuple[Path, ...]:
@@ -175,9 +166,9 @@ def _by_another_template(source: str, target: str, transforms: RunTransforms) ->
         if target in LINKED_TEMPLATES and (own := transforms.find(source, middle)):
             return (*own, template_transform(middle, target))
     raise MissingInputError(
-        f"Among the {len(transforms.files)} transform files for the run there is none by which "
-        f"points go from {source} to {target}.",
-        hint=f"It would have from-{target}_to-{source}_mode-image_xfm in its name, or two would "
+        f"None of the {len(transforms.files)} transform files for the run leads from {source} to "
+        f"{target}.",
+        hint=f"Such a file has from-{target}_to-{source}_mode-image_xfm in its name, or two would "
         "lead by way of T1w. fMRIPrep writes one for each template in --output-spaces and, since "
         "20.2, one for each run. Or choose images in the space of a template.",
     )

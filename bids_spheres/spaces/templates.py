@@ -1,11 +1,11 @@
 """Files of TemplateFlow: transforms between templates, and their brain masks.
 
 The template home is the folder that ``TEMPLATEFLOW_HOME`` names, else TemplateFlow's own default,
-a cache in the user's home. A file that is there is taken from there by its name, without importing
+a cache in the user's home. A file in it is used by its name, without importing
 ``templateflow``, which indexes the whole home and, where that is missing or empty, creates it.
-Only for a file that is not there is it imported, to download it. The default home is downloaded
-to when it exists already, and never created: nothing is written below ``$HOME`` that the user did
-not set up.
+It is imported only to download a missing file. Files are downloaded to the default home when it
+exists already, and never create it: nothing is written below ``$HOME`` that the user did not set
+up.
 
 Two processes must not download the same file at the same time, so ask for what is needed before
 the work is spread over processes.
@@ -40,7 +40,7 @@ class _Wanted:
     endings : tuple of str
         What may follow the template in the file's name; the first is TemplateFlow's usual form.
     query : mapping
-        What TemplateFlow calls the same.
+        The same file in the terms of TemplateFlow.
     """
 
     space: str
@@ -56,11 +56,12 @@ class _Wanted:
         return [folder / f"{name}_{ending}" for ending in self.endings]
 
     def inside(self, home: Path) -> Path | None:
-        """Where it is; an empty file only stands for one that can be downloaded."""
-        return next((path for path in self.paths(home) if _size(path)), None)
+        """The path where it is; an empty file stands for one that can be downloaded."""
+        files = (path for path in self.paths(home) if path.is_file())
+        return next((path for path in files if path.stat().st_size), None)
 
     def missing(self, home: Path, reason: str) -> MissingInputError:
-        """Error that says which file could not be had, and why."""
+        """Error that names the file and why it could not be downloaded."""
         path = self.paths(home)[0]
         return MissingInputError(
             f"{path.name} is not in the template home {home} and was not downloaded: {reason}.",
@@ -94,12 +95,12 @@ def template_transform(source: str, target: str) -> Path:
     Returns
     -------
     path
-        In the template home; downloaded, if it is not there yet.
+        In the template home; downloaded if missing.
 
     Raises
     ------
     MissingInputError
-        When it is not there and can't be had.
+        When it is missing and can't be downloaded.
     """
     query = {"from": target, "mode": "image", "suffix": "xfm", "extension": ".h5"}
     return _obtain(_Wanted(source, (f"from-{target}_mode-image_xfm.h5",), query))
@@ -118,12 +119,12 @@ def template_mask(space: str, resolution: int = 2) -> Path:
     Returns
     -------
     path
-        In the template home; downloaded, if it is not there yet.
+        In the template home; downloaded if missing.
 
     Raises
     ------
     MissingInputError
-        When it is not there and can't be had.
+        When it is missing and can't be downloaded.
     """
     query = {"resolution": resolution, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
     endings = tuple(f"res-{r}_desc-brain_mask.nii.gz" for r in (f"{resolution:02d}", resolution))
@@ -131,7 +132,7 @@ def template_mask(space: str, resolution: int = 2) -> Path:
 
 
 def _obtain(wanted: _Wanted) -> Path:
-    """Path of a file, downloaded if need be."""
+    """Path of a file, downloaded if missing."""
     home = template_home()
     if path := wanted.inside(home):
         return path
@@ -139,8 +140,11 @@ def _obtain(wanted: _Wanted) -> Path:
         raise wanted.missing(home, f"{HOME_VARIABLE} is not set, and its default is not there")
     try:
         _download(wanted, home)
-    except (OSError, RuntimeError) as error:
-        raise wanted.missing(home, _reason(error)) from error
+    except OSError as error:
+        unreachable = f"the network could not be reached ({type(error).__name__})"
+        raise wanted.missing(home, error.strerror or unreachable) from error
+    except RuntimeError as error:
+        raise wanted.missing(home, str(error)) from error
     if path := wanted.inside(home):
         return path
     raise wanted.missing(home, "TemplateFlow does not know of it, or this home does not list it")
@@ -161,14 +165,3 @@ def _download(wanted: _Wanted, home: Path) -> None:
         if partial := wanted.inside(home):
             partial.write_bytes(b"")
         raise
-
-
-def _reason(error: Exception) -> str:
-    """What a user can make of an error of TemplateFlow, the network or the file system."""
-    if isinstance(error, OSError):
-        return error.strerror or f"the network could not be reached ({type(error).__name__})"
-    return str(error)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0

@@ -430,7 +430,7 @@ def test_a_participants_own_space_needs_a_transform(run_app, tiny, tmp_path):
     call = [tiny.root, tmp_path / "out", "participant", "--atlas", "Power2011", "--space", "T1w"]
     done = run_app(*call)
     assert done.status == 1
-    assert "none by which points go from MNI152NLin6Asym to T1w" in done.err
+    assert "leads from MNI152NLin6Asym to T1w" in done.err
     assert not series_files(tmp_path / "out")
 
 

@@ -148,7 +148,7 @@ def test_patterns_and_names():
         (table_of(a=[1, 2, 3, np.inf]), "value in column a, row 4, is too large: inf"),
         (table_of(a=[np.nan] * 4), "column a is n/a throughout"),
         (pd.DataFrame({"a": [1, 2, "x", 4]}), "'x' in column a, row 3, is not a number"),
-        (pd.DataFrame([[1, 2]] * 4, columns=["a", "a"]), "column a is there twice"),
+        (pd.DataFrame([[1, 2]] * 4, columns=["a", "a"]), "column a occurs twice"),
     ],
 )
 def test_unusable_tables(table, phrase):
@@ -158,7 +158,7 @@ def test_unusable_tables(table, phrase):
 
 
 def test_a_missing_column_names_a_similar_one():
-    with pytest.raises(DataError, match="Similar columns there: white_matter"):
+    with pytest.raises(DataError, match="Similar columns in the table: white_matter"):
         make_design(table_of(white_matter=[1, 2]), strategy_of("whitematter"), PATH, 2)
 
 

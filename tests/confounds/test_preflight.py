@@ -54,7 +54,7 @@ The confounds table: the value in column csf, row 5, is missing. In 1 run: run-3
   hint: Only the first row of a derivative may be n/a.
 The strategy other asks for confounds, but the confounds table has no column whitematter. \
 In 5 runs: run-1, run-2, run-3 and 2 more.
-  hint: Similar columns there: white_matter.
+  hint: Similar columns in the table: white_matter.
 The strategy other asks for censor.fd_threshold, but the confounds table has no column \
 framewise_displacement. In 5 runs: run-1, run-2, run-3 and 2 more."""
     assert "\n".join(found) == expected
@@ -76,7 +76,7 @@ def test_columns_missing_for_one_reason_are_one_line(tables):
     assert f"asks for global_signal, but the confounds table has no columns {missing}." in line
     (line,) = messages(tables, Strategy("a", "", ("whitematter", "csf", "rotx")))
     assert "has no columns whitematter, rotx. In 5 runs" in line
-    assert "Similar columns there: rot_x, white_matter." in line
+    assert "Similar columns in the table: rot_x, white_matter." in line
 
 
 def test_a_bad_value_is_told_once_whatever_the_number_of_strategies(tables):
@@ -99,4 +99,4 @@ def test_a_name_twice(tables):
         Strategy("a", "", ("rot_x",)),
     )
     assert "2 strategies have the name a, so their outputs would collide" in first
-    assert second == "The confounds table: column a is there twice. In 1 run: run-6."
+    assert second == "The confounds table: column a occurs twice. In 1 run: run-6."

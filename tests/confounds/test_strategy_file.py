@@ -160,6 +160,12 @@ def test_columns_for_a_list():
     assert column_names(load_strategy("compcor"))[-1] == "a_comp_cor_* (combined, all)"
 
 
+def test_null_is_the_same_as_no_key():
+    content = {"high_pass": 0.01, "low_pass": None, "type": "cosine", "order": None}
+    strategy = strategy_from_json({"name": "a", "motion": None, "filter": content}, "here")
+    assert strategy == Strategy("a", "", filter=TemporalFilter(0.01, type="cosine"))
+
+
 # What a file can't hold
 
 
@@ -214,6 +220,7 @@ def test_columns_for_a_list():
         ({"filter": {"high_pass": 0.1, "low_pass": 0.1}}, "filter must be a band with high_pass"),
         ({"filter": {"low_pass": 0.1, "type": "fir"}}, "filter.type must be one of butterworth"),
         ({"filter": {"low_pass": 0.1, "order": 0}}, "filter.order must be a whole number above 0"),
+        ({"filter": {"low_pass": 0.1, "order": True}}, "filter.order must be a whole number above"),
         ({"filter": {"high_pass": 0.1, "low_pass": 0.2, "type": "cosine"}}, "filter must be with"),
         ({"filter": {"high_pass": 0.1, "order": 2, "type": "cosine"}}, "filter must be without"),
         ({"min_volumes": 10.5}, "min_volumes must be a whole number"),
@@ -241,10 +248,10 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_key(tmp_path, change, phr
         ("a.yml", "? [a, b]\n: c", "unknown key|not YAML"),
         ("a.yml", "1: 2", "unknown key 1"),
         ("a.yml", "# nothing\n", "its content must be an object .* not None"),
-        ("a.json", '{"name": "a", "name": "b"}', "key name is there twice"),
-        ("a.json", '{"name": "a", "censor": {"after": 1, "after": 2}}', "key after is there twice"),
-        ("a.yml", "name: a\nname: b", "key name is there twice"),
-        ("a.yml", "name: a\ncensor: {after: 1, after: 2}", "key after is there twice"),
+        ("a.json", '{"name": "a", "name": "b"}', "key name occurs twice"),
+        ("a.json", '{"name": "a", "censor": {"after": 1, "after": 2}}', "key after occurs twice"),
+        ("a.yml", "name: a\nname: b", "key name occurs twice"),
+        ("a.yml", "name: a\ncensor: {after: 1, after: 2}", "key after occurs twice"),
         ("a.yml", "name: a\ncensor: &x {before: *x}", "aliases"),
         ("a.yml", "name: a\nbold: [{b: 1, b: 2}]", "key b is there twice"),
         ("a.yml", 'name: !!python/object/apply:os.system ["true"]', "tag !!python/object/apply"),

@@ -176,7 +176,7 @@ def test_old_and_new_name_of_one_column():
 def test_an_old_name_in_a_strategy_is_told_its_new_one():
     table = pd.DataFrame({"FramewiseDisplacement": [1.0, 2]})
     strategy = Strategy("a", "", ("FramewiseDisplacement",))
-    with pytest.raises(DataError, match="Similar columns there: framewise_displacement"):
+    with pytest.raises(DataError, match="Similar columns in the table: framewise_displacement"):
         make_design(table, strategy, PATH, 2)
 
 
@@ -337,7 +337,7 @@ def test_tables_of_one_run_have_the_same_rows(real_table):
 
 def test_tables_of_one_run_have_different_columns(real_table):
     extra = pd.DataFrame({"csf": np.ones(30)})
-    with pytest.raises(DataError, match="together: column csf is there twice"):
+    with pytest.raises(DataError, match="together: column csf occurs twice"):
         real_table("21").design(load_strategy("24P"), extra=[extra])
 
 

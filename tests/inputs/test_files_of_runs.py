@@ -102,7 +102,7 @@ def test_the_space_of_a_participant_does_not_depend_on_the_others(app, tiny):
     }
     without, several = warnings_of(done)
     assert without.startswith("W Left out: sub-05: in no MNI space")
-    assert "MNI152Lin: sub-04; MNI152NLin2009cAsym: sub-01; MNI152NLin6Asym: sub-02, sub-03" in (
+    assert "MNI152Lin: sub-04; MNI152NLin2009cAsym: sub-01; MNI152NLin6Asym: sub-02 and sub-03" in (
         several
     )
     for label in ("02", "04"):
@@ -140,7 +140,7 @@ def test_participants_whom_a_filter_leaves_out_are_named(app, tiny, options):
     tiny.add_run("sub-02_task-nback_run-2", space=OTHER_MNI)
     tiny.add_run("sub-10_task-nback_run-2", space=OTHER_MNI)
     done, _ = app("--dry-run", *options, strategy="none")
-    assert f"W Left out: sub-02, sub-10: {' '.join(options)}" in done.err.splitlines()
+    assert f"W Left out: sub-02 and sub-10: {' '.join(options)}" in done.err.splitlines()
 
 
 def test_runs_that_are_in_another_mni_space_only_are_named(app, tiny):

@@ -167,7 +167,7 @@ def test_images_without_magnitude_are_no_runs_unless_they_are_asked_for(tmp_path
     plain = select()
     found = find_runs(write(tmp_path, names), plain, PREPROC)
     assert [run.name.get("part") for run in found.runs] == ["mag"]
-    assert [path.name for path, _ in found.rejected] == [bold(f"_part-{part}")]
+    assert [path.name for path, _ in found.skipped] == [bold(f"_part-{part}")]
     asked = select(others=(("part", (part,)),))
     (run,) = runs_of(tmp_path, [], asked)
     assert run.name.get("part") == part

@@ -9,7 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.spaces.fmriprep import find_transforms, transform_files
-from bids_spheres.spaces.itk import chain_points
+from bids_spheres.spaces.itk import move_points
+
+
+def chain_points(points, paths):
+    """Coordinates of points that went through all files."""
+    return move_points(points, paths).coordinates
+
 
 MNI = "MNI152NLin2009cAsym"
 RUN = {"sub": "01", "task": "rest", "run": "1"}

@@ -14,8 +14,14 @@ from bids_spheres.engine.extract import extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.spaces import RunTransforms, place_seeds, route, transform_files
-from bids_spheres.spaces.itk import chain_points
+from bids_spheres.spaces.itk import move_points
 from bids_spheres.spaces.talairach import talairach_to_mni
+
+
+def chain_points(points, paths):
+    """Coordinates of points that went through all files."""
+    return move_points(points, paths).coordinates
+
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 RUN = {"sub": "01", "task": "rest"}
@@ -154,7 +160,7 @@ def test_own_transform_of_the_template_comes_before_two(subject):
 
 @pytest.mark.usefixtures("home")
 def test_no_way_names_the_file_that_would_be_one():
-    with pytest.raises(MissingInputError, match="Among the 0 transform files") as caught:
+    with pytest.raises(MissingInputError, match="None of the 0 transform files") as caught:
         place_seeds(table(ICBM), "T1w", RunTransforms((), RUN))
     assert f"from-T1w_to-{ICBM}" in str(caught.value.hint)
 

@@ -14,8 +14,14 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import map_coordinates
 
 from bids_spheres.errors import MissingInputError
-from bids_spheres.spaces.itk import map_points
+from bids_spheres.spaces.itk import move_points
 from bids_spheres.spaces.templates import template_home, template_mask, template_transform
+
+
+def map_points(points, path):
+    """Coordinates of points that went through one file."""
+    return move_points(points, [path]).coordinates
+
 
 FSL, ICBM = "MNI152NLin6Asym", "MNI152NLin2009cAsym"
 
