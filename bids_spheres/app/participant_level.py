@@ -116,7 +116,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
                 messages = RunMessages(listed, known)
                 failures, untried = _execute(executor, stale, settings, messages, debug=debug)
                 _summarize(stale, failures, untried, settings, messages)
-                if not any(outcome.hopeless for outcome in failures):
+                if not any(outcome.fatal for outcome in failures):
                     _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
                 failures += _report(executor, settings, tasks, debug=debug)
     except SystemExit:
@@ -328,7 +328,7 @@ def _execute(
             _keep(outcome, settings)
             if outcome.error:
                 failures.append(outcome)
-                if outcome.hopeless or settings.stop_on_first_error:
+                if outcome.fatal or settings.stop_on_first_error:
                     break
     return failures, untried
 
