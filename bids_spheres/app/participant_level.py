@@ -40,7 +40,7 @@ from bids_spheres.outputs.shared import (
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs, failing
 from bids_spheres.participant.outcomes import Outcome, attempt
-from bids_spheres.participant.plan import make_jobs, plan_work
+from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
 from bids_spheres.participant.seeds_in_space import can_use, transformed_labels
 from bids_spheres.participant.up_to_date import find_tasks, last_finished
 from bids_spheres.reports.methods import (
@@ -50,7 +50,11 @@ from bids_spheres.reports.methods import (
     methods_paragraph,
 )
 from bids_spheres.reports.participant import pages_of
-from bids_spheres.reports.participant.command import report, reports_only
+from bids_spheres.reports.participant.command import (
+    outdated_participants,
+    participants_to_report,
+    write_reports,
+)
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -60,9 +64,8 @@ if TYPE_CHECKING:
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
-    from bids_spheres.participant.plan import Job, Work
+    from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
-    from bids_spheres.reports.participant import Written
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -90,8 +93,9 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     if settings.execution.executor == "dask":
         settings = settings.absolute()
     if settings.reports_only:
-        with open_executor(settings, []) as executor:
-            return _without_page(reports_only(executor, settings, debug=debug))
+        labels = participants_to_report(settings.output_dir, settings.labels.participant_label)
+        with open_executor(settings, []) as executor, temporary_files_in(settings.temporary_dir):
+            return _write_reports(executor, settings, labels, debug=debug)
     inputs, jobs, _ = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.reason]
@@ -105,7 +109,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
             messages = RunMessages(listed, known)
             failures, untried = _execute(executor, stale, settings, messages, debug=debug)
             _summarize(stale, failures, untried, settings, messages)
-            if not any(outcome.hopeless for outcome in failures):
+            if not any(outcome.fatal for outcome in failures):
                 _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
             failures += _report(executor, settings, tasks, debug=debug)
     return failures
@@ -170,17 +174,32 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
     """
     inputs = find_inputs(settings.bids_dir, settings.derivatives)
     check_output_dir(settings.output_dir, _roots(inputs))
-    work = plan_work(settings, inputs)
+    work = _resolve_work(settings, inputs)
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
     warp = settings.processing.warp_seeds
     found = find_runs(
         *(inputs, _selection(settings), kinds, settings.bids_database_dir),
         usable=lambda space: can_use(work.seed_sets, space, warp=warp),
     )
-    jobs = make_jobs(settings, work, found.runs)
+    jobs = make_jobs(work, found.runs, settings.outliers)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%s found", count(len(jobs), "run"))
     return inputs, jobs, found
+
+
+def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
+    """What the settings ask of every run."""
+    for name in settings.processing.connectivity:
+        measure(name)  # one that is unknown would fail in every run
+    return Work(
+        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius),
+        strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
+        processing=settings.processing,
+        output_dir=settings.output_dir,
+        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+        work_dir=settings.work_dir,
+        threads=settings.execution.omp_nthreads or 2,
+    )
 
 
 def _roots(inputs: Inputs) -> list[Path]:
@@ -298,7 +317,7 @@ def _execute(
             _keep(outcome, settings)
             if outcome.error:
                 failures.append(outcome)
-                if outcome.hopeless or settings.stop_on_first_error:
+                if outcome.fatal or settings.stop_on_first_error:
                     break
     return failures, untried
 
@@ -342,20 +361,23 @@ def _report(
     executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool
 ) -> list[Outcome]:
     """Write the pages of participants whose runs changed, in this call or in one cut short."""
+    out, level = settings.output_dir, settings.report_level
     labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
     changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
-    changed |= {label for label in labels if _is_behind(settings.output_dir, label)}
-    return _without_page(report(executor, settings, labels, changed, debug=debug))
+    for label in labels:
+        written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
+        if written and min(written) < last_finished(out, label):
+            changed.add(label)
+    outdated = outdated_participants(out, level, labels, changed)
+    return _write_reports(executor, settings, outdated, debug=debug)
 
 
-def _without_page(broken: Iterable[Written]) -> list[Outcome]:
+def _write_reports(
+    executor: Executor, settings: Settings, labels: Sequence[str], *, debug: bool
+) -> list[Outcome]:
+    out, level = settings.output_dir, settings.report_level
+    broken = write_reports(executor, out, level, labels, debug=debug)
     return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
-
-
-def _is_behind(output_dir: Path, participant: str) -> bool:
-    """Whether a page is older than a run that it is about."""
-    made = [page.stat().st_mtime_ns for page in pages_of(output_dir, participant)]
-    return bool(made) and min(made) < last_finished(output_dir, participant)
 
 
 def _summarize(

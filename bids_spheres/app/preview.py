@@ -40,8 +40,10 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
         failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
         for image in job.images:
             with failures.of(*image.strategies):
-                for made in run_designs(job, image, run_timing(job, image.bold), failures):
-                    yield from _explained(made)
+                for run_design in run_designs(
+                    job, image, run_timing(job.run, image.bold), failures
+                ):
+                    yield from _describe_design(run_design)
                     yield f"    image: {image.bold}"
         for strategy, error in failures.errors.items():
             yield f"  {strategy.name}"
@@ -90,10 +92,10 @@ def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
     return str(job), images + note, there[mask], there[confounds], str(n_files), state
 
 
-def _explained(made: RunDesign) -> Iterator[str]:
-    left, design = made.freedom, made.design
+def _describe_design(run_design: RunDesign) -> Iterator[str]:
+    left, design = run_design.freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
-    yield f"  {made.strategy.name}"
+    yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
     yield f"    volumes: {left.kept} of {left.volumes} kept" + (
         f" (left out: {why})" if why else ""
@@ -101,8 +103,8 @@ def _explained(made: RunDesign) -> Iterator[str]:
     yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
     for note in design.notes:
         yield f"    note: {note}"
-    if made.exclusion:
-        yield f"    EXCLUDED: {made.exclusion.reason}"
+    if run_design.exclusion:
+        yield f"    EXCLUDED: {run_design.exclusion.reason}"
 
 
 def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:

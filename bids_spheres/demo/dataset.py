@@ -16,14 +16,14 @@ from bids_spheres.demo.bold import (
     motion_fields,
     physiological_artefacts,
 )
-from bids_spheres.demo.files import cell, write_image, write_json, write_tsv
+from bids_spheres.demo.files import write_image, write_tsv
 from bids_spheres.demo.head import draw_head
 from bids_spheres.demo.motion import Restlessness, framewise_displacement, realignment
 from bids_spheres.demo.networks import read_seeds, seed_correlation, seed_signals
-from bids_spheres.demo.regressors import Confounds, confounds_of
+from bids_spheres.demo.regressors import confounds_of
 from bids_spheres.demo.truth import DemoTruth
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import read_text
+from bids_spheres.files.atomic import cell, read_text, write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +137,7 @@ def write_demo_dataset(root: Path) -> DemoTruth:
     Parameters
     ----------
     root : Path
-        The folder to write into; made when it is not there.
+        The folder to write into; created if missing.
 
     Returns
     -------
@@ -145,44 +145,23 @@ def write_demo_dataset(root: Path) -> DemoTruth:
         What is true in it. Not written into the dataset; see ``write_truth``.
     """
     root.mkdir(parents=True, exist_ok=True)
-    _write_root(root)
-    world = _world()
+    write_json(root / "dataset_description.json", DESCRIPTION)
+    write_tsv(root / "participants.tsv", ("participant_id", "age", "sex"), PARTICIPANTS)
+    write_json(root / "participants.json", PARTICIPANTS_SIDECAR)
+    write_text(root / ".bidsignore", IGNORED)
+    seeds = read_seeds()
+    head = draw_head(seeds.points)
+    world = _World(seeds, head, motion_fields(head, np.random.default_rng(SEED)))
     mean_fd = {run.stem: _write_run(root, run, world, order) for order, run in enumerate(RUNS)}
     correlation = seed_correlation(world.seeds.network)
     correlation.setflags(write=False)
     return DemoTruth(world.seeds.names, world.seeds.labels, correlation, MappingProxyType(mean_fd))
 
 
-def _world() -> _World:
-    seeds = read_seeds()
-    head = draw_head(seeds.points)
-    return _World(seeds, head, motion_fields(head, np.random.default_rng(SEED)))
-
-
-def _write_root(root: Path) -> None:
-    write_json(root / "dataset_description.json", DESCRIPTION)
-    write_tsv(root / "participants.tsv", ("participant_id", "age", "sex"), PARTICIPANTS)
-    write_json(root / "participants.json", PARTICIPANTS_SIDECAR)
-    (root / ".bidsignore").write_text(IGNORED, encoding="utf-8", newline="\n")
-
-
 def _write_run(root: Path, run: Run, world: _World, order: int) -> float:
     # A generator of its own, so that one run can change without changing the others.
     rng = np.random.default_rng([SEED, order])
     parameters = realignment(run.restlessness, run.volumes, rng)
-    image = _image(run, world, parameters, rng)
-    intensity = STEP * image.astype(np.float64)
-    confounds = confounds_of(intensity, parameters, world.head, T_R, run.non_steady)
-    folder = root / run.participant / "func"
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_images(folder, run, world.head, image)
-    _write_confounds(folder, run, confounds)
-    return float(np.nanmean(framewise_displacement(parameters)))
-
-
-def _image(
-    run: Run, world: _World, parameters: NDArray[np.float64], rng: np.random.Generator
-) -> NDArray[np.int16]:
     head = world.head
     signals = seed_signals(world.seeds.network, run.volumes, T_R, rng)
     artefacts = (
@@ -190,7 +169,17 @@ def _image(
         + physiological_artefacts(head, run.volumes, rng)
         + drift_artefacts(head, run.volumes, rng)
     )
-    return image_of(head, signals, artefacts, run.non_steady, rng)
+    image = image_of(head, signals, artefacts, run.non_steady, rng)
+    folder = root / run.participant / "func"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_images(folder, run, head, image)
+    intensity = STEP * image.astype(np.float64)
+    confounds = confounds_of(intensity, parameters, head, T_R, run.non_steady)
+    stem = folder / f"{run.stem}_desc-confounds_timeseries"
+    rows = [list(map(cell, row)) for row in zip(*confounds.columns.values(), strict=True)]
+    write_tsv(stem.with_suffix(".tsv"), list(confounds.columns), rows)
+    write_json(stem.with_suffix(".json"), confounds.metadata)
+    return float(np.nanmean(framewise_displacement(parameters)))
 
 
 def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) -> None:
@@ -202,10 +191,3 @@ def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) 
     write_image(folder / f"{stem}_boldref.nii.gz", reference, head.affine, slope=STEP)
     write_image(folder / f"{stem}_desc-brain_mask.nii.gz", head.brain.astype(np.uint8), head.affine)
     write_json(folder / f"{stem}_desc-brain_mask.json", {"Type": "Brain"})
-
-
-def _write_confounds(folder: Path, run: Run, confounds: Confounds) -> None:
-    stem = folder / f"{run.stem}_desc-confounds_timeseries"
-    rows = [[cell(value) for value in row] for row in zip(*confounds.columns.values(), strict=True)]
-    write_tsv(stem.with_suffix(".tsv"), list(confounds.columns), rows)
-    write_json(stem.with_suffix(".json"), confounds.metadata)

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import gzip
-import json
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
-import numpy as np
+
+from bids_spheres.files.atomic import table_text, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
 MNI_CODE = 4
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
-
-
-def write_tsv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def write_tsv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write a table with a header; the cells are text already."""
-    lines = ["\t".join(row) for row in (header, *rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
-
-
-def cell(value: float) -> str:
-    """Format a number with ten significant digits, and NaN as BIDS wants it.
-
-    Examples
-    --------
-    >>> cell(0.1), cell(float("nan"))
-    ('0.1', 'n/a')
-    """
-    return "n/a" if np.isnan(value) else f"{value:.10g}"
+    write_text(path, table_text(header, rows))
 
 
 def write_image(

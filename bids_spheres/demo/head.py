@@ -123,13 +123,28 @@ def draw_head(seeds: NDArray[np.float64]) -> Head:
     head : Head
     """
     points = grid_points()
-    brain = _brain(points)
-    seed_of = _nearest_seed(points, seeds)
+    x, y, z = np.moveaxis(points, -1, 0)
+    fissure = (np.abs(x) < VOXEL / 2) & (z > 0) & ~_in_ellipsoids(points, FISSURE)
+    brain = (
+        _in_ellipsoids(points, BRAIN)
+        & ~_in_ellipsoids(points, DROPOUT)
+        & ~fissure
+        & (z >= LOWEST_SLICE)
+    )
+    # Power's seeds are more than 10 mm apart, so a sphere of 5 mm or less holds one seed's signal
+    # alone; where larger ones overlap, a voxel goes to the nearer seed.
+    distance, nearest = cKDTree(seeds).query(points, distance_upper_bound=SPHERE_RADIUS + 1e-6)
+    seed_of = np.where(np.isfinite(distance), nearest, -1)
     free = brain & (seed_of < 0)
     csf = free & _in_ellipsoids(points, VENTRICLES)
     white = free & _in_ellipsoids(points, WHITE_MATTER) & ~csf
-    voxels = brain | _scalp(brain)
-    baseline = _baseline(points, brain, csf, white)
+    skull = binary_dilation(brain, iterations=2)
+    voxels = brain | (binary_dilation(skull, iterations=1) & ~skull)  # with the scalp
+    tissue = np.select(
+        [csf, white, brain], [CSF_BASELINE, WHITE_BASELINE, GREY_BASELINE], SCALP_BASELINE
+    )
+    # A receive coil is more sensitive to what is near it: brighter at the back.
+    baseline = tissue * (1 - 0.0004 * (y + 18.0))
     return Head(
         grid_affine(),
         brain,
@@ -175,39 +190,3 @@ def _in_ellipsoids(
     rows = np.array(ellipsoids, float)
     within = [(((folded - row[:3]) / row[3:]) ** 2).sum(axis=-1) <= 1 for row in rows]
     return np.asarray(np.any(within, axis=0))
-
-
-def _brain(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    x, z = points[..., 0], points[..., 2]
-    fissure = (np.abs(x) < VOXEL / 2) & (z > 0) & ~_in_ellipsoids(points, FISSURE)
-    return (
-        _in_ellipsoids(points, BRAIN)
-        & ~_in_ellipsoids(points, DROPOUT)
-        & ~fissure
-        & (z >= LOWEST_SLICE)
-    )
-
-
-def _scalp(brain: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    skull = binary_dilation(brain, iterations=2)
-    return binary_dilation(skull, iterations=1) & ~skull
-
-
-def _nearest_seed(points: NDArray[np.float64], seeds: NDArray[np.float64]) -> NDArray[np.intp]:
-    # Power's seeds are more than 10 mm apart, so a sphere of 5 mm or less holds one seed's signal
-    # alone; where larger ones overlap, a voxel goes to the nearer seed.
-    distance, nearest = cKDTree(seeds).query(points, distance_upper_bound=SPHERE_RADIUS + 1e-6)
-    return np.where(np.isfinite(distance), nearest, -1)
-
-
-def _baseline(
-    points: NDArray[np.float64],
-    brain: NDArray[np.bool_],
-    csf: NDArray[np.bool_],
-    white: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    tissue = np.select(
-        [csf, white, brain], [CSF_BASELINE, WHITE_BASELINE, GREY_BASELINE], SCALP_BASELINE
-    )
-    # A receive coil hears what is near it better: brighter at the back.
-    return np.asarray(tissue * (1 - 0.0004 * (points[..., 1] + 18.0)))

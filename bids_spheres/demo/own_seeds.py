@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.demo.files import cell, write_json, write_tsv
+from bids_spheres.demo.files import write_tsv
 from bids_spheres.demo.networks import CENTRES, centre_distance, read_seeds
+from bids_spheres.files.atomic import cell, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from bids_spheres.demo.networks import Seeds
 
 PER_NETWORK = 4
 """Seeds of each network in the table."""
@@ -29,15 +27,14 @@ def write_own_seeds(path: Path, space: str) -> None:
     space : str
         Template of the simulated images, in which the coordinates are.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tsv(path, ("name", "x", "y", "z", "network"), list(_rows(read_seeds())))
-    write_json(path.with_suffix(".json"), {"Space": space})
-
-
-def _rows(seeds: Seeds) -> Iterator[tuple[str, ...]]:
+    seeds = read_seeds()
     distance = centre_distance(seeds.points).min(axis=1)
+    rows: list[tuple[str, ...]] = []
     for number, network in enumerate(CENTRES):
         members = np.flatnonzero(seeds.network == number)
         nearest = members[np.argsort(distance[members], kind="stable")[:PER_NETWORK]]
         for place, seed in enumerate(nearest, start=1):
-            yield f"{network}_{place}", *map(cell, seeds.points[seed]), network
+            rows.append((f"{network}_{place}", *map(cell, seeds.points[seed]), network))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tsv(path, ("name", "x", "y", "z", "network"), rows)
+    write_json(path.with_suffix(".json"), {"Space": space})

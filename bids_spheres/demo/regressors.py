@@ -7,7 +7,6 @@ https://fmriprep.org/en/24.1.1/outputs.html#confounds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +79,9 @@ def confounds_of(
     regions = {"CSF": image[head.csf], "WM": image[head.white_matter]}
     regions["combined"] = np.vstack([regions["CSF"], regions["WM"]])
     cosines = cosine_basis(image.shape[-1], t_r, non_steady)
-    variable = _most_variable(brain, cosines, non_steady)
+    variance = _filtered(brain, cosines, non_steady).var(axis=1)
+    most = np.argsort(-variance, kind="stable")[: int(MOST_VARIABLE * len(brain))]
+    variable = brain[np.sort(most)]
     means = {
         "global_signal": _mean(brain),
         "csf": _mean(regions["CSF"]),
@@ -88,7 +89,13 @@ def confounds_of(
     }
     extra = {"csf_wm": _mean(regions["combined"]), "tcompcor": _mean(variable)}
     components, metadata = _all_components(regions | {"": variable}, cosines, non_steady)
-    quality = _quality(brain, parameters)
+    change, standardized = dvars(brain)
+    quality = {
+        "std_dvars": standardized,
+        "dvars": change,
+        "framewise_displacement": framewise_displacement(parameters),
+        "rmsd": relative_rms(parameters),
+    }
     columns = (
         _four_forms(means)
         | extra
@@ -170,33 +177,23 @@ def motion_outliers(displacement: NDArray[np.float64], std_dvars: NDArray[np.flo
     return _numbered("motion_outlier", np.eye(len(bad))[bad])
 
 
-def _quality(brain: NDArray[np.float64], parameters: NDArray[np.float64]) -> Columns:
-    change, standardized = dvars(brain)
-    return {
-        "std_dvars": standardized,
-        "dvars": change,
-        "framewise_displacement": framewise_displacement(parameters),
-        "rmsd": relative_rms(parameters),
-    }
-
-
 def _mean(voxels: NDArray[np.float64]) -> NDArray[np.float64]:
     # Rounded before anything is derived from it, so that the columns of the file agree.
     return np.asarray(voxels.mean(axis=0)).round(6)
 
 
 def _four_forms(columns: Mapping[str, NDArray[np.float64]]) -> Columns:
-    return dict(chain.from_iterable(_forms(name, column) for name, column in columns.items()))
-
-
-def _forms(name: str, column: NDArray[np.float64]) -> tuple[tuple[str, NDArray[np.float64]], ...]:
-    derivative = backward_difference(column)
-    return (
-        (name, column),
-        (f"{name}_derivative1", derivative),
-        (f"{name}_derivative1_power2", derivative**2),
-        (f"{name}_power2", column**2),
-    )
+    """Columns with their differences and the squares of both, as fMRIPrep orders them."""
+    forms: Columns = {}
+    for name, column in columns.items():
+        derivative = backward_difference(column)
+        forms |= {
+            name: column,
+            f"{name}_derivative1": derivative,
+            f"{name}_derivative1_power2": derivative**2,
+            f"{name}_power2": column**2,
+        }
+    return forms
 
 
 def _numbered(name: str, rows: NDArray[np.float64]) -> Columns:
@@ -211,14 +208,6 @@ def _filtered(
     return np.asarray(centred - (centred @ slow) @ slow.T)
 
 
-def _most_variable(
-    brain: NDArray[np.float64], cosines: NDArray[np.float64], skipped: int
-) -> NDArray[np.float64]:
-    variance = _filtered(brain, cosines, skipped).var(axis=1)
-    count = int(MOST_VARIABLE * len(brain))
-    return brain[np.sort(np.argsort(-variance, kind="stable")[:count])]
-
-
 def _all_components(
     regions: Mapping[str, NDArray[np.float64]], cosines: NDArray[np.float64], skipped: int
 ) -> tuple[Columns, Metadata]:
@@ -229,9 +218,14 @@ def _all_components(
         named = _numbered(f"{letter}_comp_cor_", np.pad(courses, ((0, 0), (skipped, 0))))
         columns |= named
         method = {"Method": "tCompCor"} if letter == "t" else {"Mask": mask, "Method": "aCompCor"}
-        metadata |= {
-            name: method | facts for name, facts in zip(named, _shares(values), strict=True)
-        }
+        share = values**2 / (values**2).sum()
+        for index, name in enumerate(named):
+            metadata[name] = method | {
+                "CumulativeVarianceExplained": round(float(share[: index + 1].sum()), 8),
+                "Retained": True,
+                "SingularValue": round(float(values[index]), 6),
+                "VarianceExplained": round(float(share[index]), 8),
+            }
     return columns, metadata
 
 
@@ -242,19 +236,6 @@ def _components(
     # The covariance in time is small; its eigenvectors are the wanted left singular vectors.
     squares, courses = np.linalg.eigh(standardized.T @ standardized)
     leading = courses[:, ::-1][:, :COMPONENTS].T
-    # An eigenvector's sign is the library's whim.
+    # The sign of an eigenvector is arbitrary and differs between libraries.
     signs = np.sign(leading[np.arange(COMPONENTS), np.abs(leading).argmax(axis=1)])
     return (leading * signs[:, None]).round(6), np.sqrt(np.maximum(squares[::-1], 0))
-
-
-def _shares(values: NDArray[np.float64]) -> list[dict[str, object]]:
-    share = values**2 / (values**2).sum()
-    return [
-        {
-            "CumulativeVarianceExplained": round(float(share[: index + 1].sum()), 8),
-            "Retained": True,
-            "SingularValue": round(float(values[index]), 6),
-            "VarianceExplained": round(float(share[index]), 8),
-        }
-        for index in range(COMPONENTS)
-    ]

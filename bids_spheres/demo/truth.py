@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_spheres.demo.files import cell, write_tsv
+from bids_spheres.demo.files import write_tsv
+from bids_spheres.files.atomic import cell, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,4 +79,4 @@ def write_truth(truth: DemoTruth, folder: Path) -> None:
     ]
     write_tsv(folder / "correlation.tsv", ("Node", *truth.seed_names), rows)
     table = "".join(f"| {run} | {fd:.3f} |\n" for run, fd in truth.mean_fd.items())
-    (folder / "README.md").write_text(README + table, encoding="utf-8", newline="\n")
+    write_text(folder / "README.md", README + table)

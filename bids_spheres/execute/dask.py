@@ -157,14 +157,12 @@ class _Run:
                 wait = 0.0
                 if future in self.pending:
                     number, _ = self.pending.pop(future)
-                    yield number, self._result(number, future)
-
-    def _result(self, number: int, future: Future) -> Any:
-        try:
-            return future.result(timeout=_ANSWER)
-        except Exception as error:  # noqa: BLE001 - ours raises nothing; it is of Dask or a worker
-            self.lost[number] += getattr(error, "allowed_failures", 0)  # of KilledWorker
-            return self._lose(number, f"{type(error).__name__}: {error}".rstrip(": "))
+                    try:
+                        end = future.result(timeout=_ANSWER)
+                    except Exception as error:  # noqa: BLE001 - of Dask or a worker: ours raise nothing
+                        self.lost[number] += getattr(error, "allowed_failures", 0)  # KilledWorker
+                        end = self._lose(number, f"{type(error).__name__}: {error}".rstrip(": "))
+                    yield number, end
 
     def _stuck(self) -> list[tuple[int, Lost]]:
         """Items whose workers are gone, or have been paused or silent for too long."""
@@ -187,7 +185,7 @@ class _Run:
         who = "A Dask worker was" if times == 1 else f"{times} Dask workers were"
         return Lost(
             f"{who} lost with this run: {why}",
-            hint="Most likely they had too little memory or time; their logs tell. Give them more.",
+            hint="Most likely they had too little memory or time; see their logs. Give them more.",
         )
 
 
@@ -259,7 +257,7 @@ class _Workers:
             return self.client.sync(remote, callback_timeout=_ANSWER)
 
     def submit(self, function: Callable[..., Any], *words: Any, only: Iterable[str]) -> Future:
-        """Have a worker call a function; what comes of it goes to `ended`."""
+        """Have a worker call a function; its future goes to `ended`."""
         with _watched(self.source):
             future = self.client.submit(function, *words, workers=sorted(only) or None, pure=False)
         future.add_done_callback(self.ended.put)
@@ -294,12 +292,12 @@ class _Workers:
                 self.problems[address] = problem
             if proof.status not in ("pending", "finished") and now - asked > _ASK_AGAIN:
                 del self.proofs[address]
-        proven = {one for one, (_, proof) in self.proofs.items() if proof.status == "finished"}
+        proven = {worker for worker, (_, p) in self.proofs.items() if p.status == "finished"}
         self.proven = proven & self.present
-        self.usable = {one for one in self.proven if self.running.get(one) == self.looked}
+        self.usable = {worker for worker in self.proven if self.running.get(worker) == self.looked}
 
     def _no_worker(self, waited: float) -> TemporaryError:
-        problems = "; ".join({self.problems[one] for one in self.present if one in self.problems})
+        problems = "; ".join({self.problems[w] for w in self.present if w in self.problems})
         return TemporaryError(
             f"No worker of {self.source.name} can be used: {problems}."
             if problems

@@ -1,4 +1,4 @@
-"""The end by a signal, as an orderly one."""
+"""Shut down cleanly on SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 
 @contextmanager
 def ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM, by which clusters announce the end of time, end the block like an error.
+    """Let SIGTERM, which clusters send when time is up, end the block like an error.
 
-    Workers are stopped and temporary files removed by that. The exit status is a shell's for the
+    So workers are stopped and temporary files removed. The exit status is a shell's for the
     signal, 143. Where signals can't be handled, outside the main thread, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _end)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        # A second one, sent to the process group and to its leader, must not stop the cleaning up.
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:
@@ -57,9 +63,3 @@ def _end_now(number: int, _frame: FrameType | None) -> None:
     if sys.stderr is not None:
         os.write(2, f"bids-spheres: {how}. Nothing was begun.\n".encode())
     os._exit(128 + number)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    # Whoever sends it to a whole process group and to its leader must not disturb the cleaning up.
-    signal.signal(number, signal.SIG_IGN)
-    raise SystemExit(128 + number)

@@ -1,4 +1,4 @@
-"""What all executors have in common."""
+"""The interface of all executors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Lost:
-    """What is known of an item of which two workers were lost.
+    """An item given up after two workers died on it.
 
     Parameters
     ----------
     message, hint : str
-        How that came, and what to do about it.
+        Why, and what to do about it.
     """
 
     message: str
@@ -35,7 +35,7 @@ class Executor(Protocol):
     def run(
         self, do: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result | Lost]]:
-        """Yield every item with what the function made of it, as they end.
+        """Yield every item with the result of the function, in the order in which they end.
 
         An item whose worker is lost is tried once more when all others are done. Nothing is at
         work any more when the generator is closed or comes to its end, as far as that is in the

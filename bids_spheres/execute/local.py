@@ -1,8 +1,7 @@
 """Workers on this machine.
 
-Every worker process does one item after the other, and is told them one by one. So when one dies,
-it is known which item it died of: that one is tried again when all others are done, alone, since
-what kills workers is mostly want of memory.
+Every worker process gets its items one by one. So when it dies, the item it died on is known: it is
+tried again when all others are done, alone, since workers mostly die because memory runs out.
 
 Workers are not those of `multiprocessing`, which run the caller's main script once more in each of
 them, nor joblib's, whose pool goes down with the first that dies. They end when the process that
@@ -31,10 +30,10 @@ from bids_spheres.execute.executor import Item, Lost, Result
 from bids_spheres.execute.memory_limits import MORE_MEMORY, address_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 GRACE = 5.0
-"""How long a worker may take to clean up when it is told to end, s."""
+"""How long a worker may take to clean up after SIGTERM, s."""
 
 _BOOT = """\
 import signal, sys
@@ -79,7 +78,7 @@ class LocalExecutor:
         for item in died:
             with closing(_shared_out(do, [item], 1)) as ends:
                 for _, end in ends:
-                    yield item, _died_twice(end) if isinstance(end, _Died) else end
+                    yield item, end.lost() if isinstance(end, _Died) else end
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,19 @@ class _Died:
     """How a worker ended: its exit status, as of `subprocess`."""
 
     status: int
+
+    def lost(self) -> Lost:
+        """The item as given up, when this worker was the second to die on it."""
+        names = {-number: number.name for number in signal.Signals}
+        how = f"ended with status {self.status}"
+        if self.status in names:
+            how = f"ended by {names[self.status]}"
+        killed = self.status == -signal.SIGKILL
+        return Lost(
+            f"A worker process was {'killed, most likely out of memory' if killed else how}, and "
+            "so was a second one that had this run alone.",
+            hint=MORE_MEMORY if killed or address_space() else _BUG,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +121,13 @@ class _Worker:
         return cls(process, ours)
 
     def ask(self, do: Callable[[Item], Any], item: Item) -> Item:
-        """Send an item, and return it; that the worker has died is told by its answer."""
+        """Send an item, and return it; `answer` reports a worker that has died."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.channel.send((do, item))
         return item
 
     def answer(self) -> Any:
-        """What it made of its item, or how it died."""
+        """The result of its item, or how it died."""
         try:
             return self.channel.recv()
         except (EOFError, ConnectionResetError):
@@ -125,13 +137,14 @@ class _Worker:
 def _shared_out(
     do: Callable[[Item], Result], items: Sequence[Item], number: int
 ) -> Generator[tuple[Item, Result | _Died]]:
-    """What some workers made of items, or how the worker died that had it."""
+    """Items with their results, or with how the worker died that had them."""
     waiting = deque(items)
     workers = [_Worker.start() for _ in range(number)]
     try:
-        at_work = {one.channel: (one, one.ask(do, waiting.popleft())) for one in workers}
+        at_work = {w.channel: (w, w.ask(do, waiting.popleft())) for w in workers}
         while at_work:
-            for channel in _ready(at_work):
+            for channel in wait(list(at_work)):
+                assert isinstance(channel, Connection)  # noqa: S101 - as all of them
                 worker, item = at_work.pop(channel)
                 end = worker.answer()
                 if waiting:
@@ -141,37 +154,16 @@ def _shared_out(
                     at_work[worker.channel] = worker, worker.ask(do, waiting.popleft())
                 yield item, end
     finally:
-        _stop(workers)
-
-
-def _ready(channels: Iterable[Connection]) -> list[Connection]:
-    """Those from which there is something to read, if only their end; waits for the first."""
-    return [channel for channel in wait(list(channels)) if isinstance(channel, Connection)]
-
-
-def _stop(workers: Sequence[_Worker]) -> None:
-    """End processes; they have some time to remove what they had begun to write."""
-    for worker in workers:
-        worker.process.terminate()
-    deadline = time.monotonic() + GRACE
-    for worker in workers:
-        with suppress(subprocess.TimeoutExpired):
-            worker.process.wait(max(0.0, deadline - time.monotonic()))
-        worker.process.kill()
-        worker.process.wait()
-        worker.channel.close()
-
-
-def _died_twice(end: _Died) -> Lost:
-    """What to say of an item of which two workers died."""
-    status, names = end.status, {-number: number.name for number in signal.Signals}
-    how = f"ended by {names[status]}" if status in names else f"ended with status {status}"
-    killed = status == -signal.SIGKILL
-    return Lost(
-        f"A worker process was {'killed, most likely for want of memory' if killed else how}, and "
-        "so was a second one that had this run alone.",
-        hint=MORE_MEMORY if killed or address_space() else _BUG,
-    )
+        # All at once: each has some time to remove what it had begun to write.
+        for worker in workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + GRACE
+        for worker in workers:
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            worker.process.kill()
+            worker.process.wait()
+            worker.channel.close()
 
 
 def serve(descriptor: int) -> None:

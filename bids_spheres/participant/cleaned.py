@@ -18,65 +18,67 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 
-def clean_series(timeseries: FloatArray, made: RunDesign) -> FloatArray:
+def clean_series(timeseries: FloatArray, run_design: RunDesign) -> FloatArray:
     """Cleaned series of the kept volumes.
 
     Parameters
     ----------
     timeseries : (T, S) array
         NaN for spheres without a signal.
-    made : RunDesign
+    run_design : RunDesign
 
     Returns
     -------
     (T', S) array
         NaN for spheres without a signal, and for all when the run is excluded.
     """
-    cleaned = np.full((made.design.n_kept, timeseries.shape[1]), np.nan)
-    there = ~np.isnan(timeseries).any(axis=0)
+    cleaned = np.full((run_design.design.n_kept, timeseries.shape[1]), np.nan)
+    complete = ~np.isnan(timeseries).any(axis=0)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
-    if there.any() and made.exclusion is None:
-        cleaned[:, there] = clean(timeseries[:, there], **clean_arguments(made))
+    if complete.any() and run_design.exclusion is None:
+        cleaned[:, complete] = clean(timeseries[:, complete], **clean_arguments(run_design))
     return cleaned
 
 
-def clean_arguments(made: RunDesign) -> dict[str, Any]:
+def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
     """Arguments of `bids_spheres.engine.clean.clean` for a strategy in its run."""
-    rules = made.processing
+    rules = run_design.processing
     return {
         "detrend": rules.detrend,
         "standardize": rules.standardize,
-        "confounds": removed_regressors(made.design, made.strategy, made.timing.t_r),
-        **temporal_steps(made.design, made.strategy, made.timing.t_r),
+        "confounds": removed_regressors(
+            run_design.design, run_design.strategy, run_design.timing.t_r
+        ),
+        **temporal_steps(run_design.design, run_design.strategy, run_design.timing.t_r),
     }
 
 
-def effective_dof(cleaned: FloatArray, made: RunDesign) -> FloatArray:
+def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
     """Effective degrees of freedom of the correlation of every two cleaned series, (S, S).
 
     At most one more than the degrees of freedom of white series, because the variance of a
     correlation of N independent values is 1 / (N - 1).
     """
     n_spheres = cleaned.shape[1]
-    if made.exclusion is not None:
+    if run_design.exclusion is not None:
         return np.full((n_spheres, n_spheres), np.nan)
-    left = made.freedom
+    left = run_design.freedom
     return effective_degrees_of_freedom(
         cleaned,
-        kept=made.design.kept,
-        regressors=_filtered_regressors(made),
+        kept=run_design.design.kept,
+        regressors=_filtered_regressors(run_design),
         degrees_lost=left.kept - left.residual,
     )
 
 
-def _filtered_regressors(made: RunDesign) -> FloatArray:
+def _filtered_regressors(run_design: RunDesign) -> FloatArray:
     """What was regressed out at the kept volumes, filtered as the series were, (T', K)."""
-    kept, t_r = made.design.kept, made.timing.t_r
-    removed = removed_regressors(made.design, made.strategy, t_r)
+    kept, t_r = run_design.design.kept, run_design.timing.t_r
+    removed = removed_regressors(run_design.design, run_design.strategy, t_r)
     trend = np.linspace(-1, 1, len(kept))[kept, np.newaxis]
-    parts = [trend] if made.processing.detrend else []
+    parts = [trend] if run_design.processing.detrend else []
     if removed is not None:
-        steps = temporal_steps(made.design, made.strategy, t_r)
+        steps = temporal_steps(run_design.design, run_design.strategy, t_r)
         # Detrended, so that a filter does not see the jump from the end to the beginning.
         parts.append(clean(removed, detrend=True, standardize=False, **steps))
     return np.hstack([np.empty((len(trend), 0)), *parts])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
-    from bids_spheres.inputs.runs import Tables
+    from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.settings import Processing
 
@@ -56,7 +56,7 @@ class Timing:
 
 @dataclass(frozen=True, eq=False)
 class RunDesign:
-    """What one strategy comes to in one run.
+    """A strategy applied to one run.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class RunDesign:
         return exclusion(self.freedom, self.strategy, floor=self.processing.min_dof)
 
 
-def run_timing(job: Job, bold: Path) -> Timing:
+def run_timing(run: Run, bold: Path) -> Timing:
     """Length of a run, from the header and the JSON file of its image.
 
     Raises
@@ -94,7 +94,7 @@ def run_timing(job: Job, bold: Path) -> Timing:
         When the image is not there or can't be opened, or there is no repetition time.
     """
     volumes = open_volumes(bold)
-    given = job.run.metadata(bold).get("RepetitionTime")
+    given = run.metadata(bold).get("RepetitionTime")
     t_r = volumes.t_r if given is None else given
     number = isinstance(t_r, int | float) and not isinstance(t_r, bool)
     if not number or not _SHORTEST_T_R <= t_r <= _LONGEST_T_R:
@@ -129,19 +129,19 @@ class StrategyFailures:
                 raise
             self.errors |= dict.fromkeys(strategies, error)
 
-    def of_all(self, job: Job) -> bool:
-        """Whether no strategy is left for a run."""
-        return set(job.work.strategies) <= self.errors.keys()
+    def of_all(self, strategies: Iterable[Strategy]) -> bool:
+        """Whether none of the strategies is left for a run."""
+        return set(strategies) <= self.errors.keys()
 
     def as_error(self) -> BidsSpheresError:
-        """All of them as one error, the same message in several strategies told once."""
+        """All of them as one error, the same message of several strategies once."""
         errors = {str(error): error for error in self.errors.values()}
         if len(errors) == 1:
             return next(iter(errors.values()))
         return DataError("\n".join(f"{s.name}: {error}" for s, error in self.errors.items()))
 
     def report(self) -> tuple[FailedStrategy, ...]:
-        """What to tell and to keep of each."""
+        """Message and traceback of each."""
         return tuple(
             FailedStrategy(strategy.name, str(error), "".join(traceback.format_exception(error)))
             for strategy, error in self.errors.items()
@@ -168,20 +168,31 @@ def run_designs(
     list of RunDesign
         Of the others.
     """
-    tables, designs = _RunTables(job, timing.n_volumes), []
+    tables, designs = _RunTables(job.run.tables, job.outliers, timing.n_volumes), []
+    rules = job.work.processing
     for strategy in image.strategies:
         with failures.of(strategy):
-            design = _run_design(job, image.bold, tables, strategy)
+            if tables.files.confounds is None and strategy.needs_table:
+                raise MissingInputError(
+                    f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
+                )
+            design = make_design(
+                tables.confounds,
+                strategy,
+                tables.files.confounds or image.bold,
+                timing.n_volumes,
+                metadata=tables.metadata,
+                extra=tables.extra if _wants_extra(strategy) else (),
+                dummy_scans=rules.dummy_scans,
+                outliers=tables.outliers,
+            )
             # A run that is excluded for its length has no need of a filter.
-            if strategy.accepts(design.n_kept, timing.t_r):
-                _check_filter(strategy, timing)
-            designs.append(RunDesign(strategy, design, timing, job.work.processing))
+            if strategy.accepts(design.n_kept, timing.t_r) and (
+                problem := _filter_problem(strategy, timing)
+            ):
+                raise DataError(f"The {strategy} can't be used: {problem}.")
+            designs.append(RunDesign(strategy, design, timing, rules))
     return designs
-
-
-def _check_filter(strategy: Strategy, timing: Timing) -> None:
-    if problem := _filter_problem(strategy, timing):
-        raise DataError(f"The {strategy} can't be used: {problem}.")
 
 
 def _filter_problem(strategy: Strategy, timing: Timing) -> str | None:
@@ -195,13 +206,16 @@ class _RunTables:
 
     Parameters
     ----------
-    job : Job
+    files : Tables
+    user_outliers : Path or None
+        Table of volumes that the user censors.
     n_volumes : int
         Rows that tables must have.
     """
 
-    def __init__(self, job: Job, n_volumes: int) -> None:
-        self.job = job
+    def __init__(self, files: Tables, user_outliers: Path | None, n_volumes: int) -> None:
+        self.files = files
+        self.user_outliers = user_outliers
         self.n_volumes = n_volumes
 
     @cached_property
@@ -209,40 +223,24 @@ class _RunTables:
         """fMRIPrep's; without columns where there is none."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
-        path = self.job.run.tables.confounds
+        path = self.files.confounds
         return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
         """What is known of fMRIPrep's columns."""
-        path = self.job.run.tables.confounds
+        path = self.files.confounds
         return read_metadata(path) if path else {}
 
     @cached_property
     def extra(self) -> list[pd.DataFrame]:
         """Those of other programs."""
-        return list(_extra(self.job.run.tables, read_confounds))
+        return list(_extra(self.files, read_confounds))
 
     @cached_property
     def outliers(self) -> NDArray[np.bool_] | None:
         """Volumes that the user censors."""
-        return read_outliers(self.job.outliers, self.n_volumes) if self.job.outliers else None
-
-
-def _run_design(job: Job, bold: Path, tables: _RunTables, strategy: Strategy) -> Design:
-    path = job.run.tables.confounds
-    if path is None and strategy.needs_table:
-        raise MissingInputError(f"No confounds table belongs to {bold}.", hint=_NO_TABLE)
-    return make_design(
-        tables.confounds,
-        strategy,
-        path or bold,
-        tables.n_volumes,
-        metadata=tables.metadata,
-        extra=tables.extra if _wants_extra(strategy) else (),
-        dummy_scans=job.work.processing.dummy_scans,
-        outliers=tables.outliers,
-    )
+        return read_outliers(self.user_outliers, self.n_volumes) if self.user_outliers else None
 
 
 _NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.tsv."
@@ -270,7 +268,7 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
     Returns
     -------
     list of Problem
-        Everything that is wrong, the same thing in several runs told once. It concerns the
+        Everything that is wrong, the same thing in several runs once. It concerns the
         strategies and runs that it names; the others can be done.
 
     Raises
@@ -280,12 +278,13 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if strict else read_header)
+    missing = [(str(job), s, missing_image(s)) for job in jobs for s in job.without_image]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=strict),
-        *_put_together([*_missing_images(jobs), *_filter_problems(jobs)]),
+        *_put_together([*missing, *_filter_problems(jobs)]),
     ]
     nothing_left = all(len(failing(job, problems)) == len(job.work.strategies) for job in jobs)
-    of_files = list(_put_together(unusable))  # told when the turn of the run comes
+    of_files = list(_put_together(unusable))  # reported when the run is done
     if (problems and nothing_left) or (strict and (problems or of_files)):
         problems += of_files
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
@@ -293,10 +292,10 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False) -> list[Problem]:
     return problems
 
 
-def failing(job: Job, problems: Sequence[Problem]) -> set[str]:
+def failing(job: Job, problems: Iterable[Problem]) -> set[str]:
     """Names of the strategies that problems found by `check_runs` keep from a run."""
     names = {strategy.name for strategy in job.work.strategies}
-    own = (problem for problem in problems if {_source(job), str(job)} & set(problem.runs))
+    own = (problem for problem in problems if {_source(job.run), str(job)} & set(problem.runs))
     return {name for problem in own for name in ([problem.strategy] if problem.strategy else names)}
 
 
@@ -319,7 +318,7 @@ def _tables(
     """Table of every run, and what is known of it; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
-        source, tables, strategies = _source(job), job.run.tables, job.work.strategies
+        source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies
         if source in seen:
             continue
         seen.add(source)
@@ -336,12 +335,6 @@ def _tables(
         unusable += [(source, *failure) for failure in failures.errors.items()]
 
 
-def _missing_images(jobs: Sequence[Job]) -> Iterator[_Failure]:
-    for job in jobs:
-        for strategy in job.without_image:
-            yield str(job), strategy, missing_image(strategy)
-
-
 _OF_OTHERS = (
     "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
     "fMRIPost-AROMA with --derivatives aroma=PATH."
@@ -354,20 +347,16 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
     for job in jobs:
         for image in job.images:
             filtered = [strategy for strategy in image.strategies if strategy.filter]
-            timing = _timing_or_none(job, image.bold) if filtered else None
+            try:
+                timing = run_timing(job.run, image.bold) if filtered else None
+            except BidsSpheresError:
+                continue  # an image that can't be opened fails when its run is done
             doubtful = [s for s in filtered if timing and _filter_problem(s, timing)]
             if timing and doubtful:
-                # Only the volumes that are left tell whether the run is excluded before that.
+                # Only the volumes that are left decide whether the run is excluded before that.
                 failures = StrategyFailures()
                 run_designs(job, replace(image, strategies=tuple(doubtful)), timing, failures)
                 yield from ((str(job), *failure) for failure in failures.errors.items())
-
-
-def _timing_or_none(job: Job, bold: Path) -> Timing | None:
-    try:
-        return run_timing(job, bold)
-    except BidsSpheresError:
-        return None  # an image that can't be opened concerns one run; told when its turn comes
 
 
 def _extra(tables: Tables, read: Any) -> Iterator[pd.DataFrame]:
@@ -385,5 +374,6 @@ def _wants_extra(strategy: Strategy) -> bool:
     return bool(strategy.ica_aroma or strategy.tedana or strategy.confounds)
 
 
-def _source(job: Job) -> str:
-    return "_".join(f"{key}-{label}" for key, label in job.run.name.source)
+def _source(run: Run) -> str:
+    """Name of a run without its space, which tables have in common with it."""
+    return "_".join(f"{key}-{label}" for key, label in run.name.source)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +32,10 @@ from bids_spheres.participant.results import (
     write_spheres,
     write_uncleaned,
 )
-from bids_spheres.participant.seed_maps import tapped, temporary_folder, write_seed_maps
+from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.seeds_in_space import place_in_run
 from bids_spheres.participant.sidecars import smoothed_before
+from bids_spheres.settings import OFF
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds import Exclusion, Strategy
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.engine.stream import Mask, Volumes
+    from bids_spheres.files.names import Name
     from bids_spheres.participant.designs import RunDesign, Timing
     from bids_spheres.participant.plan import Job, JobImage
+    from bids_spheres.settings import Processing
 
     FloatArray = NDArray[np.float64]
 
@@ -82,14 +85,17 @@ def run_job(job: Job) -> JobReport:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
     notes: dict[str, None] = {}
     if not job.placements:
-        job = _with_placements(job)
+        # Seeds in the participant's own space need transforms, which are read here.
+        roots, warp = [root for _, root in job.work.links], job.work.processing.warp_seeds
+        placements = place_in_run(job.work.seed_sets, job.run, roots, warp=warp)
+        job = replace(job, placements=placements)
         notes = {placement.note: None for placement in job.placements if placement.note}
     failures = StrategyFailures()
     for strategy in job.without_image:
         with failures.of(strategy):
             raise missing_image(strategy)
     todo = [_with_designs(job, part, failures) for part in _to_do(job)]
-    if failures.of_all(job):
+    if failures.of_all(job.work.strategies):
         raise failures.as_error()
     warnings: list[str] = []
     unwritten: set[Path] = set()
@@ -104,14 +110,20 @@ def run_job(job: Job) -> JobReport:
         warnings += _strategy_warnings(part.designs)
         notes |= dict.fromkeys(mask_notes)
         notes |= dict.fromkeys(_coverage_note(seeds, least) for seeds in placed)
-        warnings += [text for seeds in placed if (text := _nothing_there(seeds, least, job))]
+        space = job.run.space
+        warnings += [text for seeds in placed if (text := _without_signal(seeds, least, space))]
         warnings += [text for seeds in placed if (text := _reduced(seeds))]
-    if failures.of_all(job):
+    if failures.of_all(job.work.strategies):
         raise failures.as_error()
     for strategy in failures.errors:
         unwritten.add(job.paths.design(strategy.name))
         unwritten |= {job.paths.series(seeds, strategy.name) for seeds in job.work.seed_sets}
-    excluded = [made.strategy.name for part in todo for made in part.designs if made.exclusion]
+    excluded = [
+        run_design.strategy.name
+        for part in todo
+        for run_design in part.designs
+        if run_design.exclusion
+    ]
     return JobReport(
         tuple(notes), tuple(warnings), tuple(excluded), failures.report(), frozenset(unwritten)
     )
@@ -119,16 +131,16 @@ def run_job(job: Job) -> JobReport:
 
 @dataclass(frozen=True)
 class _ToDo:
-    """What is not up to date of one image.
+    """Outputs of one image that are missing or out of date.
 
     Parameters
     ----------
     image : JobImage
-        With the strategies whose design or series has to be made.
+        With the strategies whose design or series is missing or out of date.
     seed_sets : tuple of SeedTable
-        Those whose spheres or series have to be.
+        Those whose spheres or series are.
     spheres : tuple of SeedTable
-        Those whose spheres have to be.
+        Those whose spheres are.
     timing : Timing or None
         None when the image can't be opened, or was not yet.
     designs : tuple of RunDesign
@@ -143,7 +155,7 @@ class _ToDo:
 
 
 def _to_do(job: Job) -> Iterator[_ToDo]:
-    """What is to be made of every image of which anything is."""
+    """Images with outputs that are missing or out of date, and which outputs."""
     tables = [placement.table for placement in job.placements]
     for number, image in enumerate(job.images):
         spheres = [t for t in tables if not number and job.paths.spheres(t) not in job.current]
@@ -162,22 +174,15 @@ def _to_do(job: Job) -> Iterator[_ToDo]:
 
 def _with_designs(job: Job, todo: _ToDo, failures: StrategyFailures) -> _ToDo:
     with failures.of(*todo.image.strategies):
-        timing = run_timing(job, todo.image.bold)
+        timing = run_timing(job.run, todo.image.bold)
         designs = run_designs(job, todo.image, timing, failures)
         return replace(todo, timing=timing, designs=tuple(designs))
     return todo
 
 
 def _is_stale(job: Job, seeds: SeedTable, strategy: Strategy) -> bool:
-    """Whether series, and what is made of them, are missing or out of date."""
+    """Whether series and their matrices are missing or out of date."""
     return job.paths.series(seeds, strategy.name) not in job.current
-
-
-def _with_placements(job: Job) -> Job:
-    """The job with seeds in the space of its run, which is the participant's own."""
-    work = job.work
-    roots, warp = [root for _, root in work.links], work.processing.warp_seeds
-    return replace(job, placements=place_in_run(work.seed_sets, job.run, roots, warp=warp))
 
 
 Written = tuple[list[PlacedSeeds], list[str]]
@@ -185,43 +190,47 @@ Written = tuple[list[PlacedSeeds], list[str]]
 
 
 def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written | None:
-    """Everything that is made of one image; None when it can't be read."""
+    """Write the outputs of one image; None when it can't be read."""
     if not todo.designs and not todo.spheres:
         return [], []
     with failures.of(*todo.image.strategies):
         written = _run_image(job, todo, failures) if todo.seed_sets else ([], [])
-        for made in todo.designs:
-            is_current = job.paths.design(made.strategy.name) in job.current
-            if not is_current and made.strategy not in failures.errors:
-                write_design(job, made)
+        for run_design in todo.designs:
+            is_current = job.paths.design(run_design.strategy.name) in job.current
+            if not is_current and run_design.strategy not in failures.errors:
+                write_design(job, run_design)
         _record_exclusions(job, todo)
         return written
     return None
 
 
 def _run_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written:
-    """Everything that is made of the voxels of one image."""
-    timing = todo.timing or run_timing(job, todo.image.bold)
+    """Extract and clean the series of one image, and write what needs its voxels."""
+    timing = todo.timing or run_timing(job.run, todo.image.bold)
     bold = todo.image.bold
-    volumes, mask = open_volumes(bold), _load_mask(job, bold)
+    volumes, rules = open_volumes(bold), job.work.processing
+    mask = _load_mask(job.mask, rules.mask, bold)
     region = (None, None) if mask is None else (mask.inside, mask.grid)
-    placed = _place(job, todo, volumes, region)
-    with tapped(job, volumes, region) as source:
-        extraction = _extract(job, source, placed)
+    placed = _place(todo, volumes, region, rules.overlap)
+    folder = job.work.work_dir or job.work.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    recording = recording_voxels(volumes, region, folder, rules.smoothing_fwhm)
+    with recording if rules.seed_maps else nullcontext(volumes) as source:
+        extraction = _extract(source, placed, rules, job.work.threads, folder)
         placed = [part.seen(extraction) for part in placed]
         for part in placed:
-            low = part.missing(job.work.processing.min_coverage)
+            low = part.missing(rules.min_coverage)
             extraction.timeseries[:, part.columns][:, low] = np.nan
             if part.seeds in todo.spheres:
                 write_spheres(job, part)
                 write_uncleaned(job, part, extraction.timeseries[:, part.columns], timing)
-        for made in todo.designs:
-            stale = [part for part in placed if _is_stale(job, part.seeds, made.strategy)]
+        for run_design in todo.designs:
+            stale = [part for part in placed if _is_stale(job, part.seeds, run_design.strategy)]
             if stale:
                 own, parts = _columns_of(extraction, stale)
-                with failures.of(made.strategy):
-                    cleaned = _write_strategy(job, own, parts, made)
-                    write_seed_maps(job, source, own, (parts, cleaned), made)
+                with failures.of(run_design.strategy):
+                    cleaned = _write_strategy(job, own, parts, run_design)
+                    write_seed_maps(job, source, own, (parts, cleaned), run_design)
     return placed, [] if mask is None else list(mask.notes(volumes.grid))
 
 
@@ -244,17 +253,22 @@ def _columns_of(
     return replace(extraction, timeseries=timeseries, voxels=voxels), moved
 
 
-def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extraction:
+def _extract(
+    volumes: Volumes,
+    placed: Sequence[PlacedSeeds],
+    rules: Processing,
+    threads: int,
+    folder: Path,
+) -> Extraction:
     """Series of all seed sets, in one pass over the image."""
-    rules = job.work.processing
     weights = stack_weights([part.weights for part in placed])
     with np.errstate(over="ignore", invalid="ignore"):
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
             aggregation=rules.aggregation,
             moments=True,
-            threads=job.work.threads,
-            folder=temporary_folder(job),
+            threads=threads,
+            folder=folder,
         )
     if (np.abs(extraction.timeseries) >= _LARGEST).any():
         raise DataError(
@@ -265,51 +279,54 @@ def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extra
 
 
 def _write_strategy(
-    job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], made: RunDesign
+    job: Job, extraction: Extraction, placed: Sequence[PlacedSeeds], run_design: RunDesign
 ) -> FloatArray:
-    """Write what a strategy makes of some seed sets; their cleaned series, (T', S)."""
+    """Clean, relate and write the series of some seed sets; return them cleaned, (T', S)."""
     written = []
     for part in placed:
         # Set by set, so that its numbers are the same to the last bit whichever others there are.
-        cleaned = _cleaned(extraction, part, made)
-        pairs = effective_dof(cleaned, made) if made.processing.effective_dof else None
-        write_series(job, CleanedSeries(part, made, cleaned, pairs))
+        cleaned = _cleaned(extraction, part, run_design)
+        pairs = effective_dof(cleaned, run_design) if run_design.processing.effective_dof else None
+        write_series(job, CleanedSeries(part, run_design, cleaned, pairs))
         written.append(cleaned)
     return np.hstack(written)
 
 
-def _cleaned(extraction: Extraction, part: PlacedSeeds, made: RunDesign) -> FloatArray:
+def _cleaned(extraction: Extraction, part: PlacedSeeds, run_design: RunDesign) -> FloatArray:
     """Cleaned series of one seed set, (T', S): means are cleaned, else voxels are."""
     series = np.ascontiguousarray(extraction.timeseries[:, part.columns])
     if extraction.voxels is None:
-        return clean_series(series, made)
-    cleaned = np.full((made.design.n_kept, series.shape[1]), np.nan)
-    there = ~np.isnan(series).any(axis=0)
-    if there.any() and made.exclusion is None:
-        voxels = extraction.voxels.of(part.columns.start + np.flatnonzero(there))
-        aggregation, arguments = made.processing.aggregation, clean_arguments(made)
-        cleaned[:, there] = aggregate_cleaned(voxels, aggregation, arguments)
+        return clean_series(series, run_design)
+    cleaned = np.full((run_design.design.n_kept, series.shape[1]), np.nan)
+    complete = ~np.isnan(series).any(axis=0)
+    if complete.any() and run_design.exclusion is None:
+        voxels = extraction.voxels.of(part.columns.start + np.flatnonzero(complete))
+        aggregation, arguments = run_design.processing.aggregation, clean_arguments(run_design)
+        cleaned[:, complete] = aggregate_cleaned(voxels, aggregation, arguments)
     return cleaned
 
 
 def _place(
-    job: Job, todo: _ToDo, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
+    todo: _ToDo,
+    volumes: Volumes,
+    mask: tuple[NDArray[np.bool_] | None, Grid | None],
+    overlap: str,
 ) -> list[PlacedSeeds]:
     """Spheres of every seed set on the image's grid, within the mask."""
     placed, start = [], 0
     for seeds in todo.seed_sets:
         weights = sphere_weights(seeds.coordinates, seeds.radii, volumes.grid, *mask)
-        weights = _without_overlap(job, seeds, weights)
+        weights = _without_overlap(overlap, seeds, weights)
         columns = slice(start, start + len(seeds))
         placed.append(PlacedSeeds(todo.image.bold, seeds, weights, columns))
         start += len(seeds)
     return placed
 
 
-def _load_mask(job: Job, bold: Path) -> Mask | None:
-    if job.mask is not None:
-        return read_mask(job.mask)
-    if job.work.processing.mask == "none":
+def _load_mask(path: Path | None, choice: str, bold: Path) -> Mask | None:
+    if path is not None:
+        return read_mask(path)
+    if choice == OFF:
         return None
     raise MissingInputError(
         f"No brain mask belongs to {bold}.",
@@ -318,8 +335,7 @@ def _load_mask(job: Job, bold: Path) -> Mask | None:
     )
 
 
-def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> SphereWeights:
-    rule = job.work.processing.overlap
+def _without_overlap(rule: str, seeds: SeedTable, weights: SphereWeights) -> SphereWeights:
     if rule == "allow" or not weights.overlaps.any():
         return weights
     if rule == "nearest":
@@ -333,21 +349,28 @@ def _without_overlap(job: Job, seeds: SeedTable, weights: SphereWeights) -> Sphe
 
 
 def _record_exclusions(job: Job, todo: _ToDo) -> None:
-    source = _relative(job, todo.image.bold)
-    rows = [_exclusion_row(job, source, made) for made in todo.designs if made.exclusion]
+    bold = todo.image.bold
+    # The path from the root of the dataset that the image is in.
+    roots = (root for _, root in job.work.links if bold.is_relative_to(root))
+    source = next((bold.relative_to(root).as_posix() for root in roots), bold.name)
+    rows = [
+        _exclusion_row(job.run.name, source, run_design, run_design.exclusion)
+        for run_design in todo.designs
+        if run_design.exclusion
+    ]
     names = [strategy.name for strategy in todo.image.strategies]
     record_exclusions(job.work.output_dir, source, names, rows)
 
 
-def _exclusion_row(job: Job, source: str, made: RunDesign) -> ExclusionRow:
-    excluded = made.exclusion
-    assert excluded is not None  # noqa: S101 - the caller looked
-    left, name = excluded.degrees_of_freedom, job.run.name
+def _exclusion_row(
+    name: Name, source: str, run_design: RunDesign, excluded: Exclusion
+) -> ExclusionRow:
+    left = excluded.degrees_of_freedom
     return ExclusionRow(
         participant_id=f"sub-{name.get('sub')}",
         session_id=f"ses-{name.get('ses')}" if name.get("ses") else None,
         source=source,
-        strategy=made.strategy.name,
+        strategy=run_design.strategy.name,
         reason=excluded.reason,
         n_volumes=left.volumes,
         n_kept=left.kept,
@@ -356,35 +379,27 @@ def _exclusion_row(job: Job, source: str, made: RunDesign) -> ExclusionRow:
         lost_to_censoring=left.censored,
         degrees_of_freedom=left.residual,
         seconds=left.seconds,
-        min_degrees_of_freedom=made.processing.min_dof,
-        min_volumes=made.strategy.min_volumes,
-        min_seconds=made.strategy.min_seconds,
+        min_degrees_of_freedom=run_design.processing.min_dof,
+        min_volumes=run_design.strategy.min_volumes,
+        min_seconds=run_design.strategy.min_seconds,
     )
-
-
-def _relative(job: Job, path: Path) -> str:
-    """Path from the root of the dataset that it is in."""
-    for _, root in job.work.links:
-        if path.is_relative_to(root):
-            return PurePosixPath(path.relative_to(root)).as_posix()
-    return path.name
 
 
 def _strategy_warnings(designs: Sequence[RunDesign]) -> Iterator[str]:
     """What a user should know about the strategies in this run."""
-    for made in designs:
-        name = made.strategy.name
-        yield from (f"{name}: {note}" for note in made.design.notes)
-        if made.exclusion:
+    for run_design in designs:
+        name, left = run_design.strategy.name, run_design.freedom
+        yield from (f"{name}: {note}" for note in run_design.design.notes)
+        if run_design.exclusion:
             yield (
                 f"{name} leaves too little of this run, and its outputs are n/a: "
-                f"{made.exclusion.reason}. Choose a strategy with fewer regressors or no "
+                f"{run_design.exclusion.reason}. Choose a strategy with fewer regressors or no "
                 "filter for this run, or leave it out; exclusions.tsv lists it."
             )
-        elif made.freedom.residual < FEW_DEGREES_OF_FREEDOM:
+        elif left.residual < FEW_DEGREES_OF_FREEDOM:
             yield (
-                f"{name} leaves {rounded(made.freedom.residual)} degrees of freedom of this run, "
-                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(made.freedom)}): its correlations "
+                f"{name} leaves {rounded(left.residual)} degrees of freedom of this run, "
+                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(left)}): its correlations "
                 "vary much by chance. --min-dof excludes such runs."
             )
 
@@ -399,13 +414,13 @@ def _smoothing_warnings(job: Job, bold: Path) -> Iterator[str]:
         )
 
 
-def _nothing_there(placed: PlacedSeeds, min_coverage: float, job: Job) -> str:
+def _without_signal(placed: PlacedSeeds, min_coverage: float, space: str) -> str:
     """What to look for when a seed set has no sphere with a signal; empty when it has one."""
     label = placed.seeds.label
     if placed.weights.empty.all():
         return (
             f"{label}: no sphere has a voxel in image and mask, and all outputs are n/a. Are the "
-            f"coordinates millimetres in the space {job.run.space}, and is the mask of this image?"
+            f"coordinates millimetres in the space {space}, and is the mask of this image?"
         )
     if placed.missing(min_coverage).all():
         return (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bids_spheres.participant.plan import Job
+    from bids_spheres.participant.plan import Job, Work
     from bids_spheres.participant.up_to_date import Task
 
 _BASE = 200 * MEGABYTE
@@ -47,11 +47,11 @@ def job_memory(job: Job) -> int:
     350, 520 and 500.
     """
     shapes = {_shape(image.bold) for image in job.images}
-    return _BASE + max((_image_memory(job, shape) for shape in shapes), default=0)
+    return _BASE + max((_image_memory(job.work, shape) for shape in shapes), default=0)
 
 
-def _image_memory(job: Job, shape: _Shape) -> int:
-    rules, tables = job.work.processing, job.work.seed_sets
+def _image_memory(work: Work, shape: _Shape) -> int:
+    rules, tables = work.processing, work.seed_sets
     volumes, seeds = shape.volumes, sum(len(table) for table in tables)
     floats = 6 * shape.voxels + 12 * volumes * seeds + 8 * max(len(t) for t in tables) ** 2
     if rules.aggregation != "mean":

@@ -42,7 +42,7 @@ class Outcome:
         Why nothing was, or which strategies failed; None when all went well.
     trace : str
         Where the error came from, for debugging.
-    hopeless : bool
+    fatal : bool
         Whether other runs would fail of the same cause, as when the disk is full.
     written : tuple of str
         Names of the files that the process wrote, from the output folder.
@@ -54,7 +54,7 @@ class Outcome:
     report: JobReport = field(default_factory=lambda: JobReport((), ()))
     error: str | None = None
     trace: str = ""
-    hopeless: bool = False
+    fatal: bool = False
     written: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,12 +100,12 @@ def attempt(task: Task) -> Outcome:
             report = run_job(task.job)
             written = task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
-        trace, hopeless = traceback.format_exc(), _errno(error) in _NO_ROOM
+        trace, fatal = traceback.format_exc(), _errno(error) in _NO_ROOM
         return Outcome(
             str(task),
             error=_message(error),
             trace=trace,
-            hopeless=hopeless,
+            fatal=fatal,
             versions=versions(),
         )
     report = replace(report, warnings=(*messages, *report.warnings))

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds import Strategy
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import Run
-    from bids_spheres.settings import Processing, Settings
+    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -194,37 +193,27 @@ class JobReport:
     unwritten: frozenset[Path] = frozenset()
 
 
-def plan_work(settings: Settings, inputs: Inputs) -> Work:
-    """What the settings ask of every run.
+def load_seed_sets(
+    published: Sequence[str], files: Sequence[Path], radii: Sequence[float]
+) -> tuple[SeedTable, ...]:
+    """Every seed set that is named.
 
-    Raises
-    ------
-    BidsSpheresError
-        When a seed set, a strategy or a measure can't be used.
-    """
-    for name in settings.processing.connectivity:
-        measure(name)
-    return Work(
-        seed_sets=load_seed_sets(settings),
-        strategies=load_strategies(settings),
-        processing=settings.processing,
-        output_dir=settings.output_dir,
-        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
-        work_dir=settings.work_dir,
-        threads=settings.execution.omp_nthreads or 2,
-    )
-
-
-def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
-    """Every seed set that the settings name.
+    Parameters
+    ----------
+    published : sequence of str
+        Names of sets that ship with the package.
+    files : sequence of Path
+        Tables of the user's own.
+    radii : sequence of float
+        mm; of all spheres. Each set is there once per radius; without any, as it is.
 
     Raises
     ------
     UsageError
         When there is none, or two would have the same label in output names.
     """
-    tables = [load_published_seeds(name) for name in settings.atlas]
-    tables += [load_seed_file(path) for path in settings.seeds]
+    tables = [load_published_seeds(name) for name in published]
+    tables += [load_seed_file(path) for path in files]
     if not tables:
         raise UsageError(
             "No seeds are given.",
@@ -243,18 +232,23 @@ def load_seed_sets(settings: Settings) -> tuple[SeedTable, ...]:
             f"Two seed sets have the label {entity}-{label}, so their outputs would collide.",
             hint="Name each set once; the label of a table is made from its file name.",
         )
-    return tuple(sized for table in tables for sized in _sized(table, settings.radius))
+    if not radii:
+        return tuple(tables)
+    sized = [(table.with_radius(radius), radius) for table in tables for radius in radii]
+    if len(radii) == 1:
+        return tuple(table for table, _ in sized)
+    return tuple(replace(table, scale=scale_label(radius)) for table, radius in sized)
 
 
-def _sized(table: SeedTable, radii: Sequence[float]) -> list[SeedTable]:
-    """A seed set with each of the radii (mm); several are told apart by the entity ``scale``."""
-    if len(radii) < 2:
-        return [table.with_radius(radius) for radius in radii] or [table]
-    return [replace(table.with_radius(radius), scale=scale_label(radius)) for radius in radii]
+def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:
+    """Every strategy that is named, each once, with what options change of them.
 
-
-def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
-    """Every strategy that the settings name, each once, with what options change of them.
+    Parameters
+    ----------
+    names : sequence of str
+        Names of strategies that ship with the package, or files.
+    changes : mapping
+        Keys of a strategy, joined by dots, and their values.
 
     Raises
     ------
@@ -263,16 +257,18 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     BidsSpheresError
         When one can't be used.
     """
-    changes = settings.changes.as_keys()
-    named = (load_strategy(name) for name in dict.fromkeys(settings.strategy))
-    strategies = tuple(_overridden(strategy, changes) for strategy in named)
-    names = [strategy.name for strategy in strategies]
-    if UNCLEANED in names:
+    given = [load_strategy(name) for name in dict.fromkeys(names)]
+    try:
+        strategies = tuple(override(strategy, changes) for strategy in given)
+    except DataError as error:  # what was read is fine; what was typed is not
+        raise UsageError(error.message, error.hint) from error
+    labels = [strategy.name for strategy in strategies]
+    if UNCLEANED in labels:
         raise UsageError(
             f"A strategy is named {UNCLEANED}, as are the series before cleaning.",
             hint="Give your own strategy another name.",
         )
-    if repeated := [name for name in names if names.count(name) > 1]:
+    if repeated := [label for label in labels if labels.count(label) > 1]:
         raise UsageError(
             f"Two strategies are named {repeated[0]}, so their outputs would collide.",
             hint="Give your own strategy another name.",
@@ -280,15 +276,15 @@ def load_strategies(settings: Settings) -> tuple[Strategy, ...]:
     return strategies
 
 
-def _overridden(strategy: Strategy, changes: Mapping[str, Any]) -> Strategy:
-    try:
-        return override(strategy, changes)
-    except DataError as error:  # what was read is fine; what was typed is not
-        raise UsageError(error.message, error.hint) from error
-
-
-def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
+def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> list[Job]:
     """One job per run and space.
+
+    Parameters
+    ----------
+    work : Work
+    runs : sequence of Run
+    outliers : Path, optional
+        Table of volumes to censor, or a folder of such tables.
 
     Raises
     ------
@@ -304,7 +300,6 @@ def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
         space: place_in_template(work.seed_sets, space, warp=rules.warp_seeds) for space in spaces
     }
     masks = {space: _mask(rules.mask, space) for space in spaces}
-    outliers = outliers_of(settings.outliers, runs)
     jobs = [
         Job(
             run=run,
@@ -314,7 +309,7 @@ def make_jobs(settings: Settings, work: Work, runs: Sequence[Run]) -> list[Job]:
             work=work,
             outliers=table,
         )
-        for run, table in zip(runs, outliers, strict=True)
+        for run, table in zip(runs, outliers_of(outliers, runs), strict=True)
     ]
     _check_outputs(jobs)
     return jobs

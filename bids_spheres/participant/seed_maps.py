@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -32,24 +31,28 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 
-def tapped(
-    job: Job, volumes: Volumes, mask: tuple[NDArray[np.bool_] | None, Grid | None]
+def recording_voxels(
+    volumes: Volumes,
+    mask: tuple[NDArray[np.bool_] | None, Grid | None],
+    folder: Path,
+    smoothing_fwhm: float | None,
 ) -> AbstractContextManager[Volumes]:
-    """The image, which keeps the voxels of the mask while it is read if maps are asked for."""
-    rules = job.work.processing
-    if not rules.seed_maps:
-        return nullcontext(volumes)
+    """The image, which keeps the voxels of the mask in a temporary file while it is read.
+
+    Parameters
+    ----------
+    volumes : Volumes
+    mask : (X, Y, Z) array and Grid, or None for both
+        Without a mask all voxels are kept.
+    folder : Path
+        For the temporary file.
+    smoothing_fwhm : float, optional
+        mm; of the Gaussian that voxels are smoothed by.
+    """
     region, grid = mask
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     voxels = everything if region is None else mask_voxels(volumes.grid, region, grid)
-    return spooled(volumes, voxels, temporary_folder(job), rules.smoothing_fwhm)
-
-
-def temporary_folder(job: Job) -> Path:
-    """Where voxels can be kept while a job runs; made if need be."""
-    folder = job.work.work_dir or job.work.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return spooled(volumes, voxels, folder, smoothing_fwhm)
 
 
 def write_seed_maps(
@@ -57,7 +60,7 @@ def write_seed_maps(
     volumes: Volumes,
     extraction: Extraction,
     placed: tuple[Sequence[PlacedSeeds], FloatArray],
-    made: RunDesign,
+    run_design: RunDesign,
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
@@ -65,28 +68,28 @@ def write_seed_maps(
     ----------
     job : Job
     volumes : Volumes
-        As `tapped` gave it, read to its end.
+        As `recording_voxels` gave it, read to its end.
     extraction : Extraction
         Of all seed sets.
     placed : sequence of PlacedSeeds and (T', S) array
         The seed sets, and the cleaned series of them all.
-    made : RunDesign
+    run_design : RunDesign
     """
     parts, cleaned = placed
-    if made.exclusion is not None or not isinstance(volumes, SpooledVolumes):
+    if run_design.exclusion is not None or not isinstance(volumes, SpooledVolumes):
         return
     own = None if extraction.voxels is None else cleaned
-    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(made), cleaned=own)
+    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(run_design), cleaned=own)
     for (part, number, label), values in zip(_all_seeds(parts), maps, strict=True):
         if np.isnan(extraction.timeseries[:, part.columns.start + number]).any():
             continue  # no series, no map
-        path = job.paths.seed_map(part.seeds, label, made.strategy.name)
+        path = job.paths.seed_map(part.seeds, label, run_design.strategy.name)
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")
         write_image(path, img)
         write_json(
-            job.paths.seed_map(part.seeds, label, made.strategy.name, ".json"),
-            _facts(job, part, number, made),
+            job.paths.seed_map(part.seeds, label, run_design.strategy.name, ".json"),
+            _facts(job, part, number, run_design),
         )
 
 
@@ -114,8 +117,8 @@ def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
     )
 
 
-def _facts(job: Job, part: PlacedSeeds, number: int, made: RunDesign) -> dict[str, Any]:
-    image, cleaning = image_facts(job, part.bold, part.seeds), cleaning_facts(job, made)
+def _facts(job: Job, part: PlacedSeeds, number: int, run_design: RunDesign) -> dict[str, Any]:
+    image, cleaning = image_facts(job, part.bold, part.seeds), cleaning_facts(job, run_design)
     return {
         **image,
         **cleaning,

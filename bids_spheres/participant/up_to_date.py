@@ -33,7 +33,7 @@ from bids_spheres.files.regular import open_regular
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
-from bids_spheres.settings import settings_that_affect
+from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A job, and what of it has to be done.
+    """A job, and which of its outputs are missing or out of date.
 
     Parameters
     ----------
@@ -242,7 +242,7 @@ def find_tasks(
     hash_inputs: bool = False,
     nprocs: int = 1,
 ) -> list[Task]:
-    """What of every job has to be done.
+    """Find which outputs of every job are missing or out of date.
 
     Input files are looked at now, before any is read: one that changes while its run is at work
     is noticed by the next call.
@@ -252,7 +252,7 @@ def find_tasks(
     jobs : sequence of Job
         Of one call.
     overwrite : bool
-        Everything has to be.
+        Take everything as out of date.
     hash_inputs : bool
         Compare what is in input files, which takes as long as reading them, instead of sizes and
         times of last change. What was made without this counts as stale.
@@ -368,7 +368,7 @@ class _Stamps:
     Parameters
     ----------
     hash_inputs : bool
-        Tell also what is in input files.
+        Compare the content of input files as well.
     """
 
     def __init__(self, *, hash_inputs: bool) -> None:
@@ -437,7 +437,7 @@ def _seeds_values(seeds: SeedTable) -> dict[str, Any]:
         "radii": seeds.radii.tolist(),
         "networks": seeds.networks,
         "space": seeds.space,
-        # Where coordinates are used as they are, this is still told in sidecars.
+        # Where coordinates are used as they are, sidecars still name it.
         "declared_space": seeds.metadata.get("Space"),
     }
 
@@ -451,7 +451,7 @@ def _strategy_values(strategy: Strategy) -> dict[str, Any]:
 def _rule_values(rules: Processing, kind: Output) -> dict[str, Any]:
     values = {name: getattr(rules, name) for name in settings_that_affect(kind)}
     # A mask of the user's own is one of the inputs; where it lies does not matter.
-    named = rules.mask in ("run", "template", "none")
+    named = rules.mask in MASKS
     return values | ({"mask": rules.mask if named else "path"} if "mask" in values else {})
 
 

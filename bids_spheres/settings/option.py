@@ -108,7 +108,7 @@ class Declared:
 def option(
     default: Any, text: str, section: str = "", kind: Kind | None = None, **rest: Any
 ) -> Any:
-    """A field of settings with its option; see `Option` for what else can be said of it."""
+    """A field of settings with its option; `rest` are further parameters of `Option`."""
     metadata = {"option": Option(text, section, kind, **rest)}
     return field(default=default, metadata=metadata)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -43,21 +44,15 @@ class Kind:
         argparse.ArgumentTypeError
             When the word is no such value.
         """
-        return self._read(text)
+        return text
 
     def show(self, value: Any) -> Any:
         """The value as it stands in a record of settings, with JSON types only."""
-        return self._show(value)
+        return value
 
     def absolute(self, value: Any) -> Any:
         """The value with an absolute path, if it is or holds a relative one."""
         return value.absolute() if isinstance(value, Path) else value
-
-    def _read(self, text: str) -> Any:
-        return text
-
-    def _show(self, value: Any) -> Any:
-        return value
 
 
 @dataclass(frozen=True)
@@ -74,13 +69,15 @@ class Choice(Kind):
     words: tuple[str, ...] = ()
     off: str | bool = OFF
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """The word, or what "none" stands for."""
         if text not in self.words:
             known = ", ".join(self.words)
             raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known})")
         return self.off if text == OFF else text
 
-    def _show(self, value: Any) -> Any:
+    def show(self, value: Any) -> Any:
+        """Its text."""
         return OFF if value == self.off else value
 
 
@@ -90,10 +87,12 @@ class PathName(Kind):
 
     metavar: str = "PATH"
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """Path of a word."""
         return Path(text)
 
-    def _show(self, value: Any) -> Any:
+    def show(self, value: Any) -> Any:
+        """Its text."""
         return str(value.resolve())
 
 
@@ -130,7 +129,8 @@ class NamedPath(Kind):
 
     metavar: str = "[NAME=]PATH"
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """Name and path of a word; the name may be empty."""
         name, sign, path = text.partition("=")
         # A path may hold the sign as well; a name never holds a separator.
         named = bool(sign) and os.sep not in name and name.isalnum()
@@ -140,7 +140,8 @@ class NamedPath(Kind):
         """The same name with an absolute path."""
         return value[0], value[1].absolute()
 
-    def _show(self, value: Any) -> Any:
+    def show(self, value: Any) -> Any:
+        """Its text."""
         name, path = value
         return f"{name}={path.resolve()}" if name else str(path.resolve())
 
@@ -170,21 +171,19 @@ class Number(Kind):
     unit: str = ""
     zero_is_off: bool = False
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """Number of a word, or the word."""
         if text in self.words:
             return text
-        value = self._parse(text)
+        value: float | None = None
+        if not self.whole:
+            with suppress(ValueError):
+                value = float(text)
+        elif text.isdecimal() and len(text) <= _MOST_DIGITS:
+            value = int(text)
         if value is None or not self.least <= value <= self.most or value == inf:
             raise argparse.ArgumentTypeError(f"{text} is not {self.description}")
         return None if self.zero_is_off and value == 0 else value
-
-    def _parse(self, text: str) -> float | None:
-        if self.whole:
-            return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
-        try:
-            return float(text)
-        except ValueError:
-            return None
 
     @property
     def description(self) -> str:
@@ -207,8 +206,20 @@ class Labels(Kind):
     metavar: str = "LABEL"
     key: str = ""
 
-    def _read(self, text: str) -> Any:
-        words = _first_words(Path(text[1:])) if text.startswith("@") else [text]
+    def __call__(self, text: str) -> Any:
+        """Labels of a word: one, or all of a file."""
+        words = [text]
+        if text.startswith("@"):
+            path = Path(text[1:])
+            try:
+                lines = read_text(path, "list of labels").splitlines()
+            except BidsSpheresError as error:
+                raise argparse.ArgumentTypeError(error.message.rstrip(".")) from error
+            words = [line.split()[0] for line in lines if line.strip()]
+            # A table of participants has a header, and other columns.
+            words = words[1:] if words[:1] == ["participant_id"] else words
+            if not words:
+                raise argparse.ArgumentTypeError(f"{path} holds no label")
         return [word.removeprefix(f"{self.key}-") for word in words]
 
 
@@ -217,32 +228,14 @@ def choice(*words: str, off: str | bool = OFF) -> Choice:
     return Choice("|".join(words), words, off)
 
 
-def _first_words(path: Path) -> list[str]:
-    """First word of every line of a file; of a table with ``participant_id``, without its header.
-
-    Raises
-    ------
-    argparse.ArgumentTypeError
-        When it can't be read, or has none.
-    """
-    try:
-        lines = read_text(path, "list of labels").splitlines()
-    except BidsSpheresError as error:
-        raise argparse.ArgumentTypeError(error.message.rstrip(".")) from error
-    words = [line.split()[0] for line in lines if line.strip()]
-    words = words[1:] if words[:1] == ["participant_id"] else words
-    if not words:
-        raise argparse.ArgumentTypeError(f"{path} holds no label")
-    return words
-
-
 @dataclass(frozen=True)
 class Memory(Kind):
     """An amount of memory in MB; a bare number is of MB, as for fMRIPrep and Slurm."""
 
     metavar: str = "MB"
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """MB of a word."""
         number = text.upper().removesuffix("B")
         unit = {"M": 1, "G": 1000, "T": 1_000_000}.get(number[-1:])
         try:
@@ -262,9 +255,11 @@ class SettingOrFile(Kind):
 
     metavar: str = "SETTING"
 
-    def _read(self, text: str) -> Any:
+    def __call__(self, text: str) -> Any:
+        """A setting as text, or the path of a file."""
         key, sign, _ = text.partition("=")
         return text if sign and key.replace("-", "_").isidentifier() else Path(text)
 
-    def _show(self, value: Any) -> Any:
+    def show(self, value: Any) -> Any:
+        """Its text."""
         return value if isinstance(value, str) else str(value.resolve())

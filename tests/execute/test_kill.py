@@ -205,7 +205,7 @@ def test_a_run_whose_worker_was_killed_is_tried_again(parallel, monkeypatch, tmp
 
 @pytest.mark.parametrize(
     ("name", "phrase"),
-    [("SIGKILL", "was killed, most likely for want of memory"), ("SIGSEGV", "ended by SIGSEGV")],
+    [("SIGKILL", "was killed, most likely out of memory"), ("SIGSEGV", "ended by SIGSEGV")],
 )
 def test_a_run_of_which_two_workers_die_fails(parallel, monkeypatch, tmp_path, name, phrase):
     with monkeypatch.context() as patch:
