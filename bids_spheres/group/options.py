@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-SEEDS = "seeds"
-"""Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
-
-
 RUN_KEYS = ("sub", "ses", "task", "acq", "run", "echo")
 """Entities that tell which runs are meant, and not what was made of them."""
 
