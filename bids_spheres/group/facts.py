@@ -12,6 +12,7 @@ from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.statistics import fisher_z_variance
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar
+from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,14 +26,17 @@ GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap"
 
 REGRESSORS = "NuisanceParameters"
 
-COMPARED = (
-    *GEOMETRY,
-    *("Aggregation", "SmoothingFWHM", "Strategy", "SoftwareFilters", "Detrend", "Standardize"),
-    *("CensoringThresholds", "DummyScans", "RelationshipMeasure", "ValidDiagonal"),
+COMPARED = tuple(
+    dict.fromkeys(
+        (
+            *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
+            *("CensoringThresholds", "RelationshipMeasure", "ValidDiagonal"),
+        )
+    )
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
-NOTED = ("Description", "MinimumDegreesOfFreedom")
+NOTED = ("Description", *sidecar_keys("note"))
 """What had better be the same."""
 
 GENERATED_BY = "GeneratedBy"

@@ -20,8 +20,9 @@ from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, 
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.participant.results import write_matrix
+from bids_spheres.outputs.write import write_matrix
 from bids_spheres.participant.sidecars import matrix_facts
+from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -50,10 +51,9 @@ _NEEDED = {*_SUMMED, "DegreesOfFreedom"}
 
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
-    *("RadiusUnits", "Mask", "MinimumCoverage", "Overlap", "Aggregation", "SmoothingFWHM"),
-    *("SmoothingBefore", "StrategyNotes"),
-    *("Strategy", "Description", "NuisanceParameters", "SoftwareFilters", "Detrend"),
-    *("Standardize", "CensoringThresholds", "DummyScans", "MinimumDegreesOfFreedom"),
+    *("RadiusUnits", "SmoothingBefore", "Strategy", "Description", "StrategyNotes"),
+    *("NuisanceParameters", "SoftwareFilters", "CensoringThresholds"),
+    *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 
@@ -301,7 +301,7 @@ def _write_matrices(group: RunGroup, parts: _Parts) -> None:
         if chosen.shrinkage and parts.used:
             facts["Shrinkage"] = chosen.shrinkage(together)
         path = group.paths.matrix(parts.seeds, parts.strategy.name, chosen.stat)
-        write_matrix(path, chosen.function(together), parts.seeds, facts)
+        write_matrix(path, parts.seeds.names, chosen.function(together), facts)
 
 
 def _facts(parts: _Parts) -> dict[str, Any]:
