@@ -43,7 +43,7 @@ from bids_spheres.outputs.read import (
     read_upper_triangle,
 )
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.wording import listing
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -563,9 +563,9 @@ class Results:
         sets = dict.fromkeys(own.label for run in self.runs for own in run.seed_sets)
         people = {run.name.get("sub") for run in self.runs}
         return (
-            f"<Results: {len(self.runs)} runs of {len(people)} participants; seeds "
-            f"{listing(list(sets))}; strategies {listing(self.strategies)}; measures "
-            f"{listing(list(self.measures))}>"
+            f"<Results: {count(len(self.runs), 'run')} of {count(len(people), 'participant')}; "
+            f"seeds {listing(list(sets))}; strategies {listing(self.strategies)}; "
+            f"measures {listing(list(self.measures))}>"
         )
 
     @property
