@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from bids_spheres.app.group_options import describe_groups, group_options
-from bids_spheres.group.files import FOLDER
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.paths import GROUP_FOLDER
 from bids_spheres.outputs.shared import write_record
 from bids_spheres.reports.group import write_group_report
 
@@ -44,7 +44,7 @@ def run_group_level(settings: Settings) -> list[str]:
     if not settings.reports_only:
         problems = run_group(out, group_options(settings))
         write_record(out, settings.to_json())
-        logger.info("Results of the group: %s", out / FOLDER)
+        logger.info("Results of the group: %s", out / GROUP_FOLDER)
     for problem in problems:
         logger.error("%s", problem)
     if settings.report_level != "none":

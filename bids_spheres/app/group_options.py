@@ -13,10 +13,11 @@ from bids_spheres.data.published import STRATEGY_FILES
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.group.files import find_matrices, make_groups, title
+from bids_spheres.group.files import find_matrices, make_groups
 from bids_spheres.group.model import read_participants
-from bids_spheres.group.options import SEEDS, GroupOptions
+from bids_spheres.group.options import GroupOptions
 from bids_spheres.outputs.links import read_links
+from bids_spheres.outputs.paths import SEEDS, title
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.facts import OtherVersionError
-from bids_spheres.group.files import image_name, title, without_space
-from bids_spheres.group.tables import read_rows
+from bids_spheres.group.files import group_of, without_space
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.paths import image_name, title
+from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.files.names import Name
-    from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.outputs.find import OutputFile
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Unusable:
         self._reasons: dict[tuple[str, str], str] = {}
         self._versions: dict[str, dict[str, None]] = defaultdict(dict)
 
-    def add(self, file: MatrixFile, where: Name, error: BidsSpheresError) -> None:
+    def add(self, file: OutputFile, where: Name, error: BidsSpheresError) -> None:
         """Note that a run is left out of a group, or of all groups of an image."""
         if isinstance(error, OtherVersionError):
             self._versions[str(error)][file.participant] = None
@@ -73,17 +74,17 @@ class ExpectedParticipants:
     Parameters
     ----------
     output_dir : Path
-    files : iterable of MatrixFile
+    files : iterable of OutputFile
         All matrices there are, selected or not.
     options : GroupOptions
     """
 
     def __init__(
-        self, output_dir: Path, files: Iterable[MatrixFile], options: GroupOptions
+        self, output_dir: Path, files: Iterable[OutputFile], options: GroupOptions
     ) -> None:
-        self._matrices: dict[str, dict[Name, MatrixFile]] = defaultdict(dict)
+        self._matrices: dict[str, dict[Name, OutputFile]] = defaultdict(dict)
         for file in files:
-            own = file.group(by_session=options.by_session)
+            own = group_of(file, by_session=options.by_session)
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
@@ -129,7 +130,7 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
     if not path.is_file():
         return found
     try:
-        rows = zip(*read_rows(path, columns).values(), strict=True)
+        rows = zip(*read_columns(path, columns).values(), strict=True)
     except BidsSpheresError as error:
         # Matrices of excluded runs say why as well.
         logger.warning("Reasons of exclusions are not all known: %s", error)

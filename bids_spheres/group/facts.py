@@ -9,9 +9,10 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
-from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.files.atomic import read_text
+from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.statistics import fisher_z_variance
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar
+from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,14 +26,17 @@ GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap"
 
 REGRESSORS = "NuisanceParameters"
 
-COMPARED = (
-    *GEOMETRY,
-    *("Aggregation", "SmoothingFWHM", "Strategy", "SoftwareFilters", "Detrend", "Standardize"),
-    *("CensoringThresholds", "DummyScans", "RelationshipMeasure", "ValidDiagonal"),
+COMPARED = tuple(
+    dict.fromkeys(
+        (
+            *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
+            *("CensoringThresholds", "RelationshipMeasure", "ValidDiagonal"),
+        )
+    )
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
-NOTED = ("Description", "MinimumDegreesOfFreedom")
+NOTED = ("Description", *sidecar_keys("note"))
 """What had better be the same."""
 
 GENERATED_BY = "GeneratedBy"
@@ -130,7 +134,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
         When it can't be used; `OtherVersionError` when another version wrote it.
     """
     path = matrix.with_suffix(".json")
-    content = read_sidecar(path)
+    content = read_sidecar(path, parse_float=as_integer)
     if _CONCATENATION in content:
         return None
     check_version(content)
@@ -152,7 +156,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
-            hint="Run the participant level anew for this run.",
+            hint=ANEW,
         ) from error
     if facts.excluded is None and not 1 < facts.degrees_of_freedom < inf:
         raise DataError(
@@ -181,30 +185,6 @@ def of_several_runs(matrix: Path) -> bool:
         return _CONCATENATION in read_sidecar(matrix.with_suffix(".json"))
     except BidsSpheresError:
         return False
-
-
-def read_sidecar(path: Path) -> dict[str, Any]:
-    """Content of a JSON file; numbers without a fraction are integers, however written.
-
-    Raises
-    ------
-    MissingInputError
-        When there is no such file.
-    DataError
-        When it holds no JSON object.
-    """
-    text = read_text(path)
-    if not text:
-        raise MissingInputError(
-            f"There is no sidecar {path}.", hint="Run the participant level anew for this run."
-        )
-    try:
-        content = json.loads(text, parse_float=_as_integer)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
-    return content
 
 
 def pick(content: Mapping[str, Any], keys: Iterable[str]) -> Settings:
@@ -245,7 +225,8 @@ def _regressors(content: Mapping[str, Any]) -> tuple[str, str]:
     return REGRESSORS, json.dumps(regressor_kinds(columns))
 
 
-def _as_integer(text: str) -> float | int:
+def as_integer(text: str) -> float | int:
+    """A number of JSON; one without a fraction is an integer, however written."""
     value = float(text)
     return int(value) if value.is_integer() else value
 

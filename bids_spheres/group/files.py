@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.files.atomic import remove
-from bids_spheres.files.names import Name, parse_name
-from bids_spheres.group.options import SEEDS
+from bids_spheres.files.names import Name
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
+from bids_spheres.outputs.find import group_files, matrix_files
+from bids_spheres.outputs.paths import image_name, label_of, title
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.outputs.find import OutputFile
 
     Entities = tuple[tuple[str, str], ...]
 
@@ -32,67 +33,17 @@ logger = logging.getLogger(__name__)
 REPEATED = frozenset({"ses", "run", "dir"})
 """Entities that tell runs of one participant apart that are averaged."""
 
-FOLDER = "group"
-"""Where in the output dataset results of the group level are."""
-
 POOLED = "MNI"
 """Label of the space of a group that pools images in several MNI spaces."""
 
-SUMMARY = "summary.json"
-"""Which groups the last call was about, and what it could not do."""
 
-_WHATS = frozenset(
-    {
-        *("mean", "sd", "n", "t", "p", "q"),
-        *("networks", "model", "edges", "stacked", "participants", "coverage"),
-    }
-)
-_PATTERNS = ("sub-*/func/*_relmat.tsv", "sub-*/ses-*/func/*_relmat.tsv")
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixFile:
-    """A matrix of one run.
-
-    Parameters
-    ----------
-    path : Path
-    name : Name
-        What its name says.
-    """
-
-    path: Path
-    name: Name
-
-    @property
-    def participant(self) -> str:
-        """With its key, ``sub-01``."""
-        return f"sub-{self.name.get('sub')}"
-
-    @property
-    def source(self) -> str:
-        """The entities that tell the run apart from others."""
-        ours = {"atlas", "seg", "scale", "stat"}
-        return "_".join(f"{k}-{label}" for k, label in self.name.source if k not in ours)
-
-    @property
-    def spheres(self) -> Path:
-        """The table of the spheres that it is about."""
-        name = self.name.with_("dseg", ".tsv", stat=None, desc="spheres")
-        return self.path.with_name(str(name))
-
-    @property
-    def space(self) -> str:
-        """Space of the image; ``"func"`` for the grid of acquisition."""
-        return label_of(self.name, "space")
-
-    def group(self, *, by_session: bool, pool_spaces: bool = False) -> Name:
-        """Name of the group to which it belongs: one task, space, seed set, strategy, measure."""
-        gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
-        kept = tuple(entity for entity in self.name.entities if entity[0] not in gone)
-        if pool_spaces and self.space.startswith("MNI"):
-            kept = without_space(kept, POOLED)
-        return Name(kept, "relmat", ".tsv")
+def group_of(file: OutputFile, *, by_session: bool, pool_spaces: bool = False) -> Name:
+    """Name of the group of a matrix: one task, space, seed set, strategy and measure."""
+    gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
+    kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
+    if pool_spaces and file.space.startswith("MNI"):
+        kept = without_space(kept, POOLED)
+    return Name(kept, "relmat", ".tsv")
 
 
 def without_space(entities: Entities, space: str | None = None) -> Entities:
@@ -101,37 +52,7 @@ def without_space(entities: Entities, space: str | None = None) -> Entities:
     return tuple((key, label) for key, label in named if label and key not in ("res", "den"))
 
 
-def image_name(group: Name) -> Name:
-    """What is the same for all strategies and measures of a group."""
-    kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
-    return Name(tuple(kept), group.suffix, group.extension)
-
-
-def label_of(name: Name, key: str) -> str:
-    """Label of an entity; ``"func"`` for images without a space, "" for others without it.
-
-    Examples
-    --------
-    >>> name = parse_name("sub-01_task-rest_seg-mine_relmat.tsv")
-    >>> label_of(name, "space"), label_of(name, "seeds"), label_of(name, "run")
-    ('func', 'mine', '')
-    """
-    if key == SEEDS:
-        return name.get("atlas") or name.get("seg") or ""
-    return name.get(key) or ("func" if key == "space" else "")
-
-
-def title(name: Name) -> str:
-    """Entities of a group, for messages."""
-    return "_".join(f"{key}-{label}" for key, label in name.entities)
-
-
-def result_path(output_dir: Path, group: Name, what: str, extension: str = ".tsv") -> Path:
-    """Path of a result of a group: the entities it is about, and what it is as suffix."""
-    return output_dir / FOLDER / str(Name(group.entities, what, extension))
-
-
-def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
+def find_matrices(output_dir: Path, options: GroupOptions) -> list[OutputFile]:
     """Matrices of the participant level that the user wants, in the order of their names.
 
     Raises
@@ -142,7 +63,7 @@ def find_matrices(output_dir: Path, options: GroupOptions) -> list[MatrixFile]:
     return selected(all_matrices(output_dir), options.select)
 
 
-def all_matrices(output_dir: Path) -> list[MatrixFile]:
+def all_matrices(output_dir: Path) -> list[OutputFile]:
     """Matrices of the participant level, in the order of their names.
 
     One that lies in another place than its name says is a copy, and would count twice.
@@ -157,8 +78,7 @@ def all_matrices(output_dir: Path) -> list[MatrixFile]:
     MissingInputError
         When there is none.
     """
-    paths = (path for pattern in _PATTERNS for path in output_dir.glob(pattern))
-    files = _with_one_copy(file for path in paths if (file := _parsed(path)))
+    files = matrix_files(output_dir)
     strays = [file for file in files if file.path.parent != output_dir / file.name.folder]
     for file in strays:
         logger.warning("%s is not used: by its name it belongs elsewhere.", file.path)
@@ -172,24 +92,9 @@ def all_matrices(output_dir: Path) -> list[MatrixFile]:
     return sorted(kept, key=lambda file: natural(file.path.name))
 
 
-def _with_one_copy(files: Iterable[MatrixFile]) -> list[MatrixFile]:
-    """The same files, of whose entities the equal ones are one in memory: most are in all names."""
-    known: dict[tuple[str, str], tuple[str, str]] = {}
-    return [
-        replace(
-            file,
-            name=replace(
-                file.name,
-                entities=tuple(known.setdefault(one, one) for one in file.name.entities),
-            ),
-        )
-        for file in files
-    ]
-
-
 def selected(
-    files: list[MatrixFile], select: Iterable[tuple[str, Sequence[str]]]
-) -> list[MatrixFile]:
+    files: list[OutputFile], select: Iterable[tuple[str, Sequence[str]]]
+) -> list[OutputFile]:
     """Matrices with the labels that are wanted, by entity.
 
     Raises
@@ -203,18 +108,18 @@ def selected(
 
 
 def grouped(
-    files: Iterable[MatrixFile], key: Callable[[MatrixFile], Name]
-) -> Mapping[Name, Sequence[MatrixFile]]:
+    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
+) -> Mapping[Name, Sequence[OutputFile]]:
     """Files by a name that several of them share, in the order in which it comes first."""
-    groups: dict[Name, list[MatrixFile]] = defaultdict(list)
+    groups: dict[Name, list[OutputFile]] = defaultdict(list)
     for file in files:
         groups[key(file)].append(file)
     return groups
 
 
 def make_groups(
-    files: Iterable[MatrixFile], options: GroupOptions
-) -> Mapping[Name, Sequence[MatrixFile]]:
+    files: Iterable[OutputFile], options: GroupOptions
+) -> Mapping[Name, Sequence[OutputFile]]:
     """Matrices by the groups that the user wants.
 
     Where spaces are pooled, a run of which there are images in several of them counts once, in
@@ -222,17 +127,17 @@ def make_groups(
     """
     groups = grouped(
         files,
-        lambda file: file.group(by_session=options.by_session, pool_spaces=options.pool_spaces),
+        lambda file: group_of(file, by_session=options.by_session, pool_spaces=options.pool_spaces),
     )
     if not options.pool_spaces:
         return groups
     return {name: _one_image_per_run(own) for name, own in groups.items()}
 
 
-def _one_image_per_run(files: Sequence[MatrixFile]) -> list[MatrixFile]:
+def _one_image_per_run(files: Sequence[OutputFile]) -> list[OutputFile]:
     preferred = {space: place for place, space in enumerate(MNI_PREFERENCE)}
     images = sorted(files, key=lambda file: preferred.get(file.space, len(preferred)))
-    chosen: dict[Entities, MatrixFile] = {}
+    chosen: dict[Entities, OutputFile] = {}
     for file in images:
         chosen.setdefault(file.name.source, file)
     return [file for file in files if chosen[file.name.source] is file]
@@ -250,11 +155,9 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
         When a file can't be removed.
     """
     kept = set(written)
-    for path in (output_dir / FOLDER).glob("*"):
-        file = _parsed(path)
-        ours = file and file.name.entities == group.entities and file.name.suffix in _WHATS
-        if ours and path not in kept:
-            remove(path)
+    for file in group_files(output_dir):
+        if file.name.entities == group.entities and file.path not in kept:
+            remove(file.path)
 
 
 def earlier_results(output_dir: Path, made: Iterable[Name]) -> dict[str, list[Path]]:
@@ -268,29 +171,20 @@ def earlier_results(output_dir: Path, made: Iterable[Name]) -> dict[str, list[Pa
     """
     own = {name.entities for name in made}
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted((output_dir / FOLDER).glob("*")):
-        file = _parsed(path)
-        if file and file.name.suffix in _WHATS and file.name.entities not in own:
-            found[title(file.name)].append(path)
+    for file in group_files(output_dir):
+        if file.name.entities not in own:
+            found[title(file.name)].append(file.path)
     return found
 
 
-def possible_groups(files: Iterable[MatrixFile]) -> set[str]:
+def possible_groups(files: Iterable[OutputFile]) -> set[str]:
     """Titles of all groups, and of their images, that can be made of matrices."""
     ways = list(product((False, True), repeat=2))
-    groups = {file.group(by_session=s, pool_spaces=p) for file in files for s, p in ways}
+    groups = {group_of(file, by_session=s, pool_spaces=p) for file in files for s, p in ways}
     return {title(name) for group in groups for name in (group, image_name(group))}
 
 
-def _parsed(path: Path) -> MatrixFile | None:
-    """None for a file whose name is not of BIDS, and so not by us."""
-    try:
-        return MatrixFile(path, parse_name(path.name))
-    except ValueError:
-        return None
-
-
-def _selected(files: list[MatrixFile], key: str, labels: Sequence[str]) -> list[MatrixFile]:
+def _selected(files: list[OutputFile], key: str, labels: Sequence[str]) -> list[OutputFile]:
     wanted = {_plain(key, label) for label in labels}
     there = {_plain(key, label_of(file.name, key)): file for file in files}
     left = [file for file in files if _plain(key, label_of(file.name, key)) in wanted]

@@ -10,10 +10,11 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.agreement import check_agreement, check_geometry, differences
 from bids_spheres.group.edges import Edges
 from bids_spheres.group.facts import GEOMETRY, as_json, of_several_runs, read_facts
-from bids_spheres.group.files import POOLED, label_of, title
+from bids_spheres.group.files import POOLED
 from bids_spheres.group.scale import Scale
-from bids_spheres.group.spheres import SphereTables, read_spheres
+from bids_spheres.group.spheres import SphereTables, spheres_of_run
 from bids_spheres.group.stream import Group, GroupRun, by_participant
+from bids_spheres.outputs.paths import label_of, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
     from bids_spheres.group.facts import Settings
-    from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.spheres import GroupSeeds, RunQuality
+    from bids_spheres.outputs.find import OutputFile
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ class Image:
     quality: Mapping[Path, RunQuality]
 
 
-def gather_image(name: Name, files: Iterable[MatrixFile], unusable: Unusable) -> Image:
+def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Image:
     """Read the tables of spheres of all runs.
 
     Parameters
     ----------
     name : Name
-    files : iterable of MatrixFile
+    files : iterable of OutputFile
         Matrices of all strategies and measures.
     unusable : Unusable
         Takes the runs whose table can't be used.
@@ -73,7 +74,7 @@ def gather_image(name: Name, files: Iterable[MatrixFile], unusable: Unusable) ->
         if not path.is_file() and of_several_runs(file.path):
             continue  # it has no spheres of its own, and its runs are averaged instead
         try:
-            spheres = read_spheres(path, file.participant, file.space)
+            spheres = spheres_of_run(path, file.participant, file.space)
         except BidsSpheresError as error:
             unusable.add(file, name, error)
             continue
@@ -86,7 +87,7 @@ def gather_image(name: Name, files: Iterable[MatrixFile], unusable: Unusable) ->
 
 def gather_group(
     name: Name,
-    files: Sequence[MatrixFile],
+    files: Sequence[OutputFile],
     image: Image,
     motion: HeadMotion,
     unusable: Unusable,
@@ -96,7 +97,7 @@ def gather_group(
     Parameters
     ----------
     name : Name
-    files : sequence of MatrixFile
+    files : sequence of OutputFile
     image : Image
         What they are about.
     motion : HeadMotion
@@ -127,7 +128,7 @@ def gather_group(
     return Group(name, people, edges, scale, distances)
 
 
-def _runs(name: Name, files: Iterable[MatrixFile], unusable: Unusable) -> list[GroupRun]:
+def _runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> list[GroupRun]:
     """Runs whose sidecars can be used."""
     runs: list[GroupRun] = []
     # One copy for all runs: settings are by far the largest part of what is kept of a run.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.facts import RunFacts
-    from bids_spheres.group.files import MatrixFile
+    from bids_spheres.outputs.find import OutputFile
 
 _NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
 """Entities of which all labels share one measurement of head motion."""
@@ -29,16 +29,16 @@ class HeadMotion:
 
     Parameters
     ----------
-    files : iterable of MatrixFile
+    files : iterable of OutputFile
         Matrices of all runs that are selected, after any strategy; one sidecar per run is read.
     by_session : bool
         Whether sessions are groups by themselves, and have a mean of their own.
     """
 
-    def __init__(self, files: Iterable[MatrixFile], *, by_session: bool) -> None:
+    def __init__(self, files: Iterable[OutputFile], *, by_session: bool) -> None:
         self._by_session = by_session
         self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
-        by_run: dict[tuple[tuple[str, str], ...], list[MatrixFile]] = defaultdict(list)
+        by_run: dict[tuple[tuple[str, str], ...], list[OutputFile]] = defaultdict(list)
         for file in files:
             entities = (e for e in file.name.source if e[0] not in _NOT_OF_THE_SCAN)
             by_run[tuple(entities)].append(file)
@@ -60,7 +60,7 @@ class HeadMotion:
         return participant, name.get("task") or "", session or ""
 
 
-def _first_with_motion(files: Sequence[MatrixFile]) -> RunFacts | None:
+def _first_with_motion(files: Sequence[OutputFile]) -> RunFacts | None:
     """Of matrices of one run the facts that know its motion, or else any; None for no run."""
     known = None
     for file in files:

@@ -6,10 +6,6 @@ from dataclasses import dataclass
 
 from bids_spheres.settings import GroupChoices
 
-SEEDS = "seeds"
-"""Key of the label of a seed set, be it published (``atlas``) or not (``seg``)."""
-
-
 RUN_KEYS = ("sub", "ses", "task", "acq", "run", "echo")
 """Entities that tell which runs are meant, and not what was made of them."""
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
-from bids_spheres.group.files import label_of
-from bids_spheres.group.options import SEEDS
+from bids_spheres.outputs.paths import SEEDS, label_of
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:

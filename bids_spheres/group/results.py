@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
-from bids_spheres.group.files import result_path
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
+from bids_spheres.outputs.paths import group_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -112,7 +112,7 @@ class Writer:
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a result, which counts as written from now on, with its sidecar."""
-        path = result_path(self.output_dir, self.group, what, extension)
+        path = group_path(self.output_dir, self.group, what, extension)
         self.written.update((path, self._sidecar(what)))
         return path
 
@@ -133,7 +133,7 @@ class Writer:
         write_json(self._sidecar(what), {**about, **self.facts})
 
     def _sidecar(self, what: str) -> Path:
-        return result_path(self.output_dir, self.group, what, ".json")
+        return group_path(self.output_dir, self.group, what, ".json")
 
 
 def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Tested | None) -> None:

@@ -12,18 +12,19 @@ import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 
 from bids_spheres.errors import DataError
-from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.facts import GEOMETRY, check_version, pick, read_sidecar
-from bids_spheres.group.tables import read_rows
+from bids_spheres.group.facts import GEOMETRY, as_integer, check_version, pick
+from bids_spheres.outputs.read import read_spheres
+from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_spheres.group.facts import Settings
+    from bids_spheres.outputs.read import Spheres
 
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
@@ -47,29 +48,20 @@ COVERAGE_COLUMNS = {
 }
 """Columns of the table of coverage."""
 
-_TEXT = ("name", "network")
-_COLUMNS = (*_TEXT, "x", "y", "z", "radius", "coverage", "used", "tsnr")
 _PLACES = 4
 """Decimals of a millimetre in which coordinates must agree."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunSpheres:
-    """The table of the S spheres of one run.
+    """The spheres of one run, and how they were drawn.
 
     Parameters
     ----------
     participant : str
     space : str
         Of the image; ``"func"`` for the grid of acquisition.
-    names, networks : tuple of str
-    points : (S, 3) array
-        Centres, mm.
-    radii : (S,) array
-        mm; NaN for the one voxel that holds the seed.
-    coverage, tsnr : (S,) arrays
-    used : (S,) bool array
-        Which spheres have a time series.
+    table : Spheres
     settings : Settings
         What the sidecar of the table says of how they were drawn.
     moved : bool
@@ -78,13 +70,7 @@ class RunSpheres:
 
     participant: str
     space: str
-    names: tuple[str, ...]
-    networks: tuple[str, ...]
-    points: FloatArray
-    radii: FloatArray
-    coverage: FloatArray
-    used: BoolArray
-    tsnr: FloatArray
+    table: Spheres
     settings: Settings
     moved: bool
 
@@ -92,9 +78,9 @@ class RunSpheres:
     def quality(self) -> RunQuality:
         """What is told of the run in the table of all runs."""
         return RunQuality(
-            coverage=_mean(self.coverage),
-            missing=int((~self.used).sum()),
-            tsnr=_mean(self.tsnr[self.used]),
+            coverage=_mean(self.table.coverage),
+            missing=int((~self.table.used).sum()),
+            tsnr=_mean(self.table.tsnr[self.table.used]),
             geometry=self.settings,
         )
 
@@ -105,13 +91,13 @@ class RunSpheres:
         A participant's own space has its own places, and so has a template to which seeds were
         mapped from another.
         """
-        places = [] if is_native(self.space) else np.round(self.points, _PLACES).tolist()
+        places = [] if is_native(self.space) else np.round(self.table.coordinates, _PLACES).tolist()
         where = f"coordinates in {self.space}" if self.moved else "coordinates"
         return (
-            ("names of spheres", json.dumps(self.names)),
-            ("networks", json.dumps(self.networks)),
+            ("names of spheres", json.dumps(self.table.names)),
+            ("networks", json.dumps(self.table.networks)),
             (where, json.dumps(places)),
-            ("radius", json.dumps(np.nan_to_num(self.radii).tolist())),
+            ("radius", json.dumps(np.nan_to_num(self.table.radii).tolist())),
         )
 
 
@@ -161,7 +147,7 @@ class SphereTables:
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
-        self._first: RunSpheres | None = None
+        self._first: Spheres | None = None
         self._distances: FloatArray = np.zeros(0)
         self._points: FloatArray = np.zeros(0)
         self._coverage: dict[str, _Coverage] = {}
@@ -179,12 +165,12 @@ class SphereTables:
         self._mixed = self._mixed or not agree
         if self._mixed:
             return
+        points = spheres.table.coordinates
         if self._first is None:
-            self._first = spheres
-            self._distances = np.zeros(len(spheres.names) * (len(spheres.names) - 1) // 2)
-            self._points = np.zeros_like(spheres.points)
-        self._distances += pdist(spheres.points)
-        self._points += spheres.points
+            self._first = spheres.table
+            self._distances, self._points = np.zeros_like(pdist(points)), np.zeros_like(points)
+        self._distances += pdist(points)
+        self._points += points
         known = self._coverage.setdefault(spheres.participant, _Coverage())
         known.add(spheres)
 
@@ -243,8 +229,8 @@ class _Coverage:
         self._runs = 0
 
     def add(self, spheres: RunSpheres) -> None:
-        self.used = self.used | spheres.used
-        self._sum = self._sum + np.nan_to_num(spheres.coverage)
+        self.used = self.used | spheres.table.used
+        self._sum = self._sum + np.nan_to_num(spheres.table.coverage)
         self._runs += 1
 
     @property
@@ -252,7 +238,7 @@ class _Coverage:
         return self._sum / self._runs
 
 
-def read_spheres(path: Path, participant: str, space: str) -> RunSpheres:
+def spheres_of_run(path: Path, participant: str, space: str) -> RunSpheres:
     """Read the table of the spheres of one run, and its sidecar.
 
     Parameters
@@ -269,42 +255,15 @@ def read_spheres(path: Path, participant: str, space: str) -> RunSpheres:
     DataError
         When one can't be used; `OtherVersionError` when another version wrote it.
     """
-    content = read_sidecar(path.with_suffix(".json"))
+    content = read_sidecar(path.with_suffix(".json"), parse_float=as_integer)
     check_version(content)
-    cells = read_rows(path, _COLUMNS)
-    try:
-        numbers = {name: _numbers(cells[name]) for name in _COLUMNS if name not in _TEXT}
-        return RunSpheres(
-            participant=participant,
-            space=space,
-            names=cells["name"],
-            networks=cells["network"],
-            points=_points(numbers),
-            radii=numbers["radius"],
-            coverage=numbers["coverage"],
-            used=numbers["used"] == 1,
-            tsnr=numbers["tsnr"],
-            settings=pick(content, GEOMETRY),
-            moved=bool(content.get("SeedTransforms")),
-        )
-    except ValueError as error:
-        raise DataError(
-            f"{path} is not a table of spheres of ours: {error}.",
-            hint="Run the participant level anew for this run.",
-        ) from error
-
-
-def _points(numbers: Mapping[str, FloatArray]) -> FloatArray:
-    """Raises ValueError where a coordinate is missing."""
-    points = np.stack([numbers[axis] for axis in "xyz"], axis=1)
-    if not np.isfinite(points).all():
-        raise ValueError("a coordinate is missing")
-    return points
-
-
-def _numbers(cells: Sequence[str]) -> FloatArray:
-    """Raises ValueError for what is no number."""
-    return np.array([float("nan") if cell == MISSING else float(cell) for cell in cells])
+    return RunSpheres(
+        participant=participant,
+        space=space,
+        table=read_spheres(path),
+        settings=pick(content, GEOMETRY),
+        moved=bool(content.get("SeedTransforms")),
+    )
 
 
 def _mean(values: Sequence[float] | FloatArray) -> float:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, DataError
-from bids_spheres.group.files import title
-from bids_spheres.group.tables import read_upper_triangle
+from bids_spheres.outputs.paths import title
+from bids_spheres.outputs.read import read_upper_triangle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
-    from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.scale import Scale
+    from bids_spheres.outputs.find import OutputFile
 
     FloatArray = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ The standard error of Fisher's z is more than 0.2 then.
 class GroupRun:
     """A matrix and what its sidecar says."""
 
-    file: MatrixFile
+    file: OutputFile
     facts: RunFacts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.agreement import differences
 from bids_spheres.group.facts import REGRESSORS, as_json
-from bids_spheres.group.files import POOLED, label_of
+from bids_spheres.group.files import POOLED
 from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
@@ -32,6 +32,7 @@ from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.statistics import one_sample
 from bids_spheres.group.stream import Unread, stream
 from bids_spheres.group.zero import reasons_against_zero
+from bids_spheres.outputs.paths import label_of
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:

@@ -24,16 +24,12 @@ from bids_spheres.group.absent import (
     describe_absent,
 )
 from bids_spheres.group.files import (
-    FOLDER,
-    SUMMARY,
     all_matrices,
     discard_earlier,
     earlier_results,
-    image_name,
     make_groups,
     possible_groups,
     selected,
-    title,
 )
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
@@ -46,6 +42,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
 from bids_spheres.wording import count, listing
@@ -55,10 +52,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.files.names import Name
-    from bids_spheres.group.files import MatrixFile
     from bids_spheres.group.gather import Image
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group
+    from bids_spheres.outputs.find import OutputFile
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +94,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         When the dataset is not ours, or can't be written to.
     """
     _check_dataset(output_dir)
-    check_folders(output_dir, [output_dir / FOLDER, output_dir / "logs"])
+    check_folders(output_dir, [output_dir / GROUP_FOLDER, output_dir / "logs"])
     analysis = Analysis(
         load_model(output_dir, options), load_covariates(options), options.min_participants
     )
@@ -105,7 +102,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
     files = selected(runs, [pair for pair in options.select if pair not in of_runs])
-    for folder in (output_dir, output_dir / FOLDER, output_dir / "logs"):
+    for folder in (output_dir, output_dir / GROUP_FOLDER, output_dir / "logs"):
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
@@ -127,7 +124,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     return level.told
 
 
-def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[MatrixFile]) -> None:
+def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[OutputFile]) -> None:
     """Remove results of matrices that are gone; tell of others that this call did not make."""
     possible, left = possible_groups(everything), []
     for name, paths in earlier_results(output_dir, made).items():
@@ -139,7 +136,7 @@ def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[MatrixFil
     if left:
         logger.warning(
             "%s also holds results of earlier calls, which this one did not make anew: %s",
-            output_dir / FOLDER,
+            output_dir / GROUP_FOLDER,
             listing(left),
         )
 
@@ -177,7 +174,7 @@ class _Level:
         unusable = [*self.unusable.problems, *self.unusable.other_versions]
         return [*unusable, *self.problems, *whole]
 
-    def do_image(self, name: Name, groups: Mapping[Name, Sequence[MatrixFile]]) -> None:
+    def do_image(self, name: Name, groups: Mapping[Name, Sequence[OutputFile]]) -> None:
         """All strategies and measures of one space and seed set."""
         files = [file for own in groups.values() for file in own]
         self.groups.extend(map(title, groups))
@@ -284,10 +281,10 @@ class _Level:
 
     @property
     def _summary_path(self) -> Path:
-        return self.output_dir / FOLDER / SUMMARY
+        return self.output_dir / GROUP_FOLDER / GROUP_SUMMARY
 
     def _path(self, what: str) -> Path:
-        return self.output_dir / FOLDER / f"{what}.tsv"
+        return self.output_dir / GROUP_FOLDER / f"{what}.tsv"
 
 
 def _warn_of_missing_seeds(image: Image) -> None:

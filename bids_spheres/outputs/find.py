@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import MissingInputError
+from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
@@ -16,12 +16,19 @@ from bids_spheres.outputs.paths import (
     DESIGN,
     DSEG,
     EFFECTIVE_DOF,
+    GROUP_FOLDER,
+    GROUP_SUFFIXES,
     OUTLIERS,
     PEARSON,
     RELMAT,
+    SEEDS,
     SPHERES,
     TIMESERIES,
     UNCLEANED,
+    group_path,
+    image_name,
+    label_of,
+    title,
 )
 from bids_spheres.outputs.read import (
     Matrix,
@@ -33,9 +40,10 @@ from bids_spheres.outputs.read import (
     read_spheres,
     read_table,
     read_uncleaned,
+    read_upper_triangle,
 )
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.wording import listing
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -83,17 +91,7 @@ class OutputFile:
     @property
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
-        return space_of(self.name)
-
-
-def space_of(name: Name) -> str:
-    """Label of the space; ``"func"`` for the grid of acquisition, which has none."""
-    return name.get("space") or "func"
-
-
-def seed_set_of(name: Name) -> str:
-    """Label of the seed set, be it published (``atlas``) or not (``seg``); "" without one."""
-    return name.get("atlas") or name.get("seg") or ""
+        return label_of(self.name, "space")
 
 
 def parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:
@@ -137,6 +135,11 @@ def sessions_with_outputs(output_dir: Path, participant: str) -> list[str]:
     return sorted((name.removeprefix("ses-") for name in folders), key=natural)
 
 
+def pages_of_participants(output_dir: Path) -> frozenset[str]:
+    """Names of the pages of participants and sessions."""
+    return frozenset(path.name for path in output_dir.glob("sub-*.html"))
+
+
 @dataclass(frozen=True, eq=False)
 class SeedSetResults:
     """Results of one seed set in one space of a run, or of several runs put together.
@@ -172,12 +175,12 @@ class SeedSetResults:
     @property
     def space(self) -> str:
         """Space of the images; ``"func"`` for the grid of acquisition."""
-        return space_of(self.name)
+        return label_of(self.name, "space")
 
     @property
     def label(self) -> str:
         """Label of the seed set, with its radius where it was used with several."""
-        label, scale = seed_set_of(self.name) or "n/a", self.name.get("scale")
+        label, scale = label_of(self.name, SEEDS) or "n/a", self.name.get("scale")
         return f"{label}, {scale}" if scale else label
 
     @property
@@ -408,6 +411,143 @@ def _seed_set(
     )
 
 
+@dataclass(frozen=True)
+class GroupFiles:
+    """Results of the group level for one group, or for one task, space and seed set.
+
+    Parameters
+    ----------
+    root : Path
+        Of the dataset.
+    name : Name
+        The entities that files share.
+    whats : frozenset of str
+        Suffixes of the tables.
+    """
+
+    root: Path
+    name: Name
+    whats: frozenset[str]
+
+    def path(self, what: str, extension: str = ".tsv") -> Path:
+        """Path of a table or its sidecar."""
+        return group_path(self.root, self.name, what, extension)
+
+    def table(self, what: str, columns: Iterable[str] = ()) -> pd.DataFrame:
+        """A table, which must have some columns.
+
+        Raises
+        ------
+        DataError, MissingInputError, ReadWriteError
+            When it has not, or can't be read.
+        """
+        return read_group_table(self.path(what), columns)
+
+    def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[Any]:
+        """Upper triangle of a matrix of S nodes with its diagonal, (S (S + 1) / 2,).
+
+        Raises
+        ------
+        DataError, MissingInputError, ReadWriteError
+            When it has other nodes, or can't be read.
+        """
+        return read_upper_triangle(self.path(what), names, diagonal=True)
+
+    def sidecar(self, what: str) -> dict[str, Any]:
+        """What the sidecar of a table says; empty without one."""
+        return read_sidecar(self.path(what, ".json"), optional=True)
+
+    @property
+    def entities(self) -> str:
+        """Entities as the table of strategies writes them."""
+        return title(self.name)
+
+    @property
+    def stat(self) -> str:
+        """Label of the measure."""
+        return label_of(self.name, "stat")
+
+    @property
+    def strategy(self) -> str:
+        """Label of the strategy."""
+        return label_of(self.name, "desc")
+
+    @property
+    def measured(self) -> str:
+        """Entities of the runs, for people."""
+        entities = image_name(self.name).entities
+        rest = [f"{key}-{label}" for key, label in entities if key not in _SHOWN_APART]
+        return " ".join(rest) or "all runs"
+
+    @property
+    def image_title(self) -> str:
+        """What was measured, with which seeds and in which space, for people."""
+        return f"{self.measured}, {self.seeds} in {self.space}"
+
+    @property
+    def space(self) -> str:
+        """Space of the images."""
+        return label_of(self.name, "space")
+
+    @property
+    def seeds(self) -> str:
+        """Label of the seed set, with its radius where it was used with several."""
+        return f"{label_of(self.name, SEEDS)} {label_of(self.name, 'scale')}".strip()
+
+
+_SHOWN_APART = frozenset({"space", "atlas", "seg", "scale"})
+"""Entities that a title tells in words of its own."""
+
+_WORDS = (
+    *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
+    *("strategy", "reason", "group", "measure", "name", "network", "network_1", "network_2"),
+    *("node_1", "node_2", "term"),
+)
+"""Columns of tables of the group that are words, also where they look like numbers."""
+
+
+def read_group_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """A table of the group level, which must have some columns.
+
+    Raises
+    ------
+    DataError, MissingInputError, ReadWriteError
+        When it has not, or can't be read.
+    """
+    table = read_table(path, dict.fromkeys(_WORDS, str))
+    if lacking := [name for name in columns if name not in table.columns]:
+        raise DataError(f"{path} has no column {lacking[0]}.", hint="Run the group level anew.")
+    return table
+
+
+def group_files(output_dir: Path) -> list[OutputFile]:
+    """Results of groups and of their images, in the order of their names."""
+    paths = sorted((output_dir / GROUP_FOLDER).glob("*"))
+    return [file for file in parsed_files(paths) if file.name.suffix in GROUP_SUFFIXES]
+
+
+def find_groups(output_dir: Path) -> list[GroupFiles]:
+    """What the group level wrote, by entities; only names are looked at.
+
+    Those with a table of participants are groups, and those with one of coverage are what all
+    groups of one task, space and seed set share.
+
+    Returns
+    -------
+    list of GroupFiles
+        In the order of their names.
+    """
+    whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
+    for file in group_files(output_dir):
+        if file.name.extension == ".tsv":
+            whats[file.name.entities].add(file.name.suffix)
+    groups = [
+        GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
+        for entities, own in whats.items()
+    ]
+    return sorted(groups, key=lambda files: natural(files.entities))
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """An output dataset of bids_spheres; names are looked at first, and files when needed.
@@ -423,9 +563,9 @@ class Results:
         sets = dict.fromkeys(own.label for run in self.runs for own in run.seed_sets)
         people = {run.name.get("sub") for run in self.runs}
         return (
-            f"<Results: {len(self.runs)} runs of {len(people)} participants; seeds "
-            f"{listing(list(sets))}; strategies {listing(self.strategies)}; measures "
-            f"{listing(list(self.measures))}>"
+            f"<Results: {count(len(self.runs), 'run')} of {count(len(people), 'participant')}; "
+            f"seeds {listing(list(sets))}; strategies {listing(self.strategies)}; "
+            f"measures {listing(list(self.measures))}>"
         )
 
     @property
@@ -448,6 +588,11 @@ class Results:
         """Measures of relation as names of files have them, Pearson's correlation first."""
         sets = (own for run in self.runs for own in run.seed_sets)
         return tuple(dict.fromkeys(stat for own in sets for stat in own.measures))
+
+    @cached_property
+    def groups(self) -> tuple[GroupFiles, ...]:
+        """Results of the group level: of groups, and of what their images share."""
+        return tuple(find_groups(self.root))
 
     @cached_property
     def links(self) -> Links:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from bids_spheres.files.names import Name
 from bids_spheres.outputs.sidecars import own_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from bids_spheres.files.names import Name
 
 DSEG, TIMESERIES, RELMAT, BOLDMAP = "dseg", "timeseries", "relmat", "boldmap"
 """Suffixes of what belongs to a seed set in a space."""
@@ -27,6 +26,24 @@ UNCLEANED = "raw"
 
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
 """Labels of the entity ``stat``; the last is of effective degrees of freedom, no relation."""
+
+
+SEEDS = "seeds"
+"""Stands for the entity of a seed set, be it published (``atlas``) or not (``seg``)."""
+
+GROUP_FOLDER = "group"
+"""Where in the output dataset results of the group level are."""
+
+GROUP_SUMMARY = "summary.json"
+"""Which groups the last call of the group level was about, and what it could not do."""
+
+GROUP_SUFFIXES = frozenset(
+    {
+        *("mean", "sd", "n", "t", "p", "q"),
+        *("networks", "model", "edges", "stacked", "participants", "coverage"),
+    }
+)
+"""Suffixes of results of a group, and of what is the same for all strategies."""
 
 
 class SeedSetLabels(Protocol):
@@ -127,3 +144,34 @@ class OutputPaths:
     @cached_property
     def _folder(self) -> Path:
         return self.root / self.name.folder
+
+
+def label_of(name: Name, key: str) -> str:
+    """Label of an entity; ``"func"`` for images without a space, "" for others without it.
+
+    Examples
+    --------
+    >>> from bids_spheres.files.names import parse_name
+    >>> name = parse_name("sub-01_task-rest_seg-mine_relmat.tsv")
+    >>> label_of(name, "space"), label_of(name, SEEDS), label_of(name, "run")
+    ('func', 'mine', '')
+    """
+    if key == SEEDS:
+        return name.get("atlas") or name.get("seg") or ""
+    return name.get(key) or ("func" if key == "space" else "")
+
+
+def image_name(group: Name) -> Name:
+    """What is the same for all strategies and measures of a group."""
+    kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
+    return Name(tuple(kept), group.suffix, group.extension)
+
+
+def title(name: Name) -> str:
+    """Entities of a group, for messages."""
+    return "_".join(f"{key}-{label}" for key, label in name.entities)
+
+
+def group_path(root: Path, group: Name, what: str, extension: str = ".tsv") -> Path:
+    """Path of a result of a group: the entities it is about, and what it is as suffix."""
+    return root / GROUP_FOLDER / str(Name(group.entities, what, extension))

@@ -8,7 +8,7 @@ return plain dictionaries and text; `bids.files` writes them.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -97,6 +97,111 @@ def bidsignore() -> str:
 def atlas_description(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Content of atlas-<label>_description.json, without what only concerns our own table."""
     return {key: value for key, value in metadata.items() if key != "Columns"}
+
+
+class GeneratedBy(TypedDict):
+    """The program that wrote a file."""
+
+    Name: str
+    Version: str
+
+
+class ImageSidecar(TypedDict, total=False):
+    """Which seeds on which image, with where seeds come from when they are from another space.
+
+    The keys of what options set, such as ``Mask``, are declared with the options.
+    """
+
+    Sources: list[str]
+    GeneratedBy: list[GeneratedBy]
+    SpatialReference: str
+    Seeds: str
+    SeedSpace: str | None
+    SpaceNote: str
+    SeedTransforms: list[str]
+    Radius: float | list[float]
+    RadiusUnits: str
+    SmoothingBefore: str | None
+
+
+class SpheresSidecar(TypedDict):
+    """What the spheres of a run came to."""
+
+    Description: str
+    Resolution: str
+    SpheresWithoutVoxels: int
+    SpheresPartlyOutsideMask: int
+    SpheresOfTooLittleCoverage: int
+    SeedsOutsideMask: int
+
+
+class UncleanedSidecar(TypedDict):
+    """What series before cleaning are."""
+
+    Description: str
+    Columns: list[str]
+    SoftwareFilters: str
+    NuisanceParameters: list[str]
+    Detrend: bool
+    Standardize: bool
+    NumberOfVolumes: int
+    DegreesOfFreedom: float
+
+
+class DesignSidecar(TypedDict):
+    """Regressors and censored volumes of a strategy."""
+
+    Sources: list[str]
+    Strategy: str
+    Description: str
+    NuisanceParameters: list[str]
+    StrategyNotes: list[str]
+
+
+class CleaningSidecar(DesignSidecar):
+    """What was done to series beside the keys that options declare, and what is left of them."""
+
+    SoftwareFilters: dict[str, Any] | str
+    NumberOfVolumes: int
+    NumberOfVolumesKept: int
+    NumberOfVolumesCensored: int
+    CensoredVolumes: dict[str, int]
+    CensoringThresholds: dict[str, Any]
+    RankRemoved: int
+    DimensionsLostToFilter: float
+    DimensionsLostToCensoring: float
+    DegreesOfFreedom: float
+    MeanFramewiseDisplacement: float | None
+    VolumesWithFramewiseDisplacement: int
+    Excluded: str | None
+
+
+class MatrixSidecar(TypedDict):
+    """A matrix over pairs of spheres."""
+
+    RelationshipMeasure: str
+    Weighted: bool
+    Directed: bool
+    ValidDiagonal: bool
+    StorageFormat: str
+    NodeFiles: list[str]
+
+
+class SamplingSidecar(TypedDict):
+    """Times of the volumes of a series."""
+
+    SamplingFrequency: float
+    RepetitionTime: float
+
+
+def sampling(t_r: float) -> SamplingSidecar:
+    """Times of volumes, one every `t_r` seconds."""
+    return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
+
+
+def generated_by() -> list[GeneratedBy]:
+    """How every sidecar names the package."""
+    return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
 def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, UsageError
-from bids_spheres.files.atomic import MISSING
-from bids_spheres.files.regular import open_regular
-from bids_spheres.files.text import read_json_object
-from bids_spheres.participant.results import write_matrix
+from bids_spheres.outputs.links import sources
+from bids_spheres.outputs.read import read_series
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.write import write_matrix
 from bids_spheres.participant.sidecars import matrix_facts
+from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -51,10 +51,9 @@ _NEEDED = {*_SUMMED, "DegreesOfFreedom"}
 
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
-    *("RadiusUnits", "Mask", "MinimumCoverage", "Overlap", "Aggregation", "SmoothingFWHM"),
-    *("SmoothingBefore", "StrategyNotes"),
-    *("Strategy", "Description", "NuisanceParameters", "SoftwareFilters", "Detrend"),
-    *("Standardize", "CensoringThresholds", "DummyScans", "MinimumDegreesOfFreedom"),
+    *("RadiusUnits", "SmoothingBefore", "Strategy", "Description", "StrategyNotes"),
+    *("NuisanceParameters", "SoftwareFilters", "CensoringThresholds"),
+    *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 
@@ -189,7 +188,7 @@ class RunSeries:
         return None if np.isfinite(self.values).any() else "no sphere has a series"
 
 
-def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
+def series_of_run(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
     """Read the series of a run, and what their sidecar says.
 
     Rows of a table of full length that stand for censored volumes are left out.
@@ -202,26 +201,17 @@ def read_series(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
 
     Raises
     ------
-    MissingInputError
-        When they are not there.
+    MissingInputError, ReadWriteError
+        When they are not there, or can't be read.
     DataError
-        When they can't be read, or are those of other seeds.
+        When they are no numbers, or those of other seeds.
     """
     path = job.paths.series(seeds, strategy.name)
-    try:
-        with open_regular(path) as file:
-            table = pd.read_csv(
-                file, sep="\t", na_values=[MISSING], keep_default_na=False, dtype=np.float64
-            )
-        facts = read_json_object(path.with_suffix(".json"))
-    except FileNotFoundError as error:
-        raise MissingInputError(f"There is no {error.filename}.") from error
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} can't be read: {error}.") from error
-    if tuple(table.columns) != seeds.names or not facts.keys() >= _NEEDED:
+    series, facts = read_series(path), read_sidecar(sidecar_path(path))
+    if series.names != seeds.names or not facts.keys() >= _NEEDED:
         raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
-    values = table.to_numpy()
-    return RunSeries(job, job.paths.uri(path), values[np.isfinite(values).any(axis=1)], facts)
+    values = series.values[np.isfinite(series.values).any(axis=1)]
+    return RunSeries(job, job.paths.uri(path), values, facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +276,7 @@ def _read_if_done(
 ) -> RunSeries:
     if (str(job), strategy.name) in unfinished:
         raise MissingInputError("It failed, or was not tried.")
-    return read_series(job, seeds, strategy)
+    return series_of_run(job, seeds, strategy)
 
 
 def _left_behind(group: RunGroup, parts: _Parts) -> Iterator[str]:
@@ -294,9 +284,9 @@ def _left_behind(group: RunGroup, parts: _Parts) -> Iterator[str]:
     stat = measure(group.jobs[0].work.processing.connectivity[0]).stat
     path = group.paths.matrix(parts.seeds, parts.strategy.name, stat, ".json")
     try:
-        before = read_json_object(path).get("Sources", [])
-    except (OSError, DataError):
-        return  # there is none, or it is no matter
+        before = sources(read_sidecar(path, optional=True))
+    except BidsSpheresError:
+        return  # what was there can't be read, and is written anew
     known = {parts.uri(job) for job in group.jobs}
     if unknown := [uri for uri in before if uri not in known]:
         yield f"an earlier call had {', '.join(unknown)} in it, which this one does not select."
@@ -311,7 +301,7 @@ def _write_matrices(group: RunGroup, parts: _Parts) -> None:
         if chosen.shrinkage and parts.used:
             facts["Shrinkage"] = chosen.shrinkage(together)
         path = group.paths.matrix(parts.seeds, parts.strategy.name, chosen.stat)
-        write_matrix(path, chosen.function(together), parts.seeds, facts)
+        write_matrix(path, parts.seeds.names, chosen.function(together), facts)
 
 
 def _facts(parts: _Parts) -> dict[str, Any]:

@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres import __version__
 from bids_spheres.confounds import SMOOTHED_BEFORE
-from bids_spheres.outputs.sidecars import GENERATOR, input_uri
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.outputs.sidecars import (
+    CleaningSidecar,
+    DesignSidecar,
+    ImageSidecar,
+    MatrixSidecar,
+    generated_by,
+    input_uri,
+)
+from bids_spheres.settings import sidecar_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import Strategy
     from bids_spheres.engine.connectivity import Measure
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.participant.designs import RunDesign
@@ -25,33 +32,26 @@ if TYPE_CHECKING:
 
 def image_facts(job: Job, bold: Path, seeds: SeedTable) -> dict[str, Any]:
     """Which seeds on which image."""
-    rules = job.work.processing
-    return {
-        "Sources": [input_of(job, path) for path in (bold, job.mask) if path],
-        "GeneratedBy": [{"Name": GENERATOR, "Version": __version__}],
-        "SpatialReference": job.run.space,
-        "Seeds": seeds.label,
-        **_placement_facts(job, seeds),
-        "Radius": _one_or_list(seeds.radii),
-        "RadiusUnits": "mm",
-        "Mask": rules.mask,
-        "MinimumCoverage": rules.min_coverage,
-        "Overlap": rules.overlap,
-        "Aggregation": rules.aggregation,
-        **_smoothing_facts(job, bold),
-    }
-
-
-def _smoothing_facts(job: Job, bold: Path) -> dict[str, Any]:
-    """Smoothing by us, and by what made the image."""
-    ours, before = job.work.processing.smoothing_fwhm or 0, smoothed_before(job, bold)
-    if not before:
-        return {"SmoothingFWHM": ours, "SmoothingBefore": None}
-    return {
-        # Variances of Gaussians add up.
-        "SmoothingFWHM": float(np.hypot(ours, before)),
-        "SmoothingBefore": f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA",
-    }
+    rules, before = job.work.processing, smoothed_before(job, bold)
+    (placement,) = (own for own in job.placements if own.table is seeds)
+    recorded = sidecar_of(rules, "spheres")
+    ours = rules.smoothing_fwhm or 0
+    # Variances of Gaussians add up.
+    recorded["SmoothingFWHM"] = float(np.hypot(ours, before)) if before else ours
+    about = ImageSidecar(
+        Sources=[input_of(job, path) for path in (bold, job.mask) if path],
+        GeneratedBy=generated_by(),
+        SpatialReference=job.run.space,
+        Seeds=seeds.label,
+    )
+    if placement.note:
+        about["SeedSpace"] = seeds.metadata.get("Space")
+        about["SpaceNote"] = placement.note
+        about["SeedTransforms"] = [input_of(job, path) for path in placement.transforms]
+    about["Radius"] = _one_or_list(seeds.radii)
+    about["RadiusUnits"] = "mm"
+    smoothed = f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA"
+    return {**about, **recorded, "SmoothingBefore": smoothed if before else None}
 
 
 def smoothed_before(job: Job, bold: Path) -> float:
@@ -60,82 +60,67 @@ def smoothed_before(job: Job, bold: Path) -> float:
     return SMOOTHED_BEFORE.get(kinds.get(bold, ""), 0.0)
 
 
-def _placement_facts(job: Job, seeds: SeedTable) -> dict[str, Any]:
-    """How the seeds came into the space of the image, where that is not their own."""
-    (placement,) = (one for one in job.placements if one.table is seeds)
-    if not placement.note:
-        return {}
-    return {
-        "SeedSpace": seeds.metadata.get("Space"),
-        "SpaceNote": placement.note,
-        "SeedTransforms": [input_of(job, path) for path in placement.transforms],
-    }
-
-
-def design_facts(job: Job, made: RunDesign) -> dict[str, Any]:
+def design_facts(job: Job, made: RunDesign) -> DesignSidecar:
     """Of regressors and censored volumes."""
-    return {
-        "Sources": [input_of(job, path) for path in (*job.run.tables.paths, job.outliers) if path],
-        "Strategy": made.strategy.name,
-        "Description": made.strategy.description,
-        "NuisanceParameters": list(made.design.columns),
-        "StrategyNotes": list(made.design.notes),
-    }
+    return DesignSidecar(
+        Sources=[input_of(job, path) for path in (*job.run.tables.paths, job.outliers) if path],
+        Strategy=made.strategy.name,
+        Description=made.strategy.description,
+        NuisanceParameters=list(made.design.columns),
+        StrategyNotes=list(made.design.notes),
+    )
 
 
 def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
     """What was done to the series, and what is left of them."""
-    left, rules, design = made.freedom, job.work.processing, made.design
-    excluded = made.exclusion
-    return {
+    left, design, band = made.freedom, made.design, made.strategy.filter
+    about = CleaningSidecar(
         **design_facts(job, made),
-        "SoftwareFilters": _filter_facts(made.strategy),
-        "Detrend": rules.detrend,
-        "Standardize": rules.standardize,
-        "NumberOfVolumes": left.volumes,
-        "NumberOfVolumesKept": left.kept,
-        "NumberOfVolumesCensored": left.volumes - left.kept,
-        "CensoredVolumes": {name: int(flags.sum()) for name, flags in design.reasons.items()},
-        "CensoringThresholds": asdict(made.strategy.censor),
-        "DummyScans": rules.dummy_scans,
-        "RankRemoved": left.rank,
-        "DimensionsLostToFilter": left.filtered,
-        "DimensionsLostToCensoring": left.censored,
-        "DegreesOfFreedom": left.residual,
-        "MinimumDegreesOfFreedom": rules.min_dof,
-        "MeanFramewiseDisplacement": design.mean_framewise_displacement,
-        "VolumesWithFramewiseDisplacement": design.n_framewise_displacement,
-        "Excluded": excluded.reason if excluded else None,
-    }
+        SoftwareFilters="n/a" if band is None else {"Temporal": asdict(band)},
+        NumberOfVolumes=left.volumes,
+        NumberOfVolumesKept=left.kept,
+        NumberOfVolumesCensored=left.volumes - left.kept,
+        CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
+        CensoringThresholds=asdict(made.strategy.censor),
+        RankRemoved=left.rank,
+        DimensionsLostToFilter=left.filtered,
+        DimensionsLostToCensoring=left.censored,
+        DegreesOfFreedom=left.residual,
+        MeanFramewiseDisplacement=design.mean_framewise_displacement,
+        VolumesWithFramewiseDisplacement=design.n_framewise_displacement,
+        Excluded=made.exclusion.reason if made.exclusion else None,
+    )
+    rules = job.work.processing
+    return {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
 
 
-def matrix_facts(job: Job, seeds: SeedTable, measure: Measure) -> dict[str, Any]:
+def matrix_facts(job: Job, seeds: SeedTable, chosen: Measure) -> MatrixSidecar:
     """Of a matrix over pairs of spheres."""
-    return {
-        "RelationshipMeasure": measure.title,
-        "Weighted": measure.weighted,
-        "Directed": measure.directed,
-        "ValidDiagonal": measure.valid_diagonal,
-        "StorageFormat": "Full",
-        "NodeFiles": [job.paths.uri(job.paths.spheres(seeds))],
-    }
+    return MatrixSidecar(
+        RelationshipMeasure=chosen.title,
+        Weighted=chosen.weighted,
+        Directed=chosen.directed,
+        ValidDiagonal=chosen.valid_diagonal,
+        StorageFormat="Full",
+        NodeFiles=[job.paths.uri(job.paths.spheres(seeds))],
+    )
 
 
-EFFECTIVE_DOF_FACTS: dict[str, Any] = {
-    "RelationshipMeasure": "Effective number of volumes of the correlation of two spheres, given "
-    "the autocorrelation of both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's "
-    "z is 1 / (this - 3)",
-    "ValidDiagonal": False,
-}
+EFFECTIVE_DOF_MEASURE = (
+    "Effective number of volumes of the correlation of two spheres, given the autocorrelation of "
+    "both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is 1 / (this - 3)"
+)
+
+
+def effective_dof_facts(job: Job, seeds: SeedTable) -> MatrixSidecar:
+    """Of the matrix of effective degrees of freedom."""
+    about = matrix_facts(job, seeds, measure("pearson"))
+    return {**about, "RelationshipMeasure": EFFECTIVE_DOF_MEASURE, "ValidDiagonal": False}
 
 
 def input_of(job: Job, path: Path | None) -> str:
     """URI of an input file."""
     return input_uri(path, job.work.links) if path else "n/a"
-
-
-def _filter_facts(strategy: Strategy) -> dict[str, Any] | str:
-    return "n/a" if strategy.filter is None else {"Temporal": asdict(strategy.filter)}
 
 
 def _one_or_list(values: NDArray[np.float64]) -> float | list[float]:

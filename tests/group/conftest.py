@@ -100,8 +100,12 @@ class Outputs:
             **dict(zip("xyz", self.points.T, strict=True)),
             "radius": 5,
             "network": self.networks,
+            "voxels_asked": 81,
+            "voxels_used": np.round(81 * coverage).astype(int),
             "coverage": coverage,
             "used": (coverage >= 0.5).astype(int),
+            "seed_in_mask": (coverage > 0).astype(int),
+            "overlap": 0,
             "tsnr": np.where(coverage > 0, tsnr, np.nan),
         }
         write_tsv(path, pd.DataFrame(columns))

@@ -10,7 +10,7 @@ import pytest
 
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.group.facts import OtherVersionError, read_facts, regressor_kinds
-from bids_spheres.group.tables import read_rows, read_upper_triangle
+from bids_spheres.outputs.read import read_columns, read_upper_triangle
 from tests.group.conftest import SETTINGS, correlations, without, write_tsv
 
 NAMES = ("a", "1", 'say "x"', "NA")
@@ -80,7 +80,7 @@ def test_matrices_that_end_too_early(tmp_path, rng, lost, diagonal):
 def test_columns_as_text(tmp_path):
     columns = {"name": NAMES, "x": [1, -2.5, 3, 4], "network": ["n/a", 'a "b', "c", "d"]}
     write_tsv(tmp_path / "t.tsv", pd.DataFrame(columns))
-    read = read_rows(tmp_path / "t.tsv", ("x", "name", "network"))
+    read = read_columns(tmp_path / "t.tsv", ("x", "name", "network"))
     assert read == {
         "x": ("1", "-2.5", "3", "4"),
         "name": NAMES,
@@ -103,7 +103,7 @@ def test_columns_as_text(tmp_path):
 def test_tables_that_can_not_be_used(tmp_path, content):
     (tmp_path / "t.tsv").write_bytes(content)
     with pytest.raises(DataError, match=r"t\.tsv"):
-        read_rows(tmp_path / "t.tsv", ("x", "name"))
+        read_columns(tmp_path / "t.tsv", ("x", "name"))
 
 
 def test_no_matrix(tmp_path):

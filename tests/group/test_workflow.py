@@ -21,12 +21,13 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.absent import Unusable
-from bids_spheres.group.files import all_matrices, image_name
+from bids_spheres.group.files import all_matrices
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.paths import image_name
 from tests.group.conftest import NETWORKS, POINTS, correlations, read_tsv, upper, without
 
 S = len(POINTS)

@@ -20,13 +20,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
-from bids_spheres.files.atomic import read_text, remove, write_if_changed
-from bids_spheres.files.text import read_json_object
+from bids_spheres.files.atomic import MISSING, read_text, remove, write_if_changed
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
+from bids_spheres.outputs.read import read_matrix, read_spheres
 from bids_spheres.participant.concatenation import RunGroup
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.outputs.read import Spheres
     from bids_spheres.participant.plan import Job
 
     FloatArray = NDArray[np.float64]
@@ -76,15 +76,15 @@ class Results:
     ----------
     jobs : tuple of Job
         Of runs that have results.
-    spheres : DataFrame
-        A row for each sphere, of the first run.
+    spheres : Spheres
+        S of them, of the first run.
     used : (S,) array
         Spheres that have a series in every run.
     matrices : tuple of Matrix
     """
 
     jobs: tuple[Job, ...]
-    spheres: pd.DataFrame
+    spheres: Spheres
     used: NDArray[np.bool_]
     matrices: tuple[Matrix, ...]
 
@@ -101,8 +101,8 @@ def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | N
     done = tuple(job for job in jobs if _series(job).is_file())
     if not done:
         return None
-    tables = [pd.read_csv(job.paths.spheres(_seeds(job)), sep="\t") for job in done]
-    used = np.all([table["used"].to_numpy(dtype=bool) for table in tables], axis=0)
+    tables = [read_spheres(job.paths.spheres(_seeds(job))) for job in done]
+    used = np.all([table.used for table in tables], axis=0)
     matrices = [*_matrices(done, several=len(jobs) > 1), *_matrices(groups, several=True)]
     return Results(done, tables[0], used, tuple(matrices))
 
@@ -129,18 +129,14 @@ def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> 
             if path.is_file():
                 short = "correlation" if name == "pearson" else name
                 stem = f"{_stem(run)}_{short}" if several else short
-                title = read_json_object(path.with_suffix(".json")).get("RelationshipMeasure", name)
-                yield Matrix(run, stem, stat, title, _values(path))
+                matrix = read_matrix(path)
+                title = matrix.sidecar.get("RelationshipMeasure", name)
+                yield Matrix(run, stem, stat, title, matrix.values)
 
 
 def _stem(run: str) -> str:
     """Entities of a run as they stand in file names."""
     return "_".join(pair for pair in run.split() if not pair.startswith("space-"))
-
-
-def _values(path: Path) -> FloatArray:
-    table = pd.read_csv(path, sep="\t", index_col=0, na_values="n/a")
-    return table.to_numpy(dtype=float)
 
 
 def write_timeseries(results: Results, folder: Path) -> None:
@@ -162,15 +158,20 @@ def write_timeseries(results: Results, folder: Path) -> None:
 
 def _nodes(results: Results) -> list[dict[str, Any]]:
     """What is known of every sphere, and is the same in every run."""
+    spheres = results.spheres
     return [
         {
-            "name": str(row["name"]),
-            "label": str(row["index"]),
-            "voxel_value": int(row["index"]),
-            **{key: float(row[key]) for key in ("x", "y", "z", "radius")},
-            **({"network": row["network"]} if isinstance(row.get("network"), str) else {}),
+            "name": name,
+            "label": str(index),
+            "voxel_value": index,
+            **dict(zip("xyz", map(float, point), strict=True)),
+            "radius": float(radius),
+            **({"network": network} if network != MISSING else {}),
         }
-        for row in results.spheres.to_dict("records")
+        for index, (name, point, radius, network) in enumerate(
+            zip(spheres.names, spheres.coordinates, spheres.radii, spheres.networks, strict=True),
+            start=1,
+        )
     ]
 
 

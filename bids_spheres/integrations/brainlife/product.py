@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.files.atomic import write_if_changed
+from bids_spheres.files.atomic import MISSING, write_if_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    import pandas as pd
-
     from bids_spheres.integrations.brainlife.datatypes import Matrix, Results
+    from bids_spheres.outputs.read import Spheres
 
     Item = dict[str, Any]
 
@@ -101,10 +100,10 @@ def _spread(matrix: Matrix) -> Item:
     return _figure("Distribution", f"{matrix.title} of all pairs, {matrix.run}", bars, layout)
 
 
-def _networks(matrix: Matrix, spheres: pd.DataFrame) -> Iterator[Item]:
+def _networks(matrix: Matrix, spheres: Spheres) -> Iterator[Item]:
     """Mean of every two networks, where there are some."""
-    network = spheres["network"].astype("str").to_numpy() if "network" in spheres else np.array([])
-    names = sorted(set(network) - {"nan", "n/a", ""})
+    network = np.array(spheres.networks)
+    names = sorted(set(spheres.networks) - {MISSING, ""})
     if not _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
         return
     values = matrix.values.copy()

@@ -12,11 +12,10 @@ from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import Edges
-from bids_spheres.group.files import FOLDER, SUMMARY, image_name, title
 from bids_spheres.group.scale import Scale
-from bids_spheres.group.tables import read_table, read_upper_triangle
+from bids_spheres.outputs.find import find_groups, read_group_table
+from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.reports.group.find import find_files
 from bids_spheres.reports.toolkit.order import Order, network_order
 
 if TYPE_CHECKING:
@@ -26,17 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.files.names import Name
-    from bids_spheres.reports.group.find import Files
+    from bids_spheres.outputs.find import GroupFiles
 
     FloatArray = NDArray[np.float64]
-
-_WORDS = (
-    *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
-    *("strategy", "reason", "group", "measure", "name", "network", "network_1", "network_2"),
-    *("node_1", "node_2", "term"),
-)
-"""Columns that are words, also where they look like numbers."""
 
 _PEARSON = "pearsoncorrelation"
 _ANEW = "Run the group level anew."
@@ -50,13 +41,13 @@ class Image:
     ----------
     anchor : str
         Identifier in the page.
-    files : Files
+    files : GroupFiles
     seeds : DataFrame
         Table of coverage, S rows.
     """
 
     anchor: str
-    files: Files
+    files: GroupFiles
     seeds: pd.DataFrame
 
     @property
@@ -102,7 +93,7 @@ class Result:
     Parameters
     ----------
     anchor : str
-    files : Files
+    files : GroupFiles
     image : Image
     about : mapping
         What sidecars say.
@@ -110,7 +101,7 @@ class Result:
     """
 
     anchor: str
-    files: Files
+    files: GroupFiles
     image: Image
     about: Mapping[str, Any]
     participants: pd.DataFrame
@@ -179,17 +170,17 @@ class Result:
     @cached_property
     def edges(self) -> pd.DataFrame:
         """Table of pairs, with their distance and correlation with motion."""
-        return self._table("edges")
+        return self.files.table("edges")
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
         """Means within and between networks; None without networks."""
-        return self._table("networks") if "networks" in self.files.whats else None
+        return self.files.table("networks") if "networks" in self.files.whats else None
 
     @cached_property
     def model(self) -> pd.DataFrame | None:
         """Coefficients, a row per pair and term; None without a model."""
-        return self._table("model") if self.has_model else None
+        return self.files.table("model") if self.has_model else None
 
     @property
     def has_model(self) -> bool:
@@ -199,7 +190,7 @@ class Result:
     @cached_property
     def model_about(self) -> Mapping[str, Any]:
         """What the sidecar of the model says; empty without one."""
-        return read_sidecar(self.files.path("model", ".json"), optional=True)
+        return self.files.sidecar("model")
 
     def square(self, edges: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, in the order of the table of edges."""
@@ -214,11 +205,8 @@ class Result:
 
     def _matrix(self, what: str) -> FloatArray:
         names = self.image.names
-        upper = read_upper_triangle(self.files.path(what), names, diagonal=True)
+        upper = self.files.matrix(what, names)
         return Edges(names, self.image.networks, diagonal=True).matrix(upper)
-
-    def _table(self, what: str) -> pd.DataFrame:
-        return _read(self.files.path(what))
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,9 +346,16 @@ def load_level(output_dir: Path) -> Level:
     DataError, ReadWriteError
         When one can't be read.
     """
-    folder = output_dir / FOLDER
-    summary = read_sidecar(folder / SUMMARY, optional=True)
-    images, groups = _of_last_call(find_files(output_dir), summary.get("Groups"))
+    folder = output_dir / GROUP_FOLDER
+    summary = read_sidecar(folder / GROUP_SUMMARY, optional=True)
+    found = find_groups(output_dir)
+    images = [files for files in found if "coverage" in files.whats]
+    groups = [files for files in found if "participants" in files.whats]
+    if isinstance(names := summary.get("Groups"), list):
+        # Without what only earlier calls, with another selection, were about.
+        groups = [files for files in groups if files.entities in names]
+        own = {title(image_name(parse_name(f"{name}_relmat.tsv"))) for name in names}
+        images = [files for files in images if files.entities in own]
     if not images or not (folder / "runs.tsv").is_file():
         raise MissingInputError(
             f"{output_dir} holds no results of the group level.",
@@ -374,23 +369,9 @@ def load_level(output_dir: Path) -> Level:
         output_dir=output_dir,
         images=tuple(by_name.values()),
         conditions=tuple(_conditions(groups, by_name)),
-        runs=_with_columns(folder / "runs.tsv", ("participant_id", "source", "strategy")),
-        strategies=_with_columns(folder / "strategies.tsv", ("group", "strategy")),
+        runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
+        strategies=read_group_table(folder / "strategies.tsv", ("group", "strategy")),
         problems=tuple(map(str, _listed(summary.get("Problems")))),
-    )
-
-
-def _of_last_call(
-    found: tuple[list[Files], list[Files]], names: Any
-) -> tuple[list[Files], list[Files]]:
-    """Without what only earlier calls, with another selection, were about."""
-    images, groups = found
-    if not isinstance(names, list):
-        return images, groups
-    own = {_entities_of_image(parse_name(f"{name}_relmat.tsv")) for name in names}
-    return (
-        [files for files in images if files.entities in own],
-        [files for files in groups if files.entities in names],
     )
 
 
@@ -398,21 +379,21 @@ def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else []
 
 
-def _seeds(files: Files) -> pd.DataFrame:
+def _seeds(files: GroupFiles) -> pd.DataFrame:
     columns = ("name", "network", "x", "y", "z", "radius", "participants", "share", "coverage")
-    table = _with_columns(files.path("coverage"), columns)
+    table = files.table("coverage", columns)
     return table.assign(network=table["network"].fillna(MISSING))
 
 
-def _conditions(groups: Sequence[Files], images: Mapping[str, Image]) -> list[Condition]:
+def _conditions(groups: Sequence[GroupFiles], images: Mapping[str, Image]) -> list[Condition]:
     results: dict[tuple[str, str], list[Result]] = {}
     for i, files in enumerate(groups, start=1):
-        image = images.get(_entities_of_image(files.name))
+        image = images.get(title(image_name(files.name)))
         if image is None:
             raise DataError(f"There is no table of coverage for {files.entities}.", hint=_ANEW)
-        about = read_sidecar(files.path("participants", ".json"), optional=True)
+        about = files.sidecar("participants")
         columns = ("participant_id", "runs", "runs_excluded", "mean_fd", "degrees_of_freedom")
-        people = _with_columns(files.path("participants"), (*columns, "used", "reason"))
+        people = files.table("participants", (*columns, "used", "reason"))
         result = Result(f"group-{i}", files, image, about, people)
         results.setdefault((image.anchor, files.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.
@@ -423,19 +404,3 @@ def _conditions(groups: Sequence[Files], images: Mapping[str, Image]) -> list[Co
         replace(one, short=", ".join(own) or one.title)
         for one, own in zip(conditions, apart, strict=True)
     ]
-
-
-def _entities_of_image(group: Name) -> str:
-    return title(image_name(group))
-
-
-def _with_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table that must have some columns."""
-    table = _read(path)
-    if lacking := [name for name in columns if name not in table.columns]:
-        raise DataError(f"{path} has no column {lacking[0]}.", hint=_ANEW)
-    return table
-
-
-def _read(path: Path) -> pd.DataFrame:
-    return read_table(path, dict.fromkeys(_WORDS, str))

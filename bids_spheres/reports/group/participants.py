@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.inputs.runs import natural
-from bids_spheres.reports.group.find import pages_of_participants
+from bids_spheres.outputs.find import pages_of_participants
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram
 from bids_spheres.reports.toolkit.render import Block, Cell, Column, Graphic, Table

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bids_spheres.files.names import parse_name
-from bids_spheres.group.files import FOLDER, title
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import read_description
+from bids_spheres.outputs.paths import GROUP_FOLDER, title
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.participant.provenance import generators, of_this_page, told
 from bids_spheres.reports.toolkit.render import Cell, Column, Table
@@ -80,7 +80,7 @@ def versions(level: Level) -> tuple[tuple[str, str], ...]:
 
 def files_table(level: Level) -> Table:
     """Links to all tables of the group."""
-    rows = [_row(path) for path in _paths(level.output_dir / FOLDER)]
+    rows = [_row(path) for path in _paths(level.output_dir / GROUP_FOLDER)]
     rest = len(rows) - _MOST_FILES
     more = f" {rest:,} more are in the folder group." if rest > 0 else ""
     columns = (
@@ -104,7 +104,7 @@ def _row(path: Path) -> tuple[Cell, ...]:
     return (
         Cell(kind),
         Cell(of),
-        Cell(_ending(path, of), href=f"{FOLDER}/{quote(path.name, safe='')}"),
+        Cell(_ending(path, of), href=f"{GROUP_FOLDER}/{quote(path.name, safe='')}"),
     )
 
 

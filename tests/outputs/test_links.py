@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.outputs import dataset_links
+from bids_spheres.outputs import links
 from bids_spheres.outputs.links import dataset_uri, linked_dataset, read_links, sources
 
 
@@ -43,7 +43,7 @@ def test_on_another_file_system(tmp_path, monkeypatch, other):
     (tmp_path / "fmriprep").mkdir()
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(
-        dataset_links, "_device", lambda folder: int(folder == (tmp_path / other).resolve())
+        links, "_device", lambda folder: int(folder == (tmp_path / other).resolve())
     )
     uri = dataset_uri(tmp_path / "fmriprep", tmp_path / "out")
     assert uri == (tmp_path / "fmriprep").as_uri()
