@@ -83,8 +83,7 @@ def spooled(
         Flat Fortran-order positions of the voxels to make maps of, as from `mask_voxels`.
     folder : Path
         Where there is room for them: volumes x voxels x bytes of a stored value (8 for smoothed
-        ones), and 4 bytes for every seed and voxel; the size of the inflated image as well, if it
-        is compressed, holds no whole numbers and is to be smoothed. Nothing is left there.
+        ones), and 4 bytes for every seed and voxel. Nothing is left there.
     fwhm : float, optional
         Width of a Gaussian, mm: what is kept is smoothed. What is handed on is not, so that
         `extract` smooths it as ever.
@@ -111,12 +110,8 @@ def spooled(
     shape = volumes.n_volumes, len(voxels)
     common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
     everything = np.arange(int(np.prod(volumes.grid.shape)))
-    with (
-        closing(DiskArray(folder, shape, dtype)) as kept,
-        closing(
-            ScreenedVolumes(volumes, everything, voxels, usable_only=True, folder=folder)
-        ) as screened,
-    ):
+    screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
+    with closing(DiskArray(folder, shape, dtype)) as kept:
         yield SpooledVolumes(
             *common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
@@ -146,7 +141,7 @@ class SpooledVolumes(Volumes):
     screened: ScreenedVolumes
 
     @property
-    def again(self) -> Volumes | None:
+    def again(self) -> Volumes:
         """The image itself: what is kept is kept already."""
         return self.raw.again
 
@@ -212,7 +207,7 @@ class SpooledVolumes(Volumes):
         screened, first = self.screened, 0
         for block in self.raw.stored_blocks():
             asked = block.copy() if voxels is None else np.take(block, voxels, axis=1)
-            screened.screen(block, first, screened.may_flicker)
+            screened.screen(block, first)
             self.kept.write(first, 0, self._smoothed(block))
             first += len(block)
             yield asked

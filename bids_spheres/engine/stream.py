@@ -118,8 +118,8 @@ class Volumes(ABC):
         return 0.0
 
     @property
-    def again(self) -> Volumes | None:
-        """What to read a second time; None where everything would be inflated once more."""
+    def again(self) -> Volumes:
+        """What to read a second time: the same image, without what else a first reading does."""
         return self
 
     def blocks(self, voxels: Voxels = None) -> Iterator[NDArray[np.float64]]:
@@ -226,10 +226,6 @@ class _StoredVolumes(Volumes):
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
-    @property
-    def again(self) -> None:
-        """Nothing: one pass is what time goes into."""
-
     def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
         self.check_size()
         with self._opened() as stream:
@@ -326,11 +322,6 @@ class _ArrayVolumes(Volumes):
     data: Any
 
     @property
-    def again(self) -> Volumes | None:
-        """The same, unless nibabel would have to read a file."""
-        return self if isinstance(self.data, np.ndarray) else None
-
-    @property
     def stored_dtype(self) -> np.dtype[Any]:
         in_memory = isinstance(self.data, np.ndarray)
         return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
@@ -358,11 +349,6 @@ class _StackedVolumes(Volumes):
     """Images one after the other, as one series."""
 
     parts: tuple[Volumes, ...]
-
-    @property
-    def again(self) -> Volumes | None:
-        """The same, if that is so for all parts."""
-        return self if all(part.again for part in self.parts) else None
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:

@@ -32,7 +32,7 @@ from bids_spheres.participant.results import (
     write_spheres,
     write_uncleaned,
 )
-from bids_spheres.participant.seed_maps import tapped, temporary_folder, write_seed_maps
+from bids_spheres.participant.seed_maps import tapped, write_seed_maps
 from bids_spheres.participant.seeds_in_space import place_in_run
 from bids_spheres.participant.sidecars import smoothed_before
 from bids_spheres.wording import count
@@ -222,7 +222,10 @@ def _run_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written:
                 with failures.of(made.strategy):
                     cleaned = _write_strategy(job, own, parts, made)
                     write_seed_maps(job, source, own, (parts, cleaned), made)
-    return placed, [] if mask is None else list(mask.notes(volumes.grid))
+    notes = [] if mask is None else list(mask.notes(volumes.grid))
+    if extraction.read_twice:
+        notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
+    return placed, notes
 
 
 def _columns_of(
@@ -254,7 +257,6 @@ def _extract(job: Job, volumes: Volumes, placed: Sequence[PlacedSeeds]) -> Extra
             aggregation=rules.aggregation,
             moments=True,
             threads=job.work.threads,
-            folder=temporary_folder(job),
         )
     if (np.abs(extraction.timeseries) >= _LARGEST).any():
         raise DataError(
