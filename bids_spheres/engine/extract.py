@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from operator import matmul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nibabel.spatialimages import SpatialImage
-    from numpy.typing import NDArray
     from scipy import sparse
 
     from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
     from bids_spheres.engine.smoothing import AppliedWeights
     from bids_spheres.engine.stream import Volumes
-
-    FloatArray = NDArray[np.float64]
 
 
 _ENOUGH_VOLUMES = 8
@@ -52,10 +50,10 @@ class VoxelMoments:
 
     mean: FloatArray
     sd: FloatArray
-    missing: NDArray[np.bool_]
+    missing: BoolArray
 
     @property
-    def alive(self) -> NDArray[np.bool_]:
+    def alive(self) -> BoolArray:
         """Voxels with a signal: finite throughout, and not constant, (V,)."""
         return (self.sd > 0) & ~self.missing
 
@@ -101,12 +99,12 @@ class Extraction:
     weights: SphereWeights
     moments: VoxelMoments | None
     t_r: float
-    unusable: NDArray[np.bool_]
+    unusable: BoolArray
     voxels: VoxelSeries | None = None
     read_twice: bool = False
 
     @property
-    def reduced(self) -> NDArray[np.bool_]:
+    def reduced(self) -> BoolArray:
         """Spheres of which voxels were left out, (S,)."""
         return np.asarray(self.weights.membership @ self.unusable.astype(np.intp) > 0)
 
@@ -250,14 +248,14 @@ class _Extracting:
     threads: int
     spread: _Spread | None
 
-    def blocks(self) -> Iterator[NDArray[Any]]:
+    def blocks(self) -> Iterator[RealArray]:
         """Blocks of the first reading; the spread is that of the image as it is."""
         for block in self.screened.blocks(self.threads):
             if self.spread is not None:
                 self.spread.add(block[:, self.screened.own] if self.fwhm else block)
             yield block
 
-    def usable(self) -> NDArray[np.bool_]:
+    def usable(self) -> BoolArray:
         """Voxels of the spheres that have a signal, (V,); known after the first reading."""
         return ~self.screened.unusable[self.screened.own]
 
@@ -333,9 +331,9 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
     return _real(stored, screened.volumes)
 
 
-def _read_until_varying(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def _read_until_varying(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
     """The same blocks, as many of them read as it takes to see whether voxels vary."""
-    head: list[NDArray[Any]] = []
+    head: list[RealArray] = []
     while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
         head.append(block)
     return chain(head, blocks)
@@ -344,8 +342,8 @@ def _read_until_varying(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]
 def _restricted(
     job: _Extracting,
     applied: AppliedWeights,
-    spheres: NDArray[np.bool_],
-    voxels: NDArray[np.bool_],
+    spheres: BoolArray,
+    voxels: BoolArray,
 ) -> AppliedWeights:
     """Weights of some spheres, (S,), with some of their voxels, (V,)."""
     part = job.weights.restricted(spheres, voxels)
@@ -353,9 +351,7 @@ def _restricted(
     return applied_weights.__wrapped__(part, job.fwhm or 0.0, single=applied.is_single)
 
 
-def _read_again(
-    job: _Extracting, applied: AppliedWeights, spheres: NDArray[np.bool_]
-) -> FloatArray:
+def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -> FloatArray:
     """Stored values of some spheres, (S,), by a second reading of their voxels: (T, S)."""
     screened = job.screened
     new = _restricted(job, applied, spheres, job.usable())
@@ -366,14 +362,14 @@ def _read_again(
     return sums.values(np.where(screened.unusable, screened.zero, screened.first)[numbers])
 
 
-def _changes(blocks: Iterator[NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
     """Changes from the first volume, which a block no longer holds when the next is asked for.
 
     Weights of smoothed images are many, and single precision halves the memory through which
     they travel. Voxels differ little from one volume to the next, so that it holds these
     changes to a billionth of the signal.
     """
-    origin: NDArray[Any] | None = None
+    origin: RealArray | None = None
     for block in blocks:
         if origin is None:
             origin = block[0].astype(dtype)
@@ -384,10 +380,10 @@ def _changes(blocks: Iterator[NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[N
         yield np.subtract(block, origin, out=change)
 
 
-def _along_volumes(matrix: sparse.csr_array, block: NDArray[Any]) -> NDArray[Any]:
+def _along_volumes(matrix: sparse.csr_array, block: RealArray) -> RealArray:
     """(B, S) products of (S, U) weights and a (B, U) block."""
     # The product runs along the volumes, so those must lie side by side in memory.
-    product: NDArray[Any] = matrix @ np.ascontiguousarray(block.T)
+    product: RealArray = matrix @ np.ascontiguousarray(block.T)
     return product.T
 
 
@@ -403,7 +399,7 @@ class _SmoothedSums:
         scipy computes without Python's lock.
     """
 
-    def __init__(self, applied: AppliedWeights, voxels: NDArray[np.intp], threads: int) -> None:
+    def __init__(self, applied: AppliedWeights, voxels: IntArray, threads: int) -> None:
         matrix = applied.matrix
         if applied.voxels is not voxels:
             columns = np.searchsorted(voxels, applied.voxels).clip(max=len(voxels) - 1)
@@ -414,9 +410,9 @@ class _SmoothedSums:
         self._upper, self._lower = _rows(matrix, 0, half), _rows(matrix, half, matrix.shape[0])
         # Large arrays are used again: getting fresh memory from the system takes its time.
         self._memory = np.empty(0, matrix.dtype)
-        self._changes: list[NDArray[Any]] = []
+        self._changes: list[RealArray] = []
 
-    def add(self, change: NDArray[Any]) -> None:
+    def add(self, change: RealArray) -> None:
         """Take (B, U) changes in, which have the data type of the weights."""
         if self._memory.size < change.size:
             self._memory = np.empty(change.size, self._memory.dtype)
@@ -431,7 +427,7 @@ class _SmoothedSums:
             lower = self._lower @ by_voxel
             self._changes.append(np.vstack([upper.result(), lower]).T)
 
-    def values(self, origin: NDArray[Any]) -> FloatArray:
+    def values(self, origin: RealArray) -> FloatArray:
         """Stored values of every sphere, (T, S), for a first volume, (U,)."""
         # Sums in double precision, some rows at a time: no second matrix in memory.
         wide, count = origin.astype(np.float64), self._matrix.shape[0]
@@ -441,7 +437,7 @@ class _SmoothedSums:
         )
         return stored[:, self._row_of]
 
-    def touched(self, voxels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def touched(self, voxels: BoolArray) -> BoolArray:
         """Spheres in which some voxels, (U,), have a weight, (S,)."""
         if not voxels.any():
             return np.zeros(len(self._row_of), dtype=bool)
@@ -456,7 +452,7 @@ def _rows(matrix: sparse.csr_array, start: int, stop: int) -> sparse.csr_array:
     return type(matrix)(parts, shape=(stop - start, matrix.shape[1]))
 
 
-def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
+def _real(stored: RealArray, volumes: Volumes) -> FloatArray:
     """Real values of stored ones, as the header scales them."""
     if volumes.slope == 1 and volumes.inter == 0:
         return np.asarray(stored, dtype=np.float64)
@@ -482,13 +478,13 @@ def _voxel_series(job: _Extracting) -> VoxelSeries:
             values = _smoothed_series(job, screened.again())
         origin = np.where(screened.unusable, screened.zero, screened.first)
         values += _smoothed_members(job, origin, screened.zero)
-    starts = weights.membership.indptr
+    starts = weights.membership.indptr.astype(np.intp)
     return VoxelSeries(
         values, (volumes.slope, volumes.inter), starts[:-1], starts[1:], job.usable()[members]
     )
 
 
-def _smoothed_series(job: _Extracting, blocks: Iterator[NDArray[Any]]) -> FloatArray:
+def _smoothed_series(job: _Extracting, blocks: Iterator[RealArray]) -> FloatArray:
     """Changes of the smoothed image from the first volume, voxel by voxel of the spheres."""
     values = np.empty((job.screened.volumes.n_volumes, job.weights.membership.nnz))
     changes = chain.from_iterable(_changes(blocks, values.dtype))
@@ -497,7 +493,7 @@ def _smoothed_series(job: _Extracting, blocks: Iterator[NDArray[Any]]) -> FloatA
     return values
 
 
-def _smoothed_members(job: _Extracting, values: NDArray[Any], beyond: float) -> FloatArray:
+def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> FloatArray:
     """Voxels of one sphere after the other in a smoothed volume, of which `values` were read."""
     grid = job.weights.grid
     volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
@@ -506,7 +502,7 @@ def _smoothed_members(job: _Extracting, values: NDArray[Any], beyond: float) -> 
     return smoothed(volume, grid, job.fwhm or 0.0)[voxels]
 
 
-def _fits_single(dtype: np.dtype[Any]) -> bool:
+def _fits_single(dtype: DType) -> bool:
     """Whether values of a type have no more than the 24 bits of single precision."""
     return dtype.itemsize < 4 or dtype == np.float32
 
@@ -520,19 +516,18 @@ class _Spread:
 
     def __init__(self) -> None:
         self._count = 0
-        self._origin: Any = 0.0
-        self._sum: Any = 0.0
-        self._sum_of_squares: Any = 0.0
+        nothing: FloatArray = np.zeros(())
+        self._origin = self._sum = self._sum_of_squares = nothing
 
-    def add(self, block: NDArray[Any]) -> None:
+    def add(self, block: RealArray) -> None:
         if not self._count:
             self._origin = block[0].astype(np.float64)
         change = block - self._origin
         self._count += len(change)
-        self._sum += change.sum(axis=0)
-        self._sum_of_squares += np.einsum("tv,tv->v", change, change)
+        self._sum = self._sum + change.sum(axis=0)
+        self._sum_of_squares = self._sum_of_squares + np.einsum("tv,tv->v", change, change)
 
-    def moments(self, volumes: Volumes, missing: NDArray[np.bool_]) -> VoxelMoments:
+    def moments(self, volumes: Volumes, missing: BoolArray) -> VoxelMoments:
         mean = self._sum / self._count
         scatter = np.maximum(self._sum_of_squares - self._count * mean**2, 0)
         sd = np.sqrt(scatter / max(1, self._count - 1))

@@ -10,7 +10,7 @@ part in is computed again from a second reading (`ScreenedVolumes.again`). Such 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +19,8 @@ from bids_spheres.engine.stream import read_ahead
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, IntArray, RealArray
     from bids_spheres.engine.stream import Volumes
-
-    IntArray = NDArray[np.intp]
-    Flags = NDArray[np.bool_]
 
 
 class ScreenedVolumes:
@@ -57,14 +53,14 @@ class ScreenedVolumes:
     ) -> None:
         self.volumes, self.voxels, self.own = volumes, voxels, own
         self.zero = -volumes.inter / volumes.slope
-        self.missing: Flags = np.zeros(len(voxels), dtype=bool)
+        self.missing: BoolArray = np.zeros(len(voxels), dtype=bool)
         self.usable_only = usable_only
-        self.first: NDArray[Any] = np.empty(0)
+        self.first: RealArray = np.empty(0)
         self.read_twice = False
         self._unchanged: IntArray = np.empty(0, dtype=np.intp)
 
     @property
-    def constant(self) -> Flags:
+    def constant(self) -> BoolArray:
         """Voxels that have not changed so far, (U,), what is not finite being 0.
 
         Of voxels that are 0 throughout those in spheres alone, as others make no difference.
@@ -75,16 +71,16 @@ class ScreenedVolumes:
         return flags
 
     @property
-    def unusable(self) -> Flags:
+    def unusable(self) -> BoolArray:
         """Voxels without a signal as far as was read, (U,); none unless they were looked for."""
         return (self.missing | self.constant) & self.usable_only
 
     @property
-    def flickering(self) -> Flags:
+    def flickering(self) -> BoolArray:
         """Voxels that were finite in some volumes and not in others, (U,)."""
         return self.missing & ~self.constant & self.usable_only
 
-    def blocks(self, threads: int) -> Iterator[NDArray[Any]]:
+    def blocks(self, threads: int) -> Iterator[RealArray]:
         """Stored values, (B, U) each; 1 thread reads when asked, 2 read ahead."""
         row = 0
         blocks = self.volumes.stored_blocks(self.voxels)
@@ -93,7 +89,7 @@ class ScreenedVolumes:
             row += len(block)
             yield block
 
-    def screen(self, block: NDArray[Any], row: int) -> None:
+    def screen(self, block: RealArray, row: int) -> None:
         """Look at a block that begins at volume `row`, and put 0 for what is not finite."""
         if block.dtype.kind == "f":
             missing = ~np.isfinite(block)
@@ -112,7 +108,7 @@ class ScreenedVolumes:
             same = block[:, self._unchanged] == self.first[self._unchanged]
             self._unchanged = self._unchanged[same.all(axis=0)]
 
-    def again(self, numbers: IntArray | slice = slice(None)) -> Iterator[NDArray[Any]]:
+    def again(self, numbers: IntArray | slice = slice(None)) -> Iterator[RealArray]:
         """Some of the voxels in a second reading, in which those without a signal are 0."""
         self.read_twice = True
         unusable = self.unusable[numbers]
