@@ -13,9 +13,8 @@ from bids_spheres.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
 
-    FloatArray = NDArray[np.float64]
 
 Aggregation = Literal["mean", "median", "eigenvariate"]
 
@@ -51,13 +50,13 @@ class VoxelSeries:
         Columns that count.
     """
 
-    values: NDArray[Any]
+    values: RealArray
     scaling: tuple[float, float]
-    starts: NDArray[np.integer[Any]]
-    stops: NDArray[np.integer[Any]]
-    usable: NDArray[np.bool_]
+    starts: IntArray
+    stops: IntArray
+    usable: BoolArray
 
-    def of(self, spheres: NDArray[np.intp]) -> VoxelSeries:
+    def of(self, spheres: IntArray) -> VoxelSeries:
         """Those of some spheres, in the order given."""
         return replace(self, starts=self.starts[spheres], stops=self.stops[spheres])
 

@@ -42,10 +42,10 @@ from bids_spheres.engine.connectivity import defined_series, fisher_transform, r
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
+
 
 _Number = TypeVar("_Number", int, float)
 
@@ -194,7 +194,7 @@ class _Patterns:
     """
 
     used: BoolArray
-    lags: NDArray[np.intp]
+    lags: IntArray
     norms: FloatArray
 
     def products(self, values: FloatArray) -> FloatArray:

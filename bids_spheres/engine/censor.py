@@ -12,11 +12,11 @@ from bids_spheres.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from scipy.interpolate import CubicSpline
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
+
 
 Interpolate = Literal["nilearn", "censored"]
 
@@ -25,7 +25,7 @@ def split_runs(
     runs: ArrayLike | None,
     sample_mask: ArrayLike | Sequence[ArrayLike] | None,
     n_volumes: int,
-) -> list[tuple[NDArray[np.bool_], IntArray | None]]:
+) -> list[tuple[BoolArray, IntArray | None]]:
     """Per run, in ascending order: its rows, and the volumes kept, counted within it.
 
     Raises
@@ -93,7 +93,7 @@ def _kept(mask: ArrayLike, n_volumes: int, name: str) -> IntArray:
     return kept
 
 
-def _whole_numbers(array: NDArray[Any], name: str) -> IntArray:
+def _whole_numbers(array: RealArray, name: str) -> IntArray:
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must be of type bool or int, not {array.dtype}.")
     whole = array.astype(np.intp)

@@ -34,11 +34,11 @@ from bids_spheres.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
+    from bids_spheres.engine.arrays import DType, FloatArray, IntArray, RealArray
     from bids_spheres.engine.regressors import Confounds
 
-    FloatArray = NDArray[np.float64]
     _How = Literal["zscore_sample", "zscore", "psc"] | None
 
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
@@ -89,7 +89,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     interpolate: Interpolate = "nilearn",
     trend: Trend = "kept",
     **butterworth: Any,
-) -> NDArray[Any]:
+) -> RealArray:
     """Detrend, filter, regress out confounds, standardize.
 
     Arguments, their order and their defaults are those of `nilearn.signal.clean` 0.13 and later;
@@ -187,7 +187,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     return joined.astype(_result_type(data.dtype), copy=False)
 
 
-def _checked(signals: ArrayLike) -> NDArray[Any]:
+def _checked(signals: ArrayLike) -> RealArray:
     data = np.asarray(signals)
     if data.ndim != 2 or not len(data):
         raise DataError(f"Signals must have the shape (volumes, signals), not {data.shape}.")
@@ -196,12 +196,12 @@ def _checked(signals: ArrayLike) -> NDArray[Any]:
     return data
 
 
-def _result_type(dtype: np.dtype[Any]) -> type[np.float32 | np.float64]:
+def _result_type(dtype: DType) -> type[np.float32 | np.float64]:
     """As nilearn: single precision for what fits in its bytes, half precision aside."""
     return np.float32 if dtype.itemsize <= 4 and dtype != np.float16 else np.float64
 
 
-def _finite(data: NDArray[Any]) -> FloatArray:
+def _finite(data: RealArray) -> FloatArray:
     return np.where(np.isfinite(data), data, 0).astype(np.float64)
 
 
@@ -224,7 +224,7 @@ def _standardization(value: Standardize) -> _How:
 
 
 def _clean_run(
-    signals: FloatArray, confounds: FloatArray | None, kept: NDArray[np.intp] | None, plan: _Plan
+    signals: FloatArray, confounds: FloatArray | None, kept: IntArray | None, plan: _Plan
 ) -> FloatArray:
     """One run through all steps. Signals and confounds travel as one array, which is changed."""
     n_signals = signals.shape[1]
@@ -270,7 +270,7 @@ def _check_finite(confounds: FloatArray) -> None:
         )
 
 
-def _detrend(values: FloatArray, times: NDArray[np.intp] | None) -> FloatArray:
+def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
     """Remove mean and linear trend in place; a single volume stays as it is.
 
     Volumes follow one another without a gap when `times` is None.

@@ -19,10 +19,8 @@ from bids_spheres.errors import DataError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
 
 _CONSTANT = 1e-12
 """A column whose spread is below this share of its size only carries rounding errors."""

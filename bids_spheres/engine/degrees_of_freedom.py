@@ -25,9 +25,8 @@ import numpy as np
 from scipy import linalg
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
-    FloatArray = NDArray[np.float64]
 
 _NEGLIGIBLE = 1e-10
 """Eigenvalue, relative to the largest, that is a rounding error of those that are 0."""

@@ -6,7 +6,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from bids_spheres.errors import ReadWriteError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import DType, RealArray
 
 
 class DiskArray:
@@ -32,13 +32,13 @@ class DiskArray:
         In the byte order of the machine.
     """
 
-    def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
         self._shape, self._dtype = shape, dtype
         self.folder = folder or Path(tempfile.gettempdir())
         with self._access():
             self._file = TemporaryFile(dir=self.folder)  # noqa: SIM115 - open until `close`
 
-    def write(self, row: int, column: int, block: NDArray[Any]) -> None:
+    def write(self, row: int, column: int, block: RealArray) -> None:
         """Put a block where its first value belongs to (row, column)."""
         whole = block.shape[1] == self._shape[1]
         values = np.ascontiguousarray(block, dtype=self._dtype)
@@ -47,20 +47,20 @@ class DiskArray:
                 self._seek(row + number, column)
                 self._file.write(piece.data)
 
-    def rows(self, start: int, stop: int) -> NDArray[Any]:
+    def rows(self, start: int, stop: int) -> RealArray:
         """Some rows."""
         values = np.empty((stop - start, self._shape[1]), dtype=self._dtype)
         self._fill(values.reshape(-1), start, 0)
         return values
 
-    def columns(self, part: slice) -> NDArray[Any]:
+    def columns(self, part: slice) -> RealArray:
         """Some columns of all rows."""
         block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
         for number, row in enumerate(block):
             self._fill(row, number, part.start)
         return block
 
-    def row(self, number: int) -> NDArray[Any]:
+    def row(self, number: int) -> RealArray:
         """One row."""
         values = np.empty(self._shape[1], dtype=self._dtype)
         self._fill(values, number, 0)
@@ -71,7 +71,7 @@ class DiskArray:
         with self._access():  # what is left in the buffer may find no room
             self._file.close()
 
-    def _fill(self, values: NDArray[Any], row: int, column: int) -> None:
+    def _fill(self, values: RealArray, row: int, column: int) -> None:
         with self._access():
             self._seek(row, column)
             count = self._file.readinto(values.data)

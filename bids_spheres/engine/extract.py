@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from operator import matmul
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,18 +20,20 @@ from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nibabel.spatialimages import SpatialImage
-    from numpy.typing import NDArray
     from scipy import sparse
 
     from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
     from bids_spheres.engine.smoothing import AppliedWeights
     from bids_spheres.engine.stream import Volumes
 
-    FloatArray = NDArray[np.float64]
+
+_ENOUGH_VOLUMES = 8
+"""Volumes within which a voxel with a signal varies; else its spheres cost a second reading."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +50,10 @@ class VoxelMoments:
 
     mean: FloatArray
     sd: FloatArray
-    missing: NDArray[np.bool_]
+    missing: BoolArray
 
     @property
-    def alive(self) -> NDArray[np.bool_]:
+    def alive(self) -> BoolArray:
         """Voxels with a signal: finite throughout, and not constant, (V,)."""
         return (self.sd > 0) & ~self.missing
 
@@ -89,18 +90,21 @@ class Extraction:
         Voxels of `weights` that were left out; none if all were to be used.
     voxels : VoxelSeries, optional
         Those of which `timeseries` are medians or eigenvariates, which are to be taken of cleaned
-        voxels in the end (``engine.aggregate.aggregate_cleaned``).
+        voxels in the end (`bids_spheres.engine.aggregate.aggregate_cleaned`).
+    read_twice : bool
+        Whether the image was read a second time, for voxels that are bad in some volumes alone.
     """
 
     timeseries: FloatArray
     weights: SphereWeights
     moments: VoxelMoments | None
     t_r: float
-    unusable: NDArray[np.bool_]
+    unusable: BoolArray
     voxels: VoxelSeries | None = None
+    read_twice: bool = False
 
     @property
-    def reduced(self) -> NDArray[np.bool_]:
+    def reduced(self) -> BoolArray:
         """Spheres of which voxels were left out, (S,)."""
         return np.asarray(self.weights.membership @ self.unusable.astype(np.intp) > 0)
 
@@ -114,9 +118,12 @@ def extract(
     moments: bool = False,
     threads: int = 2,
     usable_only: bool = True,
-    folder: Path | None = None,
 ) -> Extraction:
     """One time series per sphere, reading the image once.
+
+    It is read a second time for spheres with voxels that are bad in some volumes and not in
+    others; in smoothed images also for voxels of spheres that vary, but not within the first
+    eight volumes.
 
     Parameters
     ----------
@@ -134,17 +141,13 @@ def extract(
         A voxel that is not finite in any volume, or constant over all (of more than one), is no
         voxel: it belongs to no sphere, and smoothing sees 0 there. Otherwise values that are not
         finite count as 0, which is the rule of nilearn's maskers, and their warning is given.
-    folder : Path, optional
-        Where values of voxels can be kept until it is known which are usable, volumes x voxels
-        x bytes of a stored value, if `volumes` would have to be inflated again. Nothing is left
-        there. Default: the system's folder for temporary files.
 
     Raises
     ------
     DataError
         When the weights were made for another grid, or the file is damaged.
     ReadWriteError
-        When the image can't be read, or `folder` not be written to.
+        When the image can't be read.
     UsageError
         For an unknown aggregation.
     """
@@ -156,24 +159,23 @@ def extract(
         applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
     read = weights.voxels if applied is None else applied.voxels
     own = np.searchsorted(read, weights.voxels)
-    with closing(
-        ScreenedVolumes(volumes, read, own, usable_only=usable_only, folder=folder)
-    ) as screened:
-        job = _Extracting(screened, weights, fwhm, threads, _Spread() if moments else None)
-        voxels = None
-        if aggregation != "mean":
-            voxels = _voxel_series(job)
-            timeseries = voxels.aggregated(aggregation)
-        elif applied is None:
-            timeseries = _means(job)
-        else:
-            timeseries = _smoothed_means(job, applied)
+    screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
+    job = _Extracting(screened, weights, fwhm, threads, _Spread() if moments else None)
+    voxels = None
+    if aggregation != "mean":
+        voxels = _voxel_series(job)
+        timeseries = voxels.aggregated(aggregation)
+    elif applied is None:
+        timeseries = _means(job)
+    else:
+        timeseries = _smoothed_means(job, applied)
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
     seen = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
     unusable = screened.unusable[own]
-    return Extraction(timeseries, weights, seen, volumes.t_r, unusable, voxels)
+    twice = screened.read_twice
+    return Extraction(timeseries, weights, seen, volumes.t_r, unusable, voxels, twice)
 
 
 def extract_spheres(
@@ -246,135 +248,200 @@ class _Extracting:
     threads: int
     spread: _Spread | None
 
-    def blocks(self, keep: Callable[[], bool]) -> Iterator[NDArray[Any]]:
+    def blocks(self) -> Iterator[RealArray]:
         """Blocks of the first reading; the spread is that of the image as it is."""
-        for block in self.screened.blocks(self.threads, keep):
+        for block in self.screened.blocks(self.threads):
             if self.spread is not None:
                 self.spread.add(block[:, self.screened.own] if self.fwhm else block)
             yield block
 
-    def usable(self) -> NDArray[np.bool_]:
-        """Which voxels of the spheres are voxels, (V,); known after the first reading."""
+    def usable(self) -> BoolArray:
+        """Voxels of the spheres that have a signal, (V,); known after the first reading."""
         return ~self.screened.unusable[self.screened.own]
 
 
 def _means(job: _Extracting) -> FloatArray:
     """Mean over each sphere, summed voxel by voxel in double precision.
 
-    Constant voxels are subtracted where that is exact: whole numbers, and 0.
+    Voxels that do not vary in the first block are set aside, and added if they do later on.
     """
     screened, sums = job.screened, job.weights.sums
-    total = np.vstack(
-        [
-            _along_volumes(sums, block.astype(np.float64))
-            for block in job.blocks(screened.may_flicker)
-        ]
-    )
-    usable, first = job.usable(), screened.first.astype(np.float64)
-    if not usable.all():
-        total -= sums @ np.where(usable, 0, first)
-        inexact = screened.flickering | (screened.may_flicker() & (first != screened.zero))
-        affected = sums @ (~usable & inexact).astype(np.float64) > 0
-        if affected.any():
-            some = sums[affected]
-            again = [_along_volumes(some, block) for block in _again_without(screened)]
-            total[:, affected] = np.vstack(again)
+    suspects = np.empty(0, dtype=np.intp)
+    parts: list[FloatArray] = []
+    set_aside: list[FloatArray] = []
+    for block in job.blocks():
+        values = block.astype(np.float64)
+        if not parts:
+            suspects = np.flatnonzero(screened.unusable)
+        if suspects.size:
+            set_aside.append(values[:, suspects])
+            values[:, suspects] = 0
+        parts.append(_along_volumes(sums, values))
+    total, usable = np.vstack(parts), job.usable()
+    if set_aside and usable[suspects].any():
+        late = usable[suspects]
+        total += _along_volumes(sums[:, suspects[late]], np.vstack(set_aside)[:, late])
+    affected = sums @ screened.flickering.astype(np.float64) > 0
+    if affected.any():
+        numbers = np.unique(sums[affected].indices).astype(np.intp)
+        part = sums[affected][:, numbers]
+        total[:, affected] = np.vstack(
+            [
+                _along_volumes(part, np.where(usable[numbers], block, 0.0))
+                for block in screened.again(numbers)
+            ]
+        )
     count = sums @ usable.astype(np.float64)
     return _real(total / np.where(count > 0, count, np.nan), screened.volumes)
-
-
-def _again_without(screened: ScreenedVolumes) -> Iterator[FloatArray]:
-    """Stored values once more in double precision, 0 for voxels that are none."""
-    for block in screened.again():
-        values = block.astype(np.float64)
-        values[:, screened.unusable] = 0
-        yield values
 
 
 def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
     """Mean over each sphere of the smoothed image.
 
-    Spheres that lose a voxel, or near to one that has a part in changes, are computed again.
+    Spheres with voxels that do not vary at first are computed with and without these; which of
+    the two counts is known at the end. Neither does where a voxel varies later on, or where one
+    near to the sphere is bad in some volumes alone.
     """
-    screened, weights = job.screened, job.weights
-    changes, origin = _smoothed_changes(job.blocks(screened.may_leave), applied, job.threads)
-    origin[screened.unusable] = screened.zero
-    stored = _by_sphere(applied, changes, origin)
-    usable = job.usable()
+    screened, weights, own = job.screened, job.weights, job.screened.own
+    # The weights are made when some blocks were read: the next is on its way meanwhile.
+    blocks = _read_until_varying(job.blocks())
+    with_all = _SmoothedSums(applied, screened.voxels, job.threads)
+    suspects = screened.unusable[own]
+    concerned = weights.membership @ suspects.astype(np.intp) > 0
+    computed = [with_all]
+    if concerned.any():
+        without = _restricted(job, applied, concerned, ~suspects)
+        computed.append(_SmoothedSums(without, screened.voxels, job.threads))
+    for change in _changes(blocks, applied.dtype):
+        for sums in computed:
+            sums.add(change)
+    unusable, usable = screened.unusable, job.usable()
+    origin = np.where(unusable, screened.zero, screened.first)
+    stored = with_all.values(origin)
     left = weights.membership @ usable.astype(np.intp)
-    flickering = screened.flickering.astype(applied.dtype)
-    near = (applied.matrix @ flickering)[applied.row_of] > 0 if flickering.any() else False
-    affected = (left > 0) & (near | (left < weights.used))
+    reduced = left < weights.used
+    if concerned.any():
+        stored[:, concerned & reduced] = computed[1].values(origin)[:, concerned & reduced]
+    otherwise = reduced & (weights.membership @ (usable == suspects).astype(np.intp) > 0)
+    near = with_all.touched(screened.flickering)
+    affected = (left > 0) & (near | otherwise)
     if affected.any():
-        part = weights.restricted(affected, usable)
-        # Not to be kept by its memory of past calls: no other has these weights.
-        new = applied_weights.__wrapped__(part, job.fwhm or 0.0, single=applied.is_single)
-        # A box in other company may be larger; its weights beyond what was read are 0.
-        columns = np.searchsorted(screened.voxels, new.voxels).clip(max=len(screened.voxels) - 1)
-        blocks = (np.take(block, columns, axis=1) for block in screened.again())
-        stored[:, affected] = _by_sphere(new, *_smoothed_changes(blocks, new, job.threads))[
-            :, affected
-        ]
+        stored[:, affected] = _read_again(job, applied, affected)[:, affected]
     stored[:, left == 0] = np.nan
     return _real(stored, screened.volumes)
 
 
-def _smoothed_changes(
-    blocks: Iterator[NDArray[Any]], applied: AppliedWeights, threads: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Weighted sums of changes from the first volume, (T, rows of the matrix), and that volume.
+def _read_until_varying(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
+    """The same blocks, as many of them read as it takes to see whether voxels vary."""
+    head: list[RealArray] = []
+    while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
+        head.append(block)
+    return chain(head, blocks)
+
+
+def _restricted(
+    job: _Extracting,
+    applied: AppliedWeights,
+    spheres: BoolArray,
+    voxels: BoolArray,
+) -> AppliedWeights:
+    """Weights of some spheres, (S,), with some of their voxels, (V,)."""
+    part = job.weights.restricted(spheres, voxels)
+    # Not to be kept by its memory of past calls: no other has these weights.
+    return applied_weights.__wrapped__(part, job.fwhm or 0.0, single=applied.is_single)
+
+
+def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -> FloatArray:
+    """Stored values of some spheres, (S,), by a second reading of their voxels: (T, S)."""
+    screened = job.screened
+    new = _restricted(job, applied, spheres, job.usable())
+    numbers = np.flatnonzero(np.isin(screened.voxels, new.voxels))
+    sums = _SmoothedSums(new, screened.voxels[numbers], job.threads)
+    for change in _changes(screened.again(numbers), applied.dtype):
+        sums.add(change)
+    return sums.values(np.where(screened.unusable, screened.zero, screened.first)[numbers])
+
+
+def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
+    """Changes from the first volume, which a block no longer holds when the next is asked for.
 
     Weights of smoothed images are many, and single precision halves the memory through which
     they travel. Voxels differ little from one volume to the next, so that it holds these
     changes to a billionth of the signal.
     """
-    origin: NDArray[Any] = np.zeros(len(applied.voxels), applied.dtype)
-    changes: list[NDArray[Any]] = []
+    origin: RealArray | None = None
     for block in blocks:
-        if not changes:
-            # The next block is being read while the weights are made.
-            product = _Products(applied.matrix, threads)
-            origin = block[0].astype(origin.dtype)
-            memory = np.empty((len(block), len(origin)), origin.dtype)
-        change = block if block.dtype == origin.dtype else memory[: len(block)]
-        changes.append(product(np.subtract(block, origin, out=change)))
-    return np.vstack(changes), origin
+        if origin is None:
+            origin = block[0].astype(dtype)
+            memory = np.empty((0, len(origin)), dtype)
+        if len(memory) < len(block):
+            memory = np.empty(block.shape, dtype)
+        change = block if block.dtype == dtype else memory[: len(block)]
+        yield np.subtract(block, origin, out=change)
 
 
-def _by_sphere(applied: AppliedWeights, changes: NDArray[Any], origin: NDArray[Any]) -> FloatArray:
-    """Stored values of every sphere, (T, S), in double precision."""
-    stored = changes.astype(np.float64) + _product_in_double(applied.matrix, origin)
-    return stored[:, applied.row_of]
-
-
-def _along_volumes(matrix: sparse.csr_array, block: NDArray[Any]) -> NDArray[Any]:
+def _along_volumes(matrix: sparse.csr_array, block: RealArray) -> RealArray:
     """(B, S) products of (S, U) weights and a (B, U) block."""
     # The product runs along the volumes, so those must lie side by side in memory.
-    product: NDArray[Any] = matrix @ np.ascontiguousarray(block.T)
+    product: RealArray = matrix @ np.ascontiguousarray(block.T)
     return product.T
 
 
-class _Products:
-    """Products of (S, U) weights with (B, U) blocks; scipy computes without Python's lock."""
+class _SmoothedSums:
+    """Weighted sums over the voxels of volumes, taken of their changes from the first one.
 
-    def __init__(self, matrix: sparse.csr_array, threads: int) -> None:
+    Parameters
+    ----------
+    applied : AppliedWeights
+    voxels : (U,) int array
+        Those that are read. Weights beyond them are 0: a box in other company may be larger.
+    threads : int
+        scipy computes without Python's lock.
+    """
+
+    def __init__(self, applied: AppliedWeights, voxels: IntArray, threads: int) -> None:
+        matrix = applied.matrix
+        if applied.voxels is not voxels:
+            columns = np.searchsorted(voxels, applied.voxels).clip(max=len(voxels) - 1)
+            parts = matrix.data, columns[matrix.indices], matrix.indptr
+            matrix = type(matrix)(parts, shape=(matrix.shape[0], len(voxels)))
+        self._matrix, self._row_of = matrix, applied.row_of
         half = matrix.shape[0] // 2 if threads > 1 else 0
         self._upper, self._lower = _rows(matrix, 0, half), _rows(matrix, half, matrix.shape[0])
         # Large arrays are used again: getting fresh memory from the system takes its time.
         self._memory = np.empty(0, matrix.dtype)
+        self._changes: list[RealArray] = []
 
-    def __call__(self, block: NDArray[Any]) -> NDArray[Any]:
-        """(B, S) products, where `block` has the data type of the weights."""
-        if self._memory.size < block.size:
-            self._memory = np.empty(block.size, self._memory.dtype)
-        by_voxel = self._memory[: block.size].reshape(block.shape[::-1])
-        by_voxel[:] = block.T
+    def add(self, change: RealArray) -> None:
+        """Take (B, U) changes in, which have the data type of the weights."""
+        if self._memory.size < change.size:
+            self._memory = np.empty(change.size, self._memory.dtype)
+        # The product runs along the volumes, so those must lie side by side in memory.
+        by_voxel = self._memory[: change.size].reshape(change.shape[::-1])
+        by_voxel[:] = change.T
         if not self._upper.shape[0]:
-            return np.asarray(self._lower @ by_voxel).T
+            self._changes.append(np.asarray(self._lower @ by_voxel).T)
+            return
         with ThreadPoolExecutor(1) as other:
             upper = other.submit(matmul, self._upper, by_voxel)
             lower = self._lower @ by_voxel
-            return np.vstack([upper.result(), lower]).T
+            self._changes.append(np.vstack([upper.result(), lower]).T)
+
+    def values(self, origin: RealArray) -> FloatArray:
+        """Stored values of every sphere, (T, S), for a first volume, (U,)."""
+        # Sums in double precision, some rows at a time: no second matrix in memory.
+        wide, count = origin.astype(np.float64), self._matrix.shape[0]
+        pieces = (_rows(self._matrix, i, min(i + 256, count)) @ wide for i in range(0, count, 256))
+        stored = np.vstack(self._changes).astype(np.float64) + np.concatenate(
+            [np.empty(0), *pieces]
+        )
+        return stored[:, self._row_of]
+
+    def touched(self, voxels: BoolArray) -> BoolArray:
+        """Spheres in which some voxels, (U,), have a weight, (S,)."""
+        if not voxels.any():
+            return np.zeros(len(self._row_of), dtype=bool)
+        return np.asarray(self._matrix @ voxels.astype(self._matrix.dtype) > 0)[self._row_of]
 
 
 def _rows(matrix: sparse.csr_array, start: int, stop: int) -> sparse.csr_array:
@@ -385,7 +452,7 @@ def _rows(matrix: sparse.csr_array, start: int, stop: int) -> sparse.csr_array:
     return type(matrix)(parts, shape=(stop - start, matrix.shape[1]))
 
 
-def _real(stored: NDArray[Any], volumes: Volumes) -> FloatArray:
+def _real(stored: RealArray, volumes: Volumes) -> FloatArray:
     """Real values of stored ones, as the header scales them."""
     if volumes.slope == 1 and volumes.inter == 0:
         return np.asarray(stored, dtype=np.float64)
@@ -399,43 +466,45 @@ def _voxel_series(job: _Extracting) -> VoxelSeries:
     """
     screened, weights = job.screened, job.weights
     volumes, members = screened.volumes, weights.membership.indices
-    smoothing = job.fwhm is not None
-    dtype = np.dtype(np.float64) if smoothing else volumes.stored_dtype
-    values = np.empty((volumes.n_volumes, len(members)), dtype=dtype)
-    blocks, row = job.blocks(lambda: smoothing), 0
-    if smoothing and screened.usable_only:
-        deque(blocks, maxlen=0)  # which voxels are to be seen as 0 is known at the end
-        blocks = screened.again()
-    for block in blocks:
-        for volume in block if job.fwhm is None else _smoothed_volumes(job, block):
-            values[row] = volume[members]
-            row += 1
-    starts = weights.membership.indptr
+    if job.fwhm is None:
+        values = np.empty((volumes.n_volumes, len(members)), dtype=volumes.stored_dtype)
+        row = 0
+        for block in job.blocks():
+            np.take(block, members, axis=1, out=values[row : row + len(block)])
+            row += len(block)
+    else:
+        values = _smoothed_series(job, job.blocks())
+        if screened.flickering.any():
+            values = _smoothed_series(job, screened.again())
+        origin = np.where(screened.unusable, screened.zero, screened.first)
+        values += _smoothed_members(job, origin, screened.zero)
+    starts = weights.membership.indptr.astype(np.intp)
     return VoxelSeries(
         values, (volumes.slope, volumes.inter), starts[:-1], starts[1:], job.usable()[members]
     )
 
 
-def _smoothed_volumes(job: _Extracting, block: NDArray[Any]) -> Iterator[FloatArray]:
-    """Stored values of the spheres' voxels, (V,), in smoothed volumes."""
+def _smoothed_series(job: _Extracting, blocks: Iterator[RealArray]) -> FloatArray:
+    """Changes of the smoothed image from the first volume, voxel by voxel of the spheres."""
+    values = np.empty((job.screened.volumes.n_volumes, job.weights.membership.nnz))
+    changes = chain.from_iterable(_changes(blocks, values.dtype))
+    for row, change in enumerate(changes):
+        values[row] = _smoothed_members(job, change, 0)
+    return values
+
+
+def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> FloatArray:
+    """Voxels of one sphere after the other in a smoothed volume, of which `values` were read."""
     grid = job.weights.grid
-    volume = np.full(int(np.prod(grid.shape)), job.screened.zero)
-    for values in block:
-        volume[job.screened.voxels] = values
-        yield smoothed(volume, grid, job.fwhm or 0.0)[job.weights.voxels]
+    volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
+    volume[job.screened.voxels] = values
+    voxels = job.weights.voxels[job.weights.membership.indices]
+    return smoothed(volume, grid, job.fwhm or 0.0)[voxels]
 
 
-def _fits_single(dtype: np.dtype[Any]) -> bool:
+def _fits_single(dtype: DType) -> bool:
     """Whether values of a type have no more than the 24 bits of single precision."""
     return dtype.itemsize < 4 or dtype == np.float32
-
-
-def _product_in_double(matrix: sparse.csr_array, vector: NDArray[Any]) -> FloatArray:
-    """Matrix x vector with sums in double precision, without a second matrix in memory."""
-    count = matrix.shape[0]
-    wide = vector.astype(np.float64)
-    pieces = (_rows(matrix, i, min(i + 256, count)) @ wide for i in range(0, count, 256))
-    return np.concatenate([np.empty(0), *pieces])
 
 
 class _Spread:
@@ -447,19 +516,18 @@ class _Spread:
 
     def __init__(self) -> None:
         self._count = 0
-        self._origin: Any = 0.0
-        self._sum: Any = 0.0
-        self._sum_of_squares: Any = 0.0
+        nothing: FloatArray = np.zeros(())
+        self._origin = self._sum = self._sum_of_squares = nothing
 
-    def add(self, block: NDArray[Any]) -> None:
+    def add(self, block: RealArray) -> None:
         if not self._count:
             self._origin = block[0].astype(np.float64)
         change = block - self._origin
         self._count += len(change)
-        self._sum += change.sum(axis=0)
-        self._sum_of_squares += np.einsum("tv,tv->v", change, change)
+        self._sum = self._sum + change.sum(axis=0)
+        self._sum_of_squares = self._sum_of_squares + np.einsum("tv,tv->v", change, change)
 
-    def moments(self, volumes: Volumes, missing: NDArray[np.bool_]) -> VoxelMoments:
+    def moments(self, volumes: Volumes, missing: BoolArray) -> VoxelMoments:
         mean = self._sum / self._count
         scatter = np.maximum(self._sum_of_squares - self._count * mean**2, 0)
         sd = np.sqrt(scatter / max(1, self._count - 1))

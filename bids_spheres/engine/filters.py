@@ -13,9 +13,8 @@ from bids_spheres.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
-    FloatArray = NDArray[np.float64]
     Frequency = float | np.floating[Any]
 
 FilterType = Literal["butterworth", "cosine", False]

@@ -14,9 +14,10 @@ from bids_spheres.files.text import read_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray
+
     Confounds = ArrayLike | str | Path | Sequence[ArrayLike | str | Path]
 
 _MISSING = frozenset({"", "n/a", "na", "nan"})

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
     from bids_spheres.engine.spheres import Grid
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
 
 BLOCK_BYTES = 8 * 2**20
 """Size of a block of voxels in double precision.
@@ -50,7 +49,7 @@ smaller ones the confounds, which are filtered and made orthogonal for each, wou
 """
 
 
-def mask_voxels(grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid | None = None) -> IntArray:
+def mask_voxels(grid: Grid, mask: BoolArray, mask_grid: Grid | None = None) -> IntArray:
     """Voxels of an image that lie in a mask.
 
     Parameters
@@ -83,8 +82,7 @@ def spooled(
         Flat Fortran-order positions of the voxels to make maps of, as from `mask_voxels`.
     folder : Path
         Where there is room for them: volumes x voxels x bytes of a stored value (8 for smoothed
-        ones), and 4 bytes for every seed and voxel; the size of the inflated image as well, if it
-        is compressed, holds no whole numbers and is to be smoothed. Nothing is left there.
+        ones), and 4 bytes for every seed and voxel. Nothing is left there.
     fwhm : float, optional
         Width of a Gaussian, mm: what is kept is smoothed. What is handed on is not, so that
         `extract` smooths it as ever.
@@ -111,12 +109,8 @@ def spooled(
     shape = volumes.n_volumes, len(voxels)
     common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
     everything = np.arange(int(np.prod(volumes.grid.shape)))
-    with (
-        closing(DiskArray(folder, shape, dtype)) as kept,
-        closing(
-            ScreenedVolumes(volumes, everything, voxels, usable_only=True, folder=folder)
-        ) as screened,
-    ):
+    screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
+    with closing(DiskArray(folder, shape, dtype)) as kept:
         yield SpooledVolumes(
             *common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
@@ -146,12 +140,12 @@ class SpooledVolumes(Volumes):
     screened: ScreenedVolumes
 
     @property
-    def again(self) -> Volumes | None:
+    def again(self) -> Volumes:
         """The image itself: what is kept is kept already."""
         return self.raw.again
 
     @property
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         """That of the image."""
         return self.raw.stored_dtype
 
@@ -194,7 +188,7 @@ class SpooledVolumes(Volumes):
             values[:, self.screened.unusable[self.voxels[part]]] = 0
         return values
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         del size  # more voxels are read than are asked for, so the image decides
         if self.fwhm is not None:
             yield from self._smoothed_blocks(voxels)
@@ -207,12 +201,12 @@ class SpooledVolumes(Volumes):
             first += len(block)
             yield _taken(block, asked)
 
-    def _smoothed_blocks(self, voxels: Voxels) -> Iterator[NDArray[Any]]:
+    def _smoothed_blocks(self, voxels: Voxels) -> Iterator[RealArray]:
         """Stored values of whole volumes, which are kept smoothed."""
         screened, first = self.screened, 0
         for block in self.raw.stored_blocks():
             asked = block.copy() if voxels is None else np.take(block, voxels, axis=1)
-            screened.screen(block, first, screened.may_flicker)
+            screened.screen(block, first)
             self.kept.write(first, 0, self._smoothed(block))
             first += len(block)
             yield asked
@@ -222,7 +216,7 @@ class SpooledVolumes(Volumes):
                 self.kept.write(first, 0, self._smoothed(block))
                 first += len(block)
 
-    def _smoothed(self, block: NDArray[Any]) -> FloatArray:
+    def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
         real = block.astype(np.float64) * self.slope + self.inter
         image = SpatialImage(real.T.reshape((*self.grid.shape, -1), order="F"), self.grid.affine)
@@ -237,7 +231,7 @@ def _places(wanted: Voxels, among: Voxels) -> Voxels:
     return None if np.array_equal(wanted, among) else np.searchsorted(among, wanted)
 
 
-def _taken(block: NDArray[Any], places: Voxels) -> NDArray[Any]:
+def _taken(block: RealArray, places: Voxels) -> RealArray:
     return block if places is None else np.take(block, places, axis=1)
 
 

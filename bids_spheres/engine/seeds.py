@@ -30,7 +30,7 @@ from bids_spheres.files.text import is_there, read_json_object, read_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ class SeedTable:
 
     label: str
     names: tuple[str, ...]
-    coordinates: NDArray[np.float64]
-    radii: NDArray[np.float64]
+    coordinates: FloatArray
+    radii: FloatArray
     networks: tuple[str, ...] | None = None
     space: str | None = None
     published: bool = False
@@ -322,7 +322,7 @@ def _cells(text: str, where: str) -> list[list[str]]:
     return rows
 
 
-def _coordinates(rows: Sequence[dict[str, str]], where: str) -> NDArray[np.float64]:
+def _coordinates(rows: Sequence[dict[str, str]], where: str) -> FloatArray:
     coordinates = np.column_stack([_numbers(rows, axis, where) for axis in "xyz"])
     if (missing := np.isnan(coordinates)).any():
         raise DataError(f"{where}: a coordinate is missing in row {_first_row(missing)}.")
@@ -334,12 +334,12 @@ def _coordinates(rows: Sequence[dict[str, str]], where: str) -> NDArray[np.float
     return coordinates
 
 
-def _first_row(flags: NDArray[np.bool_]) -> int:
+def _first_row(flags: BoolArray) -> int:
     """Number of the first row with a flag, counted from 1."""
     return int(np.nonzero(flags)[0][0]) + 1
 
 
-def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> NDArray[np.float64]:
+def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> FloatArray:
     values = np.full(len(rows), np.nan)
     for i, row in enumerate(rows):
         if row[column].lower() in _MISSING:
@@ -388,9 +388,7 @@ def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
             )
 
 
-def _radii(
-    rows: Sequence[dict[str, str]], metadata: dict[str, Any], where: str
-) -> NDArray[np.float64]:
+def _radii(rows: Sequence[dict[str, str]], metadata: dict[str, Any], where: str) -> FloatArray:
     default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
     number = isinstance(default, int | float) and not isinstance(default, bool)
     if not number or not 0 <= default <= _LARGEST_RADIUS:

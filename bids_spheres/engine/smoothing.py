@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.arrays import DType, FloatArray, IntArray, RealArray
     from bids_spheres.engine.spheres import Grid, SphereWeights
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
 
 _TRUNCATE = 4.0
 """Standard deviations at which the kernel ends (scipy's default)."""
@@ -92,7 +91,7 @@ class SmoothedVolumes(Volumes):
         return cls(raw.name, raw.grid, raw.n_volumes, raw.t_r, is_3d=raw.is_3d, raw=raw, fwhm=fwhm)
 
     @property
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         """Double precision, whatever the image is stored in."""
         return np.dtype(np.float64)
 
@@ -105,7 +104,7 @@ class SmoothedVolumes(Volumes):
                 yield flat if voxels is None else flat[:, voxels]
 
 
-def smoothed(volume: NDArray[Any], grid: Grid, fwhm: float) -> FloatArray:
+def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
     """A volume smoothed by a Gaussian, in double precision.
 
     Parameters
@@ -184,7 +183,7 @@ class AppliedWeights:
     parts: tuple[_Boxes, ...]
     kernels: tuple[FloatArray, ...]
     row_of: IntArray
-    dtype: np.dtype[Any]
+    dtype: DType
 
     @property
     def is_single(self) -> bool:

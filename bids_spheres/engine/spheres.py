@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
+
 
 DISTANCE_TOLERANCE = 1e-9
 """Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
@@ -67,7 +67,7 @@ class Grid:
         inverse = np.linalg.inv(self.affine)
         return np.rint(np.asarray(points) @ inverse[:3, :3].T + inverse[:3, 3]).astype(np.intp)
 
-    def contains(self, ijk: IntArray) -> NDArray[np.bool_]:
+    def contains(self, ijk: IntArray) -> BoolArray:
         """Which of the voxel indices `ijk` ((..., 3)) lie in the image."""
         return np.asarray(((ijk >= 0) & (ijk < self.shape)).all(axis=-1))
 
@@ -103,7 +103,7 @@ class SphereWeights:
     voxels: IntArray
     membership: sparse.csr_array
     asked: IntArray
-    seed_used: NDArray[np.bool_]
+    seed_used: BoolArray
 
     @cached_property
     def used(self) -> IntArray:
@@ -116,12 +116,12 @@ class SphereWeights:
         return self.used / self.asked
 
     @property
-    def empty(self) -> NDArray[np.bool_]:
+    def empty(self) -> BoolArray:
         """Spheres without a voxel, (S,)."""
         return self.used == 0
 
     @property
-    def partial(self) -> NDArray[np.bool_]:
+    def partial(self) -> BoolArray:
         """Spheres of which some voxels are used and some are not, (S,)."""
         return (self.used > 0) & (self.used < self.asked)
 
@@ -139,7 +139,7 @@ class SphereWeights:
         parts = ones, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
 
-    def restricted(self, spheres: NDArray[np.bool_], voxels: NDArray[np.bool_]) -> SphereWeights:
+    def restricted(self, spheres: BoolArray, voxels: BoolArray) -> SphereWeights:
         """Some spheres, (S,), with some voxels, (V,); the others are empty."""
         pairs = self.membership.tocoo()
         kept = spheres[pairs.row] & voxels[pairs.col]
@@ -152,7 +152,7 @@ def sphere_weights(
     coordinates: ArrayLike,
     radii: ArrayLike,
     grid: Grid,
-    mask: NDArray[np.bool_] | None = None,
+    mask: BoolArray | None = None,
     mask_grid: Grid | None = None,
 ) -> SphereWeights:
     """Voxels and weights of spheres around seeds on an image grid.
@@ -261,7 +261,7 @@ def _assemble(
     owner: IntArray,
     position: IntArray,
     asked: IntArray,
-    seed_used: NDArray[np.bool_],
+    seed_used: BoolArray,
 ) -> SphereWeights:
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
     wanted[position] = True
@@ -354,9 +354,7 @@ def _box(radius: float, linear: FloatArray) -> IntArray:
     return np.asarray(offsets[near])
 
 
-def in_mask(
-    position: IntArray, grid: Grid, mask: NDArray[np.bool_], mask_grid: Grid
-) -> NDArray[np.bool_]:
+def in_mask(position: IntArray, grid: Grid, mask: BoolArray, mask_grid: Grid) -> BoolArray:
     """Whether the mask holds at flat positions of the image's grid.
 
     Parameters

@@ -41,9 +41,9 @@ from bids_spheres.files.regular import check_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
 
-Voxels: TypeAlias = "NDArray[np.intp] | None"
+Voxels: TypeAlias = "IntArray | None"
 """Flat Fortran-order positions in a volume; None for all of them."""
 
 _BLOCK_BYTES = 20 * 2**20
@@ -98,11 +98,11 @@ class Volumes(ABC):
 
     @property
     @abstractmethod
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         """Data type of `stored_blocks`."""
 
     @property
-    def real_dtype(self) -> np.dtype[Any]:
+    def real_dtype(self) -> DType:
         """Data type that holds the real values: the stored one, or double when scaled."""
         scaled = self.slope != 1 or self.inter != 0
         return np.dtype(np.float64) if scaled else self.stored_dtype
@@ -118,11 +118,11 @@ class Volumes(ABC):
         return 0.0
 
     @property
-    def again(self) -> Volumes | None:
-        """What to read a second time; None where everything would be inflated once more."""
+    def again(self) -> Volumes:
+        """What to read a second time: the same image, without what else a first reading does."""
         return self
 
-    def blocks(self, voxels: Voxels = None) -> Iterator[NDArray[np.float64]]:
+    def blocks(self, voxels: Voxels = None) -> Iterator[FloatArray]:
         """Real values of `voxels` over time, in double precision.
 
         Parameters
@@ -150,13 +150,13 @@ class Volumes(ABC):
                 block += self.inter
             yield block
 
-    def stored_blocks(self, voxels: Voxels = None) -> Iterator[NDArray[Any]]:
+    def stored_blocks(self, voxels: Voxels = None) -> Iterator[RealArray]:
         """As `blocks`, but with the values and the data type in which they are stored."""
         size = int(np.clip(_BLOCK_BYTES // max(1, 4 * self._count(voxels)), 1, _MAX_BLOCK))
         yield from self._stored_blocks(voxels, size - size % _LANES or size)
 
     @abstractmethod
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]: ...
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]: ...
 
     def _count(self, voxels: Voxels) -> int:
         return self._voxels_per_volume if voxels is None else len(voxels)
@@ -175,13 +175,13 @@ class _StoredVolumes(Volumes):
     """Raw voxels at a known place of one file."""
 
     path: Path
-    dtype: np.dtype[Any]
+    dtype: DType
     offset: int
     scaling: tuple[float, float]
     has_footer: bool = False
 
     @property
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         return self.dtype.newbyteorder("=")
 
     @property
@@ -226,11 +226,7 @@ class _StoredVolumes(Volumes):
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
-    @property
-    def again(self) -> None:
-        """Nothing: one pass is what time goes into."""
-
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         self.check_size()
         with self._opened() as stream:
             self._step_over_header(stream)
@@ -294,7 +290,7 @@ class _GzipVolumes(_StoredVolumes):
 class _MappedVolumes(_StoredVolumes):
     """Volumes of an uncompressed file."""
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         self.check_size()
         for start, stop in self._starts(size):
             mapped = self._map(start, stop)
@@ -302,7 +298,7 @@ class _MappedVolumes(_StoredVolumes):
             # A copy, since the map is read-only and a block is the caller's
             yield np.array(wanted, dtype=self.stored_dtype, copy=True if voxels is None else None)
 
-    def _map(self, start: int, stop: int) -> NDArray[Any]:
+    def _map(self, start: int, stop: int) -> RealArray:
         """Some volumes, (stop - start, X Y Z); the memory of those mapped before is free again."""
         count = self._voxels_per_volume
         offset = self.offset + start * count * self.dtype.itemsize
@@ -326,23 +322,18 @@ class _ArrayVolumes(Volumes):
     data: Any
 
     @property
-    def again(self) -> Volumes | None:
-        """The same, unless nibabel would have to read a file."""
-        return self if isinstance(self.data, np.ndarray) else None
-
-    @property
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         in_memory = isinstance(self.data, np.ndarray)
         return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         series = self._loaded().reshape((*self.grid.shape, self.n_volumes), order="F")
         where = ... if voxels is None else np.unravel_index(voxels, self.grid.shape, order="F")
         for start, stop in self._starts(size):
             wanted = series[..., start:stop][where]
             yield wanted.reshape((-1, stop - start), order="F").T.astype(self.stored_dtype)
 
-    def _loaded(self) -> NDArray[Any]:
+    def _loaded(self) -> RealArray:
         try:
             return np.asanyarray(self.data)
         except FileNotFoundError as error:
@@ -360,15 +351,10 @@ class _StackedVolumes(Volumes):
     parts: tuple[Volumes, ...]
 
     @property
-    def again(self) -> Volumes | None:
-        """The same, if that is so for all parts."""
-        return self if all(part.again for part in self.parts) else None
-
-    @property
-    def stored_dtype(self) -> np.dtype[Any]:
+    def stored_dtype(self) -> DType:
         return np.result_type(*(part.real_dtype for part in self.parts))
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[NDArray[Any]]:
+    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         del size  # the parts decide
         for part in self.parts:
             for block in part.blocks(voxels):
@@ -440,7 +426,7 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
     return stored
 
 
-def read_ahead(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def read_ahead(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
     """Yield `blocks`, getting the next two in a thread while the caller works on the last.
 
     Inflating does not hold the interpreter's lock, so reading and computing share two cores.
@@ -485,7 +471,7 @@ class Mask:
     """
 
     name: str
-    inside: NDArray[np.bool_]
+    inside: BoolArray
     grid: Grid
     is_probability: bool
 
@@ -526,7 +512,7 @@ def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
     return Mask(volumes.name, shaped, volumes.grid, is_probability)
 
 
-def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[NDArray[np.bool_], Grid]:
+def load_mask(image: str | Path | SpatialImage | Volumes) -> tuple[BoolArray, Grid]:
     """Where a mask image holds, and its grid; as `read_mask`, with a warning of probabilities."""
     mask = read_mask(image)
     if mask.is_probability:

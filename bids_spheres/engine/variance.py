@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nibabel.spatialimages import SpatialImage
-    from numpy.typing import NDArray
 
+    from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.engine.stream import Volumes
 
-    FloatArray = NDArray[np.float64]
     Image = str | Path | SpatialImage | Volumes
 
 
@@ -87,7 +86,7 @@ def high_variance_confounds(
     return _components(series - _trend(series) if detrend else series, n_confounds)
 
 
-def _voxels(volumes: Volumes, mask_img: Image | None) -> NDArray[np.intp]:
+def _voxels(volumes: Volumes, mask_img: Image | None) -> IntArray:
     """Flat Fortran-order positions of the voxels to look at."""
     if mask_img is None:
         return np.arange(int(np.prod(volumes.grid.shape)))
@@ -97,7 +96,7 @@ def _voxels(volumes: Volumes, mask_img: Image | None) -> NDArray[np.intp]:
     return np.flatnonzero(mask.ravel(order="F"))
 
 
-def _blocks(volumes: Volumes, voxels: NDArray[np.intp], *, fill: bool) -> Iterator[FloatArray]:
+def _blocks(volumes: Volumes, voxels: IntArray, *, fill: bool) -> Iterator[FloatArray]:
     for block in volumes.blocks(voxels):
         yield np.nan_to_num(block, copy=False, posinf=0, neginf=0) if fill else block
 
@@ -142,9 +141,7 @@ class _Squares:
         return np.where(np.isfinite(mean), mean, np.nan)
 
 
-def _mean_square(
-    volumes: Volumes, voxels: NDArray[np.intp], *, detrend: bool, fill: bool
-) -> FloatArray:
+def _mean_square(volumes: Volumes, voxels: IntArray, *, detrend: bool, fill: bool) -> FloatArray:
     squares = _Squares(volumes.n_volumes, *np.zeros((3, len(voxels))))
     with np.errstate(invalid="ignore", over="ignore"):
         for block in _blocks(volumes, voxels, fill=fill):

@@ -42,11 +42,10 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
     from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.masker.images import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
-
-    FloatArray = NDArray[np.float64]
 
 
 class _SphereTransforms:
@@ -325,7 +324,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         return nib.Nifti1Image(_painted(weights, signals).astype(dtype), self.mask_img_.affine)
 
     def generate_report(
-        self, displayed_spheres: str | int | Sequence[int] | NDArray[np.intp] = "all"
+        self, displayed_spheres: str | int | Sequence[int] | IntArray = "all"
     ) -> HTMLReport:
         """Make a page that shows where the spheres lie.
 
@@ -436,7 +435,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             **self.clean_kwargs,
         }
 
-    def _load_mask(self) -> tuple[NDArray[np.bool_] | None, Grid | None]:
+    def _load_mask(self) -> tuple[BoolArray | None, Grid | None]:
         if self.mask_img is None:
             return None, None
         self._tell("fit", f"Loading mask from {_shown(self.mask_img)}")
@@ -559,7 +558,7 @@ def _memory(memory: Any, level: int) -> Memory:
     return checked
 
 
-def _signals_to_invert(region_signals: Any, n_spheres: int) -> NDArray[Any]:
+def _signals_to_invert(region_signals: Any, n_spheres: int) -> RealArray:
     array = region_signals.to_numpy() if hasattr(region_signals, "to_numpy") else region_signals
     signals = np.atleast_1d(np.asarray(array))
     if signals.ndim > 2 or signals.shape[-1] != n_spheres:
@@ -571,7 +570,7 @@ def _signals_to_invert(region_signals: Any, n_spheres: int) -> NDArray[Any]:
     return signals.astype(np.int32) if signals.dtype == bool else signals
 
 
-def _painted(weights: SphereWeights, signals: NDArray[Any]) -> FloatArray:
+def _painted(weights: SphereWeights, signals: RealArray) -> FloatArray:
     """(X, Y, Z) or (X, Y, Z, T) array of the spheres' values, averaged where they overlap."""
     members = weights.membership.astype(np.float64)
     shared = np.maximum(members.sum(axis=0), 1)

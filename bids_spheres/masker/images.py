@@ -18,8 +18,7 @@ from bids_spheres.engine.stream import Volumes, open_volumes, stack_volumes
 from bids_spheres.errors import DataError, MissingInputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
 Image = str | Path | SpatialImage
 Images = Image | Sequence[Image]
@@ -47,7 +46,7 @@ class Series:
         """What changes when a file changes, so that a cache never serves an old result."""
         return tuple(_fingerprint(image) for image in self.images)
 
-    def volume(self, number: int) -> NDArray[np.float64]:
+    def volume(self, number: int) -> FloatArray:
         """One volume as an (X, Y, Z) array."""
         shape = self.volumes.grid.shape
         done = 0

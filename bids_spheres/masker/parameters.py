@@ -17,13 +17,11 @@ from bids_spheres.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from bids_spheres.engine.aggregate import Aggregation
+    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
 
-    FloatArray = NDArray[np.float64]
 
 CLEAN_PREFIX = "clean__"
 """Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
@@ -37,7 +35,7 @@ class Recipe:
 
     coordinates: FloatArray
     radii: FloatArray
-    mask: NDArray[np.bool_] | None
+    mask: BoolArray | None
     mask_grid: Grid | None
     allow_overlap: bool
     empty: str
@@ -161,7 +159,7 @@ def check_dtype(dtype: Any) -> None:
         raise TypeError("'dtype' cannot be bool")
 
 
-def output_dtype(asked: Any, source: np.dtype[Any]) -> np.dtype[Any] | None:
+def output_dtype(asked: Any, source: DType) -> DType | None:
     """Data type that was asked for; None when none was."""
     if asked is None:
         return None
@@ -170,6 +168,6 @@ def output_dtype(asked: Any, source: np.dtype[Any]) -> np.dtype[Any] | None:
     return np.dtype(asked)
 
 
-def natural_dtype(source: np.dtype[Any]) -> np.dtype[Any]:
+def natural_dtype(source: DType) -> DType:
     """float64 for what needs it, else float32 (nilearn's rule)."""
     return np.dtype(np.float64 if source.itemsize == 8 else np.float32)

@@ -17,9 +17,8 @@ from bids_spheres.wording import count, listing, number, percent, sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from bids_spheres.engine import SphereWeights
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
     from bids_spheres.reports.toolkit.facts import Sphere, Voxels
     from bids_spheres.reports.toolkit.html import HTMLReport
 
@@ -29,7 +28,7 @@ _MISSING = "n/a"
 
 
 def displayed_spheres(
-    requested: str | int | list[int] | NDArray[np.integer[Any]], n: int
+    requested: str | int | list[int] | IntArray, n: int
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Which of `n` spheres get a figure of their own.
 
@@ -143,7 +142,7 @@ def _summary(facts: MaskerFacts) -> Iterator[str]:
         yield f"Slices are shown for {count(len(facts.displayed), 'sphere')} of {n:,}."
 
 
-def _radii_in_words(radii: NDArray[np.float64]) -> str:
+def _radii_in_words(radii: FloatArray) -> str:
     low, high = float(radii.min()), float(radii.max())
     if high == 0:
         return "of one voxel each, the one that holds the seed"
@@ -169,7 +168,7 @@ def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[s
     )
 
 
-def _who(facts: MaskerFacts, which: NDArray[np.bool_]) -> str:
+def _who(facts: MaskerFacts, which: BoolArray) -> str:
     names = [str(facts.names[s]) for s in np.flatnonzero(which)]
     return f" ({listing(names)})" if names else ""
 

@@ -216,7 +216,7 @@ def _run_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written:
     folder.mkdir(parents=True, exist_ok=True)
     recording = recording_voxels(volumes, region, folder, rules.smoothing_fwhm)
     with recording if rules.seed_maps else nullcontext(volumes) as source:
-        extraction = _extract(source, placed, rules, job.work.threads, folder)
+        extraction = _extract(source, placed, rules, job.work.threads)
         placed = [part.seen(extraction) for part in placed]
         for part in placed:
             low = part.missing(rules.min_coverage)
@@ -231,7 +231,10 @@ def _run_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> Written:
                 with failures.of(run_design.strategy):
                     cleaned = _write_strategy(job, own, parts, run_design)
                     write_seed_maps(job, source, own, (parts, cleaned), run_design)
-    return placed, [] if mask is None else list(mask.notes(volumes.grid))
+    notes = [] if mask is None else list(mask.notes(volumes.grid))
+    if extraction.read_twice:
+        notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
+    return placed, notes
 
 
 def _columns_of(
@@ -258,7 +261,6 @@ def _extract(
     placed: Sequence[PlacedSeeds],
     rules: Processing,
     threads: int,
-    folder: Path,
 ) -> Extraction:
     """Series of all seed sets, in one pass over the image."""
     weights = stack_weights([part.weights for part in placed])
@@ -268,7 +270,6 @@ def _extract(
             aggregation=rules.aggregation,
             moments=True,
             threads=threads,
-            folder=folder,
         )
     if (np.abs(extraction.timeseries) >= _LARGEST).any():
         raise DataError(

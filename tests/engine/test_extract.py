@@ -17,7 +17,7 @@ from bids_spheres.engine.extract import extract, extract_spheres
 from bids_spheres.engine.seeds import SeedTable, load_seeds
 from bids_spheres.engine.spheres import Grid, sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.errors import DataError, ReadWriteError, UsageError
+from bids_spheres.errors import DataError, UsageError
 
 SHAPE = (10, 11, 9)
 N_VOLUMES = 7
@@ -314,29 +314,56 @@ def test_the_spheres_that_are_computed_again_are_those_near_to_a_bad_voxel():
     np.testing.assert_allclose(found.timeseries, expected, rtol=1e-10)
 
 
-def test_a_compressed_image_with_bad_voxels_is_inflated_once(tmp_path, data, monkeypatch):
+ONCE = ("zero", "constant", "never finite")
+
+
+@pytest.mark.parametrize("how", UNUSABLE)
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+@pytest.mark.parametrize("fwhm", [None, 5])
+def test_an_image_is_inflated_twice_only_if_voxels_are_bad_in_some_volumes_alone(
+    tmp_path, monkeypatch, how, aggregation, fwhm
+):
     opened = []
     inflate = stream.open_gzip
     monkeypatch.setattr(stream, "open_gzip", lambda path: opened.append(path) or inflate(path))
-    data[5, 5, 4, 3] = np.nan
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    UNUSABLE[how](data, in_ball(SEEDS[0], 2.6))
     image(data).to_filename(tmp_path / "run.nii.gz")
-    for options in ({}, {"smoothing_fwhm": 5}, {"smoothing_fwhm": 5, "aggregation": "median"}):
-        opened.clear()
-        with pytest.warns(UserWarning, match="not finite"):
-            extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, **options)
-        assert len(opened) == 1
+    with pytest.warns(UserWarning, match="not finite"):
+        extraction = extract_spheres(
+            tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm, aggregation=aggregation
+        )
+    # A median needs the values of voxels themselves, of which the bad ones are simply left out.
+    once = how in ONCE or (aggregation == "median" and not fwhm)
+    assert len(opened) == (1 if once else 2)
+    assert extraction.read_twice == (not once)
 
 
-def test_kept_values_leave_nothing_behind(tmp_path, data):
-    data[5, 5, 4, 3] = np.nan
+@pytest.mark.parametrize("fwhm", [None, 5])
+def test_an_image_without_bad_voxels_is_inflated_once(tmp_path, data, monkeypatch, fwhm):
+    opened = []
+    inflate = stream.open_gzip
+    monkeypatch.setattr(stream, "open_gzip", lambda path: opened.append(path) or inflate(path))
     image(data).to_filename(tmp_path / "run.nii.gz")
-    volumes, work = open_volumes(tmp_path / "run.nii.gz"), tmp_path / "work"
-    weights = sphere_weights(SEEDS, 6, volumes.grid)
-    with pytest.raises(ReadWriteError, match="work"):  # values are kept there
-        extract(volumes, weights, folder=work)
-    work.mkdir()
-    extract(volumes, weights, folder=work)
-    assert not list(work.iterdir())
+    assert not extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm).read_twice
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("fwhm", [None, 6])
+@pytest.mark.parametrize("start", [3, 20])
+def test_a_voxel_may_begin_to_vary_late(tmp_path, fwhm, start):
+    """As at the edge of the field of view when a head moves; some of the sphere never vary."""
+    data = np.random.default_rng(11).normal(1000, 50, (*SHAPE, 40))
+    ball = np.argwhere(in_ball(SEEDS[0], 2.9))
+    assert len(ball) > 3
+    data[tuple(ball[:2].T)] = 12
+    data[tuple(ball[2])][:start] = 0
+    image(data).to_filename(tmp_path / "run.nii.gz")
+    expected, _ = usable_means(data, [in_ball(seed, 6) for seed in SEEDS], fwhm)
+    with pytest.warns(UserWarning, match="are constant, or not fin"):
+        extraction = extract_spheres(tmp_path / "run.nii.gz", SEEDS, 6, smoothing_fwhm=fwhm)
+    np.testing.assert_allclose(extraction.timeseries, expected, rtol=1e-10)
+    assert extraction.read_twice == (fwhm is not None and start == 20)
 
 
 @pytest.mark.parametrize("fwhm", [None, 6])

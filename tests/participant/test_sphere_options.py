@@ -274,6 +274,7 @@ def test_series_are_those_of_the_other_voxels(silent, how, fwhm):
     np.testing.assert_allclose(output.series, theirs, rtol=1e-5)
     assert "own: 2 of 5 spheres hold voxels that are constant or, in some volume, not fin" in log
     assert bold.name in log
+    assert (f"{bold.name} was read twice: it" in log) == ("two" in how or "one" in how)
 
 
 def test_no_warning_where_all_voxels_have_a_signal(run):

@@ -1,0 +1,17 @@
+"""Types of arrays, for hints."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+RealArray: TypeAlias = NDArray[Any]
+"""Of whichever real type an image stores or a user has."""
+
+DType: TypeAlias = np.dtype[Any]
