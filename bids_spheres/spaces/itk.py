@@ -28,6 +28,7 @@ from bids_spheres.engine.spheres import as_points
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.regular import check_regular, read_limited
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -250,7 +251,7 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
 
 def _all_outside(n: int, path: Path) -> DataError:
     return DataError(
-        f"The displacement field of {path} reaches none of {n} points.",
+        f"The displacement field of {path} reaches none of the {count(n, 'point')}.",
         hint='Are the coordinates in mm, and in the space that its name gives as "to-"?',
     )
 
