@@ -13,6 +13,7 @@ from bids_spheres.data.published import STRATEGY_FILES
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.files.text import is_there
 from bids_spheres.group.files import find_matrices, make_groups
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import GroupOptions
@@ -115,7 +116,7 @@ def _known_table(settings: Settings) -> Path | None:
     if settings.group.participants_table:
         return settings.group.participants_table
     places = [*_datasets(settings.bids_dir), settings.output_dir]
-    return next((path for place in places if (path := place / TABLE).is_file()), None)
+    return next((path for place in places if is_there(path := place / TABLE)), None)
 
 
 def _datasets(bids_dir: Path) -> Iterator[Path]:

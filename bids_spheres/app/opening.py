@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.execute.memory_limits import MEGABYTE, group_memory, own_memory
 from bids_spheres.participant.memory import largest_job
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +48,7 @@ def open_executor(
         When a scheduler does not answer.
     """
     execution, out = settings.execution, settings.output_dir
-    if execution.executor == "local" or not tasks:
+    if execution.executor != "dask" or not tasks:
         yield LocalExecutor(_processes(execution, tasks))
         return
     from bids_spheres.execute import clusters, dask, proof, slurm  # noqa: PLC0415 - load Dask
@@ -90,6 +91,6 @@ def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
         )
     fitting = max(1, room // each)
     if fitting < wanted:
-        text = "%s: %d runs at a time, each of which may need %d MB"
-        logger.info(text, name, fitting, each // MEGABYTE)
+        text = "%s: %s at a time, each of which may need %d MB"
+        logger.info(text, name, count(fitting, "run"), each // MEGABYTE)
     return min(wanted, fitting)

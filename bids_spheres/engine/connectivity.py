@@ -15,6 +15,7 @@ import numpy as np
 from scipy import linalg
 
 from bids_spheres.errors import DataError, UsageError, did_you_mean
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -528,6 +529,6 @@ def _check_parts(parts: Sequence[FloatArray]) -> None:
     shortest = min(len(part) for part in parts)
     if shortest < 2:
         raise DataError(
-            f"A run of {shortest} volumes can't be put together with others.",
+            f"A run of {count(shortest, 'volume')} can't be put together with others.",
             hint="Standardization needs two volumes or more; leave this run out.",
         )

@@ -18,6 +18,7 @@ from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,10 +222,10 @@ def extract_spheres(
     region = load_mask(mask) if mask is not None else (None, None)
     weights = sphere_weights(coordinates, radii, volumes.grid, *region)
     extraction = extract(volumes, weights, check_fwhm(smoothing_fwhm), aggregation=aggregation)
-    if count := int(extraction.reduced.sum()):
+    if reduced := int(extraction.reduced.sum()):
         warn(
-            f"{volumes.name}: voxels of {count} spheres are constant, or not finite in a volume; "
-            "they are left out."
+            f"{volumes.name}: voxels of {count(reduced, 'sphere')} are constant, or not finite in "
+            "a volume; they are left out."
         )
     return extraction
 

@@ -15,6 +15,7 @@ from scipy import linalg
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, UsageError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +172,8 @@ def _components(series: FloatArray, n_wanted: int) -> FloatArray:
     there = power > max(power[0], 0) * n_volumes * np.finfo(np.float64).eps
     if there.sum() < n_wanted:
         warn(
-            f"{series.shape[1]} voxels of {n_volumes} volumes have {there.sum()} components of "
+            f"{count(series.shape[1], 'voxel')} and {count(n_volumes, 'volume')} have "
+            f"{count(int(there.sum()), 'component')} of "
             f"high variance, not {n_wanted}: take a higher percentile."
         )
     vectors = vectors[:, there]

@@ -32,6 +32,7 @@ _SPARING = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",  # glibc else reserves 64 MB for every thread
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc else reserves 1 GB for pyarrow, where it fits
 }
 _M_ARENA_MAX = -8
 """Of glibc's malloc.h; this process has read its environment already."""

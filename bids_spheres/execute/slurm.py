@@ -18,6 +18,7 @@ from bids_spheres.errors import BidsSpheresError, DataError, TemporaryError, Usa
 from bids_spheres.execute.clusters import NO_OWN_TRIES, client_of, library
 from bids_spheres.execute.dask import WorkerSource
 from bids_spheres.files.text import parse_yaml, read_text
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -147,7 +148,7 @@ def slurm_cluster(
     jobs = math.ceil(workers / options["processes"])
     with closing(cluster), client_of(cluster) as client:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)  # starts again what has ended
-        logger.info("%d jobs for Slurm; their logs are in %s", jobs, options["log_directory"])
+        logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), options["log_directory"])
         name = f"Slurm (logs in {options['log_directory']})"
         yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
 

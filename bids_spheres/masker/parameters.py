@@ -13,6 +13,7 @@ from bids_spheres.engine.extract import extract
 from bids_spheres.engine.seeds import SeedTable, check_radius
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
 from bids_spheres.errors import DataError, UsageError
+from bids_spheres.wording import count as counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,7 +131,8 @@ def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
         return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
     radii = [check_radius(one) for one in radius]  # type: ignore[union-attr]
     if len(radii) != count:
-        raise UsageError(f"There are {len(radii)} radii for {count} seeds.")
+        given = counted(len(radii), "radius", "radii")
+        raise UsageError(f"{given} for {counted(count, 'seed')}: one for each is needed.")
     return np.asarray(radii, dtype=np.float64)
 
 

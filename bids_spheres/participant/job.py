@@ -36,7 +36,7 @@ from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.seeds_in_space import place_in_run
 from bids_spheres.participant.sidecars import smoothed_before
 from bids_spheres.settings import OFF
-from bids_spheres.wording import count
+from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -436,8 +436,9 @@ def _reduced(placed: PlacedSeeds) -> str:
     if not placed.reduced:
         return ""
     return (
-        f"{placed.seeds.label}: {placed.reduced} of {len(placed.seeds)} spheres hold voxels that "
-        f"are constant or, in some volume, not finite in {placed.bold.name}; these are left out "
+        f"{placed.seeds.label}: {placed.reduced} of {count(len(placed.seeds), 'sphere')} "
+        f"{plural(placed.reduced, 'holds', 'hold')} voxels that are constant or, in some volume, "
+        f"not finite in {placed.bold.name}; these are left out "
         "and count as missing in the coverage."
     )
 

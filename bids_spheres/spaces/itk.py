@@ -198,7 +198,8 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
                 displacements, inside = _Field.read(member).at(_RAS_TO_LPS * points)
                 if len(points) and not inside.any():
                     raise DataError(
-                        f"The displacement field of {path} reaches none of {len(points)} points.",
+                        f"The displacement field of {path} reaches none of the "
+                        f"{count(len(points), 'point')}.",
                         hint="Are the coordinates in mm, and in the space that its name gives as "
                         '"to-"?',
                     )

@@ -113,7 +113,7 @@ def test_sign_is_that_of_the_largest_value():
 def test_no_more_components_than_there_are():
     """Where nilearn fills up with arbitrary vectors."""
     img = image(shape=(5, 5, 5, 30))
-    with pytest.warns(UserWarning, match="3 voxels of 30 volumes have 3 components"):
+    with pytest.warns(UserWarning, match="3 voxels and 30 volumes have 3 components"):
         ours = high_variance_confounds(img)
     assert_same(ours, nilearn_confounds(img)[:, :3], 1e-8)
 

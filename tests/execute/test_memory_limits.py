@@ -64,7 +64,7 @@ def test_too_little_is_told_before_anything_is_loaded(limited, tmp_path, mebibyt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mebibytes", "nprocs"), [(768, 1), (768, 2), (1024, 2)])
+@pytest.mark.parametrize(("mebibytes", "nprocs"), [(768, 1), (768, 2), (1024, 2), (1408, 1)])
 def test_enough_is_enough(limited, tmp_path, mebibytes, nprocs):
     done = limited(mebibytes, "--nprocs", nprocs)
     assert done.returncode == 0, done.stderr
@@ -128,7 +128,7 @@ def test_a_group_limits_how_many_runs_are_at_work(run_app, tiny, seeds_file, tmp
     words = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file, "--nprocs", 3)
     done = run_app(*words, "--report-level", "none")
     assert done.status == 0, done.err
-    assert "cgroup: 1 runs at a time" in done.err
+    assert "cgroup: 1 run at a time" in done.err
 
 
 @pytest.mark.parametrize(

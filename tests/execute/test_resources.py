@@ -125,7 +125,7 @@ def test_fewer_runs_are_at_work_where_memory_is_short(three):
     done = three("--nprocs", 3, "--mem", "1GB")
     assert done.status == 0, done.err
     assert "--mem: 2 runs at a time, each of which may need 31" in done.err or (
-        "--mem: 1 runs at a time" in done.err
+        "--mem: 1 run at a time" in done.err
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -240,3 +241,12 @@ def test_dask_does_nothing_here_and_that_is_told_once(filled, call, tmp_path, wo
     assert done.status == 0
     warnings = [line for line in done.err.splitlines() if line.startswith("W ")]
     assert warnings == ["W --executor dask does nothing at the group level, which is one process."]
+
+
+def test_a_table_of_participants_that_is_a_pipe_is_told_as_that(filled, run_app, tmp_path):
+    outputs, _ = filled
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "participants.tsv")
+    done = run_app(tmp_path / "in", outputs.root, "group", "--model", "age")
+    assert done.status == 65
+    assert "participants.tsv is a named pipe; a table of participants is needed" in done.err

@@ -18,6 +18,7 @@ from bids_spheres.errors import FAULT, BidsSpheresError, printable
 from bids_spheres.integrations.brainlife.product import message, messages_of, write_product
 from bids_spheres.integrations.brainlife.task import read_task
 from bids_spheres.settings import PARTICIPANT
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,8 @@ def _do(task: Task) -> int:
     messages = [*map(_warning, task.notes), *messages_of(log)]
     results = _write(words) if status in (0, 1) else None
     if results is not None:
-        messages.append(message("success", f"{len(results.jobs)} of {len(task.runs)} runs done."))
+        done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
+        messages.append(message("success", done))
     write_product(PRODUCT, messages, results)
     return status
 
