@@ -129,8 +129,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-# How fast examples are drawn depends on what else the machine does.
-settings.register_profile("loaded", suppress_health_check=[HealthCheck.too_slow])
+# How fast examples are drawn and checked depends on what else the machine does.
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded")
 
 
