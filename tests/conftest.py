@@ -121,8 +121,16 @@ def seeds_file(tmp_path: Path) -> Path:
     return path
 
 
-# How fast examples are drawn depends on what else the machine does.
-settings.register_profile("loaded", suppress_health_check=[HealthCheck.too_slow])
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let ``-m "not slow"`` leave out long tests as well: it takes the place of "not long"."""
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker("slow")
+
+
+# How fast examples are drawn and checked depends on what else the machine does.
+settings.register_profile("loaded", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("loaded")
 
 

@@ -1,7 +1,7 @@
 """Files of others and of ours, damaged at random: a documented error, or the right result.
 
-Each test has a few seconds. ``pytest -m fuzz`` gives each a hundred, ``BIDS_SPHERES_FUZZ_SECONDS``
-any number. ``BIDS_SPHERES_FUZZ_SEED`` repeats what an earlier run did; its seed is printed.
+Each test has a few seconds, and its long form a hundred, or ``BIDS_SPHERES_FUZZ_SECONDS``.
+``BIDS_SPHERES_FUZZ_SEED`` repeats what an earlier run did; its seed is printed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ def map_points(points, path):
     return move_points(points, [path]).coordinates
 
 
-pytestmark = pytest.mark.fuzz
-
 SEEDS = np.array([[0.0, 0, 0], [6, 4, -4]])
 RADIUS = 5.0
 PAST = 0, 1, 2, 3, 4, 8, 16, 127, 128, 255
@@ -49,11 +47,13 @@ class _TimeIsOverError(Exception):
     """Enough examples were drawn."""
 
 
-@pytest.fixture
-def fuzz(pytestconfig):
+LONG = float(os.environ.get("BIDS_SPHERES_FUZZ_SECONDS") or 100)
+
+
+@pytest.fixture(params=[6, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"])
+def fuzz(request):
     """Draw examples and check them until the time is over."""
-    chosen = pytestconfig.getoption("markexpr") == "fuzz"
-    seconds = float(os.environ.get("BIDS_SPHERES_FUZZ_SECONDS") or (100 if chosen else 6))
+    seconds = request.param
     number = int(os.environ.get("BIDS_SPHERES_FUZZ_SEED") or random.SystemRandom().getrandbits(32))
 
     def run(strategy, check):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_every_python_that_is_promised_is_tested():
         r"Programming Language :: Python :: (3\.\d+)", (PROJECT / "pyproject.toml").read_text()
     )
     assert matrix["matrix"]["python-version"] == promised
+
+
+def test_long_tests_are_run_every_night_and_not_by_default():
+    nightly = read(PROJECT / ".github" / "workflows" / "nightly.yml")
+    # YAML takes "on" for a truth value.
+    (when,) = nightly[True]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", when["cron"])
+    assert [step["run"] for step in nightly["jobs"]["long"]["steps"] if "pytest" in str(step)] == [
+        "pytest -n auto -m long"
+    ]
+    options = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["pytest"]
+    assert options["ini_options"]["addopts"][-2:] == ["-m", "not long"]
 
 
 def test_continuous_integration_is_run_as_it_is():

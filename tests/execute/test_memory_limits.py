@@ -71,8 +71,7 @@ def test_enough_is_enough(limited, tmp_path, mebibytes, nprocs):
     check(done, tmp_path / "out")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("BIDS_SPHERES_LONG_TESTS"), reason="takes many minutes")
+@pytest.mark.long
 @pytest.mark.parametrize("mebibytes", range(256, 2049, 64))
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_every_limit(limited, tmp_path, mebibytes, nprocs):
