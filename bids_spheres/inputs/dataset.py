@@ -251,21 +251,6 @@ def _not_indexed(root: Path, database: Path, error: Exception) -> BidsSpheresErr
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises
-    ------
-    MissingInputError
-        When the file is not there, or git-annex has not fetched its content.
-    DataError
-        When it is no JSON object.
-    ReadWriteError
-        When the operating system can't read it.
-    """
-    return read_json_object(path)
-
-
 def listed(prefix: str, labels: Iterable[str], most: int = 20) -> str:
     """Labels for a message, not more than a screen can take."""
     all_labels = [prefix + label for label in labels]
@@ -334,7 +319,7 @@ def _describe(folder: Path, *, needed: bool = True) -> dict[str, Any]:
             hint="Give the folder that holds fMRIPrep's sub-* folders. Derivatives without it "
             "need a word for what they are: --derivatives tedana=PATH.",
         )
-    return read_json(description)
+    return read_json_object(description)
 
 
 def _is_derivative(description: dict[str, Any]) -> bool:

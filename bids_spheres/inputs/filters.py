@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import DataError, MissingInputError, did_you_mean
 from bids_spheres.files.names import ENTITY_ORDER
-from bids_spheres.files.text import is_there
-from bids_spheres.inputs.dataset import read_json
+from bids_spheres.files.text import is_there, read_json_object
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +58,7 @@ def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
         return ()
     if not is_there(path):
         raise MissingInputError(f"There is no filter file {path}.")
-    content = read_json(path)
+    content = read_json_object(path)
     nested = any(kind in content for kind in _KINDS)
     wanted = content.get("bold", {}) if nested else content
     if not isinstance(wanted, dict):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
 from bids_spheres.files.entities import entity_value, is_mni, same_template
-from bids_spheres.files.text import is_there
-from bids_spheres.inputs.dataset import MAIN, index_files, listed, read_json
+from bids_spheres.files.text import is_there, read_json_object
+from bids_spheres.inputs.dataset import MAIN, index_files, listed
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Run:
     def metadata(self, image: Path) -> dict[str, Any]:
         """What the JSON file of an image holds; empty without one."""
         sidecar = self.sidecar(image)
-        return read_json(sidecar) if is_there(sidecar) else {}
+        return read_json_object(sidecar) if is_there(sidecar) else {}
 
     def sidecar(self, image: Path) -> Path:
         """JSON file of an image; without one, where it would be."""
