@@ -15,12 +15,12 @@ from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.files.atomic import remove
 from bids_spheres.files.names import Name
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
-from bids_spheres.outputs.find import group_files, matrix_files
+from bids_spheres.outputs.find import group_files, grouped, matrix_files
 from bids_spheres.outputs.paths import image_name, label_of, title
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
@@ -105,16 +105,6 @@ def selected(
     for key, labels in select:
         files = _selected(files, key, labels)
     return files
-
-
-def grouped(
-    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
-) -> Mapping[Name, Sequence[OutputFile]]:
-    """Files by a name that several of them share, in the order in which it comes first."""
-    groups: dict[Name, list[OutputFile]] = defaultdict(list)
-    for file in files:
-        groups[key(file)].append(file)
-    return groups
 
 
 def make_groups(

@@ -144,6 +144,9 @@ def pages_of_participants(output_dir: Path) -> frozenset[str]:
 class SeedSetResults:
     """Results of one seed set in one space of a run, or of several runs put together.
 
+    Files are read anew whenever they are asked for, so that a loop over all runs keeps none. What
+    is not there is a MissingInputError, what can't be read a DataError or ReadWriteError.
+
     Parameters
     ----------
     root : Path
@@ -195,15 +198,9 @@ class SeedSetResults:
         labels = {stat for stat, _ in self.matrix_paths if stat != EFFECTIVE_DOF}
         return tuple(sorted(labels, key=lambda stat: (stat != PEARSON, stat)))
 
-    @cached_property
+    @property
     def spheres(self) -> Spheres | None:
-        """The spheres; of several runs put together those of the first, None where it is gone.
-
-        Raises
-        ------
-        DataError, ReadWriteError
-            When the table can't be read.
-        """
+        """The spheres; of several runs put together those of the first, None where it is gone."""
         if self.spheres_path is not None:
             return read_spheres(self.spheres_path)
         links = Links(self.root, {})
@@ -215,39 +212,17 @@ class SeedSetResults:
         return None
 
     def series(self, strategy: str) -> Series:
-        """Series after the cleaning of a strategy, a row for every volume.
-
-        Raises
-        ------
-        MissingInputError
-            When there are none.
-        DataError, ReadWriteError
-            When they can't be read.
-        """
+        """Series after the cleaning of a strategy, a row for every volume."""
         path = _chosen(self.series_paths, strategy, "series of the strategy")
         return read_series(path, self.outliers.get(strategy))
 
-    @cached_property
+    @property
     def uncleaned(self) -> Series | None:
-        """Series before cleaning; None where there are none.
-
-        Raises
-        ------
-        DataError, ReadWriteError
-            When they can't be read.
-        """
+        """Series before cleaning; None where there are none."""
         return None if self.uncleaned_path is None else read_uncleaned(self.uncleaned_path)
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
-        """Relations of every two spheres after the cleaning of a strategy.
-
-        Raises
-        ------
-        MissingInputError
-            When there are none.
-        DataError, ReadWriteError
-            When they can't be read.
-        """
+        """Relations of every two spheres after the cleaning of a strategy."""
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
         return read_matrix(_chosen(own, strategy, f"{measure} after the strategy"))
 
@@ -268,6 +243,8 @@ def _chosen(paths: Mapping[str, Path], label: str, what: str) -> Path:
 @dataclass(frozen=True, eq=False)
 class RunResults:
     """Results of one run, or of several runs put together.
+
+    What is not there is a MissingInputError, what can't be read a DataError or ReadWriteError.
 
     Parameters
     ----------
@@ -306,27 +283,11 @@ class RunResults:
         return tuple(sorted(labels, key=natural))
 
     def design(self, strategy: str) -> pd.DataFrame:
-        """Regressors of a strategy, a row for every volume.
-
-        Raises
-        ------
-        MissingInputError
-            When there are none.
-        DataError, ReadWriteError
-            When they can't be read.
-        """
+        """Regressors of a strategy, a row for every volume."""
         return read_table(_chosen(self.designs, strategy, "design of the strategy"))
 
     def kept(self, strategy: str) -> NDArray[Any]:
-        """Which of the T volumes a strategy does not censor, (T,) bool.
-
-        Raises
-        ------
-        MissingInputError
-            When that is not there.
-        DataError, ReadWriteError
-            When it can't be read.
-        """
+        """Which of the T volumes a strategy does not censor, (T,) bool."""
         return read_kept(_chosen(self.outliers, strategy, "table of outliers of the strategy"))
 
 
@@ -357,7 +318,7 @@ def find_runs(
         and file.name.get("desc")
         and session in (None, file.name.get("ses"))
     ]
-    runs = _grouped(ours, lambda name: _without(name, (*_OF_IMAGE, *_OF_RESULT)))
+    runs = grouped(ours, lambda file: _without(file.name, (*_OF_IMAGE, *_OF_RESULT)))
     results = [_run(output_dir, name, files) for name, files in runs.items()]
     return sorted(results, key=lambda run: (run.together, natural(str(run.name))))
 
@@ -365,12 +326,13 @@ def find_runs(
 _ENDINGS = ("tsv", "tsv.gz")
 
 
-def _grouped(
-    files: Iterable[OutputFile], key: Callable[[Name], Name]
+def grouped(
+    files: Iterable[OutputFile], key: Callable[[OutputFile], Name]
 ) -> dict[Name, list[OutputFile]]:
+    """Files by a name that several of them share, in the order in which it comes first."""
     groups: dict[Name, list[OutputFile]] = defaultdict(list)
     for file in files:
-        groups[key(file.name)].append(file)
+        groups[key(file)].append(file)
     return groups
 
 
@@ -382,7 +344,7 @@ def _without(name: Name, keys: tuple[str, ...]) -> Name:
 def _run(root: Path, name: Name, files: list[OutputFile]) -> RunResults:
     designs, outliers = (_by_desc(files, suffix) for suffix in (DESIGN, OUTLIERS))
     of_sets = (file for file in files if file.name.suffix not in (DESIGN, OUTLIERS))
-    groups = _grouped(of_sets, lambda name: _without(name, _OF_RESULT))
+    groups = grouped(of_sets, lambda file: _without(file.name, _OF_RESULT))
     sets = [_seed_set(root, own, members, outliers) for own, members in groups.items()]
     sets.sort(key=lambda own: natural(str(own.name)))
     return RunResults(name, designs, outliers, tuple(sets))
@@ -415,6 +377,8 @@ def _seed_set(
 class GroupFiles:
     """Results of the group level for one group, or for one task, space and seed set.
 
+    What is not there is a MissingInputError, what can't be read a DataError or ReadWriteError.
+
     Parameters
     ----------
     root : Path
@@ -434,23 +398,11 @@ class GroupFiles:
         return group_path(self.root, self.name, what, extension)
 
     def table(self, what: str, columns: Iterable[str] = ()) -> pd.DataFrame:
-        """A table, which must have some columns.
-
-        Raises
-        ------
-        DataError, MissingInputError, ReadWriteError
-            When it has not, or can't be read.
-        """
+        """A table, which must have some columns."""
         return read_group_table(self.path(what), columns)
 
     def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[Any]:
-        """Upper triangle of a matrix of S nodes with its diagonal, (S (S + 1) / 2,).
-
-        Raises
-        ------
-        DataError, MissingInputError, ReadWriteError
-            When it has other nodes, or can't be read.
-        """
+        """Upper triangle of a matrix of S nodes with its diagonal, (S (S + 1) / 2,)."""
         return read_upper_triangle(self.path(what), names, diagonal=True)
 
     def sidecar(self, what: str) -> dict[str, Any]:

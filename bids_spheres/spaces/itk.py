@@ -27,6 +27,7 @@ from bids_spheres.engine.spheres import as_points
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.regular import check_regular, read_limited
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
