@@ -1,4 +1,4 @@
-"""What the methods text is made of."""
+"""Settings that the methods text describes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MethodsFacts:
-    """What was asked for, as far as a reader of a paper wants to know it.
+    """Settings of a call that matter to a reader of a paper.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class MethodsFacts:
         What preprocessed the input, from ``GeneratedBy`` of its dataset_description.json; None
         when that does not say.
     spaces : tuple of str
-        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not told.
+        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not mentioned.
     seed_sets : tuple of SeedTable
         With their radii as used, and the coordinates and the space of their source.
     transformed : tuple of str
@@ -34,9 +34,9 @@ class MethodsFacts:
     mask : str
         Voxels that spheres used: ``"run"``, ``"template"``, ``"none"``, or the path of an image.
     overlap : str
-        What became of voxels in several spheres of a set: ``"nearest"`` gave them to one seed.
+        Use of voxels in several spheres of a set: ``"nearest"`` gives them to the nearest seed.
     min_coverage : float
-        Share of a sphere's voxels that had to have a signal; 0 asked for none.
+        Share of a sphere's voxels that must have a signal.
     aggregation : str
         As in `bids_spheres.engine.aggregate`.
     smoothing_fwhm : float, optional
@@ -50,7 +50,7 @@ class MethodsFacts:
     standardize : str or bool or None
         As in `bids_spheres.engine.clean`.
     min_degrees_of_freedom : int
-        That a run must have; see `bids_spheres.confounds.exclusion`.
+        Fewest of a run; see `bids_spheres.confounds.exclusion`.
     full_length : bool
         Whether time series have a row of missing values for each volume left out.
     measures : tuple of str
