@@ -1,4 +1,4 @@
-"""Reports at the end of a call, or alone."""
+"""Write the pages of participants at the end of a call, or alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from bids_spheres.reports.participant import (
     participants_with_outputs,
     report_missing,
 )
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -34,24 +35,24 @@ def report(
     *,
     debug: bool = False,
 ) -> list[Written]:
-    """Write the pages of participants of whom something has changed, or that have none.
+    """Write the pages of participants whose results have changed, or who have no page.
 
     Parameters
     ----------
     executor : Executor
-        Has the pages made.
+        Runs the pages.
     settings : Settings
     labels : iterable of str
         Participants of a call, without ``sub-``.
     changed : collection of str
-        Those among them of whom a run was done or has failed.
+        Participants with a run that was done or failed.
     debug : bool
-        Log where an error comes from.
+        Log the traceback of an error.
 
     Returns
     -------
     list of Written
-        Participants whose page could not be made.
+        Participants whose page could not be written.
     """
     out, level = settings.output_dir, settings.report_level
     wanted = [
@@ -64,50 +65,44 @@ def report(
 
 
 def reports_only(executor: Executor, settings: Settings, *, debug: bool = False) -> list[Written]:
-    """Write the pages again, from results that are there; the input need not be.
+    """Write the pages again, from existing results and without the input dataset.
 
     Parameters
     ----------
     executor : Executor
-        Has the pages made.
+        Runs the pages.
     settings : Settings
-        Of which the output folder, participants, and what is said of reports count.
     debug : bool
-        Log where an error comes from.
+        Log the traceback of an error.
 
     Returns
     -------
     list of Written
-        Participants whose page could not be made.
+        Participants whose page could not be written.
 
     Raises
     ------
     MissingInputError
         When there are no results.
     NothingSelectedError
-        When there are none of the participants asked for.
+        When a selected participant has no results.
     OutputError
         When temporary files can't be written.
     """
-    chosen = _chosen(settings)
-    with temporary_files_in(settings.temporary_dir):
-        return _write(executor, settings, chosen, debug=debug)
-
-
-def _chosen(settings: Settings) -> list[str]:
-    there = participants_with_outputs(settings.output_dir)
-    if not there:
+    available = participants_with_outputs(settings.output_dir)
+    if not available:
         raise MissingInputError(
             f"{settings.output_dir} holds no results to report.",
             hint="Call without --reports-only first; it makes the pages as well.",
         )
-    asked = settings.labels.participant_label
-    if missing := [label for label in asked if label not in there]:
+    selected = settings.labels.participant_label
+    if missing := [label for label in selected if label not in available]:
         raise NothingSelectedError(
             f"{settings.output_dir} has no results of {', '.join(missing)}.",
-            hint=f"It has those of {', '.join(there[:10])}{' ...' if len(there) > 10 else ''}.",
+            hint=f"It has those of {listing(available, most=10)}.",
         )
-    return list(asked) or there
+    with temporary_files_in(settings.temporary_dir):
+        return _write(executor, settings, list(selected) or available, debug=debug)
 
 
 def _write(
@@ -118,13 +113,14 @@ def _write(
     failed: list[Written] = []
     paths: list[Path] = []
     with closing(executor.run(attempt_report, wanted)) as ends:
-        for pages, made in ends:
-            end = made if isinstance(made, Written) else Written(pages.label, problem=str(made))
-            paths += end.paths
-            if end.problem is not None:
-                failed.append(end)
-                told = end.trace if debug and end.trace else end.problem
-                logger.error("No report of sub-%s: %s", end.label, told)
+        for pages, result in ends:
+            if not isinstance(result, Written):  # the worker died
+                result = Written(pages.label, problem=str(result))  # noqa: PLW2901
+            paths += result.paths
+            if result.problem is not None:
+                failed.append(result)
+                text = result.trace if debug and result.trace else result.problem
+                logger.error("No report of sub-%s: %s", result.label, text)
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         logger.info("Reports: %s%s", min(paths), more)
