@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
     from numpy.typing import NDArray
 
-    from bids_spheres.engine import SphereWeights
+    from bids_spheres.engine import Grid, SphereWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,8 @@ class MaskerFacts:
         """The spheres one by one."""
         weights = self.weights
         if weights is not None:
-            grid = weights.grid
-            voxel = abs(float(np.linalg.det(grid.affine[:3, :3])))
+            grid: Grid | None = weights.grid
+            voxel = abs(float(np.linalg.det(weights.grid.affine[:3, :3])))
             counts = zip(weights.used, weights.asked, weights.overlaps, strict=True)
             total = self.mask_voxels
             voxels = [
