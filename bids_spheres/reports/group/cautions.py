@@ -13,7 +13,7 @@ from bids_spheres.reports.participant.cautions import joined
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from bids_spheres.reports.group.load import Condition, Image, Level, Result
 
@@ -27,7 +27,15 @@ def cautions(level: Level) -> list[str]:
     """Sentences, each once."""
     conditions = ((t, condition.title) for condition in level.conditions for t in _few(condition))
     used = ((t, result.strategy) for result in level.results for t in _participants(result))
-    pooled = ((_pooled(r.pooled), r.image.title) for r in level.results if r.pooled)
+    pooled = []
+    for result in level.results:
+        if result.pooled:
+            numbers = [f"{n:,} in {space}" for space, n in result.pooled.items()]
+            text = (
+                f"participants in different spaces are pooled ({listing(numbers, 16)}); the same "
+                "coordinates are up to some mm apart in brains of different templates"
+            )
+            pooled.append((text, result.image.title))
     computed = ((t, result.strategy) for result in level.results for t in _computations(result))
     records: list[dict[str, Any]] = [dict(row) for _, row in level.strategies.iterrows()]
     texts = [
@@ -135,14 +143,6 @@ def _participants(result: Result) -> Iterator[str]:
             "pairs are mostly noise and lower the power of all tests: "
             f"{listing(labels, _MOST_LABELS)}; --min-dof at the participant level leaves them out"
         )
-
-
-def _pooled(participants_in: Mapping[str, int]) -> str:
-    spaces = [f"{n:,} in {space}" for space, n in participants_in.items()]
-    return (
-        f"participants in different spaces are pooled ({listing(spaces, 16)}); the same "
-        "coordinates are up to some mm apart in brains of different templates"
-    )
 
 
 def _computations(result: Result) -> Iterator[str]:

@@ -53,25 +53,28 @@ def condition_sections(
         own = seeds.get(condition.image.anchor)
         stage = None if own is None else own.stage
         table = network_table(results)
+        remarks = []
+        for result in condition.results:
+            name = result.strategy
+            remarks += [
+                f"{name}: tests against 0 (q) do not hold: {reason}."
+                for reason in result.against_zero
+            ]
+            if not result.has_matrices:
+                remarks.append(f"{name}: no participant has a result.")
+            elif result not in results:
+                remarks.append(
+                    f"{name}: not shown, to keep this page small; see the tables of group."
+                )
         yield Section(
             condition.anchor,
             condition.title,
             condition.short,
             tuple(result.strategy for result in results),
-            tuple(_remarks(condition, results)),
+            tuple(remarks),
             blocks=tuple(_blocks(level, condition, results, stage)) if results else (),
             tables=() if table is None else (table,),
         )
-
-
-def _remarks(condition: Condition, results: Sequence[Result]) -> Iterator[str]:
-    for result in condition.results:
-        for reason in result.against_zero:
-            yield f"{result.strategy}: tests against 0 (q) do not hold: {reason}."
-        if not result.has_matrices:
-            yield f"{result.strategy}: no participant has a result."
-        elif result not in results:
-            yield f"{result.strategy}: not shown, to keep this page small; see the tables of group."
 
 
 def _blocks(

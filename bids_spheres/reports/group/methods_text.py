@@ -25,8 +25,17 @@ def group_methods(level: Level) -> MethodsText:
         *_averaging(level, results),
         *_tests(results),
         *_benchmarks(level),
-        *_models(level),
     ]
+    formulas = dict.fromkeys(
+        str(result.model_about.get("Model")) for result in level.results if result.has_model
+    )
+    if formulas:
+        sentences.append(
+            "Each pair was explained by variables of the participants in an ordinary least squares "
+            f"model ({listing([code(formula) for formula in formulas])}); coefficients were tested "
+            "by two-sided t tests, corrected over all pairs of each term by the false discovery "
+            "rate [@benjamini1995]."
+        )
     return methods_text([" ".join(sentences)])
 
 
@@ -93,17 +102,4 @@ def _benchmarks(level: Level) -> Iterator[str]:
         yield (
             "Modularity is that of the positive part of the mean matrix for the networks of the "
             "seeds [@newman2004]."
-        )
-
-
-def _models(level: Level) -> Iterator[str]:
-    formulas = dict.fromkeys(
-        str(result.model_about.get("Model")) for result in level.results if result.has_model
-    )
-    if formulas:
-        yield (
-            "Each pair was explained by variables of the participants in an ordinary least squares "
-            f"model ({listing([code(formula) for formula in formulas])}); coefficients were tested "
-            "by two-sided t tests, corrected over all pairs of each term by the false discovery "
-            "rate [@benjamini1995]."
         )

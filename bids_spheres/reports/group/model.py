@@ -18,7 +18,6 @@ from bids_spheres.reports.toolkit.render import (
     Block,
     Cell,
     Column,
-    Graphic,
     Section,
     Table,
     matrix_graphic,
@@ -199,31 +198,30 @@ def _p(value: float) -> Cell:
 
 
 def _blocks(terms: Sequence[Term], names: Sequence[str]) -> Iterator[Block]:
+    """Matrices of t of the terms with these names."""
     note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}."
     for name in list(dict.fromkeys(names))[:_MOST_TERMS]:
-        graphics = _matrices([term for term in terms if term.name == name])
+        own, graphics = [term for term in terms if term.name == name], []
+        squares = [term.square("t") for term in own]
+        limit = colour_limit(squares)
+        for term, square in zip(own, squares, strict=True):
+            q, image, strategy = term.square("q"), term.result.image, term.result.strategy
+            significant = count(int((term.q < SIGNIFICANT).sum()), "pair")
+            words = f"t of {term.name} after {strategy}: {significant} with q < .05"
+            t = term.table["t"].to_numpy(np.float64)
+            if np.isfinite(t).any():
+                best = int(np.nanargmin(term.table["p"].to_numpy(np.float64)))
+                row = term.table.iloc[best]
+                pair = f"{row['node_1']} \N{EN DASH} {row['node_2']}"
+                words += f"; least p: {pair}, t = {number(float(t[best]))}"
+            words += "."
+            layers = (
+                Layer("q", q, 3, probability=True),
+                Layer("coefficient", term.square("coefficient"), 3),
+            )
+            coloured = above_and_below(square, q)
+            picture = matrix_picture(
+                square, limit, beside(image), words, shown=coloured, layers=layers
+            )
+            graphics.append(matrix_graphic(picture, words, strategy, names_id(image)))
         yield Block(f"t of {name}", tuple(graphics), (note,), columns=2)
-
-
-def _matrices(terms: Sequence[Term]) -> Iterator[Graphic]:
-    squares = [term.square("t") for term in terms]
-    limit = colour_limit(squares)
-    for term, square in zip(terms, squares, strict=True):
-        q, image, strategy = term.square("q"), term.result.image, term.result.strategy
-        significant = count(int((term.q < SIGNIFICANT).sum()), "pair")
-        words = f"t of {term.name} after {strategy}: {significant} with q < .05"
-        t = term.table["t"].to_numpy(np.float64)
-        if np.isfinite(t).any():
-            best = int(np.nanargmin(term.table["p"].to_numpy(np.float64)))
-            row = term.table.iloc[best]
-            pair = f"{row['node_1']} \N{EN DASH} {row['node_2']}"
-            words += f"; least p: {pair}, t = {number(float(t[best]))}"
-        words += "."
-        layers = (
-            Layer("q", q, 3, probability=True),
-            Layer("coefficient", term.square("coefficient"), 3),
-        )
-        coloured = above_and_below(square, q)
-        names = beside(image)
-        picture = matrix_picture(square, limit, names, words, shown=coloured, layers=layers)
-        yield matrix_graphic(picture, words, strategy, names_id(image))

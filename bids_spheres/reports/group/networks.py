@@ -109,7 +109,15 @@ def _matrices(
     limit = colour_limit([np.tile(mean, (2, 2)) for mean in means.values()])
     for result in results:
         table, mean = tables[result.strategy], means[result.strategy]
-        words = _describe_networks(condition, result.strategy, mean, names)
+        words = f"Mean {condition.symbol} within and between networks after {result.strategy}"
+        within, between = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
+        if np.isfinite(within).any():
+            words += f": within {number(float(np.nanmean(within)))} on average"
+            if np.isfinite(between).any():
+                words += f", between networks {number(float(np.nanmean(between)))}"
+            best = int(np.nanargmax(within))
+            words += f"; most within {names[best]} ({number(float(within[best]))})"
+        words += "."
         layers = (
             Layer("95 % interval from", network_matrix(table, names, "ci_low")),
             Layer("to", network_matrix(table, names, "ci_high")),
@@ -117,22 +125,6 @@ def _matrices(
         )
         picture = matrix_picture(mean, limit, Beside((), tuple(names)), words, layers=layers)
         yield matrix_graphic(picture, words, result.strategy, networks_id(result.image))
-
-
-def _describe_networks(
-    condition: Condition, strategy: str, mean: FloatArray, names: Sequence[str]
-) -> str:
-    within = np.diag(mean)
-    known = np.flatnonzero(np.isfinite(within))
-    text = f"Mean {condition.symbol} within and between networks after {strategy}"
-    if not known.size:
-        return f"{text}."
-    best = known[np.argmax(within[known])]
-    text += f": within {number(float(within[known].mean()))} on average"
-    between = mean[~np.eye(len(mean), dtype=bool)]
-    if np.isfinite(between).any():
-        text += f", between networks {number(float(np.nanmean(between)))}"
-    return f"{text}; most within {names[best]} ({number(float(within[best]))})."
 
 
 def _within(

@@ -21,8 +21,7 @@ _LOW_COVERAGE = 0.75
 def cautions(participant: Participant) -> list[str]:
     """Exclusions, few degrees of freedom, low coverage, notes on seeds' spaces; each once."""
     single = [run for run in participant.runs if not run.files.together]
-    about = [(text, run.title) for run in single for text in _exclusions(run)]
-    about += [(text, run.title) for run in single for text in _few_degrees_of_freedom(run)]
+    about = [(text, run.title) for run in single for text in _strategies(run)]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
     tables = [seeds.spheres for run in single for seeds in run.sets]
     notes = [table.facts.get("SpaceNote") for table in tables if table is not None]
@@ -49,28 +48,22 @@ def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]
                 yield *key, seeds.facts[strategy]
 
 
-def _exclusions(run: Run) -> Iterator[str]:
-    """One sentence for all strategies that exclude the run for the same reason."""
-    reasons: dict[str, dict[str, None]] = {}
-    for _, strategy, facts in by_space_and_strategy(run):
-        if facts.get("Excluded"):
-            reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
-    for reason, strategies in reasons.items():
-        yield f"excluded for {listing(list(strategies), most=16)}. {reason}."
+def _strategies(run: Run) -> Iterator[str]:
+    """Strategies that exclude the run, or leave few degrees of freedom.
 
-
-def _few_degrees_of_freedom(run: Run) -> Iterator[str]:
-    """One sentence for all strategies, with the correlation that chance reaches.
-
-    By Fisher's z, whose variance is 1 / (n - 3), with n one more than the degrees of freedom.
+    The correlation that chance reaches is that of Fisher's z, whose variance is 1 / (n - 3), with
+    n one more than the degrees of freedom.
     """
+    reasons: dict[str, dict[str, None]] = {}
     few: dict[str, float] = {}
     for _, strategy, facts in by_space_and_strategy(run):
         left = facts.get("DegreesOfFreedom")
-        if not isinstance(left, int | float) or facts.get("Excluded"):
-            continue
-        if left < FEW_DEGREES_OF_FREEDOM:
+        if facts.get("Excluded"):
+            reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+        elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
             few[strategy] = float(left)
+    for reason, strategies in reasons.items():
+        yield f"excluded for {listing(list(strategies), most=16)}. {reason}."
     if not few:
         return
     degrees = listing([f"{number(left, 0)} after {s}" for s, left in few.items()], most=16)

@@ -115,7 +115,16 @@ def motion_block(run: Run, links: Links) -> Block | None:
     if not run.files.outliers:
         return None
     motion = _read_motion(run, links)
-    words = [_describe_course(measure, course) for measure, course in motion.courses.items()]
+    words = []
+    for measure, course in motion.courses.items():
+        text = f"{measure.name} is not known."
+        if np.isfinite(course).any():
+            mean, highest = number(float(np.nanmean(course))), number(float(np.nanmax(course)))
+            text = (
+                f"{measure.name}: mean {mean}{measure.unit}, "
+                f"highest {highest}{measure.unit} at volume {np.nanargmax(course)}."
+            )
+        words.append(text)
     caption = words.copy()
     if free := [s for s, flags in motion.censored.items() if not flags.any()]:
         caption.append(f"No volume is censored by {listing(free)}.")
@@ -199,13 +208,3 @@ def _chart(motion: Motion, alt: str) -> Chart:
         labels.append(Label(LEFT - 6, lane.top + 10, shorten(strategy, 17), "end", "name"))
     labels += stripes.x_marks()[1]
     return replace(chart, marks=tuple(marks), labels=tuple(labels))
-
-
-def _describe_course(measure: Measure, course: FloatArray) -> str:
-    known = course[np.isfinite(course)]
-    if not known.size:
-        return f"{measure.name} is not known."
-    return (
-        f"{measure.name}: mean {number(float(known.mean()))}{measure.unit}, "
-        f"highest {number(float(known.max()))}{measure.unit} at volume {np.nanargmax(course)}."
-    )

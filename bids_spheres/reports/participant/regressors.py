@@ -16,7 +16,7 @@ from bids_spheres.reports.toolkit.render import Block, matrix_graphic
 from bids_spheres.wording import coefficient, count, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -58,7 +58,14 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         key = f"{run.anchor}-design-{i}"
         names[key] = columns
         matrix = correlations(values)
-        words = " ".join(_describe(strategy, columns, matrix))
+        words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
+        edges = strongest_edges(matrix, 1)
+        if len(edges.values):
+            ends = naming([columns[i] for i in edges.pairs[0]])
+            value = coefficient(float(edges.values[0]))
+            words += f" The strongest correlation, {value}, is between {ends}."
+        if flat := int(np.isnan(np.diag(matrix)).sum()):
+            words += f" {count(flat, 'regressor')} without variation (grey)."
         beside = Beside(_groups_of_kinds(columns)) if len(columns) > 12 else Beside((), columns)
         picture = matrix_picture(matrix, 1.0, beside, words)
         graphics.append(matrix_graphic(picture, words, strategy, key))
@@ -99,14 +106,3 @@ def _groups_of_kinds(columns: Sequence[str]) -> tuple[Group, ...]:
         start = groups[-1].stop if groups else 0
         groups.append(Group(kind, start, start + len(list(members))))
     return tuple(groups)
-
-
-def _describe(strategy: str, columns: Sequence[str], matrix: FloatArray) -> Iterator[str]:
-    yield f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
-    edges = strongest_edges(matrix, 1)
-    if len(edges.values):
-        names = naming([columns[i] for i in edges.pairs[0]])
-        value = coefficient(float(edges.values[0]))
-        yield f"The strongest correlation, {value}, is between {names}."
-    if flat := int(np.isnan(np.diag(matrix)).sum()):
-        yield f"{count(flat, 'regressor')} without variation (grey)."

@@ -36,7 +36,9 @@ def relation_blocks(seeds: SeedSet, strategies: Sequence[str], stage: Stage) -> 
     for stat in seeds.files.stats:
         is_pearson = stat == "pearsoncorrelation"
         title = "Pearson correlation" if is_pearson else stat
-        matrices = _read_matrices(seeds, stat, strategies)
+        paths = {strategy: seeds.files.relations.get((stat, strategy)) for strategy in strategies}
+        read = {s: read_matrix(path) for s, path in paths.items() if path is not None}
+        matrices = {s: matrix for s, matrix in read.items() if np.isfinite(pairs(matrix)).any()}
         if not matrices:
             continue
         graphics = _matrices(seeds, title, matrices, order, spheres)
@@ -49,13 +51,6 @@ def relation_blocks(seeds: SeedSet, strategies: Sequence[str], stage: Stage) -> 
         notes = tuple(_effective_volumes(seeds, matrices)) if is_pearson else ()
         label = "r" if is_pearson else title
         yield distribution_block(f"Distribution: {title}", label, samples, spheres.seeds, notes)
-
-
-def _read_matrices(seeds: SeedSet, stat: str, strategies: Sequence[str]) -> dict[str, FloatArray]:
-    """Matrices of a measure by strategy, without those that have no value."""
-    paths = {strategy: seeds.files.relations.get((stat, strategy)) for strategy in strategies}
-    matrices = {s: read_matrix(path) for s, path in paths.items() if path is not None}
-    return {s: matrix for s, matrix in matrices.items() if np.isfinite(pairs(matrix)).any()}
 
 
 def _matrices(

@@ -34,6 +34,17 @@ if TYPE_CHECKING:
     from bids_spheres.reports.participant.tables import Spheres
 
 
+_COLUMNS_IN_WORDS = (
+    "Expected: voxels whose centre lies in the sphere. Used: those of them in the image and its "
+    "mask. Coverage: share of the expected voxels that is used and has a signal. Shared: used "
+    "voxels that another sphere of the set uses as well."
+)
+_TSNR_IN_WORDS = (
+    "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard deviation in "
+    "time, before cleaning, of all volumes, including those that strategies censor."
+)
+
+
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.facts, links)
@@ -44,6 +55,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     sentences = tuple(_sentences(spheres))
     behind = "" if background is None else f" over {background.words}"
     title = f"{run.title}: {seeds.title}"
+    has_tsnr = bool(np.isfinite(spheres.tsnr).any())
     return Section(
         seeds.anchor,
         title,
@@ -51,7 +63,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         sentences=sentences,
         figures=tuple(_figures(seeds.anchor, scene, spheres, behind, " ".join(sentences))),
         tables=(_table(spheres),),
-        notes=tuple(_notes(spheres)),
+        notes=(_COLUMNS_IN_WORDS, *((_TSNR_IN_WORDS,) if has_tsnr else ())),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),
     )
 
@@ -119,20 +131,6 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         yield (
             f"Median temporal signal-to-noise ratio: {number(float(middle), 0)} (90 % of spheres "
             f"from {number(float(low), 0)} to {number(float(high), 0)})."
-        )
-
-
-def _notes(spheres: Spheres) -> Iterator[str]:
-    yield (
-        "Expected: voxels whose centre lies in the sphere. Used: those of them in the image and "
-        "its mask. Coverage: share of the expected voxels that is used and has a signal. Shared: "
-        "used voxels that another sphere of the set uses as well."
-    )
-    if np.isfinite(spheres.tsnr).any():
-        yield (
-            "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard "
-            "deviation in time, before cleaning, of all volumes, including those that strategies "
-            "censor."
         )
 
 

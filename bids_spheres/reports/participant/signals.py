@@ -203,7 +203,18 @@ def _spectra(
         for s, spectrum in spectra.items()
     )
     described = spectra if before is None else {"Before cleaning": before, **spectra}
-    words = " ".join(_describe_spectrum(s, spectrum) for s, spectrum in described.items())
+    sentences = []
+    for name, spectrum in described.items():
+        frequencies, power = spectrum.frequencies, spectrum.density / spectrum.density.sum()
+        below, middle, above = (
+            number(100 * float(power[(frequencies >= low) & (frequencies < high)].sum()), 0)
+            for low, high in BANDS
+        )
+        sentences.append(
+            f"{name}: {below}{NO_BREAK}% of the power below 0.01 Hz, {middle}{NO_BREAK}% from 0.01 "
+            f"to 0.1 Hz, {above}{NO_BREAK}% above."
+        )
+    words = " ".join(sentences)
     caption = (
         f"{words} Mean over spheres, each series of variance 1, from the volumes that are kept "
         "(Lomb-Scargle periodogram). The lines are after cleaning."
@@ -211,15 +222,3 @@ def _spectra(
     legend = tuple(Key(styles[s], s, s) for s in spectra)
     chart = chart_of([Plot(frame, marks)], WIDTH, _SPECTRUM + 56, words)
     return Graphic(chart, caption, legend=legend)
-
-
-def _describe_spectrum(strategy: str, spectrum: Spectrum) -> str:
-    frequencies, density = spectrum.frequencies, spectrum.density
-    below, middle, above = (
-        f"{number(100 * float(density[inside].sum() / density.sum()), 0)}{NO_BREAK}%"
-        for inside in ((frequencies >= low) & (frequencies < high) for low, high in BANDS)
-    )
-    return (
-        f"{strategy}: {below} of the power below 0.01 Hz, {middle} from 0.01 "
-        f"to 0.1 Hz, {above} above."
-    )
