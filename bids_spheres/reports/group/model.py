@@ -197,10 +197,10 @@ def _p(value: float) -> Cell:
 # Matrices
 
 
-def _blocks(terms: Sequence[Term], names: Sequence[str]) -> Iterator[Block]:
+def _blocks(terms: Sequence[Term], selected: Sequence[str]) -> Iterator[Block]:
     """Matrices of t of the terms with these names."""
     note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}."
-    for name in list(dict.fromkeys(names))[:_MOST_TERMS]:
+    for name in list(dict.fromkeys(selected))[:_MOST_TERMS]:
         own, graphics = [term for term in terms if term.name == name], []
         squares = [term.square("t") for term in own]
         limit = colour_limit(squares)
