@@ -85,7 +85,14 @@ def _blocks(
     how_to_read = f"Above the diagonal are all pairs{below}; grey is missing."
     yield Block("Mean", tuple(_matrices(condition, results)), (how_to_read,), columns=2)
     if stage is not None:
-        yield Block("Strongest pairs", tuple(_connectomes(results, stage)))
+        graphics = []
+        for result in results:
+            chosen, note = strongest_edges(result.mean).pairs, ""
+            if result.q is not None and len(chosen):
+                n = int((result.q[tuple(chosen.T)] < SIGNIFICANT).sum())
+                note = f" {f'{n:,}' if n else 'None'} of them have q < {SIGNIFICANT:g}."
+            graphics.append(stage.strongest_pairs(result.mean, result.strategy, note))
+        yield Block("Strongest pairs", tuple(graphics))
     yield from network_blocks(level, condition, results)
     samples = [
         Sample(r.strategy, pairs(r.mean), series_style(level.number_of(r.strategy)), r.strategy)
@@ -154,19 +161,3 @@ def _describe_mean(condition: Condition, result: Result) -> str:
     numbers = pairs(result.numbers)
     low, high = int(numbers.min()), int(numbers.max())
     return words if low == high else f"{words} Pairs rest on {low:,} to {high:,} participants."
-
-
-def _connectomes(results: Sequence[Result], stage: Stage) -> Iterator[Graphic]:
-    for result in results:
-        edges = strongest_edges(result.mean)
-        n, positive = len(edges.values), int((edges.values > 0).sum())
-        weakest = number(float(np.abs(edges.values).min())) if n else "n/a"
-        words = (
-            f"The {n} strongest pairs after {result.strategy} (beyond {weakest} in absolute "
-            f"value): {positive} positive (red, solid), {n - positive} negative (blue, dashed)."
-        )
-        if result.q is not None and n:
-            significant = int((result.q[tuple(edges.pairs.T)] < SIGNIFICANT).sum())
-            words += f" {f'{significant:,}' if significant else 'None'} of them have q < "
-            words += f"{SIGNIFICANT:g}."
-        yield Graphic(stage.connectome(edges, words), words, result.strategy, result.strategy)

@@ -22,8 +22,7 @@ def group_methods(level: Level) -> MethodsText:
     if not results:
         return MethodsText()
     sentences = [
-        *_averaging(level, results),
-        *_tests(results),
+        *_means_and_tests(level, results),
         *_benchmarks(level),
     ]
     formulas = dict.fromkeys(
@@ -39,7 +38,7 @@ def group_methods(level: Level) -> MethodsText:
     return methods_text([" ".join(sentences)])
 
 
-def _averaging(level: Level, results: Sequence[Result]) -> Iterator[str]:
+def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     used = level.runs[level.runs["excluded"] != 1]
     people, runs = used["participant_id"].nunique(), used["source"].nunique()
     yield f"The group level rests on {count(people, 'participant')} and {count(runs, 'run')}."
@@ -59,9 +58,6 @@ def _averaging(level: Level, results: Sequence[Result]) -> Iterator[str]:
             "Correlations were averaged over participants as Fisher's z "
             "[@fisher1915; @silver1987], and the means transformed back."
         )
-
-
-def _tests(results: Sequence[Result]) -> Iterator[str]:
     tested = [result for result in results if "q" in result.files.whats]
     if tested:
         least = max(int(result.about.get("MinimumParticipants") or 2) for result in tested)

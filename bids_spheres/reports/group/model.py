@@ -13,6 +13,7 @@ from bids_spheres.reports.group.connectivity import (
     beside,
     names_id,
 )
+from bids_spheres.reports.participant.cautions import joined
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit, matrix_picture
 from bids_spheres.reports.toolkit.render import (
     Block,
@@ -84,6 +85,15 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
             if result.model is not None
             for name, own in result.model.groupby("term", sort=False)
         ]
+        participants = []
+        for result in results:
+            about = result.model_about
+            text = count(int(about.get("NumberOfParticipantsInModel") or 0), "participant")
+            left_out = about.get("LeftOut")
+            if isinstance(left_out, dict) and left_out:
+                labels = [f"{label} ({reason})" for label, reason in left_out.items()]
+                text += f"; left out: {listing(labels, 10)}"
+            participants.append((f"{text}.", result.strategy))
         # The constant term is seldom what a model is for.
         selected = [term for term in terms if term.name != INTERCEPT] or terms
         rows = tuple(map(_count_pairs, terms))
@@ -94,28 +104,13 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
             condition.title,
             condition.short,
             tuple(result.strategy for result in results),
-            tuple(_participants_in_model(results)),
+            (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
             blocks=tuple(_blocks(terms, [term.name for term in selected])),
             tables=(
                 Table("Terms, and the number of pairs related to each.", _TERM_COLUMNS, rows),
                 Table(caption, _STRONGEST_COLUMNS, strongest),
             ),
         )
-
-
-def _participants_in_model(results: Sequence[Result]) -> Iterator[str]:
-    strategies_of: dict[str, list[str]] = {}
-    for result in results:
-        about = result.model_about
-        text = count(int(about.get("NumberOfParticipantsInModel") or 0), "participant")
-        left_out = about.get("LeftOut")
-        if isinstance(left_out, dict) and left_out:
-            labels = [f"{label} ({reason})" for label, reason in left_out.items()]
-            text += f"; left out: {listing(labels, 10)}"
-        strategies_of.setdefault(text, []).append(result.strategy)
-    yield f"Model: {results[0].model_about.get('Model')}"
-    for text, strategies in strategies_of.items():
-        yield f"{listing(strategies, 16)}: {text}."
 
 
 # Tables

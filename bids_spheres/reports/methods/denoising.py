@@ -14,7 +14,7 @@ from bids_spheres.reports.methods.wording import cite, code, count, escape, list
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, CompCor, Strategy, TemporalFilter
+    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
     from bids_spheres.confounds.strategy import Form
     from bids_spheres.reports.methods.facts import MethodsFacts
 
@@ -114,8 +114,6 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
         yield _expanded(f"{2 * len(FORMS[form])} tissue signals", means, form)
     if form := strategy.global_signal:
         yield _expanded(f"{len(FORMS[form])} global signal regressors", "the global signal", form)
-    if strategy.compcor:
-        yield _compcor(strategy.compcor)
     yield from _components(strategy)
     names = [code(entry) for entry in strategy.confounds if not entry.startswith("^")]
     patterns = [code(entry) for entry in strategy.confounds if entry.startswith("^")]
@@ -155,23 +153,21 @@ def _expanded(title: str, base: str, form: Form, *also: str) -> str:
     return f"{title}, namely {base} with {_EXPANSIONS[form]} {cite(*also, 'satterthwaite2013')}"
 
 
-def _compcor(chosen: CompCor) -> str:
-    parts = []
-    masks = MASKS_OF[chosen.mask]
-    for mask in masks:
-        kind = "tCompCor" if mask == "temporal" else "aCompCor"
-        where = "" if mask == "temporal" else f" of {_TISSUES[mask]}"
-        if chosen.n == "all":
-            parts.append(f"all {kind} components{where} that fMRIPrep retained")
-        elif chosen.n == 1:
-            parts.append(f"the first {kind} component{where}")
-        else:
-            parts.append(f"the first {chosen.n} {kind} components{where}")
-    anatomical = any(mask != "temporal" for mask in masks)
-    return f"{listing(parts)} {cite('behzadi2007', *(('muschelli2014',) if anatomical else ()))}"
-
-
 def _components(strategy: Strategy) -> Iterator[str]:
+    """Components of CompCor, ICA-AROMA and tedana."""
+    if chosen := strategy.compcor:
+        parts, masks = [], MASKS_OF[chosen.mask]
+        for mask in masks:
+            kind = "tCompCor" if mask == "temporal" else "aCompCor"
+            where = "" if mask == "temporal" else f" of {_TISSUES[mask]}"
+            if chosen.n == "all":
+                parts.append(f"all {kind} components{where} that fMRIPrep retained")
+            elif chosen.n == 1:
+                parts.append(f"the first {kind} component{where}")
+            else:
+                parts.append(f"the first {chosen.n} {kind} components{where}")
+        anatomical = ("muschelli2014",) if set(masks) - {"temporal"} else ()
+        yield f"{listing(parts)} {cite('behzadi2007', *anatomical)}"
     aroma = "the time courses of the components that ICA-AROMA classified as motion"
     if strategy.ica_aroma == "basic":
         yield f"{aroma} {_AROMA} (aggressive regression)"

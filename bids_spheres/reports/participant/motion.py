@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -149,8 +149,18 @@ def _read_motion(run: Run, links: Links) -> Motion:
     censored = {s: ~read_kept(run.files.outliers[s]) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
     facts = read_facts(run.files.outliers[strategies[0]].with_suffix(".json"))
-    table = links.first(facts, ".tsv")
-    courses = {} if table is None else _read_courses(table)
+    measures = {column: measure for measure in MEASURES for column in measure.columns}
+    courses: dict[Measure, FloatArray] = {}
+    if (path := links.first(facts, ".tsv")) is not None:
+        # The input may have changed since; the rest of the report stands without it.
+        with suppress(OSError, ValueError), open_regular(path) as file:
+            table = pd.read_csv(
+                file, sep="\t", usecols=lambda name: name.strip() in measures, na_values=[MISSING]
+            )
+            courses = {
+                measures[name.strip()]: table[name].to_numpy(dtype=np.float64)
+                for name in table.columns
+            }
     thresholds = {
         s: seeds.facts[s].get("CensoringThresholds") or {}
         for s in strategies
@@ -159,20 +169,6 @@ def _read_motion(run: Run, links: Links) -> Motion:
     }
     fitting = {m: courses[m] for m in MEASURES if m in courses and len(courses[m]) == n_volumes}
     return Motion(n_volumes, fitting, censored, thresholds)
-
-
-def _read_courses(path: Path) -> dict[Measure, FloatArray]:
-    measures = {column: measure for measure in MEASURES for column in measure.columns}
-    try:
-        with open_regular(path) as file:
-            table = pd.read_csv(
-                file, sep="\t", usecols=lambda name: name.strip() in measures, na_values=[MISSING]
-            )
-        return {
-            measures[name.strip()]: table[name].to_numpy(dtype=np.float64) for name in table.columns
-        }
-    except (OSError, ValueError):
-        return {}  # the input may have changed since; the rest of the report stands
 
 
 def _chart(motion: Motion, alt: str) -> Chart:

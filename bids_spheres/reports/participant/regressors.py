@@ -16,8 +16,6 @@ from bids_spheres.reports.toolkit.render import Block, matrix_graphic
 from bids_spheres.wording import coefficient, count, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from bids_spheres.reports.participant.load import Run
@@ -66,7 +64,14 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
             words += f" The strongest correlation, {value}, is between {ends}."
         if flat := int(np.isnan(np.diag(matrix)).sum()):
             words += f" {count(flat, 'regressor')} without variation (grey)."
-        beside = Beside(_groups_of_kinds(columns)) if len(columns) > 12 else Beside((), columns)
+        beside = Beside((), columns)
+        if len(columns) > 12:
+            kinds = (next((k for start, k in _KINDS if c.startswith(start)), c) for c in columns)
+            groups: list[Group] = []
+            for kind, members in groupby(kinds):
+                start = groups[-1].stop if groups else 0
+                groups.append(Group(kind, start, start + len(list(members))))
+            beside = Beside(tuple(groups))
         picture = matrix_picture(matrix, 1.0, beside, words)
         graphics.append(matrix_graphic(picture, words, strategy, key))
     if not graphics:
@@ -96,13 +101,3 @@ def correlations(values: FloatArray) -> FloatArray:
     flat = norms <= 1e-12 * np.sqrt((values**2).sum(axis=0))
     scaled = centred / np.where(flat, np.nan, norms)
     return np.asarray(scaled.T @ scaled)
-
-
-def _groups_of_kinds(columns: Sequence[str]) -> tuple[Group, ...]:
-    """Neighbouring columns of one kind."""
-    kinds = [next((kind for start, kind in _KINDS if c.startswith(start)), c) for c in columns]
-    groups: list[Group] = []
-    for kind, members in groupby(kinds):
-        start = groups[-1].stop if groups else 0
-        groups.append(Group(kind, start, start + len(list(members))))
-    return tuple(groups)

@@ -9,7 +9,7 @@ import numpy as np
 from bids_spheres.reports.participant.find import EFFECTIVE_DOF
 from bids_spheres.reports.participant.tables import read_matrix
 from bids_spheres.reports.toolkit.charts import series_style
-from bids_spheres.reports.toolkit.connectome import MOST_EDGES, strongest_edges
+from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_picture
 from bids_spheres.reports.toolkit.render import Block, Graphic, matrix_graphic
@@ -43,7 +43,8 @@ def relation_blocks(seeds: SeedSet, strategies: Sequence[str], stage: Stage) -> 
             continue
         graphics = _matrices(seeds, title, matrices, order, spheres)
         yield Block(title, tuple(graphics), columns=2)
-        yield Block(f"Strongest pairs: {title}", tuple(_connectomes(matrices, stage)))
+        strongest = (stage.strongest_pairs(matrix, s) for s, matrix in matrices.items())
+        yield Block(f"Strongest pairs: {title}", tuple(strongest))
         samples = [
             Sample(strategy, pairs(matrix), series_style(strategies.index(strategy)), strategy)
             for strategy, matrix in matrices.items()
@@ -92,23 +93,6 @@ def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
         f" Mean within networks {number(float(within.mean()))}, "
         f"between networks {number(float(between.mean()))}."
     )
-
-
-def _connectomes(matrices: Mapping[str, FloatArray], stage: Stage) -> Iterator[Graphic]:
-    for strategy, matrix in matrices.items():
-        edges = strongest_edges(matrix)
-        n, positive = len(edges.values), int((edges.values > 0).sum())
-        n_pairs = len(pairs(matrix))
-        if n < MOST_EDGES:
-            which = f"All pairs that have a value after {strategy}, {n} of {n_pairs}"
-        else:
-            weakest = coefficient(float(np.abs(edges.values).min()))
-            which = f"The {n} strongest of {n_pairs:,} pairs after {strategy}"
-            which += f", all beyond ±{weakest}"
-        words = (
-            f"{which}: {positive} positive (red, solid), {n - positive} negative (blue, dashed)."
-        )
-        yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
 
 
 def _effective_volumes(seeds: SeedSet, strategies: Mapping[str, FloatArray]) -> Iterator[str]:
