@@ -104,7 +104,7 @@ def test_own_spaces_say_that_places_are_means(outputs, rng, parse):
         outputs.points = POINTS + i
         outputs.add(f"{i:02d}", correlations(rng, S))
     document = read_page(parse, outputs)
-    assert "places of their own" in words(by_id(document, "coverage"))
+    assert "coordinates of their own" in words(by_id(document, "coverage"))
     rows = table_of(document, "image-1-table")
     assert [float(row["x mm"]) for row in rows] == pytest.approx(POINTS[:, 0] + 2)
 
