@@ -290,7 +290,7 @@ def test_warnings_tell_who_is_left_out_and_why(document):
         in text
     )
     assert "sub-07 (without <b>age</b>)" in text
-    assert "some participants lack some of 1 of 12 seeds" in text
+    assert "1 of 12 seeds is missing in some participants" in text
 
 
 # Coverage
