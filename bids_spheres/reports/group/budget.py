@@ -1,4 +1,4 @@
-"""For how many groups a page shows matrices: as many as a browser opens without a pause."""
+"""How many groups a page shows with matrices: as many as a browser opens without a pause."""
 
 from __future__ import annotations
 
@@ -10,32 +10,26 @@ if TYPE_CHECKING:
     from bids_spheres.reports.group.load import Result
 
 MOST_BYTES = 8e6
-"""Of all matrices of a page together."""
+"""Size of all matrices of a page together."""
 
 MOST_CHOICES = 40
-"""Pictures of one kind of which a page lets readers choose."""
+"""Pictures of one kind among which readers can choose."""
 
 _BYTES_OF_PICTURE, _BYTES_OF_VALUES = 2.7, 2.7  # per pair, in base64
 
 
 def affordable(results: Iterable[Result]) -> frozenset[str]:
-    """Anchors of the groups of which matrices are shown; always the first one with a result."""
+    """Anchors of the groups whose matrices are shown; at least the first group with a result."""
     chosen: list[str] = []
     left = MOST_BYTES
     for result in results:
         if not result.has_matrices:
             continue
-        left -= _size(result)
+        n_seeds, terms = len(result.image.names), len(result.model_about.get("Terms") or ())
+        pictures, values = 1 + terms, 2 + 2 * terms
+        per_pair = pictures * _BYTES_OF_PICTURE + values * _BYTES_OF_VALUES
+        left -= n_seeds * (n_seeds - 1) / 2 * per_pair
         if left < 0 and chosen:
             break
         chosen.append(result.anchor)
     return frozenset(chosen)
-
-
-def _size(result: Result) -> float:
-    """About how many bytes matrices of a group take in a page."""
-    n_seeds = len(result.image.names)
-    terms = len(result.model_about.get("Terms") or ())
-    pictures, values = 1 + terms, 2 + 2 * terms
-    per_pair = pictures * _BYTES_OF_PICTURE + values * _BYTES_OF_VALUES
-    return n_seeds * (n_seeds - 1) / 2 * per_pair

@@ -1,4 +1,4 @@
-"""The model of participants' variables: who is in it, and which pairs go with which term."""
+"""The model of participants' variables: its participants, and the pairs related to each term."""
 
 from __future__ import annotations
 
@@ -13,8 +13,17 @@ from bids_spheres.reports.group.connectivity import (
     beside,
     names_id,
 )
+from bids_spheres.reports.participant.cautions import joined
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit, matrix_picture
-from bids_spheres.reports.toolkit.render import Block, Cell, Column, Graphic, Table, matrix_graphic
+from bids_spheres.reports.toolkit.render import (
+    Block,
+    Cell,
+    Column,
+    Section,
+    Table,
+    matrix_graphic,
+    number_cell,
+)
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
@@ -23,51 +32,23 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.group.load import Condition, Level, Result
+    from bids_spheres.reports.group.load import Level, Result
 
     FloatArray = NDArray[np.float64]
 
 INTERCEPT = "Intercept"
-"""How formulas call the constant term, which is seldom what one asks for."""
+"""Name of the constant term in formulas."""
 
 _MOST_TERMS = 4
-"""Terms of which matrices are shown."""
+"""Terms with matrices."""
 
 _STRONGEST = 15
 """Pairs of each term and strategy in the table."""
 
 
 @dataclass(frozen=True, eq=False)
-class ModelView:
-    """What the page shows of the models of one condition.
-
-    Parameters
-    ----------
-    anchor, title, short : str
-    strategies : tuple of str
-    sentences : tuple of str
-    terms, strongest : Table
-    blocks : tuple of Block
-    """
-
-    anchor: str
-    title: str
-    short: str
-    strategies: tuple[str, ...]
-    sentences: tuple[str, ...]
-    terms: Table
-    blocks: tuple[Block, ...]
-    strongest: Table
-
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Identifier and heading."""
-        return self.anchor, self.short
-
-
-@dataclass(frozen=True, eq=False)
 class Term:
-    """One term after one strategy.
+    """A term of the model after one strategy.
 
     Parameters
     ----------
@@ -82,61 +63,54 @@ class Term:
     table: pd.DataFrame
 
     def square(self, column: str) -> FloatArray:
-        """A column as a matrix of the seeds in the order in which they are shown."""
+        """A column as a matrix, seeds in the order in which they are shown."""
         edges = self.table[column].to_numpy(np.float64)
         return self.result.ordered(self.result.square(edges))
 
     @property
     def q(self) -> FloatArray:
-        """Of all pairs."""
+        """Corrected p of all pairs."""
         return self.table["q"].to_numpy(np.float64)
 
 
-def model_views(level: Level, shown: Collection[str]) -> Iterator[ModelView]:
+def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
     """Every condition with a model of which a group is shown."""
-    for one in level.conditions:
-        results = [r for r in one.results if r.has_model and r.anchor in shown]
-        if results:
-            yield _view(one, results)
-
-
-def _view(one: Condition, results: Sequence[Result]) -> ModelView:
-    terms = [term for result in results for term in _terms(result)]
-    return ModelView(
-        f"model-{one.anchor}",
-        one.title,
-        one.short,
-        tuple(result.strategy for result in results),
-        tuple(_sentences(results)),
-        Table(
-            "Terms, and how many pairs go with each.", _TERM_COLUMNS, tuple(map(_term_row, terms))
-        ),
-        tuple(_blocks(terms)),
-        _strongest(terms),
-    )
-
-
-def _terms(result: Result) -> Iterator[Term]:
-    table = result.model
-    if table is None:
-        return
-    for name, own in table.groupby("term", sort=False):
-        yield Term(result, str(name), own)
-
-
-def _sentences(results: Sequence[Result]) -> Iterator[str]:
-    told: dict[str, list[str]] = {}
-    for result in results:
-        about = result.model_about
-        n = int(about.get("NumberOfParticipantsInModel") or 0)
-        left_out = about.get("LeftOut")
-        gone = left_out if isinstance(left_out, dict) else {}
-        who = [f"{label} ({reason})" for label, reason in gone.items()]
-        more = f"; left out: {listing(who, 10)}" if who else ""
-        told.setdefault(f"{count(n, 'participant')}{more}", []).append(result.strategy)
-    yield f"Model: {results[0].model_about.get('Model')}"
-    for text, strategies in told.items():
-        yield f"{listing(strategies, 16)}: {text}."
+    for condition in level.conditions:
+        results = [r for r in condition.results if r.has_model and r.anchor in shown]
+        if not results:
+            continue
+        terms = [
+            Term(result, str(name), own)
+            for result in results
+            if result.model is not None
+            for name, own in result.model.groupby("term", sort=False)
+        ]
+        participants = []
+        for result in results:
+            about = result.model_about
+            text = count(int(about.get("NumberOfParticipantsInModel") or 0), "participant")
+            left_out = about.get("LeftOut")
+            if isinstance(left_out, dict) and left_out:
+                labels = [f"{label} ({reason})" for label, reason in left_out.items()]
+                text += f"; left out: {listing(labels, 10)}"
+            participants.append((f"{text}.", result.strategy))
+        # The constant term is seldom what a model is for.
+        selected = [term for term in terms if term.name != INTERCEPT] or terms
+        rows = tuple(map(_count_pairs, terms))
+        strongest = tuple(row for term in selected for row in _strongest_pairs(term))
+        caption = f"The {_STRONGEST} pairs with the least p of each term after each strategy."
+        yield Section(
+            f"model-{condition.anchor}",
+            condition.title,
+            condition.short,
+            tuple(result.strategy for result in results),
+            (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
+            blocks=tuple(_blocks(terms, [term.name for term in selected])),
+            tables=(
+                Table("Terms, and the number of pairs related to each.", _TERM_COLUMNS, rows),
+                Table(caption, _STRONGEST_COLUMNS, strongest),
+            ),
+        )
 
 
 # Tables
@@ -153,19 +127,20 @@ _TERM_COLUMNS = (
 )
 
 
-def _term_row(term: Term) -> tuple[Cell, ...]:
+def _count_pairs(term: Term) -> tuple[Cell, ...]:
+    """Row of the table of terms."""
     table, q = term.table, term.q
-    known, found = np.isfinite(q), q < SIGNIFICANT
+    known, significant = np.isfinite(q), q < SIGNIFICANT
     sign = np.sign(table["coefficient"].to_numpy(np.float64))
     p = table["p"].to_numpy(np.float64)
     share = 100 * float((p[known] < SIGNIFICANT).mean()) if known.any() else np.nan
     least = float(np.min(q[known])) if known.any() else np.nan
+    counts = known, significant, significant & (sign == 1), significant & (sign == -1)
     return (
         Cell(term.name),
         Cell(term.result.strategy),
-        *(Cell(str(int(n))) for n in (known.sum(), found.sum())),
-        *(Cell(str(int((found & (sign == s)).sum()))) for s in (1, -1)),
-        _number(share, 1),
+        *(Cell(str(int(flags.sum()))) for flags in counts),
+        number_cell(share, 1),
         _p(least),
     )
 
@@ -184,18 +159,7 @@ _STRONGEST_COLUMNS = (
 )
 
 
-def _strongest(terms: Sequence[Term]) -> Table:
-    rows = [row for term in _asked_for(terms) for row in _strongest_rows(term)]
-    caption = f"The {_STRONGEST} pairs with the least p of each term after each strategy."
-    return Table(caption, _STRONGEST_COLUMNS, tuple(rows))
-
-
-def _asked_for(terms: Sequence[Term]) -> list[Term]:
-    """Without the constant term, unless it is all there is."""
-    return [term for term in terms if term.name != INTERCEPT] or list(terms)
-
-
-def _strongest_rows(term: Term) -> Iterator[tuple[Cell, ...]]:
+def _strongest_pairs(term: Term) -> Iterator[tuple[Cell, ...]]:
     networks = dict(zip(term.result.image.names, term.result.image.networks, strict=True))
     table = term.table
     # By p and not by t: pairs that few participants have need a larger t.
@@ -203,26 +167,19 @@ def _strongest_rows(term: Term) -> Iterator[tuple[Cell, ...]]:
     for row in table.iloc[order[:_STRONGEST]].to_dict("records"):
         if not np.isfinite(row["t"]):
             continue
-        first, second = str(row["node_1"]), str(row["node_2"])
-        own = dict.fromkeys(networks.get(name, "n/a") for name in (first, second))
+        ends = str(row["node_1"]), str(row["node_2"])
         yield (
-            Cell(f"{first} \N{EN DASH} {second}"),
-            Cell(" \N{EN DASH} ".join(own)),
+            Cell(" \N{EN DASH} ".join(ends)),
+            Cell(" \N{EN DASH} ".join(dict.fromkeys(networks.get(end, "n/a") for end in ends))),
             Cell(term.name),
             Cell(term.result.strategy),
-            _number(row["coefficient"], 4),
-            _number(row["standard_error"], 4),
-            _number(row["t"], 2),
+            number_cell(row["coefficient"], 4),
+            number_cell(row["standard_error"], 4),
+            number_cell(row["t"], 2),
             _p(row["p"]),
             _p(row["q"]),
             Cell(str(int(row["n"]))),
         )
-
-
-def _number(value: float, digits: int) -> Cell:
-    if not np.isfinite(value):
-        return Cell("n/a", "")
-    return Cell(number(float(value), digits), float(f"{value:.6g}"))
 
 
 def _p(value: float) -> Cell:
@@ -235,41 +192,31 @@ def _p(value: float) -> Cell:
 # Matrices
 
 
-def _blocks(terms: Sequence[Term]) -> Iterator[Block]:
-    names = list(dict.fromkeys(term.name for term in _asked_for(terms)))
-    for name in names[:_MOST_TERMS]:
-        own = [term for term in terms if term.name == name]
-        yield Block(
-            f"t of {name}",
-            tuple(_matrices(own)),
-            (f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}.",),
-            columns=2,
-        )
-
-
-def _matrices(terms: Sequence[Term]) -> Iterator[Graphic]:
-    squares = [term.square("t") for term in terms]
-    limit = colour_limit(squares)
-    for term, t in zip(terms, squares, strict=True):
-        q, image = term.square("q"), term.result.image
-        words = _words(term)
-        layers = (
-            Layer("q", q, 3, probability=True),
-            Layer("coefficient", term.square("coefficient"), 3),
-        )
-        picture = matrix_picture(
-            t, limit, beside(image), words, shown=above_and_below(t, q), layers=layers
-        )
-        yield matrix_graphic(picture, words, term.result.strategy, names_id(image))
-
-
-def _words(term: Term) -> str:
-    found = int((term.q < SIGNIFICANT).sum())
-    t = term.table["t"].to_numpy(np.float64)
-    text = f"t of {term.name} after {term.result.strategy}: {count(found, 'pair')} with q < .05"
-    if not np.isfinite(t).any():
-        return f"{text}."
-    best = int(np.nanargmin(term.table["p"].to_numpy(np.float64)))
-    row = term.table.iloc[best]
-    pair = f"{row['node_1']} \N{EN DASH} {row['node_2']}"
-    return f"{text}; least p: {pair}, t = {number(float(t[best]))}."
+def _blocks(terms: Sequence[Term], selected: Sequence[str]) -> Iterator[Block]:
+    """Matrices of t of the terms with these names."""
+    note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}."
+    for name in list(dict.fromkeys(selected))[:_MOST_TERMS]:
+        own, graphics = [term for term in terms if term.name == name], []
+        squares = [term.square("t") for term in own]
+        limit = colour_limit(squares)
+        for term, square in zip(own, squares, strict=True):
+            q, image, strategy = term.square("q"), term.result.image, term.result.strategy
+            significant = count(int((term.q < SIGNIFICANT).sum()), "pair")
+            words = f"t of {term.name} after {strategy}: {significant} with q < .05"
+            t = term.table["t"].to_numpy(np.float64)
+            if np.isfinite(t).any():
+                best = int(np.nanargmin(term.table["p"].to_numpy(np.float64)))
+                row = term.table.iloc[best]
+                pair = f"{row['node_1']} \N{EN DASH} {row['node_2']}"
+                words += f"; least p: {pair}, t = {number(float(t[best]))}"
+            words += "."
+            layers = (
+                Layer("q", q, 3, probability=True),
+                Layer("coefficient", term.square("coefficient"), 3),
+            )
+            coloured = above_and_below(square, q)
+            picture = matrix_picture(
+                square, limit, beside(image), words, shown=coloured, layers=layers
+            )
+            graphics.append(matrix_graphic(picture, words, strategy, names_id(image)))
+        yield Block(f"t of {name}", tuple(graphics), (note,), columns=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,22 +9,30 @@ import numpy as np
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Axis,
+    Chart,
     Frame,
     Key,
     Label,
     Mark,
     axis,
-    chart_of,
     circles,
     series_style,
     shorten,
 )
 from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.reports.toolkit.render import Block, Cell, Column, Graphic, Table, matrix_graphic
+from bids_spheres.reports.toolkit.render import (
+    Block,
+    Cell,
+    Column,
+    Graphic,
+    Table,
+    matrix_graphic,
+    number_cell,
+)
 from bids_spheres.wording import number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -56,19 +63,27 @@ def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     return tuple(g.name for g in results[0].image.order.groups if g.name in known)
 
 
-def network_blocks(level: Level, one: Condition, results: Sequence[Result]) -> Iterator[Block]:
+def network_blocks(
+    level: Level, condition: Condition, results: Sequence[Result]
+) -> Iterator[Block]:
     """Matrices of networks, and means within each; nothing without networks."""
-    own = [result for result in results if result.networks is not None and len(result.networks)]
+    tables = {
+        result.strategy: result.networks
+        for result in results
+        if result.networks is not None and len(result.networks)
+    }
+    own = [result for result in results if result.strategy in tables]
     names = network_names(own)
     if not names:
         return
-    yield Block("Networks", tuple(_matrices(one, own, names)), columns=2)
-    chart = _within(level, one, own, names)
-    if chart is not None:
-        yield Block("Within networks", (chart,))
-
-
-# Matrices
+    yield Block("Networks", tuple(_matrices(condition, own, tables, names)), columns=2)
+    columns = ("mean", "ci_low", "ci_high")
+    rows = {
+        strategy: np.stack([np.diag(network_matrix(table, names, c)) for c in columns], axis=1)
+        for strategy, table in tables.items()
+    }
+    if any(np.isfinite(values).any() for values in rows.values()):
+        yield Block("Within networks", (_within(level, condition, rows, names),))
 
 
 def network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
@@ -83,14 +98,26 @@ def network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> Fl
     return matrix
 
 
-def _matrices(one: Condition, results: Sequence[Result], names: Sequence[str]) -> Iterator[Graphic]:
-    tables = [result.networks for result in results]
-    means = [network_matrix(table, names, "mean") for table in tables if table is not None]
-    limit = _limit(means)
-    for result, mean in zip(results, means, strict=True):
-        table = result.networks
-        assert table is not None  # noqa: S101 - those without are left out
-        words = _words(one, result, mean, names)
+def _matrices(
+    condition: Condition,
+    results: Sequence[Result],
+    tables: Mapping[str, pd.DataFrame],
+    names: Sequence[str],
+) -> Iterator[Graphic]:
+    means = {strategy: network_matrix(table, names, "mean") for strategy, table in tables.items()}
+    # Tiled, so that the diagonal counts as well.
+    limit = colour_limit([np.tile(mean, (2, 2)) for mean in means.values()])
+    for result in results:
+        table, mean = tables[result.strategy], means[result.strategy]
+        words = f"Mean {condition.symbol} within and between networks after {result.strategy}"
+        within, between = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
+        if np.isfinite(within).any():
+            words += f": within {number(float(np.nanmean(within)))} on average"
+            if np.isfinite(between).any():
+                words += f", between networks {number(float(np.nanmean(between)))}"
+            best = int(np.nanargmax(within))
+            words += f"; most within {names[best]} ({number(float(within[best]))})"
+        words += "."
         layers = (
             Layer("95 % interval from", network_matrix(table, names, "ci_low")),
             Layer("to", network_matrix(table, names, "ci_high")),
@@ -100,80 +127,39 @@ def _matrices(one: Condition, results: Sequence[Result], names: Sequence[str]) -
         yield matrix_graphic(picture, words, result.strategy, networks_id(result.image))
 
 
-def _limit(means: Sequence[FloatArray]) -> float:
-    """Value of the strongest colour; of networks the diagonal counts as well."""
-    return colour_limit([np.block([[mean, mean], [mean, mean]]) for mean in means])
-
-
-def _words(one: Condition, result: Result, mean: FloatArray, names: Sequence[str]) -> str:
-    within = np.diag(mean)
-    known = np.flatnonzero(np.isfinite(within))
-    text = f"Mean {one.symbol} within and between networks after {result.strategy}"
-    if not known.size:
-        return f"{text}."
-    best = known[np.argmax(within[known])]
-    off = mean[~np.eye(len(mean), dtype=bool)]
-    between = (
-        f", between networks {number(float(np.nanmean(off)))}" if np.isfinite(off).any() else ""
-    )
-    return (
-        f"{text}: within {number(float(within[known].mean()))} on average{between}; most within "
-        f"{names[best]} ({number(float(within[best]))})."
-    )
-
-
-# Within networks, strategies side by side
-
-
 def _within(
-    level: Level, one: Condition, results: Sequence[Result], names: Sequence[str]
-) -> Graphic | None:
-    rows = {result.strategy: _own_rows(result, names) for result in results}
-    every = np.concatenate(list(rows.values()))
-    if not np.isfinite(every).any():
-        return None
-    band = _BETWEEN + _LINE * len(results)
-    x = axis(every, f"Mean {one.symbol} within the network", zero=True, room=0.04, most=7)
+    level: Level, condition: Condition, rows: Mapping[str, FloatArray], names: Sequence[str]
+) -> Graphic:
+    """Means within networks and their intervals, strategies side by side; (networks, 3) each."""
+    band = _BETWEEN + _LINE * len(rows)
+    label = f"Mean {condition.symbol} within the network"
+    x = axis(np.concatenate(list(rows.values())), label, zero=True, room=0.04, most=7)
     frame = Frame(_LEFT, _TOP, WIDTH - _LEFT - 10, band * len(names), x, Axis(0, 1))
     grid, ticks = frame.x_marks()
     marks, labels = [*grid], [*ticks]
+    styles = {strategy: series_style(level.number_of(strategy)) for strategy in rows}
     for place, name in enumerate(names):
         top = _TOP + place * band
         labels.append(Label(_LEFT - 8, top + band / 2 + 4, shorten(name, 22), "end", "name"))
         marks.append(Mark(f"M{_LEFT},{top:.1f}h{frame.width:.1f}", "grid"))
-        for line, result in enumerate(results):
+        for line, (strategy, values) in enumerate(rows.items()):
             down = top + _BETWEEN / 2 + _LINE * (line + 0.5)
-            style = series_style(level.number_of(result.strategy))
-            marks += _whisker(frame, rows[result.strategy][place], down, style, result.strategy)
-    words = " ".join(_within_words(strategy, own, names) for strategy, own in rows.items())
-    chart = replace(
-        chart_of((), WIDTH, int(_TOP + frame.height + 40), words),
-        marks=tuple(marks),
-        labels=tuple(labels),
-    )
+            mean, low, high = frame.across(values[place])
+            if np.isfinite([low, high]).all():
+                path = f"M{low:.1f},{down:.1f}H{high:.1f}"
+                marks.append(Mark(path, f"whisker {styles[strategy]}", strategy))
+            if np.isfinite(mean):
+                dot = circles(np.array([[mean, down]]), _DOT)
+                marks.append(Mark(dot, f"dot {styles[strategy]}", strategy))
+    words = " ".join(_describe_within(strategy, own, names) for strategy, own in rows.items())
+    height = int(_TOP + frame.height + 40)
+    chart = Chart(WIDTH, height, words, tuple(marks), tuple(labels))
     caption = f"Dots are means over participants, lines their 95 % confidence intervals. {words}"
-    return Graphic(chart, caption, legend=tuple(_keys(level, results)))
+    legend = tuple(Key(f"swatch {style}", strategy, strategy) for strategy, style in styles.items())
+    return Graphic(chart, caption, legend=legend)
 
 
-def _own_rows(result: Result, names: Sequence[str]) -> FloatArray:
-    """Mean and limits within each network, (networks, 3)."""
-    table = result.networks
-    assert table is not None  # noqa: S101 - those without are left out
-    columns = ("mean", "ci_low", "ci_high")
-    return np.stack([np.diag(network_matrix(table, names, c)) for c in columns], axis=1)
-
-
-def _whisker(
-    frame: Frame, values: FloatArray, down: float, style: str, strategy: str
-) -> Iterator[Mark]:
-    mean, low, high = frame.across(values)
-    if np.isfinite([low, high]).all():
-        yield Mark(f"M{low:.1f},{down:.1f}H{high:.1f}", f"whisker {style}", strategy)
-    if np.isfinite(mean):
-        yield Mark(circles(np.array([[mean, down]]), _DOT), f"dot {style}", strategy)
-
-
-def _within_words(strategy: str, rows: FloatArray, names: Sequence[str]) -> str:
+def _describe_within(strategy: str, rows: FloatArray, names: Sequence[str]) -> str:
     order = [i for i in np.argsort(-rows[:, 0]) if np.isfinite(rows[i, 0])]
     if not order:
         return ""
@@ -182,15 +168,6 @@ def _within_words(strategy: str, rows: FloatArray, names: Sequence[str]) -> str:
         f"{strategy}: from {number(rows[least, 0])} within {names[least]} to "
         f"{number(rows[most, 0])} within {names[most]}."
     )
-
-
-def _keys(level: Level, results: Sequence[Result]) -> Iterator[Key]:
-    for result in results:
-        style = series_style(level.number_of(result.strategy))
-        yield Key(f"swatch {style}", result.strategy, result.strategy)
-
-
-# The table
 
 
 _TABLE = (
@@ -207,25 +184,19 @@ _TABLE = (
 
 def network_table(results: Sequence[Result]) -> Table | None:
     """All pairs of networks after all strategies; None without networks."""
-    rows = [row for result in results for row in _rows(result)]
-    if not rows:
-        return None
-    return Table("Means within and between networks.", _TABLE, tuple(rows), head=1)
-
-
-def _rows(result: Result) -> Iterator[tuple[Cell, ...]]:
-    if result.networks is None:
-        return
-    for row in result.networks.to_dict("records"):
-        yield (
+    rows = [
+        (
             Cell(result.strategy),
             Cell(str(row["network_1"])),
             Cell(str(row["network_2"])),
             Cell(str(int(row["edges"]))),
             Cell(str(int(row["n"]))),
-            *(_number(float(row[name])) for name in ("mean", "ci_low", "ci_high")),
+            *(number_cell(row[name], 3) for name in ("mean", "ci_low", "ci_high")),
         )
-
-
-def _number(value: float) -> Cell:
-    return Cell(number(value, 3), float(f"{value:.6g}")) if np.isfinite(value) else Cell("n/a", "")
+        for result in results
+        if result.networks is not None
+        for row in result.networks.to_dict("records")
+    ]
+    if not rows:
+        return None
+    return Table("Means within and between networks.", _TABLE, tuple(rows), head=1)

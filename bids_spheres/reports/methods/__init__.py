@@ -1,9 +1,9 @@
-"""What was asked for, told as the methods section of a paper tells it, with its citations.
+"""The methods section of a paper for the settings of a call, with its citations.
 
-`facts` holds what the text is made of; `material` and `denoising` make its sentences, each only
-for what was done; `citation` joins them. `references` reads the bibliography that ships with the
-package and turns citation keys into words. Text is Markdown with the citation keys of pandoc,
-``[@power2011; @ciric2017]``; whatever comes from a user is escaped (`wording`).
+`facts` has the settings; `material`, `denoising` and `cleaning` write sentences, only for what was
+done; `citation` joins them. `references` reads the bibliography that ships with the package and
+turns citation keys into words. Text is Markdown with the citation keys of pandoc,
+``[@power2011; @ciric2017]``; texts of users are escaped (`wording`).
 """
 
 from bids_spheres.reports.methods.citation import citation_file, methods_paragraph, references

@@ -1,11 +1,10 @@
-"""The sentences joined to a methods section, and the file that holds it."""
+"""The methods section and the file that contains it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.methods.cleaning import cleaning
-from bids_spheres.reports.methods.connectivity import connectivity
+from bids_spheres.reports.methods.cleaning import cleaning, connectivity
 from bids_spheres.reports.methods.denoising import denoising
 from bids_spheres.reports.methods.material import material
 from bids_spheres.reports.methods.references import bibliography, cited_keys, find_references
@@ -23,7 +22,7 @@ _HOW_TO_USE = (
 
 
 def methods_paragraph(facts: MethodsFacts) -> str:
-    """Methods section of what was asked for.
+    """Methods section for the settings of a call.
 
     Parameters
     ----------
@@ -32,9 +31,9 @@ def methods_paragraph(facts: MethodsFacts) -> str:
     Returns
     -------
     str
-        Markdown in the past tense, with citation keys as pandoc reads them. Paragraphs, apart by
-        an empty line, are on images and signals, on each strategy, on what strategies have in
-        common, and on connectivity.
+        Markdown in the past tense, with citation keys as pandoc reads them. Its paragraphs,
+        separated by empty lines, are on images and signals, on each strategy, on what strategies
+        have in common, and on connectivity.
     """
     paragraphs = [
         material(facts),

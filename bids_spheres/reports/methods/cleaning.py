@@ -1,4 +1,4 @@
-"""Sentences about cleaning that hold for every strategy."""
+"""Sentences about cleaning that hold for every strategy, and about connectivity."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from bids_spheres.reports.methods.denoising import (
     removes_global_signal,
     removes_something,
 )
-from bids_spheres.reports.methods.wording import cite, escape, listing
+from bids_spheres.reports.methods.wording import cite, code, escape, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bids_spheres.reports.methods.facts import MethodsFacts
 
@@ -33,10 +33,22 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
     if len(facts.strategies) > 1:
         names = listing([escape(strategy.name) for strategy in facts.strategies])
         yield f"These {len(facts.strategies)} strategies ({names}) were alternatives."
-    yield _left_out(facts)
-    yield from _detrending(facts)
-    yield from _standardization(facts)
-    yield from _exclusion(facts)
+    flagged = "that fMRIPrep flagged as acquired before the magnetization was steady"
+    n = facts.dummy_scans
+    if isinstance(n, int) and n > 0:
+        first = "volume" if n == 1 else f"{n} volumes"
+        yield f"The first {first} of each run, and any others {flagged}, were left out."
+    else:
+        yield f"Volumes {flagged} were left out."
+    regresses = any(map(removes_something, facts.strategies))
+    if facts.detrend:
+        what = "signals and confounds before regression" if regresses else "the signals"
+        yield f"Mean and linear trend were removed from {what}."
+    standardize = "zscore_sample" if facts.standardize is True else facts.standardize
+    if standardize:
+        yield f"At the end, the signals were {_STANDARDIZED[standardize]}."
+    if facts.min_dof > 0:
+        yield _exclusion(facts, regresses=regresses)
     if facts.full_length:
         yield "In the files of time series, volumes left out are rows of missing values."
     if any(map(removes_global_signal, facts.strategies)):
@@ -46,47 +58,41 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
         yield f"Benchmarks have compared strategies of this kind {compared}."
 
 
-def _left_out(facts: MethodsFacts) -> str:
-    flagged = "that fMRIPrep flagged as acquired before the magnetization was steady"
-    n = facts.dummy_scans
-    if isinstance(n, int) and n > 0:
-        first = "volume" if n == 1 else f"{n} volumes"
-        return f"The first {first} of each run, and any others {flagged}, were left out."
-    return f"Volumes {flagged} were left out."
-
-
-def _detrending(facts: MethodsFacts) -> Iterator[str]:
-    if facts.detrend:
-        removes = any(map(removes_something, facts.strategies))
-        of_what = "signals and confounds before regression" if removes else "the signals"
-        yield f"Mean and linear trend were removed from {of_what}."
-
-
-def _standardization(facts: MethodsFacts) -> Iterator[str]:
-    how = "zscore_sample" if facts.standardize is True else facts.standardize
-    if how:
-        yield f"At the end, the signals were {_STANDARDIZED[how]}."
-
-
-def _exclusion(facts: MethodsFacts) -> Iterator[str]:
+def _exclusion(facts: MethodsFacts, *, regresses: bool) -> str:
     """How degrees of freedom were counted, and how many a run had to have."""
-    least = facts.min_dof
-    if least > 0:
-        degrees = "degree" if least == 1 else "degrees"
-        yield (
-            f"Runs that a strategy left with fewer than {least} {degrees} of freedom "
-            f"({_counted(facts)}) were excluded from its results."
-        )
-
-
-def _counted(facts: MethodsFacts) -> str:
-    removed = ["confounds"] if any(map(removes_something, facts.strategies)) else []
-    removed += ["mean", "trend"] if facts.detrend else ["mean"]
-    rank = f"volumes kept, less the rank of {listing(removed)}"
-    filters = {strategy.filter.type for strategy in facts.strategies if strategy.filter}
-    if "butterworth" in filters:
-        return (
-            f"{rank}; with a Butterworth filter, one over the variance that the correlation of two "
+    removed = [*(["confounds"] if regresses else []), "mean", *(["trend"] if facts.detrend else [])]
+    counted = f"volumes kept, less the rank of {listing(removed)}"
+    if any(strategy.filter and strategy.filter.type != "cosine" for strategy in facts.strategies):
+        counted += (
+            "; with a Butterworth filter, one over the variance that the correlation of two "
             "independent white series has after the same steps"
         )
-    return rank
+    least = facts.min_dof
+    degrees = "degree" if least == 1 else "degrees"
+    return (
+        f"Runs that a strategy left with fewer than {least} {degrees} of freedom ({counted}) were "
+        "excluded from its results."
+    )
+
+
+_SHRUNK = f"a covariance shrunk after Ledoit and Wolf {cite('ledoit2004')}"
+
+_MEASURES = {
+    "pearsoncorrelation": "Pearson's correlation coefficient",
+    "fisherz": "Fisher's z, the inverse hyperbolic tangent of Pearson's correlation coefficient "
+    f"{cite('fisher1915')}",
+    "spearmancorrelation": f"Spearman's rank correlation coefficient {cite('spearman1904')}",
+    "covariance": "the sample covariance",
+    "ledoitwolfcorrelation": f"the correlation coefficient from {_SHRUNK}",
+    "partialcorrelation": "the partial correlation given all other spheres of the set "
+    f"{cite('marrelec2006')}, from {_SHRUNK}",
+    "precision": f"the precision, which is the inverse of {_SHRUNK}",
+}
+"""By the labels of their ``stat`` entities."""
+
+
+def connectivity(measures: Sequence[str]) -> Iterator[str]:
+    """Which measures were computed; an unknown one by its label."""
+    if measures:
+        named = listing([_MEASURES.get(label) or code(label) for label in measures])
+        yield f"Connectivity of all pairs of spheres of a set was measured in each run by {named}."

@@ -1,4 +1,4 @@
-"""Sentences about one denoising strategy, made of its fields and numbers."""
+"""Sentences about a denoising strategy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bids_spheres.reports.methods.wording import cite, code, count, escape, list
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, CompCor, Strategy, TemporalFilter
+    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
     from bids_spheres.confounds.strategy import Expansion
     from bids_spheres.reports.methods.facts import MethodsFacts
 
@@ -49,7 +49,7 @@ _COMPONENT_NAMES = tuple(
     for prefix in ("a_comp_cor", "t_comp_cor", "w_comp_cor", "c_comp_cor", "edge_comp")
     for number in range(100)
 )
-"""Columns that fMRIPrep makes after its high-pass filter, and that a pattern may ask for."""
+"""Columns that fMRIPrep computes after its high-pass filter, and that a pattern may match."""
 
 _COSINE_NAMES = tuple(f"cosine{number:02d}" for number in range(100))
 """Columns of that filter."""
@@ -61,10 +61,10 @@ def removes_something(strategy: Strategy) -> bool:
 
 
 def removes_global_signal(strategy: Strategy) -> bool:
-    """Whether the global signal is among the regressors, by whatever key."""
+    """Whether the global signal is among the regressors, by any key."""
     name = "global_signal"
-    asked = strategy.global_signal is not None or name in strategy.confounds
-    return asked or _matches(strategy, (name,))
+    named = strategy.global_signal is not None or name in strategy.confounds
+    return named or _matches(strategy, (name,))
 
 
 def is_benchmarked(strategy: Strategy) -> bool:
@@ -80,80 +80,71 @@ def is_published(strategy: Strategy) -> bool:
 
 def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     """Sentences about one strategy."""
-    yield _regression(strategy)
-    yield from _description(strategy)
-    yield from _start(strategy)
-    yield from _censoring(strategy.censor, external=facts.external_outliers)
-    yield from _filtering(strategy, facts)
-    yield from _exclusion(strategy)
-
-
-def _regression(strategy: Strategy) -> str:
     regressors = list(_regressors(strategy)) or ["no confounds"]
-    return f"The denoising strategy {escape(strategy.name)} regressed out {listing(regressors)}."
-
-
-def _description(strategy: Strategy) -> Iterator[str]:
-    """The words of a strategy's author, if not ours: only they tell what columns of theirs mean."""
+    yield f"The denoising strategy {escape(strategy.name)} regressed out {listing(regressors)}."
+    # Only the author's words say what columns of their own mean.
     words = escape(strategy.description).rstrip(".")
     if words and not is_published(strategy):
         yield f'Its definition describes it as "{words}".'
+    kinds = strategy.bold_kinds
+    if kinds != ("preproc",):
+        images = ", or, for runs without such, to ".join(_IMAGES[kind] for kind in kinds)
+        cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
+        cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
+        yield f"It was applied to {images}{cited}."
+    yield from _censoring(strategy.censor, external=facts.external_outliers)
+    yield from _filtering(strategy, facts)
+    least = [f"fewer than {count(strategy.min_volumes, 'volume')}"] if strategy.min_volumes else []
+    if strategy.min_seconds:
+        least.append(f"less than {strategy.min_seconds:g} s")
+    if least:
+        yield f"Runs with {listing(least, 'or')} left were excluded from its results."
 
 
 def _regressors(strategy: Strategy) -> Iterator[str]:
     if _wants_cosines(strategy):
         yield "discrete cosine terms of fMRIPrep's high-pass filter"
-    yield from _motion(strategy.motion)
-    yield from _tissues(strategy.wm_csf)
-    yield from _global_signal(strategy.global_signal)
-    if strategy.compcor:
-        yield _compcor(strategy.compcor)
+    if form := strategy.motion:
+        # The full 24 are named after the first paper, and have the form of the second.
+        cited = ("friston1996",) if form == "full" else ()
+        title = f"{6 * len(EXPANSIONS[form])} motion parameters"
+        yield _expanded(title, "the six realignment parameters", form, *cited)
+    if form := strategy.wm_csf:
+        means = "the mean signals of white matter and cerebrospinal fluid"
+        yield _expanded(f"{2 * len(EXPANSIONS[form])} tissue signals", means, form)
+    if form := strategy.global_signal:
+        title = f"{len(EXPANSIONS[form])} global signal regressors"
+        yield _expanded(title, "the global signal", form)
     yield from _components(strategy)
-    yield from _own_columns(strategy.confounds)
+    names = [code(entry) for entry in strategy.confounds if not entry.startswith("^")]
+    patterns = [code(entry) for entry in strategy.confounds if entry.startswith("^")]
+    if names:
+        yield f"the {'column' if len(names) == 1 else 'columns'} {listing(names)} of the confounds"
+    if patterns:
+        word = "expression" if len(patterns) == 1 else "expressions"
+        yield f"the columns of the confounds that match the regular {word} {listing(patterns)}"
     own = _cosine_filter(strategy)
     if own and not _has_cosines(strategy):
         yield f"a discrete cosine basis of frequencies below {own.high_pass:g} Hz"
 
 
 def _wants_cosines(strategy: Strategy) -> bool:
-    """Whether fMRIPrep's cosines are regressed out: asked for, or because CompCor needs them."""
+    """Whether fMRIPrep's cosines are regressed out: selected, or because CompCor needs them."""
     if strategy.wants_cosines or strategy.compcor:
         return True
     return any(map(needs_cosines, strategy.confounds)) or _matches(strategy, _COMPONENT_NAMES)
 
 
 def _has_cosines(strategy: Strategy) -> bool:
-    """Whether fMRIPrep's cosines are regressed out, by whatever key."""
+    """Whether fMRIPrep's cosines are regressed out, by any key."""
     named = any(COSINE.match(entry) for entry in strategy.confounds)
     return named or _wants_cosines(strategy) or _matches(strategy, _COSINE_NAMES)
 
 
 def _matches(strategy: Strategy, names: Sequence[str]) -> bool:
-    """Whether a pattern of a strategy asks for any of these columns."""
+    """Whether a pattern of a strategy matches any of these columns."""
     patterns = [entry for entry in strategy.confounds if entry.startswith("^")]
     return any(re.search(pattern, name) for pattern in patterns for name in names)
-
-
-def _motion(form: Expansion | None) -> Iterator[str]:
-    parameters = "the six realignment parameters"
-    if form == "full":
-        # These 24 are named after the first paper, and have the form of the second.
-        yield _expanded("24 motion parameters", parameters, form, "friston1996")
-    elif form:
-        yield _expanded(f"{6 * len(EXPANSIONS[form])} motion parameters", parameters, form)
-
-
-def _tissues(form: Expansion | None) -> Iterator[str]:
-    means = "the mean signals of white matter and cerebrospinal fluid"
-    if form:
-        yield _expanded(f"{2 * len(EXPANSIONS[form])} tissue signals", means, form)
-
-
-def _global_signal(form: Expansion | None) -> Iterator[str]:
-    if form:
-        yield _expanded(
-            f"{len(EXPANSIONS[form])} global signal regressors", "the global signal", form
-        )
 
 
 def _expanded(title: str, base: str, form: Expansion, *also: str) -> str:
@@ -163,24 +154,21 @@ def _expanded(title: str, base: str, form: Expansion, *also: str) -> str:
     return f"{title}, namely {base} with {_EXPANSIONS[form]} {cite(*also, 'satterthwaite2013')}"
 
 
-def _compcor(chosen: CompCor) -> str:
-    masks = MASKS_OF[chosen.mask]
-    anatomical = any(mask != "temporal" for mask in masks)
-    parts = [_from_mask(mask, chosen) for mask in masks]
-    return f"{listing(parts)} {cite('behzadi2007', *(('muschelli2014',) if anatomical else ()))}"
-
-
-def _from_mask(mask: str, chosen: CompCor) -> str:
-    kind = "tCompCor" if mask == "temporal" else "aCompCor"
-    where = "" if mask == "temporal" else f" of {_TISSUES[mask]}"
-    if chosen.n == "all":
-        return f"all {kind} components{where} that fMRIPrep retained"
-    if chosen.n == 1:
-        return f"the first {kind} component{where}"
-    return f"the first {chosen.n} {kind} components{where}"
-
-
 def _components(strategy: Strategy) -> Iterator[str]:
+    """Components of CompCor, ICA-AROMA and tedana."""
+    if chosen := strategy.compcor:
+        parts, masks = [], MASKS_OF[chosen.mask]
+        for mask in masks:
+            kind = "tCompCor" if mask == "temporal" else "aCompCor"
+            where = "" if mask == "temporal" else f" of {_TISSUES[mask]}"
+            if chosen.n == "all":
+                parts.append(f"all {kind} components{where} that fMRIPrep retained")
+            elif chosen.n == 1:
+                parts.append(f"the first {kind} component{where}")
+            else:
+                parts.append(f"the first {chosen.n} {kind} components{where}")
+        anatomical = ("muschelli2014",) if set(masks) - {"temporal"} else ()
+        yield f"{listing(parts)} {cite('behzadi2007', *anatomical)}"
     aroma = "the time courses of the components that ICA-AROMA classified as motion"
     if strategy.ica_aroma == "basic":
         yield f"{aroma} {_AROMA} (aggressive regression)"
@@ -196,29 +184,14 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{tedana}, without what the accepted ones explain of them"
 
 
-def _own_columns(entries: Sequence[str]) -> Iterator[str]:
-    names = [code(entry) for entry in entries if not entry.startswith("^")]
-    patterns = [code(entry) for entry in entries if entry.startswith("^")]
-    if names:
-        yield f"the {'column' if len(names) == 1 else 'columns'} {listing(names)} of the confounds"
-    if patterns:
-        word = "expression" if len(patterns) == 1 else "expressions"
-        yield f"the columns of the confounds that match the regular {word} {listing(patterns)}"
-
-
-def _start(strategy: Strategy) -> Iterator[str]:
-    """The images that were denoised, where they are not fMRIPrep's preprocessed ones."""
-    kinds = strategy.bold_kinds
-    if kinds == ("preproc",):
-        return
-    images = ", or, for runs without such, to ".join(_IMAGES[kind] for kind in kinds)
-    cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
-    cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
-    yield f"It was applied to {images}{cited}."
-
-
 def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
-    high = list(_thresholds(rules))
+    high = []
+    if rules.fd_threshold is not None:
+        cited = cite("power2012", "power2014")
+        high.append(f"with a framewise displacement above {rules.fd_threshold:g} mm {cited}")
+    if rules.std_dvars_threshold is not None:
+        cited = cite("power2012", "nichols2017")
+        high.append(f"with standardized DVARS above {rules.std_dvars_threshold:g} {cited}")
     marked = ["that were marked in the user's tables of outliers"] if external else []
     if not high and not marked:
         return
@@ -238,15 +211,6 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
         )
 
 
-def _thresholds(rules: Censor) -> Iterator[str]:
-    if rules.fd_threshold is not None:
-        cited = cite("power2012", "power2014")
-        yield f"with a framewise displacement above {rules.fd_threshold:g} mm {cited}"
-    if rules.std_dvars_threshold is not None:
-        cited = cite("power2012", "nichols2017")
-        yield f"with standardized DVARS above {rules.std_dvars_threshold:g} {cited}"
-
-
 def _cosine_filter(strategy: Strategy) -> TemporalFilter | None:
     chosen = strategy.filter
     return chosen if chosen and chosen.type == "cosine" else None
@@ -256,39 +220,26 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     chosen, cosine = strategy.filter, _cosine_filter(strategy)
     if cosine and _has_cosines(strategy):
         yield (
-            f"A high-pass filter of {cosine.high_pass:g} Hz was asked for; the cosine terms of "
+            f"A high-pass filter of {cosine.high_pass:g} Hz was requested; the cosine terms of "
             "fMRIPrep, which are such a filter, served as one."
         )
-    if chosen and not cosine:
-        steps = listing(list(_steps(strategy, facts)))
-        yield (
-            f"A Butterworth filter of order {chosen.order}, applied forward and backward, passed "
-            f"frequencies {_band(chosen)}. So that no step undid another, signals and confounds "
-            f"went through the same steps in this order {cite('lindquist2019')}: {steps}."
-        )
-
-
-def _band(chosen: TemporalFilter) -> str:
+    if not chosen or cosine:
+        return
     if chosen.low_pass is None:
-        return f"above {chosen.high_pass:g} Hz"
-    if chosen.high_pass is None:
-        return f"below {chosen.low_pass:g} Hz"
-    return f"from {chosen.high_pass:g} to {chosen.low_pass:g} Hz"
-
-
-def _steps(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
-    yield "cubic spline interpolation of the volumes to be left out"
-    if facts.detrend:
-        yield "removal of mean and linear trend"
-    yield "filtering"
-    yield "removal of the interpolated volumes"
-    if removes_something(strategy):
-        yield "regression"
-
-
-def _exclusion(strategy: Strategy) -> Iterator[str]:
-    least = [f"fewer than {count(strategy.min_volumes, 'volume')}"] if strategy.min_volumes else []
-    if strategy.min_seconds:
-        least.append(f"less than {strategy.min_seconds:g} s")
-    if least:
-        yield f"Runs with {listing(least, 'or')} left were excluded from its results."
+        band = f"above {chosen.high_pass:g} Hz"
+    elif chosen.high_pass is None:
+        band = f"below {chosen.low_pass:g} Hz"
+    else:
+        band = f"from {chosen.high_pass:g} to {chosen.low_pass:g} Hz"
+    steps = [
+        "cubic spline interpolation of the volumes to be left out",
+        *(["removal of mean and linear trend"] if facts.detrend else []),
+        "filtering",
+        "removal of the interpolated volumes",
+        *(["regression"] if removes_something(strategy) else []),
+    ]
+    yield (
+        f"A Butterworth filter of order {chosen.order}, applied forward and backward, passed "
+        f"frequencies {band}. So that no step undid another, signals and confounds "
+        f"went through the same steps in this order {cite('lindquist2019')}: {listing(steps)}."
+    )

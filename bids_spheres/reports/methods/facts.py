@@ -1,4 +1,4 @@
-"""What the methods text is made of."""
+"""Settings that the methods text describes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MethodsFacts(Processing):
         What preprocessed the input, from ``GeneratedBy`` of its dataset_description.json; None
         when that does not say.
     spaces : tuple of str
-        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not known.
+        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not mentioned.
     seed_sets : tuple of SeedTable
         With their radii as used, and the coordinates and the space of their source.
     transformed : tuple of str

@@ -1,8 +1,8 @@
 """The bibliography that ships with the package, and citations of it.
 
 ``data/references.bib`` is BibTeX of one regular form: an entry begins with ``@type{key,`` and ends
-with ``}``, each on a line of its own, and each line between is ``name = {value},``. That is all
-the reader here knows. A test holds the file to it.
+with ``}``, each on a line of its own, and each line between is ``name = {value},``. The reader here
+knows only this form, and a test checks the file for it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
 _CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
 _CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"
 _CODE_OR_CITATION = re.compile(f"(?<!\\\\){_CODE}|{_CITATION}", re.DOTALL)
-"""Code spans come first, so that what looks like a citation in one is none."""
+"""Code spans come first, so that a citation in one is left as it is."""
 
 _MOST_AUTHORS = 10
 _FIRST_AUTHORS = 6
-"""Named of more authors than that."""
+"""Authors that are named where there are more than `_MOST_AUTHORS`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Reference:
     @property
     def label(self) -> str:
         """Authors and year, as a sentence cites them: ``"Power et al., 2011"``."""
-        names = [_family_name(author) for author in self._authors]
+        names = [_family_name(author) for author in self.fields["author"].split(" and ")]
         named = f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
         return f"{named}, {self.fields['year']}"
 
@@ -73,34 +73,26 @@ class Reference:
         """Authors (year). Title. Journal volume(number), pages. No DOI, no markup."""
         title = re.sub(r"[{}]", "", self.fields["title"])
         end = "" if title.endswith("?") else "."
-        return f"{self._names} ({self.fields['year']}). {title}{end} {self._source}."
-
-    @property
-    def _authors(self) -> list[str]:
-        return self.fields["author"].split(" and ")
-
-    @property
-    def _names(self) -> str:
-        names = [_name(author) for author in self._authors]
+        names = [_name(author) for author in self.fields["author"].split(" and ")]
         if len(names) > _MOST_AUTHORS or names[-1] == "et al.":
             names = [*names[:_FIRST_AUTHORS], "et al."]
-        return ", ".join(names)
-
-    @property
-    def _source(self) -> str:
-        where = self.fields.get("journal") or self.fields["howpublished"]
+        source = self.fields.get("journal") or self.fields["howpublished"]
         volume, number = self.fields.get("volume", ""), self.fields.get("number", "")
-        issue = f" {volume}({number})" if number else f" {volume}".rstrip()
-        pages = self.fields.get("pages", "").replace("--", "\N{EN DASH}")
-        return f"{where}{issue}" + (f", {pages}" if pages else "")
+        source += f" {volume}({number})" if number else f" {volume}".rstrip()
+        if pages := self.fields.get("pages", "").replace("--", "\N{EN DASH}"):
+            source += f", {pages}"
+        return f"{', '.join(names)} ({self.fields['year']}). {title}{end} {source}."
 
 
 @cache
 def load_references() -> Mapping[str, Reference]:
     """Entries of the bibliography by their keys, in the order of the file."""
     file = resources.files("bids_spheres") / "data" / "references.bib"
-    entries = _ENTRY.finditer(file.read_text(encoding="utf-8"))
-    return MappingProxyType({entry["key"]: _reference(entry) for entry in entries})
+    references = {}
+    for entry in _ENTRY.finditer(file.read_text(encoding="utf-8")):
+        fields = MappingProxyType(dict(_FIELD.findall(entry["fields"])))
+        references[entry["key"]] = Reference(entry["key"], fields, entry[0])
+    return MappingProxyType(references)
 
 
 def cited_keys(text: str) -> tuple[str, ...]:
@@ -173,35 +165,28 @@ def in_plain_words(text: str) -> str:
     """
     words, end = [], 0
     for match in _CODE_OR_CITATION.finditer(text):
-        words += [unescape(text[end : match.start()]), _in_words(match)]
+        span = match["code"]
+        if match["keys"]:
+            labels = (entry.label for entry in find_references(_split(match["keys"])))
+            span = f"({'; '.join(labels)})"
+        elif span[0] == span[-1] == " " and span.strip():
+            span = span[1:-1]  # CommonMark strips one blank on each side
+        words += [unescape(text[end : match.start()]), span]
         end = match.end()
     return "".join([*words, unescape(text[end:])])
-
-
-def _in_words(match: re.Match[str]) -> str:
-    if match["keys"]:
-        labels = (entry.label for entry in find_references(_split(match["keys"])))
-        return f"({'; '.join(labels)})"
-    span = match["code"]
-    return span[1:-1] if span[0] == span[-1] == " " and span.strip() else span
 
 
 def _split(group: str) -> list[str]:
     return [key.removeprefix("@") for key in group.split("; ")]
 
 
-def _reference(entry: re.Match[str]) -> Reference:
-    fields = MappingProxyType(dict(_FIELD.findall(entry["fields"])))
-    return Reference(entry["key"], fields, entry[0])
-
-
 def _family_name(author: str) -> str:
-    """Of ``Family, Given``, ``Family, Jr., Given`` or ``{Name of a group}``."""
+    """Family name in ``Family, Given`` or ``Family, Jr., Given``, or ``{Name of a group}``."""
     return author.split(", ", maxsplit=1)[0].strip("{}")
 
 
 def _name(author: str) -> str:
-    """As a list of references has it: family name, initials, suffix."""
+    """Name in a list of references: family name, initials, suffix."""
     if author == "others":
         return "et al."
     parts = author.split(", ")

@@ -1,4 +1,4 @@
-"""Words, numbers and names in Markdown sentences."""
+"""Markdown sentences: lists, citations, code spans, escaped text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#|@$^~&!])")
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:
-    """Items of a sentence; semicolons keep apart those that hold commas.
+    """Items of a sentence, separated by semicolons where an item has a comma.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def cite(*keys: str) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Someone's words as Markdown that shows them, in one line.
+    r"""Text as one line of Markdown that shows it unchanged.
 
     >>> escape("2 * [x]\n\nof <b>")
     '2 \\* \\[x\\] of \\<b\\>'
@@ -56,7 +56,7 @@ def escape(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    r"""What `escape` was given, but for white space.
+    r"""Inverse of `escape`, except for white space.
 
     >>> unescape("2 \\* \\[x\\]")
     '2 * [x]'
@@ -65,7 +65,7 @@ def unescape(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A code span that shows `text`, whatever backticks it holds.
+    """A code span that shows `text`, which may contain backticks.
 
     >>> code("^trans_[xyz]$"), code("a`b")
     ('`^trans_[xyz]$`', '`` a`b ``')

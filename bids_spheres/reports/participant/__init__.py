@@ -1,12 +1,12 @@
-"""The report of a participant, made from what was written: ``sub-01.html``.
+"""The report of a participant from the written results: ``sub-01.html``.
 
 Design
 ------
-`load` has all of a participant in memory, as `bids_spheres.outputs` finds and reads it.
-Each section of the page has a module that turns this into charts, tables and sentences: `summary`,
-`cautions`, `seeds`, `motion`, `signals`, `relations`, `regressors`, `methods_text`, `provenance`.
-`page` puts them together. BOLD images are never opened, so that a report can be made again, years
-later, from the results alone; input files that are still there add backgrounds and motion.
+`load` holds all results of a participant, as `bids_spheres.outputs` finds and reads them. Each
+section of the page has a module that turns these into charts, tables and sentences: `summary`,
+`cautions`, `seeds`, `motion`, `signals`, `relations`, `regressors`, `methods_text`, `provenance`;
+`page` joins them. BOLD images are never opened, so that a report can be written again, years
+later, from the results alone; input files that still exist add backgrounds and motion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ReportLevel = Literal["participant", "session", "none"]
-"""Of what there is one page each."""
+"""What each page is about; ``"none"``: no pages."""
 
 __all__ = [
     "Pages",
@@ -40,18 +40,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Written:
-    """How the reports of one participant ended.
+    """Pages of one participant, or why they could not be written.
 
     Parameters
     ----------
     label : str
         Of the participant, without ``sub-``.
     paths : tuple of Path
-        Pages.
     problem : str or None
-        Why there is none.
     trace : str
-        Where that came from, for debugging.
+        Traceback of the problem.
     """
 
     label: str
@@ -62,7 +60,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Pages:
-    """The reports of one participant, to be written.
+    """Pages of one participant that are to be written.
 
     Parameters
     ----------
@@ -83,7 +81,7 @@ class Pages:
 
 
 def attempt_report(pages: Pages) -> Written:
-    """Write the reports of a participant; whatever goes wrong goes into the answer."""
+    """Write the pages of a participant; a problem is returned, not raised."""
     try:
         return Written(pages.label, write_report(pages.output_dir, pages.label, pages.level))
     except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
@@ -108,7 +106,7 @@ def write_report(
     Returns
     -------
     tuple of Path
-        None for a participant of whom nothing is known.
+        Empty for a participant without results.
 
     Raises
     ------
@@ -117,7 +115,7 @@ def write_report(
     OutputError
         When a page can't be written.
     """
-    # Figures take long to import, and most calls of an array that is repeated make no page.
+    # Figures take long to import, and a repeated call seldom writes a page.
     from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
     from bids_spheres.reports.participant.page import participant_page  # noqa: PLC0415
 
@@ -131,15 +129,15 @@ def write_report(
 
 
 def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
-    """Whether a page of a participant's is not there."""
+    """Whether a page of a participant is missing."""
     pages = _pages(output_dir, label, level)
     return any(not _path(output_dir, label, session).is_file() for session in pages)
 
 
 def pages_of(output_dir: Path, label: str) -> list[Path]:
-    """Pages of a participant and of the sessions that are there.
+    """Existing pages of a participant and of the sessions.
 
-    Their folder is not looked through: in a large dataset it holds those of ten thousand others.
+    Their names are tried, as the folder can hold the pages of ten thousand other participants.
     """
     sessions = [None, *sessions_with_outputs(output_dir, label)]
     paths = (_path(output_dir, label, session) for session in sessions)
@@ -147,7 +145,7 @@ def pages_of(output_dir: Path, label: str) -> list[Path]:
 
 
 def _pages(output_dir: Path, label: str, level: ReportLevel) -> list[str | None]:
-    """Sessions that have a page each; None stands for the participant's."""
+    """Sessions that have a page each; None stands for the participant."""
     if level == "none":
         return []
     sessions = sessions_with_outputs(output_dir, label) if level == "session" else []

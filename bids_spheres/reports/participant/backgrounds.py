@@ -1,4 +1,4 @@
-"""What figures show behind spheres: the run's reference image, a template's, or the mask."""
+"""Images behind the spheres: the run's reference image, that of a template, or the mask."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """A picture of a brain, and what it is in words."""
+    """Grey values of a brain, and a description of the image."""
 
     picture: Backdrop
     words: str
 
 
 def find_background(facts: dict[str, Any], links: Links) -> Background | None:
-    """The first image that is there and can be read.
+    """The first image that exists and can be read.
 
     The BOLD image itself is never opened, and nothing is downloaded.
 
@@ -43,37 +43,30 @@ def find_background(facts: dict[str, Any], links: Links) -> Background | None:
     """
     for path, words in _candidates(facts, links):
         try:
-            return Background(_read(path), words)
+            check_regular(path)
+            img: Any = nib.load(path)
+            data = np.asarray(img.dataobj)
+            volume = data[..., 0] if data.ndim == 4 else data
+            return Background(backdrop(volume, image_grid(img)), words)
         except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
-            continue  # a picture less is no reason to have no report
+            continue  # a report without this image is better than none
     return None
 
 
 def _candidates(facts: dict[str, Any], links: Links) -> Iterator[tuple[Path, str]]:
     bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
     if bold is not None:
-        name = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
-        reference = bold.with_name(str(name))
+        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        reference = bold.with_name(str(boldref))
         if reference.is_file():
             yield reference, "the run's BOLD reference image"
-    if (template := _template(space)) is not None:
-        yield template, f"the T1-weighted template {space}"
-    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
-        yield mask, "the brain mask"
-
-
-def _template(space: str) -> Path | None:
-    """TemplateFlow's T1-weighted image of a space, if the template home has it already."""
     name, _, cohort = space.partition("+")
     stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
     folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
-    paths = (folder / f"{stem}_res-{res}_T1w.nii.gz" for res in ("02", "2", "01", "1"))
-    # An empty file stands for one that could be downloaded.
-    return next((path for path in paths if path.is_file() and path.stat().st_size), None)
-
-
-def _read(path: Path) -> Backdrop:
-    check_regular(path)
-    img: Any = nib.load(path)
-    data = np.asarray(img.dataobj)
-    return backdrop(data[..., 0] if data.ndim == 4 else data, image_grid(img))
+    for resolution in ("02", "2", "01", "1"):
+        template = folder / f"{stem}_res-{resolution}_T1w.nii.gz"
+        # TemplateFlow marks files that it has not downloaded by empty ones.
+        if template.is_file() and template.stat().st_size:
+            yield template, f"the T1-weighted template {space}"
+    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
+        yield mask, "the brain mask"

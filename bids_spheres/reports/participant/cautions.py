@@ -1,4 +1,4 @@
-"""What a reader must know before trusting the rest: the warnings at the top."""
+"""Warnings at the top: what a reader must know before trusting the rest."""
 
 from __future__ import annotations
 
@@ -10,101 +10,89 @@ from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.wording import count, listing, naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
 
-
-_LOW = 0.75
+_LOW_COVERAGE = 0.75
 """Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def cautions(participant: Participant) -> list[str]:
-    """Sentences, each once: exclusions, few degrees of freedom, low coverage, seeds' spaces."""
+    """Exclusions, few degrees of freedom, low coverage, notes on seeds' spaces; each once."""
     single = [run for run in participant.runs if not run.files.together]
-    about = [(run.title, text) for run in single for text in _exclusions(run)]
-    about += [(run.title, text) for run in single for text in _few_degrees(run)]
-    about += [(run.title, text) for run in single for one in run.sets for text in _coverage(one)]
-    spaces = [text for run in single for one in run.sets for text in _spaces(one)]
-    return [*_joined(about), *dict.fromkeys(spaces)]
+    about = [(text, run.title) for run in single for text in _strategies(run)]
+    about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
+    tables = [seeds.spheres for run in single for seeds in run.sets]
+    notes = [table.sidecar.get("SpaceNote") for table in tables if table is not None]
+    return [*joined(about), *dict.fromkeys(str(note) for note in notes if note)]
 
 
-def _joined(about: list[tuple[str, str]]) -> Iterator[str]:
-    """What is the same of several runs is said once."""
-    runs: dict[str, dict[str, None]] = {}
-    for run, text in about:
-        runs.setdefault(text, {})[run] = None
-    for text, titles in runs.items():
-        yield f"{listing(list(titles))}: {text}"
+def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
+    """Each text once, after the names of all that it is about; pairs of text and name."""
+    names: dict[str, dict[str, None]] = {}
+    for text, name in about:
+        names.setdefault(text, {})[name] = None
+    for text, own in names.items():
+        yield f"{listing(list(own), most)}: {text}"
 
 
-def _by_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Space, strategy and sidecar; once for all seed sets of a space."""
-    seen = set()
-    for one in run.sets:
+    known = set()
+    for seeds in run.sets:
         for strategy in run.strategies:
-            if strategy in one.facts and (one.files.space, strategy) not in seen:
-                seen.add((one.files.space, strategy))
-                yield one.files.space, strategy, one.facts[strategy]
+            key = (seeds.files.space, strategy)
+            if strategy in seeds.facts and key not in known:
+                known.add(key)
+                yield *key, seeds.facts[strategy]
 
 
-def _exclusions(run: Run) -> Iterator[str]:
-    """One sentence for all strategies that exclude the run for the same reason."""
+def _strategies(run: Run) -> Iterator[str]:
+    """Strategies that exclude the run, or leave few degrees of freedom.
+
+    The correlation that chance reaches is that of Fisher's z, whose variance is 1 / (n - 3), with
+    n one more than the degrees of freedom.
+    """
     reasons: dict[str, dict[str, None]] = {}
-    for _, strategy, facts in _by_strategy(run):
+    few: dict[str, float] = {}
+    for _, strategy, facts in by_space_and_strategy(run):
+        left = facts.get("DegreesOfFreedom")
         if facts.get("Excluded"):
             reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+        elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
+            few[strategy] = float(left)
     for reason, strategies in reasons.items():
         yield f"excluded for {listing(list(strategies), most=16)}. {reason}."
-
-
-def _few_degrees(run: Run) -> Iterator[str]:
-    """One sentence for all strategies that leave few."""
-    few: dict[str, float] = {}
-    for _, strategy, facts in _by_strategy(run):
-        left = facts.get("DegreesOfFreedom")
-        if not isinstance(left, int | float) or facts.get("Excluded"):
-            continue
-        if left < FEW_DEGREES_OF_FREEDOM:
-            few[strategy] = float(left)
-    if few:
-        told = listing([f"{number(left, 0)} after {s}" for s, left in few.items()], most=16)
-        yield f"few degrees of freedom: {told}.{_consequence(list(few.values()))}"
-
-
-def _consequence(left: list[float]) -> str:
-    """By Fisher's z, whose variance is 1 / (n - 3) with n one more than what is left."""
-    limits = [np.tanh(1.959964 / np.sqrt(one - 2)) for one in left if one > 2]
-    if len(limits) < len(left):
-        return " Correlations tell nothing then."
-    told = listing([f"\N{PLUS-MINUS SIGN}{number(float(limit))}" for limit in limits], most=16)
-    return (
-        f" Of unrelated spheres, one pair in 20 then correlates beyond {told} by chance, and more "
-        "pairs where series are autocorrelated."
+    if not few:
+        return
+    degrees = listing([f"{number(left, 0)} after {s}" for s, left in few.items()], most=16)
+    if min(few.values()) <= 2:
+        yield f"few degrees of freedom: {degrees}. Correlations tell nothing then."
+        return
+    limits = [float(np.tanh(1.959964 / np.sqrt(left - 2))) for left in few.values()]
+    beyond = listing([f"\N{PLUS-MINUS SIGN}{number(limit)}" for limit in limits], most=16)
+    yield (
+        f"few degrees of freedom: {degrees}. Of unrelated spheres, one pair in 20 then correlates "
+        f"beyond {beyond} by chance, and more pairs where series are autocorrelated."
     )
 
 
-def _coverage(one: SeedSet) -> Iterator[str]:
-    if one.spheres is None:
+def _coverage(seeds: SeedSet) -> Iterator[str]:
+    if seeds.spheres is None:
         return
-    names, used, coverage = one.spheres.names, one.spheres.used, one.spheres.coverage
-    gone, partial = np.flatnonzero(~used), np.flatnonzero(used & (coverage < _LOW))
-    if len(gone):
+    names, used, coverage = seeds.spheres.names, seeds.spheres.used, seeds.spheres.coverage
+    missing, partial = np.flatnonzero(~used), np.flatnonzero(used & (coverage < _LOW_COVERAGE))
+    if len(missing):
         yield (
-            f"{count(len(gone), 'sphere')} of {len(names)} of {one.title} without a "
+            f"{count(len(missing), 'sphere')} of {len(names)} of {seeds.title} without a "
             "series, because too few of their voxels have a signal: "
-            f"{naming([names[s] for s in gone])}."
+            f"{naming([names[s] for s in missing])}."
         )
     if len(partial):
         worst = partial[np.argsort(coverage[partial], kind="stable")]
         yield (
-            f"{count(len(partial), 'sphere')} of {len(names)} of {one.title} with a series of "
-            f"less than {percent(_LOW)} of their voxels, down to "
+            f"{count(len(partial), 'sphere')} of {len(names)} of {seeds.title} with a series of "
+            f"less than {percent(_LOW_COVERAGE)} of their voxels, down to "
             f"{percent(float(coverage[worst[0]]))}: {naming([names[s] for s in worst])}."
         )
-
-
-def _spaces(one: SeedSet) -> Iterator[str]:
-    facts = one.spheres.sidecar if one.spheres is not None else {}
-    if facts.get("SpaceNote"):
-        yield str(facts["SpaceNote"])

@@ -1,4 +1,4 @@
-"""Reports at the end of a call, or alone."""
+"""Write the pages of participants at the end of a call, or alone."""
 
 from __future__ import annotations
 
@@ -103,14 +103,13 @@ def write_reports(
     paths: list[Path] = []
     with closing(executor.run(attempt_report, wanted)) as ends:
         for pages, result in ends:
-            end = (
-                result if isinstance(result, Written) else Written(pages.label, problem=str(result))
-            )
-            paths += end.paths
-            if end.problem is not None:
-                failed.append(end)
-                reason = end.trace if debug and end.trace else end.problem
-                logger.error("No report of sub-%s: %s", end.label, reason)
+            if not isinstance(result, Written):  # the worker died
+                result = Written(pages.label, problem=str(result))  # noqa: PLW2901
+            paths += result.paths
+            if result.problem is not None:
+                failed.append(result)
+                text = result.trace if debug and result.trace else result.problem
+                logger.error("No report of sub-%s: %s", result.label, text)
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         logger.info("Reports: %s%s", min(paths), more)

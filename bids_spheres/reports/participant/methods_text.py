@@ -1,4 +1,4 @@
-"""The methods section that the results carry, in plain words with its references."""
+"""The methods section in the results as plain text, with its references."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _METHODS = re.compile(r"^## Methods\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | r
 
 @dataclass(frozen=True)
 class MethodsText:
-    """Paragraphs, what they cite in the order of the first citation, and the file they are from."""
+    """Paragraphs, references in the order of their first citation, and the file of both."""
 
     paragraphs: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
@@ -29,22 +29,22 @@ class MethodsText:
 
 
 def read_methods(output_dir: Path, participant: str) -> MethodsText:
-    """The participant's text, or without one that of the last call; empty where there is none."""
+    """The participant's text, or else that of the last call; empty where there is none."""
     for file in (methods_file(participant), CITATION_FILE):
         if match := _METHODS.search(read_text(output_dir / file)):
-            return _parsed(match, file)
+            text = match["text"].strip()
+            return methods_text([part for part in text.split("\n\n") if part.strip()], file)
     return MethodsText()
 
 
-def _parsed(match: re.Match[str], file: str) -> MethodsText:
-    text, known = match["text"].strip(), load_references()
-    paragraphs = tuple(_plain(paragraph) for paragraph in text.split("\n\n") if paragraph.strip())
-    cited = tuple(known[key] for key in cited_keys(text) if key in known)
-    return MethodsText(paragraphs, cited, file)
-
-
-def _plain(paragraph: str) -> str:
-    try:
-        return in_plain_words(paragraph)
-    except UsageError:
-        return paragraph  # by another version, which cites what this one does not know
+def methods_text(paragraphs: list[str], file: str = CITATION_FILE) -> MethodsText:
+    """Paragraphs of Markdown as plain text, and the references that they cite."""
+    known = load_references()
+    keys = cited_keys("\n\n".join(paragraphs))
+    plain = []
+    for paragraph in paragraphs:
+        try:
+            plain.append(in_plain_words(paragraph))
+        except UsageError:  # another version wrote it, and cites what this one does not know
+            plain.append(paragraph)
+    return MethodsText(tuple(plain), tuple(known[key] for key in keys if key in known), file)

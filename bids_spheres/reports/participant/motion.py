@@ -1,7 +1,8 @@
-"""Head motion along a run, and the volumes that strategies leave out."""
+"""Head motion along a run, and the volumes that strategies censor."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,7 @@ from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 LEFT, RIGHT = 130, 16
-"""Pixels beside a chart along time, the same for all of a run, so that volumes line up."""
+"""Pixels beside charts along time, the same for all of a run, so that volumes line up."""
 
 _HEIGHT, _GAP, _STRIPE = 84, 14, 14
 
 _NO_COURSES = (
-    "The confounds table that the sidecars name is not there, or has no measure of motion, so that "
-    "only censored volumes are shown."
+    "The confounds table that the sidecars name does not exist, or has no measure of motion; only "
+    "censored volumes are shown."
 )
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of motion: its column today and in fMRIPrep < 1.2, and what it is called."""
+    """A measure of motion: its column today and in fMRIPrep < 1.2, and its names."""
 
     columns: tuple[str, str]
     label: str
@@ -81,13 +81,13 @@ MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """What is known of motion in a run.
+    """Motion in a run, and the volumes that strategies censor for it.
 
     Parameters
     ----------
     n_volumes : int
     courses : mapping of Measure to (T,) array
-        Those that the confounds table has; NaN where it does not say.
+        Those that the confounds table has; NaN where a value is missing.
     censored : mapping of str to (T,) bool array
         By strategy.
     thresholds : mapping of str to mapping
@@ -99,161 +99,107 @@ class Motion:
     censored: Mapping[str, NDArray[np.bool_]]
     thresholds: Mapping[str, Mapping[str, Any]]
 
+    def levels(self, measure: Measure) -> dict[float, str]:
+        """Thresholds of a measure, and the strategy of each that has only one."""
+        owners: dict[float, list[str]] = {}
+        for strategy, thresholds in self.thresholds.items():
+            value = thresholds.get(measure.threshold)
+            if isinstance(value, int | float):
+                owners.setdefault(float(value), []).append(strategy)
+        return {value: names[0] if len(names) == 1 else "" for value, names in owners.items()}
+
 
 def motion_block(run: Run, links: Links) -> Block | None:
-    """Charts of motion; None for what was made of several runs."""
+    """Charts of motion; None for several runs together."""
     if not run.files.outliers:
         return None
-    motion = _read(run, links)
-    graphic = Graphic(
-        _chart(motion, run.strategies), _caption(motion), legend=_legend(motion, run.strategies)
-    )
+    motion = _read_motion(run, links)
+    words = []
+    for measure, course in motion.courses.items():
+        text = f"{measure.name} is not known."
+        if np.isfinite(course).any():
+            mean, highest = number(float(np.nanmean(course))), number(float(np.nanmax(course)))
+            text = (
+                f"{measure.name}: mean {mean}{measure.unit}, "
+                f"highest {highest}{measure.unit} at volume {np.nanargmax(course)}."
+            )
+        words.append(text)
+    caption = words.copy()
+    if free := [s for s, flags in motion.censored.items() if not flags.any()]:
+        caption.append(f"No volume is censored by {listing(free)}.")
+    caption.append("Volumes are counted from 0.")
+    words += [
+        f"{strategy} leaves out {count(int(flags.sum()), 'volume')} of {len(flags)}."
+        for strategy, flags in motion.censored.items()
+    ]
+    legend = [
+        Key(f"swatch {series_style(i)}", f"censored by {s}", s)
+        for i, s in enumerate(motion.censored)
+        if motion.censored[s].any()
+    ]
+    if any(map(motion.levels, MEASURES)):
+        legend.append(Key("threshold", "threshold"))
+    graphic = Graphic(_chart(motion, " ".join(words)), " ".join(caption), legend=tuple(legend))
     return Block("Motion and censoring", (graphic,), () if motion.courses else (_NO_COURSES,))
 
 
-def _read(run: Run, links: Links) -> Motion:
+def _read_motion(run: Run, links: Links) -> Motion:
     strategies = [s for s in run.strategies if s in run.files.outliers]
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
-    facts = read_sidecar(sidecar_path(next(iter(run.files.outliers.values()))), optional=True)
-    table = links.first(facts, ".tsv")
-    courses = {} if table is None else _courses(table)
+    facts = read_sidecar(sidecar_path(run.files.outliers[strategies[0]]), optional=True)
+    measures = {column: measure for measure in MEASURES for column in measure.columns}
+    courses: dict[Measure, FloatArray] = {}
+    if (path := links.first(facts, ".tsv")) is not None:
+        # The input may have changed since; the rest of the report stands without it.
+        with suppress(OSError, ValueError), open_regular(path) as file:
+            table = pd.read_csv(
+                file, sep="\t", usecols=lambda name: name.strip() in measures, na_values=[MISSING]
+            )
+            courses = {
+                measures[name.strip()]: table[name].to_numpy(dtype=np.float64)
+                for name in table.columns
+            }
     thresholds = {
-        s: one.facts[s].get("CensoringThresholds") or {}
+        s: seeds.facts[s].get("CensoringThresholds") or {}
         for s in strategies
-        for one in run.sets
-        if s in one.facts
+        for seeds in run.sets
+        if s in seeds.facts
     }
     fitting = {m: courses[m] for m in MEASURES if m in courses and len(courses[m]) == n_volumes}
     return Motion(n_volumes, fitting, censored, thresholds)
 
 
-def _courses(path: Path) -> dict[Measure, FloatArray]:
-    wanted = {column: measure for measure in MEASURES for column in measure.columns}
-    try:
-        with open_regular(path) as file:
-            table = pd.read_csv(
-                file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
-            )
-        return {
-            wanted[name.strip()]: table[name].to_numpy(dtype=np.float64) for name in table.columns
-        }
-    except (OSError, ValueError):
-        return {}  # the input may have changed since; the rest of the report stands
-
-
-# In pixels
-
-
-def _chart(motion: Motion, strategies: Sequence[str]) -> Chart:
-    shown = [measure for measure in MEASURES if measure in motion.courses]
-    rows = [s for s in strategies if s in motion.censored]
-    width = WIDTH - LEFT - RIGHT
+def _chart(motion: Motion, alt: str) -> Chart:
+    """Courses with thresholds and censored volumes, and a row of censored volumes by strategy."""
+    width, n = WIDTH - LEFT - RIGHT, motion.n_volumes
+    starts = {s: np.flatnonzero(flags) for s, flags in motion.censored.items()}
     plots, top = [], 8
-    for measure in shown:
-        y = axis(_with_thresholds(motion, measure), measure.label, zero=True, room=0.06, most=4)
-        frame = Frame(LEFT, top, width, _HEIGHT, volumes_axis(motion.n_volumes), y)
-        plots.append(Plot(frame, tuple(_course_marks(motion, measure, frame, rows)), x_words=False))
+    for measure, course in motion.courses.items():
+        levels = motion.levels(measure)
+        y = axis(np.append(course, [*levels]), measure.label, zero=True, room=0.06, most=4)
+        frame = Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
+        marks = [
+            Mark(frame.columns(first, first + 1), f"censored {series_style(i)}", strategy)
+            for i, (strategy, first) in enumerate(starts.items())
+        ]
+        marks.append(Mark(frame.line(np.arange(n) + 0.5, course), "course"))
+        marks += [
+            Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
+            for value, owner in levels.items()
+        ]
+        plots.append(Plot(frame, tuple(marks), x_words=False))
         top += _HEIGHT + _GAP
-    stripes = Frame(
-        LEFT,
-        top,
-        width,
-        _STRIPE * len(rows),
-        volumes_axis(motion.n_volumes, "Volume"),
-        axis([0, len(rows)], "", most=1),
-    )
-    marks, labels = _stripes(motion, stripes, rows)
-    _, words = stripes.x_marks()
-    chart = chart_of(plots, WIDTH, int(top + stripes.height + 40), _alt(motion))
-    return replace(chart, marks=chart.marks + marks, labels=chart.labels + labels + words)
-
-
-def _with_thresholds(motion: Motion, measure: Measure) -> FloatArray:
-    course = motion.courses[measure]
-    return np.append(course, [value for value, _ in _levels(motion, measure)])
-
-
-def _levels(motion: Motion, measure: Measure) -> Iterator[tuple[float, str]]:
-    """Thresholds of a measure, and whose they are."""
-    owners: dict[float, list[str]] = {}
-    for strategy, thresholds in motion.thresholds.items():
-        value = thresholds.get(measure.threshold)
-        if isinstance(value, int | float):
-            owners.setdefault(float(value), []).append(strategy)
-    for value, names in owners.items():
-        yield value, names[0] if len(names) == 1 else ""
-
-
-def _course_marks(
-    motion: Motion, measure: Measure, frame: Frame, strategies: Sequence[str]
-) -> Iterator[Mark]:
-    for number_, strategy in enumerate(strategies):
-        starts = np.flatnonzero(motion.censored[strategy])
-        path = frame.columns(starts, starts + 1)
-        yield Mark(path, f"censored {series_style(number_)}", strategy)
-    course = motion.courses[measure]
-    yield Mark(frame.line(np.arange(len(course)) + 0.5, course), "course")
-    for value, owner in _levels(motion, measure):
-        yield Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
-
-
-def _stripes(
-    motion: Motion, frame: Frame, strategies: Sequence[str]
-) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-    """One row for each strategy: which volumes it leaves out."""
-    marks, labels = [], []
-    for row, strategy in enumerate(strategies):
-        top = frame.top + row * _STRIPE
-        lane = Frame(frame.left, top + 1, frame.width, _STRIPE - 2, frame.x, frame.y)
-        starts = np.flatnonzero(motion.censored[strategy])
-        marks.append(Mark(lane.columns([0], [motion.n_volumes]), "lane", strategy))
-        marks.append(
-            Mark(lane.columns(starts, starts + 1), f"stripe {series_style(row)}", strategy)
-        )
-        labels.append(Label(frame.left - 6, top + 11, shorten(strategy, 17), "end", "name"))
-    return tuple(marks), tuple(labels)
-
-
-def _legend(motion: Motion, strategies: Sequence[str]) -> tuple[Key, ...]:
-    shown = [s for s in strategies if s in motion.censored]
-    keys = [
-        Key(f"swatch {series_style(i)}", f"censored by {s}", s)
-        for i, s in enumerate(shown)
-        if motion.censored[s].any()
-    ]
-    if any(True for measure in MEASURES for _ in _levels(motion, measure)):
-        keys.append(Key("threshold", "threshold"))
-    return tuple(keys)
-
-
-# In words
-
-
-def _alt(motion: Motion) -> str:
-    words = [_course_words(measure, course) for measure, course in motion.courses.items()]
-    words += [
-        f"{strategy} leaves out {count(int(flags.sum()), 'volume')} of {len(flags)}."
-        for strategy, flags in motion.censored.items()
-    ]
-    return " ".join(words)
-
-
-def _course_words(measure: Measure, course: FloatArray) -> str:
-    known = course[np.isfinite(course)]
-    if not known.size:
-        return f"{measure.name} is not known."
-    peak = int(np.nanargmax(course))
-    return (
-        f"{measure.name}: mean {number(float(known.mean()))}{measure.unit}, "
-        f"highest {number(float(known.max()))}{measure.unit} at volume {peak}."
-    )
-
-
-def _caption(motion: Motion) -> str:
-    free = [s for s, flags in motion.censored.items() if not flags.any()]
-    words = [_course_words(measure, course) for measure, course in motion.courses.items()]
-    if free:
-        words.append(f"No volume is censored by {listing(free)}.")
-    words.append("Volumes are counted from 0.")
-    return " ".join(words)
+    rows = axis([0, len(starts)], "", most=1)
+    volumes = volumes_axis(n, "Volume")
+    stripes = Frame(LEFT, top, width, _STRIPE * len(starts), volumes, rows)
+    chart = chart_of(plots, WIDTH, int(top + stripes.height + 40), alt)
+    marks, labels = [*chart.marks], [*chart.labels]
+    for row, (strategy, first) in enumerate(starts.items()):
+        lane = Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
+        marks.append(Mark(lane.columns([0], [n]), "lane", strategy))
+        path = lane.columns(first, first + 1)
+        marks.append(Mark(path, f"stripe {series_style(row)}", strategy))
+        labels.append(Label(LEFT - 6, lane.top + 10, shorten(strategy, 17), "end", "name"))
+    labels += stripes.x_marks()[1]
+    return replace(chart, marks=tuple(marks), labels=tuple(labels))

@@ -1,4 +1,4 @@
-"""Where the results come from: the call, its settings, versions, and input files."""
+"""Origin of the results: the call, its settings, versions, and input files."""
 
 from __future__ import annotations
 
@@ -14,98 +14,96 @@ from bids_spheres.outputs.links import all_sources, read_description
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bids_spheres.reports.participant.load import Participant
 
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "pybids")
 
 
-def command(participant: Participant) -> str | None:
-    """A call that does the same again; None without a record of the settings."""
-    settings, path = participant.settings, participant.settings_path
+def command(path: Path | None, settings: Mapping[str, Any], output_dir: Path) -> str | None:
+    """Command line that repeats the call with this record of settings; None without a record."""
     if path is None:
         return None
     words = [str(settings.get(key)) for key in ("bids_dir", "output_dir", "analysis_level")]
-    record = Path(words[1]) / path.relative_to(participant.output_dir)
+    record = Path(words[1]) / path.relative_to(output_dir)
     return shlex.join(["bids-spheres", *words, "--config", str(record)])
 
 
-def settings(participant: Participant) -> tuple[tuple[str, str], ...]:
-    """Names and values of the settings that say something."""
-    return told(participant.settings)
+def settings_in_words(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Names and values of the settings that have a value."""
+    texts = {
+        name: ", ".join(map(str, value))
+        if isinstance(value, list)
+        else value
+        if isinstance(value, str)
+        else json.dumps(value)
+        for name, value in settings.items()
+        if value not in (None, [], "")
+    }
+    return tuple(texts.items())
 
 
-def told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Names and values of settings that say something."""
-    return tuple(
-        (name, _text(value)) for name, value in settings.items() if value not in (None, [], "")
-    )
+def made_with(participant: Participant) -> Iterator[str]:
+    """The software that made the results and their input, in a sentence."""
+    software: dict[str, dict[str, None]] = {"Results": {}, "Input": {}}
+    for name, text in _versions_of_data(participant):
+        software[name.partition(" ")[0]][text] = None
+    yield from sentence_of_software(software["Results"], software["Input"])
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def made_by(participant: Participant) -> str:
-    """What made the results and their input, in a sentence."""
-    found = dict.fromkeys(
-        text for name, text in _versions(participant) if name.startswith(("Results", "Input"))
-    )
-    return f"By {listing(list(found))}." if found else ""
+def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:
+    """Which software made results, from whose output."""
+    ours, theirs = list(dict.fromkeys(results)), list(dict.fromkeys(inputs))
+    if ours:
+        source = f" from {listing(theirs)} output" if theirs else ""
+        yield f"Made with {listing(ours)}{source}."
 
 
 def versions(participant: Participant) -> tuple[tuple[str, str], ...]:
     """Software of the results, of their input, and of this page."""
-    return tuple(_versions(participant))
+    return (*_versions_of_data(participant), *versions_of_this_page())
 
 
-def _versions(participant: Participant) -> Iterator[tuple[str, str]]:
-    yield from (("Results", text) for text in generators(read_description(participant.output_dir)))
+def _versions_of_data(participant: Participant) -> Iterator[tuple[str, str]]:
+    description = read_description(participant.output_dir)
+    yield from (("Results", text) for text in generators(description))
     for name, root in participant.links.roots.items():
-        for text in generators(_described(root)):
-            yield f"Input {name}", text
-    yield from of_this_page()
+        try:
+            description = read_description(root)
+        except (OSError, ValueError):
+            continue  # the input may have changed since
+        yield from ((f"Input {name}", text) for text in generators(description))
 
 
-def of_this_page() -> Iterator[tuple[str, str]]:
-    """Software that a page made now is made with."""
+def versions_of_this_page() -> Iterator[tuple[str, str]]:
+    """Software that writes this page."""
     yield "This page", f"bids_spheres {__version__}, Python {platform.python_version()}"
-    yield "Libraries of this page", ", ".join(filter(None, map(_library, _LIBRARIES)))
-
-
-def _described(root: Path) -> dict[str, Any]:
-    try:
-        return read_description(root)
-    except (OSError, ValueError):
-        return {}  # someone else's dataset, which may have changed since
+    libraries = []
+    for name in _LIBRARIES:
+        try:
+            libraries.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    yield "Libraries of this page", ", ".join(libraries)
 
 
 def generators(description: Mapping[str, Any]) -> Iterator[str]:
-    """Software that a dataset_description.json says it was made by."""
+    """Software in ``GeneratedBy`` of a dataset_description.json."""
     entries = description.get("GeneratedBy")
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("Name"):
             yield f"{entry['Name']} {entry.get('Version') or ''}".strip()
 
 
-def _library(name: str) -> str:
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return ""
-
-
 def inputs(participant: Participant) -> tuple[str, ...]:
     """URIs of every input file that sidecars name."""
-    sets = [one for run in participant.runs for one in run.sets]
-    facts = [one.spheres.sidecar for one in sets if one.spheres is not None]
-    facts += [each for one in sets for each in one.facts.values()]
+    sets = [seeds for run in participant.runs for seeds in run.sets]
+    facts = [seeds.spheres.sidecar for seeds in sets if seeds.spheres is not None]
+    facts += [sidecar for seeds in sets for sidecar in seeds.facts.values()]
     return tuple(all_sources(facts))
 
 
 def datasets(participant: Participant) -> tuple[tuple[str, str], ...]:
-    """What the names in the URIs stand for."""
+    """Names of datasets in the URIs, and their folders."""
     return tuple((name, str(root)) for name, root in participant.links.roots.items())

@@ -1,7 +1,8 @@
-"""How the regressors of each strategy correlate with each other."""
+"""Correlations between the regressors of each strategy."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,10 @@ import numpy as np
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.matrices import Beside, matrix_picture
 from bids_spheres.reports.toolkit.order import Group
-from bids_spheres.reports.toolkit.render import Block, Graphic
+from bids_spheres.reports.toolkit.render import Block, matrix_graphic
 from bids_spheres.wording import coefficient, count, naming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from numpy.typing import NDArray
 
     from bids_spheres.reports.participant.load import Run
@@ -34,7 +33,7 @@ _KINDS = (
     ("white_matter", "white matter"),
     ("global_signal", "global signal"),
 )
-"""Beginnings of fMRIPrep's column names, and what they are called beside a matrix."""
+"""Prefixes of fMRIPrep's column names, and the names beside a matrix."""
 
 
 def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]:
@@ -48,18 +47,38 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         Rows of each matrix by the identifier of their list in the page.
     """
     graphics, names = [], {}
-    for number_, strategy in enumerate(run.strategies):
-        columns, values = _read(run, strategy)
-        if len(columns) > 1:
-            key = f"{run.anchor}-design-{number_}"
-            names[key] = columns
-            graphics.append(_graphic(strategy, columns, values, key))
+    for i, strategy in enumerate(run.strategies):
+        columns, values = _read_kept_regressors(run, strategy)
+        if len(columns) < 2:
+            continue
+        key = f"{run.anchor}-design-{i}"
+        names[key] = columns
+        matrix = correlations(values)
+        words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
+        edges = strongest_edges(matrix, 1)
+        if len(edges.values):
+            ends = naming([columns[i] for i in edges.pairs[0]])
+            value = coefficient(float(edges.values[0]))
+            words += f" The strongest correlation, {value}, is between {ends}."
+        if flat := int(np.isnan(np.diag(matrix)).sum()):
+            words += f" {count(flat, 'regressor')} without variation (grey)."
+        beside = Beside((), columns)
+        if len(columns) > 12:
+            kinds = (next((k for start, k in _KINDS if c.startswith(start)), c) for c in columns)
+            groups: list[Group] = []
+            for kind, members in groupby(kinds):
+                start = groups[-1].stop if groups else 0
+                groups.append(Group(kind, start, start + len(list(members))))
+            beside = Beside(tuple(groups))
+        picture = matrix_picture(matrix, 1.0, beside, words)
+        graphics.append(matrix_graphic(picture, words, strategy, key))
     if not graphics:
         return None, {}
     return Block("Correlation of regressors", tuple(graphics), columns=2), names
 
 
-def _read(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
+def _read_kept_regressors(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
+    """Names of R regressors, and their values in the kept volumes, (T, R)."""
     if strategy not in run.files.designs:
         return (), np.empty((0, 0))
     table = run.files.design(strategy)
@@ -69,49 +88,13 @@ def _read(run: Run, strategy: str) -> tuple[tuple[str, ...], FloatArray]:
     return tuple(map(str, table.columns)), values[kept] if len(kept) == len(values) else values
 
 
-def _graphic(strategy: str, columns: tuple[str, ...], values: FloatArray, key: str) -> Graphic:
-    matrix = _correlations(values)
-    beside = Beside(_kinds(columns)) if len(columns) > 12 else Beside((), columns)
-    words = _words(strategy, columns, matrix)
-    picture = matrix_picture(matrix, 1.0, beside, words)
-    return Graphic(picture.chart, words, strategy, strategy, matrix=picture, words=key)
-
-
-def _correlations(values: FloatArray) -> FloatArray:
+def correlations(values: FloatArray) -> FloatArray:
     """Pearson's r of columns, (R, R); NaN for columns without variation."""
     if len(values) < 3:
         return np.full((values.shape[1],) * 2, np.nan)
     centred = values - values.mean(axis=0)
     norms = np.sqrt((centred**2).sum(axis=0))
+    # Rounding leaves something of a constant column.
     flat = norms <= 1e-12 * np.sqrt((values**2).sum(axis=0))
     scaled = centred / np.where(flat, np.nan, norms)
     return np.asarray(scaled.T @ scaled)
-
-
-def _kinds(columns: Sequence[str]) -> tuple[Group, ...]:
-    """Neighbouring columns of one kind."""
-    groups: list[Group] = []
-    for i, column in enumerate(columns):
-        kind = next((name for start, name in _KINDS if column.startswith(start)), column)
-        if groups and groups[-1].name == kind:
-            groups[-1] = Group(kind, groups[-1].start, i + 1)
-        else:
-            groups.append(Group(kind, i, i + 1))
-    return tuple(groups)
-
-
-def _words(strategy: str, columns: Sequence[str], matrix: FloatArray) -> str:
-    told = [f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."]
-    told += _strongest(columns, matrix)
-    return " ".join(told)
-
-
-def _strongest(columns: Sequence[str], matrix: FloatArray) -> Iterator[str]:
-    edges = strongest_edges(matrix, 1)
-    if len(edges.values):
-        names = naming([columns[i] for i in edges.pairs[0]])
-        value = coefficient(float(edges.values[0]))
-        yield f"The strongest correlation, {value}, is between {names}."
-    flat = int(np.isnan(np.diag(matrix)).sum())
-    if flat:
-        yield f"{count(flat, 'regressor')} without variation (grey)."

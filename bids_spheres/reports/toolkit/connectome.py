@@ -10,7 +10,9 @@ import numpy as np
 from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
+from bids_spheres.reports.toolkit.render import Graphic
 from bids_spheres.reports.toolkit.spheres import WIDTH
+from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,3 +155,19 @@ class Stage:
     def connectome(self, edges: Edges, alt: str) -> Chart:
         """Lines between spheres over the glass brain."""
         return connectome(self.scene, self.glass, f"#{self.name}", edges, alt)
+
+    def strongest_pairs(self, matrix: FloatArray, strategy: str, note: str = "") -> Graphic:
+        """Chart of the strongest pairs after a strategy; `note` ends the caption."""
+        edges, n_pairs = strongest_edges(matrix), len(matrix) * (len(matrix) - 1) // 2
+        n, positive = len(edges.values), int((edges.values > 0).sum())
+        if n < MOST_EDGES:
+            which = f"All pairs that have a value after {strategy}, {n} of {n_pairs}"
+        else:
+            weakest = coefficient(float(np.abs(edges.values).min()))
+            which = f"The {n} strongest of {n_pairs:,} pairs after {strategy}"
+            which += f", all beyond \N{PLUS-MINUS SIGN}{weakest}"
+        words = (
+            f"{which}: {positive} positive (red, solid), {n - positive} negative (blue, dashed)."
+            f"{note}"
+        )
+        return Graphic(self.connectome(edges, words), words, strategy, strategy)

@@ -1,4 +1,4 @@
-"""Millimetres, voxels and pixels: what a picture of a slice shows at which place.
+"""Millimetres, voxels and pixels of pictures of slices.
 
 Design
 ------
@@ -140,17 +140,14 @@ def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
     """
     position, inside, stride = np.asarray(0), np.asarray(True), 1
     for row, n in zip(np.linalg.inv(grid.affine)[:3], grid.shape, strict=True):
-        index = np.rint(_affine_sum(row, mesh)).astype(np.intp)
+        # Leaving out zeros keeps sums one-dimensional for images that are not oblique.
+        terms = (factor * np.asarray(axis) for factor, axis in zip(row[:3], mesh, strict=True))
+        known = [term for factor, term in zip(row, terms, strict=False) if factor]
+        index = np.rint(sum(known, np.asarray(row[3]))).astype(np.intp)
         position = position + stride * index
         inside = inside & (index >= 0) & (index < n)
         stride *= n
     return np.broadcast_to(np.where(inside, position, -1), np.broadcast(*mesh).shape)
-
-
-def _affine_sum(row: FloatArray, mesh: Mesh) -> FloatArray:
-    # Leaving out zeros keeps sums one-dimensional for images that are not oblique.
-    terms = [factor * np.asarray(axis) for factor, axis in zip(row, mesh, strict=False) if factor]
-    return np.asarray(sum(terms, np.asarray(row[3])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,25 +241,21 @@ def backdrop(data: NDArray[Any], grid: Grid) -> Backdrop:
     if data.ndim != 3:
         raise DataError(f"A background is one volume, not an array of {data.ndim} dimensions.")
     values = np.nan_to_num(data.astype(np.float32), posinf=0, neginf=0).ravel(order="F")
-    grey = np.zeros(len(values) + 1, dtype=np.uint8)
-    grey[:-1] = _window(values)
-    return Backdrop(grid, grey)
-
-
-def _window(values: NDArray[np.float32]) -> ByteArray:
-    """Values as greys; the few brightest voxels must not darken all others."""
+    # The few brightest voxels must not darken all others.
     low, high = np.percentile(values, (1, 99.7))
     if high <= low:
         low, high = float(values.min()), float(values.max())
     scaled = (values - low) / (high - low) if high > low else np.zeros_like(values)
+    grey = np.zeros(len(values) + 1, dtype=np.uint8)
     # 32 greys: a picture of noise is a third smaller than in 256, and looks the same.
-    return np.asarray(np.clip(scaled, 0, 1) * 255, dtype=np.uint8) & np.uint8(0xF8)
+    grey[:-1] = (np.clip(scaled, 0, 1) * 255).astype(np.uint8) & np.uint8(0xF8)
+    return Backdrop(grid, grey)
 
 
 def field_of_view(
     picture: Backdrop | None, centres: FloatArray, radii: FloatArray, margin: float = 4.0
 ) -> Box:
-    """The part of space that figures show, the same in all figures of a page.
+    """Part of space that all figures of a page show.
 
     The head, and all spheres that touch the image: one seed with a typing error must not
     shrink the brain to a dot. Without an image, all spheres.

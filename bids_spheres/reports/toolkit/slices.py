@@ -81,7 +81,11 @@ def mosaic(scene: Scene, drawn: Drawn | None, rows: int = 1) -> ByteArray:
             panel.circle(scene.centres[s], radius)
             for s in np.flatnonzero(scene.seen & (colours == colour))
             for panel, depth in panels
-            if (radius := _radius_in_slice(scene, s, panel, depth))
+            if (
+                radius := section_radius(
+                    float(scene.radii[s]), float(scene.centres[s, panel.view.through]) - depth
+                )
+            )
         ]
         thin = 0.7 if colour == FULL else 1.1
         sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
@@ -111,8 +115,3 @@ def slice_panels(scene: Scene, rows: int) -> list[tuple[Panel, float]]:
             if i % COLUMNS == COLUMNS - 1:
                 top += panels[-1][0].height + _HEAD + _BETWEEN
     return panels
-
-
-def _radius_in_slice(scene: Scene, sphere: np.intp, panel: Panel, depth: float) -> float | None:
-    apart = float(scene.centres[sphere, panel.view.through]) - depth
-    return section_radius(float(scene.radii[sphere]), apart)

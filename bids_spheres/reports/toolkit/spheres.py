@@ -227,28 +227,26 @@ class SlicePainter:
 
     def paint(self, sphere: int) -> ByteArray:
         """Three slices through the seed of one sphere, (H, W, 3) pixels."""
-        seed, radius = self._scene.centres[sphere], float(self._scene.radii[sphere])
+        scene = self._scene
+        seed, radius = scene.centres[sphere], float(scene.radii[sphere])
         shown = [panel for panel in self._panels if panel.shows(seed)]
         rings = [panel.circle(seed, radius) for panel in shown] if radius else []
         move(self._ring, pen_strokes(rings))
         move(self._hairs, pen_strokes([hair for p in shown for hair in hairs(p, seed, radius)]))
-        move(self._others, pen_strokes(self._rings_of_neighbours(sphere)))
+        neighbours = []
+        for other in scene.overlapping(sphere):
+            for panel in self._panels:
+                apart = float((scene.centres[other] - seed)[panel.view.through])
+                cut = section_radius(float(scene.radii[other]), apart)
+                if cut and panel.shows(scene.centres[other]):
+                    neighbours.append(panel.circle(scene.centres[other], cut))
+        move(self._others, pen_strokes(neighbours))
         for text, panel in zip(self._depths, self._panels, strict=True):
             axis = panel.view.through
             text.set_text(
                 f"{panel.view.name.capitalize()}, {'xyz'[axis]} = {number(seed[axis], 1)} mm"
             )
         return self._sheet.pixels(self.slices(sphere))
-
-    def _rings_of_neighbours(self, sphere: int) -> list[FloatArray]:
-        scene, rings = self._scene, []
-        for other in scene.overlapping(sphere):
-            for panel in self._panels:
-                apart = (scene.centres[other] - scene.centres[sphere])[panel.view.through]
-                cut = section_radius(float(scene.radii[other]), float(apart))
-                if cut and panel.shows(scene.centres[other]):
-                    rings.append(panel.circle(scene.centres[other], cut))
-        return rings
 
     def slices(self, sphere: int) -> ByteArray:
         """The slices without lines, (H, W, 3) pixels."""

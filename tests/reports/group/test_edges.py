@@ -104,7 +104,7 @@ def test_own_spaces_say_that_places_are_means(outputs, rng, parse):
         outputs.points = POINTS + i
         outputs.add(f"{i:02d}", correlations(rng, S))
     document = read_page(parse, outputs)
-    assert "places of their own" in words(by_id(document, "coverage"))
+    assert "coordinates of their own" in words(by_id(document, "coverage"))
     rows = table_of(document, "image-1-table")
     assert [float(row["x mm"]) for row in rows] == pytest.approx(POINTS[:, 0] + 2)
 
@@ -136,7 +136,9 @@ def test_seeds_that_nobody_has(outputs, rng, parse):
     for i in range(1, 6):
         matrix = without(correlations(rng, S), 1)
         outputs.add(f"{i:02d}", matrix, coverage=[1, 0, 1, 1, 1])
-    assert "no participant has 1 seed of 5: s1." in warnings_of(read_page(parse, outputs))
+    assert "1 of 5 seeds is missing in every participant: s1." in warnings_of(
+        read_page(parse, outputs)
+    )
 
 
 def test_problems_failures_and_folders_without_a_matrix(outputs, rng, parse):

@@ -58,7 +58,7 @@ def column(page, table, head):
     [
         ("participants-table", "Mean FD"),
         ("participants-table", "Coverage"),
-        ("participants-table", "Freedom left"),
+        ("participants-table", "D.o.f. left"),
         ("strategies-table", "QC-FC"),
         ("image-1-table", "Share"),
         ("condition-1-networks", "Mean"),

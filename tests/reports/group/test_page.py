@@ -201,7 +201,7 @@ def test_the_table_of_strategies_is_what_matrices_give(made, document):
         rho = stats.spearmanr(r, pdist(outputs.points)).statistic
         assert float(row["Distance rank corr."]) == pytest.approx(rho, abs=6e-3)
         assert int(row["N"]) == N
-    assert rows["24P"]["Freedom lost d.o.f."] == "30"
+    assert rows["24P"]["D.o.f. lost"] == "30"
     assert rows["simple"]["Excluded"] == "2"
 
 
@@ -222,7 +222,7 @@ def test_the_figure_shows_the_numbers_of_the_table(document):
         value = f"{float(row['QC-FC median |r|']):.2f}".rstrip("0")
         assert value in labels
         assert f"{row['Strategy']} {value}" in chart.attrs["aria-label"]
-    for title in ("QC-FC, median |r|", "Modularity", "Freedom lost (d.o.f.)"):
+    for title in ("QC-FC, median |r|", "Modularity", "D.o.f. lost"):
         assert title in labels
     dots = [p for p in chart.all("path") if p.attrs["class"].startswith("dot ")]
     assert [d.attrs["data-of"] for d in dots] == list(STRATEGIES) * 5
@@ -265,7 +265,7 @@ def test_the_table_of_runs_is_that_of_files(made, document):
         own = written[written["source"] == source]
         assert float(row["Mean FD mm"]) == pytest.approx(float(own["mean_fd"].iloc[0]), abs=6e-3)
         for line in own.to_dict("records"):
-            assert row[f"Freedom left {line['strategy']}"] == line["degrees_of_freedom"]
+            assert row[f"D.o.f. left {line['strategy']}"] == line["degrees_of_freedom"]
             assert row[f"Censored {line['strategy']}"] == line["n_censored"]
         assert float(row["Coverage %"]) == pytest.approx(
             100 * float(own["coverage"].iloc[0]), abs=0.06
@@ -290,7 +290,7 @@ def test_warnings_tell_who_is_left_out_and_why(document):
         in text
     )
     assert "sub-07 (without <b>age</b>)" in text
-    assert "some participants lack some of 1 of 12 seeds" in text
+    assert "1 of 12 seeds is missing in some participants" in text
 
 
 # Coverage

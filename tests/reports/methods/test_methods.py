@@ -549,7 +549,7 @@ def test_cosine_filter_is_a_regressor():
 def test_cosine_filter_gives_way_to_fmripreps_cosines(values):
     text = told(own(filter=TemporalFilter(0.008, type="cosine"), **values))
     assert "cosine basis" not in text
-    assert "0.008 Hz was asked for; the cosine terms of fMRIPrep" in text
+    assert "0.008 Hz was requested; the cosine terms of fMRIPrep" in text
 
 
 @pytest.mark.parametrize(

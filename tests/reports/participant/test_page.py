@@ -263,7 +263,7 @@ def test_the_table_of_spheres_is_what_was_written(made, soup):
     rows = table_of(soup, "run-1-set-1-table")
     assert [row["Name"] for row in rows] == list(table["name"])
     for row, (_, written) in zip(rows, table.iterrows(), strict=True):
-        for column, name in (("Used", "voxels_used"), ("Asked", "voxels_asked")):
+        for column, name in (("Used", "voxels_used"), ("Expected", "voxels_asked")):
             assert row[column] == str(written[name])
         share = float(row["Coverage"].split()[0])
         assert share == pytest.approx(100 * float(written["coverage"]), abs=0.06)
@@ -658,7 +658,7 @@ def test_a_template_is_the_background_where_the_run_has_none(
     for path in source.rglob("*mask*"):
         path.unlink()
     write_report(tmp_path / "out", "03")
-    assert "All spheres to scale, seen through" in text(soup_of(page))
+    assert "All spheres to scale, transparent" in text(soup_of(page))
 
 
 @pytest.mark.slow
