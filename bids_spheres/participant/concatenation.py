@@ -47,7 +47,7 @@ _SUMMED = (
 )
 """Numbers in the sidecar of each run that add up."""
 
-_NEEDED = {*_SUMMED, "DegreesOfFreedom"}
+_NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
@@ -367,9 +367,9 @@ def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
 
 
 def _mean_framewise_displacement(used: Sequence[RunSeries]) -> float | None:
-    """Mean over the runs, weighted by their kept volumes, mm; None when one has none."""
-    kept = np.array([run.facts["NumberOfVolumesKept"] for run in used])
+    """Mean over all volumes of the runs, censored ones too, mm; None when one has none."""
     means = [run.facts.get("MeanFramewiseDisplacement") for run in used]
     if not used or None in means:
         return None
-    return float(np.average(np.array(means, dtype=np.float64), weights=kept))
+    volumes = [run.facts["VolumesWithFramewiseDisplacement"] for run in used]
+    return float(np.average(np.array(means, dtype=np.float64), weights=volumes))

@@ -488,8 +488,7 @@ def test_numbers_of_the_sidecar(place, two_runs):
     assert facts["RankRemoved"] == 2 * 4
     assert facts["DimensionsLostToFilter"] == facts["DimensionsLostToCensoring"] == 0
     # 6 of 39 displacements are 2 mm in the first run, 9 of 59 in the second, the others 0.1 mm.
-    means = [(6 * 2 + 33 * 0.1) / 39, (9 * 2 + 50 * 0.1) / 59]
-    expected = (34 * means[0] + 51 * means[1]) / (34 + 51)
+    expected = (6 * 2 + 33 * 0.1 + 9 * 2 + 50 * 0.1) / (39 + 59)
     assert facts["MeanFramewiseDisplacement"] == pytest.approx(expected)
     # Both runs lose 4 dimensions; see the formula at the variance of a weighted mean.
     variance = (33**2 / 30 + 50**2 / 47) / (33 + 50) ** 2
