@@ -27,6 +27,7 @@ from bids_spheres.app.parser import (
 )
 from bids_spheres.data.published import (
     STRATEGY_FILES,
+    hint_for_seeds,
     published_seed_sets,
     published_strategies,
     unknown_seed_set,
@@ -46,7 +47,9 @@ from bids_spheres.errors import (
 )
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
 from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
+from bids_spheres.files.text import is_there
 from bids_spheres.settings import GROUP, Execution, Settings
+from bids_spheres.settings.values import OFF
 
 if TYPE_CHECKING:
     import argparse
@@ -261,6 +264,28 @@ def _check_names(settings: Settings) -> None:
     for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} is not there.")
+    _check_files(settings)
+
+
+def _check_files(settings: Settings) -> None:
+    """Miss files of the user's before the libraries are loaded that read them."""
+    strategies = published_strategies()
+    no_file = f"The strategies that need no file are: {', '.join(strategies)}."
+    own = [Path(name) for name in settings.strategy if name not in strategies]
+    mask, outliers = settings.processing.mask, settings.outliers
+    filters = settings.labels.bids_filter_file
+    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
+    files += [("There is no strategy file", path, no_file) for path in own]
+    if mask not in ("run", "template", OFF):
+        hint = "Give run, template, none, or the path of a mask image."
+        files.append(("--mask: there is no image", Path(mask), hint))
+    if outliers:
+        files.append(("There is no outlier table or folder of such tables", outliers, ""))
+    if filters:
+        files.append(("There is no filter file", filters, ""))
+    for problem, path, hint in files:
+        if not is_there(path):
+            raise MissingInputError(f"{problem} {path}.", hint=hint)
 
 
 def _run_group(options: argparse.Namespace, settings: Settings) -> int:

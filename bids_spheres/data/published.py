@@ -9,6 +9,7 @@ from bids_spheres.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+    from pathlib import Path
 
 STRATEGY_FILES = (".json", ".yml", ".yaml")
 """Endings of files that hold a user's own strategy."""
@@ -39,6 +40,14 @@ def unknown_seed_set(name: str) -> UsageError:
         hint=f"{did_you_mean(name, known)}The sets are: {', '.join(known)}. "
         "For a table of your own use --seeds FILE.",
     )
+
+
+def hint_for_seeds(path: Path) -> str:
+    """Hint for a seed table that is not there."""
+    known = published_seed_sets()
+    if path.name in known:
+        return f"{path.name} is a built-in set: --atlas {path.name}."
+    return f"{did_you_mean(path.name, known)}Built-in sets, for --atlas, are: {', '.join(known)}."
 
 
 def unknown_strategy(name: str) -> UsageError:

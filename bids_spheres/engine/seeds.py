@@ -23,7 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.data.published import data_folder, published_seed_sets, unknown_seed_set
+from bids_spheres.data.published import (
+    data_folder,
+    hint_for_seeds,
+    published_seed_sets,
+    unknown_seed_set,
+)
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.text import is_there, read_json_object, read_text
 
@@ -190,7 +195,7 @@ def _load_file(path: Path) -> SeedTable:
     try:
         text = read_text(path, "seed table")
     except MissingInputError as error:
-        raise MissingInputError(error.message, error.hint or _instead_of(path)) from error
+        raise MissingInputError(error.message, error.hint or hint_for_seeds(path)) from error
     label = seed_file_label(path)
     if not label:
         raise UsageError(
@@ -201,14 +206,6 @@ def _load_file(path: Path) -> SeedTable:
     table = _parse(text, where=str(path), label=label, metadata=metadata, published=False)
     _note_unused(path, text, metadata)
     return table
-
-
-def _instead_of(path: Path) -> str:
-    """Hint for a file that is not there."""
-    known = published_seed_sets()
-    if path.name in known:
-        return f"{path.name} is a built-in set: --atlas {path.name}."
-    return f"{did_you_mean(path.name, known)}Built-in sets, for --atlas, are: {', '.join(known)}."
 
 
 def seed_file_label(path: Path) -> str:

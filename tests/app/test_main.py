@@ -491,6 +491,12 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
         ([".", "out", "participant", "--atlas", "Power2101"], "Did you mean Power2011?"),
         ([".", "out", "participant", "--strategy", "simpel"], "Did you mean simple?"),
         ([".", "out", "participant", "--atlass", "Power2011"], "--atlass"),
+        ([".", "out", "participant", "--seeds", "no.tsv"], "There is no seed table no.tsv"),
+        ([".", "out", "participant", "--seeds", "Power2011"], "a built-in set: --atlas Power2011"),
+        ([".", "out", "participant", "--strategy", "no.json"], "There is no strategy file no.json"),
+        ([".", "out", "participant", "--mask", "no.nii"], "--mask: there is no image no.nii"),
+        ([".", "out", "participant", "--outliers", "no.tsv"], "There is no outlier table"),
+        ([".", "out", "participant", "--bids-filter-file", "no.json"], "There is no filter file"),
     ],
 )
 def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):
@@ -509,4 +515,5 @@ def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_pat
         cwd=tmp_path,
     )
     assert phrase in done.stderr
-    assert done.stdout.strip() == ("66" if words[0] == "nowhere" else "2")
+    is_missing = words[0] == "nowhere" or words[-1].startswith("no.") or "--seeds" in words
+    assert done.stdout.strip() == ("66" if is_missing else "2")
