@@ -156,7 +156,10 @@ def extract(
     check_aggregation(aggregation)
     applied = None
     if fwhm is not None:
-        applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
+        # Single precision for values of no more than its 24 bits.
+        stored = volumes.stored_dtype
+        single = stored.itemsize < 4 or stored == np.float32
+        applied = applied_weights(weights, fwhm, single=single)
     read = weights.voxels if applied is None else applied.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
@@ -216,7 +219,12 @@ def extract_spheres(
     MissingInputError, DataError, ReadWriteError
         When a file is not there, is not an image, ends early or can't be read.
     """
-    coordinates, radii = _points(seeds, radius)
+    if isinstance(seeds, SeedTable):
+        table = seeds if radius is None else seeds.with_radius(radius)
+        coordinates, radii = table.coordinates, table.radii
+    else:
+        coordinates = as_points(seeds)
+        radii = np.full(len(coordinates), radius or 0.0)
     volumes = open_volumes(image)
     region = load_mask(mask) if mask is not None else (None, None)
     weights = sphere_weights(coordinates, radii, volumes.grid, *region)
@@ -227,15 +235,6 @@ def extract_spheres(
             "they are left out."
         )
     return extraction
-
-
-def _points(
-    seeds: SeedTable | FloatArray | list[tuple[float, float, float]], radius: float | None
-) -> tuple[FloatArray, FloatArray | float]:
-    if isinstance(seeds, SeedTable):
-        table = seeds if radius is None else seeds.with_radius(radius)
-        return table.coordinates, table.radii
-    return as_points(seeds), radius or 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -500,11 +499,6 @@ def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> Flo
     volume[job.screened.voxels] = values
     voxels = job.weights.voxels[job.weights.membership.indices]
     return smoothed(volume, grid, job.fwhm or 0.0)[voxels]
-
-
-def _fits_single(dtype: DType) -> bool:
-    """Whether values of a type have no more than the 24 bits of single precision."""
-    return dtype.itemsize < 4 or dtype == np.float32
 
 
 class _Spread:

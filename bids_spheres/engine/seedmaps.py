@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
@@ -32,12 +32,19 @@ from bids_spheres.engine.spheres import in_mask
 from bids_spheres.engine.stream import Volumes, Voxels, open_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
+    from bids_spheres.engine.arrays import (
+        BoolArray,
+        CleanArguments,
+        DType,
+        FloatArray,
+        IntArray,
+        RealArray,
+    )
     from bids_spheres.engine.spheres import Grid
 
 
@@ -188,7 +195,8 @@ class SpooledVolumes(Volumes):
             values[:, self.screened.unusable[self.voxels[part]]] = 0
         return values
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+        """Blocks of the image, of which some voxels are kept on the way."""
         del size  # more voxels are read than are asked for, so the image decides
         if self.fwhm is not None:
             yield from self._smoothed_blocks(voxels)
@@ -238,7 +246,7 @@ def _taken(block: RealArray, places: Voxels) -> RealArray:
 def map_blocks(
     volumes: SpooledVolumes,
     timeseries: ArrayLike,
-    cleaning: Mapping[str, Any],
+    cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -282,7 +290,7 @@ def map_blocks(
 def seed_maps(
     volumes: SpooledVolumes,
     timeseries: ArrayLike,
-    cleaning: Mapping[str, Any],
+    cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -317,15 +325,17 @@ def seed_maps(
         for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
-            yield _volume(maps.row(seed), volumes)
+            flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
+            flat[volumes.voxels] = maps.row(seed)
+            yield flat.reshape(volumes.grid.shape, order="F")
 
 
-def _seed_vectors(series: FloatArray, arguments: Mapping[str, Any]) -> FloatArray:
+def _seed_vectors(series: FloatArray, arguments: CleanArguments) -> FloatArray:
     """Cleaned series of unit length, (S, T'); NaN for spheres without a voxel."""
-    there = np.isfinite(series).all(axis=0)
-    known = _unit_vectors(clean(series[:, there], **arguments))
-    vectors = np.full((series.shape[1], len(known)), np.nan)
-    vectors[there] = known.T
+    known = np.isfinite(series).all(axis=0)
+    cleaned = _unit_vectors(clean(series[:, known], **arguments))
+    vectors = np.full((series.shape[1], len(cleaned)), np.nan)
+    vectors[known] = cleaned.T
     return vectors
 
 
@@ -335,11 +345,3 @@ def _unit_vectors(series: FloatArray) -> FloatArray:
     length = np.sqrt(np.einsum("tv,tv->v", series, series))
     series /= np.where(length > 0, length, np.nan)
     return series
-
-
-def _volume(values: NDArray[np.float32], volumes: SpooledVolumes) -> NDArray[np.float32]:
-    """Values of the kept voxels in their places, (X, Y, Z)."""
-    shape = volumes.grid.shape
-    flat = np.zeros(int(np.prod(shape)), dtype=np.float32)
-    flat[volumes.voxels] = values
-    return flat.reshape(shape, order="F")
