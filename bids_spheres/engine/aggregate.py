@@ -26,12 +26,12 @@ Aggregation = Literal["mean", "median", "eigenvariate"]
 
 
 def check_aggregation(aggregation: str) -> Aggregation:
-    """`aggregation`, if there is one of that name.
+    """Return `aggregation` if it is known.
 
     Raises
     ------
     UsageError
-        When there is not.
+        When it is not.
     """
     if aggregation not in ("mean", "median", "eigenvariate"):
         raise UsageError(

@@ -278,8 +278,8 @@ def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> F
         spread, least = confounds.std(axis=0, ddof=1), _EPS
     else:
         spread, least = np.abs(confounds).max(axis=0), 0.0
-    there = spread > np.maximum(least, _ROUNDING * scale)
-    return confounds[:, there] / spread[there]
+    real = spread > np.maximum(least, _ROUNDING * scale)
+    return confounds[:, real] / spread[real]
 
 
 def _residual(signals: FloatArray, confounds: FloatArray) -> FloatArray:

@@ -277,8 +277,13 @@ def map_blocks(
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
     arguments = {**cleaning, "standardize": "zscore_sample"}
-    own = None if cleaned is None else _unit_vectors(cleaned.copy()).T
-    seeds = _seed_vectors(series, arguments) if own is None else own
+    if cleaned is None:
+        # NaN for spheres without a voxel.
+        known = np.isfinite(series).all(axis=0)
+        own = clean(series[:, known], **arguments)
+        cleaned = np.full((len(own), len(known)), np.nan)
+        cleaned[:, known] = own
+    seeds = _unit_vectors(cleaned.copy()).T
     # Both the voxels over time and their correlations are to fit.
     step = max(1, block_bytes // (8 * max(series.shape)))
     for start in range(0, len(volumes.voxels), step):
@@ -328,15 +333,6 @@ def seed_maps(
             flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
             flat[volumes.voxels] = maps.row(seed)
             yield flat.reshape(volumes.grid.shape, order="F")
-
-
-def _seed_vectors(series: FloatArray, arguments: CleanArguments) -> FloatArray:
-    """Cleaned series of unit length, (S, T'); NaN for spheres without a voxel."""
-    known = np.isfinite(series).all(axis=0)
-    cleaned = _unit_vectors(clean(series[:, known], **arguments))
-    vectors = np.full((series.shape[1], len(cleaned)), np.nan)
-    vectors[known] = cleaned.T
-    return vectors
 
 
 def _unit_vectors(series: FloatArray) -> FloatArray:

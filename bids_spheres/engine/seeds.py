@@ -164,7 +164,7 @@ def load_published_seeds(name: str) -> SeedTable:
     Raises
     ------
     UsageError
-        When there is no such set; the message lists those there are.
+        When there is no such set; the message lists those that exist.
     """
     if name not in published_seed_sets():
         raise unknown_seed_set(name)

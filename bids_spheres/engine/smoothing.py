@@ -72,7 +72,7 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
     """
     kernels = tuple(_kernel(sigma) for sigma in _sigmas(weights.grid, fwhm))
     order = _spatial_order(weights)
-    parts = [_boxes(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
+    parts = [_Boxes.around(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
     row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
     dtype = np.dtype(np.float32 if single else np.float64)
     return AppliedWeights(weights.grid, tuple(parts), kernels, row_of, dtype)
@@ -141,6 +141,19 @@ class _Boxes:
     ijk: IntArray
     counts: IntArray
     extent: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, weights: SphereWeights, spheres: IntArray) -> _Boxes:
+        """Voxels of some spheres, and the largest of their bounding boxes."""
+        membership = weights.membership[spheres]
+        ijk = weights.grid.unflat(weights.voxels[membership.indices])
+        starts = membership.indptr[:-1]
+        lowest = np.minimum.reduceat(ijk, starts)
+        extent = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
+        # A box larger than its sphere moves inwards rather than over the upper edge.
+        lowest = np.minimum(lowest, weights.grid.shape - extent)
+        nx, ny, nz = extent.tolist()
+        return cls(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
 
     def filled(self) -> FloatArray:
         """(n, *extent) array of 1 / count at each sphere's voxels."""
@@ -236,19 +249,6 @@ def _spatial_order(weights: SphereWeights) -> IntArray:
     first = weights.voxels[membership.indices[membership.indptr[filled]]]
     x, y, z = weights.grid.unflat(first).T
     return filled[np.lexsort((x, y // _TILE, z // _TILE))]
-
-
-def _boxes(weights: SphereWeights, spheres: IntArray) -> _Boxes:
-    """Voxels of some spheres, and the largest of their bounding boxes."""
-    membership = weights.membership[spheres]
-    ijk = weights.grid.unflat(weights.voxels[membership.indices])
-    starts = membership.indptr[:-1]
-    lowest = np.minimum.reduceat(ijk, starts)
-    extent = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
-    # A box that is larger than its sphere moves inwards rather than over the image's upper edge.
-    lowest = np.minimum(lowest, weights.grid.shape - extent)
-    nx, ny, nz = extent.tolist()
-    return _Boxes(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
 
 
 def _convolved(boxes: FloatArray, kernels: Sequence[FloatArray]) -> FloatArray:

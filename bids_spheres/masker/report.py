@@ -42,7 +42,7 @@ def displayed_spheres(
     -------
     indices : tuple of int
     warnings : tuple of str
-        What was asked for and is not there.
+        Requests that can not be met.
 
     Raises
     ------
