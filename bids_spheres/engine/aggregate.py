@@ -88,10 +88,10 @@ def aggregate_cleaned(
 ) -> FloatArray:
     """One series per sphere, of voxels that were cleaned first.
 
-    A median or an eigenvariate does not commute with regression: motion of which the mean over a
+    A median or an eigenvariate does not commute with regression: motion whose mean over a
     sphere is 0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of
     voxels that are filtered and adjusted (``spm_regions``). Voxels are not standardized, so that
-    each has the weight that its variance gives it; what comes of them is.
+    each has the weight that its variance gives it; the result is.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def effective_degrees_of_freedom(
         Cleaned; kept volumes only.
     kept : (T,) array-like of bool, optional
         Which volumes of the run those K are; by default the run has no others. Lags count
-        volumes of the run. To tell apart runs that were put one after the other, let `max_lag`
+        volumes of the run. To separate concatenated runs, let `max_lag`
         volumes between them count as not kept.
     regressors : (K, Q) array-like, optional
         What was regressed out, at the kept volumes, filtered if the series were; an indicator
@@ -128,9 +128,9 @@ def effective_degrees_of_freedom(
     values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
     residuals = values - basis @ (basis.T @ values)
     defined &= remains(residuals, values)
-    seen = patterns.seen_through(basis)
+    remaining = patterns.left_by(basis)
     autocovariance = patterns.products(residuals[:, defined])
-    shares = seen @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
+    shares = remaining @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
     bound = n_volumes + 1 - max(lost, basis.shape[1])
     matrix = np.full((len(defined),) * 2, np.nan)
     # Noise can make the inverse negative: the bound holds there as well.
@@ -150,7 +150,7 @@ def fisher_z_variance(effective: ArrayLike) -> FloatArray:
     Returns
     -------
     array
-        NaN where N is 3 or less, and too little is left to tell.
+        NaN where N is 3 or less.
 
     Examples
     --------
@@ -219,7 +219,7 @@ class _Patterns:
         sums = fft.irfft(np.abs(spectrum) ** 2, length, axis=0)[self.lags]
         return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
 
-    def seen_through(self, basis: FloatArray) -> FloatArray:
+    def left_by(self, basis: FloatArray) -> FloatArray:
         """What regression leaves of the patterns, as independent ones of norm 1.
 
         tr(PXPY) is the product of the coefficients of PXP and PYP on them, summed, which are
@@ -242,8 +242,8 @@ class _Patterns:
             within = shifted @ whole
             gram += within @ within.T - 2 * shifted @ shifted.T
         shares, directions = linalg.eigh(gram)
-        seen = shares > _UNSEEN
-        return (directions[:, seen] / np.sqrt(shares[seen])).T
+        visible = shares > _UNSEEN
+        return (directions[:, visible] / np.sqrt(shares[visible])).T
 
     def _shifted(self, column: FloatArray) -> FloatArray:
         """E column for every lag: (L, T)."""

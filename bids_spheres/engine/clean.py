@@ -133,7 +133,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         A censored volume is then replaced or left out only when its mirror image in time is
         kept, else it enters the filter with its artefact; and with ``extrapolate=False`` the
         volumes returned are the wrong ones when volumes at both ends are censored. A warning
-        tells when that happens.
+        is given when that happens.
     trend : {"kept", "time"}
         Along what a trend is linear when volumes are censored and no Butterworth filter has them
         interpolated. "kept": along the kept volumes, put side by side, as in nilearn; a drift
@@ -272,7 +272,7 @@ def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
 
 
 def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> FloatArray:
-    """Confounds of comparable size; without those of which only rounding errors are left."""
+    """Scale confounds to comparable size; drop those that are rounding errors only."""
     if standardize and len(confounds) > 1:
         confounds = confounds - confounds.mean(axis=0)
         spread, least = confounds.std(axis=0, ddof=1), _EPS

@@ -295,7 +295,7 @@ MEASURES = (
     ),
     Measure("spearman", "spearmancorrelation", "Spearman rank correlation", spearman_correlation),
 )
-"""All measures, in the order in which a list of them is shown."""
+"""All measures, in the order in which lists show them."""
 
 
 def measure(name: str) -> Measure:
@@ -420,7 +420,7 @@ def defined_series(timeseries: FloatArray) -> BoolArray:
 
 
 def remains(rest: FloatArray, original: FloatArray) -> BoolArray:
-    """Columns of which a step has left more than rounding errors.
+    """Whether a step has left more than rounding errors of each column.
 
     Parameters
     ----------

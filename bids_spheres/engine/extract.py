@@ -83,14 +83,14 @@ class Extraction:
     weights : SphereWeights
         Which voxels lie in them.
     moments : VoxelMoments, optional
-        Of these voxels, if they were asked for.
+        Of these voxels, if requested.
     t_r : float
         Repetition time that the image's header gives, s; 0 when it gives none.
     unusable : (V,) bool array
         Voxels of `weights` that were left out; none if all were to be used.
     voxels : VoxelSeries, optional
-        Those of which `timeseries` are medians or eigenvariates, which are to be taken of cleaned
-        voxels in the end (`bids_spheres.engine.aggregate.aggregate_cleaned`).
+        Those that `timeseries` are medians or eigenvariates of; the final ones are computed from
+        cleaned voxels (`bids_spheres.engine.aggregate.aggregate_cleaned`).
     read_twice : bool
         Whether the image was read a second time, for voxels that are bad in some volumes alone.
     """
@@ -105,7 +105,7 @@ class Extraction:
 
     @property
     def reduced(self) -> BoolArray:
-        """Spheres of which voxels were left out, (S,)."""
+        """Whether voxels were left out of each sphere, (S,)."""
         return np.asarray(self.weights.membership @ self.unusable.astype(np.intp) > 0)
 
 
@@ -175,10 +175,10 @@ def extract(
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
-    seen = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
+    observed = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
     unusable = screened.unusable[own]
     twice = screened.read_twice
-    return Extraction(timeseries, weights, seen, volumes.t_r, unusable, voxels, twice)
+    return Extraction(timeseries, weights, observed, volumes.t_r, unusable, voxels, twice)
 
 
 def extract_spheres(
@@ -331,7 +331,7 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
 
 
 def _read_until_varying(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
-    """The same blocks, as many of them read as it takes to see whether voxels vary."""
+    """Read as many blocks as show whether voxels vary; yield these and the others."""
     head: list[RealArray] = []
     while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
         head.append(block)
@@ -362,7 +362,7 @@ def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -
 
 
 def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
-    """Changes from the first volume, which a block no longer holds when the next is asked for.
+    """Changes from the first volume; each array is overwritten by the next.
 
     Weights of smoothed images are many, and single precision halves the memory through which
     they travel. Voxels differ little from one volume to the next, so that it holds these
@@ -493,7 +493,7 @@ def _smoothed_series(job: _Extracting, blocks: Iterator[RealArray]) -> FloatArra
 
 
 def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> FloatArray:
-    """Voxels of one sphere after the other in a smoothed volume, of which `values` were read."""
+    """Smooth a volume from the `values` read; return its voxels, sphere by sphere."""
     grid = job.weights.grid
     volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
     volume[job.screened.voxels] = values

@@ -111,7 +111,7 @@ def _check_numbers(**values: object) -> None:
 
 
 def _butterworth_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without their prefix; none of them twice."""
+    """Strip the prefix from options; refuse one that is given twice."""
     options = {name.removeprefix(_PREFIX): value for name, value in given.items()}
     if unknown := sorted(set(options) - _OPTIONS):
         raise TypeError(f"clean() got an unexpected keyword argument {unknown[0]!r}")

@@ -1,4 +1,4 @@
-"""Confounds as users hand them over - arrays, tables, files, lists of them - to one array."""
+"""Join confounds - arrays, tables, files, or lists of these - into one array."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None
     Raises
     ------
     TypeError
-        For anything else than arrays, tables, paths and lists of them.
+        For anything but arrays, tables, paths and lists of these.
     DataError
         When a part has another length, or more than two dimensions, or isn't numeric.
     MissingInputError

@@ -106,9 +106,9 @@ def spooled(
 
     Examples
     --------
-    >>> with spooled(volumes, voxels, folder) as tapped:  # doctest: +SKIP
-    ...     extraction = extract(tapped, weights)
-    ...     for z in seed_maps(tapped, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
+    >>> with spooled(volumes, voxels, folder) as recording:  # doctest: +SKIP
+    ...     extraction = extract(recording, weights)
+    ...     for z in seed_maps(recording, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
     ...         print(np.nanmax(z))
     """
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
@@ -125,7 +125,7 @@ def spooled(
 
 @dataclass(frozen=True)
 class SpooledVolumes(Volumes):
-    """Volumes of which some voxels are kept on disk while they are read; see `spooled`.
+    """Volumes that keep some voxels on disk while they are read; see `spooled`.
 
     Reading them again keeps them again.
 
@@ -170,7 +170,7 @@ class SpooledVolumes(Volumes):
         """Real values of some of `voxels` in all volumes, smoothed if so they are kept.
 
         A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
-        image, which is no voxel either.
+        image, which has no signal either.
 
         Parameters
         ----------
@@ -196,8 +196,8 @@ class SpooledVolumes(Volumes):
         return values
 
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
-        """Blocks of the image, of which some voxels are kept on the way."""
-        del size  # more voxels are read than are asked for, so the image decides
+        """Yield blocks of the image and keep some voxels on the way."""
+        del size  # more voxels are read than requested, so the image decides
         if self.fwhm is not None:
             yield from self._smoothed_blocks(voxels)
             return
@@ -261,7 +261,7 @@ def map_blocks(
         Series of the seeds before cleaning, as `extract` gives them.
     cleaning : mapping
         Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
-        ``standardize`` does not count, as no correlation hangs on it.
+        ``standardize`` does not count, as correlations do not depend on it.
     cleaned : (T', S) array, optional
         The seeds' series after cleaning, where that is more than to clean `timeseries`.
     block_bytes : int

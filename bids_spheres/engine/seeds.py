@@ -82,7 +82,7 @@ class SeedTable:
     metadata : mapping
         What the JSON file beside the table holds.
     scale : str, optional
-        Short alphanumeric label that tells sets apart which differ by their radius only.
+        Short alphanumeric label that distinguishes sets which differ in radius only.
     """
 
     label: str

@@ -122,7 +122,7 @@ class SphereWeights:
 
     @property
     def partial(self) -> BoolArray:
-        """Spheres of which some voxels are used and some are not, (S,)."""
+        """Whether each sphere has both used and unused voxels, (S,)."""
         return (self.used > 0) & (self.used < self.asked)
 
     @property
@@ -134,7 +134,7 @@ class SphereWeights:
     @cached_property
     def sums(self) -> sparse.csr_array:
         """Weights of the sum over each sphere, (S, V), in double precision."""
-        # Not `astype`: it sorts the voxels of a sphere, and sums hang on their order.
+        # Not `astype`: it sorts the voxels of a sphere, and sums depend on their order.
         ones = np.ones(self.membership.nnz)
         parts = ones, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
@@ -266,7 +266,7 @@ def _assemble(
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
     wanted[position] = True
     voxels = np.flatnonzero(wanted)
-    # Built by hand: scipy would sort the voxels of a sphere, and sums hang on their order.
+    # Built by hand: scipy would sort the voxels of a sphere, and sums depend on their order.
     column = numbers_of(voxels, grid)[position[np.argsort(owner, kind="stable")]]
     starts = np.concatenate([[0], np.bincount(owner, minlength=len(asked)).cumsum()])
     membership = sparse.csr_array(

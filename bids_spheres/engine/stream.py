@@ -138,7 +138,7 @@ class Volumes(ABC):
         Raises
         ------
         DataError
-            When the file ends early or is damaged; the message tells the volume reached.
+            When the file ends early or is damaged; the message names the volume reached.
         ReadWriteError
             When the operating system can't read it.
         """
@@ -474,7 +474,7 @@ class Mask:
 def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
     """A mask image: where it is not zero, or at least one half if it holds probabilities.
 
-    Probabilities are values from 0 to 1 of which some lie in between. One half is where a voxel
+    Probabilities are values from 0 to 1, some of them strictly between. One half is where a voxel
     is more likely in than out.
 
     Raises

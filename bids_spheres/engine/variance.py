@@ -88,7 +88,7 @@ def high_variance_confounds(
             squares.add(block, detrend=detrend)
         power = squares.mean()
     if np.isnan(power).all():
-        raise DataError(f"{volumes.name} has no voxel of finite values only.")
+        raise DataError(f"{volumes.name} has no voxel that is finite in every volume.")
     most = voxels[power > np.nanpercentile(power, 100 - percentile)]
     series = np.vstack(list(_blocks(volumes, most, fill=fill)))
     if detrend:
@@ -123,7 +123,7 @@ class _Squares:
     along: FloatArray
     square: FloatArray
     origin: FloatArray | None = None
-    seen: int = 0
+    n_added: int = 0
 
     def add(self, block: FloatArray, *, detrend: bool) -> None:
         """Take in volumes; `block` may be changed."""
@@ -131,9 +131,9 @@ class _Squares:
             self.origin = block[0].copy() if self.origin is None else self.origin
             block -= self.origin
             self.total += block.sum(axis=0)
-            self.along += _times(self.n_volumes)[self.seen : self.seen + len(block)] @ block
+            self.along += _times(self.n_volumes)[self.n_added : self.n_added + len(block)] @ block
         self.square += np.einsum("bv,bv->v", block, block)
-        self.seen += len(block)
+        self.n_added += len(block)
 
     def mean(self) -> FloatArray:
         """(V,) array, the mean and the trend taken off; NaN where a value wasn't finite."""

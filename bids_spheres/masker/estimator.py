@@ -86,7 +86,7 @@ class _SphereTransforms:
         Raises
         ------
         ValueError
-            For empty or overlapping spheres that were not asked for, images that can't be
+            For empty or overlapping spheres unless allowed, images that can't be
             used, confounds of another length.
         """
         check_is_fitted(self)
@@ -152,7 +152,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     memory_level : int
         0 does not cache.
     verbose : int
-        1 tells the steps.
+        1 prints the steps.
     reports : bool
         Remember the images given to `fit`; `generate_report` reads one volume of them.
     clean_args : dict, optional
@@ -173,7 +173,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         Their coordinates.
     mask_img_ : nibabel image or None
     coverage_, overlap_ : DataFrame
-        See there.
+        Tables of voxels per sphere, and of spheres that share voxels.
     """
 
     # The first parameter of fit is X, which scikit-learn does not route; nilearn's is imgs.
@@ -331,7 +331,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         ------
         ValueError
             Without `mask_img`, for signals of another number of spheres, and for empty or
-            overlapping spheres that were not asked for.
+            overlapping spheres unless allowed.
         """
         check_is_fitted(self)
         signals = np.atleast_1d(np.asarray(region_signals))

@@ -169,13 +169,13 @@ def check_dtype(dtype: DTypeLike | None) -> None:
         raise TypeError("'dtype' cannot be bool")
 
 
-def output_dtype(asked: DTypeLike | None, source: DType) -> DType | None:
-    """Data type that was asked for; None when none was."""
-    if asked is None:
+def output_dtype(requested: DTypeLike | None, source: DType) -> DType | None:
+    """Requested data type; None for the default."""
+    if requested is None:
         return None
-    if isinstance(asked, str) and asked == "auto":
+    if isinstance(requested, str) and requested == "auto":
         return np.dtype(np.int32 if source.kind == "i" else np.float32)
-    return np.dtype(asked)
+    return np.dtype(requested)
 
 
 def natural_dtype(source: DType) -> DType:

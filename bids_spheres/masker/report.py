@@ -110,7 +110,7 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
     )
 
 
-# What was asked for
+# Which spheres
 
 
 def _is_list_of_int(requested: object) -> bool:
