@@ -279,9 +279,9 @@ def map_blocks(
     arguments = {**cleaning, "standardize": "zscore_sample"}
     if cleaned is None:
         # NaN for spheres without a voxel.
-        known = np.isfinite(series).all(axis=0)
+        known = np.flatnonzero(np.isfinite(series).all(axis=0))
         own = clean(series[:, known], **arguments)
-        cleaned = np.full((len(own), len(known)), np.nan)
+        cleaned = np.full((len(own), series.shape[1]), np.nan)
         cleaned[:, known] = own
     seeds = _unit_vectors(cleaned.copy()).T
     # Both the voxels over time and their correlations are to fit.
