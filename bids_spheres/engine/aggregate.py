@@ -11,21 +11,27 @@ from bids_spheres.engine.clean import clean
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
+    from bids_spheres.engine.arrays import (
+        BoolArray,
+        CleanArguments,
+        FloatArray,
+        IntArray,
+        RealArray,
+    )
 
 
 Aggregation = Literal["mean", "median", "eigenvariate"]
 
 
 def check_aggregation(aggregation: str) -> Aggregation:
-    """`aggregation`, if there is one of that name.
+    """Return `aggregation` if it is known.
 
     Raises
     ------
     UsageError
-        When there is not.
+        When it is not.
     """
     if aggregation not in ("mean", "median", "eigenvariate"):
         raise UsageError(
@@ -78,14 +84,14 @@ class VoxelSeries:
 
 
 def aggregate_cleaned(
-    voxels: VoxelSeries, aggregation: Aggregation, cleaning: Mapping[str, Any]
+    voxels: VoxelSeries, aggregation: Aggregation, cleaning: CleanArguments
 ) -> FloatArray:
     """One series per sphere, of voxels that were cleaned first.
 
-    A median or an eigenvariate does not commute with regression: motion of which the mean over a
+    A median or an eigenvariate does not commute with regression: motion whose mean over a
     sphere is 0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of
     voxels that are filtered and adjusted (``spm_regions``). Voxels are not standardized, so that
-    each has the weight that its variance gives it; what comes of them is.
+    each has the weight that its variance gives it; the result is.
 
     Parameters
     ----------
@@ -138,16 +144,8 @@ def eigenvariate(voxel_series: FloatArray) -> FloatArray:
     return sign * scale * left[:, 0] + voxel_series.mean()
 
 
-def _mean(voxel_series: FloatArray) -> FloatArray:
-    return np.asarray(voxel_series.mean(axis=1))
-
-
-def _median(voxel_series: FloatArray) -> FloatArray:
-    return np.asarray(np.median(voxel_series, axis=1))
-
-
-_FUNCTIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "mean": _mean,
-    "median": _median,
+_FUNCTIONS: dict[str, Callable[[FloatArray], RealArray]] = {
+    "mean": lambda voxels: np.mean(voxels, axis=1),
+    "median": lambda voxels: np.median(voxels, axis=1),
     "eigenvariate": eigenvariate,
 }

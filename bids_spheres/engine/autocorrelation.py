@@ -81,7 +81,7 @@ def effective_degrees_of_freedom(
         Cleaned; kept volumes only.
     kept : (T,) array-like of bool, optional
         Which volumes of the run those K are; by default the run has no others. Lags count
-        volumes of the run. To tell apart runs that were put one after the other, let `max_lag`
+        volumes of the run. To separate concatenated runs, let `max_lag`
         volumes between them count as not kept.
     regressors : (K, Q) array-like, optional
         What was regressed out, at the kept volumes, filtered if the series were; an indicator
@@ -120,18 +120,22 @@ def effective_degrees_of_freedom(
     2000.0
     """
     n_volumes, defined = len(timeseries), defined_series(timeseries)
-    patterns = _patterns(_used(kept, n_volumes), max_lag)
+    used = _used(kept, n_volumes)
+    wanted = isqrt(n_volumes) if max_lag is None else _not_negative("max_lag", max_lag)
+    patterns = _Patterns.of(used, wanted)
     lost = max(1, _not_negative("degrees_lost", degrees_lost))
     basis = _basis(regressors, n_volumes)
     values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
     residuals = values - basis @ (basis.T @ values)
     defined &= remains(residuals, values)
-    seen = patterns.seen_through(basis)
+    remaining = patterns.left_by(basis)
     autocovariance = patterns.products(residuals[:, defined])
-    shares = seen @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
+    shares = remaining @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
     bound = n_volumes + 1 - max(lost, basis.shape[1])
     matrix = np.full((len(defined),) * 2, np.nan)
-    matrix[np.ix_(defined, defined)] = _bounded(shares.T @ shares, bound)
+    # Noise can make the inverse negative: the bound holds there as well.
+    effective = 1 + 1 / np.maximum(shares.T @ shares, np.finfo(np.float64).tiny)
+    matrix[np.ix_(defined, defined)] = np.minimum(effective, max(bound, 1))
     return matrix
 
 
@@ -146,7 +150,7 @@ def fisher_z_variance(effective: ArrayLike) -> FloatArray:
     Returns
     -------
     array
-        NaN where N is 3 or less, and too little is left to tell.
+        NaN where N is 3 or less.
 
     Examples
     --------
@@ -197,6 +201,15 @@ class _Patterns:
     lags: IntArray
     norms: FloatArray
 
+    @classmethod
+    def of(cls, used: BoolArray, max_lag: int) -> _Patterns:
+        """Patterns of the lags up to `max_lag` that pairs of kept volumes have."""
+        n_volumes = len(used)
+        lags = np.arange(min(max_lag, n_volumes - 1) + 1)
+        pairs = np.array([np.count_nonzero(used[lag:] & used[: n_volumes - lag]) for lag in lags])
+        ones = np.where(lags > 0, 2, 1) * pairs
+        return cls(used, lags[ones > 0], np.sqrt(ones[ones > 0]))
+
     def products(self, values: FloatArray) -> FloatArray:
         """Sums over pairs of volumes, x' E x for every lag and column x: (L, S) of (K, S)."""
         n_volumes = len(self.used)
@@ -206,7 +219,7 @@ class _Patterns:
         sums = fft.irfft(np.abs(spectrum) ** 2, length, axis=0)[self.lags]
         return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
 
-    def seen_through(self, basis: FloatArray) -> FloatArray:
+    def left_by(self, basis: FloatArray) -> FloatArray:
         """What regression leaves of the patterns, as independent ones of norm 1.
 
         tr(PXPY) is the product of the coefficients of PXP and PYP on them, summed, which are
@@ -222,20 +235,17 @@ class _Patterns:
         (M, L) array
             M is less than L when regression leaves nothing of some combination.
         """
-        shares, directions = linalg.eigh(self._gram(self._in_run(basis)))
-        seen = shares > _UNSEEN
-        return (directions[:, seen] / np.sqrt(shares[seen])).T
+        whole = self._in_run(basis)
+        gram = np.eye(len(self.lags))  # tr(P E_j P E_k) for every two lags
+        for regressor in whole.T:
+            shifted = self._shifted(regressor)
+            within = shifted @ whole
+            gram += within @ within.T - 2 * shifted @ shifted.T
+        shares, directions = linalg.eigh(gram)
+        visible = shares > _UNSEEN
+        return (directions[:, visible] / np.sqrt(shares[visible])).T
 
-    def _gram(self, basis: FloatArray) -> FloatArray:
-        """tr(P E_j P E_k) for every two lags: (L, L)."""
-        gram = np.eye(len(self.lags))
-        for regressor in basis.T:
-            moved = self._moved(regressor)
-            within = moved @ basis
-            gram += within @ within.T - 2 * moved @ moved.T
-        return gram
-
-    def _moved(self, column: FloatArray) -> FloatArray:
+    def _shifted(self, column: FloatArray) -> FloatArray:
         """E column for every lag: (L, T)."""
         last, n_volumes = int(self.lags[-1]), len(self.used)
         shifted = sliding_window_view(np.pad(column, last), n_volumes)
@@ -248,15 +258,6 @@ class _Patterns:
         whole = np.zeros((len(self.used), values.shape[1]))
         whole[self.used] = values
         return whole
-
-
-def _patterns(used: BoolArray, max_lag: int | None) -> _Patterns:
-    n_volumes = len(used)
-    wanted = isqrt(int(used.sum())) if max_lag is None else _not_negative("max_lag", max_lag)
-    lags = np.arange(min(wanted, n_volumes - 1) + 1)
-    pairs = np.array([np.count_nonzero(used[lag:] & used[: n_volumes - lag]) for lag in lags])
-    ones = np.where(lags > 0, 2, 1) * pairs
-    return _Patterns(used, lags[ones > 0], np.sqrt(ones[ones > 0]))
 
 
 def _used(kept: ArrayLike | None, n_kept: int) -> BoolArray:
@@ -289,12 +290,6 @@ def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
     columns = np.hstack([mean, centred])
     vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
     return vectors[:, sizes > _DEPENDENT * sizes[0]]
-
-
-def _bounded(inverse: FloatArray, bound: float) -> FloatArray:
-    """1 + 1 / inverse, at most `bound`; that is also where noise makes the inverse negative."""
-    effective = 1 + 1 / np.maximum(inverse, np.finfo(np.float64).tiny)
-    return np.minimum(effective, max(bound, 1))
 
 
 def _not_negative(name: str, value: _Number) -> _Number:

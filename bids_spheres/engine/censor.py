@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
-    from scipy.interpolate import CubicSpline
 
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
+    SampleMask = ArrayLike | Sequence[ArrayLike]
+
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 
 Interpolate = Literal["nilearn", "censored"]
@@ -23,7 +24,7 @@ Interpolate = Literal["nilearn", "censored"]
 
 def split_runs(
     runs: ArrayLike | None,
-    sample_mask: ArrayLike | Sequence[ArrayLike] | None,
+    sample_mask: SampleMask | None,
     n_volumes: int,
 ) -> list[tuple[BoolArray, IntArray | None]]:
     """Per run, in ascending order: its rows, and the volumes kept, counted within it.
@@ -46,7 +47,13 @@ def split_runs(
     rows = [labels == label for label in np.unique(labels)]
     if sample_mask is None:
         return [(row, None) for row in rows]
-    masks = _listed(sample_mask)
+    masks: Sequence[object] = [sample_mask]
+    # A list of numbers is one mask.
+    if isinstance(sample_mask, list | tuple):
+        masks = sample_mask if any(map(np.ndim, sample_mask)) else masks
+    elif not hasattr(sample_mask, "__array__"):
+        kind = type(sample_mask).__name__
+        raise TypeError(f"'sample_mask' must be of type list, tuple or array. Got: '{kind}'")
     if len(masks) != len(rows):
         raise DataError(
             f"Number of sample_mask ({len(masks)}) not matching number of runs ({len(rows)})."
@@ -58,17 +65,7 @@ def split_runs(
     ]
 
 
-def _listed(sample_mask: ArrayLike | Sequence[ArrayLike]) -> list[Any]:
-    """One mask per run; a list of numbers is one mask."""
-    if isinstance(sample_mask, list | tuple):
-        return list(sample_mask) if any(map(np.ndim, sample_mask)) else [sample_mask]
-    if not hasattr(sample_mask, "__array__"):
-        kind = type(sample_mask).__name__
-        raise TypeError(f"'sample_mask' must be of type list, tuple or array. Got: '{kind}'")
-    return [sample_mask]
-
-
-def _kept(mask: ArrayLike, n_volumes: int, name: str) -> IntArray:
+def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
     """A boolean or index mask as indices, in the order given."""
     array = np.asarray(mask)
     if array.ndim != 1:
@@ -78,7 +75,11 @@ def _kept(mask: ArrayLike, n_volumes: int, name: str) -> IntArray:
             f"{name} has {'more' if len(array) > n_volumes else 'fewer'} timepoints "
             f"than the current run: {len(array)}, where the run has {n_volumes}."
         )
-    kept = np.flatnonzero(array) if array.dtype == bool else _whole_numbers(array, name)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be of type bool or int, not {array.dtype}.")
+    kept = np.flatnonzero(array) if array.dtype == bool else array.astype(np.intp)
+    if array.dtype != bool and (kept != array).any():
+        raise DataError(f"{name} must hold whole numbers.")
     if kept.size == 0:
         raise DataError(
             "The size of the sample mask is 0. "
@@ -91,15 +92,6 @@ def _kept(mask: ArrayLike, n_volumes: int, name: str) -> IntArray:
             f"{name} contains invalid index {invalid}. The signal contains {n_volumes} time points."
         )
     return kept
-
-
-def _whole_numbers(array: RealArray, name: str) -> IntArray:
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be of type bool or int, not {array.dtype}.")
-    whole = array.astype(np.intp)
-    if (whole != array).any():
-        raise DataError(f"{name} must hold whole numbers.")
-    return whole
 
 
 def fill_censored(
@@ -130,23 +122,18 @@ def fill_censored(
     DataError
         When there is no such spline.
     """
+    from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
+
     censored = np.setdiff1d(np.arange(len(values)), kept)
     replaced = censored
     if how == "nilearn":
         replaced = censored[np.isin(len(values) - 1 - censored, kept)]
-        _warn_of_censored_volumes_left(len(censored) - len(replaced))
-    filled = values.copy()
-    filled[replaced] = _spline(values, kept, extrapolate=extrapolate)(replaced)
-    if extrapolate:
-        return filled, kept
-    beyond = replaced[(replaced < kept[0]) | (replaced > kept[-1])]
-    # With "nilearn", fewer volumes may have been cut off at the start than this shifts by.
-    return np.delete(filled, beyond, axis=0), kept - kept[0]
-
-
-def _spline(values: FloatArray, kept: IntArray, *, extrapolate: bool) -> CubicSpline:
-    from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
-
+    if count := len(censored) - len(replaced):
+        warn(
+            f"{count} censored volumes enter the filter as they are, and may shift the volumes "
+            "kept, as in nilearn, because their mirror images in time are censored too; "
+            "interpolate='censored' prevents that."
+        )
     if len(kept) < 2 or (np.diff(kept) <= 0).any():
         raise DataError("Interpolation needs a sample_mask of two volumes or more, ascending.")
     if not np.isfinite(values[kept]).all():
@@ -154,13 +141,10 @@ def _spline(values: FloatArray, kept: IntArray, *, extrapolate: bool) -> CubicSp
             "Volumes between NaN or infinite values can't be interpolated.",
             hint="ensure_finite=True makes such values of the signals 0; fill those of confounds.",
         )
-    return CubicSpline(kept, values[kept], extrapolate=extrapolate)
-
-
-def _warn_of_censored_volumes_left(count: int) -> None:
-    if count:
-        warn(
-            f"{count} censored volumes enter the filter as they are, and may shift the volumes "
-            "kept, as in nilearn, because their mirror images in time are censored too; "
-            "interpolate='censored' prevents that."
-        )
+    filled = values.copy()
+    filled[replaced] = CubicSpline(kept, values[kept], extrapolate=extrapolate)(replaced)
+    if extrapolate:
+        return filled, kept
+    beyond = replaced[(replaced < kept[0]) | (replaced > kept[-1])]
+    # With "nilearn", fewer volumes may have been cut off at the start than this shifts by.
+    return np.delete(filled, beyond, axis=0), kept - kept[0]

@@ -14,7 +14,7 @@ fully) counts as zero here, and is never scaled to unit variance or taken for a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from scipy import linalg
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from bids_spheres.engine.arrays import DType, FloatArray, IntArray, RealArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray, RealArray
     from bids_spheres.engine.regressors import Confounds
 
     _How = Literal["zscore_sample", "zscore", "psc"] | None
 
+_Value = TypeVar("_Value")
 Standardize = Literal["zscore_sample", "zscore", "psc"] | bool | None
 Trend = Literal["kept", "time"]
 
@@ -132,7 +133,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         A censored volume is then replaced or left out only when its mirror image in time is
         kept, else it enters the filter with its artefact; and with ``extrapolate=False`` the
         volumes returned are the wrong ones when volumes at both ends are censored. A warning
-        tells when that happens.
+        is given when that happens.
     trend : {"kept", "time"}
         Along what a trend is linear when volumes are censored and no Butterworth filter has them
         interpolated. "kept": along the kept volumes, put side by side, as in nilearn; a drift
@@ -159,10 +160,19 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     TypeError
         For arguments of a wrong type and unknown options.
     """
-    data = _checked(signals)
+    data = np.asarray(signals)
+    if data.ndim != 2 or not len(data):
+        raise DataError(f"Signals must have the shape (volumes, signals), not {data.shape}.")
+    if data.dtype.kind not in "biuf":
+        raise DataError(f"Signals must be real numbers, not {data.dtype}.")
+    how = standardize
+    if how is None or isinstance(how, bool | np.bool_):
+        how = "zscore_sample" if how else None
+    else:
+        _one_of("standardize", how, ("zscore_sample", "zscore", "psc"))
     plan = _Plan(
         detrend=_boolean("detrend", detrend),
-        standardize=_standardization(standardize),
+        standardize=how,
         standardize_confounds=_boolean("standardize_confounds", standardize_confounds),
         filter=make_filter(
             filter, low_pass=low_pass, high_pass=high_pass, t_r=t_r, options=butterworth
@@ -171,8 +181,9 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         interpolate=_one_of("interpolate", interpolate, ("nilearn", "censored")),
         trend=_one_of("trend", trend, ("kept", "time")),
     )
-    finite = _one_of("ensure_finite", ensure_finite, (True, False))
-    values = _finite(data) if finite else data.astype(np.float64)
+    _one_of("ensure_finite", ensure_finite, (True, False))
+    filled = np.where(np.isfinite(data), data, 0) if ensure_finite else data
+    values = filled.astype(np.float64)
     removed = regressors(confounds, len(values))
     if removed is not None and not detrend and not standardize_confounds:
         warn(
@@ -184,25 +195,9 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         for rows, kept in split_runs(runs, sample_mask, len(values))
     ]
     joined = cleaned[0] if len(cleaned) == 1 else np.vstack(cleaned)
-    return joined.astype(_result_type(data.dtype), copy=False)
-
-
-def _checked(signals: ArrayLike) -> RealArray:
-    data = np.asarray(signals)
-    if data.ndim != 2 or not len(data):
-        raise DataError(f"Signals must have the shape (volumes, signals), not {data.shape}.")
-    if data.dtype.kind not in "biuf":
-        raise DataError(f"Signals must be real numbers, not {data.dtype}.")
-    return data
-
-
-def _result_type(dtype: DType) -> type[np.float32 | np.float64]:
-    """As nilearn: single precision for what fits in its bytes, half precision aside."""
-    return np.float32 if dtype.itemsize <= 4 and dtype != np.float16 else np.float64
-
-
-def _finite(data: RealArray) -> FloatArray:
-    return np.where(np.isfinite(data), data, 0).astype(np.float64)
+    # As nilearn: single precision for what fits in its bytes, half precision aside.
+    single = data.dtype.itemsize <= 4 and data.dtype != np.float16
+    return joined.astype(np.float32 if single else np.float64, copy=False)
 
 
 def _boolean(name: str, value: object) -> bool:
@@ -211,16 +206,10 @@ def _boolean(name: str, value: object) -> bool:
     return bool(value)
 
 
-def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
     if value not in allowed:
         raise UsageError(f"'{name}' must be one of {allowed}. {value!r} was provided.")
     return value
-
-
-def _standardization(value: Standardize) -> _How:
-    if value is None or isinstance(value, bool | np.bool_):
-        return "zscore_sample" if value else None
-    return _one_of("standardize", value, ("zscore_sample", "zscore", "psc"))
 
 
 def _clean_run(
@@ -238,7 +227,13 @@ def _clean_run(
         both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
     elif kept is not None:
         both, times = both[kept], kept if plan.trend == "time" else None
-    _check_finite(both[:, n_signals:])
+    if len(wrong := np.argwhere(~np.isfinite(both[:, n_signals:]))):
+        volume, column = wrong[0]
+        raise DataError(
+            f"Column {column} of the confounds has no finite value at volume {volume} of those "
+            "that enter regression.",
+            hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor it.",
+        )
     mean_signal = both[:, :n_signals].mean(axis=0)
     if plan.detrend:
         both = _detrend(both, times)
@@ -259,17 +254,6 @@ def _largest(values: FloatArray) -> FloatArray:
     return np.maximum(high, -low)
 
 
-def _check_finite(confounds: FloatArray) -> None:
-    wrong = np.argwhere(~np.isfinite(confounds))
-    if len(wrong):
-        volume, column = wrong[0]
-        raise DataError(
-            f"Column {column} of the confounds has no finite value at volume {volume} of those "
-            "that enter regression.",
-            hint="Derivatives of fMRIPrep are n/a in the first volume: set it to 0, or censor it.",
-        )
-
-
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
     """Remove mean and linear trend in place; a single volume stays as it is.
 
@@ -288,14 +272,14 @@ def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
 
 
 def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> FloatArray:
-    """Confounds of comparable size; without those of which only rounding errors are left."""
+    """Scale confounds to comparable size; drop those that are rounding errors only."""
     if standardize and len(confounds) > 1:
         confounds = confounds - confounds.mean(axis=0)
         spread, least = confounds.std(axis=0, ddof=1), _EPS
     else:
         spread, least = np.abs(confounds).max(axis=0), 0.0
-    there = spread > np.maximum(least, _ROUNDING * scale)
-    return confounds[:, there] / spread[there]
+    real = spread > np.maximum(least, _ROUNDING * scale)
+    return confounds[:, real] / spread[real]
 
 
 def _residual(signals: FloatArray, confounds: FloatArray) -> FloatArray:
@@ -311,39 +295,25 @@ def _residual(signals: FloatArray, confounds: FloatArray) -> FloatArray:
 def _standardize(
     values: FloatArray, how: _How, mean_before: FloatArray, scale: FloatArray
 ) -> FloatArray:
-    if how == "psc":
-        values = _with_mean(values, mean_before)
+    if how == "psc" and values.size:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
+        # Per cent of the mean before cleaning, if cleaning took it away.
+        values = values + mean_before if left < _MEAN_IS_GONE else values
     if how is not None and len(values) == 1:
         warn("Standardization of 3D signal has been requested: one volume is left as it is.")
+    if how is None or len(values) == 1:
         return values
+    mean = values.mean(axis=0)
     if how == "psc":
-        return _percent_signal_change(values)
-    return values if how is None else _zscore(values, scale, ddof=int(how == "zscore_sample"))
-
-
-def _zscore(values: FloatArray, scale: FloatArray, *, ddof: int) -> FloatArray:
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0, ddof=ddof)
+        undefined = np.abs(mean) < _EPS
+        if undefined.any():
+            warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
+        return np.where(undefined, 0, 100 * (values - mean) / np.where(undefined, 1, np.abs(mean)))
+    centred = values - mean
+    spread = centred.std(axis=0, ddof=int(how == "zscore_sample"))
     # What is constant but for rounding errors is 0, instead of NaN or noise that looks like data.
     constant = spread < np.maximum(_EPS, _ROUNDING * scale)
     centred /= np.where(constant, 1, spread)
     centred[:, constant] = 0
     return centred
-
-
-def _with_mean(values: FloatArray, mean_before: FloatArray) -> FloatArray:
-    """Signals with the mean that they had before cleaning, if cleaning took it away."""
-    if not values.size:
-        return values
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = np.abs(values.mean(axis=0)).mean() / np.abs(mean_before).mean()
-    return values + mean_before if left < _MEAN_IS_GONE else values
-
-
-def _percent_signal_change(values: FloatArray) -> FloatArray:
-    """100 (x - mean) / |mean|."""
-    mean = values.mean(axis=0)
-    undefined = np.abs(mean) < _EPS
-    if undefined.any():
-        warn("psc standardization strategy is meaningless for signals of mean 0; set to 0.")
-    return np.where(undefined, 0, 100 * (values - mean) / np.where(undefined, 1, np.abs(mean)))

@@ -296,7 +296,7 @@ MEASURES = (
     ),
     Measure("spearman", "spearmancorrelation", "Spearman rank correlation", spearman_correlation),
 )
-"""All measures, in the order in which a list of them is shown."""
+"""All measures, in the order in which lists show them."""
 
 
 def measure(name: str) -> Measure:
@@ -310,7 +310,7 @@ def measure(name: str) -> Measure:
     Raises
     ------
     UsageError
-        When there is none of this name.
+        When no measure has this name.
 
     Examples
     --------
@@ -344,7 +344,7 @@ def relate(which: Measure | str, timeseries: FloatArray) -> FloatArray:
     Raises
     ------
     UsageError
-        When there is no such measure.
+        When no measure has this name.
     DataError
         When the array has not two dimensions.
     """
@@ -374,7 +374,18 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
     DataError
         Without runs, for runs of other numbers of series, and for one of a single volume.
     """
-    _check_parts(parts)
+    if not len(parts):
+        raise DataError("There are no runs to put together.")
+    widths = sorted({np.shape(part)[1:] for part in parts})
+    if len(widths) > 1:
+        numbers = " and ".join(" x ".join(map(str, width)) for width in widths)
+        raise DataError(f"Runs must have the same time series, but have {numbers} of them.")
+    shortest = min(len(part) for part in parts)
+    if shortest < 2:
+        raise DataError(
+            f"A run of {shortest} volumes can't be put together with others.",
+            f"A run of {count(shortest, 'volume')} can't be put together with others.",
+        )
     together = np.vstack([_standardized(part) for part in parts])
     together[:, np.isnan(together).any(axis=0)] = np.nan
     return together
@@ -410,7 +421,7 @@ def defined_series(timeseries: FloatArray) -> BoolArray:
 
 
 def remains(rest: FloatArray, original: FloatArray) -> BoolArray:
-    """Columns of which a step has left more than rounding errors.
+    """Whether a step has left more than rounding errors of each column.
 
     Parameters
     ----------
@@ -517,18 +528,3 @@ def _partial_correlation(series: FloatArray) -> FloatArray:
 def _key(name: str) -> str:
     """A name in lower case, letters and digits alone."""
     return "".join(filter(str.isalnum, name.lower()))
-
-
-def _check_parts(parts: Sequence[FloatArray]) -> None:
-    if not len(parts):
-        raise DataError("There are no runs to put together.")
-    widths = sorted({np.shape(part)[1:] for part in parts})
-    if len(widths) > 1:
-        numbers = " and ".join(" x ".join(map(str, width)) for width in widths)
-        raise DataError(f"Runs must have the same time series, but have {numbers} of them.")
-    shortest = min(len(part) for part in parts)
-    if shortest < 2:
-        raise DataError(
-            f"A run of {count(shortest, 'volume')} can't be put together with others.",
-            hint="Standardization needs two volumes or more; leave this run out.",
-        )

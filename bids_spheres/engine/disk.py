@@ -47,12 +47,6 @@ class DiskArray:
                 self._seek(row + number, column)
                 self._file.write(piece.data)
 
-    def rows(self, start: int, stop: int) -> RealArray:
-        """Some rows."""
-        values = np.empty((stop - start, self._shape[1]), dtype=self._dtype)
-        self._fill(values.reshape(-1), start, 0)
-        return values
-
     def columns(self, part: slice) -> RealArray:
         """Some columns of all rows."""
         block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)

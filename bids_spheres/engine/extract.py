@@ -84,14 +84,14 @@ class Extraction:
     weights : SphereWeights
         Which voxels lie in them.
     moments : VoxelMoments, optional
-        Of these voxels, if they were asked for.
+        Of these voxels, if requested.
     t_r : float
         Repetition time that the image's header gives, s; 0 when it gives none.
     unusable : (V,) bool array
         Voxels of `weights` that were left out; none if all were to be used.
     voxels : VoxelSeries, optional
-        Those of which `timeseries` are medians or eigenvariates, which are to be taken of cleaned
-        voxels in the end (`bids_spheres.engine.aggregate.aggregate_cleaned`).
+        Those that `timeseries` are medians or eigenvariates of; the final ones are computed from
+        cleaned voxels (`bids_spheres.engine.aggregate.aggregate_cleaned`).
     read_twice : bool
         Whether the image was read a second time, for voxels that are bad in some volumes alone.
     """
@@ -106,7 +106,7 @@ class Extraction:
 
     @property
     def reduced(self) -> BoolArray:
-        """Spheres of which voxels were left out, (S,)."""
+        """Whether voxels were left out of each sphere, (S,)."""
         return np.asarray(self.weights.membership @ self.unusable.astype(np.intp) > 0)
 
 
@@ -157,7 +157,10 @@ def extract(
     check_aggregation(aggregation)
     applied = None
     if fwhm is not None:
-        applied = applied_weights(weights, fwhm, single=_fits_single(volumes.stored_dtype))
+        # Single precision for values of no more than its 24 bits.
+        stored = volumes.stored_dtype
+        single = stored.itemsize < 4 or stored == np.float32
+        applied = applied_weights(weights, fwhm, single=single)
     read = weights.voxels if applied is None else applied.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
@@ -173,10 +176,10 @@ def extract(
     if screened.missing.any() and not usable_only:
         warn("Non-finite values detected. These values will be replaced with zeros.")
     timeseries[:, weights.empty] = np.nan
-    seen = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
+    observed = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
     unusable = screened.unusable[own]
     twice = screened.read_twice
-    return Extraction(timeseries, weights, seen, volumes.t_r, unusable, voxels, twice)
+    return Extraction(timeseries, weights, observed, volumes.t_r, unusable, voxels, twice)
 
 
 def extract_spheres(
@@ -217,7 +220,12 @@ def extract_spheres(
     MissingInputError, DataError, ReadWriteError
         When a file is not there, is not an image, ends early or can't be read.
     """
-    coordinates, radii = _points(seeds, radius)
+    if isinstance(seeds, SeedTable):
+        table = seeds if radius is None else seeds.with_radius(radius)
+        coordinates, radii = table.coordinates, table.radii
+    else:
+        coordinates = as_points(seeds)
+        radii = np.full(len(coordinates), radius or 0.0)
     volumes = open_volumes(image)
     region = load_mask(mask) if mask is not None else (None, None)
     weights = sphere_weights(coordinates, radii, volumes.grid, *region)
@@ -228,15 +236,6 @@ def extract_spheres(
             "a volume; they are left out."
         )
     return extraction
-
-
-def _points(
-    seeds: SeedTable | FloatArray | list[tuple[float, float, float]], radius: float | None
-) -> tuple[FloatArray, FloatArray | float]:
-    if isinstance(seeds, SeedTable):
-        table = seeds if radius is None else seeds.with_radius(radius)
-        return table.coordinates, table.radii
-    return as_points(seeds), radius or 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -333,7 +332,7 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
 
 
 def _read_until_varying(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
-    """The same blocks, as many of them read as it takes to see whether voxels vary."""
+    """Read as many blocks as show whether voxels vary; yield these and the others."""
     head: list[RealArray] = []
     while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
         head.append(block)
@@ -364,7 +363,7 @@ def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -
 
 
 def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
-    """Changes from the first volume, which a block no longer holds when the next is asked for.
+    """Changes from the first volume; each array is overwritten by the next.
 
     Weights of smoothed images are many, and single precision halves the memory through which
     they travel. Voxels differ little from one volume to the next, so that it holds these
@@ -495,17 +494,12 @@ def _smoothed_series(job: _Extracting, blocks: Iterator[RealArray]) -> FloatArra
 
 
 def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> FloatArray:
-    """Voxels of one sphere after the other in a smoothed volume, of which `values` were read."""
+    """Smooth a volume from the `values` read; return its voxels, sphere by sphere."""
     grid = job.weights.grid
     volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
     volume[job.screened.voxels] = values
     voxels = job.weights.voxels[job.weights.membership.indices]
     return smoothed(volume, grid, job.fwhm or 0.0)[voxels]
-
-
-def _fits_single(dtype: DType) -> bool:
-    """Whether values of a type have no more than the 24 bits of single precision."""
-    return dtype.itemsize < 4 or dtype == np.float32
 
 
 class _Spread:

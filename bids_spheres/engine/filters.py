@@ -74,8 +74,7 @@ def make_filter(
     TypeError
         For frequencies and times that are no numbers, and for unknown options.
     """
-    for name, value in (("low_pass", low_pass), ("high_pass", high_pass), ("t_r", t_r)):
-        _check_number(name, value)
+    _check_numbers(low_pass=low_pass, high_pass=high_pass, t_r=t_r)
     known = _butterworth_options(options)
     if kind is not False and kind not in ("butterworth", "cosine"):
         raise UsageError(f"Filter method {kind} not implemented.")
@@ -84,47 +83,35 @@ def make_filter(
         warn("Cut-off frequencies are given, but no filter: will not perform filtering.")
     if kind is False or (kind == "butterworth" and not cutoffs):
         return Filter(False, None, None, np.nan)
-    if kind == "cosine":
-        _check_cosine(high_pass, t_r)
-    else:
-        _check_butterworth(low_pass, high_pass, t_r)
-    return Filter(kind, low_pass, high_pass, _positive(t_r), known)
-
-
-def _check_number(name: str, value: object) -> None:
-    numbers = (int, float, np.integer, np.floating)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, numbers)):
-        raise TypeError(f"'{name}' must be of type float or None. Got: '{type(value).__name__}'")
-
-
-def _positive(t_r: float | None) -> float:
-    if t_r is None or not 0 < t_r < np.inf:
-        raise UsageError(f"Repetition time (t_r) must be a positive number of seconds, not {t_r}.")
-    return t_r
-
-
-def _check_cosine(high_pass: float | None, t_r: float | None) -> None:
-    if t_r is None or high_pass is None:
+    if kind == "cosine" and (t_r is None or high_pass is None):
         raise UsageError(
             "Repetition time (t_r) and low cutoff frequency (high_pass) must be specified "
             f"for cosine filtering. Got: t_r={t_r}, high_pass={high_pass}."
         )
-    if high_pass < 0:
+    if kind == "cosine" and high_pass is not None and high_pass < 0:
         raise UsageError(f"A cosine filter has no frequencies below 0: {high_pass=}.")
-
-
-def _check_butterworth(low_pass: float | None, high_pass: float | None, t_r: float | None) -> None:
     if t_r is None:
         raise UsageError("Repetition time (t_r) must be specified for butterworth filtering.")
-    if low_pass is not None and high_pass is not None and high_pass >= low_pass:
+    if kind == "butterworth" and len(cutoffs) == 2 and cutoffs[0] >= cutoffs[1]:
         raise UsageError(
             f"High pass cutoff frequency ({high_pass}) is greater than or equal to "
             f"low pass filter frequency ({low_pass}). No frequency would pass."
         )
+    if not 0 < t_r < np.inf:
+        raise UsageError(f"Repetition time (t_r) must be a positive number of seconds, not {t_r}.")
+    return Filter(kind, low_pass, high_pass, t_r, known)
+
+
+def _check_numbers(**values: object) -> None:
+    numbers = (int, float, np.integer, np.floating)
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers)):
+            kind = type(value).__name__
+            raise TypeError(f"'{name}' must be of type float or None. Got: '{kind}'")
 
 
 def _butterworth_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options without their prefix; None of them twice."""
+    """Strip the prefix from options; refuse one that is given twice."""
     options = {name.removeprefix(_PREFIX): value for name, value in given.items()}
     if unknown := sorted(set(options) - _OPTIONS):
         raise TypeError(f"clean() got an unexpected keyword argument {unknown[0]!r}")
@@ -149,6 +136,8 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
     DataError
         When the run is too short for the padding.
     """
+    from scipy import signal  # noqa: PLC0415 - slow to import, seldom needed
+
     # Not a float(): a t_r in single precision keeps its precision, see _MARGIN.
     nyquist = 1.0 / chosen.t_r * 0.5
     cutoffs = [
@@ -162,12 +151,6 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
             "Check t_r, low_pass and high_pass."
         )
         return values
-    return _filtered(values, cutoffs, chosen)
-
-
-def _filtered(values: FloatArray, cutoffs: list[Frequency], chosen: Filter) -> FloatArray:
-    from scipy import signal  # noqa: PLC0415 - slow to import, seldom needed
-
     edge: Literal["high", "low"] = "low" if chosen.high_pass is None else "high"
     kind: Literal["band", "high", "low"] = "band" if len(cutoffs) == 2 else edge
     frequencies: Any = cutoffs if len(cutoffs) == 2 else cutoffs[0]
@@ -227,7 +210,11 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
         return confounds
     if confounds is None:
         return cosines
-    if _hold_a_cosine(confounds, cosines):
+    n_cosines = cosines.shape[1]
+    # Constant confounds correlate with nothing.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.corrcoef(cosines.T, confounds.T)[:n_cosines, n_cosines:]
+    if (correlation > _COSINE_IS_THERE).any():
         warn("Cosines exist in user supplied confounds. These are used, and no others.")
         return confounds
     return np.hstack([confounds, cosines])
@@ -263,12 +250,3 @@ def _cosines(n_volumes: int, chosen: Filter) -> FloatArray:
     order = min(last, int(np.floor(2 * n_volumes * high_pass * t_r)))
     phase = np.pi / n_volumes * (np.arange(n_volumes) + 0.5)
     return np.sqrt(2 / n_volumes) * np.cos(np.outer(phase, np.arange(1, order + 1)))
-
-
-def _hold_a_cosine(confounds: FloatArray, cosines: FloatArray) -> bool:
-    n_cosines = cosines.shape[1]
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # constant confounds correlate with nothing
-        correlation = np.corrcoef(cosines.T, confounds.T)[:n_cosines, n_cosines:]
-    return bool((correlation > _COSINE_IS_THERE).any())

@@ -1,4 +1,4 @@
-"""Confounds as users hand them over - arrays, tables, files, lists of them - to one array."""
+"""Join confounds - arrays, tables, files, or lists of these - into one array."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None
     Raises
     ------
     TypeError
-        For anything else than arrays, tables, paths and lists of them.
+        For anything but arrays, tables, paths and lists of these.
     DataError
         When a part has another length, or more than two dimensions, or isn't numeric.
     MissingInputError
@@ -67,7 +67,13 @@ def _columns(part: Any, n_volumes: int) -> FloatArray:
     """One part as (T, K)."""
     if not _is_part(part):
         raise TypeError(f"confound has an unhandled type: {type(part)}")
-    array = read_table(part) if isinstance(part, str | Path) else _real_numbers(part)
+    array = read_table(part) if isinstance(part, str | Path) else np.asarray(part)
+    if array.dtype.kind == "c":
+        raise DataError("Confounds must be real numbers, not complex ones.")
+    try:
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Confounds must be numbers: {error}.") from error
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.ndim != 2:
@@ -78,16 +84,6 @@ def _columns(part: Any, n_volumes: int) -> FloatArray:
             f"Signal length: {n_volumes}; confound length: {len(array)}."
         )
     return array
-
-
-def _real_numbers(part: ArrayLike) -> FloatArray:
-    array = np.asarray(part)
-    if array.dtype.kind == "c":
-        raise DataError("Confounds must be real numbers, not complex ones.")
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"Confounds must be numbers: {error}.") from error
 
 
 def read_table(path: str | Path) -> FloatArray:
@@ -110,7 +106,12 @@ def read_table(path: str | Path) -> FloatArray:
     MissingInputError, ReadWriteError
         When the file is not there or can't be read.
     """
-    rows = _fields(Path(path))
+    lines = [line for line in read_text(Path(path), "confounds file").splitlines() if line.strip()]
+    delimiter = next((mark for mark in _DELIMITERS if lines and mark in lines[0]), None)
+    if delimiter is None:
+        rows = [line.split() for line in lines]
+    else:
+        rows = list(csv.reader(lines, delimiter=delimiter))
     if rows and None in map(_number, rows[0]):
         rows = rows[1:]
     if not rows or len({len(row) for row in rows}) != 1:
@@ -120,15 +121,6 @@ def read_table(path: str | Path) -> FloatArray:
         if None in row:
             raise DataError(f"{path}: {fields[row.index(None)]!r} is not a number.")
     return np.array(numbers, dtype=np.float64)
-
-
-def _fields(path: Path) -> list[list[str]]:
-    """Non-empty lines, split."""
-    lines = [line for line in read_text(path, "confounds file").splitlines() if line.strip()]
-    for delimiter in _DELIMITERS:
-        if lines and delimiter in lines[0]:
-            return list(csv.reader(lines, delimiter=delimiter))
-    return [line.split() for line in lines]
 
 
 def _number(field: str) -> float | None:

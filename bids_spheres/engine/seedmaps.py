@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
@@ -32,12 +32,19 @@ from bids_spheres.engine.spheres import in_mask
 from bids_spheres.engine.stream import Volumes, Voxels, open_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
-    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray, IntArray, RealArray
+    from bids_spheres.engine.arrays import (
+        BoolArray,
+        CleanArguments,
+        DType,
+        FloatArray,
+        IntArray,
+        RealArray,
+    )
     from bids_spheres.engine.spheres import Grid
 
 
@@ -99,9 +106,9 @@ def spooled(
 
     Examples
     --------
-    >>> with spooled(volumes, voxels, folder) as tapped:  # doctest: +SKIP
-    ...     extraction = extract(tapped, weights)
-    ...     for z in seed_maps(tapped, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
+    >>> with spooled(volumes, voxels, folder) as recording:  # doctest: +SKIP
+    ...     extraction = extract(recording, weights)
+    ...     for z in seed_maps(recording, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
     ...         print(np.nanmax(z))
     """
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
@@ -118,7 +125,7 @@ def spooled(
 
 @dataclass(frozen=True)
 class SpooledVolumes(Volumes):
-    """Volumes of which some voxels are kept on disk while they are read; see `spooled`.
+    """Volumes that keep some voxels on disk while they are read; see `spooled`.
 
     Reading them again keeps them again.
 
@@ -163,7 +170,7 @@ class SpooledVolumes(Volumes):
         """Real values of some of `voxels` in all volumes, smoothed if so they are kept.
 
         A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
-        image, which is no voxel either.
+        image, which has no signal either.
 
         Parameters
         ----------
@@ -188,8 +195,9 @@ class SpooledVolumes(Volumes):
             values[:, self.screened.unusable[self.voxels[part]]] = 0
         return values
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
-        del size  # more voxels are read than are asked for, so the image decides
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+        """Yield blocks of the image and keep some voxels on the way."""
+        del size  # more voxels are read than requested, so the image decides
         if self.fwhm is not None:
             yield from self._smoothed_blocks(voxels)
             return
@@ -238,7 +246,7 @@ def _taken(block: RealArray, places: Voxels) -> RealArray:
 def map_blocks(
     volumes: SpooledVolumes,
     timeseries: ArrayLike,
-    cleaning: Mapping[str, Any],
+    cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -253,7 +261,7 @@ def map_blocks(
         Series of the seeds before cleaning, as `extract` gives them.
     cleaning : mapping
         Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
-        ``standardize`` does not count, as no correlation hangs on it.
+        ``standardize`` does not count, as correlations do not depend on it.
     cleaned : (T', S) array, optional
         The seeds' series after cleaning, where that is more than to clean `timeseries`.
     block_bytes : int
@@ -269,8 +277,13 @@ def map_blocks(
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
     arguments = {**cleaning, "standardize": "zscore_sample"}
-    own = None if cleaned is None else _unit_vectors(cleaned.copy()).T
-    seeds = _seed_vectors(series, arguments) if own is None else own
+    if cleaned is None:
+        # NaN for spheres without a voxel.
+        known = np.flatnonzero(np.isfinite(series).all(axis=0))
+        own = clean(series[:, known], **arguments)
+        cleaned = np.full((len(own), series.shape[1]), np.nan)
+        cleaned[:, known] = own
+    seeds = _unit_vectors(cleaned.copy()).T
     # Both the voxels over time and their correlations are to fit.
     step = max(1, block_bytes // (8 * max(series.shape)))
     for start in range(0, len(volumes.voxels), step):
@@ -282,7 +295,7 @@ def map_blocks(
 def seed_maps(
     volumes: SpooledVolumes,
     timeseries: ArrayLike,
-    cleaning: Mapping[str, Any],
+    cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -317,16 +330,9 @@ def seed_maps(
         for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
-            yield _volume(maps.row(seed), volumes)
-
-
-def _seed_vectors(series: FloatArray, arguments: Mapping[str, Any]) -> FloatArray:
-    """Cleaned series of unit length, (S, T'); NaN for spheres without a voxel."""
-    there = np.isfinite(series).all(axis=0)
-    known = _unit_vectors(clean(series[:, there], **arguments))
-    vectors = np.full((series.shape[1], len(known)), np.nan)
-    vectors[there] = known.T
-    return vectors
+            flat = np.zeros(int(np.prod(volumes.grid.shape)), dtype=np.float32)
+            flat[volumes.voxels] = maps.row(seed)
+            yield flat.reshape(volumes.grid.shape, order="F")
 
 
 def _unit_vectors(series: FloatArray) -> FloatArray:
@@ -335,11 +341,3 @@ def _unit_vectors(series: FloatArray) -> FloatArray:
     length = np.sqrt(np.einsum("tv,tv->v", series, series))
     series /= np.where(length > 0, length, np.nan)
     return series
-
-
-def _volume(values: NDArray[np.float32], volumes: SpooledVolumes) -> NDArray[np.float32]:
-    """Values of the kept voxels in their places, (X, Y, Z)."""
-    shape = volumes.grid.shape
-    flat = np.zeros(int(np.prod(shape)), dtype=np.float32)
-    flat[volumes.voxels] = values
-    return flat.reshape(shape, order="F")

@@ -87,7 +87,7 @@ class SeedTable:
     metadata : mapping
         What the JSON file beside the table holds.
     scale : str, optional
-        Short alphanumeric label that tells sets apart which differ by their radius only.
+        Short alphanumeric label that distinguishes sets which differ in radius only.
     """
 
     label: str
@@ -155,7 +155,11 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
     ReadWriteError
         When the operating system can't read it.
     """
-    table = _load_published(str(source)) if _is_name(source) else _load_file(Path(source))
+    # A name is a published set's, or at least like one and no file's.
+    is_name = isinstance(source, str) and (
+        source in published_seed_sets() or (source.isalnum() and not Path(source).exists())
+    )
+    table = load_published_seeds(str(source)) if is_name else load_seed_file(source)
     return table if radius is None else table.with_radius(radius)
 
 
@@ -165,24 +169,8 @@ def load_published_seeds(name: str) -> SeedTable:
     Raises
     ------
     UsageError
-        When there is no such set; the message lists those there are.
+        When there is no such set; the message lists those that exist.
     """
-    return _load_published(name)
-
-
-def load_seed_file(path: str | Path) -> SeedTable:
-    """Seeds of a user's own table (see `load_seeds`)."""
-    return _load_file(Path(path))
-
-
-def _is_name(source: str | Path) -> bool:
-    """Whether a text is meant as the name of a set, and not as that of a file."""
-    if not isinstance(source, str) or source in published_seed_sets():
-        return isinstance(source, str)
-    return source.isalnum() and not Path(source).exists()
-
-
-def _load_published(name: str) -> SeedTable:
     if name not in published_seed_sets():
         raise unknown_seed_set(name)
     folder = data_folder("seeds")
@@ -191,7 +179,9 @@ def _load_published(name: str) -> SeedTable:
     return _parse(text, where=f"seed set {name}", label=name, metadata=metadata, published=True)
 
 
-def _load_file(path: Path) -> SeedTable:
+def load_seed_file(path: str | Path) -> SeedTable:
+    """Seeds of a user's own table (see `load_seeds`)."""
+    path = Path(path)
     try:
         text = read_text(path, "seed table")
     except MissingInputError as error:
@@ -202,9 +192,13 @@ def _load_file(path: Path) -> SeedTable:
             f"No label can be made from the name of the seed table {path}.",
             hint="Rename it so that it has letters (a-z) or digits; they go into the output names.",
         )
-    metadata = _read_sidecar(path)
+    sidecar = path.with_suffix(".json")
+    metadata = read_json_object(sidecar) if is_there(sidecar) and sidecar != path else {}
     table = _parse(text, where=str(path), label=label, metadata=metadata, published=False)
-    _note_unused(path, text, metadata)
+    columns = _header(text, str(path))
+    _log_unused(path, "column", columns, {*_COLUMNS, "index"}, _COLUMNS)
+    # BIDS describes columns under their names.
+    _log_unused(sidecar, "key", metadata, {*_KEYS, *_NOTES, *columns}, _KEYS)
     return table
 
 
@@ -222,23 +216,10 @@ def seed_file_label(path: Path) -> str:
     return re.sub(r"[^a-zA-Z0-9]", "", plain)
 
 
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    sidecar = path.with_suffix(".json")
-    return read_json_object(sidecar) if is_there(sidecar) and sidecar != path else {}
-
-
-def _note_unused(path: Path, text: str, metadata: Mapping[str, Any]) -> None:
-    """Log columns and keys that nothing is made of: one may be another's name misspelt."""
-    columns = _header(text, str(path))
-    _log_unused(path, "column", columns, {*_COLUMNS, "index"}, _COLUMNS)
-    # BIDS describes columns under their names.
-    known = {*_KEYS, *_NOTES, *columns}
-    _log_unused(path.with_suffix(".json"), "key", metadata, known, _KEYS)
-
-
 def _log_unused(
     path: Path, what: str, names: Iterable[str], known: set[str], used: Sequence[str]
 ) -> None:
+    """Log columns or keys that are not used: one may be another's name misspelt."""
     for name in names:
         if name and name not in known:
             guess = did_you_mean(name, used)
@@ -249,23 +230,23 @@ def _parse(
     text: str, *, where: str, label: str, metadata: dict[str, Any], published: bool
 ) -> SeedTable:
     rows = _rows(text, where)
+    space = metadata.get("Space")
+    if space is not None and (not isinstance(space, str) or not space.strip()):
+        raise DataError(f"{where}: `Space` in the JSON file must be a name, not {space!r}.")
+    networks = None
+    if "network" in rows[0]:
+        networks = tuple(" ".join(row["network"].split()) or NO_NETWORK for row in rows)
+        _check_characters(networks, "network", where)
     return SeedTable(
         label=label,
         names=_names(rows, where),
         coordinates=_coordinates(rows, where),
         radii=_radii(rows, metadata, where),
-        networks=_networks(rows, where),
-        space=_space(metadata, where),
+        networks=networks,
+        space=space,
         published=published,
         metadata=MappingProxyType(metadata),
     )
-
-
-def _space(metadata: dict[str, Any], where: str) -> str | None:
-    space = metadata.get("Space")
-    if space is not None and (not isinstance(space, str) or not space.strip()):
-        raise DataError(f"{where}: `Space` in the JSON file must be a name, not {space!r}.")
-    return space
 
 
 def _rows(text: str, where: str) -> list[dict[str, str]]:
@@ -283,16 +264,12 @@ def _rows(text: str, where: str) -> list[dict[str, str]]:
         raise DataError(f"{where}: the table has no rows.")
     for number, row in enumerate(cells, start=1):
         if len(row) != len(columns):
-            raise _ragged(number, row, columns, where)
+            unclosed = any("\n" in cell for cell in row)
+            raise DataError(
+                f"{where}: row {number} has {len(row)} cells, the header {len(columns)}.",
+                hint="A quotation mark at the start of a cell is not closed." if unclosed else None,
+            )
     return [dict(zip(columns, row, strict=True)) for row in cells]
-
-
-def _ragged(number: int, row: Sequence[str], columns: Sequence[str], where: str) -> DataError:
-    swallowed = any("\n" in cell for cell in row)
-    return DataError(
-        f"{where}: row {number} has {len(row)} cells, the header {len(columns)}.",
-        hint="A quotation mark at the beginning of a cell is not closed." if swallowed else None,
-    )
 
 
 def _header(text: str, where: str) -> list[str]:
@@ -301,17 +278,13 @@ def _header(text: str, where: str) -> list[str]:
     return [name.lower() for name in header]
 
 
-def _delimiter(text: str) -> str:
-    """What stands between the cells, by the first line that is not blank."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    return next((mark for mark in "\t;" if mark in first), ",")
-
-
 def _cells(text: str, where: str) -> list[list[str]]:
     """Cells of every row but those that are all blank, as spreadsheets leave at the end."""
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    delimiter = next((mark for mark in "\t;" if mark in first), ",")
     rows: list[list[str]] = []
     try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)):
+        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
             stripped = [cell.strip() for cell in cells]
             rows += [stripped] if any(stripped) else []
     except csv.Error as error:
@@ -400,14 +373,6 @@ def _radii(rows: Sequence[dict[str, str]], metadata: dict[str, Any], where: str)
             f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."
         )
     return radii
-
-
-def _networks(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...] | None:
-    if "network" not in rows[0]:
-        return None
-    networks = tuple(" ".join(row["network"].split()) or "n/a" for row in rows)
-    _check_characters(networks, "network", where)
-    return networks
 
 
 def scale_label(radius: float) -> str:

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from bids_spheres.engine.spheres import numbers_of
 from bids_spheres.engine.stream import Volumes, Voxels
@@ -72,7 +72,7 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
     """
     kernels = tuple(_kernel(sigma) for sigma in _sigmas(weights.grid, fwhm))
     order = _spatial_order(weights)
-    parts = [_boxes(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
+    parts = [_Boxes.around(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
     row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
     dtype = np.dtype(np.float32 if single else np.float64)
     return AppliedWeights(weights.grid, tuple(parts), kernels, row_of, dtype)
@@ -95,7 +95,8 @@ class SmoothedVolumes(Volumes):
         """Double precision, whatever the image is stored in."""
         return np.dtype(np.float64)
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[FloatArray]:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[FloatArray]:
+        """One smoothed volume at a time."""
         del size  # a smoothed volume is as large as an image; one at a time is enough
         for block in self.raw.blocks():
             block[~np.isfinite(block)] = 0
@@ -140,6 +141,19 @@ class _Boxes:
     ijk: IntArray
     counts: IntArray
     extent: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, weights: SphereWeights, spheres: IntArray) -> _Boxes:
+        """Voxels of some spheres, and the largest of their bounding boxes."""
+        membership = weights.membership[spheres]
+        ijk = weights.grid.unflat(weights.voxels[membership.indices])
+        starts = membership.indptr[:-1]
+        lowest = np.minimum.reduceat(ijk, starts)
+        extent = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
+        # A box larger than its sphere moves inwards rather than over the upper edge.
+        lowest = np.minimum(lowest, weights.grid.shape - extent)
+        nx, ny, nz = extent.tolist()
+        return cls(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
 
     def filled(self) -> FloatArray:
         """(n, *extent) array of 1 / count at each sphere's voxels."""
@@ -206,7 +220,13 @@ class AppliedWeights:
     @cached_property
     def matrix(self) -> sparse.csr_array:
         """Weights of `voxels`, (S, U); filled piece by piece and never copied."""
-        pointers = np.concatenate([[0], np.cumsum(self._row_lengths())])
+        # Rows are as long as the spread boxes; those of empty spheres come last.
+        lengths = np.zeros(len(self.row_of), dtype=np.intp)
+        row = 0
+        for part in self.parts:
+            lengths[row : row + len(part.spheres)] = np.prod(part.spread_extent(self.kernels))
+            row += len(part.spheres)
+        pointers = np.concatenate([[0], np.cumsum(lengths)])
         column, value = np.empty(pointers[-1], np.int32), np.empty(pointers[-1], self.dtype)
         number = numbers_of(self.voxels, self.grid)
         row = 0
@@ -221,43 +241,21 @@ class AppliedWeights:
         shape = len(self.row_of), len(self.voxels)
         return sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
 
-    def _row_lengths(self) -> IntArray:
-        """Voxels in the spread box of each sphere, in the order of rows; empty spheres last."""
-        lengths = np.zeros(len(self.row_of), dtype=np.intp)
-        row = 0
-        for part in self.parts:
-            lengths[row : row + len(part.spheres)] = np.prod(part.spread_extent(self.kernels))
-            row += len(part.spheres)
-        return lengths
-
 
 def _spatial_order(weights: SphereWeights) -> IntArray:
     """Spheres with a voxel, tile by tile of the image."""
     membership = weights.membership
-    there = np.flatnonzero(~weights.empty)
-    first = weights.voxels[membership.indices[membership.indptr[there]]]
+    filled = np.flatnonzero(~weights.empty)
+    first = weights.voxels[membership.indices[membership.indptr[filled]]]
     x, y, z = weights.grid.unflat(first).T
-    return there[np.lexsort((x, y // _TILE, z // _TILE))]
-
-
-def _boxes(weights: SphereWeights, spheres: IntArray) -> _Boxes:
-    """Voxels of some spheres, and the largest of their bounding boxes."""
-    membership = weights.membership[spheres]
-    ijk = weights.grid.unflat(weights.voxels[membership.indices])
-    starts = membership.indptr[:-1]
-    lowest = np.minimum.reduceat(ijk, starts)
-    extent = (np.maximum.reduceat(ijk, starts) - lowest).max(axis=0) + 1
-    # A box that is larger than its sphere moves inwards rather than over the image's upper edge.
-    lowest = np.minimum(lowest, weights.grid.shape - extent)
-    nx, ny, nz = extent.tolist()
-    return _Boxes(spheres, lowest, ijk, np.diff(membership.indptr), (nx, ny, nz))
+    return filled[np.lexsort((x, y // _TILE, z // _TILE))]
 
 
 def _convolved(boxes: FloatArray, kernels: Sequence[FloatArray]) -> FloatArray:
     """Full convolution of (n, a, b, c) boxes along the last three axes."""
     n, a = boxes.shape[:2]
     along_x, along_y, along_z = (
-        _convolution(kernel, length)
+        linalg.convolution_matrix(kernel, length)
         for kernel, length in zip(kernels, boxes.shape[1:], strict=True)
     )
     spread = np.matmul(along_y, boxes @ along_z.T)
@@ -270,7 +268,10 @@ def _folded_positions(part: _Boxes, grid: Grid, kernels: Sequence[FloatArray]) -
     for axis, (kernel, length) in enumerate(zip(kernels, part.extent, strict=True)):
         reach = len(kernel) // 2
         index = part.lowest[:, axis, None] + np.arange(-reach, length + reach)
-        axes.append(_reflected(index, grid.shape[axis]).astype(np.int32))
+        # d c b a | a b c d | d c b a
+        folded = index % (2 * grid.shape[axis])
+        folded = np.minimum(folded, 2 * grid.shape[axis] - 1 - folded)
+        axes.append(folded.astype(np.int32))
     x, y, z = axes
     nx, ny, _ = grid.shape
     return x[:, :, None, None] + nx * (y[:, None, :, None] + ny * z[:, None, None, :])
@@ -281,17 +282,3 @@ def _kernel(sigma: float) -> FloatArray:
     reach = int(_TRUNCATE * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return kernel / kernel.sum()
-
-
-def _convolution(kernel: FloatArray, length: int) -> FloatArray:
-    """Matrix of the full convolution of `length` values, (length + len(kernel) - 1, length)."""
-    matrix = np.zeros((length + len(kernel) - 1, length))
-    for i in range(length):
-        matrix[i : i + len(kernel), i] = kernel
-    return matrix
-
-
-def _reflected(index: IntArray, length: int) -> IntArray:
-    """Fold indices at the edges of an axis: d c b a | a b c d | d c b a."""
-    folded = index % (2 * length)
-    return np.where(folded < length, folded, 2 * length - 1 - folded)

@@ -122,7 +122,7 @@ class SphereWeights:
 
     @property
     def partial(self) -> BoolArray:
-        """Spheres of which some voxels are used and some are not, (S,)."""
+        """Whether each sphere has both used and unused voxels, (S,)."""
         return (self.used > 0) & (self.used < self.asked)
 
     @property
@@ -134,7 +134,7 @@ class SphereWeights:
     @cached_property
     def sums(self) -> sparse.csr_array:
         """Weights of the sum over each sphere, (S, V), in double precision."""
-        # Not `astype`: it sorts the voxels of a sphere, and sums hang on their order.
+        # Not `astype`: it sorts the voxels of a sphere, and sums depend on their order.
         ones = np.ones(self.membership.nnz)
         parts = ones, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
@@ -266,7 +266,7 @@ def _assemble(
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
     wanted[position] = True
     voxels = np.flatnonzero(wanted)
-    # Built by hand: scipy would sort the voxels of a sphere, and sums hang on their order.
+    # Built by hand: scipy would sort the voxels of a sphere, and sums depend on their order.
     column = numbers_of(voxels, grid)[position[np.argsort(owner, kind="stable")]]
     starts = np.concatenate([[0], np.bincount(owner, minlength=len(asked)).cumsum()])
     membership = sparse.csr_array(
@@ -397,20 +397,16 @@ def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLik
         A sphere does not ask for voxels that it lost to another, in image and mask or outside.
     """
     winners = _without_losers(weights, coordinates)
-    whole = sphere_weights(coordinates, radii, _padded(weights.grid, np.max(radii, initial=0)))
+    # With room for the spheres that share a voxel with a sphere that reaches into the image.
+    affine = weights.grid.affine.copy()
+    pad = 3 * (_box(np.max(radii, initial=0), affine[:3, :3]).max(axis=0) + 1)
+    affine[:3, 3] -= affine[:3, :3] @ pad
+    nx, ny, nz = (weights.grid.shape + 2 * pad).tolist()
+    whole = sphere_weights(coordinates, radii, Grid((nx, ny, nz), affine))
     # A sphere that reaches out of the padded image is too far away to share a voxel of this one.
     near = whole.used == whole.asked
     asked = np.where(near, _without_losers(whole, coordinates).used, weights.asked)
     return replace(winners, asked=np.maximum(asked, 1))
-
-
-def _padded(grid: Grid, radius: float) -> Grid:
-    """The grid with room for the spheres that share a voxel with a sphere that reaches into it."""
-    pad = 3 * (_box(radius, grid.affine[:3, :3]).max(axis=0) + 1)
-    affine = grid.affine.copy()
-    affine[:3, 3] -= affine[:3, :3] @ pad
-    nx, ny, nz = (grid.shape + 2 * pad).tolist()
-    return Grid((nx, ny, nz), affine)
 
 
 def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWeights:

@@ -33,7 +33,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.warn import warn
-from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, ReadWriteError
+from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.files.regular import check_regular
@@ -138,7 +138,7 @@ class Volumes(ABC):
         Raises
         ------
         DataError
-            When the file ends early or is damaged; the message tells the volume reached.
+            When the file ends early or is damaged; the message names the volume reached.
         ReadWriteError
             When the operating system can't read it.
         """
@@ -153,10 +153,11 @@ class Volumes(ABC):
     def stored_blocks(self, voxels: Voxels = None) -> Iterator[RealArray]:
         """As `blocks`, but with the values and the data type in which they are stored."""
         size = int(np.clip(_BLOCK_BYTES // max(1, 4 * self._count(voxels)), 1, _MAX_BLOCK))
-        yield from self._stored_blocks(voxels, size - size % _LANES or size)
+        yield from self.blocks_of(voxels, size - size % _LANES or size)
 
     @abstractmethod
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]: ...
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+        """As `stored_blocks`, `size` volumes each unless another size suits better."""
 
     def _count(self, voxels: Voxels) -> int:
         return self._voxels_per_volume if voxels is None else len(voxels)
@@ -226,10 +227,14 @@ class _StoredVolumes(Volumes):
 class _GzipVolumes(_StoredVolumes):
     """Volumes of a gzip-compressed file, in one pass."""
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         self.check_size()
-        with self._opened() as stream:
-            self._step_over_header(stream)
+        with _reading(self.name):
+            opened = open_gzip(self.path)
+        with opened as stream:
+            piece = memoryview(bytearray(min(self.offset, _PIECE)))
+            for start in range(0, self.offset, _PIECE):
+                self._inflate(stream, piece[: self.offset - start], 0)
             buffer = memoryview(bytearray(self._bytes_per_volume))
             volume = np.frombuffer(buffer, dtype=self.dtype)
             for start, stop in self._starts(size):
@@ -242,22 +247,16 @@ class _GzipVolumes(_StoredVolumes):
                         # Positions lie in the volume; "clip" keeps numpy from copying to be sure.
                         np.take(volume, voxels, out=block[i], mode="clip")
                 yield block
-            self._check_end(stream)
+            # The checksum follows the last volume, with nothing in between.
+            more = self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
+            if more and not self.has_footer:
+                raise self._goes_on()
 
     def check_size(self) -> None:
         possible = (_DEFLATE_RATIO * self._file_size() - self.offset) // self._bytes_per_volume
         if possible < self.n_volumes:
             why = "the file is too small for what its header promises"
             raise self._ended_early(max(0, possible), why)
-
-    def _opened(self) -> IO[bytes]:
-        with _reading(self.name):
-            return open_gzip(self.path)
-
-    def _step_over_header(self, stream: IO[bytes]) -> None:
-        piece = memoryview(bytearray(min(self.offset, _PIECE)))
-        for start in range(0, self.offset, _PIECE):
-            self._inflate(stream, piece[: self.offset - start], 0)
 
     def _inflate(self, stream: IO[bytes], buffer: memoryview, volume: int) -> None:
         filled = 0
@@ -266,12 +265,6 @@ class _GzipVolumes(_StoredVolumes):
             if not count:
                 raise self._ended_early(volume)
             filled += count
-
-    def _check_end(self, stream: IO[bytes]) -> None:
-        """Reach the checksum that follows the last volume, with nothing in between."""
-        more = self._read_into(stream, memoryview(bytearray(1)), self.n_volumes - 1)
-        if more and not self.has_footer:
-            raise self._goes_on()
 
     def _read_into(self, stream: IO[bytes], buffer: memoryview, volume: int) -> int:
         try:
@@ -290,28 +283,22 @@ class _GzipVolumes(_StoredVolumes):
 class _MappedVolumes(_StoredVolumes):
     """Volumes of an uncompressed file."""
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         self.check_size()
+        count = self._voxels_per_volume
         for start, stop in self._starts(size):
-            mapped = self._map(start, stop)
+            offset, shape = self.offset + start * self._bytes_per_volume, (stop - start, count)
+            with _reading(self.name):  # the memory of those mapped before is free again
+                mapped = np.memmap(self.path, self.dtype, "r", offset=offset, shape=shape)
             wanted = mapped if voxels is None else mapped[:, voxels]
             # A copy, since the map is read-only and a block is the caller's
             yield np.array(wanted, dtype=self.stored_dtype, copy=True if voxels is None else None)
 
-    def _map(self, start: int, stop: int) -> RealArray:
-        """Some volumes, (stop - start, X Y Z); the memory of those mapped before is free again."""
-        count = self._voxels_per_volume
-        offset = self.offset + start * count * self.dtype.itemsize
-        with _reading(self.name):
-            return np.memmap(
-                self.path, dtype=self.dtype, mode="r", offset=offset, shape=(stop - start, count)
-            )
-
     def check_size(self) -> None:
-        there, rest = divmod(self._file_size() - self.offset, self._bytes_per_volume)
-        if there < self.n_volumes:
-            raise self._ended_early(max(0, there))
-        if (there > self.n_volumes or rest) and not self.has_footer:
+        held, rest = divmod(self._file_size() - self.offset, self._bytes_per_volume)
+        if held < self.n_volumes:
+            raise self._ended_early(max(0, held))
+        if (held > self.n_volumes or rest) and not self.has_footer:
             raise self._goes_on()
 
 
@@ -326,22 +313,20 @@ class _ArrayVolumes(Volumes):
         in_memory = isinstance(self.data, np.ndarray)
         return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
-        series = self._loaded().reshape((*self.grid.shape, self.n_volumes), order="F")
-        where = ... if voxels is None else np.unravel_index(voxels, self.grid.shape, order="F")
-        for start, stop in self._starts(size):
-            wanted = series[..., start:stop][where]
-            yield wanted.reshape((-1, stop - start), order="F").T.astype(self.stored_dtype)
-
-    def _loaded(self) -> RealArray:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         try:
-            return np.asanyarray(self.data)
+            array = np.asanyarray(self.data)
         except FileNotFoundError as error:
             raise MissingInputError(f"The image {self.name} is not there any more.") from error
         except _UNREADABLE as error:
             raise DataError(
                 f"{self.name} can't be read: {error or 'it is too large'}.", hint=_DAMAGED
             ) from error
+        series = array.reshape((*self.grid.shape, self.n_volumes), order="F")
+        where = ... if voxels is None else np.unravel_index(voxels, self.grid.shape, order="F")
+        for start, stop in self._starts(size):
+            wanted = series[..., start:stop][where]
+            yield wanted.reshape((-1, stop - start), order="F").T.astype(self.stored_dtype)
 
 
 @dataclass(frozen=True)
@@ -354,7 +339,7 @@ class _StackedVolumes(Volumes):
     def stored_dtype(self) -> DType:
         return np.result_type(*(part.real_dtype for part in self.parts))
 
-    def _stored_blocks(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         del size  # the parts decide
         for part in self.parts:
             for block in part.blocks(voxels):
@@ -489,7 +474,7 @@ class Mask:
 def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
     """A mask image: where it is not zero, or at least one half if it holds probabilities.
 
-    Probabilities are values from 0 to 1 of which some lie in between. One half is where a voxel
+    Probabilities are values from 0 to 1, some of them strictly between. One half is where a voxel
     is more likely in than out.
 
     Raises
@@ -532,7 +517,13 @@ def _load(path: Path) -> SpatialImage:
     except PermissionError as error:
         raise ReadWriteError(f"{path}: {error.strerror}.") from error
     except _UNREADABLE as error:
-        raise _unreadable(path, error) from error
+        if pointer := not_fetched(path):
+            raise pointer from error
+        if not os.access(path, os.R_OK):
+            raise ReadWriteError(f"{path}: Permission denied.") from error
+        # nibabel's messages name the file as well, and end with or without a full stop.
+        why = str(error).rstrip(".")
+        raise DataError(f"{path} can't be read as an image: {why}.", hint=_DAMAGED) from error
     if not isinstance(img, SpatialImage):
         raise DataError(f"{path} is a {type(img).__name__}, not a volume image.")
     return img
@@ -553,17 +544,6 @@ def _check_bits(img: SpatialImage, name: str) -> None:
             "(datatype).",
             hint=_DAMAGED,
         )
-
-
-def _unreadable(path: Path, error: Exception) -> BidsSpheresError:
-    """What is behind an error of nibabel's."""
-    if pointer := not_fetched(path):
-        return pointer
-    if not os.access(path, os.R_OK):
-        return ReadWriteError(f"{path}: Permission denied.")
-    # nibabel's messages name the file as well, and end with or without a full stop.
-    why = str(error).rstrip(".")
-    return DataError(f"{path} can't be read as an image: {why}.", hint=_DAMAGED)
 
 
 def _name(img: SpatialImage) -> str:
@@ -596,18 +576,12 @@ def _header_t_r(img: SpatialImage) -> float:
     if len(zooms) < 4:
         return 0.0
     axis = next((i for i, n in enumerate(img.shape) if i > 2 and n != 1), 3)
-    return float(zooms[axis]) * _seconds_per_unit(img)
-
-
-def _seconds_per_unit(img: SpatialImage) -> float:
-    if isinstance(img, nib.MGHImage):
-        return 1e-3
     header: Any = img.header
     try:
-        unit = header.get_xyzt_units()[1]
+        unit = "msec" if isinstance(img, nib.MGHImage) else header.get_xyzt_units()[1]
     except (AttributeError, KeyError):  # formats without units, codes without a meaning
-        return 1.0
-    return {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
+        unit = "sec"
+    return float(zooms[axis]) * {"msec": 1e-3, "usec": 1e-6}.get(unit, 1.0)
 
 
 @contextmanager

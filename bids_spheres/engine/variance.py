@@ -77,24 +77,26 @@ def high_variance_confounds(
     volumes = open_volumes(img)
     if volumes.n_volumes < 2:
         raise DataError(f"{volumes.name} has one volume; variance over time needs more.")
-    voxels = _voxels(volumes, mask_img)
-    fill = mask_img is not None
-    power = _mean_square(volumes, voxels, detrend=detrend, fill=fill)
+    voxels, fill = np.arange(int(np.prod(volumes.grid.shape))), mask_img is not None
+    if mask_img is not None:
+        mask, grid = load_mask(mask_img)
+        if not grid.matches(volumes.grid):
+            raise DataError(f"The mask is not on the grid of {volumes.name}.")
+        voxels = np.flatnonzero(mask.ravel(order="F"))
+    squares = _Squares(volumes.n_volumes, *np.zeros((3, len(voxels))))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for block in _blocks(volumes, voxels, fill=fill):
+            squares.add(block, detrend=detrend)
+        power = squares.mean()
     if np.isnan(power).all():
-        raise DataError(f"{volumes.name} has no voxel of finite values only.")
+        raise DataError(f"{volumes.name} has no voxel that is finite in every volume.")
     most = voxels[power > np.nanpercentile(power, 100 - percentile)]
     series = np.vstack(list(_blocks(volumes, most, fill=fill)))
-    return _components(series - _trend(series) if detrend else series, n_confounds)
-
-
-def _voxels(volumes: Volumes, mask_img: Image | None) -> IntArray:
-    """Flat Fortran-order positions of the voxels to look at."""
-    if mask_img is None:
-        return np.arange(int(np.prod(volumes.grid.shape)))
-    mask, grid = load_mask(mask_img)
-    if not grid.matches(volumes.grid):
-        raise DataError(f"The mask is not on the grid of {volumes.name}.")
-    return np.flatnonzero(mask.ravel(order="F"))
+    if detrend:
+        times = _times(len(series))
+        slope = times @ series / (times @ times)
+        series -= series.mean(axis=0) + np.outer(times, slope)
+    return _components(series, n_confounds)
 
 
 def _blocks(volumes: Volumes, voxels: IntArray, *, fill: bool) -> Iterator[FloatArray]:
@@ -122,7 +124,7 @@ class _Squares:
     along: FloatArray
     square: FloatArray
     origin: FloatArray | None = None
-    seen: int = 0
+    n_added: int = 0
 
     def add(self, block: FloatArray, *, detrend: bool) -> None:
         """Take in volumes; `block` may be changed."""
@@ -130,9 +132,9 @@ class _Squares:
             self.origin = block[0].copy() if self.origin is None else self.origin
             block -= self.origin
             self.total += block.sum(axis=0)
-            self.along += _times(self.n_volumes)[self.seen : self.seen + len(block)] @ block
+            self.along += _times(self.n_volumes)[self.n_added : self.n_added + len(block)] @ block
         self.square += np.einsum("bv,bv->v", block, block)
-        self.seen += len(block)
+        self.n_added += len(block)
 
     def mean(self) -> FloatArray:
         """(V,) array, the mean and the trend taken off; NaN where a value wasn't finite."""
@@ -142,24 +144,9 @@ class _Squares:
         return np.where(np.isfinite(mean), mean, np.nan)
 
 
-def _mean_square(volumes: Volumes, voxels: IntArray, *, detrend: bool, fill: bool) -> FloatArray:
-    squares = _Squares(volumes.n_volumes, *np.zeros((3, len(voxels))))
-    with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(volumes, voxels, fill=fill):
-            squares.add(block, detrend=detrend)
-        return squares.mean()
-
-
 def _times(n_volumes: int) -> FloatArray:
     """Volume numbers, centred."""
     return np.arange(n_volumes, dtype=np.float64) - (n_volumes - 1) / 2
-
-
-def _trend(series: FloatArray) -> FloatArray:
-    """Mean and linear trend of each column."""
-    times = _times(len(series))
-    slope = times @ series / (times @ times)
-    return series.mean(axis=0) + np.outer(times, slope)
 
 
 def _components(series: FloatArray, n_wanted: int) -> FloatArray:
@@ -169,13 +156,13 @@ def _components(series: FloatArray, n_wanted: int) -> FloatArray:
     gram = series @ series.T / n_volumes
     power, vectors = linalg.eigh(gram, subset_by_index=(first, n_volumes - 1))
     power, vectors = power[::-1], vectors[:, ::-1]
-    there = power > max(power[0], 0) * n_volumes * np.finfo(np.float64).eps
-    if there.sum() < n_wanted:
+    independent = power > max(power[0], 0) * n_volumes * np.finfo(np.float64).eps
+    if independent.sum() < n_wanted:
         warn(
             f"{count(series.shape[1], 'voxel')} and {count(n_volumes, 'volume')} have "
-            f"{count(int(there.sum()), 'component')} of "
+            f"{count(int(independent.sum()), 'component')} of "
             f"high variance, not {n_wanted}: take a higher percentile."
         )
-    vectors = vectors[:, there]
+    vectors = vectors[:, independent]
     peak = np.abs(vectors).argmax(axis=0)
     return vectors * np.sign(vectors[peak, np.arange(vectors.shape[1])])

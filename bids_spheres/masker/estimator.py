@@ -33,7 +33,7 @@ from bids_spheres.masker.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from os import PathLike
 
     import pandas as pd
@@ -42,10 +42,16 @@ if TYPE_CHECKING:
     from sklearn.utils import Tags
 
     from bids_spheres.engine.aggregate import Aggregation
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
-    from bids_spheres.engine.spheres import Grid, SphereWeights
+    from bids_spheres.engine.arrays import CleanArguments, FloatArray, IntArray
+    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.regressors import Confounds
+    from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.masker.images import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
+
+
+_NOT_SHOWN = ("seeds", "memory")
+"""Parameters that the report leaves out: its table has the seeds."""
 
 
 class _SphereTransforms:
@@ -58,8 +64,8 @@ class _SphereTransforms:
     def transform(
         self: Any,
         imgs: Images,
-        confounds: Any = None,
-        sample_mask: Any = None,
+        confounds: Confounds | None = None,
+        sample_mask: SampleMask | None = None,
     ) -> Any:
         """Extract cleaned time series from images.
 
@@ -80,7 +86,7 @@ class _SphereTransforms:
         Raises
         ------
         ValueError
-            For empty or overlapping spheres that were not asked for, images that can't be
+            For empty or overlapping spheres unless allowed, images that can't be
             used, confounds of another length.
         """
         check_is_fitted(self)
@@ -88,11 +94,11 @@ class _SphereTransforms:
         if not isinstance(opened, list):
             return self._transformed(opened, confounds, sample_mask)
         return [
-            self._transformed(series, one_confounds, one_mask)
-            for series, one_confounds, one_mask in zip(
+            self._transformed(series, own_confounds, own_mask)
+            for series, own_confounds, own_mask in zip(
                 opened,
-                _one_each(confounds, len(opened), "confounds"),
-                _one_each(sample_mask, len(opened), "sample_mask"),
+                _per_series(confounds, len(opened), "confounds"),
+                _per_series(sample_mask, len(opened), "sample_mask"),
                 strict=True,
             )
         ]
@@ -100,8 +106,8 @@ class _SphereTransforms:
     def fit_transform(
         self: Any,
         imgs: Images,
-        confounds: Any = None,
-        sample_mask: Any = None,
+        confounds: Confounds | None = None,
+        sample_mask: SampleMask | None = None,
         *,
         y: None = None,
     ) -> Any:
@@ -146,7 +152,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     memory_level : int
         0 does not cache.
     verbose : int
-        1 tells the steps.
+        1 prints the steps.
     reports : bool
         Remember the images given to `fit`; `generate_report` reads one volume of them.
     clean_args : dict, optional
@@ -167,7 +173,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         Their coordinates.
     mask_img_ : nibabel image or None
     coverage_, overlap_ : DataFrame
-        See there.
+        Tables of voxels per sphere, and of spheres that share voxels.
     """
 
     # The first parameter of fit is X, which scikit-learn does not route; nilearn's is imgs.
@@ -192,7 +198,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         memory_level: int = 1,
         verbose: int = 0,
         reports: bool = True,
-        clean_args: Mapping[str, Any] | None = None,
+        clean_args: CleanArguments | None = None,
         aggregation: Aggregation = "mean",
         empty: Literal["raise", "nan"] = "raise",
         **kwargs: Any,
@@ -252,7 +258,10 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         """
         del y
         coordinates = coordinates_of(self.seeds)
-        mask, mask_grid = self._load_mask()
+        mask, mask_grid = None, None
+        if self.mask_img is not None:
+            self._log("fit", f"Loading mask from {_shown(self.mask_img)}")
+            mask, mask_grid = load_mask(self.mask_img)
         self.seeds_ = coordinates.tolist()
         self.n_elements_ = len(coordinates)
         self._recipe = Recipe(
@@ -267,17 +276,30 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             cleaning=self._cleaning(),
         )
         check_dtype(self.dtype)
-        self.memory_ = _memory(self.memory, self.memory_level)
+        given = self.memory
+        self.memory_ = given if isinstance(given, Memory) else Memory(given, verbose=0)
+        if self.memory_level == 0 and self.memory_.location is not None:
+            warnings.warn(
+                "memory_level is 0, so nothing is cached although a Memory was given.",
+                stacklevel=2,
+            )
         self.mask_img_ = None
         if mask is not None and mask_grid is not None:
             self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)
             self._grid = mask_grid
-        self._images = self._images_for_report(X)
-        self._tell("fit", "Finished fit")
+        self._images: Series | None = None
+        if X is not None:
+            opened = open_series(X)
+            series = opened[0] if isinstance(opened, list) else opened
+            self._images = series if self.reports else None
+        self._log("fit", "Finished fit")
         return self
 
     def transform_single_imgs(
-        self, imgs: Images, confounds: Any = None, sample_mask: Any = None
+        self,
+        imgs: Images,
+        confounds: Confounds | None = None,
+        sample_mask: SampleMask | None = None,
     ) -> FloatArray:
         """Extract cleaned time series from one series of images.
 
@@ -309,19 +331,35 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         ------
         ValueError
             Without `mask_img`, for signals of another number of spheres, and for empty or
-            overlapping spheres that were not asked for.
+            overlapping spheres unless allowed.
         """
         check_is_fitted(self)
-        signals = _signals_to_invert(region_signals, self.n_elements_)
+        signals = np.atleast_1d(np.asarray(region_signals))
+        if signals.ndim > 2 or signals.shape[-1] != self.n_elements_:
+            n = self.n_elements_
+            expected = (n,) if signals.ndim == 1 else (len(signals), n)
+            raise DataError(
+                "Input to 'inverse_transform' has wrong shape.\n"
+                f"Expected {expected}.\nGot {signals.shape}."
+            )
+        signals = signals.astype(np.int32) if signals.dtype == bool else signals
         if self.mask_img_ is None:
             raise UsageError(
                 "Please provide mask_img at initialization to provide a reference for the "
                 "inverse_transform."
             )
-        self._tell("inverse_transform", "Computing image from signals")
+        self._log("inverse_transform", "Computing image from signals")
         weights = self._recipe.weights(image_grid(self.mask_img_))
+        members = weights.membership.astype(np.float64)
+        sharing = np.maximum(members.sum(axis=0), 1)[:, None]
+        values = members.T @ np.where(weights.empty, 0, np.atleast_2d(signals)).T / sharing
+        shape = weights.grid.shape
+        image = np.zeros((int(np.prod(shape)), values.shape[1]))
+        image[weights.voxels] = values
+        image = image.reshape((*shape, -1), order="F")
         dtype = output_dtype(self.dtype, signals.dtype) or signals.dtype
-        return nib.Nifti1Image(_painted(weights, signals).astype(dtype), self.mask_img_.affine)
+        image = (image if signals.ndim == 2 else image[..., 0]).astype(dtype)
+        return nib.Nifti1Image(image, self.mask_img_.affine)
 
     def generate_report(
         self, displayed_spheres: str | int | Sequence[int] | IntArray = "all"
@@ -346,27 +384,37 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         """
         from bids_spheres.masker import report as page  # noqa: PLC0415 - loads matplotlib
 
-        asked: Any = displayed_spheres
-        indices, notes = page.displayed_spheres(asked, getattr(self, "n_elements_", 0))
+        indices, notes = page.displayed_spheres(displayed_spheres, getattr(self, "n_elements_", 0))
         fitted = self.__sklearn_is_fitted__() and self.reports
-        background = self._background() if fitted else None
+        background: SpatialImage | None = self.mask_img_ if fitted else None
+        if fitted and self._images is not None:
+            volumes = self._images.volumes
+            middle = self._images.volume(volumes.n_volumes // 2).astype(np.float32)
+            background = nib.Nifti1Image(middle, volumes.grid.affine)
         notes = (*notes, *self._report_warnings(background))
+        weights, mask_voxels = None, None
+        if background is not None:
+            grid, recipe = image_grid(background), self._recipe
+            weights = recipe.unchecked().weights(grid)
+            if recipe.mask is not None and recipe.mask_grid and recipe.mask_grid.matches(grid):
+                mask_voxels = int(recipe.mask.sum())
+        shown = {k: v for k, v in self.get_params(deep=False).items() if k not in _NOT_SHOWN}
         return page.masker_report(
             page.MaskerFacts(
                 title=type(self).__name__,
-                parameters={name: repr(value) for name, value in self._shown_params().items()},
+                parameters={name: repr(value) for name, value in shown.items()},
                 names=tuple(self.get_feature_names_out()) if fitted else (),
                 coordinates=self._recipe.coordinates if fitted else np.empty((0, 3)),
                 radii=self._recipe.radii if fitted else np.empty(0),
                 background=background,
-                weights=self._weights_on(background),
-                mask_voxels=self._mask_voxels_on(background),
+                weights=weights,
+                mask_voxels=mask_voxels,
                 displayed=indices if fitted else (),
                 warnings=notes,
             )
         )
 
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
         """Names of the columns: those of a SeedTable, else numbered."""
         check_is_fitted(self)
         if isinstance(self.seeds, SeedTable):
@@ -435,28 +483,9 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             **self.clean_kwargs,
         }
 
-    def _load_mask(self) -> tuple[BoolArray | None, Grid | None]:
-        if self.mask_img is None:
-            return None, None
-        self._tell("fit", f"Loading mask from {_shown(self.mask_img)}")
-        return load_mask(self.mask_img)
-
-    def _images_for_report(self, images: Images | None) -> Series | None:
-        if images is None:
-            return None
-        opened = open_series(images)
-        series = opened[0] if isinstance(opened, list) else opened
-        return series if self.reports else None
-
-    def _background(self) -> SpatialImage | None:
-        """The middle volume of the images given to fit, or the mask."""
-        if self._images is None:
-            return self.mask_img_
-        volumes = self._images.volumes
-        volume = self._images.volume(volumes.n_volumes // 2)
-        return nib.Nifti1Image(volume.astype(np.float32), volumes.grid.affine)
-
-    def _transformed(self, series: Series, confounds: Any, sample_mask: Any) -> Any:
+    def _transformed(
+        self, series: Series, confounds: Confounds | None, sample_mask: SampleMask | None
+    ) -> Any:
         if series.is_3d:
             warnings.warn(
                 "A 3-D image gives one row of a 2-D array; later versions may give a 1-D array, "
@@ -467,44 +496,30 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         signals = self._signals(series, confounds, sample_mask)
         return _wrap_data_with_container("transform", signals, series.images, self)
 
-    def _signals(self, series: Series, confounds: Any, sample_mask: Any) -> FloatArray:
-        self._tell("transform_single_imgs", f"Loading data from {_shown(series.images)}")
+    def _signals(
+        self, series: Series, confounds: Confounds | None, sample_mask: SampleMask | None
+    ) -> FloatArray:
+        self._log("transform_single_imgs", f"Loading data from {_shown(series.images)}")
         self._grid = series.volumes.grid
         if self._recipe.fwhm:
-            self._tell("transform_single_imgs", "Smoothing images")
-        self._tell("transform_single_imgs", "Extracting region signals")
-        regressors = self._confounds(series, confounds)
-        self._tell("transform_single_imgs", "Cleaning extracted signals")
+            self._log("transform_single_imgs", "Smoothing images")
+        self._log("transform_single_imgs", "Extracting region signals")
+        given = list(confounds) if isinstance(confounds, list | tuple) else [confounds]
+        regressors = [part for part in given if part is not None]
+        if self.high_variance_confounds:
+            compute = self._cached(_variance_confounds, ignore=["series"])
+            regressors.insert(0, compute(series, series.fingerprint))
+        self._log("transform_single_imgs", "Cleaning extracted signals")
         signals = self._cached(_cleaned_signals, ignore=["series"])(
-            series, series.fingerprint, self._recipe, regressors, sample_mask
+            series, series.fingerprint, self._recipe, regressors or None, sample_mask
         )
         source = series.volumes.real_dtype
         return signals.astype(output_dtype(self.dtype, source) or natural_dtype(source))
-
-    def _confounds(self, series: Series, confounds: Any) -> list[Any] | None:
-        given = list(confounds) if isinstance(confounds, list | tuple) else [confounds]
-        regressors = [one for one in given if one is not None]
-        if self.high_variance_confounds:
-            own = self._cached(_variance_confounds, ignore=["series"])
-            regressors.insert(0, own(series, series.fingerprint))
-        return regressors or None
 
     def _cached(self, function: Any, ignore: list[str]) -> Any:
         if self.memory_level < 1 or self.memory_.location is None:
             return function
         return self.memory_.cache(function, ignore=ignore)
-
-    def _weights_on(self, background: SpatialImage | None) -> SphereWeights | None:
-        if background is None:
-            return None
-        return self._recipe.unchecked().weights(image_grid(background))
-
-    def _mask_voxels_on(self, background: SpatialImage | None) -> int | None:
-        """Voxels in the mask, if it is on the background's grid."""
-        mask, grid = (self._recipe.mask, self._recipe.mask_grid) if background else (None, None)
-        if background is None or mask is None or grid is None:
-            return None
-        return int(mask.sum()) if grid.matches(image_grid(background)) else None
 
     def _report_warnings(self, background: SpatialImage | None) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():
@@ -517,30 +532,30 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             return ("No image was given to fit; spheres are drawn without a background.",)
         return ()
 
-    def _shown_params(self) -> dict[str, Any]:
-        hidden = {"seeds", "memory"}
-        return {name: v for name, v in self.get_params(deep=False).items() if name not in hidden}
-
-    def _tell(self, method: str, message: str) -> None:
+    def _log(self, method: str, message: str) -> None:
         if self.verbose:
             print(f"[{type(self).__name__}.{method}] {message}")  # noqa: T201 - verbose asks for it
 
 
 def _cleaned_signals(
-    series: Series, key: Any, recipe: Recipe, confounds: Any, sample_mask: Any
+    series: Series,
+    key: object,
+    recipe: Recipe,
+    confounds: Confounds | None,
+    sample_mask: SampleMask | None,
 ) -> FloatArray:
     """Signals of a series; a cache recognises it by `key`."""
     del key
     return recipe.signals(series.volumes, confounds, sample_mask)
 
 
-def _variance_confounds(series: Series, key: Any) -> FloatArray:
+def _variance_confounds(series: Series, key: object) -> FloatArray:
     """High variance confounds of a series; a cache recognises it by `key`."""
     del key
     return high_variance_confounds(series.volumes)
 
 
-def _one_each(values: Any, count: int, name: str) -> list[Any]:
+def _per_series(values: Any, count: int, name: str) -> list[Any]:
     """One entry of `values` for each of several series."""
     if values is None:
         return [None] * count
@@ -549,46 +564,11 @@ def _one_each(values: Any, count: int, name: str) -> list[Any]:
     return list(values)
 
 
-def _memory(memory: Any, level: int) -> Memory:
-    checked = memory if isinstance(memory, Memory) else Memory(location=memory, verbose=0)
-    if level == 0 and checked.location is not None:
-        warnings.warn(
-            "memory_level is 0, so nothing is cached although a Memory was given.", stacklevel=3
-        )
-    return checked
-
-
-def _signals_to_invert(region_signals: Any, n_spheres: int) -> RealArray:
-    array = region_signals.to_numpy() if hasattr(region_signals, "to_numpy") else region_signals
-    signals = np.atleast_1d(np.asarray(array))
-    if signals.ndim > 2 or signals.shape[-1] != n_spheres:
-        expected = (n_spheres,) if signals.ndim == 1 else (len(signals), n_spheres)
-        raise DataError(
-            "Input to 'inverse_transform' has wrong shape.\n"
-            f"Expected {expected}.\nGot {signals.shape}."
-        )
-    return signals.astype(np.int32) if signals.dtype == bool else signals
-
-
-def _painted(weights: SphereWeights, signals: RealArray) -> FloatArray:
-    """(X, Y, Z) or (X, Y, Z, T) array of the spheres' values, averaged where they overlap."""
-    members = weights.membership.astype(np.float64)
-    shared = np.maximum(members.sum(axis=0), 1)
-    values = (members.T @ np.where(weights.empty, 0, np.atleast_2d(signals)).T) / shared[:, None]
-    shape = weights.grid.shape
-    image = np.zeros((int(np.prod(shape)), values.shape[1]))
-    image[weights.voxels] = values
-    image = image.reshape((*shape, -1), order="F")
-    return image if signals.ndim == 2 else image[..., 0]
-
-
-def _shown(images: Any) -> str:
-    listed = images if isinstance(images, tuple) else (images,)
-    names = [image if isinstance(image, str) else _name(image) for image in listed]
+def _shown(images: object) -> str:
+    names = []
+    for image in images if isinstance(images, tuple) else (images,):
+        name = str(image)
+        if isinstance(image, nib.spatialimages.SpatialImage):
+            name = image.get_filename() or f"{type(image).__name__} of shape {image.shape}"
+        names.append(name)
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-
-
-def _name(image: Any) -> str:
-    if isinstance(image, nib.spatialimages.SpatialImage):
-        return image.get_filename() or f"{type(image).__name__} of shape {image.shape}"
-    return str(image)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nibabel.spatialimages import SpatialImage
 
@@ -42,9 +42,16 @@ class Series:
     is_3d: bool
 
     @property
-    def fingerprint(self) -> tuple[Any, ...]:
+    def fingerprint(self) -> tuple[object, ...]:
         """What changes when a file changes, so that a cache never serves an old result."""
-        return tuple(_fingerprint(image) for image in self.images)
+        parts: list[object] = []
+        for image in self.images:
+            if isinstance(image, SpatialImage):
+                parts.append(image)
+            else:
+                status = Path(image).stat()
+                parts += [str(Path(image).resolve()), status.st_size, status.st_mtime_ns]
+        return tuple(parts)
 
     def volume(self, number: int) -> FloatArray:
         """One volume as an (X, Y, Z) array."""
@@ -74,20 +81,24 @@ def open_series(images: Images) -> Series | list[Series]:
         When a file can't be read, or 3-D images of a list differ in their grids.
     """
     if not isinstance(images, Sequence) or isinstance(images, str):
-        return _open_one(images)
+        return _open(images)
     if not images:
         raise DataError("An empty list holds no image.")
-    opened = [_open_one(image) for image in images]
+    opened = [_open(image) for image in images]
     if all(series.is_3d for series in opened):
-        return _one_series(opened)
+        return _joined(opened)
     if any(series.is_3d for series in opened):
         raise DataError("A list of images must hold 3-D or 4-D images, not both.")
     return opened
 
 
-def _open_one(image: Any) -> Series:
+def _open(image: object) -> Series:
     if isinstance(image, str) and has_magic(image) and not Path(image).exists():
-        return _open_pattern(image)
+        matches = sorted(glob(image))  # noqa: PTH207 - a pattern may start at the root
+        if not matches:
+            raise MissingInputError(f"No files matching the entered niimg expression: '{image}'")
+        opened = [_open(match) for match in matches]
+        return opened[0] if len(opened) == 1 else _joined(opened)
     if not isinstance(image, str | Path | SpatialImage):
         raise TypeError(
             "Data given cannot be loaded because it is not compatible with nibabel format: "
@@ -97,22 +108,7 @@ def _open_one(image: Any) -> Series:
     return Series((image,), volumes, is_3d=volumes.is_3d)
 
 
-def _open_pattern(pattern: str) -> Series:
-    matches = sorted(glob(pattern))  # noqa: PTH207 - a pattern may start at the root
-    if not matches:
-        raise MissingInputError(f"No files matching the entered niimg expression: '{pattern}'")
-    opened = [_open_one(match) for match in matches]
-    return opened[0] if len(opened) == 1 else _one_series(opened)
-
-
-def _one_series(opened: list[Series]) -> Series:
+def _joined(opened: list[Series]) -> Series:
     images = tuple(image for series in opened for image in series.images)
     volumes = stack_volumes([series.volumes for series in opened])
     return Series(images, volumes, is_3d=False)
-
-
-def _fingerprint(image: Image) -> Any:
-    if isinstance(image, SpatialImage):
-        return image
-    status = Path(image).stat()
-    return str(Path(image).resolve()), status.st_size, status.st_mtime_ns

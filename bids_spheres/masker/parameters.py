@@ -16,10 +16,14 @@ from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count as counted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike
 
     from bids_spheres.engine.aggregate import Aggregation
-    from bids_spheres.engine.arrays import BoolArray, DType, FloatArray
+    from bids_spheres.engine.arrays import BoolArray, CleanArguments, DType, FloatArray
+    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
 
@@ -42,7 +46,7 @@ class Recipe:
     empty: str
     fwhm: float | None
     aggregation: Aggregation
-    cleaning: Mapping[str, Any]
+    cleaning: CleanArguments
 
     def weights(self, grid: Grid) -> SphereWeights:
         """Weights on a grid, checked for empty and overlapping spheres."""
@@ -57,25 +61,31 @@ class Recipe:
         """The same for looking at spheres, whatever they are like."""
         return replace(self, allow_overlap=True, empty="nan")
 
-    def signals(self, volumes: Volumes, confounds: Any, sample_mask: Any) -> FloatArray:
+    def signals(
+        self, volumes: Volumes, confounds: Confounds | None, sample_mask: SampleMask | None
+    ) -> FloatArray:
         """Cleaned signals in double precision, (T, S); NaN for spheres without a voxel."""
         weights = self.weights(volumes.grid)
         extraction = extract(
             volumes, weights, self.fwhm, aggregation=self.aggregation, usable_only=False
         )
-        there = ~weights.empty
-        steps = {"confounds": confounds, "sample_mask": sample_mask, **self.cleaning}
+        filled = ~weights.empty
+        steps: dict[str, Any] = {
+            "confounds": confounds,
+            "sample_mask": sample_mask,
+            **self.cleaning,
+        }
         if extraction.voxels is None:
-            cleaned = clean(extraction.timeseries[:, there], **steps)
+            cleaned = clean(extraction.timeseries[:, filled], **steps)
         else:
-            voxels = extraction.voxels.of(np.flatnonzero(there))
+            voxels = extraction.voxels.of(np.flatnonzero(filled))
             cleaned = aggregate_cleaned(voxels, self.aggregation, steps)
-        signals = np.full((len(cleaned), len(there)), np.nan)
-        signals[:, there] = cleaned
+        signals = np.full((len(cleaned), len(filled)), np.nan)
+        signals[:, filled] = cleaned
         return signals
 
 
-def without_prefix(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def without_prefix(kwargs: CleanArguments) -> dict[str, Any]:
     """Arguments meant for `clean`, by their own names.
 
     Raises
@@ -129,14 +139,14 @@ def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
         return seeds.radii if isinstance(seeds, SeedTable) else np.zeros(count)
     if np.ndim(radius) == 0:
         return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
-    radii = [check_radius(one) for one in radius]  # type: ignore[union-attr]
+    radii = [check_radius(length) for length in radius]  # type: ignore[union-attr]
     if len(radii) != count:
         given = counted(len(radii), "radius", "radii")
         raise UsageError(f"{given} for {counted(count, 'seed')}: one for each is needed.")
     return np.asarray(radii, dtype=np.float64)
 
 
-def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     """`value`, if it is allowed.
 
     Raises
@@ -149,7 +159,7 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def check_dtype(dtype: Any) -> None:
+def check_dtype(dtype: DTypeLike | None) -> None:
     """Refuse a data type that can't hold signals.
 
     Raises
@@ -161,13 +171,13 @@ def check_dtype(dtype: Any) -> None:
         raise TypeError("'dtype' cannot be bool")
 
 
-def output_dtype(asked: Any, source: DType) -> DType | None:
-    """Data type that was asked for; None when none was."""
-    if asked is None:
+def output_dtype(requested: DTypeLike | None, source: DType) -> DType | None:
+    """Requested data type; None for the default."""
+    if requested is None:
         return None
-    if isinstance(asked, str) and asked == "auto":
+    if isinstance(requested, str) and requested == "auto":
         return np.dtype(np.int32 if source.kind == "i" else np.float32)
-    return np.dtype(asked)
+    return np.dtype(requested)
 
 
 def natural_dtype(source: DType) -> DType:

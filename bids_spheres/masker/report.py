@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from bids_spheres.reports.toolkit.spheres import Scene, SlicePainter, overview
 from bids_spheres.wording import count, listing, number, percent, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bids_spheres.engine import SphereWeights
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
-    from bids_spheres.reports.toolkit.facts import Sphere, Voxels
+    from bids_spheres.engine.arrays import IntArray
+    from bids_spheres.reports.toolkit.facts import Sphere
     from bids_spheres.reports.toolkit.html import HTMLReport
 
 __all__ = ["MaskerFacts", "displayed_spheres", "masker_report"]
@@ -28,7 +28,7 @@ _MISSING = "n/a"
 
 
 def displayed_spheres(
-    requested: str | int | list[int] | IntArray, n: int
+    requested: str | int | Sequence[int] | IntArray, n: int
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Which of `n` spheres get a figure of their own.
 
@@ -42,7 +42,7 @@ def displayed_spheres(
     -------
     indices : tuple of int
     warnings : tuple of str
-        What was asked for and is not there.
+        Requests that can not be met.
 
     Raises
     ------
@@ -59,16 +59,27 @@ def displayed_spheres(
     if isinstance(requested, str) and requested == "all":
         return tuple(range(n)), ()
     if isinstance(requested, int | np.integer):
-        return _first_spheres(int(requested), n)
+        shown = tuple(range(min(int(requested), n)))
+        if requested > n:
+            total = count(n, "sphere")
+            return shown, (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
+        if requested < 0:
+            return shown, (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
+        return shown, ()
     if not _is_list_of_int(requested):
         raise TypeError(
             "'displayed_spheres' should be either 'all' or a positive 'int', "
-            f"or a list/array of ints, not {_kind(requested)}."
+            f"or a list/array of ints, not {requested!r} ({type(requested).__name__})."
         )
     # Once each: a second figure of a sphere would say nothing new.
     wanted = list(dict.fromkeys(int(i) for i in requested))
     absent = [i for i in wanted if not 0 <= i < n]
-    return tuple(i for i in wanted if 0 <= i < n), _absent_warning(absent, n)
+    notes: tuple[str, ...] = ()
+    if absent:
+        numbers = f"Spheres are numbered 0 to {n - 1}." if n else "There are no spheres."
+        named = listing([str(i) for i in absent], most=10)
+        notes = (f"Report cannot display the following: {named}. {numbers}",)
+    return tuple(i for i in wanted if 0 <= i < n), notes
 
 
 def masker_report(facts: MaskerFacts) -> HTMLReport:
@@ -76,7 +87,15 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
 
     Time and size grow with the spheres displayed: some 20 ms and 10 to 30 kB each.
     """
-    scene = _scene(facts)
+    background = facts.background
+    image = None
+    if background is not None:
+        image = backdrop(np.asanyarray(background.dataobj), image_grid(background))
+    centres, radii = (np.asarray(v, dtype=np.float64) for v in (facts.coordinates, facts.radii))
+    scene = Scene(centres, radii, image, facts.weights)
+    painter = SlicePainter(scene) if facts.displayed else None
+    figures = (_sphere_figure(facts.spheres[s], painter) for s in facts.displayed if painter)
+    rows = tuple(_row(sphere) for sphere in facts.spheres)
     return page(
         "masker.html.j2",
         facts.title,
@@ -84,47 +103,20 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
         warnings=facts.warnings,
         overview=_overview_figure(facts, scene),
         legend=_legend(facts),
-        stepper=Stepper("Sphere", _sphere_figures(facts, scene)),
-        table=_table(facts),
+        stepper=Stepper("Sphere", tuple(figures)),
+        table=Table("Seeds, radii and voxels.", _COLUMNS, rows, head=1),
         notes=tuple(_notes(facts)),
         parameters=tuple(facts.parameters.items()),
     )
 
 
-# What was asked for
+# Which spheres
 
 
-def _first_spheres(asked: int, n: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    shown = tuple(range(min(asked, n)))
-    if asked > n:
-        return shown, (
-            f"displayed_spheres={asked} was set to {n}: there are {count(n, 'sphere')}.",
-        )
-    if asked < 0:
-        return shown, (f"displayed_spheres={asked} is negative, so no sphere is displayed.",)
-    return shown, ()
-
-
-def _is_list_of_int(requested: Any) -> bool:
+def _is_list_of_int(requested: object) -> bool:
     if isinstance(requested, np.ndarray):
         return requested.ndim == 1 and np.issubdtype(requested.dtype, np.integer)
     return isinstance(requested, list) and all(isinstance(i, int | np.integer) for i in requested)
-
-
-def _kind(requested: Any) -> str:
-    if isinstance(requested, np.ndarray):
-        return f"an array of {requested.ndim} dimensions of {requested.dtype}"
-    if isinstance(requested, list):
-        return f"a list of {listing(sorted({type(i).__name__ for i in requested}))}"
-    return f"{requested!r} ({type(requested).__name__})"
-
-
-def _absent_warning(absent: list[int], n: int) -> tuple[str, ...]:
-    if not absent:
-        return ()
-    shown = listing([str(i) for i in absent], most=10)
-    there = f"Spheres are numbered 0 to {n - 1}." if n else "There are no spheres."
-    return (f"Report cannot display the following: {shown}. {there}",)
 
 
 # In words
@@ -135,30 +127,29 @@ def _summary(facts: MaskerFacts) -> Iterator[str]:
     if not n:
         yield "There are no spheres to show."
         return
-    yield sentence(f"{count(n, 'sphere')} {_radii_in_words(facts.radii)}")
+    low, high = float(facts.radii.min()), float(facts.radii.max())
+    radii = f"with radii from {number(low)} to {number(high)} mm"
+    if high == 0:
+        radii = "of one voxel each, the one that holds the seed"
+    elif low == high:
+        radii = f"with a radius of {number(low)} mm"
+    yield sentence(f"{count(n, 'sphere')} {radii}")
     if weights is not None:
         yield from _coverage_in_words(facts, weights)
     if len(facts.displayed) < n:
         yield f"Slices are shown for {count(len(facts.displayed), 'sphere')} of {n:,}."
 
 
-def _radii_in_words(radii: FloatArray) -> str:
-    low, high = float(radii.min()), float(radii.max())
-    if high == 0:
-        return "of one voxel each, the one that holds the seed"
-    if low == high:
-        return f"with a radius of {number(low)} mm"
-    return f"with radii from {number(low)} to {number(high)} mm"
-
-
 def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[str]:
     partial, empty = int(weights.partial.sum()), int(weights.empty.sum())
+    names = [str(facts.names[s]) for s in np.flatnonzero(weights.empty)]
+    which = f" ({listing(names)})" if names else ""
     if not partial and not empty:
         yield "Every sphere has all of its voxels."
     else:
         yield (
             f"Of these, {len(facts.names) - partial - empty:,} have all of their voxels, "
-            f"{partial:,} some, and {empty:,} none{_who(facts, weights.empty)}: "
+            f"{partial:,} some, and {empty:,} none{which}: "
             "the others lie outside the image or its mask."
         )
     overlapping = int((weights.overlaps > 0).sum())
@@ -166,11 +157,6 @@ def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[s
         f"Together they use {count(len(weights.voxels), 'voxel')}. "
         f"Spheres that share voxels with another: {overlapping or 'none'}."
     )
-
-
-def _who(facts: MaskerFacts, which: BoolArray) -> str:
-    names = [str(facts.names[s]) for s in np.flatnonzero(which)]
-    return f" ({listing(names)})" if names else ""
 
 
 def _legend(facts: MaskerFacts) -> str:
@@ -237,53 +223,30 @@ def remarks(sphere: Sphere) -> Iterator[str]:
 # Figures
 
 
-def _scene(facts: MaskerFacts) -> Scene:
-    shown = None
-    if facts.background is not None:
-        shown = backdrop(np.asanyarray(facts.background.dataobj), image_grid(facts.background))
-    centres = np.asarray(facts.coordinates, dtype=np.float64)
-    return Scene(centres, np.asarray(facts.radii, dtype=np.float64), shown, facts.weights)
-
-
 def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
     if not facts.names:
         return None
-    drawn = picture(overview(scene), _overview_alt(facts), small=True)
-    return Figure("overview", drawn, _overview_caption(facts, scene), "All spheres")
-
-
-def _overview_alt(facts: MaskerFacts) -> str:
-    spans = (
-        f"{axis} from {number(low)} to {number(high)}"
-        for axis, low, high in zip(
-            "xyz", facts.coordinates.min(axis=0), facts.coordinates.max(axis=0), strict=True
-        )
-    )
+    low, high = facts.coordinates.min(axis=0), facts.coordinates.max(axis=0)
+    spans = [
+        f"{axis} from {number(a)} to {number(b)}"
+        for axis, a, b in zip("xyz", low, high, strict=True)
+    ]
     left, right = (int((side * facts.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
-    words = (
+    alt = (
         f"{sentence(count(len(facts.names), 'sphere'))[:-1]} seen from the side, the front and "
         f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
     )
-    known = [] if facts.weights is None else _coverage_in_words(facts, facts.weights)
-    return " ".join([words, *known])
-
-
-def _overview_caption(facts: MaskerFacts, scene: Scene) -> str:
     behind = (
-        "" if facts.background is None else " over the brightest voxels along the line of sight"
+        " over the brightest voxels along the line of sight" if facts.background is not None else ""
     )
-    words = f"All spheres to scale{behind}; left is left."
-    if facts.weights is not None and (facts.weights.coverage < 1).any():
-        words += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
-    far = [facts.names[s] for s in np.flatnonzero(~scene.seen)]
-    return words + (f" Too far away to be shown: {listing(far)}." if far else "")
-
-
-def _sphere_figures(facts: MaskerFacts, scene: Scene) -> tuple[Figure, ...]:
-    if not facts.displayed:
-        return ()
-    painter = SlicePainter(scene)
-    return tuple(_sphere_figure(facts.spheres[s], painter) for s in facts.displayed)
+    caption = f"All spheres to scale{behind}; left is on the left."
+    if facts.weights is not None:
+        alt = " ".join([alt, *_coverage_in_words(facts, facts.weights)])
+        if (facts.weights.coverage < 1).any():
+            caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
+    if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
+        caption += f" Too far away to be shown: {listing(far)}."
+    return Figure("overview", picture(overview(scene), alt, small=True), caption, "All spheres")
 
 
 def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
@@ -315,34 +278,23 @@ _COLUMNS = (
 )
 
 
-def _table(facts: MaskerFacts) -> Table:
-    rows = tuple(_row(sphere) for sphere in facts.spheres)
-    return Table("Seeds, radii and voxels.", _COLUMNS, rows, head=1)
-
-
 def _row(sphere: Sphere) -> tuple[Cell, ...]:
+    missing = Cell(_MISSING, "")
+    voxels, in_voxels = sphere.voxels, (missing,) * 4
+    if voxels is not None:
+        share = voxels.used / voxels.asked
+        words = f"{percent(share)[:-2]}{f' ({voxels.state})' if voxels.state else ''}"
+        tone = {"empty": "bad", "partial": "warn", "": ""}[voxels.state]
+        in_voxels = (
+            Cell(str(voxels.used)),
+            Cell(str(voxels.asked)),
+            Cell(words, 100 * share, tone=tone),
+            Cell(str(voxels.overlapping)),
+        )
     return (
         Cell(str(sphere.index)),
         Cell(sphere.name, href=f"#{sphere.anchor}" if sphere.shown else None),
         *(Cell(number(mm), mm) for mm in (*sphere.seed, sphere.radius)),
-        *_voxel_cells(sphere.voxels),
-        _missing() if sphere.volume is None else Cell(number(sphere.volume, 1), sphere.volume),
+        *in_voxels,
+        missing if sphere.volume is None else Cell(number(sphere.volume, 1), sphere.volume),
     )
-
-
-def _voxel_cells(voxels: Voxels | None) -> tuple[Cell, ...]:
-    if voxels is None:
-        return (_missing(),) * 4
-    share = voxels.used / voxels.asked
-    words = f"{percent(share)[:-2]}{f' ({voxels.state})' if voxels.state else ''}"
-    tone = {"empty": "bad", "partial": "warn", "": ""}[voxels.state]
-    return (
-        Cell(str(voxels.used)),
-        Cell(str(voxels.asked)),
-        Cell(words, 100 * share, tone=tone),
-        Cell(str(voxels.overlapping)),
-    )
-
-
-def _missing() -> Cell:
-    return Cell(_MISSING, "")
