@@ -10,6 +10,7 @@ from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.exclusions import EXCLUSIONS
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
@@ -88,7 +89,7 @@ class ExpectedParticipants:
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
-        self._exclusions = _read_exclusions(output_dir / "exclusions.tsv")
+        self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
         self._crashes = _read_crashes(output_dir / "logs")
         known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
         wanted = dict(options.select).get("sub", ())

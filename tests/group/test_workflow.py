@@ -21,7 +21,7 @@ from bids_spheres.errors import (
 )
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.absent import Unusable
-from bids_spheres.group.files import all_matrices
+from bids_spheres.group.files import all_matrices, group_of
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.options import GroupOptions
@@ -530,7 +530,7 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
         for i in range(count):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = all_matrices(outputs.root)
-        name = files[0].group(by_session=False)
+        name = group_of(files[0], by_session=False)
         motion = HeadMotion(files, by_session=False)
         gathered = gather_group(
             name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
