@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.design import rank_of
-from bids_spheres.confounds.steps import removed_regressors, temporal_steps
+from bids_spheres.confounds.design import rank_of, removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
     from bids_spheres.confounds.design import Design
