@@ -2,8 +2,8 @@
 
 A strategy is data (`strategy`), read from JSON or YAML (`strategy_file`). The columns it names are
 looked up in the table of each run (`components`, `compcor`), whichever version of fMRIPrep wrote it
-(`versions`, `columns`, `tables`); `design` turns them into arrays, and chooses the volumes to leave
-out. `preflight` reports everything that is wrong over all runs before the first is used,
+(`versions`, `tables`); `design` turns them into arrays, and chooses the volumes to leave out.
+`preflight` reports everything that is wrong over all runs before the first is used,
 `degrees_of_freedom` counts what is left of a run.
 """
 
@@ -18,9 +18,14 @@ from bids_spheres.confounds.degrees_of_freedom import (
     parts,
     rounded,
 )
-from bids_spheres.confounds.design import REASONS, Design, make_design
+from bids_spheres.confounds.design import (
+    REASONS,
+    Design,
+    make_design,
+    removed_regressors,
+    temporal_steps,
+)
 from bids_spheres.confounds.preflight import Problem, check_strategies
-from bids_spheres.confounds.steps import removed_regressors, temporal_steps
 from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
     Censor,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.design import rank_of
-from bids_spheres.confounds.steps import removed_regressors, temporal_steps
+from bids_spheres.confounds.design import rank_of, removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
     from bids_spheres.confounds.design import Design
@@ -95,7 +94,10 @@ def count_degrees_of_freedom(
         Whether a linear trend is removed besides the mean.
     """
     rank = design.rank(detrend=detrend)
-    filtered, censored, problem = 0.0, 0.0, ""
+    # Whole numbers without a Butterworth filter, in sidecars too.
+    filtered: float = 0
+    censored: float = 0
+    problem = ""
     if strategy.filter and strategy.filter.type == "cosine":
         regressors = removed_regressors(design, strategy, t_r)
         values = design.values if regressors is None else regressors

@@ -1,4 +1,4 @@
-"""Regressors and kept volumes of a run, from its table and a strategy."""
+"""Regressors and kept volumes of a run, from its table and a strategy, as arguments of `clean`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bids_spheres.confounds.columns import run_columns
 from bids_spheres.confounds.components import (
+    COSINE,
     FRAMEWISE_DISPLACEMENT,
     NON_STEADY_STATE,
     STD_DVARS,
     missing_columns,
     select,
 )
-from bids_spheres.confounds.tables import merge_tables, read_metadata, without_gaps
+from bids_spheres.confounds.tables import merge_tables, read_metadata, run_columns, without_gaps
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from bids_spheres.confounds.columns import RunColumns
     from bids_spheres.confounds.components import Selection
     from bids_spheres.confounds.strategy import Censor, Strategy
+    from bids_spheres.confounds.tables import RunColumns
 
     BoolArray = NDArray[np.bool_]
     FloatArray = NDArray[np.float64]
@@ -309,6 +309,50 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
         if right - left - 1 < min_segment:
             short[start + left : start + right - 1] = True
     return short
+
+
+def removed_regressors(design: Design, strategy: Strategy, t_r: float) -> FloatArray | None:
+    """Regressors, with the cosines of a cosine filter unless fMRIPrep's are among them.
+
+    Parameters
+    ----------
+    design : Design
+    strategy : Strategy
+    t_r : float
+        Repetition time, s.
+
+    Returns
+    -------
+    (T, K) array or None
+        At all volumes of the run; None without any.
+    """
+    # scipy is slow to import, and not needed to look a strategy up.
+    from bids_spheres.engine.filters import cosine_basis  # noqa: PLC0415
+
+    chosen = strategy.filter
+    parts = [design.values] if design.columns else []
+    # By name: head motion often looks like a cosine, and then `clean` would take it for one.
+    if chosen and chosen.type == "cosine" and not any(map(COSINE.match, design.columns)):
+        parts.append(cosine_basis(len(design.kept), t_r, chosen.high_pass or 0.0))
+    return np.hstack(parts) if parts else None
+
+
+def temporal_steps(design: Design, strategy: Strategy, t_r: float) -> dict[str, Any]:
+    """Arguments of `clean` for the censoring and the filter of a strategy."""
+    kept, chosen = design.kept, strategy.filter
+    steps: dict[str, Any] = {
+        "sample_mask": None if kept.all() else kept,
+        "interpolate": "censored",
+        # A spline beyond the kept volumes leaves all bounds; the run ends where they do.
+        "extrapolate": False,
+        # A drift of the scanner goes on while volumes are censored.
+        "trend": "time",
+        "t_r": t_r,
+    }
+    if chosen and chosen.type == "butterworth":  # cosines are regressors
+        band = {"high_pass": chosen.high_pass, "low_pass": chosen.low_pass}
+        steps |= {"filter": chosen.type, "order": chosen.order, **band}
+    return steps
 
 
 def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:

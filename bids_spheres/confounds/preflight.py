@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.confounds.columns import run_columns
 from bids_spheres.confounds.components import similar_columns
 from bids_spheres.confounds.design import check_values, select_columns
+from bids_spheres.confounds.tables import run_columns
 from bids_spheres.errors import DataError
 from bids_spheres.wording import count, listing
 

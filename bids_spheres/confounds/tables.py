@@ -1,14 +1,15 @@
-"""Read fMRIPrep's confounds table, its JSON file and tables that go with it."""
+"""Read fMRIPrep's confounds table, its JSON file and tables that go with it, of any version."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.confounds.versions import todays_name
+from bids_spheres.confounds.versions import base_of, computable, expand, renamings, todays_name
 from bids_spheres.errors import DataError
 from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
@@ -187,6 +188,61 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
     merged = pd.concat([part.reset_index(drop=True) for part in (table, *extra)], axis=1)
     check_unique(list(merged.columns), "The tables of one run together")
     return merged
+
+
+@dataclass(frozen=True, eq=False)
+class RunColumns:
+    """Columns that a run has or that can be computed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With today's names.
+    computable : tuple of str
+        Derivatives and squares that this version of fMRIPrep did not write.
+    renamed : bool
+        Whether the file has names of fMRIPrep 1.0 or 1.1.
+    where : Path or str
+        Name of the table in messages.
+    """
+
+    table: pd.DataFrame
+    computable: tuple[str, ...]
+    renamed: bool
+    where: Path | str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the table, then those that can be computed."""
+        return (*self.table.columns, *self.computable)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """One column, NaN where a value is missing.
+
+        Raises
+        ------
+        DataError
+            When a cell is not a number.
+        """
+        if name in self.computable:
+            return expand(name, numbers(self.table, base_of(name), self.where))
+        return numbers(self.table, name, self.where)
+
+
+def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
+    """Columns of a table from any version of fMRIPrep.
+
+    Raises
+    ------
+    DataError
+        When a name occurs twice.
+    """
+    table = table.rename(columns=lambda name: str(name).strip())
+    check_unique(table.columns, where)
+    new = renamings(table.columns)
+    table = table.rename(columns=new)
+    check_unique(table.columns, where)
+    return RunColumns(table, computable(table.columns), bool(new), where)
 
 
 def check_unique(names: Iterable[str], where: object) -> None:

@@ -22,14 +22,17 @@ def data_folder(kind: str) -> Traversable:
 
 def published_seed_sets() -> tuple[str, ...]:
     """Names of the seed sets that ship with the package."""
-    files = (file.name for file in data_folder("seeds").iterdir())
-    return tuple(sorted(name[:-4] for name in files if name.endswith(".tsv")))
+    return _stems("seeds", ".tsv")
 
 
 def published_strategies() -> tuple[str, ...]:
     """Names of the strategies that ship with the package."""
-    files = (file.name for file in data_folder("strategies").iterdir())
-    return tuple(sorted(name[:-5] for name in files if name.endswith(".json")))
+    return _stems("strategies", ".json")
+
+
+def _stems(kind: str, ending: str) -> tuple[str, ...]:
+    names = (file.name for file in data_folder(kind).iterdir())
+    return tuple(sorted(name.removesuffix(ending) for name in names if name.endswith(ending)))
 
 
 def unknown_seed_set(name: str) -> UsageError:

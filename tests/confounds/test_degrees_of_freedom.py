@@ -205,6 +205,15 @@ def test_exclusions(changes, reason):
         assert found.degrees_of_freedom.kept == design.n_kept
 
 
+def test_numbers_are_whole_without_a_butterworth_filter():
+    # floor(2 x 200 s x 0.01 Hz) = 4 cosines.
+    for chosen, n_cosines in ((None, 0), (TemporalFilter(0.01, type="cosine"), 4)):
+        strategy = Strategy("a", "", filter=chosen)
+        left = count_degrees_of_freedom(design_of(strategy), strategy, 2.0, detrend=True)
+        assert repr((left.filtered, left.censored)) == f"({n_cosines}, 0)"
+        assert repr(left.residual) == str(100 - 2 - n_cosines)
+
+
 def test_a_floor_of_degrees_of_freedom():
     design = design_of(CENSORED, framewise_displacement=FD)
     left = count_degrees_of_freedom(design, CENSORED, 2.0, detrend=True)
