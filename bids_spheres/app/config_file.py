@@ -36,13 +36,19 @@ def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[s
     DataError
         When it is no JSON or YAML object.
     UsageError
-        When it has an option that there is not, or a value that no option can have.
+        When an option is unknown, or has a value that it can't have.
     """
-    path = _config_path(words)
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    path: Path | None = finder.parse_known_args(list(words))[0].config
     if path is None:
         return list(words)
-    positional, named = option_words(parser, _read(path), path, typed_options(parser, words))
-    # The user's own options last but one: one that takes several words ends where the next begins.
+    text = read_text(path, "configuration file")
+    content = (parse_json if path.suffix.lower() == ".json" else parse_yaml)(text, path)
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise DataError(f"{path} must hold options by their names, as in atlas: [Power2011].")
+    positional, named = option_words(parser, content, path, typed_options(parser, words))
+    # An option that takes several words ends where the next flag begins: the user's come first.
     return [*positional, *words, *named]
 
 
@@ -71,7 +77,7 @@ def option_words(
     Raises
     ------
     UsageError
-        When there is an option that there is not, or a value that no option can have.
+        When an option is unknown, or has a value that it can't have.
     """
     options = {action.dest: action for action in parser._actions}  # noqa: SLF001 - has no other name
     positional: list[str] = []
@@ -79,22 +85,15 @@ def option_words(
     for name, value in content.items():
         dest = name.replace("-", "_")
         if name.startswith("_") or value in (None, []):
-            continue  # remarks, and what is as if it were not said
+            continue  # remarks, and options without a value
         if dest not in options or dest in ("help", "version", "config"):
             raise UsageError(
-                f"{path}: there is no option {name!r}.", hint=did_you_mean(dest, list(options))
+                f"{path}: {name!r} is no option.", hint=did_you_mean(dest, list(options))
             )
         if dest not in given:
-            made = _words(options[dest], value, path)
-            (named if options[dest].option_strings else positional).extend(made)
+            words = _words(options[dest], value, path)
+            (named if options[dest].option_strings else positional).extend(words)
     return positional, named
-
-
-def _config_path(words: Sequence[str]) -> Path | None:
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument("--config", type=Path)
-    path: Path | None = finder.parse_known_args(list(words))[0].config
-    return path
 
 
 def typed_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[str]:
@@ -104,15 +103,6 @@ def typed_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> set[
     bare = bool(words) and not words[0].startswith("-")
     positionals = [a.dest for a in parser._actions if not a.option_strings]  # noqa: SLF001
     return given | (set(positionals) if bare else set())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    text = read_text(path, "configuration file")
-    parse = parse_json if path.suffix.lower() == ".json" else parse_yaml
-    content = parse(text, path)
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise DataError(f"{path} must hold options by their names, as in atlas: [Power2011].")
-    return content
 
 
 def _words(action: argparse.Action, value: Any, path: Path) -> list[str]:
@@ -129,7 +119,7 @@ def _words(action: argparse.Action, value: Any, path: Path) -> list[str]:
             raise UsageError(f"{path}: {action.dest} must be true or false, not {value!r}.")
         return [flag] * int(value)
     values = value if isinstance(value, list) else [value]
-    if any(isinstance(one, dict | list | bool) for one in values):
+    if any(isinstance(item, dict | list | bool) for item in values):
         raise UsageError(f"{path}: {action.dest} can't be {value!r}.")
     # One word each time, so that a value that begins with a minus is not taken for an option.
-    return [f"{flag}={one}" for one in values]
+    return [f"{flag}={item}" for item in values]

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Do the group level.
+    """Run the group level.
 
     Only outputs of the participant level are read, and the table of participants that a model
     needs.
@@ -30,7 +30,7 @@ def run_group_level(settings: Settings) -> list[str]:
     Returns
     -------
     list of str
-        What could not be done, and why.
+        What failed, and why.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def run_group_level(settings: Settings) -> list[str]:
 
 
 def dry_run_group(settings: Settings) -> None:
-    """Print which groups there are, and of whom; nothing is written.
+    """Print the groups and their numbers of participants; nothing is written.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def group_options(settings: Settings) -> GroupOptions:
 
 
 def describe_groups(settings: Settings) -> Iterator[str]:
-    """Lines about the groups that there are, and whom they are made of; nothing is computed.
+    """Describe the groups, a line each; nothing is computed.
 
     Parameters
     ----------
@@ -89,17 +89,17 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _strategy_name(name: str) -> str:
-    """What is in file names; what a built-in one was called by another version is not looked up."""
+    """Name in file names; a built-in strategy need not be known to this version."""
     return load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
 
 
 def _participants_table(settings: Settings) -> Path:
-    """The table that the user names, or the first one there is.
+    """The table that the user names, or the first that exists.
 
     Raises
     ------
     MissingInputError
-        When there is none.
+        When none exists.
     """
     if path := _known_table(settings):
         logger.info("Variables of participants: %s", path)
@@ -143,13 +143,13 @@ def _expected(settings: Settings) -> dict[str, str]:
     roots = [bids_dir, *sorted(bids_dir.glob("derivatives/fmriprep*"))]
     roots += [path for _, path in settings.derivatives]
     folders = (path for root in roots for path in root.glob("sub-*") if path.is_dir())
-    found = {path.name: "in the input, without outputs" for path in folders}
+    present = {path.name: "in the input, without outputs" for path in folders}
     table = _known_table(settings)
     if table is None:
-        return found
+        return present
     try:
         labels = [str(label) for label in read_participants(table).index]
     except BidsSpheresError as error:
-        logger.warning("Whom the group lacks is not known from its table: %s", error)
-        return found
-    return dict.fromkeys(labels, f"in {table.name}, not in the input") | found
+        logger.warning("Missing participants can't be looked up in the table: %s", error)
+        return present
+    return dict.fromkeys(labels, f"in {table.name}, not in the input") | present

@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - users get a message; --debug shows the rest
         if "--debug" in words:
             traceback.print_exc()
-        message, status = _told(error)
+        message, status = describe_error(error)
         print(f"bids-spheres: error: {message}", file=sys.stderr)
         return status
 
@@ -150,9 +150,9 @@ def _discard_output() -> None:
 
 @contextmanager
 def _with_a_home() -> Iterator[None]:
-    """Give a user a home who has none, as one whom a container does not know.
+    """Set HOME for a user without one, who is unknown in a container.
 
-    pybids and platformdirs fail without one; nothing is ever there.
+    pybids and platformdirs fail without it; nothing is kept there.
     """
     try:
         Path.home()
@@ -166,7 +166,7 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def describe_error(error: Exception) -> tuple[str, int]:
     """Message and exit status of an error."""
     if isinstance(error, BidsSpheresError):
         return str(error), error.exit_status
@@ -188,7 +188,7 @@ class _Printable(logging.Formatter):
 
 
 class _Once(logging.Filter):
-    """Lets a warning pass the first time that it is said."""
+    """Passes a warning the first time only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
     """Options, and what to do with them."""
     commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
         "demo": (demo_parser, _run_demo),
-        "strategies": (strategies_parser, _tell_strategies),
+        "strategies": (strategies_parser, _list_strategies),
     }
     named = arguments[0] if arguments else ""
     if named in commands:
@@ -308,7 +308,7 @@ def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
     return SOME_FAILED if participant_level.run_participants(settings, debug=options.debug) else 0
 
 
-def _tell_strategies(options: argparse.Namespace) -> int:
+def _list_strategies(options: argparse.Namespace) -> int:
     from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415 - keeps --help fast
 
     for line in describe_strategies(options.strategy):

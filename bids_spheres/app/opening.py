@@ -1,4 +1,4 @@
-"""The executor that the settings ask for."""
+"""Open the executor that the settings ask for."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ logger = logging.getLogger(__name__)
 def open_executor(
     settings: Settings, tasks: Sequence[Task], inputs: Sequence[Path] = ()
 ) -> Iterator[Executor]:
-    """Have processes at hand while a block lasts.
+    """Open the executor for the time of a block.
 
     Parameters
     ----------
     settings : Settings
     tasks : sequence of Task
-        What is to be done, by which number and memory of processes are limited. Without any, this
-        machine does what else there is.
+        Their number and memory limit the processes. Without any, pages alone are written, on this
+        machine.
     inputs : sequence of Path
         Folders from which they read.
 
@@ -70,13 +70,13 @@ def open_executor(
 
 
 def shared_by(tasks: Sequence[Task]) -> list[Any]:
-    """Objects to which all tasks of a call refer, or all in one space: most of what they weigh."""
+    """Objects that all tasks of a call share, or all in one space: sent once, not with each."""
     work, spaces = tasks[0].job.work, {id(task.job.placements): task.job for task in tasks}
     return [work, *work.strategies, *(job.placements for job in spaces.values())]
 
 
 def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
-    """How many processes there is work and memory for."""
+    """Number of processes for which work and memory suffice."""
     wanted = min(execution.nprocs, len(tasks) or execution.nprocs)
     limits = {"--mem": (execution.mem or 0) * MEGABYTE, "cgroup": group_memory() or 0}
     name, limit = min(((n, m) for n, m in limits.items() if m), key=itemgetter(1), default=("", 0))
@@ -86,7 +86,7 @@ def _processes(execution: Execution, tasks: Sequence[Task]) -> int:
     if room < each and execution.mem:
         logger.warning(
             "%s: the largest run is expected to need %d MB beside %d MB for the main process, "
-            "and there are %d. One run at a time is tried.",
+            "of %d MB in all. Runs are done one at a time.",
             *(name, each // MEGABYTE, own_memory() // MEGABYTE, limit // MEGABYTE),
         )
     fitting = max(1, room // each)

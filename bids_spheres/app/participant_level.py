@@ -1,4 +1,4 @@
-"""Settings to finished outputs: find, plan, write what the dataset shares, execute, report."""
+"""Run the participant level: find runs, plan, execute, concatenate and report."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ from bids_spheres.reports.participant.command import (
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from bids_spheres.execute.executor import Executor
@@ -72,18 +72,18 @@ logger = logging.getLogger(__name__)
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
-    """Do the participant level.
+    """Run the participant level.
 
     Parameters
     ----------
     settings : Settings
     debug : bool
-        Log where errors of single runs come from.
+        Log tracebacks of single runs.
 
     Returns
     -------
     list of Outcome
-        The runs that failed, and the participants whose page could not be made.
+        Runs that failed, and participants whose page could not be written.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
 
 
 def explain(settings: Settings) -> None:
-    """Print what every strategy comes to in every run found; nothing is written.
+    """Print the design of every strategy in every run; nothing is written.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def explain(settings: Settings) -> None:
 
 
 def dry_run(settings: Settings) -> None:
-    """Print which runs were found, and what would be written; nothing is.
+    """Print the runs, and what would be written; nothing is written.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def dry_run(settings: Settings) -> None:
 
 
 def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
-    """Warn of what strategies lack before the first image is read.
+    """Warn of missing inputs of strategies before the first image is read.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
-    """Datasets, the work on every run found in them, and what was found.
+    """Find the runs, and plan the work on each.
 
     Raises
     ------
@@ -175,10 +175,15 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
     inputs = find_inputs(settings.bids_dir, settings.derivatives)
     check_output_dir(settings.output_dir, _roots(inputs))
     work = _resolve_work(settings, inputs)
+    others = read_filters(settings.labels.bids_filter_file)
+    selection = Selection(
+        tuple(Filter(*named) for named in settings.labels.named()),
+        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
+    )
     kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
     warp = settings.processing.warp_seeds
     found = find_runs(
-        *(inputs, _selection(settings), kinds, settings.bids_database_dir),
+        *(inputs, selection, kinds, settings.bids_database_dir),
         usable=lambda space: can_use(work.seed_sets, space, warp=warp),
     )
     jobs = make_jobs(work, found.runs, settings.outliers)
@@ -190,7 +195,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
 def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
     """What the settings ask of every run."""
     for name in settings.processing.connectivity:
-        measure(name)  # one that is unknown would fail in every run
+        measure(name)  # an unknown measure would fail in every run
     return Work(
         seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius),
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
@@ -216,19 +221,13 @@ def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
 
 
 def _freshness(tasks: Sequence[Task]) -> str:
-    """A sentence: how many runs there are to do, and why."""
+    """A sentence: how many runs are to be done, and why."""
     why = Counter(task.reason for task in tasks if task.reason)
     stale = sum(why.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
-    told = f" ({reasons})" if reasons else ""
-    return f"{stale} of {count(len(tasks), 'run')} to do{told}, {len(tasks) - stale} up to date"
-
-
-def _selection(settings: Settings) -> Selection:
-    others = read_filters(settings.labels.bids_filter_file)
-    return Selection(
-        tuple(Filter(*named) for named in settings.labels.named()),
-        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
+    why_stale = f" ({reasons})" if reasons else ""
+    return (
+        f"{stale} of {count(len(tasks), 'run')} to do{why_stale}, {len(tasks) - stale} up to date"
     )
 
 
@@ -282,7 +281,7 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     folders = {folder for task in tasks for folder in task.folders}
     folders |= {settings.work_dir} if settings.work_dir else set()
     if not settings.labels.participant_label:
-        # Not by every task of an array: there is a page and a folder for every participant.
+        # Not in every task of an array: these folders have files of every participant.
         folders |= {out, out / "logs"}
     for folder in folders:
         discard_stale(folder)
@@ -299,7 +298,7 @@ def _execute(
     *,
     debug: bool,
 ) -> tuple[list[Outcome], set[str]]:
-    """Do all tasks; return those that failed, and the names of those that were not tried."""
+    """Do all tasks; return failures, and the names of the tasks that were not tried."""
     failures: list[Outcome] = []
     untried = {str(task) for task in tasks}
     with (
@@ -307,14 +306,20 @@ def _execute(
         closing(executor.run(attempt, tasks)) as ends,
     ):
         outcomes = (Outcome.of(task, end) for task, end in ends)
-        for outcome in _with_progress(outcomes, len(tasks)):
+        # A bar on a terminal; elsewhere the log lines show the progress.
+        quiet = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
+        width = get_terminal_size().columns
+        for outcome in tqdm(outcomes, total=len(tasks), unit="run", disable=quiet, ncols=width):
             untried.discard(outcome.job)
             messages.add(outcome, [strategy.name for strategy in tasks[0].job.work.strategies])
             for note in outcome.report.notes:
                 logger.info("%s: %s", outcome.job, note)
             if outcome.error and debug:
                 logger.error("%s: %s", outcome.job, outcome.trace)
-            _keep(outcome, settings)
+            try:
+                keep_crash(outcome, settings)
+            except OutputError as error:  # a full disk must not hide why the run failed
+                logger.warning("%s", error.message)
             if outcome.error:
                 failures.append(outcome)
                 if outcome.fatal or settings.stop_on_first_error:
@@ -322,33 +327,14 @@ def _execute(
     return failures, untried
 
 
-def _keep(outcome: Outcome, settings: Settings) -> None:
-    """Keep a file about a failure; that there is no room for it stops nothing."""
-    try:
-        keep_crash(outcome, settings)
-    except OutputError as error:
-        logger.warning("%s", error.message)
-
-
-def _with_progress(outcomes: Iterable[Outcome], total: int) -> Iterable[Outcome]:
-    """Show a bar on a terminal; elsewhere the log lines tell."""
-    quiet = not logger.isEnabledFor(logging.INFO) or not sys.stderr.isatty()
-    columns = get_terminal_size().columns
-    return tqdm(outcomes, total=total, unit="run", disable=quiet, ncols=columns)
-
-
-def _unfinished(
-    jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
-) -> set[tuple[str, str]]:
-    """Runs and strategies that have no result of this call, by their names."""
+def _concatenate(
+    settings: Settings, jobs: Sequence[Job], failures: Sequence[Outcome], untried: Collection[str]
+) -> None:
+    """Write concatenated series and their matrices."""
     every = tuple(strategy.name for strategy in jobs[0].work.strategies)
     names = {outcome.job: outcome.failed_strategies or every for outcome in failures}
     names |= dict.fromkeys(untried, every)
-    return {(job, name) for job, failed in names.items() for name in failed}
-
-
-def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[str, str]]) -> None:
-    """Write what is made of several runs."""
+    unfinished = {(job, name) for job, failed in names.items() for name in failed}
     groups = group_runs(jobs, settings.concatenate)
     for warning in concatenate_runs(groups, unfinished):
         logger.warning("%s", warning)
@@ -360,7 +346,7 @@ def _concatenate(settings: Settings, jobs: Sequence[Job], unfinished: set[tuple[
 def _report(
     executor: Executor, settings: Settings, tasks: Sequence[Task], *, debug: bool
 ) -> list[Outcome]:
-    """Write the pages of participants whose runs changed, in this call or in one cut short."""
+    """Write the pages of participants whose runs changed, in this or in an interrupted call."""
     out, level = settings.output_dir, settings.report_level
     labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
     changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}

@@ -1,4 +1,4 @@
-"""What strategies come to in the runs found, told without reading an image."""
+"""Preview of a call (--dry-run, --explain): runs, outputs and designs, without reading an image."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from bids_spheres.participant.designs import (
     run_designs,
     run_timing,
 )
+from bids_spheres.settings import OFF
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
+    from bids_spheres.confounds import Censor, TemporalFilter
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job
 
 
 def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
-    """Lines of text: per run and strategy the columns, volumes kept, rank, degrees of freedom."""
+    """Describe per run and strategy the columns, volumes kept, rank and degrees of freedom."""
     for job in jobs:
         yield f"{job}"
         if job.run.problem:
@@ -54,7 +55,7 @@ def explain_jobs(jobs: Sequence[Job]) -> Iterator[str]:
 def dry_run(
     jobs: Sequence[Job], states: Sequence[str], rejected: Sequence[tuple[Path, str]]
 ) -> Iterator[str]:
-    """Lines of text: runs with what belongs to them, what would be written, what is not used.
+    """Describe runs with their files, what would be written, and images that are not used.
 
     Parameters
     ----------
@@ -66,7 +67,17 @@ def dry_run(
     """
     header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
     outputs = [job.outputs() for job in jobs]
-    rows = [header, *map(_row, jobs, states, map(len, outputs))]
+    rows = [header]
+    for job, state, paths in zip(jobs, states, outputs, strict=True):
+        kinds = {path: kind for kind, path in job.run.images}
+        images = ", ".join(kinds[image.bold] for image in job.images)
+        if lacking := len(job.without_image):
+            images += f" ({count(lacking, 'strategy', 'strategies')} without an image)"
+        has_mask = job.work.processing.mask == OFF or job.mask is not None
+        needs_table = any(strategy.needs_table for strategy in job.strategies)
+        has_table = job.run.tables.confounds is not None or not needs_table
+        presence = [("MISSING", "yes")[has] for has in (has_mask, has_table)]
+        rows.append((str(job), images, *presence, str(len(paths)), state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
@@ -77,19 +88,6 @@ def dry_run(
     if rejected:
         yield from ("", "Not used:")
         yield from (f"  {path}: {reason}" for path, reason in rejected)
-
-
-def _row(job: Job, state: str, n_files: int) -> tuple[str, ...]:
-    kinds = {path: kind for kind, path in job.run.images}
-    images = ", ".join(kinds[image.bold] for image in job.images)
-    mask = job.work.processing.mask == "none" or job.mask is not None
-    needed = any(strategy.needs_table for strategy in job.strategies)
-    confounds = job.run.tables.confounds is not None or not needed
-    there = {True: "yes", False: "MISSING"}
-    lacking = len(job.without_image)
-    strategies = count(lacking, "strategy", "strategies")
-    note = f" ({strategies} without an image)" if lacking else ""
-    return str(job), images + note, there[mask], there[confounds], str(n_files), state
 
 
 def _describe_design(run_design: RunDesign) -> Iterator[str]:
@@ -108,7 +106,7 @@ def _describe_design(run_design: RunDesign) -> Iterator[str]:
 
 
 def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
-    """Lines of text: what strategies regress out, censor and filter.
+    """Describe what strategies regress out, censor and filter, in lines of text.
 
     Parameters
     ----------
@@ -124,15 +122,11 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
         yield f"  censoring: {_censoring(strategy.censor)}"
         yield f"  filter:    {_filter(strategy.filter)}"
         yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
-        yield from _least(strategy)
-        yield ""
-
-
-def _least(strategy: Strategy) -> Iterator[str]:
-    if strategy.min_volumes or strategy.min_seconds:
         least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
         least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
-        yield f"  at least:  {' and '.join(least)}"
+        if least:
+            yield f"  at least:  {' and '.join(least)}"
+        yield ""
 
 
 def _censoring(rules: Censor) -> str:

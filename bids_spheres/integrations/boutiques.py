@@ -76,7 +76,7 @@ _VARIABLES = [
 
 
 def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
-    """Boutiques descriptor of a parser; of that of the BIDS App without one."""
+    """Boutiques descriptor of a parser, by default that of the BIDS App."""
     parser = parser or main_parser()
     inputs = list(_inputs(parser))
     keys = list(dict.fromkeys(each["value-key"] for each in inputs))
@@ -90,14 +90,22 @@ def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
         "author": "The bids_spheres developers",
         "command-line": f"mkdir -p [OUTPUT_DIR]; env {_HOME['value-key']} {parser.prog} "
         + " ".join([*first, *others]),
-        # Without an index: the image that `docker build -t` makes, and no one else's.
+        # Without an index: the image that `docker build -t` builds here.
         "container-image": {"type": "docker", "image": f"bids-spheres:{__version__}"},
         # As /bin/sh it would be a login shell, in which PATH is not that of the image.
         "shell": "/bin/bash",
         "environment-variables": _VARIABLES,
         "inputs": [*inputs, _HOME],
         "groups": _groups(parser, inputs),
-        "output-files": [_output()],
+        "output-files": [
+            {
+                "id": "results",
+                "name": "Results",
+                "description": "BIDS derivatives: time series, connectivity, reports",
+                "path-template": "[OUTPUT_DIR]",
+                "optional": False,
+            }
+        ],
         "error-codes": [
             {"code": status, "description": meaning} for status, meaning in EXIT_STATUSES.items()
         ],
@@ -111,14 +119,12 @@ def text() -> str:
     return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [action for action in parser._actions if action.dest not in _LEFT_OUT]  # noqa: SLF001
-
-
 def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
-    for action in _actions(parser):
-        told = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
-        described = {**_named(action.dest), "description": told}
+    for action in parser._actions:  # noqa: SLF001
+        if action.dest in _LEFT_OUT:
+            continue
+        text = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
+        described = {**_named(action.dest), "description": text}
         if action.option_strings:
             yield {**described, **_option(action), "optional": True}
             yield from _words(action)
@@ -152,16 +158,6 @@ def _output_dirs(described: Input) -> Iterator[Input]:
     }
 
 
-def _output() -> dict[str, Any]:
-    return {
-        "id": "results",
-        "name": "Results",
-        "description": "BIDS derivatives: time series, connectivity, reports",
-        "path-template": "[OUTPUT_DIR]",
-        "optional": False,
-    }
-
-
 def _flag(action: argparse.Action) -> str:
     """The long form of a flag; of two spellings, the first."""
     return max(action.option_strings, key=len)
@@ -170,7 +166,13 @@ def _flag(action: argparse.Action) -> str:
 def _option(action: argparse.Action) -> Input:
     flag = _flag(action)
     if isinstance(action, argparse.BooleanOptionalAction):
-        return _switch(action)
+        # Of --x and --no-x, the one that changes something.
+        off = next(each for each in action.option_strings if each.startswith("--no-"))
+        if not action.default:
+            return {"type": "Flag", "command-line-flag": f"--{off.removeprefix('--no-')}"}
+        text = f"don't {action.help}".partition(" (default")[0]
+        named = _named(f"no_{action.dest}")
+        return {**named, "description": text, "type": "Flag", "command-line-flag": off}
     if action.nargs == 0:
         return {"type": "Flag", "command-line-flag": flag}
     many = action.nargs is not None
@@ -178,17 +180,6 @@ def _option(action: argparse.Action) -> Input:
     # One flag for all values of a list, and = between flag and value where there is one value.
     separator = {} if many else {"command-line-flag-separator": "="}
     return {**_value(action), "command-line-flag": flag, **separator, **default}
-
-
-def _switch(action: argparse.Action) -> Input:
-    """Of --x and --no-x the one that changes something."""
-    flags = [each for each in action.option_strings if each.startswith("--")]
-    off = next(each for each in flags if each.startswith("--no-"))
-    if not action.default:
-        return {"type": "Flag", "command-line-flag": flags[0]}
-    named = _named(f"no_{action.dest}")
-    text = f"don't {action.help}".partition(" (default")[0]
-    return {**named, "description": text, "type": "Flag", "command-line-flag": off}
 
 
 def _words(action: argparse.Action) -> Iterator[Input]:
@@ -206,26 +197,23 @@ def _words(action: argparse.Action) -> Iterator[Input]:
 
 
 def _value(action: argparse.Action) -> Input:
+    """Boutiques type of the value of an option, with its limits."""
     many = {"list": True, "min-list-entries": 1} if action.nargs is not None else {}
     if action.dest == "analysis_level":
         # The app has an exit status of its own for other levels.
         return {"type": "String", "value-choices": [PARTICIPANT, GROUP], **many}
-    return {**_type(action.type), **many}
-
-
-def _type(kind: Any) -> Input:
-    """Boutiques type of a kind of value, with its limits."""
+    kind = action.type
     if isinstance(kind, PathName):
-        return {"type": "File"}
+        return {"type": "File", **many}
     if isinstance(kind, Choice):
-        return {"type": "String", "value-choices": list(kind.words)}
+        return {"type": "String", "value-choices": list(kind.words), **many}
     if isinstance(kind, Memory):
-        return {"type": "Number", "integer": True, "minimum": 1}
+        return {"type": "Number", "integer": True, "minimum": 1, **many}
     if isinstance(kind, Number):
         limits = {"minimum": kind.least, "maximum": kind.most}
         known = {name: limit for name, limit in limits.items() if isfinite(limit)}
-        return {"type": "Number", "integer": kind.whole, **known}
-    return {"type": "String"}
+        return {"type": "Number", "integer": kind.whole, **known, **many}
+    return {"type": "String", **many}
 
 
 def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, Any]]:

@@ -46,17 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status, as of the command line.
     """
-    _parser().parse_args(argv)
-    try:
-        return _do(read_task(CONFIG))
-    except BidsSpheresError as error:
-        return _failed(str(error), error.exit_status)
-    except Exception as error:  # noqa: BLE001 - the platform shows a message, and no traceback
-        told = f"unexpected {type(error).__name__}: {error}"
-        return _failed(f"{told}\n  hint: That is a fault of this program; please report it.", FAULT)
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bids-spheres-brainlife",
         description="Do the task of brainlife.io in the current folder: read config.json, write "
@@ -64,15 +53,23 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
-    return parser
+    parser.parse_args(argv)
+    try:
+        return _do(read_task(CONFIG))
+    except BidsSpheresError as error:
+        return _failed(str(error), error.exit_status)
+    except Exception as error:  # noqa: BLE001 - the platform shows a message, and no traceback
+        fault = f"unexpected {type(error).__name__}: {error}"
+        hint = "That is a fault of this program; please report it."
+        return _failed(f"{fault}\n  hint: {hint}", FAULT)
 
 
 def _failed(text: str, status: int) -> int:
-    """Tell of an error that ends the task, on standard error and to the platform."""
-    told = printable(text)
-    print(f"bids-spheres-brainlife: error: {told}", file=sys.stderr)  # noqa: T201 - to be read
+    """Report an error that ends the task, on standard error and to the platform."""
+    shown = printable(text)
+    print(f"bids-spheres-brainlife: error: {shown}", file=sys.stderr)  # noqa: T201 - to be read
     with suppress(BidsSpheresError):  # the first error is the one to know
-        write_product(PRODUCT, [message("error", told.replace("\n  hint: ", "\n"))], None)
+        write_product(PRODUCT, [message("error", shown.replace("\n  hint: ", "\n"))], None)
     return status
 
 
@@ -84,17 +81,13 @@ def _do(task: Task) -> int:
     words = [str(INPUTS), str(DERIVATIVES), PARTICIPANT, *options]
     link_inputs(task, INPUTS)
     status, log = _called(words)
-    messages = [*map(_warning, task.notes), *messages_of(log)]
+    messages = [*(message("warning", note) for note in task.notes), *messages_of(log)]
     results = _write(words) if status in (0, 1) else None
     if results is not None:
         done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
         messages.append(message("success", done))
     write_product(PRODUCT, messages, results)
     return status
-
-
-def _warning(text: str) -> dict[str, str]:
-    return message("warning", text)
 
 
 def _called(words: Sequence[str]) -> tuple[int, str]:
@@ -126,7 +119,7 @@ class _Kept(io.TextIOBase):
 
 
 def _write(words: Sequence[str]) -> Results | None:
-    """Write what the call has made in the data types of the platform."""
+    """Write the outputs of the call in the data types of the platform."""
     from bids_spheres.app.participant_level import plan_jobs  # noqa: PLC0415
     from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415 - keeps --help fast
     from bids_spheres.participant.concatenation import group_runs  # noqa: PLC0415

@@ -28,8 +28,8 @@ _DESCRIPTION = {
 def link_inputs(task: Task, root: Path) -> None:
     """Make a dataset of links to the inputs of a task.
 
-    What is as it should be stays as it is, so that a second call finds nothing changed; what
-    another config.json has left is removed.
+    Links and files that are right are left as they are, so that a second call finds nothing
+    changed; those of another config.json are removed.
 
     Parameters
     ----------
@@ -72,11 +72,11 @@ def _table(run: RunInputs, extension: str) -> Name:
 
 
 def _no_regressors(run: RunInputs) -> str:
-    """A table of nothing but the numbers of volumes; empty when the image can't be read."""
+    """A table of the numbers of volumes alone; empty when the image can't be read."""
     try:
         volumes = open_volumes(run.bold.path).n_volumes
     except BidsSpheresError:
-        return ""  # of this run alone; told when its turn comes
+        return ""  # the run fails with a message of its own
     return table_text(["volume"], [[str(number)] for number in range(volumes)])
 
 
@@ -113,4 +113,4 @@ def _link(path: Path, target: Path) -> None:
         path.unlink(missing_ok=True)
         path.symlink_to(relative)
     except OSError as error:
-        raise OutputError(f"{path} can't be made: {error.strerror or error}.") from error
+        raise OutputError(f"{path} can't be linked: {error.strerror or error}.") from error

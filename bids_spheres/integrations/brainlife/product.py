@@ -63,24 +63,24 @@ def message(kind: str, text: str) -> Item:
 
 def messages_of(log: str) -> list[Item]:
     """Warnings and errors among lines that the command has logged, with the lines that go on."""
-    found: list[tuple[str, list[str]]] = []
+    entries: list[tuple[str, list[str]]] = []
     going_on = False
     for line in log.splitlines():
         if match := _LINE.fullmatch(line):
             kind = "warning" if match["level"] == "W" else "error"
-            found.append((kind, [match["said"] or match["error"] or ""]))
+            entries.append((kind, [match["said"] or match["error"] or ""]))
         elif going_on and not _OTHER.match(line):
-            found[-1][1].append(line.strip())
+            entries[-1][1].append(line.strip())
         going_on = bool(match) or (going_on and not _OTHER.match(line))
-    return [message(kind, "\n".join(lines)) for kind, lines in found]
+    return [message(kind, "\n".join(lines)) for kind, lines in entries]
 
 
 def _few(messages: Sequence[Item]) -> list[Item]:
-    """So many messages as are read, errors first."""
+    """The first messages, errors before the others."""
     ordered = sorted(messages, key=lambda each: each["type"] != "error")
     more = len(ordered) - _MOST_MESSAGES
-    told = [message("warning", f"{more} more are in the log.")] if more > 0 else []
-    return [*ordered[:_MOST_MESSAGES], *told]
+    rest = [message("warning", f"{more} more are in the log.")] if more > 0 else []
+    return [*ordered[:_MOST_MESSAGES], *rest]
 
 
 def _figures(results: Results) -> list[Item]:
@@ -95,13 +95,13 @@ def _spread(matrix: Matrix) -> Item:
     edges = matrix.values[np.triu_indices_from(matrix.values, k=1)]
     counts, limits = np.histogram(edges[np.isfinite(edges)], bins=_BINS)
     middles = (limits[:-1] + limits[1:]) / 2
-    bars = {"type": "bar", "x": _short(middles), "y": counts.tolist()}
+    bars = {"type": "bar", "x": [float(f"{x:.4g}") for x in middles], "y": counts.tolist()}
     layout = _layout(matrix.title, "pairs of spheres")
     return _figure("Distribution", f"{matrix.title} of all pairs, {matrix.run}", bars, layout)
 
 
 def _networks(matrix: Matrix, spheres: Spheres) -> Iterator[Item]:
-    """Mean of every two networks, where there are some."""
+    """Mean within and between networks, if there are any."""
     network = np.array(spheres.networks)
     names = sorted(set(spheres.networks) - {MISSING, ""})
     if not _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
@@ -121,13 +121,9 @@ def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
     return round(float(finite.mean()), 3) + 0.0 if finite.size else None
 
 
-def _short(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
-
-
 def _layout(x: str, y: str) -> Item:
     return {"xaxis": {"title": x}, "yaxis": {"title": y, "automargin": True}}
 
 
-def _figure(name: str, told: str, data: Item, layout: Item) -> Item:
-    return {"type": "plotly", "name": name, "desc": told, "data": [data], "layout": layout}
+def _figure(name: str, text: str, data: Item, layout: Item) -> Item:
+    return {"type": "plotly", "name": name, "desc": text, "data": [data], "layout": layout}

@@ -28,7 +28,7 @@ _FILES = ("bold", "regressors", "mask")
 """Keys of input files."""
 
 _ONE = ("atlas", "seeds", "radius", "strategy")
-"""Options of which one value is possible, as there is one table of time series."""
+"""Options that take one value here, as a task writes one table of time series."""
 
 _ELSEWHERE = ("reports_only",)
 """Options that write no results."""
@@ -53,13 +53,13 @@ class Dataset:
 
     def label(self, *names: str) -> str:
         """Label of an entity from the first of some fields of `meta`, else from a tag."""
-        told = (self.meta.get(name) for name in names)
+        known = (self.meta.get(name) for name in names)
         tagged = (m["label"] for t in self.tags if (m := _TAG.fullmatch(t)) and m["key"] in names)
-        return next((label for each in (*told, *tagged) if (label := _clean(each))), "")
+        return next((label for each in (*known, *tagged) if (label := _clean(each))), "")
 
     @property
     def run(self) -> tuple[str, ...]:
-        """What tells runs of one participant apart."""
+        """Labels that distinguish the runs of one participant."""
         return self.label("session"), self.label("task", "TaskName"), self.label("run")
 
 
@@ -99,7 +99,7 @@ class Task:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of that a user may not expect, a sentence each."""
+        """What a user may not expect of it, a sentence each."""
         notes = []
         if self.options.get("mask") == "none":
             notes.append("No mask is given: spheres use every voxel that has a signal.")
@@ -118,7 +118,7 @@ def read_task(config: Path) -> Task:
     DataError
         When it is not what the platform writes.
     UsageError
-        When a parameter is not an option, or has several values where one is possible.
+        When a parameter is not an option, or has several values where it takes one.
     """
     content = {key: value for key, value in read_json_object(config).items() if _is_set(value)}
     mask = content.pop("mask") if content.get("mask") in MASKS else "none"
@@ -146,33 +146,22 @@ def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Datas
     paths = [path for path in (given if isinstance(given, list) else [given]) if _is_set(path)]
     if not all(isinstance(path, str) for path in paths):
         raise DataError(f"{config}: {key} must be a path or a list of paths, not {given!r}.")
-    known = [each for each in _inputs(content, config) if key in (each.get("keys") or [])]
-    known = known if len(known) == len(paths) else [{}] * len(paths)
-    return tuple(
-        Dataset(_there(Path(path), key, config), each.get("meta") or {}, _tags(each))
-        for path, each in zip(paths, known, strict=True)
-    )
-
-
-def _inputs(content: Mapping[str, Any], config: Path) -> list[dict[str, Any]]:
     inputs = content.get("_inputs", [])
     if not isinstance(inputs, list) or not all(isinstance(each, dict) for each in inputs):
         raise DataError(f"{config}: _inputs is not the list that brainlife.io writes.")
-    return inputs
-
-
-def _tags(known: Mapping[str, Any]) -> tuple[str, ...]:
-    tags = [*(known.get("tags") or []), *(known.get("datatype_tags") or [])]
-    return tuple(tag for tag in tags if isinstance(tag, str))
-
-
-def _there(path: Path, key: str, config: Path) -> Path:
-    if not path.is_file():
-        raise not_fetched(path) or MissingInputError(
-            f"{config}: {key} is {path}, and there is no such file.",
-            hint="Paths are relative to the folder in which the task runs.",
-        )
-    return path
+    known = [each for each in inputs if key in (each.get("keys") or [])]
+    known = known if len(known) == len(paths) else [{}] * len(paths)
+    datasets = []
+    for path, each in zip(map(Path, paths), known, strict=True):
+        if not path.is_file():
+            raise not_fetched(path) or MissingInputError(
+                f"{config}: {key} is {path}, and there is no such file.",
+                hint="Paths are relative to the folder in which the task runs.",
+            )
+        tags = [*(each.get("tags") or []), *(each.get("datatype_tags") or [])]
+        known_tags = tuple(tag for tag in tags if isinstance(tag, str))
+        datasets.append(Dataset(path, each.get("meta") or {}, known_tags))
+    return tuple(datasets)
 
 
 def _clean(label: Any) -> str:
@@ -191,9 +180,9 @@ def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
             continue
         if name not in allowed:
             raise UsageError(
-                f"{config}: there is no parameter {key!r} here.",
+                f"{config}: {key!r} is no parameter here.",
                 hint=did_you_mean(name, [*allowed, *_FILES]) + "Parameters are options of "
-                "bids-spheres by their names; bids-spheres --help tells them.",
+                "bids-spheres by their names; bids-spheres --help lists them.",
             )
         words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
         named[name] = re.split(r"[\s,]+", value.strip()) if words else value
@@ -217,7 +206,7 @@ def _check_single(named: Mapping[str, Any], config: Path) -> None:
         given = named.get(name)
         if isinstance(given, list) and len(given) > 1:
             raise UsageError(
-                f"{config}: {name} has {len(given)} values, and one is possible.",
+                f"{config}: {name} has {len(given)} values, and takes one.",
                 hint="A task writes one table of time series; start one for each.",
             )
     if "atlas" in named and "seeds" in named:
@@ -265,7 +254,8 @@ def _matched(
 def _entities(
     bold: Dataset, first: Dataset, options: Mapping[str, Any], config: Path
 ) -> tuple[tuple[str, str], ...]:
-    space = _clean(_only(options.get("space"))) or bold.label("space")
+    given = options.get("space")
+    space = _clean(given[0] if isinstance(given, list) else given) or bold.label("space")
     if not space:
         raise DataError(
             f"{config} does not say in which space {bold.path} is.",
@@ -284,14 +274,10 @@ def _entities(
     return tuple((key, label) for key, label in labels.items() if label)
 
 
-def _only(value: Any) -> Any:
-    return value[0] if isinstance(value, list) else value
-
-
 def _numbered(
     names: Sequence[tuple[tuple[str, str], ...]],
 ) -> list[tuple[tuple[str, str], ...]]:
-    """Names that are there several times get numbers of runs, in their order."""
+    """Number the runs whose names are the same, in their order."""
     if len(set(names)) == len(names):
         return list(names)
     numbered = []
