@@ -50,7 +50,7 @@ from bids_spheres.reports.methods import (
     methods_paragraph,
 )
 from bids_spheres.reports.participant import pages_of
-from bids_spheres.reports.participant.command import report, reports_only
+from bids_spheres.reports.participant.write_pages import report, reports_only
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:

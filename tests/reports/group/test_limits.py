@@ -109,9 +109,7 @@ def test_spaces_that_are_pooled_and_those_that_are_not(outputs, rng, page):
     assert ("sub-02", f"images in space {NLIN6}") in reasons
     document = page(pool_spaces=True)
     assert f"pooled (1 in {ASYM} and 2 in {NLIN6})" in text_of(document, "warnings")
-    assert f"in different spaces ({ASYM} and {NLIN6}) were pooled" in text_of(
-        document, "methods"
-    )
+    assert f"in different spaces ({ASYM} and {NLIN6}) were pooled" in text_of(document, "methods")
     assert 'id="absent-table"' not in str(document)
 
 
