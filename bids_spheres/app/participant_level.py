@@ -50,7 +50,7 @@ from bids_spheres.reports.methods import (
     methods_paragraph,
 )
 from bids_spheres.reports.participant import pages_of
-from bids_spheres.reports.participant.command import (
+from bids_spheres.reports.participant.write_pages import (
     outdated_participants,
     participants_to_report,
     write_reports,
@@ -110,7 +110,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
             failures, untried = _execute(executor, stale, settings, messages, debug=debug)
             _summarize(stale, failures, untried, settings, messages)
             if not any(outcome.fatal for outcome in failures):
-                _concatenate(settings, jobs, _unfinished(jobs, failures, untried))
+                _concatenate(settings, jobs, failures, untried)
             failures += _report(executor, settings, tasks, debug=debug)
     return failures
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
-from bids_spheres.reports.toolkit.facts import MaskerFacts
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
+from bids_spheres.reports.toolkit.masker_facts import MaskerFacts
 from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Stepper, Table, page
-from bids_spheres.reports.toolkit.spheres import Scene, SlicePainter, overview
+from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter, overview
 from bids_spheres.wording import count, listing, number, percent, sentence
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine import SphereWeights
     from bids_spheres.engine.arrays import IntArray
-    from bids_spheres.reports.toolkit.facts import Sphere
     from bids_spheres.reports.toolkit.html import HTMLReport
+    from bids_spheres.reports.toolkit.masker_facts import Sphere
 
 __all__ = ["MaskerFacts", "displayed_spheres", "masker_report"]
 

@@ -22,7 +22,7 @@ from bids_spheres.reports.toolkit.render import (
     number_cell,
     percent_cell,
 )
-from bids_spheres.reports.toolkit.spheres import EMPTY, FULL, PARTIAL, Scene, overview
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import count, listing, percent, sentence
 

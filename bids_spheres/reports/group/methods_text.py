@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.group.statistics import CONFIDENCE
 from bids_spheres.group.zero import MURPHY
-from bids_spheres.reports.methods.wording import code
+from bids_spheres.reports.methods.markdown import code
 from bids_spheres.reports.participant.methods_text import MethodsText, methods_text
 from bids_spheres.wording import count, listing
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.group.connectivity import (
+from bids_spheres.reports.group.mean_connectivity import (
     SIGNIFICANT,
     above_and_below,
     beside,
     names_id,
 )
-from bids_spheres.reports.participant.cautions import joined
+from bids_spheres.reports.participant.run_warnings import joined
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit, matrix_picture
 from bids_spheres.reports.toolkit.render import (
     Block,

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.reports.group import provenance
 from bids_spheres.reports.group.budget import MOST_CHOICES, affordable
-from bids_spheres.reports.group.cautions import cautions
-from bids_spheres.reports.group.connectivity import condition_sections, names_id
 from bids_spheres.reports.group.coverage import seeds_sections
+from bids_spheres.reports.group.group_summary import summary
+from bids_spheres.reports.group.group_warnings import cautions
+from bids_spheres.reports.group.mean_connectivity import condition_sections, names_id
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.group.model import model_sections
-from bids_spheres.reports.group.networks import network_names, networks_id
+from bids_spheres.reports.group.network_means import network_names, networks_id
 from bids_spheres.reports.group.participants import participants_view
 from bids_spheres.reports.group.strategies import (
     HOW_TO_READ,
@@ -19,7 +20,6 @@ from bids_spheres.reports.group.strategies import (
     comparison_sections,
     strategies_table,
 )
-from bids_spheres.reports.group.summary import summary
 from bids_spheres.reports.participant.provenance import command
 from bids_spheres.reports.toolkit.render import page
 from bids_spheres.wording import count

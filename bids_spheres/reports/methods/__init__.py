@@ -7,7 +7,7 @@ turns citation keys into words. Text is Markdown with the citation keys of pando
 """
 
 from bids_spheres.reports.methods.citation import citation_file, methods_paragraph, references
-from bids_spheres.reports.methods.facts import MethodsFacts
+from bids_spheres.reports.methods.methods_facts import MethodsFacts
 from bids_spheres.reports.methods.references import (
     Reference,
     bibliography,

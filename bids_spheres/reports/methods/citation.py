@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.reports.methods.cleaning import cleaning, connectivity
 from bids_spheres.reports.methods.denoising import denoising
+from bids_spheres.reports.methods.markdown import escape
 from bids_spheres.reports.methods.material import material
 from bids_spheres.reports.methods.references import bibliography, cited_keys, find_references
-from bids_spheres.reports.methods.wording import escape
 
 if TYPE_CHECKING:
-    from bids_spheres.reports.methods.facts import MethodsFacts
+    from bids_spheres.reports.methods.methods_facts import MethodsFacts
     from bids_spheres.reports.methods.references import Reference
 
 _HOW_TO_USE = (

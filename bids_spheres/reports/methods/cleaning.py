@@ -9,12 +9,12 @@ from bids_spheres.reports.methods.denoising import (
     removes_global_signal,
     removes_something,
 )
-from bids_spheres.reports.methods.wording import cite, code, escape, listing
+from bids_spheres.reports.methods.markdown import cite, code, escape, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.reports.methods.facts import MethodsFacts
+    from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
 _STANDARDIZED = {
     "zscore_sample": "standardized to zero mean and unit variance, with the sample standard "

@@ -9,14 +9,14 @@ from bids_spheres.confounds import column_names, load_strategy, published_strate
 from bids_spheres.confounds.compcor import MASKS_OF, needs_cosines
 from bids_spheres.confounds.components import COSINE
 from bids_spheres.confounds.strategy import EXPANSIONS
-from bids_spheres.reports.methods.wording import cite, code, count, escape, listing
+from bids_spheres.reports.methods.markdown import cite, code, count, escape, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bids_spheres.confounds import Censor, Strategy, TemporalFilter
     from bids_spheres.confounds.strategy import Expansion
-    from bids_spheres.reports.methods.facts import MethodsFacts
+    from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
 _EXPANSIONS: dict[Expansion, str] = {
     "power2": "squares",

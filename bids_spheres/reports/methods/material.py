@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.reports.methods.markdown import cite, code, count, escape, listing
 from bids_spheres.reports.methods.references import find_doi
-from bids_spheres.reports.methods.wording import cite, code, count, escape, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.reports.methods.facts import MethodsFacts
+    from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
 """Publications of the templates, as fMRIPrep cites them."""

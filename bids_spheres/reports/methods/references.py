@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError, did_you_mean
-from bids_spheres.reports.methods.wording import unescape
+from bids_spheres.reports.methods.markdown import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

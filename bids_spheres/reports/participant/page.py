@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.cautions import cautions
 from bids_spheres.reports.participant.methods_text import read_methods
-from bids_spheres.reports.participant.motion import motion_block
-from bids_spheres.reports.participant.regressors import regressor_block
+from bids_spheres.reports.participant.motion_charts import motion_block
+from bids_spheres.reports.participant.regressor_correlations import regressor_block
 from bids_spheres.reports.participant.relations import relation_blocks
+from bids_spheres.reports.participant.run_warnings import cautions
 from bids_spheres.reports.participant.seeds import seeds_section
 from bids_spheres.reports.participant.signals import picture_before, signal_blocks, signals_of
 from bids_spheres.reports.participant.summary import runs_table, summary

@@ -23,7 +23,7 @@ from bids_spheres.reports.toolkit.render import (
     percent_cell,
 )
 from bids_spheres.reports.toolkit.slices import Drawn, mosaic
-from bids_spheres.reports.toolkit.spheres import EMPTY, FULL, PARTIAL, Scene, overview
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, overview
 from bids_spheres.wording import count, naming, number, percent, sentence
 
 if TYPE_CHECKING:

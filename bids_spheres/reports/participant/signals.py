@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.participant.motion import LEFT, RIGHT
+from bids_spheres.reports.participant.motion_charts import LEFT, RIGHT
 from bids_spheres.reports.toolkit.carpets import (
     MOST_COLUMNS,
     MOST_ROWS,

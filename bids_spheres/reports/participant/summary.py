@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.participant.cautions import by_space_and_strategy
+from bids_spheres.reports.participant.run_warnings import by_space_and_strategy
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, number_cell
 from bids_spheres.wording import count, listing
 

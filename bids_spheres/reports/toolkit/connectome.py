@@ -11,7 +11,7 @@ from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
 from bids_spheres.reports.toolkit.render import Graphic
-from bids_spheres.reports.toolkit.spheres import WIDTH
+from bids_spheres.reports.toolkit.sphere_figures import WIDTH
 from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Panel
-    from bids_spheres.reports.toolkit.spheres import Scene
+    from bids_spheres.reports.toolkit.sphere_figures import Scene
 
     FloatArray = NDArray[np.float64]
     ByteArray = NDArray[np.uint8]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_spheres.reports.toolkit.figures import Sheet, pen_strokes
 from bids_spheres.reports.toolkit.geometry import VIEWS, Panel, mesh_positions, section_radius
-from bids_spheres.reports.toolkit.spheres import DASHES, EMPTY, FULL, PANEL, PAPER, WIDTH
+from bids_spheres.reports.toolkit.sphere_figures import DASHES, EMPTY, FULL, PANEL, PAPER, WIDTH
 from bids_spheres.wording import number
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine import Grid
     from bids_spheres.reports.toolkit.geometry import View
-    from bids_spheres.reports.toolkit.spheres import Scene
+    from bids_spheres.reports.toolkit.sphere_figures import Scene
 
     FloatArray = NDArray[np.float64]
     ByteArray = NDArray[np.uint8]

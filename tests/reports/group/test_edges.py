@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.reports.group import budget, load_level, participants
-from bids_spheres.reports.group.cautions import cautions
+from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.strategies import chance_median
 from tests.group.conftest import NETWORKS, POINTS, correlations, new_outputs, without
 from tests.reports.group.conftest import page_of

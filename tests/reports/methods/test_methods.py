@@ -37,7 +37,7 @@ from bids_spheres.reports.methods import (
     methods_paragraph,
     references,
 )
-from bids_spheres.reports.methods.wording import code, escape
+from bids_spheres.reports.methods.markdown import code, escape
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")

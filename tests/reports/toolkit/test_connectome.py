@@ -10,7 +10,7 @@ import pytest
 from bids_spheres.engine import Grid
 from bids_spheres.reports.toolkit.connectome import connectome, glass, strongest_edges
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.spheres import PANEL, Scene
+from bids_spheres.reports.toolkit.sphere_figures import PANEL, Scene
 
 AFFINE = np.array([[4.0, 0, 0, -40], [0, 4, 0, -50], [0, 0, 4, -30], [0, 0, 0, 1]])
 

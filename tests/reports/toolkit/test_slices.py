@@ -9,7 +9,7 @@ from bids_spheres.engine import Grid, sphere_weights
 from bids_spheres.engine.spheres import label_volume
 from bids_spheres.reports.toolkit.geometry import VIEWS, backdrop
 from bids_spheres.reports.toolkit.slices import COLUMNS, Drawn, depths, mosaic, slice_panels
-from bids_spheres.reports.toolkit.spheres import EMPTY, FULL, PARTIAL, Scene
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene
 
 AFFINE = np.array([[3.0, 0, 0, -45], [0, 3, 0, -54], [0, 0, 3, -36], [0, 0, 0, 1]])
 SHAPE = (31, 37, 26)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.group.networks import network_blocks, network_table
+from bids_spheres.reports.group.network_means import network_blocks, network_table
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block

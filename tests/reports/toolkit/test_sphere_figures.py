@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bids_spheres.reports.toolkit import spheres
+from bids_spheres.reports.toolkit import sphere_figures as spheres
 from bids_spheres.reports.toolkit.geometry import Margins, backdrop, mesh_positions, three_panels
-from bids_spheres.reports.toolkit.spheres import Scene, SlicePainter
+from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter
 
 
 @pytest.fixture(scope="module")

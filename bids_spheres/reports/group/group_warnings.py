@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_spheres.group.quality import smoothing_differences
 from bids_spheres.group.stream import FEW_DOF
-from bids_spheres.reports.participant.cautions import joined
+from bids_spheres.reports.participant.run_warnings import joined
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
