@@ -161,11 +161,10 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
 
 def _watched() -> dict[str, float]:
     """Processor seconds that each part takes from now on."""
-    import bids_spheres.reports.participant as package  # noqa: PLC0415
-    from bids_spheres.reports.participant import page  # noqa: PLC0415
+    from bids_spheres.reports.participant import load, page  # noqa: PLC0415
 
     parts: dict[str, float] = {}
-    for module in (package, page):
+    for module in (load, page):
         for name in _PARTS.keys() & vars(module).keys():
             function = getattr(module, name)
             if callable(function):
