@@ -133,7 +133,8 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
     """
     with Meter() as meter:
         start = time.process_time()
-        from bids_spheres.reports.participant import load_participant, write_report  # noqa: PLC0415
+        from bids_spheres.reports.participant import write_report  # noqa: PLC0415
+        from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
         from bids_spheres.reports.toolkit.figures import quiet_matplotlib  # noqa: PLC0415
 
         quiet_matplotlib("matplotlib.backends.backend_agg")
@@ -160,11 +161,10 @@ def measured(*, results: str, label: str) -> dict[str, Any]:
 
 def _watched() -> dict[str, float]:
     """Processor seconds that each part takes from now on."""
-    import bids_spheres.reports.participant as package  # noqa: PLC0415
-    from bids_spheres.reports.participant import page  # noqa: PLC0415
+    from bids_spheres.reports.participant import load, page  # noqa: PLC0415
 
     parts: dict[str, float] = {}
-    for module in (package, page):
+    for module in (load, page):
         for name in _PARTS.keys() & vars(module).keys():
             function = getattr(module, name)
             if callable(function):

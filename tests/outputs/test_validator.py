@@ -154,8 +154,9 @@ def everything(tmp_path_factory):
     call(*start, *sets, "--aggregation", "eigenvariate", "--smoothing-fwhm", "5", "--mask", mask)
     kinds = ("--connectivity", "pearson", "covariance", "--strategy", *own[1:], "none")
     seeds = folder / f"a{MNI}.tsv"
-    for label in ("06", "07", "08"):
-        add(dataset, Image(f"sub-{label}_task-rest", MNI))
+    # Of several lengths, which seed their noise: without spread there is no test.
+    for label, n_volumes in (("06", 60), ("07", 61), ("08", 62)):
+        add(dataset, Image(f"sub-{label}_task-rest", MNI, n_volumes=n_volumes))
     (dataset.root / "participants.tsv").write_text(
         "participant_id\tage\nsub-06\t30\nsub-07\t41\nsub-08\t36\n"
     )
