@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.files.atomic import remove
+from bids_spheres.files.entities import entity_value
 from bids_spheres.files.names import Name, parse_name
 from bids_spheres.group.options import SEEDS
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
@@ -305,8 +306,6 @@ def _selected(files: list[MatrixFile], key: str, labels: Sequence[str]) -> list[
 
 def _plain(key: str, label: str) -> str:
     """run-1 is also run-01, a participant may be given with the key; both spaces are one."""
-    if key in ("run", "echo"):
-        return label.lstrip("0")
     if key == "space" and label == "boldref":
         return "func"
-    return label.removeprefix(f"{key}-")
+    return entity_value(key, label.removeprefix(f"{key}-"))
