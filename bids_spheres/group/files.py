@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.files.atomic import remove
-from bids_spheres.files.names import Name
+from bids_spheres.files.names import Name, entity_value
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
 from bids_spheres.outputs.paths import image_name, label_of, title
@@ -189,8 +189,6 @@ def _selected(files: list[OutputFile], key: str, labels: Sequence[str]) -> list[
 
 def _plain(key: str, label: str) -> str:
     """run-1 is also run-01, a participant may be given with the key; both spaces are one."""
-    if key in ("run", "echo"):
-        return label.lstrip("0")
     if key == "space" and label == "boldref":
         return "func"
-    return label.removeprefix(f"{key}-")
+    return entity_value(key, label.removeprefix(f"{key}-"))
