@@ -320,6 +320,7 @@ def test_scrubbing_states_why_volumes_left(run_app, tiny, seeds_file, tmp_path):
     assert np.flatnonzero(outliers["segment"]).tolist() == [41, 42]
 
 
+@pytest.mark.slow
 def test_demo(run_app, tmp_path):
     done = run_app("demo", tmp_path / "demo")
     assert done.status == 0, done.err
@@ -330,6 +331,7 @@ def test_demo(run_app, tmp_path):
     assert places[-1] == out / "group.html"
 
 
+@pytest.mark.slow
 def test_demo_finds_the_networks_that_it_simulated(run_app, tmp_path):
     assert run_app("demo", tmp_path / "demo", "-q").status == 0
     (path,) = (tmp_path / "demo").rglob("*_seg-networks_*_desc-simple_networks.tsv")

@@ -25,6 +25,7 @@ def session(demo_dataset, tmp_path, monkeypatch) -> Session:
     return Session(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
 def test_examples_of_a_page_run(page, session):
     for example in examples(page):
