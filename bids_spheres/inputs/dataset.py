@@ -316,7 +316,9 @@ def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
             f"{root / 'dataset_description.json'}: GeneratedBy is no list of objects.",
             hint='Write it as in "GeneratedBy": [{"Name": "fMRIPrep"}].',
         )
-    pipelines = made_by or [description.get("PipelineDescription")]
+    # Some old datasets have a list of PipelineDescriptions.
+    described = made_by or description.get("PipelineDescription") or []
+    pipelines = described if isinstance(described, list) else [described]
     entries = [entry for entry in pipelines if isinstance(entry, dict) and entry.get("Name")]
     # The first program known to us, else the first.
     known = [entry for entry in entries if str(entry["Name"]).lower() in _PROGRAMS]
