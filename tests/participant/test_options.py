@@ -79,7 +79,7 @@ def words_of(declared):
     """The option with a value other than its default; empty where none can be thought of."""
     kind = declared.option.kind
     if kind is None:
-        return (declared.flag,)
+        return (declared.flag.replace("--", "--no-", 1) if declared.default else declared.flag,)
     if isinstance(kind, Choice):
         return declared.flag, next(word for word in kind.words if word != declared.default)
     return (declared.flag, "2") if isinstance(kind, Number) and kind.whole else ()
