@@ -4,8 +4,9 @@ Design
 ------
 `find` knows names, `tables` and `links` read files, `load` reads all results of a participant.
 Each section of the page has a module that turns these into charts, tables and sentences:
-`summary`, `cautions`, `seeds`, `motion`, `signals`, `relations`, `regressors`, `methods_text`,
-`provenance`; `page` joins them. BOLD images are never opened, so that a report can be written
+`summary`, `run_warnings`, `seeds`, `motion_charts`, `signals`, `relations`,
+`regressor_correlations`, `methods_text`, `provenance`; `page` joins them, and `write_pages` writes
+the pages of all participants. BOLD images are never opened, so that a report can be written
 again, years later, from the results alone; input files that still exist add backgrounds and motion.
 """
 
