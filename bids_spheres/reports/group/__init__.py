@@ -1,13 +1,14 @@
-"""The report of a group, made from what the group level wrote: ``group.html``.
+"""The report of a group from the results of the group level: ``group.html``.
 
 Design
 ------
 `find` knows names of files under ``group/``, `load` reads the small tables of all groups at once,
-and matrices only when a section asks for them; `budget` decides for how many groups it may. Each
-section of the page has a module that turns this into charts, tables and sentences: `summary`,
-`cautions`, `strategies`, `participants`, `coverage`, `connectivity`, `model`, `methods_text`,
-`provenance`. `page` puts them together. Outputs of single participants are not opened, so that the
-page takes as long for a thousand participants as for ten, and can be made again from the results.
+and matrices only when a section needs them; `budget` limits the number of groups with matrices.
+Each section of the page has a module that turns these into charts, tables and sentences:
+`group_summary`, `group_warnings`, `strategies`, `participants`, `coverage`, `mean_connectivity`,
+`network_means`, `model`, `methods_text`, `provenance`; `page` joins them. Outputs of single
+participants are not opened, so that the page takes as long for a thousand participants as for ten,
+and can be written again from the results.
 """
 
 from __future__ import annotations

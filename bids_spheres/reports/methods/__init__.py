@@ -1,9 +1,9 @@
 """The methods section of a paper for the settings of a call, with its citations.
 
-`facts` has the settings; `material`, `denoising` and `cleaning` write sentences, only for what was
-done; `citation` joins them. `references` reads the bibliography that ships with the package and
-turns citation keys into words. Text is Markdown with the citation keys of pandoc,
-``[@power2011; @ciric2017]``; texts of users are escaped (`wording`).
+`methods_facts` has the settings; `material`, `denoising` and `cleaning` write sentences, only for
+what was done; `citation` joins them. `references` reads the bibliography that ships with the
+package and turns citation keys into words. Text is Markdown with the citation keys of pandoc,
+``[@power2011; @ciric2017]``; texts of users are escaped (`markdown`).
 """
 
 from bids_spheres.reports.methods.citation import citation_file, methods_paragraph, references

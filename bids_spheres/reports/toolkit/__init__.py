@@ -1,9 +1,10 @@
-"""Self-contained HTML pages: geometry of slices, figures, templates, and the page as a value.
+"""Self-contained HTML pages: geometry of slices, figures, charts, and templates.
 
 Design
 ------
-`geometry` knows millimetres, voxels and pixels and draws nothing; `figures` turns pixels and
-ink into PNG data URIs; `spheres` draws seeds with both. `render` fills the templates, `html`
-holds the finished page. `facts` is what `NiftiSpheresMasker` knows, `masker` its page; other
-reports can use the other modules as they are.
+`geometry` computes places in millimetres, voxels and pixels; `figures` turns pixels and lines into
+PNG data URIs; `sphere_figures` and `slices` draw spheres with both. `charts` are vector graphics:
+`carpets`, `matrices`, `distributions` and `connectome` are kinds of them. `render` has the parts of
+a page and fills the templates, `html` is the finished page. Only `masker_facts` knows where its
+values come from: `NiftiSpheresMasker`.
 """
