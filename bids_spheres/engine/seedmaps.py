@@ -278,12 +278,14 @@ def map_blocks(
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
     arguments = {**cleaning, "standardize": "zscore_sample"}
     if cleaned is None:
-        # NaN for spheres without a voxel.
         known = np.flatnonzero(np.isfinite(series).all(axis=0))
-        own = clean(series[:, known], **arguments)
-        cleaned = np.full((len(own), series.shape[1]), np.nan)
-        cleaned[:, known] = own
-    seeds = _unit_vectors(cleaned.copy()).T
+        vectors = _unit_vectors(clean(series[:, known], **arguments))
+        # NaN for spheres without a voxel.
+        seeds = np.full((series.shape[1], len(vectors)), np.nan)
+        seeds[known] = vectors.T
+        del vectors
+    else:
+        seeds = _unit_vectors(cleaned.copy()).T
     # Both the voxels over time and their correlations are to fit.
     step = max(1, block_bytes // (8 * max(series.shape)))
     for start in range(0, len(volumes.voxels), step):

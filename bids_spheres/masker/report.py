@@ -67,9 +67,12 @@ def displayed_spheres(
             return shown, (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
         return shown, ()
     if not _is_list_of_int(requested):
+        shown_value = f"{requested!r} ({type(requested).__name__})"
+        if isinstance(requested, np.ndarray):
+            shown_value = f"an array of {requested.ndim} dimensions of {requested.dtype}"
         raise TypeError(
             "'displayed_spheres' should be either 'all' or a positive 'int', "
-            f"or a list/array of ints, not {requested!r} ({type(requested).__name__})."
+            f"or a list/array of ints, not {shown_value}."
         )
     # Once each: a second figure of a sphere would say nothing new.
     wanted = list(dict.fromkeys(int(i) for i in requested))
