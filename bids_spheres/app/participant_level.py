@@ -142,10 +142,10 @@ def dry_run(settings: Settings) -> None:
     states = [task.reason or "up to date" for task in tasks]
     for line in (*dry_run_lines(jobs, states, found.skipped), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
-    _check(settings, jobs)
+    _check(settings, jobs, values=False)
 
 
-def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
+def _check(settings: Settings, jobs: Sequence[Job], *, values: bool = True) -> set[tuple[str, str]]:
     """Warn of missing inputs of strategies before the first image is read.
 
     Returns
@@ -158,10 +158,12 @@ def _check(settings: Settings, jobs: Sequence[Job]) -> set[tuple[str, str]]:
     DataError
         When nothing could be done, or with ``--strict``.
     """
-    problems = check_runs(jobs, strict=settings.strict)
+    problems = check_runs(jobs, strict=settings.strict, values=values or settings.strict)
     for problem in problems:
         logger.warning("%s", problem)
-    return {(str(job), name) for job in jobs for name in failing(job, problems)}
+    # An error of a file is said again at the end, as that of its run.
+    of_settings = [problem for problem in problems if not problem.of_file]
+    return {(str(job), name) for job in jobs for name in failing(job, of_settings)}
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:

@@ -38,12 +38,15 @@ class Problem:
         Name of the strategy; "" for a problem with any strategy.
     hint : str or None
         What to do about it.
+    of_file : bool
+        Whether a file of the run can't be used, and the strategy itself is fine.
     """
 
     message: str
     runs: tuple[str, ...] = ()
     strategy: str = ""
     hint: str | None = None
+    of_file: bool = False
 
     def __str__(self) -> str:
         runs = self.runs
@@ -113,7 +116,7 @@ def _problems_of_run(
             hint = None if text in known else similar_columns(item.columns, columns.names)
             yield position, Problem(text, strategy=strategy.name, hint=hint)
         try:
-            if values and not chosen.missing:
+            if values and len(table) and not chosen.missing:
                 check_values(columns, chosen, strategy)
         except DataError as error:
-            yield position, Problem(error.message, hint=error.hint)
+            yield position, Problem(error.message, hint=error.hint, of_file=True)
