@@ -18,8 +18,6 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist, squareform
 
-from bids_spheres.demo.motion import HEAD_RADIUS, framewise_displacement
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -44,6 +42,7 @@ TRANSLATIONS = ["trans_x", "trans_y", "trans_z"]
 ROTATIONS = ["rot_x", "rot_y", "rot_z"]
 BASES = [*TRANSLATIONS, *ROTATIONS, "csf", "white_matter", "global_signal"]
 FD = "framewise_displacement"
+HEAD_RADIUS = 50.0  # mm, Power et al. 2012
 THIRTY_SIX = {"motion": "full", "wm_csf": "full", "global_signal": "full"}
 
 
@@ -65,8 +64,15 @@ def expanded(base: pd.DataFrame) -> pd.DataFrame:
         "_derivative1_power2": change**2,
     }
     table = pd.concat([form.add_suffix(suffix) for suffix, form in forms.items()], axis=1)
-    table[FD] = framewise_displacement(base[[*TRANSLATIONS, *ROTATIONS]].to_numpy())
+    table[FD] = framewise_displacement(base)
     return table
+
+
+def framewise_displacement(motion: pd.DataFrame) -> pd.Series:
+    """Sum of absolute changes, rotations as arcs at 50 mm (Power et al. 2012); mm."""
+    change = motion.diff().abs()
+    arcs = HEAD_RADIUS * change[ROTATIONS]
+    return pd.concat([change[TRANSLATIONS], arcs], axis=1).sum(axis=1, skipna=False)
 
 
 def wandered(table: pd.DataFrame, start: int, n_volumes: int) -> pd.DataFrame:

@@ -418,7 +418,7 @@ DATASET = {
     "derivatives broken": (65, "is not valid JSON", derivatives("{", "aroma={tmp}/d")),
     "derivatives twice": (
         *(2, "are both tedana's output"),
-        words("--derivatives", "tedana={root}", "tedana={root}"),
+        words("--derivatives", "tedana={root}", "tedana={tmp}"),
     ),
 }
 
@@ -536,7 +536,7 @@ CONFOUNDS = {
     "Latin-1": (1, "is not UTF-8", table(lambda t: t.replace("csf", "ü", 1), "latin-1")),
     "Excel": (1, "it is an Excel, OpenDocument or zip file", holds("confounds", b"PK\x03\x04")),
     "compressed": (1, "it is compressed by gzip", holds("confounds", gzip.compress(b"a\tb"))),
-    "a quotation mark": (65, "has no column trans_x", cell('"trans_x', row=0)),
+    "a quotation mark": (1, "EOF inside string", cell('"trans_x', row=0)),
     "another column": (65, "Similar columns in the table: trans_xx", cell("trans_xx", row=0)),
     "a control character": (
         *(1, r"column a\x1b[2Jb occurs twice"),
@@ -634,7 +634,11 @@ STRATEGY = {
     "YAML broken": (65, "is not YAML", strategy("a: [", "x.yml")),
     "YAML nested": (65, "nested too deeply", strategy("[" * 1000 + "]" * 1000, "x.yml")),
     "YAML date": (65, "month must be in 1..12", strategy("name: 2020-13-01", "x.yml")),
-    "YAML objects": (65, "could not determine", strategy("!!python/object:os.x {}", "x.yml")),
+    "YAML objects": (
+        65,
+        "the tag !!python/object:os.x can't be used",
+        strategy("!!python/object:os.x {}", "x.yml"),
+    ),
     "YAML bomb": (65, "aliases (*) can't be used", strategy(YAML_BOMB, "x.yml")),
     "twice": (
         2,

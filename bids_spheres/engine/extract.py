@@ -91,7 +91,7 @@ class Extraction:
         Voxels of `weights` that were left out; none if all were to be used.
     voxels : VoxelSeries, optional
         Those that `timeseries` are medians or eigenvariates of; the final ones are computed from
-        cleaned voxels (`bids_spheres.engine.aggregate.aggregate_cleaned`).
+        cleaned voxels (``engine.aggregate.aggregate_cleaned``).
     read_twice : bool
         Whether the image was read a second time, for voxels that are bad in some volumes alone.
     """

@@ -20,6 +20,9 @@ from bids_spheres.files.text import read_text
 OFF = "none"
 """The word that switches a threshold, an edge or a step off."""
 
+_LONGEST = 40
+"""Letters of a word in a message."""
+
 _MOST_DIGITS = 9
 """Of a number of volumes, processes or MB."""
 
@@ -182,7 +185,8 @@ class Number(Kind):
         elif text.isdecimal() and len(text) <= _MOST_DIGITS:
             value = int(text)
         if value is None or not self.least <= value <= self.most or value == inf:
-            raise argparse.ArgumentTypeError(f"{text} is not {self.description}")
+            shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+            raise argparse.ArgumentTypeError(f"{shown} is not {self.description}")
         return None if self.zero_is_off and value == 0 else value
 
     @property

@@ -60,7 +60,7 @@ def test_filter_files(app, tmp_path, content, left):
         ('{"bold": ["AP"]}', 65, '"bold" must hold entities'),
         ('{"run": {"a": 1}}', 65, "run must be a label"),
         ("{", 65, "not valid JSON"),
-        ('{"bold": {"direction": "LR"}}', 18, "There is dir-(none), dir-AP"),
+        ('{"bold": {"direction": "LR"}}', 18, "There is dir-(none) and dir-AP"),
     ],
 )
 def test_filter_files_that_do_not_work(app, tmp_path, text, status, phrase):

@@ -253,7 +253,7 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_key(tmp_path, change, phr
         ("a.yml", "name: a\nname: b", "key name occurs twice"),
         ("a.yml", "name: a\ncensor: {after: 1, after: 2}", "key after occurs twice"),
         ("a.yml", "name: a\ncensor: &x {before: *x}", "aliases"),
-        ("a.yml", "name: a\nbold: [{b: 1, b: 2}]", "key b is there twice"),
+        ("a.yml", "name: a\nbold: [{b: 1, b: 2}]", "key b occurs twice"),
         ("a.yml", 'name: !!python/object/apply:os.system ["true"]', "tag !!python/object/apply"),
         ("a.yml", "name: !!timestamp x", "the tag !!timestamp can't be used"),
         ("a.yml", 'name: !!int ""', "the tag !!int can't be used"),

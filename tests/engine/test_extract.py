@@ -277,7 +277,7 @@ def test_a_voxel_that_is_not_finite_or_constant_is_none(
 @pytest.mark.parametrize("fwhm", [None, 6])
 def test_a_sphere_of_which_all_voxels_are_none_has_no_series(data, fwhm):
     data[in_ball(SEEDS[0], 3.6)] = 17
-    with pytest.warns(UserWarning, match="of 1 spheres"):
+    with pytest.warns(UserWarning, match="voxels of 1 sphere are"):
         series = extract_spheres(image(data), SEEDS[:2], 3.6, smoothing_fwhm=fwhm).timeseries
     assert np.isnan(series).all(axis=0).tolist() == [True, False]
     assert np.isfinite(series[:, 1]).all()

@@ -133,7 +133,7 @@ def test_a_run_that_does_not_fit_is_warned_of_and_tried(three):
     done = three("--nprocs", 3, "--mem", "200")
     assert done.status == 0, done.err
     assert "--mem: the largest run is expected to need 31" in done.err
-    assert "One run at a time is tried" in done.err
+    assert "Runs are done one at a time." in done.err
     assert "3 of 3 runs written" in done.err
 
 

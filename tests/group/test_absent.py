@@ -9,9 +9,10 @@ import pytest
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.names import parse_name
-from bids_spheres.group.files import MatrixFile, selected
+from bids_spheres.group.files import selected
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.find import OutputFile
 from tests.group.conftest import POINTS, correlations, read_tsv, upper
 
 S = len(POINTS)
@@ -243,6 +244,6 @@ def test_nothing_but_outputs_of_another_version(outputs, rng):
 
 def test_run_0_is_not_a_name_without_run(tmp_path):
     names = [f"sub-01_task-rest{run}_seg-mine_relmat.tsv" for run in ("", "_run-00", "_run-1")]
-    files = [MatrixFile(tmp_path / name, parse_name(name)) for name in names]
+    files = [OutputFile(tmp_path / name, parse_name(name)) for name in names]
     chosen = selected(files, [("run", ("0",))])
     assert [file.path.name for file in chosen] == [names[1]]

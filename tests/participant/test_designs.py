@@ -143,7 +143,7 @@ def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place,
         "asks for compcor",
         (
             "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, and there is "
-            "none. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym, sub-02 task-rest"
+            "none. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
         ),
         "--derivatives aroma=PATH",
         "Nyquist frequency, 0.25 Hz",

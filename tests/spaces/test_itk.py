@@ -271,7 +271,7 @@ def test_points_outside_of_a_field_are_known(tmp_path):
 
 def test_field_that_reaches_no_point_is_an_error(tmp_path):
     path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), GRID))
-    with pytest.raises(DataError, match="reaches none of 2 points"):
+    with pytest.raises(DataError, match="reaches none of the 2 points"):
         map_points([(1e4, 0, 0), (0, 1e4, 0)], path)
 
 

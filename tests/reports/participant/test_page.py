@@ -472,7 +472,7 @@ def test_the_page_is_made_without_the_input(own, run_app):
     shutil.rmtree(own.parent / "fmriprep")
     assert run_app("gone", own, "participant", "--reports-only").status == 0
     soup = soup_of(own / "sub-01.html")
-    assert "confounds table that the sidecars name is not there" in text(soup)
+    assert "confounds table that the sidecars name does not exist" in text(soup)
     assert soup.find(id="run-1").find_all(class_="stripe")
     assert len(soup.find(id="seeds").find_all("img")) == 4
 
@@ -589,7 +589,7 @@ def test_a_broken_table_costs_one_page(own):
     bad.write_text("what\tis\tthis\n1\t2\t3\n")
     good, broken = (attempt_report(Pages(own, label)) for label in ("01", "02"))
     assert good.problem is None
-    assert "not a table of spheres" in broken.problem
+    assert "is not a table of ours: KeyError 'name'" in broken.problem
     assert bad.name in broken.problem
     assert broken.paths == ()
 

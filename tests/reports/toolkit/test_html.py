@@ -44,7 +44,7 @@ def test_is_saved_in_utf8(report, tmp_path):
 
 
 def test_says_that_the_folder_is_missing(report, tmp_path):
-    with pytest.raises(OutputError, match=r"there is no folder .*nowhere") as caught:
+    with pytest.raises(OutputError, match=r"the folder .*nowhere does not exist") as caught:
         report.save_as_html(tmp_path / "nowhere" / "page.html")
     assert caught.value.hint
     assert not (tmp_path / "nowhere").exists()
