@@ -36,7 +36,8 @@ def call(tmp_path_factory):
     return outputs.root, [sys.executable, *words]
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.3])
+# Later it may hit the import of a library that makes another error of it.
+@pytest.mark.parametrize("delay", [0.0, pytest.param(0.3, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     ("number", "status", "said"),
     [(signal.SIGTERM, 143, "Ended by SIGTERM"), (signal.SIGINT, 130, "interrupted")],
