@@ -29,7 +29,7 @@ def methods_paragraph(facts: MethodsFacts) -> str:
     paragraphs = [
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),
-        cleaning(facts),
+        cleaning(facts) if facts.strategies else (),
         connectivity(facts.measures),
     ]
     joined = (" ".join(sentences) for sentences in paragraphs)

@@ -24,9 +24,7 @@ _STANDARDIZED = {
 
 
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
-    """What all strategies have in common; nothing without a strategy."""
-    if not facts.strategies:
-        return
+    """What all strategies have in common."""
     if len(facts.strategies) > 1:
         names = listing([escape(strategy.name) for strategy in facts.strategies])
         yield f"These {len(facts.strategies)} strategies ({names}) were alternatives."

@@ -79,7 +79,7 @@ def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
         yield f'Its definition describes it as "{words}".'
     kinds = strategy.bold_kinds
     if kinds != ("preproc",):
-        images = ", or, for runs without such, to ".join(_IMAGES[kind] for kind in kinds)
+        images = ", or, for runs that lack these, to ".join(_IMAGES[kind] for kind in kinds)
         cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
         cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
         yield f"It was applied to {images}{cited}."
@@ -165,14 +165,14 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{aroma} {_AROMA} (aggressive regression)"
     if strategy.ica_aroma == "orthogonal":
         yield (
-            f"{aroma} {_AROMA} (orthogonal to the other components where fMRIPost-AROMA had made "
-            "them so, and else as they were, which is aggressive regression)"
+            f"{aroma} {_AROMA} (orthogonalized with respect to the other components if "
+            "fMRIPost-AROMA had done so, and otherwise aggressive regression)"
         )
     tedana = f"the time courses of the components that tedana rejected {_TEDANA}"
     if strategy.tedana == "aggressive":
         yield tedana
     if strategy.tedana == "orthogonal":
-        yield f"{tedana}, without what the accepted ones explain of them"
+        yield f"{tedana}, orthogonalized with respect to the accepted components"
 
 
 def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
@@ -197,8 +197,9 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
         yield f"So were {listing(near)} each volume above {above}."
     if rules.min_segment > 1:
         yield (
-            f"Of the others, stretches shorter than {rules.min_segment} volumes between censored "
-            f"ones, or between one and an edge of the run, were censored too {cite('power2014')}."
+            f"Segments shorter than {rules.min_segment} volumes between censored volumes, or "
+            f"between a censored volume and an end of the run, were censored too "
+            f"{cite('power2014')}."
         )
 
 
@@ -211,8 +212,8 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     chosen, cosine = strategy.filter, _cosine_filter(strategy)
     if cosine and _has_cosines(strategy):
         yield (
-            f"A high-pass filter of {cosine.high_pass:g} Hz was requested; the cosine terms of "
-            "fMRIPrep, which are such a filter, served as one."
+            f"A high-pass filter of {cosine.high_pass:g} Hz was requested; fMRIPrep's cosine "
+            "terms, which are a high-pass filter, took its place."
         )
     if not chosen or cosine:
         return

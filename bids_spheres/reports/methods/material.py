@@ -43,11 +43,11 @@ def material(facts: MethodsFacts) -> Iterator[str]:
         "finite in any volume, were left out."
     )
     if facts.overlap == "nearest":
-        yield "Voxels in several spheres of a set were used for the nearest seed alone."
+        yield "Voxels in several spheres of a set were assigned to the nearest seed."
     if facts.min_coverage:
         yield (
-            f"Spheres of which less than {100 * facts.min_coverage:g} per cent of the voxels were "
-            "there and had a signal that varied over time were missing values."
+            f"Spheres in which less than {100 * facts.min_coverage:g} per cent of the voxels had a "
+            "signal that varied over time were set to missing."
         )
     if facts.smoothing_fwhm:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"

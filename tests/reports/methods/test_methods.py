@@ -299,7 +299,7 @@ def test_citation_file_has_text_list_and_bibtex_of_the_same_references():
 # --- Only what was done -----------------------------------------------------------------------
 
 SILENT = {
-    "censor": "censor|framewise|DVARS|stretch",
+    "censor": "censor|framewise|DVARS|Segment",
     "filter": "Butterworth|spline|filtering|Lindquist|cosine basis",
     "global_signal": "[Gg]lobal signal|Murphy|Fox et al",
     "motion": "realignment|motion parameters|Friston",
@@ -451,11 +451,11 @@ def test_global_signal_by_another_key_is_noticed(confounds):
             {"ica_aroma": "basic"},
             "that ICA-AROMA classified as motion (Pruim et al., 2015) (aggressive regression).",
         ),
-        ({"ica_aroma": "orthogonal"}, "orthogonal to the other components"),
-        ({"ica_aroma": "orthogonal"}, "as they were, which is aggressive regression"),
+        ({"ica_aroma": "orthogonal"}, "orthogonalized with respect to the other components"),
+        ({"ica_aroma": "orthogonal"}, "and otherwise aggressive regression"),
         ({"ica_aroma": "full"}, "images that fMRIPrep had smoothed (FSL SUSAN, 6 mm full width"),
         ({"tedana": "aggressive"}, "tedana rejected (DuPre et al., 2021; Kundu et al., 2012)."),
-        ({"tedana": "orthogonal"}, "without what the accepted ones explain"),
+        ({"tedana": "orthogonal"}, "orthogonalized with respect to the accepted"),
     ],
 )
 def test_components_are_told(values, words):
@@ -482,17 +482,17 @@ def test_thresholds_are_told_with_their_numbers():
     assert "framewise displacement above 0.3 mm (Power et al., 2012; Power et al., 2014)" in text
     assert "or with standardized DVARS above 1.75 (" in text
     assert "up to 1 volume before and up to 2 volumes after each volume above one of" in text
-    assert "stretches shorter than 7 volumes" in text
+    assert "Segments shorter than 7 volumes" in text
 
 
 @pytest.mark.parametrize(
     ("censor", "told_words", "untold"),
     [
-        (Censor(0.2), "above 0.2 mm", "DVARS|So were|stretches"),
-        (Censor(0.0), "above 0 mm", "DVARS|So were|stretches"),
-        (Censor(None, 2.0), "DVARS above 2 ", "framewise|So were|stretches"),
+        (Censor(0.2), "above 0.2 mm", "DVARS|So were|Segments"),
+        (Censor(0.0), "above 0 mm", "DVARS|So were|Segments"),
+        (Censor(None, 2.0), "DVARS above 2 ", "framewise|So were|Segments"),
         (Censor(0.2, after=1), "up to 1 volume after each volume above this", "before each"),
-        (Censor(0.2, min_segment=1), "above 0.2 mm", "stretches"),
+        (Censor(0.2, min_segment=1), "above 0.2 mm", "Segments"),
     ],
 )
 def test_a_rule_that_is_off_is_not_told(censor, told_words, untold):
@@ -506,7 +506,7 @@ def test_rules_without_a_threshold_do_nothing_unless_volumes_are_marked():
     strategy = own(censor=Censor(before=1, after=1, min_segment=5))
     assert "censored" not in told(strategy)
     text = told(strategy, external_outliers=True)
-    assert "stretches shorter than 5" in text
+    assert "Segments shorter than 5" in text
     assert "So were" not in text
 
 
@@ -546,7 +546,7 @@ def test_cosine_filter_is_a_regressor():
 def test_cosine_filter_gives_way_to_fmripreps_cosines(values):
     text = told(own(filter=TemporalFilter(0.008, type="cosine"), **values))
     assert "cosine basis" not in text
-    assert "0.008 Hz was requested; the cosine terms of fMRIPrep" in text
+    assert "0.008 Hz was requested; fMRIPrep's cosine terms" in text
 
 
 @pytest.mark.parametrize(
