@@ -74,12 +74,7 @@ def make_filter(
     TypeError
         For frequencies and times that are no numbers, and for unknown options.
     """
-    numbers = (int, float, np.integer, np.floating)
-    for name, value in (("low_pass", low_pass), ("high_pass", high_pass), ("t_r", t_r)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers)):
-            raise TypeError(
-                f"'{name}' must be of type float or None. Got: '{type(value).__name__}'"
-            )
+    _check_numbers(low_pass=low_pass, high_pass=high_pass, t_r=t_r)
     known = _butterworth_options(options)
     if kind is not False and kind not in ("butterworth", "cosine"):
         raise UsageError(f"Filter method {kind} not implemented.")
@@ -105,6 +100,14 @@ def make_filter(
     if not 0 < t_r < np.inf:
         raise UsageError(f"Repetition time (t_r) must be a positive number of seconds, not {t_r}.")
     return Filter(kind, low_pass, high_pass, t_r, known)
+
+
+def _check_numbers(**values: object) -> None:
+    numbers = (int, float, np.integer, np.floating)
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers)):
+            kind = type(value).__name__
+            raise TypeError(f"'{name}' must be of type float or None. Got: '{kind}'")
 
 
 def _butterworth_options(given: Mapping[str, object]) -> dict[str, Any]:
