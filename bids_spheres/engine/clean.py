@@ -221,10 +221,7 @@ def _clean_run(
         confounds = with_cosines(confounds, len(signals), plan.filter)
     both = signals if confounds is None else np.hstack([signals, confounds])
     # Of kept volumes: what a censored one holds must not decide what is large.
-    counted = both if kept is None else both[kept]
-    scale = np.maximum(counted.max(axis=0), -counted.min(axis=0))
-    if not np.isfinite(scale).all():
-        scale = np.abs(np.where(np.isfinite(counted), counted, 0)).max(axis=0)
+    scale = _largest(both if kept is None else both[kept])
     times = None
     if kept is not None and plan.filter.kind == "butterworth":
         both, kept = fill_censored(both, kept, extrapolate=plan.extrapolate, how=plan.interpolate)
@@ -252,6 +249,14 @@ def _clean_run(
         basis = basis[:, size > _ROUNDING * size[0]]
         signals = signals - basis @ (basis.T @ signals)
     return _standardize(signals, plan.standardize, mean_signal, scale[:n_signals])
+
+
+def _largest(values: FloatArray) -> FloatArray:
+    """Largest absolute value of each column; what is not finite counts as 0."""
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    if not np.isfinite(largest).all():
+        largest = np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0)
+    return largest
 
 
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
