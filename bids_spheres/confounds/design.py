@@ -150,12 +150,7 @@ def make_design(
     UsageError
         When `dummy_scans` is not a number of volumes.
     """
-    if len(table) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
-        )
+    check_rows(table, path, n_volumes)
     columns = run_columns(merge_tables(table, extra), path)
     metadata = read_metadata(path) if metadata is None else metadata
     chosen = select_columns(columns, strategy, metadata)
@@ -187,6 +182,16 @@ def make_design(
         computed=computed,
         notes=tuple(chosen.notes),
     )
+
+
+def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
+    """Refuse a table that has not a row for every volume."""
+    if len(table) != n_volumes:
+        raise DataError(
+            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
+            hint="Table and image must come from the same run of fMRIPrep.",
+        )
 
 
 def select_columns(

@@ -74,8 +74,8 @@ def read_header(path: Path) -> pd.DataFrame:
 def read_metadata(path: Path) -> dict[str, object]:
     """Read the JSON file of a confounds table, which says from which mask each component comes.
 
-    `path` is the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none; raises as
-    `read_confounds`.
+    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none;
+    raises as `read_confounds`.
     """
     return read_json_object(path.with_suffix(".json"), optional=True)
 
