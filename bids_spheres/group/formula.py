@@ -432,8 +432,8 @@ def _width(factor: str, data: pd.DataFrame) -> int:
     if _NUMBER.fullmatch(factor):
         return 1
     match ast.parse(factor, mode="eval").body:
-        case ast.Call(func=ast.Name(id="C"), args=[first, *_]):
-            column = _column(first)
+        case ast.Call(func=ast.Name(id="C")) as call:
+            column = _column(call.args[0])
             return len(data) if column is None else max(1, data[column].nunique())
         case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))]):
             return _width(name, data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -116,7 +116,7 @@ def read_participants(path: Path) -> pd.DataFrame:
     text = read_text(path, "table of participants")
     # BIDS has no quotes around cells, and one that begins a remark would swallow the rows below
     # it: they are characters, unless they are around the header's words, as R writes them.
-    quoting = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
     try:
         table: pd.DataFrame = pd.read_csv(
             StringIO(text),

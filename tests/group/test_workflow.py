@@ -508,7 +508,7 @@ def test_a_selection_that_leaves_nothing_says_what_there_was(filled):
     outputs, _ = filled
     with pytest.raises(NothingSelectedError, match="Available: task-rest"):
         group(outputs, select=(("task", ("nback",)),))
-    with pytest.raises(NothingSelectedError, match="There is seeds-Tiny"):
+    with pytest.raises(NothingSelectedError, match="Available: seeds-Tiny"):
         group(outputs, select=(("seeds", ("Power2011",)),))
 
 
