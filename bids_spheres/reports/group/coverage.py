@@ -12,7 +12,7 @@ from bids_spheres.reports.group.budget import MOST_CHOICES
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.backgrounds import find_background
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import (
     Cell,
     Column,
@@ -68,7 +68,11 @@ def _section(level: Level, image: Image, short: str) -> Section:
             " Every participant has coordinates of their own in this space; their means are shown, "
             "which are approximate."
         )
-    figure = Figure(f"{image.anchor}-seeds", picture(overview(scene), alt, small=True), caption)
+    figure = Figure(
+        f"{image.anchor}-seeds",
+        picture(overview(scene, image.networks), alt, small=True, density=DENSITY),
+        caption,
+    )
     return Section(
         image.anchor,
         image.title,
