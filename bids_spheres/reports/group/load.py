@@ -15,7 +15,7 @@ from bids_spheres.group.edges import Edges
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.reports.toolkit.charts import series_style
+from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
 
 if TYPE_CHECKING:
@@ -217,10 +217,10 @@ class Level:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
 
-    def style(self, strategy: str) -> str:
-        """Line style of a strategy, the same in all charts."""
-        labels = dict.fromkeys([*self.run_strategies, *(r.strategy for r in self.results)])
-        return series_style(list(labels).index(strategy))
+    @cached_property
+    def styles(self) -> dict[str, str]:
+        """Line styles of all strategies, the same in all charts."""
+        return strategy_styles([*self.run_strategies, *(r.strategy for r in self.results)])
 
 
 def parts_apart(parts: Sequence[tuple[str, ...]]) -> tuple[list[int], list[tuple[str, ...]]]:

@@ -93,7 +93,7 @@ def _blocks(
         yield Block("Strongest pairs", tuple(graphics))
     yield from network_blocks(level, condition, results)
     samples = [
-        Sample(r.strategy, pairs(r.mean), level.style(r.strategy), r.strategy) for r in results
+        Sample(r.strategy, pairs(r.mean), level.styles[r.strategy], r.strategy) for r in results
     ]
     if any(sample.known.size for sample in samples):
         label, points = f"Mean {condition.symbol}", condition.image.points

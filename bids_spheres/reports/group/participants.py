@@ -152,7 +152,7 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
         ("Coverage", "Mean coverage of spheres (%)", 100, 1, "coverage"),
         ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
     )
-    by_strategy = [(s, f"degrees_of_freedom {s}", level.style(s)) for s in level.run_strategies]
+    by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
     notes, graphics = [], []
     for heading, label, factor, digits, name in quantities:
         columns = [("All runs", name, series_style(0))] if name else by_strategy

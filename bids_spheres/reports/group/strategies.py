@@ -260,7 +260,7 @@ def _panel(
             continue
         across = float(frame.across(value))
         dot = circles(np.array([[across, down]]), _DOT)
-        marks.append(Mark(dot, f"dot {level.style(result.strategy)}", result.strategy))
+        marks.append(Mark(dot, f"dot {level.styles[result.strategy]}", result.strategy))
         text = tick_text(float(number(value, measure.digits)))
         look = "name value best" if is_best else "value"
         labels.append(Label(across + _DOT + 4, down + 4, text, "start", look))
@@ -279,7 +279,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
         if np.isfinite(r).any() and result.row is not None:
             distances = edges["distance"].to_numpy(np.float64)
             samples.append(
-                Sample(result.strategy, r, level.style(result.strategy), result.strategy)
+                Sample(result.strategy, r, level.styles[result.strategy], result.strategy)
             )
             left = int(result.row["qc_fc_degrees_of_freedom"])
             degrees_of_freedom = max(degrees_of_freedom, left)

@@ -96,10 +96,10 @@ def number_column(
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
-def table_of(caption: str, *columns: TableColumn) -> Table:
-    """A table from its columns, of which the first names the row."""
-    heads = tuple(column for column, _ in columns)
-    return Table(caption, heads, tuple(zip(*(cells for _, cells in columns), strict=True)))
+def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
+    """A table from its columns, of which the first names the row; see `Table.file`."""
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table(caption, tuple(column for column, _ in columns), rows, file=file)
 
 
 @dataclass(frozen=True)
