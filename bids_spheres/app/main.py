@@ -34,19 +34,16 @@ from bids_spheres.data.published import (
     unknown_strategy,
 )
 from bids_spheres.errors import (
-    FAULT,
     INTERRUPTED,
-    READ_WRITE_FAILED,
     SOME_FAILED,
     TERMINATED,
-    BidsSpheresError,
     MissingInputError,
     ReadWriteError,
-    TemporaryError,
     printable,
 )
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
+from bids_spheres.execute.failure import describe_error
+from bids_spheres.execute.memory_limits import prepare_for_limits
 from bids_spheres.files.text import is_there
 from bids_spheres.settings import GROUP, Execution, Settings
 from bids_spheres.settings.values import OFF
@@ -164,20 +161,6 @@ def _with_a_home() -> Iterator[None]:
             del os.environ["HOME"]
     else:
         yield
-
-
-def describe_error(error: Exception) -> tuple[str, int]:
-    """Message and exit status of an error."""
-    if isinstance(error, BidsSpheresError):
-        return str(error), error.exit_status
-    if is_out_of_memory(error):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
-    fault = printable(f"unexpected {type(error).__name__}: {error}")
-    hint = "That is a fault of this program or of a library; please report what --debug shows."
-    return f"{fault}\n  hint: {hint}", FAULT
 
 
 class _Printable(logging.Formatter):
