@@ -11,7 +11,7 @@ from bids_spheres.outputs.links import Links
 from bids_spheres.reports.group.load import parts_apart
 from bids_spheres.reports.participant.backgrounds import find_background
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import (
     Column,
     Figure,
@@ -74,7 +74,10 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
                 "table show their means, which are approximate."
             )
         alt = " ".join(["All spheres from three sides.", *sentences])
-        figure = Figure(f"{image.anchor}-seeds", picture(overview(scene), alt, small=True), caption)
+        views = overview(scene, image.networks)
+        figure = Figure(
+            f"{image.anchor}-seeds", picture(views, alt, small=True, density=DENSITY), caption
+        )
         sections[image.anchor] = Section(
             image.anchor,
             image.image_title,
