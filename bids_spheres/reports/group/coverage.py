@@ -49,14 +49,14 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         radii = image.coverage["radius"].to_numpy(np.float64)
         scene = Scene(image.points, radii, backdrop, given_colours=colours)
         n, whole = len(share), int((share == 1).sum())
-        sentence = f"All participants have each of {count(n, 'seed')}."
+        who = "The participant has" if image.n_participants == 1 else "All participants have"
+        few = "none has" if image.n_participants <= 2 else "fewer than half have"
+        sentences = [f"{who} each of {count(n, 'seed')}."]
         if whole < n:
             worst = [image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1]
-            sentence = (
-                f"All participants have {whole:,} of {count(n, 'seed')}; some lack {n - whole:,}, "
-                f"and fewer than half have {int((share < HALF).sum()):,}: {listing(worst)}."
-            )
-        sentences = [sentence]
+            lack = f"; some lack {n - whole:,}, and {few} {int((share < HALF).sum()):,}"
+            lack = "; missing" if image.n_participants == 1 else lack
+            sentences = [f"{who} {whole:,} of {count(n, 'seed')}{lack}: {listing(worst)}."]
         if np.isfinite(mean := float(image.coverage["coverage"].mean())):
             sentences.append(
                 f"Mean coverage of a sphere: {percent(mean)} of its voxels have a signal."
@@ -64,7 +64,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         where = "" if behind is None else f" over {behind.words}"
         caption = (
             f"All spheres to scale{where}, transparent. Blue: all participants have the seed; "
-            "amber, dashed: some lack it; red, dotted: fewer than half have it."
+            f"amber, dashed: some lack it; red, dotted: {few} it."
         )
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
             caption += f" Too far away to be shown: {listing(far)}."
