@@ -22,6 +22,7 @@ from bids_spheres.group.absent import (
     ExpectedParticipants,
     Unusable,
     describe_absent,
+    describe_failed,
 )
 from bids_spheres.group.files import (
     all_matrices,
@@ -160,6 +161,7 @@ class _Level:
     expected: ExpectedParticipants
     unusable: Unusable = field(default_factory=Unusable)
     absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    failed: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
     few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     strategies: list[dict[str, Any]] = field(default_factory=list)
@@ -204,7 +206,8 @@ class _Level:
     def warn(self) -> None:
         """Say who has no result or a poor one, and which strategies are not comparable."""
         rows = filter(None, self.strategies)
-        for sentence in (*describe_absent(self.absent), *smoothing_differences(rows)):
+        absent = (*describe_absent(self.absent), *describe_failed(self.failed))
+        for sentence in (*absent, *smoothing_differences(rows)):
             logger.warning("%s.", sentence)
         for few, titles in self.few_dof.items():
             logger.warning(
@@ -220,7 +223,13 @@ class _Level:
         absent = self.expected.absent_from(group.name, present, self.unusable)
         excluded = {one.label: one.exclusion for one in group.participants if one.exclusion}
         self.absent[group.title] = {**excluded, **absent}
-        return replace(group, absent=absent)
+        failed = {}
+        for one in group.participants:
+            sources = {run.file.source for run in (*one.runs, *one.excluded)}
+            if names := self.expected.failed_runs(group.name, one.label, sources):
+                failed[one.label] = names
+        self.failed[group.title] = failed
+        return replace(group, absent=absent, failed=failed)
 
     def _do_group(self, group: Group, image: Image) -> None:
         for run in group.runs:
