@@ -18,10 +18,16 @@ from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
+
+
+TableColumn = tuple["Column", "Sequence[Cell]"]
+"""Head and cells of a column of a table."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,24 @@ class Table:
     def abridged(self) -> bool:
         """Whether only the first rows are printed."""
         return bool(self.file) and len(self.rows) > self.MOST_PRINTED
+
+
+def text_column(label: str, values: Iterable[object], unit: str = "") -> TableColumn:
+    """Head and cells of a column of words."""
+    return Column(label, numeric=False, unit=unit), [Cell(str(value)) for value in values]
+
+
+def number_column(
+    label: str, values: Iterable[object], digits: int = 0, unit: str = ""
+) -> TableColumn:
+    """Head and cells of a column of numbers with at most `digits` decimals."""
+    return Column(label, unit=unit), [number_cell(value, digits) for value in values]
+
+
+def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
+    """A table from its columns, of which the first names the row; see `Table.file`."""
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table(caption, tuple(column for column, _ in columns), rows, file=file)
 
 
 @dataclass(frozen=True)
