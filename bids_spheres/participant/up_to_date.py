@@ -309,9 +309,8 @@ class _JobGroups:
         self.record = folder / str(Name(job.run.name.entities, "outputs", ".json"))
         # The same for every space and resolution of a run.
         self.record_of_designs = folder / str(Name(job.run.name.source, "designs", ".json"))
-        confounds = job.run.tables.confounds
-        about = [confounds.with_suffix(".json")] if confounds else []
-        self.tables = [*job.run.tables.paths, *about, *([job.outliers] if job.outliers else [])]
+        others = (job.run.tables.metadata, job.outliers)
+        self.tables = [*job.run.tables.paths, *(path for path in others if path)]
 
     def all(self) -> Iterator[Group]:
         """Everything that the job can be asked to make, spheres first."""
