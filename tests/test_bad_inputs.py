@@ -830,7 +830,7 @@ def assert_one_message(done):
     """What went wrong is told once, in words of ours, without what would disturb a terminal."""
     lines = done.err.splitlines()
     of_call = sum(bool(re.match("bids-spheres( demo)?: error: ", line)) for line in lines)
-    of_run = sum(line.startswith("E sub-01 task-rest") for line in lines)
+    of_run = sum(line.startswith("ERROR sub-01 task-rest") for line in lines)
     assert (of_call, of_run) == {0: (0, 0), 1: (0, 1)}.get(done.status, (1, 0))
     assert not re.search(r"Traceback|[Uu]nexpected \w+(Error|Warning)", done.err)
     assert done.err == printable(done.err)

@@ -159,7 +159,7 @@ POWER = "{data} {out} participant --atlas Power2011"
 BAD_CALLS = [
     (2, "No seeds are given", "{data} {out} participant"),
     (2, "no built-in seed set named 'Power'", "{data} {out} participant --atlas Power"),
-    (2, "Did you mean Power2011", "{data} {out} participant --atlas power2011"),
+    (2, "Did you mean Power2011", "{data} {out} participant --atlas Power2010"),
     (2, "no denoising strategy named 'smple'", f"{POWER} --strategy smple"),
     (2, "lies in the input", "{data} {data}/out participant --atlas Power2011"),
     (2, "is not a length", f"{POWER} --radius=-3"),
