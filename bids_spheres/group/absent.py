@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 IN_OTHER_SPACE = "images in space"
 """How the reason begins for those who are in the group of another space."""
 
-_CRASH = "crash-"
 _OF_IMAGE = ("space", "cohort", "res", "den")
 """Entities that tell images of one run apart."""
 
@@ -115,7 +114,7 @@ class ExpectedParticipants:
         wanted = {f"{k}-{value}" for k, value in group.entities if k in ("task", "ses", "space")}
         failed = []
         for _, name in self._crashes.get(label, ()):
-            words = name.removeprefix(_CRASH).removesuffix(".txt").split("_")
+            words = name.removeprefix("crash-").removesuffix(".txt").split("_")
             run = "_".join(word for word in words if word.partition("-")[0] not in _OF_IMAGE)
             if wanted <= set(words) and run not in sources:
                 failed.append(name)

@@ -236,6 +236,16 @@ class _Level:
         group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
+        used = {
+            label: {r.file.source for r in (*p.runs, *p.excluded)} for label, p in people.items()
+        }
+        failed = {
+            label: names
+            for label, sources in used.items()
+            if (names := self.expected.failed_runs(group.name, label, sources))
+        }
+        self.failed[group.title] = failed
+        group = replace(group, failed=failed)
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row

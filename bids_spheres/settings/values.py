@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
 
@@ -88,10 +89,25 @@ class WordOrPath(Kind):
 
 
 @dataclass(frozen=True)
-class NameOrFile(Kind):
-    """A name that ships with the package, or a file of the user's own, which has an ending."""
+class SeedSet(Kind):
+    """A seed set that ships with the package, by any of its names."""
 
     metavar: str = "NAME"
+
+    def __call__(self, text: str) -> str:
+        """Its name, or an unknown one as it is."""
+        return seed_set_name(text)
+
+
+@dataclass(frozen=True)
+class NameOrFile(Kind):
+    """A strategy that ships with the package, or a file of the user's own, which has an ending."""
+
+    metavar: str = "NAME"
+
+    def __call__(self, text: str) -> str:
+        """The name of the strategy, or a file or an unknown name as it is."""
+        return strategy_name(text)
 
     def absolute(self, value: str) -> str:
         """The same name, or an absolute path."""
