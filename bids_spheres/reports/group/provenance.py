@@ -87,4 +87,5 @@ def files_table(folder: Path) -> Table:
         text_column("Content", kinds),
         text_column("Of", groups),
         (Column("File", numeric=False), links),
+        file="the folder group",
     )
