@@ -226,7 +226,14 @@ class _Level:
 
     def _do_group(self, group: Group, image: Image) -> None:
         people = {person.label: person for person in group.participants}
-        group = replace(group, absent=self.expected.absent_from(group.name, people, self.unusable))
+        failed = {}
+        for label, person in people.items():
+            sources = {run.file.source for run in (*person.runs, *person.excluded)}
+            if names := self.expected.failed_runs(group.name, label, sources):
+                failed[label] = names
+        self.failed[group.title] = failed
+        absent = self.expected.absent_from(group.name, people, self.unusable)
+        group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
         used = {
