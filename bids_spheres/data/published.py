@@ -109,7 +109,7 @@ def _may_mean(name: str, known: str) -> bool:
         for text in (name, known)
     )
     a_year = letters == others and len(digits) == len(number) == len("2011")
-    same = sorted(digits) == sorted(number) or not digits or not number or a_year
+    same = sorted(digits) == sorted(number) or not digits or a_year
     return same and SequenceMatcher(None, letters, others).ratio() >= _ALIKE
 
 
