@@ -28,6 +28,7 @@ from bids_spheres.app.parser import (
 from bids_spheres.data.published import (
     STRATEGY_FILES,
     hint_for_seeds,
+    is_typed_seed,
     published_seed_sets,
     published_strategies,
     unknown_seed_set,
@@ -73,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status of the BIDS execution specification.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    # argparse takes -38,-22,56 for an option, and not what begins with a blank.
+    words = [f" {word}" if word[:1] == "-" and is_typed_seed(word) else word for word in given]
     _open_missing_streams()
     try:
         with ended_by_sigterm(), redirect_stdout(_StandardOutput(sys.stdout)):
@@ -274,7 +277,8 @@ def _check_files(settings: Settings) -> None:
     own = [Path(name) for name in settings.strategy if name not in strategies]
     mask, outliers = settings.processing.mask, settings.outliers
     filters = settings.labels.bids_filter_file
-    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    files = [("There is no seed table", path, hint_for_seeds(path)) for path in tables]
     files += [("There is no strategy file", path, no_file) for path in own]
     if mask not in ("run", "template", OFF):
         hint = "Give run, template, none, or the path of a mask image."

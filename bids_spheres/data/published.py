@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,20 @@ if TYPE_CHECKING:
 
 STRATEGY_FILES = (".json", ".yml", ".yaml")
 """Endings of files that hold a user's own strategy."""
+
+
+def is_typed_seed(text: str) -> bool:
+    """Whether a word is a seed as ``x,y,z`` or ``NAME=x,y,z``, and not a name or a path.
+
+    Examples
+    --------
+    >>> [is_typed_seed(text) for text in ("PCC=0,-52,18", "-38,-22,56.5", "a,b,c.tsv", "1,2")]
+    [True, True, False, False]
+    """
+    return (
+        re.fullmatch(r"\s*([^=,]+=)?" + ",".join([r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"] * 3), text)
+        is not None
+    )
 
 
 def data_folder(kind: str) -> Traversable:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.engine.seeds import load_published_seeds, load_seed_file, scale_label
+from bids_spheres.engine.seeds import (
+    load_published_seeds,
+    load_seed_file,
+    scale_label,
+    typed_seeds,
+)
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
 from bids_spheres.files.text import is_there
@@ -194,7 +199,7 @@ class JobReport:
 
 
 def load_seed_sets(
-    published: Sequence[str], files: Sequence[Path], radii: Sequence[float]
+    published: Sequence[str], own: Sequence[Path | str], radii: Sequence[float]
 ) -> tuple[SeedTable, ...]:
     """Every seed set that is named.
 
@@ -202,8 +207,8 @@ def load_seed_sets(
     ----------
     published : sequence of str
         Names of sets that ship with the package.
-    files : sequence of Path
-        Tables of the user's own.
+    own : sequence of Path or str
+        Tables of the user's own, and seeds as they were typed, which are one set.
     radii : sequence of float
         mm; of all spheres. Each set is there once per radius; without any, as it is.
 
@@ -213,7 +218,9 @@ def load_seed_sets(
         When there is none, or two would have the same label in output names.
     """
     tables = [load_published_seeds(name) for name in published]
-    tables += [load_seed_file(path) for path in files]
+    tables += [load_seed_file(path) for path in own if isinstance(path, Path)]
+    if typed := [word for word in own if isinstance(word, str)]:
+        tables.append(typed_seeds(typed))
     if not tables:
         raise UsageError(
             "No seeds are given.",
