@@ -142,19 +142,14 @@ def _cells(text: str, where: str) -> tuple[list[list[str]], list[str]]:
     rows: list[list[str]] = []
     blanks = delimiter == " "
     try:
-        for cells in csv.reader(
-            io.StringIO("\n".join(body), newline=""), delimiter=delimiter, skipinitialspace=blanks
-        ):
-            stripped = [cell.strip() for cell in cells]
-            rows += [stripped] if any(stripped) else []
-        own = [
-            cell.strip()
-            for cell in next(
-                csv.reader([comment], delimiter=delimiter, skipinitialspace=blanks), []
-            )
-        ]
+        for line in (io.StringIO("\n".join(body), newline=""), [comment]):
+            read = csv.reader(line, delimiter=delimiter, skipinitialspace=blanks)
+            for row in read:
+                cells = [cell.strip() for cell in row]
+                rows += [cells] if any(cells) else []
     except csv.Error as error:
         raise DataError(f"{where}: row {len(rows)} can't be read: {error}.") from error
+    own = rows.pop() if comment else []
     if blanks and len({len(row) for row in rows}) > 1:
         rows = [_joined(row, 0 if _is_data(rows[0]) else len(rows[0])) for row in rows]
     while rows and len(rows[0]) > 3 and not any(row[-1] for row in rows):

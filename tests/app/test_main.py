@@ -97,9 +97,9 @@ def test_typed_seeds(run_app, tiny, seeds_file, tmp_path):
     ).status
     theirs, ours = series_files(tmp_path / "file"), series_files(tmp_path / "typed")
     assert all("_seg-typed_" in path.name for path in ours)
-    for one, other in zip(theirs, ours, strict=True):
-        typed = pd.read_csv(other, sep="\t")
-        np.testing.assert_array_equal(pd.read_csv(one, sep="\t").to_numpy(), typed.to_numpy())
+    for path, other in zip(theirs, ours, strict=True):
+        expected, typed = pd.read_csv(path, sep="\t"), pd.read_csv(other, sep="\t")
+        np.testing.assert_array_equal(expected.to_numpy(), typed.to_numpy())
         assert list(typed.columns[1:]) == list(table["name"][1:])
 
 
