@@ -24,9 +24,41 @@ def is_typed_seed(text: str) -> bool:
     >>> [is_typed_seed(text) for text in ("PCC=0,-52,18", "-38,-22,56.5", "a,b,c.tsv", "1,2")]
     [True, True, False, False]
     """
-    return (
-        re.fullmatch(r"\s*([^=,]+=)?" + ",".join([r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"] * 3), text)
-        is not None
+    number = r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"
+    return re.fullmatch(rf"\s*([^=,]+=)?{number},{number},{number}", text) is not None
+
+
+MEASURES = {
+    "pearson": "pearsoncorrelation",
+    "fisher-z": "fisherz",
+    "partial": "partialcorrelation",
+    "covariance": "covariance",
+    "precision": "precision",
+    "ledoit-wolf": "ledoitwolfcorrelation",
+    "spearman": "spearmancorrelation",
+}
+"""Names of the measures of connectivity, and their labels in file names."""
+
+
+def measure_name(name: str) -> str:
+    """Name of a measure of connectivity from its name or label, whatever its case and signs.
+
+    Raises
+    ------
+    UsageError
+        When no measure has this name.
+    """
+
+    def key(text: str) -> str:
+        return "".join(filter(str.isalnum, text)).lower()
+
+    for known, label in MEASURES.items():
+        if key(name) in (key(known), label):
+            return known
+    guess = did_you_mean(name.lower(), [*MEASURES, *MEASURES.values()])
+    raise UsageError(
+        f"{name} is no measure of connectivity.",
+        hint=f"{guess}The measures are: {', '.join(MEASURES)}.",
     )
 
 
