@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
+    from bids_spheres.engine.regions import RegionImage
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ class SeedTable:
         What the JSON file beside the table holds.
     scale : str, optional
         Short alphanumeric label that distinguishes sets which differ in radius only.
+    regions : RegionImage, optional
+        Where rows are regions of an image, and not spheres: `coordinates` are then centres of mass
+        and `radii` those of balls of the same volumes.
     """
 
     label: str
@@ -101,6 +105,7 @@ class SeedTable:
     published: bool = False
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     scale: str | None = None
+    regions: RegionImage | None = None
 
     def __len__(self) -> int:
         return len(self.names)
