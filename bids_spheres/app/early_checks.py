@@ -56,7 +56,8 @@ def _check_files(settings: Settings) -> None:
     strategies = published_strategies()
     no_file = f"The strategies that need no file are: {', '.join(strategies)}."
     mask, filters = settings.processing.mask, settings.labels.bids_filter_file
-    files = [("The seed table", path, hint_for_seeds(path)) for path in settings.seeds]
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    files = [("The seed table", path, hint_for_seeds(path)) for path in tables]
     own = (Path(name) for name in settings.strategy if name not in strategies)
     files += [("The strategy file", path, no_file) for path in own]
     if mask not in MASKS:

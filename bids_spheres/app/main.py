@@ -31,6 +31,7 @@ from bids_spheres.app.streams import (
     discard_output,
     open_missing_streams,
 )
+from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
 from bids_spheres.execute.failure import describe_error
@@ -57,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status of the BIDS execution specification.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    # argparse takes -38,-22,56 for an option, and not what begins with a blank.
+    words = [f" {word}" if word[:1] == "-" and is_typed_seed(word) else word for word in given]
     open_missing_streams()
     if not words or words in (["help"], ["demo"]):
         print(SHORT_USAGE)

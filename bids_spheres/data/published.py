@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -19,6 +20,19 @@ STRATEGY_FILES = (".json", ".yml", ".yaml")
 
 _ALIKE = 0.75
 """Share of letters of a misspelt name that must be in place, by difflib."""
+
+
+def is_typed_seed(text: str) -> bool:
+    """Whether a word is a seed as ``x,y,z`` or ``NAME=x,y,z``, and not a name or a path.
+
+    Examples
+    --------
+    >>> [is_typed_seed(text) for text in ("PCC=0,-52,18", "-38,-22,56.5", "a,b,c.tsv", "1,2")]
+    [True, True, False, False]
+    """
+    number = r"\s*[-+]?(\d+\.?\d*|\.\d+)\s*"
+    return re.fullmatch(rf"\s*([^=,]+=)?{number},{number},{number}", text) is not None
+
 
 MEASURES = {
     "pearson": "pearsoncorrelation",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bids_spheres.settings.option import build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
+    FileOrSeed,
     Kind,
     Labels,
     Memory,
@@ -422,12 +423,12 @@ class Settings:
         levels=_BOTH,
         common=True,
     )
-    seeds: tuple[Path, ...] = option(
+    seeds: tuple[Path | str, ...] = option(
         (),
-        "your own seeds: TSV or CSV with columns x, y, z in mm and optionally name, radius, "
-        'network; "Space" in a JSON file beside it',
+        "your own seeds: tables with columns x, y, z in mm and optionally name, radius, network, "
+        'and "Space" in a JSON file beside it; or typed, as PCC=0,-52,18',
         "seeds",
-        _FILE,
+        FileOrSeed(),
         levels=_BOTH,
         common=True,
     )

@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from bids_spheres.data.published import seed_set_name, strategy_name
+from bids_spheres.data.published import is_typed_seed, seed_set_name, strategy_name
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
 
@@ -75,6 +75,21 @@ class PathName(Kind):
     def __call__(self, text: str) -> Path:
         """Path of a word."""
         return Path(text)
+
+
+@dataclass(frozen=True)
+class FileOrSeed(PathName):
+    """Path of a seed table, or a seed as it was typed, which stays text."""
+
+    metavar: str = "FILE|[NAME=]X,Y,Z"
+
+    def __call__(self, text: str) -> Any:
+        """Path of a word, or the seed."""
+        return text.strip() if is_typed_seed(text) else Path(text)
+
+    def show(self, value: Any) -> Any:
+        """Its text."""
+        return value if isinstance(value, str) else super().show(value)
 
 
 @dataclass(frozen=True)
