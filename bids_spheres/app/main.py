@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bids_spheres.app.config_file import typed_options, with_config
+from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
     demo_parser,
     ignored_options,
@@ -36,6 +37,7 @@ from bids_spheres.data.published import (
 from bids_spheres.errors import (
     FAULT,
     INTERRUPTED,
+    MORE_MEMORY,
     READ_WRITE_FAILED,
     SOME_FAILED,
     TERMINATED,
@@ -43,10 +45,10 @@ from bids_spheres.errors import (
     MissingInputError,
     ReadWriteError,
     TemporaryError,
+    is_out_of_memory,
     printable,
 )
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
 from bids_spheres.files.text import is_there
 from bids_spheres.settings import GROUP, Execution, Settings
 from bids_spheres.settings.values import OFF

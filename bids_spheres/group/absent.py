@@ -11,6 +11,7 @@ from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.exclusions import EXCLUSIONS
+from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
@@ -27,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 IN_OTHER_SPACE = "images in space"
 """How the reason begins of those who are in the group of another space."""
-
-_CRASH = "crash-"
 
 
 class Unusable:
@@ -90,7 +89,9 @@ class ExpectedParticipants:
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
-        self._crashes = _read_crashes(output_dir / "logs")
+        self._crashes: dict[str, list[Crash]] = defaultdict(list)
+        for crash in find_crashes(output_dir):
+            self._crashes[f"sub-{crash.entities['sub']}"].append(crash)
         known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
         wanted = dict(options.select).get("sub", ())
         labels = {f"sub-{label.removeprefix('sub-')}" for label in wanted}
@@ -115,8 +116,9 @@ class ExpectedParticipants:
         for of_task, strategy, reason in self._exclusions.get(label, ()):
             if (of_task, strategy) == (task, group.get("desc")):
                 return f"excluded: {reason}"
-        if crashes := [name for of, name in self._crashes.get(label, ()) if of == task]:
-            return f"failed at the participant level, see logs/{crashes[0]}"
+        for crash in self._crashes.get(label, ()):
+            if crash.entities.get("task") == task:
+                return f"failed at the participant level, see logs/{crash.path.name}"
         if own:
             return "outputs of other tasks, sessions, strategies or measures alone"
         if label in self._folders:
@@ -138,16 +140,6 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
         return found
     for participant, source, strategy, reason in rows:
         found[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
-    return found
-
-
-def _read_crashes(logs: Path) -> Mapping[str, list[tuple[str | None, str]]]:
-    """Task and name of the files about runs that failed, by participants."""
-    found: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-    for path in sorted(logs.glob(f"{_CRASH}sub-*.txt")):
-        job = path.name.removeprefix(_CRASH)
-        participant = job.removesuffix(".txt").partition("_")[0]
-        found[participant].append((_task(job), path.name))
     return found
 
 

@@ -42,6 +42,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
@@ -94,7 +95,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         When the dataset is not ours, or can't be written to.
     """
     _check_dataset(output_dir)
-    check_folders(output_dir, [output_dir / GROUP_FOLDER, output_dir / "logs"])
+    check_folders(output_dir, [output_dir / GROUP_FOLDER, output_dir / LOGS])
     analysis = Analysis(
         load_model(output_dir, options), load_covariates(options), options.min_participants
     )
@@ -102,7 +103,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
     files = selected(runs, [pair for pair in options.select if pair not in of_runs])
-    for folder in (output_dir, output_dir / GROUP_FOLDER, output_dir / "logs"):
+    for folder in (output_dir, output_dir / GROUP_FOLDER, output_dir / LOGS):
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())

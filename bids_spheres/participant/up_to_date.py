@@ -30,6 +30,7 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
@@ -278,7 +279,7 @@ def last_finished(output_dir: Path, participant: str) -> int:
     participant : str
         Label, without ``sub-``.
     """
-    records = (output_dir / "logs" / "done" / f"sub-{participant}").rglob("*.json")
+    records = (done_folder(output_dir) / f"sub-{participant}").rglob("*.json")
     return max((state[1] for state in map(_state, records) if state), default=0)
 
 
@@ -354,7 +355,7 @@ def _record(job: Job) -> Path:
 
 
 def _record_folder(job: Job) -> Path:
-    return job.work.output_dir / "logs" / "done" / job.run.name.folder.parent
+    return done_folder(job.work.output_dir) / job.run.name.folder.parent
 
 
 def _seed_tables(job: Job) -> Sequence[SeedTable]:

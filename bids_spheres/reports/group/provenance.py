@@ -8,8 +8,8 @@ from urllib.parse import quote
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import read_description
+from bids_spheres.outputs.logs import last_settings
 from bids_spheres.outputs.paths import GROUP_FOLDER, title
-from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.participant.provenance import (
     generators,
     settings_in_words,
@@ -55,11 +55,7 @@ _MOST_FILES = 600
 
 def last_call(level: Level) -> tuple[Path | None, dict[str, Any]]:
     """Record of the last call of the group level; nothing without one."""
-    for path in sorted((level.output_dir / "logs").glob("*_settings.json"), reverse=True):
-        settings = read_sidecar(path, optional=True)
-        if settings.get("analysis_level") == "group":
-            return path, settings
-    return None, {}
+    return last_settings(level.output_dir, lambda call: call.get("analysis_level") == "group")
 
 
 def settings_of_group(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -16,8 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bids_spheres.errors import BidsSpheresError
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory
+from bids_spheres.errors import MORE_MEMORY, BidsSpheresError, is_out_of_memory
 from bids_spheres.files.atomic import write_text
 from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
 

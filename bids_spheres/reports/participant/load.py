@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.files.atomic import read_text
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
-from bids_spheres.outputs.shared import calls_folder
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.logs import find_crashes, last_settings
 from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import RunResults, SeedSetResults
     from bids_spheres.outputs.read import Series, Spheres
 
@@ -135,8 +133,15 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
         When a table or a sidecar can't be read.
     """
     links = read_links(output_dir)
-    settings_path, settings = _last_settings(output_dir, label)
-    wanted = _names(settings.get("strategy"))
+
+    def about_it(settings: JsonObject) -> bool:
+        labels = settings.get("participant_label")
+        chosen = map(str, labels if isinstance(labels, list) else [])
+        return settings.get("analysis_level") != GROUP and (not labels or label in chosen)
+
+    settings_path, settings = last_settings(output_dir, about_it, label)
+    strategies = settings.get("strategy")
+    wanted = list(map(str, strategies)) if isinstance(strategies, list) else []
     runs = tuple(
         Run(
             f"run-{i}",
@@ -146,34 +151,8 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
         )
         for i, files in enumerate(find_runs(output_dir, label, session), start=1)
     )
-    failures = tuple(_failures(output_dir, label, session))
+    failures = tuple(crash.message for crash in find_crashes(output_dir, label, session))
     return Participant(label, session, runs, links, settings, settings_path, failures)
-
-
-def _failures(output_dir: Path, label: str, session: str | None) -> Iterator[str]:
-    """What files about runs that failed say: a name and a date, then the message."""
-    start = f"crash-sub-{label}_" + (f"ses-{session}_" if session else "")
-    for path in sorted((output_dir / "logs").glob(f"{start}*.txt")):
-        first, _, rest = read_text(path).partition("\n\n")
-        message = " ".join(rest.partition("\n\n")[0].split())
-        yield f"{first.rpartition(', ')[0]} has failed: {message or f'see {path.name}'}"
-
-
-def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str, Any]]:
-    """Record of the last call that did not leave the participant out."""
-    folders = (output_dir / "logs", calls_folder(output_dir, label))
-    records = (path for folder in folders for path in folder.glob("*_settings.json"))
-    for path in sorted(records, key=lambda path: path.name, reverse=True):
-        settings = read_sidecar(path, optional=True)
-        labels = _names(settings.get("participant_label"))
-        about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
-        if about_it:
-            return path, settings
-    return None, {}
-
-
-def _names(value: Any) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def _seed_set(anchor: str, files: SeedSetResults) -> SeedSet:
