@@ -35,17 +35,12 @@ from bids_spheres.data.published import (
     unknown_strategy,
 )
 from bids_spheres.errors import (
-    FAULT,
     INTERRUPTED,
-    MORE_MEMORY,
-    READ_WRITE_FAILED,
     SOME_FAILED,
     TERMINATED,
-    BidsSpheresError,
     MissingInputError,
     ReadWriteError,
-    TemporaryError,
-    is_out_of_memory,
+    describe_error,
     printable,
 )
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
@@ -166,20 +161,6 @@ def _with_a_home() -> Iterator[None]:
             del os.environ["HOME"]
     else:
         yield
-
-
-def describe_error(error: Exception) -> tuple[str, int]:
-    """Message and exit status of an error."""
-    if isinstance(error, BidsSpheresError):
-        return str(error), error.exit_status
-    if is_out_of_memory(error):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
-    fault = printable(f"unexpected {type(error).__name__}: {error}")
-    hint = "That is a fault of this program or of a library; please report what --debug shows."
-    return f"{fault}\n  hint: {hint}", FAULT
 
 
 class _Printable(logging.Formatter):

@@ -169,7 +169,7 @@ BAD_CALLS = [
     (17, "no analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
     (18, "has no sub-99", f"{POWER} --participant-label 99"),
     (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
-    (18, "There is task-rest", f"{POWER} --task-label sleep"),
+    (18, "Available: task-rest", f"{POWER} --task-label sleep"),
     (65, "no column x, y, z", "{data} {out} participant --seeds {badseeds}"),
     (66, "is not there", "{tmp}/nowhere {out} participant --atlas Power2011"),
     (66, "seed table", "{data} {out} participant --seeds {tmp}/none.tsv"),
@@ -497,8 +497,8 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
         ([".", "out", "participant", "--seeds", "Power2011"], "a built-in set: --atlas Power2011"),
         ([".", "out", "participant", "--strategy", "no.json"], "There is no strategy file no.json"),
         ([".", "out", "participant", "--mask", "no.nii"], "--mask: there is no image no.nii"),
-        ([".", "out", "participant", "--outliers", "no.tsv"], "There is no outlier table"),
-        ([".", "out", "participant", "--bids-filter-file", "no.json"], "There is no filter file"),
+        ([".", "out", "participant", "--outliers", "no.tsv"], "The outlier table"),
+        ([".", "out", "participant", "--bids-filter-file", "no.json"], "The filter file"),
     ],
 )
 def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):

@@ -151,7 +151,7 @@ def test_captions_say_what_the_table_says(page, facts, mask):
     assert f"{used[0].sum() * 27:,} mm³" in caption
     outside = page.all("section", id="sphere-3")[0].all("figcaption")[0].text
     assert "The seed lies outside the image." in outside
-    assert "None of its voxels can be used" in outside
+    assert "No voxel can be used" in outside
 
 
 def test_summary_counts_spheres(page, facts, mask):
