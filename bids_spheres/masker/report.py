@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.masker_facts import MaskerFacts
 from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table, page
-from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter, overview
+from bids_spheres.reports.toolkit.sphere_figures import (
+    Scene,
+    SlicePainter,
+    describe_spheres,
+    overview,
+)
 from bids_spheres.wording import count, listing, number, percent, sentence
 
 if TYPE_CHECKING:
@@ -128,13 +133,7 @@ def _summary(facts: MaskerFacts) -> Iterator[str]:
     if not n:
         yield "No spheres to show."
         return
-    low, high = float(facts.radii.min()), float(facts.radii.max())
-    radii = f"with radii from {number(low)} to {number(high)} mm"
-    if high == 0:
-        radii = "of one voxel each, the one that holds the seed"
-    elif low == high:
-        radii = f"with a radius of {number(low)} mm"
-    yield sentence(f"{count(n, 'sphere')} {radii}")
+    yield describe_spheres(np.asarray(facts.radii, dtype=np.float64))
     if weights is not None:
         yield from _coverage_in_words(facts, weights)
     if len(facts.displayed) < n:
@@ -168,8 +167,8 @@ def _notes(facts: MaskerFacts) -> Iterator[str]:
         yield "Without an image voxels are not known; volumes are those of ideal spheres."
     else:
         yield (
-            "Asked: voxels whose centre lies in the sphere. Used: those of them in the image and "
-            "its mask. Overlap: those used that another sphere uses as well. Volume: of the "
+            "Expected: voxels whose centre lies in the sphere. Used: those of them in the image "
+            "and its mask. Overlap: those used that another sphere uses as well. Volume: of the "
             "voxels used."
         )
 
@@ -184,7 +183,7 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
     ]
     left, right = (int((side * facts.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
     alt = (
-        f"{sentence(count(len(facts.names), 'sphere'))[:-1]} seen from the side, the front and "
+        f"{sentence(count(len(facts.names), 'sphere'))[:-1]} from the side, the front and "
         f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
     )
     behind = (
@@ -197,7 +196,12 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
     if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
         caption += f" Too far away to be shown: {listing(far)}."
-    return Figure("overview", picture(overview(scene), alt, small=True), caption, "All spheres")
+    return Figure(
+        "overview",
+        picture(overview(scene), alt, small=True, density=DENSITY),
+        caption,
+        "All spheres",
+    )
 
 
 def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
@@ -232,7 +236,7 @@ _COLUMNS = (
     Column("z", unit="mm"),
     Column("Radius", unit="mm"),
     Column("Used", unit="voxels"),
-    Column("Asked", unit="voxels"),
+    Column("Expected", unit="voxels"),
     Column("Coverage", unit="%"),
     Column("Overlap", unit="voxels"),
     Column("Volume", unit="mm³"),

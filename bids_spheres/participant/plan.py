@@ -17,8 +17,7 @@ from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import load_published_seeds, load_seed_file, scale_label
 from bids_spheres.engine.stream import read_mask
-from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
-from bids_spheres.files.text import is_there
+from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.outliers import outliers_of
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
 from bids_spheres.participant.seeds_in_space import place_in_template
@@ -183,16 +182,11 @@ def load_seed_sets(
 ) -> tuple[SeedTable, ...]:
     """Sets that ship with the package, by name, and tables of the user's own.
 
-    Each once per radius of all spheres, mm; without any radius, as it is. A `UsageError` without
-    any set, and when two would have the same label in output names.
+    Each once per radius of all spheres, mm; without any radius, as it is. A `UsageError` when two
+    would have the same label in output names.
     """
     tables = [load_published_seeds(name) for name in published]
     tables += [load_seed_file(path) for path in files]
-    if not tables:
-        raise UsageError(
-            "No seeds are given.",
-            hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
-        )
     for table in tables:
         if "Node" in table.names:
             raise UsageError(
@@ -283,14 +277,8 @@ def _mask(choice: str, space: str) -> Path | None:
                 hint="Use the run's own mask (--mask run), or images in a template's space.",
             )
         return template_mask(space)
-    path = Path(choice)
-    if not is_there(path):
-        raise MissingInputError(
-            f"--mask: there is no image {path}.",
-            hint="Give run, template, none, or the path of a mask image.",
-        )
-    read_mask(path)  # one that can't be used would fail in every run
-    return path
+    read_mask(Path(choice))  # one that can't be used would fail in every run
+    return Path(choice)
 
 
 def _check_outputs(jobs: Sequence[Job]) -> None:

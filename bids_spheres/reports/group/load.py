@@ -32,6 +32,17 @@ _OF_PARTICIPANTS = (
     *("participant_id", "runs", "runs_excluded", "mean_fd", "degrees_of_freedom", "used", "reason"),
 )
 
+SYMBOLS = {
+    PEARSON: "r",
+    "fisherz": "Fisher's z",
+    "partialcorrelation": "partial correlation",
+    "covariance": "covariance",
+    "precision": "precision",
+    "ledoitwolfcorrelation": "shrunk correlation",
+    "spearmancorrelation": "rank correlation",
+}
+"""Short names of measures, by the labels of their ``stat`` entities."""
+
 
 @dataclass(frozen=True, eq=False)
 class Image(GroupFiles):
@@ -59,6 +70,12 @@ class Image(GroupFiles):
     def order(self) -> Order:
         """Seeds by network, as matrices show them."""
         return network_order(self.networks)
+
+    @property
+    def n_participants(self) -> int:
+        """Participants of whom the table of seeds is; 0 where no seed is known in anybody."""
+        counts = self.coverage["participants"] / self.coverage["share"]
+        return int(np.nan_to_num(counts.max()).round())
 
     @property
     def ordered_names(self) -> tuple[str, ...]:
@@ -176,8 +193,8 @@ class Condition:
 
     @property
     def symbol(self) -> str:
-        """Short name of the measure for axes."""
-        return "r" if self.results[0].stat == PEARSON else self.results[0].measure
+        """Short name of the measure for axes and captions."""
+        return SYMBOLS.get(self.results[0].stat, self.results[0].measure)
 
     @property
     def title(self) -> str:

@@ -137,7 +137,9 @@ def _within(
     words = " ".join(sentences)
     height = int(_TOP + frame.height + 40)
     chart = Chart(WIDTH, height, words, tuple(marks), tuple(labels))
-    caption = f"Dots are means over participants, lines their 95 % confidence intervals. {words}"
+    lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
+    intervals = ", lines their 95 % confidence intervals" if lines else ""
+    caption = f"Dots are means over participants{intervals}. {words}"
     legend = tuple(Key(f"swatch {level.styles[strategy]}", strategy, strategy) for strategy in rows)
     return Graphic(chart, caption, legend=legend)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
+from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.settings import GROUP
 
@@ -50,8 +51,13 @@ class Run:
 
     anchor: str
     files: RunResults
-    strategies: tuple[str, ...]  # In the order in which the report shows them
+    styles: dict[str, str]  # Line style of each strategy, in the order in which they are shown
     sets: tuple[SeedSet, ...]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """In the order in which the report shows them."""
+        return tuple(self.styles)
 
     @property
     def title(self) -> str:
@@ -84,46 +90,36 @@ class Participant:
 
 
 def load_participant(output_dir: Path, label: str, session: str | None = None) -> Participant:
-    """Read all that was written of a participant, matrices apart.
+    """Read all that was written of a participant, or in a session, matrices apart.
 
-    Parameters
-    ----------
-    output_dir : Path
-    label, session : str
-        Without their keys.
-
-    Raises
-    ------
-    DataError, ReadWriteError
-        When a table or a sidecar can't be read.
+    What can't be read is a DataError or a ReadWriteError.
     """
-    links = read_links(output_dir)
 
-    def about_it(settings: JsonObject) -> bool:
-        labels = settings.get("participant_label")
-        chosen = map(str, labels if isinstance(labels, list) else [])
-        return settings.get("analysis_level") != GROUP and (not labels or label in chosen)
+    def about_it(call: JsonObject) -> bool:
+        labels = _names(call.get("participant_label"))
+        return call.get("analysis_level") != GROUP and (not labels or label in labels)
 
     settings_path, settings = last_settings(output_dir, about_it, label)
-    strategies = settings.get("strategy")
-    wanted = list(map(str, strategies)) if isinstance(strategies, list) else []
-    runs = tuple(
-        Run(
-            f"run-{i}",
-            files,
-            tuple(sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)),
-            tuple(_seed_set(f"run-{i}-set-{j}", own) for j, own in enumerate(files.seed_sets, 1)),
-        )
-        for i, files in enumerate(find_runs(output_dir, label, session), start=1)
-    )
+    wanted = _names(settings.get("strategy"))
+    found = find_runs(output_dir, label, session)
+    styles = strategy_styles(strategy for files in found for strategy in files.strategies)
+    runs = []
+    for i, files in enumerate(found, start=1):
+        ordered = sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)
+        sets = []
+        for j, own in enumerate(files.seed_sets, 1):
+            series = {strategy: own.series(strategy) for strategy in own.series_paths}
+            facts = {
+                strategy: series[strategy].sidecar if strategy in series else own.sidecar(strategy)
+                for strategy in own.strategies
+            }
+            anchor = f"run-{i}-set-{j}"
+            sets.append(SeedSet(anchor, own, own.spheres, series, facts, own.uncleaned))
+        runs.append(Run(f"run-{i}", files, {s: styles[s] for s in ordered}, tuple(sets)))
     failures = tuple(crash.message for crash in find_crashes(output_dir, label, session))
-    return Participant(label, session, runs, links, settings, settings_path, failures)
+    links = read_links(output_dir)
+    return Participant(label, session, tuple(runs), links, settings, settings_path, failures)
 
 
-def _seed_set(anchor: str, files: SeedSetResults) -> SeedSet:
-    series = {strategy: files.series(strategy) for strategy in files.series_paths}
-    facts = {
-        strategy: series[strategy].sidecar if strategy in series else files.sidecar(strategy)
-        for strategy in files.strategies
-    }
-    return SeedSet(anchor, files, files.spheres, series, facts, files.uncleaned)
+def _names(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
