@@ -17,6 +17,7 @@ from bids_spheres.files.atomic import (
     write_numbers,
     write_table,
 )
+from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
     SPHERE_COLUMNS,
     SpheresSidecar,
@@ -105,7 +106,8 @@ def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Ni
     smallest = next(i for i in (np.uint8, np.int16, np.int32) if len(seeds) <= np.iinfo(i).max)
     labels = label_volume(weights, seeds.coordinates).astype(smallest)
     img = nib.Nifti1Image(labels, weights.grid.affine)
-    header: Any = nib.load(bold).header
+    with naming(bold):
+        header: Any = nib.load(bold).header
     for field in _ORIENTATION:
         img.header[field] = header[field]
     img.header["pixdim"][:4] = header["pixdim"][:4]
