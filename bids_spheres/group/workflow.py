@@ -43,6 +43,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
@@ -101,7 +102,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
             hint="Give the output folder of the participant level.",
         )
     check_output_dir(output_dir, [])
-    folders = [output_dir / GROUP_FOLDER, output_dir / "logs"]
+    folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
     check_folders(output_dir, folders)
     analysis = Analysis(
         load_model(output_dir, options), load_covariates(options), options.min_participants

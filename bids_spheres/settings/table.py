@@ -21,7 +21,7 @@ from bids_spheres.settings.values import (
     Number,
     PathName,
     SeedSet,
-    SettingOrFile,
+    Setting,
     WordOrPath,
     choice,
 )
@@ -371,14 +371,14 @@ class Execution:
         _FILE,
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
-    dask_slurm: tuple[str | Path, ...] = option(
+    dask_slurm: tuple[str, ...] = option(
         (),
-        "let Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE "
-        "or in a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB "
-        "jobs=100 (default: what jobqueue.yaml says, or --nprocs jobs of one worker each, "
-        "--omp-nthreads cores or one, the memory that the largest run needs, and 30 minutes)",
+        "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE, e.g. "
+        "queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. By default --nprocs jobs "
+        "with one worker each, --omp-nthreads cores or one, the memory that the largest run needs, "
+        "30 minutes, or what jobqueue.yaml says",
         "clusters",
-        SettingOrFile(),
+        Setting(),
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
 
