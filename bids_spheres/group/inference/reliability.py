@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
@@ -94,6 +93,7 @@ def identification_rate(first: FloatArray, second: FloatArray) -> tuple[float, f
     Returns
     -------
     from_first, from_second : float
-        With the first session looked up in the second, and the other way round. Ties don't identify.
+        With the first session looked up in the second, and the other way round; ties don't
+        identify.
     """
     raise NotImplementedError

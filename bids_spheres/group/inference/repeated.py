@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+
+    from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
