@@ -6,56 +6,41 @@ that loads pandas, scipy or pybids is imported by the function that needs it.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 import traceback
-import warnings
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bids_spheres.app.config_file import typed_options, with_config
+from bids_spheres.app.early_checks import check_words
 from bids_spheres.app.parser import (
+    SHORT_USAGE,
     demo_parser,
     ignored_options,
     main_parser,
     settings_of,
     strategies_parser,
+    translate,
 )
-from bids_spheres.data.published import (
-    STRATEGY_FILES,
-    hint_for_seeds,
-    published_seed_sets,
-    published_strategies,
-    unknown_seed_set,
-    unknown_strategy,
+from bids_spheres.app.streams import (
+    StandardOutput,
+    configure_logging,
+    discard_output,
+    open_missing_streams,
 )
-from bids_spheres.errors import (
-    FAULT,
-    INTERRUPTED,
-    READ_WRITE_FAILED,
-    SOME_FAILED,
-    TERMINATED,
-    BidsSpheresError,
-    MissingInputError,
-    ReadWriteError,
-    TemporaryError,
-    printable,
-)
+from bids_spheres.data.published import is_typed_seed
+from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
-from bids_spheres.files.text import is_there
-from bids_spheres.settings import GROUP, Execution, Settings
-from bids_spheres.settings.values import OFF
+from bids_spheres.execute.failure import describe_error
+from bids_spheres.execute.memory_limits import prepare_for_limits
+from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
-
-    Command = Callable[[argparse.Namespace], int]
 
 logger = logging.getLogger("bids_spheres")
 
@@ -73,20 +58,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status of the BIDS execution specification.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    _open_missing_streams()
+    given = list(sys.argv[1:] if argv is None else argv)
+    # argparse takes -38,-22,56 for an option, and not what begins with a blank.
+    words = [f" {word}" if word[:1] == "-" and is_typed_seed(word) else word for word in given]
+    open_missing_streams()
+    if not words or words in (["help"], ["demo"]):
+        print(SHORT_USAGE)
+        return 0 if words == ["help"] else 2
     try:
-        with ended_by_sigterm(), redirect_stdout(_StandardOutput(sys.stdout)):
-            options, work = _parsed(words)
+        with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
+            options, do = _parsed(words)
             prepare_for_limits()
-            _configure_logging(options.verbose - options.quiet)
+            configure_logging(options.verbose - options.quiet)
+            for note in getattr(options, "notes", ()):
+                logger.info("%s", note)
             with _with_a_home():
-                status = work(options)
+                status = do(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
-        _discard_output()
+        discard_output()
         return 0
     except SystemExit as end:
         if end.code == TERMINATED:
@@ -102,50 +94,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = describe_error(error)
         print(f"bids-spheres: error: {message}", file=sys.stderr)
         return status
-
-
-def _open_missing_streams() -> None:
-    """Open the null device for streams that whoever called has closed.
-
-    It takes the number of the stream, which else the next file would get, and with it what other
-    programs of this process write there.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
-
-
-class _StandardOutput(io.TextIOBase):
-    """Standard output whose errors say what could not be written."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write text."""
-        with self._naming_errors():
-            return self._stream.write(text)
-        return 0
-
-    def flush(self) -> None:
-        """Write what is left."""
-        with self._naming_errors():
-            self._stream.flush()
-
-    @contextmanager
-    def _naming_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _discard_output()
-            raise ReadWriteError(f"Standard output can't be written: {error.strerror}.") from error
-
-
-def _discard_output() -> None:
-    """Let what is left for standard output go nowhere when Python flushes it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 @contextmanager
@@ -166,139 +114,38 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def describe_error(error: Exception) -> tuple[str, int]:
-    """Message and exit status of an error."""
-    if isinstance(error, BidsSpheresError):
-        return str(error), error.exit_status
-    if is_out_of_memory(error):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
-    fault = printable(f"unexpected {type(error).__name__}: {error}")
-    hint = "That is a fault of this program or of a library; please report what --debug shows."
-    return f"{fault}\n  hint: {hint}", FAULT
-
-
-class _Printable(logging.Formatter):
-    """Lines without characters that would move the cursor, whatever names of files hold."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-class _Once(logging.Filter):
-    """Passes a warning the first time only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is logged."""
-        message = record.getMessage()
-        is_new = record.levelno != logging.WARNING or message not in self._said
-        self._said.add(message)
-        return is_new
-
-
-def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
-    logger.warning("%s", message)
-
-
-def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
+def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     """Options, and what to do with them."""
-    commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
-        "demo": (demo_parser, _run_demo),
-        "strategies": (strategies_parser, _list_strategies),
-    }
-    named = arguments[0] if arguments else ""
-    if named in commands:
-        make_parser, work = commands[named]
-        return make_parser().parse_args(arguments[1:]), work
+    if words[:1] == ["demo"]:
+        return demo_parser().parse_args(words[1:]), _run_demo
+    if words[:1] == ["strategies"]:
+        return strategies_parser().parse_args(words[1:]), _list_strategies
     parser = main_parser()
-    options = parser.parse_args(with_config(parser, arguments))
-    typed = typed_options(parser, arguments)
+    words, notes = translate(words)
+    options = parser.parse_args(with_config(parser, words))
+    options.notes = notes
+    typed = typed_options(parser, words)
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, _run
+    return options, _run_level
 
 
-def _configure_logging(verbosity: int) -> None:
-    """Log lines to standard error, plain when it is not a terminal."""
-    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
-    handler.addFilter(_Once())
-    logger.handlers[:] = [handler]
-    warnings.showwarning = _log_warning
-    logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
-
-
-def _run(options: argparse.Namespace) -> int:
+def _run_level(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if ignored := ignored_options(options.analysis_level, options.typed):
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
-    _check_names(settings)
-    return (_run_group if settings.analysis_level == GROUP else _run_participants)(
-        options, settings
-    )
+    if settings.analysis_level == GROUP:
+        with ended_at_once():
+            from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
 
-
-def _check_names(settings: Settings) -> None:
-    """Refuse names that stand for nothing before the libraries are loaded that use them.
-
-    What only reads results may name seed sets and strategies of the user's own, which are known
-    by the names of files, and needs no input.
-    """
-    if settings.reports_only or settings.analysis_level == GROUP:
-        return
-    for name in settings.atlas:
-        if name not in published_seed_sets():
-            raise unknown_seed_set(name)
-    for name in settings.strategy:
-        if name not in published_strategies() and Path(name).suffix.lower() not in STRATEGY_FILES:
-            raise unknown_strategy(name)
-    for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
-        if not folder.exists():
-            raise MissingInputError(f"The folder {folder} is not there.")
-    _check_files(settings)
-
-
-def _check_files(settings: Settings) -> None:
-    """Miss files of the user's before the libraries are loaded that read them."""
-    strategies = published_strategies()
-    no_file = f"The strategies that need no file are: {', '.join(strategies)}."
-    own = [Path(name) for name in settings.strategy if name not in strategies]
-    mask, outliers = settings.processing.mask, settings.outliers
-    filters = settings.labels.bids_filter_file
-    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
-    files += [("There is no strategy file", path, no_file) for path in own]
-    if mask not in ("run", "template", OFF):
-        hint = "Give run, template, none, or the path of a mask image."
-        files.append(("--mask: there is no image", Path(mask), hint))
-    if outliers:
-        files.append(("There is no outlier table or folder of such tables", outliers, ""))
-    if filters:
-        files.append(("There is no filter file", filters, ""))
-    for problem, path, hint in files:
-        if not is_there(path):
-            raise MissingInputError(f"{problem} {path}.", hint=hint)
-
-
-def _run_group(options: argparse.Namespace, settings: Settings) -> int:
-    with ended_at_once():
-        from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
-
-    if options.dry_run:
-        dry_run_group(settings)
-        return 0
-    return SOME_FAILED if run_group_level(settings) else 0
-
-
-def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
+        if options.dry_run:
+            dry_run_group(settings)
+            return 0
+        return SOME_FAILED if run_group_level(settings) else 0
+    if not settings.reports_only:
+        check_words(settings)
     with ended_at_once():
         from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
 
@@ -309,7 +156,8 @@ def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list_strategies(options: argparse.Namespace) -> int:
-    from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415 - keeps --help fast
+    with ended_at_once():
+        from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415
 
     for line in describe_strategies(options.strategy):
         print(line)
@@ -317,46 +165,8 @@ def _list_strategies(options: argparse.Namespace) -> int:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
-    from bids_spheres.app.group_level import run_group_level  # noqa: PLC0415
-    from bids_spheres.app.participant_level import run_participants  # noqa: PLC0415
-    from bids_spheres.demo import check_demo_dir  # noqa: PLC0415
-    from bids_spheres.outputs.shared import check_place  # noqa: PLC0415
+    with ended_at_once():
+        from bids_spheres.app.demo import run_demo  # noqa: PLC0415 - keeps --help fast
 
-    out: Path = options.output_dir
-    check_place(out / "fmriprep")
-    check_demo_dir(out / "fmriprep")
-    settings = _simulated(out, options.nprocs)
-    failures = run_participants(settings, debug=options.debug)
-    problems = run_group_level(replace(settings, analysis_level=GROUP))
-    results = settings.output_dir
-    print(
-        f"Time series and correlations: {results / 'sub-01' / 'func'}\n"
-        f"What the files are:           {results / 'README.md'}\n"
-        f"The truth that was simulated: {out / 'truth'}\n"
-        f"A report of each participant: {results / 'sub-01.html'}\n"
-        f"The report of the group:      {results / 'group.html'}"
-    )
-    return SOME_FAILED if failures or problems else 0
-
-
-def _simulated(out: Path, nprocs: int) -> Settings:
-    """Write the simulated dataset; return the settings with which to process it."""
-    from bids_spheres.demo import (  # noqa: PLC0415
-        SPACE,
-        write_demo_dataset,
-        write_own_seeds,
-        write_truth,
-    )
-
-    source, seeds = out / "fmriprep", out / "seeds" / "networks.tsv"
-    logger.info("Writing a simulated dataset of three participants into %s", source)
-    write_truth(write_demo_dataset(source), out / "truth")
-    write_own_seeds(seeds, SPACE)
-    return Settings(
-        bids_dir=source,
-        output_dir=out / "bids-spheres",
-        atlas=("Power2011",),
-        seeds=(seeds,),
-        strategy=("simple", "scrubbing"),
-        execution=Execution(nprocs=nprocs),
-    )
+    done = run_demo(options.output_dir, options.nprocs, debug=options.debug)
+    return 0 if done else SOME_FAILED

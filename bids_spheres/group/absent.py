@@ -16,7 +16,7 @@ from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.files.names import Name
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IN_OTHER_SPACE = "images in space"
-"""How the reason begins of those who are in the group of another space."""
+"""How the reason begins for those who are in the group of another space."""
 
-_CRASH = "crash-"
+_OF_IMAGE = ("space", "cohort", "res", "den")
+"""Entities that tell images of one run apart."""
 
 
 class Unusable:
@@ -62,7 +63,7 @@ class Unusable:
 
     @property
     def other_versions(self) -> Iterator[str]:
-        """A message for every other version of which there are outputs."""
+        """A message for every other version that wrote outputs."""
         for message, participants in self._versions.items():
             what, _, hint = message.partition("\n")
             people = f"{count(len(participants), 'participant')} ({listing(list(participants))})"
@@ -72,12 +73,7 @@ class Unusable:
 class ExpectedParticipants:
     """Participants of the input, of participants.tsv, of the exclusions and of the outputs.
 
-    Parameters
-    ----------
-    output_dir : Path
-    files : iterable of OutputFile
-        All matrices there are, selected or not.
-    options : GroupOptions
+    `files` are all matrices, selected or not.
     """
 
     def __init__(
@@ -90,7 +86,11 @@ class ExpectedParticipants:
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
-        self._crashes = _read_crashes(output_dir / "logs")
+        self._crashes: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
+        for path in sorted((output_dir / "logs").glob("crash-sub-*.txt")):
+            run = path.name.removeprefix("crash-")
+            participant = run.removesuffix(".txt").partition("_")[0]
+            self._crashes[participant].append((_task(run), path.name))
         known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
         wanted = dict(options.select).get("sub", ())
         labels = {f"sub-{label.removeprefix('sub-')}" for label in wanted}
@@ -106,7 +106,22 @@ class ExpectedParticipants:
             if label not in present
         }
 
+    def failed_runs(self, group: Name, label: str, sources: Collection[str]) -> list[str]:
+        """Files about runs of a participant that failed, and are missing from those in a group.
+
+        `sources` are the entities of the runs that the participant has in the group.
+        """
+        wanted = {f"{k}-{value}" for k, value in group.entities if k in ("task", "ses", "space")}
+        failed = []
+        for _, name in self._crashes.get(label, ()):
+            words = name.removeprefix("crash-").removesuffix(".txt").split("_")
+            run = "_".join(word for word in words if word.partition("-")[0] not in _OF_IMAGE)
+            if wanted <= set(words) and run not in sources:
+                failed.append(name)
+        return failed
+
     def _reason(self, group: Name, label: str) -> str:
+        """Why a participant without an unusable output is not in a group."""
         own = self._matrices.get(label, {})
         alike = without_space(group.entities)
         if spaces := [f.space for name, f in own.items() if without_space(name.entities) == alike]:
@@ -126,34 +141,37 @@ class ExpectedParticipants:
 
 def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
     """Task, strategy and reason of every exclusion, by participants."""
-    found: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    columns = ("participant_id", "source", "strategy", "reason")
-    if not path.is_file():
-        return found
-    try:
-        rows = zip(*read_columns(path, columns).values(), strict=True)
-    except BidsSpheresError as error:
-        # Matrices of excluded runs say why as well.
-        logger.warning("Reasons of exclusions are not all known: %s", error)
-        return found
-    for participant, source, strategy, reason in rows:
-        found[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
-    return found
-
-
-def _read_crashes(logs: Path) -> Mapping[str, list[tuple[str | None, str]]]:
-    """Task and name of the files about runs that failed, by participants."""
-    found: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-    for path in sorted(logs.glob(f"{_CRASH}sub-*.txt")):
-        job = path.name.removeprefix(_CRASH)
-        participant = job.removesuffix(".txt").partition("_")[0]
-        found[participant].append((_task(job), path.name))
-    return found
+    exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
+    if path.is_file():
+        columns = ("participant_id", "source", "strategy", "reason")
+        try:
+            rows = zip(*read_columns(path, columns).values(), strict=True)
+        except BidsSpheresError as error:
+            # Matrices of excluded runs say why as well.
+            logger.warning("Reasons of exclusions are not all known: %s", error)
+            return exclusions
+        for participant, source, strategy, reason in rows:
+            exclusions[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
+    return exclusions
 
 
 def _task(filename: str) -> str | None:
     words = filename.partition(".")[0].split("_")
     return next((w.removeprefix("task-") for w in words if w.startswith("task-")), None)
+
+
+def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
+    """Sentences about participants who are in groups without runs that failed.
+
+    Names of files about these runs by participant, by the titles of groups.
+    """
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for title_of_group, of_group in failed.items():
+        for label, names in of_group.items():
+            groups[label, tuple(names)].append(title_of_group)
+    for (label, names), titles in groups.items():
+        runs, where = count(len(names), "run"), listing(titles, 3)
+        yield f"{label} is in {where} without {runs} that failed, see logs/{listing(names)}"
 
 
 def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
-from bids_spheres.engine.seeds import SeedTable, check_radius
+from bids_spheres.engine.seeds import check_radius, seeds_from
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count as counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
 
+
+T = TypeVar("T")
 
 CLEAN_PREFIX = "clean__"
 """Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
@@ -70,11 +72,7 @@ class Recipe:
             volumes, weights, self.fwhm, aggregation=self.aggregation, usable_only=False
         )
         filled = ~weights.empty
-        steps: dict[str, Any] = {
-            "confounds": confounds,
-            "sample_mask": sample_mask,
-            **self.cleaning,
-        }
+        steps = {"confounds": confounds, "sample_mask": sample_mask, **self.cleaning}
         if extraction.voxels is None:
             cleaned = clean(extraction.timeseries[:, filled], **steps)
         else:
@@ -85,7 +83,7 @@ class Recipe:
         return signals
 
 
-def without_prefix(kwargs: CleanArguments) -> dict[str, Any]:
+def without_prefix(kwargs: Mapping[str, T]) -> dict[str, T]:
     """Arguments meant for `clean`, by their own names.
 
     Raises
@@ -106,8 +104,8 @@ def coordinates_of(seeds: Any) -> FloatArray:
     UsageError
         When they are not triplets of finite numbers; the message names the first that is not.
     """
-    if isinstance(seeds, SeedTable):
-        return seeds.coordinates
+    if (table := seeds_from(seeds)) is not None:
+        return table.coordinates
     if not hasattr(seeds, "__iter__"):
         raise UsageError(f"{_SEED_ERROR}Given seed list is of type: {type(seeds)}")
     triplets = []
@@ -134,9 +132,10 @@ def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
     UsageError
         When one is not a length, or there are not as many as seeds.
     """
-    count = len(seeds)
+    table = seeds_from(seeds)
+    count = len(seeds if table is None else table)
     if radius is None:
-        return seeds.radii if isinstance(seeds, SeedTable) else np.zeros(count)
+        return np.zeros(count) if table is None else table.radii
     if np.ndim(radius) == 0:
         return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
     radii = [check_radius(length) for length in radius]  # type: ignore[union-attr]

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,10 @@ from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
+    import h5py
+    from nitransforms.io.itk import ITKLinearTransform
     from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.float64]
@@ -127,29 +129,6 @@ def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
     return moved
 
 
-def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
-    """Take points through one transform file, for those who have no run: see `move_points`.
-
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm, RAS
-        In the space that the file's name gives as ``to-``.
-    path : path
-
-    Returns
-    -------
-    (S, 3) array, mm, RAS
-        In the space that the file's name gives as ``from-``. Points outside a displacement field
-        are not displaced by it.
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError, UsageError
-        As `move_points`.
-    """
-    return move_points(points, [Path(path)]).coordinates
-
-
 def _through_file(points: FloatArray, path: Path) -> MovedPoints:
     try:
         check_regular(path, "transform")
@@ -192,7 +171,7 @@ def _not_a_transform(path: Path, why: str = "") -> DataError:
     )
 
 
-def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
+def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> FloatArray:
     affine = transform.to_ras()
     if not _is_invertible(affine):
         raise _NotATransformError("its matrix can't be inverted")
@@ -238,7 +217,7 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     return MovedPoints(points, outside)
 
 
-def _members(group: Any) -> list[tuple[str, Any]]:
+def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
     """Type and group of every transform of a file, in its order."""
     h5py = import_module("h5py")
     members = []
@@ -276,7 +255,7 @@ def _child(group: Any, name: str, kind: Any) -> Any:
     return child
 
 
-def _dataset(member: Any, name: str) -> Any:
+def _dataset(member: h5py.Group, name: str) -> h5py.Dataset:
     """Parameters of a transform; older versions of ITK misspell their name."""
     full = f"Transform{name}"
     numbers = _child(
@@ -287,7 +266,7 @@ def _dataset(member: Any, name: str) -> Any:
     return numbers
 
 
-def _numbers(member: Any, name: str, length: int) -> FloatArray:
+def _numbers(member: h5py.Group, name: str, length: int) -> FloatArray:
     """A few parameters of a transform."""
     stored = _dataset(member, name)
     if stored.shape != (length,):
@@ -309,12 +288,12 @@ class _Field:
         Voxel indices to millimetres, LPS.
     """
 
-    numbers: Any
+    numbers: h5py.Dataset
     shape: IndexArray
     affine: FloatArray
 
     @classmethod
-    def read(cls, member: Any) -> _Field:
+    def read(cls, member: h5py.Group) -> _Field:
         """Geometry of the field: size, origin, spacing and direction, as ITK stores them."""
         fixed = _numbers(member, "FixedParameters", 18)
         shape, origin, spacing = fixed[:9].reshape(3, 3)
@@ -347,7 +326,7 @@ class _Field:
         return displacements, inside
 
 
-def _take(numbers: Any, positions: IndexArray) -> FloatArray:
+def _take(numbers: h5py.Dataset, positions: IndexArray) -> FloatArray:
     """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size."""
     wanted, place = np.unique(positions, return_inverse=True)
     # A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each

@@ -41,7 +41,7 @@ def test_the_file_is_what_the_parser_says():
 def test_every_option_can_be_given(inputs):
     flags = {each.get("command-line-flag", "").partition("=")[0] for each in inputs.values()}
     for action in main_parser()._actions:
-        if action.dest not in ("help", "version", "config"):
+        if action.dest not in ("help", "help_all", "version", "config"):
             assert action.dest in inputs or flags & set(action.option_strings), action.dest
 
 

@@ -500,7 +500,7 @@ def test_the_whole_image_needs_no_mask(run):
 def test_a_mask_that_is_not_there(run, tmp_path):
     _, call = run
     output, log = call("--mask", tmp_path / "nowhere.nii.gz", status=66)
-    assert f"--mask: there is no image {tmp_path / 'nowhere.nii.gz'}" in log
+    assert f"--mask: the image {tmp_path / 'nowhere.nii.gz'}" in log
     assert not output.root.exists()
 
 
@@ -618,7 +618,7 @@ def test_overlap_goes_to_the_nearest_seed(close):
     assert spheres.loc["hidden", "used"] == 0
     assert "1 without a voxel" in log
     assert output.facts()["Overlap"] == "nearest"
-    assert "were used for the nearest seed alone" in output.methods
+    assert "were assigned to the nearest seed" in output.methods
 
 
 def test_sets_do_not_take_voxels_from_each_other(close):

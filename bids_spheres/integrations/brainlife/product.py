@@ -30,8 +30,10 @@ _LONGEST = 600
 _FEWEST_NETWORKS, _MOST_NETWORKS = 2, 30
 _BINS = 40
 
-_LINE = re.compile(r"(?P<level>[WE]) (?P<said>.*)|bids-spheres[\w -]*: error: (?P<error>.*)")
-_OTHER = re.compile(r"[A-Z] ")
+_LINE = re.compile(
+    r"(?P<level>WARNING|ERROR) (?P<said>.*)|bids-spheres[\w -]*: error: (?P<error>.*)"
+)
+_OTHER = re.compile(r"(INFO|DEBUG) ")
 """Beginning of a line of another level."""
 
 
@@ -67,7 +69,7 @@ def messages_of(log: str) -> list[Item]:
     going_on = False
     for line in log.splitlines():
         if match := _LINE.fullmatch(line):
-            kind = "warning" if match["level"] == "W" else "error"
+            kind = "warning" if match["level"] == "WARNING" else "error"
             entries.append((kind, [match["said"] or match["error"] or ""]))
         elif going_on and not _OTHER.match(line):
             entries[-1][1].append(line.strip())

@@ -9,15 +9,17 @@ suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.toolkit.order import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -31,8 +33,11 @@ WIDTH = 780
 HALF = 384
 """Pixels of one of two charts side by side."""
 
-N_STYLES = 8
-"""Line styles in the style sheet, ``series-0`` and so on."""
+N_STYLES = 16
+"""Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
+
+_FIRST = ("simple", "scrubbing", "24P", "36P")
+"""Strategies that are often compared, whose lines differ most."""
 
 NAME_HEIGHT = 11.5
 """Pixels from one name beside a picture to the next."""
@@ -40,46 +45,24 @@ NAME_HEIGHT = 11.5
 
 @dataclass(frozen=True)
 class Mark:
-    """A path to draw.
+    """A path to draw."""
 
-    Parameters
-    ----------
-    path : str
-        SVG path, pixels.
-    style : str
-        Classes of the style sheet.
-    of : str
-        Strategy it belongs to, which readers can hide; empty: always shown.
-    title : str
-        Text shown under the pointer.
-    """
-
-    path: str
-    style: str
-    of: str = ""
-    title: str = ""
+    path: str  # SVG path, pixels
+    style: str  # Classes of the style sheet
+    of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
+    title: str = ""  # Text shown under the pointer
 
 
 @dataclass(frozen=True)
 class Raster:
-    """An image in a chart.
+    """An image in a chart."""
 
-    Parameters
-    ----------
-    src : str
-        Data URI, or ``#`` and the identifier of another image in the page.
-    left, top, width, height : float
-        Pixels.
-    smooth : bool
-        Average pixels where the image is shown smaller than it is.
-    """
-
-    src: str
-    left: float
+    src: str  # Data URI, or ``#`` and the identifier of another image in the page
+    left: float  # Pixels
     top: float
     width: float
     height: float
-    smooth: bool = False
+    smooth: bool = False  # Average pixels where the image is shown smaller than it is
 
 
 @dataclass(frozen=True)
@@ -96,27 +79,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """A vector graphic.
+    """A vector graphic."""
 
-    Parameters
-    ----------
-    width, height : int
-        Pixels.
-    alt : str
-        What the data show, for screen readers.
-    marks : tuple of Mark
-        In drawing order.
-    labels : tuple of Label
-    rasters : tuple of Raster
-        Drawn below all marks.
-    """
-
-    width: int
+    width: int  # Pixels
     height: int
-    alt: str
-    marks: tuple[Mark, ...] = ()
+    alt: str  # What the data show, for screen readers
+    marks: tuple[Mark, ...] = ()  # In drawing order
     labels: tuple[Label, ...] = ()
-    rasters: tuple[Raster, ...] = ()
+    rasters: tuple[Raster, ...] = ()  # Drawn below all marks
 
 
 @dataclass(frozen=True)
@@ -130,17 +100,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values along one side of a frame.
+    """Values along one side of a frame."""
 
-    Parameters
-    ----------
-    low, high : float
-        Values at its ends.
-    label : str
-    ticks : tuple of float
-    """
-
-    low: float
+    low: float  # Values at its ends
     high: float
     label: str = ""
     ticks: tuple[float, ...] = ()
@@ -153,21 +115,10 @@ class Axis:
 def axis(
     values: ArrayLike, label: str, *, zero: bool = False, room: float = 0.0, most: int = 6
 ) -> Axis:
-    """An axis for finite values, with round ticks.
+    """An axis for finite values, with at most `most` round ticks; from 0 on with `zero`.
 
-    Parameters
-    ----------
-    values : array
-    label : str
-    zero : bool
-        Begin at 0.
-    room : float
-        Share of the span left free above, and below unless the axis starts at 0.
-    most : int
-        Maximum number of ticks.
+    `room` is the share of the span left free above, and below unless the axis starts at 0.
 
-    Examples
-    --------
     >>> axis([0.1, 0.93], "r", zero=True).ticks
     (0.0, 0.2, 0.4, 0.6, 0.8)
     """
@@ -185,8 +136,6 @@ def axis(
 def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
     """At most `most` multiples of 1, 2 or 5 times a power of ten in an interval.
 
-    Examples
-    --------
     >>> round_ticks(0, 264), round_ticks(-0.3, 0.3, 4)
     ((0.0, 50.0, 100.0, 150.0, 200.0, 250.0), (-0.2, 0.0, 0.2))
     """
@@ -203,16 +152,9 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle of a chart with an axis along each side.
+    """A rectangle of a chart with an axis along each side."""
 
-    Parameters
-    ----------
-    left, top, width, height : float
-        Pixels.
-    x, y : Axis
-    """
-
-    left: float
+    left: float  # Pixels
     top: float
     width: float
     height: float
@@ -277,19 +219,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plot:
-    """A frame and the marks in it.
-
-    Parameters
-    ----------
-    frame : Frame
-    marks : tuple of Mark
-    x_words : bool
-        Write tick labels; off where the frame below has the same axis.
-    """
+    """A frame and the marks in it."""
 
     frame: Frame
     marks: tuple[Mark, ...] = field(default=())
-    x_words: bool = True
+    x_words: bool = True  # Write tick labels; off where the frame below has the same axis
 
 
 def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
@@ -304,38 +238,42 @@ def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
 
 
 def names_beside(
-    groups: Sequence[Group], frame: Frame, letters: int
+    groups: Sequence[Group], frame: Frame, letters: int, *, below: bool = False
 ) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-    """Names of groups of rows to the left of a picture, and lines that lead to the rows.
+    """Names of groups of rows to the left of a picture, or of columns below it, with brackets.
 
-    Where there is no room for all names, the largest groups have theirs.
-
-    Parameters
-    ----------
-    groups : sequence of Group
-        Of the rows of the picture, from the top.
-    frame : Frame
-        The picture; its y axis is in rows.
-    letters : int
-        Maximum length of a name.
+    Rows count from the top up to the high end of the y axis. Names have at most so many letters;
+    where there is no room for all of them, the largest groups have theirs.
     """
+    start, length, edge = frame.top, frame.height, frame.left
+    if below:
+        start, length, edge = frame.left, frame.width, frame.top + frame.height
+    row = length / max(frame.y.high, 1)
+
+    def path(points: Sequence[tuple[float, float]]) -> str:
+        away, along = np.array(points).T
+        return polyline(along, edge + away) if below else polyline(edge - away, along)
+
+    brackets = [
+        path([(2, first), (5, first), (5, last), (2, last)])
+        for group in groups
+        for first, last in [(start + row * group.start + 0.6, start + row * group.stop - 0.6)]
+    ]
     largest = sorted(groups, key=lambda group: group.start - group.stop)
-    named = sorted(largest[: int(frame.height / NAME_HEIGHT)], key=lambda group: group.start)
-    row = frame.height / max(frame.y.high, 1)
-    middles = [frame.top + row * (group.start + group.stop) / 2 for group in named]
-    places = spread(middles, NAME_HEIGHT, frame.top + 5, frame.top + frame.height - 3)
-    labels, leads, edge = [], [], frame.left
+    named = sorted(largest[: int(length / NAME_HEIGHT)], key=lambda group: group.start)
+    middles = [start + row * (group.start + group.stop) / 2 for group in named]
+    places = spread(middles, NAME_HEIGHT, start + 5, start + length - 3)
+    labels, leads = [], []
     for group, place, middle in zip(named, places, middles, strict=True):
-        labels.append(Label(edge - 14, place + 4, shorten(group.name, letters), "end", "name"))
-        leads.append(f"M{edge - 12:.1f},{place:.1f}L{edge - 3:.1f},{middle:.1f}")
-    return (Mark("".join(leads), "lead"),), tuple(labels)
+        at = (place + 4, edge + 15) if below else (edge - 15, place + 4)
+        labels.append(Label(*at, shorten(group.name, letters), "end", "name", turned=below))
+        leads.append(path([(13, place), (5, middle)]))
+    return (Mark("".join(leads), "lead"), Mark("".join(brackets), "bracket")), tuple(labels)
 
 
 def polyline(across: FloatArray, down: FloatArray) -> str:
     """Path through points, pixels, with five digits.
 
-    Examples
-    --------
     >>> polyline(np.array([0, 1, 2, 3]), np.array([5, np.nan, 6, 7.25]))
     'M0,5M2,6L3,7.25'
     """
@@ -369,8 +307,27 @@ def tick_text(value: float) -> str:
 
 
 def series_style(number: int) -> str:
-    """Line style of the strategy with this number."""
+    """Line style with this number."""
     return f"series-{number % N_STYLES}"
+
+
+def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
+    """Line style of each strategy, the same on every page and in every order.
+
+    A published strategy has its place among all of them, another that of a hash of its name; of
+    two with the same place, the later in the alphabet takes the next free one.
+
+    >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
+    True
+    """
+    published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
+    styles: dict[str, str] = {}
+    for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
+        known = name in published
+        place = published.index(name) if known else zlib.crc32(name.encode())
+        tried = [series_style(place + i) for i in range(N_STYLES)]
+        styles[name] = next((style for style in tried if style not in styles.values()), tried[0])
+    return styles
 
 
 def shorten(text: str, most: int) -> str:

@@ -42,22 +42,13 @@ _LATTICE = 128
 
 @dataclass(frozen=True)
 class View:
-    """One of the three directions from which a brain is shown.
-
-    Parameters
-    ----------
-    name : str
-    across, up, through : int
-        World axes (0 to 2) that run to the right, upwards, and into the picture.
-    left, right : str
-        Letters of the sides.
-    """
+    """One of the three directions from which a brain is shown."""
 
     name: str
-    across: int
+    across: int  # World axes (0 to 2) that run to the right, upwards, and into the picture
     up: int
     through: int
-    left: str
+    left: str  # Letters of the sides
     right: str
 
 
@@ -70,14 +61,9 @@ VIEWS = (
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A part of space with sides along the world axes.
+    """A part of space with sides along the world axes."""
 
-    Parameters
-    ----------
-    lower, upper : (3,) array, mm
-    """
-
-    lower: FloatArray
+    lower: FloatArray  # (3,), mm
     upper: FloatArray
 
     @property
@@ -116,22 +102,10 @@ def spheres_box(centres: FloatArray, radii: FloatArray) -> Box:
 
 
 def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
-    """Voxels at the points of an open mesh.
+    """Voxels at the points of an open mesh (x, y and z, mm, of shapes that broadcast).
 
-    Parameters
-    ----------
-    grid : Grid
-    mesh : three arrays, mm
-        x, y and z, of shapes that broadcast.
+    Positions in the flattened image (Fortran order, as `Grid.flat`); -1 outside the image.
 
-    Returns
-    -------
-    int array of the mesh's shape
-        Position of the voxel that holds each point in the flattened image (Fortran order, as
-        `Grid.flat`); -1 outside the image.
-
-    Examples
-    --------
     >>> from bids_spheres.engine import Grid
     >>> grid = Grid((4, 3, 2), np.diag([2.0, 2, 2, 1]))
     >>> mesh_positions(grid, [np.array([0.0, 2.9, 7.1]), np.array([[0.0], [2]]), 0.0])
@@ -152,17 +126,11 @@ def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Backdrop:
-    """Grey values of a 3-D image.
-
-    Parameters
-    ----------
-    grid : Grid
-    grey : (V + 1,) uint8 array
-        Fortran order; one black voxel more at the end stands for all that is outside, which
-        is where position -1 points.
-    """
+    """Grey values of a 3-D image."""
 
     grid: Grid
+    # (V + 1,); Fortran order; one black voxel more at the end stands for all that is outside,
+    # which is where position -1 points.
     grey: ByteArray
 
     def at(self, mesh: Mesh) -> ByteArray:
@@ -199,19 +167,11 @@ class Backdrop:
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Grey values on cubes along the world axes.
+    """Grey values on cubes along the world axes."""
 
-    Parameters
-    ----------
-    origin : (3,) array, mm
-        Lower corner of the first cube.
-    step : float, mm
-    grey : (X, Y, Z) uint8 array
-    """
-
-    origin: FloatArray
-    step: float
-    grey: ByteArray
+    origin: FloatArray  # (3,), mm; Lower corner of the first cube
+    step: float  # mm
+    grey: ByteArray  # (X, Y, Z)
 
     def projection(self, panel: Panel) -> ByteArray:
         """The brightest value behind every pixel of `panel`, (height, width), top row first."""
@@ -225,19 +185,7 @@ class Lattice:
 
 
 def backdrop(data: NDArray[Any], grid: Grid) -> Backdrop:
-    """Grey values of a volume.
-
-    Parameters
-    ----------
-    data : (X, Y, Z) array
-        Not finite counts as 0.
-    grid : Grid
-
-    Raises
-    ------
-    DataError
-        When `data` is not one volume.
-    """
+    """Grey values of a volume, (X, Y, Z), in which what is not finite counts as 0."""
     if data.ndim != 3:
         raise DataError(f"A background is one volume, not an array of {data.ndim} dimensions.")
     values = np.nan_to_num(data.astype(np.float32), posinf=0, neginf=0).ravel(order="F")
@@ -271,38 +219,34 @@ def field_of_view(
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A rectangle of a figure that shows a part of space from one side, to scale.
-
-    Parameters
-    ----------
-    view : View
-    box : Box
-    left, top : int
-        Pixels of the upper left corner from that of the figure.
-    scale : float
-        Pixels per mm.
-    """
+    """A rectangle of a figure that shows a part of space from one side, to scale."""
 
     view: View
     box: Box
-    left: int
+    left: int  # Pixels of the upper left corner from that of the figure
     top: int
-    scale: float
+    scale: float  # Pixels per mm
+    times: int = 1  # How much a smaller panel was enlarged: width and height are multiples of it
 
     @property
     def width(self) -> int:
         """Pixels across."""
-        return round(float(self.box.size[self.view.across]) * self.scale)
+        return self.times * round(float(self.box.size[self.view.across]) * self.scale / self.times)
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return round(float(self.box.size[self.view.up]) * self.scale)
+        return self.times * round(float(self.box.size[self.view.up]) * self.scale / self.times)
 
     @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the figure's pixels."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def enlarged(self, times: int) -> Panel:
+        """The same in a figure with more pixels."""
+        left, top, scale = self.left * times, self.top * times, self.scale * times
+        return Panel(self.view, self.box, left, top, scale, times)
 
     @cached_property
     def points(self) -> tuple[FloatArray, FloatArray]:

@@ -149,7 +149,8 @@ def test_a_strategy_needs_regressors(tiny_task, run_task):
 
 def test_messages_among_the_lines_of_a_log():
     log = (
-        "I 2 runs found\nW sub-01: too\n  hint: wait\nI more\n  of this\nE sub-02: bad\n"
+        "INFO 2 runs found\nWARNING sub-01: too\n  hint: wait\nINFO more\n  of this\n"
+        "ERROR sub-02: bad\n"
         "bids-spheres: error: 2 problems:\n- one\n- two\n  hint: mend\n"
     )
     assert messages_of(log) == [
