@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _TIES = 1e-9
 """Difference of equal statistics, relative above 1: rounding separates ties."""
 
+_COLUMNS = 2**23
+"""Bytes of columns of which products are made at a time."""
+
 _PRODUCTS = 2**25
 """Bytes of products that are made at a time; on busy processors many small ones take longer."""
 
@@ -123,7 +126,7 @@ def permutation_test(
     variance_groups: NDArray[np.intp] | None = None,
     transform: Callable[[FloatArray], FloatArray] | None = None,
     progress: Callable[[int], None] | None = None,
-    max_bytes: int = 2**27,
+    max_bytes: int = 2**26,
 ) -> list[PermutationTest]:
     """Test contrasts by permutations of what their nuisance terms leave.
 
@@ -322,8 +325,8 @@ class _Source:
         def ways(values: FloatArray) -> FloatArray:
             return self.arrangements.apply(values, start, stop)
 
-        # A part of the columns has products in the cache, but is no narrower than rows are long.
-        for block in column_blocks(self.z, 8 * len(self.z) * max(256, _PRODUCTS // (8 * rows))):
+        of_products = _PRODUCTS // rows * len(self.z)
+        for block in column_blocks(self.z, min(of_products, _COLUMNS)):
             columns = slice(done, done + block.shape[1])
             used = self.tested[columns]
             chosen = block if used.all() else block[:, used]
