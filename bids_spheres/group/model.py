@@ -6,7 +6,7 @@ What formulas may be is in `bids_spheres.group.formula`.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
@@ -16,12 +16,13 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.text import is_there, read_json_object, read_text
 from bids_spheres.group.formula import Formula, read_formula
-from bids_spheres.group.regression import Design
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
 
@@ -49,6 +50,34 @@ class Model:
     formula: Formula
     table: pd.DataFrame
     source: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Variables that explain edges.
+
+    Parameters
+    ----------
+    participants : tuple of str
+        n of them.
+    terms : tuple of str
+        Names of the columns.
+    values : (n, k) array
+        Of rank k.
+    groups : mapping of str to tuple of int
+        Columns of each term of the formula: of a factor all its levels.
+    """
+
+    participants: tuple[str, ...]
+    terms: tuple[str, ...]
+    values: NDArray[np.float64]
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def only(self, participants: Collection[str]) -> Design:
+        """The same variables of some of the participants."""
+        kept = [row for row, label in enumerate(self.participants) if label in participants]
+        labels = tuple(self.participants[row] for row in kept)
+        return replace(self, participants=labels, values=self.values[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +201,8 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
         values = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(f"The model {formula.text!r} has values that are no numbers.") from error
-    design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
+    terms = tuple(map(str, matrix.columns))
+    design = Design(tuple(data.index), terms, values, matrix.attrs["terms"])
     _check_estimable(design, formula.text)
     return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)))
 

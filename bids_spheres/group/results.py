@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
-from bids_spheres.outputs.paths import group_path
+from bids_spheres.outputs.paths import CONTRAST, group_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans
-    from bids_spheres.group.regression import Regression
-    from bids_spheres.group.statistics import Tested
     from bids_spheres.group.stream import Group, Participant
+    from bids_spheres.group.testing import Tested
 
     FloatArray = NDArray[np.float64]
 
@@ -74,6 +73,23 @@ PARTICIPANT_COLUMNS = {
     "reason": {"Description": "Why not"},
 }
 
+_ESTIMATE_COLUMNS = {
+    "effect": {
+        "Description": "Estimate by ordinary least squares: a mean, coefficient or sum of such"
+    },
+    "standard_error": {"Description": "Of the estimate"},
+    "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
+    "ci_high": {"Description": "Upper limit of its 95 % confidence interval, of both tails"},
+    "d": {
+        "Description": "The estimate in standard deviations of what the model leaves: of a mean or "
+        "a difference of two groups Cohen's d, of a number d per unit"
+    },
+    "partial_r": {
+        "Description": "t / sqrt(t^2 + degrees_of_freedom), the partial correlation; of an F test "
+        "the square root of partial eta^2"
+    },
+}
+
 MODEL_COLUMNS = {
     "node_1": {"Description": "One node of the edge"},
     "node_2": {"Description": "The other"},
@@ -81,7 +97,7 @@ MODEL_COLUMNS = {
     "n": {"Description": "Participants in the model who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms"},
     "coefficient": {"Description": "Ordinary least squares"},
-    "standard_error": {"Description": "Of the coefficient"},
+    **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": {"Description": "coefficient / standard_error"},
     "p": {"Description": "Two-sided p of t"},
     "q": {
@@ -89,6 +105,29 @@ MODEL_COLUMNS = {
         "doi:10.1111/j.2517-6161.1995.tb02031.x)"
     },
 }
+
+CONTRAST_COLUMNS = {
+    "edge": EDGE_COLUMNS["edge"],
+    "node_1": EDGE_COLUMNS["node_1"],
+    "node_2": EDGE_COLUMNS["node_2"],
+    "n": {"Description": "Participants in the test who have the edge"},
+    "degrees_of_freedom": {"Description": "n - number of terms of the model"},
+    **_ESTIMATE_COLUMNS,
+    "t": {"Description": "effect / standard_error"},
+    "f": {"Description": "F of all rows of the contrast together; in place of effect to t"},
+    "p": {"Description": "p of t, of the tails that Tail names, or of F; not corrected"},
+    "q": {
+        "Description": "p corrected for all edges (Benjamini & Hochberg 1995, "
+        "doi:10.1111/j.2517-6161.1995.tb02031.x)"
+    },
+}
+"""Columns of the table of a contrast."""
+
+_OF_T = ("effect", "standard_error", "ci_low", "ci_high", "d", "t")
+"""Columns that an F test does not have."""
+
+_OF_ESTIMATES = ("degrees_of_freedom", *_ESTIMATE_COLUMNS, "statistic", "p")
+"""Attributes of estimates that are columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +146,7 @@ class Writer:
 
     output_dir: Path
     group: Name
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
@@ -116,19 +155,24 @@ class Writer:
         self.written.update((path, self._sidecar(what)))
         return path
 
-    def table(self, what: str, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    def of_contrast(self, name: str) -> Writer:
+        """The same for files of one contrast."""
+        entities = (*self.group.entities, (CONTRAST, name))
+        return replace(self, group=replace(self.group, entities=entities))
+
+    def table(self, what: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
         """Write a table and its sidecar."""
         write_table(self.path(what), table)
         self.about(what, about)
 
     def matrix(
-        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, Any]
+        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, object]
     ) -> None:
         """Write a matrix (S, S) with the names of its nodes, and its sidecar."""
         write_numbers(self.path(what), names, values, ("Node", names))
         self.about(what, about)
 
-    def about(self, what: str, about: Mapping[str, Any]) -> None:
+    def about(self, what: str, about: Mapping[str, object]) -> None:
         """Write a sidecar."""
         write_json(self._sidecar(what), {**about, **self.facts})
 
@@ -137,37 +181,33 @@ class Writer:
 
 
 def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Tested | None) -> None:
-    """Write mean, spread and number as matrices, and tests where there are any.
+    """Write mean, spread and number as matrices, and tests where they could be made.
 
     Spread and tests of one participant do not exist, and are not written.
     """
-    scale, valid = group.scale, group.edges.diagonal
+    scale = group.scale
     mean = scale.back(moments.known_mean)
     values: dict[str, FloatArray] = {"mean": mean, "n": moments.n}
     if (moments.n > 1).any():
         values["sd"] = moments.sd
     if tested:
-        values |= {"t": tested.t, "p": tested.p, "q": tested.q}
+        values |= {"t": tested.estimates.statistic, "p": tested.estimates.p, "q": tested.q}
     for what, edges in values.items():
-        diagonal = _diagonal_of_mean(group, mean) if what == "mean" else np.nan
-        matrix = group.edges.matrix(edges, diagonal)
-        about = {"Description": _MATRICES[what], "Scale": _scale(group, what)}
-        storage = {"StorageFormat": "Full", "Directed": False, "ValidDiagonal": valid}
-        writer.matrix(what, group.edges.names, matrix, about | storage)
-
-
-def _diagonal_of_mean(group: Group, mean: FloatArray) -> FloatArray | float:
-    """1 for nodes that any participant has, where that is what the measure has there."""
-    if not group.scale.transformed:
-        return np.nan
-    known = np.isfinite(group.edges.matrix(mean)).any(axis=0)
-    return np.where(known, 1.0, np.nan)
-
-
-def _scale(group: Group, what: str) -> str:
-    if what == "mean" and group.scale.transformed:
-        return "the measure: mean of Fisher z, transformed back"
-    return group.scale.name if what in ("mean", "sd") else "n/a"
+        diagonal: FloatArray | float = np.nan
+        unit = scale.name if what in ("mean", "sd") else "n/a"
+        if what == "mean" and scale.transformed:
+            # 1 for nodes that any participant has is what correlations have there.
+            known = np.isfinite(group.edges.matrix(mean)).any(axis=0)
+            diagonal = np.where(known, 1.0, np.nan)
+            unit = "the measure: mean of Fisher z, transformed back"
+        about = {
+            "Description": _MATRICES[what],
+            "Scale": unit,
+            "StorageFormat": "Full",
+            "Directed": False,
+            "ValidDiagonal": group.edges.diagonal,
+        }
+        writer.matrix(what, group.edges.names, group.edges.matrix(edges, diagonal), about)
 
 
 def write_networks(writer: Writer, group: Group, means: NetworkMeans) -> None:
@@ -182,71 +222,86 @@ def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray])
     writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
 
 
-def write_model(writer: Writer, group: Group, made: GroupDesign, fitted: Regression) -> None:
+def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested]) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
-    nodes = group.edges.table()[["node_1", "node_2"]]
-    parts = [
-        nodes.assign(
-            term=term,
-            n=fitted.n.astype(int),
-            degrees_of_freedom=fitted.freedom.astype(int),
-            coefficient=fitted.coefficients[:, k],
-            standard_error=fitted.errors[:, k],
-            t=fitted.tests[k].t,
-            p=fitted.tests[k].p,
-            q=fitted.tests[k].q,
-        )
-        for k, term in enumerate(fitted.terms)
-    ]
+    nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
+    parts = []
+    for term in terms:
+        own = {name: getattr(term.estimates, name) for name in ("n", *_OF_ESTIMATES)}
+        unsolved = int(np.isnan(own["effect"]).sum())
+        names = {"effect": "coefficient", "statistic": "t"}
+        columns = {names.get(name, name): values for name, values in own.items()}
+        parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
+    about = _describe_model(group, model) | {"EdgesWithoutCoefficients": unsolved}
+    table = pd.concat(parts)[list(MODEL_COLUMNS)]
+    writer.table("model", table, MODEL_COLUMNS | about)
+
+
+def write_contrast(writer: Writer, group: Group, tested: Tested, model: GroupDesign | None) -> None:
+    """Write a contrast, a row per edge; without a model it is the mean."""
+    contrast, estimates = tested.contrast, tested.estimates
+    statistic = "f" if contrast.is_f else "t"
+    own = {name: getattr(estimates, name) for name in ("n", *_OF_ESTIMATES)}
+    own[statistic] = own.pop("statistic")
+    table = group.edges.table().assign(**own, q=tested.q)
+    left_out = _OF_T if contrast.is_f else ("f",)
+    columns = {name: about for name, about in CONTRAST_COLUMNS.items() if name not in left_out}
+    terms = model.design.terms if model else ("Intercept",)
+    weights = [dict(zip(terms, row.tolist(), strict=True)) for row in contrast.weights]
     about = {
-        "Model": made.formula,
-        "Terms": list(fitted.terms),
-        "Scale": group.scale.name,
-        "NumberOfParticipantsInModel": fitted.participants,
-        "EdgesWithoutCoefficients": fitted.unsolved,
-        "LeftOut": dict(made.left_out),
-        "Notes": list(made.notes),
+        **(_describe_model(group, model) if model else {"Model": "1", "Scale": group.scale.name}),
+        "Contrast": contrast.name,
+        "Weights": [{term: w for term, w in row.items() if w} for row in weights],
+        "Tail": "n/a" if contrast.is_f else tested.tail,
     }
-    writer.table("model", pd.concat(parts), MODEL_COLUMNS | about)
+    writer.of_contrast(contrast.name).table("edges", table[list(columns)], columns | about)
+
+
+def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:
+    return {
+        "Model": model.formula,
+        "Terms": list(model.design.terms),
+        "Scale": group.scale.name,
+        "NumberOfParticipantsInModel": len(model.design.participants),
+        "LeftOut": dict(model.left_out),
+        "Notes": list(model.notes),
+    }
 
 
 def write_participants(
-    writer: Writer, group: Group, used: Iterable[Participant], made: GroupDesign | None
+    writer: Writer, group: Group, used: Iterable[Participant], model: GroupDesign | None
 ) -> None:
     """Write who is in the results, and who is not and why."""
-    left_out = made.left_out if made else {}
-    modelled = set(made.design.participants) if made else set()
-    there = {one.label for one in used}
-    rows = [
-        {
-            "participant_id": one.label,
-            "space": " ".join(sorted({run.file.space for run in (*one.runs, *one.excluded)})),
-            "runs": len(one.runs),
-            "runs_excluded": len(one.excluded),
-            "mean_fd": one.mean_fd,
-            "degrees_of_freedom": one.degrees_of_freedom,
-            "used": int(one.label in there),
-            "in_model": int(one.label in modelled & there) if made else MISSING,
-            "reason": _reason(one, one.label in there, left_out.get(one.label)),
-        }
-        for one in group.participants
-    ]
-    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if made else MISSING}
+    left_out = model.left_out if model else {}
+    modelled = set(model.design.participants) if model else set()
+    labels = {person.label for person in used}
+    rows: list[dict[str, object]] = []
+    for person in group.participants:
+        is_used = person.label in labels
+        reason = person.exclusion or ("" if is_used else "a matrix can't be read")
+        if not reason and person.label in left_out:
+            reason = f"model: {left_out[person.label]}"
+        spaces = {run.file.space for run in (*person.runs, *person.excluded)}
+        rows.append(
+            {
+                "participant_id": person.label,
+                "space": " ".join(sorted(spaces)),
+                "runs": len(person.runs),
+                "runs_excluded": len(person.excluded),
+                "mean_fd": person.mean_fd,
+                "degrees_of_freedom": person.degrees_of_freedom,
+                "used": int(is_used),
+                "in_model": int(is_used and person.label in modelled) if model else MISSING,
+                "reason": reason or MISSING,
+            }
+        )
+    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if model else MISSING}
     rows += [
         {"participant_id": label, "space": MISSING, **nothing, "reason": reason}
         for label, reason in group.absent.items()
     ]
-    writer.table(
-        "participants", pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS)), PARTICIPANT_COLUMNS
-    )
-
-
-def _reason(participant: Participant, used: bool, left_out: str | None) -> str:
-    if participant.exclusion:
-        return participant.exclusion
-    if not used:
-        return "a matrix can't be read"
-    return f"model: {left_out}" if left_out else MISSING
+    table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
+    writer.table("participants", table, PARTICIPANT_COLUMNS)
 
 
 def describe_stacked(writer: Writer, group: Group) -> None:

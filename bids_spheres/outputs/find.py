@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
+    CONTRAST,
     DESIGN,
     DSEG,
     EFFECTIVE_DOF,
@@ -25,6 +26,7 @@ from bids_spheres.outputs.paths import (
     SPHERES,
     TIMESERIES,
     UNCLEANED,
+    group_of_contrast,
     group_path,
     image_name,
     label_of,
@@ -387,11 +389,19 @@ class GroupFiles:
         The entities that files share.
     whats : frozenset of str
         Suffixes of the tables.
+    contrasts : mapping of str to frozenset of str
+        Suffixes of the tables of each contrast, see `of_contrast`.
     """
 
     root: Path
     name: Name
     whats: frozenset[str]
+    contrasts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def of_contrast(self, contrast: str) -> GroupFiles:
+        """Results of one contrast."""
+        name = replace(self.name, entities=(*self.name.entities, (CONTRAST, contrast)))
+        return GroupFiles(self.root, name, self.contrasts[contrast])
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
@@ -489,14 +499,16 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     list of GroupFiles
         In the order of their names.
     """
-    whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
+    whats: dict[Name, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
-            whats[file.name.entities].add(file.name.suffix)
-    groups = [
-        GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
-        for entities, own in whats.items()
-    ]
+            group = Name(group_of_contrast(file.name).entities, "", "")
+            whats[group][file.name.get(CONTRAST) or ""].add(file.name.suffix)
+    groups = []
+    for name, by_contrast in whats.items():
+        own = frozenset(by_contrast.pop("", ()))
+        contrasts = {label: frozenset(suffixes) for label, suffixes in by_contrast.items()}
+        groups.append(GroupFiles(output_dir, name, own, contrasts))
     return sorted(groups, key=lambda files: natural(files.entities))
 
 

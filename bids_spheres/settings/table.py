@@ -268,6 +268,21 @@ class GroupChoices:
         Kind("FORMULA"),
         levels=(GROUP,),
     )
+    contrast: tuple[str, ...] = option(
+        (),
+        "test NAME=TERMS, a sum of terms of the model with factors, as old=age or diff=a-0.5*b; "
+        "F:NAME=TERMS tests several together, with commas or as all levels of a factor",
+        "group level",
+        Kind("NAME=TERMS"),
+        levels=(GROUP,),
+    )
+    tail: Literal["two", "positive", "negative"] = option(
+        "two",
+        "tails of tests of the mean and of contrasts (default: two)",
+        "group level",
+        choice("two", "positive", "negative"),
+        levels=(GROUP,),
+    )
     participants_table: Path | None = option(
         None,
         "table of these variables (default: participants.tsv of bids_dir, of the raw dataset it "
@@ -452,6 +467,7 @@ class Settings:
         "keeping and repeating",
         _FOLDER,
         short="-w",
+        levels=_BOTH,
     )
     overwrite: bool = option(
         False,
