@@ -21,6 +21,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
 from bids_spheres.confounds.design import (
     REASONS,
     Design,
+    check_rows,
     make_design,
     removed_regressors,
     temporal_steps,
@@ -61,6 +62,7 @@ __all__ = [
     "Problem",
     "Strategy",
     "TemporalFilter",
+    "check_rows",
     "check_strategies",
     "column_names",
     "count_degrees_of_freedom",

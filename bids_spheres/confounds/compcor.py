@@ -8,7 +8,7 @@ which. See "CompCor confounds" at https://fmriprep.org/en/stable/outputs.html.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,23 +28,15 @@ MASKS_OF: dict[str, tuple[str, ...]] = {
 
 SHORT_NAMES = {"combined": "anat_combined", "separated": "anat_separated"}
 
-_JSON, _TABLE = "JSON file", "table"
-
 _COMPONENT = re.compile(r"^([tawc])_comp_cor_(\d+)$")
-_MASK_OF_PREFIX: dict[str, str | None] = {"t": "temporal", "w": "WM", "c": "CSF"}
 _AFTER_HIGH_PASS = re.compile(r"^([tawc]_comp_cor_|edge_comp_)\d+$")
 
 
 class Components(NamedTuple):
-    """Components of the masks that a strategy asks for.
+    """Names of the components of the masks that a strategy asks for.
 
-    Parameters
-    ----------
-    names : list of str
-    notes : list of str
-        What a reader should know.
-    problems : list of str
-        Why there is nothing to use; completes "<table> has ...".
+    `notes` are what a reader should know, `problems` why no component can be used; they complete
+    "<table> has ...".
     """
 
     names: list[str]
@@ -62,7 +54,7 @@ def needs_cosines(name: str) -> bool:
 
 
 def find_components(
-    wanted: CompCor, names: Iterable[str], metadata: Mapping[str, Any], *, one_mask: bool
+    wanted: CompCor, names: Iterable[str], metadata: Mapping[str, object], *, one_mask: bool
 ) -> Components:
     """Find the first `n` components of each mask asked for.
 
@@ -80,21 +72,30 @@ def find_components(
     names = described or [name for name in names if _COMPONENT.match(name)]
     # JSON files have no order, and as text 10 comes before 9.
     names.sort(key=lambda name: int(name.rpartition("_")[2]))
-    if not described:
-        # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.
-        only_combined = one_mask or any(name[0] in "wc" for name in names)
-        mask_of_prefix = _MASK_OF_PREFIX | {"a": "combined" if only_combined else None}
-        return _choose(wanted, {name: mask_of_prefix[name[0]] for name in names}, _TABLE)
-    masks = {}
+    # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.
+    only_combined = one_mask or any(name[0] in "wc" for name in names)
+    mask_of_prefix = {
+        "t": "temporal",
+        "w": "WM",
+        "c": "CSF",
+        "a": "combined" if only_combined else None,
+    }
+    masks: dict[str, object] = {name: mask_of_prefix[name[0]] for name in names}
     for name in described:
         entry = metadata[name]
-        if isinstance(entry, dict) and entry.get("Retained") is not False:
-            masks[name] = "temporal" if name.startswith("t") else entry.get("Mask")
-    return _choose(wanted, masks, _JSON)
+        if not isinstance(entry, dict) or entry.get("Retained") is False:
+            del masks[name]
+        elif not name.startswith("t"):
+            masks[name] = entry.get("Mask")
+    return _choose(wanted, masks, in_json=bool(described))
 
 
-def _choose(wanted: CompCor, masks: Mapping[str, str | None], source: str) -> Components:
+def _choose(wanted: CompCor, masks: Mapping[str, object], *, in_json: bool) -> Components:
     """The first components of every mask wanted, from the mask of each component."""
+
+    def kind(mask: str) -> str:
+        return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"
+
     chosen = Components([], [], [])
     empty = []
     for mask in MASKS_OF[wanted.mask]:
@@ -103,26 +104,20 @@ def _choose(wanted: CompCor, masks: Mapping[str, str | None], source: str) -> Co
             empty.append(mask)
         elif wanted.n != "all" and len(names) < wanted.n:
             chosen.notes.append(
-                f"{wanted.n} {_kind(mask)} components are asked for; there are {len(names)}."
+                f"{wanted.n} {kind(mask)} components are asked for; there are {len(names)}."
             )
         chosen.names.extend(names if wanted.n == "all" else names[: wanted.n])
-    if not empty:
-        return chosen
-    kinds = " or ".join(map(_kind, empty))
-    if source == _TABLE and None in masks.values() and empty != ["temporal"]:
+    kinds = " or ".join(map(kind, empty))
+    if empty and in_json and chosen.names:
+        # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
+        chosen.notes.extend(f"The JSON file has no {kind(mask)} components." for mask in empty)
+    elif empty and in_json:
+        chosen.problems.append(f"no {kinds} components in its JSON file")
+    elif empty and None in masks.values() and empty != ["temporal"]:
         chosen.problems.append(
             f"{kinds} components that can't be told from others without the JSON file beside it "
             "(fMRIPrep 1.4 to 20.2)"
         )
-    elif source == _TABLE:
+    elif empty:
         chosen.problems.append(f"no {kinds} components")
-    elif chosen.names:
-        # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
-        chosen.notes.extend(f"The {_JSON} has no {_kind(mask)} components." for mask in empty)
-    else:
-        chosen.problems.append(f"no {kinds} components in its {_JSON}")
     return chosen
-
-
-def _kind(mask: str) -> str:
-    return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
 from bids_spheres.confounds.patterns import matching_names
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds.strategy import Expansion, Strategy
+    from bids_spheres.confounds.strategy import Strategy
 
 COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
@@ -27,19 +27,23 @@ STD_DVARS = "std_dvars"
 _NO_NOISE = "intercept"
 """The only column that fMRIPost-AROMA writes for a run without noise components."""
 
+_STAND_IN = (
+    "Aggressive regression: the table has no aroma_orth_motion columns, which fMRIPost-AROMA "
+    "writes, and the aroma_motion columns stand in for them. They take with them what motion "
+    "components share with others, signal too."
+)
+_TOO_SHORT_FOR_COSINES = (
+    "CompCor components are computed after a high-pass filter, but the table has no cosine "
+    "columns to go with them; fMRIPrep writes none for a run too short for its filter."
+)
+_ADDED_COSINES = (
+    "Cosine columns were added: fMRIPrep computes CompCor components after that high-pass filter, "
+    "and without it they would bring slow drifts back in."
+)
+
 
 class Missing(NamedTuple):
-    """A requirement of a strategy that a run lacks.
-
-    Parameters
-    ----------
-    key : str
-        Of the strategy.
-    columns : tuple of str
-        Names of the missing columns; empty for anything else.
-    problem : str
-        What is missing, when it is not a column; completes "<table> has ...".
-    """
+    """Columns or, as `problem`, anything else that a key of a strategy needs and a run lacks."""
 
     key: str
     columns: tuple[str, ...] = ()
@@ -54,15 +58,7 @@ class Missing(NamedTuple):
 
 @dataclass
 class Selection:
-    """Columns of one run that a strategy regresses out.
-
-    Parameters
-    ----------
-    columns : dict
-        Used as an ordered set.
-    missing : list of Missing
-    notes : list of str
-    """
+    """Columns of one run that a strategy regresses out, as an ordered set."""
 
     columns: dict[str, None] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
@@ -81,19 +77,11 @@ class Selection:
 
 
 def select(
-    strategy: Strategy, names: tuple[str, ...], metadata: Mapping[str, Any], *, one_mask: bool
+    strategy: Strategy, names: tuple[str, ...], metadata: Mapping[str, object], *, one_mask: bool
 ) -> Selection:
-    """Columns of one run that a strategy regresses out.
+    """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
 
-    Parameters
-    ----------
-    strategy : Strategy
-    names : tuple of str
-        Columns of the run, under today's names.
-    metadata : mapping
-        The JSON file beside the table; may be empty.
-    one_mask : bool
-        See `bids_spheres.confounds.compcor.find_components`.
+    `metadata` is the JSON file beside the table; `one_mask` as for `find_components`.
     """
     chosen = Selection()
     cosines = [name for name in names if COSINE.match(name)]
@@ -107,9 +95,17 @@ def select(
         chosen.notes += components.notes if components.names else []
         chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
         chosen.require("compcor", components.names, names)
-    _add_aroma(chosen, strategy, names)
-    _add_tedana(chosen, strategy, names)
-    _add_named(chosen, strategy.confounds, names)
+    _add_noise_components(chosen, strategy, names)
+    for entry in strategy.confounds:
+        if not entry.startswith("^"):
+            chosen.add({entry} & set(names))
+        elif matches := matching_names(entry, names):
+            chosen.add(matches)
+        else:
+            # A run without outliers has no column of them.
+            chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
+    plain = [entry for entry in strategy.confounds if not entry.startswith("^")]
+    chosen.require("confounds", plain, names)
     # Thresholds need columns that are not regressed out.
     thresholds = {
         "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
@@ -124,9 +120,14 @@ def select(
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Keys of a strategy with the columns that they name in every run."""
-    yield "motion", _expanded(MOTION, strategy.motion)
-    yield "wm_csf", _expanded(("csf", "white_matter"), strategy.wm_csf)
-    yield "global_signal", _expanded(("global_signal",), strategy.global_signal)
+    bases_of_keys = {
+        "motion": (strategy.motion, MOTION),
+        "wm_csf": (strategy.wm_csf, ("csf", "white_matter")),
+        "global_signal": (strategy.global_signal, ("global_signal",)),
+    }
+    for key, (expansion, bases) in bases_of_keys.items():
+        suffixes = EXPANSIONS[expansion] if expansion else ()
+        yield key, tuple(base + suffix for base in bases for suffix in suffixes)
 
 
 def column_names(strategy: Strategy) -> tuple[str, ...]:
@@ -157,81 +158,47 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
     )
 
 
-def _expanded(bases: tuple[str, ...], expansion: Expansion | None) -> tuple[str, ...]:
-    suffixes = EXPANSIONS[expansion] if expansion else ()
-    return tuple(base + suffix for base in bases for suffix in suffixes)
+def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
+    """Take components that ICA-AROMA or tedana holds for noise."""
 
+    def numbered(prefix: str) -> list[str]:
+        return [name for name in names if re.fullmatch(rf"{prefix}\d+", name)]
 
-def _add_aroma(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
-    if strategy.ica_aroma in (None, "full"):
-        return
-    plain = _numbered("aroma_motion_", names)
-    components = plain
-    if strategy.ica_aroma == "orthogonal":
-        components = _numbered("aroma_orth_motion_", names) or plain
-    if strategy.ica_aroma == "orthogonal" and components and components == plain:
-        chosen.notes.append(
-            "Aggressive regression: the table has no aroma_orth_motion columns, which "
-            "fMRIPost-AROMA writes, and the aroma_motion columns stand in for them. They take with "
-            "them what motion components share with others, signal too."
-        )
-    chosen.add(components)
-    if not components and _NO_NOISE in names:
-        chosen.notes.append("ICA-AROMA found no noise component in this run.")
-    elif not components:
-        what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
-        chosen.missing.append(Missing("ica_aroma", problem=what))
-
-
-def _add_tedana(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
-    if strategy.tedana is None:
-        return
-    orthogonal = strategy.tedana == "orthogonal"
-    rejected = _numbered("rejected_orth_ICA_" if orthogonal else "rejected_ICA_", names)
-    chosen.add(rejected)
-    if not rejected and _numbered("accepted_ICA_", names):
-        chosen.notes.append("tedana rejected no component of this run.")
-    elif not rejected:
-        what = "no tedana components (mixing and metrics)"
-        chosen.missing.append(Missing("tedana", problem=what))
-
-
-def _add_named(chosen: Selection, entries: tuple[str, ...], names: tuple[str, ...]) -> None:
-    for entry in entries:
-        if not entry.startswith("^"):
-            chosen.add({entry} & set(names))
-        elif found := matching_names(entry, names):
-            chosen.add(found)
-        else:
-            # A run without outliers has no column of them.
-            chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
-    chosen.require("confounds", [entry for entry in entries if not entry.startswith("^")], names)
+    if strategy.ica_aroma in ("basic", "orthogonal"):
+        plain = numbered("aroma_motion_")
+        orthogonal = numbered("aroma_orth_motion_") if strategy.ica_aroma == "orthogonal" else []
+        chosen.add(orthogonal or plain)
+        if plain and not orthogonal and strategy.ica_aroma == "orthogonal":
+            chosen.notes.append(_STAND_IN)
+        if not (orthogonal or plain) and _NO_NOISE in names:
+            chosen.notes.append("ICA-AROMA found no noise component in this run.")
+        elif not (orthogonal or plain):
+            what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
+            chosen.missing.append(Missing("ica_aroma", problem=what))
+    if strategy.tedana:
+        kind = "rejected_orth" if strategy.tedana == "orthogonal" else "rejected"
+        rejected = numbered(f"{kind}_ICA_")
+        chosen.add(rejected)
+        if not rejected and numbered("accepted_ICA_"):
+            chosen.notes.append("tedana rejected no component of this run.")
+        elif not rejected:
+            what = "no tedana components (mixing and metrics)"
+            chosen.missing.append(Missing("tedana", problem=what))
 
 
 def _match_high_pass(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
     """Give CompCor the high-pass filter that fMRIPrep computed it after; note one too many."""
-    after_filter = any(map(needs_cosines, chosen.columns))
-    if after_filter and not cosines:
-        chosen.notes.append(
-            "CompCor components are computed after a high-pass filter, but the table has no cosine "
-            "columns to go with them; fMRIPrep writes none for a run too short for its filter."
-        )
-    elif after_filter and not set(cosines) <= set(chosen.columns):
-        chosen.notes.append(
-            "Cosine columns were added: fMRIPrep computes CompCor components after that high-pass "
-            "filter, and without it they would bring slow drifts back in."
-        )
+    if any(map(needs_cosines, chosen.columns)) and not set(cosines) <= set(chosen.columns):
+        chosen.notes.append(_ADDED_COSINES)
         chosen.add(cosines)
+    elif any(map(needs_cosines, chosen.columns)) and not cosines:
+        chosen.notes.append(_TOO_SHORT_FOR_COSINES)
     high_pass = strategy.filter.high_pass if strategy.filter else None
     if high_pass is not None and not set(cosines).isdisjoint(chosen.columns):
         chosen.notes.append(
             f"Double filtering: cosine columns are regressed out, which is a high-pass filter, and "
             f"a high-pass filter of {high_pass:g} Hz is applied as well."
         )
-
-
-def _numbered(prefix: str, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if re.fullmatch(rf"{prefix}\d+", name)]
 
 
 def missing_columns(

@@ -61,15 +61,7 @@ class DegreesOfFreedom:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Reason why a run has no result for a strategy.
-
-    Parameters
-    ----------
-    reason : str
-        Joined by ``; `` when there are several.
-    degrees_of_freedom : DegreesOfFreedom
-        The counts behind the reason.
-    """
+    """Reasons, joined by ``; ``, why a run has no result for a strategy, and the counts behind."""
 
     reason: str
     degrees_of_freedom: DegreesOfFreedom
@@ -84,20 +76,12 @@ def count_degrees_of_freedom(
     left. A cosine filter is regression. What a Butterworth filter leaves is computed from all of
     cleaning as one linear operator, see `bids_spheres.engine.degrees_of_freedom`.
 
-    Parameters
-    ----------
-    design : Design
-    strategy : Strategy
-    t_r : float
-        Repetition time, s.
-    detrend : bool
-        Whether a linear trend is removed besides the mean.
+    `t_r` is the repetition time in s; `detrend` removes a linear trend besides the mean.
     """
-    rank = design.rank(detrend=detrend)
+    rank, problem = design.rank(detrend=detrend), ""
     # Whole numbers without a Butterworth filter, in sidecars too.
     filtered: float = 0
     censored: float = 0
-    problem = ""
     if strategy.filter and strategy.filter.type == "cosine":
         regressors = removed_regressors(design, strategy, t_r)
         values = design.values if regressors is None else regressors
@@ -126,18 +110,7 @@ def count_degrees_of_freedom(
 def exclusion(dof: DegreesOfFreedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
     """Check whether enough is left of a run.
 
-    Parameters
-    ----------
-    dof : DegreesOfFreedom
-        From `count_degrees_of_freedom`.
-    strategy : Strategy
-    floor : int
-        Degrees of freedom that a run must have.
-
-    Returns
-    -------
-    Exclusion or None
-        None when enough is left.
+    None when enough is left; `floor` is the smallest number of degrees of freedom.
     """
     reasons = []
     if not dof.kept:
@@ -196,15 +169,8 @@ def filter_problem(
 ) -> str | None:
     """Explain why a run can't carry a filter; None when it can.
 
-    Parameters
-    ----------
-    chosen : TemporalFilter
-    t_r : float
-        Repetition time, s.
-    n_volumes : int
-        Of the run, censored ones included: they are interpolated before filtering.
-    span : int, optional
-        Volumes from the first kept one to the last, if known.
+    `n_volumes` are all of the run, as censored ones are interpolated before filtering; `span` are
+    those from the first kept one to the last, if known.
     """
     nyquist, duration = 0.5 / t_r, n_volumes * t_r
     # scipy.signal.sosfiltfilt extends a run by 3 (poles + 1) volumes; a band has twice the poles.

@@ -97,7 +97,7 @@ class Design:
         return int(self.kept.sum())
 
     def rank(self, *, detrend: bool) -> int:
-        """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend."""
+        """Dimensions that regressors, mean and, if asked, a trend take of the kept volumes."""
         # A singular value decomposition, asked for by every output of a run.
         if detrend not in self._ranks:
             self._ranks[detrend] = rank_of(self.values, self.kept, detrend=detrend)
@@ -110,7 +110,7 @@ def make_design(
     path: Path,
     n_volumes: int,
     *,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
     extra: Sequence[pd.DataFrame] = (),
     dummy_scans: DummyScans = None,
     outliers: ArrayLike | None = None,
@@ -150,12 +150,7 @@ def make_design(
     UsageError
         When `dummy_scans` is not a number of volumes.
     """
-    if len(table) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
-        )
+    check_rows(table, path, n_volumes)
     columns = run_columns(merge_tables(table, extra), path)
     metadata = read_metadata(path) if metadata is None else metadata
     chosen = select_columns(columns, strategy, metadata)
@@ -173,25 +168,34 @@ def make_design(
             f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
             "computed as later versions do."
         )
-    has_displacement = FRAMEWISE_DISPLACEMENT in columns.names
+    if FRAMEWISE_DISPLACEMENT in columns.names:
+        displacement = columns.numbers(FRAMEWISE_DISPLACEMENT)
+    else:
+        displacement = np.full(n_volumes, np.nan)
     reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
     return Design(
         columns=regressors,
         values=_values(columns, regressors),
         kept=~np.any(list(reasons.values()), axis=0),
-        framewise_displacement=(
-            columns.numbers(FRAMEWISE_DISPLACEMENT)
-            if has_displacement
-            else np.full(n_volumes, np.nan)
-        ),
+        framewise_displacement=displacement,
         reasons=reasons,
         computed=computed,
         notes=tuple(chosen.notes),
     )
 
 
+def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
+    """Refuse a table that has not a row for every volume."""
+    if len(table) != n_volumes:
+        raise DataError(
+            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
+            hint="Table and image must come from the same run of fMRIPrep.",
+        )
+
+
 def select_columns(
-    columns: RunColumns, strategy: Strategy, metadata: Mapping[str, Any] | None
+    columns: RunColumns, strategy: Strategy, metadata: Mapping[str, object] | None
 ) -> Selection:
     """Columns of one run that a strategy regresses out; reads only their names."""
     # Before 1.4 fMRIPrep wrote no expansions, and its only CompCor mask was the combined one.
@@ -200,12 +204,7 @@ def select_columns(
 
 
 def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> None:
-    """Check every value that a design would take.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse values that a design can't take."""
     _values(columns, tuple(chosen.columns))
     _reasons(columns, strategy.censor, None, None)
 
@@ -238,17 +237,15 @@ def _reasons(
     near = neighbours(moved | changed, rules.before, rules.after)
     # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
     cuts = moved | changed | near | external
-    # In the order of REASONS.
-    arrays = (
-        unsteady,
-        np.arange(n_volumes) < n_dummies,
-        moved,
-        changed,
-        near,
-        external,
-        short_segments(cuts, rules.min_segment, n_dummies),
-    )
-    return dict(zip(REASONS, arrays, strict=True))
+    return {
+        "non_steady_state": unsteady,
+        "dummy": np.arange(n_volumes) < n_dummies,
+        "framewise_displacement": moved,
+        "dvars": changed,
+        "neighbour": near,
+        "external": external,
+        "segment": short_segments(cuts, rules.min_segment, n_dummies),
+    }
 
 
 def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray:
@@ -312,19 +309,9 @@ def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolAr
 
 
 def removed_regressors(design: Design, strategy: Strategy, t_r: float) -> FloatArray | None:
-    """Regressors, with the cosines of a cosine filter unless fMRIPrep's are among them.
+    """(T, K) regressors, with the cosines of a cosine filter unless fMRIPrep's are among them.
 
-    Parameters
-    ----------
-    design : Design
-    strategy : Strategy
-    t_r : float
-        Repetition time, s.
-
-    Returns
-    -------
-    (T, K) array or None
-        At all volumes of the run; None without any.
+    None without any; `t_r` is the repetition time in s.
     """
     # scipy is slow to import, and not needed to look a strategy up.
     from bids_spheres.engine.filters import cosine_basis  # noqa: PLC0415
@@ -356,15 +343,7 @@ def temporal_steps(design: Design, strategy: Strategy, t_r: float) -> dict[str, 
 
 
 def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
-    """Dimensions that leave the kept volumes: regressors, mean and, if asked, trend.
-
-    Parameters
-    ----------
-    values : (T, K) array
-        Regressors.
-    kept : (T,) bool array
-    detrend : bool
-    """
+    """Dimensions of (T, K) regressors at the kept volumes, with the mean and, if asked, a trend."""
     basis = [np.ones(len(kept))] + ([np.linspace(-1, 1, len(kept))] if detrend else [])
     design = np.column_stack([*basis, values])[kept]
     if not len(design):

@@ -36,33 +36,13 @@ _PART = re.compile(
 
 
 def pattern_problem(pattern: str) -> str | None:
-    """Why a pattern can't be used; None for one that can.
-
-    Parameters
-    ----------
-    pattern : str
-        A regular expression.
-
-    Returns
-    -------
-    str or None
-        To be read after the name of the pattern.
-    """
+    """Why a regular expression can't be used, to be read after its name; None for a good one."""
     if len(pattern) > MAX_LENGTH:
         return f"has {len(pattern)} characters, more than {MAX_LENGTH}"
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         return f"is not a regular expression: {error}"
-    return _search_problem(pattern)
-
-
-def matching_names(pattern: str, names: Iterable[str]) -> list[str]:
-    """Names in which a pattern is found, but for those longer than `MAX_NAME`."""
-    return [name for name in names if len(name) <= MAX_NAME and re.search(pattern, name)]
-
-
-def _search_problem(pattern: str) -> str | None:
     # Of each open group: ways of the alternatives before, and of the one that is being read.
     groups = [[0, 1]]
     before = ""
@@ -84,3 +64,8 @@ def _search_problem(pattern: str) -> str | None:
     if sum(groups[0]) > MAX_WAYS:
         return "could match in too many ways: leave out some of *, +, ? and {}"
     return None
+
+
+def matching_names(pattern: str, names: Iterable[str]) -> list[str]:
+    """Names in which a pattern is found, but for those longer than `MAX_NAME`."""
+    return [name for name in names if len(name) <= MAX_NAME and re.search(pattern, name)]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.confounds.components import similar_columns
 from bids_spheres.confounds.design import check_values, select_columns
@@ -14,32 +13,23 @@ from bids_spheres.errors import DataError
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
     from bids_spheres.confounds.strategy import Strategy
 
-    RunTable = tuple[pd.DataFrame, Mapping[str, Any] | None]
+    RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
 
 _WHERE = "The confounds table"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem, in any number of runs.
+    """A problem in the runs of these labels; without any it concerns none in particular.
 
-    Parameters
-    ----------
-    message : str
-    runs : tuple of str
-        Labels; empty for a problem that concerns no run.
-    strategy : str
-        Name of the strategy; "" for a problem with any strategy.
-    hint : str or None
-        What to do about it.
-    of_file : bool
-        Whether a file of the run can't be used, and the strategy itself is fine.
+    `strategy` is "" for a problem with any strategy; `of_file` when a file of the run can't be
+    used, and the strategy itself is fine.
     """
 
     message: str
@@ -55,7 +45,7 @@ class Problem:
 
 
 def check_strategies(
-    tables: Mapping[str, RunTable] | Iterable[tuple[str, RunTable]],
+    tables: Iterable[tuple[str, RunTable]],
     strategies: Sequence[Strategy],
     *,
     values: bool = True,
@@ -67,7 +57,7 @@ def check_strategies(
 
     Parameters
     ----------
-    tables : mapping of run label to (table, metadata), or iterable of such pairs
+    tables : iterable of (run label, (table, metadata))
         As for `make_design`; tables that go together merged by `merge_tables`.
     strategies : sequence of Strategy
     values : bool
@@ -76,7 +66,7 @@ def check_strategies(
     Returns
     -------
     list of Problem
-        All problems; the same problem in several runs is listed once.
+        The same problem in several runs once.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [
@@ -90,7 +80,7 @@ def check_strategies(
     ]
     # By message, since strategies share columns and so what is wrong with them.
     problems: dict[str, tuple[int, Problem, dict[str, None]]] = {}
-    for label, run in tables.items() if isinstance(tables, Mapping) else tables:
+    for label, run in tables:
         for position, problem in _problems_of_run(run, strategies, problems, values=values):
             _, _, labels = problems.setdefault(problem.message, (position, problem, {}))
             labels[label] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,20 +30,13 @@ _LARGEST = 1e100
 def read_confounds(path: Path) -> pd.DataFrame:
     """Read fMRIPrep's confounds table, missing values as NaN.
 
-    Parameters
-    ----------
-    path : Path
-        Of fMRIPrep's table, or of fMRIPost-AROMA's ``desc-aroma_timeseries.tsv``.
-
-    Returns
-    -------
-    DataFrame
-        With the names in the file; `make_design` knows those of every version.
+    Names stay as in the file; `make_design` knows those of every version. Tables of other programs
+    are read in the same way.
 
     Raises
     ------
     MissingInputError
-        When there is no such file, or git-annex has not fetched its content.
+        When the file is missing, or git-annex has not fetched its content.
     DataError
         When it is not a table: no header, a name twice, rows of different length.
     ReadWriteError
@@ -68,13 +61,7 @@ def read_confounds(path: Path) -> pd.DataFrame:
 
 
 def read_header(path: Path) -> pd.DataFrame:
-    """Read the header of a confounds table, as a table without rows.
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError
-        As `read_confounds`.
-    """
+    """Read the header of a confounds table, as a table without rows; raises as `read_confounds`."""
     import pandas as pd  # noqa: PLC0415 - slow to import
 
     first, *_ = read_text(path, "table", first_line=True).split("\n")
@@ -84,27 +71,11 @@ def read_header(path: Path) -> pd.DataFrame:
     return pd.DataFrame(np.empty((0, len(names))), columns=names)
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """Read the JSON file beside a confounds table, which says from which mask CompCor comes.
+def read_metadata(path: Path) -> dict[str, object]:
+    """Read the JSON file of a confounds table, which says from which mask each component comes.
 
-    Parameters
-    ----------
-    path : Path
-        Of the table.
-
-    Returns
-    -------
-    dict
-        Empty when there is no such file: fMRIPrep < 1.4 wrote none.
-
-    Raises
-    ------
-    DataError
-        When it is no JSON object.
-    MissingInputError
-        When git-annex has not fetched its content.
-    ReadWriteError
-        When the operating system can't read it.
+    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none;
+    raises as `read_confounds`.
     """
     return read_json_object(path.with_suffix(".json"), optional=True)
 
@@ -127,12 +98,10 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
 
     Raises
     ------
-    MissingInputError
-        When there is no such file, or git-annex has not fetched its content.
     DataError
         When it has another number of rows, or a cell is neither 0 nor 1.
-    ReadWriteError
-        When the operating system can't read it.
+    MissingInputError, ReadWriteError
+        As for `read_confounds`.
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
@@ -217,26 +186,14 @@ class RunColumns:
         return (*self.table.columns, *self.computable)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """One column, NaN where a value is missing.
-
-        Raises
-        ------
-        DataError
-            When a cell is not a number.
-        """
+        """One column, NaN where a value is missing; DataError when a cell is not a number."""
         if name in self.computable:
             return expand(name, numbers(self.table, base_of(name), self.where))
         return numbers(self.table, name, self.where)
 
 
 def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
-    """Columns of a table from any version of fMRIPrep.
-
-    Raises
-    ------
-    DataError
-        When a name occurs twice.
-    """
+    """Columns of a table from any version of fMRIPrep; DataError when a name occurs twice."""
     table = table.rename(columns=lambda name: str(name).strip())
     check_unique(table.columns, where)
     new = renamings(table.columns)
@@ -246,25 +203,14 @@ def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
 
 
 def check_unique(names: Iterable[str], where: object) -> None:
-    """Refuse a column name that stands for two columns.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse a column name that stands for two columns."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
 def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64]:
-    """One column, NaN where a value is missing.
-
-    Raises
-    ------
-    DataError
-        When a cell is not a number.
-    """
+    """One column, NaN where a value is missing; DataError when a cell is not a number."""
     column = table[name]
     if column.dtype.kind not in "iufb":
         import pandas as pd  # noqa: PLC0415 - slow to import, loaded by the table's reader
@@ -280,15 +226,10 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
 
 
 def without_gaps(values: NDArray[np.float64], name: str, where: object) -> NDArray[np.float64]:
-    """One column with the first row's gap, of a derivative, filled by the second row's value.
+    """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
 
-    As nilearn does.
-
-    Raises
-    ------
-    DataError
-        When another value is missing or too large to compute with; rows are counted from 1
-        after the header.
+    DataError when another value is missing or too large to compute with; rows are counted from 1
+    after the header.
     """
     if len(values) > 1 and np.isnan(values[0]):
         values = np.concatenate([values[1:2], values[1:]])

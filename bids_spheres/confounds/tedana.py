@@ -22,13 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
-    """Read tedana's two tables; see `tedana_regressors`.
-
-    Raises
-    ------
-    DataError
-        When one can't be read, or they don't belong together.
-    """
+    """Read tedana's two tables; see `tedana_regressors`."""
     return tedana_regressors(read_confounds(mixing), read_confounds(metrics), mixing)
 
 
@@ -38,11 +32,9 @@ def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) 
     Parameters
     ----------
     mixing : DataFrame
-        A row per volume, a column per component.
+        A row per volume, a column per component; `where` is its file.
     metrics : DataFrame
         A row per component, with columns ``Component`` and ``classification``.
-    where : Path
-        For messages.
 
     Returns
     -------

@@ -101,14 +101,7 @@ def expand(name: str, base: NDArray[np.float64]) -> NDArray[np.float64]:
 
     A derivative is the backward difference, undefined (NaN) at the first volume; a square is
     taken of the column or of its derivative (``niworkflows.interfaces.confounds``; Satterthwaite
-    et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
-
-    Parameters
-    ----------
-    name : str
-        From `computable`.
-    base : (T,) array
-        The column `base_of` names.
+    et al. 2013, doi:10.1016/j.neuroimage.2012.08.052). `base` is the (T,) column of `base_of`.
 
     Examples
     --------

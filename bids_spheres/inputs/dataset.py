@@ -49,19 +49,13 @@ _SUFFIXES = (
 )
 """Suffixes of the files of runs, in all versions of the programs that write them."""
 
+_DESCRIBED = "bold|preproc|timeseries|regressors"
+"""Suffixes of those whose JSON files are read."""
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A folder of derivatives.
-
-    Parameters
-    ----------
-    root : Path
-    name : str
-        As its dataset_description.json has it.
-    program, version : str or None
-        That made it, if known.
-    """
+    """A folder of derivatives, its name in dataset_description.json, and what made it, if known."""
 
     root: Path
     name: str
@@ -71,14 +65,9 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Input datasets of a call.
+    """fMRIPrep's output, and the datasets used with it.
 
-    Parameters
-    ----------
-    main : Dataset
-        fMRIPrep's.
-    others : dict of str to Dataset
-        Datasets used with it: ``"aroma"``, ``"tedana"``, or under names that the user gives.
+    Those are ``"aroma"``, ``"tedana"``, or have the names that the user gives.
     """
 
     main: Dataset
@@ -105,9 +94,9 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     Raises
     ------
     MissingInputError
-        When a folder is not there.
+        When a folder is missing.
     InvalidDatasetError
-        When it is not a BIDS dataset, or there are no fMRIPrep derivatives.
+        When it is not a BIDS dataset, or fMRIPrep's derivatives are missing.
     UsageError
         When two folders are the same thing.
     """
@@ -172,11 +161,9 @@ def index_files(
     Raises
     ------
     NothingSelectedError
-        When a participant is not there.
-    InvalidDatasetError
-        When pybids can't index it.
-    DataError
-        When the folder of the index can't be used.
+        When a participant is missing.
+    InvalidDatasetError, DataError
+        When a folder can't be searched, or that of the index can't be used.
     """
     root = dataset.root
     if missing := [label for label in wanted if not (root / f"sub-{label}").is_dir()]:
@@ -202,21 +189,19 @@ def _walk(folder: Path) -> Iterator[Path]:
             hint="May every folder of the dataset be read?",
         )
 
+    def leads_back(parent: str, name: str) -> bool:
+        path = os.path.join(parent, name)  # noqa: PTH118 - a tenth of the time, for every folder
+        return os.path.islink(path) and Path(parent).resolve().is_relative_to(Path(path).resolve())  # noqa: PTH114
+
     # Links are followed, as shared outputs are often folders of links.
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
         folders[:] = sorted(
             name
             for name in folders
-            if not _IGNORED_FOLDER.fullmatch(name) and not _leads_back(parent, name)
+            if not _IGNORED_FOLDER.fullmatch(name) and not leads_back(parent, name)
         )
         wanted = (name for name in names if _OF_A_RUN.search(name) and name[0] != ".")
         yield from (Path(parent, name) for name in sorted(wanted))
-
-
-def _leads_back(parent: str, name: str) -> bool:
-    """Whether a folder is a link to one of its parents."""
-    path = os.path.join(parent, name)  # noqa: PTH118 - a tenth of the time, for every folder
-    return os.path.islink(path) and Path(parent).resolve().is_relative_to(Path(path).resolve())  # noqa: PTH114
 
 
 def _indexed(folder: Path, database: Path) -> list[Path]:
@@ -231,13 +216,8 @@ def _indexed(folder: Path, database: Path) -> list[Path]:
         with warnings.catch_warnings():
             # fMRIPrep before 20.2 wrote no GeneratedBy.
             warnings.filterwarnings("ignore", "The PipelineDescription field", UserWarning)
-            layout = BIDSLayout(
-                folder,
-                validate=False,
-                is_derivative=True,
-                indexer=indexer,
-                database_path=database,
-            )
+            options = {"validate": False, "is_derivative": True, "database_path": database}
+            layout = BIDSLayout(folder, indexer=indexer, **options)
     except Exception as error:
         # Whatever SQLite or pybids raise for a dataset, or for an index of another version.
         raise DataError(
@@ -257,10 +237,10 @@ class _Undecodable:
 
     def search(self, path: str) -> bool:
         """Whether it is such a path."""
-        is_undecodable = not _is_text(path)
-        if is_undecodable:
-            self.paths.append(path.lstrip("/"))
-        return is_undecodable
+        if _is_text(path):
+            return False
+        self.paths.append(path.lstrip("/"))
+        return True
 
 
 def _is_text(path: object) -> bool:
@@ -328,7 +308,7 @@ def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
 
 
 _IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
-_OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_(bold|preproc)\.json$")
+_OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_({_DESCRIBED})\.json$")
 _IGNORED = (
     re.compile(rf"/({_IGNORED_FOLDER.pattern})(/|$)"),
     # pybids takes half a millisecond for every file, wanted or not.

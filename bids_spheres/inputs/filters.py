@@ -36,28 +36,14 @@ _NO_FILTER = ("suffix", "datatype", "extension", "scope", "desc")
 
 
 def read_filters(path: Path | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Read entities and the labels to keep.
+    """Read entities and the labels to keep; "" is a name without the entity, "*" any label.
 
-    Parameters
-    ----------
-    path : Path or None
-
-    Returns
-    -------
-    tuple of (str, tuple of str)
-        A label of "" stands for names without the entity, "*" for any label.
-
-    Raises
-    ------
-    MissingInputError
-        When the file is not there.
-    DataError
-        When it is no JSON object, or names an unknown entity.
+    DataError when the file is no JSON object, or names an unknown entity.
     """
     if path is None:
         return ()
     if not is_there(path):
-        raise MissingInputError(f"There is no filter file {path}.")
+        raise MissingInputError(f"The filter file {path} is missing.")
     content = read_json_object(path)
     nested = any(kind in content for kind in _KINDS)
     wanted = content.get("bold", {}) if nested else content

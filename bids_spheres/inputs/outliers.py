@@ -37,13 +37,9 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     if given is None:
         return [None] * len(runs)
     if given.is_dir():
-        tables = []
-        for path in sorted(given.rglob("*_outliers.tsv")):
-            with suppress(ValueError):  # not the name of a BIDS file
-                tables.append((set(parse_name(path.name).without_desc.values.items()), path))
-        return [_table_of_run(run.name, tables, given) for run in runs]
+        return _in_folder(given, [run.name for run in runs])
     if not is_there(given):
-        raise MissingInputError(f"There is no outlier table or folder of such tables {given}.")
+        raise MissingInputError(f"The outlier table or folder of such tables {given} is missing.")
     if len({run.name.source for run in runs}) > 1:
         raise UsageError(
             f"One outlier table, {given}, is given for {len(runs)} runs.",
@@ -52,19 +48,24 @@ def outliers_of(given: Path | None, runs: Sequence[Run]) -> list[Path | None]:
     return [given] * len(runs)
 
 
-def _table_of_run(
-    name: Name, tables: Sequence[tuple[set[tuple[str, str]], Path]], folder: Path
-) -> Path:
-    entities = name.values.items()
-    own = [path for of_table, path in tables if of_table and of_table <= set(entities)]
-    if not own:
+def _in_folder(folder: Path, runs: Sequence[Name]) -> list[Path | None]:
+    tables = {}
+    for path in sorted(folder.rglob("*_outliers.tsv")):
+        with suppress(ValueError):  # not the name of a BIDS file
+            tables[path] = parse_name(path.name).without_desc.values.items()
+    chosen: list[Path | None] = []
+    for name in runs:
+        entities = name.values.items()
+        own = [path for path, of_table in tables.items() if of_table and of_table <= entities]
         run = "_".join(f"{key}-{label}" for key, label in name.source)
-        raise MissingInputError(
-            f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
-        )
-    if len(own) > 1:
-        raise UsageError(
-            f"{own[0]} and {own[1]} are both outlier tables of one run.",
-            hint="Keep one table for every run in the folder.",
-        )
-    return own[0]
+        if not own:
+            raise MissingInputError(
+                f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
+            )
+        if len(own) > 1:
+            raise UsageError(
+                f"{own[0]} and {own[1]} are both outlier tables of {run}.",
+                hint="Keep one table for every run in the folder.",
+            )
+        chosen += own
+    return chosen

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
-from bids_spheres.files.names import entity_value, is_mni, same_template
+from bids_spheres.files.names import entity_value, is_mni, parse_name, same_template
 from bids_spheres.files.text import read_json_object
 from bids_spheres.inputs.dataset import MAIN, MOST_LABELS, index_files
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages
@@ -55,8 +55,8 @@ class Tables:
 
     Parameters
     ----------
-    confounds : Path or None
-        fMRIPrep's.
+    confounds, metadata : Path or None
+        fMRIPrep's table, and the JSON file beside it.
     aroma : Path or None
         fMRIPost-AROMA's ``desc-aroma_timeseries.tsv``.
     tedana : tuple of two Path, or None
@@ -64,12 +64,13 @@ class Tables:
     """
 
     confounds: Path | None = None
+    metadata: Path | None = None
     aroma: Path | None = None
     tedana: tuple[Path, Path] | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Paths of the tables that exist."""
+        """Paths of the tables that exist, without the JSON file."""
         return tuple(p for p in (self.confounds, self.aroma, *(self.tedana or ())) if p)
 
 
@@ -141,16 +142,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Filter:
-    """Labels of one entity that are wanted.
+    """Labels wanted of one entity, and the option that names them, for messages.
 
-    Parameters
-    ----------
-    option : str
-        That names them, for messages.
-    key : str
-        Of the entity.
-    labels : tuple of str
-        Without the key; "" stands for a name without the entity and "*" for one with it.
+    "" stands for a name without the entity and "*" for any label.
     """
 
     option: str
@@ -158,13 +152,7 @@ class Filter:
     labels: tuple[str, ...]
 
     def apply(self, files: Files, skipped: Skipped) -> Files:
-        """Files that pass; the others go to `skipped`.
-
-        Raises
-        ------
-        NothingSelectedError
-            When none does; the message lists the labels that exist.
-        """
+        """Files that pass; the others go to `skipped`. An error when none does."""
         if not self.labels:
             return files
         available = sorted({self._label(name) for _, name in files}, key=natural)
@@ -199,15 +187,7 @@ class Filter:
 
 @dataclass(frozen=True)
 class SelectedRuns:
-    """Runs that are selected, and images that are not used.
-
-    Parameters
-    ----------
-    runs : tuple of Run
-        In the order of their names.
-    skipped : tuple of (Path, str)
-        Images that are not used, and why.
-    """
+    """Runs that are selected, in the order of their names; and images not used, with the reason."""
 
     runs: tuple[Run, ...]
     skipped: tuple[tuple[Path, str], ...]
@@ -232,12 +212,12 @@ def find_runs(
     database : Path, optional
         Where pybids keeps its index.
     usable : callable
-        Whether seeds can be used in an MNI space, for the choice of one.
+        Whether seeds can be used in an MNI space.
 
     Raises
     ------
     InvalidDatasetError
-        When there is no such BOLD image at all, or two files compete for a place in every run.
+        When no BOLD image is of these kinds, or two files compete for a place in every run.
     NothingSelectedError
         When the selection leaves none; the message names the filter that left nothing, and the
         labels that exist.
@@ -252,14 +232,8 @@ def find_runs(
             f"({', '.join(f'*_desc-{kind}_bold.nii.gz' for kind in wanted)}).",
             hint="Is this fMRIPrep's output folder, and did fMRIPrep finish?",
         )
-    skipped = [
-        *files.skipped,
-        *(
-            (path, "no strategy starts from it")
-            for path, name in files.bolds
-            if name.get("desc") not in wanted
-        ),
-    ]
+    unwanted = (path for path, name in files.bolds if name.get("desc") not in wanted)
+    skipped = [*files.skipped, *((path, "no strategy starts from it") for path in unwanted)]
     images: dict[Key, list[tuple[Path, Name]]] = defaultdict(list)
     entities = {each.key for each in selection.others}
     labels = {each.key: each for each in selection.labels if each.key != "sub"}
@@ -307,6 +281,7 @@ class _Files:
     tables: dict[str, FilesOfImages] = field(
         default_factory=lambda: {table: FilesOfImages(table) for table in set(_TABLES.values())}
     )
+    metadata: dict[Path, FilesOfImages] = field(default_factory=dict)
     skipped: Skipped = field(default_factory=list)
 
     @classmethod
@@ -320,19 +295,23 @@ class _Files:
             index.skipped.extend(skipped)
             for path, name in files:
                 if not participants or name.get("sub") in participants:
-                    index._add(number, path, name)
+                    index.add(number, path, name)
         return index
 
-    def _add(self, dataset: int, path: Path, name: Name) -> None:
-        what = name.suffix, name.get("desc")
-        if name.suffix == "bold" and name.extension in _IMAGES:
+    def add(self, dataset: int, path: Path, name: Name) -> None:
+        """Add a file of a dataset; `matching` prefers those of a lower number."""
+        what, is_image = (name.suffix, name.get("desc")), name.extension in _IMAGES
+        if name.suffix == "bold" and is_image:
             self.bolds.append((path, name))
         elif name.suffix == "bold" and name.extension == ".json":
             self.sidecars.add(dataset, path, name)
-        elif what == ("mask", "brain") and name.extension in _IMAGES and path.parent.name == "func":
+        elif what == ("mask", "brain") and is_image and path.parent.name == "func":
             self.masks.add(dataset, path, name.without_desc)
         elif name.extension == ".tsv" and (table := _TABLES.get(what)):
             self.tables[table].add(dataset, path, name.without_desc)
+        elif name.extension == ".json" and _TABLES.get(what) == _CONFOUNDS:
+            beside = FilesOfImages("JSON file of a confounds table")
+            self.metadata.setdefault(path.parent, beside).add(dataset, path, name.without_desc)
 
     def run(self, images: Files) -> Run:
         """Join images of one run in one space with the files that belong to them."""
@@ -351,14 +330,18 @@ class _Files:
                 return None
 
         tables = {table: own(files, first) for table, files in self.tables.items()}
-        mixing, metrics = tables[_MIXING], tables[_METRICS]
+        confounds, mixing, metrics = tables[_CONFOUNDS], tables[_MIXING], tables[_METRICS]
+        described = self.metadata.get(confounds.parent) if confounds else None
         sidecars = ((path, own(self.sidecars, image)) for path, image in images)
         return Run(
             name=first.with_(first.suffix, first.extension),
             images=tuple((image.get("desc") or "", path) for path, image in images),
             mask=own(self.masks, first),
             tables=Tables(
-                confounds=tables[_CONFOUNDS],
+                confounds=confounds,
+                metadata=own(described, parse_name(confounds.name).without_desc)
+                if confounds and described
+                else None,
                 aroma=tables[_AROMA],
                 tedana=(mixing, metrics) if mixing and metrics else None,
             ),
@@ -385,7 +368,7 @@ def _magnitude(bolds: Files, skipped: Skipped) -> Files:
     left = [item for item in bolds if item[1].get("part") not in _NOT_MAGNITUDE]
     if not left:
         raise NothingSelectedError(
-            f"There is no image of magnitude, only {parts[0][0].name} and its kind.",
+            f"No image of magnitude, only {parts[0][0].name} and its kind.",
             hint='To use it, ask for it with --bids-filter-file: {"bold": {"part": "phase"}}.',
         )
     reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
@@ -401,33 +384,48 @@ def _warn_of_lost(before: Files, left: Files, why: str) -> None:
         logger.warning("Left out: %s: %s", _participants(lost), why)
 
 
-def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Skipped) -> Files:
-    """Images in the first MNI space that their participant has, whatever others have."""
+def _spaces(bolds: Files) -> dict[str, set[str]]:
+    """Spaces of the images of each participant."""
     spaces: dict[str, set[str]] = defaultdict(set)
     for _, name in bolds:
         spaces[name.get("sub") or ""].add(name.space or "")
-    chosen = {label: _preferred(own, usable) for label, own in spaces.items()}
+    return spaces
+
+
+def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Skipped) -> Files:
+    """Images in the first MNI space that their participant has, whatever others have."""
+
+    def preferred(own: Collection[str], usable: Callable[[str], bool]) -> str | None:
+        mni = sorted(space for space in own if space.startswith("MNI"))
+        return next((x for x in (*MNI_PREFERENCE, *mni) if x in own and usable(x)), None)
+
+    def run_name(name: Name) -> str:
+        return "_".join(f"{key}-{label}" for key, label in name.source)
+
+    spaces = _spaces(bolds)
+    chosen = {label: preferred(own, usable) for label, own in spaces.items()}
     if not any(chosen.values()):
         # The error of placing the seeds says best why they can't be used.
-        chosen = {label: _preferred(own, bool) for label, own in spaces.items()}
+        chosen = {label: preferred(own, bool) for label, own in spaces.items()}
     choice = _choice("space", sorted(set().union(*spaces.values())))
     if not any(chosen.values()):
         raise NothingSelectedError(
-            "No BOLD image is in an MNI space, and no --space is given.",
-            hint=choice,
+            "No BOLD image is in an MNI space, and no --space is given.", hint=choice
         )
-    left = [item for item in bolds if _is_in(item[1], chosen)]
+    left: Files = []
+    others: Files = []
+    for item in bolds:
+        is_chosen = item[1].space and item[1].space == chosen[item[1].get("sub") or ""]
+        (left if is_chosen else others).append(item)
     reason = f"in no MNI space in which the seeds can be used, and no --space is given. {choice}"
     _warn_of_lost(bolds, left, reason)
-    kept = {_run_name(name) for _, name in left}
-    others = [item for item in bolds if not _is_in(item[1], chosen)]
     # Runs with an image in an MNI space, but not in the one that is taken for their participant.
     in_mni = {
-        _run_name(name)
+        run_name(name)
         for _, name in others
         if is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
     }
-    if lost := in_mni - kept:
+    if lost := in_mni - {run_name(name) for _, name in left}:
         logger.warning(
             "%s: no image in the space that is taken for the participant; left out. --space "
             "chooses others.",
@@ -435,10 +433,6 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
         )
     skipped += [(path, "in another space than the one that is taken") for path, _ in others]
     return left
-
-
-def _is_in(name: Name, chosen: Mapping[str, str | None]) -> bool:
-    return bool(name.space) and name.space == chosen[name.get("sub") or ""]
 
 
 def _choice(key: str, labels: Iterable[str]) -> str:
@@ -450,23 +444,11 @@ def _participants(labels: Iterable[str]) -> str:
     return listing([f"sub-{label}" for label in sorted(labels, key=natural)], MOST_LABELS)
 
 
-def _run_name(name: Name) -> str:
-    return "_".join(f"{key}-{label}" for key, label in name.source)
-
-
-def _preferred(spaces: Collection[str], usable: Callable[[str], bool]) -> str | None:
-    mni = sorted(space for space in spaces if space.startswith("MNI"))
-    return next((x for x in (*MNI_PREFERENCE, *mni) if x in spaces and usable(x)), None)
-
-
 def _warn_of_different_spaces(bolds: Files) -> None:
     """Warn when participants are in different spaces, and list who is in which."""
-    spaces: dict[str, set[str]] = defaultdict(set)
-    for _, name in bolds:
-        spaces[name.get("sub") or ""].add(name.space or "func")
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for label, own in spaces.items():
-        members[tuple(sorted(own))].append(label)
+    for label, own in _spaces(bolds).items():
+        members[tuple(sorted(space or "func" for space in own))].append(label)
     if len(members) > 1:
         groups = (
             f"{' and '.join(own)}: {_participants(labels)}"

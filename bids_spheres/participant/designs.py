@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds import (
     Problem,
+    check_rows,
     check_strategies,
     count_degrees_of_freedom,
     exclusion,
@@ -227,10 +228,9 @@ class _RunTables:
         return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
 
     @cached_property
-    def metadata(self) -> Mapping[str, Any]:
+    def metadata(self) -> Mapping[str, object]:
         """What is known of fMRIPrep's columns."""
-        path = self.files.confounds
-        return read_metadata(path) if path else {}
+        return read_metadata(self.files.metadata) if self.files.metadata else {}
 
     @cached_property
     def extra(self) -> list[pd.DataFrame]:
@@ -317,7 +317,7 @@ def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
 
 def _tables(
     jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
-) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, Any]]]]:
+) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, object]]]]:
     """Table of every run, and what is known of it; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
@@ -331,11 +331,21 @@ def _tables(
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):
-                table, metadata = read(tables.confounds), read_metadata(tables.confounds)
+                table = read(tables.confounds)
+                for n_volumes in _volumes(job) if read is read_confounds else ():
+                    check_rows(table, tables.confounds, n_volumes)
+                metadata = read_metadata(tables.metadata) if tables.metadata else {}
                 with failures.of(*filter(_wants_extra, strategies)):
                     table = merge_tables(table, list(_extra(tables, read)))
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
+
+
+def _volumes(job: Job) -> Iterator[int]:
+    """Number of volumes of each image that can be opened; others fail when the run is done."""
+    for image in job.images:
+        with suppress(BidsSpheresError):
+            yield open_volumes(image.bold).n_volumes
 
 
 _OF_OTHERS = (

@@ -419,9 +419,8 @@ class _Stamps:
 
 
 def _tables(job: Job) -> list[Path]:
-    confounds = job.run.tables.confounds
-    metadata = [confounds.with_suffix(".json")] if confounds else []
-    return [*job.run.tables.paths, *metadata, *([job.outliers] if job.outliers else [])]
+    others = (job.run.tables.metadata, job.outliers)
+    return [*job.run.tables.paths, *(path for path in others if path)]
 
 
 def _input_name(path: Path, links: tuple[tuple[str, Path], ...]) -> str:

@@ -205,6 +205,18 @@ def test_strict_looks_at_values(call, tiny, tmp_path):
     call("--strategy", "24P", "--strict")
 
 
+def test_strict_compares_rows_of_a_table_with_volumes_of_the_run(call, tiny, tmp_path):
+    tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    lines = table_of(tiny, "02").read_text().splitlines(keepends=True)
+    table_of(tiny, "02").write_text("".join(lines[:-1]))
+    message = call("--strategy", "24P", "--strict", status=65)
+    assert "has 39 rows, but the BOLD image has 40 volumes. In 1 run: sub-02_task-rest." in message
+    assert not (tmp_path / "out").exists()
+    call("--strategy", "24P", status=1)
+    assert len(matrices(tmp_path / "out", "24P")) == 1
+
+
 def test_the_call_stops_when_nothing_could_be_done(call, tiny, strategy, tmp_path):
     tiny.add_run()
     tiny.add_run("sub-02_task-rest")

@@ -497,8 +497,8 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
         ([".", "out", "participant", "--seeds", "Power2011"], "a built-in set: --atlas Power2011"),
         ([".", "out", "participant", "--strategy", "no.json"], "There is no strategy file no.json"),
         ([".", "out", "participant", "--mask", "no.nii"], "--mask: there is no image no.nii"),
-        ([".", "out", "participant", "--outliers", "no.tsv"], "There is no outlier table"),
-        ([".", "out", "participant", "--bids-filter-file", "no.json"], "There is no filter file"),
+        ([".", "out", "participant", "--outliers", "no.tsv"], "The outlier table"),
+        ([".", "out", "participant", "--bids-filter-file", "no.json"], "The filter file"),
     ],
 )
 def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):

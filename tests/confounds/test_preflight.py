@@ -21,7 +21,7 @@ def tables():
 
 
 def messages(tables, *strategies, **options):
-    return [str(problem) for problem in check_strategies(tables, strategies, **options)]
+    return [str(problem) for problem in check_strategies(tables.items(), strategies, **options)]
 
 
 def test_nothing_is_wrong(tables):
@@ -34,7 +34,7 @@ def test_nothing_is_wrong(tables):
 def test_presets_on_real_tables(real_table, name):
     table = real_table(name)
     problems = check_strategies(
-        {"run": (table.table, table.metadata)}, [load_strategy(name) for name in published()]
+        [("run", (table.table, table.metadata))], [load_strategy(name) for name in published()]
     )
     expected = {"aroma", "aromaGSR"} if name == "21" else set()
     assert {problem.strategy for problem in problems} == expected

@@ -132,4 +132,4 @@ def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
         for files, rejected in (index_files(dataset), index_files(dataset, (), tmp_path / "kept"))
     )
     assert found == indexed
-    assert len(found) == 11
+    assert len(found) == 12

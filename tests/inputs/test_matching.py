@@ -136,6 +136,32 @@ def test_json_of_an_image_that_has_none_beside_it(tmp_path, stem, space, value):
     assert run.metadata(run.images[0][1]) == {"RepetitionTime": value}
 
 
+@pytest.mark.parametrize(
+    ("stem", "others", "expected"),
+    [
+        ("", [""], ""),
+        ("_echo-1", ["", "_echo-2"], ""),
+        ("_run-1", ["_run-01", "_run-2"], "_run-01"),
+        ("_run-1", ["_run-2", "_acq-x_run-1"], None),
+    ],
+)
+def test_json_of_a_confounds_table_is_matched_as_tables_are(tmp_path, stem, others, expected):
+    jsons = [table(middle).replace(".tsv", ".json") for middle in others]
+    (run,) = runs_of(tmp_path, [bold(stem), table(stem), *jsons])
+    name = None if expected is None else table(expected).replace(".tsv", ".json")
+    assert (run.tables.metadata.name if run.tables.metadata else None) == name
+
+
+def test_json_of_another_dataset_does_not_describe_a_table(tmp_path):
+    main, other = tmp_path / "main", tmp_path / "other"
+    write(main, [bold(""), table("").replace(".tsv", ".json")])
+    write(other, [table("")])
+    inputs = Inputs(Dataset(main, "x"), {"more": Dataset(other, "y")})
+    (run,) = find_runs(inputs, EVERY_PART, PREPROC).runs
+    assert run.tables.confounds.is_relative_to(other)
+    assert run.tables.metadata is None
+
+
 def test_a_mask_of_another_resolution_or_space_is_not_used(tmp_path):
     stem = "sub-01_task-rest_space-MNI152NLin2009cAsym"
     image, native = f"{stem}_res-2_desc-preproc_bold.nii.gz", bold("", "")
@@ -172,7 +198,7 @@ def test_images_without_magnitude_are_no_runs_unless_they_are_asked_for(tmp_path
     (run,) = runs_of(tmp_path, [], asked)
     assert run.name.get("part") == part
     (tmp_path / "sub-01" / "func" / bold("_part-mag")).unlink()
-    with pytest.raises(NothingSelectedError, match="no image of magnitude"):
+    with pytest.raises(NothingSelectedError, match="No image of magnitude"):
         runs_of(tmp_path, [], plain)
 
 

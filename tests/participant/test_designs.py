@@ -337,7 +337,7 @@ def test_outliers_of_the_users_own(place, tiny, tmp_path, kind):
                 (folder / f"{STEM}_desc-{i}_outliers.tsv").write_text("0\n") for i in "ab"
             ],
             2,
-            "both outlier tables of one run",
+            "both outlier tables of sub-01_task-rest",
         ),
     ],
     ids=["nowhere", "of another run", "two"],

@@ -9,15 +9,17 @@ suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.toolkit.order import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -31,8 +33,8 @@ WIDTH = 780
 HALF = 384
 """Pixels of one of two charts side by side."""
 
-N_STYLES = 8
-"""Line styles in the style sheet, ``series-0`` and so on."""
+N_STYLES = 16
+"""Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
 
 NAME_HEIGHT = 11.5
 """Pixels from one name beside a picture to the next."""
@@ -40,46 +42,24 @@ NAME_HEIGHT = 11.5
 
 @dataclass(frozen=True)
 class Mark:
-    """A path to draw.
+    """A path to draw."""
 
-    Parameters
-    ----------
-    path : str
-        SVG path, pixels.
-    style : str
-        Classes of the style sheet.
-    of : str
-        Strategy it belongs to, which readers can hide; empty: always shown.
-    title : str
-        Text shown under the pointer.
-    """
-
-    path: str
-    style: str
-    of: str = ""
-    title: str = ""
+    path: str  # SVG path, pixels
+    style: str  # Classes of the style sheet
+    of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
+    title: str = ""  # Text shown under the pointer
 
 
 @dataclass(frozen=True)
 class Raster:
-    """An image in a chart.
+    """An image in a chart."""
 
-    Parameters
-    ----------
-    src : str
-        Data URI, or ``#`` and the identifier of another image in the page.
-    left, top, width, height : float
-        Pixels.
-    smooth : bool
-        Average pixels where the image is shown smaller than it is.
-    """
-
-    src: str
-    left: float
+    src: str  # Data URI, or ``#`` and the identifier of another image in the page
+    left: float  # Pixels
     top: float
     width: float
     height: float
-    smooth: bool = False
+    smooth: bool = False  # Average pixels where the image is shown smaller than it is
 
 
 @dataclass(frozen=True)
@@ -96,27 +76,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """A vector graphic.
+    """A vector graphic."""
 
-    Parameters
-    ----------
-    width, height : int
-        Pixels.
-    alt : str
-        What the data show, for screen readers.
-    marks : tuple of Mark
-        In drawing order.
-    labels : tuple of Label
-    rasters : tuple of Raster
-        Drawn below all marks.
-    """
-
-    width: int
+    width: int  # Pixels
     height: int
-    alt: str
-    marks: tuple[Mark, ...] = ()
+    alt: str  # What the data show, for screen readers
+    marks: tuple[Mark, ...] = ()  # In drawing order
     labels: tuple[Label, ...] = ()
-    rasters: tuple[Raster, ...] = ()
+    rasters: tuple[Raster, ...] = ()  # Drawn below all marks
 
 
 @dataclass(frozen=True)
@@ -130,17 +97,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values along one side of a frame.
+    """Values along one side of a frame."""
 
-    Parameters
-    ----------
-    low, high : float
-        Values at its ends.
-    label : str
-    ticks : tuple of float
-    """
-
-    low: float
+    low: float  # Values at its ends
     high: float
     label: str = ""
     ticks: tuple[float, ...] = ()
@@ -203,16 +162,9 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle of a chart with an axis along each side.
+    """A rectangle of a chart with an axis along each side."""
 
-    Parameters
-    ----------
-    left, top, width, height : float
-        Pixels.
-    x, y : Axis
-    """
-
-    left: float
+    left: float  # Pixels
     top: float
     width: float
     height: float
@@ -277,19 +229,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plot:
-    """A frame and the marks in it.
-
-    Parameters
-    ----------
-    frame : Frame
-    marks : tuple of Mark
-    x_words : bool
-        Write tick labels; off where the frame below has the same axis.
-    """
+    """A frame and the marks in it."""
 
     frame: Frame
     marks: tuple[Mark, ...] = field(default=())
-    x_words: bool = True
+    x_words: bool = True  # Write tick labels; off where the frame below has the same axis
 
 
 def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
@@ -369,8 +313,27 @@ def tick_text(value: float) -> str:
 
 
 def series_style(number: int) -> str:
-    """Line style of the strategy with this number."""
+    """Line style with this number."""
     return f"series-{number % N_STYLES}"
+
+
+def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
+    """Line style of each strategy, the same on every page and in every order.
+
+    A published strategy has its place among all of them, another that of a hash of its name; of
+    two with the same place, the later in the alphabet takes the next free one.
+
+    >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
+    True
+    """
+    published = sorted(published_strategies())
+    styles: dict[str, str] = {}
+    for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
+        known = name in published
+        place = published.index(name) if known else zlib.crc32(name.encode())
+        tried = [series_style(place + i) for i in range(N_STYLES)]
+        styles[name] = next((style for style in tried if style not in styles.values()), tried[0])
+    return styles
 
 
 def shorten(text: str, most: int) -> str:
