@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
-from bids_spheres.outputs.paths import CONTRAST, group_path
+from bids_spheres.outputs.paths import group_path, of_contrast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -155,11 +155,6 @@ class Writer:
         self.written.update((path, self._sidecar(what)))
         return path
 
-    def of_contrast(self, name: str) -> Writer:
-        """The same for files of one contrast."""
-        entities = (*self.group.entities, (CONTRAST, name))
-        return replace(self, group=replace(self.group, entities=entities))
-
     def table(self, what: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
         """Write a table and its sidecar."""
         write_table(self.path(what), table)
@@ -254,7 +249,7 @@ def write_contrast(writer: Writer, group: Group, tested: Tested, model: GroupDes
         "Weights": [{term: w for term, w in row.items() if w} for row in weights],
         "Tail": "n/a" if contrast.is_f else tested.tail,
     }
-    writer.of_contrast(contrast.name).table("edges", table[list(columns)], columns | about)
+    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], columns | about)
 
 
 def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from bids_spheres.outputs.paths import (
     group_path,
     image_name,
     label_of,
+    of_contrast,
     title,
 )
 from bids_spheres.outputs.read import (
@@ -388,20 +389,18 @@ class GroupFiles:
     name : Name
         The entities that files share.
     whats : frozenset of str
-        Suffixes of the tables.
-    contrasts : mapping of str to frozenset of str
-        Suffixes of the tables of each contrast, see `of_contrast`.
+        Suffixes of the tables; of a contrast with its name, as ``"contrast-age_edges"``.
     """
 
     root: Path
     name: Name
     whats: frozenset[str]
-    contrasts: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def of_contrast(self, contrast: str) -> GroupFiles:
-        """Results of one contrast."""
-        name = replace(self.name, entities=(*self.name.entities, (CONTRAST, contrast)))
-        return GroupFiles(self.root, name, self.contrasts[contrast])
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """Names of the contrasts that were tested."""
+        entities = {what.partition("_")[0] for what in self.whats if "_" in what}
+        return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
@@ -499,16 +498,16 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     list of GroupFiles
         In the order of their names.
     """
-    whats: dict[Name, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
-            group = Name(group_of_contrast(file.name).entities, "", "")
-            whats[group][file.name.get(CONTRAST) or ""].add(file.name.suffix)
-    groups = []
-    for name, by_contrast in whats.items():
-        own = frozenset(by_contrast.pop("", ()))
-        contrasts = {label: frozenset(suffixes) for label, suffixes in by_contrast.items()}
-        groups.append(GroupFiles(output_dir, name, own, contrasts))
+            contrast, suffix = file.name.get(CONTRAST), file.name.suffix
+            what = of_contrast(contrast, suffix) if contrast else suffix
+            whats[group_of_contrast(file.name).entities].add(what)
+    groups = [
+        GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
+        for entities, own in whats.items()
+    ]
     return sorted(groups, key=lambda files: natural(files.entities))
 
 

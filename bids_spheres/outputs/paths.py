@@ -172,6 +172,15 @@ def image_name(group: Name) -> Name:
     return Name(tuple(kept), group.suffix, group.extension)
 
 
+def of_contrast(contrast: str, suffix: str) -> str:
+    """What a result of a contrast is, in the place of a suffix.
+
+    >>> of_contrast("age", "edges")
+    'contrast-age_edges'
+    """
+    return f"{CONTRAST}-{contrast}_{suffix}"
+
+
 def group_of_contrast(name: Name) -> Name:
     """Name of the group of a file of one of its contrasts; any other name as it is."""
     kept = (entity for entity in name.entities if entity[0] != CONTRAST)

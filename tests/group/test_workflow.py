@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from bids_spheres.group.inference.linear_model import column_blocks
 from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 
@@ -25,6 +24,7 @@ from bids_spheres.group.absent import Unusable
 from bids_spheres.group.files import all_matrices, group_of
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
+from bids_spheres.group.inference.linear_model import column_blocks
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
