@@ -49,7 +49,7 @@ def group_options(settings: Settings) -> GroupOptions:
         When there is no table of participants for a model.
     """
     choices = settings.group
-    needed = choices.model or choices.qcfc_covariates
+    needed = any((choices.model, choices.qcfc_covariates, choices.blocks, choices.variance_groups))
     table = _participants_table(settings) if needed else None
     return GroupOptions(
         **vars(replace(choices, participants_table=table)),
@@ -106,7 +106,7 @@ def _participants_table(settings: Settings) -> Path:
         return path
     places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
     raise MissingInputError(
-        f"--model and --qcfc-covariates need {TABLE}, which is not in "
+        f"--model and options with columns need {TABLE}, which is not in "
         f"{', '.join(map(str, places))}.",
         hint="Name it with --participants-table FILE.",
     )

@@ -45,11 +45,14 @@ class Model:
         A row per participant, by labels with their key (``sub-01``).
     source : Path
         Where the table is from.
+    columns : tuple of str
+        Columns that participants need beside those of the formula.
     """
 
     formula: Formula
     table: pd.DataFrame
     source: Path
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +95,15 @@ class GroupDesign:
         Participants that are not in the design, and why.
     notes : tuple of str
         What a user should know about it, a sentence each.
+    data : DataFrame
+        Variables of the participants of the design, by their labels.
     """
 
     formula: str
     design: Design
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
+    data: pd.DataFrame
 
 
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
@@ -112,9 +118,10 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     DataError
         When the table can't be used.
     """
-    if options.model is None:
+    columns = tuple(filter(None, (options.blocks, options.variance_groups)))
+    if options.model is None and not columns:
         return None
-    formula = read_formula(options.model)
+    formula = read_formula(options.model or "1")
     path = options.participants_table or output_dir / "participants.tsv"
     table = read_participants(path)
     if MEAN_FD in table.columns:
@@ -124,7 +131,8 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
             hint="Give the column another name.",
         )
     check_names(formula.columns, [*table.columns, MEAN_FD], path, "The model")
-    return Model(formula, table, path)
+    check_names(columns, table.columns, path, "--blocks or --variance-groups")
+    return Model(formula, table, path, columns)
 
 
 def read_participants(path: Path) -> pd.DataFrame:
@@ -190,13 +198,15 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
         )
     # A column of numbers with a few words would become categories.
     for name, column in data.items():
+        if name not in formula.columns:
+            continue
         words = column[pd.to_numeric(column, errors="coerce").isna()]
         if 0 < len(words) < len(column) and str(name) not in formula.categories:
             raise DataError(
                 f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
                 hint=f"Write n/a where the number is not known, or C({name}) for categories.",
             )
-    matrix = formula.matrix(data)
+    matrix = formula.matrix(data[[name for name in data.columns if name in formula.columns]])
     try:
         values = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError) as error:
@@ -204,14 +214,15 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     terms = tuple(map(str, matrix.columns))
     design = Design(tuple(data.index), terms, values, matrix.attrs["terms"])
     _check_estimable(design, formula.text)
-    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)))
+    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)), data)
 
 
 def _known_variables(
     model: Model, mean_fd: Mapping[str, float]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Variables of the participants who have all of them; the others, and what they lack."""
-    used = [name for name in model.table.columns if name in model.formula.columns]
+    names = {*model.formula.columns, *model.columns}
+    used = [name for name in model.table.columns if name in names]
     absent = [label for label in mean_fd if used and label not in model.table.index]
     left_out = dict.fromkeys(absent, f"not in {model.source.name}")
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
@@ -254,6 +265,8 @@ def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     sidecar = model.source.with_suffix(".json")
     about = read_json_object(sidecar, optional=True)
     for name, column in data.items():
+        if name in model.columns:
+            continue
         if column.nunique() < 2:
             yield f"{name} is the same in all participants of the model"
         entry = about.get(str(name))

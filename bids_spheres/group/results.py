@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
+from bids_spheres.group.inference import components
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
+    from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Tested
 
@@ -120,8 +123,42 @@ CONTRAST_COLUMNS = {
         "Description": "p corrected for all edges (Benjamini & Hochberg 1995, "
         "doi:10.1111/j.2517-6161.1995.tb02031.x)"
     },
+    "p_permutation": {"Description": "p of the edge by permutations, not corrected"},
+    "p_maxt": {"Description": "Family-wise p of the edge, from the largest statistic of all edges"},
+    "p_nbs_extent": {
+        "Description": "Family-wise p of the component of edges above the threshold that the edge "
+        "belongs to, by its number of edges; 1 for an edge of none. It says nothing about the edge"
+    },
+    "p_nbs_intensity": {
+        "Description": "The same by the sum of what edges of the component exceed the threshold"
+    },
+    "tfnbs": {"Description": "Threshold-free network-based statistic"},
+    "p_tfnbs": {"Description": "Its family-wise p"},
 }
 """Columns of the table of a contrast."""
+
+COMPONENT_COLUMNS = {
+    "component": {"Description": "Number of the component, the largest first"},
+    "sign": {"Description": "1: of positive edges, -1: of negative ones"},
+    "edges": {"Description": "Edges of the component"},
+    "intensity": {"Description": "Sum over its edges of the absolute t - Threshold"},
+    "p_extent": {"Description": "Family-wise p of the number of edges"},
+    "p_intensity": {"Description": "Family-wise p of the intensity"},
+    "n_nodes": {"Description": "Nodes that its edges join"},
+    "nodes": {"Description": "Names of these nodes, with ; between them"},
+    "edge_numbers": {"Description": "Numbers of its edges in the table of edges, with ; between"},
+}
+"""Columns of the table of components."""
+
+NETWORK_TEST_COLUMNS = {
+    "network_1": {"Description": "Network of one node of the edges"},
+    "network_2": {"Description": "Network of the other; the same for edges within a network"},
+    "edges": {"Description": "Edges between the two networks, or within the one"},
+    "mean_statistic": {"Description": "Mean t of these edges; of an F test mean root of F"},
+    "p": {"Description": "p of the pair of networks by permutations, not corrected"},
+    "p_fwe": {"Description": "Family-wise p, from the largest statistic of all pairs"},
+}
+"""Columns of the table of tests of pairs of networks."""
 
 _OF_T = ("effect", "standard_error", "ci_low", "ci_high", "d", "t")
 """Columns that an F test does not have."""
@@ -232,24 +269,122 @@ def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterabl
     writer.table("model", table, MODEL_COLUMNS | about)
 
 
-def write_contrast(writer: Writer, group: Group, tested: Tested, model: GroupDesign | None) -> None:
+def write_contrast(
+    writer: Writer,
+    group: Group,
+    tested: Tested,
+    model: GroupDesign | None,
+    options: GroupOptions,
+) -> None:
     """Write a contrast, a row per edge; without a model it is the mean."""
-    contrast, estimates = tested.contrast, tested.estimates
-    statistic = "f" if contrast.is_f else "t"
-    own = {name: getattr(estimates, name) for name in ("n", *_OF_ESTIMATES)}
-    own[statistic] = own.pop("statistic")
-    table = group.edges.table().assign(**own, q=tested.q)
-    left_out = _OF_T if contrast.is_f else ("f",)
-    columns = {name: about for name, about in CONTRAST_COLUMNS.items() if name not in left_out}
+    contrast, permuted = tested.contrast, tested.permuted
+    own = {name: getattr(tested.estimates, name) for name in ("n", *_OF_ESTIMATES)}
+    own["f" if contrast.is_f else "t"] = own.pop("statistic")
+    own["q"] = tested.q
+    if permuted:
+        corrections = permuted.corrections
+        if "maxt" in corrections:
+            own["p_permutation"] = _unit_p(corrections["maxt"])
+            own["p_maxt"] = corrections["maxt"].p_fwe[0]
+        if "nbs" in corrections:
+            own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
+        if "tfnbs" in corrections:
+            own["tfnbs"] = corrections["tfnbs"].statistic[0]
+            own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]
+    left_out = _OF_T if contrast.is_f else ()
+    table = group.edges.table().assign(**own)
+    columns = {
+        name: about
+        for name, about in CONTRAST_COLUMNS.items()
+        if name in table.columns and name not in left_out
+    }
+    about = _describe_contrast(group, tested, model, options)
+    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], columns | about)
+
+
+def _unit_p(correction: Correction) -> FloatArray | float:
+    """P without correction; NaN where the correction gives none."""
+    return np.nan if correction.p is None else np.asarray(correction.p[0])
+
+
+def _describe_contrast(
+    group: Group, tested: Tested, model: GroupDesign | None, options: GroupOptions
+) -> dict[str, object]:
+    """What sidecars say of a contrast, and of its permutations where they were made."""
+    contrast, permuted = tested.contrast, tested.permuted
     terms = model.design.terms if model else ("Intercept",)
-    weights = [dict(zip(terms, row.tolist(), strict=True)) for row in contrast.weights]
-    about = {
+    rows = [dict(zip(terms, row.tolist(), strict=True)) for row in contrast.weights]
+    about: dict[str, object] = {
         **(_describe_model(group, model) if model else {"Model": "1", "Scale": group.scale.name}),
         "Contrast": contrast.name,
-        "Weights": [{term: w for term, w in row.items() if w} for row in weights],
+        "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
+        "Inference": ["fdr", *(permuted.corrections if permuted else ())],
     }
-    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], columns | about)
+    if options.variance_groups:
+        about["VarianceGroups"] = options.variance_groups
+    if permuted:
+        how = "permutations" if permuted.scheme == "permute" else "sign flips"
+        if options.blocks:
+            part = "of whole blocks of" if options.whole_blocks else "within blocks of"
+            how = f"{how} {part} {options.blocks}"
+        about |= {
+            "Exchangeability": how,
+            "Permutations": permuted.n_permutations,
+            "AllPermutations": permuted.exhaustive,
+            "SmallestP": permuted.smallest_p,
+            "Seed": options.seed,
+            "EdgesNotPermuted": int((~permuted.tested).sum()),
+        }
+        if "tfnbs" in permuted.corrections:
+            powers = {"ExtentPower": options.tfnbs_extent, "HeightPower": options.tfnbs_height}
+            about["TFNBS"] = {**powers, "Step": options.tfnbs_step}
+    return about
+
+
+def write_components(
+    writer: Writer, group: Group, tested: Tested, threshold: float, options: GroupOptions
+) -> None:
+    """Write the components of a contrast, a row each, also where none is above the threshold."""
+    permuted = tested.permuted
+    if permuted is None or "nbs" not in permuted.corrections:
+        return
+    two_sided = options.tail == "two" and not tested.contrast.is_f
+    t, names = permuted.threshold_statistic, np.array(group.edges.names, object)
+    p = permuted.corrections["nbs"].p_fwe
+    flipped = -1 if options.tail == "negative" and not tested.contrast.is_f else 1
+    rows = [
+        {
+            "component": number,
+            "sign": flipped * component.sign,
+            "edges": component.extent,
+            "intensity": component.intensity,
+            "p_extent": p[0, component.edges[0]],
+            "p_intensity": p[1, component.edges[0]],
+            "n_nodes": len(component.nodes),
+            "nodes": ";".join(names[component.nodes]),
+            "edge_numbers": ";".join(map(str, component.edges + 1)),
+        }
+        for number, component in enumerate(
+            components(t, group.edges.ends, threshold, two_sided=two_sided), start=1
+        )
+    ]
+    table = pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
+    about = {"Contrast": tested.contrast.name, "Threshold": threshold}
+    writer.table(of_contrast(tested.contrast.name, "nbs"), table, COMPONENT_COLUMNS | about)
+
+
+def write_network_tests(writer: Writer, networks: NetworkMeans, tested: Tested) -> None:
+    """Write tests of pairs of networks, a row each."""
+    if tested.permuted is None or "cnbs" not in tested.permuted.corrections:
+        return
+    correction = tested.permuted.corrections["cnbs"]
+    table = networks.pairs()
+    table["mean_statistic"] = correction.statistic[0]
+    table["p"] = _unit_p(correction)
+    table["p_fwe"] = correction.p_fwe[0]
+    about = NETWORK_TEST_COLUMNS | {"Contrast": tested.contrast.name}
+    writer.table(of_contrast(tested.contrast.name, "cnbs"), table[table["edges"] > 0], about)
 
 
 def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group.agreement import differences
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.inference import Contrast
+from bids_spheres.group.inference import Contrast, Exchangeability
 from bids_spheres.group.model import Design, design_for
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
@@ -23,16 +24,23 @@ from bids_spheres.group.quality import strategy_row
 from bids_spheres.group.results import (
     Writer,
     describe_stacked,
+    write_components,
     write_contrast,
     write_edges,
     write_matrices,
     write_model,
+    write_network_tests,
     write_networks,
     write_participants,
 )
 from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.stream import Unread, stream
-from bids_spheres.group.testing import tested_contrasts
+from bids_spheres.group.testing import (
+    Sample,
+    nbs_threshold,
+    permuted_contrasts,
+    tested_contrasts,
+)
 from bids_spheres.group.values import EdgeValues
 from bids_spheres.group.zero import reasons_against_zero
 from bids_spheres.outputs.paths import label_of
@@ -152,7 +160,7 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
     else:
         _write(group, computed, writer)
         try:
-            _test_model(group, computed, writer, plan, analysis.options)
+            _test_contrasts(group, computed, writer, plan, analysis.options)
         except ValueError as error:
             computed.refused.append(f"no model is estimated. {error}")
             plan.model = None
@@ -214,10 +222,8 @@ def _test_means(
     group: Group, computed: _Computed, motion: Design | None, options: GroupOptions
 ) -> None:
     """Test means against 0, and correlate edges with motion."""
-    labels = tuple(computed.values.participants)
-    if group.scale.tested and len(labels) > 1:
-        design = Design(labels, ("Intercept",), np.ones((len(labels), 1)))
-        (mean,) = tested_contrasts(computed.values, design, [MEAN], options)
+    if group.scale.tested and len(computed.used) > 1:
+        (mean,) = tested_contrasts(_all_participants(computed.values), [MEAN], options)
         computed.mean = mean if np.isfinite(mean.estimates.p).any() else None
     if motion:
         computed.qc_fc = qc_fc(computed.values, motion, options.min_participants, group.scale.sign)
@@ -226,24 +232,57 @@ def _test_means(
         computed.left = benchmark(r, p, group.distances[between])
 
 
-def _test_model(
+def _all_participants(values: EdgeValues) -> Sample:
+    """A design of a constant."""
+    labels = tuple(values.participants)
+    return Sample(values.array, Design(labels, ("Intercept",), np.ones((len(labels), 1))))
+
+
+def _test_contrasts(
     group: Group, computed: _Computed, writer: Writer, plan: _Plan, options: GroupOptions
 ) -> None:
     """Estimate all coefficients of the model, and test its contrasts, or else the mean."""
-    model = plan.model
-    if model is None:
-        if computed.mean and not options.model:
-            write_contrast(writer, group, computed.mean, None)
+    model, contrasts = plan.model, plan.contrasts
+    if model:
+        sample = _sample(computed.values, model, options)
+        design = sample.design
+        terms = [
+            Contrast(term, row[np.newaxis])
+            for term, row in zip(design.terms, np.eye(len(design.terms)), strict=True)
+        ]
+        two_sided = replace(options, tail="two")
+        write_model(writer, group, model, tested_contrasts(sample, terms, two_sided))
+        if not options.model:
+            contrasts = (MEAN,)
+    elif computed.mean and not options.model:
+        sample, contrasts = _all_participants(computed.values), (MEAN,)
+    if not contrasts:
         return
-    design = model.design.only(computed.values.participants)
-    terms = [
-        Contrast(term, row[np.newaxis])
-        for term, row in zip(design.terms, np.eye(len(design.terms)), strict=True)
-    ]
-    two_sided = replace(options, tail="two")
-    write_model(writer, group, model, tested_contrasts(computed.values, design, terms, two_sided))
-    for tested in tested_contrasts(computed.values, design, plan.contrasts, options):
-        write_contrast(writer, group, tested, model)
+    tests = list(tested_contrasts(sample, contrasts, options))
+    try:
+        permuted = permuted_contrasts(sample, contrasts, group, computed.networks, options)
+    except ValueError as error:
+        computed.refused.append(f"nothing is permuted. {error}")
+        permuted = {}
+    for tested in tests:
+        own = replace(tested, permuted=permuted.get(tested.contrast.name))
+        write_contrast(writer, group, own, model, options)
+        write_components(writer, group, own, nbs_threshold(sample, own.contrast, options), options)
+        write_network_tests(writer, computed.networks, own)
+
+
+def _sample(values: EdgeValues, model: GroupDesign, options: GroupOptions) -> Sample:
+    """Participants of a model whose matrices could be read."""
+    design = model.design.only(values.participants)
+    data = model.data.loc[list(design.participants)]
+    exchangeability, variance_groups = None, None
+    if options.blocks:
+        blocks = pd.factorize(data[options.blocks])[0]
+        exchangeability = Exchangeability(blocks, options.whole_blocks)
+    if options.variance_groups:
+        variance_groups = pd.factorize(data[options.variance_groups])[0]
+    rows = values.rows_of(design.participants).array
+    return Sample(rows, design, exchangeability, variance_groups)
 
 
 def _write(group: Group, computed: _Computed, writer: Writer) -> None:
