@@ -270,13 +270,9 @@ def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterabl
 
 
 def write_contrast(
-    writer: Writer,
-    group: Group,
-    tested: Tested,
-    model: GroupDesign | None,
-    options: GroupOptions,
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
 ) -> None:
-    """Write a contrast, a row per edge; without a model it is the mean."""
+    """Write a contrast, a row per edge."""
     contrast, permuted = tested.contrast, tested.permuted
     own = {name: getattr(tested.estimates, name) for name in ("n", *_OF_ESTIMATES)}
     own["f" if contrast.is_f else "t"] = own.pop("statistic")
@@ -298,8 +294,7 @@ def write_contrast(
         for name, about in CONTRAST_COLUMNS.items()
         if name in table.columns and name not in left_out
     }
-    about = _describe_contrast(group, tested, model, options)
-    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], columns | about)
+    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], {**columns, **about})
 
 
 def _unit_p(correction: Correction) -> FloatArray | float:
@@ -307,10 +302,10 @@ def _unit_p(correction: Correction) -> FloatArray | float:
     return np.nan if correction.p is None else np.asarray(correction.p[0])
 
 
-def _describe_contrast(
+def describe_contrast(
     group: Group, tested: Tested, model: GroupDesign | None, options: GroupOptions
 ) -> dict[str, object]:
-    """What sidecars say of a contrast, and of its permutations where they were made."""
+    """What sidecars say of a contrast, without a model the mean, and of its permutations."""
     contrast, permuted = tested.contrast, tested.permuted
     terms = model.design.terms if model else ("Intercept",)
     rows = [dict(zip(terms, row.tolist(), strict=True)) for row in contrast.weights]
@@ -343,16 +338,16 @@ def _describe_contrast(
 
 
 def write_components(
-    writer: Writer, group: Group, tested: Tested, threshold: float, options: GroupOptions
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object], threshold: float
 ) -> None:
     """Write the components of a contrast, a row each, also where none is above the threshold."""
     permuted = tested.permuted
     if permuted is None or "nbs" not in permuted.corrections:
         return
-    two_sided = options.tail == "two" and not tested.contrast.is_f
+    two_sided = tested.tail == "two" and not tested.contrast.is_f
     t, names = permuted.threshold_statistic, np.array(group.edges.names, object)
     p = permuted.corrections["nbs"].p_fwe
-    flipped = -1 if options.tail == "negative" and not tested.contrast.is_f else 1
+    flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
     rows = [
         {
             "component": number,
@@ -370,11 +365,13 @@ def write_components(
         )
     ]
     table = pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
-    about = {"Contrast": tested.contrast.name, "Threshold": threshold}
-    writer.table(of_contrast(tested.contrast.name, "nbs"), table, COMPONENT_COLUMNS | about)
+    about = {**COMPONENT_COLUMNS, **about, "Threshold": threshold}
+    writer.table(of_contrast(tested.contrast.name, "nbs"), table, about)
 
 
-def write_network_tests(writer: Writer, networks: NetworkMeans, tested: Tested) -> None:
+def write_network_tests(
+    writer: Writer, networks: NetworkMeans, tested: Tested, about: Mapping[str, object]
+) -> None:
     """Write tests of pairs of networks, a row each."""
     if tested.permuted is None or "cnbs" not in tested.permuted.corrections:
         return
@@ -383,8 +380,10 @@ def write_network_tests(writer: Writer, networks: NetworkMeans, tested: Tested) 
     table["mean_statistic"] = correction.statistic[0]
     table["p"] = _unit_p(correction)
     table["p_fwe"] = correction.p_fwe[0]
-    about = NETWORK_TEST_COLUMNS | {"Contrast": tested.contrast.name}
-    writer.table(of_contrast(tested.contrast.name, "cnbs"), table[table["edges"] > 0], about)
+    table = table[table["edges"] > 0]
+    writer.table(
+        of_contrast(tested.contrast.name, "cnbs"), table, {**NETWORK_TEST_COLUMNS, **about}
+    )
 
 
 def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:

@@ -23,6 +23,7 @@ from bids_spheres.group.qc_fc import motion_design, qc_fc
 from bids_spheres.group.quality import strategy_row
 from bids_spheres.group.results import (
     Writer,
+    describe_contrast,
     describe_stacked,
     write_components,
     write_contrast,
@@ -266,9 +267,10 @@ def _test_contrasts(
         permuted = {}
     for tested in tests:
         own = replace(tested, permuted=permuted.get(tested.contrast.name))
-        write_contrast(writer, group, own, model, options)
-        write_components(writer, group, own, nbs_threshold(sample, own.contrast, options), options)
-        write_network_tests(writer, computed.networks, own)
+        about = describe_contrast(group, own, model, options)
+        write_contrast(writer, group, own, about)
+        write_components(writer, group, own, about, nbs_threshold(sample, own.contrast, options))
+        write_network_tests(writer, computed.networks, own, about)
 
 
 def _sample(values: EdgeValues, model: GroupDesign, options: GroupOptions) -> Sample:
