@@ -74,6 +74,10 @@ PARTICIPANT_COLUMNS = {
     "used": {"Description": "1: the results of the group rest on this participant, among others"},
     "in_model": {"Description": "1: so do the coefficients of the model; n/a without a model"},
     "reason": {"Description": "Why not"},
+    "note": {
+        "Description": "Files about runs of the participant that failed at the participant level, "
+        "and without which the others are used"
+    },
 }
 
 _ESTIMATE_COLUMNS = {
@@ -422,11 +426,13 @@ def write_participants(
                 "used": int(is_used),
                 "in_model": int(is_used and person.label in modelled) if model else MISSING,
                 "reason": reason or MISSING,
+                "note": " ".join(f"logs/{name}" for name in group.failed.get(person.label, ()))
+                or MISSING,
             }
         )
     nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if model else MISSING}
     rows += [
-        {"participant_id": label, "space": MISSING, **nothing, "reason": reason}
+        {"participant_id": label, "space": MISSING, **nothing, "reason": reason, "note": MISSING}
         for label, reason in group.absent.items()
     ]
     table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
