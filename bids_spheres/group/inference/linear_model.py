@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -118,10 +118,10 @@ def estimate(
     """
     space = ModelSpace.of(design, contrast)
     if variance_groups is not None and len(np.unique(variance_groups)) > 1:
-        return _by_blocks(
+        return by_blocks(
             z, lambda y: _with_variance_groups(space, y, variance_groups, tail, confidence)
         )
-    return _by_blocks(z, lambda y: _ordinary(space, y, tail, confidence))
+    return by_blocks(z, lambda y: _ordinary(space, y, tail, confidence))
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,9 +326,13 @@ def _f_estimates(fitted: Fit, f: FloatArray, q: int, degrees: FloatArray) -> Est
     )
 
 
-def _by_blocks(z: FloatArray, estimated: Callable[[FloatArray], Estimates]) -> Estimates:
+def by_blocks(z: FloatArray, estimated: Callable[[FloatArray], Estimates]) -> Estimates:
     """Estimates of all columns, of which a bounded number are held at a time."""
-    parts = [estimated(block) for block in column_blocks(z)]
+    return concatenate([estimated(block) for block in column_blocks(z)])
+
+
+def concatenate(parts: Sequence[Estimates]) -> Estimates:
+    """Estimates of all columns from those of parts of them."""
     names = Estimates.__dataclass_fields__
     return Estimates(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 

@@ -211,7 +211,7 @@ def root_f_threshold(threshold: float, q: int, degrees_of_freedom: float) -> flo
     Examples
     --------
     >>> round(root_f_threshold(3.1, 1, 96), 6), round(root_f_threshold(3.1, 3, 96), 2)
-    (3.1, 2.28)
+    (3.1, 2.26)
     """
     p = 2 * stats.t.sf(threshold, degrees_of_freedom)
     return float(np.sqrt(stats.f.isf(p, q, degrees_of_freedom)))
