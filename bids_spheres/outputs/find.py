@@ -13,6 +13,7 @@ from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
+    CONTRAST,
     DESIGN,
     DSEG,
     EFFECTIVE_DOF,
@@ -25,9 +26,11 @@ from bids_spheres.outputs.paths import (
     SPHERES,
     TIMESERIES,
     UNCLEANED,
+    group_of_contrast,
     group_path,
     image_name,
     label_of,
+    of_contrast,
     title,
 )
 from bids_spheres.outputs.read import (
@@ -389,12 +392,18 @@ class GroupFiles:
     name : Name
         The entities that files share.
     whats : frozenset of str
-        Suffixes of the tables.
+        Suffixes of the tables; of a contrast with its name, as ``"contrast-age_edges"``.
     """
 
     root: Path
     name: Name
     whats: frozenset[str]
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """Names of the contrasts that were tested."""
+        entities = {what.partition("_")[0] for what in self.whats if "_" in what}
+        return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
@@ -495,7 +504,9 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
-            whats[file.name.entities].add(file.name.suffix)
+            contrast, suffix = file.name.get(CONTRAST), file.name.suffix
+            what = of_contrast(contrast, suffix) if contrast else suffix
+            whats[group_of_contrast(file.name).entities].add(what)
     groups = [
         GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
         for entities, own in whats.items()
