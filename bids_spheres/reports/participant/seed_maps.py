@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -41,8 +41,8 @@ def seed_map_block(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> B
                 continue
             try:
                 check_regular(path)
-                img = nib.load(path)
-                values = np.asarray(img.dataobj, dtype=np.float64).ravel(order="F")  # type: ignore[attr-defined]
+                img: Any = nib.load(path)
+                values = np.asarray(img.dataobj, dtype=np.float64).ravel(order="F")
             except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
                 continue  # the other maps still show something
             maps[spheres.names.index(name)] = VoxelMap(image_grid(img), np.nan_to_num(values))

@@ -63,7 +63,7 @@ def mosaic(scene: Scene, drawn: Drawn | None, names: Sequence[str] = ()) -> Byte
     rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
     tints = np.array([[0, 0, 0], *(rgb[colour] for colour in colours.tolist())], np.float32)
 
-    def spheres(mesh: Mesh, _: int | None) -> tuple[NDArray[np.bool_], FloatArray]:
+    def spheres(mesh: Mesh, _: int | None) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         assert drawn is not None  # noqa: S101 - else nothing is tinted
         positions = mesh_positions(drawn.grid, mesh)
         labels = np.where(positions >= 0, drawn.labels[positions], 0)
