@@ -13,7 +13,14 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import Edges
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
+from bids_spheres.outputs.paths import (
+    GROUP_FOLDER,
+    GROUP_SUMMARY,
+    PEARSON,
+    image_name,
+    of_contrast,
+    title,
+)
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
@@ -157,6 +164,17 @@ class Result(GroupFiles):
     def model_about(self) -> Mapping[str, object]:
         """Sidecar of the model; empty without a model."""
         return self.sidecar("model")
+
+    @cached_property
+    def contrasts(self) -> dict[str, Mapping[str, object]]:
+        """Sidecars of contrasts, by their names."""
+        edges = of_contrast("*", "edges").split("*")
+        names = [what for what in sorted(self.whats) if what.startswith(edges[0])]
+        return {
+            what.removeprefix(edges[0]).removesuffix(edges[1]): self.sidecar(what)
+            for what in names
+            if what.endswith(edges[1])
+        }
 
     @property
     def left_out(self) -> list[str]:
