@@ -477,7 +477,7 @@ MASK = {
     "complex": (1, "not real numbers", image("mask", "c8", 1, SHAPE)),
     "elsewhere": (0, "no sphere has a voxel in image and mask", image("mask", "u1", 1, SHAPE, 999)),
     "unfetched": (1, "datalad get ", unfetched("mask")),
-    "of the user gone": (66, "--mask: there is no image", words("--mask", "{tmp}/none.nii")),
+    "of the user gone": (66, "--mask: the image", words("--mask", "{tmp}/none.nii")),
     "of the user text": (65, "can't be read as an image", words("--mask", "{tmp}/mine.tsv")),
 }
 
@@ -563,7 +563,7 @@ CONFOUNDS = {
 
 XYZ = "x,y,z\n1,2,3\n"
 SEEDS = {
-    "gone": (66, "There is no seed table", words("--seeds", "{tmp}/none.tsv")),
+    "gone": (66, "The seed table", words("--seeds", "{tmp}/none.tsv")),
     "a set for a file": (66, "--atlas Power2011", lambda s: s.call(seeds="Power2011")),
     "a folder": (65, "is a folder; a seed table is needed", lambda s: s.call(seeds=s.tmp)),
     "in a circle": (74, "Too many levels of symbolic links", circle(seeds="")),
@@ -609,7 +609,7 @@ SEEDS = {
 }
 
 STRATEGY = {
-    "gone": (66, "There is no strategy file", words("--strategy", "{tmp}/none.json")),
+    "gone": (66, "The strategy file", words("--strategy", "{tmp}/none.json")),
     "a folder": (
         *(65, "is a folder; a strategy file is needed"),
         lambda s: ((s.tmp / "d.json").mkdir(), s.call("--strategy", s.tmp / "d.json"))[1],
@@ -828,7 +828,7 @@ def assert_one_message(done):
     """What went wrong is told once, in words of ours, without what would disturb a terminal."""
     lines = done.err.splitlines()
     of_call = sum(bool(re.match("bids-spheres( demo)?: error: ", line)) for line in lines)
-    of_run = sum(line.startswith("E sub-01 task-rest") for line in lines)
+    of_run = sum(line.startswith("ERROR sub-01 task-rest") for line in lines)
     assert (of_call, of_run) == {0: (0, 0), 1: (0, 1)}.get(done.status, (1, 0))
     assert not re.search(r"Traceback|[Uu]nexpected \w+(Error|Warning)", done.err)
     assert done.err == printable(done.err)

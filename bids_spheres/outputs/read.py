@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.files.text import JsonObject
+
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
@@ -39,7 +41,7 @@ class _WithSidecar:
     path: Path
 
     @cached_property
-    def sidecar(self) -> dict[str, Any]:
+    def sidecar(self) -> JsonObject:
         """What the sidecar says; empty without one."""
         return read_sidecar(sidecar_path(self.path), optional=True)
 

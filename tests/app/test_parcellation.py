@@ -40,9 +40,8 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert done.status == 0, done.err
     assert "Mine: 3 regions, 1 without a voxel in it (n/a)" in done.err
     folder = output / "sub-01" / "func"
-    raw = pd.read_csv(
-        folder / f"{PREFIX}Mine_stat-mean_desc-raw_timeseries.tsv.gz", sep="\t", header=None
-    )
+    path = folder / f"{PREFIX}Mine_stat-mean_desc-raw_timeseries.tsv.gz"
+    raw = pd.read_csv(path, sep="\t", header=None)
     bold = next(tiny.root.rglob("*bold.nii.gz"))
     mask = next(tiny.root.rglob("*mask.nii.gz"))
     masker = NiftiLabelsMasker(atlas, mask_img=mask, standardize=None, strategy="mean")
@@ -65,7 +64,8 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert len(list(folder.glob("*seg-Mine_label-*boldmap.nii.gz"))) == 2
     page = (output / "sub-01.html").read_text()
     assert "3 regions of" in page
-    assert "regions of <code>" in page or "regions of `" in page
+    methods = next((output / "logs" / "methods").glob("*.md")).read_text()
+    assert "The 3 regions of `" in methods
     (run,) = open_results(output).runs
     found = {seeds.label: seeds for seeds in run.seed_sets}
     assert found["Mine"].spheres.names == ("left", "right", "edge")
@@ -94,4 +94,4 @@ def test_a_missing_parcellation_is_one_message(run_app, tiny, tmp_path):
     assert done.status == 66
     assert "--parcellation: gone.nii.gz does not exist" in done.err
     done = run_app(tiny.root, tmp_path / "out", "participant", "--roi", "gone.nii.gz")
-    assert "--roi: there is no image gone.nii.gz" in done.err
+    assert "--roi: the image gone.nii.gz is missing" in done.err

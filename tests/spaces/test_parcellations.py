@@ -37,7 +37,7 @@ def test_the_space_of_a_name_counts_first(tmp_path):
 
 def test_then_that_of_the_json_file_then_the_option(tmp_path, caplog):
     path = image(tmp_path / "my-atlas.nii")
-    with pytest.raises(UsageError, match="The space of .*my-atlas.nii is not known"):
+    with pytest.raises(UsageError, match=r"The space of .*my-atlas\.nii is not known"):
         load(path)
     assert load(path, space="T1w").space == "T1w"
     path.with_suffix(".json").write_text(json.dumps({"Space": MNI}))

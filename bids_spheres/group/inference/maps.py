@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.intp]
+
+_ROUNDING = 1e-9
+"""Steps by which t may miss a threshold that it equals but for rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,7 @@ class Cluster:
         Numbers of its voxels, in rising order.
     size : int
     mass : float
-        Sum of |t|, as nilearn and FSL have it.
+        Sum of |t| - threshold, as in nilearn.
     peak : int
         Voxel with the largest |t|.
     """
@@ -56,7 +60,17 @@ class ClusterExtent:
 
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
-        raise NotImplementedError
+        statistics = np.zeros((2, len(t)))
+        statistics[:, np.isnan(t)] = np.nan
+        for sign in (1, -1) if two_sided else (1,):
+            chosen, labels = _clusters(sign * t, self.mask, self.threshold)
+            if len(chosen):
+                sizes, masses = (
+                    np.bincount(labels),
+                    np.bincount(labels, sign * t[chosen] - self.threshold),
+                )
+                statistics[:, chosen] = sign * np.stack([sizes, masses])[:, labels]
+        return statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +87,7 @@ class Tfce:
     extent_power, height_power : float
         E and H.
     step : float or None
-        Between thresholds; None: a hundredth of the largest |t| of the map, as in nilearn and FSL.
+        Between thresholds; None: a hundredth of the largest |t| of the map, as in nilearn.
     """
 
     mask: BoolArray
@@ -84,7 +98,16 @@ class Tfce:
 
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
-        raise NotImplementedError
+        statistics = np.where(np.isnan(t), np.nan, 0)
+        for sign in (1, -1) if two_sided else (1,):
+            largest = np.fmax.reduce(sign * t, initial=0)
+            step = self.step or np.nanmax(np.abs(t)) / 100
+            for height in np.arange(1, int(largest / step + _ROUNDING) + 1) * step:
+                chosen, labels = _clusters(sign * t, self.mask, height - _ROUNDING * step)
+                sizes = np.bincount(labels).astype(float)
+                shares = sizes**self.extent_power * (height**self.height_power * step)
+                statistics[chosen] += sign * shares[labels]
+        return statistics[np.newaxis]
 
 
 def clusters(
@@ -107,4 +130,22 @@ def clusters(
     -------
     list of Cluster
     """
-    raise NotImplementedError
+    found = []
+    for sign in (1, -1) if two_sided else (1,):
+        chosen, labels = _clusters(sign * t, mask, threshold)
+        for label in np.unique(labels):
+            voxels = chosen[labels == label]
+            excess = sign * t[voxels] - threshold
+            peak = int(voxels[np.argmax(excess)])
+            found.append(Cluster(sign, voxels, len(voxels), float(excess.sum()), peak))
+    return sorted(found, key=lambda cluster: (-cluster.size, -cluster.mass))
+
+
+def _clusters(t: FloatArray, mask: BoolArray, threshold: float) -> tuple[IntArray, IntArray]:
+    """Voxels above a threshold, and the number of the cluster of each, from 1."""
+    chosen = np.flatnonzero(t > threshold)
+    above = np.zeros(mask.shape, dtype=bool)
+    places = np.flatnonzero(mask)[chosen]
+    above.reshape(-1)[places] = True
+    labels = ndimage.label(above)[0].reshape(-1)[places]
+    return chosen, labels.astype(np.intp)
