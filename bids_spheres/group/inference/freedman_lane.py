@@ -217,10 +217,10 @@ class _PermutedModel:
         nuisance = space.basis @ np.linalg.svd(space.weights)[2][q:].T
         constant = np.ones(n) / np.sqrt(n)
         spans_constant = np.sum((nuisance.T @ constant) ** 2) > 1 - _TIES
-        # Rows of different variance can't change places, but are as likely with the other sign.
-        permuted = groups is None and spans_constant
         labels = np.zeros(n, dtype=np.intp) if groups is None else groups
         members = (labels[:, np.newaxis] == np.unique(labels)).astype(float)
+        # Rows of different variance can't change places, but are as likely with the other sign.
+        permuted = members.shape[1] == 1 and spans_constant
         basis = np.hstack([tested, nuisance])
         return cls(contrast, basis, "permute" if permuted else "flip", members)
 

@@ -30,9 +30,9 @@ class Cluster:
         Numbers of its voxels, in rising order.
     size : int
     mass : float
-        Sum of |t| - threshold, as in nilearn.
+        Sum of ``|t|`` - threshold, as in nilearn.
     peak : int
-        Voxel with the largest |t|.
+        Voxel with the largest ``|t|``.
     """
 
     sign: int
@@ -51,7 +51,7 @@ class ClusterExtent:
     mask : (X, Y, Z) array of bool
         With V voxels, in the order of numpy's boolean indices.
     threshold : float
-        |t| that voxels of clusters exceed.
+        ``|t|`` that voxels of clusters exceed.
     """
 
     mask: BoolArray
@@ -87,7 +87,7 @@ class Tfce:
     extent_power, height_power : float
         E and H.
     step : float or None
-        Between thresholds; None: a hundredth of the largest |t| of the map, as in nilearn.
+        Between thresholds; None: a hundredth of the largest ``|t|`` of the map, as in nilearn.
     """
 
     mask: BoolArray
@@ -122,7 +122,7 @@ def clusters(
     mask : (X, Y, Z) array of bool
         With V voxels.
     threshold : float
-        That |t| must exceed.
+        That ``|t|`` must exceed.
     two_sided : bool
         Also of negative voxels, apart.
 
