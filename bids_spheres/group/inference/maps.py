@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,28 @@ if TYPE_CHECKING:
 
 _ROUNDING = 1e-9
 """Steps by which t may miss a threshold that it equals but for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """The smallest box around V voxels, and where they are in it."""
+
+    shape: tuple[int, ...]
+    places: IntArray
+
+    @classmethod
+    def around(cls, mask: BoolArray) -> _Grid:
+        box = mask[ndimage.find_objects(mask.astype(np.uint8))[0]]
+        return cls(box.shape, np.flatnonzero(box))
+
+    def clusters(self, t: FloatArray, threshold: float) -> tuple[IntArray, IntArray]:
+        """Voxels above a threshold, and the number of the cluster of each, from 1."""
+        chosen = np.flatnonzero(t > threshold)
+        places = self.places[chosen]
+        above = np.zeros(self.shape, dtype=bool)
+        above.reshape(-1)[places] = True
+        labels = ndimage.label(above)[0].reshape(-1)[places]
+        return chosen, labels.astype(np.intp)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +81,16 @@ class ClusterExtent:
     threshold: float
     unitwise: bool = False
 
+    @cached_property
+    def _grid(self) -> _Grid:
+        return _Grid.around(self.mask)
+
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.zeros((2, len(t)))
         statistics[:, np.isnan(t)] = np.nan
         for sign in (1, -1) if two_sided else (1,):
-            chosen, labels = _clusters(sign * t, self.mask, self.threshold)
+            chosen, labels = self._grid.clusters(sign * t, self.threshold)
             if len(chosen):
                 sizes, masses = (
                     np.bincount(labels),
@@ -96,6 +123,10 @@ class Tfce:
     step: float | None = 0.1
     unitwise: bool = False
 
+    @cached_property
+    def _grid(self) -> _Grid:
+        return _Grid.around(self.mask)
+
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
@@ -103,7 +134,7 @@ class Tfce:
             largest = np.fmax.reduce(sign * t, initial=0)
             step = self.step or np.nanmax(np.abs(t)) / 100
             for height in np.arange(1, int(largest / step + _ROUNDING) + 1) * step:
-                chosen, labels = _clusters(sign * t, self.mask, height - _ROUNDING * step)
+                chosen, labels = self._grid.clusters(sign * t, height - _ROUNDING * step)
                 sizes = np.bincount(labels).astype(float)
                 shares = sizes**self.extent_power * (height**self.height_power * step)
                 statistics[chosen] += sign * shares[labels]
@@ -130,22 +161,12 @@ def clusters(
     -------
     list of Cluster
     """
-    found = []
+    grid, found = _Grid.around(mask), []
     for sign in (1, -1) if two_sided else (1,):
-        chosen, labels = _clusters(sign * t, mask, threshold)
+        chosen, labels = grid.clusters(sign * t, threshold)
         for label in np.unique(labels):
             voxels = chosen[labels == label]
             excess = sign * t[voxels] - threshold
             peak = int(voxels[np.argmax(excess)])
             found.append(Cluster(sign, voxels, len(voxels), float(excess.sum()), peak))
     return sorted(found, key=lambda cluster: (-cluster.size, -cluster.mass))
-
-
-def _clusters(t: FloatArray, mask: BoolArray, threshold: float) -> tuple[IntArray, IntArray]:
-    """Voxels above a threshold, and the number of the cluster of each, from 1."""
-    chosen = np.flatnonzero(t > threshold)
-    above = np.zeros(mask.shape, dtype=bool)
-    places = np.flatnonzero(mask)[chosen]
-    above.reshape(-1)[places] = True
-    labels = ndimage.label(above)[0].reshape(-1)[places]
-    return chosen, labels.astype(np.intp)
