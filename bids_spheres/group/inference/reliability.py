@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import stats
 
+from bids_spheres.group.inference.linear_model import column_blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,9 +62,21 @@ def intraclass_correlation(
     ValueError
         For fewer than two sessions.
     """
-    n_sessions = z.shape[1]
-    if n_sessions < 2:
+    if z.shape[1] < 2:
         raise ValueError("reliability needs two sessions or more")
+    blocks = column_blocks(z.reshape(z.shape[0] * z.shape[1], -1))
+    parts = [
+        _correlation(block.reshape(*z.shape[:2], -1), kind, (1 - confidence) / 2)
+        for block in blocks
+    ]
+    return Reliability(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _correlation(
+    z: FloatArray, kind: Literal["2,1", "3,1"], alpha: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """ICC, its limits and participants."""
+    n_sessions = z.shape[1]
     complete = np.asarray(np.isfinite(z).all(axis=1))
     n = complete.sum(axis=0).astype(float)
     count = np.where(n > 1, n, np.nan)
@@ -77,7 +91,7 @@ def intraclass_correlation(
         rest=np.sum(rest**2, axis=(0, 1)) / ((count - 1) * (n_sessions - 1)),
     )
     interval = _agreement if kind == "2,1" else _consistency
-    return Reliability(*interval(squares, count, n_sessions, (1 - confidence) / 2), n)
+    return *interval(squares, count, n_sessions, alpha), n
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +152,11 @@ def discriminability(z: FloatArray, participants: IntArray) -> float:
     float
         1 is best, 0.5 chance; NaN without a pair, or without others.
     """
-    values = z[:, np.isfinite(z).all(axis=0)]
-    values = values - values.mean(axis=0)
-    products = values @ values.T
+    products = np.zeros((len(z), len(z)))
+    for block in column_blocks(z):
+        values = block[:, np.isfinite(block).all(axis=0)]
+        values = values - values.mean(axis=0)
+        products += values @ values.T
     squares = np.diag(products)
     distances = squares[:, np.newaxis] + squares - 2 * products
     tie = _TIES * squares.max()
