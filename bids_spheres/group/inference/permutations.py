@@ -120,9 +120,11 @@ def arrange(
         units = blocks if exchangeability.whole else list(np.arange(n)[:, np.newaxis])
         return _flips(units, n, n_permutations, rng)
     _, alike = np.unique(design, axis=0, return_inverse=True)
-    pools = (
-        _pools_of_blocks(blocks) if exchangeability.whole else [b[:, np.newaxis] for b in blocks]
-    )
+    if exchangeability.whole:
+        sizes = sorted({len(block) for block in blocks})
+        pools = [np.array([block for block in blocks if len(block) == size]) for size in sizes]
+    else:
+        pools = [block[:, np.newaxis] for block in blocks]
     return _permutations(pools, alike.reshape(-1), n_permutations, rng)
 
 
@@ -140,12 +142,6 @@ def _flips(
     for number, unit in enumerate(units):
         unit_of_row[unit] = number
     return Arrangements("flip", None, chosen[:, unit_of_row], exhaustive)
-
-
-def _pools_of_blocks(blocks: Sequence[IntArray]) -> list[IntArray]:
-    """Blocks that can change places, (blocks, rows) for each size."""
-    sizes = sorted({len(block) for block in blocks})
-    return [np.array([block for block in blocks if len(block) == size]) for size in sizes]
 
 
 def _permutations(
