@@ -45,13 +45,14 @@ def group_options(settings: Settings) -> GroupOptions:
         When there is no table of participants for a model.
     """
     choices = settings.group
-    needed = bool(choices.model or choices.qcfc_covariates)
+    columns = choices.blocks, choices.variance_groups, choices.qcfc_covariates
+    needed = bool(choices.model or any(columns))
     places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))
     table = choices.participants_table or next(tables, None)
     if needed and table is None:
         raise MissingInputError(
-            f"--model and --qcfc-covariates need {TABLE}, which is not in "
+            f"--model and options with columns need {TABLE}, which is not in "
             f"{', '.join(map(str, places))}.",
             hint="Name it with --participants-table FILE.",
         )

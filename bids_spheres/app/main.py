@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.app.config_file import typed_options, with_config
 from bids_spheres.app.early_checks import check_words
+from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
     SHORT_USAGE,
     demo_parser,
@@ -32,10 +33,8 @@ from bids_spheres.app.streams import (
     open_missing_streams,
 )
 from bids_spheres.data.published import is_typed_seed
-from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED
+from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.failure import describe_error
-from bids_spheres.execute.memory_limits import prepare_for_limits
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:

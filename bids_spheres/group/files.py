@@ -16,7 +16,7 @@ from bids_spheres.files.atomic import remove
 from bids_spheres.files.names import Name, entity_value
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
-from bids_spheres.outputs.paths import image_name, label_of, title
+from bids_spheres.outputs.paths import group_of_contrast, image_name, label_of, title
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
     """
     kept = set(written)
     for file in group_files(output_dir):
-        if file.name.entities == group.entities and file.path not in kept:
+        own = group_of_contrast(file.name)
+        if own.entities == group.entities and file.path not in kept:
             remove(file.path)
 
 
@@ -130,8 +131,9 @@ def earlier_results(output_dir: Path, names: Iterable[Name]) -> dict[str, list[P
     own = {name.entities for name in names}
     earlier: dict[str, list[Path]] = defaultdict(list)
     for file in group_files(output_dir):
-        if file.name.entities not in own:
-            earlier[title(file.name)].append(file.path)
+        group = group_of_contrast(file.name)
+        if group.entities not in own:
+            earlier[title(group)].append(file.path)
     return earlier
 
 

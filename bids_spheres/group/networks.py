@@ -42,6 +42,13 @@ class NetworkMeans:
     Parameters
     ----------
     edges : Edges
+
+    Attributes
+    ----------
+    names : list of str
+        Of the networks.
+    pair_of_edge : (E,) array of int
+        Row of `pairs` of each edge; -1 for edges that count for none.
     """
 
     def __init__(self, edges: Edges) -> None:
@@ -50,6 +57,8 @@ class NetworkMeans:
         pairs = np.triu_indices(len(self.names))
         self._pairs = list(zip(*pairs, strict=True))
         self._edges, self._block = self._assigned(edges)
+        self.pair_of_edge = np.full(len(edges), -1)
+        self.pair_of_edge[self._edges] = self._block
         self.moments = Moments(len(self._pairs))
 
     def _assigned(self, edges: Edges) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -73,20 +82,24 @@ class NetworkMeans:
         counts = np.bincount(self._block, there, size)
         self.moments.add(sums / np.where(counts > 0, counts, np.nan))
 
-    def table(self, scale: Scale) -> pd.DataFrame:
-        """One row per pair of networks that edges join; see `COLUMNS`."""
-        low, high = confidence_limits(self.moments)
-        counts = np.bincount(self._block, minlength=len(self._pairs))
-        rows = pd.DataFrame(
+    def pairs(self) -> pd.DataFrame:
+        """Networks of every pair, and how many edges join them."""
+        return pd.DataFrame(
             {
                 "network_1": [self.names[i] for i, _ in self._pairs],
                 "network_2": [self.names[j] for _, j in self._pairs],
-                "edges": counts,
-                "n": self.moments.n.astype(int),
-                "mean": scale.back(self.moments.known_mean),
-                "sd": self.moments.sd,
-                "ci_low": scale.back(low),
-                "ci_high": scale.back(high),
+                "edges": np.bincount(self._block, minlength=len(self._pairs)),
             }
         )
-        return rows[counts > 0]
+
+    def table(self, scale: Scale) -> pd.DataFrame:
+        """One row per pair of networks that edges join; see `COLUMNS`."""
+        low, high = confidence_limits(self.moments)
+        rows = self.pairs().assign(
+            n=self.moments.n.astype(int),
+            mean=scale.back(self.moments.known_mean),
+            sd=self.moments.sd,
+            ci_low=scale.back(low),
+            ci_high=scale.back(high),
+        )
+        return rows[rows["edges"] > 0]

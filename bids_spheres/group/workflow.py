@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import (
     check_folders,
     discard_stale,
@@ -24,6 +24,7 @@ from bids_spheres.group.absent import (
     describe_absent,
     describe_failed,
 )
+from bids_spheres.group.contrasts import read_contrasts
 from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
@@ -43,6 +44,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
@@ -101,11 +103,16 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
             hint="Give the output folder of the participant level.",
         )
     check_output_dir(output_dir, [])
-    folders = [output_dir / GROUP_FOLDER, output_dir / "logs"]
+    folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
     check_folders(output_dir, folders)
-    analysis = Analysis(
-        load_model(output_dir, options), load_covariates(options), options.min_participants
-    )
+    model = load_model(output_dir, options)
+    contrasts = read_contrasts(options.contrast)
+    if contrasts and model is None:
+        raise UsageError(
+            "--contrast is about the terms of a model.",
+            hint='Give one, as --model "age + sex"; without a model the mean is tested.',
+        )
+    analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
@@ -256,7 +263,7 @@ class _Level:
             return
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
             self.few_dof.setdefault(few, []).append(group.title)
-        n, least = len(group.with_result), self.analysis.min_participants
+        n, least = len(group.with_result), self.analysis.options.min_participants
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)

@@ -41,9 +41,14 @@ GROUP_SUFFIXES = frozenset(
     {
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
+        *("nbs", "cnbs"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""
+
+
+CONTRAST = "contrast"
+"""Entity of results of one contrast of a group."""
 
 
 class SeedSetLabels(Protocol):
@@ -165,6 +170,21 @@ def image_name(group: Name) -> Name:
     """What is the same for all strategies and measures of a group."""
     kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
     return Name(tuple(kept), group.suffix, group.extension)
+
+
+def of_contrast(contrast: str, suffix: str) -> str:
+    """What a result of a contrast is, in the place of a suffix.
+
+    >>> of_contrast("age", "edges")
+    'contrast-age_edges'
+    """
+    return f"{CONTRAST}-{contrast}_{suffix}"
+
+
+def group_of_contrast(name: Name) -> Name:
+    """Name of the group of a file of one of its contrasts; any other name as it is."""
+    kept = (entity for entity in name.entities if entity[0] != CONTRAST)
+    return Name(tuple(kept), name.suffix, name.extension)
 
 
 def title(name: Name) -> str:

@@ -21,7 +21,7 @@ from bids_spheres.settings.values import (
     Number,
     PathName,
     SeedSet,
-    SettingOrFile,
+    Setting,
     WordOrPath,
     choice,
 )
@@ -279,6 +279,93 @@ class GroupChoices:
         levels=(GROUP,),
         common=True,
     )
+    contrast: tuple[str, ...] = option(
+        (),
+        "test NAME=TERMS, a sum of terms of the model with factors, as old=age or diff=a-0.5*b; "
+        "F:NAME=TERMS tests several together, with commas or as all levels of a factor",
+        "group level",
+        Kind("NAME=TERMS"),
+        levels=(GROUP,),
+    )
+    tail: Literal["two", "positive", "negative"] = option(
+        "two",
+        "tails of tests of the mean and of contrasts (default: two)",
+        "group level",
+        choice("two", "positive", "negative"),
+        levels=(GROUP,),
+    )
+    inference: tuple[str, ...] = option(
+        ("fdr",),
+        "corrections of those tests for the number of edges: fdr (default, always written), and "
+        "by permutations maxt (family-wise, every edge), nbs (components above a threshold), tfnbs "
+        "(without a threshold), cnbs (pairs of networks)",
+        "group level",
+        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs"),
+        levels=(GROUP,),
+    )
+    permutations: int = option(
+        5000,
+        "permutations or sign flips (default: 5000); all, where they are no more",
+        "group level",
+        _COUNT,
+        levels=(GROUP,),
+    )
+    seed: int = option(
+        0,
+        "number that fixes the random permutations (default: 0)",
+        "group level",
+        _WHOLE,
+        levels=(GROUP,),
+    )
+    blocks: str | None = option(
+        None,
+        "column of that table, as site or family: participants change places within a block alone",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    whole_blocks: bool = option(
+        False,
+        "blocks of the same size change places as a whole, or signs, as families do",
+        "group level",
+        levels=(GROUP,),
+    )
+    variance_groups: str | None = option(
+        None,
+        "column of that table: participants with the same value have the same variance, others "
+        "may differ (Welch's t for two groups)",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    nbs_threshold: float = option(
+        3.1,
+        "t above which edges join components of nbs (default: 3.1); of an F test its p counts",
+        "group level",
+        Number("T"),
+        levels=(GROUP,),
+    )
+    tfnbs_extent: float = option(
+        0.4,
+        "power of the extent of components in tfnbs (default: 0.4)",
+        "group level",
+        Number("E"),
+        levels=(GROUP,),
+    )
+    tfnbs_height: float = option(
+        3.0,
+        "power of the threshold in tfnbs (default: 3)",
+        "group level",
+        Number("H"),
+        levels=(GROUP,),
+    )
+    tfnbs_step: float = option(
+        0.1,
+        "step between thresholds in tfnbs (default: 0.1)",
+        "group level",
+        Number("STEP", least=0.001),
+        levels=(GROUP,),
+    )
     participants_table: Path | None = option(
         None,
         "table with these variables (default: participants.tsv of bids_dir, of the raw "
@@ -371,14 +458,14 @@ class Execution:
         _FILE,
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
-    dask_slurm: tuple[str | Path, ...] = option(
+    dask_slurm: tuple[str, ...] = option(
         (),
-        "let Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE "
-        "or in a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB "
-        "jobs=100 (default: what jobqueue.yaml says, or --nprocs jobs of one worker each, "
-        "--omp-nthreads cores or one, the memory that the largest run needs, and 30 minutes)",
+        "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE, e.g. "
+        "queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. By default --nprocs jobs "
+        "with one worker each, --omp-nthreads cores or one, the memory that the largest run needs, "
+        "30 minutes, or what jobqueue.yaml says",
         "clusters",
-        SettingOrFile(),
+        Setting(),
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
 
@@ -493,6 +580,7 @@ class Settings:
         _FOLDER,
         short="-w",
         common=True,
+        levels=_BOTH,
     )
     overwrite: bool = option(
         False,

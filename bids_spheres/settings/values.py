@@ -242,12 +242,14 @@ class Memory(Kind):
 
 
 @dataclass(frozen=True)
-class SettingOrFile(Kind):
-    """A setting as ``KEY=VALUE``, or a file of settings."""
+class Setting(Kind):
+    """A setting of another program."""
 
-    metavar: str = "SETTING"
+    metavar: str = "KEY=VALUE"
 
-    def __call__(self, text: str) -> str | Path:
-        """A setting as text, or the path of a file."""
+    def __call__(self, text: str) -> Any:
+        """The same text."""
         key, sign, _ = text.partition("=")
-        return text if sign and key.replace("-", "_").isidentifier() else Path(text)
+        if not sign or not key.replace("-", "_").isidentifier():
+            raise argparse.ArgumentTypeError(f"{text[:_LONGEST]} is no setting as KEY=VALUE")
+        return text
