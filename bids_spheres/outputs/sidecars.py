@@ -136,6 +136,18 @@ class SpheresSidecar(TypedDict):
     SeedsOutsideMask: int
 
 
+class RegionsSidecar(TypedDict):
+    """What the regions of a parcellation came to in a run."""
+
+    Description: str
+    Resolution: str
+    Parcellation: list[str]
+    RegionSignals: str
+    RegionsWithoutVoxels: int
+    RegionsPartlyOutsideMask: int
+    RegionsOfTooLittleCoverage: int
+
+
 class UncleanedSidecar(TypedDict):
     """What series before cleaning are."""
 
@@ -269,6 +281,28 @@ SPHERE_COLUMNS: JsonObject = {
     },
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
+
+REGION_COLUMNS: JsonObject = {
+    **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
+    "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
+    "network": {"Description": "Network of the region, where its source gives one"},
+    "voxels_asked": {
+        "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
+        "1 % of the largest weight"
+    },
+    "voxels_used": SPHERE_COLUMNS["voxels_used"],
+    "coverage": {
+        "Description": "Share of the region's voxels, of maps of the weights, that is used and has "
+        "a signal: finite, not constant"
+    },
+    "used": SPHERE_COLUMNS["used"],
+    "overlap": {"Description": "Voxels used that are also in another region of the set"},
+    "tsnr": {
+        "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
+        "region's voxels of temporal mean / standard deviation of all volumes"
+    },
+}
+"""Columns of the table of regions."""
 
 
 def sidecar_path(path: Path) -> Path:

@@ -393,6 +393,7 @@ def _digest_of_seeds(seeds: SeedTable) -> str:
             "space": seeds.space,
             # Where coordinates are used as they are, sidecars still name it.
             "declared_space": seeds.metadata.get("Space"),
+            **({} if seeds.regions is None else {"regions": seeds.regions.state}),
         }
     )
 

@@ -13,6 +13,7 @@ from bids_spheres.settings.option import build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
+    ImageOrAtlas,
     Kind,
     Labels,
     Memory,
@@ -518,6 +519,35 @@ class Settings:
         FileOrSeed(),
         levels=_BOTH,
         common=True,
+    )
+    parcellation: tuple[str, ...] = option(
+        (),
+        "regions instead of spheres: images of labels or 4-D images of maps, BIDS-Atlas datasets, "
+        "or TemplateFlow's atlases, as Schaefer2018:100Parcels7Networks",
+        "seeds",
+        ImageOrAtlas(),
+        levels=_BOTH,
+    )
+    roi: tuple[Path, ...] = option(
+        (),
+        "masks of regions, which are one set of regions",
+        "seeds",
+        _FILE,
+        levels=_BOTH,
+    )
+    parcellation_space: str | None = option(
+        None,
+        "space of images of regions whose names and JSON files don't say it, and template of "
+        "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
+        "seeds",
+        Kind("SPACE"),
+    )
+    parcellation_weights: str = option(
+        "least-squares",
+        "signals of maps: least-squares, all maps together, or mean, weighted by each map "
+        "(default: least-squares)",
+        "seeds",
+        choice("least-squares", "mean"),
     )
     radius: tuple[float, ...] = option(
         (),
