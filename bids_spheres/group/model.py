@@ -118,7 +118,8 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     DataError
         When the table can't be used.
     """
-    columns = tuple(filter(None, (options.blocks, options.variance_groups)))
+    named = options.blocks, options.variance_groups, options.clusters, options.harmonize
+    columns = tuple(filter(None, named))
     if options.model is None and not columns:
         return None
     formula = read_formula(options.model or "1")
@@ -130,8 +131,9 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
             "displacement of the runs of this dataset.",
             hint="Give the column another name.",
         )
-    check_names(formula.columns, [*table.columns, MEAN_FD], path, "The model")
-    check_names(columns, table.columns, path, "--blocks or --variance-groups")
+    known = [*table.columns, MEAN_FD, *([options.within] if options.within else [])]
+    check_names(formula.columns, known, path, "The model")
+    check_names(columns, table.columns, path, "An option")
     return Model(formula, table, path, columns)
 
 
