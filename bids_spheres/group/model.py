@@ -97,6 +97,8 @@ class GroupDesign:
         What a user should know about it, a sentence each.
     data : DataFrame
         Variables of the participants of the design, by their labels.
+    columns : frozenset of str
+        Those that the formula uses.
     """
 
     formula: str
@@ -104,6 +106,7 @@ class GroupDesign:
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
     data: pd.DataFrame
+    columns: frozenset[str]
 
 
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
@@ -216,7 +219,8 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     terms = tuple(map(str, matrix.columns))
     design = Design(tuple(data.index), terms, values, matrix.attrs["terms"])
     _check_estimable(design, formula.text)
-    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)), data)
+    notes = tuple(_notes(model, data))
+    return GroupDesign(formula.text, design, left_out, notes, data, formula.columns)
 
 
 def _known_variables(

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
+from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
 from bids_spheres.group.inference import components
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
+from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
+from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
 
 if TYPE_CHECKING:
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
+    from bids_spheres.group.harmonization import Harmonization
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.sample import Hypotheses
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Tested
@@ -334,6 +339,8 @@ def describe_contrast(
         "Within": options.within,
         "Clusters": "participant_id" if options.within and model else options.clusters,
         "ParticipantWeights": options.weights,
+        "Harmonized": options.harmonize,
+        "HarmonizedInPermutations": options.harmonize_within,
     }
     about |= {key: value for key, value in named.items() if value}
     if permuted:
@@ -413,6 +420,25 @@ def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:
         "LeftOut": dict(model.left_out),
         "Notes": list(model.notes),
     }
+
+
+def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:
+    """Write estimates of ComBat, a row per estimate and edge."""
+    writer.table("harmonization", harmonization.table(), HARMONIZATION_COLUMNS)
+
+
+def write_reliability(
+    writer: Writer, group: Group, networks: NetworkMeans, found: Reliability
+) -> None:
+    """Write intraclass correlations, a row per edge and per pair of networks."""
+    about = {"Scale": group.scale.name}
+    nodes = group.edges.table()[["edge", "node_1", "node_2"]]
+    table = pd.concat([nodes, found.edges], axis=1)
+    writer.table("reliability", table, RELIABILITY_COLUMNS | about)
+    if networks.names:
+        pairs = pd.concat([networks.pairs(), found.networks], axis=1)
+        pairs = pairs[pairs["edges"] > 0]
+        writer.table("networkreliability", pairs, NETWORK_RELIABILITY_COLUMNS | about)
 
 
 def write_participants(

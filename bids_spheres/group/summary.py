@@ -13,13 +13,15 @@ from bids_spheres.group.agreement import differences
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
+from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
 from bids_spheres.group.networks import NetworkMeans
 from bids_spheres.group.qc_fc import motion_design, qc_fc
-from bids_spheres.group.quality import strategy_row
+from bids_spheres.group.quality import reliability_cells, strategy_row
+from bids_spheres.group.reliability import reliability
 from bids_spheres.group.results import (
     Writer,
     describe_contrast,
@@ -27,11 +29,13 @@ from bids_spheres.group.results import (
     write_components,
     write_contrast,
     write_edges,
+    write_harmonization,
     write_matrices,
     write_model,
     write_network_tests,
     write_networks,
     write_participants,
+    write_reliability,
 )
 from bids_spheres.group.sample import (
     Hypotheses,
@@ -60,6 +64,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.quality import Row
+    from bids_spheres.group.reliability import Reliability
+    from bids_spheres.group.sample import Sample
     from bids_spheres.group.stream import Group, Participant, ParticipantEdges
     from bids_spheres.group.testing import Tested
 
@@ -130,6 +136,7 @@ class _Computed:
     mean: Tested | None = None
     qc_fc: QcFc | None = None
     left: Benchmark = UNKNOWN
+    reliability: Reliability | None = None
 
     def add(self, participant: Participant, edges: ParticipantEdges) -> None:
         """Take the edges of one participant in."""
@@ -186,6 +193,7 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
     row: Row = {}
     if group.scale.connectivity:
         row = strategy_row(group, computed.used, computed.left, computed.qc_fc, quality)
+        row |= reliability_cells(computed.reliability)
     return Summarized(row, writer.written, tuple(computed.problems), tuple(computed.refused))
 
 
@@ -248,6 +256,8 @@ def _test_means(
 ) -> None:
     """Test means against 0, and correlate edges with motion."""
     values = computed.rows.values
+    if options.within and group.scale.connectivity:
+        computed.reliability = reliability(computed.rows, computed.networks)
     if group.scale.tested and len(computed.used) > 1:
         (mean,) = tested_contrasts(all_participants(values), [MEAN], options)
         computed.mean = mean if np.isfinite(mean.estimates.p).any() else None
@@ -259,12 +269,11 @@ def _test_means(
 
 
 def _hypotheses(
-    group: Group, computed: _Computed, plan: _Plan, analysis: Analysis
+    group: Group, computed: _Computed, plan: _Plan, analysis: Analysis, sample: Sample | None
 ) -> Iterator[Hypotheses]:
     """Contrasts of the model, or else of conditions, or else the mean."""
-    options, model = analysis.options, plan.model
-    if model:
-        sample = sample_of_model(computed.rows, model, options)
+    options = analysis.options
+    if sample:
         yield Hypotheses.of(sample, plan.contrasts if options.model else (MEAN,))
     elif options.within and not options.model:
         yield from paired_hypotheses(computed.rows, analysis.contrasts, group.title)
@@ -280,8 +289,9 @@ def _test_contrasts(
 ) -> None:
     """Estimate all coefficients of the model, and test contrasts."""
     options, model = analysis.options, plan.model
+    of_model = None
     if model:
-        sample = sample_of_model(computed.rows, model, options)
+        sample = of_model = _sample_of_model(group, computed, writer, model, options)
         design = sample.design
         terms = [
             Contrast(term, row[np.newaxis])
@@ -289,7 +299,7 @@ def _test_contrasts(
         ]
         two_sided = replace(options, tail="two")
         write_model(writer, group, model, tested_contrasts(sample, terms, two_sided))
-    for hypotheses in _hypotheses(group, computed, plan, analysis):
+    for hypotheses in _hypotheses(group, computed, plan, analysis, of_model):
         sample, contrasts = hypotheses.sample, hypotheses.contrasts
         if not contrasts:
             continue
@@ -308,6 +318,26 @@ def _test_contrasts(
             write_network_tests(writer, computed.networks, own, about)
 
 
+def _sample_of_model(
+    group: Group, computed: _Computed, writer: Writer, model: GroupDesign, options: GroupOptions
+) -> Sample:
+    """Rows of the model, harmonized if so requested."""
+    sample = sample_of_model(computed.rows, model, options)
+    if options.harmonize is None:
+        return sample
+    sites = model.data.loc[list(sample.design.participants), options.harmonize]
+    sample, harmonization = harmonize(sample, sites, options)
+    write_harmonization(writer, harmonization)
+    if options.harmonize not in model.columns and not options.harmonize_within:
+        logger.warning(
+            "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
+            "estimated in each permutation (--harmonize-within).",
+            group.title,
+            options.harmonize,
+        )
+    return sample
+
+
 def _write(group: Group, computed: _Computed, writer: Writer) -> None:
     write_matrices(writer, group, computed.edges, computed.mean)
     columns = {"n": computed.edges.n}
@@ -316,6 +346,8 @@ def _write(group: Group, computed: _Computed, writer: Writer) -> None:
         unknown = np.full(len(group.edges), np.nan)
         own = computed.qc_fc
         columns |= {"qc_fc": own.r if own else unknown, "qc_fc_p": own.p if own else unknown}
+        if computed.reliability:
+            write_reliability(writer, group, computed.networks, computed.reliability)
     write_edges(writer, group, columns)
     describe_stacked(writer, group)
 

@@ -183,3 +183,118 @@ def test_what_does_not_go_together(sessions, call, words, said):
     done = call(outputs, *words)
     assert done.status == 2, done.err
     assert said in done.err
+
+
+def icc(values):
+    """ICC(2,1) and ICC(3,1) of a table of participants and sessions, by their mean squares."""
+    n, k = values.shape
+    grand, rows, columns = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    between = k * np.sum((rows - grand) ** 2) / (n - 1)
+    sessions = n * np.sum((columns - grand) ** 2) / (k - 1)
+    rest = np.sum((values - rows[:, np.newaxis] - columns + grand) ** 2) / ((n - 1) * (k - 1))
+    agreement = (between - rest) / (between + (k - 1) * rest + k * (sessions - rest) / n)
+    return agreement, (between - rest) / (between + (k - 1) * rest)
+
+
+def test_reliability_of_edges_networks_and_participants(sessions, call):
+    outputs, z = sessions
+    done = call(outputs, "--within", "session")
+    assert done.status == 0, done.err
+    values = np.stack([z["pre"][:6], z["post"][:6]], axis=1)
+    table = outputs.result("reliability")
+    assert set(table["n"]) == {6}
+    expected = np.array([icc(values[:, :, edge]) for edge in range(values.shape[2])])
+    np.testing.assert_allclose(table[["icc21", "icc31"]].to_numpy(), expected, rtol=1e-6)
+    assert (table["icc21_low"] < table["icc21"]).all()
+    assert (table["icc31"] < table["icc31_high"]).all()
+    networks = outputs.result("networkreliability")
+    between = values[:, :, [1, 2, 4, 5]].mean(axis=2)  # s0 and s1 with s2 and s3
+    row = networks[networks["network_1"] != networks["network_2"]].iloc[0]
+    np.testing.assert_allclose([row["icc21"], row["icc31"]], icc(between), rtol=1e-6)
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert strategies["icc_median"] == pytest.approx(np.median(expected[:, 0]))
+    r = np.corrcoef(values[:, 0], values[:, 1])[:6, 6:]
+    rates = [np.mean(r.argmax(axis=axis) == np.arange(6)) for axis in (0, 1)]
+    assert strategies["identification_rate"] == pytest.approx(np.mean(rates))
+    assert 0 <= strategies["discriminability"] <= 1
+
+
+def test_participants_who_are_like_themselves_are_told_apart(outputs, rng, call):
+    for label in LABELS:
+        matrix = correlations(rng, S, shared=rng.uniform(0, 2))
+        for session in ("a", "b", "c"):
+            noise = np.triu(rng.uniform(-1e-3, 1e-3, (S, S)), 1)
+            outputs.add(
+                label,
+                np.round(matrix + noise + noise.T, 9).clip(-1, 1),
+                source=f"ses-{session}_task-rest",
+            )
+    assert call(outputs, "--within", "session").status == 0
+    row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert (row["discriminability"], row["identification_rate"]) == (1, 1)
+    assert row["icc_median"] > 0.95
+
+
+@pytest.fixture
+def sites(outputs, rng):
+    """20 participants of two sites; the second adds a shift, and doubles the spread, of z."""
+    n = 20
+    labels, site = [f"{i:02d}" for i in range(n)], np.array(list("ab") * (n // 2))
+    age = rng.uniform(20, 60, n)
+    z = 0.2 + 0.004 * age[:, np.newaxis] + 0.1 * rng.standard_normal((n, 10))
+    z = np.where(site[:, np.newaxis] == "b", 0.3 + 2 * z, z)
+    for label, values in zip(labels, z, strict=True):
+        matrix = np.eye(S)
+        matrix[np.triu_indices(S, 1)] = np.tanh(values)
+        matrix = np.round(np.triu(matrix) + np.triu(matrix, 1).T, 12)
+        outputs.add(label, matrix)
+    outputs.participants(participant_id=labels, age=age, site=site)
+    return outputs, z, site, age
+
+
+def test_harmonized_sites_have_one_mean_and_the_estimates_can_be_applied(sites, call):
+    outputs, *_ = sites
+    words = ("--model", "age + site", "--contrast", "site=site", "--harmonize", "site")
+    assert call(outputs, "--model", "age + site", "--contrast", "site=site").status == 0
+    before, _ = table_of(outputs, "site")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    assert "liberal" not in done.err
+    after, about = table_of(outputs, "site")
+    assert np.abs(after["effect"]).mean() < 0.1 * np.abs(before["effect"]).mean()
+    assert about["Harmonized"] == "site"
+    path = outputs.path(f"stat-{PEARSON}_desc-simple_harmonization.tsv")
+    table = read_tsv(path)
+    assert set(table["parameter"]) == {
+        "mean",
+        "standard_deviation",
+        "coefficient",
+        "shift",
+        "scale",
+    }
+    kept = path.with_name("kept.tsv")
+    kept.write_bytes(path.read_bytes())
+    assert call(outputs, *words, "--harmonize-from", kept).status == 0
+    again, _ = table_of(outputs, "site")
+    np.testing.assert_allclose(again["effect"], after["effect"], atol=1e-8)
+    done = call(outputs, "--model", "age", "--harmonize", "site", "--harmonize-from", kept)
+    assert done.status == 0, done.err  # sites determine their own term, so that age is what is kept
+    assert "liberal" in done.err
+    done = call(outputs, "--model", "site", "--harmonize", "site", "--harmonize-from", kept)
+    assert done.status == 1
+    assert "the terms none" in done.err
+
+
+def test_combat_in_each_permutation(sites, call):
+    outputs, *_ = sites
+    words = ("--model", "age", "--contrast", "age=age", "--harmonize", "site")
+    done = call(
+        outputs, *words, "--harmonize-within", "--inference", "maxt", "--permutations", "19"
+    )
+    assert done.status == 0, done.err
+    assert "liberal" not in done.err
+    edges, about = table_of(outputs, "age")
+    assert about["HarmonizedInPermutations"] is True
+    assert np.isfinite(edges["p_maxt"]).all()
+    assert call(outputs, *words).status == 0
+    assert np.allclose(table_of(outputs, "age")[0]["t"], edges["t"])
