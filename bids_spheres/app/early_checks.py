@@ -56,16 +56,17 @@ def _check_files(settings: Settings) -> None:
     strategies = published_strategies()
     no_file = f"The strategies that need no file are: {', '.join(strategies)}."
     mask, filters = settings.processing.mask, settings.labels.bids_filter_file
-    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    files = [("The seed table", path, hint_for_seeds(path)) for path in tables]
     own = (Path(name) for name in settings.strategy if name not in strategies)
-    files += [("There is no strategy file", path, no_file) for path in own]
+    files += [("The strategy file", path, no_file) for path in own]
     if mask not in MASKS:
         hint = "Give run, template, none, or the path of a mask image."
-        files.append(("--mask: there is no image", Path(mask), hint))
+        files.append(("--mask: the image", Path(mask), hint))
     if settings.outliers:
-        files.append(("There is no outlier table or folder of such tables", settings.outliers, ""))
+        files.append(("The outlier table or folder of such tables", settings.outliers, ""))
     if filters:
-        files.append(("There is no filter file", filters, ""))
-    for problem, path, hint in files:
+        files.append(("The filter file", filters, ""))
+    for called, path, hint in files:
         if not is_there(path):
-            raise MissingInputError(f"{problem} {path}.", hint=hint)
+            raise MissingInputError(f"{called} {path} is missing.", hint=hint)

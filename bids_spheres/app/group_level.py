@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bids_spheres.app.group_options import describe_groups, group_options
 from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER
-from bids_spheres.outputs.shared import write_record
 from bids_spheres.reports.group import write_group_report
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.confounds import load_strategy
 from bids_spheres.data.published import STRATEGY_FILES
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.engine.seeds import scale_label, seed_file_label
+from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.text import is_there
 from bids_spheres.group.files import all_matrices, make_groups, selected
@@ -97,7 +97,8 @@ def describe_groups(settings: Settings) -> Iterator[str]:
 def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
-    yield SEEDS, (*settings.atlas, *map(seed_file_label, settings.seeds))
+    own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
+    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own]))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
     # A built-in strategy need not be known to this version.

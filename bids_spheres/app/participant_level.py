@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bids_spheres.app.crashes import crash_file, keep_crash
+from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import open_executor
 from bids_spheres.app.preview import dry_run as dry_run_lines
 from bids_spheres.app.preview import explain_jobs
@@ -29,12 +29,17 @@ from bids_spheres.files.atomic import (
 from bids_spheres.inputs.dataset import find_inputs
 from bids_spheres.inputs.filters import read_filters
 from bids_spheres.inputs.runs import Filter, Selection, find_runs
-from bids_spheres.outputs.paths import UNCLEANED
-from bids_spheres.outputs.shared import (
+from bids_spheres.outputs.logs import (
     CITATION_FILE,
-    check_output_dir,
+    LOGS,
+    crash_file,
+    find_crashes,
     methods_file,
     write_record,
+)
+from bids_spheres.outputs.paths import UNCLEANED
+from bids_spheres.outputs.shared import (
+    check_output_dir,
     write_shared_files,
 )
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
@@ -245,7 +250,7 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
     record = write_record(out, settings.to_json(), settings.labels.participant_label)
     facts = _methods_facts(settings, inputs, work, _spaces(jobs))
     write_if_changed(out / CITATION_FILE, citation_file(facts))
-    write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    write_if_changed(out / LOGS / "CITATION.bib", bibliography(methods_paragraph(facts)))
     own: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         own[job.run.name.get("sub") or ""].append(job)
@@ -283,12 +288,13 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     folders |= {settings.work_dir} if settings.work_dir else set()
     if not settings.labels.participant_label:
         # Not in every task of an array: these folders have files of every participant.
-        folders |= {out, out / "logs"}
+        folders |= {out, out / LOGS}
     for folder in folders:
         discard_stale(folder)
-    crashes = set((out / "logs").glob("crash-*.txt"))
-    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.reason}:
-        remove(path)
+    done = {crash_file(out, str(task)) for task in tasks if not task.reason}
+    for crash in find_crashes(out):
+        if crash.path in done:
+            remove(crash.path)
 
 
 def _execute(
@@ -374,7 +380,7 @@ def _summarize(
     settings: Settings,
     messages: RunMessages,
 ) -> None:
-    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / LOGS
     runs = count(len(tasks), "run")
     messages.write()
     messages.log(logging.WARNING)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bids_spheres.confounds import (
     column_names,
     load_strategy,
@@ -93,6 +95,8 @@ def dry_run(
 def _describe_design(run_design: RunDesign) -> Iterator[str]:
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
+    if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
+        why += f"; {overlap} of these for more than one reason"
     yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
     yield f"    volumes: {left.kept} of {left.volumes} kept" + (

@@ -44,6 +44,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
@@ -102,7 +103,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
             hint="Give the output folder of the participant level.",
         )
     check_output_dir(output_dir, [])
-    folders = [output_dir / GROUP_FOLDER, output_dir / "logs"]
+    folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
     check_folders(output_dir, folders)
     model = load_model(output_dir, options)
     contrasts = read_contrasts(options.contrast)
@@ -237,6 +238,16 @@ class _Level:
         group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
+        used = {
+            label: {r.file.source for r in (*p.runs, *p.excluded)} for label, p in people.items()
+        }
+        failed = {
+            label: names
+            for label, sources in used.items()
+            if (names := self.expected.failed_runs(group.name, label, sources))
+        }
+        self.failed[group.title] = failed
+        group = replace(group, failed=failed)
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.names import Name, parse_name
@@ -51,8 +51,11 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from bids_spheres.files.text import JsonObject
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
@@ -229,7 +232,7 @@ class SeedSetResults:
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
         return read_matrix(_chosen(own, strategy, f"{measure} after the strategy"))
 
-    def sidecar(self, strategy: str) -> dict[str, Any]:
+    def sidecar(self, strategy: str) -> JsonObject:
         """What the sidecar of the series of a strategy says, or else of its first matrix."""
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
@@ -289,7 +292,7 @@ class RunResults:
         """Regressors of a strategy, a row for every volume."""
         return read_table(_chosen(self.designs, strategy, "design of the strategy"))
 
-    def kept(self, strategy: str) -> NDArray[Any]:
+    def kept(self, strategy: str) -> NDArray[np.bool_]:
         """Which of the T volumes a strategy does not censor, (T,) bool."""
         return read_kept(_chosen(self.outliers, strategy, "table of outliers of the strategy"))
 
@@ -410,11 +413,11 @@ class GroupFiles:
         """A table, which must have some columns."""
         return read_group_table(self.path(what), columns)
 
-    def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[Any]:
+    def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[np.float64]:
         """Upper triangle of a matrix of S nodes with its diagonal, (S (S + 1) / 2,)."""
         return read_upper_triangle(self.path(what), names, diagonal=True)
 
-    def sidecar(self, what: str) -> dict[str, Any]:
+    def sidecar(self, what: str) -> JsonObject:
         """What the sidecar of a table says; empty without one."""
         return read_sidecar(self.path(what, ".json"), optional=True)
 

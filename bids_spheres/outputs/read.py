@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.files.text import JsonObject
+
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
@@ -38,7 +40,7 @@ class _WithSidecar:
     path: Path
 
     @cached_property
-    def sidecar(self) -> dict[str, Any]:
+    def sidecar(self) -> JsonObject:
         """What the sidecar says; empty without one."""
         return read_sidecar(sidecar_path(self.path), optional=True)
 

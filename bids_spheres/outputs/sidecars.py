@@ -8,7 +8,7 @@ return plain dictionaries and text; `bids.files` writes them.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.dataset import Dataset
 
 ANEW = "Run the participant level anew for this run."
@@ -56,7 +57,7 @@ def _uri_path(path: str) -> str:
     return quote(path, safe="/+")
 
 
-def dataset_description(links: Mapping[str, str]) -> dict[str, Any]:
+def dataset_description(links: Mapping[str, str]) -> JsonObject:
     """Content of the output's dataset_description.json.
 
     Parameters
@@ -94,7 +95,7 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
-def atlas_description(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def atlas_description(metadata: Mapping[str, object]) -> JsonObject:
     """Content of atlas-<label>_description.json, without what only concerns our own table."""
     return {key: value for key, value in metadata.items() if key != "Columns"}
 
@@ -161,12 +162,12 @@ class DesignSidecar(TypedDict):
 class CleaningSidecar(DesignSidecar):
     """What was done to series beside the keys that options declare, and what is left of them."""
 
-    SoftwareFilters: dict[str, Any] | str
+    SoftwareFilters: JsonObject | str
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
     CensoredVolumes: dict[str, int]
-    CensoringThresholds: dict[str, Any]
+    CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
@@ -237,7 +238,7 @@ def generated_by() -> list[GeneratedBy]:
     return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
-def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> dict[str, Any]:
+def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> JsonObject:
     """Descriptions of seed columns: their networks, where they have one."""
     if networks is None:
         return {}
@@ -248,7 +249,7 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     }
 
 
-SPHERE_COLUMNS: dict[str, Any] = {
+SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
     "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
@@ -277,7 +278,7 @@ def sidecar_path(path: Path) -> Path:
 
 def read_sidecar(
     path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Content of a sidecar.
 
     Parameters

@@ -17,6 +17,7 @@ from bids_spheres.files.atomic import (
     write_numbers,
     write_table,
 )
+from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
     SPHERE_COLUMNS,
     SpheresSidecar,
@@ -53,7 +54,7 @@ def write_spheres(
     weights: SphereWeights,
     *,
     measured: Mapping[str, NDArray[Any] | None],
-    sidecar: Mapping[str, Any],
+    sidecar: Mapping[str, object],
 ) -> None:
     """Write the spheres of S seeds as image and table.
 
@@ -105,7 +106,8 @@ def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Ni
     smallest = next(i for i in (np.uint8, np.int16, np.int32) if len(seeds) <= np.iinfo(i).max)
     labels = label_volume(weights, seeds.coordinates).astype(smallest)
     img = nib.Nifti1Image(labels, weights.grid.affine)
-    header: Any = nib.load(bold).header
+    with naming(bold):
+        header: Any = nib.load(bold).header
     for field in _ORIENTATION:
         img.header[field] = header[field]
     img.header["pixdim"][:4] = header["pixdim"][:4]
@@ -116,7 +118,11 @@ def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Ni
 
 
 def write_uncleaned(
-    paths: OutputPaths, seeds: SeedTable, values: FloatArray, t_r: float, sidecar: Mapping[str, Any]
+    paths: OutputPaths,
+    seeds: SeedTable,
+    values: FloatArray,
+    t_r: float,
+    sidecar: Mapping[str, object],
 ) -> None:
     """Write series before cleaning, (T, S); `sidecar` says what is known of image and seeds."""
     write_compressed_numbers(paths.uncleaned(seeds), values)
@@ -142,7 +148,7 @@ def write_design(
     *,
     kept: BoolArray,
     reasons: Mapping[str, BoolArray],
-    sidecar: Mapping[str, Any],
+    sidecar: Mapping[str, object],
 ) -> None:
     """Write regressors and censored volumes.
 
@@ -173,7 +179,7 @@ def write_series(
     seeds: SeedTable,
     strategy: str,
     values: FloatArray,
-    sidecar: Mapping[str, Any],
+    sidecar: Mapping[str, object],
 ) -> None:
     """Write cleaned series, a row for every volume or for every kept one and S columns."""
     path = paths.series(seeds, strategy)
@@ -184,7 +190,7 @@ def write_series(
 
 
 def write_matrix(
-    path: Path, names: tuple[str, ...], values: FloatArray, sidecar: Mapping[str, Any]
+    path: Path, names: tuple[str, ...], values: FloatArray, sidecar: Mapping[str, object]
 ) -> None:
     """Write a matrix over pairs of S spheres, (S, S)."""
     write_numbers(path, names, values, ("Node", names))

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.engine.seeds import load_published_seeds, load_seed_file, scale_label
+from bids_spheres.engine.seeds import (
+    load_published_seeds,
+    load_seed_file,
+    scale_label,
+    typed_seeds,
+)
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.outliers import outliers_of
@@ -178,7 +183,7 @@ class JobReport:
 
 
 def load_seed_sets(
-    published: Sequence[str], files: Sequence[Path], radii: Sequence[float]
+    published: Sequence[str], own: Sequence[Path | str], radii: Sequence[float]
 ) -> tuple[SeedTable, ...]:
     """Sets that ship with the package, by name, and tables of the user's own.
 
@@ -186,7 +191,9 @@ def load_seed_sets(
     would have the same label in output names.
     """
     tables = [load_published_seeds(name) for name in published]
-    tables += [load_seed_file(path) for path in files]
+    tables += [load_seed_file(path) for path in own if isinstance(path, Path)]
+    if typed := [word for word in own if isinstance(word, str)]:
+        tables.append(typed_seeds(typed))
     for table in tables:
         if "Node" in table.names:
             raise UsageError(

@@ -19,17 +19,16 @@ Examples
 >>> from bids_spheres.group import inference
 >>> rng = np.random.default_rng(0)
 >>> age, z = rng.standard_normal(30), rng.standard_normal((30, 3))
->>> z[:, 0] += age
+>>> z[:, 0] += 2 * age
 >>> design = np.column_stack([np.ones(30), age])
 >>> contrast = inference.Contrast("age", np.array([[0.0, 1.0]]))
->>> estimates = inference.estimate(z, design, contrast)
->>> estimates.p[0] < 0.001
-np.True_
+>>> bool(inference.estimate(z, design, contrast).p[0] < 0.001)
+True
 >>> [test] = inference.permutation_test(
 ...     z, design, [contrast], {"maxt": inference.MaxT()}, n_permutations=499
 ... )
->>> test.corrections["maxt"].p_fwe[0].round(3)
-array([0.002, 0.4  , 0.928])
+>>> float(test.corrections["maxt"].p_fwe[0, 0]), test.smallest_p
+(0.002, 0.002)
 """
 
 from bids_spheres.group.inference.combat import Combat, fit_combat

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _TIES = 1e-9
 """Difference of equal statistics, relative above 1: rounding separates ties."""
 
+_COLUMNS = 2**23
+"""Bytes of columns of which products are made at a time."""
+
 _PRODUCTS = 2**25
 """Bytes of products that are made at a time; on busy processors many small ones take longer."""
 
@@ -123,14 +126,15 @@ def permutation_test(
     variance_groups: NDArray[np.intp] | None = None,
     transform: Callable[[FloatArray], FloatArray] | None = None,
     progress: Callable[[int], None] | None = None,
-    max_bytes: int = 2**27,
+    max_bytes: int = 2**26,
 ) -> list[PermutationTest]:
     """Test contrasts by permutations of what their nuisance terms leave.
 
     Residuals of the terms that a contrast does not test change places or signs, and the full model
     is fitted to them: Freedman & Lane 1983 (doi:10.2307/1391660), as Winkler et al. 2014
     (doi:10.1016/j.neuroimage.2014.01.060) generalize it. A contrast whose nuisance terms span the
-    constant is tested by permutations; any other is about a mean, and tested by sign flips.
+    constant is tested by permutations; any other is about a mean, and tested by sign flips, as are
+    rows of different variance, which are not exchangeable.
 
     Parameters
     ----------
@@ -147,8 +151,8 @@ def permutation_test(
     seed : int
     exchangeability : Exchangeability, optional
     variance_groups : (N,) array of int, optional
-        See `estimate`. Permutations of such statistics are valid in large groups (Chung & Romano
-        2013, doi:10.1214/13-AOS1090); those of t are not when variances and sizes differ.
+        See `estimate`; residuals then change signs only. Without, permutations are not valid for
+        means of groups whose variances and sizes differ.
     transform : callable, optional
         Gets the rearranged data (N, T) and gives what is tested, for example harmonized data; it
         takes a fit of all columns for each arrangement.
@@ -213,10 +217,12 @@ class _PermutedModel:
         nuisance = space.basis @ np.linalg.svd(space.weights)[2][q:].T
         constant = np.ones(n) / np.sqrt(n)
         spans_constant = np.sum((nuisance.T @ constant) ** 2) > 1 - _TIES
+        # Rows of different variance can't change places, but are as likely with the other sign.
+        permuted = groups is None and spans_constant
         labels = np.zeros(n, dtype=np.intp) if groups is None else groups
         members = (labels[:, np.newaxis] == np.unique(labels)).astype(float)
         basis = np.hstack([tested, nuisance])
-        return cls(contrast, basis, "permute" if spans_constant else "flip", members)
+        return cls(contrast, basis, "permute" if permuted else "flip", members)
 
     @property
     def q(self) -> int:
@@ -319,8 +325,8 @@ class _Source:
         def ways(values: FloatArray) -> FloatArray:
             return self.arrangements.apply(values, start, stop)
 
-        # A part of the columns has products in the cache, but is no narrower than rows are long.
-        for block in column_blocks(self.z, 8 * len(self.z) * max(256, _PRODUCTS // (8 * rows))):
+        of_products = _PRODUCTS // rows * len(self.z)
+        for block in column_blocks(self.z, min(of_products, _COLUMNS)):
             columns = slice(done, done + block.shape[1])
             used = self.tested[columns]
             chosen = block if used.all() else block[:, used]

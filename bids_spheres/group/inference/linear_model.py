@@ -337,7 +337,7 @@ def concatenate(parts: Sequence[Estimates]) -> Estimates:
     return Estimates(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
 
 
-def column_blocks(z: FloatArray, max_bytes: int = 2**24) -> Iterator[FloatArray]:
+def column_blocks(z: FloatArray, max_bytes: int = 2**22) -> Iterator[FloatArray]:
     """Columns of an array, also of a memory map, in parts of a number of bytes."""
     width = max(1, max_bytes // (8 * len(z)))
     for start in range(0, z.shape[1], width):

@@ -36,6 +36,9 @@ HALF = 384
 N_STYLES = 16
 """Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
 
+_FIRST = ("simple", "scrubbing", "24P", "36P")
+"""Strategies that are often compared, whose lines differ most."""
+
 NAME_HEIGHT = 11.5
 """Pixels from one name beside a picture to the next."""
 
@@ -317,7 +320,7 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
     >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
     True
     """
-    published = sorted(published_strategies())
+    published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
     styles: dict[str, str] = {}
     for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
         known = name in published

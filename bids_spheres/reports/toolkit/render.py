@@ -76,7 +76,7 @@ class Table:
     head: int = 0  # Column that names the row
     file: str = ""  # Has all rows; without it no row is left out on paper
 
-    MOST_PRINTED: ClassVar[int] = 12  # as in the style sheet
+    MOST_PRINTED: ClassVar[int] = 8  # as in the style sheet
 
     @property
     def abridged(self) -> bool:

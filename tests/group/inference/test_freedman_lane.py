@@ -193,7 +193,7 @@ def test_variance_groups_give_the_statistics_of_estimate():
         Contrast("any", np.array([[-1.0, 1, 0, 0], [-1, 0, 1, 0]])),
     ]
     tests = permutation_test(z, design, contrasts, MAXT, n_permutations=30, variance_groups=group)
-    arranged = arrange(design, "permute", 30)
+    arranged = arrange(design, "flip", 30)
     for test in tests:
         nuisance = design @ np.linalg.svd(test.contrast.weights)[2][len(test.contrast.weights) :].T
         fitted = nuisance @ np.linalg.pinv(nuisance) @ z
