@@ -318,6 +318,51 @@ class GroupChoices:
         _WHOLE,
         levels=(GROUP,),
     )
+    within: Literal["session", "task", "run"] | None = option(
+        None,
+        "repeated measures: contrasts compare these conditions within participants, as "
+        "change=post-pre, and their reliability is written; with a model the conditions are a "
+        "column of it, and standard errors are robust to the rows of a participant",
+        "group level",
+        choice("session", "task", "run"),
+        levels=(GROUP,),
+    )
+    clusters: str | None = option(
+        None,
+        "column of that table, as site or family, within which errors may be correlated: robust "
+        "standard errors (CR2)",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    weights: Literal["precision"] | None = option(
+        None,
+        "precision: random effects, which weight participants by how precise their values are",
+        "group level",
+        choice("precision"),
+        levels=(GROUP,),
+    )
+    harmonize: str | None = option(
+        None,
+        "column of sites whose shifts and scales ComBat removes before models and contrasts; "
+        "effects of the model are kept",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    harmonize_within: bool = option(
+        False,
+        "estimate ComBat anew in each permutation, so that tests are not liberal",
+        "group level",
+        levels=(GROUP,),
+    )
+    harmonize_from: Path | None = option(
+        None,
+        "apply the estimates of an earlier call, a *_harmonization.tsv",
+        "group level",
+        _FILE,
+        levels=(GROUP,),
+    )
     blocks: str | None = option(
         None,
         "column of that table, as site or family: participants change places within a block alone",
