@@ -96,16 +96,20 @@ def select(
         chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
         chosen.require("compcor", components.names, names)
     _add_noise_components(chosen, strategy, names)
+    absent = []
     for entry in strategy.confounds:
-        if not entry.startswith("^"):
-            chosen.add({entry} & set(names))
-        elif matches := matching_names(entry, names):
-            chosen.add(matches)
-        else:
+        matches = columns_named(entry, names)
+        if entry.startswith("^") and not matches:
             # A run without outliers has no column of them.
             chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
-    plain = [entry for entry in strategy.confounds if not entry.startswith("^")]
-    chosen.require("confounds", plain, names)
+        elif len(matches) > 1 and not entry.startswith("^"):
+            what = f"{entry} in several tables: name {' or '.join(matches)}"
+            chosen.missing.append(Missing("confounds", problem=what))
+        elif matches:
+            chosen.add(matches)
+        else:
+            absent.append(entry)
+    chosen.require("confounds", absent, names)
     # Thresholds need columns that are not regressed out.
     thresholds = {
         "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
@@ -116,6 +120,19 @@ def select(
             chosen.missing.append(Missing(key, (name,)))
     _match_high_pass(chosen, strategy, cosines)
     return chosen
+
+
+def columns_named(entry: str, names: Sequence[str]) -> list[str]:
+    """Columns that a name or pattern in `confounds` stands for.
+
+    Those of a table of the user's own are ``<dataset>.<column>``, and found by either.
+
+    >>> columns_named("rvt", ["csf", "physio.rvt"]), columns_named("^r.t", ["csf", "physio.rvt"])
+    (['physio.rvt'], ['physio.rvt'])
+    """
+    if entry.startswith("^"):
+        return [n for n in names if matching_names(entry, {n, n.partition(".")[2] or n})]
+    return [name for name in names if entry in (name, name.partition(".")[2])]
 
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:

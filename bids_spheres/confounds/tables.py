@@ -202,6 +202,11 @@ def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
     return RunColumns(table, computable(table.columns), bool(new), where)
 
 
+def own_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """A table of the user's own, its columns under the name of their dataset: ``physio.rvt``."""
+    return table.rename(columns=lambda name: f"{dataset}.{name}")
+
+
 def check_unique(names: Iterable[str], where: object) -> None:
     """Refuse a column name that stands for two columns."""
     twice = [name for name, count in Counter(names).items() if count > 1]

@@ -13,11 +13,13 @@ from bids_spheres.confounds import (
     Problem,
     check_rows,
     check_strategies,
+    columns_named,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
     make_design,
     merge_tables,
+    own_table,
     read_confounds,
     read_header,
     read_metadata,
@@ -183,7 +185,7 @@ def run_designs(
                 tables.files.confounds or image.bold,
                 timing.n_volumes,
                 metadata=tables.metadata,
-                extra=tables.extra if _wants_extra(strategy) else (),
+                extra=tables.extra_of(strategy),
                 dummy_scans=rules.dummy_scans,
                 outliers=tables.outliers,
             )
@@ -233,9 +235,18 @@ class _RunTables:
         return read_metadata(self.files.metadata) if self.files.metadata else {}
 
     @cached_property
-    def extra(self) -> list[pd.DataFrame]:
-        """Those of other programs."""
+    def _programs(self) -> list[pd.DataFrame]:
         return list(_extra(self.files, read_confounds))
+
+    @cached_property
+    def _own(self) -> list[pd.DataFrame]:
+        return [own_table(read_confounds(path), link) for link, path in self.files.own]
+
+    def extra_of(self, strategy: Strategy) -> list[pd.DataFrame]:
+        """Those of other programs and the user's own of which a strategy may use columns."""
+        extra = self._programs if _wants_extra(strategy) else []
+        own = self._own if strategy.confounds else []
+        return [*extra, *(table for table in own if _names_any(strategy, table))]
 
     @cached_property
     def outliers(self) -> NDArray[np.bool_] | None:
@@ -337,8 +348,27 @@ def _tables(
                 metadata = read_metadata(tables.metadata) if tables.metadata else {}
                 with failures.of(*filter(_wants_extra, strategies)):
                     table = merge_tables(table, list(_extra(tables, read)))
+                table = _with_own(table, tables, read, strategies, failures)
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
+
+
+def _with_own(
+    table: pd.DataFrame,
+    tables: Tables,
+    read: Callable[[Path], pd.DataFrame],
+    strategies: Sequence[Strategy],
+    failures: StrategyFailures,
+) -> pd.DataFrame:
+    """A table with those of the user's own that strategies name columns of."""
+    naming = [strategy for strategy in strategies if strategy.confounds]
+    for link, path in tables.own if naming else ():
+        with failures.of(*naming):
+            own = own_table(read(path), link)
+            if users := [strategy for strategy in naming if _names_any(strategy, own)]:
+                with failures.of(*users):
+                    table = merge_tables(table, [own])
+    return table
 
 
 def _volumes(job: Job) -> Iterator[int]:
@@ -379,6 +409,10 @@ def _extra(tables: Tables, read: Any) -> Iterator[pd.DataFrame]:
     if tables.tedana:
         components = read_tedana(*tables.tedana)
         yield components.iloc[:0] if read is read_header else components
+
+
+def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:
+    return any(columns_named(entry, list(table.columns)) for entry in strategy.confounds)
 
 
 def _wants_extra(strategy: Strategy) -> bool:

@@ -62,8 +62,10 @@ def smoothed_before(job: Job, bold: Path) -> float:
 
 def design_facts(job: Job, made: RunDesign) -> DesignSidecar:
     """Of regressors and censored volumes."""
+    tables, columns = job.run.tables, made.design.columns
+    own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
     return DesignSidecar(
-        Sources=[input_of(job, path) for path in (*job.run.tables.paths, job.outliers) if path],
+        Sources=[input_of(job, path) for path in (*tables.paths, *own, job.outliers) if path],
         Strategy=made.strategy.name,
         Description=made.strategy.description,
         NuisanceParameters=list(made.design.columns),

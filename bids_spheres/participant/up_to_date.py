@@ -388,13 +388,17 @@ class _Stamps:
     def design(self, job: Job, strategy: Strategy) -> Stamp:
         """Of a design, for all spaces of a run: no image."""
         settings = [self._of_strategy(strategy), self._of_rules(job.work.processing, "design")]
-        return self._stamp(job, settings, _tables(job))
+        return self._stamp(job, settings, _tables(job, strategy))
 
     def series(self, job: Job, image: JobImage, strategy: Strategy, seeds: SeedTable) -> Stamp:
         """Of series and of what is made of them."""
         rules = self._of_rules(job.work.processing, "series")
         settings = [self._of_seeds(seeds), self._of_strategy(strategy), rules]
-        inputs = [*self._images(job, image, seeds), job.run.sidecar(image.bold), *_tables(job)]
+        inputs = [
+            *self._images(job, image, seeds),
+            job.run.sidecar(image.bold),
+            *_tables(job, strategy),
+        ]
         return self._stamp(job, settings, inputs)
 
     def _images(self, job: Job, image: JobImage, seeds: SeedTable) -> list[Path]:
@@ -418,9 +422,10 @@ class _Stamps:
         )
 
 
-def _tables(job: Job) -> list[Path]:
-    others = (job.run.tables.metadata, job.outliers)
-    return [*job.run.tables.paths, *(path for path in others if path)]
+def _tables(job: Job, strategy: Strategy) -> list[Path]:
+    tables = job.run.tables
+    own = [path for _, path in tables.own] if strategy.confounds else []
+    return [*tables.paths, *own, *(path for path in (tables.metadata, job.outliers) if path)]
 
 
 def _input_name(path: Path, links: tuple[tuple[str, Path], ...]) -> str:

@@ -432,7 +432,8 @@ class Settings:
     derivatives: tuple[tuple[str, Path], ...] = option(
         (),
         "fMRIPrep's output, when it is neither bids_dir nor in bids_dir/derivatives; and what "
-        "goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
+        "goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other name tables of "
+        "your own, whose columns strategies can name",
         "selection of runs",
         NamedPath(),
         short="-d",

@@ -259,6 +259,89 @@ def test_components_that_tedana_rejected(place, tiny, tmp_path):
     assert "_desc-optcom_bold" in sidecar(out, "me")["Sources"][0]
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Write a table of the user's own, in a dataset without description; return its values."""
+
+    def write(dataset="physio", desc="retroicor", n_rows=40, names=("rvt", "hr")):
+        func = tmp_path / dataset / "sub-01" / "func"
+        func.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(len(dataset)).standard_normal((n_rows, len(names)))
+        table = pd.DataFrame(values, columns=list(names))
+        table.to_csv(func / f"{STEM}_desc-{desc}_timeseries.tsv", sep="\t", index=False)
+        return table
+
+    return write
+
+
+def strategy_file(folder, **content):
+    path = folder / f"{content['name']}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("entry", ["rvt", "physio.rvt", "^rv", r"^physio\.r"])
+def test_columns_of_a_table_of_the_users_own(place, tiny, tmp_path, own, entry):
+    tiny.add_run()
+    table = own()
+    mine = strategy_file(tmp_path, name="mine", motion="basic", confounds=[entry])
+    finished, out = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    design = read(next(out.glob("*_desc-mine_design.tsv")))
+    np.testing.assert_allclose(design["physio.rvt"], table["rvt"], rtol=1e-6)
+    facts = sidecar(out, "mine")
+    assert facts["NuisanceParameters"][6:] == ["physio.rvt"]
+    assert facts["RankRemoved"] == 7 + 1 + 1  # with mean and trend
+    assert facts["DegreesOfFreedom"] == 40 - 9
+    uri = f"bids:physio:sub-01/func/{STEM}_desc-retroicor_timeseries.tsv"
+    assert uri in facts["Sources"]
+    assert uri not in sidecar(out, "none")["Sources"]
+    left = read(series_file(out, "mine"))[["left", "right", "front"]].to_numpy()
+    assert np.abs(left.T @ (table["rvt"] - table["rvt"].mean())).max() < 1e-8
+    again, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "0 of 1 run to do" in again.err
+    own("physio", names=("hr", "rvt"))
+    changed, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "1 of 1 run to do" in changed.err
+
+
+def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own("physio", names=("rvt", "csf"))
+    own("other", "anything")
+    folders = [f"{name}={tmp_path / name}" for name in ("physio", "other")]
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    refused, _ = place("--strategy", mine, "24P", "-d", *folders)
+    assert refused.status == 1
+    assert "rvt in several tables: name physio.rvt or other.rvt" in refused.err
+    assert "csf in several tables: name csf or physio.csf" in refused.err
+    exact = strategy_file(tmp_path, name="exact", confounds=["other.rvt"], wm_csf="basic")
+    finished, out = place("--strategy", exact, "-d", *folders)
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "exact")["NuisanceParameters"] == ["csf", "white_matter", "other.rvt"]
+
+
+def test_a_table_of_the_users_own_concerns_those_who_name_its_columns(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(n_rows=39)
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt"])
+    plain = strategy_file(tmp_path, name="plain", confounds=["csf"])
+    finished, out = place("--strategy", mine, plain, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 1
+    assert "has 39 (physio.rvt, physio.hr, ...)" in finished.err
+    assert sidecar(out, "plain")["NuisanceParameters"] == ["csf"]
+    assert not list(out.glob("*_desc-mine_*"))
+
+
+def test_a_table_that_is_called_confounds_is_one_of_the_users_own(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(desc="confounds")
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    finished, out = place("--strategy", mine, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "mine")["NuisanceParameters"] == ["physio.rvt", "csf"]
+
+
 def test_names_and_columns_of_the_first_fmriprep(place, tiny):
     bold = tiny.add_run()
     func = bold.parent
