@@ -18,6 +18,8 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import pdist, squareform
 
+from bids_spheres import demo
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -69,10 +71,9 @@ def expanded(base: pd.DataFrame) -> pd.DataFrame:
 
 
 def framewise_displacement(motion: pd.DataFrame) -> pd.Series:
-    """Sum of absolute changes, rotations as arcs at 50 mm (Power et al. 2012); mm."""
-    change = motion.diff().abs()
-    arcs = HEAD_RADIUS * change[ROTATIONS]
-    return pd.concat([change[TRANSLATIONS], arcs], axis=1).sum(axis=1, skipna=False)
+    """That of the simulated dataset, which its own tests compare with the formula; mm."""
+    parameters = motion[[*TRANSLATIONS, *ROTATIONS]].to_numpy()
+    return pd.Series(demo.motion.framewise_displacement(parameters), index=motion.index)
 
 
 def wandered(table: pd.DataFrame, start: int, n_volumes: int) -> pd.DataFrame:
@@ -206,13 +207,7 @@ def smooth_artefact(strength: FloatArray, rng: Any) -> NDArray[np.float32]:
 
 def write_dataset(root: Path) -> Path:
     root.mkdir(parents=True)
-    about = {
-        "Name": "fMRIPrep",
-        "BIDSVersion": "1.9.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "fMRIPrep", "Version": "24.1.1"}],
-    }
-    (root / "dataset_description.json").write_text(json.dumps(about))
+    (root / "dataset_description.json").write_text(json.dumps(demo.dataset.DESCRIPTION))
     return root
 
 
@@ -223,9 +218,7 @@ def write_run(
     func = root / f"sub-{label}" / "func"
     func.mkdir(parents=True, exist_ok=True)
     stem = func / f"sub-{label}_task-{task}"
-    img = nib.Nifti1Image(data, AFFINE)
-    img.header.set_zooms((VOXEL, VOXEL, VOXEL, T_R))
-    img.header.set_xyzt_units("mm", "sec")
+    img = demo.dataset.image_in_mni(data, AFFINE, T_R)
     img.to_filename(f"{stem}_space-{SPACE}_desc-preproc_bold.nii.gz")
     sidecar = stem.with_name(f"{stem.name}_space-{SPACE}_desc-preproc_bold.json")
     sidecar.write_text(json.dumps({"RepetitionTime": T_R, "TaskName": task}))

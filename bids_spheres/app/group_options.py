@@ -14,7 +14,7 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.text import is_there
-from bids_spheres.group.files import find_matrices, make_groups
+from bids_spheres.group.files import all_matrices, make_groups, selected
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.outputs.links import read_links
@@ -71,7 +71,7 @@ def describe_groups(settings: Settings) -> Iterator[str]:
         As `group_options`, and when there is no group.
     """
     options = group_options(settings)
-    files = find_matrices(settings.output_dir, options)
+    files = selected(all_matrices(settings.output_dir), options.select)
     for name, members in make_groups(files, options).items():
         people = len({file.participant for file in members})
         runs = count(len(members), "matrix", "matrices")

@@ -2,14 +2,12 @@
 
 ``networks`` says what is true, ``head`` where it is, ``motion`` how the participant moves, ``bold``
 turns these into an image, ``regressors`` reads the confounds off that image as fMRIPrep would, and
-``dataset`` and ``files`` put everything on the disk, and ``own_seeds`` a seed table for it. Every
-number comes from one fixed seed.
+``dataset`` puts everything on the disk. Every number comes from one fixed seed.
 """
 
 from __future__ import annotations
 
-from bids_spheres.demo.dataset import SPACE, check_demo_dir, write_demo_dataset
-from bids_spheres.demo.own_seeds import write_own_seeds
+from bids_spheres.demo.dataset import SPACE, check_demo_dir, write_demo_dataset, write_own_seeds
 from bids_spheres.demo.truth import DemoTruth, write_truth
 
 __all__ = [

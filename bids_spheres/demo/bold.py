@@ -35,14 +35,7 @@ STEP = 8
 
 @dataclass(frozen=True, eq=False)
 class Artefacts:
-    """A sum of fields in space times courses in time.
-
-    Attributes
-    ----------
-    fields : (V, K) array
-    courses : (K, T) array
-        Their product is percent signal change.
-    """
+    """A sum of fields in space, (V, K), times courses in time, (K, T): percent signal change."""
 
     fields: NDArray[np.float64]
     courses: NDArray[np.float64]
@@ -54,17 +47,9 @@ class Artefacts:
 
 
 def motion_fields(head: Head, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw the weights with which voxels respond to the 24 motion parameters.
+    """Draw how voxels respond to the 24 motion parameters, (V, 24), percent per mm or mm^2.
 
-    Parameters
-    ----------
-    head : Head
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    fields : (V, 24) array
-        Percent signal change per mm or mm^2: smooth over 25 mm, plus what the whole head shares.
+    Smooth over 25 mm, plus what the whole head shares.
     """
     shared = rng.standard_normal(len(MOTION))
     return MOTION * (0.6 * shared + 0.8 * smooth_fields(head, len(MOTION), 25.0, rng))
@@ -76,22 +61,11 @@ def motion_artefacts(
     parameters: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Artefacts:
-    """Return what motion does: a linear function of 24 parameters, and spikes that are not.
+    """What motion does: a linear function of 24 parameters, and spikes that are not.
 
-    Parameters
-    ----------
-    head : Head
-    weights : (V, 24) array
-        See ``motion_fields``.
-    parameters : (T, 6) array
-        Translations, mm, and rotations, rad.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    artefacts : Artefacts
-        A spike, its size proportional to framewise displacement, has a field of its own that is
-        smooth over 15 mm: neighbours share it, distant voxels don't.
+    `weights` are those of `motion_fields`, `parameters` (T, 6) in mm and rad. A spike, its size
+    proportional to framewise displacement, has a field of its own that is smooth over 15 mm:
+    neighbours share it, distant voxels don't.
     """
     displacement = np.nan_to_num(framewise_displacement(parameters))
     spikes = np.flatnonzero(displacement > SPIKE_THRESHOLD)
@@ -102,36 +76,16 @@ def motion_artefacts(
 
 
 def drift_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artefacts:
-    """Return what the scanner does slowly: a line and half a wave, in different places.
-
-    Parameters
-    ----------
-    head : Head
-    volumes : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    artefacts : Artefacts
-    """
+    """What the scanner does slowly: a line and half a wave, in different places."""
     time = np.linspace(-1, 1, volumes)
     courses = DRIFT * np.vstack([time, np.cos(np.pi * time)])
     return Artefacts(smooth_fields(head, len(courses), 30.0, rng), courses)
 
 
 def physiological_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artefacts:
-    """Return what the heart and the breath do: one course strong in CSF, one in white matter.
+    """What heart and breath do: one course strong in CSF, one in white matter.
 
-    Parameters
-    ----------
-    head : Head
-    volumes : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    artefacts : Artefacts
-        Both reach grey matter too, in patches.
+    Both reach grey matter too, in patches.
     """
     fields = 0.5 * smooth_fields(head, 2, 20.0, rng)
     fields[head.inside(head.csf), 0] = 3.0
@@ -146,22 +100,11 @@ def image_of(
     non_steady: int,
     rng: np.random.Generator,
 ) -> NDArray[np.int16]:
-    """Put everything together and count it in steps.
+    """The sum of signals, noise and artefacts on the grid, (I, J, K, T), in units of `STEP`.
 
-    Parameters
-    ----------
-    head : Head
-    signals : (S, T) array
-        The seeds' signals, population variance 1.
-    artefacts : Artefacts
-    non_steady : int
-        Volumes at the start that are brighter, at most 2.
-    rng : numpy.random.Generator
+    Signals of the seeds, (S, T), have variance 1.
 
-    Returns
-    -------
-    image : (I, J, K, T) array of int16
-        Intensity divided by ``STEP``.
+    The first `non_steady` volumes, at most 2, are brighter.
     """
     change = artefacts.fields @ artefacts.courses
     change += NOISE * rng.standard_normal(change.shape, dtype=np.float32)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 
 from bids_spheres.demo.bold import (
@@ -16,14 +18,19 @@ from bids_spheres.demo.bold import (
     motion_fields,
     physiological_artefacts,
 )
-from bids_spheres.demo.files import write_image, write_tsv
 from bids_spheres.demo.head import draw_head
 from bids_spheres.demo.motion import Restlessness, framewise_displacement, realignment
-from bids_spheres.demo.networks import read_seeds, seed_correlation, seed_signals
+from bids_spheres.demo.networks import (
+    CENTRES,
+    centre_distance,
+    read_seeds,
+    seed_correlation,
+    seed_signals,
+)
 from bids_spheres.demo.regressors import confounds_of
 from bids_spheres.demo.truth import DemoTruth
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import cell, read_text, write_json, write_text
+from bids_spheres.files.atomic import cell, read_text, table_text, write_json, write_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     from bids_spheres.demo.head import Head
     from bids_spheres.demo.networks import Seeds
 
+MNI_CODE = 4
 SEED = 20110117
 T_R = 2.0
 TASK = "rest"
@@ -67,19 +75,9 @@ PARTICIPANTS_SIDECAR = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run to simulate.
+    """One run to simulate: of a participant with `sub-`, numbered if there is more than one.
 
-    Attributes
-    ----------
-    participant : str
-        With its prefix, ``sub-``.
-    number : int or None
-        Of the run, where there is more than one.
-    volumes : int
-    restlessness : Restlessness
-        How much the participant moves.
-    non_steady : int
-        Volumes at the start that are not in the steady state.
+    The first `non_steady` volumes are not in the steady state.
     """
 
     participant: str
@@ -116,13 +114,7 @@ class _World:
 
 
 def check_demo_dir(root: Path) -> None:
-    """Refuse to write over a dataset that is not an earlier demo.
-
-    Raises
-    ------
-    OutputError
-        When there is one.
-    """
+    """Refuse, by an `OutputError`, to write over a dataset that is not an earlier demo."""
     description = root / "dataset_description.json"
     if description.exists() and str(DESCRIPTION["Name"]) not in read_text(description):
         raise OutputError(
@@ -132,21 +124,14 @@ def check_demo_dir(root: Path) -> None:
 
 
 def write_demo_dataset(root: Path) -> DemoTruth:
-    """Write the simulated dataset: three participants, four runs.
+    """Write the simulated dataset, three participants and four runs, into a new or old folder.
 
-    Parameters
-    ----------
-    root : Path
-        The folder to write into; created if missing.
-
-    Returns
-    -------
-    truth : DemoTruth
-        What is true in it. Not written into the dataset; see ``write_truth``.
+    What is true in it is returned, and not written into the dataset; see `write_truth`.
     """
     root.mkdir(parents=True, exist_ok=True)
     write_json(root / "dataset_description.json", DESCRIPTION)
-    write_tsv(root / "participants.tsv", ("participant_id", "age", "sex"), PARTICIPANTS)
+    header = ("participant_id", "age", "sex")
+    write_text(root / "participants.tsv", table_text(header, PARTICIPANTS))
     write_json(root / "participants.json", PARTICIPANTS_SIDECAR)
     write_text(root / ".bidsignore", IGNORED)
     seeds = read_seeds()
@@ -174,20 +159,65 @@ def _write_run(root: Path, run: Run, world: _World, order: int) -> float:
     folder.mkdir(parents=True, exist_ok=True)
     _write_images(folder, run, head, image)
     intensity = STEP * image.astype(np.float64)
-    confounds = confounds_of(intensity, parameters, head, T_R, run.non_steady)
+    columns, metadata = confounds_of(intensity, parameters, head, T_R, run.non_steady)
     stem = folder / f"{run.stem}_desc-confounds_timeseries"
-    rows = [list(map(cell, row)) for row in zip(*confounds.columns.values(), strict=True)]
-    write_tsv(stem.with_suffix(".tsv"), list(confounds.columns), rows)
-    write_json(stem.with_suffix(".json"), confounds.metadata)
+    rows = [list(map(cell, row)) for row in zip(*columns.values(), strict=True)]
+    write_text(stem.with_suffix(".tsv"), table_text(list(columns), rows))
+    write_json(stem.with_suffix(".json"), metadata)
     return float(np.nanmean(framewise_displacement(parameters)))
 
 
 def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) -> None:
     stem = f"{run.stem}_space-{SPACE}"
-    write_image(folder / f"{stem}_desc-preproc_bold.nii.gz", image, head.affine, T_R, STEP)
+    reference = np.rint(image[..., run.non_steady :].mean(axis=-1)).astype(np.int16)
+    mask = head.brain.astype(np.uint8)
+    for kind, img in (
+        ("desc-preproc_bold", image_in_mni(image, head.affine, T_R, STEP)),
+        ("boldref", image_in_mni(reference, head.affine, slope=STEP)),
+        ("desc-brain_mask", image_in_mni(mask, head.affine)),
+    ):
+        # Smaller than what `files.atomic` writes, and without a time: the same at every call.
+        content = gzip.compress(img.to_bytes(), compresslevel=6, mtime=0)
+        (folder / f"{stem}_{kind}.nii.gz").write_bytes(content)
     sidecar = {"RepetitionTime": T_R, "SkullStripped": False, "TaskName": TASK}
     write_json(folder / f"{stem}_desc-preproc_bold.json", sidecar)
-    reference = np.rint(image[..., run.non_steady :].mean(axis=-1)).astype(np.int16)
-    write_image(folder / f"{stem}_boldref.nii.gz", reference, head.affine, slope=STEP)
-    write_image(folder / f"{stem}_desc-brain_mask.nii.gz", head.brain.astype(np.uint8), head.affine)
     write_json(folder / f"{stem}_desc-brain_mask.json", {"Type": "Brain"})
+
+
+def image_in_mni(
+    values: NDArray[Any],
+    affine: NDArray[np.float64],
+    t_r: float | None = None,
+    slope: float | None = None,
+) -> nib.Nifti1Image:
+    """An image in MNI space by sform and qform, whose values stay as they are, in their own type.
+
+    `t_r` is the repetition time of a 4-D image, s, and `slope` what a step of the values means.
+    """
+    image: Any = nib.Nifti1Image(values, affine)
+    image.set_sform(affine, MNI_CODE)
+    image.set_qform(affine, MNI_CODE)
+    image.header.set_xyzt_units("mm", "sec" if t_r else None)
+    if t_r:
+        image.header.set_zooms((*image.header.get_zooms()[:3], t_r))
+    if slope:
+        image.header.set_slope_inter(slope, 0)
+    return image
+
+
+def write_own_seeds(path: Path, space: str) -> None:
+    """Write a seed table with a sidecar as users bring them: four seeds of each network, named.
+
+    Those nearest to the centres; `space` is the template of the simulated images.
+    """
+    seeds = read_seeds()
+    distance = centre_distance(seeds.points).min(axis=1)
+    rows: list[tuple[str, ...]] = []
+    for number, network in enumerate(CENTRES):
+        members = np.flatnonzero(seeds.network == number)
+        nearest = members[np.argsort(distance[members], kind="stable")[:4]]
+        for place, seed in enumerate(nearest, start=1):
+            rows.append((f"{network}_{place}", *map(cell, seeds.points[seed]), network))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, table_text(("name", "x", "y", "z", "network"), rows))
+    write_json(path.with_suffix(".json"), {"Space": space})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.spatial import cKDTree
 
@@ -55,18 +56,10 @@ GREY_BASELINE, WHITE_BASELINE, CSF_BASELINE, SCALP_BASELINE = 800.0, 700.0, 1000
 class Head:
     """Where the simulated tissues are.
 
-    Attributes
-    ----------
-    affine : (4, 4) array
-        Voxel indices to MNI millimetres.
-    brain, csf, white_matter : (I, J, K) boolean array
-        The brain mask, and the parts of it that no seed's sphere touches.
-    voxels : (I, J, K) boolean array
-        Where there is any signal: the brain, the spheres and the scalp.
-    baseline : (V,) array
-        Mean intensity of those voxels, arbitrary units.
-    seed_of : (V,) array of int
-        The seed whose signal a voxel carries: the nearest within 8 mm, or -1.
+    `brain`, `csf` and `white_matter` are (I, J, K): the brain mask, and parts of it that no seed's
+    sphere touches. `voxels`, (I, J, K), have any signal: brain, spheres and scalp. Of these V
+    voxels `baseline` is the mean intensity, arbitrary units, and `seed_of` the seed whose signal a
+    voxel carries: the nearest within 8 mm, or -1.
     """
 
     affine: NDArray[np.float64]
@@ -78,7 +71,7 @@ class Head:
     seed_of: NDArray[np.intp]
 
     def inside(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return a region of the grid, (I, J, K), as a choice among the ``voxels``, (V,)."""
+        """A region of the grid, (I, J, K), as a choice among the `voxels`, (V,)."""
         return region[self.voxels]
 
     def volumes(self, values: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -88,41 +81,11 @@ class Head:
         return grid
 
 
-def grid_affine() -> NDArray[np.float64]:
-    """Return the affine of the 5 mm grid, voxel indices to MNI millimetres.
-
-    Returns
-    -------
-    affine : (4, 4) array
-    """
+def draw_head(seeds: NDArray[np.float64]) -> Head:
+    """Draw the head, and place the spheres of seeds, (S, 3) in MNI mm, in it."""
     affine = np.diag([VOXEL, VOXEL, VOXEL, 1.0])
     affine[:3, 3] = ORIGIN
-    return affine
-
-
-def grid_points() -> NDArray[np.float64]:
-    """Return the voxel centres of the grid.
-
-    Returns
-    -------
-    points : (I, J, K, 3) array, mm
-    """
-    return np.asarray(VOXEL * np.moveaxis(np.indices(SHAPE), 0, -1) + np.array(ORIGIN))
-
-
-def draw_head(seeds: NDArray[np.float64]) -> Head:
-    """Draw the head and place the seeds' spheres in it.
-
-    Parameters
-    ----------
-    seeds : (S, 3) array, mm
-        Seed coordinates in MNI space.
-
-    Returns
-    -------
-    head : Head
-    """
-    points = grid_points()
+    points = apply_affine(affine, np.moveaxis(np.indices(SHAPE), 0, -1))
     x, y, z = np.moveaxis(points, -1, 0)
     fissure = (np.abs(x) < VOXEL / 2) & (z > 0) & ~_in_ellipsoids(points, FISSURE)
     brain = (
@@ -146,34 +109,18 @@ def draw_head(seeds: NDArray[np.float64]) -> Head:
     # A receive coil is more sensitive to what is near it: brighter at the back.
     baseline = tissue * (1 - 0.0004 * (y + 18.0))
     return Head(
-        grid_affine(),
-        brain,
-        csf,
-        white,
-        voxels,
-        baseline[voxels],
-        np.where(brain, seed_of, -1)[voxels],
+        *(affine, brain, csf, white, voxels),
+        baseline=baseline[voxels],
+        seed_of=np.where(brain, seed_of, -1)[voxels],
     )
 
 
 def smooth_fields(
     head: Head, count: int, length: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw random fields that vary smoothly over the head.
+    """Draw random fields, (V, count), of mean square 1 over the voxels.
 
-    Parameters
-    ----------
-    head : Head
-    count : int
-        How many.
-    length : float
-        Standard deviation of the Gaussian that smooths white noise, mm.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    fields : (V, count) array
-        Mean square 1 over the voxels.
+    White noise smoothed by a Gaussian whose standard deviation is `length`, mm.
     """
     fields = np.empty((np.count_nonzero(head.voxels), count))
     for column in range(count):

@@ -20,16 +20,9 @@ AXES = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 class Restlessness:
     """How much somebody moves.
 
-    Attributes
-    ----------
-    drift : float
-        How far the head sinks in a run, mm.
-    tremor : float
-        Standard deviation of what differs from volume to volume, mm.
-    jumps : int
-        Abrupt movements in a run.
-    jump : float
-        Standard deviation of such a movement along each axis, mm.
+    The head sinks by `drift` in a run, trembles from volume to volume by a standard deviation of
+    `tremor`, and moves abruptly `jumps` times, by a standard deviation of `jump` along each axis;
+    mm.
     """
 
     drift: float
@@ -41,33 +34,19 @@ class Restlessness:
 def realignment(
     restlessness: Restlessness, volumes: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw realignment parameters: drift, tremor and abrupt jumps.
+    """Draw realignment parameters of drift, tremor and abrupt jumps, (T, 6) in mm and rad.
 
-    Parameters
-    ----------
-    restlessness : Restlessness
-    volumes : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    parameters : (T, 6) array
-        Translations, mm, then rotations, rad. Rounded to six decimals, as files have them.
+    Rounded to six decimals, as files have them.
     """
-    millimetres = (
-        _drift(restlessness.drift, volumes, rng)
-        + restlessness.tremor * rng.standard_normal((volumes, 6))
-        + _jumps(restlessness, volumes, rng)
-    )
+    time = np.linspace(0, 1, volumes)[:, None]
+    slope, sway, phase = rng.uniform(-1, 1, (3, 6))
+    wander = slope * time + 0.3 * sway * np.sin(2 * np.pi * (time + phase))
+    millimetres = restlessness.drift * wander
+    millimetres += restlessness.tremor * rng.standard_normal((volumes, 6))
+    millimetres += _jumps(restlessness, volumes, rng)
     millimetres -= millimetres[volumes // 2]  # realigned to a volume in the middle
     millimetres[:, 3:] /= HEAD_RADIUS
     return np.asarray(millimetres.round(6))
-
-
-def _drift(size: float, volumes: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    time = np.linspace(0, 1, volumes)[:, None]
-    slope, sway, phase = rng.uniform(-1, 1, (3, 6))
-    return np.asarray(size * (slope * time + 0.3 * sway * np.sin(2 * np.pi * (time + phase))))
 
 
 def _jumps(
@@ -84,33 +63,16 @@ def _jumps(
 
 
 def backward_difference(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the change since the volume before, with NaN where there is none.
-
-    Parameters
-    ----------
-    columns : (T, ...) array
-
-    Returns
-    -------
-    difference : (T, ...) array
-    """
+    """The change since the volume before, along the first axis; NaN where there is none."""
     difference = np.full(columns.shape, np.nan)
     difference[1:] = np.diff(columns, axis=0)
     return difference
 
 
 def twenty_four(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the 24 motion parameters: six, their differences, and the squares of both.
+    """The 24 motion parameters, (T, 24): six, their differences, and the squares of both.
 
-    Parameters
-    ----------
-    parameters : (T, 6) array
-        Translations, mm, and rotations, rad.
-
-    Returns
-    -------
-    expanded : (T, 24) array, mm and mm^2
-        Rotations as the arc at 50 mm; 0 where there is no volume before.
+    In mm and mm^2, rotations as the arc at 50 mm; 0 where there is no volume before.
     """
     arcs = parameters * ([1.0] * 3 + [HEAD_RADIUS] * 3)
     twelve = np.hstack([arcs, np.nan_to_num(backward_difference(arcs))])
@@ -118,20 +80,11 @@ def twenty_four(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def framewise_displacement(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Power's framewise displacement.
+    """Power's framewise displacement, (T,) in mm; NaN in the first volume.
 
-    The sum of the absolute backward differences of the six parameters, rotations as the arc at
-    50 mm (Power et al. 2012, https://doi.org/10.1016/j.neuroimage.2011.10.018).
-
-    Parameters
-    ----------
-    parameters : (T, 6) array
-        Translations, mm, and rotations, rad.
-
-    Returns
-    -------
-    displacement : (T,) array, mm
-        NaN in the first volume.
+    The sum of the absolute backward differences of the six parameters, (T, 6) in mm and rad,
+    rotations as the arc at 50 mm (Power et al. 2012,
+    https://doi.org/10.1016/j.neuroimage.2011.10.018).
 
     Examples
     --------
@@ -144,19 +97,9 @@ def framewise_displacement(parameters: NDArray[np.float64]) -> NDArray[np.float6
 
 
 def relative_rms(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the root mean square displacement of a sphere of 80 mm since the volume before.
+    """Root mean square displacement of a sphere of 80 mm since the volume before, (T,) in mm.
 
     Jenkinson's formula (FMRIB technical report TR99MJ1), as FSL's ``rmsdiff`` has it.
-
-    Parameters
-    ----------
-    parameters : (T, 6) array
-        Translations, mm, and rotations, rad.
-
-    Returns
-    -------
-    displacement : (T,) array, mm
-        NaN in the first volume.
     """
     rotation = Rotation.from_euler("xyz", parameters[:, 3:]).as_matrix()
     turn = rotation[1:] @ rotation[:-1].transpose(0, 2, 1)

@@ -45,16 +45,7 @@ BAND = (0.01, 0.1)
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """The seeds and the network that each belongs to.
-
-    Attributes
-    ----------
-    names : tuple of str, length S
-    points : (S, 3) array, mm
-        MNI coordinates.
-    network : (S,) array of int
-        Position in ``CENTRES``.
-    """
+    """Names, MNI coordinates, (S, 3) in mm, and networks of seeds, (S,) positions in `CENTRES`."""
 
     names: tuple[str, ...]
     points: NDArray[np.float64]
@@ -68,12 +59,7 @@ class Seeds:
 
 
 def read_seeds() -> Seeds:
-    """Read the package's Power2011 table and give each seed its network.
-
-    Returns
-    -------
-    seeds : Seeds
-    """
+    """Read the package's Power2011 table and give each seed its network."""
     table = files("bids_spheres") / "data" / "seeds" / "Power2011.tsv"
     with table.open(encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines, delimiter="\t"))
@@ -82,33 +68,16 @@ def read_seeds() -> Seeds:
 
 
 def nearest_network(points: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the network whose centre, or its mirror image in x = 0, is nearest to each point.
-
-    Parameters
-    ----------
-    points : (S, 3) array, mm
-
-    Returns
-    -------
-    network : (S,) array of int
-        Position in ``CENTRES``.
-    """
+    """The network, (S,), whose centre or its mirror image is nearest to each point, (S, 3)."""
     counts = [len(centres) for centres in CENTRES.values()]
     owner: NDArray[np.intp] = np.repeat(np.arange(len(CENTRES)), counts)
     return np.asarray(owner[centre_distance(points).argmin(axis=1)])
 
 
 def centre_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far every point is from every centre or its mirror image in x = 0.
+    """Distance of points, (S, 3), from every centre or its mirror image in x = 0, (S, C) in mm.
 
-    Parameters
-    ----------
-    points : (S, 3) array, mm
-
-    Returns
-    -------
-    distance : (S, C) array, mm
-        Of all centres, network by network in the order of ``CENTRES``.
+    Centres are in the order of `CENTRES`, network by network.
     """
     centres = np.array([centre for centres in CENTRES.values() for centre in centres], float)
     folded = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
@@ -116,12 +85,7 @@ def centre_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def network_correlation() -> NDArray[np.float64]:
-    """Return the population correlation of the networks' signals.
-
-    Returns
-    -------
-    correlation : (N, N) array
-    """
+    """The population correlation of the networks' signals, (N, N)."""
     weights = np.array(list(LOADINGS.values()))
     correlation: NDArray[np.float64] = weights @ weights.T
     np.fill_diagonal(correlation, 1.0)
@@ -129,18 +93,10 @@ def network_correlation() -> NDArray[np.float64]:
 
 
 def seed_correlation(network: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the population correlation of the seeds' signals.
+    """The population correlation of the signals of seeds of the given networks, (S, S).
 
     A seed's signal is ``sqrt(a) * network + sqrt(1 - a) * own`` with ``a = 0.6``, so two seeds
     correlate at ``a`` times their networks' correlation.
-
-    Parameters
-    ----------
-    network : (S,) array of int
-
-    Returns
-    -------
-    correlation : (S, S) array
 
     Examples
     --------
@@ -156,20 +112,7 @@ def seed_correlation(network: NDArray[np.intp]) -> NDArray[np.float64]:
 def seed_signals(
     network: NDArray[np.intp], volumes: int, t_r: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw the seeds' signals: Gaussian, between 0.01 and 0.1 Hz, with population variance 1.
-
-    Parameters
-    ----------
-    network : (S,) array of int
-    volumes : int
-    t_r : float
-        Repetition time, s.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    signals : (S, T) array
-    """
+    """Draw the seeds' signals, (S, T): Gaussian, 0.01 to 0.1 Hz, with population variance 1."""
     mixing = np.linalg.cholesky(network_correlation())
     shared = mixing @ band_noise(len(mixing), volumes, t_r, rng)
     own = band_noise(len(network), volumes, t_r, rng)
@@ -179,19 +122,7 @@ def seed_signals(
 def band_noise(
     count: int, volumes: int, t_r: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw independent Gaussian noise in the band 0.01-0.1 Hz with population variance 1.
-
-    Parameters
-    ----------
-    count, volumes : int
-    t_r : float
-        Repetition time, s.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    noise : (count, T) array
-    """
+    """Draw independent Gaussian noise, (count, T): 0.01 to 0.1 Hz, population variance 1."""
     # Twice as long as needed, then cut: noise made from a spectrum is periodic, a scan is not.
     length = 2 * volumes
     frequency = np.fft.rfftfreq(length, t_r)

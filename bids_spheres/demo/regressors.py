@@ -6,7 +6,6 @@ https://fmriprep.org/en/24.1.1/outputs.html#confounds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,46 +33,17 @@ Columns = dict[str, "NDArray[np.float64]"]
 Metadata = dict[str, dict[str, object]]
 
 
-@dataclass(frozen=True, eq=False)
-class Confounds:
-    """A confounds table and its sidecar.
-
-    Attributes
-    ----------
-    columns : dict of str to (T,) array
-        NaN where a value is missing.
-    metadata : dict of str to dict
-        How the columns that are not self-explaining were made.
-    """
-
-    columns: Columns
-    metadata: Metadata
-
-
 def confounds_of(
     image: NDArray[np.float64],
     parameters: NDArray[np.float64],
     head: Head,
     t_r: float,
     non_steady: int,
-) -> Confounds:
-    """Compute every column.
+) -> tuple[Columns, Metadata]:
+    """Compute every column, and what the sidecar says of those that are not self-explaining.
 
-    Parameters
-    ----------
-    image : (I, J, K, T) array
-        Intensities.
-    parameters : (T, 6) array
-        Translations, mm, and rotations, rad.
-    head : Head
-    t_r : float
-        Repetition time, s.
-    non_steady : int
-        Volumes at the start that are not in the steady state.
-
-    Returns
-    -------
-    confounds : Confounds
+    Of an image, (I, J, K, T), and realignment parameters, (T, 6) in mm and rad. The first
+    `non_steady` volumes are not in the steady state. Missing values are NaN.
     """
     brain = image[head.brain]
     regions = {"CSF": image[head.csf], "WM": image[head.white_matter]}
@@ -96,6 +66,8 @@ def confounds_of(
         "framewise_displacement": framewise_displacement(parameters),
         "rmsd": relative_rms(parameters),
     }
+    # A missing value compares as False, so the first volume is never an outlier.
+    bad = (quality["framewise_displacement"] > OUTLIER_FD) | (standardized > OUTLIER_DVARS)
     columns = (
         _four_forms(means)
         | extra
@@ -104,27 +76,16 @@ def confounds_of(
         | _numbered("cosine", cosines.T)
         | _numbered("non_steady_state_outlier", np.eye(len(parameters))[:non_steady])
         | _four_forms(dict(zip(AXES, parameters.T, strict=True)))
-        | motion_outliers(quality["framewise_displacement"], quality["std_dvars"])
+        | _numbered("motion_outlier", np.eye(len(bad))[bad])
     )
     averages: Metadata = {name: {"Method": "Mean"} for name in means | extra}
-    return Confounds(columns, averages | metadata)
+    return columns, averages | metadata
 
 
 def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> NDArray[np.float64]:
-    """Return the discrete cosines slower than 128 s, without the constant.
+    """The discrete cosines slower than 128 s, without the constant: (T, C), orthonormal.
 
-    Parameters
-    ----------
-    volumes : int
-    t_r : float
-        Repetition time, s.
-    non_steady : int
-        Volumes at the start that the cosines leave out: 0 there.
-
-    Returns
-    -------
-    basis : (T, C) array
-        Orthonormal columns.
+    They leave out the first `non_steady` volumes, and are 0 there.
     """
     length = volumes - non_steady
     order = np.arange(1, int(2 * length * t_r / CUTOFF) + 1)
@@ -135,7 +96,7 @@ def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> NDArray[np.fl
 
 
 def dvars(voxels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how much the image changes from volume to volume, as nipype's ``ComputeDVARS`` does.
+    """How much the image changes from volume to volume, as nipype's ``ComputeDVARS`` has it.
 
     Parameters
     ----------
@@ -157,24 +118,6 @@ def dvars(voxels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     autocorrelation = (centred[:, 1:] * centred[:, :-1]).sum(axis=1) / (centred**2).sum(axis=1)
     expected = np.sqrt(2 * (1 - autocorrelation)) * (quartiles[1] - quartiles[0]) / 1.349
     return change, change / expected.mean()
-
-
-def motion_outliers(displacement: NDArray[np.float64], std_dvars: NDArray[np.float64]) -> Columns:
-    """Return one column per volume that moved more than 0.5 mm or changed more than 1.5.
-
-    Parameters
-    ----------
-    displacement : (T,) array, mm
-    std_dvars : (T,) array
-
-    Returns
-    -------
-    columns : dict of str to (T,) array
-        1 in the volume, else 0.
-    """
-    # A missing value compares as False, so the first volume is never an outlier.
-    bad = (displacement > OUTLIER_FD) | (std_dvars > OUTLIER_DVARS)
-    return _numbered("motion_outlier", np.eye(len(bad))[bad])
 
 
 def _mean(voxels: NDArray[np.float64]) -> NDArray[np.float64]:

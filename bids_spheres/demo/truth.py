@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_spheres.demo.files import write_tsv
-from bids_spheres.files.atomic import cell, write_text
+from bids_spheres.files.atomic import cell, table_text, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,17 +41,9 @@ Mean framewise displacement (Power's, mm):
 class DemoTruth:
     """What is true in the simulated dataset.
 
-    Attributes
-    ----------
-    seed_names : tuple of str, length S
-        As in the package's Power2011 table.
-    networks : tuple of str, length S
-        The simulated network of each seed.
-    correlation : (S, S) array
-        Population correlation of the seeds' signals; 1 on the diagonal.
-    mean_fd : mapping of str to float
-        Mean framewise displacement of each run, mm; the key is the start of the run's file names,
-        such as ``sub-02_task-rest_run-1``.
+    Names of the S seeds as in the package's Power2011 table, the simulated network of each, and
+    the population correlation of their signals, (S, S). `mean_fd` has the mean framewise
+    displacement of each run, mm, by the start of its file names, as ``sub-02_task-rest_run-1``.
     """
 
     seed_names: tuple[str, ...]
@@ -62,21 +53,17 @@ class DemoTruth:
 
 
 def write_truth(truth: DemoTruth, folder: Path) -> None:
-    """Write ``networks.tsv``, ``correlation.tsv`` and a ``README.md``.
+    """Write ``networks.tsv``, ``correlation.tsv`` and a ``README.md`` into a new or old folder.
 
-    Parameters
-    ----------
-    truth : DemoTruth
-    folder : Path
-        Made when it is not there. Not inside the dataset: pybids would index it.
+    Not inside the dataset: pybids would index it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pairs = list(zip(truth.seed_names, truth.networks, strict=True))
-    write_tsv(folder / "networks.tsv", ("name", "network"), pairs)
+    write_text(folder / "networks.tsv", table_text(("name", "network"), pairs))
     rows = [
         (name, *map(cell, row))
         for name, row in zip(truth.seed_names, truth.correlation.tolist(), strict=True)
     ]
-    write_tsv(folder / "correlation.tsv", ("Node", *truth.seed_names), rows)
+    write_text(folder / "correlation.tsv", table_text(("Node", *truth.seed_names), rows))
     table = "".join(f"| {run} | {fd:.3f} |\n" for run, fd in truth.mean_fd.items())
     write_text(folder / "README.md", README + table)

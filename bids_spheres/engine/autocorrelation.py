@@ -32,22 +32,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isqrt
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft, linalg
 
-from bids_spheres.engine.connectivity import defined_series, fisher_transform, remains
+from bids_spheres.engine.connectivity import defined_series, remains
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
-
-
-_Number = TypeVar("_Number", int, float)
 
 _DEPENDENT = 1e-10
 """Singular value, relative to the largest, of regressors that are combinations of others."""
@@ -120,10 +117,18 @@ def effective_degrees_of_freedom(
     2000.0
     """
     n_volumes, defined = len(timeseries), defined_series(timeseries)
-    used = _used(kept, n_volumes)
-    wanted = isqrt(n_volumes) if max_lag is None else _not_negative("max_lag", max_lag)
-    patterns = _Patterns.of(used, wanted)
-    lost = max(1, _not_negative("degrees_lost", degrees_lost))
+    for name, value in (("max_lag", max_lag), ("degrees_lost", degrees_lost)):
+        if value is not None and value < 0:
+            raise UsageError(f"{name} must not be negative: {value}.")
+    if not n_volumes:
+        raise DataError("The series have no volumes.")
+    used = np.ones(n_volumes, dtype=bool) if kept is None else np.asarray(kept)
+    if used.dtype != bool or used.ndim != 1 or used.sum() != n_volumes:
+        raise DataError(
+            f"kept must say of each volume of the run whether it is one of these {n_volumes}: "
+            f"it has the shape {used.shape}, the type {used.dtype} and the sum {used.sum()}."
+        )
+    patterns = _Patterns.of(used, isqrt(n_volumes) if max_lag is None else max_lag)
     basis = _basis(regressors, n_volumes)
     values = np.where(defined, np.asarray(timeseries, dtype=np.float64), 0)
     residuals = values - basis @ (basis.T @ values)
@@ -131,55 +136,12 @@ def effective_degrees_of_freedom(
     remaining = patterns.left_by(basis)
     autocovariance = patterns.products(residuals[:, defined])
     shares = remaining @ (autocovariance / np.sum(residuals[:, defined] ** 2, axis=0))
-    bound = n_volumes + 1 - max(lost, basis.shape[1])
+    bound = n_volumes + 1 - max(1, degrees_lost, basis.shape[1])
     matrix = np.full((len(defined),) * 2, np.nan)
     # Noise can make the inverse negative: the bound holds there as well.
     effective = 1 + 1 / np.maximum(shares.T @ shares, np.finfo(np.float64).tiny)
     matrix[np.ix_(defined, defined)] = np.minimum(effective, max(bound, 1))
     return matrix
-
-
-def fisher_z_variance(effective: ArrayLike) -> FloatArray:
-    """Sampling variance of Fisher transformed correlations, 1 / (N - 3).
-
-    Parameters
-    ----------
-    effective : array-like
-        `effective_degrees_of_freedom`, N.
-
-    Returns
-    -------
-    array
-        NaN where N is 3 or less.
-
-    Examples
-    --------
-    >>> fisher_z_variance([103.0, 3.0])
-    array([0.01,  nan])
-    """
-    spare = np.asarray(effective, dtype=np.float64) - 3
-    return 1 / np.where(spare > 0, spare, np.nan)
-
-
-def z_scores(correlation: FloatArray, effective: ArrayLike) -> FloatArray:
-    """Correlations over their standard error: arctanh(r) sqrt(N - 3).
-
-    Standard normal where there is no correlation, whatever the length of the run, the filter
-    and the autocorrelation.
-
-    Parameters
-    ----------
-    correlation : array
-        Pearson's r.
-    effective : array-like
-        `effective_degrees_of_freedom`, N.
-
-    Returns
-    -------
-    array
-        NaN where r is 1 or -1, or N is 3 or less.
-    """
-    return fisher_transform(correlation) / np.sqrt(fisher_z_variance(effective))
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,41 +199,24 @@ class _Patterns:
         """
         whole = self._in_run(basis)
         gram = np.eye(len(self.lags))  # tr(P E_j P E_k) for every two lags
+        last, n_volumes = int(self.lags[-1]), len(self.used)
         for regressor in whole.T:
-            shifted = self._shifted(regressor)
+            # E regressor for every lag, (L, T)
+            windows = sliding_window_view(np.pad(regressor, last), n_volumes)
+            both = windows[last - self.lags] + windows[last + self.lags]
+            both[0] /= 2
+            shifted = self.used * both / self.norms[:, None]
             within = shifted @ whole
             gram += within @ within.T - 2 * shifted @ shifted.T
         shares, directions = linalg.eigh(gram)
         visible = shares > _UNSEEN
         return (directions[:, visible] / np.sqrt(shares[visible])).T
 
-    def _shifted(self, column: FloatArray) -> FloatArray:
-        """E column for every lag: (L, T)."""
-        last, n_volumes = int(self.lags[-1]), len(self.used)
-        shifted = sliding_window_view(np.pad(column, last), n_volumes)
-        both = shifted[last - self.lags] + shifted[last + self.lags]
-        both[0] /= 2
-        return self.used * both / self.norms[:, None]
-
     def _in_run(self, values: FloatArray) -> FloatArray:
         """(K, S) to (T, S), 0 for volumes that were not kept."""
         whole = np.zeros((len(self.used), values.shape[1]))
         whole[self.used] = values
         return whole
-
-
-def _used(kept: ArrayLike | None, n_kept: int) -> BoolArray:
-    if not n_kept:
-        raise DataError("There are no volumes.")
-    if kept is None:
-        return np.ones(n_kept, dtype=bool)
-    used = np.asarray(kept)
-    if used.dtype != bool or used.ndim != 1 or used.sum() != n_kept:
-        raise DataError(
-            f"kept must say of each volume of the run whether it is one of these {n_kept}: "
-            f"it has the shape {used.shape}, the type {used.dtype} and the sum {used.sum()}."
-        )
-    return used
 
 
 def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
@@ -290,9 +235,3 @@ def _basis(regressors: ArrayLike | None, n_volumes: int) -> FloatArray:
     columns = np.hstack([mean, centred])
     vectors, sizes, _ = linalg.svd(columns / np.linalg.norm(columns, axis=0), full_matrices=False)
     return vectors[:, sizes > _DEPENDENT * sizes[0]]
-
-
-def _not_negative(name: str, value: _Number) -> _Number:
-    if value < 0:
-        raise UsageError(f"{name} must not be negative: {value}.")
-    return value

@@ -240,18 +240,23 @@ def _clean_run(
     if plan.filter.kind == "butterworth":
         both = apply_butterworth(both, plan.filter)
         both = both if kept is None else both[kept]
-    regress = both[:, n_signals:]
-    scaled = _scaled(regress, scale[n_signals:], standardize=plan.standardize_confounds)
-    residual = _residual(both[:, :n_signals], scaled)
-    return _standardize(residual, plan.standardize, mean_signal, scale[:n_signals])
+    signals, confounds = both[:, :n_signals], both[:, n_signals:]
+    scaled = _scaled(confounds, scale[n_signals:], standardize=plan.standardize_confounds)
+    if scaled.size:
+        # Without their projection on the confounds (Friston et al. 1994)
+        basis, triangle, _ = linalg.qr(scaled, mode="economic", pivoting=True)
+        size = np.abs(np.diag(triangle))
+        basis = basis[:, size > _ROUNDING * size[0]]
+        signals = signals - basis @ (basis.T @ signals)
+    return _standardize(signals, plan.standardize, mean_signal, scale[:n_signals])
 
 
 def _largest(values: FloatArray) -> FloatArray:
     """Largest absolute value of each column; what is not finite counts as 0."""
-    high, low = values.max(axis=0), values.min(axis=0)
-    if not (np.isfinite(high) & np.isfinite(low)).all():
-        return np.asarray(np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0))
-    return np.maximum(high, -low)
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0))
+    if not np.isfinite(largest).all():
+        largest = np.abs(np.where(np.isfinite(values), values, 0)).max(axis=0)
+    return largest
 
 
 def _detrend(values: FloatArray, times: IntArray | None) -> FloatArray:
@@ -280,16 +285,6 @@ def _scaled(confounds: FloatArray, scale: FloatArray, *, standardize: bool) -> F
         spread, least = np.abs(confounds).max(axis=0), 0.0
     real = spread > np.maximum(least, _ROUNDING * scale)
     return confounds[:, real] / spread[real]
-
-
-def _residual(signals: FloatArray, confounds: FloatArray) -> FloatArray:
-    """The signals without their projection on the confounds (Friston et al. 1994)."""
-    if not confounds.size:
-        return signals
-    basis, triangle, _ = linalg.qr(confounds, mode="economic", pivoting=True)
-    size = np.abs(np.diag(triangle))
-    basis = basis[:, size > _ROUNDING * size[0]]
-    return signals - basis @ (basis.T @ signals)
 
 
 def _standardize(

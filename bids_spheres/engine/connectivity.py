@@ -9,6 +9,7 @@ column are NaN, and leaves those of the others as if it were not there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +31,22 @@ _SAME = 1e-13
 """A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
 
 
+def _between_defined(
+    function: Callable[[FloatArray], FloatArray],
+) -> Callable[[FloatArray], FloatArray]:
+    """Make a measure of series that vary one of all: others have NaN in its matrix."""
+
+    @wraps(function)
+    def measured(timeseries: FloatArray) -> FloatArray:
+        defined = defined_series(timeseries)
+        if not defined.any():
+            return _embedded(np.empty((0, 0)), defined)
+        return _embedded(function(_columns(timeseries, defined)), defined)
+
+    return measured
+
+
+@_between_defined
 def pearson_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation of every column with every other.
 
@@ -55,14 +72,19 @@ def pearson_correlation(timeseries: FloatArray) -> FloatArray:
            [-1.,  1., nan],
            [nan, nan, nan]])
     """
-    return _between_defined(_correlation, timeseries)
+    centred = timeseries - timeseries.mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=0)
+    # A product of a matrix with itself is exactly symmetric: BLAS computes one half of it.
+    correlation = np.clip(unit.T @ unit, -1, 1)
+    np.fill_diagonal(correlation, 1)
+    return correlation
 
 
 def fisher_z(timeseries: FloatArray) -> FloatArray:
     """Pearson correlations, transformed to z = arctanh(r) by `fisher_transform`.
 
-    Not divided by a standard error, which needs the degrees of freedom: see
-    `bids_spheres.engine.autocorrelation.z_scores`.
+    Not divided by a standard error, sqrt(N - 3) with the degrees of freedom N of
+    `bids_spheres.engine.autocorrelation.effective_degrees_of_freedom`.
 
     Parameters
     ----------
@@ -103,6 +125,7 @@ def fisher_transform(correlation: FloatArray) -> FloatArray:
     return np.arctanh(np.where(known, correlation, np.nan))
 
 
+@_between_defined
 def spearman_correlation(timeseries: FloatArray) -> FloatArray:
     """Pearson correlation of ranks, ties sharing the mean of theirs.
 
@@ -120,9 +143,10 @@ def spearman_correlation(timeseries: FloatArray) -> FloatArray:
     """
     from scipy.stats import rankdata  # noqa: PLC0415 - slow to import, seldom needed
 
-    return _between_defined(lambda series: _correlation(rankdata(series, axis=0)), timeseries)
+    return pearson_correlation(rankdata(timeseries, axis=0))
 
 
+@_between_defined
 def covariance(timeseries: FloatArray) -> FloatArray:
     """Sample covariance, sums of products over T - 1, as `numpy.cov`.
 
@@ -138,7 +162,8 @@ def covariance(timeseries: FloatArray) -> FloatArray:
     (S, S) array
         Unit: that of the series, squared.
     """
-    return _between_defined(_sample_covariance, timeseries)
+    centred = timeseries - timeseries.mean(axis=0)
+    return centred.T @ centred / (len(timeseries) - 1)
 
 
 def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
@@ -167,6 +192,7 @@ def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
     return _embedded(shrunk, defined), shrinkage
 
 
+@_between_defined
 def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation from the Ledoit-Wolf covariance of the standardized series.
 
@@ -183,9 +209,12 @@ def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
     (S, S) array
         1 on the diagonal.
     """
-    return _between_defined(_shrunk_correlation, timeseries)
+    correlation = (1 - _shrinkage_standardized(timeseries)) * pearson_correlation(timeseries)
+    np.fill_diagonal(correlation, 1)
+    return correlation
 
 
+@_between_defined
 def precision(timeseries: FloatArray) -> FloatArray:
     """Inverse of the Ledoit-Wolf covariance.
 
@@ -206,9 +235,21 @@ def precision(timeseries: FloatArray) -> FloatArray:
         Unit: that of the series, to the power of -2. All NaN where even the shrunk covariance
         can't be inverted, e.g. of two volumes.
     """
-    return _between_defined(_precision, timeseries)
+    shrunk, _ = _ledoit_wolf(timeseries)
+    undefined = np.full_like(shrunk, np.nan)
+    try:
+        factor = linalg.cholesky(shrunk, lower=True)
+    except linalg.LinAlgError:
+        return undefined
+    pivots = np.diag(factor) ** 2
+    if pivots.min() <= len(pivots) * np.finfo(np.float64).eps * pivots.max():
+        return undefined
+    inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
+    # The product of a matrix with itself: exactly symmetric.
+    return inverse.T @ inverse
 
 
+@_between_defined
 def partial_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation of every two series, given all others.
 
@@ -225,7 +266,11 @@ def partial_correlation(timeseries: FloatArray) -> FloatArray:
     (S, S) array
         1 on the diagonal. All NaN where `precision` is.
     """
-    return _between_defined(_partial_correlation, timeseries)
+    inverse = precision(timeseries)
+    scale = np.sqrt(np.diag(inverse))
+    partial = np.clip(-inverse / np.outer(scale, scale), -1, 1)
+    np.fill_diagonal(partial, 1 if np.isfinite(scale).all() else np.nan)
+    return partial
 
 
 @dataclass(frozen=True)
@@ -317,8 +362,9 @@ def measure(name: str) -> Measure:
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
+    wanted = "".join(filter(str.isalnum, name.lower()))
     for known in MEASURES:
-        if _key(name) in (_key(known.name), known.stat):
+        if wanted in (known.name.replace("-", ""), known.stat):
             return known
     names = [known.name for known in MEASURES]
     guess = did_you_mean(name.lower(), [*names, *(known.stat for known in MEASURES)])
@@ -375,7 +421,7 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
         Without runs, for runs of other numbers of series, and for one of a single volume.
     """
     if not len(parts):
-        raise DataError("There are no runs to put together.")
+        raise DataError("No runs to put together.")
     widths = sorted({np.shape(part)[1:] for part in parts})
     if len(widths) > 1:
         numbers = " and ".join(" x ".join(map(str, width)) for width in widths)
@@ -383,7 +429,6 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
     shortest = min(len(part) for part in parts)
     if shortest < 2:
         raise DataError(
-            f"A run of {shortest} volumes can't be put together with others.",
             f"A run of {count(shortest, 'volume')} can't be put together with others.",
         )
     together = np.vstack([_standardized(part) for part in parts])
@@ -435,16 +480,6 @@ def remains(rest: FloatArray, original: FloatArray) -> BoolArray:
     return np.linalg.norm(rest, axis=0) > _CONSTANT * np.linalg.norm(original, axis=0)
 
 
-def _between_defined(
-    function: Callable[[FloatArray], FloatArray], timeseries: FloatArray
-) -> FloatArray:
-    """What `function` gives for the defined series, in a matrix of all."""
-    defined = defined_series(timeseries)
-    if not defined.any():
-        return _embedded(np.empty((0, 0)), defined)
-    return _embedded(function(_columns(timeseries, defined)), defined)
-
-
 def _columns(timeseries: FloatArray, chosen: BoolArray) -> FloatArray:
     return np.asarray(timeseries)[:, chosen].astype(np.float64)
 
@@ -465,20 +500,6 @@ def _standardized(timeseries: FloatArray) -> FloatArray:
     return result
 
 
-def _correlation(series: FloatArray) -> FloatArray:
-    centred = series - series.mean(axis=0)
-    unit = centred / np.linalg.norm(centred, axis=0)
-    # A product of a matrix with itself is exactly symmetric: BLAS computes one half of it.
-    correlation = np.clip(unit.T @ unit, -1, 1)
-    np.fill_diagonal(correlation, 1)
-    return correlation
-
-
-def _sample_covariance(series: FloatArray) -> FloatArray:
-    centred = series - series.mean(axis=0)
-    return centred.T @ centred / (len(series) - 1)
-
-
 def _ledoit_wolf(series: FloatArray) -> tuple[FloatArray, float]:
     n_volumes, n_series = series.shape
     centred = series - series.mean(axis=0)
@@ -493,38 +514,3 @@ def _ledoit_wolf(series: FloatArray) -> tuple[FloatArray, float]:
     error = np.clip((fourth - np.sum(sample**2)) / n_volumes, 0, distance)
     shrinkage = float(error / distance) if error else 0.0
     return (1 - shrinkage) * sample + shrinkage * target, shrinkage
-
-
-def _shrunk_correlation(series: FloatArray) -> FloatArray:
-    correlation = _correlation(series)
-    shrunk = (1 - _shrinkage_standardized(series)) * correlation
-    np.fill_diagonal(shrunk, 1)
-    return shrunk
-
-
-def _precision(series: FloatArray) -> FloatArray:
-    """A product of a matrix with itself, of the inverse Cholesky factor: exactly symmetric."""
-    shrunk, _ = _ledoit_wolf(series)
-    undefined = np.full_like(shrunk, np.nan)
-    try:
-        factor = linalg.cholesky(shrunk, lower=True)
-    except linalg.LinAlgError:
-        return undefined
-    pivots = np.diag(factor) ** 2
-    if pivots.min() <= len(pivots) * np.finfo(np.float64).eps * pivots.max():
-        return undefined
-    inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
-    return inverse.T @ inverse
-
-
-def _partial_correlation(series: FloatArray) -> FloatArray:
-    inverse = _precision(series)
-    scale = np.sqrt(np.diag(inverse))
-    partial = np.clip(-inverse / np.outer(scale, scale), -1, 1)
-    np.fill_diagonal(partial, 1 if np.isfinite(scale).all() else np.nan)
-    return partial
-
-
-def _key(name: str) -> str:
-    """A name in lower case, letters and digits alone."""
-    return "".join(filter(str.isalnum, name.lower()))

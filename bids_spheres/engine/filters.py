@@ -110,7 +110,7 @@ def _check_numbers(**values: object) -> None:
             raise TypeError(f"'{name}' must be of type float or None. Got: '{kind}'")
 
 
-def _butterworth_options(given: Mapping[str, Any]) -> dict[str, Any]:
+def _butterworth_options(given: Mapping[str, object]) -> dict[str, Any]:
     """Strip the prefix from options; refuse one that is given twice."""
     options = {name.removeprefix(_PREFIX): value for name, value in given.items()}
     if unknown := sorted(set(options) - _OPTIONS):
@@ -153,7 +153,7 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
         return values
     edge: Literal["high", "low"] = "low" if chosen.high_pass is None else "high"
     kind: Literal["band", "high", "low"] = "band" if len(cutoffs) == 2 else edge
-    frequencies: Any = cutoffs if len(cutoffs) == 2 else cutoffs[0]
+    frequencies = cutoffs if len(cutoffs) == 2 else cutoffs[0]
     options = dict(chosen.options)
     order = options.pop("order", 5)
     try:
@@ -204,7 +204,7 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     """
     if chosen.low_pass is not None:
         warn("low_pass is not implemented for filter='cosine'")
-    cosines = _cosines(n_volumes, chosen)
+    cosines = cosine_basis(n_volumes, chosen.t_r, chosen.high_pass or 0.0)
     if not cosines.size:
         warn("Cosine filter was not created: the run is too short for one of this frequency.")
         return confounds
@@ -237,14 +237,9 @@ def cosine_basis(n_volumes: int, t_r: float, high_pass: float) -> FloatArray:
     (T, K) array
         Orthonormal; K = 0 when the run is shorter than half a period.
     """
-    return _cosines(n_volumes, Filter("cosine", None, high_pass, t_r))
-
-
-def _cosines(n_volumes: int, chosen: Filter) -> FloatArray:
-    """(T, K) DCT-II basis; K = 0 when the run is shorter than half a period."""
-    high_pass, last = chosen.high_pass or 0.0, n_volumes - 1
+    last = n_volumes - 1
     # Rounded as nilearn does, because floor() below makes a regressor of a rounding error.
-    t_r = last * float(chosen.t_r) / max(1, last)
+    t_r = last * float(t_r) / max(1, last)
     if high_pass * t_r >= 0.5:
         warn("High-pass filter will span all accessible frequencies: nothing will be left.")
     order = min(last, int(np.floor(2 * n_volumes * high_pass * t_r)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.text import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
@@ -54,36 +54,31 @@ def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None
     if not (isinstance(confounds, list | tuple) or _is_part(confounds)):
         kind = type(confounds).__name__
         raise TypeError(f"'confounds' must be of type array, table, path or list. Got: '{kind}'")
-    parts: Iterable[Any] = confounds if isinstance(confounds, list | tuple) else (confounds,)
-    columns = [_columns(part, n_volumes) for part in parts]
+    columns = []
+    for part in confounds if isinstance(confounds, list | tuple) else (confounds,):
+        if not _is_part(part):
+            raise TypeError(f"confound has an unhandled type: {type(part)}")
+        given = read_table(part) if isinstance(part, str | Path) else np.asarray(part)
+        if given.dtype.kind == "c":
+            raise DataError("Confounds must be real numbers, not complex ones.")
+        try:
+            array = given.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"Confounds must be numbers: {error}.") from error
+        array = array[:, np.newaxis] if array.ndim == 1 else array
+        if array.ndim != 2:
+            raise DataError(f"confound array has an incorrect number of dimensions: {array.ndim}")
+        if len(array) != n_volumes:
+            raise DataError(
+                "Confound signal has an incorrect length. "
+                f"Signal length: {n_volumes}; confound length: {len(array)}."
+            )
+        columns.append(array)
     return np.hstack(columns) if columns else None
 
 
 def _is_part(value: object) -> bool:
     return isinstance(value, str | Path) or hasattr(value, "__array__")
-
-
-def _columns(part: Any, n_volumes: int) -> FloatArray:
-    """One part as (T, K)."""
-    if not _is_part(part):
-        raise TypeError(f"confound has an unhandled type: {type(part)}")
-    array = read_table(part) if isinstance(part, str | Path) else np.asarray(part)
-    if array.dtype.kind == "c":
-        raise DataError("Confounds must be real numbers, not complex ones.")
-    try:
-        array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"Confounds must be numbers: {error}.") from error
-    if array.ndim == 1:
-        array = array[:, np.newaxis]
-    if array.ndim != 2:
-        raise DataError(f"confound array has an incorrect number of dimensions: {array.ndim}")
-    if len(array) != n_volumes:
-        raise DataError(
-            "Confound signal has an incorrect length. "
-            f"Signal length: {n_volumes}; confound length: {len(array)}."
-        )
-    return array
 
 
 def read_table(path: str | Path) -> FloatArray:
@@ -116,11 +111,9 @@ def read_table(path: str | Path) -> FloatArray:
         rows = rows[1:]
     if not rows or len({len(row) for row in rows}) != 1:
         raise DataError(f"{path} is no table: it is empty, or its lines differ in length.")
-    numbers = [[_number(field) for field in row] for row in rows]
-    for fields, row in zip(rows, numbers, strict=True):
-        if None in row:
-            raise DataError(f"{path}: {fields[row.index(None)]!r} is not a number.")
-    return np.array(numbers, dtype=np.float64)
+    if wrong := [field for row in rows for field in row if _number(field) is None]:
+        raise DataError(f"{path}: {wrong[0]!r} is not a number.")
+    return np.array([[_number(field) for field in row] for row in rows], dtype=np.float64)
 
 
 def _number(field: str) -> float | None:

@@ -21,15 +21,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
 from bids_spheres.engine.disk import DiskArray
 from bids_spheres.engine.screen import ScreenedVolumes
-from bids_spheres.engine.smoothing import SmoothedVolumes
+from bids_spheres.engine.smoothing import smoothed
 from bids_spheres.engine.spheres import in_mask
-from bids_spheres.engine.stream import Volumes, Voxels, open_volumes
+from bids_spheres.engine.stream import Volumes, Voxels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,9 +226,7 @@ class SpooledVolumes(Volumes):
     def _smoothed(self, block: RealArray) -> FloatArray:
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
         real = block.astype(np.float64) * self.slope + self.inter
-        image = SpatialImage(real.T.reshape((*self.grid.shape, -1), order="F"), self.grid.affine)
-        smooth = SmoothedVolumes.of(open_volumes(image), float(self.fwhm or 0))
-        return np.vstack(list(smooth.blocks(self.voxels)))
+        return np.vstack([smoothed(v, self.grid, self.fwhm or 0.0)[self.voxels] for v in real])
 
 
 def _places(wanted: Voxels, among: Voxels) -> Voxels:

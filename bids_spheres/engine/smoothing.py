@@ -20,11 +20,10 @@ import numpy as np
 from scipy import linalg, sparse
 
 from bids_spheres.engine.spheres import numbers_of
-from bids_spheres.engine.stream import Volumes, Voxels
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -70,39 +69,20 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
     single : bool
         In single precision.
     """
-    kernels = tuple(_kernel(sigma) for sigma in _sigmas(weights.grid, fwhm))
-    order = _spatial_order(weights)
+    kernels = []
+    for sigma in _sigmas(weights.grid, fwhm):
+        reach = int(_TRUNCATE * sigma + 0.5)
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+        kernels.append(kernel / kernel.sum())
+    # Spheres with a voxel, tile by tile of the image
+    membership, filled = weights.membership, np.flatnonzero(~weights.empty)
+    first = weights.voxels[membership.indices[membership.indptr[filled]]]
+    x, y, z = weights.grid.unflat(first).T
+    order = filled[np.lexsort((x, y // _TILE, z // _TILE))]
     parts = [_Boxes.around(weights, order[i : i + _CHUNK]) for i in range(0, len(order), _CHUNK)]
     row_of = np.argsort(np.concatenate([order, np.flatnonzero(weights.empty)]))
     dtype = np.dtype(np.float32 if single else np.float64)
-    return AppliedWeights(weights.grid, tuple(parts), kernels, row_of, dtype)
-
-
-@dataclass(frozen=True)
-class SmoothedVolumes(Volumes):
-    """Volumes smoothed one by one, for what is not linear in the voxels of a sphere."""
-
-    raw: Volumes
-    fwhm: float
-
-    @classmethod
-    def of(cls, raw: Volumes, fwhm: float) -> SmoothedVolumes:
-        """`raw`, smoothed by a Gaussian of width `fwhm` (mm)."""
-        return cls(raw.name, raw.grid, raw.n_volumes, raw.t_r, is_3d=raw.is_3d, raw=raw, fwhm=fwhm)
-
-    @property
-    def stored_dtype(self) -> DType:
-        """Double precision, whatever the image is stored in."""
-        return np.dtype(np.float64)
-
-    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[FloatArray]:
-        """One smoothed volume at a time."""
-        del size  # a smoothed volume is as large as an image; one at a time is enough
-        for block in self.raw.blocks():
-            block[~np.isfinite(block)] = 0
-            for volume in block:
-                flat = smoothed(volume, self.grid, self.fwhm)[np.newaxis]
-                yield flat if voxels is None else flat[:, voxels]
+    return AppliedWeights(weights.grid, tuple(parts), tuple(kernels), row_of, dtype)
 
 
 def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
@@ -242,15 +222,6 @@ class AppliedWeights:
         return sparse.csr_array((value, column, pointers.astype(np.int32)), shape=shape)
 
 
-def _spatial_order(weights: SphereWeights) -> IntArray:
-    """Spheres with a voxel, tile by tile of the image."""
-    membership = weights.membership
-    filled = np.flatnonzero(~weights.empty)
-    first = weights.voxels[membership.indices[membership.indptr[filled]]]
-    x, y, z = weights.grid.unflat(first).T
-    return filled[np.lexsort((x, y // _TILE, z // _TILE))]
-
-
 def _convolved(boxes: FloatArray, kernels: Sequence[FloatArray]) -> FloatArray:
     """Full convolution of (n, a, b, c) boxes along the last three axes."""
     n, a = boxes.shape[:2]
@@ -275,10 +246,3 @@ def _folded_positions(part: _Boxes, grid: Grid, kernels: Sequence[FloatArray]) -
     x, y, z = axes
     nx, ny, _ = grid.shape
     return x[:, :, None, None] + nx * (y[:, None, :, None] + ny * z[:, None, None, :])
-
-
-def _kernel(sigma: float) -> FloatArray:
-    """Normalised Gaussian on whole voxels, odd in length."""
-    reach = int(_TRUNCATE * sigma + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    return kernel / kernel.sum()

@@ -197,12 +197,13 @@ def sphere_weights(
     if not (radius_per_seed >= 0).all():
         raise UsageError("The radius of a seed is not a length in mm.")
     asked = np.zeros(len(points), dtype=np.intp)
-    owners, positions = [], []
-    for seeds, ball in _balls(points, radius_per_seed, grid):
-        asked[seeds] = ball.asked
-        owners.append(seeds[ball.seed])
-        positions.append(ball.position)
-    owner, position = _concatenate(owners), _concatenate(positions)
+    nothing = np.empty(0, dtype=np.intp)
+    owners, positions = [nothing], [nothing]
+    for seeds, voxels, owner, position in _balls(points, radius_per_seed, grid):
+        asked[seeds] = voxels
+        owners.append(owner)
+        positions.append(position)
+    owner, position = np.concatenate(owners), np.concatenate(positions)
     seed_voxel = grid.voxel_of(points)
     seed_used = grid.contains(seed_voxel)
     if mask is not None:
@@ -252,10 +253,6 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
     return _assemble(parts[0].grid, owner, position, asked, seed_used)
 
 
-def _concatenate(arrays: list[IntArray]) -> IntArray:
-    return np.concatenate(arrays) if arrays else np.empty(0, dtype=np.intp)
-
-
 def _assemble(
     grid: Grid,
     owner: IntArray,
@@ -276,57 +273,34 @@ def _assemble(
     return SphereWeights(grid, voxels, membership, asked, seed_used)
 
 
-@dataclass(frozen=True, eq=False)
-class _Balls:
-    """Voxels of the spheres around some seeds.
+def _balls(
+    points: FloatArray, radii: FloatArray, grid: Grid
+) -> Iterator[tuple[IntArray, IntArray, IntArray, IntArray]]:
+    """Spheres of some seeds at a time.
 
-    Parameters
-    ----------
-    asked : (n,) int array
-        Voxels of each sphere, in the image or not.
-    seed, position : (N,) int arrays
-        Those in the image: number of their seed, and flat position.
+    Numbers of the seeds, (n,); voxels of each, in the image or not, (n,); and of those in the
+    image the number of the seed and the flat position, (N,) each.
     """
-
-    asked: IntArray
-    seed: IntArray
-    position: IntArray
-
-
-def _balls(points: FloatArray, radii: FloatArray, grid: Grid) -> Iterator[tuple[IntArray, _Balls]]:
-    """Numbers of some seeds, and their spheres."""
-    for radius in np.unique(radii):
-        offsets = _box(radius, grid.affine[:3, :3])
-        seeds_of_radius = np.flatnonzero(radii == radius)
-        step = max(1, _CHUNK // len(offsets))
-        for start in range(0, len(seeds_of_radius), step):
-            seeds = seeds_of_radius[start : start + step]
-            yield seeds, _balls_among(offsets, points[seeds], radius, grid)
-
-
-def _balls_among(offsets: IntArray, points: FloatArray, radius: float, grid: Grid) -> _Balls:
-    """Spheres of one radius, whose voxels are among `offsets` from the seed's own."""
     linear, origin = grid.affine[:3, :3], grid.affine[:3, 3]
-    centre = grid.voxel_of(points)
-    from_seed = centre @ linear.T + origin - points
-    limit = (radius * (1 + DISTANCE_TOLERANCE)) ** 2
-    used = _squared_lengths(from_seed, offsets @ linear.T) <= limit
-    used[:, (offsets == 0).all(axis=1)] = True
-    asked = np.count_nonzero(used, axis=1)
-    reach = offsets.max(axis=0)
-    at_edge = ~(grid.contains(centre - reach) & grid.contains(centre + reach))
-    used[at_edge] &= grid.contains(centre[at_edge, np.newaxis] + offsets)
-    seed, voxel = np.nonzero(used)
-    return _Balls(asked, seed, grid.flat(centre)[seed] + grid.flat(offsets)[voxel])
-
-
-def _squared_lengths(a: FloatArray, b: FloatArray) -> FloatArray:
-    """|a + b|^2 of every row of a (n, 3) with every row of b (K, 3)."""
-    lengths = np.zeros((len(a), len(b)))
-    for axis in range(3):
-        along = np.add.outer(a[:, axis], b[:, axis])
-        lengths += np.square(along, out=along)
-    return lengths
+    for radius in np.unique(radii):
+        offsets, limit = _box(radius, linear), (radius * (1 + DISTANCE_TOLERANCE)) ** 2
+        offsets_mm, reach = offsets @ linear.T, offsets.max(axis=0)
+        of_radius, step = np.flatnonzero(radii == radius), max(1, _CHUNK // len(offsets))
+        for start in range(0, len(of_radius), step):
+            seeds = of_radius[start : start + step]
+            centre = grid.voxel_of(points[seeds])
+            from_seed = centre @ linear.T + origin - points[seeds]
+            squared = np.zeros((len(seeds), len(offsets)))
+            for axis in range(3):
+                along = np.add.outer(from_seed[:, axis], offsets_mm[:, axis])
+                squared += np.square(along, out=along)
+            used = squared <= limit
+            used[:, (offsets == 0).all(axis=1)] = True
+            asked = np.count_nonzero(used, axis=1)
+            at_edge = ~(grid.contains(centre - reach) & grid.contains(centre + reach))
+            used[at_edge] &= grid.contains(centre[at_edge, np.newaxis] + offsets)
+            seed, voxel = np.nonzero(used)
+            yield seeds, asked, seeds[seed], grid.flat(centre)[seed] + grid.flat(offsets)[voxel]
 
 
 def numbers_of(voxels: IntArray, grid: Grid) -> NDArray[np.int32]:

@@ -6,7 +6,6 @@ square, the second takes the series of those above a percentile of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,11 +82,8 @@ def high_variance_confounds(
         if not grid.matches(volumes.grid):
             raise DataError(f"The mask is not on the grid of {volumes.name}.")
         voxels = np.flatnonzero(mask.ravel(order="F"))
-    squares = _Squares(volumes.n_volumes, *np.zeros((3, len(voxels))))
     with np.errstate(invalid="ignore", over="ignore"):
-        for block in _blocks(volumes, voxels, fill=fill):
-            squares.add(block, detrend=detrend)
-        power = squares.mean()
+        power = _mean_squares(_blocks(volumes, voxels, fill=fill), volumes.n_volumes, detrend)
     if np.isnan(power).all():
         raise DataError(f"{volumes.name} has no voxel that is finite in every volume.")
     most = voxels[power > np.nanpercentile(power, 100 - percentile)]
@@ -104,44 +100,22 @@ def _blocks(volumes: Volumes, voxels: IntArray, *, fill: bool) -> Iterator[Float
         yield np.nan_to_num(block, copy=False, posinf=0, neginf=0) if fill else block
 
 
-@dataclass
-class _Squares:
-    """Mean square of each voxel, gathered block by block.
-
-    Parameters
-    ----------
-    n_volumes : int
-        Volumes that will come.
-    total, along, square : (V,) array
-        Sums of the values, of the values times time, and of their squares.
-    origin : (V,) array or None
-        Subtracted from the values when they are to be detrended: the first volume, because
-        sums of squares of large values lose small changes.
-    """
-
-    n_volumes: int
-    total: FloatArray
-    along: FloatArray
-    square: FloatArray
-    origin: FloatArray | None = None
-    n_added: int = 0
-
-    def add(self, block: FloatArray, *, detrend: bool) -> None:
-        """Take in volumes; `block` may be changed."""
+def _mean_squares(blocks: Iterator[FloatArray], n_volumes: int, detrend: bool) -> FloatArray:
+    """Mean square of each voxel, less mean and trend, (V,); NaN where a value wasn't finite."""
+    times, first = _times(n_volumes), 0
+    origin = total = along = square = np.zeros(())
+    for block in blocks:
         if detrend:
-            self.origin = block[0].copy() if self.origin is None else self.origin
-            block -= self.origin
-            self.total += block.sum(axis=0)
-            self.along += _times(self.n_volumes)[self.n_added : self.n_added + len(block)] @ block
-        self.square += np.einsum("bv,bv->v", block, block)
-        self.n_added += len(block)
-
-    def mean(self) -> FloatArray:
-        """(V,) array, the mean and the trend taken off; NaN where a value wasn't finite."""
-        times = _times(self.n_volumes)
-        explained = self.total**2 / self.n_volumes + self.along**2 / (times @ times)
-        mean = np.maximum(0, self.square - explained) / self.n_volumes
-        return np.where(np.isfinite(mean), mean, np.nan)
+            # Sums of squares of large values lose small changes.
+            origin = origin if first else block[0].copy()
+            np.subtract(block, origin, out=block)
+            total = total + block.sum(axis=0)
+            along = along + times[first : first + len(block)] @ block
+        square = square + np.einsum("bv,bv->v", block, block)
+        first += len(block)
+    explained = total**2 / n_volumes + along**2 / (times @ times)
+    mean = np.maximum(0, square - explained) / n_volumes
+    return np.where(np.isfinite(mean), mean, np.nan)
 
 
 def _times(n_volumes: int) -> FloatArray:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 IN_OTHER_SPACE = "images in space"
-"""How the reason begins of those who are in the group of another space."""
-
-_CRASH = "crash-"
+"""How the reason begins for those who are in the group of another space."""
 
 
 class Unusable:
@@ -62,7 +60,7 @@ class Unusable:
 
     @property
     def other_versions(self) -> Iterator[str]:
-        """A message for every other version of which there are outputs."""
+        """A message for every other version that wrote outputs."""
         for message, participants in self._versions.items():
             what, _, hint = message.partition("\n")
             people = f"{count(len(participants), 'participant')} ({listing(list(participants))})"
@@ -72,12 +70,7 @@ class Unusable:
 class ExpectedParticipants:
     """Participants of the input, of participants.tsv, of the exclusions and of the outputs.
 
-    Parameters
-    ----------
-    output_dir : Path
-    files : iterable of OutputFile
-        All matrices there are, selected or not.
-    options : GroupOptions
+    `files` are all matrices, selected or not.
     """
 
     def __init__(
@@ -90,7 +83,11 @@ class ExpectedParticipants:
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
-        self._crashes = _read_crashes(output_dir / "logs")
+        self._crashes: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
+        for path in sorted((output_dir / "logs").glob("crash-sub-*.txt")):
+            run = path.name.removeprefix("crash-")
+            participant = run.removesuffix(".txt").partition("_")[0]
+            self._crashes[participant].append((_task(run), path.name))
         known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
         wanted = dict(options.select).get("sub", ())
         labels = {f"sub-{label.removeprefix('sub-')}" for label in wanted}
@@ -107,6 +104,7 @@ class ExpectedParticipants:
         }
 
     def _reason(self, group: Name, label: str) -> str:
+        """Why a participant without an unusable output is not in a group."""
         own = self._matrices.get(label, {})
         alike = without_space(group.entities)
         if spaces := [f.space for name, f in own.items() if without_space(name.entities) == alike]:
@@ -126,29 +124,18 @@ class ExpectedParticipants:
 
 def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
     """Task, strategy and reason of every exclusion, by participants."""
-    found: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    columns = ("participant_id", "source", "strategy", "reason")
-    if not path.is_file():
-        return found
-    try:
-        rows = zip(*read_columns(path, columns).values(), strict=True)
-    except BidsSpheresError as error:
-        # Matrices of excluded runs say why as well.
-        logger.warning("Reasons of exclusions are not all known: %s", error)
-        return found
-    for participant, source, strategy, reason in rows:
-        found[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
-    return found
-
-
-def _read_crashes(logs: Path) -> Mapping[str, list[tuple[str | None, str]]]:
-    """Task and name of the files about runs that failed, by participants."""
-    found: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-    for path in sorted(logs.glob(f"{_CRASH}sub-*.txt")):
-        job = path.name.removeprefix(_CRASH)
-        participant = job.removesuffix(".txt").partition("_")[0]
-        found[participant].append((_task(job), path.name))
-    return found
+    exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
+    if path.is_file():
+        columns = ("participant_id", "source", "strategy", "reason")
+        try:
+            rows = zip(*read_columns(path, columns).values(), strict=True)
+        except BidsSpheresError as error:
+            # Matrices of excluded runs say why as well.
+            logger.warning("Reasons of exclusions are not all known: %s", error)
+            return exclusions
+        for participant, source, strategy, reason in rows:
+            exclusions[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
+    return exclusions
 
 
 def _task(filename: str) -> str | None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
     from bids_spheres.group.facts import Settings
 
     Made = Iterable[tuple[str, Settings]]
-    Makers = Mapping[str, Sequence[str]]
 
 _MOST_SHOWN = 60
 
 _HINT = (
-    "Make those of one kind anew with the settings of the other, or leave them out by a "
-    "selection of participants."
+    "Run the participant level again for some of them with the settings of the others, or leave "
+    "them out by a selection of participants."
 )
 
 
@@ -38,39 +37,34 @@ def check_agreement(made: Made) -> None:
     DataError
         When they are not all the same; with the settings that differ, and in whom.
     """
-    if found := differences(made):
+    if different := differences(made):
         raise DataError(
-            f"outputs that were made with different settings are not mixed: {'; '.join(found)}.",
+            "outputs that were made with different settings are not mixed: "
+            f"{'; '.join(different)}.",
             hint=_HINT,
         )
 
 
 def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
-    """Refuse matrices whose spheres were drawn anew, with other settings, by a later call.
+    """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
 
     Parameters
     ----------
     made : iterable of (str, Settings, Settings)
         Participant of every run, what the sidecar of its matrix says of the spheres, and what
         that of the spheres says.
-
-    Raises
-    ------
-    DataError
-        When the two differ in any run.
     """
     stale: dict[str, list[str]] = defaultdict(list)
     for participant, of_matrix, of_spheres in made:
         for (key, was), (_, now) in zip(of_matrix, of_spheres, strict=True):
             if was != now:
-                stale[f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}"] += [
-                    participant
-                ]
+                change = f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}"
+                stale[change].append(participant)
     if stale:
+        changes = [f"{change} in {_who(people)}" for change, people in stale.items()]
         raise DataError(
-            "spheres were drawn anew after the matrices were made: "
-            f"{'; '.join(f'{what} in {_who(people)}' for what, people in stale.items())}.",
-            hint="Run the participant level for these matrices anew.",
+            f"spheres were drawn again after the matrices were made: {'; '.join(changes)}.",
+            hint="Run the participant level for these matrices again.",
         )
 
 
@@ -82,19 +76,16 @@ def differences(made: Made) -> list[str]:
     >>> differences([("sub-01", (("Radius", "5"),)), ("sub-02", (("Radius", "6"),))])
     ['Radius is 5 in 1 participant (sub-01) and 6 in 1 participant (sub-02)']
     """
-    makers: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    people: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for participant, settings in made:
         for key, value in settings:
-            makers[key][value].append(participant)
-    return [_phrase(key, values) for key, values in makers.items() if len(values) > 1]
-
-
-def _phrase(key: str, values: Makers) -> str:
-    kinds = [
-        f"{_shown(value, [other for other in values if other != value])} in {_who(people)}"
-        for value, people in values.items()
-    ]
-    return f"{key} is {' and '.join(kinds)}"
+            people[key][value].append(participant)
+    phrases = []
+    for key, own in people.items():
+        if len(own) > 1:
+            kinds = [f"{_shown(value, own)} in {_who(labels)}" for value, labels in own.items()]
+            phrases.append(f"{key} is {' and '.join(kinds)}")
+    return phrases
 
 
 def _who(participants: Iterable[str]) -> str:
@@ -102,18 +93,15 @@ def _who(participants: Iterable[str]) -> str:
     return f"{count(len(labels), 'participant')} ({listing(labels)})"
 
 
-def _shown(text: str, others: Sequence[str]) -> str:
-    """A value; of a list that is long, the part that others don't share."""
+def _shown(text: str, others: Iterable[str]) -> str:
+    """A value as JSON; of a long list, the first entry that another list does not share."""
+    if len(text) <= _MOST_SHOWN:
+        return text
     value = json.loads(text)
-    if isinstance(value, list) and len(text) > _MOST_SHOWN:
-        return _own_part(value, [json.loads(other) for other in others])
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
-
-
-def _own_part(value: list[Any], others: Sequence[Any]) -> str:
-    """The first entry at which a list differs from another, or what it has beyond it."""
-    other = next((other for other in others if isinstance(other, list)), [])
-    for place, (mine, theirs) in enumerate(zip(value, other, strict=False), start=1):
+    if not isinstance(value, list):
+        return f"{text[: _MOST_SHOWN - 3]}..."
+    lists = (json.loads(other) for other in others if other != text and other.startswith("["))
+    for place, (mine, theirs) in enumerate(zip(value, next(lists, []), strict=False), start=1):
         if mine != theirs:
             return f"{json.dumps(mine)} at place {place} of {len(value)}"
     return f"a list of {len(value)}"

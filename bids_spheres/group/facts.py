@@ -26,21 +26,16 @@ GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap"
 
 REGRESSORS = "NuisanceParameters"
 
-COMPARED = tuple(
-    dict.fromkeys(
-        (
-            *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
-            *("CensoringThresholds", "RelationshipMeasure", "ValidDiagonal"),
-        )
+_COMPARED = dict.fromkeys(
+    (
+        *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
+        *("CensoringThresholds", "RelationshipMeasure", "ValidDiagonal"),
     )
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
-NOTED = ("Description", *sidecar_keys("note"))
+_NOTED = ("Description", *sidecar_keys("note"))
 """What had better be the same."""
-
-GENERATED_BY = "GeneratedBy"
-"""Key that tells which program, in which version, wrote a file; 0.1 did not write it."""
 
 _CONCATENATION = "Concatenation"
 """Key that only sidecars of matrices of several runs put together have."""
@@ -62,14 +57,9 @@ class OtherVersionError(DataError):
 
 
 def check_version(content: Mapping[str, Any]) -> None:
-    """Refuse what another minor version wrote.
-
-    Raises
-    ------
-    OtherVersionError
-    """
+    """Refuse what another minor version wrote (OtherVersionError); 0.1 did not write its name."""
     try:
-        version = str(content[GENERATED_BY][0]["Version"])
+        version = str(content["GeneratedBy"][0]["Version"])
     except (KeyError, IndexError, TypeError):
         version = "0.1"
     if version.split(".")[:2] != __version__.split(".")[:2]:
@@ -78,7 +68,7 @@ def check_version(content: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What the sidecar of a matrix says.
+    """What the sidecar of a matrix says; ValueError or TypeError for what can't be.
 
     Parameters
     ----------
@@ -92,12 +82,10 @@ class RunFacts:
         What censoring, regressors and filter leave: 1 / var(r) of independent white series.
     excluded : str or None
         Why the run has no result.
-    settings : Settings
-        What must be the same in all runs of a group.
     rank, lost_to_filter, lost_to_censoring : float
         What took the other degrees of freedom of the kept volumes; NaN when it is not known.
-    noted : Settings
-        What had better be.
+    settings, noted : Settings
+        What must be the same in all runs of a group, and what had better be.
     """
 
     mean_fd: float
@@ -106,11 +94,21 @@ class RunFacts:
     n_kept: int
     degrees_of_freedom: float
     excluded: str | None
-    settings: Settings
     rank: float
     lost_to_filter: float
     lost_to_censoring: float
+    settings: Settings
     noted: Settings
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.n_kept <= self.n_volumes or not self.n_volumes:
+            raise ValueError(f"{self.n_kept} of {self.n_volumes} volumes are kept")
+        if not isnan(self.mean_fd) and not 0 < self.n_fd <= self.n_volumes:
+            raise ValueError(f"{self.n_fd} volumes have the mean displacement {self.mean_fd:g}")
+        if self.mean_fd < 0:
+            raise ValueError(f"the mean framewise displacement is {self.mean_fd:g}")
+        if not isinstance(self.excluded, str | None):
+            raise TypeError(f"Excluded is {self.excluded!r}, not a reason")
 
     @property
     def weight(self) -> float:
@@ -119,12 +117,7 @@ class RunFacts:
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
-    """Read the sidecar of a matrix; None for one of several runs put together.
-
-    Parameters
-    ----------
-    matrix : Path
-        The TSV file beside which it is.
+    """Read the sidecar of a matrix, a TSV file; None for one of several runs put together.
 
     Raises
     ------
@@ -139,6 +132,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
         return None
     check_version(content)
     try:
+        kinds = json.dumps(regressor_kinds(content[REGRESSORS]))
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
             n_fd=int(content["VolumesWithFramewiseDisplacement"]),
@@ -146,13 +140,12 @@ def read_facts(matrix: Path) -> RunFacts | None:
             n_kept=int(content["NumberOfVolumesKept"]),
             degrees_of_freedom=_number(content["DegreesOfFreedom"]),
             excluded=content.get("Excluded"),
-            settings=(*pick(content, COMPARED), _regressors(content)),
             rank=_number(content.get("RankRemoved")),
             lost_to_filter=_number(content.get("DimensionsLostToFilter")),
             lost_to_censoring=_number(content.get("DimensionsLostToCensoring")),
-            noted=pick(content, NOTED),
+            settings=(*pick(content, _COMPARED), (REGRESSORS, kinds)),
+            noted=pick(content, _NOTED),
         )
-        _check(facts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
@@ -167,18 +160,6 @@ def read_facts(matrix: Path) -> RunFacts | None:
     return facts
 
 
-def _check(facts: RunFacts) -> None:
-    """Raise ValueError for what can't be."""
-    if not 0 <= facts.n_kept <= facts.n_volumes or not facts.n_volumes:
-        raise ValueError(f"{facts.n_kept} of {facts.n_volumes} volumes are kept")
-    if not isnan(facts.mean_fd) and not 0 < facts.n_fd <= facts.n_volumes:
-        raise ValueError(f"{facts.n_fd} volumes have the mean displacement {facts.mean_fd:g}")
-    if facts.mean_fd < 0:
-        raise ValueError(f"the mean framewise displacement is {facts.mean_fd:g}")
-    if not isinstance(facts.excluded, str | None):
-        raise TypeError(f"Excluded is {facts.excluded!r}, not a reason")
-
-
 def of_several_runs(matrix: Path) -> bool:
     """Whether a matrix is of several runs put together; False when nothing says so."""
     try:
@@ -187,7 +168,7 @@ def of_several_runs(matrix: Path) -> bool:
         return False
 
 
-def pick(content: Mapping[str, Any], keys: Iterable[str]) -> Settings:
+def pick(content: Mapping[str, object], keys: Iterable[str]) -> Settings:
     """Some keys of a sidecar as settings; null for those that it does not have."""
     return tuple((key, json.dumps(content.get(key), sort_keys=True)) for key in keys)
 
@@ -197,7 +178,7 @@ def as_json(settings: Settings) -> dict[str, Any]:
     return {key: json.loads(text) for key, text in settings}
 
 
-def regressor_kinds(columns: Iterable[str]) -> list[str]:
+def regressor_kinds(columns: list[str]) -> list[str]:
     """Columns of a design without what differs between runs by itself, sorted.
 
     Short runs have fewer cosines, and none below a minute; how many components explain half of
@@ -208,21 +189,16 @@ def regressor_kinds(columns: Iterable[str]) -> list[str]:
     >>> regressor_kinds(["cosine00", "trans_x_derivative1", "a_comp_cor_00", "a_comp_cor_01"])
     ['a_comp_cor_*', 'trans_x_derivative1']
     """
-    return sorted({kind for name in columns if (kind := _kind(name))})
-
-
-def _kind(name: str) -> str:
-    numbered = _NUMBERED.fullmatch(name)
-    if numbered is None or name.endswith(_FORMS):
-        return name
-    return f"{numbered['kind']}*" if "comp_cor" in name else ""
-
-
-def _regressors(content: Mapping[str, Any]) -> tuple[str, str]:
-    columns = content[REGRESSORS]
     if not isinstance(columns, list):
         raise TypeError(f"{REGRESSORS} is {columns!r}, not a list")
-    return REGRESSORS, json.dumps(regressor_kinds(columns))
+    kinds = set()
+    for name in columns:
+        numbered = _NUMBERED.fullmatch(name)
+        if numbered is None or name.endswith(_FORMS):
+            kinds.add(name)
+        elif "comp_cor" in name:
+            kinds.add(f"{numbered['kind']}*")
+    return sorted(kinds)
 
 
 def as_integer(text: str) -> float | int:
@@ -231,5 +207,5 @@ def as_integer(text: str) -> float | int:
     return int(value) if value.is_integer() else value
 
 
-def _number(value: Any) -> float:
+def _number(value: float | str | None) -> float:
     return nan if value is None else float(value)

@@ -52,38 +52,18 @@ def without_space(entities: Entities, space: str | None = None) -> Entities:
     return tuple((key, label) for key, label in named if label and key not in ("res", "den"))
 
 
-def find_matrices(output_dir: Path, options: GroupOptions) -> list[OutputFile]:
-    """Matrices of the participant level that the user wants, in the order of their names.
-
-    Raises
-    ------
-    MissingInputError, NothingSelectedError
-        As `all_matrices` and `selected`.
-    """
-    return selected(all_matrices(output_dir), options.select)
-
-
 def all_matrices(output_dir: Path) -> list[OutputFile]:
     """Matrices of the participant level, in the order of their names.
 
     One that lies in another place than its name says is a copy, and would count twice.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the output dataset.
-
-    Raises
-    ------
-    MissingInputError
-        When there is none.
+    MissingInputError without any.
     """
-    files = matrix_files(output_dir)
-    strays = [file for file in files if file.path.parent != output_dir / file.name.folder]
-    for file in strays:
-        logger.warning("%s is not used: by its name it belongs elsewhere.", file.path)
-    gone = {file.path for file in strays}
-    kept = [file for file in files if file.path not in gone]
+    kept = []
+    for file in matrix_files(output_dir):
+        if file.path.parent == output_dir / file.name.folder:
+            kept.append(file)
+        else:
+            logger.warning("%s is not used: by its name it belongs elsewhere.", file.path)
     if not kept:
         raise MissingInputError(
             f"{output_dir} holds no matrix of the participant level (*_relmat.tsv).",
@@ -95,15 +75,17 @@ def all_matrices(output_dir: Path) -> list[OutputFile]:
 def selected(
     files: list[OutputFile], select: Iterable[tuple[str, Sequence[str]]]
 ) -> list[OutputFile]:
-    """Matrices with the labels that are wanted, by entity.
-
-    Raises
-    ------
-    NothingSelectedError
-        When there is none; the message says what there was.
-    """
+    """Matrices with the labels that are wanted, by entity; NothingSelectedError without any."""
     for key, labels in select:
-        files = _selected(files, key, labels)
+        wanted = {_plain(key, label) for label in labels}
+        present = {_plain(key, label_of(file.name, key)) for file in files}
+        names = sorted((label or "(none)" for label in present), key=natural)
+        choice = f"Available: {listing([f'{key}-{label}' for label in names], 20)}."
+        files = [file for file in files if _plain(key, label_of(file.name, key)) in wanted]
+        if not files:
+            raise NothingSelectedError(f"No matrix has {key}-{', '.join(labels)}.", hint=choice)
+        for label in sorted(wanted - present, key=natural):
+            logger.warning("No matrix has %s-%s. %s", key, label, choice)
     return files
 
 
@@ -112,8 +94,8 @@ def make_groups(
 ) -> Mapping[Name, Sequence[OutputFile]]:
     """Matrices by the groups that the user wants.
 
-    Where spaces are pooled, a run of which there are images in several of them counts once, in
-    the space that stands first in `MNI_PREFERENCE`, or else by its name.
+    Where spaces are pooled, a run with images in several of them counts once: in the space that
+    comes first in `MNI_PREFERENCE`, or else by its name.
     """
     groups = grouped(
         files,
@@ -121,28 +103,21 @@ def make_groups(
     )
     if not options.pool_spaces:
         return groups
-    return {name: _one_image_per_run(own) for name, own in groups.items()}
-
-
-def _one_image_per_run(files: Sequence[OutputFile]) -> list[OutputFile]:
-    preferred = {space: place for place, space in enumerate(MNI_PREFERENCE)}
-    images = sorted(files, key=lambda file: preferred.get(file.space, len(preferred)))
-    chosen: dict[Entities, OutputFile] = {}
-    for file in images:
-        chosen.setdefault(file.name.source, file)
-    return [file for file in files if chosen[file.name.source] is file]
+    order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
+    pooled = {}
+    for name, own in groups.items():
+        by_preference = sorted(own, key=lambda file: order.get(file.space, len(order)))
+        # The last entry of a key stays.
+        chosen = {file.name.source: file for file in reversed(by_preference)}
+        pooled[name] = [file for file in own if chosen[file.name.source] is file]
+    return pooled
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
-    """Remove what an earlier call made of a group and this one did not.
+    """Remove what an earlier call wrote of a group and this one did not.
 
-    A model that is not asked for any more, or all of a group that is refused now, would
-    otherwise go on telling of participants that it is not made of.
-
-    Raises
-    ------
-    OutputError
-        When a file can't be removed.
+    A model that is no longer requested, or all of a group that is refused now, would otherwise
+    describe participants on whom it does not rest.
     """
     kept = set(written)
     for file in group_files(output_dir):
@@ -150,41 +125,21 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
             remove(file.path)
 
 
-def earlier_results(output_dir: Path, made: Iterable[Name]) -> dict[str, list[Path]]:
-    """Results that are there of other groups and images than those made, by their names.
-
-    Parameters
-    ----------
-    output_dir : Path
-    made : iterable of Name
-        Groups and images.
-    """
-    own = {name.entities for name in made}
-    found: dict[str, list[Path]] = defaultdict(list)
+def earlier_results(output_dir: Path, names: Iterable[Name]) -> dict[str, list[Path]]:
+    """Results of earlier calls, by titles, but for those of some groups and images."""
+    own = {name.entities for name in names}
+    earlier: dict[str, list[Path]] = defaultdict(list)
     for file in group_files(output_dir):
         if file.name.entities not in own:
-            found[title(file.name)].append(file.path)
-    return found
+            earlier[title(file.name)].append(file.path)
+    return earlier
 
 
 def possible_groups(files: Iterable[OutputFile]) -> set[str]:
-    """Titles of all groups, and of their images, that can be made of matrices."""
+    """Titles of all groups, and of their images, that matrices can form."""
     ways = list(product((False, True), repeat=2))
     groups = {group_of(file, by_session=s, pool_spaces=p) for file in files for s, p in ways}
     return {title(name) for group in groups for name in (group, image_name(group))}
-
-
-def _selected(files: list[OutputFile], key: str, labels: Sequence[str]) -> list[OutputFile]:
-    wanted = {_plain(key, label) for label in labels}
-    there = {_plain(key, label_of(file.name, key)): file for file in files}
-    left = [file for file in files if _plain(key, label_of(file.name, key)) in wanted]
-    names = sorted((label or "(none)" for label in there), key=natural)
-    choice = f"There is {listing([f'{key}-{label}' for label in names], 20)}."
-    if not left:
-        raise NothingSelectedError(f"No matrix has {key}-{', '.join(labels)}.", hint=choice)
-    for label in sorted(wanted - set(there), key=natural):
-        logger.warning("No matrix has %s-%s. %s", key, label, choice)
-    return left
 
 
 def _plain(key: str, label: str) -> str:

@@ -15,7 +15,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from enum import Enum
+    from types import ModuleType
 
 MAX_LENGTH = 2000
 """Characters of a formula."""
@@ -53,6 +55,9 @@ ELEMENTWISE: Mapping[str, tuple[str, ...]] = {
 
 _SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints", "extrapolation")
 
+_FACTOR = ("contrasts", "levels", "spans_intercept")
+"""What ``C`` takes beside a column."""
+
 BASES: Mapping[str, tuple[str, ...]] = {
     "poly": ("degree", "raw"),
     "bs": (
@@ -80,8 +85,6 @@ _OPERATORS = re.compile(r"[-+*/:^~]+|in")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 _UNSAFE = re.compile(r"""["'\\`]""")
 """Characters of a string that could end it: formulaic puts calls into code as text."""
-
-_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div)
 
 _LIMITS = {"degree": MAX_POWER, "df": MAX_DF}
 """Largest values of arguments that decide how much is computed."""
@@ -116,33 +119,25 @@ class Formula:
         return self.categories | self.numbers
 
     def matrix(self, data: pd.DataFrame) -> pd.DataFrame:
-        """Design matrix of a table.
+        """Design matrix (N, K) of a table (N, V), whose columns have the names of terms.
 
-        Parameters
-        ----------
-        data : (N, V) DataFrame
-            With all `columns`, without missing values.
-
-        Returns
-        -------
-        (N, K) DataFrame
-            Its columns have the names of terms.
-
-        Raises
-        ------
-        UsageError
-            When formulaic can't compute it.
-        DataError
-            When it would have more than `MAX_COLUMNS`.
+        The table has all `columns`, and no missing values. UsageError when formulaic can't compute
+        it, DataError when it would have more than `MAX_COLUMNS`.
         """
-        self._check_size(data)
+        total = sum(math.prod(_width(factor, data) for factor in term) for term in self.terms)
+        if total > MAX_COLUMNS:
+            raise DataError(
+                f"The model {self.text!r} would have up to {total} columns; at most "
+                f"{MAX_COLUMNS} are built.",
+                hint="Leave out an interaction, or a column with as many values as participants.",
+            )
         # Whole numbers would overflow in powers; as levels of a factor they keep their look.
         exact = {
             name: data[name].astype(float)
             for name in self.numbers
             if pd.api.types.is_integer_dtype(data[name])
         }
-        # Without variables there is nothing to tell the number of rows from.
+        # Without variables nothing says how many rows the design has.
         rows = data.assign(**exact) if len(data.columns) else data.assign(constant=1)
         formulaic = load_formulaic()
         try:
@@ -156,28 +151,9 @@ class Formula:
         except Exception as error:
             raise _unusable(self.text, error) from error
 
-    def _check_size(self, data: pd.DataFrame) -> None:
-        total = 0
-        for term in self.terms:
-            width = 1
-            for factor in term:
-                width *= _width(factor, data)
-            total += width
-        if total > MAX_COLUMNS:
-            raise DataError(
-                f"The model {self.text!r} would have up to {total} columns; at most "
-                f"{MAX_COLUMNS} are built.",
-                hint="Leave out an interaction, or a column with as many values as participants.",
-            )
-
 
 def read_formula(text: str) -> Formula:
-    """Check a formula and find the columns it uses; nothing of it is evaluated.
-
-    Parameters
-    ----------
-    text : str
-        In the language of formulaic, without an outcome.
+    """Check a formula without an outcome and find the columns it uses; nothing is evaluated.
 
     Raises
     ------
@@ -212,8 +188,8 @@ def read_formula(text: str) -> Formula:
     return Formula(text, frozenset(checks.categories), frozenset(checks.numbers), terms)
 
 
-def load_formulaic() -> Any:
-    """The package formulaic, or an error that says how to install it."""
+def load_formulaic() -> ModuleType:
+    """The package formulaic; MissingInputError, which says how to install it, without it."""
     try:
         return import_module("formulaic")
     except ImportError as error:
@@ -223,21 +199,22 @@ def load_formulaic() -> Any:
         ) from error
 
 
-class _Checks:
-    """Refuse what a formula must not have; remember the columns it uses.
+class _Token(Protocol):
+    """A part of a formula, as formulaic cuts it."""
 
-    Parameters
-    ----------
-    text : str
-        The formula, for messages.
-    """
+    token: str
+    kind: Enum
+
+
+class _Checks:
+    """Refuse what a formula must not have; remember the columns it uses."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.categories: set[str] = set()
         self.numbers: set[str] = set()
 
-    def check_tokens(self, tokens: Iterable[Any]) -> None:
+    def check_tokens(self, tokens: Iterable[_Token]) -> None:
         """Check every token as formulaic reads it."""
         for token in tokens:
             shown, kind = token.token, token.kind.value
@@ -245,8 +222,10 @@ class _Checks:
                 if _NUMBER.fullmatch(shown):  # which formulaic would take for the number
                     raise self._refuse(f"`{shown}`", f"Write Q('{shown}') for the column.")
                 self.numbers.add(shown)
-            elif kind == "python":
-                self._check_code(shown)
+            elif kind == "python":  # a call, or what is in braces: all that would be evaluated
+                if "`" in shown:
+                    raise self._refuse("`", "Write Q('name') for a column in a function.")
+                self._check_code(ast.parse(shown, mode="eval").body)
             elif "|" in shown and kind == "operator":
                 raise _two_sided(self.text)
             elif not {
@@ -256,33 +235,26 @@ class _Checks:
             }[kind]:
                 raise self._refuse(shown)
 
-    def _check_code(self, code: str) -> None:
-        """Check a call, or what is in braces: all that formulaic would evaluate."""
-        if "`" in code:
-            raise self._refuse("`", "Write Q('name') for a column in a function.")
-        node = ast.parse(code, mode="eval").body
-        name = _function(node)
-        if name == "C":
-            self._check_factor(node)
-        elif name in BASES:
-            self._check_call(node, BASES[name])
-        else:
-            self._check_numeric(node)
-
-    def _check_factor(self, call: Any) -> None:
-        """Check ``C(column, contrast, levels=[...])``."""
-        first, arguments = self._arguments(call, ("contrasts", "levels", "spans_intercept"))
-        if name := _column(first):
-            self._check_string(name)
-            self.categories.add(name)
-        else:
-            self._check_numeric(first)
-        contrast = arguments.get("contrasts")
-        if contrast is not None and not _is_constant(contrast):
-            self._check_contrast(arguments.pop("contrasts"))
-        self._check_constants(arguments)
+    def _check_code(self, node: ast.expr) -> None:
+        match node:
+            case ast.Call(func=ast.Name(id="C")):
+                first, arguments = self._arguments(node, _FACTOR)
+                if name := _column(first):
+                    self._check_string(name)
+                    self.categories.add(name)
+                else:
+                    self._check_numeric(first)
+                contrast = arguments.get("contrasts")
+                if contrast is not None and not _is_constant(contrast):
+                    self._check_contrast(arguments.pop("contrasts"))
+                self._check_constants(arguments)
+            case ast.Call(func=ast.Name(id=name)) if name in BASES:
+                self._check_call(node, BASES[name])
+            case _:
+                self._check_numeric(node)
 
     def _check_contrast(self, node: ast.expr) -> None:
+        """Check a scheme of coding the levels of a factor, with or without arguments."""
         name = ast.unparse(node.func if isinstance(node, ast.Call) else node)
         if name not in CONTRASTS:
             raise self._refuse(name, f"Contrasts are: {', '.join(CONTRASTS)}.")
@@ -291,14 +263,14 @@ class _Checks:
             call = ast.Call(node.func, [ast.Constant(value=None), *node.args], node.keywords)
             self._check_constants(self._arguments(call, CONTRASTS[name])[1])
 
-    def _check_call(self, call: Any, parameters: tuple[str, ...]) -> None:
+    def _check_call(self, call: ast.Call, parameters: tuple[str, ...]) -> None:
         """Check a call whose first argument is a column, and the others are constants."""
         first, arguments = self._arguments(call, parameters)
         self._check_numeric(first)
         self._check_constants(arguments)
 
     def _arguments(
-        self, call: Any, parameters: tuple[str, ...]
+        self, call: ast.Call, parameters: tuple[str, ...]
     ) -> tuple[ast.expr, dict[str, ast.expr]]:
         """First argument of a call, and the others by their names."""
         if not 1 <= len(call.args) <= 1 + len(parameters):
@@ -326,8 +298,6 @@ class _Checks:
                 self.numbers.add(name)
             case ast.Constant(value=int() | float() as value) if abs(value) <= _LARGEST:
                 pass
-            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
-                self._check_numeric(operand)
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 power = _number(right)
                 if power is None or abs(power) > MAX_POWER or not _has_column(left):
@@ -339,43 +309,35 @@ class _Checks:
             ):
                 self._check_numeric(left)
                 self._check_numeric(right)
-            case ast.Compare(left=left, comparators=[right]):
-                self._check_comparison(node, left, right)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+                self._check_numeric(operand)
+            case ast.Compare(left=left, ops=[operator], comparators=[right]) if not isinstance(
+                operator, ast.Is | ast.IsNot | ast.In | ast.NotIn
+            ):
+                self._check_numeric(left)
+                self._check_comparand(right)
             case ast.Call(func=ast.Name(id=name)) if name in ELEMENTWISE:
                 self._check_call(node, ELEMENTWISE[name])
             case _:
                 raise self._refuse(ast.unparse(node))
 
-    def _check_comparison(self, node: ast.Compare, left: ast.expr, right: ast.expr) -> None:
-        """Check that a column is compared with a number or a level."""
-        if isinstance(node.ops[0], ast.Is | ast.IsNot | ast.In | ast.NotIn):
-            raise self._refuse(ast.unparse(node))
-        self._check_numeric(left)
-        if isinstance(right, ast.Constant) and isinstance(right.value, str):
-            self._check_string(right.value)
+    def _check_comparand(self, node: ast.expr) -> None:
+        """Check what a column is compared with: a level, or a number."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            self._check_string(node.value)
         else:
-            self._check_numeric(right)
+            self._check_numeric(node)
 
     def _check_string(self, text: str) -> None:
         if not _is_safe_string(text):
             raise self._refuse(repr(text), "Rename the column or level: quotes can't be used.")
 
     def _refuse(self, part: str, hint: str = "") -> UsageError:
+        functions = ", ".join([*ELEMENTWISE, *BASES])
         return UsageError(
             f"The model {self.text!r} can't be used: {part!r} is not allowed in it.",
-            hint=hint
-            or "Columns, numbers, operators and these functions are: C, Q, "
-            f"{', '.join([*ELEMENTWISE, *BASES])}.",
+            hint=hint or f"Allowed are columns, numbers, operators, C, Q, {functions}.",
         )
-
-
-def _function(node: ast.expr) -> str:
-    """Name of the function that is called; empty for anything else than a call."""
-    match node:
-        case ast.Call(func=ast.Name(id=name)):
-            return name
-        case _:
-            return ""
 
 
 def _column(node: ast.AST) -> str | None:
@@ -408,38 +370,39 @@ def _is_safe_string(text: str) -> bool:
 
 def _is_constant(node: ast.expr) -> bool:
     """Whether a node is a number, a truth value, None, a harmless string, or a list of these."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return _is_safe_string(text)
-        case ast.Constant(value=int() | float() | None):
-            return True
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
-            return True
-        case ast.List(elts=parts) | ast.Tuple(elts=parts):
-            return all(map(_is_constant, parts))
-        case _:
-            return False
+    try:
+        return _is_harmless(ast.literal_eval(node))
+    except ValueError:
+        return False
+
+
+def _is_harmless(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_harmless, value))
+    if isinstance(value, str):
+        return _is_safe_string(value)
+    return value is None or isinstance(value, int | float)
 
 
 def _number(node: ast.expr) -> float | None:
     """Value of a number, also of a negative one; None for anything else."""
-    match node:
-        case ast.Constant(value=int() | float() as value):
-            return float(value)
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return -float(value)
-        case _:
-            return None
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    return float(value) if isinstance(value, int | float) else None
 
 
-def _count_terms(node: Any, text: str) -> int:
+def _count_terms(node: object, text: str) -> int:
     """Largest number of terms that a part of a formula can become, from formulaic's tree of it."""
-    if not hasattr(node, "operator"):
+    operator = getattr(node, "operator", None)
+    if operator is None:
         return 1
-    symbol, counts = node.operator.symbol, [_count_terms(part, text) for part in node.args]
-    total: int = sum(counts)
+    parts = getattr(node, "args", ())
+    symbol, counts = operator.symbol, [_count_terms(part, text) for part in parts]
+    total = sum(counts)
     if symbol in {"**", "^"}:
-        exponent = str(node.args[1])
+        exponent = str(parts[1])
         if not exponent.isdecimal() or not 1 <= int(exponent) <= MAX_POWER:
             raise UsageError(
                 f"The model {text!r} can't be used: a power of terms is a whole number from 1 to "
@@ -468,19 +431,19 @@ def _width(factor: str, data: pd.DataFrame) -> int:
         return 1 if numeric else max(1, data[factor].nunique())
     if _NUMBER.fullmatch(factor):
         return 1
-    node: Any = ast.parse(factor, mode="eval").body
-    name = _function(node)
-    if name == "C":
-        column = _column(node.args[0])
-        return len(data) if column is None else max(1, data[column].nunique())
-    if name == "Q":
-        return _width(str(_column(node)), data)
-    if name not in BASES:
-        return 2  # a comparison has two levels, arithmetic one column
-    arguments = _named_arguments(node, BASES[name])
-    knots = len(list(ast.walk(arguments["knots"]))) if "knots" in arguments else 0
-    sizes = [_number(arguments[name]) or 0 for name in _LIMITS if name in arguments]
-    return int(max([3, *sizes])) + knots + 1
+    match ast.parse(factor, mode="eval").body:
+        case ast.Call(func=ast.Name(id="C")) as call:
+            column = _column(call.args[0])
+            return len(data) if column is None else max(1, data[column].nunique())
+        case ast.Call(func=ast.Name(id="Q"), args=[ast.Constant(value=str(name))]):
+            return _width(name, data)
+        case ast.Call(func=ast.Name(id=name)) as call if name in BASES:
+            arguments = _named_arguments(call, BASES[name])
+            knots = len(list(ast.walk(arguments["knots"]))) if "knots" in arguments else 0
+            sizes = [_number(arguments[name]) or 0 for name in _LIMITS if name in arguments]
+            return int(max([3, *sizes])) + knots + 1
+        case _:
+            return 2  # a comparison has two levels, arithmetic one column
 
 
 def _two_sided(text: str) -> UsageError:

@@ -7,6 +7,7 @@ strategies, and QC-FC can't improve by leaving out those volumes that moved.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from bids_spheres.errors import BidsSpheresError
 from bids_spheres.group.facts import read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.facts import RunFacts
@@ -30,7 +31,8 @@ class HeadMotion:
     Parameters
     ----------
     files : iterable of OutputFile
-        Matrices of all runs that are selected, after any strategy; one sidecar per run is read.
+        Matrices of all selected runs, after any strategy; of each run sidecars are read until one
+        knows its motion.
     by_session : bool
         Whether sessions are groups by themselves, and have a mean of their own.
     """
@@ -43,12 +45,14 @@ class HeadMotion:
             entities = (e for e in file.name.source if e[0] not in _NOT_OF_THE_SCAN)
             by_run[tuple(entities)].append(file)
         for own in by_run.values():
-            facts = _first_with_motion(own)
-            if facts is None:
-                continue
-            key = self._key(own[0].participant, own[0].name)
-            total, volumes = self._sums.get(key, (0.0, 0))
-            self._sums[key] = total + facts.n_fd * facts.mean_fd, volumes + facts.n_fd
+            facts = None
+            for facts in filter(None, map(_readable_facts, own)):
+                if not isnan(facts.mean_fd):
+                    break
+            if facts is not None:
+                key = self._key(own[0].participant, own[0].name)
+                total, volumes = self._sums.get(key, (0.0, 0))
+                self._sums[key] = total + facts.n_fd * facts.mean_fd, volumes + facts.n_fd
 
     def of(self, participant: str, group: Name) -> float:
         """Mean of a participant in the task of a group, mm; NaN where a run's is not known."""
@@ -60,15 +64,8 @@ class HeadMotion:
         return participant, name.get("task") or "", session or ""
 
 
-def _first_with_motion(files: Sequence[OutputFile]) -> RunFacts | None:
-    """Of matrices of one run the facts that know its motion, or else any; None for no run."""
-    known = None
-    for file in files:
-        try:
-            facts = read_facts(file.path)
-        except BidsSpheresError:
-            continue  # told where the matrix itself is used
-        if facts is not None and not isnan(facts.mean_fd):
-            return facts
-        known = known or facts
-    return known
+def _readable_facts(file: OutputFile) -> RunFacts | None:
+    """Facts of a run; None for several runs together, and where its own use reports the error."""
+    with suppress(BidsSpheresError):
+        return read_facts(file.path)
+    return None

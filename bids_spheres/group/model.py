@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from bids_spheres.group.regression import Design
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
@@ -53,7 +53,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class GroupDesign:
-    """What a model comes to in one group.
+    """A model applied to one group.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     Raises
     ------
     MissingInputError
-        When there is no table, or the package that reads formulas is not installed.
+        When the table, or the package that reads formulas, is missing.
     UsageError
         When the formula can't be read, or names something that is not in the table.
     DataError
@@ -99,30 +99,35 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
 
 
 def read_participants(path: Path) -> pd.DataFrame:
-    """Read participants.tsv.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    DataFrame
-        By labels with their key (``sub-01``).
+    """Read participants.tsv: a row per participant, by labels with their key (``sub-01``).
 
     Raises
     ------
     MissingInputError
-        When there is no such file.
+        When the file is missing.
     DataError
         When it has no participants, or one of them twice.
     """
     if not is_there(path):
         raise MissingInputError(
-            f"There is no table of participants {path}.",
+            f"The table of participants {path} is missing.",
             hint="Name the participants.tsv of the dataset.",
         )
-    table = _parsed(read_text(path, "table of participants"), path)
+    text = read_text(path, "table of participants")
+    # BIDS has no quotes around cells, and one that begins a remark would swallow the rows below
+    # it: they are characters, unless they are around the header's words, as R writes them.
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
+    try:
+        table: pd.DataFrame = pd.read_csv(
+            StringIO(text),
+            sep="\t",
+            na_values=list(_MISSING),
+            keep_default_na=False,
+            dtype={ID: str},
+            quoting=quoting,
+        )
+    except ValueError as error:  # also of pandas
+        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
     if ID not in table.columns:
         raise DataError(f"{path} has no column {ID}.")
     table = table[table[ID].notna()]
@@ -130,22 +135,6 @@ def read_participants(path: Path) -> pd.DataFrame:
     if twice := labels[labels.duplicated()].tolist():
         raise DataError(f"{path} has {twice[0]} twice.")
     return table.set_index(labels)
-
-
-def _parsed(text: str, path: Path) -> pd.DataFrame:
-    """Table of a text, in which quotes are characters, unless they are around the header's words.
-
-    BIDS has no quotes around cells, and one that begins a remark would swallow the rows below it;
-    but R writes them around all words.
-    """
-    quoting = csv.QUOTE_MINIMAL if text.startswith('"') else csv.QUOTE_NONE
-    rules: dict[str, Any] = {"na_values": list(_MISSING), "keep_default_na": False}
-    rules |= {"dtype": {ID: str}, "quoting": quoting}
-    try:
-        table: pd.DataFrame = pd.read_csv(StringIO(text), sep="\t", **rules)
-    except ValueError as error:  # also of pandas
-        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
-    return table
 
 
 def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
@@ -162,23 +151,35 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     DataError
         When none is left, a variable can't be used, or its terms can't be told apart.
     """
-    data, left_out = _known(model, mean_fd)
+    formula = model.formula
+    data, left_out = _known_variables(model, mean_fd)
     if not len(data):
-        raise _nobody(model, left_out)
-    _check_numbers(model, data)
-    design = _design(model.formula, data)
-    return GroupDesign(model.formula.text, design, left_out, tuple(_notes(model, data)))
+        why = [f"{label} ({reason})" for label, reason in left_out.items()]
+        raise DataError(
+            f"No participant has all that the model {formula.text!r} needs: {listing(why)}.",
+            hint=f"The participants of {model.source} are {listing(list(model.table.index))}.",
+        )
+    # A column of numbers with a few words would become categories.
+    for name, column in data.items():
+        words = column[pd.to_numeric(column, errors="coerce").isna()]
+        if 0 < len(words) < len(column) and str(name) not in formula.categories:
+            raise DataError(
+                f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
+                hint=f"Write n/a where the number is not known, or C({name}) for categories.",
+            )
+    matrix = formula.matrix(data)
+    try:
+        values = np.asarray(matrix, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The model {formula.text!r} has values that are no numbers.") from error
+    design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
+    _check_estimable(design, formula.text)
+    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)))
 
 
-def _nobody(model: Model, left_out: Mapping[str, str]) -> DataError:
-    why = [f"{label} ({reason})" for label, reason in left_out.items()]
-    return DataError(
-        f"No participant has all that the model {model.formula.text!r} needs: {listing(why)}.",
-        hint=f"The participants of {model.source} are {listing(list(model.table.index))}.",
-    )
-
-
-def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, dict[str, str]]:
+def _known_variables(
+    model: Model, mean_fd: Mapping[str, float]
+) -> tuple[pd.DataFrame, dict[str, str]]:
     """Variables of the participants who have all of them; the others, and what they lack."""
     used = [name for name in model.table.columns if name in model.formula.columns]
     absent = [label for label in mean_fd if used and label not in model.table.index]
@@ -189,32 +190,16 @@ def _known(model: Model, mean_fd: Mapping[str, float]) -> tuple[pd.DataFrame, di
     for label, missing in data.isna().iterrows():
         if lacking := [str(name) for name, lacks in missing.items() if lacks]:
             left_out[str(label)] = f"without {' and '.join(lacking)}"
-    kept = data.loc[[label for label in data.index if label not in left_out]]
-    return kept.apply(_as_integers), left_out
+    known = data.dropna()
+    for name, column in known.items():
+        # pandas makes fractions of whole numbers where a value is missing; they may be codes of
+        # categories, and are in the names of terms then.
+        if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
+            known[name] = column.astype(int)
+    return known, left_out
 
 
-def _as_integers(column: pd.Series) -> pd.Series:
-    """Whole numbers as such: pandas makes fractions of them where a value is missing.
-
-    They may be codes of categories, and are in the names of terms then.
-    """
-    if pd.api.types.is_float_dtype(column) and (column % 1 == 0).all():
-        return column.astype(int)
-    return column
-
-
-def _design(formula: Formula, data: pd.DataFrame) -> Design:
-    matrix = formula.matrix(data)
-    try:
-        values = np.asarray(matrix, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"The model {formula.text!r} has values that are no numbers.") from error
-    design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
-    _check_design(design, formula.text)
-    return design
-
-
-def _check_design(design: Design, formula: str) -> None:
+def _check_estimable(design: Design, formula: str) -> None:
     n, k = design.values.shape
     if not k or not np.isfinite(design.values).all():
         raise DataError(f"The model {formula!r} has no terms, or values that are not finite.")
@@ -234,20 +219,6 @@ def _check_design(design: Design, formula: str) -> None:
         )
 
 
-def _check_numbers(model: Model, data: pd.DataFrame) -> None:
-    """Refuse a column of numbers in which a few are words: it would become categories."""
-    for name, column in data.items():
-        if pd.api.types.is_numeric_dtype(column) or str(name) in model.formula.categories:
-            continue
-        numbers = pd.to_numeric(column, errors="coerce")
-        words = column[numbers.isna()]
-        if 0 < len(words) < len(column):
-            raise DataError(
-                f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
-                hint=f"Write n/a where the number is not known, or C({name}) for categories.",
-            )
-
-
 def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     """What is odd about the variables."""
     sidecar = model.source.with_suffix(".json")
@@ -262,14 +233,8 @@ def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
             yield f"{name} is taken as a number; write C({name}) for the levels of {sidecar.name}"
 
 
-def check_names(wanted: Iterable[str], known: Sequence[Any], path: Path, who: str) -> None:
-    """Refuse names that are no columns of a table; `who` names them.
-
-    Raises
-    ------
-    UsageError
-        With the first of them.
-    """
+def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who: str) -> None:
+    """Refuse (UsageError) names that are no columns of a table; `who` names them."""
     names = [str(name) for name in known]
     for name in sorted(set(wanted) - set(names)):
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from bids_spheres.wording import listing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bids_spheres.files.names import Name
     from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.spheres import RunQuality
@@ -113,7 +112,11 @@ STRATEGY_COLUMNS = {
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
 
 
-def run_row(run: GroupRun, quality: RunQuality) -> dict[str, Any]:
+Row = dict[str, float | str | None]
+"""Cells of a table, by its columns."""
+
+
+def run_row(run: GroupRun, quality: RunQuality) -> Row:
     """One row of the table of runs; see `RUN_COLUMNS`."""
     name, facts = run.file.name, run.facts
     session = name.get("ses")
@@ -149,7 +152,7 @@ def strategy_row(
     left: Benchmark,
     qc_fc: QcFc | None,
     modularity: float,
-) -> dict[str, Any]:
+) -> Row:
     """One row of the table of strategies; see `STRATEGY_COLUMNS`.
 
     Parameters
@@ -162,16 +165,18 @@ def strategy_row(
     modularity : float
     """
     facts = [run.facts for run in group.runs]
+    keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
     return {
-        **_what(group.name),
-        "smoothing_fwhm": as_json(group.runs[0].facts.settings)["SmoothingFWHM"],
+        "group": group.title,
+        **{column: label_of(group.name, key) or MISSING for column, key in keys.items()},
+        "smoothing_fwhm": as_json(facts[0].settings)["SmoothingFWHM"],
         "participants": len(used),
         "runs": len(facts),
-        "runs_excluded": sum(one.excluded is not None for one in facts),
-        "mean_fd": _mean([one.mean_fd for one in used]),
-        "censored": _mean([1 - one.n_kept / one.n_volumes for one in facts]),
-        "degrees_of_freedom": _mean([one.degrees_of_freedom for one in facts]),
-        "degrees_of_freedom_lost": _mean([one.n_volumes - one.degrees_of_freedom for one in facts]),
+        "runs_excluded": sum(own.excluded is not None for own in facts),
+        "mean_fd": _mean(person.mean_fd for person in used),
+        "censored": _mean(1 - own.n_kept / own.n_volumes for own in facts),
+        "degrees_of_freedom": _mean(own.degrees_of_freedom for own in facts),
+        "degrees_of_freedom_lost": _mean(own.n_volumes - own.degrees_of_freedom for own in facts),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
         "qc_fc_edges": left.edges,
@@ -183,36 +188,25 @@ def strategy_row(
     }
 
 
-def smoothing_differences(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
     """Sentences about strategies that are compared with one another after different smoothing.
 
-    Parameters
-    ----------
-    rows : iterable of mapping
-        Of the table of strategies.
+    `rows` are those of the table of strategies.
     """
-    widths: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
+    widths: dict[str, dict[object, list[str]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         condition = str(row["group"]).rpartition("_desc-")[0]
         widths[condition][row["smoothing_fwhm"]].append(str(row["strategy"]))
     for condition, own in widths.items():
         if len(own) > 1:
-            told = [f"{width:g} mm for {listing(names)}" for width, names in own.items()]
+            kinds = [f"{width:g} mm for {listing(names)}" for width, names in own.items()]
             yield (
-                f"{condition}: images were smoothed differently ({'; '.join(told)}), which alone "
+                f"{condition}: images were smoothed differently ({'; '.join(kinds)}), which alone "
                 "changes QC-FC, modularity and means, so that these strategies are not comparable"
             )
 
 
-def _what(name: Name) -> dict[str, Any]:
-    entities = "_".join(f"{key}-{label}" for key, label in name.entities)
-    keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
-    return {"group": entities} | {
-        column: label_of(name, key) or MISSING for column, key in keys.items()
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Mean of what is known; NaN of nothing."""
+def _mean(values: Iterable[float]) -> float:
+    """Mean without missing values; NaN if all are missing."""
     known = [value for value in values if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")

@@ -13,12 +13,13 @@ from scipy.spatial.distance import pdist, squareform
 
 from bids_spheres.errors import DataError
 from bids_spheres.group.facts import GEOMETRY, as_integer, check_version, pick
+from bids_spheres.group.moments import Moments
 from bids_spheres.outputs.read import read_spheres
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -52,55 +53,6 @@ _PLACES = 4
 """Decimals of a millimetre in which coordinates must agree."""
 
 
-@dataclass(frozen=True, eq=False)
-class RunSpheres:
-    """The spheres of one run, and how they were drawn.
-
-    Parameters
-    ----------
-    participant : str
-    space : str
-        Of the image; ``"func"`` for the grid of acquisition.
-    table : Spheres
-    settings : Settings
-        What the sidecar of the table says of how they were drawn.
-    moved : bool
-        Whether seeds were mapped into the space of the image.
-    """
-
-    participant: str
-    space: str
-    table: Spheres
-    settings: Settings
-    moved: bool
-
-    @property
-    def quality(self) -> RunQuality:
-        """What is told of the run in the table of all runs."""
-        return RunQuality(
-            coverage=_mean(self.table.coverage),
-            missing=int((~self.table.used).sum()),
-            tsnr=_mean(self.table.tsnr[self.table.used]),
-            geometry=self.settings,
-        )
-
-    @property
-    def identity(self) -> Settings:
-        """What must be the same in all runs of a group.
-
-        A participant's own space has its own places, and so has a template to which seeds were
-        mapped from another.
-        """
-        places = [] if is_native(self.space) else np.round(self.table.coordinates, _PLACES).tolist()
-        where = f"coordinates in {self.space}" if self.moved else "coordinates"
-        return (
-            ("names of spheres", json.dumps(self.table.names)),
-            ("networks", json.dumps(self.table.networks)),
-            (where, json.dumps(places)),
-            ("radius", json.dumps(np.nan_to_num(self.table.radii).tolist())),
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class RunQuality:
     """Spheres of one run in three numbers, and how they were drawn.
@@ -123,150 +75,122 @@ class RunQuality:
     geometry: Settings
 
 
-@dataclass(frozen=True, eq=False)
-class GroupSeeds:
-    """S seeds of a group.
+class SphereTables:
+    """Tables of spheres of the runs of one seed set, one after the other.
 
-    Parameters
+    Attributes
     ----------
-    names, networks : tuple of str
-    distances : (S, S) array
-        Between seeds, mm; in the participants' own spaces the mean over runs.
-    radii : (S,) array
-        mm; NaN or 0 for the one voxel that holds the seed.
+    quality : dict of Path to RunQuality
+        Of the runs that were taken in, by the path of their table.
     """
 
-    names: tuple[str, ...]
-    networks: tuple[str, ...]
-    distances: FloatArray
-    radii: FloatArray
-
-
-class SphereTables:
-    """Tables of spheres of the runs of one seed set, one after the other."""
-
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self.quality: dict[Path, RunQuality] = {}
         self._first: Spheres | None = None
-        self._distances: FloatArray = np.zeros(0)
-        self._points: FloatArray = np.zeros(0)
-        self._coverage: dict[str, _Coverage] = {}
+        self._known: dict[str, str] = {}
         self._mixed = False
-        self._made: dict[Settings, list[str]] = defaultdict(list)
+        self._participants: dict[Settings, list[str]] = defaultdict(list)
+        self._geometries: dict[Settings, Settings] = {}
+        self._distances = self._points = Moments(0)
+        self._used: dict[str, BoolArray] = {}
+        self._coverage: dict[str, Moments] = {}
 
-    def add(self, spheres: RunSpheres) -> None:
-        """Take the table of one run in.
+    def add(self, path: Path, participant: str, space: str) -> None:
+        """Read the table of one run and its sidecar, and take them in.
 
         Once there are other spheres than the first, who has which is all that is noted.
+
+        Parameters
+        ----------
+        path : Path
+            The TSV file.
+        participant, space : str
+            Labels; ``"func"`` for the grid of acquisition.
+
+        Raises
+        ------
+        MissingInputError, ReadWriteError
+            When one of the two files is missing or can't be read.
+        DataError
+            When one can't be used; `OtherVersionError` when another version wrote it.
         """
-        identity = spheres.identity
-        self._made[identity].append(spheres.participant)
-        agree = all(self._known.setdefault(key, value) == value for key, value in identity)
-        self._mixed = self._mixed or not agree
+        content = read_sidecar(path.with_suffix(".json"), parse_float=as_integer)
+        check_version(content)
+        spheres = read_spheres(path)
+        # Settings are by far the largest part of what is kept of a run: one copy for all.
+        geometry = pick(content, GEOMETRY)
+        self.quality[path] = RunQuality(
+            coverage=_mean(spheres.coverage),
+            missing=int((~spheres.used).sum()),
+            tsnr=_mean(spheres.tsnr[spheres.used]),
+            geometry=self._geometries.setdefault(geometry, geometry),
+        )
+        identity = _identity(spheres, space, moved=bool(content.get("SeedTransforms")))
+        self._participants[identity].append(participant)
+        self._mixed |= any(self._known.setdefault(key, value) != value for key, value in identity)
         if self._mixed:
             return
-        points = spheres.table.coordinates
+        points, size = spheres.coordinates, len(spheres.names)
         if self._first is None:
-            self._first = spheres.table
-            self._distances, self._points = np.zeros_like(pdist(points)), np.zeros_like(points)
-        self._distances += pdist(points)
-        self._points += points
-        known = self._coverage.setdefault(spheres.participant, _Coverage())
-        known.add(spheres)
+            self._first = spheres
+            self._distances, self._points = Moments(len(pdist(points))), Moments(points.size)
+        self._distances.add(pdist(points))
+        self._points.add(points.ravel())
+        self._used[participant] = self._used.get(participant, False) | spheres.used
+        own = self._coverage.setdefault(participant, Moments(size))
+        own.add(np.nan_to_num(spheres.coverage))
 
-    def makers(self) -> Iterator[tuple[str, Settings]]:
-        """Participant of every run, and what its spheres are."""
-        for identity, participants in self._made.items():
+    def identities(self) -> Iterator[tuple[str, Settings]]:
+        """Participant of every run, and what must be the same in all runs."""
+        for identity, participants in self._participants.items():
             for participant in participants:
                 yield participant, identity
 
     @property
-    def seeds(self) -> GroupSeeds:
-        """The seeds of all runs that were taken in.
-
-        Raises
-        ------
-        DataError
-            When there were none.
-        """
-        first = self._first
-        if first is None:
+    def first(self) -> Spheres:
+        """Spheres of the first run, with the names and networks of all; DataError without any."""
+        if self._first is None:
             raise DataError("there is no table of spheres.")
-        distances = squareform(self._distances / self._runs)
-        return GroupSeeds(first.names, first.networks, distances, first.radii)
+        return self._first
 
     @property
-    def _runs(self) -> int:
-        return sum(len(participants) for participants in self._made.values())
+    def distances(self) -> FloatArray:
+        """Distances of the S seeds, mm, (S, S); in the participants' own spaces their means."""
+        return np.asarray(squareform(self._distances.mean))
 
     def coverage(self) -> pd.DataFrame:
         """One row per seed; see `COVERAGE_COLUMNS`."""
-        seeds, all_participants = self.seeds, self._coverage.values()
-        there = np.sum([known.used for known in all_participants], axis=0)
-        means = [known.mean for known in all_participants]
-        x, y, z = self._points.T / self._runs
+        participants = np.sum(list(self._used.values()), axis=0)
+        points = self._points.mean.reshape(-1, 3)
         return pd.DataFrame(
             {
-                "name": seeds.names,
-                "network": seeds.networks,
-                "x": x,
-                "y": y,
-                "z": z,
-                "radius": np.nan_to_num(seeds.radii),
-                "participants": there,
-                "share": there / len(means),
-                "coverage": np.mean(means, axis=0),
+                "name": self.first.names,
+                "network": self.first.networks,
+                **dict(zip("xyz", points.T, strict=True)),
+                "radius": np.nan_to_num(self.first.radii),
+                "participants": participants,
+                "share": participants / len(self._used),
+                "coverage": np.mean([own.mean for own in self._coverage.values()], axis=0),
             }
         )
 
 
-class _Coverage:
-    """Coverage of one participant, over runs."""
+def _identity(spheres: Spheres, space: str, *, moved: bool) -> Settings:
+    """What must be the same in all runs of a group.
 
-    def __init__(self) -> None:
-        self.used: BoolArray = np.zeros((), dtype=bool)
-        self._sum: FloatArray = np.zeros(())
-        self._runs = 0
-
-    def add(self, spheres: RunSpheres) -> None:
-        self.used = self.used | spheres.table.used
-        self._sum = self._sum + np.nan_to_num(spheres.table.coverage)
-        self._runs += 1
-
-    @property
-    def mean(self) -> FloatArray:
-        return self._sum / self._runs
-
-
-def spheres_of_run(path: Path, participant: str, space: str) -> RunSpheres:
-    """Read the table of the spheres of one run, and its sidecar.
-
-    Parameters
-    ----------
-    path : Path
-        The TSV file.
-    participant, space : str
-        Labels; ``"func"`` for the grid of acquisition.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When one of the two is not there or can't be read.
-    DataError
-        When one can't be used; `OtherVersionError` when another version wrote it.
+    A participant's own space has its own places, and so has a template to which seeds were moved
+    from another.
     """
-    content = read_sidecar(path.with_suffix(".json"), parse_float=as_integer)
-    check_version(content)
-    return RunSpheres(
-        participant=participant,
-        space=space,
-        table=read_spheres(path),
-        settings=pick(content, GEOMETRY),
-        moved=bool(content.get("SeedTransforms")),
+    places = [] if is_native(space) else np.round(spheres.coordinates, _PLACES).tolist()
+    return (
+        ("names of spheres", json.dumps(spheres.names)),
+        ("networks", json.dumps(spheres.networks)),
+        (f"coordinates in {space}" if moved else "coordinates", json.dumps(places)),
+        ("radius", json.dumps(np.nan_to_num(spheres.radii).tolist())),
     )
 
 
-def _mean(values: Sequence[float] | FloatArray) -> float:
-    """Mean of what is known; NaN of nothing."""
-    known = np.asarray(values)[np.isfinite(values)]
+def _mean(values: FloatArray) -> float:
+    """Mean without missing values; NaN if all are missing."""
+    known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")

@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
 
 import numpy as np
 
 from bids_spheres.files.atomic import MISSING, gzip_writer, replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor, Future
     from pathlib import Path
 
@@ -49,19 +49,7 @@ def stacked_extension() -> str:
 
 @contextmanager
 def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
-    """Open a table; it is there under its name when the block has ended.
-
-    Parameters
-    ----------
-    path : Path
-        Its extension is one of `stacked_extension`, and says what is written.
-    n_edges : int
-
-    Raises
-    ------
-    OutputError
-        When it can't be written.
-    """
+    """Open a table, which has its name once the block has ended; the extension says its format."""
     write = _parquet if path.suffix == ".parquet" else _compressed_text
     with replacing(path) as file, write(file, n_edges) as stack:
         yield stack
@@ -69,13 +57,12 @@ def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
 
 @contextmanager
 def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
-    with gzip_writer(file) as stream:
+    with gzip_writer(file) as stream, ThreadPoolExecutor(1, "compressor") as pool:
         header = [_ID, *map(str, range(1, n_edges + 1))]
         stream.write(("\t".join(header) + "\n").encode())
-        with ThreadPoolExecutor(1, "compressor") as pool:
-            rows = _TextRows(stream, n_edges, pool)
-            yield rows
-            rows.flush()
+        rows = _TextRows(stream, n_edges, pool)
+        yield rows
+        rows.flush()
 
 
 class _TextRows:
@@ -102,33 +89,37 @@ def _parquet(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     edges = arrow.list_(arrow.field("element", arrow.float64()), n_edges)
     schema = arrow.schema([(_ID, arrow.string()), (_VALUES, edges)])
+
+    def write(block: list[tuple[str, FloatArray]]) -> None:
+        labels, values = zip(*block, strict=True)
+        flat = arrow.array(np.concatenate(values))
+        columns = [
+            arrow.array(labels, type=arrow.string()),
+            arrow.FixedSizeListArray.from_arrays(flat, type=edges),
+        ]
+        writer.write_batch(arrow.record_batch(columns, schema=schema))
+
     # A dictionary of values that hardly repeat, and their extremes, are of no use to anyone.
-    plain: dict[str, Any] = {"use_dictionary": False, "write_statistics": False}
+    plain = {"use_dictionary": False, "write_statistics": False}
     with parquet.ParquetWriter(file, schema, compression="zstd", **plain) as writer:
-        rows = _ParquetRows(writer, arrow, schema)
+        rows = _Blocks(write)
         yield rows
         rows.flush()
 
 
-class _ParquetRows:
-    def __init__(self, writer: Any, arrow: Any, schema: Any) -> None:
-        self._writer, self._arrow, self._schema = writer, arrow, schema
-        self._participants: list[str] = []
-        self._values: list[FloatArray] = []
+class _Blocks:
+    """Rows that are written together, `_BLOCK` at a time."""
+
+    def __init__(self, write: Callable[[list[tuple[str, FloatArray]]], None]) -> None:
+        self._write = write
+        self._block: list[tuple[str, FloatArray]] = []
 
     def add(self, participant: str, values: FloatArray) -> None:
-        self._participants.append(participant)
-        self._values.append(values)
-        if len(self._values) == _BLOCK:
+        self._block.append((participant, values))
+        if len(self._block) == _BLOCK:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
-        if not self._values:
-            return
-        flat = self._arrow.array(np.concatenate(self._values))
-        edges = self._arrow.FixedSizeListArray.from_arrays(flat, type=self._schema.types[1])
-        labels = self._arrow.array(self._participants, type=self._arrow.string())
-        batch = self._arrow.record_batch([labels, edges], schema=self._schema)
-        self._writer.write_batch(batch)
-        self._participants, self._values = [], []
+        if self._block:
+            self._write(self._block)
+        self._block = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -54,13 +54,14 @@ if TYPE_CHECKING:
     from bids_spheres.files.names import Name
     from bids_spheres.group.gather import Image
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group
     from bids_spheres.outputs.find import OutputFile
 
 logger = logging.getLogger(__name__)
 
-_MOST = 0.5
-"""Share of the participants below which a seed that has no more is told of."""
+_RARE = 0.5
+"""Share of the participants below which a seed is named in a warning."""
 
 
 def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
@@ -83,7 +84,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     Raises
     ------
     MissingInputError
-        When there is no output of the participant level, or no table for a model.
+        When the output of the participant level, or the table for a model, is missing.
     NothingSelectedError
         When the selection leaves nothing.
     UsageError
@@ -93,8 +94,14 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     OutputError
         When the dataset is not ours, or can't be written to.
     """
-    _check_dataset(output_dir)
-    check_folders(output_dir, [output_dir / GROUP_FOLDER, output_dir / "logs"])
+    if not (output_dir / "dataset_description.json").is_file():
+        raise MissingInputError(
+            f"{output_dir} is not an output folder: it has no dataset_description.json.",
+            hint="Give the output folder of the participant level.",
+        )
+    check_output_dir(output_dir, [])
+    folders = [output_dir / GROUP_FOLDER, output_dir / "logs"]
+    check_folders(output_dir, folders)
     analysis = Analysis(
         load_model(output_dir, options), load_covariates(options), options.min_participants
     )
@@ -102,7 +109,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
     files = selected(runs, [pair for pair in options.select if pair not in of_runs])
-    for folder in (output_dir, output_dir / GROUP_FOLDER, output_dir / "logs"):
+    for folder in (output_dir, *folders):
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
@@ -110,8 +117,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     level = _Level(
         output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
     )
-    images: dict[Name, list[Name]] = {}
     groups = make_groups(files, options)
+    images: dict[Name, list[Name]] = {}
     for group in groups:
         images.setdefault(image_name(group), []).append(group)
     for name, own in images.items():
@@ -120,14 +127,14 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     level.write_tables()
     level.warn()
     if not options.pool_spaces and level.divided_by_space:
-        logger.warning("There is a group for every space; --pool-spaces pools MNI spaces.")
-    return level.told
+        logger.warning("Each space is a group of its own; --pool-spaces pools MNI spaces.")
+    return level.all_problems
 
 
-def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[OutputFile]) -> None:
-    """Remove results of matrices that are gone; tell of others that this call did not make."""
+def _tidy(output_dir: Path, names: Sequence[Name], everything: Sequence[OutputFile]) -> None:
+    """Remove results of matrices that are gone; name others that this call did not update."""
     possible, left = possible_groups(everything), []
-    for name, paths in earlier_results(output_dir, made).items():
+    for name, paths in earlier_results(output_dir, names).items():
         if name in possible:
             left.append(name)
             continue
@@ -135,24 +142,15 @@ def _tidy(output_dir: Path, made: Sequence[Name], everything: Sequence[OutputFil
             remove(path)
     if left:
         logger.warning(
-            "%s also holds results of earlier calls, which this one did not make anew: %s",
+            "%s also holds results of earlier calls, which this one did not update: %s",
             output_dir / GROUP_FOLDER,
             listing(left),
         )
 
 
-def _check_dataset(output_dir: Path) -> None:
-    if not (output_dir / "dataset_description.json").is_file():
-        raise MissingInputError(
-            f"{output_dir} is not an output folder: it has no dataset_description.json.",
-            hint="Give the output folder of the participant level.",
-        )
-    check_output_dir(output_dir, [])
-
-
 @dataclass(frozen=True, eq=False)
 class _Level:
-    """The group level of one dataset, and what was found on the way."""
+    """The group level of one dataset, with what its tables and warnings will say."""
 
     output_dir: Path
     analysis: Analysis
@@ -161,15 +159,15 @@ class _Level:
     unusable: Unusable = field(default_factory=Unusable)
     absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
     few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
-    runs: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    strategies: list[dict[str, Any]] = field(default_factory=list)
+    runs: dict[tuple[str, str], Row] = field(default_factory=dict)
+    strategies: list[Row] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=dict)
 
     @property
-    def told(self) -> list[str]:
-        """All problems; groups that are refused for the same reason are told together."""
+    def all_problems(self) -> list[str]:
+        """A message each; groups that are refused for the same reason share one."""
         whole = [f"{listing(titles)}: {reason}" for reason, titles in self.refused.items()]
         unusable = [*self.unusable.problems, *self.unusable.other_versions]
         return [*unusable, *self.problems, *whole]
@@ -185,13 +183,21 @@ class _Level:
             for group in groups:
                 discard_earlier(self.output_dir, group)
             return
-        _warn_of_missing_seeds(image)
+        rare = image.coverage["name"][image.coverage["share"] < _RARE]
+        if len(rare):
+            logger.warning(
+                "%s: %d of %s are missing in more than half of the participants: %s",
+                title(name),
+                len(rare),
+                count(len(image.coverage), "seed"),
+                listing(rare.tolist()),
+            )
         writer = Writer(self.output_dir, name, {"NumberOfRuns": len(image.quality)})
         writer.table("coverage", image.coverage, COVERAGE_COLUMNS)
         for group, own in groups.items():
             try:
                 gathered = gather_group(group, own, image, self.motion, self.unusable)
-                self._do_group(self._with_absent(gathered), image)
+                self._do_group(gathered, image)
             except DataError as error:
                 self._refuse(group, error)
 
@@ -215,17 +221,14 @@ class _Level:
                 listing(few, len(few)),
             )
 
-    def _with_absent(self, group: Group) -> Group:
-        present = {one.label for one in group.participants}
-        absent = self.expected.absent_from(group.name, present, self.unusable)
-        excluded = {one.label: one.exclusion for one in group.participants if one.exclusion}
-        self.absent[group.title] = {**excluded, **absent}
-        return replace(group, absent=absent)
-
     def _do_group(self, group: Group, image: Image) -> None:
+        people = {person.label: person for person in group.participants}
+        group = replace(group, absent=self.expected.absent_from(group.name, people, self.unusable))
+        excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
+        self.absent[group.title] = {**excluded, **group.absent}
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
-            self.runs[str(run.file.spheres), row["strategy"]] = row
+            self.runs[str(run.file.spheres), str(row["strategy"])] = row
         if not len(group.edges):
             logger.warning("%s: a single seed is related to nothing.", group.title)
             discard_earlier(self.output_dir, group.name)
@@ -233,17 +236,13 @@ class _Level:
             return
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
             self.few_dof.setdefault(few, []).append(group.title)
-        n = len(group.with_result)
+        n, least = len(group.with_result), self.analysis.min_participants
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)
-        elif 1 < n < self.analysis.min_participants and group.scale.tested:
-            logger.warning(
-                "%s: %s, and a test needs %d (--min-participants).",
-                group.title,
-                count(n, "participant"),
-                self.analysis.min_participants,
-            )
+        elif 1 < n < least and group.scale.tested:
+            people_needed = "%s: %s, and a test needs %d (--min-participants)."
+            logger.warning(people_needed, group.title, count(n, "participant"), least)
         done = summarize(group, self.output_dir, self.analysis)
         discard_earlier(self.output_dir, group.name, done.written)
         self.problems.extend(done.problems)
@@ -252,52 +251,27 @@ class _Level:
         self.strategies.append(done.row)
 
     def _refuse(self, name: Name, error: DataError) -> None:
-        """Note why there are no results, and remove those of earlier calls."""
+        """Note why no results exist, and remove those of earlier calls."""
         self.refused.setdefault(str(error), []).append(title(name))
         discard_earlier(self.output_dir, name)
 
     def write_tables(self) -> None:
-        """Write what is about all groups.
-
-        Raises
-        ------
-        DataError
-            When there is none; with all problems.
-        """
+        """Write what is about all groups; DataError, with all problems, without any group."""
+        folder = self.output_dir / GROUP_FOLDER
+        paths = {"runs": folder / "runs.tsv", "strategies": folder / "strategies.tsv"}
         if not self.strategies:
-            for what in ("runs", "strategies"):
-                remove(self._path(what))
-            remove(self._summary_path)
-            raise DataError("\n- ".join(["There is no group with a result:", *self.told]))
-        runs = sorted(self.runs.values(), key=_order)
-        self._table("runs", runs, RUN_COLUMNS)
-        self._table("strategies", [row for row in self.strategies if row], STRATEGY_COLUMNS)
-        write_json(self._summary_path, {"Groups": self.groups, "Problems": self.told})
-
-    def _table(self, what: str, rows: list[dict[str, Any]], about: Mapping[str, Any]) -> None:
-        path = self._path(what)
-        write_table(path, pd.DataFrame(rows, columns=list(about)))
-        write_json(path.with_suffix(".json"), about)
-
-    @property
-    def _summary_path(self) -> Path:
-        return self.output_dir / GROUP_FOLDER / GROUP_SUMMARY
-
-    def _path(self, what: str) -> Path:
-        return self.output_dir / GROUP_FOLDER / f"{what}.tsv"
-
-
-def _warn_of_missing_seeds(image: Image) -> None:
-    lacking = image.coverage["name"][image.coverage["share"] < _MOST]
-    if len(lacking):
-        logger.warning(
-            "%s: %d of %s are missing in more than half of the participants: %s",
-            title(image.name),
-            len(lacking),
-            count(len(image.coverage), "seed"),
-            listing(lacking.tolist()),
-        )
-
-
-def _order(row: Mapping[str, Any]) -> list[tuple[int, str]]:
-    return natural(" ".join(row[key] for key in ("source", "space", "seeds", "scale", "strategy")))
+            for path in (*paths.values(), folder / GROUP_SUMMARY):
+                remove(path)
+            raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
+        by_run = ("source", "space", "seeds", "scale", "strategy")
+        rows = {
+            "runs": sorted(
+                self.runs.values(), key=lambda row: natural(" ".join(str(row[k]) for k in by_run))
+            ),
+            "strategies": [row for row in self.strategies if row],
+        }
+        for what, about in (("runs", RUN_COLUMNS), ("strategies", STRATEGY_COLUMNS)):
+            write_table(paths[what], pd.DataFrame(rows[what], columns=list(about)))
+            write_json(paths[what].with_suffix(".json"), about)
+        summary = {"Groups": self.groups, "Problems": self.all_problems}
+        write_json(folder / GROUP_SUMMARY, summary)

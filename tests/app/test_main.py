@@ -169,7 +169,7 @@ BAD_CALLS = [
     (17, "no analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
     (18, "has no sub-99", f"{POWER} --participant-label 99"),
     (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
-    (18, "There is task-rest", f"{POWER} --task-label sleep"),
+    (18, "Available: task-rest", f"{POWER} --task-label sleep"),
     (65, "no column x, y, z", "{data} {out} participant --seeds {badseeds}"),
     (66, "is not there", "{tmp}/nowhere {out} participant --atlas Power2011"),
     (66, "seed table", "{data} {out} participant --seeds {tmp}/none.tsv"),

@@ -415,10 +415,10 @@ def test_a_series_missing_in_one_run_is_missing_in_all(bad):
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        ([], "no runs"),
+        ([], "No runs"),
         ([(20, 3), (20, 4)], "3 and 4"),
         ([(20, 3), (1, 3)], "of 1 volume"),
-        ([(20, 3), (0, 3)], "of 0 volumes"),
+        ([(20, 3), (0, 3)], "of no volumes"),
         ([(20,), (20,)], "shape"),
     ],
 )

@@ -189,7 +189,7 @@ def test_numbers_are_categories_where_the_formula_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        (None, MissingInputError, "no table"),
+        (None, MissingInputError, "is missing"),
         ("", DataError, "no table"),
         ("age\n3\n", DataError, "participant_id"),
         ("participant_id\tage\nsub-1\t3\n1\t4\n", DataError, "twice"),

@@ -393,7 +393,7 @@ def test_spheres_that_were_drawn_anew_are_noticed(filled):
     sidecar = next((outputs.root / "sub-02" / "func").glob("*_dseg.json"))
     content = json.loads(sidecar.read_text())
     sidecar.write_text(json.dumps({**content, "MinimumCoverage": 0.9}))
-    with pytest.raises(DataError, match=r"drawn anew.*MinimumCoverage was 0.5 and is 0.9"):
+    with pytest.raises(DataError, match=r"drawn again.*MinimumCoverage was 0.5 and is 0.9"):
         group(outputs)
 
 
@@ -506,9 +506,9 @@ def test_selection(filled, rng, caplog):
 
 def test_a_selection_that_leaves_nothing_says_what_there_was(filled):
     outputs, _ = filled
-    with pytest.raises(NothingSelectedError, match="There is task-rest"):
+    with pytest.raises(NothingSelectedError, match="Available: task-rest"):
         group(outputs, select=(("task", ("nback",)),))
-    with pytest.raises(NothingSelectedError, match="There is seeds-Tiny"):
+    with pytest.raises(NothingSelectedError, match="Available: seeds-Tiny"):
         group(outputs, select=(("seeds", ("Power2011",)),))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.reports.group.network_means import network_blocks, network_table
-from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
@@ -16,11 +16,11 @@ from bids_spheres.reports.toolkit.summaries import pairs
 from bids_spheres.wording import count, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.group.load import Condition, Image, Level, Result
+    from bids_spheres.reports.group.load import Condition, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
 
     FloatArray = NDArray[np.float64]
@@ -47,12 +47,10 @@ def condition_sections(
     """
     for condition in level.conditions:
         results = [result for result in condition.results if result.anchor in shown]
-        has_matrices = any(result.has_matrices for result in condition.results)
-        if not results and (has_matrices or not condition.results):
+        if not results and any(result.has_matrices for result in condition.results):
             continue
         own = seeds.get(condition.image.anchor)
         stage = None if own is None else own.stage
-        table = network_table(results)
         remarks = []
         for result in condition.results:
             name = result.strategy
@@ -73,7 +71,7 @@ def condition_sections(
             tuple(result.strategy for result in results),
             tuple(remarks),
             blocks=tuple(_blocks(level, condition, results, stage)) if results else (),
-            tables=() if table is None else (table,),
+            tables=tuple(network_table(results)),
         )
 
 
@@ -82,21 +80,20 @@ def _blocks(
 ) -> Iterator[Block]:
     tested = any(result.q is not None for result in results)
     below = f", below it those with q < {SIGNIFICANT:g}" if tested else ""
-    how_to_read = f"Above the diagonal are all pairs{below}; grey is missing."
-    yield Block("Mean", tuple(_matrices(condition, results)), (how_to_read,), columns=2)
+    note = f"Above the diagonal are all pairs{below}; grey is missing."
+    yield Block("Mean", tuple(_matrices(condition, results)), (note,), columns=2)
     if stage is not None:
         graphics = []
         for result in results:
             chosen, note = strongest_edges(result.mean).pairs, ""
             if result.q is not None and len(chosen):
                 n = int((result.q[tuple(chosen.T)] < SIGNIFICANT).sum())
-                note = f" {f'{n:,}' if n else 'None'} of them have q < {SIGNIFICANT:g}."
+                note = f" {n or 'None'} of them {'has' if n == 1 else 'have'} q < {SIGNIFICANT:g}."
             graphics.append(stage.strongest_pairs(result.mean, result.strategy, note))
         yield Block("Strongest pairs", tuple(graphics))
     yield from network_blocks(level, condition, results)
     samples = [
-        Sample(r.strategy, pairs(r.mean), series_style(level.number_of(r.strategy)), r.strategy)
-        for r in results
+        Sample(r.strategy, pairs(r.mean), level.style(r.strategy), r.strategy) for r in results
     ]
     if any(sample.known.size for sample in samples):
         label, points = f"Mean {condition.symbol}", condition.image.points
@@ -104,17 +101,6 @@ def _blocks(
 
 
 # Matrices
-
-
-def names_id(image: Image) -> str:
-    """Identifier of the page's list of names of an image's seeds."""
-    return f"{image.anchor}-names"
-
-
-def beside(image: Image) -> Beside:
-    """Names beside matrices of all seeds."""
-    names = image.ordered_names
-    return Beside(image.order.groups, names if len(names) <= MOST_NAMES else ())
 
 
 def above_and_below(values: FloatArray, q: FloatArray | None) -> FloatArray:
@@ -127,37 +113,59 @@ def above_and_below(values: FloatArray, q: FloatArray | None) -> FloatArray:
     return shown
 
 
+def seed_matrix(
+    result: Result,
+    values: FloatArray,
+    q: FloatArray | None,
+    words: str,
+    *,
+    limit: float,
+    layers: Iterable[Layer] = (),
+) -> Graphic:
+    """Matrix of all seeds, in the order of networks, with q beside each value.
+
+    Parameters
+    ----------
+    result : Result
+    values, q : (S, S) arrays
+        In the order of tables; `q` decides what is shown below the diagonal.
+    words : str
+        Caption.
+    limit : float
+        Value of the strongest colour.
+    layers : iterable of Layer
+        Further values of each pair, in the order of tables.
+    """
+    image, ordered = result.image, result.ordered(values)
+    tested = () if q is None else (Layer("q", q, 3, probability=True),)
+    own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
+    few = len(image.names) <= MOST_NAMES
+    shown = above_and_below(ordered, own[0].values if tested else None)
+    beside = Beside(image.order.groups, image.ordered_names if few else ())
+    picture = matrix_picture(ordered, limit, beside, words, shown=shown, layers=own)
+    return matrix_graphic(picture, words, result.strategy, f"{image.anchor}-names")
+
+
 def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[Graphic]:
     limit = colour_limit([result.mean for result in results])
     for result in results:
-        mean = result.ordered(result.mean)
-        q = None if result.q is None else result.ordered(result.q)
-        layers = [] if q is None else [Layer("q", q, 3, probability=True)]
-        numbers = pairs(result.numbers)
-        if numbers.size and np.ptp(numbers) > 0:
-            layers.append(Layer("N", result.ordered(result.numbers), 0))
-        words = _describe_mean(condition, result)
-        coloured = above_and_below(mean, q)
-        names = beside(result.image)
-        picture = matrix_picture(mean, limit, names, words, shown=coloured, layers=layers)
-        yield matrix_graphic(picture, words, result.strategy, names_id(result.image))
-
-
-def _describe_mean(condition: Condition, result: Result) -> str:
-    edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
-    if not len(edges.values):
-        return f"Mean of {condition.measure} after {result.strategy}: no pair has a value."
-    a, b = (result.image.names[i] for i in edges.pairs[0])
-    words = (
-        f"Mean {condition.symbol} of {count(result.n, 'participant')} after {result.strategy}: "
-        f"median {number(float(np.median(values[np.isfinite(values)])))}, strongest "
-        f"{number(float(edges.values[0]))} between {a} and {b}."
-    )
-    if result.q is not None:
-        q = pairs(result.q)
-        known = np.isfinite(q)
-        share = float((q[known] < SIGNIFICANT).mean()) if known.any() else 0.0
-        words += f" {percent(share)} of pairs have q < {SIGNIFICANT:g}."
-    numbers = pairs(result.numbers)
-    low, high = int(numbers.min()), int(numbers.max())
-    return words if low == high else f"{words} Pairs rest on {low:,} to {high:,} participants."
+        edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
+        numbers, n = pairs(result.numbers), len(result.used)
+        words = f"Mean of {result.measure} after {result.strategy}: no pair has a value."
+        if len(edges.values):
+            a, b = (result.image.names[i] for i in edges.pairs[0])
+            words = (
+                f"Mean {condition.symbol} of {count(n, 'participant')} after {result.strategy}: "
+                f"median {number(float(np.nanmedian(values)))}, strongest "
+                f"{number(float(edges.values[0]))} between {a} and {b}."
+            )
+            if result.q is not None:
+                q = pairs(result.q)
+                known = np.isfinite(q)
+                share = float((q[known] < SIGNIFICANT).mean()) if known.any() else 0.0
+                words += f" {percent(share)} of pairs have q < {SIGNIFICANT:g}."
+            low, high = int(numbers.min()), int(numbers.max())
+            if low < high:
+                words += f" Pairs rest on {low:,} to {high:,} participants."
+        varying = [Layer("N", result.numbers, 0)] if numbers.size and np.ptp(numbers) > 0 else []
+        yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bids_spheres.group.scale import Scale
 from bids_spheres.group.statistics import CONFIDENCE
 from bids_spheres.group.zero import MURPHY
 from bids_spheres.reports.methods.markdown import code
@@ -21,19 +22,14 @@ def group_methods(level: Level) -> MethodsText:
     results = [result for result in level.results if result.has_matrices]
     if not results:
         return MethodsText()
-    sentences = [
-        *_means_and_tests(level, results),
-        *_benchmarks(level),
-    ]
-    formulas = dict.fromkeys(
-        str(result.model_about.get("Model")) for result in level.results if result.has_model
-    )
-    if formulas:
+    sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
+    models = [result.model_about.get("Model") for result in results if "model" in result.whats]
+    if models:
+        formulas = listing([code(str(formula)) for formula in dict.fromkeys(models)])
         sentences.append(
             "Each pair was explained by variables of the participants in an ordinary least squares "
-            f"model ({listing([code(formula) for formula in formulas])}); coefficients were tested "
-            "by two-sided t tests, corrected over all pairs of each term by the false discovery "
-            "rate [@benjamini1995]."
+            f"model ({formulas}); coefficients were tested by two-sided t tests, corrected over "
+            "all pairs of each term by the false discovery rate [@benjamini1995]."
         )
     return methods_text([" ".join(sentences)])
 
@@ -47,24 +43,24 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
             "Runs of a participant were averaged first, weighted by the inverse of the variance "
             "that Fisher's z has for the degrees of freedom that cleaning leaves."
         )
-    spaces = dict.fromkeys(space for result in results for space in result.pooled)
-    if spaces:
+    if spaces := dict.fromkeys(space for result in results for space in result.pooled):
         yield (
             "Participants whose images were in different spaces "
             f"({listing(list(spaces), 16)}) were pooled, at the same seeds."
         )
-    if any(result.scale.transformed for result in results):
+    if any(Scale(result.stat).transformed for result in results):
         yield (
             "Correlations were averaged over participants as Fisher's z "
             "[@fisher1915; @silver1987], and the means transformed back."
         )
-    tested = [result for result in results if "q" in result.files.whats]
+    tested = [result for result in results if "q" in result.whats]
     if tested:
-        least = max(int(result.about.get("MinimumParticipants") or 2) for result in tested)
+        least = [result.about.get("MinimumParticipants") for result in tested]
+        fewest = max([2, *(n for n in least if isinstance(n, int))])
         yield (
             "Means of Fisher's z were compared with zero by two-sided one-sample t tests, "
             "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]. "
-            f"Pairs of fewer than {max(least, 2)} participants were not tested."
+            f"Pairs of fewer than {fewest} participants were not tested."
         )
     strategies_of: dict[str, dict[str, None]] = {}
     for result in tested:
@@ -74,7 +70,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     for reason, strategies in strategies_of.items():
         names = listing([code(name) for name in strategies], 16)
         yield f"After {names} these tests do not hold: {reason}."
-    if any("networks" in result.files.whats for result in results):
+    if any("networks" in result.whats for result in results):
         yield (
             "Connectivity within and between networks is the mean over their pairs of seeds in "
             f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "

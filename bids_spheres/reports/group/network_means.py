@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
@@ -16,51 +17,38 @@ from bids_spheres.reports.toolkit.charts import (
     Mark,
     axis,
     circles,
-    series_style,
     shorten,
 )
 from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
 from bids_spheres.reports.toolkit.render import (
     Block,
-    Cell,
-    Column,
     Graphic,
     Table,
     matrix_graphic,
-    number_cell,
+    number_column,
+    table_of,
+    text_column,
 )
 from bids_spheres.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.group.load import Condition, Image, Level, Result
+    from bids_spheres.reports.group.load import Condition, Level, Result
 
     FloatArray = NDArray[np.float64]
 
 _LEFT, _TOP, _BETWEEN, _LINE, _DOT = 150, 8, 8, 9, 3.2  # pixels
 
 
-def networks_id(image: Image) -> str:
-    """Identifier of the page's list of networks of an image's seeds."""
-    return f"{image.anchor}-networks"
-
-
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
-    known = {
-        name
-        for result in results
-        if result.networks is not None
-        for column in ("network_1", "network_2")
-        for name in result.networks[column]
-    }
-    if not results:
-        return ()
-    return tuple(g.name for g in results[0].image.order.groups if g.name in known)
+    tables = [result.networks for result in results if result.networks is not None]
+    known = {name for table in tables for name in table[["network_1", "network_2"]].to_numpy().flat}
+    groups = results[0].image.order.groups if results else ()
+    return tuple(group.name for group in groups if group.name in known)
 
 
 def network_blocks(
@@ -68,47 +56,16 @@ def network_blocks(
 ) -> Iterator[Block]:
     """Matrices of networks, and means within each; nothing without networks."""
     tables = {
-        result.strategy: result.networks
-        for result in results
-        if result.networks is not None and len(result.networks)
+        result: table for result in results if (table := result.networks) is not None and len(table)
     }
-    own = [result for result in results if result.strategy in tables]
-    names = network_names(own)
+    names = network_names(list(tables))
     if not names:
         return
-    yield Block("Networks", tuple(_matrices(condition, own, tables, names)), columns=2)
-    columns = ("mean", "ci_low", "ci_high")
-    rows = {
-        strategy: np.stack([np.diag(network_matrix(table, names, c)) for c in columns], axis=1)
-        for strategy, table in tables.items()
-    }
-    if any(np.isfinite(values).any() for values in rows.values()):
-        yield Block("Within networks", (_within(level, condition, rows, names),))
-
-
-def network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
-    """One column of the table of networks as a symmetric matrix; NaN where there are no pairs."""
-    place = {name: i for i, name in enumerate(names)}
-    matrix = np.full((len(names), len(names)), np.nan)
-    for first, second, value in zip(
-        table["network_1"], table["network_2"], table[column], strict=True
-    ):
-        i, j = place[first], place[second]
-        matrix[i, j] = matrix[j, i] = value
-    return matrix
-
-
-def _matrices(
-    condition: Condition,
-    results: Sequence[Result],
-    tables: Mapping[str, pd.DataFrame],
-    names: Sequence[str],
-) -> Iterator[Graphic]:
-    means = {strategy: network_matrix(table, names, "mean") for strategy, table in tables.items()}
+    means = {result: network_matrix(table, names, "mean") for result, table in tables.items()}
     # Tiled, so that the diagonal counts as well.
     limit = colour_limit([np.tile(mean, (2, 2)) for mean in means.values()])
-    for result in results:
-        table, mean = tables[result.strategy], means[result.strategy]
+    graphics = []
+    for result, mean in means.items():
         words = f"Mean {condition.symbol} within and between networks after {result.strategy}"
         within, between = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
         if np.isfinite(within).any():
@@ -117,14 +74,33 @@ def _matrices(
                 words += f", between networks {number(float(np.nanmean(between)))}"
             best = int(np.nanargmax(within))
             words += f"; most within {names[best]} ({number(float(within[best]))})"
-        words += "."
-        layers = (
-            Layer("95 % interval from", network_matrix(table, names, "ci_low")),
-            Layer("to", network_matrix(table, names, "ci_high")),
-            Layer("N", network_matrix(table, names, "n"), 0),
-        )
-        picture = matrix_picture(mean, limit, Beside((), tuple(names)), words, layers=layers)
-        yield matrix_graphic(picture, words, result.strategy, networks_id(result.image))
+        layers = [
+            Layer(label, network_matrix(tables[result], names, column), digits)
+            for label, column, digits in (
+                ("95 % interval from", "ci_low", 2),
+                ("to", "ci_high", 2),
+                ("N", "n", 0),
+            )
+        ]
+        picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
+        rows = f"{result.image.anchor}-networks"
+        graphics.append(matrix_graphic(picture, f"{words}.", result.strategy, rows))
+    yield Block("Networks", tuple(graphics), columns=2)
+    columns = ("mean", "ci_low", "ci_high")
+    limits = {
+        result.strategy: np.stack([np.diag(network_matrix(table, names, c)) for c in columns], 1)
+        for result, table in tables.items()
+    }
+    if any(np.isfinite(values).any() for values in limits.values()):
+        yield Block("Within networks", (_within(level, condition, limits, names),))
+
+
+def network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
+    """One column of the table of networks as a symmetric matrix; NaN where there are no pairs."""
+    rows, columns = (pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2))
+    matrix = np.full((len(names),) * 2, np.nan)
+    matrix[rows, columns] = matrix[columns, rows] = table[column]
+    return matrix
 
 
 def _within(
@@ -137,66 +113,52 @@ def _within(
     frame = Frame(_LEFT, _TOP, WIDTH - _LEFT - 10, band * len(names), x, Axis(0, 1))
     grid, ticks = frame.x_marks()
     marks, labels = [*grid], [*ticks]
-    styles = {strategy: series_style(level.number_of(strategy)) for strategy in rows}
     for place, name in enumerate(names):
         top = _TOP + place * band
         labels.append(Label(_LEFT - 8, top + band / 2 + 4, shorten(name, 22), "end", "name"))
         marks.append(Mark(f"M{_LEFT},{top:.1f}h{frame.width:.1f}", "grid"))
         for line, (strategy, values) in enumerate(rows.items()):
-            down = top + _BETWEEN / 2 + _LINE * (line + 0.5)
+            down, style = top + _BETWEEN / 2 + _LINE * (line + 0.5), level.style(strategy)
             mean, low, high = frame.across(values[place])
             if np.isfinite([low, high]).all():
                 path = f"M{low:.1f},{down:.1f}H{high:.1f}"
-                marks.append(Mark(path, f"whisker {styles[strategy]}", strategy))
+                marks.append(Mark(path, f"whisker {style}", strategy))
             if np.isfinite(mean):
                 dot = circles(np.array([[mean, down]]), _DOT)
-                marks.append(Mark(dot, f"dot {styles[strategy]}", strategy))
-    words = " ".join(_describe_within(strategy, own, names) for strategy, own in rows.items())
+                marks.append(Mark(dot, f"dot {style}", strategy))
+    sentences = []
+    for strategy, (means, *_) in ((strategy, own.T) for strategy, own in rows.items()):
+        if np.isfinite(means).any():
+            least, most = int(np.nanargmin(means)), int(np.nanargmax(means))
+            sentences.append(
+                f"{strategy}: from {number(means[least])} within {names[least]} to "
+                f"{number(means[most])} within {names[most]}."
+            )
+    words = " ".join(sentences)
     height = int(_TOP + frame.height + 40)
     chart = Chart(WIDTH, height, words, tuple(marks), tuple(labels))
     caption = f"Dots are means over participants, lines their 95 % confidence intervals. {words}"
-    legend = tuple(Key(f"swatch {style}", strategy, strategy) for strategy, style in styles.items())
+    legend = tuple(Key(f"swatch {level.style(strategy)}", strategy, strategy) for strategy in rows)
     return Graphic(chart, caption, legend=legend)
 
 
-def _describe_within(strategy: str, rows: FloatArray, names: Sequence[str]) -> str:
-    order = [i for i in np.argsort(-rows[:, 0]) if np.isfinite(rows[i, 0])]
-    if not order:
-        return ""
-    most, least = order[0], order[-1]
-    return (
-        f"{strategy}: from {number(rows[least, 0])} within {names[least]} to "
-        f"{number(rows[most, 0])} within {names[most]}."
-    )
-
-
-_TABLE = (
-    Column("Strategy", numeric=False),
-    Column("Network", numeric=False),
-    Column("Other network", numeric=False),
-    Column("Pairs"),
-    Column("Participants"),
-    Column("Mean"),
-    Column("From", unit="95 % interval"),
-    Column("To", unit="95 % interval"),
-)
-
-
-def network_table(results: Sequence[Result]) -> Table | None:
-    """All pairs of networks after all strategies; None without networks."""
-    rows = [
-        (
-            Cell(result.strategy),
-            Cell(str(row["network_1"])),
-            Cell(str(row["network_2"])),
-            Cell(str(int(row["edges"]))),
-            Cell(str(int(row["n"]))),
-            *(number_cell(row[name], 3) for name in ("mean", "ci_low", "ci_high")),
-        )
+def network_table(results: Sequence[Result]) -> Iterator[Table]:
+    """All pairs of networks after all strategies; nothing without networks."""
+    tables = [
+        result.networks.assign(strategy=result.strategy)
         for result in results
-        if result.networks is not None
-        for row in result.networks.to_dict("records")
+        if result.networks is not None and len(result.networks)
     ]
-    if not rows:
-        return None
-    return Table("Means within and between networks.", _TABLE, tuple(rows), head=1)
+    if tables:
+        rows = pd.concat(tables)
+        yield table_of(
+            "Means within and between networks.",
+            text_column("Strategy", rows["strategy"]),
+            text_column("Network", rows["network_1"]),
+            text_column("Other network", rows["network_2"]),
+            number_column("Pairs", rows["edges"]),
+            number_column("Participants", rows["n"]),
+            number_column("Mean", rows["mean"], 3),
+            number_column("From", rows["ci_low"], 3, "95 % interval"),
+            number_column("To", rows["ci_high"], 3, "95 % interval"),
+        )

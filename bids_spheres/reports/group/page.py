@@ -4,36 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.group import provenance
-from bids_spheres.reports.group.budget import MOST_CHOICES, affordable
+import numpy as np
+
+from bids_spheres.outputs.links import read_description
 from bids_spheres.reports.group.coverage import seeds_sections
-from bids_spheres.reports.group.group_summary import summary
 from bids_spheres.reports.group.group_warnings import cautions
-from bids_spheres.reports.group.mean_connectivity import condition_sections, names_id
+from bids_spheres.reports.group.mean_connectivity import condition_sections
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.group.model import model_sections
-from bids_spheres.reports.group.network_means import network_names, networks_id
-from bids_spheres.reports.group.participants import participants_view
+from bids_spheres.reports.group.network_means import network_names
+from bids_spheres.reports.group.participants import participants_section
+from bids_spheres.reports.group.provenance import origin
 from bids_spheres.reports.group.strategies import (
     HOW_TO_READ,
     caveats,
     comparison_sections,
     strategies_table,
 )
-from bids_spheres.reports.participant.provenance import command
+from bids_spheres.reports.participant.provenance import generators, sentence_of_software
 from bids_spheres.reports.toolkit.render import page
-from bids_spheres.wording import count
+from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from bids_spheres.reports.group.load import Level
+    from collections.abc import Iterable, Iterator
+
+    from bids_spheres.reports.group.load import Level, Result
     from bids_spheres.reports.toolkit.html import HTMLReport
+
+MOST_BYTES = 8e6
+"""Size of all matrices of a page together, which a browser opens without a pause."""
+
+MOST_CHOICES = 40
+"""Pictures of one kind among which readers can choose."""
+
+_BYTES_OF_PAIR = 2.7
+"""In base64, of a picture or of values."""
 
 
 def group_page(level: Level) -> HTMLReport:
     """The report of the group level."""
     shown = affordable(level.results)
-    seeds = seeds_sections(level)
-    path, settings = provenance.last_call(level)
+    seeds = seeds_sections(level.images[:MOST_CHOICES])
     n_all = sum(result.has_matrices for result in level.results)
     shown_note = ""
     if len(shown) < n_all:
@@ -44,32 +55,74 @@ def group_page(level: Level) -> HTMLReport:
     # Rows of matrices, by the identifiers that matrices name.
     names: dict[str, tuple[str, ...]] = {}
     for condition in level.conditions:
-        results = [result for result in condition.results if result.anchor in shown]
-        if results:
-            names[names_id(condition.image)] = condition.image.ordered_names
-            names[networks_id(condition.image)] = network_names(results)
+        if results := [result for result in condition.results if result.anchor in shown]:
+            names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
+            names[f"{condition.image.anchor}-networks"] = network_names(results)
+    participants, links = participants_section(level)
+    people = count(level.runs["participant_id"].nunique(), "participant")
     return page(
         "group.html.j2",
-        title(level),
+        f"Group of {people}",
         summary=tuple(summary(level)),
         warnings=tuple(cautions(level)),
         reading=(HOW_TO_READ, caveats(level)),
         comparisons=tuple(comparison_sections(level, shown))[:MOST_CHOICES],
         strategies=strategies_table(level),
-        participants=participants_view(level),
+        participants=participants,
+        links=links,
         seeds=tuple(seeds.values()),
         conditions=tuple(condition_sections(level, shown, seeds))[:MOST_CHOICES],
         shown_note=shown_note,
         models=tuple(model_sections(level, shown))[:MOST_CHOICES],
         names=names,
         methods=group_methods(level),
-        command=command(path, settings, level.output_dir),
-        settings=provenance.settings_of_group(settings),
-        versions=provenance.versions(level),
-        files=provenance.files_table(level),
+        **origin(level.output_dir),
     )
 
 
-def title(level: Level) -> str:
-    """Title of the page."""
-    return f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}"
+def affordable(results: Iterable[Result]) -> frozenset[str]:
+    """Anchors of the groups whose matrices are shown; at least the first group with a result."""
+    chosen: list[str] = []
+    left = MOST_BYTES
+    for result in results:
+        if not result.has_matrices:
+            continue
+        n, terms = len(result.image.names), result.model_about.get("Terms")
+        # A picture and two kinds of values, and of each term as many.
+        pictures = 3 * (1 + (len(terms) if isinstance(terms, list) else 0))
+        left -= n * (n - 1) / 2 * pictures * _BYTES_OF_PAIR
+        if left < 0 and chosen:
+            break
+        chosen.append(result.anchor)
+    return frozenset(chosen)
+
+
+def summary(level: Level) -> Iterator[str]:
+    """Sentences at the top of the page."""
+    runs, excluded = level.runs, level.excluded["source"].nunique()
+    people = count(runs["participant_id"].nunique(), "participant").capitalize()
+    by_strategy = f"{excluded:,} of them excluded by a strategy" if excluded else "none excluded"
+    yield f"{people}, {count(runs['source'].nunique(), 'run')}, {by_strategy}."
+    sets = [f"{image.seeds}: {count(len(image.names), 'seed')}" for image in level.images]
+    named = (
+        ("task", None, runs["task"].dropna()),
+        ("space", None, [image.space for image in level.images]),
+        ("seed set", None, sets),
+        ("strategy", "strategies", [*level.run_strategies, *(r.strategy for r in level.results)]),
+        ("measure", None, [condition.results[0].measure for condition in level.conditions]),
+    )
+    parts = [
+        f"{count(len(unique), thing, things)} ({listing(unique, most=8)})"
+        for thing, things, labels in named
+        if (unique := list(dict.fromkeys(labels)))
+    ]
+    yield f"{'; '.join(parts)}."
+    each = runs.drop_duplicates("source")["mean_fd"].to_numpy(np.float64)
+    known = each[np.isfinite(each)]
+    if known.size:
+        yield (
+            "Mean framewise displacement of runs: median "
+            f"{number(float(np.median(known)))} mm, from {number(float(known.min()))} to "
+            f"{number(float(known.max()))} mm."
+        )
+    yield from sentence_of_software(generators(read_description(level.output_dir)))

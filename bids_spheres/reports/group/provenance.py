@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bids_spheres.files.names import parse_name
@@ -11,21 +11,22 @@ from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.paths import GROUP_FOLDER, title
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.participant.provenance import (
+    command,
     generators,
     settings_in_words,
     versions_of_this_page,
 )
-from bids_spheres.reports.toolkit.render import Cell, Column, Table
+from bids_spheres.reports.toolkit.render import Cell, Column, Table, table_of, text_column
+from bids_spheres.settings import GROUP, Settings, declared_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
-
-    from bids_spheres.reports.group.load import Level
 
 KINDS = {
     "runs": "quality of every run",
-    "strategies": "strategies, with what motion still explains",
-    "coverage": "which seeds the group has, and where they are",
+    "strategies": "strategies, with the effect of motion that is left",
+    "coverage": "seeds that the group has, and where they are",
     "mean": "mean over participants",
     "sd": "standard deviation over participants",
     "n": "participants of each pair",
@@ -36,62 +37,54 @@ KINDS = {
     "networks": "means within and between networks",
     "model": "coefficients and tests of the model",
     "stacked": "pairs of every participant, for machine learning",
-    "participants": "who is in the results, and who is not and why",
+    "participants": "participants with a result, and why others have none",
 }
 """Descriptions of the tables by their suffixes; a JSON file beside each has more."""
-
-_OF_GROUP = frozenset(
-    (
-        *("bids_dir", "output_dir", "analysis_level", "participant_label", "session_label"),
-        *("task_label", "acquisition", "run", "echo", "space", "res", "atlas", "seeds", "radius"),
-        *("strategy", "connectivity", "model", "participants_table", "by_session", "pool_spaces"),
-        *("qcfc_covariates", "min_participants"),
-    )
-)
-"""Settings that the group level uses; records have those of both levels."""
 
 _MOST_FILES = 600
 
 
-def last_call(level: Level) -> tuple[Path | None, dict[str, Any]]:
-    """Record of the last call of the group level; nothing without one."""
-    for path in sorted((level.output_dir / "logs").glob("*_settings.json"), reverse=True):
-        settings = read_sidecar(path, optional=True)
-        if settings.get("analysis_level") == "group":
-            return path, settings
-    return None, {}
+def origin(output_dir: Path) -> Mapping[str, object]:
+    """Command, settings, versions and files, by the names of the template's variables."""
+    records = sorted((output_dir / "logs").glob("*_settings.json"), reverse=True)
+    path, settings = None, {}
+    for record in records:
+        content = read_sidecar(record, optional=True)
+        if content.get("analysis_level") == GROUP:
+            path, settings = record, content
+            break
+    # Records have the options of both levels.
+    used = {each.name for each in declared_options(Settings) if GROUP in each.option.levels}
+    software = generators(read_description(output_dir))
+    return {
+        "command": command(path, settings, output_dir),
+        "settings": settings_in_words({k: v for k, v in settings.items() if k in used}),
+        "versions": (*(("Results", text) for text in software), *versions_of_this_page()),
+        "files": files_table(output_dir / GROUP_FOLDER),
+    }
 
 
-def settings_of_group(settings: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """Names and values of the settings of the group level that have a value."""
-    return settings_in_words({key: value for key, value in settings.items() if key in _OF_GROUP})
-
-
-def versions(level: Level) -> tuple[tuple[str, str], ...]:
-    """Software of the results and of this page."""
-    described = read_description(level.output_dir)
-    return (*(("Results", text) for text in generators(described)), *versions_of_this_page())
-
-
-def files_table(level: Level) -> Table:
+def files_table(folder: Path) -> Table:
     """Links to all tables of the group."""
-    folder = level.output_dir / GROUP_FOLDER
     tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
     tables.sort(key=lambda path: (path.name.count("_") > 0, natural(path.name)))
-    rows = []
+    kinds, groups, links = [], [], []
     for path in tables[:_MOST_FILES]:
         try:
             name = parse_name(path.name)
-        except ValueError:  # a table of all groups
+        except ValueError:  # a table of all groups, or not ours
             kind, group = path.name.partition(".")[0], "all groups"
         else:
-            kind, group = name.suffix or path.name.partition(".")[0], title(name)
+            kind, group = name.suffix, title(name)
+        kinds.append(KINDS.get(kind, "not by this version"))
+        groups.append(group)
         ending = path.name.removeprefix(f"{group}_")
-        href = f"{GROUP_FOLDER}/{quote(path.name, safe='')}"
-        what = KINDS.get(kind, "not by this version")
-        rows.append((Cell(what), Cell(group), Cell(ending, href=href)))
+        links.append(Cell(ending, href=f"{GROUP_FOLDER}/{quote(path.name, safe='')}"))
     rest = len(tables) - _MOST_FILES
     more = f" {rest:,} more are in the folder group." if rest > 0 else ""
-    columns = tuple(Column(head, numeric=False) for head in ("What", "Of", "File"))
-    caption = f"Tables of the group; each has a JSON file beside it that tells more.{more}"
-    return Table(caption, columns, tuple(rows))
+    return table_of(
+        f"Tables of the group; the JSON file beside each describes it.{more}",
+        text_column("Content", kinds),
+        text_column("Of", groups),
+        (Column("File", numeric=False), links),
+    )

@@ -22,7 +22,6 @@ from bids_spheres.reports.toolkit.charts import (
     axis,
     circles,
     round_ticks,
-    series_style,
     shorten,
     tick_text,
 )
@@ -36,19 +35,18 @@ from bids_spheres.reports.toolkit.distributions import (
 )
 from bids_spheres.reports.toolkit.render import (
     Block,
-    Cell,
-    Column,
     Graphic,
     Section,
     Table,
-    number_cell,
+    number_column,
+    table_of,
+    text_column,
 )
 from bids_spheres.wording import listing, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from bids_spheres.reports.group.load import Level, Result
@@ -79,33 +77,32 @@ CAVEATS = (
 
 @dataclass(frozen=True)
 class Measure:
-    """One column of the figure.
+    """One column of the figure, from a column of the table of strategies times a factor.
 
-    Parameters
-    ----------
-    column : str
-        Of the table of strategies.
-    title, hint : str
-        Above it, in two lines.
-    words : str
-        In sentences.
-    factor : float
-        From the table to the figure.
-    digits : int
-    best : str
-        ``"least"``, ``"most"`` or ``"nearest to 0"``.
-    span : tuple of float
-        Smallest range of its axis: small differences must not look large.
+    `title` and `hint` stand above it; `best` is "least", "most" or "nearest to 0"; `span` is the
+    smallest range of its axis, as small differences must not look large.
     """
 
     column: str
     title: str
     hint: str
-    words: str
     factor: float
     digits: int
     best: str
     span: tuple[float, float]
+
+    def values(self, results: Sequence[Result]) -> FloatArray:
+        """Of each strategy, as the figure shows them."""
+        rows = [result.row for result in results if result.row is not None]
+        return np.array([float(row[self.column]) for row in rows]) * self.factor
+
+    def by_chance(self, results: Sequence[Result]) -> list[float]:
+        """Value of each strategy by chance alone, or without dependence; empty if unknown."""
+        if self is _QC_FC:
+            rows = [result.row for result in results if result.row is not None]
+            return [chance_median(int(row["qc_fc_degrees_of_freedom"])) for row in rows]
+        levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
+        return [levels[self.column]] * len(results) if self.column in levels else []
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
         """Which strategies are best, to the digits shown; none where all are equal."""
@@ -120,6 +117,26 @@ class Measure:
         return np.asarray(known & (scores == np.min(scores[known])))
 
 
+_QC_FC = Measure("qc_fc_median", "QC-FC, median |r|", "less is better", 1, 2, "least", (0, 0.1))
+MEASURES = (
+    _QC_FC,
+    Measure(
+        "qc_fc_significant", "Pairs with p < .05 (%)", "less is better", 100, 1, "least", (0, 10)
+    ),
+    Measure(
+        "qc_fc_distance_spearman",
+        "Distance dependence",
+        "near 0 is better",
+        1,
+        2,
+        "nearest to 0",
+        (-0.1, 0.1),
+    ),
+    Measure("modularity", "Modularity", "more is better", 1, 2, "most", (0, 0.1)),
+    Measure("degrees_of_freedom_lost", "D.o.f. lost", "less is cheaper", 1, 0, "least", (0, 10)),
+)
+
+
 def caveats(level: Level) -> str:
     """Limits of the comparison, and the covariates of QC-FC."""
     names = dict.fromkeys(name for result in level.results for name in result.covariates)
@@ -128,65 +145,6 @@ def caveats(level: Level) -> str:
     return (
         f"{CAVEATS} Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
     )
-
-
-def comparable(rows: _Rows) -> bool:
-    """Whether the images of all strategies were smoothed alike."""
-    return len({float(row["smoothing_fwhm"]) for row in rows.values()}) < 2
-
-
-MEASURES = (
-    Measure(
-        column="qc_fc_median",
-        title="QC-FC, median |r|",
-        hint="less is better",
-        words="median |r|",
-        factor=1,
-        digits=2,
-        best="least",
-        span=(0, 0.1),
-    ),
-    Measure(
-        column="qc_fc_significant",
-        title="Pairs with p < .05 (%)",
-        hint="less is better",
-        words="pairs with p < .05, per cent",
-        factor=100,
-        digits=1,
-        best="least",
-        span=(0, 10),
-    ),
-    Measure(
-        column="qc_fc_distance_spearman",
-        title="Distance dependence",
-        hint="near 0 is better",
-        words="rank correlation of QC-FC and distance",
-        factor=1,
-        digits=2,
-        best="nearest to 0",
-        span=(-0.1, 0.1),
-    ),
-    Measure(
-        column="modularity",
-        title="Modularity",
-        hint="more is better",
-        words="modularity",
-        factor=1,
-        digits=2,
-        best="most",
-        span=(0, 0.1),
-    ),
-    Measure(
-        column="degrees_of_freedom_lost",
-        title="D.o.f. lost",
-        hint="less is cheaper",
-        words="degrees of freedom lost",
-        factor=1,
-        digits=0,
-        best="least",
-        span=(0, 10),
-    ),
-)
 
 
 def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
@@ -199,36 +157,18 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Sectio
         Anchors of the groups whose pairs may be read.
     """
     for condition in level.conditions:
-        rows = {
-            result: row for result in condition.results if (row := level.row_of(result)) is not None
-        }
-        if not rows or not (len(rows) > 1 or np.isfinite(_values(rows, MEASURES[0])).any()):
+        results = [result for result in condition.results if result.row is not None]
+        if not (len(results) > 1 or np.isfinite(_QC_FC.values(results)).any()):
             continue
-        figure = Block("Strategies side by side", (_figure(level, rows),))
-        own = [result for result in rows if result.anchor in shown]
+        figure = Block("Strategies side by side", (_figure(level, results),))
+        own = [result for result in results if result.anchor in shown]
         yield Section(
             f"compare-{condition.anchor}",
             condition.title,
             condition.short,
-            tuple(result.strategy for result in rows),
+            tuple(result.strategy for result in results),
             blocks=(figure, *_motion_blocks(level, own)),
         )
-
-
-_Rows = dict["Result", "pd.Series"]
-
-
-def _values(rows: _Rows, measure: Measure) -> FloatArray:
-    return np.array([float(row[measure.column]) for row in rows.values()]) * measure.factor
-
-
-def _chance(rows: _Rows, measure: Measure) -> list[float]:
-    """What chance gives for each strategy, or no dependence; empty where nothing is expected."""
-    if measure.column == "qc_fc_median":
-        return [chance_median(int(row["qc_fc_degrees_of_freedom"])) for row in rows.values()]
-    levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
-    level = levels.get(measure.column)
-    return [] if level is None else [level] * len(rows)
 
 
 def chance_median(degrees_of_freedom: int) -> float:
@@ -248,38 +188,46 @@ def chance_median(degrees_of_freedom: int) -> float:
 # The figure by which to choose
 
 
-def _figure(level: Level, rows: _Rows) -> Graphic:
+def _figure(level: Level, results: Sequence[Result]) -> Graphic:
     width = (WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
-    height = _ROW * len(rows)
-    middles = _TOP + _ROW * (np.arange(len(rows)) + 0.5)
+    height = _ROW * len(results)
+    middles = _TOP + _ROW * (np.arange(len(results)) + 0.5)
+    # Images that were smoothed differently are not comparable.
+    alike = len({float(r.row["smoothing_fwhm"]) for r in results if r.row is not None}) < 2
     marks: list[Mark] = []
     labels = [
         Label(_LEFT - 10, down + 4, shorten(result.strategy, _MOST_NAME), "end", "name")
-        for result, down in zip(rows, middles, strict=True)
+        for result, down in zip(results, middles, strict=True)
     ]
     words: list[str] = []
     for measure in MEASURES:
-        values = _values(rows, measure)
+        values = measure.values(results)
         if not np.isfinite(values).any():
             continue
         # Room for a number to the right of each dot.
-        ends = np.append(values, [*_chance(rows, measure), *measure.span])
+        ends = np.append(values, [*measure.by_chance(results), *measure.span])
         tight = axis(ends, "", zero=True, room=0.06)
         high = tight.high + _NUMBER * (tight.high - tight.low)
         ticks = [tick for tick in round_ticks(tight.low, high, 4) if tick <= tight.high]
         x = Axis(tight.low, high, "", tuple(ticks))
         left = _LEFT + len(words) * (width + _GAP)
-        frame = Frame(left, _TOP, width, height, x, Axis(0, len(rows)))
-        panel_marks, panel_labels = _panel(level, rows, measure, frame)
+        frame = Frame(left, _TOP, width, height, x, Axis(0, len(results)))
+        panel_marks, panel_labels = _panel(level, results, measure, frame, ranked=alike)
         marks += panel_marks
         labels += panel_labels
-        words.append(_describe_measure(rows, measure))
+        listed = [
+            f"{result.strategy} {number(value, measure.digits)}"
+            for result, value in zip(results, values, strict=True)
+            if np.isfinite(value)
+        ]
+        chance = [value for value in measure.by_chance(results) if np.isfinite(value)]
+        by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
+        words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
     chart = Chart(WIDTH, _TOP + height + 24, " ".join(words), tuple(marks), tuple(labels))
     caption = "The best of each column is in bold."
-    if not comparable(rows):
+    if not alike:
         caption = "None is marked as best, as images were smoothed differently."
-    chance = [value for value in _chance(rows, MEASURES[0]) if np.isfinite(value)]
-    if chance:
+    if chance := [value for value in _QC_FC.by_chance(results) if np.isfinite(value)]:
         caption += (
             f" Dashed: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of pairs, "
             "and no dependence on distance."
@@ -288,7 +236,7 @@ def _figure(level: Level, rows: _Rows) -> Graphic:
 
 
 def _panel(
-    level: Level, rows: _Rows, measure: Measure, frame: Frame
+    level: Level, results: Sequence[Result], measure: Measure, frame: Frame, *, ranked: bool
 ) -> tuple[list[Mark], list[Label]]:
     """A dot and a number for each strategy, in the frame of one measure."""
     grid, ticks = frame.x_marks()
@@ -297,39 +245,26 @@ def _panel(
         Label(frame.left, 29, measure.hint, "start"),
         *(label for label in ticks if label.text),
     ]
-    middles = frame.top + _ROW * (np.arange(len(rows)) + 0.5)
+    middles = frame.top + _ROW * (np.arange(len(results)) + 0.5)
     lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for down in middles)
     by_chance = "".join(
         f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
-        for row, across in enumerate(frame.across(_chance(rows, measure)))
+        for row, across in enumerate(frame.across(measure.by_chance(results)))
         if np.isfinite(across)
     )
     marks = [*grid, Mark(lanes, "grid"), Mark(by_chance, "threshold", title="By chance")]
-    values = _values(rows, measure)
-    best = measure.best_of(values) if comparable(rows) else np.zeros(len(values), dtype=bool)
-    for result, value, down, is_best in zip(rows, values, middles, best, strict=True):
+    values = measure.values(results)
+    best = measure.best_of(values) & ranked
+    for result, value, down, is_best in zip(results, values, middles, best, strict=True):
         if not np.isfinite(value):
             continue
-        across, style = float(frame.across(value)), series_style(level.number_of(result.strategy))
+        across = float(frame.across(value))
         dot = circles(np.array([[across, down]]), _DOT)
-        marks.append(Mark(dot, f"dot {style}", result.strategy))
+        marks.append(Mark(dot, f"dot {level.style(result.strategy)}", result.strategy))
         text = tick_text(float(number(value, measure.digits)))
         look = "name value best" if is_best else "value"
         labels.append(Label(across + _DOT + 4, down + 4, text, "start", look))
     return marks, labels
-
-
-def _describe_measure(rows: _Rows, measure: Measure) -> str:
-    values = [
-        f"{result.strategy} {number(value, measure.digits)}"
-        for value, result in zip(_values(rows, measure), rows, strict=True)
-        if np.isfinite(value)
-    ]
-    chance = [value for value in _chance(rows, measure) if np.isfinite(value)]
-    by_chance = ""
-    if chance and measure.column != "qc_fc_distance_spearman":
-        by_chance = f", {number(min(chance), measure.digits)} by chance"
-    return sentence(f"{measure.words}: {listing(values, 16)}{by_chance}")
 
 
 # QC-FC of all pairs
@@ -338,15 +273,15 @@ def _describe_measure(rows: _Rows, measure: Measure) -> str:
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
     samples, distances, degrees_of_freedom = [], None, 0
     for result in results:
-        edges = result.edges
+        edges = result.table("edges")
+        edges = edges[edges["node_1"] != edges["node_2"]]
         r = edges["qc_fc"].to_numpy(np.float64)
-        between = edges["node_1"].to_numpy() != edges["node_2"].to_numpy()
-        if np.isfinite(r[between]).any():
-            distances = edges["distance"].to_numpy(np.float64)[between]
-            style = series_style(level.number_of(result.strategy))
-            samples.append(Sample(result.strategy, r[between], style, result.strategy))
-            row = level.row_of(result)
-            left = 0 if row is None else int(row["qc_fc_degrees_of_freedom"])
+        if np.isfinite(r).any() and result.row is not None:
+            distances = edges["distance"].to_numpy(np.float64)
+            samples.append(
+                Sample(result.strategy, r, level.style(result.strategy), result.strategy)
+            )
+            left = int(result.row["qc_fc_degrees_of_freedom"])
             degrees_of_freedom = max(degrees_of_freedom, left)
     if distances is None:
         return
@@ -379,37 +314,40 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
 
 # The table
 
-_TABLE: tuple[tuple[str, Column, float, int], ...] = (
-    ("participants", Column("N"), 1, 0),
-    ("runs", Column("Runs"), 1, 0),
-    ("runs_excluded", Column("Excluded"), 1, 0),
-    ("mean_fd", Column("Mean FD", unit="mm"), 1, 2),
-    ("smoothing_fwhm", Column("Smoothing", unit="mm"), 1, 1),
-    ("censored", Column("Censored", unit="%"), 100, 1),
-    ("degrees_of_freedom_lost", Column("D.o.f. lost"), 1, 0),
-    ("qc_fc_median", Column("QC-FC", unit="median |r|"), 1, 3),
-    ("qc_fc_significant", Column("p < .05", unit="% of pairs"), 100, 1),
-    ("qc_fc_distance_spearman", Column("Distance", unit="rank corr."), 1, 2),
-    ("modularity", Column("Modularity"), 1, 3),
+_TABLE: tuple[tuple[str, str, str, float, int], ...] = (
+    ("participants", "N", "", 1, 0),
+    ("runs", "Runs", "", 1, 0),
+    ("runs_excluded", "Excluded", "", 1, 0),
+    ("mean_fd", "Mean FD", "mm", 1, 2),
+    ("smoothing_fwhm", "Smoothing", "mm", 1, 1),
+    ("censored", "Censored", "%", 100, 1),
+    ("degrees_of_freedom_lost", "D.o.f. lost", "", 1, 0),
+    ("qc_fc_median", "QC-FC", "median |r|", 1, 3),
+    ("qc_fc_significant", "p < .05", "% of pairs", 100, 1),
+    ("qc_fc_distance_spearman", "Distance", "rank corr.", 1, 2),
+    ("modularity", "Modularity", "", 1, 3),
 )
 
 
 def strategies_table(level: Level) -> Table:
     """A row for every group that is connectivity."""
-    heads, places = level.apart
+    heads, parts = level.distinct
+    results = [
+        (result, part)
+        for condition, part in zip(level.conditions, parts, strict=True)
+        for result in condition.results
+        if result.row is not None
+    ]
+    rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
     # A column in which all strategies are equal is of no use to choose one.
     alike = level.strategies["smoothing_fwhm"].nunique(dropna=False) < 2
-    shown = [part for part in _TABLE if part[0] != "smoothing_fwhm" or not alike]
-    rows = []
-    for condition, place in zip(level.conditions, places, strict=True):
-        for result in condition.results:
-            row = level.row_of(result)
-            if row is not None:
-                cells = (number_cell(row[name] * scale, digits) for name, _, scale, digits in shown)
-                rows.append((Cell(result.strategy), *map(Cell, place), *cells))
-    columns = (
-        *(Column(head, numeric=False) for head in ("Strategy", *heads)),
-        *(column for _, column, _, _ in shown),
+    return table_of(
+        "Strategies: the same numbers, and those of group/strategies.tsv.",
+        text_column("Strategy", rows["strategy"]),
+        *(text_column(head, [part[i] for _, part in results]) for i, head in enumerate(heads)),
+        *(
+            number_column(label, rows[name] * factor, digits, unit)
+            for name, label, unit, factor, digits in _TABLE
+            if name != "smoothing_fwhm" or not alike
+        ),
     )
-    caption = "Strategies: the same numbers, and those of group/strategies.tsv."
-    return Table(caption, columns, tuple(rows))

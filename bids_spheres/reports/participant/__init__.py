@@ -41,40 +41,22 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Written:
-    """Pages of one participant, or why they could not be written.
+    """Pages of one participant, or why they could not be written."""
 
-    Parameters
-    ----------
-    label : str
-        Of the participant, without ``sub-``.
-    paths : tuple of Path
-    problem : str or None
-    trace : str
-        Traceback of the problem.
-    """
-
-    label: str
+    label: str  # Of the participant, without ``sub-``
     paths: tuple[Path, ...] = ()
     problem: str | None = None
-    trace: str = ""
+    trace: str = ""  # Traceback of the problem
 
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of one participant that are to be written.
+    """Pages of one participant that are to be written."""
 
-    Parameters
-    ----------
-    output_dir : Path
-        Root of the results; the pages go there.
-    label : str
-        Of the participant, without ``sub-``.
-    level : {"participant", "session", "none"}
-        One page for each participant, or for each session of those who have sessions.
-    """
-
-    output_dir: Path
-    label: str
+    output_dir: Path  # Root of the results; the pages go there
+    label: str  # Of the participant, without ``sub-``
+    # {"participant", "session", "none"}; One page for each participant, or for each session of
+    # those who have sessions.
     level: ReportLevel = "participant"
 
     def __str__(self) -> str:

@@ -24,28 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SeedSet:
-    """Results of one seed set in one space of a run.
+    """Results of one seed set in one space of a run."""
 
-    Parameters
-    ----------
-    anchor : str
-        Identifier in the page.
-    files : SeedSetResults
-    spheres : Spheres or None
-        None where neither the run's nor another run's table is there.
-    series : mapping of str to Series
-        By strategy; empty for several runs together.
-    uncleaned : Series or None
-        Before cleaning; None for several runs together, and where that was not written.
-    facts : mapping of str to mapping
-        Sidecar of each strategy's series, or of its matrices for several runs together.
-    """
-
-    anchor: str
+    anchor: str  # Identifier in the page
     files: SeedSetResults
-    spheres: Spheres | None
-    series: dict[str, Series]
+    spheres: Spheres | None  # None where neither the run's nor another run's table is there
+    series: dict[str, Series]  # By strategy; empty for several runs together
+    # Sidecar of each strategy's series, or of its matrices for several runs together.
     facts: dict[str, dict[str, Any]]
+    # Before cleaning; None for several runs together, and where that was not written.
     uncleaned: Series | None = None
 
     @property
@@ -61,20 +48,11 @@ class SeedSet:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Results of one run.
-
-    Parameters
-    ----------
-    anchor : str
-    files : RunResults
-    strategies : tuple of str
-        In the order in which the report shows them.
-    sets : tuple of SeedSet
-    """
+    """Results of one run."""
 
     anchor: str
     files: RunResults
-    strategies: tuple[str, ...]
+    strategies: tuple[str, ...]  # In the order in which the report shows them
     sets: tuple[SeedSet, ...]
 
     @property
@@ -85,29 +63,16 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Participant:
-    """Results of one participant, or of one session.
+    """Results of one participant, or of one session."""
 
-    Parameters
-    ----------
-    label : str
-        Without ``sub-``.
-    session : str or None
-    runs : tuple of Run
-    links : Links
-    settings : mapping
-        Of the last call that concerned the participant; empty when there is no record.
-    settings_path : Path or None
-    failures : tuple of str
-        Which runs have failed, and why.
-    """
-
-    label: str
+    label: str  # Without ``sub-``
     session: str | None
     runs: tuple[Run, ...]
     links: Links
+    # Of the last call that concerned the participant; empty when there is no record.
     settings: dict[str, Any]
     settings_path: Path | None
-    failures: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()  # Which runs have failed, and why
 
     @property
     def output_dir(self) -> Path:

@@ -81,23 +81,13 @@ MEASURES = (
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """Motion in a run, and the volumes that strategies censor for it.
-
-    Parameters
-    ----------
-    n_volumes : int
-    courses : mapping of Measure to (T,) array
-        Those that the confounds table has; NaN where a value is missing.
-    censored : mapping of str to (T,) bool array
-        By strategy.
-    thresholds : mapping of str to mapping
-        ``CensoringThresholds`` of each strategy.
-    """
+    """Motion in a run, and the volumes that strategies censor for it."""
 
     n_volumes: int
+    # (T,); Those that the confounds table has; NaN where a value is missing.
     courses: Mapping[Measure, FloatArray]
-    censored: Mapping[str, NDArray[np.bool_]]
-    thresholds: Mapping[str, Mapping[str, Any]]
+    censored: Mapping[str, NDArray[np.bool_]]  # (T,); By strategy
+    thresholds: Mapping[str, Mapping[str, Any]]  # ``CensoringThresholds`` of each strategy
 
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""

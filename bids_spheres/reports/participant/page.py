@@ -25,40 +25,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SetView:
-    """Results of one seed set in one run.
-
-    Parameters
-    ----------
-    title : str
-    remarks : tuple of str
-    blocks : tuple of Block
-    before : tuple of str and Raster, or None
-        Picture that several blocks refer to, and its identifier.
-    """
+    """Results of one seed set in one run."""
 
     title: str
     remarks: tuple[str, ...]
     blocks: tuple[Block, ...]
+    # Picture that several blocks refer to, and its identifier.
     before: tuple[str, Raster] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class RunView:
-    """Results of one run.
-
-    Parameters
-    ----------
-    anchor, title : str
-    strategies : tuple of str
-    before, after : Block or None
-        Of the whole run, before and after those of its seed sets.
-    sets : tuple of SetView
-    """
+    """Results of one run."""
 
     anchor: str
     title: str
     strategies: tuple[str, ...]
-    before: Block | None
+    before: Block | None  # Of the whole run, before and after those of its seed sets
     sets: tuple[SetView, ...]
     after: Block | None
 

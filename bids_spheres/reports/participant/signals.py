@@ -55,17 +55,10 @@ BANDS = ((0.0, 0.01), (0.01, 0.1), (0.1, np.inf))
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """Series of one seed set that can be shown.
-
-    Parameters
-    ----------
-    seeds : SeedSet
-    cleaned : mapping of str to Series
-        By strategy, without excluded ones.
-    """
+    """Series of one seed set that can be shown."""
 
     seeds: SeedSet
-    cleaned: dict[str, Series]
+    cleaned: dict[str, Series]  # By strategy, without excluded ones
 
     @property
     def order(self) -> Order:

@@ -76,21 +76,11 @@ def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -
 
 @dataclass(frozen=True)
 class Panel:
-    """One of several carpets of the same spheres.
+    """One of several carpets of the same spheres."""
 
-    Parameters
-    ----------
-    picture : Raster
-        From `carpet_raster`, or a reference to such a picture in the page.
-    time : Frame
-        Its place; the x axis is in volumes, the y axis in spheres.
-    title : str
-        Text above it.
-    """
-
-    picture: Raster
-    time: Frame
-    title: str = ""
+    picture: Raster  # From `carpet_raster`, or a reference to such a picture in the page
+    time: Frame  # Its place; the x axis is in volumes, the y axis in spheres
+    title: str = ""  # Text above it
 
 
 def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:

@@ -40,46 +40,24 @@ NAME_HEIGHT = 11.5
 
 @dataclass(frozen=True)
 class Mark:
-    """A path to draw.
+    """A path to draw."""
 
-    Parameters
-    ----------
-    path : str
-        SVG path, pixels.
-    style : str
-        Classes of the style sheet.
-    of : str
-        Strategy it belongs to, which readers can hide; empty: always shown.
-    title : str
-        Text shown under the pointer.
-    """
-
-    path: str
-    style: str
-    of: str = ""
-    title: str = ""
+    path: str  # SVG path, pixels
+    style: str  # Classes of the style sheet
+    of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
+    title: str = ""  # Text shown under the pointer
 
 
 @dataclass(frozen=True)
 class Raster:
-    """An image in a chart.
+    """An image in a chart."""
 
-    Parameters
-    ----------
-    src : str
-        Data URI, or ``#`` and the identifier of another image in the page.
-    left, top, width, height : float
-        Pixels.
-    smooth : bool
-        Average pixels where the image is shown smaller than it is.
-    """
-
-    src: str
-    left: float
+    src: str  # Data URI, or ``#`` and the identifier of another image in the page
+    left: float  # Pixels
     top: float
     width: float
     height: float
-    smooth: bool = False
+    smooth: bool = False  # Average pixels where the image is shown smaller than it is
 
 
 @dataclass(frozen=True)
@@ -96,27 +74,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Chart:
-    """A vector graphic.
+    """A vector graphic."""
 
-    Parameters
-    ----------
-    width, height : int
-        Pixels.
-    alt : str
-        What the data show, for screen readers.
-    marks : tuple of Mark
-        In drawing order.
-    labels : tuple of Label
-    rasters : tuple of Raster
-        Drawn below all marks.
-    """
-
-    width: int
+    width: int  # Pixels
     height: int
-    alt: str
-    marks: tuple[Mark, ...] = ()
+    alt: str  # What the data show, for screen readers
+    marks: tuple[Mark, ...] = ()  # In drawing order
     labels: tuple[Label, ...] = ()
-    rasters: tuple[Raster, ...] = ()
+    rasters: tuple[Raster, ...] = ()  # Drawn below all marks
 
 
 @dataclass(frozen=True)
@@ -130,17 +95,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Axis:
-    """Values along one side of a frame.
+    """Values along one side of a frame."""
 
-    Parameters
-    ----------
-    low, high : float
-        Values at its ends.
-    label : str
-    ticks : tuple of float
-    """
-
-    low: float
+    low: float  # Values at its ends
     high: float
     label: str = ""
     ticks: tuple[float, ...] = ()
@@ -203,16 +160,9 @@ def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Frame:
-    """A rectangle of a chart with an axis along each side.
+    """A rectangle of a chart with an axis along each side."""
 
-    Parameters
-    ----------
-    left, top, width, height : float
-        Pixels.
-    x, y : Axis
-    """
-
-    left: float
+    left: float  # Pixels
     top: float
     width: float
     height: float
@@ -277,19 +227,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Plot:
-    """A frame and the marks in it.
-
-    Parameters
-    ----------
-    frame : Frame
-    marks : tuple of Mark
-    x_words : bool
-        Write tick labels; off where the frame below has the same axis.
-    """
+    """A frame and the marks in it."""
 
     frame: Frame
     marks: tuple[Mark, ...] = field(default=())
-    x_words: bool = True
+    x_words: bool = True  # Write tick labels; off where the frame below has the same axis
 
 
 def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:

@@ -32,17 +32,10 @@ _MARGINS = Margins(top=20)
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """Pairs of spheres and their values.
+    """Pairs of spheres and their values."""
 
-    Parameters
-    ----------
-    pairs : (N, 2) int array
-        Spheres, from 0; the strongest pair first.
-    values : (N,) array
-    """
-
-    pairs: NDArray[np.intp]
-    values: FloatArray
+    pairs: NDArray[np.intp]  # (N, 2); Spheres, from 0; the strongest pair first
+    values: FloatArray  # (N,)
 
 
 def strongest_edges(matrix: FloatArray, most: int = MOST_EDGES) -> Edges:
@@ -65,17 +58,10 @@ def strongest_edges(matrix: FloatArray, most: int = MOST_EDGES) -> Edges:
 
 @dataclass(frozen=True, eq=False)
 class Glass:
-    """A transparent brain from three sides, in pixels of a chart.
-
-    Parameters
-    ----------
-    panels : tuple of Panel
-    height : int
-        Pixels.
-    """
+    """A transparent brain from three sides, in pixels of a chart."""
 
     panels: tuple[Panel, ...]
-    height: int
+    height: int  # Pixels
 
     def pixels(self, scene: Scene) -> ByteArray:
         """The brightest voxels behind each pixel, (H, W, 3)."""
@@ -129,22 +115,12 @@ def _points(places: FloatArray) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A scene whose glass brain the page holds once, for all charts over it.
-
-    Parameters
-    ----------
-    scene : Scene
-    glass : Glass
-    picture : Picture
-        Of the glass brain.
-    name : str
-        Identifier of the picture in the page.
-    """
+    """A scene whose glass brain the page holds once, for all charts over it."""
 
     scene: Scene
     glass: Glass
-    picture: Picture
-    name: str
+    picture: Picture  # Of the glass brain
+    name: str  # Identifier of the picture in the page
 
     @classmethod
     def of(cls, scene: Scene, name: str) -> Stage:

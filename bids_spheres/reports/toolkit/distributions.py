@@ -42,22 +42,12 @@ _DOTS = 300
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Values with a name and a line style.
-
-    Parameters
-    ----------
-    name : str
-    values : (N,) array
-        NaN is left out.
-    style : str
-    of : str
-        Strategy, where readers can hide strategies.
-    """
+    """Values with a name and a line style."""
 
     name: str
-    values: FloatArray
+    values: FloatArray  # (N,); NaN is left out
     style: str
-    of: str = ""
+    of: str = ""  # Strategy, where readers can hide strategies
 
     @property
     def known(self) -> FloatArray:
@@ -143,19 +133,11 @@ def spread_words(sample: Sample) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Along:
-    """Samples of values of pairs along the distance of their nodes.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    trends : sequence of Trend
-        Of each sample.
-    distances : (N,) array, mm
-    """
+    """Samples of values of pairs along the distance of their nodes."""
 
     samples: Sequence[Sample]
-    trends: Sequence[Trend]
-    distances: FloatArray
+    trends: Sequence[Trend]  # Of each sample
+    distances: FloatArray  # (N,), mm
 
     @classmethod
     def of(cls, samples: Sequence[Sample], distances: FloatArray) -> Along:

@@ -103,22 +103,12 @@ Enough for ink over a scan; a third of the file of all colours, and a page may h
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that a page holds in itself.
+    """An image that a page holds in itself."""
 
-    Parameters
-    ----------
-    src : str
-        Data URI.
-    width, height : int
-        Pixels.
-    alt : str
-        What the image says, for those who can't see it.
-    """
-
-    src: str
-    width: int
+    src: str  # Data URI
+    width: int  # Pixels
     height: int
-    alt: str
+    alt: str  # What the image says, for those who can't see it
 
 
 def picture(pixels: NDArray[np.uint8], alt: str, *, small: bool = False) -> Picture:

@@ -42,22 +42,13 @@ _LATTICE = 128
 
 @dataclass(frozen=True)
 class View:
-    """One of the three directions from which a brain is shown.
-
-    Parameters
-    ----------
-    name : str
-    across, up, through : int
-        World axes (0 to 2) that run to the right, upwards, and into the picture.
-    left, right : str
-        Letters of the sides.
-    """
+    """One of the three directions from which a brain is shown."""
 
     name: str
-    across: int
+    across: int  # World axes (0 to 2) that run to the right, upwards, and into the picture
     up: int
     through: int
-    left: str
+    left: str  # Letters of the sides
     right: str
 
 
@@ -70,14 +61,9 @@ VIEWS = (
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A part of space with sides along the world axes.
+    """A part of space with sides along the world axes."""
 
-    Parameters
-    ----------
-    lower, upper : (3,) array, mm
-    """
-
-    lower: FloatArray
+    lower: FloatArray  # (3,), mm
     upper: FloatArray
 
     @property
@@ -152,17 +138,11 @@ def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
 
 @dataclass(frozen=True, eq=False)
 class Backdrop:
-    """Grey values of a 3-D image.
-
-    Parameters
-    ----------
-    grid : Grid
-    grey : (V + 1,) uint8 array
-        Fortran order; one black voxel more at the end stands for all that is outside, which
-        is where position -1 points.
-    """
+    """Grey values of a 3-D image."""
 
     grid: Grid
+    # (V + 1,); Fortran order; one black voxel more at the end stands for all that is outside,
+    # which is where position -1 points.
     grey: ByteArray
 
     def at(self, mesh: Mesh) -> ByteArray:
@@ -199,19 +179,11 @@ class Backdrop:
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Grey values on cubes along the world axes.
+    """Grey values on cubes along the world axes."""
 
-    Parameters
-    ----------
-    origin : (3,) array, mm
-        Lower corner of the first cube.
-    step : float, mm
-    grey : (X, Y, Z) uint8 array
-    """
-
-    origin: FloatArray
-    step: float
-    grey: ByteArray
+    origin: FloatArray  # (3,), mm; Lower corner of the first cube
+    step: float  # mm
+    grey: ByteArray  # (X, Y, Z)
 
     def projection(self, panel: Panel) -> ByteArray:
         """The brightest value behind every pixel of `panel`, (height, width), top row first."""
@@ -271,23 +243,13 @@ def field_of_view(
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A rectangle of a figure that shows a part of space from one side, to scale.
-
-    Parameters
-    ----------
-    view : View
-    box : Box
-    left, top : int
-        Pixels of the upper left corner from that of the figure.
-    scale : float
-        Pixels per mm.
-    """
+    """A rectangle of a figure that shows a part of space from one side, to scale."""
 
     view: View
     box: Box
-    left: int
+    left: int  # Pixels of the upper left corner from that of the figure
     top: int
-    scale: float
+    scale: float  # Pixels per mm
 
     @property
     def width(self) -> int:

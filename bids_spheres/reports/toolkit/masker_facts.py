@@ -24,24 +24,6 @@ if TYPE_CHECKING:
 class MaskerFacts:
     """Spheres and parameters of a masker.
 
-    Parameters
-    ----------
-    title : str
-    parameters : mapping of str to str
-    names : tuple of str
-    coordinates : (S, 3) array, mm
-    radii : (S,) array, mm
-        0: the one voxel that holds the seed.
-    background : 3-D image, optional
-        What figures show behind the spheres.
-    weights : SphereWeights, optional
-        Which voxels the spheres hold.
-    displayed : tuple of int
-        Which spheres get a figure of their own, counted from 0.
-    warnings : tuple of str
-    mask_voxels : int, optional
-        Voxels of the mask on the grid of `weights`.
-
     Raises
     ------
     DataError
@@ -52,13 +34,13 @@ class MaskerFacts:
     title: str
     parameters: Mapping[str, str]
     names: tuple[str, ...]
-    coordinates: NDArray[np.float64]
-    radii: NDArray[np.float64]
-    background: SpatialImage | None = None
-    weights: SphereWeights | None = None
-    displayed: tuple[int, ...] = ()
+    coordinates: NDArray[np.float64]  # (S, 3), mm
+    radii: NDArray[np.float64]  # (S,), mm; 0: the one voxel that holds the seed
+    background: SpatialImage | None = None  # What figures show behind the spheres
+    weights: SphereWeights | None = None  # Which voxels the spheres hold
+    displayed: tuple[int, ...] = ()  # Which spheres get a figure of their own, counted from 0
     warnings: tuple[str, ...] = ()
-    mask_voxels: int | None = None
+    mask_voxels: int | None = None  # Voxels of the mask on the grid of `weights`
 
     def __post_init__(self) -> None:
         n = len(self.names)
@@ -105,21 +87,14 @@ class MaskerFacts:
 
 @dataclass(frozen=True)
 class Voxels:
-    """Voxels of one sphere.
+    """Voxels of one sphere."""
 
-    Parameters
-    ----------
-    used, asked, overlapping : int
-        Those that count, those whose centre is in the sphere whether or not image and mask
-        hold them, and those used that are in another sphere as well.
-    share : float, optional
-        Of all voxels of the mask.
-    """
-
+    # Those that count, those whose centre is in the sphere whether or not image and mask hold
+    # them, and those used that are in another sphere as well.
     used: int
     asked: int
     overlapping: int
-    share: float | None = None
+    share: float | None = None  # Of all voxels of the mask
 
     @property
     def state(self) -> str:
@@ -131,32 +106,16 @@ class Voxels:
 
 @dataclass(frozen=True)
 class Sphere:
-    """One sphere.
+    """One sphere."""
 
-    Parameters
-    ----------
-    index : int
-        From 0.
-    name : str
-    seed : three floats, mm
-    radius : float, mm
-    volume : float or None, mm3
-        Of the voxels used; without an image, of the ideal sphere.
-    voxels : Voxels or None
-    inside : bool or None
-        Whether the seed lies in the image.
-    shown : bool
-        Whether it has a figure of its own.
-    """
-
-    index: int
+    index: int  # From 0
     name: str
-    seed: tuple[float, ...]
-    radius: float
-    volume: float | None = None
+    seed: tuple[float, ...]  # mm
+    radius: float  # mm
+    volume: float | None = None  # mm3; Of the voxels used; without an image, of the ideal sphere
     voxels: Voxels | None = None
-    inside: bool | None = None
-    shown: bool = False
+    inside: bool | None = None  # Whether the seed lies in the image
+    shown: bool = False  # Whether it has a figure of its own
 
     @property
     def anchor(self) -> str:

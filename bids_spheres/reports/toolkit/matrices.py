@@ -66,50 +66,24 @@ DIVERGING = np.rint([*np.stack(_CHANNELS, axis=1), _MISSING_COLOUR]).astype(np.u
 
 @dataclass(frozen=True)
 class MatrixPicture:
-    """A matrix in a page.
+    """A matrix in a page."""
 
-    Parameters
-    ----------
-    chart : Chart
-        Picture and names.
-    values : str
-        Upper triangle with the diagonal, row by row, as little-endian integers in base64.
-    step : float
-        Value of the integer 1.
-    n : int
-        Rows.
-    more : str
-        Further values of each pair, as JSON; see `Layer`.
-    n_bytes : int
-        Bytes per integer: 1 or 2. The lowest integer stands for a missing value.
-    """
-
-    chart: Chart
-    values: str
-    step: float
-    n: int
-    more: str = ""
-    n_bytes: int = 2
+    chart: Chart  # Picture and names
+    values: str  # Upper triangle with the diagonal, row by row, as little-endian integers in base64
+    step: float  # Value of the integer 1
+    n: int  # Rows
+    more: str = ""  # Further values of each pair, as JSON; see `Layer`
+    n_bytes: int = 2  # Bytes per integer: 1 or 2. The lowest integer stands for a missing value
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A further value of every pair, shown with the first.
-
-    Parameters
-    ----------
-    label : str
-    values : (S, S) array
-        Symmetric.
-    digits : int
-        Decimals shown.
-    probability : bool
-        Show values that round to 0 as less than the last decimal, e.g. "< 0.001".
-    """
+    """A further value of every pair, shown with the first."""
 
     label: str
-    values: FloatArray
-    digits: int = 2
+    values: FloatArray  # (S, S); Symmetric
+    digits: int = 2  # Decimals shown
+    # Show values that round to 0 as less than the last decimal, e.g. "< 0.001".
     probability: bool = False
 
     @property
@@ -122,18 +96,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Beside:
-    """Names to the left of a matrix.
+    """Names to the left of a matrix."""
 
-    Parameters
-    ----------
-    groups : tuple of Group
-        Blocks of rows.
-    names : tuple of str
-        Names of rows, used where there are no groups and room for each.
-    """
-
-    groups: tuple[Group, ...] = ()
-    names: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()  # Blocks of rows
+    names: tuple[str, ...] = ()  # Names of rows, used where there are no groups and room for each
 
 
 def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:

@@ -26,18 +26,10 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """A new order of spheres.
+    """A new order of spheres."""
 
-    Parameters
-    ----------
-    indices : (S,) int array
-        Which sphere is at each place.
-    groups : tuple of Group
-        Networks; empty when no sphere has one.
-    """
-
-    indices: NDArray[np.intp]
-    groups: tuple[Group, ...] = ()
+    indices: NDArray[np.intp]  # (S,); Which sphere is at each place
+    groups: tuple[Group, ...] = ()  # Networks; empty when no sphere has one
 
 
 def network_order(networks: Sequence[str]) -> Order:

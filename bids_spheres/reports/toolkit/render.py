@@ -18,48 +18,35 @@ from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
 
 
+TableColumn = tuple["Column", "Sequence[Cell]"]
+"""Head and cells of a column of a table."""
+
+
 @dataclass(frozen=True)
 class Column:
-    """Head of a table's column.
-
-    Parameters
-    ----------
-    label : str
-    numeric : bool
-        Align right and sort as numbers.
-    unit : str, optional
-    """
+    """Head of a table's column."""
 
     label: str
-    numeric: bool = True
+    numeric: bool = True  # Align right and sort as numbers
     unit: str = ""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of a table.
-
-    Parameters
-    ----------
-    text : str
-    key : float or str, optional
-        Sort key instead of `text`.
-    href : str, optional
-        Target of a link.
-    tone : str
-        ``"warn"`` or ``"bad"`` highlights a value; the text must say why.
-    """
+    """One value of a table."""
 
     text: str
-    key: float | str | None = None
-    href: str | None = None
-    tone: str = ""
+    key: float | str | None = None  # Sort key instead of `text`
+    href: str | None = None  # Target of a link
+    tone: str = ""  # ``"warn"`` or ``"bad"`` highlights a value; the text must say why
 
 
 def number_cell(value: object, digits: int) -> Cell:
@@ -81,37 +68,37 @@ def percent_cell(share: float, note: str = "", tone: str = "") -> Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that readers can sort.
-
-    Parameters
-    ----------
-    caption : str
-    columns : tuple of Column
-    rows : tuple of tuple of Cell
-    head : int
-        Column that names the row.
-    """
+    """A table that readers can sort."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    head: int = 0
+    head: int = 0  # Column that names the row
+
+
+def text_column(label: str, values: Iterable[object], unit: str = "") -> TableColumn:
+    """Head and cells of a column of words."""
+    return Column(label, numeric=False, unit=unit), [Cell(str(value)) for value in values]
+
+
+def number_column(
+    label: str, values: Iterable[object], digits: int = 0, unit: str = ""
+) -> TableColumn:
+    """Head and cells of a column of numbers with at most `digits` decimals."""
+    return Column(label, unit=unit), [number_cell(value, digits) for value in values]
+
+
+def table_of(caption: str, *columns: TableColumn) -> Table:
+    """A table from its columns, of which the first names the row."""
+    heads = tuple(column for column, _ in columns)
+    return Table(caption, heads, tuple(zip(*(cells for _, cells in columns), strict=True)))
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its heading and caption.
+    """A picture with its heading and caption."""
 
-    Parameters
-    ----------
-    anchor : str
-        Identifier in the page: a letter, then letters, digits and hyphens.
-    picture : Picture
-    caption : str
-    heading : str, optional
-    """
-
-    anchor: str
+    anchor: str  # Identifier in the page: a letter, then letters, digits and hyphens
     picture: Picture
     caption: str
     heading: str = ""
@@ -119,16 +106,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Stepper:
-    """Figures shown one at a time; all of them in print and without JavaScript.
+    """Figures shown one at a time; all of them in print and without JavaScript."""
 
-    Parameters
-    ----------
-    label : str
-        What a figure shows, e.g. ``"Sphere"``.
-    figures : tuple of Figure
-    """
-
-    label: str
+    label: str  # What a figure shows, e.g. ``"Sphere"``
     figures: tuple[Figure, ...] = field(default=())
 
     @property
@@ -139,29 +119,16 @@ class Stepper:
 
 @dataclass(frozen=True)
 class Graphic:
-    """A chart with its caption.
-
-    Parameters
-    ----------
-    chart : Chart
-    caption : str
-    heading : str
-    of : str
-        Strategy it belongs to, which readers can hide; empty: always shown.
-    legend : tuple of Key
-    matrix : MatrixPicture, optional
-        Values under the chart, which a pointer or the keyboard shows.
-    words : str
-        Identifier of the page's list of names of its rows.
-    """
+    """A chart with its caption."""
 
     chart: Chart
     caption: str
     heading: str = ""
-    of: str = ""
+    of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
     legend: tuple[Key, ...] = ()
+    # Values under the chart, which a pointer or the keyboard shows.
     matrix: MatrixPicture | None = None
-    words: str = ""
+    words: str = ""  # Identifier of the page's list of names of its rows
 
 
 def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) -> Graphic:
@@ -181,55 +148,28 @@ def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) ->
 
 @dataclass(frozen=True)
 class Block:
-    """Graphics under a heading.
-
-    Parameters
-    ----------
-    heading : str
-    graphics : tuple of Graphic
-    notes : tuple of str
-        Sentences above them.
-    columns : int
-        Graphics side by side where there is room: 1 or 2.
-    """
+    """Graphics under a heading."""
 
     heading: str
     graphics: tuple[Graphic, ...] = ()
-    notes: tuple[str, ...] = ()
-    columns: int = 1
+    notes: tuple[str, ...] = ()  # Sentences above them
+    columns: int = 1  # Graphics side by side where there is room: 1 or 2
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A part of a page, which readers reach by a list of headings.
+    """A part of a page, which readers reach by a list of headings."""
 
-    Parameters
-    ----------
-    anchor : str
-        Identifier in the page.
-    title, short : str
-        Heading, and its form in the list of headings.
-    strategies : tuple of str
-        Strategies that readers can show alone.
-    sentences : tuple of str
-    figures : tuple of Figure
-    blocks : tuple of Block
-    tables : tuple of Table
-    notes : tuple of str
-        Below the tables.
-    stage : Stage, optional
-        Scene of the spheres, whose picture charts elsewhere in the page refer to.
-    """
-
-    anchor: str
-    title: str
+    anchor: str  # Identifier in the page
+    title: str  # Heading, and its form in the list of headings
     short: str
-    strategies: tuple[str, ...] = ()
+    strategies: tuple[str, ...] = ()  # Strategies that readers can show alone
     sentences: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     blocks: tuple[Block, ...] = ()
     tables: tuple[Table, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # Below the tables
+    # Scene of the spheres, whose picture charts elsewhere in the page refer to.
     stage: Stage | None = None
 
     @property

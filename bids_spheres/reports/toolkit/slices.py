@@ -32,17 +32,10 @@ _TALLEST = 170
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The written image of the spheres' numbers.
-
-    Parameters
-    ----------
-    grid : Grid
-    labels : (V,) int array
-        In Fortran order; 0 is no sphere, 1 the first.
-    """
+    """The written image of the spheres' numbers."""
 
     grid: Grid
-    labels: NDArray[np.integer]
+    labels: NDArray[np.integer]  # (V,); In Fortran order; 0 is no sphere, 1 the first
 
 
 def mosaic(scene: Scene, drawn: Drawn | None, rows: int = 1) -> ByteArray:

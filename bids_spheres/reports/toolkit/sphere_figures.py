@@ -55,22 +55,13 @@ _SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Spheres and the image behind them, as all figures of a page show them.
+    """Spheres and the image behind them, as all figures of a page show them."""
 
-    Parameters
-    ----------
-    centres : (S, 3) array, mm
-    radii : (S,) array, mm
-    backdrop : Backdrop, optional
-    weights : SphereWeights, optional
-    given_colours : (S,) array of str, optional
-        `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
-    """
-
-    centres: FloatArray
-    radii: FloatArray
+    centres: FloatArray  # (S, 3), mm
+    radii: FloatArray  # (S,), mm
     backdrop: Backdrop | None = None
     weights: SphereWeights | None = None
+    # (S,); `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
     given_colours: NDArray[np.str_] | None = None
 
     @cached_property

@@ -54,17 +54,10 @@ def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """Mean power of several series.
+    """Mean power of several series."""
 
-    Parameters
-    ----------
-    frequencies : (F,) array, Hz
-    density : (F,) array
-        Per Hz; its integral is 1.
-    """
-
-    frequencies: FloatArray
-    density: FloatArray
+    frequencies: FloatArray  # (F,), Hz
+    density: FloatArray  # (F,); Per Hz; its integral is 1
 
 
 def mean_spectrum(series: FloatArray, kept: NDArray[np.bool_], t_r: float) -> Spectrum | None:
@@ -139,21 +132,13 @@ def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """Quartiles of values along another quantity.
+    """Quartiles of values along another quantity."""
 
-    Parameters
-    ----------
-    middles : (B,) array
-    lower, median, upper : (B,) arrays
-        NaN for bins with fewer than `FEWEST` values.
-    correlation : float
-        Spearman's rank correlation of the two quantities; NaN where it is not defined.
-    """
-
-    middles: FloatArray
-    lower: FloatArray
+    middles: FloatArray  # (B,)
+    lower: FloatArray  # (B,); NaN for bins with fewer than `FEWEST` values
     median: FloatArray
     upper: FloatArray
+    # Spearman's rank correlation of the two quantities; NaN where it is not defined.
     correlation: float
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bids_spheres.reports.group import budget, load_level, participants
+from bids_spheres.reports.group import load_level, page, participants
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.strategies import chance_median
 from tests.group.conftest import NETWORKS, POINTS, correlations, new_outputs, without
@@ -184,7 +184,7 @@ def test_matrices_that_are_no_connectivity_are_shown_without_strategies(outputs,
 def test_only_as_many_groups_as_a_page_can_hold(outputs, rng, parse, monkeypatch):
     for strategy in ("a", "b", "c"):
         many(outputs, rng, 3, strategy=strategy)
-    monkeypatch.setattr(budget, "MOST_BYTES", 200.0)
+    monkeypatch.setattr(page, "MOST_BYTES", 200.0)
     document = read_page(parse, outputs)
     text = words(by_id(document, "connectivity"))
     assert "2 of 3 groups are shown here" in text

@@ -209,7 +209,7 @@ def figure(document):
     (chart,) = [
         c
         for c in document.all("svg", **{"class": "chart"})
-        if c.attrs["aria-label"].startswith("Median |r|:")
+        if c.attrs["aria-label"].startswith("QC-FC, median |r|:")
     ]
     return chart
 
@@ -453,7 +453,7 @@ def test_files_are_linked_and_named(made, document):
     links = [a.attrs["href"] for a in by_id(document, "files-table").all("a")]
     tables = [p for p in (root / "group").iterdir() if p.suffix != ".json"]
     assert {f"group/{p.name}" for p in tables} == set(links)
-    assert not [row for row in table_of(document, "files-table") if "not by" in row["What"]]
+    assert not [row for row in table_of(document, "files-table") if "not by" in row["Content"]]
 
 
 def test_the_record_of_the_last_call_is_shown(made, parse, tmp_path):
