@@ -10,7 +10,7 @@ from bids_spheres.engine.stream import image_grid
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.masker_facts import MaskerFacts
-from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Stepper, Table, page
+from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table, page
 from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter, overview
 from bids_spheres.wording import count, listing, number, percent, sentence
 
@@ -106,7 +106,7 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
         warnings=facts.warnings,
         overview=_overview_figure(facts, scene),
         legend=_legend(facts),
-        stepper=Stepper("Sphere", tuple(figures)),
+        slices=tuple(figures),
         table=Table("Seeds, radii and voxels.", _COLUMNS, rows, head=1),
         notes=tuple(_notes(facts)),
         parameters=tuple(facts.parameters.items()),

@@ -9,15 +9,17 @@ suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.toolkit.order import spread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -31,8 +33,8 @@ WIDTH = 780
 HALF = 384
 """Pixels of one of two charts side by side."""
 
-N_STYLES = 8
-"""Line styles in the style sheet, ``series-0`` and so on."""
+N_STYLES = 16
+"""Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
 
 NAME_HEIGHT = 11.5
 """Pixels from one name beside a picture to the next."""
@@ -311,8 +313,27 @@ def tick_text(value: float) -> str:
 
 
 def series_style(number: int) -> str:
-    """Line style of the strategy with this number."""
+    """Line style with this number."""
     return f"series-{number % N_STYLES}"
+
+
+def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
+    """Line style of each strategy, the same on every page and in every order.
+
+    A published strategy has its place among all of them, another that of a hash of its name; of
+    two with the same place, the later in the alphabet takes the next free one.
+
+    >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
+    True
+    """
+    published = sorted(published_strategies())
+    styles: dict[str, str] = {}
+    for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
+        known = name in published
+        place = published.index(name) if known else zlib.crc32(name.encode())
+        tried = [series_style(place + i) for i in range(N_STYLES)]
+        styles[name] = next((style for style in tried if style not in styles.values()), tried[0])
+    return styles
 
 
 def shorten(text: str, most: int) -> str:

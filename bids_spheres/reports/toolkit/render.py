@@ -5,9 +5,9 @@ Templates escape every value; only they contain HTML.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -74,6 +74,14 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     head: int = 0  # Column that names the row
+    file: str = ""  # Has all rows; without it no row is left out on paper
+
+    MOST_PRINTED: ClassVar[int] = 12  # as in the style sheet
+
+    @property
+    def abridged(self) -> bool:
+        """Whether only the first rows are printed."""
+        return bool(self.file) and len(self.rows) > self.MOST_PRINTED
 
 
 def text_column(label: str, values: Iterable[object], unit: str = "") -> TableColumn:
@@ -101,20 +109,12 @@ class Figure:
     anchor: str  # Identifier in the page: a letter, then letters, digits and hyphens
     picture: Picture
     caption: str
-    heading: str = ""
-
-
-@dataclass(frozen=True)
-class Stepper:
-    """Figures shown one at a time; all of them in print and without JavaScript."""
-
-    label: str  # What a figure shows, e.g. ``"Sphere"``
-    figures: tuple[Figure, ...] = field(default=())
+    title: str = ""
 
     @property
-    def entries(self) -> tuple[tuple[str, str], ...]:
-        """Identifier and heading of each."""
-        return tuple((figure.anchor, figure.heading) for figure in self.figures)
+    def entry(self) -> tuple[str, str]:
+        """Identifier and heading."""
+        return self.anchor, self.title
 
 
 @dataclass(frozen=True)

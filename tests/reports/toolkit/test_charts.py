@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.toolkit.charts import (
     Axis,
     Frame,
@@ -20,6 +21,7 @@ from bids_spheres.reports.toolkit.charts import (
     polyline,
     round_ticks,
     shorten,
+    strategy_styles,
 )
 
 FRAME = Frame(10, 20, 200, 100, Axis(0, 50, "t", (0.0, 25.0, 50.0)), Axis(-1, 1, "v", (-1.0, 0.0)))
@@ -93,3 +95,13 @@ def test_a_chart_has_the_words_of_its_frames():
 @pytest.mark.parametrize("most", [2, 5, 30])
 def test_names_are_shortened_to_what_there_is_room_for(most):
     assert len(shorten("cingulo-opercular", most)) == min(most, 17)
+
+
+def test_a_strategy_has_one_colour_on_every_page_and_in_every_order():
+    published = published_strategies()
+    styles = strategy_styles(published)
+    assert len(set(styles.values())) == len(published)
+    for few in (["simple"], ["24P", "simple"], ["simple", "24P", "mine"]):
+        assert strategy_styles(few) == strategy_styles(few[::-1])
+        assert strategy_styles(few)["simple"] == styles["simple"]
+        assert len(set(strategy_styles(few).values())) == len(few)

@@ -7,7 +7,7 @@ from jinja2 import UndefinedError
 
 from bids_spheres.reports.toolkit import render
 from bids_spheres.reports.toolkit.figures import Picture
-from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Stepper, Table
+from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table
 
 EVIL = "\"><script>alert(1)</script>'"
 
@@ -23,18 +23,6 @@ def filled(macro, *args):
         ("warning_box", [[EVIL]]),
         ("settings", [[(EVIL, EVIL)]]),
         ("captioned", [Figure("f", Picture("data:,", 1, 1, EVIL), EVIL, EVIL)]),
-        (
-            "stepper",
-            [
-                Stepper(
-                    EVIL,
-                    tuple(
-                        Figure(f"f{i}", Picture("data:,", 1, 1, EVIL), EVIL, EVIL) for i in (1, 2)
-                    ),
-                ),
-                "s",
-            ],
-        ),
         (
             "data_table",
             [Table(EVIL, (Column(EVIL, unit=EVIL),), ((Cell(EVIL, EVIL, EVIL, EVIL),),)), "t"],

@@ -83,6 +83,23 @@ function setUpSorting(table) {
   }
 }
 
+/* Say below a table that there is more of it than is seen. */
+function tellScrolling(scroller) {
+  const rows = scroller.scrollHeight > scroller.clientHeight + 1;
+  const columns = scroller.scrollWidth > scroller.clientWidth + 1;
+  const what = [rows && "rows", columns && "columns"].filter(Boolean).join(" and ");
+  scroller.nextElementSibling.textContent = what && "The table scrolls: it has more " + what + " than are in view.";
+}
+
+const scrolling = new ResizeObserver(function (entries) {
+  for (const entry of entries) { tellScrolling(entry.target); }
+});
+for (const scroller of document.querySelectorAll(".scroller")) {
+  const hint = document.createElement("p");
+  hint.className = "scrolls";
+  scroller.after(hint);
+  scrolling.observe(scroller);
+}
 document.querySelectorAll("[data-stepper]").forEach(setUpStepper);
 document.querySelectorAll("table[data-sortable]").forEach(setUpSorting);
 document.addEventListener("click", function (event) {
