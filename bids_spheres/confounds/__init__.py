@@ -31,6 +31,7 @@ from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
     TemporalFilter,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "DegreesOfFreedom",
     "Design",
     "Exclusion",
+    "HeadMotion",
     "Problem",
     "Strategy",
     "TemporalFilter",

@@ -23,6 +23,7 @@ COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
 FRAMEWISE_DISPLACEMENT = "framewise_displacement"
 STD_DVARS = "std_dvars"
+RMSD = "rmsd"
 
 _NO_NOISE = "intercept"
 """The only column that fMRIPost-AROMA writes for a run without noise components."""
@@ -110,16 +111,25 @@ def select(
         else:
             absent.append(entry)
     chosen.require("confounds", absent, names)
-    # Thresholds need columns that are not regressed out.
-    thresholds = {
-        "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
-        "censor.std_dvars_threshold": (strategy.censor.std_dvars_threshold, STD_DVARS),
-    }
-    for key, (threshold, name) in thresholds.items():
-        if threshold is not None and name not in names:
-            chosen.missing.append(Missing(key, (name,)))
+    for key, needed in _measures(strategy).items():
+        if absent := [name for name in needed if name not in names]:
+            chosen.missing.append(Missing(key, tuple(absent)))
     _match_high_pass(chosen, strategy, cosines)
     return chosen
+
+
+def _measures(strategy: Strategy) -> dict[str, tuple[str, ...]]:
+    """Keys of a strategy with columns that they need, and that are not regressed out."""
+    rules = strategy.censor
+    keys = {
+        "head_motion": (strategy.head_motion, MOTION),
+        "censor.fd_threshold": (rules.fd_threshold, (FRAMEWISE_DISPLACEMENT,)),
+        "censor.std_dvars_threshold": (rules.std_dvars_threshold, (STD_DVARS,)),
+        "censor.rmsd_threshold": (rules.rmsd_threshold, (RMSD,)),
+    }
+    if strategy.head_motion:
+        del keys["censor.fd_threshold"]  # it is computed
+    return {key: columns for key, (value, columns) in keys.items() if value is not None}
 
 
 def columns_named(entry: str, names: Sequence[str]) -> list[str]:

@@ -54,6 +54,10 @@ _COMPUTABLE = {
 }
 
 
+EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base in MOTION)
+"""Derivatives and squares of realignment parameters."""
+
+
 def todays_name(name: str) -> str:
     """Name of a column in fMRIPrep since 1.2.
 

@@ -52,7 +52,7 @@ _NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 _SHARED = (
     *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
     *("RadiusUnits", "SmoothingBefore", "Strategy", "Description", "StrategyNotes"),
-    *("NuisanceParameters", "SoftwareFilters", "CensoringThresholds"),
+    *("NuisanceParameters", "SoftwareFilters", "CensoringThresholds", "HeadMotion"),
     *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
@@ -322,7 +322,10 @@ def _facts(parts: _Parts) -> dict[str, Any]:
         **{key: sum(run.facts[key] for run in used) for key in _SUMMED},
         "CensoredVolumes": _summed_counts([run.facts.get("CensoredVolumes") for run in used]),
         "DegreesOfFreedom": degrees_of_freedom(used),
-        "MeanFramewiseDisplacement": _mean_framewise_displacement(used),
+        "MeanFramewiseDisplacement": _mean_displacement(used, "MeanFramewiseDisplacement"),
+        "MeanFramewiseDisplacementRecomputed": _mean_displacement(
+            used, "MeanFramewiseDisplacementRecomputed"
+        ),
         "NodeFiles": nodes,
     }
 
@@ -366,9 +369,9 @@ def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
     return float(weights.sum() ** 2 / np.sum(weights**2 / left))
 
 
-def _mean_framewise_displacement(used: Sequence[RunSeries]) -> float | None:
+def _mean_displacement(used: Sequence[RunSeries], key: str) -> float | None:
     """Mean over all volumes of the runs, censored ones too, mm; None when one has none."""
-    means = [run.facts.get("MeanFramewiseDisplacement") for run in used]
+    means = [run.facts.get(key) for run in used]
     if not used or None in means:
         return None
     volumes = [run.facts["VolumesWithFramewiseDisplacement"] for run in used]

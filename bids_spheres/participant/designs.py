@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bids_spheres.confounds import (
     Problem,
     check_rows,
@@ -26,8 +28,9 @@ from bids_spheres.confounds import (
     read_outliers,
     read_tedana,
 )
-from bids_spheres.engine.stream import open_volumes
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.participant.plan import FailedStrategy
 from bids_spheres.wording import count
 
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -188,6 +190,8 @@ def run_designs(
                 extra=tables.extra_of(strategy),
                 dummy_scans=rules.dummy_scans,
                 outliers=tables.outliers,
+                t_r=timing.t_r,
+                brain_radius=_brain_radius(strategy, image.bold),
             )
             # A run that is excluded for its length has no need of a filter.
             if strategy.accepts(design.n_kept, timing.t_r) and (
@@ -196,6 +200,22 @@ def run_designs(
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
+
+
+def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
+    """Radius of a sphere of the volume of a participant's brain, mm; None where none is needed."""
+    if strategy.head_motion is None or strategy.head_motion.head_radius != "auto":
+        return None
+    path = anatomical_mask(bold)
+    if path is None:
+        raise MissingInputError(
+            f"The head radius is auto, and no brain mask of the anatomy belongs to {bold}.",
+            hint="fMRIPrep writes it as anat/*_desc-brain_mask.nii.gz; --head-radius 50 needs "
+            "none.",
+        )
+    mask = read_mask(path)
+    volume = mask.inside.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3]))
+    return float(np.cbrt(3 * volume / (4 * np.pi)))
 
 
 def _filter_problem(strategy: Strategy, timing: Timing) -> str | None:

@@ -133,12 +133,19 @@ def write_design(job: Job, made: RunDesign) -> None:
     design = made.design
     columns = dict(zip(design.columns, design.values.T, strict=True))
     facts = design_facts(job, made)
+    displacements = {}
+    if design.motion:
+        displacements = {
+            "fd": design.framewise_displacement,
+            "fd_recomputed": design.motion.displacement,
+        }
     write.write_design(
         job.paths,
         made.strategy.name,
         columns,
         kept=design.kept,
         reasons=design.reasons,
+        displacements=displacements,
         sidecar=facts,
     )
 

@@ -14,6 +14,7 @@ from bids_spheres.outputs.sidecars import (
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
+    MotionSidecar,
     generated_by,
     input_uri,
 )
@@ -84,6 +85,7 @@ def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
         NumberOfVolumesCensored=left.volumes - left.kept,
         CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
         CensoringThresholds=asdict(made.strategy.censor),
+        **_motion_facts(made),
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
@@ -94,6 +96,20 @@ def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
     )
     rules = job.work.processing
     return {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
+
+
+def _motion_facts(made: RunDesign) -> MotionSidecar:
+    """How head motion was measured where it is not fMRIPrep's measure."""
+    rules, motion = made.strategy.head_motion, made.design.motion
+    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
+    return MotionSidecar(
+        HeadMotion=asdict(rules) if rules else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=(
+            None if known is None or not known.size else float(known.mean())
+        ),
+    )
 
 
 def matrix_facts(job: Job, seeds: SeedTable, chosen: Measure) -> MatrixSidecar:

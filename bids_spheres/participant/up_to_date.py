@@ -30,6 +30,7 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
@@ -425,7 +426,10 @@ class _Stamps:
 def _tables(job: Job, strategy: Strategy) -> list[Path]:
     tables = job.run.tables
     own = [path for _, path in tables.own] if strategy.confounds else []
-    return [*tables.paths, *own, *(path for path in (tables.metadata, job.outliers) if path)]
+    others = [tables.metadata, job.outliers]
+    if strategy.head_motion and strategy.head_motion.head_radius == "auto" and job.images:
+        others.append(anatomical_mask(job.images[0].bold))
+    return [*tables.paths, *own, *(path for path in others if path)]
 
 
 def _input_name(path: Path, links: tuple[tuple[str, Path], ...]) -> str:

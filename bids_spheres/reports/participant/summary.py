@@ -26,6 +26,9 @@ _COLUMNS = (
 )
 
 
+_ANEW = "MeanFramewiseDisplacementRecomputed"
+
+
 def summary(participant: Participant) -> Iterator[str]:
     """Sentences at the top."""
     if not participant.runs:
@@ -53,8 +56,10 @@ def _censors_motion(run: Run, strategy: str) -> bool:
     for seeds in run.sets:
         facts = seeds.facts.get(strategy, {})
         thresholds = facts.get("CensoringThresholds") or {}
-        limits = [thresholds.get(key) for key in ("fd_threshold", "std_dvars_threshold")]
-        if limits != [None, None] or (facts.get("CensoredVolumes") or {}).get("external"):
+        limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+        if any(thresholds.get(key) is not None for key in limits) or (
+            facts.get("CensoredVolumes") or {}
+        ).get("external"):
             return True
     return False
 
@@ -62,6 +67,8 @@ def _censors_motion(run: Run, strategy: str) -> bool:
 def runs_table(participant: Participant) -> Table:
     """A row for every run, space and strategy."""
     spaces = {seeds.files.space for run in participant.runs for seeds in run.sets}
+    all_facts = [f for run in participant.runs for _, _, f in by_space_and_strategy(run)]
+    anew = [_ANEW] * any(facts.get(_ANEW) is not None for facts in all_facts)
     rows = []
     for run in participant.runs:
         for space, strategy, facts in by_space_and_strategy(run):
@@ -80,11 +87,13 @@ def runs_table(participant: Participant) -> Table:
                     number_cell(facts.get("NumberOfVolumes"), 0),
                     number_cell(facts.get("NumberOfVolumesKept"), 0),
                     number_cell(facts.get("MeanFramewiseDisplacement"), 2),
+                    *(number_cell(facts.get(key), 2) for key in anew),
                     number_cell(facts.get("RankRemoved"), 0),
                     *lost,
                     left,
                 )
             )
     where = (Column("Space", numeric=False),) if len(spaces) > 1 else ()
-    columns = (Column("Run", numeric=False), *where, *_COLUMNS)
+    recomputed = (Column("Mean FD recomputed", unit="mm"),) if anew else ()
+    columns = (Column("Run", numeric=False), *where, *_COLUMNS[:4], *recomputed, *_COLUMNS[4:])
     return Table("Runs, and what each strategy leaves of them.", columns, tuple(rows), head=0)
