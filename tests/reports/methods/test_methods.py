@@ -282,8 +282,7 @@ OF_GROUPS = {"benjamini1995", "newman2004", "silver1987"}
         ),
         (
             HeadMotion("fair2020", "auto", True),
-            "a head radius of that of a sphere of the volume of each participant's brain. "
-            "Realignment parameters among the regressors were filtered as well.",
+            "a head radius of that of a sphere of the volume of each participant's brain. Real",
         ),
     ],
 )
