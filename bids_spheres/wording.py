@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 _LONGEST = 40
 """Letters of a name in a sentence."""
 
+_ROUNDING = 1e-9
+"""What sums of equal and opposite numbers differ from 0."""
+
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -32,15 +35,17 @@ def plural(n: int, thing: str, things: str | None = None) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number with at most `digits` decimals.
+    """A number with at most `digits` decimals, or one digit where these would make it 0.
 
-    >>> number(4.0), number(-38.3333), number(-0.001)
-    ('4', '-38.33', '0')
+    >>> number(4.0), number(-38.3333), number(-0.0012), number(-1e-17)
+    ('4', '-38.33', '-0.001', '0')
     """
     text = f"{value:.{digits}f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    if text not in ("0", "-0"):
+        return text
+    return f"{value:.1g}" if abs(value) > _ROUNDING else "0"
 
 
 def percent(share: float) -> str:

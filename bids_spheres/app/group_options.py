@@ -37,33 +37,45 @@ def group_options(settings: Settings) -> GroupOptions:
     What a call of the participant level names - seed sets, strategies, measures, labels - chooses
     here among what such calls have written, so that one configuration file serves both.
 
-    Parameters
-    ----------
-    settings : Settings
-
     Raises
     ------
     UsageError, DataError
-        When a measure, or a file of a strategy, can't be used.
+        When a measure, a file of a strategy or a table of participants can't be used.
     MissingInputError
         When there is no table of participants for a model.
     """
     choices = settings.group
-    needed = choices.model or choices.qcfc_covariates
-    table = _participants_table(settings) if needed else None
+    needed = bool(choices.model or choices.qcfc_covariates)
+    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
+    tables = (path for place in places if is_there(path := place / TABLE))
+    table = choices.participants_table or next(tables, None)
+    if needed and table is None:
+        raise MissingInputError(
+            f"--model and --qcfc-covariates need {TABLE}, which is not in "
+            f"{', '.join(map(str, places))}.",
+            hint="Name it with --participants-table FILE.",
+        )
+    expected = _participants_in(settings)
+    if table:
+        try:
+            labels = [str(label) for label in read_participants(table).index]
+        except BidsSpheresError as error:
+            if needed or choices.participants_table:
+                raise
+            logger.warning("Missing participants can't be looked up in the table: %s", error)
+        else:
+            if needed:
+                logger.info("Variables of participants: %s", table)
+            expected = dict.fromkeys(labels, f"in {table.name}, not in the input") | expected
     return GroupOptions(
-        **vars(replace(choices, participants_table=table)),
+        **vars(replace(choices, participants_table=table if needed else None)),
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
-        expected=tuple(_expected(settings).items()),
+        expected=tuple(expected.items()),
     )
 
 
 def describe_groups(settings: Settings) -> Iterator[str]:
     """Describe the groups, a line each; nothing is computed.
-
-    Parameters
-    ----------
-    settings : Settings
 
     Raises
     ------
@@ -84,39 +96,15 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield SEEDS, (*settings.atlas, *map(seed_file_label, settings.seeds))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
-    yield "desc", tuple(map(_strategy_name, settings.strategy))
-    yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
-
-
-def _strategy_name(name: str) -> str:
-    """Name in file names; a built-in strategy need not be known to this version."""
-    return load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
-
-
-def _participants_table(settings: Settings) -> Path:
-    """The table that the user names, or the first that exists.
-
-    Raises
-    ------
-    MissingInputError
-        When none exists.
-    """
-    if path := _known_table(settings):
-        logger.info("Variables of participants: %s", path)
-        return path
-    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
-    raise MissingInputError(
-        f"--model and --qcfc-covariates need {TABLE}, which is not in "
-        f"{', '.join(map(str, places))}.",
-        hint="Name it with --participants-table FILE.",
+    # A built-in strategy need not be known to this version.
+    yield (
+        "desc",
+        tuple(
+            load_strategy(name).name if Path(name).suffix.lower() in STRATEGY_FILES else name
+            for name in settings.strategy
+        ),
     )
-
-
-def _known_table(settings: Settings) -> Path | None:
-    if settings.group.participants_table:
-        return settings.group.participants_table
-    places = [*_datasets(settings.bids_dir), settings.output_dir]
-    return next((path for place in places if is_there(path := place / TABLE)), None)
+    yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
 
 
 def _datasets(bids_dir: Path) -> Iterator[Path]:
@@ -137,19 +125,10 @@ def _datasets(bids_dir: Path) -> Iterator[Path]:
         yield study / "sourcedata" / "raw"
 
 
-def _expected(settings: Settings) -> dict[str, str]:
-    """Participants of the input and of its table, with their key, and where they are known from."""
+def _participants_in(settings: Settings) -> dict[str, str]:
+    """Participants of the input, with their key, and where they are known from."""
     bids_dir = settings.bids_dir
     roots = [bids_dir, *sorted(bids_dir.glob("derivatives/fmriprep*"))]
     roots += [path for _, path in settings.derivatives]
     folders = (path for root in roots for path in root.glob("sub-*") if path.is_dir())
-    present = {path.name: "in the input, without outputs" for path in folders}
-    table = _known_table(settings)
-    if table is None:
-        return present
-    try:
-        labels = [str(label) for label in read_participants(table).index]
-    except BidsSpheresError as error:
-        logger.warning("Missing participants can't be looked up in the table: %s", error)
-        return present
-    return dict.fromkeys(labels, f"in {table.name}, not in the input") | present
+    return {path.name: "in the input, without outputs" for path in folders}

@@ -13,11 +13,11 @@ import sys
 import traceback
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from bids_spheres.app.config_file import typed_options, with_config
+from bids_spheres.app.early_checks import check_words
 from bids_spheres.app.parser import (
     demo_parser,
     ignored_options,
@@ -25,37 +25,21 @@ from bids_spheres.app.parser import (
     settings_of,
     strategies_parser,
 )
-from bids_spheres.data.published import (
-    STRATEGY_FILES,
-    hint_for_seeds,
-    published_seed_sets,
-    published_strategies,
-    unknown_seed_set,
-    unknown_strategy,
-)
 from bids_spheres.errors import (
-    FAULT,
     INTERRUPTED,
-    READ_WRITE_FAILED,
     SOME_FAILED,
     TERMINATED,
-    BidsSpheresError,
-    MissingInputError,
     ReadWriteError,
-    TemporaryError,
     printable,
 )
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory, prepare_for_limits
-from bids_spheres.files.text import is_there
-from bids_spheres.settings import GROUP, Execution, Settings
-from bids_spheres.settings.values import OFF
+from bids_spheres.execute.failure import describe_error
+from bids_spheres.execute.memory_limits import prepare_for_limits
+from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
-
-    Command = Callable[[argparse.Namespace], int]
 
 logger = logging.getLogger("bids_spheres")
 
@@ -77,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_missing_streams()
     try:
         with ended_by_sigterm(), redirect_stdout(_StandardOutput(sys.stdout)):
-            options, work = _parsed(words)
+            options, do = _parsed(words)
             prepare_for_limits()
             _configure_logging(options.verbose - options.quiet)
             with _with_a_home():
-                status = work(options)
+                status = do(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -166,20 +150,6 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def describe_error(error: Exception) -> tuple[str, int]:
-    """Message and exit status of an error."""
-    if isinstance(error, BidsSpheresError):
-        return str(error), error.exit_status
-    if is_out_of_memory(error):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
-    fault = printable(f"unexpected {type(error).__name__}: {error}")
-    hint = "That is a fault of this program or of a library; please report what --debug shows."
-    return f"{fault}\n  hint: {hint}", FAULT
-
-
 class _Printable(logging.Formatter):
     """Lines without characters that would move the cursor, whatever names of files hold."""
 
@@ -202,103 +172,47 @@ class _Once(logging.Filter):
         return is_new
 
 
-def _log_warning(message: Warning | str, *_: object, **__: object) -> None:
-    logger.warning("%s", message)
-
-
-def _parsed(arguments: list[str]) -> tuple[argparse.Namespace, Command]:
+def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     """Options, and what to do with them."""
-    commands: dict[str, tuple[Callable[[], argparse.ArgumentParser], Command]] = {
-        "demo": (demo_parser, _run_demo),
-        "strategies": (strategies_parser, _list_strategies),
-    }
-    named = arguments[0] if arguments else ""
-    if named in commands:
-        make_parser, work = commands[named]
-        return make_parser().parse_args(arguments[1:]), work
+    if words[:1] == ["demo"]:
+        return demo_parser().parse_args(words[1:]), _run_demo
+    if words[:1] == ["strategies"]:
+        return strategies_parser().parse_args(words[1:]), _list_strategies
     parser = main_parser()
-    options = parser.parse_args(with_config(parser, arguments))
-    typed = typed_options(parser, arguments)
+    options = parser.parse_args(with_config(parser, words))
+    typed = typed_options(parser, words)
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, _run
+    return options, _run_level
 
 
 def _configure_logging(verbosity: int) -> None:
-    """Log lines to standard error, plain when it is not a terminal."""
+    """Log lines to standard error, warnings of libraries too."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
     handler.addFilter(_Once())
     logger.handlers[:] = [handler]
-    warnings.showwarning = _log_warning
+    warnings.showwarning = lambda message, *_, **__: logger.warning("%s", message)
     logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_level(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if ignored := ignored_options(options.analysis_level, options.typed):
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
-    _check_names(settings)
-    return (_run_group if settings.analysis_level == GROUP else _run_participants)(
-        options, settings
-    )
+    if settings.analysis_level == GROUP:
+        with ended_at_once():
+            from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
 
-
-def _check_names(settings: Settings) -> None:
-    """Refuse names that stand for nothing before the libraries are loaded that use them.
-
-    What only reads results may name seed sets and strategies of the user's own, which are known
-    by the names of files, and needs no input.
-    """
-    if settings.reports_only or settings.analysis_level == GROUP:
-        return
-    for name in settings.atlas:
-        if name not in published_seed_sets():
-            raise unknown_seed_set(name)
-    for name in settings.strategy:
-        if name not in published_strategies() and Path(name).suffix.lower() not in STRATEGY_FILES:
-            raise unknown_strategy(name)
-    for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
-        if not folder.exists():
-            raise MissingInputError(f"The folder {folder} is not there.")
-    _check_files(settings)
-
-
-def _check_files(settings: Settings) -> None:
-    """Miss files of the user's before the libraries are loaded that read them."""
-    strategies = published_strategies()
-    no_file = f"The strategies that need no file are: {', '.join(strategies)}."
-    own = [Path(name) for name in settings.strategy if name not in strategies]
-    mask, outliers = settings.processing.mask, settings.outliers
-    filters = settings.labels.bids_filter_file
-    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
-    files += [("There is no strategy file", path, no_file) for path in own]
-    if mask not in ("run", "template", OFF):
-        hint = "Give run, template, none, or the path of a mask image."
-        files.append(("--mask: there is no image", Path(mask), hint))
-    if outliers:
-        files.append(("There is no outlier table or folder of such tables", outliers, ""))
-    if filters:
-        files.append(("There is no filter file", filters, ""))
-    for problem, path, hint in files:
-        if not is_there(path):
-            raise MissingInputError(f"{problem} {path}.", hint=hint)
-
-
-def _run_group(options: argparse.Namespace, settings: Settings) -> int:
-    with ended_at_once():
-        from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
-
-    if options.dry_run:
-        dry_run_group(settings)
-        return 0
-    return SOME_FAILED if run_group_level(settings) else 0
-
-
-def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
+        if options.dry_run:
+            dry_run_group(settings)
+            return 0
+        return SOME_FAILED if run_group_level(settings) else 0
+    if not settings.reports_only:
+        check_words(settings)
     with ended_at_once():
         from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
 
@@ -309,7 +223,8 @@ def _run_participants(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _list_strategies(options: argparse.Namespace) -> int:
-    from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415 - keeps --help fast
+    with ended_at_once():
+        from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415
 
     for line in describe_strategies(options.strategy):
         print(line)
@@ -317,46 +232,8 @@ def _list_strategies(options: argparse.Namespace) -> int:
 
 
 def _run_demo(options: argparse.Namespace) -> int:
-    from bids_spheres.app.group_level import run_group_level  # noqa: PLC0415
-    from bids_spheres.app.participant_level import run_participants  # noqa: PLC0415
-    from bids_spheres.demo import check_demo_dir  # noqa: PLC0415
-    from bids_spheres.outputs.shared import check_place  # noqa: PLC0415
+    with ended_at_once():
+        from bids_spheres.app.demo import run_demo  # noqa: PLC0415 - keeps --help fast
 
-    out: Path = options.output_dir
-    check_place(out / "fmriprep")
-    check_demo_dir(out / "fmriprep")
-    settings = _simulated(out, options.nprocs)
-    failures = run_participants(settings, debug=options.debug)
-    problems = run_group_level(replace(settings, analysis_level=GROUP))
-    results = settings.output_dir
-    print(
-        f"Time series and correlations: {results / 'sub-01' / 'func'}\n"
-        f"What the files are:           {results / 'README.md'}\n"
-        f"The truth that was simulated: {out / 'truth'}\n"
-        f"A report of each participant: {results / 'sub-01.html'}\n"
-        f"The report of the group:      {results / 'group.html'}"
-    )
-    return SOME_FAILED if failures or problems else 0
-
-
-def _simulated(out: Path, nprocs: int) -> Settings:
-    """Write the simulated dataset; return the settings with which to process it."""
-    from bids_spheres.demo import (  # noqa: PLC0415
-        SPACE,
-        write_demo_dataset,
-        write_own_seeds,
-        write_truth,
-    )
-
-    source, seeds = out / "fmriprep", out / "seeds" / "networks.tsv"
-    logger.info("Writing a simulated dataset of three participants into %s", source)
-    write_truth(write_demo_dataset(source), out / "truth")
-    write_own_seeds(seeds, SPACE)
-    return Settings(
-        bids_dir=source,
-        output_dir=out / "bids-spheres",
-        atlas=("Power2011",),
-        seeds=(seeds,),
-        strategy=("simple", "scrubbing"),
-        execution=Execution(nprocs=nprocs),
-    )
+    done = run_demo(options.output_dir, options.nprocs, debug=options.debug)
+    return 0 if done else SOME_FAILED

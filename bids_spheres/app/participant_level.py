@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from bids_spheres.confounds import Problem
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
@@ -100,10 +101,17 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
-    known = _check(settings, jobs) if stale else set()
+    # An error of a file is logged at the end, as that of its run.
+    known = _warn(jobs, _check(settings, jobs), of_files=False) if stale else set()
     with open_executor(settings, stale, _roots(inputs)) as executor:
-        record = _prepare(settings, inputs, jobs)
-        _tidy(settings, tasks)
+        try:
+            record = _prepare(settings, inputs, jobs)
+            _tidy(settings, tasks)
+        except OutputError as error:
+            if stale or settings.concatenate:
+                raise
+            logger.warning("Nothing to do; no record of this call is kept: %s", error.message)
+            return []
         with temporary_files_in(settings.temporary_dir):
             listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
             messages = RunMessages(listed, known)
@@ -126,7 +134,7 @@ def explain(settings: Settings) -> None:
     _, jobs, _ = plan_jobs(settings)
     for line in explain_jobs(jobs):
         print(line)  # noqa: T201 - what was asked for
-    _check(settings, jobs)
+    _warn(jobs, _check(settings, jobs))
 
 
 def dry_run(settings: Settings) -> None:
@@ -142,28 +150,21 @@ def dry_run(settings: Settings) -> None:
     states = [task.reason or "up to date" for task in tasks]
     for line in (*dry_run_lines(jobs, states, found.skipped), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
-    _check(settings, jobs, values=False)
+    _warn(jobs, _check(settings, jobs, values=False))
 
 
-def _check(settings: Settings, jobs: Sequence[Job], *, values: bool = True) -> set[tuple[str, str]]:
-    """Warn of missing inputs of strategies before the first image is read.
+def _check(settings: Settings, jobs: Sequence[Job], *, values: bool = True) -> list[Problem]:
+    return check_runs(jobs, strict=settings.strict, values=values or settings.strict)
 
-    Returns
-    -------
-    set of (str, str)
-        Jobs, by their names, and strategies that will fail.
 
-    Raises
-    ------
-    DataError
-        When nothing could be done, or with ``--strict``.
-    """
-    problems = check_runs(jobs, strict=settings.strict, values=values or settings.strict)
-    for problem in problems:
+def _warn(
+    jobs: Sequence[Job], problems: Sequence[Problem], *, of_files: bool = True
+) -> set[tuple[str, str]]:
+    """Warn of problems before an image is read; return names of jobs and strategies that fail."""
+    shown = [problem for problem in problems if of_files or not problem.of_file]
+    for problem in shown:
         logger.warning("%s", problem)
-    # An error of a file is said again at the end, as that of its run.
-    of_settings = [problem for problem in problems if not problem.of_file]
-    return {(str(job), name) for job in jobs for name in failing(job, of_settings)}
+    return {(str(job), name) for job in jobs for name in failing(job, shown)}
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
@@ -196,8 +197,6 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
 
 def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
     """What the settings ask of every run."""
-    for name in settings.processing.connectivity:
-        measure(name)  # an unknown measure would fail in every run
     return Work(
         seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius),
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),

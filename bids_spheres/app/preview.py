@@ -91,7 +91,7 @@ def dry_run(
 
 
 def _describe_design(run_design: RunDesign) -> Iterator[str]:
-    left, design = run_design.freedom, run_design.design
+    left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"

@@ -100,6 +100,13 @@ class Design:
         return int(np.isfinite(self.framewise_displacement).sum())
 
     @property
+    def displacements(self) -> dict[str, FloatArray]:
+        """Framewise displacement, mm, of both kinds where motion was measured anew."""
+        if self.motion is None:
+            return {}
+        return {"fd": self.framewise_displacement, "fd_recomputed": self.motion.displacement}
+
+    @property
     def n_kept(self) -> int:
         """Number of volumes kept."""
         return int(self.kept.sum())

@@ -15,6 +15,40 @@ STRATEGY_FILES = (".json", ".yml", ".yaml")
 """Endings of files that hold a user's own strategy."""
 
 
+MEASURES = {
+    "pearson": "pearsoncorrelation",
+    "fisher-z": "fisherz",
+    "partial": "partialcorrelation",
+    "covariance": "covariance",
+    "precision": "precision",
+    "ledoit-wolf": "ledoitwolfcorrelation",
+    "spearman": "spearmancorrelation",
+}
+"""Names of the measures of connectivity, and their labels in file names."""
+
+
+def measure_name(name: str) -> str:
+    """Name of a measure of connectivity from its name or label, whatever its case and signs.
+
+    Raises
+    ------
+    UsageError
+        When no measure has this name.
+    """
+
+    def key(text: str) -> str:
+        return "".join(filter(str.isalnum, text)).lower()
+
+    for known, label in MEASURES.items():
+        if key(name) in (key(known), label):
+            return known
+    guess = did_you_mean(name.lower(), [*MEASURES, *MEASURES.values()])
+    raise UsageError(
+        f"{name} is no measure of connectivity.",
+        hint=f"{guess}The measures are: {', '.join(MEASURES)}.",
+    )
+
+
 def data_folder(kind: str) -> Traversable:
     """Folder of the package's ``seeds`` or ``strategies``."""
     return resources.files("bids_spheres") / "data" / kind

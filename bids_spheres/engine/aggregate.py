@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -110,14 +110,14 @@ def aggregate_cleaned(
     steps, how = {**cleaning, "standardize": False}, cleaning.get("standardize", "zscore_sample")
     spheres = range(len(voxels.starts))
     columns = [function(clean(voxels.of_sphere(sphere), **steps)) for sphere in spheres]
-    censoring = {name: cleaning.get(name) for name in ("runs", "sample_mask")}
-    plain: dict[str, Any] = {"detrend": False, "standardize": False, **censoring}
-    rows = np.arange(len(voxels.values), dtype=np.float64)
-    kept = clean(rows[:, np.newaxis], **plain)[:, 0].astype(np.intp)
+    all_runs, mask = cleaning.get("runs"), cleaning.get("sample_mask")
+    rows = np.arange(len(voxels.values), dtype=np.float64)[:, np.newaxis]
+    rows = clean(rows, all_runs, detrend=False, standardize=False, sample_mask=mask)
+    kept = rows[:, 0].astype(int)
     series = np.column_stack([np.empty((len(kept), 0)), *columns])
     if how == "psc":
         series += voxels.aggregated(aggregation)[kept].mean(axis=0) - series.mean(axis=0)
-    runs = None if censoring["runs"] is None else np.asarray(censoring["runs"])[kept]
+    runs = None if all_runs is None else np.asarray(all_runs)[kept]
     return clean(series, detrend=False, standardize=how, runs=runs) if columns else series
 
 

@@ -14,7 +14,7 @@ fully) counts as zero here, and is never scaled to unit variance or taken for a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from scipy import linalg
@@ -89,7 +89,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     *,
     interpolate: Interpolate = "nilearn",
     trend: Trend = "kept",
-    **butterworth: Any,
+    **butterworth: object,
 ) -> RealArray:
     """Detrend, filter, regress out confounds, standardize.
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg
 
-from bids_spheres.errors import DataError, UsageError, did_you_mean
+from bids_spheres.data.published import measure_name
+from bids_spheres.errors import DataError
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -362,16 +363,8 @@ def measure(name: str) -> Measure:
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
-    wanted = "".join(filter(str.isalnum, name.lower()))
-    for known in MEASURES:
-        if wanted in (known.name.replace("-", ""), known.stat):
-            return known
-    names = [known.name for known in MEASURES]
-    guess = did_you_mean(name.lower(), [*names, *(known.stat for known in MEASURES)])
-    raise UsageError(
-        f"{name} is no measure of connectivity.",
-        hint=f"{guess}The measures are: {', '.join(names)}.",
-    )
+    wanted = measure_name(name)
+    return next(known for known in MEASURES if known.name == wanted)
 
 
 def relate(which: Measure | str, timeseries: FloatArray) -> FloatArray:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import FloatArray
 
-    Frequency = float | np.floating[Any]
 
 FilterType = Literal["butterworth", "cosine", False]
 
@@ -62,7 +61,7 @@ def make_filter(
     low_pass: float | None,
     high_pass: float | None,
     t_r: float | None,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> Filter:
     """Check the arguments of a filter.
 
@@ -169,7 +168,7 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
         ) from error
 
 
-def _within_band(frequency: float, nyquist: float, name: str) -> Frequency:
+def _within_band(frequency: float, nyquist: float, name: str) -> float:
     """A cut-off that a digital filter can have."""
     if frequency >= nyquist:
         lowered = nyquist - nyquist * 10 * _MARGIN
@@ -177,13 +176,13 @@ def _within_band(frequency: float, nyquist: float, name: str) -> Frequency:
             f"The frequency specified for the {name} pass filter is too high, {frequency:g} Hz; "
             f"it has been lowered to {lowered:g} Hz, the Nyquist frequency."
         )
-        return lowered
+        return lowered  # type: ignore[return-value]
     if frequency < 0:
         warn(
             f"The frequency specified for the {name} pass filter is too low, {frequency:g} Hz; "
             "it has been raised to almost 0."
         )
-        return nyquist * _MARGIN
+        return nyquist * _MARGIN  # type: ignore[return-value]
     return frequency
 
 

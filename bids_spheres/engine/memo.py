@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -42,7 +42,7 @@ def memoized(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorate
 
 
-def _digest(value: Any) -> bytes:
+def _digest(value: object) -> bytes:
     """Fingerprint of a value; equal values have equal ones."""
     if isinstance(value, np.ndarray):
         state = blake2b(f"{value.dtype}{value.shape}".encode(), digest_size=16)

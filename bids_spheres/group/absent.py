@@ -16,7 +16,7 @@ from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.files.names import Name
@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 IN_OTHER_SPACE = "images in space"
 """How the reason begins for those who are in the group of another space."""
+
+_CRASH = "crash-"
+_OF_IMAGE = ("space", "cohort", "res", "den")
+"""Entities that tell images of one run apart."""
 
 
 class Unusable:
@@ -103,6 +107,20 @@ class ExpectedParticipants:
             if label not in present
         }
 
+    def failed_runs(self, group: Name, label: str, sources: Collection[str]) -> list[str]:
+        """Files about runs of a participant that failed, and are missing from those in a group.
+
+        `sources` are the entities of the runs that the participant has in the group.
+        """
+        wanted = {f"{k}-{value}" for k, value in group.entities if k in ("task", "ses", "space")}
+        failed = []
+        for _, name in self._crashes.get(label, ()):
+            words = name.removeprefix(_CRASH).removesuffix(".txt").split("_")
+            run = "_".join(word for word in words if word.partition("-")[0] not in _OF_IMAGE)
+            if wanted <= set(words) and run not in sources:
+                failed.append(name)
+        return failed
+
     def _reason(self, group: Name, label: str) -> str:
         """Why a participant without an unusable output is not in a group."""
         own = self._matrices.get(label, {})
@@ -141,6 +159,20 @@ def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str
 def _task(filename: str) -> str | None:
     words = filename.partition(".")[0].split("_")
     return next((w.removeprefix("task-") for w in words if w.startswith("task-")), None)
+
+
+def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
+    """Sentences about participants who are in groups without runs that failed.
+
+    Names of files about these runs by participant, by the titles of groups.
+    """
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for title_of_group, of_group in failed.items():
+        for label, names in of_group.items():
+            groups[label, tuple(names)].append(title_of_group)
+    for (label, names), titles in groups.items():
+        runs, where = count(len(names), "run"), listing(titles, 3)
+        yield f"{label} is in {where} without {runs} that failed, see logs/{listing(names)}"
 
 
 def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -23,7 +23,7 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from enum import Enum
     from types import ModuleType
 
@@ -398,7 +398,7 @@ def _count_terms(node: object, text: str) -> int:
     operator = getattr(node, "operator", None)
     if operator is None:
         return 1
-    parts = getattr(node, "args", ())
+    parts: Sequence[object] = getattr(node, "args", ())
     symbol, counts = operator.symbol, [_count_terms(part, text) for part in parts]
     total = sum(counts)
     if symbol in {"**", "^"}:

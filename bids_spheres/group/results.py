@@ -72,6 +72,10 @@ PARTICIPANT_COLUMNS = {
     "used": {"Description": "1: the results of the group rest on this participant, among others"},
     "in_model": {"Description": "1: so do the coefficients of the model; n/a without a model"},
     "reason": {"Description": "Why not"},
+    "note": {
+        "Description": "Files about runs of the participant that failed at the participant level, "
+        "and without which the others are used"
+    },
 }
 
 MODEL_COLUMNS = {
@@ -228,12 +232,13 @@ def write_participants(
             "used": int(one.label in there),
             "in_model": int(one.label in modelled & there) if made else MISSING,
             "reason": _reason(one, one.label in there, left_out.get(one.label)),
+            "note": " ".join(f"logs/{name}" for name in group.failed.get(one.label, ())) or MISSING,
         }
         for one in group.participants
     ]
     nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if made else MISSING}
     rows += [
-        {"participant_id": label, "space": MISSING, **nothing, "reason": reason}
+        {"participant_id": label, "space": MISSING, **nothing, "reason": reason, "note": MISSING}
         for label, reason in group.absent.items()
     ]
     writer.table(

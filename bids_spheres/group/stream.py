@@ -101,6 +101,8 @@ class Group:
         Between the nodes of every edge, mm.
     absent : mapping of str to str
         Participants who are expected and have no run in it, and why.
+    failed : mapping of str to list of str
+        Participants who have a run in it, and files about others of theirs that failed.
     """
 
     name: Name
@@ -109,6 +111,7 @@ class Group:
     scale: Scale
     distances: FloatArray
     absent: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

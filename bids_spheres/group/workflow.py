@@ -22,6 +22,7 @@ from bids_spheres.group.absent import (
     ExpectedParticipants,
     Unusable,
     describe_absent,
+    describe_failed,
 )
 from bids_spheres.group.files import (
     all_matrices,
@@ -158,6 +159,7 @@ class _Level:
     expected: ExpectedParticipants
     unusable: Unusable = field(default_factory=Unusable)
     absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    failed: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
     few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
     runs: dict[tuple[str, str], Row] = field(default_factory=dict)
     strategies: list[Row] = field(default_factory=list)
@@ -210,7 +212,8 @@ class _Level:
     def warn(self) -> None:
         """Say who has no result or a poor one, and which strategies are not comparable."""
         rows = filter(None, self.strategies)
-        for sentence in (*describe_absent(self.absent), *smoothing_differences(rows)):
+        absent = (*describe_absent(self.absent), *describe_failed(self.failed))
+        for sentence in (*absent, *smoothing_differences(rows)):
             logger.warning("%s.", sentence)
         for few, titles in self.few_dof.items():
             logger.warning(
@@ -223,7 +226,14 @@ class _Level:
 
     def _do_group(self, group: Group, image: Image) -> None:
         people = {person.label: person for person in group.participants}
-        group = replace(group, absent=self.expected.absent_from(group.name, people, self.unusable))
+        failed = {}
+        for label, person in people.items():
+            sources = {run.file.source for run in (*person.runs, *person.excluded)}
+            if names := self.expected.failed_runs(group.name, label, sources):
+                failed[label] = names
+        self.failed[group.title] = failed
+        absent = self.expected.absent_from(group.name, people, self.unusable)
+        group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
         for run in group.runs:

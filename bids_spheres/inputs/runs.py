@@ -465,7 +465,7 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
 
 def _choice(key: str, labels: Iterable[str]) -> str:
     names = [f"{key}-{label or '(none)'}" for label in labels]
-    return f"There is {listing(names, MOST_LABELS)}."
+    return f"Available: {listing(names, MOST_LABELS)}."
 
 
 def _participants(labels: Iterable[str]) -> str:

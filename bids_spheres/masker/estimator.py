@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -33,7 +33,7 @@ from bids_spheres.masker.parameters import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from os import PathLike
 
     import pandas as pd
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from bids_spheres.masker.images import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
 
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _NOT_SHOWN = ("seeds", "memory")
 """Parameters that the report leaves out: its table has the seeds."""
@@ -201,7 +204,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         clean_args: CleanArguments | None = None,
         aggregation: Aggregation = "mean",
         empty: Literal["raise", "nan"] = "raise",
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         self.seeds = seeds
         self.radius = radius
@@ -225,12 +228,12 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         self.empty = empty
         self.clean_kwargs = without_prefix(kwargs)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
+    def get_params(self, deep: bool = True) -> dict[str, object]:
         """Parameters by name, those with the prefix ``clean__`` among them."""
         prefixed = {f"{CLEAN_PREFIX}{name}": value for name, value in self.clean_kwargs.items()}
         return {**super().get_params(deep=deep), **prefixed}
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set parameters by name, those with the prefix ``clean__`` among them."""
         cleaning = {name: value for name, value in params.items() if name.startswith(CLEAN_PREFIX)}
         self.clean_kwargs = {**self.clean_kwargs, **without_prefix(cleaning)}
@@ -273,7 +276,18 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             empty=one_of("empty", self.empty, ("raise", "nan")),
             fwhm=check_fwhm(self.smoothing_fwhm),
             aggregation=check_aggregation(self.aggregation),
-            cleaning=self._cleaning(),
+            cleaning={
+                "detrend": self.detrend,
+                "standardize": self.standardize,
+                "standardize_confounds": self.standardize_confounds,
+                "low_pass": self.low_pass,
+                "high_pass": self.high_pass,
+                "t_r": self.t_r,
+                # nilearn's default since 0.13, which its maskers follow
+                "extrapolate": False,
+                **(self.clean_args or {}),
+                **self.clean_kwargs,
+            },
         )
         check_dtype(self.dtype)
         given = self.memory
@@ -468,21 +482,6 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     def _n_features_out(self) -> int:
         return self.n_elements_
 
-    def _cleaning(self) -> dict[str, Any]:
-        """Arguments of `clean` that don't change from one series to the next."""
-        return {
-            "detrend": self.detrend,
-            "standardize": self.standardize,
-            "standardize_confounds": self.standardize_confounds,
-            "low_pass": self.low_pass,
-            "high_pass": self.high_pass,
-            "t_r": self.t_r,
-            # nilearn's default since 0.13, which its maskers follow
-            "extrapolate": False,
-            **(self.clean_args or {}),
-            **self.clean_kwargs,
-        }
-
     def _transformed(
         self, series: Series, confounds: Confounds | None, sample_mask: SampleMask | None
     ) -> Any:
@@ -505,21 +504,21 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             self._log("transform_single_imgs", "Smoothing images")
         self._log("transform_single_imgs", "Extracting region signals")
         given = list(confounds) if isinstance(confounds, list | tuple) else [confounds]
-        regressors = [part for part in given if part is not None]
+        regressors: list[Any] = [part for part in given if part is not None]
         if self.high_variance_confounds:
-            compute = self._cached(_variance_confounds, ignore=["series"])
+            compute = self._cached(_variance_confounds)
             regressors.insert(0, compute(series, series.fingerprint))
         self._log("transform_single_imgs", "Cleaning extracted signals")
-        signals = self._cached(_cleaned_signals, ignore=["series"])(
+        signals = self._cached(_cleaned_signals)(
             series, series.fingerprint, self._recipe, regressors or None, sample_mask
         )
         source = series.volumes.real_dtype
         return signals.astype(output_dtype(self.dtype, source) or natural_dtype(source))
 
-    def _cached(self, function: Any, ignore: list[str]) -> Any:
+    def _cached(self, function: Callable[P, FloatArray]) -> Callable[P, FloatArray]:
         if self.memory_level < 1 or self.memory_.location is None:
             return function
-        return self.memory_.cache(function, ignore=ignore)
+        return self.memory_.cache(function, ignore=["series"])
 
     def _report_warnings(self, background: SpatialImage | None) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():
@@ -555,7 +554,7 @@ def _variance_confounds(series: Series, key: object) -> FloatArray:
     return high_variance_confounds(series.volumes)
 
 
-def _per_series(values: Any, count: int, name: str) -> list[Any]:
+def _per_series(values: Sequence[T] | T | None, count: int, name: str) -> list[T | None]:
     """One entry of `values` for each of several series."""
     if values is None:
         return [None] * count

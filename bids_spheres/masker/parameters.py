@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count as counted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
 
+
+T = TypeVar("T")
 
 CLEAN_PREFIX = "clean__"
 """Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
@@ -70,11 +72,7 @@ class Recipe:
             volumes, weights, self.fwhm, aggregation=self.aggregation, usable_only=False
         )
         filled = ~weights.empty
-        steps: dict[str, Any] = {
-            "confounds": confounds,
-            "sample_mask": sample_mask,
-            **self.cleaning,
-        }
+        steps = {"confounds": confounds, "sample_mask": sample_mask, **self.cleaning}
         if extraction.voxels is None:
             cleaned = clean(extraction.timeseries[:, filled], **steps)
         else:
@@ -85,7 +83,7 @@ class Recipe:
         return signals
 
 
-def without_prefix(kwargs: CleanArguments) -> dict[str, Any]:
+def without_prefix(kwargs: Mapping[str, T]) -> dict[str, T]:
     """Arguments meant for `clean`, by their own names.
 
     Raises

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.masker_facts import MaskerFacts
 from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table, page
-from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter, overview
+from bids_spheres.reports.toolkit.sphere_figures import (
+    Scene,
+    SlicePainter,
+    describe_spheres,
+    overview,
+)
 from bids_spheres.wording import count, listing, number, percent, sentence
 
 if TYPE_CHECKING:
@@ -66,7 +71,10 @@ def displayed_spheres(
         if requested < 0:
             return shown, (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
         return shown, ()
-    if not _is_list_of_int(requested):
+    is_array = isinstance(requested, np.ndarray) and requested.ndim == 1
+    if not (is_array or isinstance(requested, list)) or not all(
+        isinstance(i, int | np.integer) for i in requested
+    ):
         shown_value = f"{requested!r} ({type(requested).__name__})"
         if isinstance(requested, np.ndarray):
             shown_value = f"an array of {requested.ndim} dimensions of {requested.dtype}"
@@ -99,13 +107,20 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
     painter = SlicePainter(scene) if facts.displayed else None
     figures = (_sphere_figure(facts.spheres[s], painter) for s in facts.displayed if painter)
     rows = tuple(_row(sphere) for sphere in facts.spheres)
+    with_radius = bool((facts.radii > 0).any())
+    legend = (
+        "Left of a picture is left of the head. Thin lines point to the seed",
+        *["the yellow ring is the sphere to scale"] * with_radius,
+        *["blue voxels are those it uses"] * (facts.weights is not None),
+        *["dashed rings are spheres that overlap it"] * with_radius,
+    )
     return page(
         "masker.html.j2",
         facts.title,
         summary=tuple(_summary(facts)),
         warnings=facts.warnings,
         overview=_overview_figure(facts, scene),
-        legend=_legend(facts),
+        legend="; ".join(legend) + ".",
         slices=tuple(figures),
         table=Table("Seeds, radii and voxels.", _COLUMNS, rows, head=1),
         notes=tuple(_notes(facts)),
@@ -113,30 +128,12 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
     )
 
 
-# Which spheres
-
-
-def _is_list_of_int(requested: object) -> bool:
-    if isinstance(requested, np.ndarray):
-        return requested.ndim == 1 and np.issubdtype(requested.dtype, np.integer)
-    return isinstance(requested, list) and all(isinstance(i, int | np.integer) for i in requested)
-
-
-# In words
-
-
 def _summary(facts: MaskerFacts) -> Iterator[str]:
     n, weights = len(facts.names), facts.weights
     if not n:
-        yield "There are no spheres to show."
+        yield "No spheres to show."
         return
-    low, high = float(facts.radii.min()), float(facts.radii.max())
-    radii = f"with radii from {number(low)} to {number(high)} mm"
-    if high == 0:
-        radii = "of one voxel each, the one that holds the seed"
-    elif low == high:
-        radii = f"with a radius of {number(low)} mm"
-    yield sentence(f"{count(n, 'sphere')} {radii}")
+    yield describe_spheres(np.asarray(facts.radii, dtype=np.float64))
     if weights is not None:
         yield from _coverage_in_words(facts, weights)
     if len(facts.displayed) < n:
@@ -162,17 +159,6 @@ def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[s
     )
 
 
-def _legend(facts: MaskerFacts) -> str:
-    parts = ["Left of a picture is left of the head. Thin lines point to the seed"]
-    if (facts.radii > 0).any():
-        parts.append("the yellow ring is the sphere to scale")
-    if facts.weights is not None:
-        parts.append("blue voxels are those it uses")
-    if (facts.radii > 0).any():
-        parts.append("dashed rings are spheres that overlap it")
-    return "; ".join(parts) + "."
-
-
 def _notes(facts: MaskerFacts) -> Iterator[str]:
     yield "Numbers count from 0, as in displayed_spheres."
     if (facts.radii == 0).any():
@@ -181,49 +167,10 @@ def _notes(facts: MaskerFacts) -> Iterator[str]:
         yield "Without an image voxels are not known; volumes are those of ideal spheres."
     else:
         yield (
-            "Asked: voxels whose centre lies in the sphere. Used: those of them in the image and "
-            "its mask. Overlap: those used that another sphere uses as well. Volume: of the "
+            "Expected: voxels whose centre lies in the sphere. Used: those of them in the image "
+            "and its mask. Overlap: those used that another sphere uses as well. Volume: of the "
             "voxels used."
         )
-
-
-def place(sphere: Sphere) -> str:
-    """Where a sphere is: its seed in mm."""
-    x, y, z = (number(mm) for mm in sphere.seed)
-    return f"x = {x}, y = {y}, z = {z} mm"
-
-
-def size(sphere: Sphere) -> str:
-    """How large a sphere is."""
-    words = f"radius {number(sphere.radius)} mm" if sphere.radius else "the voxel of the seed"
-    if sphere.voxels is None:
-        return words + ("" if sphere.volume is None else f", {_mm3(sphere)}")
-    used, asked = sphere.voxels.used, sphere.voxels.asked
-    words += f"; {used:,} of {count(asked, 'voxel')} used ({percent(used / asked)}), {_mm3(sphere)}"
-    if sphere.voxels.share is not None:
-        words += f", {percent(sphere.voxels.share)} of the mask"
-    return words
-
-
-def _mm3(sphere: Sphere) -> str:
-    volume = sphere.volume or 0.0
-    return f"{volume:,.0f} mm³" if volume >= 100 else f"{number(volume)} mm³"
-
-
-def remarks(sphere: Sphere) -> Iterator[str]:
-    """What to look at in a sphere."""
-    if sphere.inside is False:
-        yield "The seed lies outside the image."
-    if sphere.voxels is not None:
-        if sphere.voxels.state == "empty":
-            yield "None of its voxels can be used: they lie outside the image or its mask."
-        if sphere.voxels.overlapping:
-            shared = sphere.voxels.overlapping
-            verb = "is" if shared == 1 else "are"
-            yield f"{count(shared, 'voxel').capitalize()} {verb} in another sphere as well."
-
-
-# Figures
 
 
 def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
@@ -236,7 +183,7 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
     ]
     left, right = (int((side * facts.coordinates[:, 0] > 0).sum()) for side in (-1, 1))
     alt = (
-        f"{sentence(count(len(facts.names), 'sphere'))[:-1]} seen from the side, the front and "
+        f"{sentence(count(len(facts.names), 'sphere'))[:-1]} from the side, the front and "
         f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
     )
     behind = (
@@ -249,22 +196,37 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
     if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
         caption += f" Too far away to be shown: {listing(far)}."
-    return Figure("overview", picture(overview(scene), alt, small=True), caption, "All spheres")
-
-
-def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
-    what = f"{sphere.name}: {place(sphere)}, {size(sphere)}."
-    caption = " ".join([what, *remarks(sphere)])
-    alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
     return Figure(
-        sphere.anchor,
-        picture(painter.paint(sphere.index), alt, small=True),
+        "overview",
+        picture(overview(scene), alt, small=True, density=DENSITY),
         caption,
-        sphere.heading,
+        "All spheres",
     )
 
 
-# Table
+def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
+    """Slices through a seed; the caption says where and how large its sphere is."""
+    x, y, z = (number(mm) for mm in sphere.seed)
+    volume, voxels = sphere.volume, sphere.voxels
+    mm3 = "" if volume is None else f", {number(volume, 0 if volume >= 100 else 2)} mm³"
+    size = f"radius {number(sphere.radius)} mm" if sphere.radius else "the voxel of the seed"
+    remarks = ["The seed lies outside the image."] if sphere.inside is False else []
+    if voxels is None:
+        size += mm3
+    else:
+        used, asked = voxels.used, voxels.asked
+        size += f"; {used:,} of {count(asked, 'voxel')} used ({percent(used / asked)}){mm3}"
+        size += "" if voxels.share is None else f", {percent(voxels.share)} of the mask"
+        if voxels.state == "empty":
+            remarks.append("No voxel can be used: all lie outside the image or its mask.")
+        if shared := voxels.overlapping:
+            verb = "is" if shared == 1 else "are"
+            remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
+    caption = " ".join([f"{sphere.name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
+    alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
+    drawing = picture(painter.paint(sphere.index), alt, small=True)
+    return Figure(sphere.anchor, drawing, caption, sphere.heading)
+
 
 _COLUMNS = (
     Column("No."),
@@ -274,7 +236,7 @@ _COLUMNS = (
     Column("z", unit="mm"),
     Column("Radius", unit="mm"),
     Column("Used", unit="voxels"),
-    Column("Asked", unit="voxels"),
+    Column("Expected", unit="voxels"),
     Column("Coverage", unit="%"),
     Column("Overlap", unit="voxels"),
     Column("Volume", unit="mm³"),

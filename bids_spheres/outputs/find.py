@@ -236,7 +236,7 @@ class SeedSetResults:
 def _chosen(paths: Mapping[str, Path], label: str, what: str) -> Path:
     if label not in paths:
         choice = listing(sorted(paths, key=natural)) or "nothing"
-        raise MissingInputError(f"There is no {what} {label}.", hint=f"There is {choice}.")
+        raise MissingInputError(f"There is no {what} {label}.", hint=f"Available: {choice}.")
     return paths[label]
 
 

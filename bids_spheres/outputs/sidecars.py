@@ -8,7 +8,7 @@ return plain dictionaries and text; `bids.files` writes them.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -185,6 +185,20 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     Excluded: str | None
 
 
+class SamplingSidecar(TypedDict):
+    """Times of the volumes of a series."""
+
+    SamplingFrequency: float
+    RepetitionTime: float
+
+
+class SeriesSidecar(SamplingSidecar):
+    """Cleaned series, beside image and cleaning."""
+
+    Sources: list[str]
+    FullLength: bool
+
+
 class MatrixSidecar(TypedDict):
     """A matrix over pairs of spheres."""
 
@@ -194,13 +208,33 @@ class MatrixSidecar(TypedDict):
     ValidDiagonal: bool
     StorageFormat: str
     NodeFiles: list[str]
+    Shrinkage: NotRequired[float]
 
 
-class SamplingSidecar(TypedDict):
-    """Times of the volumes of a series."""
+class ConcatenationSidecar(TypedDict):
+    """A matrix of several runs, beside what all runs agree on."""
 
-    SamplingFrequency: float
-    RepetitionTime: float
+    Sources: list[str]
+    Concatenation: str
+    NumberOfRuns: int
+    ExcludedRuns: dict[str, str | None]
+    MissingRuns: dict[str, str]
+    NodesMissingInSomeRuns: list[str]
+    CensoredVolumes: dict[str, int]
+    DegreesOfFreedom: float
+    MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
+    NodeFiles: list[str]
+
+
+class SeedMapSidecar(TypedDict):
+    """A map of one seed, beside image and cleaning."""
+
+    Sources: list[str]
+    Seed: str
+    SeedCoordinates: list[float]
+    RelationshipMeasure: str
+    Resolution: str
 
 
 def sampling(t_r: float) -> SamplingSidecar:

@@ -7,36 +7,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.confounds import removed_regressors, temporal_steps
+from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.autocorrelation import effective_degrees_of_freedom
 from bids_spheres.engine.clean import clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.aggregate import VoxelSeries
     from bids_spheres.participant.designs import RunDesign
 
     FloatArray = NDArray[np.float64]
 
 
-def clean_series(timeseries: FloatArray, run_design: RunDesign) -> FloatArray:
-    """Cleaned series of the kept volumes.
+def clean_series(
+    timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
+) -> FloatArray:
+    """Cleaned series of the kept volumes, (T', S).
+
+    NaN for spheres without a signal, and for all when the run is excluded.
 
     Parameters
     ----------
     timeseries : (T, S) array
         NaN for spheres without a signal.
     run_design : RunDesign
-
-    Returns
-    -------
-    (T', S) array
-        NaN for spheres without a signal, and for all when the run is excluded.
+    voxels : VoxelSeries, optional
+        Series of the voxels of the spheres, which are cleaned instead and put together afterwards.
     """
     cleaned = np.full((run_design.design.n_kept, timeseries.shape[1]), np.nan)
     complete = ~np.isnan(timeseries).any(axis=0)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
-    if complete.any() and run_design.exclusion is None:
-        cleaned[:, complete] = clean(timeseries[:, complete], **clean_arguments(run_design))
+    if not complete.any() or run_design.exclusion is not None:
+        return cleaned
+    arguments = clean_arguments(run_design)
+    if voxels is None:
+        cleaned[:, complete] = clean(timeseries[:, complete], **arguments)
+    else:
+        used, rule = voxels.of(np.flatnonzero(complete)), run_design.processing.aggregation
+        cleaned[:, complete] = aggregate_cleaned(used, rule, arguments)
     return cleaned
 
 
@@ -62,23 +71,20 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
     n_spheres = cleaned.shape[1]
     if run_design.exclusion is not None:
         return np.full((n_spheres, n_spheres), np.nan)
-    left = run_design.freedom
-    return effective_degrees_of_freedom(
-        cleaned,
-        kept=run_design.design.kept,
-        regressors=_filtered_regressors(run_design),
-        degrees_lost=left.kept - left.residual,
-    )
-
-
-def _filtered_regressors(run_design: RunDesign) -> FloatArray:
-    """What was regressed out at the kept volumes, filtered as the series were, (T', K)."""
+    # What was regressed out at the kept volumes, filtered as the series were.
     kept, t_r = run_design.design.kept, run_design.timing.t_r
     removed = removed_regressors(run_design.design, run_design.strategy, t_r)
-    trend = np.linspace(-1, 1, len(kept))[kept, np.newaxis]
-    parts = [trend] if run_design.processing.detrend else []
+    regressors = [np.empty((int(kept.sum()), 0))]
+    if run_design.processing.detrend:
+        regressors.append(np.linspace(-1, 1, len(kept))[kept, np.newaxis])
     if removed is not None:
         steps = temporal_steps(run_design.design, run_design.strategy, t_r)
         # Detrended, so that a filter does not see the jump from the end to the beginning.
-        parts.append(clean(removed, detrend=True, standardize=False, **steps))
-    return np.hstack([np.empty((len(trend), 0)), *parts])
+        regressors.append(clean(removed, detrend=True, standardize=False, **steps))
+    left = run_design.degrees_of_freedom
+    return effective_degrees_of_freedom(
+        cleaned,
+        kept=kept,
+        regressors=np.hstack(regressors),
+        degrees_lost=left.kept - left.residual,
+    )

@@ -16,16 +16,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
-from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError, UsageError
+from bids_spheres.errors import BidsSpheresError, DataError, UsageError
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
-from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.outputs.sidecars import (
+    ConcatenationSidecar,
+    DesignSidecar,
+    ImageSidecar,
+    read_sidecar,
+    sidecar_path,
+)
 from bids_spheres.outputs.write import write_matrix
-from bids_spheres.participant.sidecars import matrix_facts
+from bids_spheres.participant.sidecars import matrix_sidecar
 from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -50,12 +57,15 @@ _SUMMED = (
 _NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 
 _SHARED = (
-    *("SpatialReference", "Seeds", "SeedSpace", "SpaceNote", "SeedTransforms", "Radius"),
-    *("RadiusUnits", "SmoothingBefore", "Strategy", "Description", "StrategyNotes"),
-    *("NuisanceParameters", "SoftwareFilters", "CensoringThresholds", "HeadMotion"),
+    *ImageSidecar.__annotations__,
+    *DesignSidecar.__annotations__,
+    *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
     *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
+
+_OWN = {"Sources", "GeneratedBy"}
+"""Of these keys, those that are always of the run itself."""
 
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "
@@ -67,12 +77,7 @@ _HOW = (
 class RunGroup:
     """Runs whose series are put one after the other.
 
-    Parameters
-    ----------
-    name : Name
-        The entities that they share.
-    jobs : tuple of Job
-        One for every run, in the order of their names.
+    `name` has the entities that they share; `jobs` are in the order of the runs' names.
     """
 
     name: Name
@@ -110,21 +115,20 @@ def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
     members: dict[Name, list[Job]] = defaultdict(list)
     for job in jobs:
         members[job.run.name.with_("relmat", ".tsv", **dropped)].append(job)
-    groups = [RunGroup(name, tuple(runs)) for name, runs in members.items()]
-    return [group for group in groups if not _is_its_run(group, level)]
-
-
-def _is_its_run(group: RunGroup, level: Level) -> bool:
-    """Whether a group is one run of the same name; an error when it is one of several."""
-    same = [job for job in group.jobs if job.run.name.with_("relmat", ".tsv") == group.name]
-    if same and len(group.jobs) > 1:
-        keys = " or ".join(f"{key}-" for key in _DROPPED[level])
-        raise UsageError(
-            f"--concatenate {level}: the name of {same[0].images[0].bold} has no {keys}, so that "
-            f"its own matrices would have the names of those of {len(group.jobs)} runs together.",
-            hint="Give it a run label, or select the other runs, e.g. with --run.",
-        )
-    return bool(same)
+    groups = []
+    for name, runs in members.items():
+        alike = [job for job in runs if job.run.name.with_("relmat", ".tsv") == name]
+        if alike and len(runs) > 1:
+            keys = " or ".join(f"{key}-" for key in _DROPPED[level])
+            raise UsageError(
+                f"--concatenate {level}: the name of {alike[0].images[0].bold} has no {keys}, so "
+                f"that its own matrices would have the names of those of {len(runs)} runs "
+                "together.",
+                hint="Give it a run label, or select the other runs, e.g. with --run.",
+            )
+        if not alike:
+            groups.append(RunGroup(name, tuple(runs)))
+    return groups
 
 
 def concatenate_runs(
@@ -160,86 +164,6 @@ def concatenate_runs(
         yield from (f"{group}: {warning}" for warning in warnings)
 
 
-@dataclass(frozen=True, eq=False)
-class RunSeries:
-    """Cleaned series of one run, as its job wrote them.
-
-    Parameters
-    ----------
-    job : Job
-    uri : str
-        BIDS URI of their table.
-    values : (T', S) array
-        Kept volumes; NaN for spheres that are missing.
-    facts : mapping
-        Their sidecar.
-    """
-
-    job: Job
-    uri: str
-    values: FloatArray
-    facts: Mapping[str, Any]
-
-    @property
-    def exclusion(self) -> str | None:
-        """Why the run tells nothing, if so."""
-        if self.facts.get("Excluded"):
-            return str(self.facts["Excluded"])
-        return None if np.isfinite(self.values).any() else "no sphere has a series"
-
-
-def series_of_run(job: Job, seeds: SeedTable, strategy: Strategy) -> RunSeries:
-    """Read the series of a run, and what their sidecar says.
-
-    Rows of a table of full length that stand for censored volumes are left out.
-
-    Parameters
-    ----------
-    job : Job
-    seeds : SeedTable
-    strategy : Strategy
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When they are not there, or can't be read.
-    DataError
-        When they are no numbers, or those of other seeds.
-    """
-    path = job.paths.series(seeds, strategy.name)
-    series, facts = read_series(path), read_sidecar(sidecar_path(path))
-    if series.names != seeds.names or not facts.keys() >= _NEEDED:
-        raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
-    values = series.values[np.isfinite(series.values).any(axis=1)]
-    return RunSeries(job, job.paths.uri(path), values, facts)
-
-
-@dataclass(frozen=True, eq=False)
-class _Parts:
-    """Series of the runs of a group, and the runs of which there are none, and why."""
-
-    seeds: SeedTable
-    strategy: Strategy
-    used: list[RunSeries]
-    excluded: list[RunSeries]
-    missing: list[tuple[Job, str]]
-
-    @property
-    def read(self) -> list[RunSeries]:
-        """Runs that tell what was done: those that are used, or else all there are."""
-        return self.used or self.excluded
-
-    def uri(self, job: Job) -> str:
-        """BIDS URI of the series of a run."""
-        return job.paths.uri(job.paths.series(self.seeds, self.strategy.name))
-
-    def together(self) -> FloatArray:
-        """Standardized series, one run after the other; of no volumes when all are excluded."""
-        if not self.used:
-            return np.empty((0, len(self.seeds)))
-        return concatenate([run.values for run in self.used])
-
-
 def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> Iterator[str]:
     work = group.jobs[0].work
     strategies = [strategy.name for strategy in work.strategies]
@@ -248,101 +172,172 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
         return
     for strategy in work.strategies:
         for seeds in work.seed_sets:
-            parts = _parts(group, seeds, strategy, unfinished)
+            parts = _GroupSeries.read(group, seeds, strategy, unfinished)
             yield from (f"made without {job}: {why}" for job, why in parts.missing)
-            yield from _left_behind(group, parts)
-            if parts.read:
-                _write_matrices(group, parts)
+            yield from parts.left_behind()
+            if parts.described:
+                parts.write()
             else:
                 yield f"no run is left for {strategy.name}, and no matrix of all is written."
 
 
-def _parts(
-    group: RunGroup, seeds: SeedTable, strategy: Strategy, unfinished: Collection[tuple[str, str]]
-) -> _Parts:
-    parts = _Parts(seeds, strategy, used=[], excluded=[], missing=[])
-    for job in group.jobs:
+@dataclass(frozen=True, eq=False)
+class RunSeries:
+    """Cleaned series of one run, as its job wrote them.
+
+    Parameters
+    ----------
+    uri, nodes : str
+        BIDS URIs of their table, and of the table of their spheres.
+    values : (T', S) array
+        Kept volumes; NaN for spheres that are missing.
+    sidecar : mapping
+    """
+
+    uri: str
+    nodes: str
+    values: FloatArray
+    sidecar: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
+        """Series of a run without the rows of censored volumes, and what their sidecar says.
+
+        Raises
+        ------
+        MissingInputError, ReadWriteError
+            When they are missing, or can't be read.
+        DataError
+            When they are no numbers, or those of other seeds.
+        """
+        path = paths.series(seeds, strategy)
+        series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
+        if series.names != seeds.names or not sidecar.keys() >= _NEEDED:
+            raise DataError(
+                f"{path} and its sidecar are not those of {seeds.label} and of this call."
+            )
+        values = series.values[np.isfinite(series.values).any(axis=1)]
+        return cls(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
+
+    @property
+    def exclusion(self) -> str | None:
+        """Why the run tells nothing, if so."""
+        if self.sidecar.get("Excluded"):
+            return str(self.sidecar["Excluded"])
+        return None if np.isfinite(self.values).any() else "no sphere has a series"
+
+
+@dataclass(frozen=True, eq=False)
+class _GroupSeries:
+    """Series of the runs of a group, and the runs without any, and why."""
+
+    group: RunGroup
+    seeds: SeedTable
+    strategy: Strategy
+    used: list[RunSeries]
+    excluded: list[RunSeries]
+    missing: list[tuple[Job, str]]
+
+    @classmethod
+    def read(
+        cls,
+        group: RunGroup,
+        seeds: SeedTable,
+        strategy: Strategy,
+        unfinished: Collection[tuple[str, str]],
+    ) -> _GroupSeries:
+        """Those that their jobs have written."""
+        parts = cls(group, seeds, strategy, used=[], excluded=[], missing=[])
+        for job in group.jobs:
+            if (str(job), strategy.name) in unfinished:
+                parts.missing.append((job, "It failed, or was not tried."))
+                continue
+            try:
+                run = RunSeries.read(job.paths, seeds, strategy.name)
+            except BidsSpheresError as error:
+                parts.missing.append((job, error.message))
+            else:
+                (parts.excluded if run.exclusion else parts.used).append(run)
+        return parts
+
+    @property
+    def described(self) -> list[RunSeries]:
+        """Runs whose sidecars tell what was done: those that are used, or else all."""
+        return self.used or self.excluded
+
+    def uri(self, job: Job) -> str:
+        """BIDS URI of the series of a run."""
+        return job.paths.uri(job.paths.series(self.seeds, self.strategy.name))
+
+    def path(self, stat: str) -> Path:
+        """Where a matrix of the group goes."""
+        return self.group.paths.matrix(self.seeds, self.strategy.name, stat)
+
+    def left_behind(self) -> Iterator[str]:
+        """Runs of an earlier matrix in this place that the call at hand does not know of."""
+        stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
         try:
-            run = _read_if_done(job, seeds, strategy, unfinished)
-        except BidsSpheresError as error:
-            parts.missing.append((job, error.message))
-        else:
-            (parts.excluded if run.exclusion else parts.used).append(run)
-    return parts
+            before = sources(read_sidecar(sidecar_path(self.path(stat)), optional=True))
+        except BidsSpheresError:
+            return  # what was there can't be read, and is written anew
+        known = {self.uri(job) for job in self.group.jobs}
+        if unknown := [uri for uri in before if uri not in known]:
+            yield f"an earlier call had {', '.join(unknown)} in it, which this one does not select."
 
+    def write(self) -> None:
+        """Relate the standardized series, one run after the other; none of excluded runs alone."""
+        together = np.empty((0, len(self.seeds)))
+        if self.used:
+            together = concatenate([run.values for run in self.used])
+        sidecar = self.sidecar()
+        for chosen in map(measure, self.group.jobs[0].work.processing.connectivity):
+            about = matrix_sidecar(chosen, "")
+            if chosen.shrinkage and self.used:
+                about["Shrinkage"] = chosen.shrinkage(together)
+            values = chosen.function(together)
+            write_matrix(self.path(chosen.stat), self.seeds.names, values, {**about, **sidecar})
 
-def _read_if_done(
-    job: Job, seeds: SeedTable, strategy: Strategy, unfinished: Collection[tuple[str, str]]
-) -> RunSeries:
-    if (str(job), strategy.name) in unfinished:
-        raise MissingInputError("It failed, or was not tried.")
-    return series_of_run(job, seeds, strategy)
+    def _mean(self, key: str) -> float | None:
+        """Mean over all volumes of the runs, censored ones too; None when one has none."""
+        means = [run.sidecar.get(key) for run in self.used]
+        if not means or None in means:
+            return None
+        volumes = [run.sidecar["VolumesWithFramewiseDisplacement"] for run in self.used]
+        return float(np.average(np.array(means, dtype=np.float64), weights=volumes))
 
-
-def _left_behind(group: RunGroup, parts: _Parts) -> Iterator[str]:
-    """Runs of an earlier matrix in this place that the call at hand does not know of."""
-    stat = measure(group.jobs[0].work.processing.connectivity[0]).stat
-    path = group.paths.matrix(parts.seeds, parts.strategy.name, stat, ".json")
-    try:
-        before = sources(read_sidecar(path, optional=True))
-    except BidsSpheresError:
-        return  # what was there can't be read, and is written anew
-    known = {parts.uri(job) for job in group.jobs}
-    if unknown := [uri for uri in before if uri not in known]:
-        yield f"an earlier call had {', '.join(unknown)} in it, which this one does not select."
-
-
-def _write_matrices(group: RunGroup, parts: _Parts) -> None:
-    together, common = parts.together(), _facts(parts)
-    job = group.jobs[0]
-    for name in job.work.processing.connectivity:
-        chosen = measure(name)
-        facts = {**matrix_facts(job, parts.seeds, chosen), **common}
-        if chosen.shrinkage and parts.used:
-            facts["Shrinkage"] = chosen.shrinkage(together)
-        path = group.paths.matrix(parts.seeds, parts.strategy.name, chosen.stat)
-        write_matrix(path, parts.seeds.names, chosen.function(together), facts)
-
-
-def _facts(parts: _Parts) -> dict[str, Any]:
-    """What the sidecar of a matrix of several runs says of them."""
-    read, used = parts.read, parts.used
-    first = read[0].facts
-    agreed = [key for key in _SHARED if key in first]
-    agreed = [key for key in agreed if all(run.facts.get(key) == first[key] for run in read)]
-    nodes = [run.job.paths.uri(run.job.paths.spheres(parts.seeds)) for run in read]
-    return {
-        "Sources": [run.uri for run in used],
-        **{key: first[key] for key in agreed},
-        "Concatenation": _HOW,
-        "NumberOfRuns": len(used),
-        "ExcludedRuns": {run.uri: run.exclusion for run in parts.excluded},
-        "MissingRuns": {parts.uri(job): why for job, why in parts.missing},
-        "NodesMissingInSomeRuns": _missing_in_some(used, parts.seeds.names),
-        **{key: sum(run.facts[key] for run in used) for key in _SUMMED},
-        "CensoredVolumes": _summed_counts([run.facts.get("CensoredVolumes") for run in used]),
-        "DegreesOfFreedom": degrees_of_freedom(used),
-        "MeanFramewiseDisplacement": _mean_displacement(used, "MeanFramewiseDisplacement"),
-        "MeanFramewiseDisplacementRecomputed": _mean_displacement(
-            used, "MeanFramewiseDisplacementRecomputed"
-        ),
-        "NodeFiles": nodes,
-    }
-
-
-def _missing_in_some(used: Sequence[RunSeries], names: Sequence[str]) -> list[str]:
-    """Spheres that are n/a because of some of the runs, and not of all."""
-    if not used:
-        return []
-    defined = np.array([defined_series(run.values) for run in used]).sum(axis=0)
-    return [name for name, runs in zip(names, defined, strict=True) if 0 < runs < len(used)]
-
-
-def _summed_counts(counts: Sequence[Mapping[str, int] | None]) -> dict[str, int]:
-    total: Counter[str] = Counter()
-    for one in counts:
-        total.update(one or {})
-    return dict(total)
+    def sidecar(self) -> dict[str, object]:
+        """What the sidecar of a matrix says of the runs."""
+        described, used, names = self.described, self.used, self.seeds.names
+        first = described[0].sidecar
+        agreed = {
+            key: first[key]
+            for key in _SHARED
+            if key in first and key not in _OWN
+            if all(run.sidecar.get(key) == first[key] for run in described)
+        }
+        defined = np.sum([defined_series(run.values) for run in used], axis=0)
+        incomplete = (defined > 0) & (defined < len(used))
+        censored: Counter[str] = Counter()
+        for run in used:
+            censored.update(run.sidecar.get("CensoredVolumes") or {})
+        about = ConcatenationSidecar(
+            Sources=[run.uri for run in used],
+            Concatenation=_HOW,
+            NumberOfRuns=len(used),
+            ExcludedRuns={run.uri: run.exclusion for run in self.excluded},
+            MissingRuns={self.uri(job): why for job, why in self.missing},
+            NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)] if used else [],
+            CensoredVolumes=dict(censored),
+            DegreesOfFreedom=degrees_of_freedom(used),
+            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
+            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
+            NodeFiles=[run.nodes for run in described],
+        )
+        return {
+            **agreed,
+            **about,
+            **{key: sum(run.sidecar[key] for run in used) for key in _SUMMED},
+        }
 
 
 def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
@@ -365,14 +360,5 @@ def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
     if not used:
         return 0
     weights = np.array([len(run.values) - 1 for run in used])
-    left = np.array([run.facts["DegreesOfFreedom"] for run in used])
+    left = np.array([run.sidecar["DegreesOfFreedom"] for run in used])
     return float(weights.sum() ** 2 / np.sum(weights**2 / left))
-
-
-def _mean_displacement(used: Sequence[RunSeries], key: str) -> float | None:
-    """Mean over all volumes of the runs, censored ones too, mm; None when one has none."""
-    means = [run.facts.get(key) for run in used]
-    if not used or None in means:
-        return None
-    volumes = [run.facts["VolumesWithFramewiseDisplacement"] for run in used]
-    return float(np.average(np.array(means, dtype=np.float64), weights=volumes))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from bids_spheres.confounds import (
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.inputs.runs import anatomical_mask
+from bids_spheres.outputs.exclusions import ExclusionRow
 from bids_spheres.participant.plan import FailedStrategy
 from bids_spheres.wording import count
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
+    from bids_spheres.files.names import Name
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.settings import Processing
@@ -58,18 +60,15 @@ class Timing:
     n_volumes: int
     t_r: float
 
+    def filter_problem(self, strategy: Strategy) -> str | None:
+        """Why the run can't carry the filter of a strategy, if so."""
+        band = strategy.filter
+        return None if band is None else filter_problem(band, self.t_r, self.n_volumes)
+
 
 @dataclass(frozen=True, eq=False)
 class RunDesign:
-    """A strategy applied to one run.
-
-    Parameters
-    ----------
-    strategy : Strategy
-    design : Design
-    timing : Timing
-    processing : Processing
-    """
+    """A strategy applied to one run."""
 
     strategy: Strategy
     design: Design
@@ -78,7 +77,7 @@ class RunDesign:
 
     # Asked for by every output of a run; with a filter, the spectrum of an operator.
     @cached_property
-    def freedom(self) -> DegreesOfFreedom:
+    def degrees_of_freedom(self) -> DegreesOfFreedom:
         """Degrees of freedom."""
         return count_degrees_of_freedom(
             self.design, self.strategy, self.timing.t_r, self.processing.detrend
@@ -87,16 +86,34 @@ class RunDesign:
     @property
     def exclusion(self) -> Exclusion | None:
         """Why the run has no result, if so."""
-        return exclusion(self.freedom, self.strategy, floor=self.processing.min_dof)
+        return exclusion(self.degrees_of_freedom, self.strategy, floor=self.processing.min_dof)
+
+    def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> ExclusionRow:
+        """Row of the table of exclusions about the image `source` of a run."""
+        left = excluded.degrees_of_freedom
+        return ExclusionRow(
+            participant_id=f"sub-{name.get('sub')}",
+            session_id=f"ses-{name.get('ses')}" if name.get("ses") else None,
+            source=source,
+            strategy=self.strategy.name,
+            reason=excluded.reason,
+            n_volumes=left.volumes,
+            n_kept=left.kept,
+            rank=left.rank,
+            lost_to_filter=left.filtered,
+            lost_to_censoring=left.censored,
+            degrees_of_freedom=left.residual,
+            seconds=left.seconds,
+            min_degrees_of_freedom=self.processing.min_dof,
+            min_volumes=self.strategy.min_volumes,
+            min_seconds=self.strategy.min_seconds,
+        )
 
 
 def run_timing(run: Run, bold: Path) -> Timing:
     """Length of a run, from the header and the JSON file of its image.
 
-    Raises
-    ------
-    MissingInputError, DataError
-        When the image is not there or can't be opened, or there is no repetition time.
+    A `MissingInputError` or a `DataError` when it can't be opened or has no repetition time.
     """
     volumes = open_volumes(bold)
     given = run.metadata(bold).get("RepetitionTime")
@@ -158,20 +175,8 @@ def run_designs(
 ) -> list[RunDesign]:
     """Apply the strategies of an image to the tables of its run.
 
-    Parameters
-    ----------
-    job : Job
-    image : JobImage
-    timing : Timing
-        Of the image.
-    failures : StrategyFailures
-        Takes the strategies that can't be applied: a table is missing or can't be used, or the
-        run can't carry a filter.
-
-    Returns
-    -------
-    list of RunDesign
-        Of the others.
+    `failures` takes those that can't be applied: a table is missing or can't be used, or the run
+    can't carry a filter.
     """
     tables, designs = _RunTables(job.run.tables, job.outliers, timing.n_volumes), []
     rules = job.work.processing
@@ -195,7 +200,7 @@ def run_designs(
             )
             # A run that is excluded for its length has no need of a filter.
             if strategy.accepts(design.n_kept, timing.t_r) and (
-                problem := _filter_problem(strategy, timing)
+                problem := timing.filter_problem(strategy)
             ):
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
@@ -218,28 +223,11 @@ def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
     return float(np.cbrt(3 * volume / (4 * np.pi)))
 
 
-def _filter_problem(strategy: Strategy, timing: Timing) -> str | None:
-    if strategy.filter is None:
-        return None
-    return filter_problem(strategy.filter, timing.t_r, timing.n_volumes)
-
-
 class _RunTables:
-    """Tables of a run, each read when the first strategy asks for it.
-
-    Parameters
-    ----------
-    files : Tables
-    user_outliers : Path or None
-        Table of volumes that the user censors.
-    n_volumes : int
-        Rows that tables must have.
-    """
+    """Tables of a run with a row per volume, each read when the first strategy asks for it."""
 
     def __init__(self, files: Tables, user_outliers: Path | None, n_volumes: int) -> None:
-        self.files = files
-        self.user_outliers = user_outliers
-        self.n_volumes = n_volumes
+        self.files, self.user_outliers, self.n_volumes = files, user_outliers, n_volumes
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
@@ -301,8 +289,7 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     Returns
     -------
     list of Problem
-        Everything that is wrong, the same thing in several runs once. It concerns the
-        strategies and runs that it names; the others can be done.
+        The same thing in several runs once. Strategies and runs that none names can be done.
 
     Raises
     ------
@@ -414,7 +401,7 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
                 timing = run_timing(job.run, image.bold) if filtered else None
             except BidsSpheresError:
                 continue  # an image that can't be opened fails when its run is done
-            doubtful = [s for s in filtered if timing and _filter_problem(s, timing)]
+            doubtful = [s for s in filtered if timing and timing.filter_problem(s)]
             if timing and doubtful:
                 # Only the volumes that are left decide whether the run is excluded before that.
                 failures = StrategyFailures()
@@ -422,7 +409,7 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
                 yield from ((str(job), *failure) for failure in failures.errors.items())
 
 
-def _extra(tables: Tables, read: Any) -> Iterator[pd.DataFrame]:
+def _extra(tables: Tables, read: Callable[[Path], pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Tables of other programs; `read` is for whole ones or for their names alone."""
     if tables.aroma:
         yield read(tables.aroma)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bids_spheres.participant.plan import Job, Work
+    from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
 
 _BASE = 200 * MEGABYTE
@@ -40,23 +40,21 @@ def largest_job(tasks: Sequence[Task]) -> int:
 
 
 def job_memory(job: Job) -> int:
-    """Bytes that a job is expected to need, on the safe side.
+    """Bytes that a job is expected to need, on the safe side, by the headers of its images.
 
     A run of 97 x 115 x 97 x 490 voxels took at its peak, with 264 seeds, 165 MB; smoothed 264 MB;
     with the median over each sphere 260 MB; with maps of 36 seeds 243 MB. It is taken for 350,
     350, 520 and 500.
     """
-    shapes = {_shape(image.bold) for image in job.images}
-    return _BASE + max((_image_memory(job.work, shape) for shape in shapes), default=0)
-
-
-def _image_memory(work: Work, shape: _Shape) -> int:
-    rules, tables = work.processing, work.seed_sets
-    volumes, seeds = shape.volumes, sum(len(table) for table in tables)
-    floats = 6 * shape.voxels + 12 * volumes * seeds + 8 * max(len(t) for t in tables) ** 2
-    if rules.aggregation != "mean":
-        floats += 2 * volumes * sum(shape.voxels_within(r) for t in tables for r in t.radii)
-    return _BLOCKS + _DOUBLE * floats + _SEED_MAPS * rules.seed_maps
+    rules, tables, sizes = job.work.processing, job.work.seed_sets, [0]
+    seeds, most = sum(len(table) for table in tables), max(len(table) for table in tables)
+    for shape in {_Shape.of(image.bold) for image in job.images}:
+        floats = 6 * shape.voxels + 12 * shape.volumes * seeds + 8 * most**2
+        if rules.aggregation != "mean":
+            inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
+            floats += 2 * shape.volumes * inside
+        sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * rules.seed_maps)
+    return _BASE + max(sizes)
 
 
 @dataclass(frozen=True)
@@ -67,17 +65,17 @@ class _Shape:
     volumes: int = 500
     size: float = 8.0
 
+    @classmethod
+    def of(cls, bold: Path) -> _Shape:
+        """Shape of an image by its header; that of a large one when it can't be read."""
+        try:
+            header: Any = nib.load(bold).header
+            *grid, volumes = (*header.get_data_shape(), 1, 1, 1, 1)[:4]
+            size = math.prod(header.get_zooms()[:3])
+        except Exception:  # noqa: BLE001 - the job that reads it tells what is wrong
+            return cls()
+        return cls(math.prod(grid), volumes, size or cls.size)
+
     def voxels_within(self, radius: float) -> int:
         """Voxels of a sphere, radius in mm."""
         return min(self.voxels, math.ceil(4 / 3 * math.pi * radius**3 / self.size) + 1)
-
-
-def _shape(bold: Path) -> _Shape:
-    """Shape of an image by its header; that of a large one when it can't be read."""
-    try:
-        header: Any = nib.load(bold).header
-        *grid, volumes = (*header.get_data_shape(), 1, 1, 1, 1)[:4]
-        size = math.prod(header.get_zooms()[:3])
-    except Exception:  # noqa: BLE001 - the job that reads it tells what is wrong
-        return _Shape()
-    return _Shape(math.prod(grid), volumes, size or _Shape.size)

@@ -8,16 +8,14 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import BidsSpheresError
 from bids_spheres.execute.executor import Lost
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory
+from bids_spheres.execute.failure import describe_error
 from bids_spheres.execute.versions import versions
 from bids_spheres.files.library_warnings import collected
 from bids_spheres.participant.plan import JobReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from bids_spheres.participant.up_to_date import Task
 
@@ -32,22 +30,10 @@ _VISIBLE = 60.0
 class Outcome:
     """How a job ended.
 
-    Parameters
-    ----------
-    job : str
-        Its name.
-    report : JobReport
-        What the user should know about what was written.
-    error : str or None
-        Why nothing was, or which strategies failed; None when all went well.
-    trace : str
-        Where the error came from, for debugging.
-    fatal : bool
-        Whether other runs would fail of the same cause, as when the disk is full.
-    written : tuple of str
-        Names of the files that the process wrote, from the output folder.
-    versions : mapping of str to str
-        What the process that failed has installed.
+    `error` says why nothing was written or which strategies failed, and is None when all went
+    well; `trace` is where it came from. It is `fatal` when other runs would fail of the same cause,
+    as when the disk is full. `written` names files from the output folder, and `versions` is what
+    the process that failed has installed.
     """
 
     job: str
@@ -69,22 +55,18 @@ class Outcome:
         if isinstance(end, Lost):
             return cls(str(task), error=str(end))
         deadline = time.monotonic() + _VISIBLE
-        while unseen := _unseen(task.job.work.output_dir, end.written):
+        paths = {task.job.work.output_dir / name for name in end.written}
+        while True:
+            # NFS remembers for a while whether a file exists; a listing asks the server.
+            folders = {path.parent for path in paths if path.parent.is_dir()}
+            unseen = paths.difference(*(folder.iterdir() for folder in folders))
+            if not unseen:
+                return end
             if time.monotonic() > deadline:
-                error = f"A worker says that it is written, but {unseen} is not there."
+                error = f"A worker says that it wrote {min(unseen).name}, which is missing here."
                 hint = "Do all machines see the output folder as one?"
                 return cls(str(task), error=f"{error}\n  hint: {hint}")
             time.sleep(0.5)
-        return end
-
-
-def _unseen(output_dir: Path, names: Sequence[str]) -> str | None:
-    """One of some files that is not there as this process sees it."""
-    # NFS answers for a while from memory whether there is a file; a listing asks the server.
-    paths = [output_dir / name for name in names]
-    folders = {path.parent for path in paths if path.parent.is_dir()}
-    seen = {path for folder in folders for path in folder.iterdir()}
-    return next((path.name for path in paths if path not in seen), None)
 
 
 def attempt(task: Task) -> Outcome:
@@ -100,14 +82,11 @@ def attempt(task: Task) -> Outcome:
             report = run_job(task.job)
             written = task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
-        trace, fatal = traceback.format_exc(), _errno(error) in _NO_ROOM
-        return Outcome(
-            str(task),
-            error=_message(error),
-            trace=trace,
-            fatal=fatal,
-            versions=versions(),
-        )
+        message, _ = describe_error(error)
+        # Errors of ours are made of other arguments, and their `errno` is no number.
+        codes = {getattr(e, "errno", None) for e in (error, error.__cause__) if e is not None}
+        trace, fatal = traceback.format_exc(), not codes.isdisjoint(_NO_ROOM)
+        return Outcome(str(task), error=message, trace=trace, fatal=fatal, versions=versions())
     report = replace(report, warnings=(*messages, *report.warnings))
     failed = [f"{strategy.name}: {strategy.error}" for strategy in report.failed]
     return Outcome(
@@ -118,24 +97,3 @@ def attempt(task: Task) -> Outcome:
         written=written,
         versions=versions() if failed else {},
     )
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, BidsSpheresError):
-        return str(error)
-    if is_out_of_memory(error):
-        return f"Out of memory.\n  hint: {MORE_MEMORY}"
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}."
-    return f"Unexpected {type(error).__name__}: {error}"
-
-
-def _errno(error: BaseException | None) -> int | None:
-    """Number of the system's error, of an error or of what it was raised from."""
-    while error is not None:
-        # Of our own errors, which are made of other arguments, it is no number.
-        if isinstance(error, OSError) and isinstance(error.errno, int):
-            return error.errno
-        error = error.__cause__
-    return None

@@ -17,8 +17,7 @@ from bids_spheres.confounds import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import load_published_seeds, load_seed_file, scale_label
 from bids_spheres.engine.stream import read_mask
-from bids_spheres.errors import DataError, MissingInputError, OutputError, UsageError
-from bids_spheres.files.text import is_there
+from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.outliers import outliers_of
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
 from bids_spheres.participant.seeds_in_space import place_in_template
@@ -74,6 +73,16 @@ class JobImage:
     bold: Path
     strategies: tuple[Strategy, ...]
 
+    @classmethod
+    def all_of(cls, run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
+        """Images of a run; a strategy that starts from none of them is left out."""
+        chosen = {strategy: run.image(strategy.bold_kinds) for strategy in strategies}
+        images = dict.fromkeys(bold for bold in chosen.values() if bold)
+        return tuple(
+            cls(bold, tuple(strategy for strategy, own in chosen.items() if own == bold))
+            for bold in images
+        )
+
 
 @dataclass(frozen=True)
 class Job:
@@ -93,8 +102,7 @@ class Job:
     outliers : Path or None
         Table of outliers of the user's own.
     current : frozenset of Path
-        Tables of what is up to date, and need not be made again: spheres, designs, and series,
-        these with all that is made of them. See `bids_spheres.participant.up_to_date`.
+        Tables that are up to date: of spheres, designs, and series with all that is made of them.
     """
 
     run: Run
@@ -124,10 +132,7 @@ class Job:
         return OutputPaths(self.work.output_dir, self.run.name, self.work.processing.aggregation)
 
     def outputs(self) -> dict[Path, Path]:
-        """Every data file of the job, with the input on which its content hangs.
-
-        Seed maps apart, which only seeds with a series have.
-        """
+        """Output paths and the input each is made from, but for maps, which need a series."""
         seed_sets, rules = self.work.seed_sets, self.work.processing
         paths: dict[Path, Path] = {}
         for seeds in seed_sets if self.images else ():
@@ -150,17 +155,7 @@ class Job:
 
 @dataclass(frozen=True)
 class FailedStrategy:
-    """A strategy that could not be applied to a run, while others could.
-
-    Parameters
-    ----------
-    name : str
-        Of the strategy.
-    error : str
-        What went wrong, and what to do about it.
-    trace : str
-        Where the error came from, for debugging.
-    """
+    """Name of a strategy that could not be applied to a run, while others could, and why."""
 
     name: str
     error: str
@@ -171,19 +166,8 @@ class FailedStrategy:
 class JobReport:
     """What a user should know about the outputs of a job, a sentence each.
 
-    Parameters
-    ----------
-    notes : tuple of str
-        How much of the spheres was there.
-    warnings : tuple of str
-        Why some of the outputs may not be what the user expects.
-    excluded : tuple of str
-        Names of the strategies that exclude the run.
-    failed : tuple of FailedStrategy
-        Those of which nothing was written.
-    unwritten : frozenset of Path
-        Tables of what was not written because of them: spheres, designs and series, as in
-        `Job.current`.
+    `excluded` are names of strategies that exclude the run. Nothing was written of those that
+    failed, and `unwritten` are the tables, as in `Job.current`, that lack because of them.
     """
 
     notes: tuple[str, ...]
@@ -196,29 +180,13 @@ class JobReport:
 def load_seed_sets(
     published: Sequence[str], files: Sequence[Path], radii: Sequence[float]
 ) -> tuple[SeedTable, ...]:
-    """Every seed set that is named.
+    """Sets that ship with the package, by name, and tables of the user's own.
 
-    Parameters
-    ----------
-    published : sequence of str
-        Names of sets that ship with the package.
-    files : sequence of Path
-        Tables of the user's own.
-    radii : sequence of float
-        mm; of all spheres. Each set is there once per radius; without any, as it is.
-
-    Raises
-    ------
-    UsageError
-        When there is none, or two would have the same label in output names.
+    Each once per radius of all spheres, mm; without any radius, as it is. A `UsageError` when two
+    would have the same label in output names.
     """
     tables = [load_published_seeds(name) for name in published]
     tables += [load_seed_file(path) for path in files]
-    if not tables:
-        raise UsageError(
-            "No seeds are given.",
-            hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
-        )
     for table in tables:
         if "Node" in table.names:
             raise UsageError(
@@ -241,21 +209,9 @@ def load_seed_sets(
 
 
 def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:
-    """Every strategy that is named, each once, with what options change of them.
+    """Strategies by name or file, each once, with changes of options by keys joined by dots.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Names of strategies that ship with the package, or files.
-    changes : mapping
-        Keys of a strategy, joined by dots, and their values.
-
-    Raises
-    ------
-    UsageError
-        When two have one name.
-    BidsSpheresError
-        When one can't be used.
+    A `UsageError` when two have one name, and another error when one can't be used.
     """
     given = [load_strategy(name) for name in dict.fromkeys(names)]
     try:
@@ -279,12 +235,7 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
 def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> list[Job]:
     """One job per run and space.
 
-    Parameters
-    ----------
-    work : Work
-    runs : sequence of Run
-    outliers : Path, optional
-        Table of volumes to censor, or a folder of such tables.
+    `outliers` is a table of volumes to censor, or a folder of such tables.
 
     Raises
     ------
@@ -293,7 +244,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
     OutputError
         When the name of an output is longer than file systems allow.
     BidsSpheresError
-        When a mask, a transform or an outlier table is not there or can't be used.
+        When a mask, a transform or an outlier table is missing or can't be used.
     """
     rules, spaces = work.processing, sorted({run.space for run in runs})
     placements = {
@@ -303,7 +254,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
     jobs = [
         Job(
             run=run,
-            images=_images(run, work.strategies),
+            images=JobImage.all_of(run, work.strategies),
             placements=placements[run.space],
             mask=masks[run.space] or (run.mask if rules.mask == "run" else None),
             work=work,
@@ -316,7 +267,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
 
 
 def _mask(choice: str, space: str) -> Path | None:
-    """The mask of all runs in a space; None when there is none, or each run has its own."""
+    """The mask of all runs in a space; None without one, or when each run has its own."""
     if choice in ("run", "none"):
         return None
     if choice == "template":
@@ -326,24 +277,8 @@ def _mask(choice: str, space: str) -> Path | None:
                 hint="Use the run's own mask (--mask run), or images in a template's space.",
             )
         return template_mask(space)
-    path = Path(choice)
-    if not is_there(path):
-        raise MissingInputError(
-            f"--mask: there is no image {path}.",
-            hint="Give run, template, none, or the path of a mask image.",
-        )
-    read_mask(path)  # one that can't be used would fail in every run
-    return path
-
-
-def _images(run: Run, strategies: Sequence[Strategy]) -> tuple[JobImage, ...]:
-    """Images of a run that strategies start from; a strategy without one is left out."""
-    chosen = {strategy: run.image(strategy.bold_kinds) for strategy in strategies}
-    images = dict.fromkeys(bold for bold in chosen.values() if bold)
-    return tuple(
-        JobImage(bold, tuple(strategy for strategy, own in chosen.items() if own == bold))
-        for bold in images
-    )
+    read_mask(Path(choice))  # one that can't be used would fail in every run
+    return Path(choice)
 
 
 def _check_outputs(jobs: Sequence[Job]) -> None:

@@ -1,4 +1,4 @@
-"""What a job computed, to files under their BIDS names, each with its sidecar."""
+"""Seed sets on the grid of an image, and their cleaned series and matrices to files."""
 
 from __future__ import annotations
 
@@ -10,61 +10,53 @@ import numpy as np
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import sampling
-from bids_spheres.outputs.write import write_matrix
-from bids_spheres.participant.sidecars import (
-    cleaning_facts,
-    design_facts,
-    effective_dof_facts,
-    image_facts,
-    matrix_facts,
-)
+from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from bids_spheres.engine.connectivity import Measure
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
-    from bids_spheres.participant.designs import RunDesign, Timing
-    from bids_spheres.participant.plan import Job
+    from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.sidecars import CleaningSidecar, ImageSidecar
+    from bids_spheres.participant.designs import RunDesign
 
     FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedSeeds:
-    """One seed set on the grid of one image.
+class SphereSet:
+    """A seed set of S spheres on the grid of an image.
 
     Parameters
     ----------
-    bold : Path
-        The image.
     seeds : SeedTable
     weights : SphereWeights
     columns : slice
         Its part of the columns of an extraction of several sets.
+    min_coverage : float
+        Smallest share of a sphere's voxels that must have a signal.
+    sidecar : ImageSidecar
     coverage, tsnr : (S,) arrays, optional
-        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio;
-        there once the image was read.
+        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio,
+        once the image was read.
     reduced : int
-        How many spheres have voxels in image and mask that are no voxels, as they are not finite
-        in a volume or constant.
+        Spheres with voxels in image and mask that are constant, or not finite in a volume.
     """
 
-    bold: Path
     seeds: SeedTable
     weights: SphereWeights
     columns: slice
+    min_coverage: float
+    sidecar: ImageSidecar
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
     reduced: int = 0
 
-    def seen(self, extraction: Extraction) -> PlacedSeeds:
-        """The same with what an extraction with moments tells of the voxels."""
+    def with_signal_of(self, extraction: Extraction) -> SphereSet:
+        """The same with what the moments of an extraction say of the voxels."""
         moments, all_weights = extraction.moments, extraction.weights
         assert moments is not None  # noqa: S101 - they were asked for
         coverage = moments.coverage(all_weights)[self.columns]
@@ -72,105 +64,61 @@ class PlacedSeeds:
         reduced = int(extraction.reduced[self.columns].sum())
         return replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
 
-    def missing(self, min_coverage: float) -> NDArray[np.bool_]:
+    @property
+    def missing(self) -> NDArray[np.bool_]:
         """Spheres without a usable voxel, or with too little coverage, (S,)."""
         coverage = self.weights.coverage if self.coverage is None else self.coverage
-        return np.asarray(self.weights.empty | (coverage == 0) | (coverage < min_coverage))
+        too_little = (coverage == 0) | (coverage < self.min_coverage)
+        return np.asarray(self.weights.empty | too_little)
 
 
-@dataclass(frozen=True, eq=False)
-class CleanedSeries:
-    """Time series of one seed set after one strategy.
+def write_series(
+    paths: OutputPaths,
+    spheres: SphereSet,
+    run_design: RunDesign,
+    cleaned: FloatArray,
+    *,
+    sidecar: CleaningSidecar,
+    effective_dof: FloatArray | None,
+) -> None:
+    """Write cleaned series and their relations; `n/a` for all when the run is excluded.
 
     Parameters
     ----------
-    placed : PlacedSeeds
-    made : RunDesign
-        What the strategy came to in this run.
-    values : (T', S) array
-        Kept volumes only; NaN for spheres without a voxel.
-    effective_dof : (S, S) array, optional
+    paths : OutputPaths
+    spheres : SphereSet
+    run_design : RunDesign
+    cleaned : (T', S) array
+        Series of the kept volumes; NaN for spheres without a signal.
+    sidecar : CleaningSidecar
+    effective_dof : (S, S) array or None
         Effective degrees of freedom of each correlation, if asked for.
     """
-
-    placed: PlacedSeeds
-    made: RunDesign
-    values: FloatArray
-    effective_dof: FloatArray | None = None
-
-    def related_by(self, chosen: Measure) -> FloatArray:
-        """Relations of every two series, (S, S); NaN when the run is excluded."""
-        if self.made.exclusion is not None:
-            return np.full((self.values.shape[1],) * 2, np.nan)
-        return chosen.function(self.values)
-
-    def for_every_volume(self) -> FloatArray:
-        """`values` with a row of NaN for every censored volume, (T, S)."""
-        kept = self.made.design.kept
-        full = np.full((len(kept), self.values.shape[1]), np.nan)
-        full[kept] = self.values
-        return full
-
-
-def write_spheres(job: Job, placed: PlacedSeeds) -> None:
-    """Write the spheres as image and table."""
-    used = ~placed.missing(job.work.processing.min_coverage)
-    measured = {"coverage": placed.coverage, "used": used, "tsnr": placed.tsnr}
-    facts = image_facts(job, placed.bold, placed.seeds)
-    write.write_spheres(
-        job.paths, placed.seeds, placed.bold, placed.weights, measured=measured, sidecar=facts
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.design.kept
+    strategy = run_design.strategy.name
+    values = cleaned
+    if rules.full_length:
+        values = np.full((len(kept), len(seeds)), np.nan)
+        values[kept] = cleaned
+    common = {**spheres.sidecar, **sidecar}
+    own = SeriesSidecar(
+        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        **sampling(run_design.timing.t_r),
+        FullLength=rules.full_length,
     )
-
-
-def write_uncleaned(job: Job, placed: PlacedSeeds, values: FloatArray, timing: Timing) -> None:
-    """Write the series of the spheres before cleaning, (T, S)."""
-    facts = image_facts(job, placed.bold, placed.seeds)
-    write.write_uncleaned(job.paths, placed.seeds, values, timing.t_r, facts)
-
-
-def write_design(job: Job, made: RunDesign) -> None:
-    """Write the regressors and the censored volumes."""
-    design = made.design
-    columns = dict(zip(design.columns, design.values.T, strict=True))
-    facts = design_facts(job, made)
-    displacements = {}
-    if design.motion:
-        displacements = {
-            "fd": design.framewise_displacement,
-            "fd_recomputed": design.motion.displacement,
-        }
-    write.write_design(
-        job.paths,
-        made.strategy.name,
-        columns,
-        kept=design.kept,
-        reasons=design.reasons,
-        displacements=displacements,
-        sidecar=facts,
-    )
-
-
-def write_series(job: Job, series: CleanedSeries) -> None:
-    """Write time series and their relations."""
-    seeds, made, paths = series.placed.seeds, series.made, job.paths
-    strategy, rules = made.strategy.name, job.work.processing
-    image, cleaning = image_facts(job, series.placed.bold, seeds), cleaning_facts(job, made)
-    common = {**image, **cleaning}
-    own = {
-        "Sources": [*image["Sources"], *cleaning["Sources"]],
-        **sampling(made.timing.t_r),
-        "FullLength": rules.full_length,
-    }
-    values = series.for_every_volume() if rules.full_length else series.values
     write.write_series(paths, seeds, strategy, values, {**common, **own})
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
+    nodes = paths.uri(paths.spheres(seeds))
     for chosen in map(measure, rules.connectivity):
-        facts = {**common, **matrix_facts(job, seeds, chosen)}
-        if chosen.shrinkage and made.exclusion is None:
-            facts["Shrinkage"] = chosen.shrinkage(series.values)
+        relations = np.full((len(seeds), len(seeds)), np.nan)
+        about = matrix_sidecar(chosen, nodes)
+        if run_design.exclusion is None:
+            relations = chosen.function(cleaned)
+            if chosen.shrinkage:
+                about["Shrinkage"] = chosen.shrinkage(cleaned)
         path = paths.matrix(seeds, strategy, chosen.stat)
-        write_matrix(path, seeds.names, series.related_by(chosen), facts)
-    if series.effective_dof is not None:
+        write.write_matrix(path, seeds.names, relations, {**common, **about})
+    if effective_dof is not None:
         path = paths.matrix(seeds, strategy, EFFECTIVE_DOF)
-        facts = {**common, **effective_dof_facts(job, seeds)}
-        write_matrix(path, seeds.names, series.effective_dof, facts)
+        facts = {**common, **effective_dof_sidecar(nodes)}
+        write.write_matrix(path, seeds.names, effective_dof, facts)

@@ -35,26 +35,11 @@ OTHER_HEADS = (
 def place_in_template(
     seed_sets: Sequence[SeedTable], space: str, *, warp: bool
 ) -> tuple[SeedsInSpace, ...]:
-    """Seed sets in the space of a template; of a native space nothing but that they can go there.
+    """Seed sets in the space of a template; empty for a native space, which every run has its own.
 
-    Parameters
-    ----------
-    seed_sets : sequence of SeedTable
-    space : str
-    warp : bool
-        Map between templates exactly, instead of using coordinates of one in the other.
-
-    Returns
-    -------
-    tuple of SeedsInSpace
-        Empty for a native space: every run has its own (`place_in_run`).
-
-    Raises
-    ------
-    UsageError
-        When seeds and image are in spaces between which there is no way.
-    BidsSpheresError
-        When a transform is not there or can't be read.
+    With `warp` coordinates are mapped between templates, and not used in the other as they are. A
+    `UsageError` when there is no way from seeds to image, and another error when a transform is
+    missing or can't be read.
     """
     for seeds in seed_sets:
         _check(seeds, space, warp=warp)
@@ -68,7 +53,7 @@ def place_in_template(
 
 
 def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
-    """Whether all seed sets can be used in a space; parameters as for `place_in_template`."""
+    """Whether all seed sets can be used in a space."""
     try:
         for seeds in seed_sets:
             _check(seeds, space, warp=warp)
@@ -80,22 +65,9 @@ def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
 def place_in_run(
     seed_sets: Sequence[SeedTable], run: Run, roots: Sequence[Path], *, warp: bool
 ) -> tuple[SeedsInSpace, ...]:
-    """Seed sets in the space of a run that is the participant's own.
+    """Seed sets in the space of a run that is the participant's own, by transforms in datasets.
 
-    Parameters
-    ----------
-    seed_sets, warp
-        As for `place_in_template`.
-    run : Run
-    roots : sequence of Path
-        Datasets in which the participant's transforms are looked for.
-
-    Raises
-    ------
-    MissingInputError
-        When no transform leads there.
-    BidsSpheresError
-        When one can't be read.
+    A `MissingInputError` when no transform leads there, and another when one can't be read.
     """
     participant = run.name.get("sub") or ""
     files = [path for root in roots for path in transform_files(root, participant)]
@@ -106,15 +78,7 @@ def place_in_run(
 def transformed_labels(
     seed_sets: Sequence[SeedTable], spaces: Sequence[str], *, warp: bool
 ) -> tuple[str, ...]:
-    """Labels of the seed sets whose coordinates are transformed for one of the spaces.
-
-    Parameters
-    ----------
-    seed_sets, warp
-        As for `place_in_template`.
-    spaces : sequence of str
-        Spaces of the images.
-    """
+    """Labels of the seed sets whose coordinates are transformed for one of the images' spaces."""
     moved = (
         seeds.label
         for seeds in seed_sets

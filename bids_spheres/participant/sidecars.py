@@ -1,9 +1,9 @@
-"""What the sidecars of a job's outputs say."""
+"""What the sidecars of a run's outputs say."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -21,86 +21,92 @@ from bids_spheres.outputs.sidecars import (
 from bids_spheres.settings import sidecar_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bids_spheres.engine.connectivity import Measure
-    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
-    from bids_spheres.participant.plan import Job
+    from bids_spheres.participant.plan import Work
+    from bids_spheres.spaces import SeedsInSpace
 
 
-def image_facts(job: Job, bold: Path, seeds: SeedTable) -> dict[str, Any]:
-    """Which seeds on which image."""
-    rules, before = job.work.processing, smoothed_before(job, bold)
-    (placement,) = (own for own in job.placements if own.table is seeds)
-    recorded = sidecar_of(rules, "spheres")
-    ours = rules.smoothing_fwhm or 0
-    # Variances of Gaussians add up.
-    recorded["SmoothingFWHM"] = float(np.hypot(ours, before)) if before else ours
+def image_sidecar(
+    run: Run, bold: Path, mask: Path | None, placement: SeedsInSpace, work: Work
+) -> ImageSidecar:
+    """Which seeds on which image of a run."""
+    seeds, before = placement.table, smoothed_before(run, bold)
     about = ImageSidecar(
-        Sources=[input_of(job, path) for path in (bold, job.mask) if path],
+        Sources=[input_uri(path, work.links) for path in (bold, mask) if path],
         GeneratedBy=generated_by(),
-        SpatialReference=job.run.space,
+        SpatialReference=run.space,
         Seeds=seeds.label,
     )
     if placement.note:
         about["SeedSpace"] = seeds.metadata.get("Space")
         about["SpaceNote"] = placement.note
-        about["SeedTransforms"] = [input_of(job, path) for path in placement.transforms]
-    about["Radius"] = _one_or_list(seeds.radii)
+        about["SeedTransforms"] = [input_uri(path, work.links) for path in placement.transforms]
+    same = (seeds.radii == seeds.radii[0]).all()
+    about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
     about["RadiusUnits"] = "mm"
+    recorded = sidecar_of(work.processing, "spheres")
+    ours = work.processing.smoothing_fwhm or 0
+    # Variances of Gaussians add up.
+    recorded["SmoothingFWHM"] = float(np.hypot(ours, before)) if before else ours
     smoothed = f"{before:g} mm by FSL SUSAN, in fMRIPrep's workflow of ICA-AROMA"
-    return {**about, **recorded, "SmoothingBefore": smoothed if before else None}
+    content = {**about, **recorded, "SmoothingBefore": smoothed if before else None}
+    return cast("ImageSidecar", content)
 
 
-def smoothed_before(job: Job, bold: Path) -> float:
+def smoothed_before(run: Run, bold: Path) -> float:
     """Width by which an image was smoothed when it was made, mm; 0 when it wasn't."""
-    kinds = {path: kind for kind, path in job.run.images}
+    kinds = {path: kind for kind, path in run.images}
     return SMOOTHED_BEFORE.get(kinds.get(bold, ""), 0.0)
 
 
-def design_facts(job: Job, made: RunDesign) -> DesignSidecar:
-    """Of regressors and censored volumes."""
-    tables, columns = job.run.tables, made.design.columns
-    own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
+def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidecar:
+    """Of regressors and censored volumes; `sources` are URIs of the tables."""
     return DesignSidecar(
-        Sources=[input_of(job, path) for path in (*tables.paths, *own, job.outliers) if path],
-        Strategy=made.strategy.name,
-        Description=made.strategy.description,
-        NuisanceParameters=list(made.design.columns),
-        StrategyNotes=list(made.design.notes),
+        Sources=list(sources),
+        Strategy=run_design.strategy.name,
+        Description=run_design.strategy.description,
+        NuisanceParameters=list(run_design.design.columns),
+        StrategyNotes=list(run_design.design.notes),
     )
 
 
-def cleaning_facts(job: Job, made: RunDesign) -> dict[str, Any]:
-    """What was done to the series, and what is left of them."""
-    left, design, band = made.freedom, made.design, made.strategy.filter
+def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningSidecar:
+    """What was done to series, and what is left of them; `sources` are URIs of the tables."""
+    left, design, band = (
+        run_design.degrees_of_freedom,
+        run_design.design,
+        run_design.strategy.filter,
+    )
     about = CleaningSidecar(
-        **design_facts(job, made),
+        **design_sidecar(run_design, sources),
         SoftwareFilters="n/a" if band is None else {"Temporal": asdict(band)},
         NumberOfVolumes=left.volumes,
         NumberOfVolumesKept=left.kept,
         NumberOfVolumesCensored=left.volumes - left.kept,
         CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
-        CensoringThresholds=asdict(made.strategy.censor),
-        **_motion_facts(made),
+        CensoringThresholds=asdict(run_design.strategy.censor),
+        **_motion_sidecar(run_design),
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
         DegreesOfFreedom=left.residual,
         MeanFramewiseDisplacement=design.mean_framewise_displacement,
         VolumesWithFramewiseDisplacement=design.n_framewise_displacement,
-        Excluded=made.exclusion.reason if made.exclusion else None,
+        Excluded=run_design.exclusion.reason if run_design.exclusion else None,
     )
-    rules = job.work.processing
-    return {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
+    rules = run_design.processing
+    content = {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
+    return cast("CleaningSidecar", content)
 
 
-def _motion_facts(made: RunDesign) -> MotionSidecar:
+def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
     """How head motion was measured where it is not fMRIPrep's measure."""
-    rules, motion = made.strategy.head_motion, made.design.motion
+    rules, motion = run_design.strategy.head_motion, run_design.design.motion
     known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
     return MotionSidecar(
         HeadMotion=asdict(rules) if rules else None,
@@ -112,15 +118,15 @@ def _motion_facts(made: RunDesign) -> MotionSidecar:
     )
 
 
-def matrix_facts(job: Job, seeds: SeedTable, chosen: Measure) -> MatrixSidecar:
-    """Of a matrix over pairs of spheres."""
+def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
+    """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
         RelationshipMeasure=chosen.title,
         Weighted=chosen.weighted,
         Directed=chosen.directed,
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
-        NodeFiles=[job.paths.uri(job.paths.spheres(seeds))],
+        NodeFiles=[nodes],
     )
 
 
@@ -130,16 +136,7 @@ EFFECTIVE_DOF_MEASURE = (
 )
 
 
-def effective_dof_facts(job: Job, seeds: SeedTable) -> MatrixSidecar:
+def effective_dof_sidecar(nodes: str) -> MatrixSidecar:
     """Of the matrix of effective degrees of freedom."""
-    about = matrix_facts(job, seeds, measure("pearson"))
+    about = matrix_sidecar(measure("pearson"), nodes)
     return {**about, "RelationshipMeasure": EFFECTIVE_DOF_MEASURE, "ValidDiagonal": False}
-
-
-def input_of(job: Job, path: Path | None) -> str:
-    """URI of an input file."""
-    return input_uri(path, job.work.links) if path else "n/a"
-
-
-def _one_or_list(values: NDArray[np.float64]) -> float | list[float]:
-    return float(values[0]) if (values == values[0]).all() else values.tolist()

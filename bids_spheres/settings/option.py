@@ -8,11 +8,11 @@ the documentation are all made from these declarations.
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from _typeshed import DataclassInstance
 
@@ -45,42 +45,27 @@ RESULTS = ("", *SECTIONS[:4])
 
 @dataclass(frozen=True)
 class Option:
-    """How a setting is given on the command line, and what depends on it.
-
-    Parameters
-    ----------
-    help : str
-    section : str
-        Beginning of one of `SECTIONS`; "" for a positional argument.
-    kind : Kind or None
-        How a word becomes a value; None for a switch, whose default is a bool or a count.
-    short : str
-        Further flag of one letter, with its dash.
-    levels : tuple of str
-        Analysis levels at which it has an effect.
-    selects_at_group : bool
-        At the group level it chooses among what the participant level has written, and its
-        default is everything.
-    affects : tuple of str
-        Outputs that are made again when it changes.
-    sidecar : str
-        Key under which the outputs it affects record it; "" for none.
-    mixing : {"refuse", "note", "allow"}
-        Whether the group level pools matrices made with different values.
-    changes : str
-        Key of every strategy that it sets, from the top and joined by dots; "" for none.
-    """
+    """How a setting is given on the command line, and what depends on it."""
 
     help: str
     section: str = ""
+    """Beginning of one of `SECTIONS`; "" for a positional argument."""
     kind: Kind | None = None
+    """How a word becomes a value; None for a switch, whose default is a bool or a count."""
     short: str = ""
+    """Further flag of one letter, with its dash."""
     levels: tuple[str, ...] = ("participant",)
+    """Analysis levels at which it has an effect."""
     selects_at_group: bool = False
+    """At the group level it chooses among what was written, and its default is everything."""
     affects: tuple[Output, ...] = ()
+    """Outputs that are made again when it changes."""
     sidecar: str = ""
+    """Key under which the outputs it affects record it; "" for none."""
     mixing: Mixing = "allow"
+    """Whether the group level pools matrices made with different values."""
     changes: str = ""
+    """Key of every strategy that it sets, from the top and joined by dots; "" for none."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +73,7 @@ class Declared:
     """An option with the name and the default of its setting."""
 
     name: str
-    default: Any
+    default: object
     option: Option
 
     @property
@@ -113,43 +98,25 @@ def option(
     return field(default=default, metadata=metadata)
 
 
-def declared_options(kind: type[Any]) -> Iterator[Declared]:
-    """Every option of a dataclass of settings and of those nested in it.
-
-    Parameters
-    ----------
-    kind : type
-        A dataclass whose fields are made by `option`, or are such dataclasses themselves.
-    """
+def declared_options(kind: type[DataclassInstance]) -> Iterator[Declared]:
+    """Every option of a dataclass whose fields are made by `option`, or are such dataclasses."""
     for each in fields(kind):
-        nested = _nested(each)
-        if nested is not None:
-            yield from declared_options(nested)
+        factory = each.default_factory
+        if isinstance(factory, type):
+            yield from declared_options(factory)
         elif "option" in each.metadata:
             yield Declared(each.name, each.default, each.metadata["option"])
 
 
-def _nested(each: Field[Any]) -> type[Any] | None:
-    """The dataclass that is the default of a field, if it is one."""
-    factory: Any = each.default_factory
-    return factory if isinstance(factory, type) and is_dataclass(factory) else None
+def build(kind: type[T], values: Mapping[str, object]) -> T:
+    """Settings of such a dataclass from the values of its options by name; the rest by default.
 
-
-def build(kind: type[T], values: dict[str, Any]) -> T:
-    """Settings of a dataclass from the values of its options by name; the rest by default.
-
-    Parameters
-    ----------
-    kind : type
-        A dataclass as for `declared_options`.
-    values : dict
-        A value given several times in a list counts once.
+    What a list holds several times counts once.
     """
     given: dict[str, Any] = {}
     for each in fields(kind):
-        nested = _nested(each)
-        if nested is not None:
-            given[each.name] = build(nested, values)
+        if isinstance(each.default_factory, type):
+            given[each.name] = build(each.default_factory, values)
         elif each.name in values:
             value = values[each.name]
             given[each.name] = tuple(dict.fromkeys(value)) if isinstance(value, list) else value

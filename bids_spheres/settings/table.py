@@ -6,10 +6,10 @@ provenance written beside the outputs, under the names of the options.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from bids_spheres.settings.option import declared_options, option
+from bids_spheres.settings.option import build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     Kind,
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from _typeshed import DataclassInstance
+
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
-    from bids_spheres.settings.option import Output, T
+    from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
 
@@ -237,7 +239,7 @@ class StrategyChanges:
         "exclude runs with less time left", Number("S"), "min_seconds"
     )
 
-    def as_keys(self) -> dict[str, Any]:
+    def as_keys(self) -> dict[str, object]:
         """Keys of a strategy, joined by dots, and their values; None switches one off."""
         given = {
             each.option.changes: getattr(self, each.name) for each in declared_options(type(self))
@@ -518,43 +520,28 @@ class Settings:
 
     def absolute(self) -> Settings:
         """The same with absolute paths, for processes that have another working directory."""
-        return _absolute(self)
+        return build(Settings, _values(self, "absolute"))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """What options stand for these settings, with JSON types only; paths are absolute."""
-        return _shown(self.absolute())
+        shown = _values(self.absolute(), "show").items()
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in shown}
 
 
-def _absolute(settings: T) -> T:
-    """Settings with the paths of all options absolute, those of nested settings too."""
-    values = {}
+def _values(settings: DataclassInstance, form: Literal["absolute", "show"]) -> dict[str, object]:
+    """Values of all options by name, those of nested settings too, in a form of their kind."""
+    values: dict[str, object] = {}
     for each in fields(settings):
         value = getattr(settings, each.name)
         if "option" not in each.metadata:
-            values[each.name] = _absolute(value)
-        elif value is not None:
-            kind = each.metadata["option"].kind or Kind()
-            several = isinstance(each.default, tuple)
-            values[each.name] = (
-                tuple(map(kind.absolute, value)) if several else kind.absolute(value)
-            )
-    return replace(settings, **values)
-
-
-def _shown(settings: Any) -> dict[str, Any]:
-    """Every option of settings by its name, those of nested settings too."""
-    content: dict[str, Any] = {}
-    for each in fields(settings):
-        value = getattr(settings, each.name)
-        if "option" not in each.metadata:
-            content |= _shown(value)
+            values |= _values(value, form)
             continue
-        kind = each.metadata["option"].kind or Kind()
+        convert = getattr(each.metadata["option"].kind or Kind(), form)
         if isinstance(value, tuple):
-            content[each.name] = [kind.show(item) for item in value]
+            values[each.name] = tuple(map(convert, value))
         else:
-            content[each.name] = value if value is None else kind.show(value)
-    return content
+            values[each.name] = None if value is None else convert(value)
+    return values
 
 
 def settings_that_affect(output: Output) -> tuple[str, ...]:
@@ -562,26 +549,19 @@ def settings_that_affect(output: Output) -> tuple[str, ...]:
     return tuple(d.name for d in declared_options(Processing) if output in d.option.affects)
 
 
-def sidecar_of(processing: Processing, output: Output) -> dict[str, Any]:
+def sidecar_of(processing: Processing, output: Output) -> dict[str, object]:
     """What the sidecar of an output records of how it was made, under the keys that options name.
 
-    Parameters
-    ----------
-    processing : Processing
-    output : {"spheres", "design", "series"}
-        Of "series": what is not recorded of the spheres already.
+    Of "series": what is not recorded of the spheres already.
     """
-    recorded = {}
-    for declared in declared_options(Processing):
-        if declared.option.affects[:1] == (output,) and declared.option.sidecar:
-            recorded[declared.option.sidecar] = getattr(processing, declared.name)
-    return recorded
+    return {
+        declared.option.sidecar: getattr(processing, declared.name)
+        for declared in declared_options(Processing)
+        if declared.option.affects[:1] == (output,) and declared.option.sidecar
+    }
 
 
 def sidecar_keys(mixing: str) -> tuple[str, ...]:
     """Keys under which sidecars record settings that the group level treats in one way."""
-    return tuple(
-        declared.option.sidecar
-        for declared in declared_options(Processing)
-        if declared.option.mixing == mixing
-    )
+    declared = declared_options(Processing)
+    return tuple(d.option.sidecar for d in declared if d.option.mixing == mixing)

@@ -29,57 +29,38 @@ _MOST_DIGITS = 9
 
 @dataclass(frozen=True)
 class Kind:
-    """Any text.
-
-    Parameters
-    ----------
-    metavar : str
-        Stands for the value in the help.
-    """
+    """Any text; `metavar` stands for the value in the help."""
 
     metavar: str = "TEXT"
 
-    def __call__(self, text: str) -> Any:
-        """Value of a word.
-
-        Raises
-        ------
-        argparse.ArgumentTypeError
-            When the word is no such value.
-        """
+    def __call__(self, text: str) -> object:
+        """Value of a word; an `argparse.ArgumentTypeError` says why it is none."""
         return text
 
-    def show(self, value: Any) -> Any:
+    def show(self, value: Any) -> object:
         """The value as it stands in a record of settings, with JSON types only."""
-        return value
+        return str(value.resolve()) if isinstance(value, Path) else value
 
-    def absolute(self, value: Any) -> Any:
+    def absolute(self, value: Any) -> object:
         """The value with an absolute path, if it is or holds a relative one."""
         return value.absolute() if isinstance(value, Path) else value
 
 
 @dataclass(frozen=True)
 class Choice(Kind):
-    """One of several words.
-
-    Parameters
-    ----------
-    words : tuple of str
-    off : str or bool
-        Value that "none" stands for.
-    """
+    """One of several words; `off` is the value that "none" stands for."""
 
     words: tuple[str, ...] = ()
     off: str | bool = OFF
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> str | bool:
         """The word, or what "none" stands for."""
         if text not in self.words:
             known = ", ".join(self.words)
             raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {known})")
         return self.off if text == OFF else text
 
-    def show(self, value: Any) -> Any:
+    def show(self, value: str | bool) -> str | bool:
         """Its text."""
         return OFF if value == self.off else value
 
@@ -90,23 +71,14 @@ class PathName(Kind):
 
     metavar: str = "PATH"
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> Path:
         """Path of a word."""
         return Path(text)
-
-    def show(self, value: Any) -> Any:
-        """Its text."""
-        return str(value.resolve())
 
 
 @dataclass(frozen=True)
 class WordOrPath(Kind):
-    """One of several words, or the path of a file; both as text.
-
-    Parameters
-    ----------
-    words : tuple of str
-    """
+    """One of several words, or the path of a file; both as text."""
 
     words: tuple[str, ...] = ()
 
@@ -132,7 +104,7 @@ class NamedPath(Kind):
 
     metavar: str = "[NAME=]PATH"
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> tuple[str, Path]:
         """Name and path of a word; the name may be empty."""
         name, sign, path = text.partition("=")
         # A path may hold the sign as well; a name never holds a separator.
@@ -143,7 +115,7 @@ class NamedPath(Kind):
         """The same name with an absolute path."""
         return value[0], value[1].absolute()
 
-    def show(self, value: Any) -> Any:
+    def show(self, value: tuple[str, Path]) -> str:
         """Its text."""
         name, path = value
         return f"{name}={path.resolve()}" if name else str(path.resolve())
@@ -151,19 +123,10 @@ class NamedPath(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A number within limits, both included, or one of some words.
+    """A number within limits, both included, or one of some words, taken as they are.
 
-    Parameters
-    ----------
-    least, most : float
-    whole : bool
-        Take whole numbers only.
-    words : tuple of str
-        Words that are taken as they are.
-    unit : str
-        Name of the quantity for messages, as in "a length in mm".
-    zero_is_off : bool
-        Take 0 as None, which switches a step off.
+    `unit` names the quantity in messages, as in "a length in mm". With `zero_is_off` 0 stands for
+    None, which switches a step off.
     """
 
     metavar: str = "N"
@@ -174,7 +137,7 @@ class Number(Kind):
     unit: str = ""
     zero_is_off: bool = False
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> float | str | None:
         """Number of a word, or the word."""
         if text in self.words:
             return text
@@ -199,18 +162,12 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Labels(Kind):
-    """Labels of an entity, each with or without its key, or ``@FILE`` with one on every line.
-
-    Parameters
-    ----------
-    key : str
-        Of the entity, as ``sub``.
-    """
+    """Labels of an entity, with or without its key, or ``@FILE`` with one on every line."""
 
     metavar: str = "LABEL"
     key: str = ""
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> list[str]:
         """Labels of a word: one, or all of a file."""
         words = [text]
         if text.startswith("@"):
@@ -238,7 +195,7 @@ class Memory(Kind):
 
     metavar: str = "MB"
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> int:
         """MB of a word."""
         number = text.upper().removesuffix("B")
         unit = {"M": 1, "G": 1000, "T": 1_000_000}.get(number[-1:])
@@ -259,11 +216,7 @@ class SettingOrFile(Kind):
 
     metavar: str = "SETTING"
 
-    def __call__(self, text: str) -> Any:
+    def __call__(self, text: str) -> str | Path:
         """A setting as text, or the path of a file."""
         key, sign, _ = text.partition("=")
         return text if sign and key.replace("-", "_").isidentifier() else Path(text)
-
-    def show(self, value: Any) -> Any:
-        """Its text."""
-        return value if isinstance(value, str) else str(value.resolve())

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    import h5py
+    from nitransforms.io.itk import ITKLinearTransform
     from numpy.typing import ArrayLike, NDArray
 
     FloatArray = NDArray[np.float64]
@@ -169,7 +171,7 @@ def _not_a_transform(path: Path, why: str = "") -> DataError:
     )
 
 
-def _by_affine(points: FloatArray, transform: Any) -> FloatArray:
+def _by_affine(points: FloatArray, transform: ITKLinearTransform) -> FloatArray:
     affine = transform.to_ras()
     if not _is_invertible(affine):
         raise _NotATransformError("its matrix can't be inverted")
@@ -215,7 +217,7 @@ def _through_h5(points: FloatArray, path: Path) -> MovedPoints:
     return MovedPoints(points, outside)
 
 
-def _members(group: Any) -> list[tuple[str, Any]]:
+def _members(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
     """Type and group of every transform of a file, in its order."""
     h5py = import_module("h5py")
     members = []
@@ -253,7 +255,7 @@ def _child(group: Any, name: str, kind: Any) -> Any:
     return child
 
 
-def _dataset(member: Any, name: str) -> Any:
+def _dataset(member: h5py.Group, name: str) -> h5py.Dataset:
     """Parameters of a transform; older versions of ITK misspell their name."""
     full = f"Transform{name}"
     numbers = _child(
@@ -264,7 +266,7 @@ def _dataset(member: Any, name: str) -> Any:
     return numbers
 
 
-def _numbers(member: Any, name: str, length: int) -> FloatArray:
+def _numbers(member: h5py.Group, name: str, length: int) -> FloatArray:
     """A few parameters of a transform."""
     stored = _dataset(member, name)
     if stored.shape != (length,):
@@ -286,12 +288,12 @@ class _Field:
         Voxel indices to millimetres, LPS.
     """
 
-    numbers: Any
+    numbers: h5py.Dataset
     shape: IndexArray
     affine: FloatArray
 
     @classmethod
-    def read(cls, member: Any) -> _Field:
+    def read(cls, member: h5py.Group) -> _Field:
         """Geometry of the field: size, origin, spacing and direction, as ITK stores them."""
         fixed = _numbers(member, "FixedParameters", 18)
         shape, origin, spacing = fixed[:9].reshape(3, 3)
@@ -324,7 +326,7 @@ class _Field:
         return displacements, inside
 
 
-def _take(numbers: Any, positions: IndexArray) -> FloatArray:
+def _take(numbers: h5py.Dataset, positions: IndexArray) -> FloatArray:
     """Numbers at positions in a one-dimensional HDF5 dataset, in blocks of bounded size."""
     wanted, place = np.unique(positions, return_inverse=True)
     # A compressed chunk has to be inflated as a whole, so blocks are made of whole chunks, and each

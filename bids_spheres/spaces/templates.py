@@ -18,7 +18,7 @@ import warnings
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError
 
@@ -45,7 +45,7 @@ class _Wanted:
 
     space: str
     endings: tuple[str, ...]
-    query: Mapping[str, Any]
+    query: Mapping[str, object]
 
     def paths(self, home: Path) -> list[Path]:
         """Where it may be in a home."""

@@ -20,6 +20,7 @@ from bids_spheres.app.main import main
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.demo.networks import CENTRES, network_correlation
 from bids_spheres.engine import extract_spheres, load_seeds
+from bids_spheres.errors import OutputError
 
 
 def snapshot(folder):
@@ -171,7 +172,7 @@ BAD_CALLS = [
     (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
     (18, "Available: task-rest", f"{POWER} --task-label sleep"),
     (65, "no column x, y, z", "{data} {out} participant --seeds {badseeds}"),
-    (66, "is not there", "{tmp}/nowhere {out} participant --atlas Power2011"),
+    (66, "does not exist", "{tmp}/nowhere {out} participant --atlas Power2011"),
     (66, "seed table", "{data} {out} participant --seeds {tmp}/none.tsv"),
     (73, "is a file", "{data} {badseeds} participant --atlas Power2011"),
     (73, "is another dataset", "{data} {raw} participant --atlas Power2011"),
@@ -413,7 +414,7 @@ def test_an_error_of_the_system_is_one_line(run_app, monkeypatch, tmp_path):
         raise PermissionError(13, "Permission denied", "/data/x")
 
     monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", broken)
-    done = run_app(tmp_path, tmp_path / "out", "participant")
+    done = run_app(tmp_path, tmp_path / "out", "participant", "--atlas", "Power2011")
     assert done.status == 74
     assert done.err == "bids-spheres: error: /data/x: Permission denied.\n"
 
@@ -423,7 +424,7 @@ def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bids_spheres.app.participant_level.run_participants", interrupted)
-    assert main([str(tmp_path), str(tmp_path), "participant"]) == 130
+    assert main([str(tmp_path), str(tmp_path), "participant", "--atlas", "Power2011"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -489,7 +490,7 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "phrase"),
     [
-        (["nowhere", "out", "participant", "--atlas", "Power2011"], "The folder nowhere is not"),
+        (["nowhere", "out", "participant", "--atlas", "Power2011"], "nowhere does not exist"),
         ([".", "out", "participant", "--atlas", "Power2101"], "Did you mean Power2011?"),
         ([".", "out", "participant", "--strategy", "simpel"], "Did you mean simple?"),
         ([".", "out", "participant", "--atlass", "Power2011"], "--atlass"),
@@ -497,8 +498,10 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
         ([".", "out", "participant", "--seeds", "Power2011"], "a built-in set: --atlas Power2011"),
         ([".", "out", "participant", "--strategy", "no.json"], "There is no strategy file no.json"),
         ([".", "out", "participant", "--mask", "no.nii"], "--mask: there is no image no.nii"),
-        ([".", "out", "participant", "--outliers", "no.tsv"], "The outlier table"),
-        ([".", "out", "participant", "--bids-filter-file", "no.json"], "The filter file"),
+        ([".", "out", "participant", "--outliers", "no.tsv"], "no outlier table"),
+        ([".", "out", "participant", "--bids-filter-file", "no.json"], "no filter file"),
+        ([".", "out", "participant", "--connectivity", "peerson"], "Did you mean pearson?"),
+        ([".", "out", "participant"], "No seeds are given"),
     ],
 )
 def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_path):
@@ -519,3 +522,20 @@ def test_wrong_names_are_told_before_libraries_are_loaded(words, phrase, tmp_pat
     assert phrase in done.stderr
     is_missing = words[0] == "nowhere" or words[-1].startswith("no.") or "--seeds" in words
     assert done.stdout.strip() == ("66" if is_missing else "2")
+
+
+def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
+    run_app, tiny, seeds_file, tmp_path, monkeypatch
+):
+    tiny.add_run()
+    call = (tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file)
+    assert run_app(*call).status == 0
+
+    def refused(*_):
+        raise OutputError("logs can't be written: Read-only file system.")
+
+    monkeypatch.setattr("bids_spheres.app.participant_level.write_record", refused)
+    done = run_app(*call)
+    assert done.status == 0
+    assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err
+    assert run_app(*call, "--min-dof", "9").status == 73

@@ -39,6 +39,17 @@ def test_one_damaged_file_is_one_line(call, tiny):
     assert sum(bold.name in line for line in lines) == 1
 
 
+def test_a_table_that_cannot_be_read_is_one_line_too(call, tiny):
+    bold = tiny.add_run()
+    tiny.add_run("sub-02_task-rest")
+    table = bold.with_name("sub-01_task-rest_desc-confounds_timeseries.tsv")
+    table.write_bytes(b"\xff\xfe" + table.read_bytes())
+    status, lines = call()
+    assert status == 1
+    (line,) = [line for line in lines if table.name in line]
+    assert line.startswith("E ")
+
+
 def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(call, tiny, tmp_path):
     for number in range(1, 5):
         bold = tiny.add_run(f"sub-0{number}_task-rest")

@@ -27,6 +27,7 @@ def loads(process, library):
 def test_it_ends_with_one_line(tmp_path, level, library, number, status, said):
     (tmp_path / "in").mkdir()
     words = ["-P", "-m", "bids_spheres", tmp_path / "in", tmp_path / "out", level]
+    words += ["--atlas", "Power2011"]
     process = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
     assert wait_for(lambda: loads(process, library), 60)
     process.send_signal(number)
@@ -35,3 +36,36 @@ def test_it_ends_with_one_line(tmp_path, level, library, number, status, said):
     (line,) = err.splitlines()
     assert said in line
     assert not (tmp_path / "out").exists()
+
+
+SLOW = """
+import os, sys
+
+import bids_spheres.__main__ as command
+
+class Interrupted:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), int(sys.argv[2]))
+
+sys.modules.pop("argparse", None)
+sys.meta_path.insert(0, Interrupted())
+sys.exit(command.main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "module", ["argparse", "bids_spheres.settings.table", "bids_spheres.app.main"]
+)
+def test_it_ends_with_one_line_while_the_command_line_is_loaded(number, module):
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", SLOW, module, str(int(number))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 128 + number, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "Nothing was begun" in line
+    assert not done.stdout

@@ -136,6 +136,40 @@ def test_a_damaged_table_of_exclusions_only_costs_the_reasons(incomplete, run_ap
     assert reasons(incomplete)["sub-04"] == "in the input, without outputs"
 
 
+def test_who_is_in_a_group_without_a_run_that_failed_is_named(outputs, rng, run_app, tmp_path):
+    for label in ("01", "02", "03"):
+        add(outputs, rng, label, source="task-rest_run-1")
+    add(outputs, rng, "03", source="task-rest_run-2")
+    logs = outputs.root / "logs"
+    logs.mkdir()
+    failed = f"crash-sub-02_task-rest_run-2_space-{ASYM}.txt"
+    others = (
+        f"crash-sub-01_task-rest_run-1_space-{ASYM}.txt",  # another strategy of a run that is used
+        f"crash-sub-01_task-nback_run-2_space-{ASYM}.txt",  # of another task
+        f"crash-sub-03_task-rest_run-3_space-{NLIN6}.txt",  # in another space
+    )
+    for name in (failed, *others):
+        (logs / name).write_text("damaged")
+    done = run_app(tmp_path, outputs.root, "group", "--task-label", "rest")
+    assert done.status == 0, done.err
+    (line,) = [line for line in done.err.splitlines() if "that failed" in line]
+    assert "sub-02 is in " in line
+    assert line.endswith(f" without 1 run that failed, see logs/{failed}.")
+    notes = outputs.result("participants").set_index("participant_id")["note"]
+    assert notes.dropna().to_dict() == {"sub-02": f"logs/{failed}"}
+
+
+def test_a_table_of_participants_that_is_missing_is_told_once(outputs, rng, run_app, tmp_path):
+    for label in ("01", "02", "03"):
+        add(outputs, rng, label)
+    for words in (("--model", "age"), ()):
+        done = run_app(
+            tmp_path, outputs.root, "group", "--participants-table", tmp_path / "no.tsv", *words
+        )
+        assert done.status == 66, done.err
+        assert done.err.count("no.tsv") == 1
+
+
 # Spaces
 
 

@@ -183,7 +183,7 @@ def test_labels_of_which_some_are_not_there_are_told(tiny, caplog):
     tiny.add_run("sub-01_task-nback")
     wanted = select(task=("rest", "flanker"))
     assert len(find_runs(find_inputs(tiny.root), wanted, PREPROC)) == 1
-    assert "--task-label flanker: no run has it. There is task-nback and task-rest." in caplog.text
+    assert "flanker: no run has it. Available: task-nback and task-rest." in caplog.text
 
 
 def test_images_on_the_grid_of_acquisition(tiny):

@@ -108,7 +108,7 @@ def test_what_is_not_there(output, tmp_path):
     (seeds,) = open_results(output).runs[0].seed_sets
     with pytest.raises(MissingInputError, match="no pearsoncorrelation after the") as error:
         seeds.matrix("36P")
-    assert error.value.hint == "There is none and simple."
+    assert error.value.hint == "Available: none and simple."
     with pytest.raises(MissingInputError, match="holds no results"):
         open_results(tmp_path / "nowhere")
 

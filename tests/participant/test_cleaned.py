@@ -164,7 +164,7 @@ def test_effective_degrees_of_freedom_with_24_regressors(series, kept, chosen):
     removed = np.column_stack([np.ones(kept.sum()), np.flatnonzero(kept), removed])
     found = effective_dof(cleaned, design)
     expected = by_definition(cleaned, kept, removed, int(np.sqrt(kept.sum())))
-    bound = design.freedom.residual + 1
+    bound = design.degrees_of_freedom.residual + 1
     assert found.max() <= bound + 1e-9
     inside = (expected > 1) & (expected < bound)
     assert inside.any()
@@ -177,5 +177,5 @@ def test_white_series_have_all_degrees_of_freedom_that_cleaning_leaves():
     rng = np.random.default_rng(0)
     design = run_design(KEPT["gap"], rng.standard_normal((200, 24)))
     found = effective_dof(clean_series(rng.standard_normal((200, 60)), design), design)
-    assert design.freedom.residual == 130 - 26
+    assert design.degrees_of_freedom.residual == 130 - 26
     assert found.max() == 130 - 26 + 1

@@ -545,7 +545,7 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
         basis = np.linalg.qr(basis - basis.mean(axis=0))[0]
         parts.append(basis @ rng.standard_normal((freedom, 500)))
         facts = {"DegreesOfFreedom": float(freedom)}
-        used.append(RunSeries(None, "", parts[-1], facts))
+        used.append(RunSeries("", "", parts[-1], facts))
     correlations = np.corrcoef(concatenate(parts).T)[np.triu_indices(500, 1)]
     assert degrees_of_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
     assert degrees_of_freedom(used) < 0.7 * (90 + 20)

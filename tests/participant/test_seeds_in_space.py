@@ -339,7 +339,7 @@ def test_a_space_without_images_is_nothing_selected(run_app, real_scan, tmp_path
     done = run_app(*call, "--space", "func")
     assert done.status == 18, done.err
     assert "--space func leaves no run" in done.err
-    assert f"There is space-{ICBM} and space-T1w" in done.err
+    assert f"Available: space-{ICBM} and space-T1w" in done.err
     assert not (tmp_path / "out").exists()
 
 

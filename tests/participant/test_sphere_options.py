@@ -618,7 +618,7 @@ def test_overlap_goes_to_the_nearest_seed(close):
     assert spheres.loc["hidden", "used"] == 0
     assert "1 without a voxel" in log
     assert output.facts()["Overlap"] == "nearest"
-    assert "were used for the nearest seed alone" in output.methods
+    assert "were assigned to the nearest seed" in output.methods
 
 
 def test_sets_do_not_take_voxels_from_each_other(close):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.engine import Grid
+from bids_spheres.engine.seeds import is_network
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.outputs.links import Links
+from bids_spheres.outputs.find import find_runs, participants_with_outputs
+from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
-from bids_spheres.reports.participant.backgrounds import find_background
+from bids_spheres.reports.participant.backgrounds import Background, find_background
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import (
     Column,
     Figure,
@@ -22,7 +27,7 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, overview
+from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, MANY, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import count, listing, percent
 
@@ -35,6 +40,8 @@ HALF = 0.5
 """Share of participants below which a seed is drawn as missing."""
 
 _MOST_ROWS = 400
+_MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
+"""Middle and half the size of the brain in MNI templates, mm."""
 
 
 def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
@@ -42,21 +49,21 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
     _, short = parts_apart([(image.measured, image.seeds, image.space) for image in images])
     sections = {}
     for image, own in zip(images, short, strict=True):
-        behind = find_background({"SpatialReference": image.space}, Links(image.root, {}))
+        behind = _background(image)
         share = image.coverage["share"].to_numpy(np.float64)
         colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
-        backdrop = None if behind is None else behind.picture
         radii = image.coverage["radius"].to_numpy(np.float64)
-        scene = Scene(image.points, radii, backdrop, given_colours=colours)
+        back = None if behind is None else behind.picture
+        scene = Scene(image.points, radii, back, given_colours=colours)
         n, whole = len(share), int((share == 1).sum())
-        sentence = f"All participants have each of {count(n, 'seed')}."
+        who = "The participant has" if image.n_participants == 1 else "All participants have"
+        few = "none has" if image.n_participants <= 2 else "fewer than half have"
+        sentences = [f"{who} each of {count(n, 'seed')}."]
         if whole < n:
             worst = [image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1]
-            sentence = (
-                f"All participants have {whole:,} of {count(n, 'seed')}; some lack {n - whole:,}, "
-                f"and fewer than half have {int((share < HALF).sum()):,}: {listing(worst)}."
-            )
-        sentences = [sentence]
+            lack = f"; some lack {n - whole:,}, and {few} {int((share < HALF).sum()):,}"
+            lack = "; missing" if image.n_participants == 1 else lack
+            sentences = [f"{who} {whole:,} of {count(n, 'seed')}{lack}: {listing(worst)}."]
         if np.isfinite(mean := float(image.coverage["coverage"].mean())):
             sentences.append(
                 f"Mean coverage of a sphere: {percent(mean)} of its voxels have a signal."
@@ -64,8 +71,13 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         where = "" if behind is None else f" over {behind.words}"
         caption = (
             f"All spheres to scale{where}, transparent. Blue: all participants have the seed; "
-            "amber, dashed: some lack it; red, dotted: fewer than half have it."
+            f"amber, dashed: some lack it; red, dotted: {few} it."
         )
+        if n > MANY and any(map(is_network, image.networks)):
+            caption = (
+                f"All spheres{where}, in colours of their networks. Outlined in amber, dashed: "
+                f"some participants lack the seed; in red, dotted: {few} it."
+            )
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
             caption += f" Too far away to be shown: {listing(far)}."
         if is_native(image.space):
@@ -74,17 +86,43 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
                 "table show their means, which are approximate."
             )
         alt = " ".join(["All spheres from three sides.", *sentences])
-        figure = Figure(f"{image.anchor}-seeds", picture(overview(scene), alt, small=True), caption)
+        shown = picture(overview(scene, image.networks), alt, small=True, density=DENSITY)
         sections[image.anchor] = Section(
             image.anchor,
             image.image_title,
             ", ".join(own) or image.image_title,
             sentences=tuple(sentences),
-            figures=(figure,),
+            figures=(Figure(f"{image.anchor}-seeds", shown, caption),),
             tables=(_table(image),),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
     return sections
+
+
+def _background(image: Image) -> Background | None:
+    """The template, else the brain of the first participant, else one of the same size."""
+    if is_native(image.space):
+        return None
+    links = read_links(image.root)
+    if template := find_background({"SpatialReference": image.space}, links):
+        return template
+    first = next(iter(participants_with_outputs(image.root)), "")
+    tables = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
+    for spheres in tables:
+        if spheres and spheres.sidecar.get("SpatialReference") == image.space:
+            if background := find_background(spheres.sidecar, links):
+                return replace(background, words=f"the brain of sub-{first}")
+            break
+    if not image.space.startswith("MNI"):
+        return None
+    grid = Grid(
+        (39, 49, 43), np.array([[4.0, 0, 0, -76], [0, 4, 0, -113], [0, 0, 4, -77], [0, 0, 0, 1]])
+    )
+    places = np.indices(grid.shape).reshape(3, -1).T @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
+    return Background(
+        backdrop(np.clip(1.2 - distance**6, 0, 1), grid), "an ellipsoid of the size of a brain"
+    )
 
 
 def _table(image: Image) -> Table:

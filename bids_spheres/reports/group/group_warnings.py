@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.quality import smoothing_differences
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.reports.group.load import texts
-from bids_spheres.reports.participant.run_warnings import joined
-from bids_spheres.wording import count, listing, number
+from bids_spheres.wording import count, listing, number, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from bids_spheres.reports.group.load import Condition, Level, Result
 
@@ -29,20 +28,31 @@ def cautions(level: Level) -> list[str]:
         seeds = image.coverage.sort_values("share", kind="stable")
         nobody, some = seeds[seeds["share"] == 0], seeds[seeds["share"].between(0, 1, "neither")]
         for own, who in (
-            (nobody, "every participant: "),
+            (nobody, f"{'the' if image.n_participants == 1 else 'every'} participant: "),
             (some, "some participants, so that pairs rest on different participants; most often "),
         ):
             if n := len(own):
                 of = f"{image.image_title}: {n:,} of {count(len(seeds), 'seed')}"
                 verb = "is" if n == 1 else "are"
                 missing.append(f"{of} {verb} missing in {who}{listing(list(own['name']))}.")
-    about = [(text, own.title) for own in level.conditions for text in _of_condition(own)]
-    about += [(text, own.strategy) for own in level.results for text in _of_participants(own)]
-    about += [(text, own.strategy) for own in level.results for text in _of_computations(own)]
+    strategies = [(text, own.strategy) for own in level.results for text in _of_result(own)]
+    conditions = [(text, own.title) for own in level.conditions for text in _of_condition(own)]
     records: list[dict[str, object]] = [dict(row) for _, row in level.strategies.iterrows()]
-    sentences = (*joined(about, 3), *smoothing_differences(records))
+    sentences = (
+        *_about(conditions, [own.title for own in level.conditions]),
+        *_about(strategies, [own.strategy for own in level.results]),
+        *smoothing_differences(records),
+    )
     all_texts = [*level.problems, *_of_runs(level), *missing, *(f"{s}." for s in sentences)]
     return list(dict.fromkeys(all_texts))
+
+
+def _about(texts: Sequence[tuple[str, str]], everything: Collection[str]) -> Iterator[str]:
+    """Each text once, after the names of all that it is about, unless that is everything."""
+    for text in dict.fromkeys(text for text, _ in texts):
+        names = dict.fromkeys(name for other, name in texts if other == text)
+        is_all = set(names) == set(everything)
+        yield sentence(text)[:-1] if is_all else f"{listing(list(names), 3)}: {text}"
 
 
 def _of_runs(level: Level) -> Iterator[str]:
@@ -80,7 +90,7 @@ def _of_condition(condition: Condition) -> Iterator[str]:
     numbers = [len(result.used) for result in condition.results if result.has_matrices]
     least = min(numbers, default=0)
     if least == 1:
-        yield "a single participant has neither spread nor tests"
+        yield "one participant has neither spread nor tests"
     elif numbers and least < FEW_PARTICIPANTS:
         yield (
             f"{count(least, 'participant')}, too few to compare strategies by what motion explains "
@@ -101,8 +111,8 @@ def _of_condition(condition: Condition) -> Iterator[str]:
         )
 
 
-def _of_participants(result: Result) -> Iterator[str]:
-    """Participants whose motion is unknown, who have few degrees of freedom, or no model."""
+def _of_result(result: Result) -> Iterator[str]:
+    """Participants and tests that count less than others, and settings that differ."""
     used = result.used
     if unknown := list(used.loc[used["mean_fd"].isna(), "participant_id"]):
         yield (
@@ -123,10 +133,6 @@ def _of_participants(result: Result) -> Iterator[str]:
             f"{count(len(labels), 'participant')} not in the model "
             f"{str(result.model_about.get('Model'))!r}: {listing(labels, _MOST_LABELS)}"
         )
-
-
-def _of_computations(result: Result) -> Iterator[str]:
-    """Tests that do not hold, settings that differ, and pairs without a test."""
     for reason in result.against_zero:
         yield f"tests of means against 0 (t, p and q) do not hold: {reason}"
     if isinstance(untested := result.about.get("EdgesWithoutTest"), int) and untested:

@@ -15,7 +15,7 @@ from bids_spheres.group.edges import Edges
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.reports.toolkit.charts import series_style
+from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
 
 if TYPE_CHECKING:
@@ -31,6 +31,17 @@ _OF_COVERAGE = ("name", "network", "x", "y", "z", "radius", "participants", "sha
 _OF_PARTICIPANTS = (
     *("participant_id", "runs", "runs_excluded", "mean_fd", "degrees_of_freedom", "used", "reason"),
 )
+
+SYMBOLS = {
+    PEARSON: "r",
+    "fisherz": "Fisher's z",
+    "partialcorrelation": "partial correlation",
+    "covariance": "covariance",
+    "precision": "precision",
+    "ledoitwolfcorrelation": "shrunk correlation",
+    "spearmancorrelation": "rank correlation",
+}
+"""Short names of measures, by the labels of their ``stat`` entities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +70,12 @@ class Image(GroupFiles):
     def order(self) -> Order:
         """Seeds by network, as matrices show them."""
         return network_order(self.networks)
+
+    @property
+    def n_participants(self) -> int:
+        """Participants of whom the table of seeds is; 0 where no seed is known in anybody."""
+        counts = self.coverage["participants"] / self.coverage["share"]
+        return int(np.nan_to_num(counts.max()).round())
 
     @property
     def ordered_names(self) -> tuple[str, ...]:
@@ -176,8 +193,8 @@ class Condition:
 
     @property
     def symbol(self) -> str:
-        """Short name of the measure for axes."""
-        return "r" if self.results[0].stat == PEARSON else self.results[0].measure
+        """Short name of the measure for axes and captions."""
+        return SYMBOLS.get(self.results[0].stat, self.results[0].measure)
 
     @property
     def title(self) -> str:
@@ -217,10 +234,10 @@ class Level:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
 
-    def style(self, strategy: str) -> str:
-        """Line style of a strategy, the same in all charts."""
-        labels = dict.fromkeys([*self.run_strategies, *(r.strategy for r in self.results)])
-        return series_style(list(labels).index(strategy))
+    @cached_property
+    def styles(self) -> dict[str, str]:
+        """Line styles of all strategies, the same in all charts."""
+        return strategy_styles([*self.run_strategies, *(r.strategy for r in self.results)])
 
 
 def parts_apart(parts: Sequence[tuple[str, ...]]) -> tuple[list[int], list[tuple[str, ...]]]:

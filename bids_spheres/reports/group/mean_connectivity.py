@@ -93,7 +93,7 @@ def _blocks(
         yield Block("Strongest pairs", tuple(graphics))
     yield from network_blocks(level, condition, results)
     samples = [
-        Sample(r.strategy, pairs(r.mean), level.style(r.strategy), r.strategy) for r in results
+        Sample(r.strategy, pairs(r.mean), level.styles[r.strategy], r.strategy) for r in results
     ]
     if any(sample.known.size for sample in samples):
         label, points = f"Mean {condition.symbol}", condition.image.points
@@ -160,12 +160,17 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[Graph
                 f"{number(float(edges.values[0]))} between {a} and {b}."
             )
             if result.q is not None:
-                q = pairs(result.q)
-                known = np.isfinite(q)
-                share = float((q[known] < SIGNIFICANT).mean()) if known.any() else 0.0
+                q = pairs(result.q)[np.isfinite(pairs(result.q))]
+                share = float((q < SIGNIFICANT).mean()) if len(q) else 0.0
                 words += f" {percent(share)} of pairs have q < {SIGNIFICANT:g}."
-            low, high = int(numbers.min()), int(numbers.max())
+            known = numbers[numbers > 0]
+            low, high = int(known.min()), int(known.max())
+            if missing := len(numbers) - len(known):
+                verb = "is" if missing == 1 else "are"
+                words += f" {count(missing, 'pair')} {verb} missing in every participant."
             if low < high:
-                words += f" Pairs rest on {low:,} to {high:,} participants."
+                words += (
+                    f" {'Others' if missing else 'Pairs'} rest on {low:,} to {high:,} participants."
+                )
         varying = [Layer("N", result.numbers, 0)] if numbers.size and np.ptp(numbers) > 0 else []
         yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)

@@ -118,7 +118,7 @@ def _within(
         labels.append(Label(_LEFT - 8, top + band / 2 + 4, shorten(name, 22), "end", "name"))
         marks.append(Mark(f"M{_LEFT},{top:.1f}h{frame.width:.1f}", "grid"))
         for line, (strategy, values) in enumerate(rows.items()):
-            down, style = top + _BETWEEN / 2 + _LINE * (line + 0.5), level.style(strategy)
+            down, style = top + _BETWEEN / 2 + _LINE * (line + 0.5), level.styles[strategy]
             mean, low, high = frame.across(values[place])
             if np.isfinite([low, high]).all():
                 path = f"M{low:.1f},{down:.1f}H{high:.1f}"
@@ -137,8 +137,10 @@ def _within(
     words = " ".join(sentences)
     height = int(_TOP + frame.height + 40)
     chart = Chart(WIDTH, height, words, tuple(marks), tuple(labels))
-    caption = f"Dots are means over participants, lines their 95 % confidence intervals. {words}"
-    legend = tuple(Key(f"swatch {level.style(strategy)}", strategy, strategy) for strategy in rows)
+    lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
+    intervals = ", lines their 95 % confidence intervals" if lines else ""
+    caption = f"Dots are means over participants{intervals}. {words}"
+    legend = tuple(Key(f"swatch {level.styles[strategy]}", strategy, strategy) for strategy in rows)
     return Graphic(chart, caption, legend=legend)
 
 

@@ -13,15 +13,15 @@ from bids_spheres.reports.group.mean_connectivity import condition_sections
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.group.model import model_sections
 from bids_spheres.reports.group.network_means import network_names
-from bids_spheres.reports.group.participants import participants_section
-from bids_spheres.reports.group.provenance import origin
-from bids_spheres.reports.group.strategies import (
-    HOW_TO_READ,
-    caveats,
-    comparison_sections,
-    strategies_table,
+from bids_spheres.reports.group.participants import (
+    participants_section,
+    quality_of_runs,
+    verdicts,
 )
+from bids_spheres.reports.group.provenance import origin
+from bids_spheres.reports.group.strategies import comparison_sections, reading, strategies_table
 from bids_spheres.reports.participant.provenance import generators, sentence_of_software
+from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
 from bids_spheres.wording import count, listing, number
 
@@ -58,14 +58,17 @@ def group_page(level: Level) -> HTMLReport:
         if results := [result for result in condition.results if result.anchor in shown]:
             names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
             names[f"{condition.image.anchor}-networks"] = network_names(results)
-    participants, links = participants_section(level)
+    runs = quality_of_runs(level)
+    participants, links = participants_section(level, runs)
     people = count(level.runs["participant_id"].nunique(), "participant")
     return page(
         "group.html.j2",
         f"Group of {people}",
         summary=tuple(summary(level)),
+        verdicts=tuple(verdicts(runs)),
+        limits=LIMITS_IN_WORDS,
         warnings=tuple(cautions(level)),
-        reading=(HOW_TO_READ, caveats(level)),
+        reading=reading(level),
         comparisons=tuple(comparison_sections(level, shown))[:MOST_CHOICES],
         strategies=strategies_table(level),
         participants=participants,
@@ -119,10 +122,9 @@ def summary(level: Level) -> Iterator[str]:
     yield f"{'; '.join(parts)}."
     each = runs.drop_duplicates("source")["mean_fd"].to_numpy(np.float64)
     known = each[np.isfinite(each)]
-    if known.size:
-        yield (
-            "Mean framewise displacement of runs: median "
-            f"{number(float(np.median(known)))} mm, from {number(float(known.min()))} to "
-            f"{number(float(known.max()))} mm."
-        )
+    if known.size == 1:
+        yield f"Mean framewise displacement of the run: {number(float(known[0]))} mm."
+    elif known.size:
+        low, middle, high = (number(float(fd)) for fd in np.percentile(known, (0, 50, 100)))
+        yield (f"Mean framewise displacement of runs: median {middle} mm, from {low} to {high} mm.")
     yield from sentence_of_software(generators(read_description(level.output_dir)))

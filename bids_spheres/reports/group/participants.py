@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.find import pages_of_participants
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram
+from bids_spheres.reports.toolkit.limits import (
+    Judgement,
+    Verdict,
+    judge_censoring,
+    judge_degrees_of_freedom,
+    judge_motion,
+)
 from bids_spheres.reports.toolkit.render import (
     Block,
     Cell,
@@ -23,31 +32,33 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.wording import listing, number
+from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Iterable, Iterator
 
     from bids_spheres.reports.group.load import Level
+    from bids_spheres.reports.toolkit.render import TableColumn
 
 MOST_ROWS = 2000
 """Rows of the table; a browser takes seconds to lay out more."""
 
+_MOST_VERDICTS = 6
+_TONES = ("bad", "warn")
 _MOST_STRATEGIES = 4
 """With more strategies, columns have the worst of all."""
 
 
-def participants_section(level: Level) -> tuple[Section, list[Cell]]:
+def participants_section(level: Level, runs: pd.DataFrame) -> tuple[Section, list[Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
-    runs = _quality_of_runs(level)
     pages = pages_of_participants(level.output_dir)
     shown, notes = runs, []
     if len(runs) > MOST_ROWS:
-        order = runs.sort_values(["excluded", "mean_fd"], ascending=False, kind="stable")
+        order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
         shown = order[:MOST_ROWS]
         notes.append(
-            f"Of {len(runs):,} runs these are the {len(shown):,} that are excluded or move most; "
-            "all of them are in group/runs.tsv."
+            f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
+            "most; all of them are in group/runs.tsv."
         )
     in_table = set(shown["participant_id"])
     others = dict.fromkeys(label for label in runs["participant_id"] if label not in in_table)
@@ -79,61 +90,109 @@ def participants_section(level: Level) -> tuple[Section, list[Cell]]:
     return section, [link for link in links if link.href]
 
 
-def _quality_of_runs(level: Level) -> pd.DataFrame:
-    """A row per run: the worst over seed sets and spaces, with columns per strategy."""
+def quality_of_runs(level: Level) -> pd.DataFrame:
+    """A row per run: the worst over seed sets and spaces, with columns per strategy and a verdict.
+
+    Runs to look at come first: those with a verdict in red, then in amber.
+    """
     by_run = level.runs.groupby("source", sort=False)
     runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
     for what, worst in (
-        *(("coverage", "min"), ("tsnr", "min"), ("spheres_missing", "max"), ("excluded", "max")),
+        *(("coverage", "min"), ("tsnr", "min"), ("spheres_missing", "max")),
         *(("degrees_of_freedom", "min"), ("n_censored", "max")),
     ):
         runs[what] = by_run[what].agg(worst)
         if what in ("degrees_of_freedom", "n_censored"):
             for strategy, own in level.runs.groupby("strategy"):
                 runs[f"{what} {strategy}"] = own.groupby("source")[what].agg(worst)
+    names = zip(runs["participant_id"], map(str, runs.index), strict=True)
+    runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")
     for name, column, mark in (("excluded_by", "strategy", ", "), ("why", "reason", "; ")):
         texts = {str(run): mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
         runs[name] = [texts.get(str(run), "") for run in runs.index]
-    return runs.reset_index()
+    usable = level.runs[level.runs["excluded"] != 1].groupby("source")
+    runs["kept"] = usable["n_kept"].min()
+    runs["left"] = usable["degrees_of_freedom"].min()
+    every = []
+    for run in runs.to_dict("records"):
+        judged = [judge_motion(run["mean_fd"])]
+        if run["excluded_by"]:
+            judged.insert(0, Judgement(f"excluded by {run['excluded_by']}", "bad"))
+        if np.isfinite(run["left"]):
+            judged.append(judge_censoring(run["kept"], run["n_volumes"]))
+            judged.append(judge_degrees_of_freedom(run["left"]))
+        flagged = [judgement for judgement in judged if judgement.tone]
+        every.append(Verdict.of("participants", f"{run['participant_id']}, {run['run']}", flagged))
+    runs["verdict"] = pd.Series(every, index=runs.index, dtype=object)
+    runs["rank"] = [(*_TONES, "").index(verdict.tone) for verdict in every]
+    return runs.reset_index().sort_values("rank", kind="stable")
+
+
+def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
+    """How many participants to look at, and their worst runs."""
+    flagged = runs[runs["rank"] < len(_TONES)]
+    people, n = runs["participant_id"].nunique(), flagged["participant_id"].nunique()
+    look = f"{n:,} to look at" if n else "none to look at"
+    tone = flagged["verdict"].iloc[0].tone if n else ""
+    yield Verdict("participants", count(people, "participant"), look, tone)
+    yield from flagged["verdict"][:_MOST_VERDICTS]
+    if (rest := len(flagged) - _MOST_VERDICTS) > 0:
+        yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
+
+
+def _toned(column: TableColumn, judgements: Iterable[Judgement]) -> TableColumn:
+    """A column in the colours of judgements."""
+    head, cells = column
+    return head, [replace(cell, tone=j.tone) for cell, j in zip(cells, judgements, strict=True)]
 
 
 def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Table:
-    people = list(zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True))
-    names = zip(runs["participant_id"], runs["source"], strict=True)
+    people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
     if len(strategies) > _MOST_STRATEGIES:
         strategies = [("", "worst")]
-    by_whom, why = [], []
-    if len(level.excluded):
-        tones = [Cell(text, tone="bad" if text else "") for text in runs["excluded_by"]]
-        by_whom = [(Column("Excluded", numeric=False, unit="by"), tones)]
-        why = [text_column("Why excluded", runs["why"])]
-    caption = "Runs and their quality."
+    caption = "Runs and their quality, those to look at first."
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
             " Coverage and tSNR are the lowest, missing spheres the most, of all seed sets and "
             "spaces."
         )
+    by_strategy, n = [], runs["n_volumes"]
+    for end, unit in strategies:
+        censored, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
+        by_strategy += [
+            _toned(
+                number_column("Censored", censored, 0, unit), map(judge_censoring, n - censored, n)
+            ),
+            _toned(
+                number_column("D.o.f. left", left, 0, unit), map(judge_degrees_of_freedom, left)
+            ),
+        ]
     return table_of(
         caption,
         (
             Column("Participant", numeric=False),
             [Cell(label, href=_href(label, session, pages)) for label, session in people],
         ),
-        text_column("Run", [name.removeprefix(f"{p}_").replace("_", " ") for p, name in names]),
-        *by_whom,
-        number_column("Mean FD", runs["mean_fd"], 2, "mm"),
-        number_column("Volumes", runs["n_volumes"]),
-        *(
-            number_column(label, runs[f"{what}{end}"], 0, unit)
-            for end, unit in strategies
-            for what, label in (("n_censored", "Censored"), ("degrees_of_freedom", "D.o.f. left"))
+        (
+            Column("Look at", numeric=False),
+            [
+                Cell(verdict.text, rank if verdict.tone else "", tone=verdict.tone)
+                for verdict, rank in zip(runs["verdict"], runs["rank"], strict=True)
+            ],
         ),
+        text_column("Run", runs["run"]),
+        _toned(
+            number_column("Mean FD", runs["mean_fd"], 2, "mm"), map(judge_motion, runs["mean_fd"])
+        ),
+        number_column("Volumes", n),
+        *by_strategy,
         number_column("Coverage", 100 * runs["coverage"], 1, "%"),
         number_column("Missing", runs["spheres_missing"], 0, "spheres"),
         number_column("tSNR", runs["tsnr"]),
-        *why,
+        *((text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
+        file="group/runs.tsv",
     )
 
 
@@ -152,10 +211,10 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
         ("Coverage", "Mean coverage of spheres (%)", 100, 1, "coverage"),
         ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
     )
-    by_strategy = [(s, f"degrees_of_freedom {s}", level.style(s)) for s in level.run_strategies]
+    by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
     notes, graphics = [], []
-    for heading, label, factor, digits, name in quantities:
-        columns = [("All runs", name, series_style(0))] if name else by_strategy
+    for title, label, factor, digits, name in quantities:
+        columns = [("", name, series_style(0))] if name else by_strategy
         samples = [
             Sample(who, factor * runs[column].to_numpy(np.float64), style)
             for who, column, style in columns
@@ -165,16 +224,18 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
             continue
         if np.ptp(np.concatenate([sample.known for sample in known])) == 0:
             value = number(float(known[0].known[0]), digits)
-            notes.append(f"{label}: {value} in all runs.")
+            notes.append(f"{label}: {value}{' in all runs' if len(runs) > 1 else ''}.")
             continue
         described = []
         for sample in known:
             low, middle, high = np.percentile(sample.known, (0, 50, 100))
             ends = f"from {number(float(low), digits)} to {number(float(high), digits)}"
-            described.append(f"{sample.name}: median {number(float(middle), digits)}, {ends}.")
+            who = f"{sample.name}: median" if sample.name else "Median"
+            described.append(f"{who} {number(float(middle), digits)}, {ends}.")
         words = " ".join(described)
         texts = Words(label, "Runs (%)", f"{label}: {words}")
         legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()
         chart = histogram(known, bins(known), texts)
-        graphics.append(Graphic(chart, words, heading, legend=legend))
-    return Block("Distributions over runs", tuple(graphics), tuple(notes), columns=2)
+        graphics.append(Graphic(chart, words, title, legend=legend))
+    heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
+    return Block(heading, tuple(graphics), tuple(notes), columns=2)

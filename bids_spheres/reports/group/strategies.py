@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from bids_spheres.reports.group.group_warnings import FEW_PARTICIPANTS
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Axis,
@@ -53,17 +54,22 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-_LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 42, 24, 4.5  # pixels
+_LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
 _NUMBER = 0.35
 """Room for a number right of the last dot, as a share of the width left of it."""
 
-HOW_TO_READ = (
-    "How to choose: the first three columns say how much head motion is left in connectivity, and "
-    "the nearer to the dashed lines, the better: they are what chance alone gives. Modularity is "
-    "how clearly the networks of the seeds are seen. The last column is the price in degrees of "
-    "freedom. A good strategy is near chance on the left without losing modularity or more degrees "
-    "of freedom than runs can spare."
+_ON_MOTION = (
+    "The first three columns say how much head motion is left in connectivity: the nearer to the "
+    "grey bars, which are what chance alone gives, the better."
+)
+_ON_THE_REST = (
+    "Modularity is how clearly the networks of the seeds stand out. The last column is the price "
+    "in degrees of freedom."
+)
+_HOW_TO_CHOOSE = (
+    "A good strategy is near chance on the left without losing modularity or more degrees of "
+    "freedom than runs can spare."
 )
 CAVEATS = (
     "Cautions: QC-FC is the correlation over participants of the strength of a pair with mean "
@@ -90,6 +96,11 @@ class Measure:
     digits: int
     best: str
     span: tuple[float, float]
+
+    @property
+    def of_motion(self) -> bool:
+        """Whether it says how much head motion is left."""
+        return self.column.startswith("qc_fc")
 
     def values(self, results: Sequence[Result]) -> FloatArray:
         """Of each strategy, as the figure shows them."""
@@ -137,14 +148,13 @@ MEASURES = (
 )
 
 
-def caveats(level: Level) -> str:
-    """Limits of the comparison, and the covariates of QC-FC."""
+def reading(level: Level) -> tuple[str, str]:
+    """How to choose a strategy; limits of the comparison, and the covariates of QC-FC."""
     names = dict.fromkeys(name for result in level.results for name in result.covariates)
-    if not names:
-        return CAVEATS
-    return (
-        f"{CAVEATS} Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
-    )
+    adjusted = f" Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
+    if not level.strategies["qc_fc_median"].notna().any():
+        return _ON_THE_REST, ""
+    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
 
 
 def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
@@ -192,8 +202,10 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
     width = (WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
     height = _ROW * len(results)
     middles = _TOP + _ROW * (np.arange(len(results)) + 0.5)
-    # Images that were smoothed differently are not comparable.
-    alike = len({float(r.row["smoothing_fwhm"]) for r in results if r.row is not None}) < 2
+    rows = [result.row for result in results if result.row is not None]
+    # Images that were smoothed differently are not comparable, and few participants give chance.
+    alike = len({float(row["smoothing_fwhm"]) for row in rows}) < 2
+    few = min(int(row["qc_fc_participants"]) for row in rows) < FEW_PARTICIPANTS
     marks: list[Mark] = []
     labels = [
         Label(_LEFT - 10, down + 4, shorten(result.strategy, _MOST_NAME), "end", "name")
@@ -212,7 +224,10 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
         x = Axis(tight.low, high, "", tuple(ticks))
         left = _LEFT + len(words) * (width + _GAP)
         frame = Frame(left, _TOP, width, height, x, Axis(0, len(results)))
-        panel_marks, panel_labels = _panel(level, results, measure, frame, ranked=alike)
+        if measure is _QC_FC:
+            labels.append(Label(left, 13, "Head motion that is left", "start", "axis"))
+        ranked = alike and not (few and measure.of_motion)
+        panel_marks, panel_labels = _panel(level, results, measure, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
         listed = [
@@ -228,9 +243,14 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
     if chance := [value for value in _QC_FC.by_chance(results) if np.isfinite(value)]:
+        if alike and few:
+            caption += (
+                " None is marked in the columns of head motion: with fewer than "
+                f"{FEW_PARTICIPANTS} participants, differences are mostly chance."
+            )
         caption += (
-            f" Dashed: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of pairs, "
-            "and no dependence on distance."
+            f" Grey bars: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of "
+            "pairs, and no dependence on distance."
         )
     return Graphic(chart, caption)
 
@@ -241,8 +261,8 @@ def _panel(
     """A dot and a number for each strategy, in the frame of one measure."""
     grid, ticks = frame.x_marks()
     labels = [
-        Label(frame.left, 14, measure.title, "start", "name"),
-        Label(frame.left, 29, measure.hint, "start"),
+        Label(frame.left, _TOP - 28, measure.title, "start", "name"),
+        Label(frame.left, _TOP - 13, measure.hint, "start"),
         *(label for label in ticks if label.text),
     ]
     middles = frame.top + _ROW * (np.arange(len(results)) + 0.5)
@@ -252,7 +272,7 @@ def _panel(
         for row, across in enumerate(frame.across(measure.by_chance(results)))
         if np.isfinite(across)
     )
-    marks = [*grid, Mark(lanes, "grid"), Mark(by_chance, "threshold", title="By chance")]
+    marks = [*grid, Mark(lanes, "grid"), Mark(by_chance, "chance", title="By chance")]
     values = measure.values(results)
     best = measure.best_of(values) & ranked
     for result, value, down, is_best in zip(results, values, middles, best, strict=True):
@@ -260,7 +280,7 @@ def _panel(
             continue
         across = float(frame.across(value))
         dot = circles(np.array([[across, down]]), _DOT)
-        marks.append(Mark(dot, f"dot {level.style(result.strategy)}", result.strategy))
+        marks.append(Mark(dot, f"dot {level.styles[result.strategy]}", result.strategy))
         text = tick_text(float(number(value, measure.digits)))
         look = "name value best" if is_best else "value"
         labels.append(Label(across + _DOT + 4, down + 4, text, "start", look))
@@ -279,7 +299,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
         if np.isfinite(r).any() and result.row is not None:
             distances = edges["distance"].to_numpy(np.float64)
             samples.append(
-                Sample(result.strategy, r, level.style(result.strategy), result.strategy)
+                Sample(result.strategy, r, level.styles[result.strategy], result.strategy)
             )
             left = int(result.row["qc_fc_degrees_of_freedom"])
             degrees_of_freedom = max(degrees_of_freedom, left)
@@ -306,7 +326,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
     if degrees_of_freedom > 0:
         half = degrees_of_freedom / 2
         chance = np.diff(stats.beta.cdf((borders + 1) / 2, half, half))
-        caption = f"Dashed: distribution by chance. {words}"
+        caption = f"Grey: distribution by chance. {words}"
     chart = histogram(samples, borders, Words(label, "Pairs (%)", words), chance)
     graphics.append(Graphic(chart, caption, "All pairs", legend=legend))
     yield Block("Motion in pairs of seeds (QC-FC)", tuple(graphics), columns=2)

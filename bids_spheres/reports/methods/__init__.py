@@ -6,7 +6,7 @@ package and turns citation keys into words. Text is Markdown with the citation k
 ``[@power2011; @ciric2017]``; texts of users are escaped (`markdown`).
 """
 
-from bids_spheres.reports.methods.citation import citation_file, methods_paragraph, references
+from bids_spheres.reports.methods.citation import citation_file, methods_paragraph
 from bids_spheres.reports.methods.methods_facts import MethodsFacts
 from bids_spheres.reports.methods.references import (
     Reference,
@@ -25,5 +25,4 @@ __all__ = [
     "in_plain_words",
     "load_references",
     "methods_paragraph",
-    "references",
 ]

@@ -12,7 +12,6 @@ from bids_spheres.reports.methods.references import bibliography, cited_keys, fi
 
 if TYPE_CHECKING:
     from bids_spheres.reports.methods.methods_facts import MethodsFacts
-    from bids_spheres.reports.methods.references import Reference
 
 _HOW_TO_USE = (
     "Copy what you need of this text, which was made from the settings of the call that wrote "
@@ -22,32 +21,19 @@ _HOW_TO_USE = (
 
 
 def methods_paragraph(facts: MethodsFacts) -> str:
-    """Methods section for the settings of a call.
+    """Methods section for the settings of a call, in Markdown with pandoc's citation keys.
 
-    Parameters
-    ----------
-    facts : MethodsFacts
-
-    Returns
-    -------
-    str
-        Markdown in the past tense, with citation keys as pandoc reads them. Its paragraphs,
-        separated by empty lines, are on images and signals, on each strategy, on what strategies
-        have in common, and on connectivity.
+    Its paragraphs are on images and signals, on each strategy, on what strategies have in common,
+    and on connectivity.
     """
     paragraphs = [
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),
-        cleaning(facts),
+        cleaning(facts) if facts.strategies else (),
         connectivity(facts.measures),
     ]
     joined = (" ".join(sentences) for sentences in paragraphs)
     return "\n\n".join(paragraph for paragraph in joined if paragraph)
-
-
-def references(facts: MethodsFacts) -> tuple[Reference, ...]:
-    """What the methods section cites, in the order of first citation."""
-    return tuple(find_references(cited_keys(methods_paragraph(facts))))
 
 
 def citation_file(facts: MethodsFacts) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.methods.denoising import (
-    is_benchmarked,
-    removes_global_signal,
-    removes_something,
-)
+from bids_spheres.reports.methods.denoising import removes_global_signal, removes_something
 from bids_spheres.reports.methods.markdown import cite, code, escape, listing
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,9 +24,7 @@ _STANDARDIZED = {
 
 
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
-    """What all strategies have in common; nothing without a strategy."""
-    if not facts.strategies:
-        return
+    """What all strategies have in common."""
     if len(facts.strategies) > 1:
         names = listing([escape(strategy.name) for strategy in facts.strategies])
         yield f"These {len(facts.strategies)} strategies ({names}) were alternatives."
@@ -47,32 +42,29 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
     standardize = "zscore_sample" if facts.standardize is True else facts.standardize
     if standardize:
         yield f"At the end, the signals were {_STANDARDIZED[standardize]}."
-    if facts.min_dof > 0:
-        yield _exclusion(facts, regresses=regresses)
+    if least := facts.min_dof:
+        trend = ["trend"] if facts.detrend else []
+        removed = [*(["confounds"] if regresses else []), "mean", *trend]
+        counted = f"volumes kept, less the rank of {listing(removed)}"
+        if any(own.filter and own.filter.type != "cosine" for own in facts.strategies):
+            counted += (
+                "; with a Butterworth filter, one over the variance that the correlation of two "
+                "independent white series has after the same steps"
+            )
+        yield (
+            f"Runs that a strategy left with fewer than {count(least, 'degree')} of freedom "
+            f"({counted}) were excluded from its results."
+        )
     if facts.full_length:
         yield "In the files of time series, volumes left out are rows of missing values."
     if any(map(removes_global_signal, facts.strategies)):
         yield f"Removal of the global signal is debated {cite('murphy2009', 'fox2009')}."
-    if any(map(is_benchmarked, facts.strategies)):
+    kinds = [
+        (s.motion, s.wm_csf, s.global_signal, s.compcor, s.ica_aroma) for s in facts.strategies
+    ]
+    if any(map(any, kinds)):
         compared = cite("ciric2017", "parkes2018", "wang2024")
         yield f"Benchmarks have compared strategies of this kind {compared}."
-
-
-def _exclusion(facts: MethodsFacts, *, regresses: bool) -> str:
-    """How degrees of freedom were counted, and how many a run had to have."""
-    removed = [*(["confounds"] if regresses else []), "mean", *(["trend"] if facts.detrend else [])]
-    counted = f"volumes kept, less the rank of {listing(removed)}"
-    if any(strategy.filter and strategy.filter.type != "cosine" for strategy in facts.strategies):
-        counted += (
-            "; with a Butterworth filter, one over the variance that the correlation of two "
-            "independent white series has after the same steps"
-        )
-    least = facts.min_dof
-    degrees = "degree" if least == 1 else "degrees"
-    return (
-        f"Runs that a strategy left with fewer than {least} {degrees} of freedom ({counted}) were "
-        "excluded from its results."
-    )
 
 
 _SHRUNK = f"a covariance shrunk after Ledoit and Wolf {cite('ledoit2004')}"

@@ -10,7 +10,8 @@ from bids_spheres.confounds import column_names, load_strategy, published_strate
 from bids_spheres.confounds.compcor import MASKS_OF, needs_cosines
 from bids_spheres.confounds.components import COSINE
 from bids_spheres.confounds.strategy import EXPANSIONS
-from bids_spheres.reports.methods.markdown import cite, code, count, escape, listing
+from bids_spheres.reports.methods.markdown import cite, code, escape, listing
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,15 +46,14 @@ _IMAGES = {
 _AROMA = cite("pruim2015")
 _TEDANA = cite("dupre2021", "kundu2012")
 
-_COMPONENT_NAMES = tuple(
-    f"{prefix}_{number:02d}"
-    for prefix in ("a_comp_cor", "t_comp_cor", "w_comp_cor", "c_comp_cor", "edge_comp")
-    for number in range(100)
+_COMPONENT_NAMES, _COSINE_NAMES = (
+    tuple(f"{prefix}{number:02d}" for prefix in prefixes for number in range(100))
+    for prefixes in (
+        ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_"),
+        ("cosine",),
+    )
 )
-"""Columns that fMRIPrep computes after its high-pass filter, and that a pattern may match."""
-
-_COSINE_NAMES = tuple(f"cosine{number:02d}" for number in range(100))
-"""Columns of that filter."""
+"""Columns that fMRIPrep computes after its high-pass filter, and those of that filter."""
 
 
 def removes_something(strategy: Strategy) -> bool:
@@ -68,28 +68,19 @@ def removes_global_signal(strategy: Strategy) -> bool:
     return named or _matches(strategy, (name,))
 
 
-def is_benchmarked(strategy: Strategy) -> bool:
-    """Whether a strategy is of the kinds that benchmarks compare."""
-    kinds = (strategy.motion, strategy.wm_csf, strategy.global_signal, strategy.compcor)
-    return any(kinds) or strategy.ica_aroma is not None
-
-
-def is_published(strategy: Strategy) -> bool:
-    """Whether a strategy is one that ships with the package, unchanged."""
-    return strategy.name in published_strategies() and strategy == load_strategy(strategy.name)
-
-
 def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     """Sentences about one strategy."""
     regressors = list(_regressors(strategy)) or ["no confounds"]
     yield f"The denoising strategy {escape(strategy.name)} regressed out {listing(regressors)}."
     # Only the author's words say what columns of their own mean.
     words = escape(strategy.description).rstrip(".")
-    if words and not is_published(strategy):
+    name = strategy.name
+    unchanged = name in published_strategies() and strategy == load_strategy(name)
+    if words and not unchanged:
         yield f'Its definition describes it as "{words}".'
     kinds = strategy.bold_kinds
     if kinds != ("preproc",):
-        images = ", or, for runs without such, to ".join(_IMAGES[kind] for kind in kinds)
+        images = ", or, for runs that lack these, to ".join(_IMAGES[kind] for kind in kinds)
         cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
         cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
         yield f"It was applied to {images}{cited}."
@@ -176,14 +167,14 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{aroma} {_AROMA} (aggressive regression)"
     if strategy.ica_aroma == "orthogonal":
         yield (
-            f"{aroma} {_AROMA} (orthogonal to the other components where fMRIPost-AROMA had made "
-            "them so, and else as they were, which is aggressive regression)"
+            f"{aroma} {_AROMA} (orthogonalized with respect to the other components if "
+            "fMRIPost-AROMA had done so, and otherwise aggressive regression)"
         )
     tedana = f"the time courses of the components that tedana rejected {_TEDANA}"
     if strategy.tedana == "aggressive":
         yield tedana
     if strategy.tedana == "orthogonal":
-        yield f"{tedana}, without what the accepted ones explain of them"
+        yield f"{tedana}, orthogonalized with respect to the accepted components"
 
 
 def _head_motion(strategy: Strategy) -> Iterator[str]:
@@ -237,8 +228,9 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
         yield f"So were {listing(near)} each volume above {above}."
     if rules.min_segment > 1:
         yield (
-            f"Of the others, stretches shorter than {rules.min_segment} volumes between censored "
-            f"ones, or between one and an edge of the run, were censored too {cite('power2014')}."
+            f"Segments shorter than {rules.min_segment} volumes between censored volumes, or "
+            f"between a censored volume and an end of the run, were censored too "
+            f"{cite('power2014')}."
         )
 
 
@@ -251,8 +243,8 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
     chosen, cosine = strategy.filter, _cosine_filter(strategy)
     if cosine and _has_cosines(strategy):
         yield (
-            f"A high-pass filter of {cosine.high_pass:g} Hz was requested; the cosine terms of "
-            "fMRIPrep, which are such a filter, served as one."
+            f"A high-pass filter of {cosine.high_pass:g} Hz was requested; fMRIPrep's cosine "
+            "terms, which are a high-pass filter, took its place."
         )
     if not chosen or cosine:
         return

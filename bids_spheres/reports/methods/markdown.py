@@ -5,24 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bids_spheres.wording import count
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["cite", "code", "count", "escape", "listing", "unescape"]
-
-_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|@$^~&!]")
+_SPECIAL = r"[\\`*_{}\[\]<>#|@$^~&!]"
 """Characters that CommonMark, its tables, or pandoc's Markdown give a meaning inside a line."""
-
-_ESCAPED = re.compile(r"\\([\\`*_{}\[\]<>#|@$^~&!])")
 
 
 def listing(items: Sequence[str], conjunction: str = "and") -> str:
     """Items of a sentence, separated by semicolons where an item has a comma.
 
-    Examples
-    --------
     >>> listing(["a"]), listing(["a", "b"], "or"), listing(["a", "b", "c"])
     ('a', 'a or b', 'a, b, and c')
     >>> listing(["a, a", "b"])
@@ -52,7 +44,7 @@ def escape(text: str) -> str:
     >>> escape("2 * [x]\n\nof <b>")
     '2 \\* \\[x\\] of \\<b\\>'
     """
-    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return re.sub(_SPECIAL, r"\\\g<0>", " ".join(text.split()))
 
 
 def unescape(text: str) -> str:
@@ -61,7 +53,7 @@ def unescape(text: str) -> str:
     >>> unescape("2 \\* \\[x\\]")
     '2 * [x]'
     """
-    return _ESCAPED.sub(r"\1", text)
+    return re.sub(rf"\\({_SPECIAL})", r"\1", text)
 
 
 def code(text: str) -> str:

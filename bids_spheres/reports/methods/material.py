@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.methods.markdown import cite, code, count, escape, listing
+from bids_spheres.reports.methods.markdown import cite, code, escape, listing
 from bids_spheres.reports.methods.references import find_doi
+from bids_spheres.settings import OFF
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,20 +20,8 @@ if TYPE_CHECKING:
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
 """Publications of the templates, as fMRIPrep cites them."""
 
-_T1W = "T1w"
-"""fMRIPrep's name of the space of a participant's own T1-weighted image."""
-
-_AGGREGATIONS = {
-    "mean": "mean",
-    "median": "median",
-    "eigenvariate": "first eigenvariate",
-}
-
-_MASKS = {
-    "run": "the run's brain mask",
-    "template": "the template's brain mask",
-    "none": "the image",
-}
+_AGGREGATIONS = {"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"}
+_MASKS = {"run": "the run's brain mask", "template": "the template's brain mask", OFF: "the image"}
 
 _FEW_RADII = 3
 """Up to this many different radii are listed; of more, the range is given."""
@@ -53,11 +43,11 @@ def material(facts: MethodsFacts) -> Iterator[str]:
         "finite in any volume, were left out."
     )
     if facts.overlap == "nearest":
-        yield "Voxels in several spheres of a set were used for the nearest seed alone."
+        yield "Voxels in several spheres of a set were assigned to the nearest seed."
     if facts.min_coverage:
         yield (
-            f"Spheres of which less than {100 * facts.min_coverage:g} per cent of the voxels were "
-            "there and had a signal that varied over time were missing values."
+            f"Spheres in which less than {100 * facts.min_coverage:g} per cent of the voxels had a "
+            "signal that varied over time were set to missing."
         )
     if facts.smoothing_fwhm:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"
@@ -81,12 +71,9 @@ def _images(facts: MethodsFacts) -> Iterator[str]:
         yield f"{preprocessed} with {name} {cite('esteban2019')}."
     else:
         yield f"{preprocessed} with {name}, {layout}."
-    libraries = [
-        f"PyBIDS {cite('yarkoni2019')}",
-        f"NiBabel {cite('markiewicz2026')}",
-        f"NumPy {cite('harris2020')}",
-        f"SciPy {cite('virtanen2020')}",
-    ]
+    names = ("PyBIDS", "NiBabel", "NumPy", "SciPy")
+    keys = ("yarkoni2019", "markiewicz2026", "harris2020", "virtanen2020")
+    libraries = [f"{name} {cite(key)}" for name, key in zip(names, keys, strict=True)]
     yield (
         f"They were processed with bids_spheres {escape(facts.version)}, a BIDS App "
         f"{cite('gorgolewski2017')} for data in the Brain Imaging Data Structure "
@@ -95,7 +82,7 @@ def _images(facts: MethodsFacts) -> Iterator[str]:
     spaces = []
     for space in facts.spaces:
         cited = f" {cite(_TEMPLATES[space])}" if space in _TEMPLATES else ""
-        own = " (that of each participant's T1-weighted image)" if space == _T1W else ""
+        own = " (that of each participant's T1-weighted image)" if space == "T1w" else ""
         spaces.append(f"{escape(space)}{own}{cited}")
     if spaces:
         is_mni = any(space.startswith("MNI") for space in facts.spaces)

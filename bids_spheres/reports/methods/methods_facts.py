@@ -17,24 +17,11 @@ if TYPE_CHECKING:
 class MethodsFacts(Processing):
     """How runs were processed, with the input, seeds and strategies that it was done with.
 
-    Parameters
-    ----------
-    version : str
-        Of this software.
-    pipeline, pipeline_version : str, optional
-        What preprocessed the input, from ``GeneratedBy`` of its dataset_description.json; None
-        when that does not say.
-    spaces : tuple of str
-        BIDS names of the images' spaces, e.g. ``"MNI152NLin2009cAsym"``; empty: not mentioned.
-    seed_sets : tuple of SeedTable
-        With their radii as used, and the coordinates and the space of their source.
-    transformed : tuple of str
-        Labels of those seed sets whose coordinates were transformed to the space of the images.
-    strategies : tuple of Strategy
-    external_outliers : bool
-        Whether tables of the user's own marked volumes to censor.
-    measures : tuple of str
-        Of connectivity, by the label of their ``stat`` entity; empty: none was computed.
+    `pipeline` and its version are those of ``GeneratedBy`` of the input's dataset_description.json,
+    and None when that does not say; `spaces` and `measures` are labels as in file names. Seed sets
+    have their radii as used, and the coordinates of their source; `transformed` are the labels of
+    those whose coordinates were transformed to the space of the images. `external_outliers`:
+    tables of the user's own marked volumes to censor.
     """
 
     version: str = __version__

@@ -23,43 +23,28 @@ if TYPE_CHECKING:
 _ENTRY = re.compile(r"^@\w+\{(?P<key>\w+),\n(?P<fields>.*?)^\}$", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^  (\w+) = \{(.*)\},$", re.MULTILINE)
 
+_KEY = re.compile(r"@(\w+)")
 _CODE = r"(?P<fence>(?<!`)`+(?!`))(?P<code>.+?)(?<!`)(?P=fence)(?!`)"
 _CITATION = r"(?<!\\)\[(?P<keys>@\w+(?:; @\w+)*)\]"
 _CODE_OR_CITATION = re.compile(f"(?<!\\\\){_CODE}|{_CITATION}", re.DOTALL)
 """Code spans come first, so that a citation in one is left as it is."""
 
-_MOST_AUTHORS = 10
-_FIRST_AUTHORS = 6
-"""Authors that are named where there are more than `_MOST_AUTHORS`."""
+_MOST_AUTHORS, _FIRST_AUTHORS = 10, 6
+"""Where there are more authors than the first number, the second is how many are named."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One entry of the bibliography.
-
-    Parameters
-    ----------
-    key : str
-        By which it is cited, e.g. ``"power2011"``.
-    fields : mapping of str to str
-        As in the file: ``author``, ``title``, ``journal`` or ``howpublished``, ``year``, ...
-    bibtex : str
-        The entry as it stands in the file.
-    """
+    """One entry of the bibliography: its key, its fields, and its text in the file."""
 
     key: str
     fields: Mapping[str, str]
     bibtex: str
 
     @property
-    def doi(self) -> str:
-        """Digital object identifier, without the resolver's address."""
-        return self.fields["doi"]
-
-    @property
     def url(self) -> str:
         """Where the DOI leads."""
-        return f"https://doi.org/{self.doi}"
+        return f"https://doi.org/{self.fields['doi']}"
 
     @property
     def label(self) -> str:
@@ -73,8 +58,9 @@ class Reference:
         """Authors (year). Title. Journal volume(number), pages. No DOI, no markup."""
         title = re.sub(r"[{}]", "", self.fields["title"])
         end = "" if title.endswith("?") else "."
-        names = [_name(author) for author in self.fields["author"].split(" and ")]
-        if len(names) > _MOST_AUTHORS or names[-1] == "et al.":
+        authors = self.fields["author"].removesuffix(" and others").split(" and ")
+        names = [_name(author) for author in authors]
+        if len(names) > _MOST_AUTHORS or self.fields["author"].endswith(" and others"):
             names = [*names[:_FIRST_AUTHORS], "et al."]
         source = self.fields.get("journal") or self.fields["howpublished"]
         volume, number = self.fields.get("volume", ""), self.fields.get("number", "")
@@ -104,7 +90,7 @@ def cited_keys(text: str) -> tuple[str, ...]:
     ('power2011', 'ciric2017')
     """
     groups = (match["keys"] for match in _CODE_OR_CITATION.finditer(text) if match["keys"])
-    return tuple(dict.fromkeys(key for group in groups for key in _split(group)))
+    return tuple(dict.fromkeys(key for group in groups for key in _KEY.findall(group)))
 
 
 def find_references(keys: Iterable[str]) -> Iterator[Reference]:
@@ -127,27 +113,19 @@ def find_references(keys: Iterable[str]) -> Iterator[Reference]:
 
 def find_doi(doi: object) -> Reference | None:
     """The entry with this DOI, which is compared as DOIs are, without regard to case."""
-    wanted = str(doi).lower()
-    return next(
-        (entry for entry in load_references().values() if entry.doi.lower() == wanted), None
-    )
+    by_doi = {entry.fields["doi"].lower(): entry for entry in load_references().values()}
+    return by_doi.get(str(doi).lower())
 
 
-def bibliography(text_or_keys: str | Iterable[str]) -> str:
-    """BibTeX of what is cited, in the order of the first citation.
-
-    Parameters
-    ----------
-    text_or_keys : str or iterable of str
-        A text with citations, or keys.
+def bibliography(text: str) -> str:
+    """BibTeX of what a text cites, in the order of the first citation.
 
     Raises
     ------
     UsageError
         For a key that the bibliography does not have.
     """
-    keys = cited_keys(text_or_keys) if isinstance(text_or_keys, str) else text_or_keys
-    return "\n\n".join(entry.bibtex for entry in find_references(dict.fromkeys(keys)))
+    return "\n\n".join(entry.bibtex for entry in find_references(cited_keys(text)))
 
 
 def in_plain_words(text: str) -> str:
@@ -167,17 +145,13 @@ def in_plain_words(text: str) -> str:
     for match in _CODE_OR_CITATION.finditer(text):
         span = match["code"]
         if match["keys"]:
-            labels = (entry.label for entry in find_references(_split(match["keys"])))
+            labels = (entry.label for entry in find_references(_KEY.findall(match["keys"])))
             span = f"({'; '.join(labels)})"
         elif span[0] == span[-1] == " " and span.strip():
             span = span[1:-1]  # CommonMark strips one blank on each side
         words += [unescape(text[end : match.start()]), span]
         end = match.end()
     return "".join([*words, unescape(text[end:])])
-
-
-def _split(group: str) -> list[str]:
-    return [key.removeprefix("@") for key in group.split("; ")]
 
 
 def _family_name(author: str) -> str:
@@ -187,8 +161,6 @@ def _family_name(author: str) -> str:
 
 def _name(author: str) -> str:
     """Name in a list of references: family name, initials, suffix."""
-    if author == "others":
-        return "et al."
     parts = author.split(", ")
     if len(parts) == 1:
         return _family_name(author)

@@ -16,8 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bids_spheres.errors import BidsSpheresError
-from bids_spheres.execute.memory_limits import MORE_MEMORY, is_out_of_memory
+from bids_spheres.execute.failure import describe_error
 from bids_spheres.files.atomic import write_text
 from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
 
@@ -68,9 +67,7 @@ def attempt_report(pages: Pages) -> Written:
     try:
         return Written(pages.label, write_report(pages.output_dir, pages.label, pages.level))
     except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
-        known = isinstance(error, BidsSpheresError)
-        problem = str(error) if known else f"Unexpected {type(error).__name__}: {error}"
-        problem = f"Out of memory.\n  hint: {MORE_MEMORY}" if is_out_of_memory(error) else problem
+        problem, _ = describe_error(error)
         return Written(pages.label, problem=problem, trace=traceback.format_exc())
 
 

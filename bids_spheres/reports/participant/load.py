@@ -11,6 +11,7 @@ from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.shared import calls_folder
 from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.settings import GROUP
 
@@ -52,8 +53,13 @@ class Run:
 
     anchor: str
     files: RunResults
-    strategies: tuple[str, ...]  # In the order in which the report shows them
+    styles: dict[str, str]  # Line style of each strategy, in the order in which they are shown
     sets: tuple[SeedSet, ...]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """In the order in which the report shows them."""
+        return tuple(self.styles)
 
     @property
     def title(self) -> str:
@@ -86,33 +92,30 @@ class Participant:
 
 
 def load_participant(output_dir: Path, label: str, session: str | None = None) -> Participant:
-    """Read all that was written of a participant, matrices apart.
+    """Read all that was written of a participant, or in a session, matrices apart.
 
-    Parameters
-    ----------
-    output_dir : Path
-    label, session : str
-        Without their keys.
-
-    Raises
-    ------
-    DataError, ReadWriteError
-        When a table or a sidecar can't be read.
+    What can't be read is a DataError or a ReadWriteError.
     """
-    links = read_links(output_dir)
     settings_path, settings = _last_settings(output_dir, label)
     wanted = _names(settings.get("strategy"))
-    runs = tuple(
-        Run(
-            f"run-{i}",
-            files,
-            tuple(sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)),
-            tuple(_seed_set(f"run-{i}-set-{j}", own) for j, own in enumerate(files.seed_sets, 1)),
-        )
-        for i, files in enumerate(find_runs(output_dir, label, session), start=1)
-    )
+    found = find_runs(output_dir, label, session)
+    styles = strategy_styles(strategy for files in found for strategy in files.strategies)
+    runs = []
+    for i, files in enumerate(found, start=1):
+        ordered = sorted(files.strategies, key=lambda s: wanted.index(s) if s in wanted else 99)
+        sets = []
+        for j, own in enumerate(files.seed_sets, 1):
+            series = {strategy: own.series(strategy) for strategy in own.series_paths}
+            facts = {
+                strategy: series[strategy].sidecar if strategy in series else own.sidecar(strategy)
+                for strategy in own.strategies
+            }
+            anchor = f"run-{i}-set-{j}"
+            sets.append(SeedSet(anchor, own, own.spheres, series, facts, own.uncleaned))
+        runs.append(Run(f"run-{i}", files, {s: styles[s] for s in ordered}, tuple(sets)))
     failures = tuple(_failures(output_dir, label, session))
-    return Participant(label, session, runs, links, settings, settings_path, failures)
+    links = read_links(output_dir)
+    return Participant(label, session, tuple(runs), links, settings, settings_path, failures)
 
 
 def _failures(output_dir: Path, label: str, session: str | None) -> Iterator[str]:
@@ -137,14 +140,5 @@ def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str,
     return None, {}
 
 
-def _names(value: Any) -> list[str]:
+def _names(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
-
-
-def _seed_set(anchor: str, files: SeedSetResults) -> SeedSet:
-    series = {strategy: files.series(strategy) for strategy in files.series_paths}
-    facts = {
-        strategy: series[strategy].sidecar if strategy in series else files.sidecar(strategy)
-        for strategy in files.strategies
-    }
-    return SeedSet(anchor, files, files.spheres, series, facts, files.uncleaned)

@@ -22,7 +22,6 @@ from bids_spheres.reports.toolkit.charts import (
     Plot,
     axis,
     chart_of,
-    series_style,
     shorten,
 )
 from bids_spheres.reports.toolkit.render import Block, Graphic
@@ -136,13 +135,15 @@ def motion_block(run: Run, links: Links) -> Block | None:
         for strategy, flags in motion.censored.items()
     ]
     legend = [
-        Key(f"swatch {series_style(i)}", f"censored by {s}", s)
-        for i, s in enumerate(motion.censored)
+        Key(f"swatch {run.styles[s]}", f"censored by {s}", s)
+        for s in motion.censored
         if motion.censored[s].any()
     ]
     if any(map(motion.levels, MEASURES)):
         legend.append(Key("threshold", "threshold"))
-    graphic = Graphic(_chart(motion, " ".join(words)), " ".join(caption), legend=tuple(legend))
+    graphic = Graphic(
+        _chart(motion, run.styles, " ".join(words)), " ".join(caption), legend=tuple(legend)
+    )
     return Block("Motion and censoring", (graphic,), () if motion.courses else (_NO_COURSES,))
 
 
@@ -201,7 +202,7 @@ def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray
     }
 
 
-def _chart(motion: Motion, alt: str) -> Chart:
+def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> Chart:
     """Courses with thresholds and censored volumes, and a row of censored volumes by strategy."""
     width, n = WIDTH - LEFT - RIGHT, motion.n_volumes
     starts = {s: np.flatnonzero(flags) for s, flags in motion.censored.items()}
@@ -211,8 +212,8 @@ def _chart(motion: Motion, alt: str) -> Chart:
         y = axis(np.append(course, [*levels]), measure.label, zero=True, room=0.06, most=4)
         frame = Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
         marks = [
-            Mark(frame.columns(first, first + 1), f"censored {series_style(i)}", strategy)
-            for i, (strategy, first) in enumerate(starts.items())
+            Mark(frame.columns(first, first + 1), f"censored {styles[strategy]}", strategy)
+            for strategy, first in starts.items()
         ]
         marks.append(Mark(frame.line(np.arange(n) + 0.5, course), "course"))
         marks += [
@@ -230,7 +231,7 @@ def _chart(motion: Motion, alt: str) -> Chart:
         lane = Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
         marks.append(Mark(lane.columns([0], [n]), "lane", strategy))
         path = lane.columns(first, first + 1)
-        marks.append(Mark(path, f"stripe {series_style(row)}", strategy))
+        marks.append(Mark(path, f"stripe {styles[strategy]}", strategy))
         labels.append(Label(LEFT - 6, lane.top + 10, shorten(strategy, 17), "end", "name"))
     labels += stripes.x_marks()[1]
     return replace(chart, marks=tuple(marks), labels=tuple(labels))

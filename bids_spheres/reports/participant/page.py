@@ -12,8 +12,9 @@ from bids_spheres.reports.participant.regressor_correlations import regressor_bl
 from bids_spheres.reports.participant.relations import relation_blocks
 from bids_spheres.reports.participant.run_warnings import cautions
 from bids_spheres.reports.participant.seeds import seeds_section
-from bids_spheres.reports.participant.signals import picture_before, signal_blocks, signals_of
-from bids_spheres.reports.participant.summary import runs_table, summary
+from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
+from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
+from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def participant_page(participant: Participant) -> HTMLReport:
         "participant.html.j2",
         participant.title,
         summary=(*summary(participant), *provenance.made_with(participant)),
+        verdicts=tuple(verdicts(participant)),
+        limits=LIMITS_IN_WORDS,
         runs_table=runs_table(participant),
         warnings=(*participant.failures, *cautions(participant)),
         seeds=tuple(section for run, section in drawn if not run.files.together),
@@ -93,18 +96,18 @@ def participant_page(participant: Participant) -> HTMLReport:
 
 
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
-    signals = signals_of(seeds, run.strategies)
-    blocks = [] if signals is None else list(signal_blocks(signals, run.strategies))
-    before = None if signals is None else picture_before(signals)
+    cleaned = cleaned_series(seeds, run.strategies)
+    blocks = list(signal_blocks(seeds, cleaned, run.styles))
     stage = None if section is None else section.stage
-    relations = [] if stage is None else list(relation_blocks(seeds, run.strategies, stage))
+    relations = [] if stage is None else list(relation_blocks(seeds, run.styles, stage))
     remarks = []
     for strategy in run.strategies:
         reason = seeds.facts.get(strategy, {}).get("Excluded")
         if reason and not run.files.together:
             remarks.append(f"{strategy}: excluded, and so not shown. {reason}.")
     if not blocks and not relations:
-        remarks.append("There is nothing to show: no series and no relations were written.")
+        remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
         remarks.append("Fewer than two spheres have a series, so that there are no pairs.")
+    before = picture_before(seeds, cleaned)
     return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.engine.connectivity import MEASURES
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON
-from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_picture
@@ -16,7 +16,7 @@ from bids_spheres.reports.toolkit.summaries import pairs
 from bids_spheres.wording import coefficient, count, naming, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 
-def relation_blocks(seeds: SeedSet, strategies: Sequence[str], stage: Stage) -> Iterator[Block]:
+NAMES_OF_MEASURES = {measure.stat: measure.title for measure in MEASURES}
+"""Names of measures in words, by their labels in names of files."""
+
+
+def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> Iterator[Block]:
     """Matrices, connectomes and distributions of each measure."""
     spheres, order = seeds.spheres, seeds.order
     assert spheres is not None and order is not None  # noqa: S101, PT018 - a stage needs them
     for stat in seeds.files.measures:
         is_pearson = stat == PEARSON
-        title = "Pearson correlation" if is_pearson else stat
-        written = [s for s in strategies if (stat, s) in seeds.files.matrix_paths]
+        title = NAMES_OF_MEASURES.get(stat, stat)
+        written = [s for s in styles if (stat, s) in seeds.files.matrix_paths]
         read = {s: seeds.files.matrix(s, stat).values for s in written}
         matrices = {s: matrix for s, matrix in read.items() if np.isfinite(pairs(matrix)).any()}
         if not matrices:
@@ -45,7 +49,7 @@ def relation_blocks(seeds: SeedSet, strategies: Sequence[str], stage: Stage) -> 
         strongest = (stage.strongest_pairs(matrix, s) for s, matrix in matrices.items())
         yield Block(f"Strongest pairs: {title}", tuple(strongest))
         samples = [
-            Sample(strategy, pairs(matrix), series_style(strategies.index(strategy)), strategy)
+            Sample(strategy, pairs(matrix), styles[strategy], strategy)
             for strategy, matrix in matrices.items()
         ]
         notes = tuple(_effective_volumes(seeds, matrices)) if is_pearson else ()

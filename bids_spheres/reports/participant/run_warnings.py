@@ -19,13 +19,41 @@ _LOW_COVERAGE = 0.75
 
 
 def cautions(participant: Participant) -> list[str]:
-    """Exclusions, few degrees of freedom, low coverage, notes on seeds' spaces; each once."""
+    """Exclusions, few degrees of freedom and low coverage; each once."""
     single = [run for run in participant.runs if not run.files.together]
-    about = [(text, run.title) for run in single for text in _strategies(run)]
+    about: list[tuple[str, str]] = []
+    few: dict[str, float] = {}
+    for run in single:
+        reasons: dict[str, dict[str, None]] = {}
+        for _, strategy, facts in by_space_and_strategy(run):
+            left = facts.get("DegreesOfFreedom")
+            if facts.get("Excluded"):
+                reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+            elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
+                few[run.title] = min(left, few.get(run.title, np.inf))
+        for reason, strategies in reasons.items():
+            text = f"excluded for {listing(list(strategies), most=16)}. {reason}."
+            about.append((text, run.title))
+    if few:
+        about += [(_chance(min(few.values())), title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
-    tables = [seeds.spheres for run in single for seeds in run.sets]
-    notes = [table.sidecar.get("SpaceNote") for table in tables if table is not None]
-    return [*joined(about), *dict.fromkeys(str(note) for note in notes if note)]
+    return list(joined(about))
+
+
+def _chance(left: float) -> str:
+    """What few degrees of freedom mean for correlations.
+
+    The correlation that chance reaches is that of Fisher's z, whose variance is 1 / (n - 3), with
+    n one more than the degrees of freedom.
+    """
+    if left <= 2:
+        return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
+    limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
+    return (
+        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated spheres "
+        f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
+        "autocorrelated."
+    )
 
 
 def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
@@ -46,36 +74,6 @@ def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]
             if strategy in seeds.facts and key not in known:
                 known.add(key)
                 yield *key, seeds.facts[strategy]
-
-
-def _strategies(run: Run) -> Iterator[str]:
-    """Strategies that exclude the run, or leave few degrees of freedom.
-
-    The correlation that chance reaches is that of Fisher's z, whose variance is 1 / (n - 3), with
-    n one more than the degrees of freedom.
-    """
-    reasons: dict[str, dict[str, None]] = {}
-    few: dict[str, float] = {}
-    for _, strategy, facts in by_space_and_strategy(run):
-        left = facts.get("DegreesOfFreedom")
-        if facts.get("Excluded"):
-            reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
-        elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
-            few[strategy] = float(left)
-    for reason, strategies in reasons.items():
-        yield f"excluded for {listing(list(strategies), most=16)}. {reason}."
-    if not few:
-        return
-    degrees = listing([f"{number(left, 0)} after {s}" for s, left in few.items()], most=16)
-    if min(few.values()) <= 2:
-        yield f"few degrees of freedom: {degrees}. Correlations tell nothing then."
-        return
-    limits = [float(np.tanh(1.959964 / np.sqrt(left - 2))) for left in few.values()]
-    beyond = listing([f"\N{PLUS-MINUS SIGN}{number(limit)}" for limit in limits], most=16)
-    yield (
-        f"few degrees of freedom: {degrees}. Of unrelated spheres, one pair in 20 then correlates "
-        f"beyond {beyond} by chance, and more pairs where series are autocorrelated."
-    )
 
 
 def _coverage(seeds: SeedSet) -> Iterator[str]:

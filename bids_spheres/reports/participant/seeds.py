@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
+from bids_spheres.engine.seeds import is_network
 from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import check_regular
 from bids_spheres.reports.participant.backgrounds import find_background
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import (
     Cell,
     Column,
@@ -23,15 +24,26 @@ from bids_spheres.reports.toolkit.render import (
     percent_cell,
 )
 from bids_spheres.reports.toolkit.slices import Drawn, mosaic
-from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene, overview
-from bids_spheres.wording import count, naming, number, percent, sentence
+from bids_spheres.reports.toolkit.sphere_figures import (
+    EMPTY,
+    FULL,
+    MANY,
+    PARTIAL,
+    Scene,
+    describe_spheres,
+    overview,
+)
+from bids_spheres.wording import naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
+    from bids_spheres.reports.toolkit.figures import Picture
 
 
 _COLUMNS_IN_WORDS = (
@@ -52,9 +64,10 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     colours = np.select([~spheres.used, ~complete], [EMPTY, PARTIAL], FULL)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
-    sentences = tuple(_sentences(spheres))
+    sentences = (*_sentences(spheres), *filter(None, [spheres.sidecar.get("SpaceNote")]))
     behind = "" if background is None else f" over {background.words}"
     title = f"{run.title}: {seeds.title}"
+    file = seeds.files.spheres_path
     has_tsnr = bool(np.isfinite(spheres.tsnr).any())
     return Section(
         seeds.anchor,
@@ -62,7 +75,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         title,
         sentences=sentences,
         figures=tuple(_figures(seeds.anchor, scene, spheres, behind, " ".join(sentences))),
-        tables=(_table(spheres),),
+        tables=(_table(spheres, "" if file is None else file.name),),
         notes=(_COLUMNS_IN_WORDS, *((_TSNR_IN_WORDS,) if has_tsnr else ())),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),
     )
@@ -82,30 +95,30 @@ def _figures(
             drawn = None  # outlines still show where the spheres are
         yield Figure(
             f"{anchor}-slices",
-            picture(mosaic(scene, drawn), f"Slices in three directions. {words}", small=True),
+            _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),
             f"Voxels of the spheres{behind}. Blue: the whole sphere has a signal; amber: part of "
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
         )
     far = [spheres.names[s] for s in np.flatnonzero(~scene.seen)]
     note = f" Too far away to be shown: {naming(far)}." if far else ""
+    networks = spheres.networks if len(spheres.names) > MANY else ()
+    coloured = any(map(is_network, networks))
+    colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
     yield Figure(
         f"{anchor}-glass-brain",
-        picture(overview(scene), f"All spheres from three sides. {words}", small=True),
-        f"All spheres to scale{behind}, transparent. Colours as above.{note}",
+        _sharp(overview(scene, networks), f"All spheres from three sides. {words}"),
+        f"All spheres{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
     )
+
+
+def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
+    return picture(pixels, alt, small=True, density=DENSITY)
 
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
     n, used = len(spheres.names), spheres.used
-    low, high = float(spheres.radii.min()), float(spheres.radii.max())
-    if high == 0:
-        radii = "of one voxel each, the one that holds the seed"
-    elif low == high:
-        radii = f"with a radius of {number(low)} mm"
-    else:
-        radii = f"with radii from {number(low)} to {number(high)} mm"
-    yield sentence(f"{count(n, 'sphere')} {radii}")
+    yield describe_spheres(spheres.radii)
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
@@ -134,7 +147,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         )
 
 
-def _table(spheres: Spheres) -> Table:
+def _table(spheres: Spheres, file: str) -> Table:
     has_networks = any(network != MISSING for network in spheres.networks)
     has_radii = bool((spheres.radii != spheres.radii[0]).any())
     columns = (
@@ -166,4 +179,4 @@ def _table(spheres: Spheres) -> Table:
                 number_cell(spheres.tsnr[s], 1),
             )
         )
-    return Table("Spheres, coverage and signal.", columns, tuple(rows), head=1)
+    return Table("Spheres, coverage and signal.", columns, tuple(rows), head=1, file=file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,6 @@ from bids_spheres.reports.toolkit.charts import (
     Raster,
     axis,
     chart_of,
-    series_style,
     shorten,
 )
 from bids_spheres.reports.toolkit.render import Block, Graphic
@@ -34,7 +33,7 @@ from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,63 +47,50 @@ if TYPE_CHECKING:
 _CARPET, _LEAST, _SPECTRUM = MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
+BEFORE = "Before cleaning"
+"""Name of the series before cleaning."""
+
 BANDS = ((0.0, 0.01), (0.01, 0.1), (0.1, np.inf))
 """Bands whose share of the power is given, Hz: drift, the range of resting-state networks
 (Biswal 1995, doi:10.1002/mrm.1910340409), and higher frequencies."""
 
 
-@dataclass(frozen=True, eq=False)
-class Signals:
-    """Series of one seed set that can be shown."""
-
-    seeds: SeedSet
-    cleaned: dict[str, Series]  # By strategy, without excluded ones
-
-    @property
-    def order(self) -> Order:
-        """Order of the rows of carpets."""
-        assert self.seeds.order is not None  # noqa: S101 - a run with series has a table of spheres
-        return self.seeds.order
-
-    @property
-    def before(self) -> Series | None:
-        """Series before cleaning, where their shape is that after cleaning."""
-        before = self.seeds.uncleaned
-        shapes = {series.values.shape for series in self.cleaned.values()}
-        return before if before is not None and {before.values.shape} == shapes else None
-
-    @property
-    def stored(self) -> str:
-        """Identifier of the picture before cleaning, which the page holds once."""
-        return f"{self.seeds.anchor}-before"
-
-
-def signals_of(seeds: SeedSet, strategies: Sequence[str]) -> Signals | None:
-    """Series of a seed set that are not excluded; None without any."""
-    cleaned = {
+def cleaned_series(seeds: SeedSet, strategies: Sequence[str]) -> dict[str, Series]:
+    """Series of a seed set that are not excluded, by strategy."""
+    return {
         s: seeds.series[s]
         for s in strategies
         if s in seeds.series and seeds.series[s].exclusion is None
     }
-    return Signals(seeds, cleaned) if cleaned else None
 
 
-def picture_before(signals: Signals) -> tuple[str, Raster] | None:
+def series_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> Series | None:
+    """Series before cleaning, where their shape is that after cleaning."""
+    before, shapes = seeds.uncleaned, {series.values.shape for series in cleaned.values()}
+    return before if before is not None and {before.values.shape} == shapes else None
+
+
+def picture_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> tuple[str, Raster] | None:
     """Identifier and carpet before cleaning, which the charts of all strategies refer to."""
-    if signals.before is None:
+    before, order = series_before(seeds, cleaned), seeds.order
+    if before is None or order is None:
         return None
-    kept = np.any([series.kept for series in signals.cleaned.values()], axis=0)
-    frame, _ = _frames(signals.before)
-    return signals.stored, carpet_raster(signals.before.values, signals.order, frame, kept)
+    kept = np.any([series.kept for series in cleaned.values()], axis=0)
+    return f"{seeds.anchor}-before", carpet_raster(before.values, order, _frames(before)[0], kept)
 
 
-def signal_blocks(signals: Signals, strategies: Sequence[str]) -> Iterator[Block]:
+def signal_blocks(
+    seeds: SeedSet, cleaned: Mapping[str, Series], styles: Mapping[str, str]
+) -> Iterator[Block]:
     """Carpets and spectra of the strategies that have series."""
-    before = signals.before
-    series = next(iter(signals.cleaned.values())).values
+    order = seeds.order
+    if not cleaned or order is None:
+        return
+    before = series_before(seeds, cleaned)
+    series = next(iter(cleaned.values())).values
     spheres = per_pixel(series.shape[1], MOST_ROWS)
     volumes = per_pixel(len(series), MOST_COLUMNS)
-    rows = "by network" if signals.order.groups else "in the order of the table"
+    rows = "by network" if order.groups else "in the order of the table"
     note = (
         f"A row for {_each(spheres, 'sphere')} ({rows}), a column for "
         f"{_each(volumes, 'volume')}; black to white is 2 standard deviations below to above the "
@@ -112,19 +98,18 @@ def signal_blocks(signals: Signals, strategies: Sequence[str]) -> Iterator[Block
     )
     if before is None:
         note += " The results do not include the series before cleaning."
-    graphics = tuple(_carpet(signals, s, series) for s, series in signals.cleaned.items())
+    stored = f"#{seeds.anchor}-before"
+    graphics = tuple(_carpet(order, s, own, before, stored) for s, own in cleaned.items())
     title = "Series" if before is None else "Series before and after cleaning"
     yield Block(title, graphics, (note,))
+    known = cleaned if before is None else {BEFORE: before, **cleaned}
     spectra = {
-        s: spectrum
-        for s, series in signals.cleaned.items()
-        if (spectrum := mean_spectrum(series.values, series.kept, series.t_r)) is not None
+        name: spectrum
+        for name, own in known.items()
+        if (spectrum := mean_spectrum(own.values, own.kept, own.t_r)) is not None
     }
-    if spectra:
-        earlier = None
-        if before is not None:
-            earlier = mean_spectrum(before.values, before.kept, before.t_r)
-        yield Block("Power spectra", (_spectra(spectra, earlier, strategies),))
+    if spectra.keys() - {BEFORE}:
+        yield Block("Power spectra before and after cleaning", (_spectra(spectra, styles),))
 
 
 def _each(n: int, thing: str) -> str:
@@ -142,7 +127,10 @@ def _frames(series: Series) -> tuple[Frame, Frame]:
     return before, replace(before, left=LEFT + width + _BETWEEN)
 
 
-def _carpet(signals: Signals, strategy: str, series: Series) -> Graphic:
+def _carpet(
+    order: Order, strategy: str, series: Series, before: Series | None, stored: str
+) -> Graphic:
+    """Series after a strategy, beside the stored picture of those before."""
     n_volumes, n_spheres = series.values.shape
     missing = int((~np.isfinite(series.values[series.kept])).all(axis=0).sum())
     words = (
@@ -150,20 +138,18 @@ def _carpet(signals: Signals, strategy: str, series: Series) -> Graphic:
         f"of {n_volumes:,}, after {strategy}."
     )
     left, right = _frames(series)
-    panels = []
-    earlier = None
-    if signals.before is not None:
-        stored = Raster(f"#{signals.stored}", left.left, left.top, left.width, left.height)
-        panels = [Panel(stored, left, "before cleaning")]
-        earlier = shared_variance(signals.before.values[series.kept])
+    panels, compared, frame = [], "", left
+    if before is not None:
+        raster = Raster(stored, left.left, left.top, left.width, left.height)
+        panels, frame = [Panel(raster, left, "before cleaning")], right
+        earlier = shared_variance(before.values[series.kept])
+        compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
     shared = shared_variance(series.values[series.kept])
     if shared is not None and n_spheres > 1:
-        compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
         words += f" Their mean explains {percent(shared)} of their variance{compared}."
-    frame = right if panels else left
-    raster = carpet_raster(series.values, signals.order, frame)
+    raster = carpet_raster(series.values, order, frame)
     panels.append(Panel(raster, frame, f"after {shorten(strategy, 30)}"))
-    return Graphic(carpets(panels, signals.order, words), words, strategy, strategy)
+    return Graphic(carpets(panels, order, words), words, strategy, strategy)
 
 
 def shared_variance(values: FloatArray) -> float | None:
@@ -182,22 +168,18 @@ def shared_variance(values: FloatArray) -> float | None:
     return float(loadings @ loadings / values.shape[1])
 
 
-def _spectra(
-    spectra: dict[str, Spectrum], before: Spectrum | None, strategies: Sequence[str]
-) -> Graphic:
+def _spectra(spectra: Mapping[str, Spectrum], styles: Mapping[str, str]) -> Graphic:
     highest = max(float(s.frequencies[-1]) for s in spectra.values())
     x = axis([0, highest], "Frequency (Hz)", zero=True, most=10)
     densities = np.concatenate([s.density for s in spectra.values()])
     y = axis(densities, "Power (1/Hz)", zero=True, room=0.05, most=5)
     frame = Frame(LEFT, 8, WIDTH - LEFT - RIGHT, _SPECTRUM, x, y)
-    styles = {s: f"line {series_style(i)}" for i, s in enumerate(strategies)}
-    marks = tuple(
-        Mark(frame.line(spectrum.frequencies, spectrum.density), styles[s], s)
-        for s, spectrum in spectra.items()
-    )
-    described = spectra if before is None else {"Before cleaning": before, **spectra}
-    sentences = []
-    for name, spectrum in described.items():
+    marks, legend, sentences = [], [], []
+    for name, spectrum in spectra.items():
+        of = "" if name == BEFORE else name
+        look = f"line {styles[name]}" if of else "before"
+        marks.append(Mark(frame.line(spectrum.frequencies, spectrum.density), look, of))
+        legend.append(Key(look, name, of))
         frequencies, power = spectrum.frequencies, spectrum.density / spectrum.density.sum()
         below, middle, above = (
             number(100 * float(power[(frequencies >= low) & (frequencies < high)].sum()), 0)
@@ -210,8 +192,7 @@ def _spectra(
     words = " ".join(sentences)
     caption = (
         f"{words} Mean over spheres, each series of variance 1, from the volumes that are kept "
-        "(Lomb-Scargle periodogram). The lines are after cleaning."
+        "(Lomb-Scargle periodogram)."
     )
-    legend = tuple(Key(styles[s], s, s) for s in spectra)
-    chart = chart_of([Plot(frame, marks)], WIDTH, _SPECTRUM + 56, words)
-    return Graphic(chart, caption, legend=legend)
+    chart = chart_of([Plot(frame, tuple(marks))], WIDTH, _SPECTRUM + 56, words)
+    return Graphic(chart, caption, legend=tuple(legend))

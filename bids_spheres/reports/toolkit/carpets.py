@@ -45,18 +45,10 @@ PALETTE = np.rint(
 
 
 def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """Indices into `PALETTE`: the series of each sphere from -2 to 2 standard deviations.
+    """Indices into `PALETTE`, (S', T'): series, (T, S), from -2 to 2 standard deviations.
 
-    Parameters
-    ----------
-    series : (T, S) array
-    typical : (T,) bool array, optional
-        Volumes from which mean and standard deviation are computed; default: all.
-
-    Returns
-    -------
-    (S', T') uint8 array
-        Neighbours are averaged into one pixel where there are more than a screen shows.
+    Mean and standard deviation are those of the `typical` volumes, (T,). Neighbours are averaged
+    into one pixel where there are more than a screen shows.
     """
     known = np.isfinite(series)
     counted = known if typical is None else known & typical[:, None]
@@ -84,15 +76,7 @@ class Panel:
 
 
 def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
-    """Carpets of the same spheres side by side, with networks beside the first.
-
-    Parameters
-    ----------
-    panels : sequence of Panel
-    order : Order
-        Of the rows.
-    alt : str
-    """
+    """Carpets of the same spheres, in an order, side by side; networks beside the first."""
     last = panels[-1].time
     marks, labels = names_beside(order.groups, panels[0].time, letters=17)
     for panel in panels:

@@ -36,6 +36,9 @@ HALF = 384
 N_STYLES = 16
 """Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
 
+_FIRST = ("simple", "scrubbing", "24P", "36P")
+"""Strategies that are often compared, whose lines differ most."""
+
 NAME_HEIGHT = 11.5
 """Pixels from one name beside a picture to the next."""
 
@@ -112,21 +115,10 @@ class Axis:
 def axis(
     values: ArrayLike, label: str, *, zero: bool = False, room: float = 0.0, most: int = 6
 ) -> Axis:
-    """An axis for finite values, with round ticks.
+    """An axis for finite values, with at most `most` round ticks; from 0 on with `zero`.
 
-    Parameters
-    ----------
-    values : array
-    label : str
-    zero : bool
-        Begin at 0.
-    room : float
-        Share of the span left free above, and below unless the axis starts at 0.
-    most : int
-        Maximum number of ticks.
+    `room` is the share of the span left free above, and below unless the axis starts at 0.
 
-    Examples
-    --------
     >>> axis([0.1, 0.93], "r", zero=True).ticks
     (0.0, 0.2, 0.4, 0.6, 0.8)
     """
@@ -144,8 +136,6 @@ def axis(
 def round_ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
     """At most `most` multiples of 1, 2 or 5 times a power of ten in an interval.
 
-    Examples
-    --------
     >>> round_ticks(0, 264), round_ticks(-0.3, 0.3, 4)
     ((0.0, 50.0, 100.0, 150.0, 200.0, 250.0), (-0.2, 0.0, 0.2))
     """
@@ -248,38 +238,42 @@ def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
 
 
 def names_beside(
-    groups: Sequence[Group], frame: Frame, letters: int
+    groups: Sequence[Group], frame: Frame, letters: int, *, below: bool = False
 ) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
-    """Names of groups of rows to the left of a picture, and lines that lead to the rows.
+    """Names of groups of rows to the left of a picture, or of columns below it, with brackets.
 
-    Where there is no room for all names, the largest groups have theirs.
-
-    Parameters
-    ----------
-    groups : sequence of Group
-        Of the rows of the picture, from the top.
-    frame : Frame
-        The picture; its y axis is in rows.
-    letters : int
-        Maximum length of a name.
+    Rows count from the top up to the high end of the y axis. Names have at most so many letters;
+    where there is no room for all of them, the largest groups have theirs.
     """
+    start, length, edge = frame.top, frame.height, frame.left
+    if below:
+        start, length, edge = frame.left, frame.width, frame.top + frame.height
+    row = length / max(frame.y.high, 1)
+
+    def path(points: Sequence[tuple[float, float]]) -> str:
+        away, along = np.array(points).T
+        return polyline(along, edge + away) if below else polyline(edge - away, along)
+
+    brackets = [
+        path([(2, first), (5, first), (5, last), (2, last)])
+        for group in groups
+        for first, last in [(start + row * group.start + 0.6, start + row * group.stop - 0.6)]
+    ]
     largest = sorted(groups, key=lambda group: group.start - group.stop)
-    named = sorted(largest[: int(frame.height / NAME_HEIGHT)], key=lambda group: group.start)
-    row = frame.height / max(frame.y.high, 1)
-    middles = [frame.top + row * (group.start + group.stop) / 2 for group in named]
-    places = spread(middles, NAME_HEIGHT, frame.top + 5, frame.top + frame.height - 3)
-    labels, leads, edge = [], [], frame.left
+    named = sorted(largest[: int(length / NAME_HEIGHT)], key=lambda group: group.start)
+    middles = [start + row * (group.start + group.stop) / 2 for group in named]
+    places = spread(middles, NAME_HEIGHT, start + 5, start + length - 3)
+    labels, leads = [], []
     for group, place, middle in zip(named, places, middles, strict=True):
-        labels.append(Label(edge - 14, place + 4, shorten(group.name, letters), "end", "name"))
-        leads.append(f"M{edge - 12:.1f},{place:.1f}L{edge - 3:.1f},{middle:.1f}")
-    return (Mark("".join(leads), "lead"),), tuple(labels)
+        at = (place + 4, edge + 15) if below else (edge - 15, place + 4)
+        labels.append(Label(*at, shorten(group.name, letters), "end", "name", turned=below))
+        leads.append(path([(13, place), (5, middle)]))
+    return (Mark("".join(leads), "lead"), Mark("".join(brackets), "bracket")), tuple(labels)
 
 
 def polyline(across: FloatArray, down: FloatArray) -> str:
     """Path through points, pixels, with five digits.
 
-    Examples
-    --------
     >>> polyline(np.array([0, 1, 2, 3]), np.array([5, np.nan, 6, 7.25]))
     'M0,5M2,6L3,7.25'
     """
@@ -326,7 +320,7 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
     >>> strategy_styles(["simple", "24P"]) == strategy_styles(["24P", "simple"])
     True
     """
-    published = sorted(published_strategies())
+    published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
     styles: dict[str, str] = {}
     for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
         known = name in published

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
-from bids_spheres.reports.toolkit.figures import picture
+from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
 from bids_spheres.reports.toolkit.render import Graphic
 from bids_spheres.reports.toolkit.sphere_figures import WIDTH
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.sphere_figures import Scene
 
     FloatArray = NDArray[np.float64]
-    ByteArray = NDArray[np.uint8]
 
 MOST_EDGES = 120
 """Lines that are drawn; more would hide each other."""
@@ -41,8 +40,6 @@ class Edges:
 def strongest_edges(matrix: FloatArray, most: int = MOST_EDGES) -> Edges:
     """Pairs with the largest absolute values of a symmetric matrix, zeros and missing left out.
 
-    Examples
-    --------
     >>> edges = strongest_edges(np.array([[1, 0.2, -0.6], [0.2, 1, np.nan], [-0.6, np.nan, 1]]))
     >>> edges.pairs.tolist(), edges.values.tolist()
     ([[0, 2], [0, 1]], [-0.6, 0.2])
@@ -57,80 +54,45 @@ def strongest_edges(matrix: FloatArray, most: int = MOST_EDGES) -> Edges:
 
 
 @dataclass(frozen=True, eq=False)
-class Glass:
-    """A transparent brain from three sides, in pixels of a chart."""
-
-    panels: tuple[Panel, ...]
-    height: int  # Pixels
-
-    def pixels(self, scene: Scene) -> ByteArray:
-        """The brightest voxels behind each pixel, (H, W, 3)."""
-        return scene.projection(self.panels, self.height, darker=3)
-
-
-def glass(scene: Scene) -> Glass:
-    """The three views of a scene that fill the width of a page."""
-    panels = three_panels(scene.box, WIDTH, _MARGINS)
-    return Glass(panels, figure_height(panels, _MARGINS))
-
-
-def connectome(scene: Scene, behind: Glass, src: str, edges: Edges, alt: str) -> Chart:
-    """Lines between spheres over a glass brain.
-
-    Parameters
-    ----------
-    scene : Scene
-    behind : Glass
-    src : str
-        Its picture, or a reference to it in the page.
-    edges : Edges
-    alt : str
-    """
-    marks: list[Mark] = []
-    labels: list[Label] = []
-    ends = np.zeros(len(scene.centres), dtype=bool)
-    ends[edges.pairs] = True
-    for panel in behind.panels:
-        places = panel.pixel(scene.centres)
-        for sign, style in ((-1, "edge-negative"), (1, "edge-positive")):
-            chosen = edges.pairs[np.sign(edges.values) == sign]
-            lines = places[chosen].reshape(-1, 4).tolist()
-            path = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in lines)
-            marks.append(Mark(path, f"edge {style}"))
-        marks.append(Mark(_points(places[scene.seen & ~ends]), "node"))
-        marks.append(Mark(_points(places[ends]), "node node-end"))
-        view, columns = panel.view, panel.region[1]
-        middle = (columns.start + columns.stop) / 2
-        labels.append(Label(columns.start + 2, 14, view.left, "start", "on-dark"))
-        labels.append(Label(middle, 14, view.name.capitalize(), style="on-dark"))
-        labels.append(Label(columns.stop - 2, 14, view.right, "end", "on-dark"))
-    image = Raster(src, 0, 0, WIDTH, behind.height)
-    return Chart(WIDTH, behind.height, alt, tuple(marks), tuple(labels), (image,))
-
-
-def _points(places: FloatArray) -> str:
-    """Path of lines of length 0, whose round ends are dots; a fifth of the text of circles."""
-    return "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places.tolist())
-
-
-@dataclass(frozen=True, eq=False)
 class Stage:
-    """A scene whose glass brain the page holds once, for all charts over it."""
+    """A transparent brain from three sides, whose picture all charts over it share."""
 
     scene: Scene
-    glass: Glass
-    picture: Picture  # Of the glass brain
+    panels: tuple[Panel, ...]
+    picture: Picture
     name: str  # Identifier of the picture in the page
 
     @classmethod
     def of(cls, scene: Scene, name: str) -> Stage:
-        """Draw the glass brain of a scene."""
-        behind = glass(scene)
-        return cls(scene, behind, picture(behind.pixels(scene), name, small=True), name)
+        """Draw the brightest voxels of a scene behind each pixel."""
+        panels = three_panels(scene.box, WIDTH, _MARGINS)
+        pixels = scene.projection(panels, figure_height(panels, _MARGINS), 3, DENSITY)
+        return cls(scene, panels, picture(pixels, name, small=True, density=DENSITY), name)
 
     def connectome(self, edges: Edges, alt: str) -> Chart:
-        """Lines between spheres over the glass brain."""
-        return connectome(self.scene, self.glass, f"#{self.name}", edges, alt)
+        """Lines between spheres over the brain."""
+        scene = self.scene
+        marks: list[Mark] = []
+        labels: list[Label] = []
+        ends = np.zeros(len(scene.centres), dtype=bool)
+        ends[edges.pairs] = True
+        for panel in self.panels:
+            places = panel.pixel(scene.centres)
+            for sign, style in ((-1, "edge-negative"), (1, "edge-positive")):
+                chosen = edges.pairs[np.sign(edges.values) == sign]
+                lines = places[chosen].reshape(-1, 4).tolist()
+                path = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in lines)
+                marks.append(Mark(path, f"edge {style}"))
+            marks.append(Mark(_points(places[scene.seen & ~ends]), "node"))
+            marks.append(Mark(_points(places[ends]), "node node-end"))
+            view, columns = panel.view, panel.region[1]
+            middle = (columns.start + columns.stop) / 2
+            labels.append(Label(columns.start + 2, 14, view.left, "start", "on-dark"))
+            labels.append(Label(middle, 14, view.name.capitalize(), style="on-dark"))
+            labels.append(Label(columns.stop - 2, 14, view.right, "end", "on-dark"))
+        height = self.picture.height
+        image = Raster(f"#{self.name}", 0, 0, WIDTH, height)
+        return Chart(WIDTH, height, alt, tuple(marks), tuple(labels), (image,))
 
     def strongest_pairs(self, matrix: FloatArray, strategy: str, note: str = "") -> Graphic:
         """Chart of the strongest pairs after a strategy; `note` ends the caption."""
@@ -147,3 +109,8 @@ class Stage:
             f"{note}"
         )
         return Graphic(self.connectome(edges, words), words, strategy, strategy)
+
+
+def _points(places: FloatArray) -> str:
+    """Path of lines of length 0, whose round ends are dots; a fifth of the text of circles."""
+    return "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places.tolist())

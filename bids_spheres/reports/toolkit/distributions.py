@@ -9,6 +9,8 @@ import numpy as np
 
 from bids_spheres.reports.toolkit.charts import (
     HALF,
+    Axis,
+    Chart,
     Frame,
     Key,
     Mark,
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.toolkit.charts import Chart
     from bids_spheres.reports.toolkit.summaries import Trend
 
     FloatArray = NDArray[np.float64]
@@ -36,6 +37,9 @@ STEP = 10.0
 
 _LEFT, _HEIGHT = 56, 190  # pixels
 _FEWEST_BINS, _N_BINS = 6, 50
+_FEW, _STRIP = 20, 56
+"""Fewer values than this are dots in rows, so many pixels high, instead of a histogram."""
+
 _DOTS = 300
 """Up to this many pairs, each is drawn as a dot."""
 
@@ -93,28 +97,42 @@ def histogram(
     words: Words,
     expected: FloatArray | None = None,
 ) -> Chart:
-    """Histograms as step lines, per cent of the values of each sample.
+    """Histograms as step lines, per cent of the values of each sample; dots for few values.
 
-    Parameters
-    ----------
-    samples : sequence of Sample
-    edges : (B + 1,) array
-    words : Words
-    expected : (B,) array, optional
-        Shares that chance gives, drawn as a dashed line.
+    `edges` are those of B bins, and `expected` the (B,) shares that chance gives, a broad line.
     """
+    few = max((sample.known.size for sample in samples), default=0) < _FEW and expected is None
+    if few:
+        return _strips(samples, words)
     spread = [100 * shares(sample.values, edges) for sample in samples]
     compared = [] if expected is None else [100 * expected]
     x = axis(edges, words.x, most=6)
     highest = [float(heights.max()) for heights in (*spread, *compared)]
     y = axis(highest, words.y, zero=True, room=0.05, most=5)
     frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-    marks = [
+    marks = [Mark(frame.line(*_steps(edges, heights)), "chance") for heights in compared]
+    marks += [
         Mark(frame.line(*_steps(edges, heights)), f"line {sample.style}", sample.of)
         for sample, heights in zip(samples, spread, strict=True)
     ]
-    marks += [Mark(frame.line(*_steps(edges, heights)), "threshold") for heights in compared]
     return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words.alt)
+
+
+def _strips(samples: Sequence[Sample], words: Words) -> Chart:
+    """A dot for each value, a row for each sample; equal values are stacked."""
+    x = axis(np.concatenate([sample.known for sample in samples]), words.x, room=0.05, most=6)
+    height = _STRIP * len(samples)
+    frame = Frame(16, 8, HALF - 32, height, x, Axis(0, len(samples)))
+    grid, labels = frame.x_marks()
+    marks = [*grid]
+    for row, sample in enumerate(samples):
+        across = np.sort(frame.across(sample.known))
+        # As many neighbours as hide each other are one above the other.
+        stack = [int((across[:i] > at - 8).sum()) for i, at in enumerate(across)]
+        down = frame.top + _STRIP * (row + 1) - 8 - 9.0 * np.minimum(stack, 4)
+        path = circles(np.stack([across, down], axis=1), 4.0)
+        marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
+    return Chart(HALF, int(8 + height + 42), words.alt, tuple(marks), labels)
 
 
 def _steps(edges: FloatArray, heights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -207,15 +225,8 @@ def distribution_block(
 ) -> Block:
     """Histogram of values of all pairs, and their medians along distance.
 
-    Parameters
-    ----------
-    heading, label : str
-        Of the block, and of the axis of values.
-    samples : sequence of Sample
-        A value for each of the pairs of N nodes.
-    points : (N, 3) array, mm
-        Places of the nodes.
-    notes : sequence of str
+    Samples have a value for each pair of the N nodes at `points`, (N, 3), mm; `label` is that of
+    the axis of values.
     """
     words = " ".join(map(spread_words, samples))
     legend = tuple(sample.key for sample in samples)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 _DPI = 100
 
+DENSITY = 2
+"""Pixels of an image, across and down, in one of a page: screens show up to so many."""
+
 _CONFIG = "MPLCONFIGDIR"
 """Environment variable that names matplotlib's folder of settings and caches."""
 
@@ -111,19 +114,15 @@ class Picture:
     alt: str  # What the image says, for those who can't see it
 
 
-def picture(pixels: NDArray[np.uint8], alt: str, *, small: bool = False) -> Picture:
-    """An image from (H, W, 3) pixels, red, green and blue.
+def picture(
+    pixels: NDArray[np.uint8], alt: str, *, small: bool = False, density: int = 1
+) -> Picture:
+    """An image from (H, W, 3) pixels, red, green and blue, `density` of them in one of a page.
 
-    Parameters
-    ----------
-    pixels : (H, W, 3) uint8 array
-    alt : str
-        What the image says, for those who can't see it.
-    small : bool
-        Only the colours of `PALETTE`: right for greys with some ink over them.
+    `small` reduces them to the colours of `PALETTE`: right for greys with some ink over them.
     """
-    src = png_uri(palette_indices(pixels) if small else pixels)
-    return Picture(src, pixels.shape[1], pixels.shape[0], alt)
+    height, width = (n // density for n in pixels.shape[:2])
+    return Picture(png_uri(palette_indices(pixels) if small else pixels), width, height, alt)
 
 
 def png_uri(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> str:
@@ -132,15 +131,7 @@ def png_uri(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> 
 
 
 def encode_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> bytes:
-    """PNG file.
-
-    Parameters
-    ----------
-    pixels : (H, W, 3) or (H, W) uint8 array
-        Red, green and blue; or indices into `palette`.
-    palette : (N, 3) uint8 array
-        Red, green and blue of up to 256 colours.
-    """
+    """PNG file of (H, W, 3) pixels, or of (H, W) indices into a palette, (N, 3)."""
     # Not needed before the first figure, and the start of the program must be quick.
     from PIL import Image  # noqa: PLC0415
 
@@ -164,20 +155,17 @@ def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class Sheet:
-    """Lines and letters in pixel coordinates, over pixels that may change.
+    """Lines and letters in pixel coordinates from the upper left, over pixels that may change.
 
-    Parameters
-    ----------
-    width, height : int
-        Pixels; the origin is the upper left corner.
+    With a `density`, a unit of the coordinates is so many pixels across and down.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
+    def __init__(self, width: int, height: int, density: int = 1) -> None:
+        self.width, self.height, self.density = width, height, density
         self._matplotlib = quiet_matplotlib()
         with self._matplotlib.rc_context(_LOOK):
             figure = quiet_matplotlib("matplotlib.figure").Figure(
-                figsize=(width / _DPI, height / _DPI), dpi=_DPI, layout="none"
+                figsize=(width / _DPI, height / _DPI), dpi=_DPI * density, layout="none"
             )
             figure.patch.set_visible(False)
             agg = quiet_matplotlib("matplotlib.backends.backend_agg")
@@ -201,6 +189,11 @@ class Sheet:
         with self._matplotlib.rc_context(_LOOK):
             # Names may hold dollar signs; they are no formulas.
             return self._axes.text(across, down, words, parse_math=False, **look)
+
+    def background(self, grey: int) -> NDArray[np.uint8]:
+        """Pixels of one grey, (H, W, 3)."""
+        size = self.height * self.density, self.width * self.density
+        return np.full((*size, 3), grey, dtype=np.uint8)
 
     def pixels(self, base: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What has been drawn, over `base` ((H, W, 3)), as pixels of the same shape."""

@@ -102,22 +102,10 @@ def spheres_box(centres: FloatArray, radii: FloatArray) -> Box:
 
 
 def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
-    """Voxels at the points of an open mesh.
+    """Voxels at the points of an open mesh (x, y and z, mm, of shapes that broadcast).
 
-    Parameters
-    ----------
-    grid : Grid
-    mesh : three arrays, mm
-        x, y and z, of shapes that broadcast.
+    Positions in the flattened image (Fortran order, as `Grid.flat`); -1 outside the image.
 
-    Returns
-    -------
-    int array of the mesh's shape
-        Position of the voxel that holds each point in the flattened image (Fortran order, as
-        `Grid.flat`); -1 outside the image.
-
-    Examples
-    --------
     >>> from bids_spheres.engine import Grid
     >>> grid = Grid((4, 3, 2), np.diag([2.0, 2, 2, 1]))
     >>> mesh_positions(grid, [np.array([0.0, 2.9, 7.1]), np.array([[0.0], [2]]), 0.0])
@@ -197,19 +185,7 @@ class Lattice:
 
 
 def backdrop(data: NDArray[Any], grid: Grid) -> Backdrop:
-    """Grey values of a volume.
-
-    Parameters
-    ----------
-    data : (X, Y, Z) array
-        Not finite counts as 0.
-    grid : Grid
-
-    Raises
-    ------
-    DataError
-        When `data` is not one volume.
-    """
+    """Grey values of a volume, (X, Y, Z), in which what is not finite counts as 0."""
     if data.ndim != 3:
         raise DataError(f"A background is one volume, not an array of {data.ndim} dimensions.")
     values = np.nan_to_num(data.astype(np.float32), posinf=0, neginf=0).ravel(order="F")
@@ -250,21 +226,27 @@ class Panel:
     left: int  # Pixels of the upper left corner from that of the figure
     top: int
     scale: float  # Pixels per mm
+    times: int = 1  # How much a smaller panel was enlarged: width and height are multiples of it
 
     @property
     def width(self) -> int:
         """Pixels across."""
-        return round(float(self.box.size[self.view.across]) * self.scale)
+        return self.times * round(float(self.box.size[self.view.across]) * self.scale / self.times)
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return round(float(self.box.size[self.view.up]) * self.scale)
+        return self.times * round(float(self.box.size[self.view.up]) * self.scale / self.times)
 
     @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the figure's pixels."""
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def enlarged(self, times: int) -> Panel:
+        """The same in a figure with more pixels."""
+        left, top, scale = self.left * times, self.top * times, self.scale * times
+        return Panel(self.view, self.box, left, top, scale, times)
 
     @cached_property
     def points(self) -> tuple[FloatArray, FloatArray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bids_spheres.reports.toolkit.charts import (
     HALF,
+    WIDTH,
     Axis,
     Chart,
     Frame,
@@ -31,7 +32,7 @@ from bids_spheres.reports.toolkit.order import Group
 from bids_spheres.reports.toolkit.summaries import block_means, pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +56,9 @@ _ANCHORS = np.array(
     dtype=np.float64,
 )
 _MISSING_COLOUR = (138, 143, 150)
+_LARGE, _SMALL = 100, 12
+"""Rows above which a matrix has the whole column, and up to which its values are written in it."""
+
 _MANY = 400
 """Rows from which on values are rounded to the decimals shown, where these fit into a byte."""
 
@@ -96,7 +100,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Beside:
-    """Names to the left of a matrix."""
+    """Names to the left of a matrix and below it."""
 
     groups: tuple[Group, ...] = ()  # Blocks of rows
     names: tuple[str, ...] = ()  # Names of rows, used where there are no groups and room for each
@@ -105,14 +109,8 @@ class Beside:
 def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:
     """Value of the strongest colour for several matrices: their 99th percentile, rounded up.
 
-    Parameters
-    ----------
-    matrices : sequence of (S, S) arrays
-        The diagonal is left out.
-    at_least : float
+    Diagonals are left out.
 
-    Examples
-    --------
     >>> colour_limit([np.array([[1.0, -0.43], [-0.43, 1.0]])])
     0.5
     """
@@ -132,22 +130,10 @@ def palette_codes(values: FloatArray, limit: float) -> NDArray[np.uint8]:
 
 
 def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
-    """Upper triangle of a symmetric matrix as base64 of integers.
+    """Upper triangle of a symmetric matrix, (S, S), of values shown with so many decimals.
 
-    Parameters
-    ----------
-    values : (S, S) array
-    digits : int
-        Decimals shown.
-
-    Returns
-    -------
-    text : str
-        Base64 of little-endian integers; the lowest stands for a missing value.
-    step : float
-        Value of the integer 1.
-    n_bytes : int
-        Bytes per integer.
+    Base64 of little-endian integers, the lowest of which is a missing value; the value of the
+    integer 1; bytes per integer.
     """
     upper = values[np.triu_indices(len(values))]
     known = np.isfinite(upper)
@@ -172,18 +158,8 @@ def matrix_picture(
 ) -> MatrixPicture:
     """A symmetric matrix, (S, S), with names beside it and a colour scale below.
 
-    Parameters
-    ----------
-    values : (S, S) array
-        Value shown for each pair.
-    limit : float
-        Value of the strongest colour.
-    beside : Beside
-    alt : str
-    shown : (S, S) array, optional
-        Coloured instead of `values`; need not be symmetric.
-    layers : sequence of Layer
-        Further values shown for each pair.
+    The strongest colour is that of `limit`; `shown`, (S, S), is coloured instead of the values,
+    and need not be symmetric.
     """
     text, step, n_bytes = packed(values)
     chart = _matrix_chart(values if shown is None else shown, limit, beside, alt)
@@ -194,31 +170,52 @@ def matrix_picture(
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
     n, top = len(values), 6
     groups = beside.groups or tuple(Group(name, i, i + 1) for i, name in enumerate(beside.names))
-    left = 118 if groups else 40
-    side = HALF - left - 8
-    floor = top + side
+    left, below = (128, 116) if groups else (40, 16)
+    width = WIDTH if n > _LARGE else HALF
+    side = width - left - 8
+    floor, scale = top + side, top + side + below + 12
     codes = palette_codes(block_means(values, 2 * side, 2 * side), limit)
-    image = png_uri(codes, DIVERGING), left, top, side, side
-    scale = png_uri(np.arange(255, dtype=np.uint8)[None], DIVERGING), left, floor + 16, side, 8
-    rasters = Raster(*image, smooth=len(codes) > side), Raster(*scale)
-    marks: tuple[Mark, ...] = ()
+    colours = png_uri(np.arange(255, dtype=np.uint8)[None], DIVERGING)
+    rasters = (
+        Raster(png_uri(codes, DIVERGING), left, top, side, side, smooth=len(codes) > side),
+        Raster(colours, left, scale, side, 8),
+    )
+    frame = Frame(left, top, side, side, Axis(0, n), Axis(0, n))
+    marks: list[Mark] = []
+    labels: list[Label] = []
     if groups:
-        frame = Frame(left, top, side, side, Axis(0, n), Axis(0, n))
-        marks, labels = names_beside(groups, frame, letters=14)
+        for is_below in (False, True):
+            beside_marks, names = names_beside(groups, frame, letters=16, below=is_below)
+            marks += beside_marks
+            labels += names
     else:
         rows = [1, *(int(tick) for tick in round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
-        labels = tuple(
-            Label(left - 6, top + side * (row - 0.5) / n + 4, str(row), "end") for row in rows
-        )
+        for row in rows:
+            middle = side * (row - 0.5) / n
+            labels.append(Label(left - 6, top + middle + 4, str(row), "end"))
+            labels.append(Label(left + middle, floor + 14, str(row)))
     if edges := [side * group.start / n for group in beside.groups[1:]]:
         path = "".join(
             f"M{left:.1f},{top + edge:.1f}h{side}M{left + edge:.1f},{top:.1f}v{side}"
             for edge in edges
         )
-        marks += (Mark(path, "divide"),)
+        marks.append(Mark(path, "divide"))
+    if n <= _SMALL:
+        labels += _numbers(values, limit, frame)
     labels += (
-        Label(left, floor + 37, tick_text(-limit), "start"),
-        Label(left + side / 2, floor + 37, "0"),
-        Label(left + side, floor + 37, tick_text(limit), "end"),
+        Label(left, scale + 21, tick_text(-limit), "start"),
+        Label(left + side / 2, scale + 21, "0"),
+        Label(left + side, scale + 21, tick_text(limit), "end"),
     )
-    return Chart(HALF, floor + 44, alt, marks, labels, rasters)
+    return Chart(width, scale + 28, alt, tuple(marks), tuple(labels), rasters)
+
+
+def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
+    """Values in the cells of a matrix, bright on strong colours."""
+    step = frame.width / len(values)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            text = f"{value:.2f}".replace("0.", ".") if abs(value) < 0.995 else f"{value:.3g}"
+            style = "cell-bright" if abs(value) > 0.62 * limit else "cell"
+            across, down = frame.left + step * (j + 0.5), frame.top + step * (i + 0.5) + 3
+            yield Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)

@@ -35,8 +35,6 @@ class Order:
 def network_order(networks: Sequence[str]) -> Order:
     """Networks in the order of their first sphere; those without a network come last.
 
-    Examples
-    --------
     >>> order = network_order(["b", "n/a", "a", "b"])
     >>> order.indices.tolist(), [group.name for group in order.groups]
     ([0, 3, 2, 1], ['b', 'a', 'n/a'])
@@ -55,16 +53,8 @@ def network_order(networks: Sequence[str]) -> Order:
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places moved as little as needed to be `gap` apart within an interval.
+    """Rising places moved as little as needed to be `gap` apart from `low` to `high`.
 
-    Parameters
-    ----------
-    places : sequence of float
-        Rising.
-    gap, low, high : float
-
-    Examples
-    --------
     >>> spread([1, 2, 50], 10, 0, 60)
     [1.0, 11.0, 50.0]
     """

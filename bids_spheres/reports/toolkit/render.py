@@ -76,7 +76,7 @@ class Table:
     head: int = 0  # Column that names the row
     file: str = ""  # Has all rows; without it no row is left out on paper
 
-    MOST_PRINTED: ClassVar[int] = 12  # as in the style sheet
+    MOST_PRINTED: ClassVar[int] = 8  # as in the style sheet
 
     @property
     def abridged(self) -> bool:
@@ -96,10 +96,10 @@ def number_column(
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
-def table_of(caption: str, *columns: TableColumn) -> Table:
-    """A table from its columns, of which the first names the row."""
-    heads = tuple(column for column, _ in columns)
-    return Table(caption, heads, tuple(zip(*(cells for _, cells in columns), strict=True)))
+def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
+    """A table from its columns, of which the first names the row; see `Table.file`."""
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table(caption, tuple(column for column, _ in columns), rows, file=file)
 
 
 @dataclass(frozen=True)
@@ -132,17 +132,7 @@ class Graphic:
 
 
 def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) -> Graphic:
-    """Graphic of a matrix after a strategy, which is also its heading.
-
-    Parameters
-    ----------
-    picture : MatrixPicture
-    caption : str
-    of : str
-        The strategy.
-    words : str
-        Identifier of the page's list of names of its rows.
-    """
+    """Graphic of a matrix after a strategy, which is also its heading; see `Graphic`."""
     return Graphic(picture.chart, caption, of, of, matrix=picture, words=words)
 
 
@@ -179,16 +169,7 @@ class Section:
 
 
 def page(template: str, title: str, **values: Any) -> HTMLReport:
-    """Fill a template that extends ``base.html.j2``.
-
-    Parameters
-    ----------
-    template : str
-        Its file name in ``bids_spheres/reports/toolkit/templates``.
-    title : str
-    **values
-        Values of the template's variables; a missing one is an error.
-    """
+    """Fill a template that extends ``base.html.j2``; a missing value is an error."""
     html = environment().get_template(template).render(title=title, version=__version__, **values)
     return HTMLReport(html, title)
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.toolkit.figures import Sheet, pen_strokes
+from bids_spheres.reports.toolkit.charts import shorten
+from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, pen_strokes
 from bids_spheres.reports.toolkit.geometry import VIEWS, Panel, mesh_positions, section_radius
 from bids_spheres.reports.toolkit.sphere_figures import DASHES, EMPTY, FULL, PANEL, PAPER, WIDTH
 from bids_spheres.wording import number
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from bids_spheres.engine import Grid
@@ -23,11 +26,11 @@ if TYPE_CHECKING:
     ByteArray = NDArray[np.uint8]
 
 COLUMNS = 6
-"""Slices side by side."""
+"""Slices side by side. Up to so many spheres, each has a column of slices through its seed."""
 
 _HEAD = 18  # pixels above a panel for its depth
 _BETWEEN = 6
-_TALLEST = 170
+_TALLEST = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,42 +41,38 @@ class Drawn:
     labels: NDArray[np.integer]  # (V,); In Fortran order; 0 is no sphere, 1 the first
 
 
-def mosaic(scene: Scene, drawn: Drawn | None, rows: int = 1) -> ByteArray:
-    """Slices in three directions, each at depths where spheres are, (H, W, 3) pixels.
+def mosaic(scene: Scene, drawn: Drawn | None, names: Sequence[str] = ()) -> ByteArray:
+    """Slices in three directions where spheres are, `DENSITY` times their size, (H, W, 3) pixels.
 
-    Parameters
-    ----------
-    scene : Scene
-    drawn : Drawn, optional
-        Without it, spheres are outlines only.
-    rows : int
-        Rows of slices in each direction.
+    Without the written image spheres are outlines only. Slices through a seed have its name.
     """
-    panels = slice_panels(scene, rows)
-    height = max(panel.top + panel.height for panel, _ in panels) + 2
-    sheet = Sheet(WIDTH, height)
-    pixels = np.full((height, WIDTH, 3), PAPER, dtype=np.uint8)
+    panels = slice_panels(scene)
+    sheet = Sheet(WIDTH, max(panel.top + panel.height for panel, *_ in panels) + 2, DENSITY)
+    pixels = sheet.background(PAPER)
     colours = scene.colours()
     rgb = {colour: np.array([*bytes.fromhex(colour[1:])], np.float32) for colour in DASHES}
     tints = np.array([np.zeros(3, np.float32), *(rgb[colour] for colour in colours.tolist())])
-    for panel, depth in panels:
+    for panel, depth, sphere in panels:
         region, columns = panel.region
         words = f"{'xyz'[panel.view.through]} = {number(depth, 0)}"
+        if sphere is not None and names:
+            words = f"{shorten(names[sphere], 14)}, {words}"
         sheet.text((columns.start + columns.stop) / 2, region.start - 9, words, fontsize=7)
         sheet.text(columns.start + 5, region.start + 8, panel.view.left, fontsize=6)
         sheet.text(columns.stop - 5, region.start + 8, panel.view.right, fontsize=6)
-        mesh = panel.mesh(depth)
+        fine = panel.enlarged(DENSITY)
+        mesh = fine.mesh(depth)
         cut = np.maximum(scene.slice(mesh), PANEL)
         if drawn is not None:
             positions = mesh_positions(drawn.grid, mesh)
             labels = np.where(positions >= 0, drawn.labels[positions], 0)
             cut[labels > 0] = 0.45 * cut[labels > 0] + 0.55 * tints[labels[labels > 0]]
-        pixels[panel.region] = cut
+        pixels[fine.region] = cut
     for colour, dashes in DASHES.items():
         rings = [
             panel.circle(scene.centres[s], radius)
             for s in np.flatnonzero(scene.seen & (colours == colour))
-            for panel, depth in panels
+            for panel, depth, _ in panels
             if (
                 radius := section_radius(
                     float(scene.radii[s]), float(scene.centres[s, panel.view.through]) - depth
@@ -93,18 +92,25 @@ def depths(scene: Scene, view: View, n: int) -> FloatArray:
     return np.linspace(low, high, n)
 
 
-def slice_panels(scene: Scene, rows: int) -> list[tuple[Panel, float]]:
-    """Panel and depth, mm, of every slice; all at one scale, so that lengths compare."""
+def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
+    """Panel and depth, mm, of every slice, and the sphere whose seed it cuts if there are few.
+
+    All are at one scale, so that lengths compare.
+    """
+    seen = np.flatnonzero(scene.seen).tolist()
+    spheres = [*seen] if len(seen) <= COLUMNS else [None] * COLUMNS
+    # Three columns at least: a single slice as wide as the page would be coarse.
+    room = (WIDTH + _BETWEEN) / max(len(spheres), 3) - _BETWEEN
     widest = max(float(scene.box.size[view.across]) for view in VIEWS)
     tallest = max(float(scene.box.size[view.up]) for view in VIEWS)
-    room = (WIDTH - (COLUMNS - 1) * _BETWEEN) / COLUMNS
     scale = min((room - 1) / widest, _TALLEST / tallest)
     top, panels = _HEAD, []
     for view in VIEWS:
         spare = (room - float(scene.box.size[view.across]) * scale) / 2
-        for i, depth in enumerate(depths(scene, view, COLUMNS * rows)):
-            left = int(i % COLUMNS * (room + _BETWEEN) + spare)
-            panels.append((Panel(view, scene.box, left, top, scale), float(depth)))
-            if i % COLUMNS == COLUMNS - 1:
-                top += panels[-1][0].height + _HEAD + _BETWEEN
+        even = depths(scene, view, COLUMNS)
+        for i, sphere in enumerate(spheres):
+            depth = even[i] if sphere is None else scene.centres[sphere, view.through]
+            panel = Panel(view, scene.box, int(i * (room + _BETWEEN) + spare), top, scale)
+            panels.append((panel, float(depth), sphere))
+        top += panels[-1][0].height + _HEAD + _BETWEEN
     return panels

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.toolkit.figures import Sheet, move, pen_strokes
+from bids_spheres.engine.seeds import is_network
+from bids_spheres.reports.toolkit.charts import shorten
+from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes
 from bids_spheres.reports.toolkit.geometry import (
     Margins,
     Panel,
@@ -18,7 +20,7 @@ from bids_spheres.reports.toolkit.geometry import (
     section_radius,
     three_panels,
 )
-from bids_spheres.wording import number
+from bids_spheres.wording import count, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +53,18 @@ _TINT = np.array([0, 190, 255], dtype=np.float32)
 _HEADING = 10  # pixels from a panel up to the middle of its heading
 _FINE = 1.6  # pixels per voxel
 _SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
+_PER_ROW = 5  # names of networks
+
+MANY = 100
+"""Spheres above which outlines would hide each other."""
+
+NETWORK_COLOURS = (
+    *("#59c8ff", "#ff7fd0", "#7be07b", "#ffe14d", "#c08bff", "#ff9d4d", "#3ddbc4", "#f2f2f2"),
+    *("#b8c94a", "#7f9dff", "#e06c75", "#a8764f", "#8fd3a5", "#d6a6ff", "#ffc9a3", "#6fa8b8"),
+)
+"""Fills of spheres by their networks, on dark grey."""
+
+_OTHER_NETWORK = "#9aa3ad"
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +110,12 @@ class Scene:
         start, stop = self.weights.membership.indptr[sphere : sphere + 2]
         return self.weights.voxels[self.weights.membership.indices[start:stop]]
 
-    def projection(self, panels: Sequence[Panel], height: int, darker: int) -> ByteArray:
-        """The brightest voxels behind each pixel of panels, `darker` times, (H, `WIDTH`, 3)."""
-        pixels = np.full((height, WIDTH, 3), PAPER, dtype=np.uint8)
-        for panel in panels:
+    def projection(
+        self, panels: Sequence[Panel], height: int, darker: int, density: int = 1
+    ) -> ByteArray:
+        """The brightest voxels behind each pixel of panels, `darker` times, (H, W, 3)."""
+        pixels = np.full((height * density, WIDTH * density, 3), PAPER, dtype=np.uint8)
+        for panel in (panel.enlarged(density) for panel in panels):
             pixels[panel.region] = PANEL
             if self.backdrop is not None:
                 grey = self.backdrop.lattice.projection(panel) // darker
@@ -122,28 +138,59 @@ class Scene:
         return pixels
 
 
+def describe_spheres(radii: FloatArray) -> str:
+    """How many spheres there are, of which size, in a sentence."""
+    low, high = float(radii.min()), float(radii.max())
+    words = f"with radii from {number(low)} to {number(high)} mm"
+    if high == 0:
+        words = "of one voxel each, the one that holds the seed"
+    elif low == high:
+        words = f"with a radius of {number(low)} mm"
+    return sentence(f"{count(len(radii), 'sphere')} {words}")
+
+
 # All spheres
 
 
-def overview(scene: Scene) -> ByteArray:
-    """All spheres from three sides over the brightest voxels behind them, (H, W, 3) pixels."""
-    margins = Margins(left=40, right=8, top=24, bottom=36, between=40)
+def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
+    """All spheres from three sides over the brightest voxels behind them.
+
+    Many spheres are small discs, in colours of their networks where these are given. The picture,
+    (H, W, 3), has `DENSITY` times the pixels that it takes in a page.
+    """
+    many = len(scene.radii) > MANY
+    named = list(dict.fromkeys(filter(is_network, networks))) if many else []
+    named = named[: len(NETWORK_COLOURS)]
+    legend_rows = -(-len(named) // _PER_ROW)
+    margins = Margins(left=40, right=8, top=24, bottom=36 + 16 * legend_rows, between=40)
     panels = three_panels(scene.box, WIDTH, margins)
-    sheet = Sheet(WIDTH, figure_height(panels, margins))
-    colours = scene.colours()
-    # Many rings on top of each other would hide the brain.
-    thin = float(np.clip(250 / len(scene.radii), 0.4, 1))
+    sheet = Sheet(WIDTH, figure_height(panels, margins), DENSITY)
+    status = scene.colours()
+    fill = dict(zip(named, NETWORK_COLOURS, strict=False))
+    inks = np.array([fill.get(name, _OTHER_NETWORK) for name in networks]) if named else status
     drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
     for panel in panels:
         _draw_rulers(sheet, panel)
+        for colour in dict.fromkeys(inks.tolist()) if many else ():
+            chosen = scene.seen & (inks == colour) & (status != EMPTY)
+            size = np.clip(panel.scale * float(np.median(drawn_radii)), 4, 8)
+            dots = {"linestyle": "none", "marker": "o", "markersize": 0.72 * size}
+            look = {"markeredgecolor": "#000000", "markeredgewidth": 0.5, "alpha": 0.85}
+            sheet.line(panel.pixel(scene.centres[chosen]), color=colour, **dots, **look)
         for colour, dashes in DASHES.items():
             rings = [
                 panel.circle(scene.centres[s], drawn_radii[s])
-                for s in np.flatnonzero(scene.seen & (colours == colour))
+                for s in np.flatnonzero(scene.seen & (status == colour))
+                if not (many and colour == FULL)
             ]
-            sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
-    # Half as bright, so that circles stand out.
-    return sheet.pixels(scene.projection(panels, sheet.height, darker=2))
+            sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=1)
+    for i, (name, colour) in enumerate(fill.items()):
+        across = 48 + (i % _PER_ROW) * (WIDTH - 48) / _PER_ROW
+        down = sheet.height - 16 * legend_rows + 16 * (i // _PER_ROW) + 6
+        sheet.line([(across, down)], color=colour, marker="o", markersize=5)
+        sheet.text(across + 9, down, shorten(name, 22), ha="left", fontsize=7)
+    # Half as bright, so that spheres stand out.
+    return sheet.pixels(scene.projection(panels, sheet.height, 2, DENSITY))
 
 
 def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
@@ -193,12 +240,7 @@ def _letter_sides(sheet: Sheet, panel: Panel) -> None:
 
 
 class SlicePainter:
-    """Draws spheres one after the other on one sheet.
-
-    Parameters
-    ----------
-    scene : Scene
-    """
+    """Draws spheres one after the other on one sheet."""
 
     def __init__(self, scene: Scene) -> None:
         margins = Margins(top=22)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -23,20 +24,9 @@ def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) 
     with regular times and at multiples of 1 / duration this is the classic periodogram.
     `scipy.signal.lombscargle` gives the same numbers for one series at a time.
 
-    Parameters
-    ----------
-    times : (T,) array, s
-    series : (T, S) array
-        Without their means, and without missing values.
-    frequencies : (F,) array, Hz
-        Above 0.
+    Times, (T,), are in s; series, (T, S), have no mean and no missing value; frequencies, (F,), in
+    Hz, are above 0; the power is (F, S).
 
-    Returns
-    -------
-    (F, S) array
-
-    References
-    ----------
     Scargle JD (1982). Studies in astronomical time series analysis II. The Astrophysical Journal
     263, 835-853, equation 10. doi:10.1086/160554
     """
@@ -61,20 +51,10 @@ class Spectrum:
 
 
 def mean_spectrum(series: FloatArray, kept: NDArray[np.bool_], t_r: float) -> Spectrum | None:
-    """Mean over spheres of the power of their series, each of variance 1.
+    """Mean over spheres of the power of their series, (T, S), each of variance 1.
 
-    Parameters
-    ----------
-    series : (T, S) array
-        NaN for spheres that are missing, and for volumes that are not `kept`.
-    kept : (T,) bool array
-    t_r : float
-        s.
-
-    Returns
-    -------
-    Spectrum or None
-        None when there are fewer than 8 volumes or no series.
+    NaN stands for missing spheres, and for volumes that are not `kept`, (T,). None when there are
+    fewer than 8 volumes or no series.
     """
     values = series[kept]
     values = values[:, np.isfinite(values).all(axis=0)] if len(values) else values
@@ -165,23 +145,9 @@ def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
 
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
-    """Rank correlation; NaN for fewer than three pairs or without variation."""
-    if len(x) < 3:
-        return float("nan")
-    ranks = np.array([mean_ranks(x), mean_ranks(y)])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    norm = float(np.sqrt((ranks**2).sum(axis=1).prod()))
-    return float(ranks[0] @ ranks[1]) / norm if norm else float("nan")
+    """Rank correlation; NaN for fewer than three pairs or without variation.
 
-
-def mean_ranks(values: FloatArray) -> FloatArray:
-    """Ranks from 1; equal values share the mean of their ranks.
-
-    `scipy.stats.rankdata` does the same, but takes longer to import than a page to write.
-
-    >>> mean_ranks(np.array([0.3, 0.1, 0.3])).tolist()
-    [2.5, 1.0, 2.5]
+    `scipy.stats` has it as well, but takes longer to import than a page to write.
     """
-    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[which])
+    ranks = pd.DataFrame({"x": x, "y": y}).rank()
+    return float(ranks.corr(min_periods=3).to_numpy()[0, 1])

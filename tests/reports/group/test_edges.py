@@ -40,7 +40,7 @@ def read_page(parse, outputs, **options):
 
 
 def warnings_of(document):
-    return words(by_id(document, "warnings"))
+    return " ".join(map(words, document.all("section", id="warnings")))
 
 
 def test_one_participant_is_told_to_be_one(outputs, rng, parse):

@@ -247,10 +247,25 @@ def test_few_degrees_of_freedom_come_with_what_they_mean(made, soup):
         for item in soup.find(class_="warnings").find_all("li")
         if "few degrees" in item.text and "run-2" in item.text
     )
-    left = sidecar(made, 2, "simple")["DegreesOfFreedom"]
+    left = min(
+        facts["DegreesOfFreedom"]
+        for facts in (sidecar(made, 2, strategy) for strategy in STRATEGIES)
+        if not facts.get("Excluded")
+    )
     limit = np.tanh(1.96 / np.sqrt(left - 2))
-    assert f"{left} after simple" in warning
+    assert f"With {left}," in warning
     assert float(re.search(r"±([\d.]+)", warning)[1]) == pytest.approx(limit, abs=0.006)
+
+
+def test_a_line_and_a_colour_for_every_run(made, soup):
+    lines = soup.find(class_="verdicts").find_all("li")
+    assert [line.a["href"] for line in lines] == ["#run-1", "#run-2"]
+    facts = [sidecar(made, 1, strategy) for strategy in STRATEGIES]
+    kept = min(own["NumberOfVolumesKept"] for own in facts)
+    assert f"{kept} of 90 volumes kept after scrubbing" in text(lines[0])
+    assert f"mean FD {facts[0]['MeanFramewiseDisplacement']:.2f} mm" in text(lines[0])
+    assert lines[1]["class"] == ["bad"]
+    assert "excluded for scrubbing" in text(lines[1])
 
 
 # Seeds
@@ -539,7 +554,8 @@ def test_few_spheres_have_a_page(tiny, tmp_path, run_app, n_seeds):
     assert told == (n_seeds == 1)
     pairs = run.find_all("figure", class_="graphic")
     dots = [dot for figure in pairs for dot in figure.find_all("path", class_="faint")]
-    assert len(dots) == n_seeds - 1
+    # One pair, among all and along distance.
+    assert len(dots) == 2 * (n_seeds - 1)
     assert bool(run.find_all(class_="matrix", attrs={"data-names": "run-1-set-1-names"})) != told
 
 

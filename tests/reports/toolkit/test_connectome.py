@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.engine import Grid
-from bids_spheres.reports.toolkit.connectome import connectome, glass, strongest_edges
+from bids_spheres.reports.toolkit.connectome import Stage, strongest_edges
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.sphere_figures import PANEL, Scene
 
@@ -47,12 +47,12 @@ def test_lines_go_from_seed_to_seed_in_all_three_views(scene):
     matrix = np.zeros((12, 12))
     matrix[2, 7] = matrix[7, 2] = 0.8
     matrix[1, 4] = matrix[4, 1] = -0.6
-    behind = glass(scene)
-    chart = connectome(scene, behind, "#glass", strongest_edges(matrix), "alt")
+    stage = Stage.of(scene, "glass")
+    chart = stage.connectome(strongest_edges(matrix), "alt")
     for style, (a, b) in (("edge-positive", (2, 7)), ("edge-negative", (1, 4))):
         paths = [mark.path for mark in chart.marks if style in mark.style]
         assert len(paths) == 3
-        for panel, path in zip(behind.panels, paths, strict=True):
+        for panel, path in zip(stage.panels, paths, strict=True):
             drawn = np.array(re.findall(r"[\d.]+", path), dtype=float).reshape(2, 2)
             expected = panel.pixel(scene.centres[[a, b]])
             np.testing.assert_allclose(drawn, expected, atol=0.051)
@@ -60,9 +60,10 @@ def test_lines_go_from_seed_to_seed_in_all_three_views(scene):
 
 
 def test_the_glass_shows_the_brain(scene):
-    pixels = glass(scene).pixels(scene)
-    assert pixels.shape[2] == 3
-    inside = [pixels[panel.region] for panel in glass(scene).panels]
+    panels = Stage.of(scene, "glass").panels
+    pixels = scene.projection(panels, 400, 3, 2)
+    assert pixels.shape[1:] == (2 * 780, 3)
+    inside = [pixels[panel.enlarged(2).region] for panel in panels]
     assert all(part.max() > 2 * PANEL for part in inside)
     empty = Scene(scene.centres, scene.radii)
-    assert glass(empty).pixels(empty).max() == PANEL
+    assert empty.projection(panels, 400, 3).max() == PANEL

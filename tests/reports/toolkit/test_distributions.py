@@ -49,8 +49,18 @@ def test_what_is_expected_is_drawn_to_the_same_scale(sample):
     edges = bins([sample])
     counts, _ = np.histogram(np.clip(sample.known, edges[0], edges[-1]), edges)
     chart = histogram([sample], edges, WORDS, counts / counts.sum())
-    line, dashed = (next(m for m in chart.marks if m.style.startswith(s)) for s in ("line", "thr"))
+    line, dashed = (
+        next(m for m in chart.marks if m.style.startswith(s)) for s in ("line", "chance")
+    )
     np.testing.assert_allclose(points(line.path), points(dashed.path), atol=1)
+
+
+def test_few_values_are_dots():
+    sample = Sample("few", np.array([1.0, 1.0, 5, np.nan]), "series-1")
+    chart = histogram([sample], bins([sample]), WORDS)
+    (dots,) = (mark.path for mark in chart.marks if mark.style.startswith("dot"))
+    assert dots.count("M") == 3
+    assert not any(mark.style.startswith("line") for mark in chart.marks)
 
 
 @pytest.mark.parametrize(("n", "expected"), [(1, 6), (27, 6), (1000, 20), (100_000, 50)])

@@ -131,9 +131,14 @@ def test_names_of_groups_stand_beside_their_rows():
     groups = (Group("visual", 0, 30), Group("motor", 30, 40))
     chart = matrix_picture(symmetric(40), 1.0, Beside(groups), "").chart
     image = chart.rasters[0]
-    named = {label.text: label.down for label in chart.labels if label.style == "name"}
-    assert named["visual"] == pytest.approx(image.top + image.height * 15 / 40, abs=6)
-    assert named["motor"] == pytest.approx(image.top + image.height * 35 / 40, abs=6)
+    names = [label for label in chart.labels if label.style == "name"]
+    down = {label.text: label.down for label in names if not label.turned}
+    across = {label.text: label.across for label in names if label.turned}
+    for name, middle in (("visual", 15 / 40), ("motor", 35 / 40)):
+        assert down[name] == pytest.approx(image.top + image.height * middle, abs=6)
+        assert across[name] == pytest.approx(image.left + image.width * middle, abs=6)
+    brackets = [mark.path for mark in chart.marks if mark.style == "bracket"]
+    assert [path.count("M") for path in brackets] == [2, 2]
     divide = next(mark.path for mark in chart.marks if mark.style == "divide")
     assert f"M{image.left:.1f},{image.top + image.height * 0.75:.1f}h" in divide
 
@@ -143,7 +148,7 @@ def test_many_groups_name_the_largest_without_overlap():
     edges = np.cumsum([0, *sizes])
     groups = tuple(Group(f"g{i}", edges[i], edges[i + 1]) for i in range(60))
     chart = matrix_picture(symmetric(edges[-1]), 1.0, Beside(groups), "").chart
-    names = [label for label in chart.labels if label.style == "name"]
+    names = [label for label in chart.labels if label.style == "name" and not label.turned]
     assert np.all(np.diff([label.down for label in names]) > 11)
     smallest = min(sizes[int(label.text[1:])] for label in names)
     hidden = max(s for i, s in enumerate(sizes) if f"g{i}" not in {n.text for n in names})
@@ -153,12 +158,26 @@ def test_many_groups_name_the_largest_without_overlap():
 def test_rows_without_names_have_numbers():
     chart = matrix_picture(symmetric(264), 1.0, Beside(), "").chart
     image = chart.rasters[0]
+    assert image.width / 264 >= 2
     numbers = [label for label in chart.labels if label.across < image.left]
     assert numbers
+    below = [label for label in chart.labels if label.down == image.top + image.height + 14]
+    assert [label.text for label in below] == [label.text for label in numbers]
     for label in numbers:
         expected = image.top + image.height * (int(label.text) - 0.5) / 264
         assert label.down == pytest.approx(expected + 4)
     assert {"1", "50", "250"} <= {label.text for label in numbers}
+
+
+def test_small_matrices_have_their_values_in_the_cells():
+    matrix = np.array([[1.0, -0.123, np.nan], [-0.123, 1, 0.9], [np.nan, 0.9, 1]])
+    chart = matrix_picture(matrix, 1.0, Beside((), ("a", "b", "c")), "").chart
+    cells = [label for label in chart.labels if label.style.startswith("cell")]
+    minus = "\N{MINUS SIGN}.12"
+    assert [label.text for label in cells] == ["1", minus, minus, "1", ".90", ".90", "1"]
+    assert [label.style for label in cells].count("cell-bright") == 5
+    large = matrix_picture(symmetric(13), 1.0, Beside(), "").chart
+    assert not any(label.style.startswith("cell") for label in large.labels)
 
 
 def test_other_values_go_along_and_other_colours_may_be_shown():

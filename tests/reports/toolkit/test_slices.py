@@ -48,7 +48,8 @@ def test_spheres_without_a_voxel_do_not_move_the_slices(scene):
 def test_voxels_have_the_colour_of_their_sphere(scene, drawn):
     pixels = mosaic(scene, drawn).astype(int)
     seen = 0
-    for panel, depth in slice_panels(scene, 1):
+    for small, depth, _ in slice_panels(scene):
+        panel = small.enlarged(2)
         mesh = np.meshgrid(*panel.points, indexing="xy")
         points = np.empty((*mesh[0].shape, 3))
         points[..., panel.view.across], points[..., panel.view.up] = mesh
@@ -69,13 +70,24 @@ def test_voxels_have_the_colour_of_their_sphere(scene, drawn):
     assert seen > 1000
 
 
-def test_there_are_rows_of_slices_for_every_direction(scene):
-    assert len(slice_panels(scene, 1)) == 3 * COLUMNS
-    assert len(slice_panels(scene, 2)) == 6 * COLUMNS
-    for panel, _ in slice_panels(scene, 1):
+def test_every_direction_has_its_slices(scene):
+    panels = slice_panels(scene)
+    assert len(panels) == 3 * COLUMNS
+    for panel, *_ in panels:
         rows, columns = panel.region
         assert 0 <= columns.start < columns.stop <= 780
         assert rows.start > 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_slices_of_few_spheres_go_through_their_seeds(scene, n):
+    few = Scene(scene.centres[:n], scene.radii[:n], scene.backdrop)
+    panels = slice_panels(few)
+    assert [sphere for *_, sphere in panels] == [*range(n)] * 3
+    for panel, depth, sphere in panels:
+        assert depth == scene.centres[sphere, panel.view.through]
+        assert panel.region[1].stop <= 780
+    assert mosaic(few, None, ["a $b$"] * n).shape[1] == 2 * 780
 
 
 def test_without_background_and_image_outlines_are_left(scene):

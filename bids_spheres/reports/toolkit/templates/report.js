@@ -64,10 +64,10 @@ function sortRows(table, header, direction) {
 }
 
 function setUpSorting(table) {
-  const hint = document.createElement("span");
+  const hint = document.createElement("small");
   hint.className = "hint";
   hint.textContent = " Choose a column's name to sort by it.";
-  table.caption.append(hint);
+  table.caption.firstElementChild.append(hint);
   const headers = Array.from(table.tHead.rows[0].cells);
   for (const header of headers) {
     const button = document.createElement("button");
@@ -83,23 +83,46 @@ function setUpSorting(table) {
   }
 }
 
-/* Say below a table that there is more of it than is seen. */
+/* A picture at its full size in a dialog: <div class="enlargeable"> with an image. */
+function setUpEnlarging(box) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.setAttribute("aria-label", "Enlarge the picture");
+  button.append(...box.childNodes);
+  box.append(button);
+  button.addEventListener("click", function () {
+    const dialog = document.createElement("dialog");
+    const image = button.querySelector("img").cloneNode();
+    image.width *= 2;
+    image.height *= 2;
+    dialog.className = "enlarged";
+    dialog.append(image);
+    dialog.addEventListener("click", function () { dialog.close(); });
+    dialog.addEventListener("close", function () { dialog.remove(); button.focus(); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/* Say below a table or a chart that there is more of it than is seen. */
 function tellScrolling(scroller) {
   const rows = scroller.scrollHeight > scroller.clientHeight + 1;
   const columns = scroller.scrollWidth > scroller.clientWidth + 1;
-  const what = [rows && "rows", columns && "columns"].filter(Boolean).join(" and ");
-  scroller.nextElementSibling.textContent = what && "The table scrolls: it has more " + what + " than are in view.";
+  const isTable = scroller.classList.contains("scroller");
+  const what = isTable ? [rows && "rows", columns && "columns"].filter(Boolean).join(" and ") : columns && "of the figure";
+  scroller.nextElementSibling.textContent = what && "Scroll for more " + what + ".";
 }
 
 const scrolling = new ResizeObserver(function (entries) {
   for (const entry of entries) { tellScrolling(entry.target); }
 });
-for (const scroller of document.querySelectorAll(".scroller")) {
+for (const scroller of document.querySelectorAll(".scroller, .chart-box")) {
   const hint = document.createElement("p");
   hint.className = "scrolls";
   scroller.after(hint);
   scrolling.observe(scroller);
 }
+document.querySelectorAll(".enlargeable").forEach(setUpEnlarging);
 document.querySelectorAll("[data-stepper]").forEach(setUpStepper);
 document.querySelectorAll("table[data-sortable]").forEach(setUpSorting);
 document.addEventListener("click", function (event) {

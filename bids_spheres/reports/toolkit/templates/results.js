@@ -60,7 +60,8 @@ function setUpMatrix(matrix, lists) {
     const value = whole * layer.step;
     const least = Math.pow(10, -layer.digits);
     if (layer.probability && value < least) { return "below " + least; }
-    return value.toFixed(layer.digits).replace("-", "\u2212");
+    const text = value.toFixed(layer.digits);
+    return (Number(text) || !value ? text : value.toPrecision(1)).replace("-", "\u2212");
   }
 
   function valuesOf(i, j) {
