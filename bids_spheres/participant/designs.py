@@ -375,6 +375,10 @@ def _with_own(
             if users := [strategy for strategy in naming if _names_any(strategy, own)]:
                 with failures.of(*users):
                     table = merge_tables(table, [own])
+                if len(own) and len(own) != len(table):
+                    # It has its columns: that its rows are not those of the run is enough to say.
+                    rows = np.resize(np.arange(len(own)), len(table))
+                    table = merge_tables(table, [own.iloc[rows]])
     return table
 
 
