@@ -45,7 +45,10 @@ def group_options(settings: Settings) -> GroupOptions:
         When there is no table of participants for a model.
     """
     choices = settings.group
-    columns = choices.blocks, choices.variance_groups, choices.qcfc_covariates
+    columns = (
+        *(choices.blocks, choices.variance_groups, choices.clusters, choices.harmonize),
+        choices.qcfc_covariates,
+    )
     needed = bool(choices.model or any(columns))
     places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))

@@ -13,6 +13,7 @@ from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
+    BOLDMAP,
     CONTRAST,
     DESIGN,
     DSEG,
@@ -231,6 +232,14 @@ class SeedSetResults:
     def uncleaned(self) -> Series | None:
         """Series before cleaning; None where there are none."""
         return None if self.uncleaned_path is None else read_uncleaned(self.uncleaned_path)
+
+    def seed_maps(self, strategy: str) -> list[Path]:
+        """Maps of seeds after a strategy, in the order of their names; empty without any."""
+        if self.spheres_path is None:
+            return []
+        paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
+        own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
+        return sorted(own, key=lambda path: natural(path.name))
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
         """Relations of every two spheres after the cleaning of a strategy."""

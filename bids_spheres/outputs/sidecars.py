@@ -171,7 +171,16 @@ class DesignSidecar(TypedDict):
     StrategyNotes: list[str]
 
 
-class CleaningSidecar(DesignSidecar):
+class MotionSidecar(TypedDict):
+    """How head motion was measured anew; None for fMRIPrep's measure."""
+
+    HeadMotion: JsonObject | None
+    HeadRadius: float | None
+    MotionStopBand: list[float] | None
+    MeanFramewiseDisplacementRecomputed: float | None
+
+
+class CleaningSidecar(DesignSidecar, MotionSidecar):
     """What was done to series beside the keys that options declare, and what is left of them."""
 
     SoftwareFilters: JsonObject | str
@@ -227,6 +236,7 @@ class ConcatenationSidecar(TypedDict):
     CensoredVolumes: dict[str, int]
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
     NodeFiles: list[str]
 
 
@@ -260,6 +270,15 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
         if network != "n/a"
     }
 
+
+DISPLACEMENTS: JsonObject = {
+    "fd": {"Description": "Framewise displacement in fMRIPrep's table", "Units": "mm"},
+    "fd_recomputed": {
+        "Description": "Framewise displacement as HeadMotion of the strategy measures it",
+        "Units": "mm",
+    },
+}
+"""Columns of tables of censored volumes where a strategy measures motion anew."""
 
 SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},

@@ -19,6 +19,7 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
+    DISPLACEMENTS,
     REGION_COLUMNS,
     SPHERE_COLUMNS,
     RegionsSidecar,
@@ -177,6 +178,7 @@ def write_design(
     *,
     kept: BoolArray,
     reasons: Mapping[str, BoolArray],
+    displacements: Mapping[str, FloatArray],
     sidecar: Mapping[str, object],
 ) -> None:
     """Write regressors and censored volumes.
@@ -191,15 +193,19 @@ def write_design(
         Volumes that are not censored.
     reasons : mapping of str to (T,) bool array
         Volumes that each criterion censors.
+    displacements : mapping of str to (T,) array, mm
+        Columns of `DISPLACEMENTS` for the table of censored volumes.
     sidecar : mapping
     """
     columns = columns or {"intercept": np.ones(len(kept))}
     write_numbers(paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1))
     write_json(paths.design(strategy, ".json"), sidecar)
     why = {name: flags.astype(int) for name, flags in reasons.items() if flags.any()}
-    write_table(paths.outliers(strategy), pd.DataFrame({"censored": (~kept).astype(int), **why}))
+    columns = {"censored": (~kept).astype(int), **why, **displacements}
+    write_table(paths.outliers(strategy), pd.DataFrame(columns))
     levels = {"0": "kept", "1": "left out"}
     about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
+    about |= {name: DISPLACEMENTS[name] for name in displacements}
     write_json(paths.outliers(strategy, ".json"), {**sidecar, **about})
 
 

@@ -47,7 +47,7 @@ class Component:
     extent : int
         Its edges.
     intensity : float
-        Sum of |t| - threshold.
+        Sum of ``|t|`` - threshold.
     """
 
     sign: int
@@ -70,7 +70,7 @@ class Nbs:
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        |t| that edges of components exceed.
+        ``|t|`` that edges of components exceed.
     """
 
     ends: IntArray
@@ -179,7 +179,7 @@ def components(
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        That |t| must exceed.
+        That ``|t|`` must exceed.
     two_sided : bool
         Also of negative edges, apart.
 

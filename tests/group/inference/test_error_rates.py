@@ -25,7 +25,7 @@ ENHANCEMENTS = {"maxt": MaxT(), "nbs": Nbs(ENDS, 2.0), "tfnbs": Tfnbs(ENDS), "cn
 
 SIZES = [
     pytest.param(150, 19, id="short"),
-    pytest.param(2000, 199, id="long", marks=pytest.mark.long),
+    pytest.param(2000, 39, id="long", marks=pytest.mark.long),
 ]
 """Groups and permutations; alpha is a multiple of 1 / (1 + permutations)."""
 
