@@ -209,6 +209,7 @@ def test_what_matrices_tell(output, run, seeds, strategy):
         assert [resolve(uri, output) for uri in facts["Sources"]] == [series.path]
         assert [resolve(uri, output) for uri in facts["NodeFiles"]] == [nodes.path]
         assert (facts["StorageFormat"], facts["Directed"]) == ("Full", False)
+        assert facts["Software"] == f"bids_spheres {__version__}"
         assert facts["Weighted"] is True
         assert isinstance(facts["ValidDiagonal"], bool)
         assert isinstance(facts["RelationshipMeasure"], str)
