@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_spheres import __version__
 from bids_spheres.app.main import main
 from bids_spheres.files.atomic import write_table
 
