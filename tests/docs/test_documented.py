@@ -176,9 +176,10 @@ def test_every_file_is_in_a_table_of_files(everything, sections):
 
 def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
-    from bids_spheres.app.parser import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
+    from bids_spheres.app import parser as parsers  # noqa: PLC0415
 
-    for parser in (main_parser(), demo_parser(), strategies_parser()):
+    names = ("main", "demo", "strategies", "seeds")
+    for parser in (getattr(parsers, f"{name}_parser")() for name in names):
         for action in parser._actions:
             names = [n for n in action.option_strings if "_" not in n] or [action.dest]
             assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names
