@@ -156,7 +156,7 @@ def _run_level(options: argparse.Namespace) -> int:
 
 def _list_strategies(options: argparse.Namespace) -> int:
     with ended_at_once():
-        from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415
+        from bids_spheres.app.strategies import describe_strategies  # noqa: PLC0415
 
     for line in describe_strategies(options.strategy):
         print(line)

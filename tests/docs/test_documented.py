@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.outputs.sidecars import RegionsSidecar
 from tests.docs.written import TABLES, columns_of, sidecars, tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -77,8 +78,9 @@ def test_every_column_is_documented_and_every_documented_one_is_written(everythi
     for kind, heading in HEADINGS.items():
         documented = first_cells(sections[heading])
         if kind == "outliers":
-            documented |= {"censored"}  # told of in a sentence above the table
+            documented |= {"censored"}  # in a sentence above the table
             assert "`censored`" in sections[heading]
+            documented |= first_cells(sections["Head motion measured anew"])
         assert documented == written.pop(kind), kind
     assert written.pop("descriptions") == {"desc_id", "description"}
     atlas = written.pop("atlas dseg")
@@ -123,7 +125,9 @@ def test_every_key_is_documented_for_the_files_that_have_it(everything):
             written[key].add(kind)
     documented = documented_keys()
     assert set(written) - set(documented) == set()
-    assert set(documented) - set(written) == {"DerivedFrom"}  # of other seed sets than the test's
+    # Of other seed sets than the test's, and of regions
+    others = {"DerivedFrom", *RegionsSidecar.__annotations__} - set(written)
+    assert set(documented) - set(written) == others
     for key, kinds in written.items():
         assert documented[key] == kinds, key
 
