@@ -154,8 +154,8 @@ def permutation_test(
         See `estimate`; residuals then change signs only. Without, permutations are not valid for
         means of groups whose variances and sizes differ.
     transform : callable, optional
-        Gets the rearranged data (N, T) and gives what is tested, for example harmonized data; it
-        takes a fit of all columns for each arrangement.
+        Gets the rearranged data (N, T) and gives what is tested. Harmonization of sites in it makes
+        tests valid when rows change places within sites.
     progress : callable, optional
         Called with the number of arrangements that are done.
     max_bytes : int
