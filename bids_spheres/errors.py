@@ -8,6 +8,8 @@ A message says *what* is wrong and *where*; the hint says *what to do*.
 
 from __future__ import annotations
 
+import errno
+import resource
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ EXIT_STATUSES = {
 """Every status with which the command can end, but 0, and what it means."""
 
 
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
+"""What to do when there was too little."""
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Beginning of a hint that names the nearest of the known names; empty when none is near."""
     from difflib import get_close_matches  # noqa: PLC0415 - only for an error
@@ -61,6 +67,29 @@ def printable(text: str) -> str:
         char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
         for char in text
     )
+
+
+def address_space() -> int | None:
+    """Bytes of addresses that each process may have (``ulimit -v``); None without a limit."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, tells that there was too little memory.
+
+    Where addresses are limited, libraries that can't be mapped and threads that can't be started
+    are such errors as well.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if address_space() is not None and (
+            isinstance(error, ImportError | SystemError) or "start new thread" in str(error)
+        ):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class BidsSpheresError(Exception):
@@ -138,3 +167,17 @@ class TemporaryError(BidsSpheresError, RuntimeError):
     """The same call may succeed later."""
 
     exit_status = 75
+
+
+def describe_error(error: BaseException) -> tuple[str, int]:
+    """Message and exit status of an error, whether it is one of ours or not."""
+    if isinstance(error, BidsSpheresError):
+        return str(error), error.exit_status
+    if is_out_of_memory(error):
+        return f"Out of memory.\n  hint: {MORE_MEMORY}", TemporaryError.exit_status
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return printable(f"{where}{error.strerror or error}."), READ_WRITE_FAILED
+    fault = printable(f"unexpected {type(error).__name__}: {error}")
+    hint = "That is a fault of this program or of a library; please report what --debug shows."
+    return f"{fault}\n  hint: {hint}", FAULT

@@ -86,7 +86,7 @@ def option_words(
         dest = name.replace("-", "_")
         if name.startswith("_") or value in (None, []):
             continue  # remarks, and options without a value
-        if dest not in options or dest in ("help", "version", "config"):
+        if dest not in options or dest in ("help", "help_all", "version", "config"):
             raise UsageError(
                 f"{path}: {name!r} is no option.", hint=did_you_mean(dest, list(options))
             )

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.execute.versions import versions
 from bids_spheres.files.atomic import json_text, remove, write_text
+from bids_spheres.outputs.logs import crash_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from bids_spheres.participant.outcomes import Outcome
     from bids_spheres.settings import Settings
-
-
-def crash_file(output_dir: Path, job: str) -> Path:
-    """File about the failure of a job, by the job's name."""
-    return output_dir / "logs" / f"crash-{job.replace(' ', '_')}.txt"
 
 
 def keep_crash(outcome: Outcome, settings: Settings) -> None:

@@ -45,10 +45,11 @@ def check_words(settings: Settings) -> None:
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} does not exist.")
     _check_files(settings)
-    if not settings.atlas and not settings.seeds:
+    if not (settings.atlas or settings.seeds or settings.parcellation or settings.roi):
         raise UsageError(
             "No seeds are given.",
-            hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
+            hint="Name a built-in set (--atlas Power2011), a table of your own (--seeds FILE), or "
+            "regions (--parcellation FILE, --roi FILE).",
         )
 
 
@@ -56,16 +57,18 @@ def _check_files(settings: Settings) -> None:
     strategies = published_strategies()
     no_file = f"The strategies that need no file are: {', '.join(strategies)}."
     mask, filters = settings.processing.mask, settings.labels.bids_filter_file
-    files = [("There is no seed table", path, hint_for_seeds(path)) for path in settings.seeds]
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    files = [("The seed table", path, hint_for_seeds(path)) for path in tables]
+    files += [("--roi: the image", path, "") for path in settings.roi]
     own = (Path(name) for name in settings.strategy if name not in strategies)
-    files += [("There is no strategy file", path, no_file) for path in own]
+    files += [("The strategy file", path, no_file) for path in own]
     if mask not in MASKS:
         hint = "Give run, template, none, or the path of a mask image."
-        files.append(("--mask: there is no image", Path(mask), hint))
+        files.append(("--mask: the image", Path(mask), hint))
     if settings.outliers:
-        files.append(("There is no outlier table or folder of such tables", settings.outliers, ""))
+        files.append(("The outlier table or folder of such tables", settings.outliers, ""))
     if filters:
-        files.append(("There is no filter file", filters, ""))
-    for problem, path, hint in files:
+        files.append(("The filter file", filters, ""))
+    for called, path, hint in files:
         if not is_there(path):
-            raise MissingInputError(f"{problem} {path}.", hint=hint)
+            raise MissingInputError(f"{called} {path} is missing.", hint=hint)

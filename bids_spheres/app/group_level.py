@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from bids_spheres.app.group_options import describe_groups, group_options
+from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER
-from bids_spheres.outputs.shared import write_record
-from bids_spheres.reports.group import write_group_report
 
 if TYPE_CHECKING:
     from bids_spheres.settings import Settings
@@ -42,12 +43,16 @@ def run_group_level(settings: Settings) -> list[str]:
     if settings.execution.executor == "dask":
         logger.warning("--executor dask does nothing at the group level, which is one process.")
     if not settings.reports_only:
-        problems = run_group(out, group_options(settings))
+        # A folder that is not an output is refused, and not created.
+        with temporary_files_in(settings.temporary_dir) if out.is_dir() else nullcontext():
+            problems = run_group(out, group_options(settings))
         write_record(out, settings.to_json())
         logger.info("Results of the group: %s", out / GROUP_FOLDER)
     for problem in problems:
         logger.error("%s", problem)
     if settings.report_level != "none":
+        from bids_spheres.reports.group import write_group_report  # noqa: PLC0415 - loads Jinja
+
         logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
     return problems
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import load_strategy
-from bids_spheres.data.published import STRATEGY_FILES
+from bids_spheres.data.published import ROI_LABEL, STRATEGY_FILES, parcellation_label
 from bids_spheres.engine.connectivity import measure
-from bids_spheres.engine.seeds import scale_label, seed_file_label
+from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.text import is_there
 from bids_spheres.group.files import all_matrices, make_groups, selected
@@ -45,13 +45,17 @@ def group_options(settings: Settings) -> GroupOptions:
         When there is no table of participants for a model.
     """
     choices = settings.group
-    needed = bool(choices.model or choices.qcfc_covariates)
+    columns = (
+        *(choices.blocks, choices.variance_groups, choices.clusters, choices.harmonize),
+        choices.qcfc_covariates,
+    )
+    needed = bool(choices.model or any(columns))
     places = dict.fromkeys([*raw_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))
     table = choices.participants_table or next(tables, None)
     if needed and table is None:
         raise MissingInputError(
-            f"--model and --qcfc-covariates need {TABLE}, which is not in "
+            f"--model and options with columns need {TABLE}, which is not in "
             f"{', '.join(map(str, places))}.",
             hint="Name it with --participants-table FILE.",
         )
@@ -93,7 +97,9 @@ def describe_groups(settings: Settings) -> Iterator[str]:
 def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
-    yield SEEDS, (*settings.atlas, *map(seed_file_label, settings.seeds))
+    own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
+    regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]
+    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own, *regions]))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
     # A built-in strategy need not be known to this version.

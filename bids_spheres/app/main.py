@@ -6,35 +6,35 @@ that loads pandas, scipy or pybids is imported by the function that needs it.
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
 import traceback
-import warnings
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bids_spheres.app.config_file import typed_options, with_config
 from bids_spheres.app.early_checks import check_words
+from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
+    SHORT_USAGE,
     demo_parser,
     ignored_options,
     main_parser,
     settings_of,
     strategies_parser,
+    translate,
 )
-from bids_spheres.errors import (
-    INTERRUPTED,
-    SOME_FAILED,
-    TERMINATED,
-    ReadWriteError,
-    printable,
+from bids_spheres.app.streams import (
+    StandardOutput,
+    configure_logging,
+    discard_output,
+    open_missing_streams,
 )
+from bids_spheres.data.published import is_typed_seed
+from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.execute.ending import ended_at_once, ended_by_sigterm
-from bids_spheres.execute.failure import describe_error
-from bids_spheres.execute.memory_limits import prepare_for_limits
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
@@ -57,20 +57,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status of the BIDS execution specification.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    _open_missing_streams()
+    given = list(sys.argv[1:] if argv is None else argv)
+    # argparse takes -38,-22,56 for an option, and not what begins with a blank.
+    words = [f" {word}" if word[:1] == "-" and is_typed_seed(word) else word for word in given]
+    open_missing_streams()
+    if not words or words in (["help"], ["demo"]):
+        print(SHORT_USAGE)
+        return 0 if words == ["help"] else 2
     try:
-        with ended_by_sigterm(), redirect_stdout(_StandardOutput(sys.stdout)):
+        with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
             options, do = _parsed(words)
             prepare_for_limits()
-            _configure_logging(options.verbose - options.quiet)
+            configure_logging(options.verbose - options.quiet)
+            for note in getattr(options, "notes", ()):
+                logger.info("%s", note)
             with _with_a_home():
                 status = do(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
-        _discard_output()
+        discard_output()
         return 0
     except SystemExit as end:
         if end.code == TERMINATED:
@@ -86,50 +93,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = describe_error(error)
         print(f"bids-spheres: error: {message}", file=sys.stderr)
         return status
-
-
-def _open_missing_streams() -> None:
-    """Open the null device for streams that whoever called has closed.
-
-    It takes the number of the stream, which else the next file would get, and with it what other
-    programs of this process write there.
-    """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
-
-
-class _StandardOutput(io.TextIOBase):
-    """Standard output whose errors say what could not be written."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write text."""
-        with self._naming_errors():
-            return self._stream.write(text)
-        return 0
-
-    def flush(self) -> None:
-        """Write what is left."""
-        with self._naming_errors():
-            self._stream.flush()
-
-    @contextmanager
-    def _naming_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _discard_output()
-            raise ReadWriteError(f"Standard output can't be written: {error.strerror}.") from error
-
-
-def _discard_output() -> None:
-    """Let what is left for standard output go nowhere when Python flushes it at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
 
 
 @contextmanager
@@ -150,28 +113,6 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-class _Printable(logging.Formatter):
-    """Lines without characters that would move the cursor, whatever names of files hold."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
-
-
-class _Once(logging.Filter):
-    """Passes a warning the first time only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is logged."""
-        message = record.getMessage()
-        is_new = record.levelno != logging.WARNING or message not in self._said
-        self._said.add(message)
-        return is_new
-
-
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
     """Options, and what to do with them."""
     if words[:1] == ["demo"]:
@@ -179,22 +120,13 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Na
     if words[:1] == ["strategies"]:
         return strategies_parser().parse_args(words[1:]), _list_strategies
     parser = main_parser()
+    words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
+    options.notes = notes
     typed = typed_options(parser, words)
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
     return options, _run_level
-
-
-def _configure_logging(verbosity: int) -> None:
-    """Log lines to standard error, warnings of libraries too."""
-    levels = (logging.WARNING, logging.INFO, logging.DEBUG)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Printable("%(levelname).1s %(message)s"))
-    handler.addFilter(_Once())
-    logger.handlers[:] = [handler]
-    warnings.showwarning = lambda message, *_, **__: logger.warning("%s", message)
-    logger.setLevel(levels[max(-1, min(verbosity, 1)) + 1])
 
 
 def _run_level(options: argparse.Namespace) -> int:
@@ -224,7 +156,7 @@ def _run_level(options: argparse.Namespace) -> int:
 
 def _list_strategies(options: argparse.Namespace) -> int:
     with ended_at_once():
-        from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415
+        from bids_spheres.app.strategies import describe_strategies  # noqa: PLC0415
 
     for line in describe_strategies(options.strategy):
         print(line)

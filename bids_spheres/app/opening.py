@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres.app.memory_limits import group_memory, own_memory
 from bids_spheres.execute.local import LocalExecutor
-from bids_spheres.execute.memory_limits import MEGABYTE, group_memory, own_memory
-from bids_spheres.participant.memory import largest_job
+from bids_spheres.outputs.logs import LOGS
+from bids_spheres.participant.memory import MEGABYTE, largest_job
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def open_executor(
     if execution.executor != "dask" or not tasks:
         yield LocalExecutor(_processes(execution, tasks))
         return
-    from bids_spheres.execute import clusters, dask, proof, slurm  # noqa: PLC0415 - load Dask
+    from bids_spheres.execute import clusters, dask  # noqa: PLC0415 - load Dask
 
     place = execution.dask_scheduler or execution.dask_scheduler_file
     if place:
@@ -59,14 +60,20 @@ def open_executor(
     elif execution.dask_slurm:
         # The thread that reads ahead takes so little that a core of its own would be wasted.
         cores = execution.omp_nthreads or 1
-        need = slurm.Need(len(tasks), execution.nprocs, cores, largest_job(tasks))
-        opened = slurm.slurm_cluster(execution.dask_slurm, need, out / "logs" / "slurm")
+        opened = clusters.slurm_cluster(
+            execution.dask_slurm,
+            items=len(tasks),
+            workers=min(len(tasks), execution.nprocs),
+            cores=cores,
+            memory=largest_job(tasks),
+            logs=out / LOGS / "slurm",
+        )
     else:
         memory = (execution.mem or 0) * MEGABYTE or None
         opened = clusters.local_cluster(_processes(execution, tasks), memory)
-    folders = proof.Folders(tuple(inputs), out, settings.work_dir)
+    written = [out, settings.work_dir] if settings.work_dir else [out]
     with opened as (client, source):
-        yield dask.DaskExecutor(client, source, folders, shared_by(tasks))
+        yield dask.DaskExecutor(client, source, inputs, written, shared_by(tasks))
 
 
 def shared_by(tasks: Sequence[Task]) -> list[Any]:

@@ -6,13 +6,20 @@ Imports at the top are cheap, so that ``--help`` and ``--version`` answer at onc
 from __future__ import annotations
 
 import argparse
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
-from bids_spheres.errors import EXIT_STATUSES, UnknownLevelError, UsageError, printable
+from bids_spheres.errors import (
+    EXIT_STATUSES,
+    UnknownLevelError,
+    UsageError,
+    did_you_mean,
+    printable,
+)
 from bids_spheres.settings import (
     GROUP,
     PARTICIPANT,
@@ -23,6 +30,7 @@ from bids_spheres.settings import (
     option,
 )
 from bids_spheres.settings.option import SECTIONS
+from bids_spheres.settings.table import IGNORED
 from bids_spheres.settings.values import Labels, PathName
 
 if TYPE_CHECKING:
@@ -30,9 +38,17 @@ if TYPE_CHECKING:
 
     from bids_spheres.settings import Declared
 
-_EXAMPLES = """\
-Try it on simulated data:      bids-spheres demo demo-output
-See the denoising strategies:  bids-spheres strategies
+SHORT_USAGE = """\
+usage:
+  bids-spheres demo FOLDER
+      try it: write a small simulated dataset and run everything on it
+  bids-spheres FMRIPREP OUTPUT participant --atlas Power2011
+      time series and connectivity of every run of an fMRIPrep dataset
+  bids-spheres FMRIPREP OUTPUT group
+      summarize what the participant level has written
+
+bids-spheres --help lists common options, --help-all all of them, and bids-spheres strategies tells
+what the denoising strategies do.\
 """
 
 _BOTH = (PARTICIPANT, GROUP)
@@ -42,8 +58,10 @@ _BOTH = (PARTICIPANT, GROUP)
 class Talk:
     """How much a call says."""
 
-    verbose: int = option(0, "say more", "running", short="-v", levels=_BOTH)
-    quiet: int = option(0, "only warnings and errors", "running", short="-q", levels=_BOTH)
+    verbose: int = option(0, "say more", "running", short="-v", levels=_BOTH, common=True)
+    quiet: int = option(
+        0, "only warnings and errors", "running", short="-q", levels=_BOTH, common=True
+    )
     debug: bool = option(False, "show tracebacks", "running", levels=_BOTH)
 
 
@@ -53,14 +71,16 @@ class Call:
 
     explain: bool = option(
         False,
-        "only tell what the strategies come to in each run; no image is read",
+        "only show the design of each strategy in each run; no image is read",
         "denoising",
+        common=True,
     )
     dry_run: bool = option(
         False,
-        "only tell which runs were found, what is missing, and what would be written",
+        "only list the runs, what they lack, and what would be written",
         "keeping and repeating",
         levels=_BOTH,
+        common=True,
     )
     config: Path | None = option(
         None,
@@ -69,14 +89,24 @@ class Call:
         "keeping and repeating",
         PathName("FILE"),
         levels=_BOTH,
+        common=True,
     )
+
+
+_TALK = tuple(declared_options(Talk))
+_ALL = (*declared_options(Settings), *declared_options(Call), *_TALK)
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are a line and a hint, without a page of all options."""
 
     def error(self, message: str) -> NoReturn:
-        hint = f"{self.prog} --help tells all options."
+        hint = f"{self.prog} --help lists the options."
+        _, is_unknown, words = message.partition("unrecognized arguments: ")
+        if is_unknown:
+            flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
+            typed = words.split()[0].partition("=")[0].replace("_", "-")
+            hint = did_you_mean(typed, flags) + hint
         if message.startswith("the following arguments are required"):
             hint = (
                 "Give them first, before all options: one that takes several values, as --atlas "
@@ -86,24 +116,70 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {shown}\n  hint: {hint}\n")
 
 
-def main_parser() -> argparse.ArgumentParser:
-    """Parser of the BIDS App."""
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help that shows flags with dashes; those with underscores are known as well."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        shown = copy(action)
+        shown.option_strings = [flag for flag in action.option_strings if "_" not in flag]
+        return super()._format_action_invocation(shown)
+
+
+class _Help(argparse.Action):
+    """Print the help, with common options alone or with all."""
+
+    def __call__(self, *_: object) -> NoReturn:
+        """Print, and end the process."""
+        parser = main_parser(common_alone=self.dest == "help")
+        parser.print_help()
+        parser.exit()
+
+
+def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
+    """Parser of the BIDS App, of all options or for the help on common ones."""
+    meanings = "; ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items())
+    statuses = fill(f"Exit status: 0 all done; {meanings}.", width=88)
+    others = "Less common options:           bids-spheres --help-all\n" if common_alone else ""
     parser = _Parser(
         prog="bids-spheres",
-        description="Time series and connectivity of spheres around seed coordinates, "
-        "from fMRIPrep's output.",
-        epilog=f"{_EXAMPLES}\n{_describe_statuses()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="bids-spheres bids_dir output_dir {participant,group} [options]",
+        description="Time series and connectivity of spheres around seed coordinates, from "
+        "fMRIPrep's output.\n\n"
+        "Try it on simulated data:      bids-spheres demo demo-output\n"
+        f"See the denoising strategies:  bids-spheres strategies\n{others}",
+        epilog=statuses,
+        formatter_class=_Formatter,
         allow_abbrev=False,
+        add_help=False,
     )
-    _add_options(parser, [*declared_options(Settings), *declared_options(Call), *_TALK])
+    shown = [o for o in _ALL if o.option.common or not o.option.section or not common_alone]
+    _add_options(parser, shown)
+    about = parser.add_argument_group("help")
+    for flags, text in ((("-h", "--help"), "common options"), (("--help-all",), "all options")):
+        about.add_argument(*flags, action=_Help, nargs=0, default=argparse.SUPPRESS, help=text)
     return parser
 
 
-def _describe_statuses() -> str:
-    """Lines that say what every exit status means."""
-    meanings = "; ".join(f"{status} {meaning}" for status, meaning in EXIT_STATUSES.items())
-    return fill(f"Exit status: 0 all done; {meanings}.", width=88)
+def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Words of a command line in options of ours, and a note on each that is not.
+
+    Wrappers type options of other BIDS Apps without being asked to.
+    """
+    ours = {alias: each.flag for each in _ALL for alias in each.option.aliases}
+    translated, notes, rest = [], [], iter(words)
+    for word in rest:
+        typed, sign, value = word.partition("=")
+        flag = typed.replace("_", "-")
+        if flag in ours:
+            translated.append(f"{ours[flag]}{sign}{value}")
+            notes.append(f"{typed} is taken as {ours[flag]}.")
+        elif flag in IGNORED:
+            if IGNORED[flag].takes_value and not sign:
+                next(rest, None)
+            notes.append(f"{typed} has no effect: {IGNORED[flag].why}.")
+        else:
+            translated.append(word)
+    return translated, notes
 
 
 def demo_parser() -> argparse.ArgumentParser:
@@ -123,7 +199,7 @@ def strategies_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres strategies``."""
     parser = _Parser(
         prog="bids-spheres strategies",
-        description="Tell what denoising strategies regress out, censor and filter.",
+        description="List what denoising strategies regress out, censor and filter.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -131,9 +207,6 @@ def strategies_parser() -> argparse.ArgumentParser:
     )
     _add_options(parser, _TALK)
     return parser
-
-
-_TALK = tuple(declared_options(Talk))
 
 
 class _Extend(argparse.Action):
@@ -186,22 +259,11 @@ def _arguments(declared: Declared) -> dict[str, Any]:
 
 
 def ignored_options(level: str, typed: Iterable[str]) -> list[str]:
-    """Flags of the options that change nothing at an analysis level.
+    """Flags of the typed options, by their names, that change nothing at an analysis level.
 
-    Parameters
-    ----------
-    level : str
-    typed : iterable of str
-        Names of options that the user typed.
-
-    Raises
-    ------
-    UsageError
-        When one promises that nothing is written, and has no effect at that level.
+    A `UsageError` when one promises that nothing is written.
     """
-    known = (*declared_options(Settings), *declared_options(Call), *_TALK)
-    names = set(typed)
-    ignored = {each.name for each in known if level not in each.option.levels} & names
+    ignored = {each.name for each in _ALL if level not in each.option.levels}.intersection(typed)
     if "explain" in ignored:
         raise UsageError(
             "--explain works only at the participant level.",
@@ -213,12 +275,7 @@ def ignored_options(level: str, typed: Iterable[str]) -> list[str]:
 def settings_of(options: argparse.Namespace) -> Settings:
     """Settings that the options of `main_parser` stand for.
 
-    Raises
-    ------
-    UnknownLevelError
-        When there is no such analysis level.
-    UsageError
-        When options contradict each other.
+    An `UnknownLevelError` or, when options contradict each other, a `UsageError`.
     """
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
@@ -239,13 +296,7 @@ _WORKERS = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
 
 
 def _executor(options: argparse.Namespace) -> str:
-    """Who does the jobs.
-
-    Raises
-    ------
-    UsageError
-        When options contradict each other.
-    """
+    """Who does the jobs; a `UsageError` when options contradict each other."""
     flags = [f"--{name.replace('_', '-')}" for name in _WORKERS if getattr(options, name)]
     if len(flags) > 1:
         raise UsageError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bids_spheres.app.crashes import crash_file, keep_crash
+from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.group_options import raw_datasets
 from bids_spheres.app.opening import open_executor
 from bids_spheres.app.preview import dry_run as dry_run_lines
@@ -32,12 +32,17 @@ from bids_spheres.files.atomic import (
 from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.filters import read_filters
 from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
-from bids_spheres.outputs.paths import UNCLEANED
-from bids_spheres.outputs.shared import (
+from bids_spheres.outputs.logs import (
     CITATION_FILE,
-    check_output_dir,
+    LOGS,
+    crash_file,
+    find_crashes,
     methods_file,
     write_record,
+)
+from bids_spheres.outputs.paths import UNCLEANED
+from bids_spheres.outputs.shared import (
+    check_output_dir,
     write_shared_files,
 )
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
@@ -58,12 +63,14 @@ from bids_spheres.reports.participant.write_pages import (
     participants_to_report,
     write_reports,
 )
+from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from bids_spheres.confounds import Problem
+    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
@@ -202,8 +209,15 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
 
 def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
     """What the settings ask of every run."""
+    weighting: MapWeighting = "mean" if settings.parcellation_weights == "mean" else "least-squares"
+    regions = load_regions(
+        settings.parcellation,
+        settings.roi,
+        space=settings.parcellation_space,
+        weighting=weighting,
+    )
     return Work(
-        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius),
+        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius, regions),
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
         processing=settings.processing,
         output_dir=settings.output_dir,
@@ -271,7 +285,7 @@ def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
     record = write_record(out, settings.to_json(), settings.labels.participant_label)
     facts = _methods_facts(settings, inputs, work, _spaces(jobs))
     write_if_changed(out / CITATION_FILE, citation_file(facts))
-    write_if_changed(out / "logs" / "CITATION.bib", bibliography(methods_paragraph(facts)))
+    write_if_changed(out / LOGS / "CITATION.bib", bibliography(methods_paragraph(facts)))
     own: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         own[job.run.name.get("sub") or ""].append(job)
@@ -309,12 +323,13 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     folders |= {settings.work_dir} if settings.work_dir else set()
     if not settings.labels.participant_label:
         # Not in every task of an array: these folders have files of every participant.
-        folders |= {out, out / "logs"}
+        folders |= {out, out / LOGS}
     for folder in folders:
         discard_stale(folder)
-    crashes = set((out / "logs").glob("crash-*.txt"))
-    for path in crashes & {crash_file(out, str(task)) for task in tasks if not task.reason}:
-        remove(path)
+    done = {crash_file(out, str(task)) for task in tasks if not task.reason}
+    for crash in find_crashes(out):
+        if crash.path in done:
+            remove(crash.path)
 
 
 def _execute(
@@ -400,7 +415,7 @@ def _summarize(
     settings: Settings,
     messages: RunMessages,
 ) -> None:
-    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / "logs"
+    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / LOGS
     runs = count(len(tasks), "run")
     messages.write()
     messages.log(logging.WARNING)

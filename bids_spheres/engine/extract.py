@@ -9,15 +9,16 @@ from operator import matmul
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import linalg
 
 from bids_spheres.engine.aggregate import VoxelSeries, check_aggregation
 from bids_spheres.engine.screen import ScreenedVolumes
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.smoothing import applied_weights, check_fwhm, smoothed
+from bids_spheres.engine.smoothing import applied_weights, check_fwhm, kernel_reach, smoothed
 from bids_spheres.engine.spheres import SphereWeights, as_points, sphere_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.engine.warn import warn
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -60,16 +61,16 @@ class VoxelMoments:
 
     def coverage(self, weights: SphereWeights) -> FloatArray:
         """Share of each sphere's voxels that is used and has a signal, (S,), 0 to 1."""
-        return (weights.membership @ self.alive.astype(np.float64)) / weights.asked
+        return weights.coverage_of(self.alive.astype(np.float64))
 
     def tsnr(self, weights: SphereWeights) -> FloatArray:
-        """Temporal signal-to-noise ratio of each sphere, (S,): mean over its voxels of mean / SD.
+        """Temporal signal-to-noise ratio of each sphere, (S,): (weighted) mean of mean / SD.
 
         Voxels without a signal have none and are left out; NaN where none is left.
         """
         ratio = np.divide(self.mean, self.sd, out=np.zeros_like(self.mean), where=self.alive)
-        count = weights.membership @ self.alive.astype(np.float64)
-        total = weights.membership @ ratio
+        count = weights.sums @ self.alive.astype(np.float64)
+        total = weights.sums @ ratio
         return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
@@ -107,7 +108,7 @@ class Extraction:
     @property
     def reduced(self) -> BoolArray:
         """Whether voxels were left out of each sphere, (S,)."""
-        return np.asarray(self.weights.membership @ self.unusable.astype(np.intp) > 0)
+        return np.asarray(self.weights.core @ self.unusable.astype(np.intp) > 0)
 
 
 def extract(
@@ -155,13 +156,20 @@ def extract(
     if not weights.grid.matches(volumes.grid):
         raise DataError(f"{volumes.name}: the sphere weights belong to another image grid.")
     check_aggregation(aggregation)
+    if weights.values is not None and aggregation != "mean":
+        raise UsageError(f"Maps have weighted means, and no {aggregation}.")
     applied = None
-    if fwhm is not None:
+    if fwhm is not None and not weights.compact:
+        # Boxes around regions would be as large as the image.
+        read = _reach(weights, fwhm)
+    elif fwhm is not None:
         # Single precision for values of no more than its 24 bits.
         stored = volumes.stored_dtype
         single = stored.itemsize < 4 or stored == np.float32
         applied = applied_weights(weights, fwhm, single=single)
-    read = weights.voxels if applied is None else applied.voxels
+        read = applied.voxels
+    else:
+        read = weights.voxels
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
     job = _Extracting(screened, weights, fwhm, threads, _Spread() if moments else None)
@@ -169,8 +177,10 @@ def extract(
     if aggregation != "mean":
         voxels = _voxel_series(job)
         timeseries = voxels.aggregated(aggregation)
-    elif applied is None:
+    elif applied is None and fwhm is None:
         timeseries = _means(job)
+    elif applied is None:
+        timeseries = _means_of_smoothed(job)
     else:
         timeseries = _smoothed_means(job, applied)
     if screened.missing.any() and not usable_only:
@@ -291,8 +301,64 @@ def _means(job: _Extracting) -> FloatArray:
                 for block in screened.again(numbers)
             ]
         )
-    count = sums @ usable.astype(np.float64)
-    return _real(total / np.where(count > 0, count, np.nan), screened.volumes)
+    return _averaged(job.weights, total, usable, screened.volumes)
+
+
+def _averaged(
+    weights: SphereWeights, total: FloatArray, usable: BoolArray, volumes: Volumes
+) -> FloatArray:
+    """Real values of means, and of signals of maps by least squares, from sums of stored ones."""
+    alive = usable.astype(np.float64)
+    count = weights.sums @ alive
+    series = _real(total / np.where(count > 0, count, np.nan), volumes)
+    for rows in weights.joint:
+        # Signals s of maps M of which M s is nearest to the voxels: (M'M) s = M' voxels
+        maps = weights.sums[rows] * alive
+        known = count[rows] > 0
+        gram = (maps @ maps.T).toarray()[np.ix_(known, known)]
+        sums = _real(total[:, rows][:, known], volumes)
+        sums += volumes.inter * (count[rows][known] - 1)
+        series[:, np.arange(rows.start, rows.stop)[known]] = linalg.lstsq(gram, sums.T)[0].T
+    return series
+
+
+def _reach(weights: SphereWeights, fwhm: float) -> IntArray:
+    """Voxels that smoothing brings into regions: the box around them, and what a kernel reaches."""
+    ijk, reach = weights.grid.unflat(weights.voxels), kernel_reach(weights.grid, fwhm)
+    inside = np.zeros(weights.grid.shape, dtype=bool, order="F")
+    if len(ijk):
+        first = np.maximum(ijk.min(axis=0) - reach, 0).astype(np.intp)
+        last = (ijk.max(axis=0) + reach).astype(np.intp)
+        inside[tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))] = True
+    return np.flatnonzero(inside.reshape(-1, order="F"))
+
+
+def _means_of_smoothed(job: _Extracting) -> FloatArray:
+    """Means over regions of the smoothed image, volume by volume.
+
+    Voxels that do not vary in the first block are left out; if they do later on, or others are
+    bad in some volumes alone, the image is read again.
+    """
+    screened, weights, grid = job.screened, job.weights, job.weights.grid
+
+    def sums(values: RealArray, beyond: float, usable: BoolArray) -> FloatArray:
+        volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
+        volume[screened.voxels] = values
+        smooth = smoothed(volume, grid, job.fwhm or 0.0)[weights.voxels]
+        return np.asarray(weights.sums @ (smooth * usable))
+
+    def totals(blocks: Iterator[RealArray]) -> tuple[FloatArray, BoolArray]:
+        changes = chain.from_iterable(_changes(blocks, np.dtype(np.float64)))
+        first = next(changes)
+        usable = job.usable()
+        return np.array([sums(change, 0, usable) for change in chain([first], changes)]), usable
+
+    total, usable = totals(job.blocks())
+    if screened.flickering.any() or (usable != job.usable()).any():
+        total, usable = totals(screened.again())
+    origin = np.where(screened.unusable, screened.zero, screened.first)
+    total = total + sums(origin, screened.zero, usable)
+    return _averaged(weights, total, usable, screened.volumes)
 
 
 def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:

@@ -3,19 +3,16 @@
 A `SeedTable` is a value: names, millimetre coordinates, a radius per seed, and,
 where the source says so, networks and the space in which the coordinates live.
 Published sets ship with the package as ``<Name>.tsv`` beside ``<Name>.json``; a
-user's own table has the same form (or commas or semicolons), and only x, y and z are required.
+user's own list may have any form that `bids_spheres.engine.seed_columns` understands.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import os
 import re
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +26,8 @@ from bids_spheres.data.published import (
     published_seed_sets,
     unknown_seed_set,
 )
+from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
+from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.text import is_there, read_json_object, read_text
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
+    from bids_spheres.engine.regions import RegionImage
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,15 @@ _LARGEST_RADIUS = 1000.0
 _FURTHEST = 10_000.0
 """mm. Coordinates that are further from the origin are none of a head in any space."""
 
+_LARGEST_IN_METRES, _LARGEST_IN_CENTIMETRES = 0.15, 12.0
+"""Coordinates of a head in other units; of a list in mm, some seed lies further out."""
+
+TYPED_LABEL = "typed"
+"""Label of the set of seeds that were typed."""
+
 _MISSING = frozenset({"", "n/a", "na", "nan"})
 
-_COLUMNS = ("name", "x", "y", "z", "radius", "network")
-"""Columns that are used."""
-
-_KEYS = ("Space", "DefaultRadius")
+_KEYS = ("Space", "DefaultRadius", "Units")
 """Keys that are used of the JSON file beside a table."""
 
 _NOTES = frozenset(
@@ -88,6 +91,9 @@ class SeedTable:
         What the JSON file beside the table holds.
     scale : str, optional
         Short alphanumeric label that distinguishes sets which differ in radius only.
+    regions : RegionImage, optional
+        Where rows are regions of an image, and not spheres: `coordinates` are then centres of mass
+        and `radii` those of balls of the same volumes.
     """
 
     label: str
@@ -99,6 +105,7 @@ class SeedTable:
     published: bool = False
     metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     scale: str | None = None
+    regions: RegionImage | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -134,8 +141,9 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
     source : str or path
         Name of a published set (`published_seed_sets`), or path of a TSV or CSV table
         with columns ``x``, ``y``, ``z`` (mm) and optionally ``name``, ``radius`` (mm)
-        and ``network``. A JSON file beside it may give ``Space`` and ``DefaultRadius``.
-        Other columns and keys are not used, which is logged.
+        and ``network``, under these or other usual names, or without a header. A JSON file beside
+        it may give ``Space`` and ``DefaultRadius``. What is understood otherwise than it is
+        written, and what is not used, is logged.
     radius : float, optional
         Radius in mm for every seed, over whatever the table says.
 
@@ -176,7 +184,9 @@ def load_published_seeds(name: str) -> SeedTable:
     folder = data_folder("seeds")
     metadata = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     text = (folder / f"{name}.tsv").read_text(encoding="utf-8")
-    return _parse(text, where=f"seed set {name}", label=name, metadata=metadata, published=True)
+    where = f"seed set {name}"
+    table, _ = _table(read_columns(text, where), where=where, label=name, metadata=metadata)
+    return replace(table, published=True)
 
 
 def load_seed_file(path: str | Path) -> SeedTable:
@@ -194,11 +204,56 @@ def load_seed_file(path: str | Path) -> SeedTable:
         )
     sidecar = path.with_suffix(".json")
     metadata = read_json_object(sidecar) if is_there(sidecar) and sidecar != path else {}
-    table = _parse(text, where=str(path), label=label, metadata=metadata, published=False)
-    columns = _header(text, str(path))
-    _log_unused(path, "column", columns, {*_COLUMNS, "index"}, _COLUMNS)
+    columns = read_columns(text, str(path))
+    table, notes = _table(columns, where=str(path), label=label, metadata=metadata)
+    for note in notes:
+        logger.warning("%s", f"{path}: {note}")
     # BIDS describes columns under their names.
-    _log_unused(sidecar, "key", metadata, {*_KEYS, *_NOTES, *columns}, _KEYS)
+    for key in [key for key in metadata if key not in {*_KEYS, *_NOTES, *columns.described}]:
+        guess = did_you_mean(key, _KEYS)
+        logger.info("%s", f"{sidecar}: the key {key} is not used. {guess}".rstrip())
+    return table
+
+
+def typed_seeds(words: Sequence[str]) -> SeedTable:
+    """Seeds typed as ``x,y,z`` or ``NAME=x,y,z``, in mm.
+
+    Raises
+    ------
+    DataError
+        When a number is no coordinate in mm.
+
+    Examples
+    --------
+    >>> typed_seeds(["PCC=0,-52,18", "-38,-22,56"]).names
+    ('PCC', 'seed_2')
+    """
+    named = [word.rpartition("=") for word in words]
+    rows = [point.split(",") for _, _, point in named]
+    cells = {axis: [row[i].strip() for row in rows] for i, axis in enumerate("xyz")}
+    cells["name"] = [name.strip() for name, _, _ in named]
+    table, _ = _table(SeedColumns(cells), where="--seeds", label=TYPED_LABEL, metadata={})
+    return table
+
+
+def seeds_from(source: object) -> SeedTable | None:
+    """Seeds of a set's name, a path or a data frame; None for anything else.
+
+    Raises
+    ------
+    BidsSpheresError
+        As `load_seeds`.
+    """
+    if isinstance(source, SeedTable):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return load_seeds(source if isinstance(source, str) else Path(source))
+    if not hasattr(source, "to_csv"):
+        return None
+    text: str = source.to_csv(sep="\t", index=False)
+    table, notes = _table(read_columns(text, "seeds"), where="seeds", label="seeds", metadata={})
+    for note in notes:
+        warn(note)
     return table
 
 
@@ -216,84 +271,42 @@ def seed_file_label(path: Path) -> str:
     return re.sub(r"[^a-zA-Z0-9]", "", plain)
 
 
-def _log_unused(
-    path: Path, what: str, names: Iterable[str], known: set[str], used: Sequence[str]
-) -> None:
-    """Log columns or keys that are not used: one may be another's name misspelt."""
-    for name in names:
-        if name and name not in known:
-            guess = did_you_mean(name, used)
-            logger.info("%s", f"{path}: the {what} {name} is not used. {guess}".rstrip())
-
-
-def _parse(
-    text: str, *, where: str, label: str, metadata: dict[str, Any], published: bool
-) -> SeedTable:
-    rows = _rows(text, where)
-    space = metadata.get("Space")
+def _table(
+    columns: SeedColumns, *, where: str, label: str, metadata: dict[str, Any]
+) -> tuple[SeedTable, list[str]]:
+    """Seed table of columns, and notes on what was understood."""
+    cells, notes = columns.cells, list(columns.notes)
+    space = metadata.get("Space", columns.space)
     if space is not None and (not isinstance(space, str) or not space.strip()):
         raise DataError(f"{where}: `Space` in the JSON file must be a name, not {space!r}.")
+    coordinates = np.column_stack([_numbers(cells[axis], axis, where) for axis in "xyz"])
+    _check_coordinates(coordinates, where, columns.in_mm or metadata.get("Units") == "mm")
     networks = None
-    if "network" in rows[0]:
-        networks = tuple(" ".join(row["network"].split()) or NO_NETWORK for row in rows)
+    if "network" in cells:
+        networks = tuple(" ".join(cell.split()) or NO_NETWORK for cell in cells["network"])
         _check_characters(networks, "network", where)
-    return SeedTable(
+    width, n = len(str(len(coordinates))), len(coordinates)
+    # NA is a name, of the nucleus accumbens; only n/a is missing.
+    given = [
+        f"seed_{i:0{width}d}" if name in ("", "n/a") else name
+        for i, name in enumerate(cells.get("name", [""] * n), start=1)
+    ]
+    _check_characters(given, "name", where)
+    default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
+    table = SeedTable(
         label=label,
-        names=_names(rows, where),
-        coordinates=_coordinates(rows, where),
-        radii=_radii(rows, metadata, where),
+        names=numbered(given, notes),
+        coordinates=coordinates,
+        radii=_radii(cells.get("radius", [""] * n), default, columns.halved, where),
         networks=networks,
         space=space,
-        published=published,
         metadata=MappingProxyType(metadata),
     )
+    return table, notes
 
 
-def _rows(text: str, where: str) -> list[dict[str, str]]:
-    columns = _header(text, where)
-    if missing := sorted({"x", "y", "z"} - set(columns)):
-        raise DataError(
-            f"{where}: no column {', '.join(missing)} (found: {', '.join(columns) or 'nothing'}).",
-            hint="A seed table is TSV or CSV with a header; x, y and z in mm, "
-            "optionally name, radius and network.",
-        )
-    if repeated := [name for name, count in Counter(columns).items() if count > 1]:
-        raise DataError(f"{where}: there is more than one column {repeated[0]}.")
-    _, *cells = _cells(text, where)
-    if not cells:
-        raise DataError(f"{where}: the table has no rows.")
-    for number, row in enumerate(cells, start=1):
-        if len(row) != len(columns):
-            unclosed = any("\n" in cell for cell in row)
-            raise DataError(
-                f"{where}: row {number} has {len(row)} cells, the header {len(columns)}.",
-                hint="A quotation mark at the start of a cell is not closed." if unclosed else None,
-            )
-    return [dict(zip(columns, row, strict=True)) for row in cells]
-
-
-def _header(text: str, where: str) -> list[str]:
-    """Names of the columns in small letters; empty for a table without a line."""
-    header, *_ = [*_cells(text, where), []]
-    return [name.lower() for name in header]
-
-
-def _cells(text: str, where: str) -> list[list[str]]:
-    """Cells of every row but those that are all blank, as spreadsheets leave at the end."""
-    first = next((line for line in text.split("\n") if line.strip()), "")
-    delimiter = next((mark for mark in "\t;" if mark in first), ",")
-    rows: list[list[str]] = []
-    try:
-        for cells in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
-            stripped = [cell.strip() for cell in cells]
-            rows += [stripped] if any(stripped) else []
-    except csv.Error as error:
-        raise DataError(f"{where}: row {len(rows)} can't be read: {error}.") from error
-    return rows
-
-
-def _coordinates(rows: Sequence[dict[str, str]], where: str) -> FloatArray:
-    coordinates = np.column_stack([_numbers(rows, axis, where) for axis in "xyz"])
+def _check_coordinates(coordinates: FloatArray, where: str, in_mm: bool) -> None:
+    """Refuse what is missing, and what is in other units than mm."""
     if (missing := np.isnan(coordinates)).any():
         raise DataError(f"{where}: a coordinate is missing in row {_first_row(missing)}.")
     if (far := np.abs(coordinates) > _FURTHEST).any():
@@ -301,7 +314,16 @@ def _coordinates(rows: Sequence[dict[str, str]], where: str) -> FloatArray:
             f"{where}: {coordinates[far][0]:g} in row {_first_row(far)} is no coordinate in mm.",
             hint="Coordinates are millimetres in the space of the images.",
         )
-    return coordinates
+    largest, broken = np.abs(coordinates).max(initial=0), (coordinates % 1 != 0).any(axis=1)
+    metres = 0 < largest < _LARGEST_IN_METRES
+    centimetres = len(coordinates) > 1 and broken.all() and largest < _LARGEST_IN_CENTIMETRES
+    if (metres or centimetres) and not in_mm:
+        raise DataError(
+            f"{where}: no coordinate is further than {largest:g} from the origin: these look like "
+            f"{'metres' if metres else 'centimetres'}, not mm.",
+            hint='Write millimetres. If they are, say so: "Units": "mm" in the JSON file beside '
+            "the table, or x (mm) in its header.",
+        )
 
 
 def _first_row(flags: BoolArray) -> int:
@@ -309,43 +331,20 @@ def _first_row(flags: BoolArray) -> int:
     return int(np.nonzero(flags)[0][0]) + 1
 
 
-def _numbers(rows: Sequence[dict[str, str]], column: str, where: str) -> FloatArray:
-    values = np.full(len(rows), np.nan)
-    for i, row in enumerate(rows):
-        if row[column].lower() in _MISSING:
+def _numbers(cells: Sequence[str], column: str, where: str) -> FloatArray:
+    values = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        if cell.lower() in _MISSING:
             continue
         try:
-            values[i] = _number(row[column])
+            # Articles have a minus sign where keyboards have a hyphen, and 1_0 is ten to Python.
+            values[i] = float(cell.replace("\N{MINUS SIGN}", "-").replace("_", "?"))
         except ValueError:
             raise DataError(
-                f"{where}: {row[column]!r} in row {i + 1}, column {column!r}, is not a number.",
-                hint="Write decimals with a point." if "," in row[column] else None,
+                f"{where}: {cell!r} in row {i + 1}, column {column!r}, is not a number.",
+                hint="Write decimals with a point." if "," in cell else None,
             ) from None
     return values
-
-
-def _number(cell: str) -> float:
-    if "_" in cell:
-        raise ValueError(cell)  # 1_0 is ten to Python, and a slip to anyone else
-    # Articles have a minus sign where keyboards have a hyphen.
-    return float(cell.replace("\N{MINUS SIGN}", "-"))
-
-
-def _names(rows: Sequence[dict[str, str]], where: str) -> tuple[str, ...]:
-    width = len(str(len(rows)))
-    # NA is a name, of the nucleus accumbens; only n/a is missing.
-    given = [row.get("name", "") for row in rows]
-    names = tuple(
-        f"seed_{i:0{width}d}" if name in ("", "n/a") else name
-        for i, name in enumerate(given, start=1)
-    )
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(
-            f"{where}: the name {repeated[0]!r} stands in more than one row.",
-            hint="Names become column headers, so each must be unique.",
-        )
-    _check_characters(names, "name", where)
-    return names
 
 
 def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
@@ -358,16 +357,14 @@ def _check_characters(texts: Iterable[str], column: str, where: str) -> None:
             )
 
 
-def _radii(rows: Sequence[dict[str, str]], metadata: dict[str, Any], where: str) -> FloatArray:
-    default = metadata.get("DefaultRadius", DEFAULT_RADIUS)
-    number = isinstance(default, int | float) and not isinstance(default, bool)
-    if not number or not 0 <= default <= _LARGEST_RADIUS:
+def _radii(cells: Sequence[str], default: object, halved: bool, where: str) -> FloatArray:
+    """Radius of every seed, `default` where it has none."""
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if not is_number or not 0 <= default <= _LARGEST_RADIUS:  # type: ignore[operator]
         raise DataError(f"{where}: `DefaultRadius` must be a length in mm, not {default!r}.")
-    if "radius" not in rows[0]:
-        return np.full(len(rows), float(default))
-    radii = _numbers(rows, "radius", where)
-    radii[np.isnan(radii)] = default
-    if (bad := (radii < 0) | (radii > _LARGEST_RADIUS)).any():
+    radii = _numbers(cells, "radius", where) / (2 if halved else 1)
+    radii[np.isnan(radii)] = default  # type: ignore[call-overload]
+    if (bad := ~((radii >= 0) & (radii <= _LARGEST_RADIUS))).any():
         row = _first_row(bad)
         raise DataError(
             f"{where}: the radius in row {row} is not a length in mm: {radii[row - 1]:g}."

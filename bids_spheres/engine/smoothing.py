@@ -107,6 +107,11 @@ def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
     return smooth.reshape(-1, order="F")
 
 
+def kernel_reach(grid: Grid, fwhm: float) -> FloatArray:
+    """Voxels that a Gaussian of width `fwhm` (mm) reaches, per axis."""
+    return _TRUNCATE * _sigmas(grid, fwhm) + 0.5
+
+
 def _sigmas(grid: Grid, fwhm: float) -> FloatArray:
     """Standard deviations in voxels of a Gaussian of width `fwhm` (mm), per axis."""
     return fwhm / (np.sqrt(8 * np.log(2)) * np.linalg.norm(grid.affine[:3, :3], axis=0))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 
+Value = TypeVar("Value", bound=np.generic)
+
 DISTANCE_TOLERANCE = 1e-9
 """Relative: rounding of double precision arithmetic must not drop a voxel at the rim."""
+
+CORE = 0.01
+"""Share of the largest weight of a map from which on a voxel is counted as one of its own."""
 
 _CHUNK = 50_000
 """Candidate voxels looked at together: a megabyte, which stays in the processor's cache."""
@@ -97,6 +102,15 @@ class SphereWeights:
         Voxel centres in each sphere, whether or not they lie in image and mask.
     seed_used : (S,) bool array
         Whether the voxel that holds the seed is one of the voxels used.
+    values : (N,) array, optional
+        Weight of every voxel of every row of `membership`, in its order; 1 by default.
+    whole : (S,) array, optional
+        Sum of the weights of each row, whether or not their voxels lie in image and mask;
+        `asked` by default.
+    joint : tuple of slice
+        Rows of maps whose signals are found together, by least squares; the others are means.
+    compact : bool
+        Whether the voxels of each row lie in a small box, as those of spheres do.
     """
 
     grid: Grid
@@ -104,16 +118,36 @@ class SphereWeights:
     membership: sparse.csr_array
     asked: IntArray
     seed_used: BoolArray
+    values: FloatArray | None = None
+    whole: FloatArray | None = None
+    joint: tuple[slice, ...] = ()
+    compact: bool = True
+
+    @cached_property
+    def core(self) -> sparse.csr_array:
+        """Voxels that count, (S, V): those of `CORE` of the largest weight of a row, or more."""
+        if self.values is None:
+            return self.membership
+        largest = self.sums.max(axis=1).toarray().ravel()
+        rows = np.repeat(np.arange(len(self.asked)), np.diff(self.membership.indptr))
+        kept = self.values >= CORE * largest[rows]
+        pairs = rows[kept], self.membership.indices[kept]
+        return sparse.csr_array((np.ones(kept.sum(), bool), pairs), shape=self.membership.shape)
 
     @cached_property
     def used(self) -> IntArray:
         """Voxels that contribute to each sphere, (S,)."""
-        return np.diff(self.membership.indptr).astype(np.intp)
+        return np.diff(self.core.indptr).astype(np.intp)
 
     @property
     def coverage(self) -> FloatArray:
-        """Share of each sphere's voxels that is used, (S,), 0 to 1."""
-        return self.used / self.asked
+        """Share of each sphere's voxels, or weights, that is used, (S,), 0 to 1."""
+        return self.coverage_of(np.ones(len(self.voxels)))
+
+    def coverage_of(self, alive: FloatArray) -> FloatArray:
+        """Share of each sphere's voxels, or weights, that is used and `alive`, (S,), 0 to 1."""
+        share = self.sums @ alive / (self.asked if self.whole is None else self.whole)
+        return share if self.values is None else np.clip(share, 0, 1)
 
     @property
     def empty(self) -> BoolArray:
@@ -128,15 +162,15 @@ class SphereWeights:
     @property
     def overlaps(self) -> IntArray:
         """Voxels of each sphere that are in another one as well, (S,)."""
-        shared = np.bincount(self.membership.indices, minlength=len(self.voxels)) > 1
-        return np.asarray(self.membership @ shared.astype(np.intp), dtype=np.intp)
+        shared = np.bincount(self.core.indices, minlength=len(self.voxels)) > 1
+        return np.asarray(self.core @ shared.astype(np.intp), dtype=np.intp)
 
     @cached_property
     def sums(self) -> sparse.csr_array:
         """Weights of the sum over each sphere, (S, V), in double precision."""
         # Not `astype`: it sorts the voxels of a sphere, and sums depend on their order.
-        ones = np.ones(self.membership.nnz)
-        parts = ones, self.membership.indices, self.membership.indptr
+        values = np.ones(self.membership.nnz) if self.values is None else self.values
+        parts = values, self.membership.indices, self.membership.indptr
         return sparse.csr_array(parts, shape=self.membership.shape)
 
     def restricted(self, spheres: BoolArray, voxels: BoolArray) -> SphereWeights:
@@ -144,7 +178,7 @@ class SphereWeights:
         pairs = self.membership.tocoo()
         kept = spheres[pairs.row] & voxels[pairs.col]
         owner, position = pairs.row[kept].astype(np.intp), self.voxels[pairs.col[kept]]
-        return _assemble(self.grid, owner, position, self.asked, self.seed_used)
+        return assemble(self.grid, owner, position, self.asked, self.seed_used)
 
 
 @memoized(maxsize=4)
@@ -211,7 +245,7 @@ def sphere_weights(
         owner, position = owner[kept], position[kept]
         held = grid.flat(seed_voxel[seed_used])
         seed_used[seed_used] = in_mask(held, grid, mask, mask_grid or grid)
-    return _assemble(grid, owner, position, asked, seed_used)
+    return assemble(grid, owner, position, asked, seed_used)
 
 
 def as_points(coordinates: ArrayLike) -> FloatArray:
@@ -250,16 +284,30 @@ def stack_weights(parts: list[SphereWeights]) -> SphereWeights:
     )
     asked = np.concatenate([part.asked for part in parts])
     seed_used = np.concatenate([part.seed_used for part in parts])
-    return _assemble(parts[0].grid, owner, position, asked, seed_used)
+    stacked = assemble(parts[0].grid, owner, position, asked, seed_used)
+    if not any(part.values is not None for part in parts):
+        return replace(stacked, compact=all(part.compact for part in parts))
+    return replace(
+        stacked,
+        values=np.concatenate([part.sums.data for part in parts]),
+        whole=np.concatenate([p.asked if p.whole is None else p.whole for p in parts]),
+        joint=tuple(
+            slice(rows.start + start, rows.stop + start)
+            for part, start in zip(parts, first.tolist(), strict=False)
+            for rows in part.joint
+        ),
+        compact=False,
+    )
 
 
-def _assemble(
+def assemble(
     grid: Grid,
     owner: IntArray,
     position: IntArray,
     asked: IntArray,
     seed_used: BoolArray,
 ) -> SphereWeights:
+    """Weights of pairs of a sphere, (N,), and a voxel, by its flat position, (N,)."""
     wanted = np.zeros(int(np.prod(grid.shape)), dtype=bool)
     wanted[position] = True
     voxels = np.flatnonzero(wanted)
@@ -342,17 +390,37 @@ def in_mask(position: IntArray, grid: Grid, mask: BoolArray, mask_grid: Grid) ->
     """
     if grid.matches(mask_grid):
         return np.asarray(mask.reshape(-1, order="F")[position])
-    ijk = grid.unflat(position)
+    return nearest_values(grid.unflat(position), grid, mask, mask_grid)
+
+
+def nearest_values(
+    ijk: IntArray, grid: Grid, values: NDArray[Value], values_grid: Grid
+) -> NDArray[Value]:
+    """Values of the voxels of another image that are nearest to voxels of a grid.
+
+    Parameters
+    ----------
+    ijk : (N, 3) int array
+        Voxels of `grid`, in the image or not.
+    values : (X, Y, Z) array
+    values_grid : Grid
+
+    Returns
+    -------
+    (N,) array
+        0 outside.
+    """
     # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
     # the centres of the outermost voxels are outside.
-    inverse = np.linalg.inv(mask_grid.affine) @ grid.affine
+    inverse = np.linalg.inv(values_grid.affine) @ grid.affine
     where = ijk @ inverse[:3, :3].T + inverse[:3, 3]
     rounding = 1e-9
-    last = np.array(mask_grid.shape) - 1
+    last = np.array(values_grid.shape) - 1
     inside = np.asarray(((where >= -rounding) & (where <= last + rounding)).all(axis=1))
     nearest = np.floor(where[inside] + 0.5 + rounding).astype(np.intp)
-    inside[inside] = mask[tuple(np.clip(nearest, 0, last).T)]
-    return inside
+    taken = np.zeros(len(ijk), dtype=values.dtype)
+    taken[inside] = values[tuple(np.clip(nearest, 0, last).T)]
+    return taken
 
 
 def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
@@ -392,7 +460,7 @@ def _without_losers(weights: SphereWeights, coordinates: ArrayLike) -> SphereWei
     kept = winner[pairs.col] == pairs.row
     left = np.bincount(pairs.row[kept], minlength=len(weights.asked))
     position, seed_used = weights.voxels[pairs.col[kept]], weights.seed_used & (left > 0)
-    return _assemble(weights.grid, pairs.row[kept], position, weights.asked, seed_used)
+    return assemble(weights.grid, pairs.row[kept], position, weights.asked, seed_used)
 
 
 def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArray, IntArray]:
@@ -401,9 +469,12 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
     Of seeds that are equally near the first comes last: a nanometre is rounding, and must not
     decide.
     """
-    grid, pairs = weights.grid, weights.membership.tocoo()
+    grid, pairs = weights.grid, weights.core.tocoo()
     voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
+    if weights.values is not None:
+        # Of maps, a voxel is of that of the largest weight.
+        distance = -np.asarray(weights.sums[pairs.row, pairs.col]).ravel()
     order = np.lexsort((-pairs.row, -np.round(distance, 6)))
     return pairs.row[order].astype(np.intp), pairs.col[order].astype(np.intp)
 

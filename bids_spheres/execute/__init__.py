@@ -4,7 +4,6 @@ Design
 ------
 An `executor.Executor` applies a function to many items and knows nothing of what they are: `local`
 has worker processes of its own, `dask` the workers of a Dask scheduler, wherever these run, once
-they have given the `proof` that they are fit. `clusters` starts or finds a scheduler, `slurm` has
-Slurm start its workers; these two import Dask, when it is needed. `memory_limits` is read before
-numpy is loaded.
+they have given the `proof` that they are fit. `clusters` starts or finds a scheduler, or has Slurm
+start its workers; these two import Dask, when it is needed.
 """

@@ -1,33 +1,61 @@
-"""Dask schedulers: found, or started with their workers and stopped in the end."""
+"""Dask schedulers: found, or started with their workers and stopped in the end.
+
+Workers of Slurm are dask-jobqueue's, started again by `adapt` when they end early. Its settings,
+and those of ``jobqueue.yaml``, are checked by its ``SLURMCluster``. It only logs what ``sbatch``
+refuses, and never asks what became of its jobs, so both are asked here.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import logging
+import math
 import signal
+import subprocess
 import time
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import DataError, MissingInputError, TemporaryError, UsageError
+from bids_spheres.errors import (
+    BidsSpheresError,
+    DataError,
+    MissingInputError,
+    TemporaryError,
+    UsageError,
+)
 from bids_spheres.execute.dask import WorkerSource
-from bids_spheres.files.text import parse_json, read_text
+from bids_spheres.files.text import read_json_object
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
 _CONNECT = 5.0
 """How long to wait for a scheduler to answer, s."""
 
-_PATIENCE = 300.0
-"""How long to wait for workers, s: a new one takes a minute to start on a busy machine."""
+_NO_OWN_TRIES = {"allowed_failures": 0}
+"""Else Dask tries again, three times, all that was waiting on a worker that died."""
 
-NO_OWN_TRIES = {"allowed_failures": 0}
-"""Of our schedulers. Dask tries again, three times, all that was waiting on a worker that died."""
+_ROOM = 1.5
+"""Memory of a worker, over that of a job: Dask is in there, and kills a worker at 0.95 of it."""
+
+_LEAST = 1024
+"""Memory of a worker in any case, MiB."""
+
+_ANSWER = 60.0
+"""How long a command of Slurm may take, s."""
+
+_NO_ANSWER = ("unable to contact", "timed out", "connection refused", "communication")
+
+_ALIASES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
+"""What Slurm calls them."""
+
+_NUMBERS = ("jobs", "cores", "processes", "job_cpu")
+_LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")
 
 
 @contextmanager
@@ -62,8 +90,35 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
             f"No Dask scheduler answers at {address}.",
             hint="Is it running, and can it be reached from this machine?",
         ) from error
-    with client_of(address) as client:
-        yield client, WorkerSource(f"The Dask scheduler at {address}", timeout=_PATIENCE)
+    with _client_of(address) as client:
+        yield client, WorkerSource(f"The Dask scheduler at {address}")
+
+
+async def _ping(address: str) -> None:
+    """Connect to a scheduler: a `Client` that finds none goes on trying, and complains at exit."""
+    from distributed import comm, security  # noqa: PLC0415 - load Dask
+
+    place = comm.normalize_address(address)
+    comm.get_address_host_port(place)
+    certificates = security.Security().get_connection_args("client")
+    # Its own timeout is not that of the handshake, to which a stopped scheduler says nothing.
+    async with asyncio.timeout(_CONNECT):
+        connection = await comm.connect(place, timeout=_CONNECT, **certificates)
+    connection.abort()
+
+
+def _address_in(path: Path) -> str:
+    """Read what a scheduler has written; one that starts at the same time may take a moment."""
+    deadline = time.monotonic() + _CONNECT
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    how = "dask scheduler --scheduler-file PATH writes it when it starts."
+    if not path.exists():
+        raise MissingInputError(f"--dask-scheduler-file: there is no file {path}.", hint=how)
+    address = read_json_object(path).get("address")
+    if not isinstance(address, str):
+        raise DataError(f"{path} holds no address.", hint=how)
+    return address
 
 
 @contextmanager
@@ -85,52 +140,155 @@ def local_cluster(workers: int, memory: int | None) -> Iterator[tuple[Any, Worke
         n_workers=workers,
         threads_per_worker=1,
         memory_limit=memory // workers if memory else 0,
-        dashboard_address=":0",
         silence_logs=logging.CRITICAL,
-        scheduler_kwargs=NO_OWN_TRIES,
+        dashboard_address=":0",
+        scheduler_kwargs=_NO_OWN_TRIES,
     )
-    with closing(cluster), client_of(cluster) as client:
-        yield client, WorkerSource("Dask on this machine", timeout=_PATIENCE)
+    with closing(cluster), _client_of(cluster) as client:
+        yield client, WorkerSource("Dask on this machine")
 
 
 @contextmanager
-def client_of(scheduler: Any) -> Iterator[Any]:
-    """Client of a cluster or of the scheduler at an address."""
+def slurm_cluster(
+    words: Sequence[str], *, items: int, workers: int, cores: int, memory: int, logs: Path
+) -> Iterator[tuple[Any, WorkerSource]]:
+    """Start a scheduler, and workers as jobs of Slurm; these are cancelled in the end.
+
+    Parameters
+    ----------
+    words : sequence of str
+        See `read_slurm_settings`.
+    items : int
+        How many things there are to do.
+    workers, cores, memory : int
+        Workers, and the cores and bytes of each, where neither `words` nor ``jobqueue.yaml`` say
+        anything.
+    logs : Path
+        Folder of what jobs print, where the user names no other.
+
+    Raises
+    ------
+    UsageError
+        When a setting can't be used, Slurm refuses it, or Dask is not installed.
+    TemporaryError
+        When Slurm does not answer.
+    """
+    dask, jobqueue = library("dask"), library("dask_jobqueue")
+    configured = {
+        key.replace("-", "_"): value
+        for key, value in dask.config.get("jobqueue.slurm", {}).items()
+        if value is not None
+    }
+    given = read_slurm_settings(words)
+    jobs = given.pop("jobs", 0)
+    processes = given.get("processes") or configured.get("processes", 1)
+    defaults = {
+        "processes": processes,
+        "cores": processes * cores,
+        "memory": f"{max(_LEAST, math.ceil(_ROOM * memory / 2**20)) * processes}MiB",
+        # Not TMPDIR, which jobs inherit and which is mostly the output folder.
+        "local_directory": "${SLURM_TMPDIR:-/tmp}",
+        "log_directory": str(logs),
+    }
+    options = {key: configured.get(key, value) for key, value in defaults.items()} | given
+    own = {"dashboard_address": ":0", **_NO_OWN_TRIES, **configured.get("scheduler_options", {})}
+    try:
+        each = library("dask.utils").parse_bytes(options["memory"]) / processes
+        if each < memory:
+            logger.warning(
+                "--dask-slurm: %s are %.1f GB for each worker, and the largest run is expected to "
+                "need %.1f GB.",
+                *(options["memory"], each / 1e9, memory / 1e9),
+            )
+        # Asked before anything is begun; a cluster makes the folder of its logs.
+        job = {key: value for key, value in options.items() if key != "log_directory"}
+        _check(jobqueue.SLURMCluster.job_cls("tcp://127.0.0.1:8786", name="test", **job))
+        cluster = jobqueue.SLURMCluster(
+            **options, scheduler_options=own, silence_logs=logging.CRITICAL
+        )
+    except BidsSpheresError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"--dask-slurm, as dask-jobqueue's SLURMCluster: {error}.") from error
+    workers = min(items, jobs * processes) if jobs else workers
+    jobs = math.ceil(workers / processes)
+    with closing(cluster), _client_of(cluster) as client:
+        cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
+        logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), options["log_directory"])
+        name = f"Slurm (logs in {options['log_directory']})"
+        yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
+
+
+def _check(job: Any) -> None:
+    """Have Slurm look at the script of a job.
+
+    Raises
+    ------
+    UsageError, TemporaryError
+        When Slurm refuses it, or does not answer.
+    """
+    done = _call("sbatch", "--test-only", script=job.job_script())
+    if done.returncode:
+        answer = " ".join(done.stderr.split()).removeprefix("sbatch: error: ")
+        later = any(phrase in answer.lower() for phrase in _NO_ANSWER)
+        raise (TemporaryError if later else UsageError)(
+            f"--dask-slurm: Slurm refuses these jobs: {answer}.",
+            hint="sinfo lists its queues; queue, account, walltime, memory and cores can be given.",
+        )
+
+
+def read_slurm_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Arguments of ``SLURMCluster``, and `jobs`; of one that is given twice, the last counts.
+
+    Parameters
+    ----------
+    words : sequence of str
+        ``key=value``, keys with ``_`` or ``-``.
+
+    Raises
+    ------
+    UsageError
+        When a number is none.
+    """
+    settings: dict[str, Any] = {}
+    for key, value in (word.split("=", 1) for word in words):
+        name = key.replace("-", "_")
+        name = _ALIASES.get(name, name)
+        if name in _NUMBERS and not (value.isdecimal() and int(value)):
+            raise UsageError(f"--dask-slurm: {key} must be a number from 1, not {value!r}.")
+        if name in _LISTS:
+            settings.setdefault(name, []).append(value)
+        else:
+            settings[name] = int(value) if name in _NUMBERS else value
+    return settings
+
+
+def _in_queue(cluster: Any) -> bool:
+    """Whether a job waits or runs."""
+    jobs = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
+    done = _call("squeue", "--noheader", "--jobs", jobs) if jobs else None
+    return done is not None and bool(done.returncode or done.stdout.strip())
+
+
+def _call(*words: str, script: str = "") -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - commands of Slurm
+            words, input=script, capture_output=True, text=True, check=False, timeout=_ANSWER
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        missing = isinstance(error, FileNotFoundError)
+        why = "there is no command sbatch here" if missing else "timed out"
+        return subprocess.CompletedProcess(words, 1, "", why)
+
+
+@contextmanager
+def _client_of(scheduler: Any) -> Iterator[Any]:
     client = library("distributed").Client(scheduler, timeout=_CONNECT, set_as_default=False)
     try:
         yield client
     finally:
         with suppress(Exception):  # the scheduler may be gone
             client.close(timeout=_CONNECT)
-
-
-async def _ping(address: str) -> None:
-    """Connect to a scheduler: a `Client` that finds none goes on trying, and complains at exit."""
-    from distributed import comm, security  # noqa: PLC0415 - load Dask
-
-    place = comm.normalize_address(address)
-    comm.get_address_host_port(place)
-    certificates = security.Security().get_connection_args("client")
-    await (await comm.connect(place, timeout=_CONNECT, **certificates)).close()
-
-
-def _address_in(path: Path) -> str:
-    """Read what a scheduler has written; one that starts at the same time may take a moment."""
-    deadline = time.monotonic() + _CONNECT
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise MissingInputError(
-                f"--dask-scheduler-file: there is no file {path}.",
-                hint="dask scheduler --scheduler-file PATH writes it when it starts.",
-            )
-        time.sleep(0.1)
-    content = parse_json(read_text(path, "scheduler file"), path)
-    address = content.get("address") if isinstance(content, dict) else None
-    if isinstance(address, str):
-        return address
-    raise DataError(
-        f"{path} holds no address.", hint="dask scheduler --scheduler-file writes such a file."
-    )
 
 
 def library(name: str) -> Any:
@@ -151,5 +309,4 @@ def library(name: str) -> Any:
         ) from error
     finally:
         # dask-jobqueue 0.9, when imported, lets an interrupt end the program with status 0.
-        if signal.getsignal(signal.SIGINT) is not interrupted:
-            signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGINT, interrupted)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 
@@ -21,20 +21,14 @@ def ended_by_sigterm() -> Iterator[None]:
     So workers are stopped and temporary files removed. The exit status is a shell's for the
     signal, 143. Where signals can't be handled, outside the main thread, nothing is changed.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def end(number: int, _frame: FrameType | None) -> None:
         # A second one, sent to the process group and to its leader, must not stop the cleaning up.
         signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
-    try:
+    with _handled(end, signal.SIGTERM):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 @contextmanager
@@ -44,22 +38,27 @@ def ended_at_once() -> Iterator[None]:
     For the time in which libraries are imported: Python drops what a handler raises while it runs
     a callback of its import locks, and some libraries make another error of it.
     """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        how = "Ended by SIGTERM" if number == signal.SIGTERM else "interrupted"
+        if sys.stderr is not None:
+            os.write(2, f"bids-spheres: {how}. Nothing was begun.\n".encode())
+        os._exit(128 + number)
+
+    # A shell lets what it puts into the background ignore interrupts.
+    both = (signal.SIGTERM, signal.SIGINT)
+    with _handled(end, *(n for n in both if signal.getsignal(n) != signal.SIG_IGN)):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None], *signals: int) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # A shell lets what it puts into the background ignore interrupts.
-    both = (signal.SIGTERM, signal.SIGINT)
-    heard = [number for number in both if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _end_now) for number in heard}
+    before = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-
-
-def _end_now(number: int, _frame: FrameType | None) -> None:
-    how = "Ended by SIGTERM" if number == signal.SIGTERM else "interrupted"
-    if sys.stderr is not None:
-        os.write(2, f"bids-spheres: {how}. Nothing was begun.\n".encode())
-    os._exit(128 + number)
+        for number, earlier in before.items():
+            signal.signal(number, earlier or signal.SIG_DFL)

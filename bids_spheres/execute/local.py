@@ -25,9 +25,9 @@ from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from bids_spheres.errors import MORE_MEMORY, address_space
 from bids_spheres.execute.ending import ended_by_sigterm
 from bids_spheres.execute.executor import Item, Lost, Result
-from bids_spheres.execute.memory_limits import MORE_MEMORY, address_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -81,19 +81,15 @@ class LocalExecutor:
                     yield item, end.lost() if isinstance(end, _Died) else end
 
 
-@dataclass(frozen=True)
-class _Died:
-    """How a worker ended: its exit status, as of `subprocess`."""
-
-    status: int
+class _Died(int):
+    """Exit status of a worker that died, as of `subprocess`."""
 
     def lost(self) -> Lost:
         """The item as given up, when this worker was the second to die on it."""
-        names = {-number: number.name for number in signal.Signals}
-        how = f"ended with status {self.status}"
-        if self.status in names:
-            how = f"ended by {names[self.status]}"
-        killed = self.status == -signal.SIGKILL
+        how = f"ended with status {self}"
+        if -self in set(signal.Signals):
+            how = f"ended by {signal.Signals(-self).name}"
+        killed = self == -signal.SIGKILL
         return Lost(
             f"A worker process was {'killed, most likely out of memory' if killed else how}, and "
             "so was a second one that had this run alone.",
@@ -101,24 +97,18 @@ class _Died:
         )
 
 
-@dataclass(frozen=True, eq=False)
 class _Worker:
     """A process that does one task after the other, and our end of the pipe to it."""
 
-    process: subprocess.Popen[bytes]
-    channel: Connection
-
-    @classmethod
-    def start(cls) -> _Worker:
-        ours, theirs = Pipe()
+    def __init__(self) -> None:
+        self.channel, theirs = Pipe()
         with theirs:
             code = _BOOT.format(path=sys.path, descriptor=theirs.fileno())
-            process = subprocess.Popen(  # noqa: S603 - our own code
+            self.process = subprocess.Popen(  # noqa: S603 - our own code
                 [sys.executable, "-P", "-c", code],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        return cls(process, ours)
 
     def ask(self, do: Callable[[Item], Any], item: Item) -> Item:
         """Send an item, and return it; `answer` reports a worker that has died."""
@@ -139,7 +129,7 @@ def _shared_out(
 ) -> Generator[tuple[Item, Result | _Died]]:
     """Items with their results, or with how the worker died that had them."""
     waiting = deque(items)
-    workers = [_Worker.start() for _ in range(number)]
+    workers = [_Worker() for _ in range(number)]
     try:
         at_work = {w.channel: (w, w.ask(do, waiting.popleft())) for w in workers}
         while at_work:
@@ -149,7 +139,7 @@ def _shared_out(
                 end = worker.answer()
                 if waiting:
                     if isinstance(end, _Died):
-                        worker = _Worker.start()
+                        worker = _Worker()
                         workers.append(worker)
                     at_work[worker.channel] = worker, worker.ask(do, waiting.popleft())
                 yield item, end

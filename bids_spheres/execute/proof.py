@@ -1,6 +1,6 @@
 """What a worker elsewhere must prove before it gets work: the same files, the same software.
 
-The call writes a token with a random name into the output and the work folder and removes both at
+The call writes a token with a random name into each folder that is written to and removes them at
 its end. The input is never written to; there a worker reads the dataset's description. A folder of
 the right name is no proof: on a node it may be a disk of its own. The token in the output folder
 also holds what all items share, so that it travels once and not with each item.
@@ -39,23 +39,6 @@ class WorkerProblemError(Exception):
 
 
 @dataclass(frozen=True)
-class Folders:
-    """Folders that all machines must see under the same names.
-
-    Parameters
-    ----------
-    inputs : tuple of Path
-        Root folders of datasets.
-    output : Path
-    work : Path or None
-    """
-
-    inputs: tuple[Path, ...]
-    output: Path
-    work: Path | None = None
-
-
-@dataclass(frozen=True)
 class Token:
     """A file in the output folder and the SHA-256 of its content.
 
@@ -67,8 +50,17 @@ class Token:
 
 
 @contextmanager
-def tokens(folders: Folders, shared: Sequence[Any] = ()) -> Iterator[Token]:
+def tokens(
+    inputs: Sequence[Path], outputs: Sequence[Path], shared: Sequence[object] = ()
+) -> Iterator[Token]:
     """Write what workers have to find, while a block lasts.
+
+    Parameters
+    ----------
+    inputs, outputs : sequence of Path
+        Folders of datasets that are read, and folders that are written to.
+    shared : sequence
+        See `shared_objects`.
 
     Raises
     ------
@@ -77,21 +69,19 @@ def tokens(folders: Folders, shared: Sequence[Any] = ()) -> Iterator[Token]:
     """
     # By a name of this form the next call removes what a killed one left.
     name = f".tmp-bids_spheres-{uuid4().hex}"
-    marks = [root / "dataset_description.json" for root in folders.inputs]
-    written = [folders.output / name]
+    first, *others = written = [folder / name for folder in outputs]
     try:
-        if folders.work:
-            written.append(folders.work / name)
-            write_if_changed(written[-1], name)
-            marks.append(written[-1])
-        files = [(str(path), _digest(path)) for path in marks]
+        for path in others:
+            write_if_changed(path, name)
+        marks = [*(root / "dataset_description.json" for root in inputs), *others]
         # The shared objects are read last: other versions could not unpickle them.
-        content = pickle.dumps((_software(), files, pickle.dumps(shared)))
-        write_if_changed(written[0], content)
+        digests = [(path, _digest(path)) for path in marks]
+        content = pickle.dumps((_software(), digests, pickle.dumps(shared)))
+        write_if_changed(first, content)
         for path in written:
             # Other calls take old ones for leftovers, and this one may last for days.
             os.utime(path, (time.time() + _LONGEST,) * 2)
-        yield Token(str(written[0]), sha256(content).hexdigest())
+        yield Token(str(first), sha256(content).hexdigest())
     finally:
         for path in written:
             remove(path)
@@ -106,28 +96,24 @@ def shared_objects(token: Token) -> Sequence[Any]:
     WorkerProblemError
         When this process sees other files, or has other software, than the call.
     """
-    _check_file(token.path, token.digest)
-    if not os.access(Path(token.path).parent, os.W_OK):
-        raise WorkerProblemError(f"it may not write to {Path(token.path).parent}")
-    software, marks, shared = pickle.loads(Path(token.path).read_bytes())  # noqa: S301 - digested
+    path = Path(token.path)
+    _check_file(path, token.digest)
+    if not os.access(path.parent, os.W_OK):
+        raise WorkerProblemError(f"it may not write to {path.parent}")
+    software, digests, shared = pickle.loads(path.read_bytes())  # noqa: S301 - digested
     for name, version in _software().items():
         if software.get(name) != version:
             raise WorkerProblemError(f"it has {name} {version} and this call {software.get(name)}")
-    for path, digest in marks:
-        _check_file(path, digest)
+    for mark, digest in digests:
+        _check_file(mark, digest)
     return pickle.loads(shared)  # noqa: S301 - as above
 
 
-def prove(token: Token) -> None:
-    """Check that this process can do the work of a call, as `shared_objects` does."""
-    shared_objects(token)
-
-
-def _check_file(path: str, digest: str | None) -> None:
-    found, folder = _digest(Path(path)), Path(path).parent
-    if not folder.is_dir() or (found is None and digest):
+def _check_file(path: Path, expected: str | None) -> None:
+    digest, folder = _digest(path), path.parent
+    if not folder.is_dir() or (digest is None and expected):
         raise WorkerProblemError(f"it does not see the folder {folder} of this call")
-    if found != digest:
+    if digest != expected:
         raise WorkerProblemError(f"it sees another folder {folder} than this call")
 
 
@@ -148,7 +134,7 @@ def _software() -> dict[str, str]:
     return compared | {"bids-spheres with files of digest": digest.hexdigest()[:12]}
 
 
-def pickled(value: Any, shared: Sequence[Any]) -> bytes:
+def pickled(value: object, shared: Sequence[object]) -> bytes:
     """Pickle a value without the objects that are shared, which it refers to by their numbers."""
     file, numbers = BytesIO(), {id(part): number for number, part in enumerate(shared)}
     pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
@@ -157,7 +143,7 @@ def pickled(value: Any, shared: Sequence[Any]) -> bytes:
     return file.getvalue()
 
 
-def unpickled(content: bytes, shared: Sequence[Any]) -> Any:
+def unpickled(content: bytes, shared: Sequence[object]) -> Any:
     """Read what `pickled` has made."""
     unpickler = pickle.Unpickler(BytesIO(content))  # noqa: S301 - of the call, as Dask's own are
     unpickler.persistent_load = shared.__getitem__  # type: ignore[method-assign]

@@ -303,12 +303,12 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
     return not same
 
 
-def json_text(content: Mapping[str, Any]) -> str:
+def json_text(content: Mapping[str, object]) -> str:
     """Text of a JSON object; NaN, which JSON does not have, becomes null."""
     return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON object; NaN, which JSON does not have, becomes null."""
     write_text(path, json_text(content))
 
@@ -445,7 +445,7 @@ def write_image(path: Path, img: SerializableImage) -> None:
         stream.write(img.to_bytes())
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Value without numpy types, as JSON knows it."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

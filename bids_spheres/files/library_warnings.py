@@ -14,24 +14,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bids_spheres")
 
 
-class Collector(logging.Handler):
-    """Keeps messages of warnings and errors, each once.
-
-    Parameters
-    ----------
-    messages : dict
-        Used as an ordered set.
-    """
-
-    def __init__(self, messages: dict[str, None]) -> None:
-        super().__init__(logging.WARNING)
-        self._messages = messages
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a message."""
-        self._messages[record.getMessage()] = None
-
-
 @contextmanager
 def collected(*names: str) -> Iterator[dict[str, None]]:
     """Collect warnings and messages of loggers instead of showing them.
@@ -42,10 +24,12 @@ def collected(*names: str) -> Iterator[dict[str, None]]:
         Of the loggers.
     """
     messages: dict[str, None] = {}
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.setdefault(record.getMessage())  # type: ignore[method-assign]
     loggers = [logging.getLogger(name) for name in names]
     before = [(log, log.handlers[:], log.propagate) for log in loggers]
     for log in loggers:
-        log.handlers[:], log.propagate = [Collector(messages)], False
+        log.handlers[:], log.propagate = [handler], False
     try:
         with warnings.catch_warnings(record=True) as caught:
             yield messages

@@ -14,6 +14,10 @@ from bids_spheres.files.regular import MAX_BYTES, open_regular, read_limited
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+    from types import ModuleType
+
+JsonObject = dict[str, Any]
+"""Content of a JSON object."""
 
 _KINDS = {
     b"PK\x03\x04": ("an Excel, OpenDocument or zip file", "as text with tabs (TSV)"),
@@ -97,7 +101,7 @@ def read_text(
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) -> dict[str, Any]:
+def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) -> JsonObject:
     """Read a file with a JSON object.
 
     Parameters
@@ -126,7 +130,7 @@ def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) 
 
 def json_object(
     text: str, path: Path, *, parse_float: Callable[[str], float] | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """The JSON object of a text that was read from a file.
 
     Raises
@@ -165,7 +169,7 @@ def parse_json(
         When it is no JSON, nested too deeply, or has a number of thousands of digits.
     """
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, object]]) -> JsonObject:
         _check_keys([key for key, _ in pairs], path)
         return dict(pairs)
 
@@ -217,7 +221,7 @@ def parse_yaml(text: str, path: Path) -> Any:
         raise DataError(f"{path} is not YAML: {' '.join(problem.split())}{where}.") from error
 
 
-def _check_yaml(yaml: Any, text: str, path: Path) -> None:
+def _check_yaml(yaml: ModuleType, text: str, path: Path) -> None:
     """Refuse YAML that PyYAML would read as something else than the user means."""
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -230,15 +234,14 @@ def _check_yaml(yaml: Any, text: str, path: Path) -> None:
         _check_keys(keys, path)
 
 
-def _yaml_keys(node: Any) -> Iterator[list[str]]:
+def _yaml_keys(node: object) -> Iterator[list[str]]:
     """Keys of every mapping; of two that are the same, PyYAML would take the last."""
-    if getattr(node, "id", "") == "sequence":
-        for value in node.value:
-            yield from _yaml_keys(value)
-    if getattr(node, "id", "") == "mapping":
-        yield [key.value for key, _ in node.value if isinstance(key.value, str)]
-        for _, value in node.value:
-            yield from _yaml_keys(value)
+    kind, content = getattr(node, "id", ""), getattr(node, "value", ())
+    if kind == "mapping":
+        yield [key.value for key, _ in content if isinstance(key.value, str)]
+        content = [value for _, value in content]
+    for value in content if kind in ("mapping", "sequence") else ():
+        yield from _yaml_keys(value)
 
 
 def _check_keys(keys: Iterable[str], path: Path) -> None:

@@ -11,6 +11,7 @@ from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.exclusions import EXCLUSIONS
+from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_columns
 from bids_spheres.wording import count, listing
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 IN_OTHER_SPACE = "images in space"
 """How the reason begins for those who are in the group of another space."""
 
-_CRASH = "crash-"
 _OF_IMAGE = ("space", "cohort", "res", "den")
 """Entities that tell images of one run apart."""
 
@@ -82,16 +82,15 @@ class ExpectedParticipants:
     ) -> None:
         self._matrices: dict[str, dict[Name, OutputFile]] = defaultdict(dict)
         for file in files:
-            own = group_of(file, by_session=options.by_session)
+            within_task = options.within == "task"
+            own = group_of(file, by_session=options.by_session, within_task=within_task)
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
-        self._crashes: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
-        for path in sorted((output_dir / "logs").glob("crash-sub-*.txt")):
-            run = path.name.removeprefix("crash-")
-            participant = run.removesuffix(".txt").partition("_")[0]
-            self._crashes[participant].append((_task(run), path.name))
+        self._crashes: dict[str, list[Crash]] = defaultdict(list)
+        for crash in find_crashes(output_dir):
+            self._crashes[f"sub-{crash.entities['sub']}"].append(crash)
         known = {*self._folders, *self._listed, *self._exclusions, *self._crashes}
         wanted = dict(options.select).get("sub", ())
         labels = {f"sub-{label.removeprefix('sub-')}" for label in wanted}
@@ -112,13 +111,13 @@ class ExpectedParticipants:
 
         `sources` are the entities of the runs that the participant has in the group.
         """
-        wanted = {f"{k}-{value}" for k, value in group.entities if k in ("task", "ses", "space")}
+        wanted = {pair for pair in group.entities if pair[0] in ("task", "ses", "space")}
         failed = []
-        for _, name in self._crashes.get(label, ()):
-            words = name.removeprefix(_CRASH).removesuffix(".txt").split("_")
-            run = "_".join(word for word in words if word.partition("-")[0] not in _OF_IMAGE)
-            if wanted <= set(words) and run not in sources:
-                failed.append(name)
+        for crash in self._crashes.get(label, ()):
+            pairs = crash.entities.items()
+            run = "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
+            if wanted <= set(pairs) and run not in sources:
+                failed.append(crash.path.name)
         return failed
 
     def _reason(self, group: Name, label: str) -> str:
@@ -129,10 +128,11 @@ class ExpectedParticipants:
             return f"{IN_OTHER_SPACE} {' and '.join(sorted(set(spaces)))}"
         task = group.get("task")
         for of_task, strategy, reason in self._exclusions.get(label, ()):
-            if (of_task, strategy) == (task, group.get("desc")):
+            if task in (None, of_task) and strategy == group.get("desc"):
                 return f"excluded: {reason}"
-        if crashes := [name for of, name in self._crashes.get(label, ()) if of == task]:
-            return f"failed at the participant level, see logs/{crashes[0]}"
+        for crash in self._crashes.get(label, ()):
+            if task in (None, crash.entities.get("task")):
+                return f"failed at the participant level, see logs/{crash.path.name}"
         if own:
             return "outputs of other tasks, sessions, strategies or measures alone"
         if label in self._folders:

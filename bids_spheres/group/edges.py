@@ -56,6 +56,11 @@ class Edges:
         rows, columns = np.triu_indices(len(self.names), 0 if self.diagonal else 1)
         return rows, columns
 
+    @property
+    def ends(self) -> IntArray:
+        """Nodes of every edge, (E, 2)."""
+        return np.column_stack(self.indices)
+
     @cached_property
     def between_nodes(self) -> BoolArray:
         """Whether an edge joins two nodes, and not a node with itself, (E,)."""

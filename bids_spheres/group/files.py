@@ -16,7 +16,7 @@ from bids_spheres.files.atomic import remove
 from bids_spheres.files.names import Name, entity_value
 from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
-from bids_spheres.outputs.paths import image_name, label_of, title
+from bids_spheres.outputs.paths import group_of_contrast, image_name, label_of, title
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -37,9 +37,15 @@ POOLED = "MNI"
 """Label of the space of a group that pools images in several MNI spaces."""
 
 
-def group_of(file: OutputFile, *, by_session: bool, pool_spaces: bool = False) -> Name:
-    """Name of the group of a matrix: one task, space, seed set, strategy and measure."""
+def group_of(
+    file: OutputFile, *, by_session: bool, pool_spaces: bool = False, within_task: bool = False
+) -> Name:
+    """Name of the group of a matrix: one task, space, seed set, strategy and measure.
+
+    Where tasks are compared within participants, a group has all of them.
+    """
     gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
+    gone |= {"task"} if within_task else set()
     kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
     if pool_spaces and file.space.startswith("MNI"):
         kept = without_space(kept, POOLED)
@@ -99,7 +105,12 @@ def make_groups(
     """
     groups = grouped(
         files,
-        lambda file: group_of(file, by_session=options.by_session, pool_spaces=options.pool_spaces),
+        lambda file: group_of(
+            file,
+            by_session=options.by_session,
+            pool_spaces=options.pool_spaces,
+            within_task=options.within == "task",
+        ),
     )
     if not options.pool_spaces:
         return groups
@@ -121,7 +132,8 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
     """
     kept = set(written)
     for file in group_files(output_dir):
-        if file.name.entities == group.entities and file.path not in kept:
+        own = group_of_contrast(file.name)
+        if own.entities == group.entities and file.path not in kept:
             remove(file.path)
 
 
@@ -130,15 +142,19 @@ def earlier_results(output_dir: Path, names: Iterable[Name]) -> dict[str, list[P
     own = {name.entities for name in names}
     earlier: dict[str, list[Path]] = defaultdict(list)
     for file in group_files(output_dir):
-        if file.name.entities not in own:
-            earlier[title(file.name)].append(file.path)
+        group = group_of_contrast(file.name)
+        if group.entities not in own:
+            earlier[title(group)].append(file.path)
     return earlier
 
 
 def possible_groups(files: Iterable[OutputFile]) -> set[str]:
     """Titles of all groups, and of their images, that matrices can form."""
-    ways = list(product((False, True), repeat=2))
-    groups = {group_of(file, by_session=s, pool_spaces=p) for file in files for s, p in ways}
+    groups = {
+        group_of(file, by_session=by_session, pool_spaces=pooled, within_task=within_task)
+        for file in files
+        for by_session, pooled, within_task in product((False, True), repeat=3)
+    }
     return {title(name) for group in groups for name in (group, image_name(group))}
 
 

@@ -121,7 +121,8 @@ class Formula:
     def matrix(self, data: pd.DataFrame) -> pd.DataFrame:
         """Design matrix (N, K) of a table (N, V), whose columns have the names of terms.
 
-        The table has all `columns`, and no missing values. UsageError when formulaic can't compute
+        Its attribute ``terms`` has the numbers of the columns of each term of the formula. The
+        table has all `columns`, and no missing values. UsageError when formulaic can't compute
         it, DataError when it would have more than `MAX_COLUMNS`.
         """
         total = sum(math.prod(_width(factor, data) for factor in term) for term in self.terms)
@@ -144,12 +145,13 @@ class Formula:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 # Values of no level would become those of the reference.
                 warnings.simplefilter("error", formulaic.errors.DataMismatchWarning)
-                matrix: pd.DataFrame = formulaic.model_matrix(
-                    self.text, rows, context=_ADDED, na_action="raise"
-                )
-                return matrix
+                matrix = formulaic.model_matrix(self.text, rows, context=_ADDED, na_action="raise")
         except Exception as error:
             raise _unusable(self.text, error) from error
+        terms = matrix.model_spec.term_indices
+        table = pd.DataFrame(matrix)
+        table.attrs["terms"] = {str(term): tuple(columns) for term, columns in terms.items()}
+        return table
 
 
 def read_formula(text: str) -> Formula:
@@ -447,6 +449,13 @@ def _width(factor: str, data: pd.DataFrame) -> int:
 
 
 def _two_sided(text: str) -> UsageError:
+    if "|" in text:
+        return UsageError(
+            f"The model {text!r} has random effects, which are not fitted.",
+            hint="Put C(site) into the model, or take --clusters site for standard errors that "
+            "are robust to sites, --blocks site for permutations within them, or --within session "
+            "for participants measured several times.",
+        )
     return UsageError(
         f"The model {text!r} must have one side, which explains the edges.",
         hint='Write it like "age + sex", without an outcome.',

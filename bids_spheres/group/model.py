@@ -6,7 +6,7 @@ What formulas may be is in `bids_spheres.group.formula`.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
@@ -16,12 +16,13 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.text import is_there, read_json_object, read_text
 from bids_spheres.group.formula import Formula, read_formula
-from bids_spheres.group.regression import Design
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
 
@@ -44,11 +45,42 @@ class Model:
         A row per participant, by labels with their key (``sub-01``).
     source : Path
         Where the table is from.
+    columns : tuple of str
+        Columns that participants need beside those of the formula.
     """
 
     formula: Formula
     table: pd.DataFrame
     source: Path
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Variables that explain edges.
+
+    Parameters
+    ----------
+    participants : tuple of str
+        n of them.
+    terms : tuple of str
+        Names of the columns.
+    values : (n, k) array
+        Of rank k.
+    groups : mapping of str to tuple of int
+        Columns of each term of the formula: of a factor all its levels.
+    """
+
+    participants: tuple[str, ...]
+    terms: tuple[str, ...]
+    values: NDArray[np.float64]
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def only(self, participants: Collection[str]) -> Design:
+        """The same variables of some of the participants."""
+        kept = [row for row, label in enumerate(self.participants) if label in participants]
+        labels = tuple(self.participants[row] for row in kept)
+        return replace(self, participants=labels, values=self.values[kept])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +95,18 @@ class GroupDesign:
         Participants that are not in the design, and why.
     notes : tuple of str
         What a user should know about it, a sentence each.
+    data : DataFrame
+        Variables of the participants of the design, by their labels.
+    columns : frozenset of str
+        Those that the formula uses.
     """
 
     formula: str
     design: Design
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
+    data: pd.DataFrame
+    columns: frozenset[str]
 
 
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
@@ -83,9 +121,11 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     DataError
         When the table can't be used.
     """
-    if options.model is None:
+    named = options.blocks, options.variance_groups, options.clusters, options.harmonize
+    columns = tuple(filter(None, named))
+    if options.model is None and not columns:
         return None
-    formula = read_formula(options.model)
+    formula = read_formula(options.model or "1")
     path = options.participants_table or output_dir / "participants.tsv"
     table = read_participants(path)
     if MEAN_FD in table.columns:
@@ -94,8 +134,10 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
             "displacement of the runs of this dataset.",
             hint="Give the column another name.",
         )
-    check_names(formula.columns, [*table.columns, MEAN_FD], path, "The model")
-    return Model(formula, table, path)
+    known = [*table.columns, MEAN_FD, *([options.within] if options.within else [])]
+    check_names(formula.columns, known, path, "The model")
+    check_names(columns, table.columns, path, "An option")
+    return Model(formula, table, path, columns)
 
 
 def read_participants(path: Path) -> pd.DataFrame:
@@ -161,27 +203,32 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
         )
     # A column of numbers with a few words would become categories.
     for name, column in data.items():
+        if name not in formula.columns:
+            continue
         words = column[pd.to_numeric(column, errors="coerce").isna()]
         if 0 < len(words) < len(column) and str(name) not in formula.categories:
             raise DataError(
                 f"{model.source}: {name} holds numbers and {words.iloc[0]!r} ({words.index[0]}).",
                 hint=f"Write n/a where the number is not known, or C({name}) for categories.",
             )
-    matrix = formula.matrix(data)
+    matrix = formula.matrix(data[[name for name in data.columns if name in formula.columns]])
     try:
         values = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError) as error:
         raise DataError(f"The model {formula.text!r} has values that are no numbers.") from error
-    design = Design(tuple(data.index), tuple(map(str, matrix.columns)), values)
+    terms = tuple(map(str, matrix.columns))
+    design = Design(tuple(data.index), terms, values, matrix.attrs["terms"])
     _check_estimable(design, formula.text)
-    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)))
+    notes = tuple(_notes(model, data))
+    return GroupDesign(formula.text, design, left_out, notes, data, formula.columns)
 
 
 def _known_variables(
     model: Model, mean_fd: Mapping[str, float]
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Variables of the participants who have all of them; the others, and what they lack."""
-    used = [name for name in model.table.columns if name in model.formula.columns]
+    names = {*model.formula.columns, *model.columns}
+    used = [name for name in model.table.columns if name in names]
     absent = [label for label in mean_fd if used and label not in model.table.index]
     left_out = dict.fromkeys(absent, f"not in {model.source.name}")
     data = model.table[used].reindex([label for label in mean_fd if label not in left_out])
@@ -224,6 +271,8 @@ def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
     sidecar = model.source.with_suffix(".json")
     about = read_json_object(sidecar, optional=True)
     for name, column in data.items():
+        if name in model.columns:
+            continue
         if column.nunique() < 2:
             yield f"{name} is the same in all participants of the model"
         entry = about.get(str(name))

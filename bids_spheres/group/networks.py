@@ -42,6 +42,13 @@ class NetworkMeans:
     Parameters
     ----------
     edges : Edges
+
+    Attributes
+    ----------
+    names : list of str
+        Of the networks.
+    pair_of_edge : (E,) array of int
+        Row of `pairs` of each edge; -1 for edges that count for none.
     """
 
     def __init__(self, edges: Edges) -> None:
@@ -50,6 +57,8 @@ class NetworkMeans:
         pairs = np.triu_indices(len(self.names))
         self._pairs = list(zip(*pairs, strict=True))
         self._edges, self._block = self._assigned(edges)
+        self.pair_of_edge = np.full(len(edges), -1)
+        self.pair_of_edge[self._edges] = self._block
         self.moments = Moments(len(self._pairs))
 
     def _assigned(self, edges: Edges) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -64,29 +73,37 @@ class NetworkMeans:
         table[np.triu_indices(len(self.names))] = np.arange(len(self._pairs))
         return used, table[ends[0], ends[1]]
 
+    def means(self, values: FloatArray) -> FloatArray:
+        """Mean over the edges (E,) of each pair that are known, (P,)."""
+        chosen = values[self._edges]
+        known = np.isfinite(chosen)
+        size = len(self._pairs)
+        sums = np.bincount(self._block, np.where(known, chosen, 0), size)
+        counts = np.bincount(self._block, known, size)
+        return np.asarray(sums / np.where(counts > 0, counts, np.nan))
+
     def add(self, values: FloatArray) -> None:
         """Take the edges (E,) of one participant in."""
-        chosen = values[self._edges]
-        there = np.isfinite(chosen)
-        size = len(self._pairs)
-        sums = np.bincount(self._block, np.where(there, chosen, 0), size)
-        counts = np.bincount(self._block, there, size)
-        self.moments.add(sums / np.where(counts > 0, counts, np.nan))
+        self.moments.add(self.means(values))
+
+    def pairs(self) -> pd.DataFrame:
+        """Networks of every pair, and how many edges join them."""
+        return pd.DataFrame(
+            {
+                "network_1": [self.names[i] for i, _ in self._pairs],
+                "network_2": [self.names[j] for _, j in self._pairs],
+                "edges": np.bincount(self._block, minlength=len(self._pairs)),
+            }
+        )
 
     def table(self, scale: Scale) -> pd.DataFrame:
         """One row per pair of networks that edges join; see `COLUMNS`."""
         low, high = confidence_limits(self.moments)
-        counts = np.bincount(self._block, minlength=len(self._pairs))
-        rows = pd.DataFrame(
-            {
-                "network_1": [self.names[i] for i, _ in self._pairs],
-                "network_2": [self.names[j] for _, j in self._pairs],
-                "edges": counts,
-                "n": self.moments.n.astype(int),
-                "mean": scale.back(self.moments.known_mean),
-                "sd": self.moments.sd,
-                "ci_low": scale.back(low),
-                "ci_high": scale.back(high),
-            }
+        rows = self.pairs().assign(
+            n=self.moments.n.astype(int),
+            mean=scale.back(self.moments.known_mean),
+            sd=self.moments.sd,
+            ci_low=scale.back(low),
+            ci_high=scale.back(high),
         )
-        return rows[counts > 0]
+        return rows[rows["edges"] > 0]

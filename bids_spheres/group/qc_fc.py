@@ -2,7 +2,8 @@
 
 With covariates it is the partial correlation: that of what a regression on the covariates leaves of
 the edge and of the motion. From the t of motion in the regression of the edge on both it is
-t / sqrt(t^2 + v), with the v degrees of freedom of that regression.
+t / sqrt(t^2 + v), with the v degrees of freedom of that regression; without covariates that is
+Pearson's correlation.
 """
 
 from __future__ import annotations
@@ -14,50 +15,22 @@ import numpy as np
 
 from bids_spheres.errors import UsageError
 from bids_spheres.group.formula import read_formula
-from bids_spheres.group.model import MEAN_FD, Model, check_names, design_for, read_participants
-from bids_spheres.group.moments import Comoments
-from bids_spheres.group.regression import EdgeRegression
-from bids_spheres.group.statistics import correlation_p
+from bids_spheres.group.inference import Contrast, estimate
+from bids_spheres.group.model import MEAN_FD, Design, Model, check_names, read_participants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.values import EdgeValues
 
     FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class Covariates:
-    """Variables of participants that QC-FC is adjusted for.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Columns of the table.
-    model : Model
-        The regression of an edge on them and on mean framewise displacement.
-    """
-
-    names: tuple[str, ...]
-    model: Model
-
-    def design(self, mean_fd: Mapping[str, float]) -> GroupDesign:
-        """Covariates and motion of the participants of whom both are known.
-
-        Raises
-        ------
-        DataError
-            When they are too few, or covariates determine one another or the motion.
-        """
-        return design_for(self.model, mean_fd)
-
-
-def load_covariates(options: GroupOptions) -> Covariates | None:
-    """Covariates from the table of participants; None where none are named.
+def load_covariates(options: GroupOptions) -> Model | None:
+    """The regression of an edge on covariates and motion; None where no covariates are named.
 
     Raises
     ------
@@ -78,7 +51,7 @@ def load_covariates(options: GroupOptions) -> Covariates | None:
     table = read_participants(path)
     check_names(names, list(table.columns), path, "--qcfc-covariates")
     formula = " + ".join([*(f"`{name}`" for name in names), MEAN_FD])
-    return Covariates(names, Model(read_formula(formula), table[list(names)], path))
+    return Model(read_formula(formula), table[list(names)], path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,51 +77,37 @@ class QcFc:
     min_participants: int
 
 
-class QcFcSums:
-    """Sums over participants for the correlation of E edges with motion.
+def qc_fc(values: EdgeValues, design: Design, min_participants: int, sign: int) -> QcFc:
+    """Correlate edges with motion.
 
     Parameters
     ----------
-    n_edges : int
+    values : EdgeValues
+    design : Design
+        A constant, covariates and `MEAN_FD`.
     min_participants : int
-        It takes one more than there are terms in any case.
-    design : GroupDesign, optional
-        Of the covariates.
+        It takes one more than the design has terms in any case.
+    sign : {1, -1}
+        -1 for a measure that is the more negative the more alike series are.
     """
+    known = design.only(values.participants)
+    n, k = known.values.shape
+    least = max(min_participants, k + 1)
+    r, p = np.full((2, values.array.shape[1]), np.nan)
+    # Without a motion that differs between participants nothing correlates with it.
+    column = known.terms.index(MEAN_FD)
+    if n > k and np.ptp(known.values[:, column]) > 0:
+        motion = Contrast(MEAN_FD, np.eye(k)[[column]])
+        rows = values.rows_of(known.participants).array
+        estimates = estimate(rows, known.values, motion)
+        enough = estimates.n >= least
+        r = np.where(enough, sign * estimates.partial_r, np.nan)
+        p = np.where(enough, estimates.p, np.nan)
+    return QcFc(r, p, participants=n, degrees_of_freedom=max(n - k, 0), min_participants=least)
 
-    def __init__(
-        self, n_edges: int, min_participants: int, design: GroupDesign | None = None
-    ) -> None:
-        self._participants = 0
-        self._motion = Comoments(n_edges)
-        self._regression = None if design is None else EdgeRegression(design.design, n_edges)
-        self._terms = 2 if design is None else len(design.design.terms)
-        self._adjusted = set() if design is None else set(design.design.participants)
-        self._min_participants = max(min_participants, self._terms + 1)
 
-    def add(self, participant: str, mean_fd: float, values: FloatArray) -> None:
-        """Take the edges (E,) of one participant in."""
-        if self._regression is None:
-            self._motion.add(mean_fd, values)
-            self._participants += bool(np.isfinite(mean_fd))
-        else:
-            self._regression.add(participant, values)
-            self._participants += participant in self._adjusted
-
-    def result(self) -> QcFc:
-        """Correlations and their p."""
-        if self._regression is None:
-            r, n = self._motion.correlation, self._motion.n
-            p = correlation_p(r, n)
-        else:
-            fitted = self._regression.result()
-            tested, n = fitted.tests[fitted.terms.index(MEAN_FD)], fitted.n
-            r, p = tested.t / np.sqrt(tested.t**2 + fitted.freedom), tested.p
-        known = n >= self._min_participants
-        return QcFc(
-            r=np.where(known, r, np.nan),
-            p=np.where(known, p, np.nan),
-            participants=self._participants,
-            degrees_of_freedom=max(self._participants - self._terms, 0),
-            min_participants=self._min_participants,
-        )
+def motion_design(mean_fd: Mapping[str, float]) -> Design:
+    """A constant and mean framewise displacement, of the participants of whom it is known."""
+    known = {label: value for label, value in mean_fd.items() if np.isfinite(value)}
+    columns = np.column_stack([np.ones(len(known)), list(known.values())])
+    return Design(tuple(known), ("Intercept", MEAN_FD), columns)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.qc_fc import QcFc
+    from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
@@ -115,6 +116,18 @@ STRATEGY_COLUMNS = {
         "Description": "Modularity of the positive part of the mean matrix, for the networks of "
         "the seeds; the larger the more of them is seen"
     },
+    "icc_median": {
+        "Description": "Median over edges of ICC(2,1) over the conditions of --within; n/a without"
+    },
+    "discriminability": {
+        "Description": "Share of comparisons in which another measurement of the same participant "
+        "is nearer than that of another; 0.5 by chance (Bridgeford et al. 2021, "
+        "doi:10.1371/journal.pcbi.1009279)"
+    },
+    "identification_rate": {
+        "Description": "Share of participants whose measurement correlates most with their own in "
+        "another condition (Finn et al. 2015, doi:10.1038/nn.4135)"
+    },
 }
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -194,6 +207,17 @@ def strategy_row(
         "qc_fc_distance_spearman": left.spearman,
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
+    }
+
+
+def reliability_cells(found: Reliability | None) -> Row:
+    """Cells of the table of strategies about repeated measures; none without such."""
+    if found is None:
+        return {}
+    return {
+        "icc_median": float(found.edges["icc21"].median()),
+        "discriminability": found.discriminability,
+        "identification_rate": found.identification_rate,
     }
 
 

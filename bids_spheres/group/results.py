@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
+from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
+from bids_spheres.group.inference import components
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
-from bids_spheres.outputs.paths import group_path
+from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
+from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
+from bids_spheres.outputs.paths import group_path, of_contrast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,12 +23,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
+    from bids_spheres.group.harmonization import Harmonization
+    from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans
-    from bids_spheres.group.regression import Regression
-    from bids_spheres.group.statistics import Tested
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.reliability import Reliability
+    from bids_spheres.group.sample import Hypotheses
     from bids_spheres.group.stream import Group, Participant
+    from bids_spheres.group.testing import Tested
 
     FloatArray = NDArray[np.float64]
 
@@ -78,6 +86,23 @@ PARTICIPANT_COLUMNS = {
     },
 }
 
+_ESTIMATE_COLUMNS = {
+    "effect": {
+        "Description": "Estimate by ordinary least squares: a mean, coefficient or sum of such"
+    },
+    "standard_error": {"Description": "Of the estimate"},
+    "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
+    "ci_high": {"Description": "Upper limit of its 95 % confidence interval, of both tails"},
+    "d": {
+        "Description": "The estimate in standard deviations of what the model leaves: of a mean or "
+        "a difference of two groups Cohen's d, of a number d per unit"
+    },
+    "partial_r": {
+        "Description": "t / sqrt(t^2 + degrees_of_freedom), the partial correlation; of an F test "
+        "the square root of partial eta^2"
+    },
+}
+
 MODEL_COLUMNS = {
     "node_1": {"Description": "One node of the edge"},
     "node_2": {"Description": "The other"},
@@ -85,7 +110,7 @@ MODEL_COLUMNS = {
     "n": {"Description": "Participants in the model who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms"},
     "coefficient": {"Description": "Ordinary least squares"},
-    "standard_error": {"Description": "Of the coefficient"},
+    **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": {"Description": "coefficient / standard_error"},
     "p": {"Description": "Two-sided p of t"},
     "q": {
@@ -93,6 +118,67 @@ MODEL_COLUMNS = {
         "doi:10.1111/j.2517-6161.1995.tb02031.x)"
     },
 }
+
+CONTRAST_COLUMNS = {
+    "edge": EDGE_COLUMNS["edge"],
+    "node_1": EDGE_COLUMNS["node_1"],
+    "node_2": EDGE_COLUMNS["node_2"],
+    "n": {"Description": "Participants in the test who have the edge"},
+    "degrees_of_freedom": {"Description": "n - number of terms of the model"},
+    **_ESTIMATE_COLUMNS,
+    "t": {"Description": "effect / standard_error"},
+    "f": {"Description": "F of all rows of the contrast together; in place of effect to t"},
+    "p": {"Description": "p of t, of the tails that Tail names, or of F; not corrected"},
+    "q": {
+        "Description": "p corrected for all edges (Benjamini & Hochberg 1995, "
+        "doi:10.1111/j.2517-6161.1995.tb02031.x)"
+    },
+    "tau2": {"Description": "Variance between participants (Paule & Mandel 1982)"},
+    "cochran_q": {"Description": "Cochran's Q of what the model leaves"},
+    "cochran_p": {"Description": "p of cochran_q by chi squared"},
+    "i2": {"Description": "Share of the variance that is between participants"},
+    "p_permutation": {"Description": "p of the edge by permutations, not corrected"},
+    "p_maxt": {"Description": "Family-wise p of the edge, from the largest statistic of all edges"},
+    "p_nbs_extent": {
+        "Description": "Family-wise p of the component of edges above the threshold that the edge "
+        "belongs to, by its number of edges; 1 for an edge of none. It says nothing about the edge"
+    },
+    "p_nbs_intensity": {
+        "Description": "The same by the sum of what edges of the component exceed the threshold"
+    },
+    "tfnbs": {"Description": "Threshold-free network-based statistic"},
+    "p_tfnbs": {"Description": "Its family-wise p"},
+}
+"""Columns of the table of a contrast."""
+
+COMPONENT_COLUMNS = {
+    "component": {"Description": "Number of the component, the largest first"},
+    "sign": {"Description": "1: of positive edges, -1: of negative ones"},
+    "edges": {"Description": "Edges of the component"},
+    "intensity": {"Description": "Sum over its edges of the absolute t - Threshold"},
+    "p_extent": {"Description": "Family-wise p of the number of edges"},
+    "p_intensity": {"Description": "Family-wise p of the intensity"},
+    "n_nodes": {"Description": "Nodes that its edges join"},
+    "nodes": {"Description": "Names of these nodes, with ; between them"},
+    "edge_numbers": {"Description": "Numbers of its edges in the table of edges, with ; between"},
+}
+"""Columns of the table of components."""
+
+NETWORK_TEST_COLUMNS = {
+    "network_1": {"Description": "Network of one node of the edges"},
+    "network_2": {"Description": "Network of the other; the same for edges within a network"},
+    "edges": {"Description": "Edges between the two networks, or within the one"},
+    "mean_statistic": {"Description": "Mean t of these edges; of an F test mean root of F"},
+    "p": {"Description": "p of the pair of networks by permutations, not corrected"},
+    "p_fwe": {"Description": "Family-wise p, from the largest statistic of all pairs"},
+}
+"""Columns of the table of tests of pairs of networks."""
+
+_OF_T = ("effect", "standard_error", "ci_low", "ci_high", "d", "t")
+"""Columns that an F test does not have."""
+
+_OF_ESTIMATES = ("degrees_of_freedom", *_ESTIMATE_COLUMNS, "statistic", "p")
+"""Attributes of estimates that are columns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +197,7 @@ class Writer:
 
     output_dir: Path
     group: Name
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     written: set[Path] = field(default_factory=set)
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
@@ -120,19 +206,19 @@ class Writer:
         self.written.update((path, self._sidecar(what)))
         return path
 
-    def table(self, what: str, table: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    def table(self, what: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
         """Write a table and its sidecar."""
         write_table(self.path(what), table)
         self.about(what, about)
 
     def matrix(
-        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, Any]
+        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, object]
     ) -> None:
         """Write a matrix (S, S) with the names of its nodes, and its sidecar."""
         write_numbers(self.path(what), names, values, ("Node", names))
         self.about(what, about)
 
-    def about(self, what: str, about: Mapping[str, Any]) -> None:
+    def about(self, what: str, about: Mapping[str, object]) -> None:
         """Write a sidecar."""
         write_json(self._sidecar(what), {**about, **self.facts})
 
@@ -141,37 +227,33 @@ class Writer:
 
 
 def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Tested | None) -> None:
-    """Write mean, spread and number as matrices, and tests where there are any.
+    """Write mean, spread and number as matrices, and tests where they could be made.
 
     Spread and tests of one participant do not exist, and are not written.
     """
-    scale, valid = group.scale, group.edges.diagonal
+    scale = group.scale
     mean = scale.back(moments.known_mean)
     values: dict[str, FloatArray] = {"mean": mean, "n": moments.n}
     if (moments.n > 1).any():
         values["sd"] = moments.sd
     if tested:
-        values |= {"t": tested.t, "p": tested.p, "q": tested.q}
+        values |= {"t": tested.estimates.statistic, "p": tested.estimates.p, "q": tested.q}
     for what, edges in values.items():
-        diagonal = _diagonal_of_mean(group, mean) if what == "mean" else np.nan
-        matrix = group.edges.matrix(edges, diagonal)
-        about = {"Description": _MATRICES[what], "Scale": _scale(group, what)}
-        storage = {"StorageFormat": "Full", "Directed": False, "ValidDiagonal": valid}
-        writer.matrix(what, group.edges.names, matrix, about | storage)
-
-
-def _diagonal_of_mean(group: Group, mean: FloatArray) -> FloatArray | float:
-    """1 for nodes that any participant has, where that is what the measure has there."""
-    if not group.scale.transformed:
-        return np.nan
-    known = np.isfinite(group.edges.matrix(mean)).any(axis=0)
-    return np.where(known, 1.0, np.nan)
-
-
-def _scale(group: Group, what: str) -> str:
-    if what == "mean" and group.scale.transformed:
-        return "the measure: mean of Fisher z, transformed back"
-    return group.scale.name if what in ("mean", "sd") else "n/a"
+        diagonal: FloatArray | float = np.nan
+        unit = scale.name if what in ("mean", "sd") else "n/a"
+        if what == "mean" and scale.transformed:
+            # 1 for nodes that any participant has is what correlations have there.
+            known = np.isfinite(group.edges.matrix(mean)).any(axis=0)
+            diagonal = np.where(known, 1.0, np.nan)
+            unit = "the measure: mean of Fisher z, transformed back"
+        about = {
+            "Description": _MATRICES[what],
+            "Scale": unit,
+            "StorageFormat": "Full",
+            "Directed": False,
+            "ValidDiagonal": group.edges.diagonal,
+        }
+        writer.matrix(what, group.edges.names, group.edges.matrix(edges, diagonal), about)
 
 
 def write_networks(writer: Writer, group: Group, means: NetworkMeans) -> None:
@@ -186,72 +268,217 @@ def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray])
     writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
 
 
-def write_model(writer: Writer, group: Group, made: GroupDesign, fitted: Regression) -> None:
+def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested]) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
-    nodes = group.edges.table()[["node_1", "node_2"]]
-    parts = [
-        nodes.assign(
-            term=term,
-            n=fitted.n.astype(int),
-            degrees_of_freedom=fitted.freedom.astype(int),
-            coefficient=fitted.coefficients[:, k],
-            standard_error=fitted.errors[:, k],
-            t=fitted.tests[k].t,
-            p=fitted.tests[k].p,
-            q=fitted.tests[k].q,
-        )
-        for k, term in enumerate(fitted.terms)
-    ]
-    about = {
-        "Model": made.formula,
-        "Terms": list(fitted.terms),
-        "Scale": group.scale.name,
-        "NumberOfParticipantsInModel": fitted.participants,
-        "EdgesWithoutCoefficients": fitted.unsolved,
-        "LeftOut": dict(made.left_out),
-        "Notes": list(made.notes),
+    nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
+    parts = []
+    for term in terms:
+        own = {name: getattr(term.estimates, name) for name in ("n", *_OF_ESTIMATES)}
+        unsolved = int(np.isnan(own["effect"]).sum())
+        names = {"effect": "coefficient", "statistic": "t"}
+        columns = {names.get(name, name): values for name, values in own.items()}
+        parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
+    about = _describe_model(group, model) | {"EdgesWithoutCoefficients": unsolved}
+    table = pd.concat(parts)[list(MODEL_COLUMNS)]
+    writer.table("model", table, MODEL_COLUMNS | about)
+
+
+def write_contrast(
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
+) -> None:
+    """Write a contrast, a row per edge."""
+    contrast, permuted = tested.contrast, tested.permuted
+    own = {name: getattr(tested.estimates, name) for name in ("n", *_OF_ESTIMATES)}
+    own["f" if contrast.is_f else "t"] = own.pop("statistic")
+    own |= {"q": tested.q, **tested.columns}
+    if permuted:
+        corrections = permuted.corrections
+        if "maxt" in corrections:
+            own["p_permutation"] = _unit_p(corrections["maxt"])
+            own["p_maxt"] = corrections["maxt"].p_fwe[0]
+        if "nbs" in corrections:
+            own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
+        if "tfnbs" in corrections:
+            own["tfnbs"] = corrections["tfnbs"].statistic[0]
+            own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]
+    left_out = _OF_T if contrast.is_f else ()
+    table = group.edges.table().assign(**own)
+    columns = {
+        name: about
+        for name, about in CONTRAST_COLUMNS.items()
+        if name in table.columns and name not in left_out
     }
-    writer.table("model", pd.concat(parts), MODEL_COLUMNS | about)
+    writer.table(of_contrast(contrast.name, "edges"), table[list(columns)], {**columns, **about})
+
+
+def _unit_p(correction: Correction) -> FloatArray | float:
+    """P without correction; NaN where the correction gives none."""
+    return np.nan if correction.p is None else np.asarray(correction.p[0])
+
+
+def describe_contrast(
+    group: Group,
+    tested: Tested,
+    hypotheses: Hypotheses,
+    model: GroupDesign | None,
+    options: GroupOptions,
+) -> dict[str, object]:
+    """What sidecars say of a contrast, without a model the mean, and of its permutations."""
+    contrast, permuted = tested.contrast, tested.permuted
+    weights = hypotheses.weights[contrast.name].tolist()
+    rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
+    about: dict[str, object] = {
+        **(_describe_model(group, model) if model else {"Model": "1", "Scale": group.scale.name}),
+        "Contrast": contrast.name,
+        "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
+        "Tail": "n/a" if contrast.is_f else tested.tail,
+        "Inference": ["fdr", *(permuted.corrections if permuted else ())],
+    }
+    named = {
+        "VarianceGroups": options.variance_groups,
+        "Within": options.within,
+        "Clusters": "participant_id" if options.within and model else options.clusters,
+        "ParticipantWeights": options.weights,
+        "Harmonized": options.harmonize,
+        "HarmonizedInPermutations": options.harmonize_within,
+    }
+    about |= {key: value for key, value in named.items() if value}
+    if permuted:
+        how = "permutations" if permuted.scheme == "permute" else "sign flips"
+        if options.blocks:
+            part = "of whole blocks of" if options.whole_blocks else "within blocks of"
+            how = f"{how} {part} {options.blocks}"
+        about |= {
+            "Exchangeability": how,
+            "Permutations": permuted.n_permutations,
+            "AllPermutations": permuted.exhaustive,
+            "SmallestP": permuted.smallest_p,
+            "Seed": options.seed,
+            "EdgesNotPermuted": int((~permuted.tested).sum()),
+        }
+        if "tfnbs" in permuted.corrections:
+            powers = {"ExtentPower": options.tfnbs_extent, "HeightPower": options.tfnbs_height}
+            about["TFNBS"] = {**powers, "Step": options.tfnbs_step}
+    return about
+
+
+def write_components(
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object], threshold: float
+) -> None:
+    """Write the components of a contrast, a row each, also where none is above the threshold."""
+    permuted = tested.permuted
+    if permuted is None or "nbs" not in permuted.corrections:
+        return
+    two_sided = tested.tail == "two" and not tested.contrast.is_f
+    t, names = permuted.threshold_statistic, np.array(group.edges.names, object)
+    p = permuted.corrections["nbs"].p_fwe
+    flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
+    rows = [
+        {
+            "component": number,
+            "sign": flipped * component.sign,
+            "edges": component.extent,
+            "intensity": component.intensity,
+            "p_extent": p[0, component.edges[0]],
+            "p_intensity": p[1, component.edges[0]],
+            "n_nodes": len(component.nodes),
+            "nodes": ";".join(names[component.nodes]),
+            "edge_numbers": ";".join(map(str, component.edges + 1)),
+        }
+        for number, component in enumerate(
+            components(t, group.edges.ends, threshold, two_sided=two_sided), start=1
+        )
+    ]
+    table = pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
+    about = {**COMPONENT_COLUMNS, **about, "Threshold": threshold}
+    writer.table(of_contrast(tested.contrast.name, "nbs"), table, about)
+
+
+def write_network_tests(
+    writer: Writer, networks: NetworkMeans, tested: Tested, about: Mapping[str, object]
+) -> None:
+    """Write tests of pairs of networks, a row each."""
+    if tested.permuted is None or "cnbs" not in tested.permuted.corrections:
+        return
+    correction = tested.permuted.corrections["cnbs"]
+    table = networks.pairs()
+    table["mean_statistic"] = correction.statistic[0]
+    table["p"] = _unit_p(correction)
+    table["p_fwe"] = correction.p_fwe[0]
+    table = table[table["edges"] > 0]
+    writer.table(
+        of_contrast(tested.contrast.name, "cnbs"), table, {**NETWORK_TEST_COLUMNS, **about}
+    )
+
+
+def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:
+    return {
+        "Model": model.formula,
+        "Terms": list(model.design.terms),
+        "Scale": group.scale.name,
+        "NumberOfParticipantsInModel": len(model.design.participants),
+        "LeftOut": dict(model.left_out),
+        "Notes": list(model.notes),
+    }
+
+
+def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:
+    """Write estimates of ComBat, a row per estimate and edge."""
+    writer.table("harmonization", harmonization.table(), HARMONIZATION_COLUMNS)
+
+
+def write_reliability(
+    writer: Writer, group: Group, networks: NetworkMeans, found: Reliability
+) -> None:
+    """Write intraclass correlations, a row per edge and per pair of networks."""
+    about = {"Scale": group.scale.name}
+    nodes = group.edges.table()[["edge", "node_1", "node_2"]]
+    table = pd.concat([nodes, found.edges], axis=1)
+    writer.table("reliability", table, RELIABILITY_COLUMNS | about)
+    if networks.names:
+        pairs = pd.concat([networks.pairs(), found.networks], axis=1)
+        pairs = pairs[pairs["edges"] > 0]
+        writer.table("networkreliability", pairs, NETWORK_RELIABILITY_COLUMNS | about)
 
 
 def write_participants(
-    writer: Writer, group: Group, used: Iterable[Participant], made: GroupDesign | None
+    writer: Writer, group: Group, used: Iterable[Participant], model: GroupDesign | None
 ) -> None:
     """Write who is in the results, and who is not and why."""
-    left_out = made.left_out if made else {}
-    modelled = set(made.design.participants) if made else set()
-    there = {one.label for one in used}
-    rows = [
-        {
-            "participant_id": one.label,
-            "space": " ".join(sorted({run.file.space for run in (*one.runs, *one.excluded)})),
-            "runs": len(one.runs),
-            "runs_excluded": len(one.excluded),
-            "mean_fd": one.mean_fd,
-            "degrees_of_freedom": one.degrees_of_freedom,
-            "used": int(one.label in there),
-            "in_model": int(one.label in modelled & there) if made else MISSING,
-            "reason": _reason(one, one.label in there, left_out.get(one.label)),
-            "note": " ".join(f"logs/{name}" for name in group.failed.get(one.label, ())) or MISSING,
-        }
-        for one in group.participants
-    ]
-    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if made else MISSING}
+    left_out = model.left_out if model else {}
+    # Rows of repeated measures have the condition behind the participant.
+    left_out = {label.partition(" ")[0]: why for label, why in left_out.items()}
+    modelled = {label.partition(" ")[0] for label in model.design.participants} if model else set()
+    labels = {person.label for person in used}
+    rows: list[dict[str, object]] = []
+    for person in group.participants:
+        is_used = person.label in labels
+        reason = person.exclusion or ("" if is_used else "a matrix can't be read")
+        if not reason and person.label in left_out:
+            reason = f"model: {left_out[person.label]}"
+        spaces = {run.file.space for run in (*person.runs, *person.excluded)}
+        rows.append(
+            {
+                "participant_id": person.label,
+                "space": " ".join(sorted(spaces)),
+                "runs": len(person.runs),
+                "runs_excluded": len(person.excluded),
+                "mean_fd": person.mean_fd,
+                "degrees_of_freedom": person.degrees_of_freedom,
+                "used": int(is_used),
+                "in_model": int(is_used and person.label in modelled) if model else MISSING,
+                "reason": reason or MISSING,
+                "note": " ".join(f"logs/{name}" for name in group.failed.get(person.label, ()))
+                or MISSING,
+            }
+        )
+    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if model else MISSING}
     rows += [
         {"participant_id": label, "space": MISSING, **nothing, "reason": reason, "note": MISSING}
         for label, reason in group.absent.items()
     ]
-    writer.table(
-        "participants", pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS)), PARTICIPANT_COLUMNS
-    )
-
-
-def _reason(participant: Participant, used: bool, left_out: str | None) -> str:
-    if participant.exclusion:
-        return participant.exclusion
-    if not used:
-        return "a matrix can't be read"
-    return f"model: {left_out}" if left_out else MISSING
+    table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
+    writer.table("participants", table, PARTICIPANT_COLUMNS)
 
 
 def describe_stacked(writer: Writer, group: Group) -> None:

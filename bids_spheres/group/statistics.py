@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,41 +17,6 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 """Of confidence intervals."""
-
-_ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class Tested:
-    """Test statistics of E edges; NaN for those that can't be tested.
-
-    Parameters
-    ----------
-    t, p, q : (E,) arrays
-        Student's t, its two-sided p, and p corrected for all edges, see `false_discovery_rate`.
-    """
-
-    t: FloatArray
-    p: FloatArray
-    q: FloatArray
-
-
-def t_test(t: FloatArray, freedom: FloatArray | float) -> Tested:
-    """Two-sided p, and q, of t values; none where degrees of freedom are NaN."""
-    p = np.asarray(2 * stats.t.sf(np.abs(t), freedom))
-    return Tested(np.where(np.isnan(p), np.nan, t), p, false_discovery_rate(p))
-
-
-def one_sample(moments: Moments, min_participants: int = 2) -> Tested:
-    """Test of means against 0, mean / (sd / sqrt(n)) with n - 1 degrees of freedom.
-
-    NaN for fewer than `min_participants`, or two, and for values that are all the same.
-    """
-    error = standard_error(moments)
-    varies = error > _ROUNDING * np.abs(moments.mean)
-    t = moments.mean / np.where(varies, error, np.nan)
-    testable = moments.n >= max(min_participants, 2)
-    return t_test(t, np.where(testable, moments.n - 1, np.nan))
 
 
 def standard_error(moments: Moments) -> FloatArray:
@@ -85,14 +49,6 @@ def fisher_z_variance(degrees_of_freedom: float) -> float:
     (0.8225, 0.010204)
     """
     return float(polygamma(1, (degrees_of_freedom - 1) / 2) / 2)
-
-
-def correlation_p(r: FloatArray, n: FloatArray) -> FloatArray:
-    """Two-sided p of correlations of n pairs, by r sqrt((n - 2) / (1 - r^2)) as Student's t."""
-    freedom = np.where(n > 2, n - 2, np.nan)
-    with np.errstate(divide="ignore"):  # a perfect correlation has the p 0
-        t = np.abs(r) * np.sqrt(freedom / (1 - r**2))
-    return np.asarray(2 * stats.t.sf(t, freedom))
 
 
 def false_discovery_rate(p: FloatArray) -> FloatArray:

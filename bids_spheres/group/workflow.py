@@ -24,6 +24,7 @@ from bids_spheres.group.absent import (
     describe_absent,
     describe_failed,
 )
+from bids_spheres.group.contrasts import read_contrasts
 from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
@@ -43,6 +44,7 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
@@ -101,11 +103,11 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
             hint="Give the output folder of the participant level.",
         )
     check_output_dir(output_dir, [])
-    folders = [output_dir / GROUP_FOLDER, output_dir / "logs"]
+    folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
     check_folders(output_dir, folders)
-    analysis = Analysis(
-        load_model(output_dir, options), load_covariates(options), options.min_participants
-    )
+    model = load_model(output_dir, options)
+    contrasts = read_contrasts(options.contrast)
+    analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
     runs = selected(everything, of_runs)
@@ -114,7 +116,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    motion = HeadMotion(runs, by_session=options.by_session)
+    motion = HeadMotion(runs, by_session=options.by_session, within_task=options.within == "task")
     level = _Level(
         output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
     )
@@ -236,6 +238,16 @@ class _Level:
         group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
+        used = {
+            label: {r.file.source for r in (*p.runs, *p.excluded)} for label, p in people.items()
+        }
+        failed = {
+            label: names
+            for label, sources in used.items()
+            if (names := self.expected.failed_runs(group.name, label, sources))
+        }
+        self.failed[group.title] = failed
+        group = replace(group, failed=failed)
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row
@@ -246,7 +258,7 @@ class _Level:
             return
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
             self.few_dof.setdefault(few, []).append(group.title)
-        n, least = len(group.with_result), self.analysis.min_participants
+        n, least = len(group.with_result), self.analysis.options.min_participants
         logger.info("%s: %s with a result", group.title, count(n, "participant"))
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)

@@ -46,7 +46,7 @@ time, 275 MB of memory and 14 MB of disk; with ``--seed-maps --smoothing-fwhm 6`
 _FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "session_label")
 """In the order that the check of BIDS Apps asks for."""
 
-_LEFT_OUT = ("help", "version", "config")
+_LEFT_OUT = ("help", "help_all", "version", "config")
 
 _HOME = {
     "id": "templateflow_home",

@@ -14,7 +14,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.validation import check_is_fitted
 
 from bids_spheres.engine.aggregate import check_aggregation
-from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.engine.seeds import seeds_from
 from bids_spheres.engine.smoothing import check_fwhm
 from bids_spheres.engine.stream import image_grid, load_mask
 from bids_spheres.engine.variance import high_variance_confounds
@@ -127,11 +127,12 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
 
     Parameters
     ----------
-    seeds : list of triplets, (S, 3) array or SeedTable, mm
-        Coordinates in the space of the images.
+    seeds : list of triplets, (S, 3) array, SeedTable, DataFrame, str or path
+        Coordinates in the space of the images, mm: numbers, a table of them, or what
+        `bids_spheres.load_seeds` takes, the name of a built-in set or a file.
     radius : float or sequence of float, optional
-        mm, of all spheres or of each. Default: the one voxel that holds the seed; of a
-        SeedTable its own radii.
+        mm, of all spheres or of each. Default: the one voxel that holds the seed; of tables, sets
+        and files their own radii, or 5 mm.
     mask_img : path or nibabel image, optional
         Voxels outside are not used.
     allow_overlap : bool
@@ -260,16 +261,19 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             When a parameter, the seeds or the mask can't be used.
         """
         del y
-        coordinates = coordinates_of(self.seeds)
+        table = seeds_from(self.seeds)
+        seeds = self.seeds if table is None else table
+        coordinates = coordinates_of(seeds)
         mask, mask_grid = None, None
         if self.mask_img is not None:
             self._log("fit", f"Loading mask from {_shown(self.mask_img)}")
             mask, mask_grid = load_mask(self.mask_img)
         self.seeds_ = coordinates.tolist()
         self.n_elements_ = len(coordinates)
+        self._names = None if table is None else table.names
         self._recipe = Recipe(
             coordinates=coordinates,
-            radii=radii_of(self.radius, self.seeds),
+            radii=radii_of(self.radius, seeds),
             mask=mask,
             mask_grid=mask_grid,
             allow_overlap=self.allow_overlap,
@@ -429,10 +433,10 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         )
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray[np.object_]:
-        """Names of the columns: those of a SeedTable, else numbered."""
+        """Names of the columns: those of a table of seeds, else numbered."""
         check_is_fitted(self)
-        if isinstance(self.seeds, SeedTable):
-            return np.array(self.seeds.names, dtype=object)
+        if self._names is not None:
+            return np.array(self._names, dtype=object)
         return super().get_feature_names_out(input_features)
 
     @property

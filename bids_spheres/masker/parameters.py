@@ -10,7 +10,7 @@ import numpy as np
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
-from bids_spheres.engine.seeds import SeedTable, check_radius
+from bids_spheres.engine.seeds import check_radius, seeds_from
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count as counted
@@ -104,8 +104,8 @@ def coordinates_of(seeds: Any) -> FloatArray:
     UsageError
         When they are not triplets of finite numbers; the message names the first that is not.
     """
-    if isinstance(seeds, SeedTable):
-        return seeds.coordinates
+    if (table := seeds_from(seeds)) is not None:
+        return table.coordinates
     if not hasattr(seeds, "__iter__"):
         raise UsageError(f"{_SEED_ERROR}Given seed list is of type: {type(seeds)}")
     triplets = []
@@ -132,9 +132,10 @@ def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
     UsageError
         When one is not a length, or there are not as many as seeds.
     """
-    count = len(seeds)
+    table = seeds_from(seeds)
+    count = len(seeds if table is None else table)
     if radius is None:
-        return seeds.radii if isinstance(seeds, SeedTable) else np.zeros(count)
+        return np.zeros(count) if table is None else table.radii
     if np.ndim(radius) == 0:
         return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
     radii = [check_radius(length) for length in radius]  # type: ignore[union-attr]

@@ -8,45 +8,25 @@ so that a run that is not excluded any more leaves the table.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.atomic import cell
 from bids_spheres.inputs.runs import natural
-from bids_spheres.outputs.shared_tables import Cells, SharedTable
+from bids_spheres.outputs.shared_tables import SharedTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
+
 
 @dataclass(frozen=True)
 class ExclusionRow:
-    """One strategy for which one run is excluded; None is written as ``n/a``.
+    """One strategy for which one run is excluded; `DESCRIPTIONS` says what each field is.
 
-    Parameters
-    ----------
-    participant_id : str
-        With its key, ``sub-01``.
-    session_id : str or None
-        ``ses-1``; None in a dataset without sessions.
-    source : str
-        BOLD file, relative to the root of its dataset, with ``/`` between folders.
-    strategy : str
-    reason : str
-        Written on one line.
-    n_volumes, n_kept : int or None
-        Volumes of the run, and those that are not censored.
-    rank : int or None
-        Dimensions that regressors, mean and trend take.
-    lost_to_filter, lost_to_censoring, degrees_of_freedom : float or None
-        What the filter takes, what censoring takes beyond its volumes, and what is left.
-    seconds : float or None
-        Kept volumes x repetition time, s.
-    min_degrees_of_freedom, min_volumes : int or None
-        What a run must have; None when nothing is asked for.
-    min_seconds : float or None
-        As above, s.
+    None is written as ``n/a``: a session where the dataset has none, or a limit that is not set.
     """
 
     participant_id: str
@@ -69,7 +49,7 @@ class ExclusionRow:
 COLUMNS = tuple(field.name for field in fields(ExclusionRow))
 """Columns of the table, in their order."""
 
-DESCRIPTIONS: dict[str, Any] = {
+DESCRIPTIONS: JsonObject = {
     "participant_id": {"Description": "Participant of the run"},
     "session_id": {"Description": "Session of the run; n/a without sessions"},
     "source": {"Description": "BOLD file of the run, relative to the dataset that it is from"},
@@ -101,12 +81,14 @@ DESCRIPTIONS: dict[str, Any] = {
 """What the JSON file beside the table says."""
 
 
-def _order(row: Cells) -> tuple[Any, Any]:
-    return natural(row[COLUMNS.index("source")]), natural(row[COLUMNS.index("strategy")])
-
+_KEYS = ("source", "strategy")
 
 EXCLUSIONS = SharedTable(
-    "exclusions.tsv", COLUMNS, keys=("source", "strategy"), order=_order, about=DESCRIPTIONS
+    "exclusions.tsv",
+    COLUMNS,
+    keys=_KEYS,
+    order=lambda row: [natural(row[COLUMNS.index(key)]) for key in _KEYS],
+    about=DESCRIPTIONS,
 )
 """The table, made from one part for each run and strategy."""
 
@@ -131,12 +113,8 @@ def record_exclusions(
 
     Raises
     ------
-    UsageError
-        When a row is of another run or strategy.
-    DataError
-        When the table there is not ours, or was changed so that it can't be read.
-    OutputError, ReadWriteError
-        When it can't be written or read.
+    DataError, OutputError, ReadWriteError
+        When the table is not ours or was changed, or can't be written or read.
     """
     if strange := [row for row in rows if row.source != source or row.strategy not in strategies]:
         raise UsageError(

@@ -6,13 +6,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
+    BOLDMAP,
+    CONTRAST,
     DESIGN,
     DSEG,
     EFFECTIVE_DOF,
@@ -20,14 +22,17 @@ from bids_spheres.outputs.paths import (
     GROUP_SUFFIXES,
     OUTLIERS,
     PEARSON,
+    REGIONS,
     RELMAT,
     SEEDS,
     SPHERES,
     TIMESERIES,
     UNCLEANED,
+    group_of_contrast,
     group_path,
     image_name,
     label_of,
+    of_contrast,
     title,
 )
 from bids_spheres.outputs.read import (
@@ -48,8 +53,11 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from bids_spheres.files.text import JsonObject
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
@@ -85,8 +93,12 @@ class OutputFile:
 
     @property
     def spheres(self) -> Path:
-        """The table of the spheres that a matrix or series is about."""
-        return self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=SPHERES)))
+        """The table of the spheres, or regions, that a matrix or series is about."""
+        spheres, regions = (
+            self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=desc)))
+            for desc in (SPHERES, REGIONS)
+        )
+        return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
     def space(self) -> str:
@@ -221,12 +233,20 @@ class SeedSetResults:
         """Series before cleaning; None where there are none."""
         return None if self.uncleaned_path is None else read_uncleaned(self.uncleaned_path)
 
+    def seed_maps(self, strategy: str) -> list[Path]:
+        """Maps of seeds after a strategy, in the order of their names; empty without any."""
+        if self.spheres_path is None:
+            return []
+        paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
+        own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
+        return sorted(own, key=lambda path: natural(path.name))
+
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
         """Relations of every two spheres after the cleaning of a strategy."""
         own = {label: path for (stat, label), path in self.matrix_paths.items() if stat == measure}
         return read_matrix(_chosen(own, strategy, f"{measure} after the strategy"))
 
-    def sidecar(self, strategy: str) -> dict[str, Any]:
+    def sidecar(self, strategy: str) -> JsonObject:
         """What the sidecar of the series of a strategy says, or else of its first matrix."""
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
@@ -286,7 +306,7 @@ class RunResults:
         """Regressors of a strategy, a row for every volume."""
         return read_table(_chosen(self.designs, strategy, "design of the strategy"))
 
-    def kept(self, strategy: str) -> NDArray[Any]:
+    def kept(self, strategy: str) -> NDArray[np.bool_]:
         """Which of the T volumes a strategy does not censor, (T,) bool."""
         return read_kept(_chosen(self.outliers, strategy, "table of outliers of the strategy"))
 
@@ -386,12 +406,18 @@ class GroupFiles:
     name : Name
         The entities that files share.
     whats : frozenset of str
-        Suffixes of the tables.
+        Suffixes of the tables; of a contrast with its name, as ``"contrast-age_edges"``.
     """
 
     root: Path
     name: Name
     whats: frozenset[str]
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """Names of the contrasts that were tested."""
+        entities = {what.partition("_")[0] for what in self.whats if "_" in what}
+        return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
@@ -401,11 +427,11 @@ class GroupFiles:
         """A table, which must have some columns."""
         return read_group_table(self.path(what), columns)
 
-    def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[Any]:
+    def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[np.float64]:
         """Upper triangle of a matrix of S nodes with its diagonal, (S (S + 1) / 2,)."""
         return read_upper_triangle(self.path(what), names, diagonal=True)
 
-    def sidecar(self, what: str) -> dict[str, Any]:
+    def sidecar(self, what: str) -> JsonObject:
         """What the sidecar of a table says; empty without one."""
         return read_sidecar(self.path(what, ".json"), optional=True)
 
@@ -492,7 +518,9 @@ def find_groups(output_dir: Path) -> list[GroupFiles]:
     whats: dict[tuple[tuple[str, str], ...], set[str]] = defaultdict(set)
     for file in group_files(output_dir):
         if file.name.extension == ".tsv":
-            whats[file.name.entities].add(file.name.suffix)
+            contrast, suffix = file.name.get(CONTRAST), file.name.suffix
+            what = of_contrast(contrast, suffix) if contrast else suffix
+            whats[group_of_contrast(file.name).entities].add(what)
     groups = [
         GroupFiles(output_dir, Name(entities, "", ""), frozenset(own))
         for entities, own in whats.items()

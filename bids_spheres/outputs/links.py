@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from bids_spheres.outputs.sidecars import read_sidecar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from bids_spheres.files.text import JsonObject
 
 
 def dataset_uri(root: Path, output_dir: Path) -> str:
@@ -103,19 +105,19 @@ class Links:
             return None if root is None else root / unquote(relative)
         return linked_dataset(uri, self.output_dir) if ":" in uri else None
 
-    def first(self, facts: Mapping[str, Any], ending: str) -> Path | None:
+    def first(self, facts: Mapping[str, object], ending: str) -> Path | None:
         """The first source of a sidecar whose name ends so, when it is there."""
         uris = (uri for uri in sources(facts) if unquote(uri).endswith(ending))
         return next((path for uri in uris if (path := self.path(uri))), None)
 
 
-def sources(facts: Mapping[str, Any]) -> list[str]:
+def sources(facts: Mapping[str, object]) -> list[str]:
     """What a sidecar says its file was made of."""
     given = facts.get("Sources")
     return [str(uri) for uri in given] if isinstance(given, list) else []
 
 
-def read_description(root: Path) -> dict[str, Any]:
+def read_description(root: Path) -> JsonObject:
     """What the dataset_description.json of a dataset says; nothing where there is none."""
     return read_sidecar(root / "dataset_description.json", optional=True)
 
@@ -128,7 +130,7 @@ def read_links(output_dir: Path) -> Links:
     return Links(output_dir, {name: root for name, root in roots.items() if root is not None})
 
 
-def all_sources(facts: Iterable[Mapping[str, Any]]) -> list[str]:
+def all_sources(facts: Iterable[Mapping[str, object]]) -> list[str]:
     """Every source of several sidecars that is not of the results themselves, once."""
     found = dict.fromkeys(uri for each in facts for uri in sources(each))
     return [uri for uri in found if not uri.startswith("bids::")]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.files.atomic import (
@@ -21,10 +21,10 @@ from bids_spheres.files.atomic import (
     look_again,
     read_text,
     write_if_changed,
-    write_json,
 )
 from bids_spheres.outputs.exclusions import EXCLUSIONS
 from bids_spheres.outputs.links import dataset_uri, linked_dataset
+from bids_spheres.outputs.logs import record_folders
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
@@ -39,14 +39,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.dataset import Dataset
 
 
 _SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv")
 """Files at the root that would be overwritten."""
-
-CITATION_FILE = "logs/CITATION.md"
-"""Path, in the output, of the methods text of the last call."""
 
 DESCRIPTIONS = SharedTable(
     "descriptions.tsv",
@@ -112,56 +110,7 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
         )
     tables = (LINKS, DESCRIPTIONS, EXCLUSIONS)
     folders = [table.parts_folder(output_dir) for table in tables]
-    check_folders(
-        output_dir, [*folders, *(output_dir / "logs" / name for name in ("calls", "done"))]
-    )
-
-
-def write_record(
-    output_dir: Path, settings: Mapping[str, Any], participants: Sequence[str] = ()
-) -> Path:
-    """Write the settings of a call, under the time of its start.
-
-    Those of a call about one participant go into a folder of the participant's own: an array of
-    ten thousand tasks makes so many, and who looks for the last one is not to read all of them.
-
-    Parameters
-    ----------
-    output_dir : Path
-    settings : mapping
-    participants : sequence of str
-        Labels of those whom the call is about; empty for all.
-
-    Returns
-    -------
-    Path
-        Of the record.
-
-    Raises
-    ------
-    OutputError
-        When that is not possible.
-    """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    one = len(participants) == 1
-    folder = calls_folder(output_dir, participants[0]) if one else output_dir / "logs"
-    check_folders(output_dir, [folder])
-    path = folder / f"{stamp}_settings.json"
-    write_json(path, settings)
-    return path
-
-
-def calls_folder(output_dir: Path, participant: str) -> Path:
-    """Folder of the records of calls that were about one participant alone."""
-    return output_dir / "logs" / "calls" / f"sub-{participant}"
-
-
-def methods_file(participant: str) -> str:
-    """Path, in the output, of the methods text of one participant's results.
-
-    That of a call, ``logs/CITATION.md``, is about all participants in it, and their spaces.
-    """
-    return f"logs/methods/sub-{participant}.md"
+    check_folders(output_dir, [*folders, *record_folders(output_dir)])
 
 
 def check_place(output_dir: Path) -> None:
@@ -174,7 +123,7 @@ def check_place(output_dir: Path) -> None:
     """
     try:
         place = output_dir.resolve()
-        nearest = _nearest(place)
+        nearest = _nearest_existing(place)
     except (OSError, RuntimeError) as error:  # the latter for links in a circle, until Python 3.12
         why = getattr(error, "strerror", None) or error
         raise OutputError(f"The output folder {output_dir} can't be used: {why}.") from error
@@ -183,14 +132,12 @@ def check_place(output_dir: Path) -> None:
         raise OutputError(f"The output folder {output_dir} {lies} a file.")
 
 
-def _nearest(place: Path) -> Path:
-    """The folder itself, or the one that is there of those above it."""
+def _nearest_existing(place: Path) -> Path:
+    """Nearest existing ancestor, or the folder itself; errors but for missing ones are raised."""
     for folder in (place, *place.parents):
-        try:
+        with suppress(FileNotFoundError, NotADirectoryError):
             folder.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        return folder
+            return folder
     return place
 
 
@@ -271,7 +218,7 @@ def write_shared_files(
     return replaced
 
 
-def _generators(description: Path) -> list[str]:
+def _generators(description: Path) -> list[object]:
     try:
         entries = _json_object(read_text(description)).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
@@ -279,7 +226,7 @@ def _generators(description: Path) -> list[str]:
         return []
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json_object(text: str) -> JsonObject:
     """Empty for what is none: a broken file is written anew, with what this call knows."""
     try:
         content = json.loads(text)
@@ -289,7 +236,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _change(
-    output_dir: Path, table: SharedTable, new: Mapping[str, str], meaning: Callable[[str], Any]
+    output_dir: Path, table: SharedTable, new: Mapping[str, str], meaning: Callable[[str], object]
 ) -> list[Replaced]:
     """Put pairs into a table; return those that stood for something else."""
     before = table.change(output_dir, {(name,): (name, text) for name, text in new.items()})

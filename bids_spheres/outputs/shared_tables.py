@@ -47,6 +47,7 @@ from bids_spheres.files.atomic import (
     write_if_changed,
     write_text,
 )
+from bids_spheres.outputs.logs import LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,14 +58,6 @@ Cells = tuple[str, ...]
 
 _PART = re.compile(r"[0-9a-f]{16}-([0-9a-f]{16}|none)\.tsv")
 _NO_ROW = "none"
-
-
-def _rows_of_table(path: Path, text: str, columns: Sequence[str]) -> list[Cells]:
-    return table_rows(path, text, columns)
-
-
-def _table_of_rows(_before: str, columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    return table_text(columns, rows) if rows else ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +85,15 @@ class SharedTable:
     columns: tuple[str, ...]
     keys: tuple[str, ...]
     order: Callable[[Cells], Any]
-    about: Mapping[str, Any] | None = None
-    read: Callable[[Path, str, Sequence[str]], list[Cells]] = _rows_of_table
-    write: Callable[[str, Sequence[str], Sequence[Cells]], str] = _table_of_rows
+    about: Mapping[str, object] | None = None
+    read: Callable[[Path, str, Sequence[str]], list[Cells]] = table_rows
+    write: Callable[[str, Sequence[str], Sequence[Cells]], str] = lambda _before, columns, rows: (
+        table_text(columns, rows) if rows else ""
+    )
 
     def parts_folder(self, root: Path) -> Path:
         """Folder of the parts in a dataset."""
-        return root / "logs" / self.name.partition(".")[0]
+        return root / LOGS / self.name.partition(".")[0]
 
     def rows(self, root: Path) -> dict[Cells, Cells]:
         """Rows that the table of a dataset has, by what they are about.
@@ -139,7 +134,7 @@ class SharedTable:
         """
         known, folder = self.rows(root), self.parts_folder(root)
         names = _listing(folder)
-        told = any(rows.values())
+        known_here = any(rows.values())
         for key, row in rows.items():
             wanted = _part_name(key, row)
             mine = {name for name in names if _about(name) == _about(wanted)}
@@ -148,8 +143,8 @@ class SharedTable:
                 remove(folder / old)
             if wanted not in mine and (row or mine or key in known):
                 write_text(folder / wanted, table_text(self.columns, [row] if row else []))
-            told |= bool(mine) or key in known
-        if told:
+            known_here |= bool(mine) or key in known
+        if known_here:
             self._write(root)
         return {key: known[key] for key in rows if key in known}
 
@@ -172,22 +167,20 @@ class SharedTable:
         while names != listed:
             listed, before = names, read_text(path)
             text = self._merged(path, before, listed)
-            changed = self._put(path, text, before)
+            about = path.with_suffix(".json") if self.about else None
+            if text:
+                changed = text != before
+                if changed:
+                    write_text(path, text)
+                if about and self.about and write_if_changed(about, json_text(self.about)):
+                    changed = True
+            else:
+                # Looked at now: another may have written them since the table was read.
+                present = [file for file in (path, about) if file and os.path.lexists(file)]
+                changed = bool(present)
+                for file in present:
+                    remove(file)
             names = _listing(folder) if changed else listed
-
-    def _put(self, path: Path, text: str, before: str) -> bool:
-        """Write or remove the table and its JSON file; say whether anything was done."""
-        files = [path, path.with_suffix(".json")] if self.about else [path]
-        if not text:
-            # Looked at now: another may have written them since the table was read.
-            there = [file for file in files if os.path.lexists(file)]
-            for file in there:
-                remove(file)
-            return bool(there)
-        if text != before:
-            write_text(path, text)
-        told = self.about and write_if_changed(files[-1], json_text(self.about))
-        return text != before or bool(told)
 
     def _merged(self, path: Path, text: str, listed: Iterable[str]) -> str:
         """Text of the table with what the parts say instead of what it said about the same."""
@@ -196,15 +189,13 @@ class SharedTable:
         parts = {_about(name): name for name in sorted(listed)}
         kept = [row for name, row in rows.items() if parts.get(_about(name), name) == name]
         for name in sorted(set(parts.values()) - set(rows)):
-            for row in self._row_of(self.parts_folder(path.parent) / name):
+            part = self.parts_folder(path.parent) / name
+            # Without a row when it was withdrawn, or removed since it was listed.
+            content = "" if part.stem.endswith(_NO_ROW) else read_text(part)
+            for row in table_rows(part, content, self.columns):
                 # The others are in order. To sort ten thousand takes longer than all the rest.
                 insort(kept, row, key=self.order)
         return self.write(text, self.columns, kept)
-
-    def _row_of(self, part: Path) -> list[Cells]:
-        """The row of a part; none when it has none, or was removed since it was listed."""
-        withdrawn = part.stem.endswith(_NO_ROW)
-        return [] if withdrawn else table_rows(part, read_text(part), self.columns)
 
     def _key(self, row: Cells) -> Cells:
         return tuple(row[self.columns.index(name)] for name in self.keys)
@@ -219,7 +210,7 @@ def _part_name(key: Cells, row: Cells | None) -> str:
 
 
 def _listing(folder: Path) -> set[str]:
-    """Names of the parts that are in a folder now; it is opened, so that NFS asks the server."""
+    """Names of the parts in a folder; it is opened, so that NFS asks the server."""
     try:
         return {name for path in folder.iterdir() if _PART.fullmatch(name := path.name)}
     except FileNotFoundError:

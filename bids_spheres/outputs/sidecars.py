@@ -8,7 +8,7 @@ return plain dictionaries and text; `bids.files` writes them.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.dataset import Dataset
 
 ANEW = "Run the participant level anew for this run."
@@ -56,7 +57,7 @@ def _uri_path(path: str) -> str:
     return quote(path, safe="/+")
 
 
-def dataset_description(links: Mapping[str, str]) -> dict[str, Any]:
+def dataset_description(links: Mapping[str, str]) -> JsonObject:
     """Content of the output's dataset_description.json.
 
     Parameters
@@ -94,7 +95,7 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
-def atlas_description(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def atlas_description(metadata: Mapping[str, object]) -> JsonObject:
     """Content of atlas-<label>_description.json, without what only concerns our own table."""
     return {key: value for key, value in metadata.items() if key != "Columns"}
 
@@ -135,6 +136,18 @@ class SpheresSidecar(TypedDict):
     SeedsOutsideMask: int
 
 
+class RegionsSidecar(TypedDict):
+    """What the regions of a parcellation came to in a run."""
+
+    Description: str
+    Resolution: str
+    Parcellation: list[str]
+    RegionSignals: str
+    RegionsWithoutVoxels: int
+    RegionsPartlyOutsideMask: int
+    RegionsOfTooLittleCoverage: int
+
+
 class UncleanedSidecar(TypedDict):
     """What series before cleaning are."""
 
@@ -161,7 +174,7 @@ class DesignSidecar(TypedDict):
 class MotionSidecar(TypedDict):
     """How head motion was measured anew; None for fMRIPrep's measure."""
 
-    HeadMotion: dict[str, Any] | None
+    HeadMotion: JsonObject | None
     HeadRadius: float | None
     MotionStopBand: list[float] | None
     MeanFramewiseDisplacementRecomputed: float | None
@@ -170,12 +183,12 @@ class MotionSidecar(TypedDict):
 class CleaningSidecar(DesignSidecar, MotionSidecar):
     """What was done to series beside the keys that options declare, and what is left of them."""
 
-    SoftwareFilters: dict[str, Any] | str
+    SoftwareFilters: JsonObject | str
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
     CensoredVolumes: dict[str, int]
-    CensoringThresholds: dict[str, Any]
+    CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
@@ -247,7 +260,7 @@ def generated_by() -> list[GeneratedBy]:
     return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
-def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> dict[str, Any]:
+def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> JsonObject:
     """Descriptions of seed columns: their networks, where they have one."""
     if networks is None:
         return {}
@@ -258,7 +271,7 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     }
 
 
-DISPLACEMENTS: dict[str, Any] = {
+DISPLACEMENTS: JsonObject = {
     "fd": {"Description": "Framewise displacement in fMRIPrep's table", "Units": "mm"},
     "fd_recomputed": {
         "Description": "Framewise displacement as HeadMotion of the strategy measures it",
@@ -267,7 +280,7 @@ DISPLACEMENTS: dict[str, Any] = {
 }
 """Columns of tables of censored volumes where a strategy measures motion anew."""
 
-SPHERE_COLUMNS: dict[str, Any] = {
+SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
     "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
@@ -288,6 +301,28 @@ SPHERE_COLUMNS: dict[str, Any] = {
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
 
+REGION_COLUMNS: JsonObject = {
+    **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
+    "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
+    "network": {"Description": "Network of the region, where its source gives one"},
+    "voxels_asked": {
+        "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
+        "1 % of the largest weight"
+    },
+    "voxels_used": SPHERE_COLUMNS["voxels_used"],
+    "coverage": {
+        "Description": "Share of the region's voxels, of maps of the weights, that is used and has "
+        "a signal: finite, not constant"
+    },
+    "used": SPHERE_COLUMNS["used"],
+    "overlap": {"Description": "Voxels used that are also in another region of the set"},
+    "tsnr": {
+        "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
+        "region's voxels of temporal mean / standard deviation of all volumes"
+    },
+}
+"""Columns of the table of regions."""
+
 
 def sidecar_path(path: Path) -> Path:
     """The JSON file beside a table or an image."""
@@ -296,7 +331,7 @@ def sidecar_path(path: Path) -> Path:
 
 def read_sidecar(
     path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Content of a sidecar.
 
     Parameters

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.extract import extract
+from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
-from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
+from bids_spheres.engine.spheres import nearest_only, stack_weights
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.inputs.matching import KEEP_ONE
@@ -261,10 +262,11 @@ def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, mask: Mask | None) -> list[
         seeds = placement.table
         if seeds not in todo.seed_sets:
             continue
-        weights = sphere_weights(seeds.coordinates, seeds.radii, grid, *region)
-        if rules.overlap == "nearest" and weights.overlaps.any():
+        weights = row_weights(seeds, grid, *region)
+        is_spheres = seeds.regions is None
+        if rules.overlap == "nearest" and is_spheres and weights.overlaps.any():
             weights = nearest_only(weights, seeds.coordinates, seeds.radii)
-        if rules.overlap == "error" and weights.overlaps.any():
+        if rules.overlap == "error" and is_spheres and weights.overlaps.any():
             shared = np.flatnonzero(weights.overlaps)
             names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
             raise DataError(

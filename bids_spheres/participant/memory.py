@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 
-from bids_spheres.execute.memory_limits import MEGABYTE
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
+
+MEGABYTE = 10**6
 
 _BASE = 200 * MEGABYTE
 """Python and the libraries once they are at work; measured: 160."""

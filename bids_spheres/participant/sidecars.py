@@ -46,9 +46,10 @@ def image_sidecar(
         about["SeedSpace"] = seeds.metadata.get("Space")
         about["SpaceNote"] = placement.note
         about["SeedTransforms"] = [input_uri(path, work.links) for path in placement.transforms]
-    same = (seeds.radii == seeds.radii[0]).all()
-    about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
-    about["RadiusUnits"] = "mm"
+    if seeds.regions is None:
+        same = (seeds.radii == seeds.radii[0]).all()
+        about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
+        about["RadiusUnits"] = "mm"
     recorded = sidecar_of(work.processing, "spheres")
     ours = work.processing.smoothing_fwhm or 0
     # Variances of Gaussians add up.

@@ -31,6 +31,7 @@ from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
 from bids_spheres.inputs.runs import anatomical_mask
+from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
@@ -265,7 +266,7 @@ def find_tasks(
 
 def last_finished(output_dir: Path, participant: str) -> int:
     """When the last run of a participant, by its label, was finished: ns since 1970, or 0."""
-    records = (output_dir / "logs" / "done" / f"sub-{participant}").rglob("*.json")
+    records = (done_folder(output_dir) / f"sub-{participant}").rglob("*.json")
     return max((state[1] for state in map(_state, records) if state), default=0)
 
 
@@ -391,7 +392,7 @@ class _JobGroups:
 
 
 def _record_folder(output_dir: Path, run: Name) -> Path:
-    return output_dir / "logs" / "done" / run.folder.parent
+    return done_folder(output_dir) / run.folder.parent
 
 
 def _digest_of_seeds(seeds: SeedTable) -> str:
@@ -404,6 +405,7 @@ def _digest_of_seeds(seeds: SeedTable) -> str:
             "space": seeds.space,
             # Where coordinates are used as they are, sidecars still name it.
             "declared_space": seeds.metadata.get("Space"),
+            **({} if seeds.regions is None else {"regions": seeds.regions.state}),
         }
     )
 

@@ -66,6 +66,10 @@ class Option:
     """Whether the group level pools matrices made with different values."""
     changes: str = ""
     """Key of every strategy that it sets, from the top and joined by dots; "" for none."""
+    common: bool = False
+    """Whether the short help has it."""
+    aliases: tuple[str, ...] = ()
+    """Flags of other BIDS Apps, with dashes, that stand for it."""
 
 
 @dataclass(frozen=True)

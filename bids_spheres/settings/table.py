@@ -7,11 +7,13 @@ provenance written beside the outputs, under the names of the options.
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bids_spheres.settings.option import build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
+    FileOrSeed,
+    ImageOrAtlas,
     Kind,
     Labels,
     Memory,
@@ -19,7 +21,8 @@ from bids_spheres.settings.values import (
     NameOrFile,
     Number,
     PathName,
-    SettingOrFile,
+    SeedSet,
+    Setting,
     WordOrPath,
     choice,
 )
@@ -67,16 +70,18 @@ class Processing:
     )
     mask: str = option(
         "run",
-        "voxels that spheres may use (default: run, the brain mask of each)",
+        "voxels that spheres may use (default: run, the brain mask of each run)",
         "seeds",
         WordOrPath("|".join((*MASKS, "PATH")), MASKS),
         affects=_SPHERES,
         sidecar="Mask",
         mixing="refuse",
+        common=True,
     )
     min_coverage: float = option(
         0.5,
-        "share of a sphere's voxels that must have a signal, else it is n/a (default: 0.5)",
+        "smallest share of a sphere's voxels that must have a signal; the sphere is n/a below "
+        "it (default: 0.5)",
         "seeds",
         Number("SHARE", most=1, unit="a share"),
         affects=_SPHERES,
@@ -95,7 +100,7 @@ class Processing:
     )
     aggregation: Aggregation = option(
         "mean",
-        "what makes one series of a sphere's voxels (default: mean)",
+        "how the voxels of a sphere make one series (default: mean)",
         "seeds",
         choice("mean", "median", "eigenvariate"),
         affects=_SPHERES,
@@ -111,19 +116,21 @@ class Processing:
         affects=_SPHERES,
         sidecar="SmoothingFWHM",
         mixing="refuse",
+        common=True,
     )
     connectivity: tuple[str, ...] = option(
         ("pearson",),
-        "relations between spheres: pearson (default), fisher-z, partial, covariance, precision, "
-        "ledoit-wolf, spearman",
+        "measures of connectivity between spheres: pearson (default), fisher-z, partial, "
+        "covariance, precision, ledoit-wolf, spearman",
         "seeds",
         _NAME,
         levels=_BOTH,
         selects_at_group=True,
+        common=True,
     )
     seed_maps: bool = option(
         False,
-        "also write a map of Fisher's z of every seed with every voxel in the mask",
+        "also write a map of Fisher's z between every seed and every voxel in the mask",
         "seeds",
     )
     effective_dof: bool = option(
@@ -160,20 +167,21 @@ class Processing:
     )
     dummy_scans: DummyScans = option(
         None,
-        "volumes to leave out at the start; auto: those that fMRIPrep calls non-steady",
+        "volumes to leave out at the start; auto: those that fMRIPrep marks as non-steady",
         "denoising",
         Number("N|auto", whole=True, words=("auto",)),
         affects=("design", "series"),
         sidecar="DummyScans",
         mixing="refuse",
+        common=True,
     )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES
     )
 
 
-def _change(text: str, kind: Kind, key: str) -> Any:
-    return option(None, text, "denoising", kind, changes=key)
+def _change(text: str, kind: Kind, key: str, **rest: Any) -> Any:
+    return option(None, text, "denoising", kind, changes=key, **rest)
 
 
 _FREQUENCY = Number("HZ", words=(OFF,))
@@ -192,7 +200,7 @@ class StrategyChanges:
     low_pass: float | str | None = _change(
         "highest frequency that passes the filter, or none", _FREQUENCY, "filter.low_pass"
     )
-    filter_order: int | None = _change("of the Butterworth filter", _COUNT, "filter.order")
+    filter_order: int | None = _change("order of the Butterworth filter", _COUNT, "filter.order")
     motion_filter: str | None = _change(
         "filter realignment parameters before framewise displacement is computed: gratton2020, "
         "fair2020, lowpass:BPM, notch:LOW:HIGH in breaths a minute, or none",
@@ -209,6 +217,7 @@ class StrategyChanges:
         "censor volumes of larger framewise displacement; none is off",
         Number("MM", words=(OFF,)),
         "censor.fd_threshold",
+        common=True,
     )
     std_dvars_threshold: float | str | None = _change(
         "censor volumes of larger standardized DVARS; none is off",
@@ -248,22 +257,22 @@ class StrategyChanges:
         return {k: None if k in off else v for k, v in given.items() if v is not None}
 
 
-def _labels(what: str, key: str, otherwise: str = "all") -> Any:
+def _labels(what: str, key: str, otherwise: str = "all", **rest: Any) -> Any:
     text = f"{what} to use, with or without {key}-, or @FILE of them (default: {otherwise})"
-    return option((), text, "selection of runs", Labels(key=key), levels=_BOTH)
+    return option((), text, "selection of runs", Labels(key=key), levels=_BOTH, **rest)
 
 
 @dataclass(frozen=True)
 class Selected:
     """Labels to keep, without their keys; empty keeps all (of `space`: the MNI space)."""
 
-    participant_label: tuple[str, ...] = _labels("participants", "sub")
-    session_label: tuple[str, ...] = _labels("sessions", "ses")
-    task_label: tuple[str, ...] = _labels("tasks", "task")
+    participant_label: tuple[str, ...] = _labels("participants", "sub", common=True)
+    session_label: tuple[str, ...] = _labels("sessions", "ses", common=True)
+    task_label: tuple[str, ...] = _labels("tasks", "task", common=True, aliases=("--task-id", "-t"))
     acquisition: tuple[str, ...] = _labels("acquisitions", "acq")
     run: tuple[str, ...] = _labels("runs", "run")
     echo: tuple[str, ...] = _labels("echoes", "echo")
-    space: tuple[str, ...] = _labels("spaces", "space", "the MNI space")
+    space: tuple[str, ...] = _labels("spaces", "space", "the MNI space", common=True)
     res: tuple[str, ...] = _labels("resolutions", "res")
     bids_filter_file: Path | None = option(
         None,
@@ -291,18 +300,152 @@ class GroupChoices:
         "group level",
         Kind("FORMULA"),
         levels=(GROUP,),
+        common=True,
     )
-    participants_table: Path | None = option(
+    contrast: tuple[str, ...] = option(
+        (),
+        "test NAME=TERMS, a sum of terms of the model with factors, as old=age or diff=a-0.5*b; "
+        "F:NAME=TERMS tests several together, with commas or as all levels of a factor",
+        "group level",
+        Kind("NAME=TERMS"),
+        levels=(GROUP,),
+    )
+    tail: Literal["two", "positive", "negative"] = option(
+        "two",
+        "tails of tests of the mean and of contrasts (default: two)",
+        "group level",
+        choice("two", "positive", "negative"),
+        levels=(GROUP,),
+    )
+    inference: tuple[str, ...] = option(
+        ("fdr",),
+        "corrections of those tests for the number of edges: fdr (default, always written), and "
+        "by permutations maxt (family-wise, every edge), nbs (components above a threshold), tfnbs "
+        "(without a threshold), cnbs (pairs of networks)",
+        "group level",
+        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs"),
+        levels=(GROUP,),
+    )
+    permutations: int = option(
+        5000,
+        "permutations or sign flips (default: 5000); all, where they are no more",
+        "group level",
+        _COUNT,
+        levels=(GROUP,),
+    )
+    seed: int = option(
+        0,
+        "number that fixes the random permutations (default: 0)",
+        "group level",
+        _WHOLE,
+        levels=(GROUP,),
+    )
+    within: Literal["session", "task", "run"] | None = option(
         None,
-        "table of these variables (default: participants.tsv of bids_dir, of the raw dataset it "
-        "was made from, or of output_dir)",
+        "repeated measures: contrasts compare these conditions within participants, as "
+        "change=post-pre, and their reliability is written; with a model the conditions are a "
+        "column of it, and standard errors are robust to the rows of a participant",
+        "group level",
+        choice("session", "task", "run"),
+        levels=(GROUP,),
+    )
+    clusters: str | None = option(
+        None,
+        "column of that table, as site or family, within which errors may be correlated: robust "
+        "standard errors (CR2)",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    weights: Literal["precision"] | None = option(
+        None,
+        "precision: random effects, which weight participants by how precise their values are",
+        "group level",
+        choice("precision"),
+        levels=(GROUP,),
+    )
+    harmonize: str | None = option(
+        None,
+        "column of sites whose shifts and scales ComBat removes before models and contrasts; "
+        "effects of the model are kept",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    harmonize_within: bool = option(
+        False,
+        "estimate ComBat anew in each permutation, so that tests are not liberal",
+        "group level",
+        levels=(GROUP,),
+    )
+    harmonize_from: Path | None = option(
+        None,
+        "apply the estimates of an earlier call, a *_harmonization.tsv",
         "group level",
         _FILE,
         levels=(GROUP,),
     )
+    blocks: str | None = option(
+        None,
+        "column of that table, as site or family: participants change places within a block alone",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    whole_blocks: bool = option(
+        False,
+        "blocks of the same size change places as a whole, or signs, as families do",
+        "group level",
+        levels=(GROUP,),
+    )
+    variance_groups: str | None = option(
+        None,
+        "column of that table: participants with the same value have the same variance, others "
+        "may differ (Welch's t for two groups)",
+        "group level",
+        Kind("COLUMN"),
+        levels=(GROUP,),
+    )
+    nbs_threshold: float = option(
+        3.1,
+        "t above which edges join components of nbs (default: 3.1); of an F test its p counts",
+        "group level",
+        Number("T"),
+        levels=(GROUP,),
+    )
+    tfnbs_extent: float = option(
+        0.4,
+        "power of the extent of components in tfnbs (default: 0.4)",
+        "group level",
+        Number("E"),
+        levels=(GROUP,),
+    )
+    tfnbs_height: float = option(
+        3.0,
+        "power of the threshold in tfnbs (default: 3)",
+        "group level",
+        Number("H"),
+        levels=(GROUP,),
+    )
+    tfnbs_step: float = option(
+        0.1,
+        "step between thresholds in tfnbs (default: 0.1)",
+        "group level",
+        Number("STEP", least=0.001),
+        levels=(GROUP,),
+    )
+    participants_table: Path | None = option(
+        None,
+        "table with these variables (default: participants.tsv of bids_dir, of the raw "
+        "dataset it was made from, or of output_dir)",
+        "group level",
+        _FILE,
+        levels=(GROUP,),
+        common=True,
+    )
     by_session: bool = option(
         False,
-        "summarize every session by itself (default: average the sessions of a participant)",
+        "summarize every session separately (default: average the sessions of a participant)",
         "group level",
         levels=(GROUP,),
     )
@@ -315,15 +458,15 @@ class GroupChoices:
     )
     qcfc_covariates: tuple[str, ...] = option(
         (),
-        "columns of that table, such as age sex, that the correlation of edges with head motion "
-        "(QC-FC) is adjusted for",
+        "columns of that table, such as age sex, for which the correlation of edges with head "
+        "motion (QC-FC) is adjusted",
         "group level",
         Kind("COLUMN"),
         levels=(GROUP,),
     )
     min_participants: int = option(
         3,
-        "test no edge that fewer participants have (default: 3)",
+        "do not test edges that fewer participants have (default: 3)",
         "group level",
         _COUNT,
         levels=(GROUP,),
@@ -335,56 +478,78 @@ class Execution:
     """Where and how jobs are done; what is written does not depend on it."""
 
     nprocs: int = option(
-        1, "runs at work in parallel (default: 1)", "running", _COUNT, levels=_BOTH
+        1,
+        "runs to process in parallel (default: 1)",
+        "running",
+        _COUNT,
+        levels=_BOTH,
+        common=True,
+        aliases=("--n-cpus", "-n-cpus", "--nthreads"),
     )
     omp_nthreads: int | None = option(
         None,
-        "threads of one run: 1 reads and computes by turns, from 2 on one of them reads ahead "
-        "(default: that, on one core of a cluster); linear algebra has one thread always, since "
-        "sums in another order differ in the last bit",
+        "threads per run: with 1 it reads and computes in turn, from 2 on one thread reads "
+        "ahead (default: 2, which share one core on a cluster); linear algebra always has one "
+        "thread, since sums in another order differ in the last bit",
         "resources",
         _COUNT,
     )
     mem: int | None = option(
         None,
-        "memory of the call, in MB or as 16GB: fewer runs than --nprocs are at work in parallel "
-        "where so many are not expected to fit (default: no limit)",
+        "memory for the whole call, in MB or as 16GB: fewer runs than --nprocs are processed "
+        "in parallel when so many are not expected to fit (default: no limit)",
         "resources",
         Memory(),
+        aliases=("--mem-mb",),
     )
     executor: Literal["local", "dask"] | None = option(
         None,
-        "do runs in processes of this machine (default), or by Dask: in --nprocs workers on this "
-        "machine, or where one of the next options says",
+        "where runs are processed: local processes (default), or Dask workers, --nprocs of "
+        "them on this machine or as one of the next options says",
         "clusters",
         choice("local", "dask"),
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
     dask_scheduler: str | None = option(
         None,
-        "use all workers of a scheduler that is there already, as tcp://10.0.0.1:8786; each must "
-        "see the folders by the same names and have this version installed",
+        "use all workers of a running scheduler, as tcp://10.0.0.1:8786; each must see the "
+        "folders under the same names and have this version installed",
         "clusters",
         Kind("ADDRESS"),
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
     dask_scheduler_file: Path | None = option(
         None,
-        "the same, where dask scheduler --scheduler-file FILE has left its address",
+        "the same, with the file in which dask scheduler --scheduler-file FILE has left its "
+        "address",
         "clusters",
         _FILE,
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
-    dask_slurm: tuple[str | Path, ...] = option(
+    dask_slurm: tuple[str, ...] = option(
         (),
-        "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE or in "
-        "a YAML or JSON file, e.g. queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. "
-        "By default --nprocs jobs with one worker each, --omp-nthreads cores or one, the memory "
-        "that the largest run needs, 30 minutes, or what jobqueue.yaml says",
+        "have Slurm start the workers: settings of dask-jobqueue's SLURMCluster as KEY=VALUE, e.g. "
+        "queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. By default --nprocs jobs "
+        "with one worker each, --omp-nthreads cores or one, the memory that the largest run needs, "
+        "30 minutes, or what jobqueue.yaml says",
         "clusters",
-        SettingOrFile(),
+        Setting(),
         levels=_BOTH,  # where the group level says by itself that it has no effect
     )
+
+
+class IgnoredOption(NamedTuple):
+    """An option that wrappers of BIDS Apps type, and that has no effect here."""
+
+    why: str
+    takes_value: bool = False
+
+
+IGNORED = {
+    "--skip-bids-validation": IgnoredOption("the input is not validated"),
+    "--notrack": IgnoredOption("nothing is tracked"),
+    "--fs-license-file": IgnoredOption("FreeSurfer is not used", takes_value=True),
+}
 
 
 @dataclass(frozen=True)
@@ -400,8 +565,8 @@ class Settings:
     output_dir: Path = option(MISSING, "folder of the results", kind=_FOLDER, levels=_BOTH)
     analysis_level: str = option(
         PARTICIPANT,
-        "participant: time series and connectivity of every run; group: a summary of what that "
-        "level has written for all participants, of whom or which the options choose",
+        "participant: time series and connectivity of every run; group: a summary of what the "
+        "participant level has written, or of the part that the options select",
         kind=Kind("LEVEL"),
         levels=_BOTH,
     )
@@ -409,16 +574,47 @@ class Settings:
         (),
         "built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
         "seeds",
-        _NAME,
+        SeedSet(),
+        levels=_BOTH,
+        common=True,
+    )
+    seeds: tuple[Path | str, ...] = option(
+        (),
+        "your own seeds: tables with columns x, y, z in mm and optionally name, radius, network, "
+        'and "Space" in a JSON file beside it; or typed, as PCC=0,-52,18',
+        "seeds",
+        FileOrSeed(),
+        levels=_BOTH,
+        common=True,
+    )
+    parcellation: tuple[str, ...] = option(
+        (),
+        "regions instead of spheres: images of labels or 4-D images of maps, BIDS-Atlas datasets, "
+        "or TemplateFlow's atlases, as Schaefer2018:100Parcels7Networks",
+        "seeds",
+        ImageOrAtlas(),
         levels=_BOTH,
     )
-    seeds: tuple[Path, ...] = option(
+    roi: tuple[Path, ...] = option(
         (),
-        "your own seeds: TSV or CSV with columns x, y, z in mm and optionally name, radius, "
-        'network; "Space" in a JSON file beside it',
+        "masks of regions, which are one set of regions",
         "seeds",
         _FILE,
         levels=_BOTH,
+    )
+    parcellation_space: str | None = option(
+        None,
+        "space of images of regions whose names and JSON files don't say it, and template of "
+        "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
+        "seeds",
+        Kind("SPACE"),
+    )
+    parcellation_weights: str = option(
+        "least-squares",
+        "signals of maps: least-squares, all maps together, or mean, weighted by each map "
+        "(default: least-squares)",
+        "seeds",
+        choice("least-squares", "mean"),
     )
     radius: tuple[float, ...] = option(
         (),
@@ -427,14 +623,16 @@ class Settings:
         # Longer than a head: a larger radius is in other units.
         Number("MM", most=1000, unit="a length in mm"),
         levels=_BOTH,
+        common=True,
     )
     processing: Processing = field(default_factory=Processing)
     concatenate: Level | None = option(
         None,
-        "also relate the series of all selected runs of a task in a session, or of a "
-        "participant: one run after the other, each standardized first",
+        "also relate all selected runs of a task in a session, or of a participant, as one: "
+        "each standardized, one after the other",
         "seeds",
         choice("session", "participant"),
+        common=True,
     )
     strategy: tuple[str, ...] = option(
         (DEFAULT_STRATEGY,),
@@ -444,6 +642,7 @@ class Settings:
         NameOrFile(),
         levels=_BOTH,
         selects_at_group=True,
+        common=True,
     )
     changes: StrategyChanges = field(default_factory=StrategyChanges)
     outliers: Path | None = option(
@@ -455,17 +654,18 @@ class Settings:
     )
     derivatives: tuple[tuple[str, Path], ...] = option(
         (),
-        "fMRIPrep's output, when it is neither bids_dir nor in bids_dir/derivatives; and what "
-        "goes with it: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other name tables of "
-        "your own, whose columns strategies can name",
+        "fMRIPrep's output, if it is neither bids_dir nor in bids_dir/derivatives; also "
+        "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other "
+        "name tables of your own, whose columns strategies can name",
         "selection of runs",
         NamedPath(),
         short="-d",
+        common=True,
     )
     labels: Selected = field(default_factory=Selected)
     bids_database_dir: Path | None = option(
         None,
-        "folder in which pybids keeps its index of the input from call to call; delete it when "
+        "folder in which pybids keeps its index of the input between calls; delete it when "
         "the input has changed",
         "selection of runs",
         _FOLDER,
@@ -477,27 +677,29 @@ class Settings:
         "keeping and repeating",
         _FOLDER,
         short="-w",
+        common=True,
+        levels=_BOTH,
     )
     overwrite: bool = option(
         False,
-        "make everything again (default: what is missing or out of date)",
+        "make everything again (default: only what is missing or out of date)",
         "keeping and repeating",
         levels=_BOTH,
+        common=True,
     )
     hash_inputs: bool = option(
         False,
-        "compare what is in input files, not sizes and times; takes as long as to read them",
+        "compare the contents of input files instead of sizes and times; takes as long as "
+        "reading them",
         "keeping and repeating",
     )
     strict: bool = option(
         False,
-        "do nothing when a strategy can't be applied to one of the runs (default: do all others, "
-        "and end with status 1)",
+        "process nothing when a strategy can't be applied to one of the runs (default: "
+        "process the others, and end with status 1)",
         "keeping and repeating",
     )
-    stop_on_first_error: bool = option(
-        False, "don't go on with other runs when one has failed", "keeping and repeating"
-    )
+    stop_on_first_error: bool = option(False, "stop when a run fails", "keeping and repeating")
     report_level: Literal["participant", "session", "none"] = option(
         "participant",
         "one page for each participant (default), for each session, or none",
@@ -507,7 +709,7 @@ class Settings:
     )
     reports_only: bool = option(
         False,
-        "only make the pages again, from results that are there",
+        "only make the pages again, from existing results",
         "reports",
         levels=_BOTH,
     )

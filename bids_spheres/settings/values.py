@@ -14,6 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from bids_spheres.data.published import is_typed_seed, seed_set_name, strategy_name
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
 
@@ -77,6 +78,32 @@ class PathName(Kind):
 
 
 @dataclass(frozen=True)
+class FileOrSeed(PathName):
+    """Path of a seed table, or a seed as it was typed, which stays text."""
+
+    metavar: str = "FILE|[NAME=]X,Y,Z"
+
+    def __call__(self, text: str) -> Any:
+        """Path of a word, or the seed."""
+        return text.strip() if is_typed_seed(text) else Path(text)
+
+    def show(self, value: Any) -> Any:
+        """Its text."""
+        return value if isinstance(value, str) else super().show(value)
+
+
+@dataclass(frozen=True)
+class ImageOrAtlas(Kind):
+    """An image or a dataset of regions, or the name of an atlas; both as text."""
+
+    metavar: str = "FILE|NAME"
+
+    def absolute(self, value: str) -> str:
+        """The same name, or an absolute path."""
+        return str(Path(value).absolute()) if Path(value).exists() else value
+
+
+@dataclass(frozen=True)
 class WordOrPath(Kind):
     """One of several words, or the path of a file; both as text."""
 
@@ -88,10 +115,25 @@ class WordOrPath(Kind):
 
 
 @dataclass(frozen=True)
-class NameOrFile(Kind):
-    """A name that ships with the package, or a file of the user's own, which has an ending."""
+class SeedSet(Kind):
+    """A seed set that ships with the package, by any of its names."""
 
     metavar: str = "NAME"
+
+    def __call__(self, text: str) -> str:
+        """Its name, or an unknown one as it is."""
+        return seed_set_name(text)
+
+
+@dataclass(frozen=True)
+class NameOrFile(Kind):
+    """A strategy that ships with the package, or a file of the user's own, which has an ending."""
+
+    metavar: str = "NAME"
+
+    def __call__(self, text: str) -> str:
+        """The name of the strategy, or a file or an unknown name as it is."""
+        return strategy_name(text)
 
     def absolute(self, value: str) -> str:
         """The same name, or an absolute path."""
@@ -211,12 +253,14 @@ class Memory(Kind):
 
 
 @dataclass(frozen=True)
-class SettingOrFile(Kind):
-    """A setting as ``KEY=VALUE``, or a file of settings."""
+class Setting(Kind):
+    """A setting of another program."""
 
-    metavar: str = "SETTING"
+    metavar: str = "KEY=VALUE"
 
-    def __call__(self, text: str) -> str | Path:
-        """A setting as text, or the path of a file."""
+    def __call__(self, text: str) -> Any:
+        """The same text."""
         key, sign, _ = text.partition("=")
-        return text if sign and key.replace("-", "_").isidentifier() else Path(text)
+        if not sign or not key.replace("-", "_").isidentifier():
+            raise argparse.ArgumentTypeError(f"{text[:_LONGEST]} is no setting as KEY=VALUE")
+        return text

@@ -16,7 +16,7 @@ import house
 
 from bids_spheres import errors
 from bids_spheres.app import parser as options
-from bids_spheres.app.preview import describe_strategies
+from bids_spheres.app.strategies import describe_strategies
 from bids_spheres.confounds import load_strategy, published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
 from bids_spheres.group import networks, quality, results, spheres
@@ -128,6 +128,9 @@ _GROUP_TABLES = {
     "edges": results.EDGE_COLUMNS,
     "networks": networks.COLUMNS,
     "model": results.MODEL_COLUMNS,
+    "contrast-<name>_edges": results.CONTRAST_COLUMNS,
+    "contrast-<name>_nbs": results.COMPONENT_COLUMNS,
+    "contrast-<name>_cnbs": results.NETWORK_TEST_COLUMNS,
     "coverage": spheres.COVERAGE_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,

@@ -83,6 +83,32 @@ def test_own_seeds(run_app, tiny, seeds_file, tmp_path):
     assert snapshot(tiny.root) == before
 
 
+def test_typed_seeds(run_app, tiny, seeds_file, tmp_path):
+    """A leading minus is that of a number, and the numbers are those of the same table."""
+    tiny.add_run()
+    table = pd.read_csv(seeds_file, sep="\t")
+    words = [
+        (f"{name}=" if i else "") + f"{x:g},{y:g},{z:g}"
+        for i, (name, x, y, z) in enumerate(zip(*(table[c] for c in ("name", *"xyz")), strict=True))
+    ]
+    radius = ("--radius", "6")
+    run_app(tiny.root, tmp_path / "file", "participant", "--seeds", seeds_file, *radius)
+    assert not run_app(
+        tiny.root, tmp_path / "typed", "participant", *radius, "--seeds", *words
+    ).status
+    theirs, ours = series_files(tmp_path / "file"), series_files(tmp_path / "typed")
+    assert all("_seg-typed_" in path.name for path in ours)
+    for path, other in zip(theirs, ours, strict=True):
+        expected, typed = pd.read_csv(path, sep="\t"), pd.read_csv(other, sep="\t")
+        np.testing.assert_array_equal(expected.to_numpy(), typed.to_numpy())
+        assert list(typed.columns[1:]) == list(table["name"][1:])
+
+
+def test_a_seed_that_begins_with_a_minus():
+    options = main_parser().parse_args(["in", "out", "participant", "--seeds", " -38,-22,56"])
+    assert settings_of(options).seeds == ("-38,-22,56",)
+
+
 def test_selection_by_labels_with_and_without_keys(run_app, tiny, seeds_file, tmp_path):
     for stem in (
         "sub-01_ses-a_task-rest_run-01",
@@ -159,7 +185,7 @@ POWER = "{data} {out} participant --atlas Power2011"
 BAD_CALLS = [
     (2, "No seeds are given", "{data} {out} participant"),
     (2, "no built-in seed set named 'Power'", "{data} {out} participant --atlas Power"),
-    (2, "Did you mean Power2011", "{data} {out} participant --atlas power2011"),
+    (2, "Did you mean Power2011", "{data} {out} participant --atlas Power2010"),
     (2, "no denoising strategy named 'smple'", f"{POWER} --strategy smple"),
     (2, "lies in the input", "{data} {data}/out participant --atlas Power2011"),
     (2, "is not a length", f"{POWER} --radius=-3"),
@@ -494,12 +520,12 @@ def test_records_hold_for_any_folder(tmp_path, monkeypatch):
         ([".", "out", "participant", "--atlas", "Power2101"], "Did you mean Power2011?"),
         ([".", "out", "participant", "--strategy", "simpel"], "Did you mean simple?"),
         ([".", "out", "participant", "--atlass", "Power2011"], "--atlass"),
-        ([".", "out", "participant", "--seeds", "no.tsv"], "There is no seed table no.tsv"),
+        ([".", "out", "participant", "--seeds", "no.tsv"], "The seed table no.tsv"),
         ([".", "out", "participant", "--seeds", "Power2011"], "a built-in set: --atlas Power2011"),
-        ([".", "out", "participant", "--strategy", "no.json"], "There is no strategy file no.json"),
-        ([".", "out", "participant", "--mask", "no.nii"], "--mask: there is no image no.nii"),
-        ([".", "out", "participant", "--outliers", "no.tsv"], "no outlier table"),
-        ([".", "out", "participant", "--bids-filter-file", "no.json"], "no filter file"),
+        ([".", "out", "participant", "--strategy", "no.json"], "The strategy file no.json"),
+        ([".", "out", "participant", "--mask", "no.nii"], "--mask: the image no.nii"),
+        ([".", "out", "participant", "--outliers", "no.tsv"], "The outlier table"),
+        ([".", "out", "participant", "--bids-filter-file", "no.json"], "The filter file"),
         ([".", "out", "participant", "--connectivity", "peerson"], "Did you mean pearson?"),
         ([".", "out", "participant"], "No seeds are given"),
     ],
@@ -539,3 +565,30 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err
     assert run_app(*call, "--min-dof", "9").status == 73
+
+
+LIBRARIES = """
+import sys
+from bids_spheres.app.main import main
+assert main(sys.argv[1:]) == 0
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_call_loads_no_library_that_it_does_not_need(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+
+    def loaded(*words):
+        call = [sys.executable, "-P", "-c", LIBRARIES, *words]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        return set(done.stdout.splitlines()[-1].split())
+
+    rare = {"bids", "formulaic", "h5py", "joblib", "nitransforms", "sklearn", "templateflow"}
+    pages = {"jinja2", "matplotlib", "PIL"}
+    none = ("--report-level", "none")
+    assert not loaded("strategies") & (rare | pages | {"nibabel", "pandas", "scipy", "tqdm"})
+    folders = (tiny.root, tmp_path / "out")
+    runs = loaded(*folders, "participant", "--seeds", seeds_file, *none)
+    assert not runs & (rare | pages)
+    assert not loaded(*folders, "group", *none) & (rare | pages | {"tqdm"})
+    assert not loaded(*folders, "group") & rare

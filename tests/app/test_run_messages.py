@@ -20,7 +20,7 @@ def call(run_app, tiny, seeds_file, tmp_path):
             *(tiny.root, tmp_path / "out", "participant", "--report-level", "none"),
             *("--seeds", seeds_file, *options),
         )
-        return done.status, [line for line in done.err.splitlines() if line[:2] != "I "]
+        return done.status, [line for line in done.err.splitlines() if line[:5] != "INFO "]
 
     return app
 
@@ -35,7 +35,7 @@ def test_one_damaged_file_is_one_line(call, tiny):
     damage(bold)
     status, lines = call()
     assert status == 1
-    assert "E 1 of 2 runs failed:" in lines
+    assert "ERROR 1 of 2 runs failed:" in lines
     assert sum(bold.name in line for line in lines) == 1
 
 
@@ -47,7 +47,7 @@ def test_a_table_that_cannot_be_read_is_one_line_too(call, tiny):
     status, lines = call()
     assert status == 1
     (line,) = [line for line in lines if table.name in line]
-    assert line.startswith("E ")
+    assert line.startswith("ERROR ")
 
 
 def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(call, tiny, tmp_path):
@@ -60,7 +60,7 @@ def test_errors_of_a_kind_are_one_line_with_a_count_and_a_list(call, tiny, tmp_p
     (table,) = (tmp_path / "out" / "logs").glob("*_messages.tsv")
     (line,) = [line for line in lines if "the file ends early" in line]
     assert line.startswith(
-        f"E sub-02 task-rest space-MNI152NLin2009cAsym and 2 more runs in {table}"
+        f"ERROR sub-02 task-rest space-MNI152NLin2009cAsym and 2 more runs in {table}"
     )
     rows = pd.read_csv(table, sep="\t")
     assert rows["run"].str[:6].tolist() == ["sub-02", "sub-03", "sub-04"]
@@ -94,5 +94,5 @@ def test_warnings_of_a_run_are_said_once(call, tiny, monkeypatch):
         status, lines = call()
     assert status == 0
     assert [line for line in lines if "of numpy" in line] == [
-        "W sub-01 task-rest space-MNI152NLin2009cAsym: of numpy"
+        "WARNING sub-01 task-rest space-MNI152NLin2009cAsym: of numpy"
     ]

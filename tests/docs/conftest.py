@@ -55,7 +55,12 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
           "--head-radius", 60)  # fmt: skip
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
-    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none")
+    people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
+    (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")
+    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none",
+          "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
+          "--participants-table", folder / "participants.tsv",
+          "--inference", "maxt", "nbs", "tfnbs", "cnbs", "--permutations", 5)  # fmt: skip
     return out
 
 

@@ -12,15 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.outputs.sidecars import RegionsSidecar
 from tests.docs.written import TABLES, columns_of, sidecars, tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
-OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants")
+OF_CONTRASTS = ("contrast edges", "contrast nbs", "contrast cnbs")
+OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_CONTRASTS)
 SHORT = {
     "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
     "group matrices": GROUP_MATRICES,
+    "contrast results": tuple(f"group {what}" for what in OF_CONTRASTS),
     "group results": (*GROUP_MATRICES, *(f"group {what}" for what in OTHER_RESULTS)),
 }
 """What words on the page of keys stand for."""
@@ -41,6 +44,7 @@ HEADINGS = {
         f"group {what}": f"`*_{what}.tsv`"
         for what in ("participants", "edges", "networks", "model", "coverage")
     },
+    **{f"group {what}": f"`*_{what.replace(' ', '-<name>_')}.tsv`" for what in OF_CONTRASTS},
 }
 """Where on the page of outputs the columns of a kind of table are."""
 
@@ -121,7 +125,9 @@ def test_every_key_is_documented_for_the_files_that_have_it(everything):
             written[key].add(kind)
     documented = documented_keys()
     assert set(written) - set(documented) == set()
-    assert set(documented) - set(written) == {"DerivedFrom"}  # of other seed sets than the test's
+    # Of other seed sets than the test's, and of regions
+    others = {"DerivedFrom", *RegionsSidecar.__annotations__} - set(written)
+    assert set(documented) - set(written) == others
     for key, kinds in written.items():
         assert documented[key] == kinds, key
 

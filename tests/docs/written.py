@@ -24,7 +24,7 @@ def kind_of(path: Path) -> str:
     stem = path.name.partition(".")[0]
     suffix = stem.rpartition("_")[2]
     if path.parent.name == "group":
-        return f"group {suffix}"
+        return f"group contrast {suffix}" if "_contrast-" in stem else f"group {suffix}"
     if stem.startswith("atlas-"):
         return f"atlas {suffix}"
     if "_" not in stem or path.parent.name != "func":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,11 @@ from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.participant_level import plan_jobs
-from bids_spheres.errors import TemporaryError
+from bids_spheres.errors import TemporaryError, UsageError
 from bids_spheres.execute import clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
 from bids_spheres.execute.executor import Lost
-from bids_spheres.execute.proof import Folders, WorkerProblemError, shared_objects, tokens
+from bids_spheres.execute.proof import WorkerProblemError, shared_objects, tokens
 from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
 from bids_spheres.participant import outcomes
 from bids_spheres.participant.outcomes import Outcome
@@ -76,7 +77,7 @@ def deeds(tmp_path_factory):
 def two_workers(deeds, tmp_path_factory):
     assert deeds.double(1) == 2  # and so it can be found by workers, which get our path
     with clusters.local_cluster(2, None) as (client, source):
-        yield DaskExecutor(client, source, Folders((), tmp_path_factory.mktemp("shared")))
+        yield DaskExecutor(client, source, (), [tmp_path_factory.mktemp("shared")])
 
 
 def test_every_item_is_done_once(two_workers, deeds):
@@ -102,31 +103,32 @@ def test_an_item_of_which_two_workers_are_lost_is_given_up(two_workers, deeds):
 
 def test_what_is_handed_out_leaves_nothing(two_workers, deeds):
     assert list(two_workers.run(deeds.double, [1])) == [(1, 2)]
-    assert not list(two_workers.folders.output.iterdir())
+    assert not list(two_workers.outputs[0].iterdir())
 
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Folders of a dataset and of outputs."""
+    """Folders that are read, and folders that are written to."""
     for name in ("in", "out", "work"):
         (tmp_path / name).mkdir()
     (tmp_path / "in" / "dataset_description.json").write_text("{}")
-    return Folders((tmp_path / "in",), tmp_path / "out", tmp_path / "work")
+    return [tmp_path / "in"], [tmp_path / "out", tmp_path / "work"]
 
 
 def test_a_worker_gets_what_is_shared(dataset):
-    with tokens(dataset, ["a", 1]) as token:
+    with tokens(*dataset, ["a", 1]) as token:
         assert shared_objects(token) == ["a", 1]
-        assert len(list(dataset.output.iterdir())) == len(list(dataset.work.iterdir())) == 1
-        assert len(list(dataset.inputs[0].iterdir())) == 1  # never written to
-    assert not [*dataset.output.iterdir(), *dataset.work.iterdir()]
+        (inputs, outputs) = dataset
+        assert [len(list(folder.iterdir())) for folder in outputs] == [1, 1]
+        assert len(list(inputs[0].iterdir())) == 1  # never written to
+    assert not [path for folder in outputs for path in folder.iterdir()]
 
 
 def test_what_a_killed_call_leaves_is_removed_by_the_next(dataset):
-    with tokens(dataset) as token:
+    with tokens(*dataset) as token:
         old = time.time() - 2 * STALE_SECONDS
         os.utime(token.path, (old, old))
-        assert discard_stale(dataset.output) == 1
+        assert discard_stale(dataset[1][0]) == 1
 
 
 @pytest.mark.parametrize("name", ["in", "out", "work"])
@@ -134,7 +136,7 @@ def test_what_a_killed_call_leaves_is_removed_by_the_next(dataset):
 def test_a_worker_without_the_folders_is_refused(dataset, tmp_path, name, state):
     """A folder of the same name is no proof: it may be a disk of the node."""
     folder = tmp_path / name
-    with tokens(dataset) as token:
+    with tokens(*dataset) as token:
         (mark,) = folder.iterdir()
         content = mark.read_bytes()
         mark.write_text("another") if state == "another" else mark.unlink()
@@ -150,7 +152,7 @@ def test_a_worker_without_the_folders_is_refused(dataset, tmp_path, name, state)
 @pytest.mark.parametrize("name", ["bids-spheres", "numpy", "scipy", "nibabel", "pandas"])
 def test_a_worker_of_another_version_is_refused(dataset, monkeypatch, name):
     software = dict(proof._software())
-    with tokens(dataset) as token:
+    with tokens(*dataset) as token:
         monkeypatch.setattr(proof, "_software", lambda: software | {name: "0.0.1"})
         with pytest.raises(WorkerProblemError, match=f"it has {name} 0.0.1 and this call"):
             shared_objects(token)
@@ -162,7 +164,7 @@ def test_a_changed_file_of_the_package_is_another_version(dataset, monkeypatch, 
     (package / "module.py").write_text("x = 1\n")
     monkeypatch.setattr(proof.bids_spheres, "__file__", str(package / "__init__.py"))
     monkeypatch.setattr(proof, "_software", proof._software.__wrapped__)
-    with tokens(dataset) as token:
+    with tokens(*dataset) as token:
         (package / "module.py").write_text("x = 2\n")
         with pytest.raises(WorkerProblemError, match="files of digest"):
             shared_objects(token)
@@ -171,7 +173,7 @@ def test_a_changed_file_of_the_package_is_another_version(dataset, monkeypatch, 
 def test_workers_that_see_other_folders_are_not_used(two_workers, deeds, dataset, tmp_path):
     """For as long as a fit one may come; then the reason is told."""
     source = WorkerSource("A scheduler", timeout=2.0)
-    executor = DaskExecutor(two_workers.client, source, dataset)
+    executor = DaskExecutor(two_workers.client, source, *dataset)
     (tmp_path / "in" / "dataset_description.json").unlink()
     (tmp_path / "in").rmdir()
     with pytest.raises(TemporaryError, match=f"does not see the folder {tmp_path / 'in'}"):
@@ -304,7 +306,7 @@ def worker(scheduler_file, folder, *more, **environment):
 def found(scheduler_file, folder):
     """Executor of workers of a scheduler."""
     with clusters.scheduler_at(scheduler_file) as (client, source):
-        yield DaskExecutor(client, source, Folders((), folder))
+        yield DaskExecutor(client, source, (), [folder])
 
 
 @pytest.mark.slow
@@ -422,7 +424,7 @@ def test_what_all_jobs_share_travels_once(two_workers, deeds, call, tmp_path, mo
         return submit(function, *words, **options)
 
     monkeypatch.setattr(client, "submit", counted)
-    executor = DaskExecutor(client, two_workers.source, Folders((), tmp_path), shared_by(tasks))
+    executor = DaskExecutor(client, two_workers.source, (), [tmp_path], shared_by(tasks))
     ends = [end for _, end in executor.run(deeds.work_size, tasks)]
     assert ends == [whole] * len(tasks)
     assert max(sizes) < 3000
@@ -438,8 +440,8 @@ def processor_time(pids):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 def test_a_job_costs_ten_milliseconds_at_most(two_workers, deeds):
     """Of client, scheduler and workers together, where the machine is not busy with others."""
-    number, costs = 200, []
-    for _ in range(3):
+    number, costs = 200, [1.0]
+    while min(costs) >= 0.010 and len(costs) < 8:
         list(two_workers.run(deeds.double, range(4)))
         pids = [os.getpid(), *workers_of(os.getpid())]
         before = processor_time(pids)
@@ -469,7 +471,7 @@ def test_a_crash_file_names_the_versions_of_the_worker(call, tmp_path):
 
 
 def test_a_scheduler_without_workers(run_app, call, scheduler_file, monkeypatch):
-    monkeypatch.setattr(clusters, "_PATIENCE", 0.5)
+    monkeypatch.setattr(WorkerSource.__init__, "__defaults__", (0.5, lambda: False))
     done = run_app(*call("out", "--dask-scheduler-file", scheduler_file))
     assert done.status == 75
     assert "has had no worker for" in done.err
@@ -588,3 +590,78 @@ def test_no_slurm_here(run_app, call, monkeypatch, tmp_path):
     done = run_app(*call("out", "--dask-slurm", "queue=short"))
     assert done.status == 2
     assert "there is no command sbatch here" in done.err
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_stops_answering(deeds, scheduler, tmp_path, monkeypatch):
+    """Every question has a time limit, also that of who comes next."""
+    monkeypatch.setattr(dask, "_ANSWER", 3.0)
+    with worker(scheduler.file, tmp_path / "w1"), found(scheduler.file, tmp_path) as executor:
+        ends = executor.run(deeds.wait, [0, 60])
+        assert next(ends) == (0, 0)
+        os.kill(scheduler.process.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(TemporaryError, match="does not answer any more: TimeoutError"):
+                next(ends)
+            with (
+                pytest.raises(TemporaryError, match="No Dask scheduler answers"),
+                found(scheduler.file, tmp_path),
+            ):
+                pass
+            assert time.monotonic() - started < 30
+        finally:
+            os.kill(scheduler.process.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_bad_worker_beside_one_that_restarts(deeds, scheduler, tmp_path):
+    """The item of the one that died waits for its successor, and does not end the call."""
+    (tmp_path / "blind.py").write_text(BLIND)
+    with (
+        worker(scheduler.file, tmp_path / "w1", "--preload", tmp_path / "blind.py"),
+        worker(scheduler.file, tmp_path / "w2"),
+        found(scheduler.file, tmp_path) as executor,
+    ):
+        assert wait_for(lambda: here(executor.client, 2), 60)
+        items = [str(tmp_path / name) for name in "abc"]
+        assert dict(executor.run(deeds.die_at_first, items)) == {item: item for item in items}
+
+
+@pytest.fixture
+def certificates(tmp_path, monkeypatch):
+    """Dask's settings for TLS, as the documentation has them, in this process and in others."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not here")
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "1"]
+    words += ["-subj", "/CN=dask", "-keyout", key, "-out", cert]
+    subprocess.run(words, check=True, capture_output=True)
+    comm = {"require-encryption": True, "tls": {"ca-file": cert}}
+    comm["tls"] |= {who: {"cert": cert, "key": key} for who in ("scheduler", "worker", "client")}
+    (tmp_path / "dask").mkdir()
+    settings = tmp_path / "dask" / "tls.yaml"
+    settings.write_text(json.dumps({"distributed": {"comm": comm}}))
+    monkeypatch.setenv("DASK_CONFIG", str(settings.parent))
+    here = {f"distributed.comm.tls.{who}": content for who, content in comm["tls"].items()}
+    with import_module("dask").config.set({"distributed.comm.require-encryption": True} | here):
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("certificates")
+def test_encrypted_connections(deeds, tmp_path):
+    path = tmp_path / "scheduler.json"
+    options = ("--protocol", "tls", "--port", 0, "--no-dashboard", "--scheduler-file", path)
+    with dask_process("dask_scheduler", *options):
+        assert wait_for(lambda: path.exists() and path.stat().st_size > 0, 60)
+        address = json.loads(path.read_text())["address"]
+        assert address.startswith("tls://")
+        with worker(path, tmp_path / "w1"), found(path, tmp_path) as executor:
+            assert sorted(executor.run(deeds.double, range(3))) == [(0, 0), (1, 2), (2, 4)]
+        with (
+            import_module("dask").config.set({"distributed.comm.tls.ca-file": None}),
+            pytest.raises(UsageError, match="check your TLS configuration"),
+            clusters.scheduler_at(address),
+        ):
+            pass

@@ -17,8 +17,7 @@ from bids_spheres.app.participant_level import _find_tasks, plan_jobs
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.execute.memory_limits import MEGABYTE
-from bids_spheres.participant.memory import _Shape, job_memory, largest_job
+from bids_spheres.participant.memory import MEGABYTE, _Shape, job_memory, largest_job
 from tests.processes import results
 
 SEEDS = np.array([[-10.0, 0, 0], [10, 0, 0], [0, 10, 4]])
@@ -61,7 +60,7 @@ def planned(tiny, seeds_file, tmp_path):
 PEAK = """
 import pickle, sys
 from bids_spheres.participant.outcomes import attempt
-from bids_spheres.execute.memory_limits import own_memory
+from bids_spheres.app.memory_limits import own_memory
 outcome = attempt(pickle.loads(sys.stdin.buffer.read()))
 assert outcome.error is None, outcome.error
 print(own_memory())
@@ -155,6 +154,7 @@ def test_amounts_of_memory(text, megabytes):
         ("--executor local --dask-scheduler tcp://x:1", "--executor local does not go with"),
         ("--dask-scheduler tcp://x:1 --dask-slurm queue=x", "both say where the workers are"),
         ("--dask-scheduler-file f --mem 4GB", "--mem limits a call on one machine"),
+        ("--dask-slurm /etc/fstab", "/etc/fstab is no setting as KEY=VALUE"),
         ("--dask-slurm queue=x --mem 4GB", "as in --dask-slurm memory=4GB"),
     ],
 )
@@ -186,7 +186,7 @@ def test_without_dask(run_app, tiny, seeds_file, monkeypatch, tmp_path, library)
         ("--executor", "dask", "--nprocs", "3", "--omp-nthreads", "1", "--mem", "4GB"),
         ("--dask-scheduler", "tcp://x:1"),
         ("--dask-scheduler-file", "{tmp}/f.json"),
-        ("--dask-slurm", "queue=x", "{tmp}/s.yaml", "job_extra_directives=--qos=low"),
+        ("--dask-slurm", "queue=x", "job_extra_directives=--qos=low"),
     ],
     ids=lambda options: options[0],
 )

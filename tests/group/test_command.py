@@ -239,8 +239,10 @@ def test_dask_does_nothing_here_and_that_is_told_once(filled, call, tmp_path, wo
         words = ("--config", tmp_path / "settings.json")
     done = call(outputs, "--report-level", "none", *words)
     assert done.status == 0
-    warnings = [line for line in done.err.splitlines() if line.startswith("W ")]
-    assert warnings == ["W --executor dask does nothing at the group level, which is one process."]
+    warnings = [line for line in done.err.splitlines() if line.startswith("WARNING ")]
+    assert warnings == [
+        "WARNING --executor dask does nothing at the group level, which is one process."
+    ]
 
 
 def test_a_table_of_participants_that_is_a_pipe_is_told_as_that(filled, run_app, tmp_path):

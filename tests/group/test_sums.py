@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from bids_spheres.group.moments import Comoments, Moments
+from bids_spheres.group.moments import Moments
 from bids_spheres.group.statistics import (
     confidence_limits,
-    correlation_p,
     false_discovery_rate,
     fisher_z_variance,
-    one_sample,
 )
 
 VALUES = st.one_of(st.floats(-1e3, 1e3), st.just(np.nan))
@@ -26,13 +24,6 @@ def moments_of(rows):
     for row in rows:
         moments.add(row)
     return moments
-
-
-def comoments_of(numbers, rows):
-    comoments = Comoments(rows.shape[1])
-    for number, row in zip(numbers, rows, strict=True):
-        comoments.add(number, row)
-    return comoments
 
 
 @pytest.fixture
@@ -62,17 +53,6 @@ def test_spread_survives_a_mean_a_billion_times_as_large(rng):
     np.testing.assert_allclose(moments_of(rows + 1e9).sd, rows.std(axis=0, ddof=1), rtol=1e-6)
 
 
-def test_one_sample_tests_are_those_of_scipy(rows):
-    tested = one_sample(moments_of(rows))
-    for column, t, p in zip(rows.T, tested.t, tested.p, strict=True):
-        known = column[~np.isnan(column)]
-        if len(known) < 2:
-            assert np.isnan([t, p]).all()
-            continue
-        expected = stats.ttest_1samp(known, 0)
-        np.testing.assert_allclose([t, p], [expected.statistic, expected.pvalue], rtol=1e-10)
-
-
 def test_confidence_limits_are_those_of_scipy(rows):
     limits = np.transpose(confidence_limits(moments_of(rows)))
     for edge in (0, 1, 2):
@@ -80,35 +60,6 @@ def test_confidence_limits_are_those_of_scipy(rows):
         expected = stats.ttest_1samp(known, 0).confidence_interval(0.95)
         np.testing.assert_allclose(limits[edge], expected, rtol=1e-10)
     assert np.isnan(limits[3]).all()
-
-
-def test_values_that_are_all_the_same_are_not_tested():
-    tested = one_sample(moments_of(np.full((7, 1), 0.1)))
-    assert np.isnan([tested.t, tested.p, tested.q]).all()
-
-
-def test_correlations_with_a_number_are_those_of_scipy(rng, rows):
-    numbers = rng.gamma(2, 0.1, 30)
-    numbers[5] = np.nan  # not known: the participant does not count
-    comoments = comoments_of(numbers, rows)
-    p = correlation_p(comoments.correlation, comoments.n)
-    for edge, column in enumerate(rows.T):
-        there = ~np.isnan(column) & ~np.isnan(numbers)
-        assert comoments.n[edge] == there.sum()
-        if there.sum() < 3:
-            assert np.isnan([comoments.correlation[edge], p[edge]]).all()
-            continue
-        expected = stats.pearsonr(numbers[there], column[there])
-        got = comoments.correlation[edge], p[edge]
-        np.testing.assert_allclose(got, [expected.statistic, expected.pvalue], rtol=1e-9)
-
-
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
-def test_nothing_correlates_with_a_constant(rng, constant):
-    values = rng.standard_normal((10, 1))
-    of_number = comoments_of(np.full(10, constant), values)
-    of_edge = comoments_of(values[:, 0], np.full((10, 1), constant))
-    assert np.isnan([of_number.correlation, of_edge.correlation]).all()
 
 
 def test_false_discovery_rate_by_its_definition(rng):

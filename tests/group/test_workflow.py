@@ -24,6 +24,7 @@ from bids_spheres.group.absent import Unusable
 from bids_spheres.group.files import all_matrices, group_of
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
+from bids_spheres.group.inference.linear_model import column_blocks
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.group.workflow import run_group
@@ -522,7 +523,9 @@ def test_folders_that_are_no_output(outputs, tmp_path):
         group(outputs)
 
 
-def test_memory_does_not_grow_with_participants(outputs, rng):
+def test_memory_does_not_grow_with_participants(outputs, rng, monkeypatch):
+    # Columns are held in parts of 16 MB, which would be all of so few participants.
+    monkeypatch.setattr(column_blocks, "__defaults__", (2**14,))
     outputs.points = rng.uniform(-60, 60, (60, 3))
     outputs.networks = ["n/a"] * 60
     peaks = []
@@ -535,9 +538,9 @@ def test_memory_does_not_grow_with_participants(outputs, rng):
         gathered = gather_group(
             name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
         )
-        summarize(gathered, outputs.root, Analysis())  # loads what it needs
+        summarize(gathered, outputs.root, Analysis(GroupOptions()))  # loads what it needs
         tracemalloc.start()
-        summarize(gathered, outputs.root, Analysis())
+        summarize(gathered, outputs.root, Analysis(GroupOptions()))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     edges_of_all = 30 * 8 * 60 * 59 / 2

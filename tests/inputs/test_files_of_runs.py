@@ -81,7 +81,7 @@ def spaces_of(out):
 
 
 def warnings_of(done):
-    return [line for line in done.err.splitlines() if line.startswith("W ")]
+    return [line for line in done.err.splitlines() if line.startswith("WARNING ")]
 
 
 def test_the_space_of_a_participant_does_not_depend_on_the_others(app, tiny):
@@ -101,7 +101,7 @@ def test_the_space_of_a_participant_does_not_depend_on_the_others(app, tiny):
         ("sub-04", "MNI152Lin"),
     }
     without, several = warnings_of(done)
-    assert without.startswith("W Left out: sub-05: in no MNI space")
+    assert without.startswith("WARNING Left out: sub-05: in no MNI space")
     assert "MNI152Lin: sub-04; MNI152NLin2009cAsym: sub-01; MNI152NLin6Asym: sub-02 and sub-03" in (
         several
     )
@@ -140,7 +140,7 @@ def test_participants_whom_a_filter_leaves_out_are_named(app, tiny, options):
     tiny.add_run("sub-02_task-nback_run-2", space=OTHER_MNI)
     tiny.add_run("sub-10_task-nback_run-2", space=OTHER_MNI)
     done, _ = app("--dry-run", *options, strategy="none")
-    assert f"W Left out: sub-02 and sub-10: {' '.join(options)}" in done.err.splitlines()
+    assert f"WARNING Left out: sub-02 and sub-10: {' '.join(options)}" in done.err.splitlines()
 
 
 def test_runs_that_are_in_another_mni_space_only_are_named(app, tiny):
@@ -149,7 +149,7 @@ def test_runs_that_are_in_another_mni_space_only_are_named(app, tiny):
     done, out = app("--report-level", "none", strategy="none")
     assert done.status == 0
     (told,) = warnings_of(done)
-    assert told.startswith("W sub-01_ses-2_task-rest: no image in the space")
+    assert told.startswith("WARNING sub-01_ses-2_task-rest: no image in the space")
     assert len(spaces_of(out)) == 1
 
 

@@ -505,6 +505,18 @@ def test_seeds_that_are_none(seeds, phrase):
         NiftiSpheresMasker(seeds).fit()
 
 
+def test_seeds_by_name_by_path_and_as_a_data_frame(tmp_path):
+    named = NiftiSpheresMasker("Raichle2011").fit()
+    assert_array_equal(named.seeds_, load_seeds("Raichle2011").coordinates)
+    assert named.get_feature_names_out()[0] == load_seeds("Raichle2011").names[0]
+    frame = pd.DataFrame({"name": ["PCC", "mPFC"], "x": [0, -1.5], "y": [-52, 50], "z": [18, -5]})
+    frame.to_csv(tmp_path / "dmn.csv", index=False)
+    for seeds in (frame, tmp_path / "dmn.csv", str(tmp_path / "dmn.csv")):
+        masker = NiftiSpheresMasker(seeds, radius=3).fit()
+        assert_array_equal(masker.seeds_, [[0, -52, 18], [-1.5, 50, -5]])
+        assert list(masker.get_feature_names_out()) == ["PCC", "mPFC"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "phrase"),
     [

@@ -550,7 +550,7 @@ def test_outliers_of_the_users_own(place, tiny, tmp_path, kind):
 @pytest.mark.parametrize(
     ("make", "status", "phrase"),
     [
-        (lambda folder: folder.rmdir(), 66, "no outlier table"),
+        (lambda folder: folder.rmdir(), 66, "The outlier table or folder"),
         (lambda folder: (folder / "x_outliers.tsv").write_text("0\n"), 66, "no outlier table for"),
         (
             lambda folder: [

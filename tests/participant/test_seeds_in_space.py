@@ -432,7 +432,7 @@ def test_a_transform_of_any_template_serves(run_app, natives, tiny, tmp_path):
         done.err
     )
     (line,) = [line for line in done.err.splitlines() if "None of the 1 transform files" in line]
-    assert line.startswith("E sub-01 task-rest space-T1w and 1 more run in ")
+    assert line.startswith("ERROR sub-01 task-rest space-T1w and 1 more run in ")
     spheres, _ = spheres_in(natives[1], "sub-02*")
     np.testing.assert_allclose(points_of(spheres), np.add(POINTS, (0, 0, 6)))
 

@@ -500,7 +500,7 @@ def test_the_whole_image_needs_no_mask(run):
 def test_a_mask_that_is_not_there(run, tmp_path):
     _, call = run
     output, log = call("--mask", tmp_path / "nowhere.nii.gz", status=66)
-    assert f"--mask: there is no image {tmp_path / 'nowhere.nii.gz'}" in log
+    assert f"--mask: the image {tmp_path / 'nowhere.nii.gz'}" in log
     assert not output.root.exists()
 
 

@@ -5,18 +5,42 @@ knows files, tables or names, and numpy and scipy are all that is imported.
 
 Design
 ------
-`linear_model` estimates contrasts of a linear model for each column, `robust` does so with errors
-that are clustered, `random_effects` with errors that are known. `permutations` draws sign flips and
-permutations within exchangeability blocks, and `permutation_test` runs them through all contrasts.
+`linear_model` estimates contrasts of a linear model for each column, `repeated` does so with errors
+that are clustered, `meta_analysis` with errors that are known. `permutations` draws sign flips and
+permutations within exchangeability blocks, and `freedman_lane` runs them through all contrasts.
 What it corrects with is an `Enhancement`: a function from one map of statistics to one or more maps
 of the same or of fewer units, whose largest value makes the null distribution. `networks` has those
 for edges (`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`), `maps` those for voxels (`Tfce`, `ClusterExtent`).
 `reliability` and `combat` stand on their own.
+
+Examples
+--------
+>>> import numpy as np
+>>> from bids_spheres.group import inference
+>>> rng = np.random.default_rng(0)
+>>> age, z = rng.standard_normal(30), rng.standard_normal((30, 3))
+>>> z[:, 0] += 2 * age
+>>> design = np.column_stack([np.ones(30), age])
+>>> contrast = inference.Contrast("age", np.array([[0.0, 1.0]]))
+>>> bool(inference.estimate(z, design, contrast).p[0] < 0.001)
+True
+>>> [test] = inference.permutation_test(
+...     z, design, [contrast], {"maxt": inference.MaxT()}, n_permutations=499
+... )
+>>> float(test.corrections["maxt"].p_fwe[0, 0]), test.smallest_p
+(0.002, 0.002)
 """
 
 from bids_spheres.group.inference.combat import Combat, fit_combat
+from bids_spheres.group.inference.freedman_lane import (
+    Correction,
+    Enhancement,
+    PermutationTest,
+    permutation_test,
+)
 from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate
 from bids_spheres.group.inference.maps import Cluster, ClusterExtent, Tfce, clusters
+from bids_spheres.group.inference.meta_analysis import RandomEffects, random_effects
 from bids_spheres.group.inference.networks import (
     Cnbs,
     Component,
@@ -24,15 +48,9 @@ from bids_spheres.group.inference.networks import (
     Nbs,
     Tfnbs,
     components,
-)
-from bids_spheres.group.inference.permutation_test import (
-    Correction,
-    Enhancement,
-    PermutationTest,
-    permutation_test,
+    root_f_threshold,
 )
 from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, arrange
-from bids_spheres.group.inference.random_effects import RandomEffects, random_effects
 from bids_spheres.group.inference.reliability import (
     Reliability,
     discriminability,
@@ -73,4 +91,5 @@ __all__ = [
     "permutation_test",
     "random_effects",
     "robust_estimate",
+    "root_f_threshold",
 ]

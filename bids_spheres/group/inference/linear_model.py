@@ -6,11 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+
+_SINGULAR = 1e-10
+"""Least eigenvalue, of 1 for complete rows, at which a column has lost a coefficient."""
+
+_ROUNDING = 1e-12
+"""Residuals, as a share of a column's length, that rounding leaves."""
 
 Tail = Literal["two", "positive", "negative"]
 
@@ -106,4 +116,200 @@ def estimate(
     ValueError
         When shapes don't fit, the design has not full rank, or the weights are not independent.
     """
-    raise NotImplementedError
+    space = ModelSpace.of(design, contrast)
+    q = len(contrast.weights)
+    labels = np.unique(0 if variance_groups is None else variance_groups)
+
+    def estimated(y: FloatArray) -> Estimates:
+        fitted = fit(space, y)
+        if len(labels) > 1:
+            covariance, degrees, scale = _with_variance_groups(
+                space, fitted, (labels[:, np.newaxis] == variance_groups).astype(float)
+            )
+        else:
+            covariance = fitted.variance[:, np.newaxis, np.newaxis] * fitted.covariance
+            degrees, scale = fitted.degrees_of_freedom, np.ones(y.shape[1])
+        if q == 1:
+            return t_estimates(fitted, np.sqrt(covariance[:, 0, 0]), degrees, tail, confidence)
+        solved = np.linalg.solve(covariance, fitted.effects[..., np.newaxis])[..., 0]
+        f = np.sum(fitted.effects * solved, axis=1) / (q * scale)
+        unknown = np.full(len(f), np.nan)
+        return Estimates(
+            effect=unknown,
+            standard_error=unknown,
+            ci_low=unknown,
+            ci_high=unknown,
+            d=unknown,
+            partial_r=np.sqrt(q * f / (q * f + degrees)),
+            statistic=f,
+            p=np.asarray(stats.f.sf(f, q, degrees)),
+            n=fitted.n,
+            degrees_of_freedom=degrees,
+        )
+
+    return by_blocks(z, estimated)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSpace:
+    """A design in an orthonormal basis, in which columns that lack few rows are well conditioned.
+
+    Parameters
+    ----------
+    basis : (N, k) array
+    weights : (q, k) array
+        Of the contrast, for coefficients of the basis.
+    """
+
+    basis: FloatArray
+    weights: FloatArray
+
+    @classmethod
+    def of(cls, design: FloatArray, contrast: Contrast) -> ModelSpace:
+        """Change to the basis; ValueError when design and contrast don't fit."""
+        n, k = design.shape
+        if contrast.weights.ndim != 2 or contrast.weights.shape[1] != k:
+            raise ValueError(f"contrast {contrast.name!r} needs weights of shape (q, {k})")
+        norms = np.linalg.norm(design, axis=0)
+        if n <= k or not norms.all() or np.linalg.matrix_rank(design / norms) < k:
+            raise ValueError(f"a design of {n} rows and {k} columns has not full rank")
+        if np.linalg.matrix_rank(contrast.weights) < len(contrast.weights):
+            raise ValueError(f"weights of contrast {contrast.name!r} are not independent")
+        basis, triangle = np.linalg.qr(design)
+        return cls(basis, np.linalg.solve(triangle.T, contrast.weights.T).T)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Least squares of M columns.
+
+    Parameters
+    ----------
+    effects : (M, q) array
+        Of the contrast.
+    covariance : (M, q, q) array
+        Of the effects, for residuals of variance 1; with one entry M is 1.
+    inverse : (M, k, k) array
+        Of the normal equations, in the basis; with one entry M is 1.
+    residuals : (N, M) array
+        0 where a value is missing.
+    present : (N, M) array of bool
+    n, degrees_of_freedom : (M,) arrays
+        The latter NaN where nothing is left.
+    """
+
+    effects: FloatArray
+    covariance: FloatArray
+    inverse: FloatArray
+    residuals: FloatArray
+    present: NDArray[np.bool_]
+    n: FloatArray
+    degrees_of_freedom: FloatArray
+
+    @property
+    def variance(self) -> FloatArray:
+        """Residual variance, (M,)."""
+        return np.sum(self.residuals**2, axis=0) / self.degrees_of_freedom
+
+
+def fit(space: ModelSpace, y: FloatArray, weights: FloatArray | None = None) -> Fit:
+    """Fit columns (N, M) to a design, by weights (N, M) when they are given.
+
+    Coefficients are NaN where rows don't determine them, or leave nothing but rounding.
+    """
+    basis = space.basis
+    k = basis.shape[1]
+    present = np.isfinite(y)
+    known = np.where(present, y, 0)
+    if weights is None and present.all():
+        inverse = np.eye(k)[np.newaxis]
+        products = (basis.T @ known).T
+    else:
+        used = present if weights is None else np.where(present, weights, 0)
+        inverse = invert(gram(basis, used.astype(float)))
+        products = (basis.T @ (used * known)).T
+    coefficients = (inverse @ products[..., np.newaxis])[..., 0]
+    residuals = np.where(present, known - basis @ coefficients.T, 0)
+    n = present.sum(axis=0).astype(float)
+    degrees = np.where(n > k, n - k, np.nan)
+    varies = np.linalg.norm(residuals, axis=0) > _ROUNDING * np.linalg.norm(known, axis=0)
+    degrees[~varies] = np.nan
+    effects = coefficients @ space.weights.T
+    effects[np.isnan(degrees)] = np.nan
+    covariance = space.weights @ inverse @ space.weights.T
+    return Fit(effects, covariance, inverse, residuals, present, n, degrees)
+
+
+def gram(basis: FloatArray, weights: FloatArray) -> FloatArray:
+    """Normal equations (M, k, k) of a basis (N, k) with weights (N, M)."""
+    n, k = basis.shape
+    outer = basis[:, :, np.newaxis] * basis[:, np.newaxis]
+    return (weights.T @ outer.reshape(n, -1)).reshape(-1, k, k)
+
+
+def invert(matrices: FloatArray) -> FloatArray:
+    """Inverses of symmetric matrices (M, k, k); NaN for those that are singular."""
+    eigenvalues = np.linalg.eigvalsh(matrices)
+    singular = ~(eigenvalues[:, 0] > _SINGULAR * eigenvalues[:, -1])
+    inverse = np.linalg.inv(np.where(singular[:, None, None], np.eye(matrices.shape[1]), matrices))
+    inverse[singular] = np.nan
+    return inverse
+
+
+def _with_variance_groups(
+    space: ModelSpace, fitted: Fit, members: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Covariance of effects, degrees of freedom and the scale of G, by groups' members (g, N)."""
+    leverage = np.einsum("nk,mkl,nl->nm", space.basis, fitted.inverse, space.basis)
+    left = members @ np.where(fitted.present, 1 - leverage, 0)
+    precision = left / (members @ fitted.residuals**2)
+    weights = np.where(fitted.present, members.T @ precision, 0)
+    shares = precision * (members @ fitted.present) / weights.sum(axis=0)
+    spread = np.sum((1 - shares) ** 2 / left, axis=0)
+    q = len(space.weights)
+    covariance = space.weights @ invert(gram(space.basis, weights)) @ space.weights.T
+    scale = 1 + 2 * (q - 1) / (q * (q + 2)) * spread
+    return covariance, q * (q + 2) / (3 * spread), scale
+
+
+def t_estimates(
+    fitted: Fit, error: FloatArray, degrees: FloatArray, tail: Tail, confidence: float
+) -> Estimates:
+    """Estimates from effects, their standard errors and degrees of freedom (M,)."""
+    effect = fitted.effects[:, 0]
+    t = effect / error
+    if tail == "two":
+        p = 2 * stats.t.sf(np.abs(t), degrees)
+    else:
+        p = stats.t.sf(-t if tail == "negative" else t, degrees)
+    reach = stats.t.isf((1 - confidence) / 2, degrees) * error
+    return Estimates(
+        effect=effect,
+        standard_error=error,
+        ci_low=effect - reach,
+        ci_high=effect + reach,
+        d=effect / np.sqrt(fitted.variance),
+        partial_r=t / np.sqrt(t**2 + degrees),
+        statistic=t,
+        p=np.asarray(p),
+        n=fitted.n,
+        degrees_of_freedom=degrees,
+    )
+
+
+def by_blocks(z: FloatArray, estimated: Callable[[FloatArray], Estimates]) -> Estimates:
+    """Estimates of all columns, of which a bounded number are held at a time."""
+    return concatenate([estimated(block) for block in column_blocks(z)])
+
+
+def concatenate(parts: Sequence[Estimates]) -> Estimates:
+    """Estimates of all columns from those of parts of them."""
+    names = Estimates.__dataclass_fields__
+    return Estimates(**{name: np.concatenate([getattr(p, name) for p in parts]) for name in names})
+
+
+def column_blocks(z: FloatArray, max_bytes: int = 2**22) -> Iterator[FloatArray]:
+    """Columns of an array, also of a memory map, in parts of a number of bytes."""
+    width = max(1, max_bytes // (8 * len(z)))
+    for start in range(0, z.shape[1], width):
+        yield np.asarray(z[:, start : start + width], dtype=np.float64)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,15 +17,22 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.intp]
 
 
+_LARGEST = 1000.0
+"""t that the largest t count as where there is no threshold."""
+
+_ROUNDING = 1e-9
+"""Steps by which t may miss a threshold that it equals but for rounding."""
+
+
 @dataclass(frozen=True, eq=False)
 class MaxT:
-    """Each edge by itself: statistics (1, E) are t."""
+    """Each edge by itself: statistics (1, E) are t, of one side with its sign."""
 
     unitwise: bool = True
 
-    def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
+    def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:  # noqa: ARG002 - signed
         """See `Enhancement`."""
-        raise NotImplementedError
+        return t[np.newaxis]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +47,7 @@ class Component:
     extent : int
         Its edges.
     intensity : float
-        Sum of |t| - threshold.
+        Sum of ``|t|`` - threshold.
     """
 
     sign: int
@@ -60,7 +70,7 @@ class Nbs:
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        |t| that edges of components exceed.
+        ``|t|`` that edges of components exceed.
     """
 
     ends: IntArray
@@ -69,7 +79,16 @@ class Nbs:
 
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
-        raise NotImplementedError
+        statistics = np.zeros((2, len(t)))
+        statistics[:, np.isnan(t)] = np.nan
+        for sign in (1, -1) if two_sided else (1,):
+            chosen = np.flatnonzero(sign * t > self.threshold)
+            if len(chosen):
+                labels = _edge_components(self.ends[chosen])
+                extents = np.bincount(labels)
+                intensities = np.bincount(labels, sign * t[chosen] - self.threshold)
+                statistics[:, chosen] = sign * np.stack([extents, intensities])[:, labels]
+        return statistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +106,7 @@ class Tfnbs:
     extent_power, height_power : float
         E and H.
     step : float
-        Between thresholds, the first of which is one step above 0.
+        Between thresholds, the first of which is one step above 0; t beyond 1,000 count as 1,000.
     """
 
     ends: IntArray
@@ -98,7 +117,29 @@ class Tfnbs:
 
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
-        raise NotImplementedError
+        statistics = np.where(np.isnan(t), np.nan, 0)
+        for sign in (1, -1) if two_sided else (1,):
+            levels = np.minimum(sign * t, _LARGEST) / self.step + _ROUNDING
+            chosen = np.flatnonzero(levels >= 1)
+            if len(chosen):
+                found = self._scores(self.ends[chosen], levels[chosen].astype(np.intp))
+                statistics[chosen] = sign * found
+        return statistics[np.newaxis]
+
+    def _scores(self, ends: IntArray, levels: IntArray) -> FloatArray:
+        """Scores of edges by the number of thresholds, 1 or more, that they reach."""
+        first = ends[:, 0]
+        labels = _labels_at_levels(ends, levels)
+        n_levels, n_nodes = labels.shape
+        # Edges that join a component at a level, and then all that it has.
+        place = levels * n_nodes + labels[levels, first]
+        extents = np.bincount(place, minlength=labels.size).reshape(labels.shape).astype(float)
+        for level in range(n_levels - 2, 0, -1):
+            extents[level] += np.bincount(labels[level], extents[level + 1], n_nodes)
+        heights = self.step * np.arange(n_levels)
+        shares = extents**self.extent_power * heights[:, np.newaxis] ** self.height_power
+        of_node = np.cumsum(np.take_along_axis(shares, labels, axis=1), axis=0)
+        return of_node[levels, first] * self.step
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +158,13 @@ class Cnbs:
     pairs: IntArray
     unitwise: bool = True
 
-    def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
+    def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:  # noqa: ARG002 - signed
         """See `Enhancement`."""
-        raise NotImplementedError
+        tested = (self.pairs >= 0) & ~np.isnan(t)
+        size = self.pairs.max() + 1
+        counts = np.bincount(self.pairs[tested], minlength=size)
+        sums = np.bincount(self.pairs[tested], t[tested], size)
+        return (sums / np.where(counts > 0, counts, np.nan))[np.newaxis]
 
 
 def components(
@@ -134,7 +179,7 @@ def components(
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        That |t| must exceed.
+        That ``|t|`` must exceed.
     two_sided : bool
         Also of negative edges, apart.
 
@@ -142,4 +187,64 @@ def components(
     -------
     list of Component
     """
-    raise NotImplementedError
+    found = []
+    for sign in (1, -1) if two_sided else (1,):
+        chosen = np.flatnonzero(sign * t > threshold)
+        labels = _edge_components(ends[chosen])
+        for label in np.unique(labels):
+            edges = chosen[labels == label]
+            intensity = float(np.sum(sign * t[edges] - threshold))
+            found.append(Component(sign, edges, np.unique(ends[edges]), len(edges), intensity))
+    return sorted(found, key=lambda component: (-component.extent, -component.intensity))
+
+
+def root_f_threshold(threshold: float, q: int, degrees_of_freedom: float) -> float:
+    """Root of F with the two-sided p that a threshold has as t.
+
+    Parameters
+    ----------
+    threshold : float
+        t.
+    q, degrees_of_freedom : int, float
+        Of F.
+
+    Examples
+    --------
+    >>> round(root_f_threshold(3.1, 1, 96), 6), round(root_f_threshold(3.1, 3, 96), 2)
+    (3.1, 2.26)
+    """
+    p = 2 * stats.t.sf(threshold, degrees_of_freedom)
+    return float(np.sqrt(stats.f.isf(p, q, degrees_of_freedom)))
+
+
+def _edge_components(ends: IntArray) -> IntArray:
+    """Number of the component of each edge, from 0; nodes are those that edges (E, 2) join."""
+    n_nodes = ends.max(initial=0) + 1
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n_nodes, n_nodes))
+    labels = connected_components(graph, directed=False)[1]
+    # Nodes that no edge joins are components without an edge.
+    return np.unique(labels[ends[:, 0]], return_inverse=True)[1].reshape(-1)
+
+
+def _labels_at_levels(ends: IntArray, levels: IntArray) -> IntArray:
+    """Component (levels, nodes) of each node when only edges of at least that level are there.
+
+    It is named by one of its nodes, and by the same for as long as it grows. The tree that spans
+    the graph by its strongest edges has the same components as the graph at every level.
+    """
+    n_nodes, top = ends.max() + 1, levels.max()
+    costs = (top + 1 - levels).astype(float)
+    graph = coo_array((costs, (ends[:, 0], ends[:, 1])), shape=(n_nodes, n_nodes))
+    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
+    reached = top + 1 - tree.data.astype(np.intp)
+    order = np.argsort(-reached)
+    merges = iter(zip(reached[order], tree.row[order], tree.col[order], strict=True))
+    labels = np.empty((top + 1, n_nodes), dtype=np.intp)
+    current = np.arange(n_nodes)
+    below = top
+    for level, i, j in merges:
+        labels[level + 1 : below + 1] = current
+        below = level
+        current[current == current[j]] = current[i]
+    labels[: below + 1] = current
+    return labels

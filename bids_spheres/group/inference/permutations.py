@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
 
 Scheme = Literal["permute", "flip"]
 
@@ -41,7 +46,7 @@ class Arrangements:
     Parameters
     ----------
     scheme : {"permute", "flip"}
-    orders : (n, N) array of int, or None
+    orders : (n, N) array of int32, or None
         Row that takes the place of each row; for permutations.
     signs : (n, N) array of int8, or None
         For flips.
@@ -50,17 +55,26 @@ class Arrangements:
     """
 
     scheme: Scheme
-    orders: NDArray[np.intp] | None
+    orders: NDArray[np.int32] | None
     signs: NDArray[np.int8] | None
     exhaustive: bool
 
     def __len__(self) -> int:
         """Arrangements, the one that changes nothing among them."""
-        raise NotImplementedError
+        return len(self._arrays)
 
     def apply(self, rows: FloatArray, start: int, stop: int) -> FloatArray:
         """Arrange rows (N, k) in the ways `start` to `stop`, (stop - start, N, k)."""
-        raise NotImplementedError
+        if self.signs is not None:
+            return self.signs[start:stop, :, np.newaxis] * rows
+        return rows[self._arrays[start:stop]]
+
+    @property
+    def _arrays(self) -> NDArray[np.int32] | NDArray[np.int8]:
+        arrays = self.orders if self.signs is None else self.signs
+        if arrays is None:
+            raise ValueError("arrangements need orders or signs")
+        return arrays
 
 
 def arrange(
@@ -94,4 +108,89 @@ def arrange(
     ValueError
         When nothing can change places: every row is in a block of its own, or all are equal.
     """
-    raise NotImplementedError
+    exchangeability = exchangeability or Exchangeability()
+    n = len(design)
+    if exchangeability.blocks is None:
+        blocks = [np.arange(n)] if not exchangeability.whole else list(np.arange(n)[:, np.newaxis])
+    else:
+        labels = exchangeability.blocks
+        blocks = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    rng = np.random.default_rng(seed)
+    if scheme == "flip":
+        units = blocks if exchangeability.whole else list(np.arange(n)[:, np.newaxis])
+        return _flips(units, n, n_permutations, rng)
+    _, alike = np.unique(design, axis=0, return_inverse=True)
+    if exchangeability.whole:
+        sizes = sorted({len(block) for block in blocks})
+        pools = [np.array([block for block in blocks if len(block) == size]) for size in sizes]
+    else:
+        pools = [block[:, np.newaxis] for block in blocks]
+    return _permutations(pools, alike.reshape(-1), n_permutations, rng)
+
+
+def _flips(
+    units: Sequence[IntArray], n: int, n_permutations: int, rng: np.random.Generator
+) -> Arrangements:
+    """Signs of units of rows, each of which changes as a whole."""
+    exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
+    if exhaustive:
+        chosen = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
+    else:
+        chosen = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
+        chosen[0] = 1
+    unit_of_row = np.empty(n, dtype=np.intp)
+    for number, unit in enumerate(units):
+        unit_of_row[unit] = number
+    return Arrangements("flip", None, chosen[:, unit_of_row], exhaustive)
+
+
+def _permutations(
+    pools: Sequence[IntArray], alike: IntArray, n_permutations: int, rng: np.random.Generator
+) -> Arrangements:
+    """Orders in which the units (units, rows) of each pool change places among themselves."""
+    # Units whose rows of the design are equal have the same number.
+    kinds = [np.unique(alike[pool], axis=0, return_inverse=True)[1].reshape(-1) for pool in pools]
+    counts = [
+        math.factorial(len(kind)) // math.prod(map(math.factorial, np.bincount(kind).tolist()))
+        for kind in kinds
+    ]
+    n_all = math.prod(counts)
+    if n_all == 1:
+        raise ValueError(
+            "no permutation changes the design: all rows that may change places are equal"
+        )
+    exhaustive = n_all <= n_permutations
+    same = np.arange(len(alike), dtype=np.int32)
+    orders = np.tile(same, (n_all if exhaustive else n_permutations + 1, 1))
+    if exhaustive:
+        choices = product(*(_distinct_orders(kind) for kind in kinds))
+        for row, chosen in zip(orders, choices, strict=True):
+            for pool, order in zip(pools, chosen, strict=True):
+                row[pool] = pool[order]
+    else:
+        for row in orders[1:]:
+            for pool in pools:
+                row[pool] = pool[rng.permutation(len(pool))]
+    return Arrangements("permute", orders, None, exhaustive)
+
+
+def _distinct_orders(kinds: IntArray) -> Iterator[IntArray]:
+    """Orders of units that differ in their kinds, the one that changes nothing first.
+
+    Sequences of kinds follow each other as in a dictionary.
+    """
+    yield np.arange(len(kinds))
+    by_kind = np.argsort(kinds, kind="stable")
+    sequence = np.sort(kinds)
+    while True:
+        if not np.array_equal(sequence, kinds):
+            order = np.empty(len(kinds), dtype=np.intp)
+            order[np.argsort(sequence, kind="stable")] = by_kind
+            yield order
+        rises = np.flatnonzero(sequence[:-1] < sequence[1:])
+        if not len(rises):
+            return
+        last = rises[-1]
+        next_larger = np.flatnonzero(sequence > sequence[last])[-1]
+        sequence[[last, next_larger]] = sequence[[next_larger, last]]
+        sequence[last + 1 :] = sequence[last + 1 :][::-1].copy()

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail
+from bids_spheres.group.inference.linear_model import (
+    ModelSpace,
+    by_blocks,
+    fit,
+    gram,
+    invert,
+    t_estimates,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail
+
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.intp]
+
+_SINGULAR = 1e-10
+"""Share of a direction within a cluster that rounding leaves."""
 
 
 def paired_contrast(
@@ -36,7 +51,20 @@ def paired_contrast(
     (P, E) array
         A row per participant; NaN where a condition with a weight is missing.
     """
-    raise NotImplementedError
+    n_participants = int(participants.max()) + 1
+    total = np.zeros((n_participants, z.shape[1]))
+    for condition in np.flatnonzero(weights):
+        rows = np.flatnonzero(conditions == condition)
+        collect = csr_array(
+            (np.ones(len(rows)), (participants[rows], np.arange(len(rows)))),
+            shape=(n_participants, len(rows)),
+        )
+        values = np.asarray(z[rows], dtype=np.float64)
+        present = np.isfinite(values)
+        counts = collect @ present.astype(float)
+        sums = collect @ np.where(present, values, 0)
+        total += weights[condition] * sums / np.where(counts > 0, counts, np.nan)
+    return total
 
 
 def robust_estimate(
@@ -77,4 +105,46 @@ def robust_estimate(
     ValueError
         As `estimate`; for an F test; for fewer than two clusters.
     """
-    raise NotImplementedError
+    if contrast.is_f:
+        raise ValueError("a robust test of several weights at once is not available")
+    if len(np.unique(clusters)) < 2:
+        raise ValueError("a robust standard error needs two clusters or more")
+    space = ModelSpace.of(design, contrast)
+
+    @lru_cache(maxsize=4)  # most columns, in all blocks, have all rows
+    def adjusted_rows(present: bytes) -> tuple[FloatArray, float]:
+        return _adjusted_rows(space, np.frombuffer(present, dtype=bool), clusters)
+
+    def estimated(y: FloatArray) -> Estimates:
+        fitted = fit(space, y)
+        error, degrees = np.full((2, y.shape[1]), np.nan)
+        known = np.flatnonzero(~np.isnan(fitted.degrees_of_freedom))
+        patterns, which = np.unique(fitted.present[:, known], axis=1, return_inverse=True)
+        for number, present in enumerate(patterns.T):
+            columns = known[which.reshape(-1) == number]
+            adjusted, degrees[columns] = adjusted_rows(present.tobytes())
+            error[columns] = np.linalg.norm(adjusted.T @ fitted.residuals[:, columns], axis=0)
+        return t_estimates(fitted, error, degrees, tail, confidence)
+
+    return by_blocks(z, estimated)
+
+
+def _adjusted_rows(
+    space: ModelSpace, present: BoolArray, clusters: IntArray
+) -> tuple[FloatArray, float]:
+    """Rows (N, G) whose products with residuals have the error as their length, and its df."""
+    basis = np.where(present[:, np.newaxis], space.basis, 0)
+    [inverse] = invert(gram(basis, present[:, np.newaxis].astype(float)))
+    hat = basis @ inverse @ basis.T
+    rows = basis @ inverse @ space.weights[0]
+    labels = np.unique(clusters[present])
+    adjusted = np.zeros((len(basis), len(labels)))
+    for number, label in enumerate(labels):
+        own = np.flatnonzero(present & (clusters == label))
+        values, vectors = np.linalg.eigh(np.eye(len(own)) - hat[np.ix_(own, own)])
+        # A cluster with a term of its own leaves directions without any residual.
+        roots = np.where(values > _SINGULAR, values, np.inf) ** -0.5
+        adjusted[own, number] = vectors @ (roots * (vectors.T @ rows[own]))
+    left = adjusted - hat @ adjusted
+    products = left.T @ left
+    return adjusted, float(np.trace(products) ** 2 / np.sum(products**2))

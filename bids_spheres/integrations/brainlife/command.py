@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import sys
-from contextlib import redirect_stderr, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from bids_spheres import __version__
 from bids_spheres.app import main as cli
 from bids_spheres.app.config_file import option_words
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.errors import FAULT, BidsSpheresError, printable
-from bids_spheres.integrations.brainlife.product import message, messages_of, write_product
+from bids_spheres.errors import FAULT, SOME_FAILED, BidsSpheresError, printable
+from bids_spheres.integrations.brainlife.product import collected_messages, message, write_product
 from bids_spheres.integrations.brainlife.task import read_task
 from bids_spheres.settings import PARTICIPANT
 from bids_spheres.wording import count
@@ -23,7 +22,6 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bids_spheres.integrations.brainlife.datatypes import Results
     from bids_spheres.integrations.brainlife.task import Task
 
 CONFIG, PRODUCT = Path("config.json"), Path("product.json")
@@ -55,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"{parser.prog} {__version__}")
     parser.parse_args(argv)
     try:
-        return _do(read_task(CONFIG))
+        return _do_task(read_task(CONFIG))
     except BidsSpheresError as error:
         return _failed(str(error), error.exit_status)
     except Exception as error:  # noqa: BLE001 - the platform shows a message, and no traceback
@@ -73,63 +71,37 @@ def _failed(text: str, status: int) -> int:
     return status
 
 
-def _do(task: Task) -> int:
+def _do_task(task: Task) -> int:
+    """Do the runs of a task, and write the outputs in the data types of the platform."""
     from bids_spheres.integrations.brainlife.layout import link_inputs  # noqa: PLC0415 - keeps --help fast
 
     parser = main_parser()
     options = option_words(parser, task.options, task.config)[1]
     words = [str(INPUTS), str(DERIVATIVES), PARTICIPANT, *options]
     link_inputs(task, INPUTS)
-    status, log = _called(words)
-    messages = [*(message("warning", note) for note in task.notes), *messages_of(log)]
-    results = _write(words) if status in (0, 1) else None
-    if results is not None:
-        done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
-        messages.append(message("success", done))
-    write_product(PRODUCT, messages, results)
-    return status
-
-
-def _called(words: Sequence[str]) -> tuple[int, str]:
-    """Exit status of the command line, and what it wrote to standard error meanwhile."""
-    kept = _Kept(sys.stderr, io.StringIO())
-    with redirect_stderr(kept):
+    notes = [message("warning", note) for note in task.notes]
+    with collected_messages() as messages:
         try:
             status = cli.main(words)
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else FAULT
-    return status, kept.copy.getvalue()
+    if status not in (0, SOME_FAILED):
+        write_product(PRODUCT, [*notes, *messages], None)
+        return status
 
-
-class _Kept(io.TextIOBase):
-    """A stream to write to that keeps a copy."""
-
-    def __init__(self, stream: TextIO, copy: io.StringIO) -> None:
-        self._stream = stream
-        self.copy = copy
-
-    def write(self, text: str) -> int:
-        """Write to both."""
-        self.copy.write(text)
-        return self._stream.write(text)
-
-    def flush(self) -> None:
-        """Flush what can be."""
-        self._stream.flush()
-
-
-def _write(words: Sequence[str]) -> Results | None:
-    """Write the outputs of the call in the data types of the platform."""
     from bids_spheres.app.participant_level import plan_jobs  # noqa: PLC0415
-    from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415 - keeps --help fast
+    from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415
     from bids_spheres.participant.concatenation import group_runs  # noqa: PLC0415
 
     logging.getLogger("bids_spheres").setLevel(logging.ERROR)  # all has been said
-    settings = settings_of(main_parser().parse_args(words))
+    settings = settings_of(parser.parse_args(words))
     jobs = plan_jobs(settings)[1]
     results = datatypes.read_results(jobs, group_runs(jobs, settings.concatenate))
     if results is not None:
         datatypes.write_timeseries(results, Path("timeseries"))
         datatypes.write_conmat(results, Path("conmat"))
         datatypes.write_report(sorted(DERIVATIVES.glob("sub-*.html")), Path("report"))
-    return results
+        done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
+        messages.append(message("success", done))
+    write_product(PRODUCT, [*notes, *messages], results)
+    return status

@@ -17,7 +17,7 @@ import io
 import json
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -128,15 +128,12 @@ def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> 
             path = source.paths.matrix(_seeds(job), strategy.name, stat)
             if path.is_file():
                 short = "correlation" if name == "pearson" else name
-                stem = f"{_stem(run)}_{short}" if several else short
+                # The entities of the run as they stand in file names.
+                pairs = [pair for pair in run.split() if not pair.startswith("space-")]
+                stem = "_".join([*pairs, short] if several else [short])
                 matrix = read_matrix(path)
                 title = matrix.sidecar.get("RelationshipMeasure", name)
                 yield Matrix(run, stem, stat, title, matrix.values)
-
-
-def _stem(run: str) -> str:
-    """Entities of a run as they stand in file names."""
-    return "_".join(pair for pair in run.split() if not pair.startswith("space-"))
 
 
 def write_timeseries(results: Results, folder: Path) -> None:
@@ -156,7 +153,7 @@ def write_timeseries(results: Results, folder: Path) -> None:
     write_if_changed(folder / "timeseries.json", _json(columns))
 
 
-def _nodes(results: Results) -> list[dict[str, Any]]:
+def _nodes(results: Results) -> list[dict[str, object]]:
     """What is known of every sphere, and is the same in every run."""
     spheres = results.spheres
     return [
@@ -181,7 +178,9 @@ def write_conmat(results: Results, folder: Path) -> None:
     for old in set((folder / "csv").glob("*.csv")) - set(wanted):
         remove(old)
     for path, matrix in wanted.items():
-        write_if_changed(path, _csv(matrix.values))
+        text = io.StringIO()
+        np.savetxt(text, matrix.values, fmt="%.10g", delimiter=",")
+        write_if_changed(path, text.getvalue())
     index = [
         {
             "filename": f"{matrix.name}.csv",
@@ -193,12 +192,6 @@ def write_conmat(results: Results, folder: Path) -> None:
     ]
     write_if_changed(folder / "index.json", _json(index))
     write_if_changed(folder / "label.json", _json(_nodes(results)))
-
-
-def _csv(values: FloatArray) -> str:
-    text = io.StringIO()
-    np.savetxt(text, values, fmt="%.10g", delimiter=",")
-    return text.getvalue()
 
 
 def write_report(pages: Sequence[Path], folder: Path) -> None:
@@ -219,5 +212,5 @@ def write_report(pages: Sequence[Path], folder: Path) -> None:
         write_if_changed(html / name, text)
 
 
-def _json(content: Any) -> str:
+def _json(content: object) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

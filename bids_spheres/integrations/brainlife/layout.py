@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bids_spheres.engine.stream import open_volumes
 from bids_spheres.errors import BidsSpheresError, OutputError
@@ -44,63 +46,45 @@ def link_inputs(task: Task, root: Path) -> None:
     DataError
         When a sidecar is no JSON.
     """
-    wanted = {root / "dataset_description.json": json_text(_DESCRIPTION)}
-    links: dict[Path, Path] = {}
+    contents: dict[Path, Path | str] = {root / "dataset_description.json": json_text(_DESCRIPTION)}
     for run in task.runs:
-        links |= {root / name.folder / str(name): target for name, target in _links(run)}
-        name = _name(run, "bold", ".json", desc="preproc")
-        wanted[root / name.folder / str(name)] = json_text(_sidecar(run))
-        if run.regressors is None and (text := _no_regressors(run)):
-            name = _table(run, ".tsv")
-            wanted[root / name.folder / str(name)] = text
-    for old in {p for p in root.rglob("*") if not p.is_dir()} - {*wanted, *links}:
+        contents |= {root / name.folder / str(name): content for name, content in _contents(run)}
+    for old in {p for p in root.rglob("*") if not p.is_dir()} - {*contents}:
         remove(old)
-    for path, text in wanted.items():
-        write_if_changed(path, text)
-    for path, target in links.items():
-        _link(path, target)
+    for path, content in contents.items():
+        if isinstance(content, str):
+            write_if_changed(path, content)
+        else:
+            _link(path, content)
 
 
-def _name(run: RunInputs, suffix: str, extension: str, desc: str) -> Name:
-    return Name((*run.entities, ("desc", desc)), suffix, extension)
-
-
-def _table(run: RunInputs, extension: str) -> Name:
-    """Name of the table of a run, which is the same in every space."""
-    labels = [each for each in run.entities if each[0] != "space"]
-    return Name((*labels, ("desc", "confounds")), "timeseries", extension)
-
-
-def _no_regressors(run: RunInputs) -> str:
-    """A table of the numbers of volumes alone; empty when the image can't be read."""
-    try:
-        volumes = open_volumes(run.bold.path).n_volumes
-    except BidsSpheresError:
-        return ""  # the run fails with a message of its own
-    return table_text(["volume"], [[str(number)] for number in range(volumes)])
-
-
-def _links(run: RunInputs) -> Iterator[tuple[Name, Path]]:
-    bold = run.bold.path
-    yield _name(run, "bold", _extension(bold), "preproc"), bold
+def _contents(run: RunInputs) -> Iterator[tuple[Name, Path | str]]:
+    """Names of the files of a run, and what each leads to or holds."""
+    bold, regressors = run.bold.path, run.regressors
+    # A sidecar of the image's own counts over the metadata of the platform.
+    known = {key: value for key, value in run.bold.meta.items() if key[:1].isupper()}
+    beside = bold.with_name(bold.name.split(".")[0] + ".json")
+    image = (*run.entities, ("desc", "preproc"))
+    yield Name(image, "bold", ".json"), json_text(known | read_json_object(beside, optional=True))
+    yield Name(image, "bold", _extension(bold)), bold
     if run.mask:
-        yield _name(run, "mask", _extension(run.mask), "brain"), run.mask
-    if run.regressors:
-        yield _table(run, ".tsv"), run.regressors
-        about = run.regressors.with_suffix(".json")
-        if about.is_file():
-            yield _table(run, ".json"), about
+        yield Name((*run.entities, ("desc", "brain")), "mask", _extension(run.mask)), run.mask
+
+    labels = tuple(each for each in run.entities if each[0] != "space")
+    table = Name((*labels, ("desc", "confounds")), "timeseries", ".tsv")
+    if regressors:
+        yield table, regressors
+        if (about := regressors.with_suffix(".json")).is_file():
+            yield replace(table, extension=".json"), about
+    else:
+        # A table of the numbers of volumes alone; an unreadable image fails with its own message.
+        with suppress(BidsSpheresError):
+            volumes = range(open_volumes(bold).n_volumes)
+            yield table, table_text(["volume"], [[str(number)] for number in volumes])
 
 
 def _extension(image: Path) -> str:
     return ".nii.gz" if image.name.endswith(".gz") else ".nii"
-
-
-def _sidecar(run: RunInputs) -> dict[str, Any]:
-    """Fields of BIDS among the metadata, over which a sidecar of the image's own counts."""
-    known = {key: value for key, value in run.bold.meta.items() if key[:1].isupper()}
-    beside = run.bold.path.with_name(run.bold.path.name.split(".")[0] + ".json")
-    return {**known, **(read_json_object(beside) if beside.is_file() else {})}
 
 
 def _link(path: Path, target: Path) -> None:

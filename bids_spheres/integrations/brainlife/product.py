@@ -7,22 +7,28 @@ outputs; the rest is kept for whoever asks the database.
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
-from typing import TYPE_CHECKING, Any
+import sys
+from contextlib import contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
+from bids_spheres.errors import printable
 from bids_spheres.files.atomic import MISSING, write_if_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.integrations.brainlife.datatypes import Matrix, Results
-    from bids_spheres.outputs.read import Spheres
+    from numpy.typing import NDArray
 
-    Item = dict[str, Any]
+    from bids_spheres.integrations.brainlife.datatypes import Results
+
+    Item = dict[str, object]
 
 _MOST_MESSAGES = 20
 _LONGEST = 600
@@ -30,9 +36,8 @@ _LONGEST = 600
 _FEWEST_NETWORKS, _MOST_NETWORKS = 2, 30
 _BINS = 40
 
-_LINE = re.compile(r"(?P<level>[WE]) (?P<said>.*)|bids-spheres[\w -]*: error: (?P<error>.*)")
-_OTHER = re.compile(r"[A-Z] ")
-"""Beginning of a line of another level."""
+_ERROR = re.compile(r"^bids-spheres[\w -]*: error: (.*(?:\n[ -].*)*)", re.MULTILINE)
+"""What the command line prints when it ends early; the rest is logged."""
 
 
 def write_product(path: Path, messages: Sequence[Item], results: Results | None) -> None:
@@ -45,11 +50,15 @@ def write_product(path: Path, messages: Sequence[Item], results: Results | None)
         With ``type`` and ``msg``.
     results : Results, optional
     """
-    product: dict[str, Any] = {"brainlife": _few(messages)}
+    ordered = sorted(messages, key=lambda each: each["type"] != "error")
+    shown, more = ordered[:_MOST_MESSAGES], len(ordered) - _MOST_MESSAGES
+    if more > 0:
+        shown.append(message("warning", f"{more} more are in the log."))
+    product: dict[str, object] = {"brainlife": shown}
     if results is not None:
         first = results.jobs[0]
         (seeds,), (strategy,) = first.work.seed_sets, first.work.strategies
-        product["brainlife"] += _figures(results)
+        product["brainlife"] = shown + _figures(results)
         product["tags"] = [f"seeds-{seeds.label}", f"strategy-{strategy.name}"]
         product["spheres"] = {"total": len(results.used), "used": int(results.used.sum())}
         product["runs"] = [str(job) for job in results.jobs]
@@ -58,72 +67,78 @@ def write_product(path: Path, messages: Sequence[Item], results: Results | None)
 
 def message(kind: str, text: str) -> Item:
     """A message of a type that the platform knows."""
-    return {"type": kind, "msg": text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."}
+    said = "\n".join(line.strip() for line in printable(text).splitlines())
+    return {"type": kind, "msg": said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."}
 
 
-def messages_of(log: str) -> list[Item]:
-    """Warnings and errors among lines that the command has logged, with the lines that go on."""
-    entries: list[tuple[str, list[str]]] = []
-    going_on = False
-    for line in log.splitlines():
-        if match := _LINE.fullmatch(line):
-            kind = "warning" if match["level"] == "W" else "error"
-            entries.append((kind, [match["said"] or match["error"] or ""]))
-        elif going_on and not _OTHER.match(line):
-            entries[-1][1].append(line.strip())
-        going_on = bool(match) or (going_on and not _OTHER.match(line))
-    return [message(kind, "\n".join(lines)) for kind, lines in entries]
+@contextmanager
+def collected_messages() -> Iterator[list[Item]]:
+    """Collect what the command line logs and prints as warnings and errors, each once."""
+    messages: dict[tuple[str, str], None] = {}
+    handler = logging.Handler(logging.WARNING)
+
+    def keep(record: logging.LogRecord) -> None:
+        kind = "error" if record.levelno >= logging.ERROR else "warning"
+        messages[kind, record.getMessage()] = None
+
+    handler.emit = keep  # type: ignore[method-assign]
+    collected: list[Item] = []
+    printed, root = _Tee(sys.stderr), logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with redirect_stderr(printed):
+            yield collected
+    finally:
+        root.removeHandler(handler)
+        collected += [message(*each) for each in messages]
+        collected += [message("error", said) for said in _ERROR.findall(printed.getvalue())]
 
 
-def _few(messages: Sequence[Item]) -> list[Item]:
-    """The first messages, errors before the others."""
-    ordered = sorted(messages, key=lambda each: each["type"] != "error")
-    more = len(ordered) - _MOST_MESSAGES
-    rest = [message("warning", f"{more} more are in the log.")] if more > 0 else []
-    return [*ordered[:_MOST_MESSAGES], *rest]
+class _Tee(io.StringIO):
+    """A copy of what is written to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write to both."""
+        self._stream.write(text)
+        return super().write(text)
 
 
 def _figures(results: Results) -> list[Item]:
-    """Of the first matrix of the first run: how its values are spread, and networks by networks."""
-    if not results.matrices or not np.isfinite(results.matrices[0].values).any():
+    """Of the first matrix of the first run: the values of all pairs, and means of networks."""
+    matrices = [each for each in results.matrices[:1] if np.isfinite(each.values).any()]
+    if not matrices:
         return []
-    matrix = results.matrices[0]
-    return [_spread(matrix), *_networks(matrix, results.spheres)]
-
-
-def _spread(matrix: Matrix) -> Item:
+    (matrix,) = matrices
     edges = matrix.values[np.triu_indices_from(matrix.values, k=1)]
     counts, limits = np.histogram(edges[np.isfinite(edges)], bins=_BINS)
-    middles = (limits[:-1] + limits[1:]) / 2
-    bars = {"type": "bar", "x": [float(f"{x:.4g}") for x in middles], "y": counts.tolist()}
-    layout = _layout(matrix.title, "pairs of spheres")
-    return _figure("Distribution", f"{matrix.title} of all pairs, {matrix.run}", bars, layout)
+    middles = [float(f"{x:.4g}") for x in (limits[:-1] + limits[1:]) / 2]
+    bars = {"type": "bar", "x": middles, "y": counts.tolist()}
+    title = matrix.title
+    shown = [
+        _figure("Distribution", f"{title} of all pairs, {matrix.run}", bars, title, "sphere pairs")
+    ]
+    network = np.array(results.spheres.networks)
+    names = sorted({*results.spheres.networks} - {MISSING, ""})
+    if _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
+        values = np.where(np.eye(len(network), dtype=bool), np.nan, matrix.values)
+        means = [[_mean(values[np.ix_(network == a, network == b)]) for b in names] for a in names]
+        largest = max((abs(mean) for row in means for mean in row if mean is not None), default=1)
+        heat: Item = {"type": "heatmap", "x": names, "y": names, "z": means}
+        # In plotly.js, other than in Python, this goes from blue to red.
+        heat |= {"colorscale": "RdBu", "zmin": -largest, "zmax": largest}
+        shown.append(_figure("Networks", f"Mean {title}, {matrix.run}", heat, "", ""))
+    return shown
 
 
-def _networks(matrix: Matrix, spheres: Spheres) -> Iterator[Item]:
-    """Mean within and between networks, if there are any."""
-    network = np.array(spheres.networks)
-    names = sorted(set(spheres.networks) - {MISSING, ""})
-    if not _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
-        return
-    values = matrix.values.copy()
-    np.fill_diagonal(values, np.nan)
-    means = [[_mean(values[np.ix_(network == a, network == b)]) for b in names] for a in names]
-    largest = max((abs(value) for row in means for value in row if value is not None), default=1)
-    heat: Item = {"type": "heatmap", "x": names, "y": names, "z": means}
-    # In plotly.js, other than in Python, this goes from blue to red.
-    heat |= {"colorscale": "RdBu", "zmin": -largest, "zmax": largest}
-    yield _figure("Networks", f"Mean {matrix.title}, {matrix.run}", heat, _layout("", ""))
-
-
-def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
+def _mean(values: NDArray[np.float64]) -> float | None:
     finite = values[np.isfinite(values)]
     return round(float(finite.mean()), 3) + 0.0 if finite.size else None
 
 
-def _layout(x: str, y: str) -> Item:
-    return {"xaxis": {"title": x}, "yaxis": {"title": y, "automargin": True}}
-
-
-def _figure(name: str, text: str, data: Item, layout: Item) -> Item:
+def _figure(name: str, text: str, data: Item, x: str, y: str) -> Item:
+    layout = {"xaxis": {"title": x}, "yaxis": {"title": y, "automargin": True}}
     return {"type": "plotly", "name": name, "desc": text, "data": [data], "layout": layout}

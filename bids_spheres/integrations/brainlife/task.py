@@ -22,7 +22,6 @@ from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bids_spheres.settings import Declared
 
 _FILES = ("bold", "regressors", "mask")
 """Keys of input files."""
@@ -120,10 +119,13 @@ def read_task(config: Path) -> Task:
     UsageError
         When a parameter is not an option, or has several values where it takes one.
     """
-    content = {key: value for key, value in read_json_object(config).items() if _is_set(value)}
+    content = {
+        key: value for key, value in read_json_object(config).items() if value not in _NOTHING
+    }
     mask = content.pop("mask") if content.get("mask") in MASKS else "none"
     files = {key: _datasets(content, key, config) for key in _FILES}
-    if not files["bold"]:
+    bolds = files["bold"]
+    if not bolds:
         raise MissingInputError(
             f"{config} names no BOLD image.",
             hint='The key is "bold", and its input of the data type neuro/func/task.',
@@ -133,17 +135,29 @@ def read_task(config: Path) -> Task:
         options["mask"] = mask
     if not files["regressors"]:
         options.setdefault("strategy", ["none"])
-    return Task(config, _runs(files, options, config), options)
+    regressors = _matched(files["regressors"], bolds, "regressors", config)
+    masks = _matched(files["mask"], bolds, "mask", config)
+    labels = [_labels(bold, bolds[0], options, config) for bold in bolds]
+    if len({tuple(each.items()) for each in labels}) < len(labels):
+        # Runs whose names are the same are numbered in their order.
+        labels = [
+            {key: label for key, label in each.items() if key != "space"}
+            | {"run": str(number), "space": each["space"]}
+            for number, each in enumerate(labels, start=1)
+        ]
+    entities = [tuple(each.items()) for each in labels]
+    runs = map(RunInputs, bolds, regressors, masks, entities)
+    return Task(config, tuple(runs), options)
 
 
-def _is_set(value: Any) -> bool:
-    return value is not None and value not in ("", [])
+_NOTHING: tuple[object, ...] = (None, "", [])
+"""What the platform writes for an input or a parameter that was not given."""
 
 
 def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Dataset, ...]:
     """Files of a key, which may be one, several, or none."""
     given = content.get(key, [])
-    paths = [path for path in (given if isinstance(given, list) else [given]) if _is_set(path)]
+    paths = [path for path in (given if isinstance(given, list) else [given]) if path]
     if not all(isinstance(path, str) for path in paths):
         raise DataError(f"{config}: {key} must be a path or a list of paths, not {given!r}.")
     inputs = content.get("_inputs", [])
@@ -164,15 +178,24 @@ def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Datas
     return tuple(datasets)
 
 
-def _clean(label: Any) -> str:
+def _clean(label: object) -> str:
     """Letters and digits of a label, all that BIDS allows; what follows a colon is left out."""
     text = "" if label is None or isinstance(label, bool) else str(label).partition(":")[0]
     return re.sub(r"[^a-zA-Z0-9]", "", text)
 
 
-def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
-    """Options of the command line, lists as lists."""
-    allowed = _allowed_options()
+def _options(content: Mapping[str, object], config: Path) -> dict[str, Any]:
+    """Options of the command line, lists as lists.
+
+    Those of the participant level that choose no runs, as config.json names runs itself.
+    """
+    allowed = {
+        each.name: each
+        for each in (*declared_options(Settings), *declared_options(Talk))
+        if each.option.section and PARTICIPANT in each.option.levels
+        if each.option.section != "selection of runs" or each.name == "space"
+        if each.name not in _ELSEWHERE
+    }
     named: dict[str, Any] = {}
     for key, value in content.items():
         name = key.replace("-", "_")
@@ -185,50 +208,21 @@ def _options(content: Mapping[str, Any], config: Path) -> dict[str, Any]:
                 "bids-spheres by their names; bids-spheres --help lists them.",
             )
         words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
-        named[name] = re.split(r"[\s,]+", value.strip()) if words else value
-    _check_single(named, config)
-    return named
-
-
-def _allowed_options() -> dict[str, Declared]:
-    """Options of the participant level that choose no runs, as config.json names those."""
-    return {
-        each.name: each
-        for each in (*declared_options(Settings), *declared_options(Talk))
-        if each.option.section and PARTICIPANT in each.option.levels
-        if each.option.section != "selection of runs" or each.name == "space"
-        if each.name not in _ELSEWHERE
-    }
-
-
-def _check_single(named: Mapping[str, Any], config: Path) -> None:
-    for name in _ONE:
-        given = named.get(name)
-        if isinstance(given, list) and len(given) > 1:
-            raise UsageError(
-                f"{config}: {name} has {len(given)} values, and takes one.",
-                hint="A task writes one table of time series; start one for each.",
-            )
+        named[name] = re.split(r"[\s,]+", str(value).strip()) if words else value
+    lists = [name for name in _ONE if isinstance(named.get(name), list)]
+    problems = [
+        f": {name} has {len(named[name])} values, and takes one."
+        for name in lists
+        if len(named[name]) > 1
+    ]
     if "atlas" in named and "seeds" in named:
+        problems.append(" names an atlas and seeds.")
+    if problems:
         raise UsageError(
-            f"{config} names an atlas and seeds.",
+            f"{config}{problems[0]}",
             hint="A task writes one table of time series; start one for each.",
         )
-
-
-def _runs(
-    files: Mapping[str, Sequence[Dataset]], options: Mapping[str, Any], config: Path
-) -> tuple[RunInputs, ...]:
-    bolds = files["bold"]
-    regressors = _matched(files["regressors"], bolds, "regressors", config)
-    masks = _matched(files["mask"], bolds, "mask", config)
-    names = [_entities(bold, bolds[0], options, config) for bold in bolds]
-    return tuple(
-        RunInputs(bold, table, mask, entities)
-        for bold, table, mask, entities in zip(
-            bolds, regressors, masks, _numbered(names), strict=True
-        )
-    )
+    return named
 
 
 def _matched(
@@ -251,9 +245,10 @@ def _matched(
     return [dataset.path for dataset in given]
 
 
-def _entities(
+def _labels(
     bold: Dataset, first: Dataset, options: Mapping[str, Any], config: Path
-) -> tuple[tuple[str, str], ...]:
+) -> dict[str, str]:
+    """Entities of the name of a run, in their order."""
     given = options.get("space")
     space = _clean(given[0] if isinstance(given, list) else given) or bold.label("space")
     if not space:
@@ -271,18 +266,4 @@ def _entities(
         "run": bold.label("run"),
         "space": space,
     }
-    return tuple((key, label) for key, label in labels.items() if label)
-
-
-def _numbered(
-    names: Sequence[tuple[tuple[str, str], ...]],
-) -> list[tuple[tuple[str, str], ...]]:
-    """Number the runs whose names are the same, in their order."""
-    if len(set(names)) == len(names):
-        return list(names)
-    numbered = []
-    for number, name in enumerate(names, start=1):
-        labels = {key: label for key, label in name if key != "space"}
-        labels |= {"run": str(number), "space": dict(name)["space"]}
-        numbered.append(tuple(labels.items()))
-    return numbered
+    return {key: label for key, label in labels.items() if label}

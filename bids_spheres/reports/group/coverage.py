@@ -143,4 +143,5 @@ def _table(image: Image) -> Table:
         number_column("Participants", seeds["participants"]),
         (Column("Share", unit="%"), shares),
         (Column("Coverage", unit="%"), [percent_cell(share) for share in seeds["coverage"]]),
+        file=f"group/{image.path('coverage').name}",
     )

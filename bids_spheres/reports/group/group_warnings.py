@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.group.quality import smoothing_differences
 from bids_spheres.group.stream import FEW_DOF
+from bids_spheres.outputs.logs import find_crashes
 from bids_spheres.reports.group.load import texts
 from bids_spheres.wording import count, listing, number, sentence
 
@@ -57,9 +58,8 @@ def _about(texts: Sequence[tuple[str, str]], everything: Collection[str]) -> Ite
 
 def _of_runs(level: Level) -> Iterator[str]:
     """Runs that failed, participants without a result, and excluded runs."""
-    crashes = sorted((level.output_dir / "logs").glob("crash-sub-*.txt"))
-    if crashes:
-        labels = dict.fromkeys(path.name.split("_")[0].removeprefix("crash-") for path in crashes)
+    if crashes := find_crashes(level.output_dir):
+        labels = dict.fromkeys(f"sub-{crash.entities['sub']}" for crash in crashes)
         yield (
             f"{count(len(crashes), 'run')} failed at the participant level, of "
             f"{listing(list(labels), _MOST_LABELS)}; files in logs say why."
@@ -142,7 +142,8 @@ def _of_result(result: Result) -> Iterator[str]:
         )
     for difference in texts(result.about.get("Differences")):
         yield f"runs differ in {difference}"
-    yield from texts(result.model_about.get("Notes"))
+    for note in texts(result.model_about.get("Notes")):
+        yield f"in the model, {note}"
     unsolved = result.model_about.get("EdgesWithoutCoefficients")
     if isinstance(unsolved, int) and unsolved:
         yield (

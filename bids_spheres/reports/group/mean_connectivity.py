@@ -88,7 +88,7 @@ def _blocks(
             chosen, note = strongest_edges(result.mean).pairs, ""
             if result.q is not None and len(chosen):
                 n = int((result.q[tuple(chosen.T)] < SIGNIFICANT).sum())
-                note = f" {n or 'None'} of them {'has' if n == 1 else 'have'} q < {SIGNIFICANT:g}."
+                note = f" {n or 'None'} of them {'has' if n <= 1 else 'have'} q < {SIGNIFICANT:g}."
             graphics.append(stage.strongest_pairs(result.mean, result.strategy, note))
         yield Block("Strongest pairs", tuple(graphics))
     yield from network_blocks(level, condition, results)

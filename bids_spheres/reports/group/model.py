@@ -149,6 +149,7 @@ def _strongest_table(terms: Sequence[Term]) -> Table:
         _p_column("p", [row["p"] for row in records]),
         _p_column("q", [row["q"] for row in records]),
         number_column("Participants", [row["n"] for row in records]),
+        file="group/*_model.tsv",
     )
 
 

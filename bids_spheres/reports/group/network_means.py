@@ -163,4 +163,5 @@ def network_table(results: Sequence[Result]) -> Iterator[Table]:
             number_column("Mean", rows["mean"], 3),
             number_column("From", rows["ci_low"], 3, "95 % interval"),
             number_column("To", rows["ci_high"], 3, "95 % interval"),
+            file="group/*_networks.tsv",
         )

@@ -78,6 +78,7 @@ def participants_section(level: Level, runs: pd.DataFrame) -> tuple[Section, lis
         text_column("Participant", [label for label, _ in gone[:MOST_ROWS]]),
         text_column("Why", [reason for _, reason in gone[:MOST_ROWS]]),
         text_column("In", places),
+        file="group/*_participants.tsv",
     )
     section = Section(
         "participants",
@@ -114,16 +115,19 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
     runs["kept"] = usable["n_kept"].min()
     runs["left"] = usable["degrees_of_freedom"].min()
-    every = []
+    every, words = [], []
     for run in runs.to_dict("records"):
-        judged = [judge_motion(run["mean_fd"])]
-        if run["excluded_by"]:
-            judged.insert(0, Judgement(f"excluded by {run['excluded_by']}", "bad"))
+        judged = {"head motion": judge_motion(run["mean_fd"])}
+        if by := run["excluded_by"]:
+            judged = {"excluded": Judgement(f"excluded by {by}", "bad")} | judged
         if np.isfinite(run["left"]):
-            judged.append(judge_censoring(run["kept"], run["n_volumes"]))
-            judged.append(judge_degrees_of_freedom(run["left"]))
-        flagged = [judgement for judgement in judged if judgement.tone]
-        every.append(Verdict.of("participants", f"{run['participant_id']}, {run['run']}", flagged))
+            judged["censoring"] = judge_censoring(run["kept"], run["n_volumes"])
+            judged["d.o.f."] = judge_degrees_of_freedom(run["left"])
+        flagged = {word: judgement for word, judgement in judged.items() if judgement.tone}
+        words.append(", ".join(flagged))
+        name = f"{run['participant_id']}, {run['run']}"
+        every.append(Verdict.of("participants", name, list(flagged.values())))
+    runs["look_at"] = words
     runs["verdict"] = pd.Series(every, index=runs.index, dtype=object)
     runs["rank"] = [(*_TONES, "").index(verdict.tone) for verdict in every]
     return runs.reset_index().sort_values("rank", kind="stable")
@@ -178,8 +182,10 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
         (
             Column("Look at", numeric=False),
             [
-                Cell(verdict.text, rank if verdict.tone else "", tone=verdict.tone)
-                for verdict, rank in zip(runs["verdict"], runs["rank"], strict=True)
+                Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone)
+                for words, rank, verdict in zip(
+                    runs["look_at"], runs["rank"], runs["verdict"], strict=True
+                )
             ],
         ),
         text_column("Run", runs["run"]),

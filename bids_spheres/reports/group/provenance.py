@@ -8,8 +8,8 @@ from urllib.parse import quote
 from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import read_description
+from bids_spheres.outputs.logs import last_settings
 from bids_spheres.outputs.paths import GROUP_FOLDER, title
-from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.participant.provenance import (
     command,
     generators,
@@ -46,13 +46,7 @@ _MOST_FILES = 600
 
 def origin(output_dir: Path) -> Mapping[str, object]:
     """Command, settings, versions and files, by the names of the template's variables."""
-    records = sorted((output_dir / "logs").glob("*_settings.json"), reverse=True)
-    path, settings = None, {}
-    for record in records:
-        content = read_sidecar(record, optional=True)
-        if content.get("analysis_level") == GROUP:
-            path, settings = record, content
-            break
+    path, settings = last_settings(output_dir, lambda call: call.get("analysis_level") == GROUP)
     # Records have the options of both levels.
     used = {each.name for each in declared_options(Settings) if GROUP in each.option.levels}
     software = generators(read_description(output_dir))
@@ -87,4 +81,5 @@ def files_table(folder: Path) -> Table:
         text_column("Content", kinds),
         text_column("Of", groups),
         (Column("File", numeric=False), links),
+        file="the folder group",
     )

@@ -370,4 +370,5 @@ def strategies_table(level: Level) -> Table:
             for name, label, unit, factor, digits in _TABLE
             if name != "smoothing_fwhm" or not alike
         ),
+        file="group/strategies.tsv",
     )

@@ -16,7 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bids_spheres.execute.failure import describe_error
+from bids_spheres.errors import describe_error
 from bids_spheres.files.atomic import write_text
 from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
 

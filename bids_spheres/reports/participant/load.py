@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.files.atomic import read_text
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
-from bids_spheres.outputs.shared import calls_folder
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.logs import find_crashes, last_settings
 from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import RunResults, SeedSetResults
     from bids_spheres.outputs.read import Series, Spheres
 
@@ -96,7 +94,12 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
 
     What can't be read is a DataError or a ReadWriteError.
     """
-    settings_path, settings = _last_settings(output_dir, label)
+
+    def about_it(call: JsonObject) -> bool:
+        labels = _names(call.get("participant_label"))
+        return call.get("analysis_level") != GROUP and (not labels or label in labels)
+
+    settings_path, settings = last_settings(output_dir, about_it, label)
     wanted = _names(settings.get("strategy"))
     found = find_runs(output_dir, label, session)
     styles = strategy_styles(strategy for files in found for strategy in files.strategies)
@@ -113,31 +116,9 @@ def load_participant(output_dir: Path, label: str, session: str | None = None) -
             anchor = f"run-{i}-set-{j}"
             sets.append(SeedSet(anchor, own, own.spheres, series, facts, own.uncleaned))
         runs.append(Run(f"run-{i}", files, {s: styles[s] for s in ordered}, tuple(sets)))
-    failures = tuple(_failures(output_dir, label, session))
+    failures = tuple(crash.message for crash in find_crashes(output_dir, label, session))
     links = read_links(output_dir)
     return Participant(label, session, tuple(runs), links, settings, settings_path, failures)
-
-
-def _failures(output_dir: Path, label: str, session: str | None) -> Iterator[str]:
-    """What files about runs that failed say: a name and a date, then the message."""
-    start = f"crash-sub-{label}_" + (f"ses-{session}_" if session else "")
-    for path in sorted((output_dir / "logs").glob(f"{start}*.txt")):
-        first, _, rest = read_text(path).partition("\n\n")
-        message = " ".join(rest.partition("\n\n")[0].split())
-        yield f"{first.rpartition(', ')[0]} has failed: {message or f'see {path.name}'}"
-
-
-def _last_settings(output_dir: Path, label: str) -> tuple[Path | None, dict[str, Any]]:
-    """Record of the last call that did not leave the participant out."""
-    folders = (output_dir / "logs", calls_folder(output_dir, label))
-    records = (path for folder in folders for path in folder.glob("*_settings.json"))
-    for path in sorted(records, key=lambda path: path.name, reverse=True):
-        settings = read_sidecar(path, optional=True)
-        labels = _names(settings.get("participant_label"))
-        about_it = settings.get("analysis_level") != GROUP and (not labels or label in labels)
-        if about_it:
-            return path, settings
-    return None, {}
 
 
 def _names(value: object) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.atomic import read_text
-from bids_spheres.outputs.shared import CITATION_FILE, methods_file
+from bids_spheres.outputs.logs import CITATION_FILE, methods_file
 from bids_spheres.reports.methods import cited_keys, in_plain_words, load_references
 
 if TYPE_CHECKING:

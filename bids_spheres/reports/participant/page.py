@@ -11,6 +11,7 @@ from bids_spheres.reports.participant.motion_charts import motion_block
 from bids_spheres.reports.participant.regressor_correlations import regressor_block
 from bids_spheres.reports.participant.relations import relation_blocks
 from bids_spheres.reports.participant.run_warnings import cautions
+from bids_spheres.reports.participant.seed_maps import seed_map_block
 from bids_spheres.reports.participant.seeds import seeds_section
 from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
 from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
@@ -100,6 +101,8 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     blocks = list(signal_blocks(seeds, cleaned, run.styles))
     stage = None if section is None else section.stage
     relations = [] if stage is None else list(relation_blocks(seeds, run.styles, stage))
+    if stage is not None and (maps := seed_map_block(seeds, run.strategies, stage.scene)):
+        relations.append(maps)
     remarks = []
     for strategy in run.strategies:
         reason = seeds.facts.get(strategy, {}).get("Excluded")

@@ -50,12 +50,20 @@ class Cell:
 
 
 def number_cell(value: object, digits: int) -> Cell:
-    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``."""
+    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``.
+
+    One digit more than its zeros where it would round to 0.
+
+    >>> number_cell(0.0042, 2).text, number_cell(0, 2).text, number_cell(None, 2).text
+    ('0.004', '0', 'n/a')
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return Cell(MISSING, "")
     if not np.isfinite(value):
         return Cell(MISSING, "")
     text, key = number(float(value), digits), float(f"{float(value):.6g}")
+    if text == "0" and value != 0:
+        text = f"{float(value):.1g}"
     return Cell(text, None if float(text) == key else key)
 
 

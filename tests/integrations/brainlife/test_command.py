@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from bids_spheres.integrations.brainlife.command import main
-from bids_spheres.integrations.brainlife.product import messages_of
+from bids_spheres.integrations.brainlife.product import collected_messages
 from tests.integrations.brainlife.conftest import MNI
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -147,16 +148,21 @@ def test_a_strategy_needs_regressors(tiny_task, run_task):
     assert "No regressors are given" in " ".join(tiny_task.messages("warning"))
 
 
-def test_messages_among_the_lines_of_a_log():
-    log = (
-        "I 2 runs found\nW sub-01: too\n  hint: wait\nI more\n  of this\nE sub-02: bad\n"
-        "bids-spheres: error: 2 problems:\n- one\n- two\n  hint: mend\n"
-    )
-    assert messages_of(log) == [
+def test_messages_that_are_logged_and_printed(capsys):
+    with collected_messages() as messages:
+        logger = logging.getLogger("bids_spheres.some.module")
+        logger.info("2 runs")
+        for _ in range(2):
+            logger.warning("sub-01: %s\n  hint: wait", "too")
+        logger.error("sub-02: bad")
+        sys.stderr.write("I 2 runs\nbids-spheres: error: 2 problems:\n")
+        sys.stderr.write("- one\n- two\n  hint: mend\nend\n")
+    assert messages == [
         {"type": "warning", "msg": "sub-01: too\nhint: wait"},
         {"type": "error", "msg": "sub-02: bad"},
         {"type": "error", "msg": "2 problems:\n- one\n- two\nhint: mend"},
     ]
+    assert "I 2 runs\n" in capsys.readouterr().err
 
 
 def test_runs_are_matched_by_their_metadata(task, tiny, seeds_file, run_task):

@@ -110,7 +110,7 @@ function tellScrolling(scroller) {
   const columns = scroller.scrollWidth > scroller.clientWidth + 1;
   const isTable = scroller.classList.contains("scroller");
   const what = isTable ? [rows && "rows", columns && "columns"].filter(Boolean).join(" and ") : columns && "of the figure";
-  scroller.nextElementSibling.textContent = what && "Scroll for more " + what + ".";
+  scroller.nextElementSibling.textContent = what ? "Scroll for more " + what + "." : "";
 }
 
 const scrolling = new ResizeObserver(function (entries) {

@@ -7,24 +7,23 @@ it gets none, it ends the process, hangs, or prints advice of its own.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from bids_spheres.errors import TemporaryError
+from bids_spheres.errors import TemporaryError, address_space
 
-MEGABYTE = 10**6
+_MEGABYTE = 10**6
 
-_LEAST_ADDRESSES = 800 * MEGABYTE
+_LEAST_ADDRESSES = 800 * _MEGABYTE
 """With one thread of OpenBLAS; a tiny run and its report fail at 670, at times."""
 
-_LEAST_MEMORY = 300 * MEGABYTE
+_LEAST_MEMORY = 300 * _MEGABYTE
 """What one process takes at its peak with a tiny dataset and its report; measured: 225."""
 
-_AMPLE = 4000 * MEGABYTE
+_AMPLE = 4000 * _MEGABYTE
 """From this limit on OpenBLAS gets as many threads as it likes."""
 
 _SPARING = {
@@ -36,15 +35,6 @@ _SPARING = {
 }
 _M_ARENA_MAX = -8
 """Of glibc's malloc.h; this process has read its environment already."""
-
-MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""What to do when there was too little."""
-
-
-def address_space() -> int | None:
-    """Bytes of addresses that each process may have (``ulimit -v``); None without a limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
@@ -90,31 +80,14 @@ def prepare_for_limits() -> None:
     ):
         if limit is not None and limit < least:
             raise TemporaryError(
-                f"Too little memory: {name} to {limit // MEGABYTE} MB, and at least "
-                f"{least // MEGABYTE} MB are needed.",
+                f"Too little memory: {name} to {limit // _MEGABYTE} MB, and at least "
+                f"{least // _MEGABYTE} MB are needed.",
                 hint="Raise the limit, or ask for more memory.",
             )
     if min(addresses or _AMPLE, group or _AMPLE) < _AMPLE:
         os.environ.update(_SPARING)
         with suppress(AttributeError, OSError):
             ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, tells that there was too little memory.
-
-    Where addresses are limited, libraries that can't be mapped and threads that can't be started
-    are such errors as well.
-    """
-    while error is not None:
-        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
-            return True
-        if address_space() is not None and (
-            isinstance(error, ImportError | SystemError) or "start new thread" in str(error)
-        ):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def own_memory() -> int:

@@ -8,13 +8,8 @@ import sys
 
 import pytest
 
-from bids_spheres.errors import TemporaryError
-from bids_spheres.execute.memory_limits import (
-    address_space,
-    group_memory,
-    is_out_of_memory,
-    prepare_for_limits,
-)
+from bids_spheres.app.memory_limits import group_memory, prepare_for_limits
+from bids_spheres.errors import TemporaryError, address_space, is_out_of_memory
 
 MEBIBYTE = 2**20
 
@@ -105,7 +100,7 @@ def test_limits_of_groups_of_processes(tmp_path, line, name, text, limit):
 
 
 def test_a_group_with_less_than_a_process_takes(monkeypatch):
-    monkeypatch.setattr("bids_spheres.execute.memory_limits.group_memory", lambda: 256_000_000)
+    monkeypatch.setattr("bids_spheres.app.memory_limits.group_memory", lambda: 256_000_000)
     with pytest.raises(TemporaryError, match=r"limited .cgroup. to 256 MB, and at least 300 MB"):
         prepare_for_limits()
 
@@ -113,7 +108,7 @@ def test_a_group_with_less_than_a_process_takes(monkeypatch):
 def test_a_group_of_512_megabytes_gets_one_thread(monkeypatch):
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"):
         monkeypatch.setenv(name, "7")
-    monkeypatch.setattr("bids_spheres.execute.memory_limits.group_memory", lambda: 512 * MEBIBYTE)
+    monkeypatch.setattr("bids_spheres.app.memory_limits.group_memory", lambda: 512 * MEBIBYTE)
     monkeypatch.setattr("ctypes.CDLL", lambda _: None)
     prepare_for_limits()
     assert os.environ["OPENBLAS_NUM_THREADS"] == os.environ["MALLOC_ARENA_MAX"] == "1"
@@ -143,7 +138,7 @@ def test_a_group_limits_how_many_runs_are_at_work(run_app, tiny, seeds_file, tmp
     ],
 )
 def test_what_tells_of_too_little_memory(monkeypatch, error, limit, expected):
-    monkeypatch.setattr("bids_spheres.execute.memory_limits.address_space", lambda: limit)
+    monkeypatch.setattr("bids_spheres.errors.address_space", lambda: limit)
     assert is_out_of_memory(error) is expected
 
 

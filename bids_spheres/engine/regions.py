@@ -1,0 +1,306 @@
+"""Regions of images: label images, maps of probabilities and masks, as rows of weights.
+
+A region is to the extraction what a sphere is, a row of weights over voxels. Those of labels and
+masks are 1, on the grid of the BOLD image by the nearest voxel. Maps are interpolated linearly,
+and their signals are those of which the maps, times them, are nearest to the voxels (least
+squares), or means with the maps as weights. The numbers are those of nilearn's
+``NiftiLabelsMasker`` and ``NiftiMapsMasker`` with ``resampling_target="data"``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from bids_spheres.engine.memo import memoized
+from bids_spheres.engine.region_names import Labels, region_labels
+from bids_spheres.engine.seed_columns import numbered
+from bids_spheres.engine.seeds import NO_NETWORK, SeedTable
+from bids_spheres.engine.spheres import (
+    CORE,
+    Grid,
+    SphereWeights,
+    assemble,
+    nearest_values,
+    sphere_weights,
+)
+from bids_spheres.engine.stream import open_volumes, read_mask
+from bids_spheres.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
+    from bids_spheres.engine.stream import Volumes
+
+RegionKind = Literal["labels", "maps", "masks"]
+MapWeighting = Literal["least-squares", "mean"]
+
+_MOST_LABELS = 100_000
+
+
+@dataclass(frozen=True)
+class RegionImage:
+    """Where the voxels of regions are.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        One image, or a mask of each region.
+    kind : {"labels", "maps", "masks"}
+    values : tuple of int
+        Labels of the regions in the image, or numbers of the maps from 0.
+    weighting : {"least-squares", "mean"}
+        How maps become signals.
+    """
+
+    paths: tuple[Path, ...]
+    kind: RegionKind
+    values: tuple[int, ...] = ()
+    weighting: MapWeighting = "least-squares"
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """What changes when a file changes."""
+        files = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in self.paths]
+        return (*files, self.kind, self.values, self.weighting)
+
+
+def load_parcellation(
+    path: Path, label: str, space: str, weighting: MapWeighting = "least-squares"
+) -> tuple[SeedTable, list[str]]:
+    """Regions of a label image, or of a 4-D image of maps.
+
+    Parameters
+    ----------
+    path : Path
+    label : str
+        Label of the set in names of outputs.
+    space : str
+        That of the image.
+    weighting : {"least-squares", "mean"}
+        Of maps.
+
+    Returns
+    -------
+    table : SeedTable
+        In the order of labels. `coordinates` are centres of mass, `radii` those of balls of the
+        regions' volumes.
+    notes : list of str
+        What to know of names.
+
+    Raises
+    ------
+    BidsSpheresError
+        When the image or its table can't be read, or is none of regions.
+    """
+    volumes = open_volumes(path)
+    if volumes.n_volumes > 1:
+        places = [_place(values, volumes.grid) for values in _maps(volumes)]
+        numbers: Sequence[int] = range(len(places))
+        image = RegionImage((path,), "maps", tuple(numbers), weighting)
+    else:
+        labels = _label_array(volumes)
+        numbers = np.unique(labels[labels != 0]).tolist()
+        if not numbers or len(numbers) > _MOST_LABELS:
+            raise DataError(f"{path}: {len(numbers)} labels are no parcellation.")
+        inside = np.flatnonzero(labels.reshape(-1, order="F"))
+        own = np.searchsorted(numbers, labels.reshape(-1, order="F")[inside])
+        ijk, counts = volumes.grid.unflat(inside), np.bincount(own)
+        centre = np.column_stack([np.bincount(own, ijk[:, axis]) / counts for axis in range(3)])
+        places = list(zip(_to_mm(centre, volumes.grid), counts, strict=True))
+        image = RegionImage((path,), "labels", tuple(numbers))
+    named = region_labels(path, numbers, maps=image.kind == "maps")
+    return _table(image, places, named, label, space, volumes.grid)
+
+
+def load_masks(paths: Sequence[Path], label: str, space: str) -> tuple[SeedTable, list[str]]:
+    """Regions of binary masks, named as their files; as `load_parcellation`."""
+    masks = [read_mask(path) for path in paths]
+    places = [_place(mask.inside.astype(np.float64), mask.grid) for mask in masks]
+    sizes = [abs(np.linalg.det(mask.grid.affine[:3, :3])) for mask in masks]
+    # Volumes in voxels of the first mask
+    places = [
+        (centre, n * size / sizes[0]) for (centre, n), size in zip(places, sizes, strict=True)
+    ]
+    image = RegionImage(tuple(paths), "masks", tuple(range(len(paths))))
+    stems = tuple(path.name.split(".")[0] for path in paths)
+    notes = [next(mask.notes(mask.grid)) for mask in masks if mask.is_probability]
+    table, more = _table(image, places, Labels(stems), label, space, masks[0].grid)
+    return table, [*notes, *more]
+
+
+def row_weights(
+    table: SeedTable, grid: Grid, mask: BoolArray | None = None, mask_grid: Grid | None = None
+) -> SphereWeights:
+    """Weights of spheres around seeds, or of regions, on an image grid.
+
+    Parameters
+    ----------
+    table : SeedTable
+    grid : Grid
+        The image's.
+    mask : (X, Y, Z) bool array, optional
+    mask_grid : Grid, optional
+        The mask's, if it is not `grid`.
+    """
+    if table.regions is None:
+        return sphere_weights(table.coordinates, table.radii, grid, mask, mask_grid)
+    return _region_weights(table.regions, table.regions.state, grid, mask, mask_grid)
+
+
+@memoized(maxsize=2)
+def _region_weights(
+    image: RegionImage,
+    state: tuple[object, ...],
+    grid: Grid,
+    mask: BoolArray | None,
+    mask_grid: Grid | None,
+) -> SphereWeights:
+    """`state` tells files of one name apart."""
+    del state
+    owners, ijks, values = [], [], []
+    for owner, ijk, value in _rows(image, grid):
+        owners.append(owner)
+        ijks.append(ijk)
+        values.append(value)
+    owner, ijk, value = np.concatenate(owners), np.concatenate(ijks), np.concatenate(values)
+    n_regions, is_map = len(image.values), image.kind == "maps"
+    whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
+    largest = np.zeros(n_regions)
+    np.maximum.at(largest, owner, value)
+    counted = value >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
+    asked = np.bincount(owner[counted], minlength=n_regions)
+    inside = grid.contains(ijk)
+    owner, value, position = owner[inside], value[inside], grid.flat(ijk[inside])
+    if mask is not None:
+        nearest = nearest_values(grid.unflat(position), grid, mask, mask_grid or grid)
+        owner, value, position = owner[nearest], value[nearest], position[nearest]
+    everywhere = np.ones(n_regions, dtype=bool)
+    weights = assemble(grid, owner, position, np.maximum(asked, 1), everywhere)
+    if not is_map:
+        return replace(weights, compact=False)
+    joint = (slice(0, n_regions),) if image.weighting == "least-squares" else ()
+    ordered = value[np.argsort(owner, kind="stable")]
+    whole = np.where(whole > 0, whole, 1.0)
+    return replace(weights, values=ordered, whole=whole, joint=joint, compact=False)
+
+
+def _rows(image: RegionImage, grid: Grid) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """Regions (N,), voxels (N, 3) of the image's grid, in the image or not, and weights (N,)."""
+    if image.kind == "masks":
+        for number, path in enumerate(image.paths):
+            mask = read_mask(path)
+            for ijk in _lattice(mask.grid, grid):
+                own = ijk[nearest_values(ijk, grid, mask.inside, mask.grid)]
+                yield np.full(len(own), number), own, np.ones(len(own))
+        return
+    volumes = open_volumes(image.paths[0])
+    if image.kind == "maps":
+        for number, values in enumerate(_maps(volumes)):
+            ijk, interpolated = _interpolated(values, volumes.grid, grid)
+            yield np.full(len(ijk), number), ijk, interpolated
+        return
+    labels = _label_array(volumes)
+    for ijk in _lattice(volumes.grid, grid):
+        nearest = nearest_values(ijk, grid, labels, volumes.grid)
+        own = nearest != 0
+        yield np.searchsorted(image.values, nearest[own]), ijk[own], np.ones(own.sum())
+
+
+def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
+    """First and last voxel of a grid, in its image or not, that another image reaches."""
+    if source.matches(grid):
+        return np.zeros(3, dtype=np.intp), np.array(grid.shape) - 1
+    corners = np.array(list(product(*((-0.5, n - 0.5) for n in source.shape))))
+    inverse = np.linalg.inv(grid.affine) @ source.affine
+    where = corners @ inverse[:3, :3].T + inverse[:3, 3]
+    return np.floor(where.min(axis=0)).astype(np.intp), np.ceil(where.max(axis=0)).astype(np.intp)
+
+
+def _lattice(source: Grid, grid: Grid) -> Iterator[IntArray]:
+    """Voxels of a grid that another image reaches, slice by slice."""
+    (x, y, z), (to_x, to_y, to_z) = (ends.tolist() for ends in _box(source, grid))
+    plane = np.indices((to_x + 1 - x, to_y + 1 - y, 1)).reshape(3, -1).T
+    for k in range(z, to_z + 1):
+        yield plane + np.array([x, y, k])
+
+
+def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArray, FloatArray]:
+    """Voxels of a grid, (N, 3), and the values of another image there that count, (N,)."""
+    from scipy.ndimage import affine_transform  # noqa: PLC0415 - slow to import, seldom needed
+
+    first, last = _box(source, grid)
+    if not source.matches(grid):
+        inverse = np.linalg.inv(source.affine) @ grid.affine
+        offset = inverse[:3, :3] @ first + inverse[:3, 3]
+        shape = tuple((last + 1 - first).tolist())
+        values = affine_transform(values, inverse[:3, :3], offset, shape, order=1)
+    counting = np.nonzero(values)
+    return np.column_stack(counting) + first, values[counting]
+
+
+def _maps(volumes: Volumes) -> Iterator[FloatArray]:
+    """Maps of a 4-D image, (X, Y, Z) each; what is not finite is 0."""
+    for block in volumes.blocks():
+        for values in np.nan_to_num(block, posinf=0, neginf=0):
+            yield values.reshape(volumes.grid.shape, order="F")
+
+
+def _label_array(volumes: Volumes) -> IntArray:
+    """Labels of a 3-D image, (X, Y, Z)."""
+    (block,) = volumes.blocks()
+    values = np.nan_to_num(block[0]).reshape(volumes.grid.shape, order="F")
+    labels = np.rint(values)
+    if (np.abs(values - labels) > 1e-4).any() or (labels < 0).any():
+        raise DataError(
+            f"{volumes.name}: labels are whole numbers above 0, and some values are not.",
+            hint="Give a single map or mask with --roi, several as a 4-D image.",
+        )
+    return labels.astype(np.intp)
+
+
+def _place(values: FloatArray, grid: Grid) -> tuple[FloatArray, float]:
+    """Centre of mass of a map, mm, and its volume: the sum over the largest value, in voxels."""
+    weights = np.clip(values, 0, None)
+    total = weights.sum()
+    if not total > 0:
+        return np.zeros(3), 0.0
+    ijk = np.argwhere(weights > 0)
+    centre = np.average(ijk, axis=0, weights=weights[weights > 0])
+    return _to_mm(centre, grid), total / weights.max()
+
+
+def _to_mm(ijk: FloatArray, grid: Grid) -> FloatArray:
+    return ijk @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+
+
+def _table(  # noqa: PLR0917 - private
+    image: RegionImage,
+    places: Sequence[tuple[FloatArray, float]],
+    named: Labels,
+    label: str,
+    space: str,
+    grid: Grid,
+) -> tuple[SeedTable, list[str]]:
+    notes = list(named.notes)
+    voxel = abs(np.linalg.det(grid.affine[:3, :3]))
+    volumes = voxel * np.array([n for _, n in places])
+    if empty := [name for name, volume in zip(named.names, volumes, strict=True) if not volume]:
+        raise UsageError(f"{image.paths[0]}: regions without a voxel: {', '.join(empty[:5])}.")
+    networks = named.networks and tuple(network or NO_NETWORK for network in named.networks)
+    table = SeedTable(
+        label=label,
+        names=numbered(named.names, notes),
+        coordinates=np.array([centre for centre, _ in places]).round(4),
+        radii=np.cbrt(volumes * 3 / (4 * np.pi)).round(4),
+        networks=networks or None,
+        space=space,
+        metadata={"Space": space},
+        regions=image,
+    )
+    return table, notes

@@ -1,0 +1,146 @@
+"""What calls leave in the folder ``logs``: settings, methods, and what is known of failed runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bids_spheres.files.atomic import check_folders, read_text, write_json
+from bids_spheres.outputs.sidecars import read_sidecar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from bids_spheres.files.text import JsonObject
+
+LOGS = "logs"
+"""Name of the folder in an output dataset."""
+
+CITATION_FILE = "logs/CITATION.md"
+"""Path, in the output, of the methods text of the last call."""
+
+
+def record_folders(output_dir: Path) -> tuple[Path, Path]:
+    """Folders of the records of calls, and of what each run was made from."""
+    return output_dir / LOGS / "calls", done_folder(output_dir)
+
+
+def done_folder(output_dir: Path) -> Path:
+    """Folder of what each run was made from."""
+    return output_dir / LOGS / "done"
+
+
+def write_record(
+    output_dir: Path, settings: Mapping[str, object], participants: Sequence[str] = ()
+) -> Path:
+    """Write the settings of a call, under the time of its start.
+
+    Those of a call about one participant go into a folder of the participant's own: an array of
+    ten thousand tasks makes so many, and who looks for the last one is not to read all of them.
+
+    Parameters
+    ----------
+    output_dir : Path
+    settings : mapping
+    participants : sequence of str
+        Labels of those whom the call is about; empty for all.
+
+    Returns
+    -------
+    Path
+        Of the record.
+
+    Raises
+    ------
+    OutputError
+        When that is not possible.
+    """
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    one = len(participants) == 1
+    folder = calls_folder(output_dir, participants[0]) if one else output_dir / LOGS
+    check_folders(output_dir, [folder])
+    path = folder / f"{stamp}_settings.json"
+    write_json(path, settings)
+    return path
+
+
+def calls_folder(output_dir: Path, participant: str) -> Path:
+    """Folder of the records of calls that were about one participant alone."""
+    return output_dir / LOGS / "calls" / f"sub-{participant}"
+
+
+def methods_file(participant: str) -> str:
+    """Path, in the output, of the methods text of one participant's results.
+
+    That of a call, ``logs/CITATION.md``, is about all participants in it, and their spaces.
+    """
+    return f"logs/methods/sub-{participant}.md"
+
+
+def last_settings(
+    output_dir: Path, wanted: Callable[[JsonObject], bool], participant: str | None = None
+) -> tuple[Path | None, JsonObject]:
+    """Path and content of the newest record of a call that is wanted; nothing without any.
+
+    Parameters
+    ----------
+    output_dir : Path
+    wanted : callable
+        Whether the settings are those of such a call.
+    participant : str, optional
+        Label of a participant whose own records are looked at as well.
+    """
+    folders = [output_dir / LOGS]
+    if participant is not None:
+        folders.append(calls_folder(output_dir, participant))
+    records = (path for folder in folders for path in folder.glob("*_settings.json"))
+    for path in sorted(records, key=lambda path: path.name, reverse=True):
+        settings = read_sidecar(path, optional=True)
+        if wanted(settings):
+            return path, settings
+    return None, {}
+
+
+@dataclass(frozen=True)
+class Crash:
+    """The file about a run that failed.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def entities(self) -> Mapping[str, str]:
+        """Labels of the run by their keys."""
+        words = self.path.stem.removeprefix("crash-").split("_")
+        return {key: label for key, _, label in (word.partition("-") for word in words)}
+
+    @property
+    def message(self) -> str:
+        """Which run failed, and why."""
+        first, _, rest = read_text(self.path).partition("\n\n")
+        why = " ".join(rest.partition("\n\n")[0].split())
+        return f"{first.rpartition(', ')[0]} has failed: {why or f'see {self.path.name}'}"
+
+
+def crash_file(output_dir: Path, job: str) -> Path:
+    """File about the failure of a job, by the job's name."""
+    return output_dir / LOGS / f"crash-{job.replace(' ', '_')}.txt"
+
+
+def find_crashes(
+    output_dir: Path, participant: str | None = None, session: str | None = None
+) -> list[Crash]:
+    """Files about runs that failed, of one participant or session or of all."""
+    crashes = map(Crash, sorted((output_dir / LOGS).glob("crash-sub-*.txt")))
+    return [
+        crash
+        for crash in crashes
+        if participant in (None, crash.entities["sub"])
+        and session in (None, crash.entities.get("ses"))
+    ]

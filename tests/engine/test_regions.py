@@ -1,0 +1,281 @@
+"""Regions of images: the numbers of nilearn's maskers, coverage by hand, names from every table."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker
+from numpy.testing import assert_allclose, assert_array_equal
+
+from bids_spheres.engine.extract import extract
+from bids_spheres.engine.regions import load_masks, load_parcellation, row_weights
+from bids_spheres.engine.spheres import label_volume, sphere_weights, stack_weights
+from bids_spheres.engine.stream import load_mask, open_volumes
+from bids_spheres.errors import DataError, UsageError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore:.*:FutureWarning")
+
+SHAPE, T = (18, 20, 16), 30
+AFFINE = np.array([[3.0, 0, 0, -26], [0, 3, 0, -30], [0, 0, 3, -20], [0, 0, 0, 1]])
+FINE = np.array([[2.1, 0.1, 0, -24], [0, 2.2, 0, -27], [0, 0, 2, -19], [0, 0, 0, 1]])
+FINE_SHAPE = (22, 24, 20)
+NO_STEPS = {"resampling_target": "data", "standardize": None, "strategy": "mean"}
+
+
+def save(folder, values, affine, name):
+    nib.Nifti1Image(values, affine).to_filename(folder / name)
+    return folder / name
+
+
+@pytest.fixture
+def bold(tmp_path):
+    noise = np.random.default_rng(0).standard_normal((*SHAPE, T)) * 20 + 900
+    return save(tmp_path, noise.astype(np.float32), AFFINE, "bold.nii.gz")
+
+
+@pytest.fixture
+def mask(tmp_path):
+    inside = np.zeros(SHAPE, np.uint8)
+    inside[2:-2, 2:-3, 1:-2] = 1
+    return save(tmp_path, inside, AFFINE, "mask.nii.gz")
+
+
+@pytest.fixture(params=["same grid", "other grid"])
+def grid(request):
+    return (SHAPE, AFFINE) if request.param == "same grid" else (FINE_SHAPE, FINE)
+
+
+@pytest.fixture
+def atlas(tmp_path, grid):
+    """Labels 3, 7, 11 and 20 in blocks."""
+    shape, affine = grid
+    labels = np.zeros(shape, np.int16)
+    half = [n // 2 for n in shape]
+    for value, x in ((3, slice(2, half[0])), (7, slice(half[0], -3))):
+        labels[x, 3 : half[1], 2:-4] = value
+        labels[x, half[1] : -3, 2:-4] = value * 2 + 5 + (value == 7)
+    return save(tmp_path, labels, affine, "atlas.nii.gz")
+
+
+@pytest.fixture
+def maps(tmp_path, grid):
+    shape, affine = grid
+    ijk = np.stack(np.indices(shape), axis=-1)
+    centres = np.array([[6, 6, 6], [12, 7, 8], [8, 13, 7]]) * np.array(shape) / SHAPE
+    distance = ((ijk[..., None, :] - centres) ** 2).sum(axis=-1)
+    values = np.exp(-distance / 8) * (distance < 30)
+    return save(tmp_path, values.astype(np.float32), affine, "maps.nii.gz")
+
+
+def ours(bold, table, mask=None, fwhm=None, **options):
+    volumes = open_volumes(bold)
+    weights = row_weights(table, volumes.grid, *(load_mask(mask) if mask else ()))
+    return extract(volumes, weights, fwhm, **options)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_labels_as_nilearn(bold, mask, atlas, masked, fwhm):
+    table, _ = load_parcellation(atlas, "mine", "MNI")
+    mask = mask if masked else None
+    masker = NiftiLabelsMasker(atlas, mask_img=mask, smoothing_fwhm=fwhm, **NO_STEPS)
+    expected = masker.fit_transform(bold)
+    series = ours(bold, table, mask, fwhm).timeseries
+    assert_allclose(series, expected, rtol=1e-6)
+    assert table.names == ("region_03", "region_07", "region_11", "region_20")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("fwhm", [None, 5.0])
+def test_maps_as_nilearn(bold, mask, maps, masked, fwhm):
+    table, _ = load_parcellation(maps, "mine", "MNI")
+    mask = mask if masked else None
+    options = {key: value for key, value in NO_STEPS.items() if key != "strategy"}
+    expected = NiftiMapsMasker(maps, mask_img=mask, smoothing_fwhm=fwhm, **options)
+    series = ours(bold, table, mask, fwhm).timeseries
+    assert_allclose(series, expected.fit_transform(bold), rtol=1e-6)
+
+
+def test_weighted_means_of_maps(bold, maps, grid):
+    table, _ = load_parcellation(maps, "mine", "MNI", "mean")
+    series = ours(bold, table).timeseries
+    if grid[0] == SHAPE:
+        values, data = (nib.load(p).get_fdata().reshape(-1, n) for p, n in ((maps, 3), (bold, T)))
+        assert_allclose(series, (values.T @ data / values.sum(axis=0)[:, None]).T, rtol=1e-6)
+    weights = row_weights(table, open_volumes(bold).grid)
+    assert_allclose(weights.coverage, 1, atol=1e-6)
+
+
+def test_scaled_integers_give_the_same_signals_of_maps(tmp_path, bold, maps):
+    data = nib.load(bold).get_fdata()
+    img = nib.Nifti1Image(np.zeros((*SHAPE, T), np.int16), AFFINE)
+    img.header.set_slope_inter(0.05, 700)
+    stored = np.rint((data - 700) / 0.05).astype(np.int16)
+    img = nib.Nifti1Image(stored * 0.05 + 700, AFFINE, img.header)
+    img.header.set_data_dtype(np.int16)
+    img.header.set_slope_inter(0.05, 700)
+    img.to_filename(tmp_path / "scaled.nii")
+    table, _ = load_parcellation(maps, "mine", "MNI")
+    expected = NiftiMapsMasker(maps, resampling_target="data", standardize=None)
+    series = ours(tmp_path / "scaled.nii", table).timeseries
+    assert_allclose(series, expected.fit_transform(tmp_path / "scaled.nii"), rtol=1e-5)
+
+
+def test_bad_voxels_leave_maps_as_if_masked(tmp_path, bold, maps):
+    """Also those that are bad late in the run, for which the image is read again."""
+    data = nib.load(bold).get_fdata(dtype=np.float32)
+    bad = np.zeros(SHAPE, bool)
+    bad[6, 6, 6] = bad[12, 8, 8] = bad[7, 12, 7] = True
+    data[6, 6, 6] = 5
+    data[12, 8, 8, 25] = np.nan
+    data[7, 12, 7, :] = np.nan
+    path = save(tmp_path, data, AFFINE, "bad.nii.gz")
+    without = save(tmp_path, (~bad).astype(np.uint8), AFFINE, "good.nii.gz")
+    table, _ = load_parcellation(maps, "mine", "MNI")
+    extraction = ours(path, table)
+    assert_allclose(extraction.timeseries, ours(bold, table, without).timeseries, rtol=1e-9)
+    assert extraction.reduced.all()
+    assert extraction.read_twice
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_bad_voxels_leave_smoothed_regions(tmp_path, bold, atlas, late):
+    """Smoothing sees 0 there, and they are in no mean."""
+    data = nib.load(bold).get_fdata(dtype=np.float32)
+    bad = np.zeros(SHAPE, bool)
+    bad[5:7, 6:8, 5:8] = True
+    data[bad] = np.nan if late else 3
+    if late:
+        data[bad, :20] = 900
+    table, _ = load_parcellation(atlas, "mine", "MNI")
+    series = ours(save(tmp_path, data, AFFINE, "bad.nii.gz"), table, fwhm=4.0).timeseries
+    data[bad] = 0
+    zeroed = save(tmp_path, data, AFFINE, "zero.nii.gz")
+    good = save(tmp_path, (~bad).astype(np.uint8), AFFINE, "good.nii.gz")
+    masker = NiftiLabelsMasker(atlas, mask_img=good, smoothing_fwhm=4.0, **NO_STEPS)
+    assert_allclose(series, masker.fit_transform(zeroed), rtol=1e-6)
+
+
+def test_coverage_counts_what_lies_outside_of_mask_and_image(tmp_path, bold):
+    labels = np.zeros((4, 2, 2), np.uint8)
+    labels[:, 0], labels[:, 1] = 1, 2
+    # Half of the voxels are beyond the first plane of the image.
+    affine = AFFINE.copy()
+    affine[:3, 3] = AFFINE[:3, :3] @ [-2, 5, 5] + AFFINE[:3, 3]
+    table, _ = load_parcellation(save(tmp_path, labels, affine, "edge.nii.gz"), "mine", "MNI")
+    inside = np.ones(SHAPE, np.uint8)
+    inside[1] = 0
+    mask = save(tmp_path, inside, AFFINE, "m.nii.gz")
+    weights = row_weights(table, open_volumes(bold).grid, *load_mask(mask))
+    assert_array_equal(weights.asked, [8, 8])
+    assert_array_equal(weights.used, [2, 2])
+    assert_array_equal(ours(bold, table, mask, moments=True).moments.coverage(weights), [0.25] * 2)
+    assert_allclose(table.coordinates[0], AFFINE[:3, :3] @ [-0.5, 5, 5.5] + AFFINE[:3, 3])
+    assert_allclose(4 / 3 * np.pi * table.radii**3, 8 * 27, rtol=1e-4)
+
+
+def test_regions_beside_spheres(bold, maps, atlas):
+    """Each set has the numbers that it has alone."""
+    volumes = open_volumes(bold)
+    seeds = sphere_weights([[0, 0, 0], [9, -9, 3]], 6, volumes.grid)
+    tables = [load_parcellation(path, "mine", "MNI")[0] for path in (maps, atlas)]
+    parts = [seeds, *(row_weights(table, volumes.grid) for table in tables)]
+    together = extract(volumes, stack_weights(parts)).timeseries
+    alone = np.hstack([extract(volumes, part).timeseries for part in parts])
+    assert_allclose(together, alone, rtol=1e-12)
+
+
+def test_masks_are_regions_that_may_overlap(tmp_path, bold):
+    data, paths = nib.load(bold).get_fdata(), []
+    for name, part in (("left", np.s_[3:8, 4:9, 4:8]), ("right", np.s_[6:12, 4:9, 4:8])):
+        inside = np.zeros(SHAPE, np.uint8)
+        inside[part] = 1
+        paths.append(save(tmp_path, inside, AFFINE, f"{name}.nii.gz"))
+    table, _ = load_masks(paths, "roi", "MNI")
+    extraction = ours(bold, table)
+    expected = [data[nib.load(path).get_fdata() > 0].mean(axis=0) for path in paths]
+    assert_allclose(extraction.timeseries.T, expected, rtol=1e-6)
+    assert table.names == ("left", "right")
+    assert_array_equal(extraction.weights.overlaps, [2 * 5 * 4] * 2)
+
+
+def test_regions_are_drawn_as_they_are(bold, tmp_path):
+    labels = np.random.default_rng(1).integers(0, 4, SHAPE).astype(np.int16) * 5
+    table, _ = load_parcellation(save(tmp_path, labels, AFFINE, "a.nii"), "mine", "MNI")
+    drawn = label_volume(row_weights(table, open_volumes(bold).grid), table.coordinates)
+    assert_array_equal(drawn, labels // 5)
+
+
+def test_maps_have_no_median(bold, maps):
+    with pytest.raises(UsageError, match="weighted means, and no median"):
+        ours(bold, load_parcellation(maps, "mine", "MNI")[0], aggregation="median")
+
+
+# Names
+
+TSV = "index\tname\tnetwork\n20\tD\tVis\n3\tA\tDMN\n7\tB\tDMN\n11\tC\t\n"
+XML = (
+    "<atlas><header><type>Probabilistic</type></header><data>"
+    '<label index="2" x="1">A</label><label index="6">B &amp; co</label>'
+    '<label index="10">C</label><label index="19">D</label></data></atlas>'
+)
+LUT = "# No. Label\n0 Unknown 0 0 0 0\n3 A 1 2 3 0\n7 B 1 2 3 0\n11 C 1 2 3 0\n20 D 1 2 3 0\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "text"),
+    [
+        ("atlas.nii.gz", "atlas.tsv", TSV),
+        ("atlas.nii.gz", "atlas.csv", TSV.replace("\t", ",")),
+        ("atlas.nii", "atlas.xml", XML),
+        ("atlas.nii.gz", "atlas.txt", LUT),
+        ("tpl-X_res-02_atlas-Y_desc-4_dseg.nii.gz", "tpl-X_atlas-Y_desc-4_dseg.tsv", TSV),
+    ],
+)
+def test_names_from_tables(tmp_path, name, table, text):
+    labels = np.zeros((4, 4, 4), np.int16)
+    labels[:, 0], labels[:, 1], labels[:, 2], labels[:, 3] = 3, 7, 11, 20
+    (tmp_path / table).write_text(text)
+    (tmp_path / "tpl-X_atlas-Z_desc-4_dseg.tsv").write_text("index\tname\n1\tno\n")
+    found, notes = load_parcellation(save(tmp_path, labels, AFFINE, name), "mine", "MNI")
+    assert [n[0] for n in found.names] == ["A", "B", "C", "D"]
+    assert not notes
+    if text == TSV:
+        assert found.networks == ("DMN", "DMN", "n/a", "Vis")
+
+
+def test_rows_and_labels_that_do_not_match_are_said(tmp_path):
+    labels = np.arange(27, dtype=np.int16).reshape(3, 3, 3) % 4
+    (tmp_path / "atlas.tsv").write_text("index\tname\n1\tA\n2\tB\n9\tgone\n")
+    found, notes = load_parcellation(save(tmp_path, labels, AFFINE, "atlas.nii"), "mine", "MNI")
+    assert found.names == ("A", "B", "region_3")
+    assert "does not name one region" in notes[0] or "does not name 1 region" in notes[0]
+    assert "1 region of atlas.tsv have no voxel" in notes[1]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_maps_are_counted_from_0_or_1(tmp_path, first):
+    values = np.random.default_rng(0).random((5, 5, 5, 2)).astype(np.float32)
+    (tmp_path / "a.tsv").write_text(f"index\tname\n{first + 1}\tB\n{first}\tA\n")
+    assert load_parcellation(save(tmp_path, values, AFFINE, "a.nii"), "m", "MNI")[0].names == (
+        "A",
+        "B",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "table", "phrase"),
+    [
+        (np.full((3, 3, 3), 0.5, np.float32), None, "labels are whole numbers"),
+        (np.zeros((3, 3, 3), np.int16), None, "0 labels are no parcellation"),
+        (np.full((3, 3, 3), -1, np.int16), None, "labels are whole numbers above 0"),
+        (np.ones((3, 3, 3), np.int16), "a\tb\n1\t2\n", "no columns index and name"),
+        (np.ones((3, 3, 3, 2), np.float32), "index\tname\n1\tA\n", "names 1 region"),
+    ],
+)
+def test_what_is_no_parcellation(tmp_path, values, table, phrase):
+    if table:
+        (tmp_path / "a.tsv").write_text(table)
+    with pytest.raises(DataError, match=phrase):
+        load_parcellation(save(tmp_path, values, AFFINE, "a.nii"), "mine", "MNI")

@@ -1,0 +1,192 @@
+"""Lists of seeds as people publish them: the same seeds whatever the form, or an error."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.engine.seeds import load_seeds, seeds_from, typed_seeds
+from bids_spheres.errors import DataError
+
+POINTS = [[0, -52, 18], [-1.5, 50, -5], [46, -70, 36]]
+NAMES = ("PCC", "mPFC", "left LP")
+
+
+@pytest.fixture
+def read(tmp_path, caplog):
+    """Seeds of a text, and what was said about it."""
+
+    def call(text, name="list.txt", sidecar=None):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        if sidecar:
+            path.with_suffix(".json").write_text(sidecar)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "bids_spheres"):
+            seeds = load_seeds(path)
+        return seeds, " ".join(record.getMessage() for record in caplog.records)
+
+    return call
+
+
+ROWS = "PCC,0,-52,18\nmPFC,-1.5,50,-5\nleft LP,46,-70,36\n"
+NUMBERS = "0,-52,18,PCC\n-1.5,50,-5,mPFC\n46,-70,36,left LP\n"
+FORMS = {
+    "ROI": "ROI,x,y,z\n" + ROWS,
+    "Region": "Region,MNI_X,MNI_Y,MNI_Z\n" + ROWS,
+    "label": "label,x_mni,y_mni,z_mni\n" + ROWS,
+    "node": "node,x (mm),y (mm),z (mm)\n" + ROWS,
+    "coord": "Brain region,xcoord,ycoord,zcoord\n" + ROWS,
+    "words": "Lobule,MNI x,MNI y,MNI z\n" + ROWS,
+    "centroid": "ROI Name,centroid_x,centroid_y,centroid_z\n" + ROWS,
+    "RAS": "ROI Name,R,A,S\n" + ROWS,
+    "tabs": ("name,x,y,z\n" + ROWS).replace(",", "\t"),
+    "semicolons": ("name,x,y,z\n" + ROWS).replace(",", ";"),
+    "blanks": "x  y z name\n" + NUMBERS.replace(",", "  "),
+    "quoted blanks": 'x y z name\n0 -52 18 PCC\n-1.5 50 -5 mPFC\n46 -70 36 "left LP"\n',
+    "sep": "sep=;\n" + ("name,x,y,z\n" + ROWS).replace(",", ";"),
+    "comments": "# of a paper\n% more\n\nname,x,y,z\n" + ROWS + "# end\n",
+    "header in a comment": "# name,x,y,z\n" + ROWS,
+    "no header": NUMBERS,
+    "no header, blanks": NUMBERS.replace(",", " "),
+    "no header, names first": ROWS,
+    "no header, counted": "1,0,-52,18,PCC\n2,-1.5,50,-5,mPFC\n3,46,-70,36,left LP\n",
+    "title": "Table 1,,,\nname,x,y,z\n" + ROWS,
+    "two lines": "Region,MNI coordinates,,\n,x,y,z\n" + ROWS,
+    "triplets": 'Region;Centroid (MNI)\nPCC;"(0, -52, 18)"\nmPFC;-1.5 50 -5\n'
+    'left LP;"[46; -70; 36]"\n',
+    "numbered and named": "Label,Region,x,y,z\n"
+    + "".join(f"{i},{row}\n" for i, row in enumerate(ROWS.splitlines(), start=1)),
+    "both frames": "name,x_mni,y_mni,z_mni,x_tal,y_tal,z_tal\n"
+    + "".join(f"{row},1,2,3\n" for row in ROWS.splitlines()),
+    "trailing": "name,x,y,z,\n" + ROWS.replace("\n", ",\n"),
+    "BOM and Windows": "\ufeff" + ("name,x,y,z\n" + ROWS).replace("\n", "\r\n"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_seeds_in_every_form(read, form):
+    seeds, _ = read(FORMS[form])
+    np.testing.assert_array_equal(seeds.coordinates, POINTS)
+    assert seeds.names == NAMES
+    assert seeds.space is None
+    np.testing.assert_array_equal(seeds.radii, [5, 5, 5])
+
+
+@pytest.mark.parametrize(
+    ("form", "note"),
+    [
+        ("no header", "The table has no header; its columns are taken for x, y, z and name"),
+        ("ROI", "name from ROI"),
+        ("RAS", "x from R, y from A, z from S"),
+        ("title", "'Table 1' is taken for a title"),
+    ],
+)
+def test_what_was_understood_is_said(read, form, note):
+    assert note in read(FORMS[form])[1]
+
+
+def test_a_file_of_brainnet_viewer(read):
+    seeds, _ = read("-38 -22 56 1 3.5 M1.L\n38 -22 56 1 2 M1.R\n", "motor.node")
+    np.testing.assert_array_equal(seeds.coordinates, [[-38, -22, 56], [38, -22, 56]])
+    assert seeds.names == ("M1.L", "M1.R")
+    np.testing.assert_array_equal(seeds.radii, [5, 5])
+
+
+@pytest.mark.parametrize(
+    ("column", "radii"),
+    [
+        ("r", [4, 6]),
+        ("radius(mm)", [4, 6]),
+        ("Radius_mm", [4, 6]),
+        ("diameter", [2, 3]),
+        ("diam (mm)", [2, 3]),
+    ],
+)
+def test_radii_and_diameters(read, column, radii):
+    seeds, _ = read(f"x\ty\tz\t{column}\n0\t-52\t18\t4\n38\t-22\t56\t6\n")
+    np.testing.assert_array_equal(seeds.radii, radii)
+
+
+def test_networks_and_other_columns(read):
+    seeds, said = read("x y z radius(mm) netWorkbenchLabel netName\n0 -52 18 5 3 default\n")
+    assert seeds.networks == ("default",)
+    assert "column netWorkbenchLabel is not used" in said
+
+
+def test_repeated_names_get_a_number(read):
+    seeds, said = read("name,x,y,z\naPFC,1,2,30\nPCC,0,-52,18\naPFC,4,5,60\naPFC_1,7,8,90\n")
+    assert seeds.names == ("aPFC_2", "PCC", "aPFC_3", "aPFC_1")
+    assert "Repeated names have a number now: aPFC" in said
+
+
+def test_numbers_that_are_called_rois_are_names_where_nothing_else_is(read):
+    assert read("ROI,X,Y,Z\n7,-25,-98,-12\n9,27,-97,-13\n")[0].names == ("7", "9")
+    assert read("index,X,Y,Z\n7,-25,-98,-12\n9,27,-97,-13\n")[0].names == ("seed_1", "seed_2")
+
+
+def test_spaces_that_columns_name(read):
+    assert read("tal_x,tal_y,tal_z\n0,-52,18\n")[0].space == "Talairach"
+    assert read("x,y,z,space\n0,-52,18,T1w\n")[0].space == "T1w"
+    seeds, _ = read("x,y,z,space\n0,-52,18,T1w\n", sidecar='{"Space": "MNI152NLin6Asym"}')
+    assert seeds.space == "MNI152NLin6Asym"
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("x,y,z,radius_vox\n1,2,30,4\n", "radius_vox may say how large spheres are"),
+        ("x,y,z,size\n1,2,30,4\n", "size may say how large spheres are"),
+        ("x,y,z,units\n1,2,30,cm\n", "units may say how large"),
+        ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
+        ("hemi,x,y,z\nL,38,-22,56\nR,38,-22,56\n", "says left where x is positive"),
+        ("x,y,z,space\n1,2,30,T1w\n1,2,30,MNI\n", "several spaces: MNI and T1w"),
+        (
+            "peak_x,peak_y,peak_z,centroid_x,centroid_y,centroid_z\n1,2,30,4,5,60\n",
+            "several columns",
+        ),
+        ("x (cm),y (cm),z (cm)\n0,-5.2,1.8\n", "no column x, y, z"),
+        ("0 -52 18 5 6\n1 -52 18 5 6\n", "no header, and 5 columns of numbers"),
+        ("0 -52 18 5\n3 -52 18 5\n", "no header, and 4 columns of numbers"),
+        ("x,y,z\n-0.038,-0.022,0.056\n", "these look like metres, not mm"),
+        ("x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n", "these look like centimetres, not mm"),
+        ("L,P,S\n38,22,56\n", "no column x, y, z"),
+        ("x,y,z\n", "the table has no rows"),
+    ],
+)
+def test_what_may_change_numbers_is_an_error(read, text, phrase):
+    with pytest.raises(DataError, match=phrase) as caught:
+        read(text)
+    assert "list.txt" in caught.value.message
+
+
+def test_units_that_are_said_are_believed(read):
+    text = "x,y,z\n-3.8,-2.2,5.6\n0,-5.2,1.8\n"
+    np.testing.assert_array_equal(
+        read(text, sidecar='{"Units": "mm"}')[0].coordinates, [[-3.8, -2.2, 5.6], [0, -5.2, 1.8]]
+    )
+    assert len(read(text.replace("x,y,z", "x mm,y mm,z mm"))[0]) == 2
+
+
+def test_typed_seeds():
+    seeds = typed_seeds(["PCC=0,-52,18", "-38,-22,56.5"])
+    np.testing.assert_array_equal(seeds.coordinates, [[0, -52, 18], [-38, -22, 56.5]])
+    assert (seeds.names, seeds.label) == (("PCC", "seed_2"), "typed")
+    with pytest.raises(DataError, match="metres"):
+        typed_seeds(["PCC=0,-0.052,0.018"])
+
+
+def test_seeds_of_a_data_frame(tmp_path):
+    frame = pd.DataFrame({"ROI": NAMES, "x_mni": [0, -1.5, 46], "y_mni": [-52, 50, -70]})
+    frame["z_mni"] = [18, -5, 36]
+    with pytest.warns(UserWarning, match="name from ROI"):
+        seeds = seeds_from(frame)
+    np.testing.assert_array_equal(seeds.coordinates, POINTS)
+    assert seeds.names == NAMES
+    frame.to_csv(tmp_path / "list.csv", index=False)
+    assert seeds_from(str(tmp_path / "list.csv")).names == NAMES
+    assert len(seeds_from("Raichle2011")) == 36
+    assert seeds_from([(0, 0, 0)]) is None

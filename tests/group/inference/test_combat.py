@@ -1,0 +1,85 @@
+"""ComBat against numbers of neuroHarmonize."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bids_spheres.group.inference import fit_combat
+
+SITES = np.repeat([0, 1, 2], [6, 8, 7])
+AGE = np.cos(3 * np.arange(21))[:, np.newaxis]
+
+
+def data():
+    waves = np.sin(np.outer(np.arange(1, 22), np.arange(1, 9)) ** 1.1)
+    site = SITES[:, np.newaxis]
+    return (1 + 0.5 * site) * waves + 0.4 * site * np.cos(np.arange(8)) + 0.3 * AGE
+
+
+# harmonizationLearn of neuroHarmonize 2.5.2: the first edges in rows 0, 6, 20
+HARMONIZED = [
+    [1.346554489, 0.991824515, 0.060475274, -1.039814076, -0.469205301, 1.532032267],
+    [1.908935907, -0.280221246, -0.205509603, 0.552097185, -0.573260771, -1.102710791],
+    [-0.189247019, -1.689831839, 0.829375104, -1.421076328, -1.638269552, -0.172235464],
+]
+SHIFT_OF_1 = [-0.132660882, 0.046587812, -0.051253427, 0.995071972]
+SCALE_OF_2 = [1.653326428, 1.421640999, 1.660402241, 2.0448294]
+
+
+def test_numbers_are_those_of_neuroharmonize():
+    combat = fit_combat(data(), SITES, AGE)
+    np.testing.assert_allclose(combat.shift[1, :4], SHIFT_OF_1, atol=1e-6)
+    np.testing.assert_allclose(combat.scale[2, :4], SCALE_OF_2, atol=1e-6)
+    harmonized = combat.apply(data(), SITES, AGE)
+    np.testing.assert_allclose(harmonized[[0, 6, 20], :6], HARMONIZED, atol=1e-6)
+    # Rows are harmonized one by one, so that estimates serve for others.
+    np.testing.assert_array_equal(
+        combat.apply(data()[9:11], SITES[9:11], AGE[9:11]), harmonized[9:11]
+    )
+
+
+def test_sites_become_alike_and_covariates_stay():
+    rng = np.random.default_rng(0)
+    sites, age = np.repeat([0, 1], 100), rng.standard_normal((200, 1))
+    z = rng.standard_normal((200, 50)) * (1 + sites[:, np.newaxis]) + 2 * sites[:, np.newaxis] + age
+    harmonized = fit_combat(z, sites, age).apply(z, sites, age)
+    rest = harmonized - age
+    means, spreads = ([f(rest[sites == s], axis=0) for s in (0, 1)] for f in (np.mean, np.std))
+    assert abs(means[1] - means[0]).mean() < 0.15
+    assert abs(spreads[1] / spreads[0] - 1).mean() < 0.1
+    slopes = [np.polyfit(age[:, 0], column, 1)[0] for column in harmonized.T]
+    assert np.mean(slopes) == pytest.approx(1, abs=0.1)
+
+
+def test_missing_values_do_not_count():
+    z = data()
+    z[2, 3] = np.nan
+    combat = fit_combat(z, SITES, AGE)
+    rows = np.arange(21) != 2
+    alone = fit_combat(z[rows][:, [3, 6]], SITES[rows], AGE[rows])
+    assert combat.mean[3] == pytest.approx(alone.mean[0])
+    assert combat.standard_deviation[3] == pytest.approx(alone.standard_deviation[0])
+    harmonized = combat.apply(z, SITES, AGE)
+    assert np.argwhere(np.isnan(harmonized)).tolist() == [[2, 3]]
+    z[:5, 4], z[:, 5] = np.nan, 1.0  # one participant of a site, no variance
+    harmonized = fit_combat(z, SITES, AGE).apply(z, SITES, AGE)
+    assert np.flatnonzero(np.isnan(harmonized).all(axis=0)).tolist() == [4, 5]
+
+
+def test_what_cannot_be_harmonized():
+    z = data()
+    for sites in (np.zeros(21, int), SITES + 1):
+        with pytest.raises(ValueError, match="two sites or more"):
+            fit_combat(z, sites, AGE)
+    with pytest.raises(ValueError, match="site 1 has one participant"):
+        fit_combat(z, np.arange(21) // 20, AGE)
+    with pytest.raises(ValueError, match="full rank"):
+        fit_combat(z, SITES, SITES[:, np.newaxis].astype(float))
+    with pytest.raises(ValueError, match="two edges"):
+        fit_combat(z[:, :1], SITES, AGE)
+    combat = fit_combat(z, SITES, AGE)
+    with pytest.raises(ValueError, match="only the sites 0 to 2"):
+        combat.apply(z, SITES + 1, AGE)
+    with pytest.raises(ValueError, match="8 edges and 1 covariates"):
+        combat.apply(z[:, :5], SITES, AGE)

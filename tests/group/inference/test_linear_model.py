@@ -1,0 +1,144 @@
+"""Contrasts of linear models against statsmodels and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+from bids_spheres.group.inference import Contrast, estimate
+
+FIELDS = ("effect", "standard_error", "ci_low", "ci_high", "statistic", "p")
+
+
+@pytest.fixture
+def study():
+    """40 participants in three groups, with an age; 12 edges, some of them incomplete."""
+    rng = np.random.default_rng(1)
+    group = np.arange(40) % 3
+    design = np.column_stack([np.ones(40), group == 1, group == 2, rng.standard_normal(40)])
+    z = rng.standard_normal((40, 12)) + 3 + design[:, [3]] * np.linspace(-1, 1, 12)
+    z[0, 0] = z[3:9, 1] = z[5, 2:4] = np.nan
+    return z, design.astype(float), group
+
+
+@pytest.mark.parametrize("weights", [[0, 0, 0, 1], [0, 1, -1, 0], [1, 0, 0, 0]])
+def test_t_contrasts_are_those_of_statsmodels(study, weights):
+    z, design, _ = study
+    found = estimate(z, design, Contrast("c", np.array([weights], float)), confidence=0.9)
+    for edge in range(12):
+        fitted = sm.OLS(z[:, edge], design, missing="drop").fit()
+        test = fitted.t_test(weights)
+        low, high = test.conf_int(alpha=0.1)[0]
+        expected = (test.effect[0], test.sd[0, 0], low, high, test.tvalue[0, 0], test.pvalue)
+        np.testing.assert_allclose([getattr(found, name)[edge] for name in FIELDS], expected)
+        assert found.n[edge] == fitted.nobs
+        assert found.degrees_of_freedom[edge] == fitted.df_resid
+        assert found.d[edge] == pytest.approx(test.effect[0] / np.sqrt(fitted.scale))
+
+
+def test_f_contrast_is_that_of_statsmodels(study):
+    z, design, _ = study
+    weights = np.array([[0, 1, 0, 0], [0, 0, 1, 0.0]])
+    found = estimate(z, design, Contrast("group", weights))
+    for edge in range(12):
+        model = sm.OLS(z[:, edge], design, missing="drop")
+        test = model.fit().f_test(weights)
+        assert found.statistic[edge] == pytest.approx(test.fvalue)
+        assert found.p[edge] == pytest.approx(float(test.pvalue))
+        reduced = sm.OLS(z[:, edge], design[:, [0, 3]], missing="drop").fit().ssr
+        assert found.partial_r[edge] ** 2 == pytest.approx(1 - model.fit().ssr / reduced)
+    assert np.isnan(found.effect).all()
+
+
+def test_partial_correlation_is_the_correlation_of_residuals(study):
+    z, design, _ = study
+    found = estimate(z, design, Contrast("age", np.array([[0, 0, 0, 1.0]])))
+    nuisance = design[:, :3]
+    residuals = [
+        column - nuisance @ np.linalg.lstsq(nuisance, column)[0]
+        for column in (z[:, 9], design[:, 3])
+    ]
+    assert found.partial_r[9] == pytest.approx(np.corrcoef(residuals)[0, 1])
+
+
+def test_tails_share_the_two_sided_p(study):
+    z, design, _ = study
+    contrast = Contrast("age", np.array([[0, 0, 0, 1.0]]))
+    two, up, down = (estimate(z, design, contrast, tail=t) for t in ("two", "positive", "negative"))
+    np.testing.assert_allclose(up.p + down.p, 1)
+    np.testing.assert_allclose(two.p, 2 * np.minimum(up.p, down.p))
+    assert (up.p < 0.5).tolist() == (up.statistic > 0).tolist()
+
+
+def test_cohens_d_of_two_groups():
+    rng = np.random.default_rng(2)
+    z = rng.standard_normal((30, 1))
+    group = np.repeat([0.0, 1.0], [12, 18])
+    design = np.column_stack([np.ones(30), group])
+    found = estimate(z, design, Contrast("g", np.array([[0.0, 1.0]])))
+    a, b = z[group == 0, 0], z[group == 1, 0]
+    pooled = (11 * a.var(ddof=1) + 17 * b.var(ddof=1)) / 28
+    assert found.d[0] == pytest.approx((b.mean() - a.mean()) / np.sqrt(pooled))
+
+
+def test_variance_groups_give_welchs_tests(study):
+    z, _, group = study
+    cells = (group[:, np.newaxis] == np.arange(3)).astype(float)
+    chosen = group < 2
+    difference = Contrast("1 - 0", np.array([[-1.0, 1.0]]))
+    found = estimate(z[chosen], cells[chosen, :2], difference, variance_groups=group[chosen])
+    a, b = z[group == 0], z[group == 1]
+    welch = stats.ttest_ind(b, a, equal_var=False, nan_policy="omit")
+    np.testing.assert_allclose(found.statistic, welch.statistic)
+    np.testing.assert_allclose(found.degrees_of_freedom, welch.df)
+    np.testing.assert_allclose(found.p, welch.pvalue)
+
+    anova = Contrast("any", np.array([[-1.0, 1, 0], [-1, 0, 1]]))
+    found = estimate(z[:, 4:], cells, anova, variance_groups=group)
+    for edge in range(8):
+        from statsmodels.stats.oneway import anova_oneway  # noqa: PLC0415
+
+        expected = anova_oneway(z[:, 4 + edge], group, use_var="unequal", welch_correction=True)
+        assert found.statistic[edge] == pytest.approx(expected.statistic)
+        assert found.p[edge] == pytest.approx(expected.pvalue)
+
+
+def test_columns_that_cannot_be_estimated_are_missing():
+    rng = np.random.default_rng(3)
+    group = np.repeat([0.0, 1.0], 5)
+    design = np.column_stack([np.ones(10), group])
+    z = rng.standard_normal((10, 4))
+    z[5:, 0] = np.nan  # no participant of one group
+    z[1:9, 1] = np.nan  # no degrees of freedom
+    z[:, 2] = 0.3 + 0.1 * group  # no residuals
+    found = estimate(z, design, Contrast("g", np.array([[0.0, 1.0]])))
+    assert np.isnan(found.statistic).tolist() == [True, True, True, False]
+    assert np.isnan(found.p).tolist() == [True, True, True, False]
+    assert found.n.tolist() == [5, 2, 10, 10]
+
+
+def test_blocks_of_columns_change_nothing(study, tmp_path):
+    z, design, _ = study
+    wide = np.tile(z, 5000).astype(np.float32)
+    np.save(tmp_path / "z.npy", wide)
+    mapped = np.load(tmp_path / "z.npy", mmap_mode="r")
+    contrast = Contrast("age", np.array([[0, 0, 0, 1.0]]))
+    found = estimate(mapped, design, contrast).statistic.reshape(5000, 12)
+    expected = estimate(z.astype(np.float32), design, contrast).statistic
+    np.testing.assert_allclose(found, np.tile(expected, (5000, 1)))
+
+
+@pytest.mark.parametrize(
+    ("design", "weights", "message"),
+    [
+        (np.ones((5, 2)), [[1.0, 0]], "full rank"),
+        (np.eye(2), [[1.0, 0]], "full rank"),
+        (np.eye(5)[:, :2], [[1.0, 0, 0]], r"shape \(q, 2\)"),
+        (np.eye(5)[:, :2], [[1.0, 0], [2, 0]], "not independent"),
+    ],
+)
+def test_models_that_cannot_be_fitted(design, weights, message):
+    with pytest.raises(ValueError, match=message):
+        estimate(np.zeros((len(design), 3)), design, Contrast("c", np.array(weights)))

@@ -1,0 +1,123 @@
+"""Paired contrasts, and robust errors against closed forms and their definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+
+from bids_spheres.group.inference import (
+    Contrast,
+    MaxT,
+    estimate,
+    paired_contrast,
+    permutation_test,
+    robust_estimate,
+)
+
+MEAN = Contrast("mean", np.array([[1.0]]))
+
+
+def test_paired_contrast_is_a_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 9, 4))
+    z = np.concatenate([first, second])
+    order = rng.permutation(18)
+    participants, conditions = np.tile(np.arange(9), 2), np.repeat([0, 1], 9)
+    found = paired_contrast(z[order], participants[order], conditions[order], np.array([-1.0, 1.0]))
+    np.testing.assert_allclose(found, second - first)
+    t = estimate(found, np.ones((9, 1)), MEAN).statistic
+    np.testing.assert_allclose(t, stats.ttest_rel(second, first).statistic)
+    [test] = permutation_test(found, np.ones((9, 1)), [MEAN], {"maxt": MaxT()})
+    assert (test.scheme, test.exhaustive, test.n_permutations) == ("flip", True, 512)
+
+
+def test_conditions_are_averaged_or_missing():
+    z = np.array([[1.0, 1], [3, np.nan], [10, 2], [4, 4], [5, 5]])
+    found = paired_contrast(
+        z, np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 0, 2]), np.array([-1.0, 1, 0])
+    )
+    np.testing.assert_array_equal(found, [[8, 1], [np.nan, np.nan], [np.nan, np.nan]])
+
+
+def unbalanced(n=26, edges=4):
+    rng = np.random.default_rng(3)
+    clusters = np.sort(rng.integers(0, 8, n))
+    design = np.column_stack([np.ones(n), clusters % 2, rng.standard_normal(n)])
+    return rng.standard_normal((n, edges)) + clusters[:, np.newaxis] / 4, design, clusters
+
+
+def test_rows_of_their_own_are_clusters_of_hc2():
+    z, design, _ = unbalanced()
+    contrast = Contrast("age", np.array([[0, 0, 1.0]]))
+    found = robust_estimate(z, design, contrast, np.arange(len(z)))
+    for edge in range(z.shape[1]):
+        expected = sm.OLS(z[:, edge], design).fit(cov_type="HC2")
+        assert found.effect[edge] == pytest.approx(expected.params[2])
+        assert found.standard_error[edge] == pytest.approx(expected.bse[2])
+
+
+def test_two_groups_have_the_degrees_of_freedom_of_equal_variances():
+    rng = np.random.default_rng(1)
+    z, group = rng.standard_normal((20, 2)), np.repeat([0, 1], [6, 14])
+    found = robust_estimate(
+        z, np.eye(2)[group], Contrast("d", np.array([[-1.0, 1]])), np.arange(20)
+    )
+    a, b = z[:6].var(axis=0, ddof=1) / 6, z[6:].var(axis=0, ddof=1) / 14
+    np.testing.assert_allclose(found.standard_error, np.sqrt(a + b))
+    expected = (1 / 6 + 1 / 14) ** 2 / (1 / (36 * 5) + 1 / (196 * 13))
+    np.testing.assert_allclose(found.degrees_of_freedom, expected)
+
+
+def test_clusters_of_one_size_are_their_means():
+    rng = np.random.default_rng(2)
+    z = rng.standard_normal((24, 3)) + np.repeat(rng.standard_normal((8, 3)), 3, axis=0)
+    found = robust_estimate(z, np.ones((24, 1)), MEAN, np.repeat(np.arange(8), 3))
+    expected = stats.ttest_1samp(z.reshape(8, 3, 3).mean(axis=1), 0)
+    np.testing.assert_allclose(found.statistic, expected.statistic)
+    np.testing.assert_allclose(found.p, expected.pvalue)
+    np.testing.assert_allclose(found.degrees_of_freedom, 7)
+    low, high = expected.confidence_interval()
+    np.testing.assert_allclose([found.ci_low, found.ci_high], [low, high])
+
+
+def test_error_is_unbiased_and_has_satterthwaites_degrees_of_freedom():
+    """The squared error is a quadratic form of the data, whose matrix sums of unit vectors give."""
+    _, design, clusters = unbalanced()
+    n = len(design)
+    contrast = Contrast("odd", np.array([[0, 1.0, 0]]))
+    i, j = np.triu_indices(n)
+    units = np.eye(n)
+    squares = robust_estimate((units[i] + units[j]).T, design, contrast, clusters)
+    matrix = np.zeros((n, n))
+    matrix[i, j] = matrix[j, i] = squares.standard_error**2
+    own = np.diag(matrix) / 4
+    matrix = (matrix - own[:, np.newaxis] - own) / 2
+    np.fill_diagonal(matrix, own)
+    variance = np.linalg.inv(design.T @ design)[1, 1]
+    assert np.trace(matrix) == pytest.approx(variance)
+    # The form acts on residuals, so that its eigenvalues are those of its distribution.
+    expected = np.trace(matrix) ** 2 / np.trace(matrix @ matrix)
+    np.testing.assert_allclose(squares.degrees_of_freedom, expected)
+
+
+def test_missing_rows_are_as_if_they_had_not_been_measured():
+    z, design, clusters = unbalanced()
+    z[[2, 3, 11], 1] = np.nan
+    z[0, 2] = np.nan
+    contrast = Contrast("age", np.array([[0, 0, 1.0]]))
+    found = robust_estimate(z, design, contrast, clusters)
+    for edge in range(4):
+        rows = np.isfinite(z[:, edge])
+        alone = robust_estimate(z[rows][:, [edge]], design[rows], contrast, clusters[rows])
+        for name in ("statistic", "degrees_of_freedom", "p", "n"):
+            assert getattr(found, name)[edge] == pytest.approx(getattr(alone, name)[0])
+
+
+def test_what_robust_errors_cannot_do():
+    z, design, clusters = unbalanced()
+    with pytest.raises(ValueError, match="several weights at once"):
+        robust_estimate(z, design, Contrast("f", np.eye(3)[:2]), clusters)
+    with pytest.raises(ValueError, match="two clusters"):
+        robust_estimate(z, design, Contrast("t", np.eye(3)[:1]), np.zeros(len(z), int))

@@ -1,0 +1,255 @@
+"""Permutations of the group level from the command line, against all arrangements by hand."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from nilearn.mass_univariate import permuted_ols
+from scipy.sparse.csgraph import connected_components
+
+from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
+
+S = 5
+ENDS = np.column_stack(np.triu_indices(S, 1))
+ALL = ("--inference", "fdr", "maxt", "nbs", "tfnbs", "cnbs")
+PAIRS = (("default", "default"), ("default", "visual"), ("visual", "visual"))
+
+
+@pytest.fixture
+def call(run_app, tmp_path):
+    """Call the group level without a page."""
+
+    def run(outputs, *words):
+        return run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none", *words)
+
+    return run
+
+
+def fill(outputs, rng, n, *, lacking=(), **columns):
+    """Participants with columns; Fisher z of their edges."""
+    labels = [f"{i:02d}" for i in range(1, n + 1)]
+    matrices = [correlations(rng, S, shared=rng.uniform(0, 0.9)) for _ in labels]
+    for i in lacking:
+        matrices[i] = without(matrices[i], 4)
+    for label, matrix in zip(labels, matrices, strict=True):
+        outputs.add(label, matrix)
+    outputs.participants(participant_id=labels, **columns)
+    return np.arctanh([upper(matrix) for matrix in matrices])
+
+
+def table_of(outputs, contrast, what):
+    path = outputs.path(f"stat-{PEARSON}_desc-simple_contrast-{contrast}_{what}.tsv")
+    return read_tsv(path), json.loads(path.with_suffix(".json").read_text())
+
+
+def mean_t(z):
+    return z.mean(axis=0) / (z.std(axis=0, ddof=1) / np.sqrt(len(z)))
+
+
+def extents_and_intensities(t, threshold):
+    """Of the component of every edge, positive and negative ones apart."""
+    numbers = np.zeros((2, len(t)))
+    for sign in (1, -1):
+        chosen = np.flatnonzero(sign * t > threshold)
+        graph = np.zeros((S, S))
+        graph[tuple(ENDS[chosen].T)] = 1
+        labels = connected_components(graph, directed=False)[1]
+        for edge in chosen:
+            own = [e for e in chosen if labels[ENDS[e, 0]] == labels[ENDS[edge, 0]]]
+            numbers[:, edge] = len(own), np.sum(sign * t[own] - threshold)
+    return numbers
+
+
+def tfnbs(t, extent=0.4, height=3.0, step=0.1):
+    scores = np.zeros(len(t))
+    for h in np.arange(1, int(np.abs(t).max() / step) + 2) * step:
+        numbers = extents_and_intensities(t, h - 1e-9)[0]
+        scores += np.where(numbers > 0, numbers**extent * h**height * step, 0)
+    return np.sign(t) * scores
+
+
+def network_means(t):
+    of_node = ["default", "default", "visual", "visual", None]
+    of_edge = [tuple(sorted((of_node[i] or "", of_node[j] or ""))) for i, j in ENDS]
+    return np.array([t[[pair == own for own in of_edge]].mean() for pair in PAIRS])
+
+
+def share(values, observed):
+    """Of arrangements whose value is not below the observed, ties included."""
+    return np.mean(np.asarray(values)[:, np.newaxis] >= np.abs(observed) - 1e-9, axis=0)
+
+
+def test_all_flips_of_a_mean(outputs, rng, call):
+    z = fill(outputs, rng, 7)
+    done = call(outputs, *ALL, "--nbs-threshold", "2", "--tfnbs-step", "0.2")
+    assert done.status == 0, done.err
+    maps = [mean_t(z * np.array(signs)[:, np.newaxis]) for signs in product((1, -1), repeat=7)]
+    t, maxima = maps[0], [np.abs(m).max() for m in maps]
+    edges, about = table_of(outputs, "mean", "edges")
+    np.testing.assert_allclose(edges["t"], t, rtol=1e-7)
+    np.testing.assert_allclose(edges["p_maxt"], share(maxima, t))
+    own = [np.mean([abs(m[e]) >= abs(t[e]) - 1e-9 for m in maps]) for e in range(len(t))]
+    np.testing.assert_allclose(edges["p_permutation"], own)
+    numbers = [extents_and_intensities(m, 2) for m in maps]
+    for k, name in enumerate(("p_nbs_extent", "p_nbs_intensity")):
+        expected = share([n[k].max() for n in numbers], numbers[0][k])
+        np.testing.assert_allclose(edges[name], np.where(numbers[0][k] > 0, expected, 1))
+    scores = [tfnbs(m, step=0.2) for m in maps]
+    np.testing.assert_allclose(edges["tfnbs"], scores[0], rtol=1e-7)
+    np.testing.assert_allclose(
+        edges["p_tfnbs"], share([np.abs(s).max() for s in scores], scores[0])
+    )
+    assert about["Exchangeability"] == "sign flips"
+    assert (about["Permutations"], about["AllPermutations"]) == (128, True)
+    assert about["SmallestP"] == 2 / 128
+    assert about["Inference"] == list(ALL[1:])
+    networks, _ = table_of(outputs, "mean", "cnbs")
+    means = [network_means(m) for m in maps]
+    assert list(zip(networks["network_1"], networks["network_2"], strict=True)) == list(PAIRS)
+    np.testing.assert_allclose(networks["mean_statistic"], means[0], rtol=1e-7)
+    np.testing.assert_allclose(networks["p_fwe"], share([np.abs(m).max() for m in means], means[0]))
+
+
+def test_components_and_their_nodes(outputs, rng, call):
+    z = fill(outputs, rng, 7)
+    call(outputs, "--inference", "nbs", "--nbs-threshold", "2.5")
+    t = mean_t(z)
+    numbers = extents_and_intensities(t, 2.5)
+    table, about = table_of(outputs, "mean", "nbs")
+    edges, _ = table_of(outputs, "mean", "edges")
+    assert len(table) > 0
+    assert about["Threshold"] == 2.5
+    for row in table.itertuples():
+        own = [int(number) - 1 for number in str(row.edge_numbers).split(";")]
+        np.testing.assert_allclose(
+            numbers[:, own], [[row.edges] * len(own), [row.intensity] * len(own)]
+        )
+        assert row.nodes.split(";") == [f"s{i}" for i in sorted({*ENDS[own].ravel()})]
+        assert row.n_nodes == len(row.nodes.split(";"))
+        assert set(np.sign(t[own])) == {row.sign}
+        np.testing.assert_allclose(edges["p_nbs_extent"][own], row.p_extent)
+        np.testing.assert_allclose(edges["p_nbs_intensity"][own], row.p_intensity)
+    call(outputs, "--inference", "nbs", "--nbs-threshold", "500")
+    table, _ = table_of(outputs, "mean", "nbs")
+    assert len(table) == 0
+
+
+def test_components_of_the_negative_tail(outputs, rng, call):
+    z = fill(outputs, rng, 12, group=[0, 1] * 6)
+    words = ("--model", "group", "--contrast", "d=group", "--inference", "nbs", "--tail")
+    found = {}
+    for tail in ("two", "positive", "negative"):
+        call(outputs, *words, tail, "--nbs-threshold", "0.2", "--permutations", "50")
+        found[tail] = table_of(outputs, "d", "nbs")[0]
+    assert {*found["positive"]["sign"]} <= {1}
+    assert {*found["negative"]["sign"]} <= {-1}
+    both = found["two"].groupby("sign")["edges"].sum()
+    for tail, sign in (("positive", 1), ("negative", -1)):
+        assert found[tail]["edges"].sum() == both.get(sign, 0)
+    assert both.sum() > 0
+    assert len(z) == 12
+
+
+def test_all_ways_to_divide_two_groups(outputs, rng, call):
+    group = np.array([0, 1, 1, 0, 1, 0])
+    z = fill(outputs, rng, 6, group=group)
+    words = ("--model", "group", "--contrast", "d=group", "--inference", "maxt")
+    assert call(outputs, *words).status == 0
+    maps = []
+    for chosen in combinations(range(6), 3):
+        column = np.isin(np.arange(6), chosen).astype(float)
+        maps.append([sm.OLS(y, sm.add_constant(column)).fit().tvalues[1] for y in z.T])
+    maps = np.array(maps)
+    t = np.array([sm.OLS(y, sm.add_constant(group)).fit().tvalues[1] for y in z.T])
+    edges, about = table_of(outputs, "d", "edges")
+    np.testing.assert_allclose(edges["p_maxt"], share(np.abs(maps).max(axis=1), t))
+    assert (about["Permutations"], about["AllPermutations"]) == (20, True)
+    assert about["Exchangeability"] == "permutations"
+
+
+def test_blocks_of_pairs_change_places_within_pairs(outputs, rng, call):
+    group, family = [0, 1] * 5, [f"f{i // 2}" for i in range(10)]
+    z = fill(outputs, rng, 10, group=group, family=family)
+    words = ("--model", "group", "--contrast", "d=group", "--inference", "maxt")
+    assert call(outputs, *words, "--blocks", "family").status == 0
+    maps = []
+    for signs in product((0, 1), repeat=5):
+        column = np.array([(g + signs[i // 2]) % 2 for i, g in enumerate(group)])
+        maps.append([sm.OLS(y, sm.add_constant(column)).fit().tvalues[1] for y in z.T])
+    edges, about = table_of(outputs, "d", "edges")
+    np.testing.assert_allclose(
+        edges["p_maxt"], share(np.abs(maps).max(axis=1), np.array(maps[0])), rtol=1e-9
+    )
+    assert about["Exchangeability"] == "permutations within blocks of family"
+    assert about["Permutations"] == 32
+    done = call(outputs, *words, "--blocks", "family", "--whole-blocks")
+    assert done.status == 1
+    assert "nothing is permuted" in done.err
+    mean = ("--inference", "maxt", "--blocks", "family", "--whole-blocks")
+    assert call(outputs, *mean).status == 0
+    edges, about = table_of(outputs, "mean", "edges")
+    flips = [np.repeat(signs, 2)[:, np.newaxis] for signs in product((1, -1), repeat=5)]
+    maxima = [np.abs(mean_t(z * signs)).max() for signs in flips]
+    np.testing.assert_allclose(edges["p_maxt"], share(maxima, mean_t(z)))
+    assert about["Exchangeability"] == "sign flips of whole blocks of family"
+
+
+def test_random_permutations_agree_with_nilearn(outputs, rng, call):
+    age, sex = rng.uniform(20, 60, 30), rng.integers(0, 2, 30)
+    z = fill(outputs, rng, 30, age=age, sex=sex)
+    words = ("--model", "age + sex", "--contrast", "age=age", "--inference", "maxt")
+    assert call(outputs, *words, "--permutations", "2000", "--seed", "3").status == 0
+    edges, about = table_of(outputs, "age", "edges")
+    theirs = permuted_ols(
+        age[:, np.newaxis], z, confounding_vars=sex[:, np.newaxis].astype(float),
+        model_intercept=True, n_perm=2000, random_state=1, two_sided_test=True,
+    )  # fmt: skip
+    t, logp = (theirs["t"], theirs["logp_max_t"]) if isinstance(theirs, dict) else theirs[1::-1]
+    np.testing.assert_allclose(np.abs(edges["t"]), np.abs(np.ravel(t)), rtol=1e-6)
+    p = 10.0 ** -np.ravel(logp)
+    error = 4 * np.sqrt(2 * p * (1 - p) / 2000) + 2 / 2000
+    assert (np.abs(edges["p_maxt"] - p) < error).all()
+    assert (about["Permutations"], about["AllPermutations"], about["Seed"]) == (2000, False, 3)
+    assert about["SmallestP"] == 1 / 2001
+    again = edges["p_maxt"].tolist()
+    call(outputs, *words, "--permutations", "2000", "--seed", "3")
+    assert table_of(outputs, "age", "edges")[0]["p_maxt"].tolist() == again
+
+
+def test_edges_that_some_lack_are_tested_without_permutations(outputs, rng, call):
+    z = fill(outputs, rng, 8, lacking=(1,))
+    done = call(outputs, "--inference", "maxt", "nbs")
+    assert "4 edges not in permutations, as participants lack them: s0 - s4" in done.err
+    edges, about = table_of(outputs, "mean", "edges")
+    out = np.isnan(z).any(axis=0)
+    assert about["EdgesNotPermuted"] == out.sum() == 4
+    assert np.isfinite(edges["p"]).all()
+    for name in ("p_maxt", "p_permutation", "p_nbs_extent"):
+        np.testing.assert_array_equal(np.isnan(edges[name]), out)
+
+
+def test_groups_of_different_variance(outputs, rng, call):
+    """Welch's t, by scipy, where variance groups are the two groups."""
+    from scipy import stats  # noqa: PLC0415
+
+    group = np.array([0, 1, 1, 0, 0, 0, 1, 0, 0])
+    z = fill(outputs, rng, 9, group=group, site=group)
+    words = ("--model", "group", "--contrast", "d=group", "--variance-groups", "site")
+    assert call(outputs, *words).status == 0
+    edges, about = table_of(outputs, "d", "edges")
+    expected = stats.ttest_ind(z[group == 1], z[group == 0], equal_var=False)
+    np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-7)
+    np.testing.assert_allclose(edges["degrees_of_freedom"], expected.df, rtol=1e-7)
+    np.testing.assert_allclose(edges["p"], expected.pvalue, rtol=1e-6)
+    assert about["VarianceGroups"] == "site"
+
+
+def test_a_column_of_blocks_that_is_not_in_the_table(outputs, rng, call):
+    fill(outputs, rng, 4, site=list("abab"))
+    done = call(outputs, "--blocks", "sites")
+    assert done.status == 2
+    assert "Did you mean site" in done.err
