@@ -60,6 +60,7 @@ from bids_spheres.reports.participant.write_pages import (
     participants_to_report,
     write_reports,
 )
+from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.confounds import Problem
+    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
@@ -202,8 +204,15 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
 
 def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
     """What the settings ask of every run."""
+    weighting: MapWeighting = "mean" if settings.parcellation_weights == "mean" else "least-squares"
+    regions = load_regions(
+        settings.parcellation,
+        settings.roi,
+        space=settings.parcellation_space,
+        weighting=weighting,
+    )
     return Work(
-        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius),
+        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius, regions),
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
         processing=settings.processing,
         output_dir=settings.output_dir,

@@ -7,7 +7,7 @@ looked up in the table of each run (`components`, `compcor`), whichever version 
 `degrees_of_freedom` counts what is left of a run.
 """
 
-from bids_spheres.confounds.components import column_names
+from bids_spheres.confounds.components import column_names, columns_named
 from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
     DegreesOfFreedom,
@@ -31,6 +31,7 @@ from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
     TemporalFilter,
 )
@@ -42,6 +43,7 @@ from bids_spheres.confounds.strategy_file import (
 )
 from bids_spheres.confounds.tables import (
     merge_tables,
+    own_table,
     read_confounds,
     read_header,
     read_metadata,
@@ -59,12 +61,14 @@ __all__ = [
     "DegreesOfFreedom",
     "Design",
     "Exclusion",
+    "HeadMotion",
     "Problem",
     "Strategy",
     "TemporalFilter",
     "check_rows",
     "check_strategies",
     "column_names",
+    "columns_named",
     "count_degrees_of_freedom",
     "exclusion",
     "filter_problem",
@@ -72,6 +76,7 @@ __all__ = [
     "make_design",
     "merge_tables",
     "override",
+    "own_table",
     "parts",
     "published_strategies",
     "read_confounds",

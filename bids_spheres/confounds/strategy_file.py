@@ -6,8 +6,9 @@ All that a file can hold::
      "confounds": ["trans_x", "^rot_[xyz](_derivative1)?$"],
      "motion": "full", "wm_csf": "basic", "global_signal": "basic", "high_pass": true,
      "compcor": {"mask": "combined", "n": 5}, "ica_aroma": "basic", "tedana": "aggressive",
-     "censor": {"fd_threshold": 0.3, "std_dvars_threshold": null,
-                "before": 1, "after": 1, "min_segment": 5},
+     "head_motion": {"filter": "fair2020", "head_radius": 50, "filter_regressors": false},
+     "censor": {"fd_threshold": 0.3, "std_dvars_threshold": null, "rmsd_threshold": null,
+                "combine": "any", "before": 1, "after": 1, "min_segment": 5},
      "filter": {"high_pass": 0.01, "low_pass": 0.08, "type": "butterworth", "order": 5},
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
@@ -21,7 +22,9 @@ errors into messages with file, key and the nearest known key, and to refuse wha
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
@@ -30,8 +33,10 @@ from bids_spheres.confounds.patterns import pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
     EXPANSIONS,
+    MOTION_FILTERS,
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
     TemporalFilter,
 )
@@ -187,7 +192,7 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
         value = getattr(strategy, name)
         if name in content or value == getattr(default, name):
             continue
-        if isinstance(value, Censor | CompCor | TemporalFilter):
+        if isinstance(value, Censor | CompCor | HeadMotion | TemporalFilter):
             content[name] = asdict(value)
         else:
             content[name] = list(value) if isinstance(value, tuple) else value
@@ -288,6 +293,22 @@ def _filter(value: object, place: Place) -> TemporalFilter:
     return chosen
 
 
+def _head_motion(value: object, place: Place) -> HeadMotion | None:
+    values = _object(value, place, _HEAD_MOTION)
+    if values.get("filter_regressors") and "filter" not in values:
+        place.refuse('without "filter_regressors", or with a "filter"', value)
+    return HeadMotion(**values) if values else None
+
+
+def _is_motion_filter(value: object) -> bool:
+    kind, *edges = str(MOTION_FILTERS.get(str(value), value)).split(":")
+    if not all(re.fullmatch(r"\d{1,4}(\.\d{1,6})?", edge) for edge in edges):
+        return False
+    numbers = [0.0, *map(float, edges)]
+    rising = all(low < high for low, high in pairwise(numbers))
+    return isinstance(value, str) and len(edges) == {"lowpass": 1, "notch": 2}.get(kind) and rising
+
+
 def _tedana(value: object, place: Place) -> object:
     if value == "non-aggressive":
         raise DataError(
@@ -312,9 +333,22 @@ _COMPCOR = {
         lambda value: value == "all" or (_is_count(value) and value > 0),
     ),
 }
+_HEAD_MOTION = {
+    "filter": _reader(
+        f"{', '.join(MOTION_FILTERS)}, lowpass:BPM or notch:LOW:HIGH in breaths a minute",
+        _is_motion_filter,
+    ),
+    "head_radius": _reader(
+        'a length in mm from 1 to 200, or "auto"',
+        lambda value: value == "auto" or (_is_number(value) and 1 <= value <= 200),
+    ),
+    "filter_regressors": _reader("true or false", lambda value: isinstance(value, bool)),
+}
 _CENSOR = {
     "fd_threshold": _number,
     "std_dvars_threshold": _number,
+    "rmsd_threshold": _number,
+    "combine": _one_of("any", "all"),
     "before": _count,
     "after": _count,
     "min_segment": _count,
@@ -342,6 +376,7 @@ _STRATEGY: dict[str, Reader] = {
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
     "tedana": _tedana,
+    "head_motion": _head_motion,
     "censor": lambda value, place: Censor(**_object(value, place, _CENSOR)),
     "filter": _filter,
     "min_volumes": _count,

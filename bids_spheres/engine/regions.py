@@ -17,7 +17,8 @@ import numpy as np
 
 from bids_spheres.engine.memo import memoized
 from bids_spheres.engine.region_names import Labels, region_labels
-from bids_spheres.engine.seeds import NO_NETWORK, SeedTable, numbered
+from bids_spheres.engine.seed_columns import numbered
+from bids_spheres.engine.seeds import NO_NETWORK, SeedTable
 from bids_spheres.engine.spheres import (
     CORE,
     Grid,
@@ -169,7 +170,7 @@ def _region_weights(
         values.append(value)
     owner, ijk, value = np.concatenate(owners), np.concatenate(ijks), np.concatenate(values)
     n_regions, is_map = len(image.values), image.kind == "maps"
-    whole = np.bincount(owner, value, minlength=n_regions)
+    whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
     largest = np.zeros(n_regions)
     np.maximum.at(largest, owner, value)
     counted = value >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
@@ -185,7 +186,7 @@ def _region_weights(
         return replace(weights, compact=False)
     joint = (slice(0, n_regions),) if image.weighting == "least-squares" else ()
     ordered = value[np.argsort(owner, kind="stable")]
-    whole = np.where(whole > 0, whole, 1)
+    whole = np.where(whole > 0, whole, 1.0)
     return replace(weights, values=ordered, whole=whole, joint=joint, compact=False)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.extract import extract
+from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
-from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
+from bids_spheres.engine.spheres import nearest_only, stack_weights
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.inputs.matching import KEEP_ONE
@@ -168,11 +169,9 @@ def _write_image(
     """Write the outputs of one image; return the sphere sets, and notes about the mask."""
     if not todo.designs and not todo.spheres:
         return [], []
-    tables = [path for path in (*job.run.tables.paths, job.outliers) if path]
-    sources = [input_uri(path, job.work.links) for path in tables]
     written: tuple[list[SphereSet], list[str]] = ([], [])
     if todo.seed_sets:
-        written = _write_spheres_and_series(job, todo, sources, failures)
+        written = _write_spheres_and_series(job, todo, failures)
     for run_design in todo.designs:
         strategy, design = run_design.strategy, run_design.design
         if job.paths.design(strategy.name) in job.current or strategy in failures.errors:
@@ -183,7 +182,8 @@ def _write_image(
             dict(zip(design.columns, design.values.T, strict=True)),
             kept=design.kept,
             reasons=design.reasons,
-            sidecar=design_sidecar(run_design, sources),
+            displacements=design.displacements,
+            sidecar=design_sidecar(run_design, _sources(job, run_design)),
         )
     bold = todo.image.bold
     # The path from the root of the dataset that the image is in.
@@ -199,8 +199,16 @@ def _write_image(
     return written
 
 
+def _sources(job: Job, run_design: RunDesign) -> list[str]:
+    """URIs of the tables of a design."""
+    tables, columns = job.run.tables, run_design.design.columns
+    own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
+    used = (path for path in (*tables.paths, *own, job.outliers) if path)
+    return [input_uri(path, job.work.links) for path in used]
+
+
 def _write_spheres_and_series(
-    job: Job, todo: _ToDo, sources: Sequence[str], failures: StrategyFailures
+    job: Job, todo: _ToDo, failures: StrategyFailures
 ) -> tuple[list[SphereSet], list[str]]:
     """Extract and clean the series of one image, and write what needs its voxels."""
     bold, paths, rules = todo.image.bold, job.paths, job.work.processing
@@ -236,6 +244,7 @@ def _write_spheres_and_series(
             stale = [s for s in sphere_sets if paths.series(s.seeds, name) not in job.current]
             if stale:
                 with failures.of(run_design.strategy):
+                    sources = _sources(job, run_design)
                     _write_strategy(paths, (source, extraction, stale), run_design, sources)
     notes = [] if mask is None else list(mask.notes(volumes.grid))
     if extraction.read_twice:
@@ -252,10 +261,11 @@ def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, mask: Mask | None) -> list[
         seeds = placement.table
         if seeds not in todo.seed_sets:
             continue
-        weights = sphere_weights(seeds.coordinates, seeds.radii, grid, *region)
-        if rules.overlap == "nearest" and weights.overlaps.any():
+        weights = row_weights(seeds, grid, *region)
+        is_spheres = seeds.regions is None
+        if rules.overlap == "nearest" and is_spheres and weights.overlaps.any():
             weights = nearest_only(weights, seeds.coordinates, seeds.radii)
-        if rules.overlap == "error" and weights.overlaps.any():
+        if rules.overlap == "error" and is_spheres and weights.overlaps.any():
             shared = np.flatnonzero(weights.overlaps)
             names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
             raise DataError(

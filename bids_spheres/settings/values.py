@@ -93,6 +93,17 @@ class FileOrSeed(PathName):
 
 
 @dataclass(frozen=True)
+class ImageOrAtlas(Kind):
+    """An image or a dataset of regions, or the name of an atlas; both as text."""
+
+    metavar: str = "FILE|NAME"
+
+    def absolute(self, value: str) -> str:
+        """The same name, or an absolute path."""
+        return str(Path(value).absolute()) if Path(value).exists() else value
+
+
+@dataclass(frozen=True)
 class WordOrPath(Kind):
     """One of several words, or the path of a file; both as text."""
 

@@ -142,7 +142,8 @@ def _of_result(result: Result) -> Iterator[str]:
         )
     for difference in texts(result.about.get("Differences")):
         yield f"runs differ in {difference}"
-    yield from texts(result.model_about.get("Notes"))
+    for note in texts(result.model_about.get("Notes")):
+        yield f"in the model, {note}"
     unsolved = result.model_about.get("EdgesWithoutCoefficients")
     if isinstance(unsolved, int) and unsolved:
         yield (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import column_names, load_strategy, published_strategies
@@ -83,6 +84,7 @@ def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
         cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
         cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
         yield f"It was applied to {images}{cited}."
+    yield from _head_motion(strategy)
     yield from _censoring(strategy.censor, external=facts.external_outliers)
     yield from _filtering(strategy, facts)
     least = [f"fewer than {count(strategy.min_volumes, 'volume')}"] if strategy.min_volumes else []
@@ -175,6 +177,28 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{tedana}, orthogonalized with respect to the accepted components"
 
 
+def _head_motion(strategy: Strategy) -> Iterator[str]:
+    """How framewise displacement was measured, unless fMRIPrep had."""
+    rules = strategy.head_motion
+    if rules is None:
+        return
+    radius = "that of a sphere of the volume of each participant's brain"
+    if rules.head_radius != "auto":
+        radius = f"{rules.head_radius:g} mm"
+    first, (low, high) = "", rules.stop_band if rules.filter else (0.0, 0.0)
+    if rules.filter and high == inf:
+        first = f"low-pass filtered at {low:.3g} Hz (Butterworth) {cite('gratton2020')}"
+    elif rules.filter:
+        first = f"filtered by a notch from {low:.3g} to {high:.3g} Hz {cite('fair2020')}"
+    step = f" that were {first}, forward and backward," if first else ""
+    yield (
+        f"Framewise displacement {cite('power2012')} was computed from realignment parameters"
+        f"{step} with a head radius of {radius}."
+    )
+    if rules.filter_regressors:
+        yield "Realignment parameters among the regressors were filtered as well."
+
+
 def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     high = []
     if rules.fd_threshold is not None:
@@ -183,6 +207,11 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     if rules.std_dvars_threshold is not None:
         cited = cite("power2012", "nichols2017")
         high.append(f"with standardized DVARS above {rules.std_dvars_threshold:g} {cited}")
+    if rules.rmsd_threshold is not None:
+        limit = f"{rules.rmsd_threshold:g} mm {cite('jenkinson2002')}"
+        high.append(f"with a root mean square displacement above {limit}")
+    if rules.combine == "all" and len(high) > 1:
+        high = [listing(high)]
     marked = ["that were marked in the user's tables of outliers"] if external else []
     if not high and not marked:
         return
@@ -194,6 +223,8 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     ]
     if high and near:
         above = "this threshold" if len(high) == 1 else "one of these thresholds"
+        if rules.combine == "all" and " and " in high[0]:
+            above = "these thresholds"
         yield f"So were {listing(near)} each volume above {above}."
     if rules.min_segment > 1:
         yield (

@@ -138,9 +138,13 @@ class Scene:
         return pixels
 
 
-def describe_spheres(radii: FloatArray) -> str:
-    """Number and size of spheres, in a sentence."""
+def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
+    """Number and size of spheres or regions, in a sentence."""
     low, high = float(radii.min()), float(radii.max())
+    if regions:
+        sizes = [number(4 / 3 * np.pi * radius**3 / 1000, 1) for radius in (low, high)]
+        drawn = "drawn as balls of their volumes around their centres"
+        return sentence(f"{count(len(radii), 'region')} of {sizes[0]} to {sizes[1]} cm³, {drawn}")
     words = f"with radii from {number(low)} to {number(high)} mm"
     if high == 0:
         words = "of one voxel each, the one that holds the seed"

@@ -41,6 +41,9 @@ def test_conditions_are_averaged_or_missing():
     np.testing.assert_array_equal(found, [[8, 1], [np.nan, np.nan], [np.nan, np.nan]])
 
 
+CONTRAST = Contrast("age", np.array([[0, 0, 1.0]]))
+
+
 def unbalanced(n=26, edges=4):
     rng = np.random.default_rng(3)
     clusters = np.sort(rng.integers(0, 8, n))
@@ -106,11 +109,11 @@ def test_missing_rows_are_as_if_they_had_not_been_measured():
     z, design, clusters = unbalanced()
     z[[2, 3, 11], 1] = np.nan
     z[0, 2] = np.nan
-    contrast = Contrast("age", np.array([[0, 0, 1.0]]))
-    found = robust_estimate(z, design, contrast, clusters)
+    assert np.isnan(robust_estimate(z * np.nan, design, CONTRAST, clusters).p).all()
+    found = robust_estimate(z, design, CONTRAST, clusters)
     for edge in range(4):
         rows = np.isfinite(z[:, edge])
-        alone = robust_estimate(z[rows][:, [edge]], design[rows], contrast, clusters[rows])
+        alone = robust_estimate(z[rows][:, [edge]], design[rows], CONTRAST, clusters[rows])
         for name in ("statistic", "degrees_of_freedom", "p", "n"):
             assert getattr(found, name)[edge] == pytest.approx(getattr(alone, name)[0])
 
