@@ -33,6 +33,7 @@ from bids_spheres.confounds.strategy import (
     CompCor,
     HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
 )
 from bids_spheres.confounds.strategy_file import (
@@ -49,6 +50,7 @@ from bids_spheres.confounds.tables import (
     read_metadata,
     read_outliers,
 )
+from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
 from bids_spheres.data.published import published_strategies
 
@@ -63,7 +65,9 @@ __all__ = [
     "Exclusion",
     "HeadMotion",
     "Problem",
+    "RunEvents",
     "Strategy",
+    "Task",
     "TemporalFilter",
     "check_rows",
     "check_strategies",
@@ -80,6 +84,7 @@ __all__ = [
     "parts",
     "published_strategies",
     "read_confounds",
+    "read_events",
     "read_header",
     "read_metadata",
     "read_outliers",

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ANEW = "Run the participant level anew for this run."
 """What to do about a file that is not as it was written."""
 
-BIDS_VERSION = "1.11.0"
-"""The first that knows atlases."""
+BIDS_VERSION = "1.11.1"
+"""Since 1.11.0 it knows atlases."""
 
 GENERATOR = "bids_spheres"
 """Name under which this package appears in ``GeneratedBy``."""
@@ -221,6 +221,7 @@ class MatrixSidecar(TypedDict):
     ValidDiagonal: bool
     StorageFormat: str
     NodeFiles: list[str]
+    Software: str
     Shrinkage: NotRequired[float]
 
 

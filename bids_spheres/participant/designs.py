@@ -23,6 +23,7 @@ from bids_spheres.confounds import (
     merge_tables,
     own_table,
     read_confounds,
+    read_events,
     read_header,
     read_metadata,
     read_outliers,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
+    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, RunEvents, Strategy
     from bids_spheres.files.names import Name
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
@@ -197,6 +198,7 @@ def run_designs(
                 outliers=tables.outliers,
                 t_r=timing.t_r,
                 brain_radius=_brain_radius(strategy, image.bold),
+                events=_events(job.run, image.bold) if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
             if strategy.accepts(design.n_kept, timing.t_r) and (
@@ -205,6 +207,25 @@ def run_designs(
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
+
+
+def _events(run: Run, bold: Path) -> RunEvents:
+    """Events of a run, on the clock of its volumes."""
+    start = run.metadata(bold).get("StartTime", 0.0)
+    if not isinstance(start, int | float) or not np.isfinite(start):
+        raise DataError(f"{run.sidecar(bold)}: StartTime is {start!r}, not a time in s.")
+    if run.tables.events is None:
+        raise missing_events()
+    return read_events(run.tables.events, float(start))
+
+
+def missing_events() -> MissingInputError:
+    """The error about a run without events."""
+    return MissingInputError(
+        "No events.tsv belongs to it.",
+        hint="It is searched in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
+        "in folders that --derivatives NAME=PATH names.",
+    )
 
 
 def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
@@ -298,7 +319,11 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)
-    missing = [(str(job), s, missing_image(s)) for job in jobs for s in job.without_image]
+    missing: list[_Failure] = []
+    for job in jobs:
+        missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
+        with_task = [s for s in job.strategies if s.task and job.run.tables.events is None]
+        missing += [(str(job), strategy, missing_events()) for strategy in with_task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_put_together([*missing, *_filter_problems(jobs)]),

@@ -205,7 +205,8 @@ def _sources(job: Job, run_design: RunDesign) -> list[str]:
     """URIs of the tables of a design."""
     tables, columns = job.run.tables, run_design.design.columns
     own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
-    used = (path for path in (*tables.paths, *own, job.outliers) if path)
+    events = tables.events if run_design.strategy.task else None
+    used = (path for path in (*tables.paths, *own, events, job.outliers) if path)
     return [input_uri(path, job.work.links) for path in used]
 
 

@@ -366,11 +366,14 @@ class _JobGroups:
 
     def _tables(self, strategy: Strategy) -> list[Path]:
         """Tables and masks that a design may be made of."""
-        tables, motion = self.job.run.tables, strategy.head_motion
+        run, motion = self.job.run, strategy.head_motion
+        tables = run.tables
         own = [path for _, path in tables.own] if strategy.confounds else []
         others = [tables.metadata, self.job.outliers]
         if motion and motion.head_radius == "auto":
             others.append(anatomical_mask(self.job.images[0].bold))
+        if strategy.task:  # with the time of the first volume
+            others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
         return [*tables.paths, *own, *(path for path in others if path)]
 
     def _images(self, bold: Path, seeds: SeedTable) -> list[Path]:

@@ -19,7 +19,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
 OF_CONTRASTS = ("contrast edges", "contrast nbs", "contrast cnbs")
-OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_CONTRASTS)
+REPEATED = ("reliability", "networkreliability", "harmonization")
+OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_CONTRASTS, *REPEATED)
 SHORT = {
     "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
     "group matrices": GROUP_MATRICES,
@@ -42,7 +43,7 @@ HEADINGS = {
     "group strategies": "`strategies.tsv`",
     **{
         f"group {what}": f"`*_{what}.tsv`"
-        for what in ("participants", "edges", "networks", "model", "coverage")
+        for what in ("participants", "edges", "networks", "model", "coverage", *REPEATED)
     },
     **{f"group {what}": f"`*_{what.replace(' ', '-<name>_')}.tsv`" for what in OF_CONTRASTS},
 }

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.glm.first_level import make_first_level_design_matrix
 from scipy import signal
 
 from bids_spheres.confounds import published_strategies
@@ -342,6 +343,72 @@ def test_a_table_that_is_called_confounds_is_one_of_the_users_own(place, tiny, t
     finished, out = place("--strategy", mine, "-d", f"physio={tmp_path / 'physio'}")
     assert finished.status == 0, finished.err
     assert sidecar(out, "mine")["NuisanceParameters"] == ["physio.rvt", "csf"]
+
+
+@pytest.fixture
+def events(tiny, tmp_path):
+    """A raw dataset that fMRIPrep's output names, and the table of events in it."""
+    raw = tmp_path / "raw"
+    table = pd.DataFrame({"onset": [4, 31.5, 60], "duration": 3.0, "trial_type": ["a", "b", "a"]})
+
+    def write(name="sub-01/func/sub-01_task-rest_events.tsv"):
+        path = raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, sep="\t", index=False)
+        return path
+
+    description = tiny.root / "dataset_description.json"
+    content = json.loads(description.read_text()) | {"DatasetLinks": {"raw": "../raw"}}
+    description.write_text(json.dumps(content))
+    return write, table
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-01/func/sub-01_task-rest_events.tsv", "task-rest_events.tsv"]
+)
+def test_responses_to_events_of_the_raw_dataset(place, tiny, tmp_path, events, name):
+    bold = tiny.add_run()
+    write, table = events
+    write(name)
+    sidecar_of_bold = next(bold.parent.glob("*_desc-preproc_bold.json"))
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 0.975}))
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"}, confounds=["csf"])
+    fir = strategy_file(tmp_path, name="fir", task={"model": "fir", "window": 6})
+    finished, func = place("--strategy", mine, fir, "24P")
+    assert finished.status == 0, finished.err
+    expected = make_first_level_design_matrix(0.975 + 2 * np.arange(40), table, drift_model=None)
+    design = read(next(func.glob("*_desc-mine_design.tsv")))
+    assert list(design) == ["csf", "task.a", "task.b"]
+    np.testing.assert_allclose(design["task.a"], expected["a"], atol=1e-6)
+    facts = sidecar(func, "fir")
+    assert facts["NuisanceParameters"] == [f"task.{x}_delay_{n}" for x in "ab" for n in range(3)]
+    assert facts["RankRemoved"] == 6 + 2
+    assert f"bids:raw:{name}" in facts["Sources"]
+    assert not any("events" in uri for uri in sidecar(func, "24P")["Sources"])
+    description = json.loads((func.parents[1] / "dataset_description.json").read_text())
+    assert description["DatasetLinks"]["raw"] == "../raw"
+    assert "0 of 1 run to do" in place("--strategy", mine, fir, "24P")[0].err
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 1.0}))
+    assert "1 of 1 run to do" in place("--strategy", mine)[0].err
+
+
+def test_a_run_without_events_fails_for_a_strategy_that_needs_them(place, tiny, tmp_path, events):
+    tiny.add_run()
+    write, _ = events
+    write("sub-01/func/sub-01_task-rest_run-2_events.tsv")
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"})
+    finished, func = place("--strategy", mine, "none")
+    assert finished.status == 1
+    assert "No events.tsv belongs to it." in finished.err
+    assert series_file(func, "none").exists()
+    other = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "raw", other)
+    events_file = next(other.rglob("*_events.tsv"))
+    events_file.rename(events_file.with_name("sub-01_task-rest_events.tsv"))
+    finished, func = place("--strategy", mine, "-d", f"stimuli={other}")
+    assert finished.status == 0, finished.err
+    uri = "bids:stimuli:sub-01/func/sub-01_task-rest_events.tsv"
+    assert uri in sidecar(func, "mine")["Sources"]
 
 
 def test_names_and_columns_of_the_first_fmriprep(place, tiny):
