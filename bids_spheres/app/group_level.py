@@ -11,7 +11,6 @@ from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER
-from bids_spheres.reports.group import write_group_report
 
 if TYPE_CHECKING:
     from bids_spheres.settings import Settings
@@ -52,6 +51,8 @@ def run_group_level(settings: Settings) -> list[str]:
     for problem in problems:
         logger.error("%s", problem)
     if settings.report_level != "none":
+        from bids_spheres.reports.group import write_group_report  # noqa: PLC0415 - loads Jinja
+
         logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
     return problems
 

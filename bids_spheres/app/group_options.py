@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import load_strategy
-from bids_spheres.data.published import STRATEGY_FILES
+from bids_spheres.data.published import ROI_LABEL, STRATEGY_FILES, parcellation_label
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
@@ -45,9 +45,12 @@ def group_options(settings: Settings) -> GroupOptions:
         When there is no table of participants for a model.
     """
     choices = settings.group
-    columns = choices.blocks, choices.variance_groups, choices.qcfc_covariates
+    columns = (
+        *(choices.blocks, choices.variance_groups, choices.clusters, choices.harmonize),
+        choices.qcfc_covariates,
+    )
     needed = bool(choices.model or any(columns))
-    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
+    places = dict.fromkeys([*raw_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))
     table = choices.participants_table or next(tables, None)
     if needed and table is None:
@@ -95,7 +98,8 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
-    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own]))
+    regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]
+    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own, *regions]))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
     # A built-in strategy need not be known to this version.
@@ -109,7 +113,7 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
 
 
-def _datasets(bids_dir: Path) -> Iterator[Path]:
+def raw_datasets(bids_dir: Path) -> Iterator[Path]:
     """The input, and the raw dataset that it was made from.
 
     A study dataset, and one made by the rules of YODA, has the raw dataset in ``sourcedata/raw``.

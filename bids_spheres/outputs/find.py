@@ -22,6 +22,7 @@ from bids_spheres.outputs.paths import (
     GROUP_SUFFIXES,
     OUTLIERS,
     PEARSON,
+    REGIONS,
     RELMAT,
     SEEDS,
     SPHERES,
@@ -92,8 +93,12 @@ class OutputFile:
 
     @property
     def spheres(self) -> Path:
-        """The table of the spheres that a matrix or series is about."""
-        return self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=SPHERES)))
+        """The table of the spheres, or regions, that a matrix or series is about."""
+        spheres, regions = (
+            self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=desc)))
+            for desc in (SPHERES, REGIONS)
+        )
+        return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
     def space(self) -> str:

@@ -565,3 +565,30 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err
     assert run_app(*call, "--min-dof", "9").status == 73
+
+
+LIBRARIES = """
+import sys
+from bids_spheres.app.main import main
+assert main(sys.argv[1:]) == 0
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_call_loads_no_library_that_it_does_not_need(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+
+    def loaded(*words):
+        call = [sys.executable, "-P", "-c", LIBRARIES, *words]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        return set(done.stdout.splitlines()[-1].split())
+
+    rare = {"bids", "formulaic", "h5py", "joblib", "nitransforms", "sklearn", "templateflow"}
+    pages = {"jinja2", "matplotlib", "PIL"}
+    none = ("--report-level", "none")
+    assert not loaded("strategies") & (rare | pages | {"nibabel", "pandas", "scipy", "tqdm"})
+    folders = (tiny.root, tmp_path / "out")
+    runs = loaded(*folders, "participant", "--seeds", seeds_file, *none)
+    assert not runs & (rare | pages)
+    assert not loaded(*folders, "group", *none) & (rare | pages | {"tqdm"})
+    assert not loaded(*folders, "group") & rare

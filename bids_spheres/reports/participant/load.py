@@ -61,7 +61,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Entities, and that there are several runs, if so."""
+        """Entities, with a remark for several runs together."""
         return f"{self.files.title}, runs together" if self.files.together else self.files.title
 
 
@@ -73,7 +73,7 @@ class Participant:
     session: str | None
     runs: tuple[Run, ...]
     links: Links
-    # Of the last call that concerned the participant; empty when there is no record.
+    # Of the last call that concerned the participant; empty without a record.
     settings: JsonObject
     settings_path: Path | None
     failures: tuple[str, ...] = ()  # Which runs have failed, and why

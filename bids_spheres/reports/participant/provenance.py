@@ -45,7 +45,7 @@ def settings_in_words(settings: Mapping[str, object]) -> tuple[tuple[str, str], 
 
 
 def made_with(participant: Participant) -> Iterator[str]:
-    """The software that made the results and their input, in a sentence."""
+    """Software of the results and of their input, in a sentence."""
     software: dict[str, dict[str, None]] = {"Results": {}, "Input": {}}
     for name, text in _versions_of_data(participant):
         software[name.partition(" ")[0]][text] = None
@@ -53,7 +53,7 @@ def made_with(participant: Participant) -> Iterator[str]:
 
 
 def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:
-    """Which software made results, from whose output."""
+    """Software of the results, and of the output they were computed from."""
     ours, theirs = list(dict.fromkeys(results)), list(dict.fromkeys(inputs))
     if ours:
         source = f" from {listing(theirs)} output" if theirs else ""

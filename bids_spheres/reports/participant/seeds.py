@@ -8,6 +8,7 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.files.atomic import MISSING
+from bids_spheres.outputs.paths import REGIONS
 from bids_spheres.reports.participant.backgrounds import find_background, read_image
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
@@ -112,7 +113,7 @@ def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
     n, used = len(spheres.names), spheres.used
-    yield describe_spheres(spheres.radii)
+    yield describe_spheres(spheres.radii, regions=REGIONS in spheres.path.name)
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
