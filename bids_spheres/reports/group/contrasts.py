@@ -90,7 +90,7 @@ def contrast_sections(
             Tested(result, name, about, result.table(of_contrast(name, "edges")))
             for result in condition.results
             if result.anchor in shown
-            for name, about in result.contrasts.items()
+            for name, about in result.contrast_sidecars.items()
             # Without permutations, t and q of the mean are in the section of connectivity.
             if name != "mean" or "Permutations" in about
         ]

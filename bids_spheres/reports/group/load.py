@@ -166,15 +166,9 @@ class Result(GroupFiles):
         return self.sidecar("model")
 
     @cached_property
-    def contrasts(self) -> dict[str, Mapping[str, object]]:
-        """Sidecars of contrasts, by their names."""
-        edges = of_contrast("*", "edges").split("*")
-        names = [what for what in sorted(self.whats) if what.startswith(edges[0])]
-        return {
-            what.removeprefix(edges[0]).removesuffix(edges[1]): self.sidecar(what)
-            for what in names
-            if what.endswith(edges[1])
-        }
+    def contrast_sidecars(self) -> dict[str, Mapping[str, object]]:
+        """What is recorded of contrasts, by their names."""
+        return {name: self.sidecar(of_contrast(name, "edges")) for name in self.contrasts}
 
     @property
     def left_out(self) -> list[str]:

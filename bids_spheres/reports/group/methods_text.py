@@ -41,7 +41,7 @@ def _permutations(results: Sequence[Result]) -> Iterator[str]:
     tests = [
         (name, about)
         for result in results
-        for name, about in result.contrasts.items()
+        for name, about in result.contrast_sidecars.items()
         if "Permutations" in about
     ]
     names = [code(name) for name in dict.fromkeys(name for name, _ in tests)]
