@@ -6,6 +6,8 @@ import logging
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -21,9 +23,9 @@ from bids_spheres.app.shared_outputs import write_what_runs_share
 from bids_spheres.errors import OutputError
 from bids_spheres.files.atomic import discard_stale, remove, temporary_files_in
 from bids_spheres.files.library_warnings import collected
-from bids_spheres.inputs.dataset import find_inputs
+from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Filter, Selection, find_runs
+from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
 from bids_spheres.outputs.logs import LOGS, crash_file, find_crashes
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
@@ -43,7 +45,6 @@ from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from bids_spheres.confounds import Problem
     from bids_spheres.engine.regions import MapWeighting
@@ -146,7 +147,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
         processing=settings.processing,
         output_dir=settings.output_dir,
-        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+        links=_links(inputs),
         work_dir=settings.work_dir,
         threads=settings.execution.omp_nthreads or 2,
     )
@@ -161,10 +162,36 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
         *(inputs, selection, kinds, settings.bids_database_dir),
         usable=lambda space: can_use(work.seed_sets, space, warp=warp),
     )
+    if any(strategy.task for strategy in work.strategies):
+        selected, inputs = _with_events(settings, selected, inputs)
+        work = replace(work, links=_links(inputs))
     jobs = make_jobs(work, selected.runs, settings.outliers)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%s found", count(len(jobs), "run"))
     return inputs, jobs, selected
+
+
+def _with_events(
+    settings: Settings, selected: SelectedRuns, inputs: Inputs
+) -> tuple[SelectedRuns, Inputs]:
+    """Runs with their events, and the datasets with that in which events are, as "raw"."""
+    from bids_spheres.app.group_options import raw_datasets  # noqa: PLC0415 - loads the group level
+
+    roots = [*_roots(inputs), *map(Path.resolve, raw_datasets(settings.bids_dir))]
+    runs, raw = [], None
+    for run in selected.runs:
+        everywhere = ((root, find_events(run.name, root)) for root in dict.fromkeys(roots))
+        root, events = next(((r, path) for r, path in everywhere if path), (None, None))
+        runs.append(replace(run, tables=replace(run.tables, events=events)))
+        if root not in _roots(inputs):
+            raw = raw or root
+    if raw and "raw" not in inputs.others:
+        inputs = replace(inputs, others={**inputs.others, "raw": Dataset(raw, raw.name)})
+    return replace(selected, runs=tuple(runs)), inputs
+
+
+def _links(inputs: Inputs) -> tuple[tuple[str, Path], ...]:
+    return tuple((name, dataset.root) for name, dataset in inputs.all.items())
 
 
 def _roots(inputs: Inputs) -> list[Path]:

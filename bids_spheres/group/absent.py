@@ -82,7 +82,8 @@ class ExpectedParticipants:
     ) -> None:
         self._matrices: dict[str, dict[Name, OutputFile]] = defaultdict(dict)
         for file in files:
-            own = group_of(file, by_session=options.by_session)
+            within_task = options.within == "task"
+            own = group_of(file, by_session=options.by_session, within_task=within_task)
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
         self._listed = dict(options.expected)
@@ -127,10 +128,10 @@ class ExpectedParticipants:
             return f"{IN_OTHER_SPACE} {' and '.join(sorted(set(spaces)))}"
         task = group.get("task")
         for of_task, strategy, reason in self._exclusions.get(label, ()):
-            if (of_task, strategy) == (task, group.get("desc")):
+            if task in (None, of_task) and strategy == group.get("desc"):
                 return f"excluded: {reason}"
         for crash in self._crashes.get(label, ()):
-            if crash.entities.get("task") == task:
+            if task in (None, crash.entities.get("task")):
                 return f"failed at the participant level, see logs/{crash.path.name}"
         if own:
             return "outputs of other tasks, sessions, strategies or measures alone"

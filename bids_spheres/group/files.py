@@ -37,9 +37,15 @@ POOLED = "MNI"
 """Label of the space of a group that pools images in several MNI spaces."""
 
 
-def group_of(file: OutputFile, *, by_session: bool, pool_spaces: bool = False) -> Name:
-    """Name of the group of a matrix: one task, space, seed set, strategy and measure."""
+def group_of(
+    file: OutputFile, *, by_session: bool, pool_spaces: bool = False, within_task: bool = False
+) -> Name:
+    """Name of the group of a matrix: one task, space, seed set, strategy and measure.
+
+    Where tasks are compared within participants, a group has all of them.
+    """
     gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
+    gone |= {"task"} if within_task else set()
     kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
     if pool_spaces and file.space.startswith("MNI"):
         kept = without_space(kept, POOLED)
@@ -99,7 +105,12 @@ def make_groups(
     """
     groups = grouped(
         files,
-        lambda file: group_of(file, by_session=options.by_session, pool_spaces=options.pool_spaces),
+        lambda file: group_of(
+            file,
+            by_session=options.by_session,
+            pool_spaces=options.pool_spaces,
+            within_task=options.within == "task",
+        ),
     )
     if not options.pool_spaces:
         return groups
@@ -139,8 +150,11 @@ def earlier_results(output_dir: Path, names: Iterable[Name]) -> dict[str, list[P
 
 def possible_groups(files: Iterable[OutputFile]) -> set[str]:
     """Titles of all groups, and of their images, that matrices can form."""
-    ways = list(product((False, True), repeat=2))
-    groups = {group_of(file, by_session=s, pool_spaces=p) for file in files for s, p in ways}
+    groups = {
+        group_of(file, by_session=by_session, pool_spaces=pooled, within_task=within_task)
+        for file in files
+        for by_session, pooled, within_task in product((False, True), repeat=3)
+    }
     return {title(name) for group in groups for name in (group, image_name(group))}
 
 

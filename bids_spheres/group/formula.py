@@ -449,6 +449,13 @@ def _width(factor: str, data: pd.DataFrame) -> int:
 
 
 def _two_sided(text: str) -> UsageError:
+    if "|" in text:
+        return UsageError(
+            f"The model {text!r} has random effects, which are not fitted.",
+            hint="Put C(site) into the model, or take --clusters site for standard errors that "
+            "are robust to sites, --blocks site for permutations within them, or --within session "
+            "for participants measured several times.",
+        )
     return UsageError(
         f"The model {text!r} must have one side, which explains the edges.",
         hint='Write it like "age + sex", without an outcome.',

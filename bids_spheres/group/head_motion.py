@@ -33,12 +33,15 @@ class HeadMotion:
     files : iterable of OutputFile
         Matrices of all selected runs, after any strategy; of each run sidecars are read until one
         knows its motion.
-    by_session : bool
-        Whether sessions are groups by themselves, and have a mean of their own.
+    by_session, within_task : bool
+        Whether sessions are groups by themselves, and have a mean of their own; whether all tasks
+        are one group.
     """
 
-    def __init__(self, files: Iterable[OutputFile], *, by_session: bool) -> None:
-        self._by_session = by_session
+    def __init__(
+        self, files: Iterable[OutputFile], *, by_session: bool, within_task: bool = False
+    ) -> None:
+        self._by_session, self._within_task = by_session, within_task
         self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
         by_run: dict[tuple[tuple[str, str], ...], list[OutputFile]] = defaultdict(list)
         for file in files:
@@ -61,7 +64,8 @@ class HeadMotion:
 
     def _key(self, participant: str, name: Name) -> tuple[str, ...]:
         session = name.get("ses") if self._by_session else None
-        return participant, name.get("task") or "", session or ""
+        task = None if self._within_task else name.get("task")
+        return participant, task or "", session or ""
 
 
 def _readable_facts(file: OutputFile) -> RunFacts | None:

@@ -97,6 +97,8 @@ class GroupDesign:
         What a user should know about it, a sentence each.
     data : DataFrame
         Variables of the participants of the design, by their labels.
+    columns : frozenset of str
+        Those that the formula uses.
     """
 
     formula: str
@@ -104,6 +106,7 @@ class GroupDesign:
     left_out: Mapping[str, str]
     notes: tuple[str, ...]
     data: pd.DataFrame
+    columns: frozenset[str]
 
 
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
@@ -118,7 +121,8 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     DataError
         When the table can't be used.
     """
-    columns = tuple(filter(None, (options.blocks, options.variance_groups)))
+    named = options.blocks, options.variance_groups, options.clusters, options.harmonize
+    columns = tuple(filter(None, named))
     if options.model is None and not columns:
         return None
     formula = read_formula(options.model or "1")
@@ -130,8 +134,9 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
             "displacement of the runs of this dataset.",
             hint="Give the column another name.",
         )
-    check_names(formula.columns, [*table.columns, MEAN_FD], path, "The model")
-    check_names(columns, table.columns, path, "--blocks or --variance-groups")
+    known = [*table.columns, MEAN_FD, *([options.within] if options.within else [])]
+    check_names(formula.columns, known, path, "The model")
+    check_names(columns, table.columns, path, "An option")
     return Model(formula, table, path, columns)
 
 
@@ -214,7 +219,8 @@ def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     terms = tuple(map(str, matrix.columns))
     design = Design(tuple(data.index), terms, values, matrix.attrs["terms"])
     _check_estimable(design, formula.text)
-    return GroupDesign(formula.text, design, left_out, tuple(_notes(model, data)), data)
+    notes = tuple(_notes(model, data))
+    return GroupDesign(formula.text, design, left_out, notes, data, formula.columns)
 
 
 def _known_variables(

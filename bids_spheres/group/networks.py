@@ -73,14 +73,18 @@ class NetworkMeans:
         table[np.triu_indices(len(self.names))] = np.arange(len(self._pairs))
         return used, table[ends[0], ends[1]]
 
+    def means(self, values: FloatArray) -> FloatArray:
+        """Mean over the edges (E,) of each pair that are known, (P,)."""
+        chosen = values[self._edges]
+        known = np.isfinite(chosen)
+        size = len(self._pairs)
+        sums = np.bincount(self._block, np.where(known, chosen, 0), size)
+        counts = np.bincount(self._block, known, size)
+        return np.asarray(sums / np.where(counts > 0, counts, np.nan))
+
     def add(self, values: FloatArray) -> None:
         """Take the edges (E,) of one participant in."""
-        chosen = values[self._edges]
-        there = np.isfinite(chosen)
-        size = len(self._pairs)
-        sums = np.bincount(self._block, np.where(there, chosen, 0), size)
-        counts = np.bincount(self._block, there, size)
-        self.moments.add(sums / np.where(counts > 0, counts, np.nan))
+        self.moments.add(self.means(values))
 
     def pairs(self) -> pd.DataFrame:
         """Networks of every pair, and how many edges join them."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.qc_fc import QcFc
+    from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
@@ -30,7 +31,15 @@ RUN_COLUMNS = {
     "seeds": {"Description": "Seed set"},
     "scale": {"Description": "Size of the spheres, where a seed set is used with several"},
     "strategy": {"Description": "Strategy of cleaning"},
-    "mean_fd": {"Description": "Mean framewise displacement", "Units": "mm"},
+    "mean_fd": {
+        "Description": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm",
+        "Units": "mm",
+    },
+    "mean_fd_recomputed": {
+        "Description": "Mean framewise displacement as the strategy measures it, by a motion "
+        "filter or another head radius; n/a where it takes fMRIPrep's",
+        "Units": "mm",
+    },
     "n_volumes": {"Description": "Volumes of the run"},
     "n_kept": {"Description": "Volumes that are not censored"},
     "n_censored": {"Description": "Volumes that are censored"},
@@ -107,6 +116,18 @@ STRATEGY_COLUMNS = {
         "Description": "Modularity of the positive part of the mean matrix, for the networks of "
         "the seeds; the larger the more of them is seen"
     },
+    "icc_median": {
+        "Description": "Median over edges of ICC(2,1) over the conditions of --within; n/a without"
+    },
+    "discriminability": {
+        "Description": "Share of comparisons in which another measurement of the same participant "
+        "is nearer than that of another; 0.5 by chance (Bridgeford et al. 2021, "
+        "doi:10.1371/journal.pcbi.1009279)"
+    },
+    "identification_rate": {
+        "Description": "Share of participants whose measurement correlates most with their own in "
+        "another condition (Finn et al. 2015, doi:10.1038/nn.4135)"
+    },
 }
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -131,6 +152,7 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
         "mean_fd": facts.mean_fd,
+        "mean_fd_recomputed": facts.mean_fd_recomputed,
         "n_volumes": facts.n_volumes,
         "n_kept": facts.n_kept,
         "n_censored": facts.n_volumes - facts.n_kept,
@@ -185,6 +207,17 @@ def strategy_row(
         "qc_fc_distance_spearman": left.spearman,
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
+    }
+
+
+def reliability_cells(found: Reliability | None) -> Row:
+    """Cells of the table of strategies about repeated measures; none without such."""
+    if found is None:
+        return {}
+    return {
+        "icc_median": float(found.edges["icc21"].median()),
+        "discriminability": found.discriminability,
+        "identification_rate": found.identification_rate,
     }
 
 

@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
+from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
 from bids_spheres.group.inference import components
 from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
+from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
+from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
 
 if TYPE_CHECKING:
@@ -20,11 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
+    from bids_spheres.group.harmonization import Harmonization
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
     from bids_spheres.group.networks import NetworkMeans
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.reliability import Reliability
+    from bids_spheres.group.sample import Hypotheses
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Tested
 
@@ -127,6 +133,10 @@ CONTRAST_COLUMNS = {
         "Description": "p corrected for all edges (Benjamini & Hochberg 1995, "
         "doi:10.1111/j.2517-6161.1995.tb02031.x)"
     },
+    "tau2": {"Description": "Variance between participants (Paule & Mandel 1982)"},
+    "cochran_q": {"Description": "Cochran's Q of what the model leaves"},
+    "cochran_p": {"Description": "p of cochran_q by chi squared"},
+    "i2": {"Description": "Share of the variance that is between participants"},
     "p_permutation": {"Description": "p of the edge by permutations, not corrected"},
     "p_maxt": {"Description": "Family-wise p of the edge, from the largest statistic of all edges"},
     "p_nbs_extent": {
@@ -280,7 +290,7 @@ def write_contrast(
     contrast, permuted = tested.contrast, tested.permuted
     own = {name: getattr(tested.estimates, name) for name in ("n", *_OF_ESTIMATES)}
     own["f" if contrast.is_f else "t"] = own.pop("statistic")
-    own["q"] = tested.q
+    own |= {"q": tested.q, **tested.columns}
     if permuted:
         corrections = permuted.corrections
         if "maxt" in corrections:
@@ -307,12 +317,16 @@ def _unit_p(correction: Correction) -> FloatArray | float:
 
 
 def describe_contrast(
-    group: Group, tested: Tested, model: GroupDesign | None, options: GroupOptions
+    group: Group,
+    tested: Tested,
+    hypotheses: Hypotheses,
+    model: GroupDesign | None,
+    options: GroupOptions,
 ) -> dict[str, object]:
     """What sidecars say of a contrast, without a model the mean, and of its permutations."""
     contrast, permuted = tested.contrast, tested.permuted
-    terms = model.design.terms if model else ("Intercept",)
-    rows = [dict(zip(terms, row.tolist(), strict=True)) for row in contrast.weights]
+    weights = hypotheses.weights[contrast.name].tolist()
+    rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
     about: dict[str, object] = {
         **(_describe_model(group, model) if model else {"Model": "1", "Scale": group.scale.name}),
         "Contrast": contrast.name,
@@ -320,8 +334,15 @@ def describe_contrast(
         "Tail": "n/a" if contrast.is_f else tested.tail,
         "Inference": ["fdr", *(permuted.corrections if permuted else ())],
     }
-    if options.variance_groups:
-        about["VarianceGroups"] = options.variance_groups
+    named = {
+        "VarianceGroups": options.variance_groups,
+        "Within": options.within,
+        "Clusters": "participant_id" if options.within and model else options.clusters,
+        "ParticipantWeights": options.weights,
+        "Harmonized": options.harmonize,
+        "HarmonizedInPermutations": options.harmonize_within,
+    }
+    about |= {key: value for key, value in named.items() if value}
     if permuted:
         how = "permutations" if permuted.scheme == "permute" else "sign flips"
         if options.blocks:
@@ -401,12 +422,33 @@ def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:
     }
 
 
+def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:
+    """Write estimates of ComBat, a row per estimate and edge."""
+    writer.table("harmonization", harmonization.table(), HARMONIZATION_COLUMNS)
+
+
+def write_reliability(
+    writer: Writer, group: Group, networks: NetworkMeans, found: Reliability
+) -> None:
+    """Write intraclass correlations, a row per edge and per pair of networks."""
+    about = {"Scale": group.scale.name}
+    nodes = group.edges.table()[["edge", "node_1", "node_2"]]
+    table = pd.concat([nodes, found.edges], axis=1)
+    writer.table("reliability", table, RELIABILITY_COLUMNS | about)
+    if networks.names:
+        pairs = pd.concat([networks.pairs(), found.networks], axis=1)
+        pairs = pairs[pairs["edges"] > 0]
+        writer.table("networkreliability", pairs, NETWORK_RELIABILITY_COLUMNS | about)
+
+
 def write_participants(
     writer: Writer, group: Group, used: Iterable[Participant], model: GroupDesign | None
 ) -> None:
     """Write who is in the results, and who is not and why."""
     left_out = model.left_out if model else {}
-    modelled = set(model.design.participants) if model else set()
+    # Rows of repeated measures have the condition behind the participant.
+    left_out = {label.partition(" ")[0]: why for label, why in left_out.items()}
+    modelled = {label.partition(" ")[0] for label in model.design.participants} if model else set()
     labels = {person.label for person in used}
     rows: list[dict[str, object]] = []
     for person in group.participants:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, DataError
-from bids_spheres.outputs.paths import title
+from bids_spheres.files.atomic import MISSING
+from bids_spheres.group.options import CONDITION_KEYS
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, RELMAT, title
 from bids_spheres.outputs.read import read_upper_triangle
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
+    from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.scale import Scale
     from bids_spheres.outputs.find import OutputFile
 
@@ -49,6 +52,11 @@ class GroupRun:
 
     file: OutputFile
     facts: RunFacts
+
+
+def condition_of(run: GroupRun, within: str) -> str:
+    """Label of the session, task or run."""
+    return run.file.name.get(CONDITION_KEYS[within]) or MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,10 @@ class Participant:
     def degrees_of_freedom(self) -> float:
         """Of all runs with a result together."""
         return sum(run.facts.degrees_of_freedom for run in self.runs)
+
+    def conditions(self, within: str) -> list[str]:
+        """Labels of the sessions, tasks or runs with a result, sorted."""
+        return sorted({condition_of(run, within) for run in self.runs})
 
     @property
     def exclusion(self) -> str | None:
@@ -121,35 +133,52 @@ class Group:
     @property
     def runs(self) -> list[GroupRun]:
         """All runs, excluded ones as well."""
-        return [run for one in self.participants for run in (*one.runs, *one.excluded)]
+        return [run for person in self.participants for run in (*person.runs, *person.excluded)]
 
     @property
     def spaces(self) -> dict[str, int]:
         """Spaces of images, and how many participants have a result in each."""
-        own = [{run.file.space for run in one.runs} for one in self.with_result]
+        own = [{run.file.space for run in person.runs} for person in self.with_result]
         names = sorted(set().union(*own))
         return {space: sum(space in spaces for spaces in own) for space in names}
 
     @property
     def with_result(self) -> list[Participant]:
         """Participants of whom there is at least one run with a result."""
-        return [one for one in self.participants if one.runs]
+        return [person for person in self.participants if person.runs]
 
 
 @dataclass(frozen=True)
 class Unread:
-    """Why there is nothing of a participant."""
+    """Why nothing of a participant is used."""
 
     problem: str
+
+
+@dataclass(frozen=True, eq=False)
+class ParticipantEdges:
+    """Edges of a participant; NaN for those that no run has.
+
+    Parameters
+    ----------
+    mean, variance : (E,) arrays
+        Over all runs, and the variance of that mean within the participant.
+    conditions : mapping of str to (E,) array
+        Means over the runs of each condition.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    conditions: Mapping[str, FloatArray]
 
 
 def by_participant(
     runs: Iterable[GroupRun], mean_fd: Callable[[str], float]
 ) -> tuple[Participant, ...]:
     """Runs by participant, in the order in which participants come first."""
-    found: dict[str, list[GroupRun]] = {}
+    by_label: dict[str, list[GroupRun]] = {}
     for run in runs:
-        found.setdefault(run.file.participant, []).append(run)
+        by_label.setdefault(run.file.participant, []).append(run)
     return tuple(
         Participant(
             label,
@@ -157,64 +186,83 @@ def by_participant(
             tuple(run for run in own if run.facts.excluded is not None),
             mean_fd(label),
         )
-        for label, own in found.items()
+        for label, own in by_label.items()
     )
 
 
-def stream(group: Group) -> Iterator[tuple[Participant, FloatArray | Unread]]:
+def stream(
+    group: Group, options: GroupOptions
+) -> Iterator[tuple[Participant, ParticipantEdges | Unread]]:
     """Edges of every participant with a result, on the scale on which they are averaged.
 
     A participant of whom one run can't be read is left out as a whole: what is known of the
     participant, such as head motion, is about all runs. Threads read ahead, by no more than
     `_AHEAD` participants: half of the work waits for the disk or is done by pandas without
     Python's lock.
-
-    Yields
-    ------
-    participant : Participant
-    values : (E,) array, or Unread
-        NaN for edges that no run has.
     """
 
-    def read(participant: Participant) -> FloatArray | Unread:
+    def read(participant: Participant) -> ParticipantEdges | Unread:
         try:
-            return average_edges(participant.runs, group.edges, group.scale)
+            return average_edges(participant.runs, group.edges, group.scale, options)
         except BidsSpheresError as error:
             return Unread(str(error))
 
     waiting = iter(group.with_result)
     with ThreadPoolExecutor(_READERS, "reader") as pool:
-        ahead = deque((one, pool.submit(read, one)) for one in islice(waiting, _AHEAD))
+        ahead = deque((person, pool.submit(read, person)) for person in islice(waiting, _AHEAD))
         try:
             while ahead:
                 participant, values = ahead.popleft()
                 yield participant, values.result()
-                ahead.extend((one, pool.submit(read, one)) for one in islice(waiting, 1))
+                ahead.extend((person, pool.submit(read, person)) for person in islice(waiting, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def average_edges(runs: Sequence[GroupRun], edges: Edges, scale: Scale) -> FloatArray:
-    """Mean over runs, each counting by one over the variance of Fisher's z, (E,).
+def average_edges(
+    runs: Sequence[GroupRun], edges: Edges, scale: Scale, options: GroupOptions
+) -> ParticipantEdges:
+    """Means over runs, each counting by one over the variance of Fisher's z.
 
     These weights make the mean of the least variance. An edge that a run lacks is the mean of the
-    others.
-
-    Raises
-    ------
-    BidsSpheresError
-        When a matrix can't be used.
+    others. BidsSpheresError when a matrix can't be used.
     """
-    sums, weights = np.zeros(len(edges)), np.zeros(len(edges))
+    read: list[tuple[GroupRun, FloatArray]] = []
     for run in runs:
         values = read_upper_triangle(run.file.path, edges.names, diagonal=edges.diagonal)
         if not scale.possible(values):
             raise DataError(
                 f"{run.file.path} holds a correlation beyond 1.",
-                hint="Run the participant level anew for this run.",
+                hint="Run the participant level again for this run.",
             )
-        values = scale.forth(values)
-        there = np.isfinite(values)
-        sums += run.facts.weight * np.where(there, values, 0)
-        weights += run.facts.weight * there
-    return sums / np.where(weights > 0, weights, np.nan)
+        read.append((run, scale.forth(values)))
+    by_condition: dict[str, list[tuple[GroupRun, FloatArray]]] = {}
+    if options.within:
+        for run, values in read:
+            by_condition.setdefault(condition_of(run, options.within), []).append((run, values))
+    mean, variance = _weighted_mean(read, edges, precise=options.weights == "precision")
+    conditions = {label: _weighted_mean(own, edges)[0] for label, own in by_condition.items()}
+    return ParticipantEdges(mean, variance, conditions)
+
+
+def _weighted_mean(
+    read: Sequence[tuple[GroupRun, FloatArray]], edges: Edges, *, precise: bool = False
+) -> tuple[FloatArray, FloatArray]:
+    """Mean of runs and its variance; with `precise` from effective degrees of freedom, if any."""
+    sums, weights, variances = np.zeros((3, len(edges)))
+    for run, values in read:
+        weight = run.facts.weight * np.isfinite(values)
+        sums += weight * np.nan_to_num(values)
+        weights += weight
+        variance: FloatArray | float = 1 / run.facts.weight
+        name = run.file.name.with_(
+            RELMAT, ".tsv", stat=EFFECTIVE_DOF, desc=run.file.name.get("desc")
+        )
+        path = run.file.path.with_name(str(name))
+        if precise and path.is_file():
+            effective = read_upper_triangle(path, edges.names, diagonal=edges.diagonal)
+            # Of series with so many independent volumes, as Fisher has it.
+            variance = 1 / np.where(effective > 3, effective - 3, np.nan)
+        variances += weight**2 * np.where(weight > 0, variance, 0)
+    weights = np.where(weights > 0, weights, np.nan)
+    return sums / weights, variances / weights**2

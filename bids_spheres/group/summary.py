@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group.agreement import differences
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.inference import Contrast, Exchangeability
-from bids_spheres.group.model import Design, design_for
+from bids_spheres.group.harmonization import harmonize
+from bids_spheres.group.inference import Contrast
+from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
 from bids_spheres.group.networks import NetworkMeans
 from bids_spheres.group.qc_fc import motion_design, qc_fc
-from bids_spheres.group.quality import strategy_row
+from bids_spheres.group.quality import reliability_cells, strategy_row
+from bids_spheres.group.reliability import reliability
 from bids_spheres.group.results import (
     Writer,
     describe_contrast,
@@ -28,35 +29,44 @@ from bids_spheres.group.results import (
     write_components,
     write_contrast,
     write_edges,
+    write_harmonization,
     write_matrices,
     write_model,
     write_network_tests,
     write_networks,
     write_participants,
+    write_reliability,
+)
+from bids_spheres.group.sample import (
+    Hypotheses,
+    Rows,
+    all_participants,
+    paired_hypotheses,
+    row_label,
+    sample_of_model,
+    with_conditions,
 )
 from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.stream import Unread, stream
-from bids_spheres.group.testing import (
-    Sample,
-    nbs_threshold,
-    permuted_contrasts,
-    tested_contrasts,
-)
+from bids_spheres.group.testing import nbs_threshold, permuted_contrasts, tested_contrasts
 from bids_spheres.group.values import EdgeValues
 from bids_spheres.group.zero import reasons_against_zero
 from bids_spheres.outputs.paths import label_of
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bids_spheres.group.contrasts import ContrastText
-    from bids_spheres.group.model import GroupDesign, Model
+    from bids_spheres.group.model import Design, GroupDesign, Model
     from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.quality import Row
-    from bids_spheres.group.stream import Group, Participant
+    from bids_spheres.group.reliability import Reliability
+    from bids_spheres.group.sample import Sample
+    from bids_spheres.group.stream import Group, Participant, ParticipantEdges
     from bids_spheres.group.testing import Tested
 
 logger = logging.getLogger(__name__)
@@ -119,13 +129,26 @@ class _Computed:
 
     edges: Moments
     networks: NetworkMeans
-    values: EdgeValues
+    rows: Rows
     used: list[Participant] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     mean: Tested | None = None
     qc_fc: QcFc | None = None
     left: Benchmark = UNKNOWN
+    reliability: Reliability | None = None
+
+    def add(self, participant: Participant, edges: ParticipantEdges) -> None:
+        """Take the edges of one participant in."""
+        label, rows = participant.label, self.rows
+        self.edges.add(edges.mean)
+        self.networks.add(edges.mean)
+        rows.values.add(label, edges.mean)
+        rows.variances.add(label, edges.variance)
+        for condition, values in edges.conditions.items():
+            rows.repeated.add(row_label(label, condition), values)
+            rows.conditions.append((label, condition))
+        self.used.append(participant)
 
 
 def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
@@ -139,20 +162,18 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
         When a file can't be written.
     """
     writer, size = Writer(output_dir, group.name), len(group.edges)
-    computed = _Computed(Moments(size), NetworkMeans(group.edges), EdgeValues(size))
+    rows = Rows(EdgeValues(size), EdgeValues(size), EdgeValues(size))
+    computed = _Computed(Moments(size), NetworkMeans(group.edges), rows)
     plan = _plan(group, analysis, computed.refused)
     if group.with_result:
         with stacked_table(writer.path("stacked", stacked_extension()), size) as stack:
-            for participant, values in stream(group):
-                if isinstance(values, Unread):
+            for participant, edges in stream(group, analysis.options):
+                if isinstance(edges, Unread):
                     where = f"{participant.label} is left out of {group.title}"
-                    computed.problems.append(f"{where}: {values.problem}")
+                    computed.problems.append(f"{where}: {edges.problem}")
                     continue
-                for sums in (computed.edges, computed.networks):
-                    sums.add(values)
-                for rows in (computed.values, stack):
-                    rows.add(participant.label, values)
-                computed.used.append(participant)
+                computed.add(participant, edges)
+                stack.add(participant.label, edges.mean)
     if computed.used:
         _test_means(group, computed, plan.motion, analysis.options)
     writer = replace(writer, facts=_facts(group, computed, analysis))
@@ -161,16 +182,18 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
     else:
         _write(group, computed, writer)
         try:
-            _test_contrasts(group, computed, writer, plan, analysis.options)
+            _test_contrasts(group, computed, writer, plan, analysis)
+        except UsageError:
+            raise
         except ValueError as error:
-            computed.refused.append(f"no model is estimated. {error}")
-            plan.model = None
+            computed.refused.append(f"no contrast is tested. {error}")
     write_participants(writer, group, computed.used, plan.model)
     mean = group.edges.matrix(group.scale.back(computed.edges.known_mean))
     quality = modularity(group.scale.sign * mean, group.edges.networks)
     row: Row = {}
     if group.scale.connectivity:
         row = strategy_row(group, computed.used, computed.left, computed.qc_fc, quality)
+        row |= reliability_cells(computed.reliability)
     return Summarized(row, writer.written, tuple(computed.problems), tuple(computed.refused))
 
 
@@ -191,7 +214,16 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
         refused.append(f"QC-FC is not known. {error}")
     try:
         if analysis.model:
-            model = design_for(analysis.model, mean_fd)
+            own = analysis.model
+            if within := analysis.options.within:
+                people = {person.label: person.conditions(within) for person in group.with_result}
+                own = with_conditions(own, people, within)
+                mean_fd = {
+                    row_label(label, condition): mean_fd[label]
+                    for label, conditions in people.items()
+                    for condition in conditions
+                }
+            model = design_for(own, mean_fd)
             _warn_of_design(group, model, "model")
             terms, groups = model.design.terms, model.design.groups
             plan.contrasts = tuple(contrast_for(c, terms, groups) for c in analysis.contrasts)
@@ -223,29 +255,43 @@ def _test_means(
     group: Group, computed: _Computed, motion: Design | None, options: GroupOptions
 ) -> None:
     """Test means against 0, and correlate edges with motion."""
+    values = computed.rows.values
+    if options.within and group.scale.connectivity:
+        computed.reliability = reliability(computed.rows, computed.networks)
     if group.scale.tested and len(computed.used) > 1:
-        (mean,) = tested_contrasts(_all_participants(computed.values), [MEAN], options)
+        (mean,) = tested_contrasts(all_participants(values), [MEAN], options)
         computed.mean = mean if np.isfinite(mean.estimates.p).any() else None
     if motion:
-        computed.qc_fc = qc_fc(computed.values, motion, options.min_participants, group.scale.sign)
+        computed.qc_fc = qc_fc(values, motion, options.min_participants, group.scale.sign)
         between = group.edges.between_nodes
         r, p = computed.qc_fc.r[between], computed.qc_fc.p[between]
         computed.left = benchmark(r, p, group.distances[between])
 
 
-def _all_participants(values: EdgeValues) -> Sample:
-    """A design of a constant."""
-    labels = tuple(values.participants)
-    return Sample(values.array, Design(labels, ("Intercept",), np.ones((len(labels), 1))))
+def _hypotheses(
+    group: Group, computed: _Computed, plan: _Plan, analysis: Analysis, sample: Sample | None
+) -> Iterator[Hypotheses]:
+    """Contrasts of the model, or else of conditions, or else the mean."""
+    options = analysis.options
+    if sample:
+        yield Hypotheses.of(sample, plan.contrasts if options.model else (MEAN,))
+    elif options.within and not options.model:
+        yield from paired_hypotheses(computed.rows, analysis.contrasts, group.title)
+    elif computed.mean and not options.model:
+        sample = all_participants(computed.rows.values)
+        if options.weights:
+            sample = replace(sample, variances=computed.rows.variances.array)
+        yield Hypotheses.of(sample, (MEAN,))
 
 
 def _test_contrasts(
-    group: Group, computed: _Computed, writer: Writer, plan: _Plan, options: GroupOptions
+    group: Group, computed: _Computed, writer: Writer, plan: _Plan, analysis: Analysis
 ) -> None:
-    """Estimate all coefficients of the model, and test its contrasts, or else the mean."""
-    model, contrasts = plan.model, plan.contrasts
+    """Estimate all coefficients of the model, and test contrasts."""
+    options, model = analysis.options, plan.model
+    of_model = None
     if model:
-        sample = _sample(computed.values, model, options)
+        sample = of_model = _sample_of_model(group, computed, writer, model, options)
         design = sample.design
         terms = [
             Contrast(term, row[np.newaxis])
@@ -253,38 +299,43 @@ def _test_contrasts(
         ]
         two_sided = replace(options, tail="two")
         write_model(writer, group, model, tested_contrasts(sample, terms, two_sided))
-        if not options.model:
-            contrasts = (MEAN,)
-    elif computed.mean and not options.model:
-        sample, contrasts = _all_participants(computed.values), (MEAN,)
-    if not contrasts:
-        return
-    tests = list(tested_contrasts(sample, contrasts, options))
-    try:
-        permuted = permuted_contrasts(sample, contrasts, group, computed.networks, options)
-    except ValueError as error:
-        computed.refused.append(f"nothing is permuted. {error}")
-        permuted = {}
-    for tested in tests:
-        own = replace(tested, permuted=permuted.get(tested.contrast.name))
-        about = describe_contrast(group, own, model, options)
-        write_contrast(writer, group, own, about)
-        write_components(writer, group, own, about, nbs_threshold(sample, own.contrast, options))
-        write_network_tests(writer, computed.networks, own, about)
+    for hypotheses in _hypotheses(group, computed, plan, analysis, of_model):
+        sample, contrasts = hypotheses.sample, hypotheses.contrasts
+        if not contrasts:
+            continue
+        tests = list(tested_contrasts(sample, contrasts, options))
+        try:
+            permuted = permuted_contrasts(sample, contrasts, group, computed.networks, options)
+        except ValueError as error:
+            computed.refused.append(f"nothing is permuted. {error}")
+            permuted = {}
+        for tested in tests:
+            own = replace(tested, permuted=permuted.get(tested.contrast.name))
+            about = describe_contrast(group, own, hypotheses, model, options)
+            write_contrast(writer, group, own, about)
+            threshold = nbs_threshold(sample, own.contrast, options)
+            write_components(writer, group, own, about, threshold)
+            write_network_tests(writer, computed.networks, own, about)
 
 
-def _sample(values: EdgeValues, model: GroupDesign, options: GroupOptions) -> Sample:
-    """Participants of a model whose matrices could be read."""
-    design = model.design.only(values.participants)
-    data = model.data.loc[list(design.participants)]
-    exchangeability, variance_groups = None, None
-    if options.blocks:
-        blocks = pd.factorize(data[options.blocks])[0]
-        exchangeability = Exchangeability(blocks, options.whole_blocks)
-    if options.variance_groups:
-        variance_groups = pd.factorize(data[options.variance_groups])[0]
-    rows = values.rows_of(design.participants).array
-    return Sample(rows, design, exchangeability, variance_groups)
+def _sample_of_model(
+    group: Group, computed: _Computed, writer: Writer, model: GroupDesign, options: GroupOptions
+) -> Sample:
+    """Rows of the model, harmonized if so requested."""
+    sample = sample_of_model(computed.rows, model, options)
+    if options.harmonize is None:
+        return sample
+    sites = model.data.loc[list(sample.design.participants), options.harmonize]
+    sample, harmonization = harmonize(sample, sites, options)
+    write_harmonization(writer, harmonization)
+    if options.harmonize not in model.columns and not options.harmonize_within:
+        logger.warning(
+            "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
+            "estimated in each permutation (--harmonize-within).",
+            group.title,
+            options.harmonize,
+        )
+    return sample
 
 
 def _write(group: Group, computed: _Computed, writer: Writer) -> None:
@@ -295,6 +346,8 @@ def _write(group: Group, computed: _Computed, writer: Writer) -> None:
         unknown = np.full(len(group.edges), np.nan)
         own = computed.qc_fc
         columns |= {"qc_fc": own.r if own else unknown, "qc_fc_p": own.p if own else unknown}
+        if computed.reliability:
+            write_reliability(writer, group, computed.networks, computed.reliability)
     write_edges(writer, group, columns)
     describe_stacked(writer, group)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +15,15 @@ from bids_spheres.group.inference import (
     Tfnbs,
     estimate,
     permutation_test,
+    random_effects,
+    robust_estimate,
     root_f_threshold,
 )
-from bids_spheres.group.statistics import CONFIDENCE, false_discovery_rate
+from bids_spheres.group.statistics import false_discovery_rate
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,40 +31,17 @@ if TYPE_CHECKING:
         Contrast,
         Enhancement,
         Estimates,
-        Exchangeability,
         PermutationTest,
         Tail,
     )
-    from bids_spheres.group.model import Design
     from bids_spheres.group.networks import NetworkMeans
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.sample import Sample
     from bids_spheres.group.stream import Group
 
     FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Participants of a design with their edges.
-
-    Parameters
-    ----------
-    rows : (N, E) array
-    design : Design
-        Of N participants.
-    exchangeability : Exchangeability, optional
-        Which of them may change places.
-    variance_groups : (N,) array of int, optional
-        Those with the same number have the same variance.
-    """
-
-    rows: FloatArray
-    design: Design
-    exchangeability: Exchangeability | None = None
-    variance_groups: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +55,8 @@ class Tested:
     estimates : Estimates
     q : (E,) array
         p corrected for all edges, see `false_discovery_rate`.
+    columns : mapping of str to (E,) array
+        What random effects give beside.
     permuted : PermutationTest, optional
     """
 
@@ -83,6 +64,7 @@ class Tested:
     tail: Tail
     estimates: Estimates
     q: FloatArray
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)
     permuted: PermutationTest | None = None
 
 
@@ -93,21 +75,28 @@ def tested_contrasts(
 
     ValueError when the design, or a contrast, can't be estimated in these participants.
     """
+    rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     for contrast in contrasts:
-        estimates = estimate(
-            sample.rows,
-            sample.design.values,
-            contrast,
-            tail=options.tail,
-            confidence=CONFIDENCE,
-            variance_groups=sample.variance_groups,
-        )
+        columns: dict[str, FloatArray] = {}
+        where = rows, sample.design.values
+        if sample.variances is not None:
+            effects = random_effects(
+                rows, sample.variances, sample.design.values, contrast, tail=options.tail
+            )
+            estimates = effects.estimates
+            columns = {"tau2": effects.tau2, "cochran_q": effects.q}
+            columns |= {"cochran_p": effects.q_p, "i2": effects.i2}
+        elif sample.clusters is not None:
+            estimates = robust_estimate(*where, contrast, sample.clusters, tail=options.tail)
+        else:
+            groups = sample.variance_groups
+            estimates = estimate(*where, contrast, tail=options.tail, variance_groups=groups)
         enough = estimates.n >= options.min_participants
         known = {
             name: np.where(enough, getattr(estimates, name), np.nan) for name in ("statistic", "p")
         }
         q = false_discovery_rate(known["p"])
-        yield Tested(contrast, options.tail, replace(estimates, **known), q)
+        yield Tested(contrast, options.tail, replace(estimates, **known), q, columns)
 
 
 def permuted_contrasts(
@@ -150,6 +139,7 @@ def permuted_contrasts(
             seed=options.seed,
             exchangeability=sample.exchangeability,
             variance_groups=sample.variance_groups,
+            transform=sample.transform,
         )
         tests |= {test.contrast.name: test for test in permuted}
     _warn_of_permutations(group, next(iter(tests.values())), sample)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.atomic import (
     check_folders,
     discard_stale,
@@ -107,11 +107,6 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     check_folders(output_dir, folders)
     model = load_model(output_dir, options)
     contrasts = read_contrasts(options.contrast)
-    if contrasts and model is None:
-        raise UsageError(
-            "--contrast is about the terms of a model.",
-            hint='Give one, as --model "age + sex"; without a model the mean is tested.',
-        )
     analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
@@ -121,7 +116,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    motion = HeadMotion(runs, by_session=options.by_session)
+    motion = HeadMotion(runs, by_session=options.by_session, within_task=options.within == "task")
     level = _Level(
         output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
     )

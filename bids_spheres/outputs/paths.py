@@ -44,7 +44,7 @@ GROUP_SUFFIXES = frozenset(
     {
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
-        *("nbs", "cnbs"),
+        *("nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bids_spheres import __version__
 from bids_spheres.confounds import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs.sidecars import (
+    GENERATOR,
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
+    MotionSidecar,
     generated_by,
     input_uri,
 )
@@ -90,6 +93,7 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
         NumberOfVolumesCensored=left.volumes - left.kept,
         CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
         CensoringThresholds=asdict(run_design.strategy.censor),
+        **_motion_sidecar(run_design),
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
@@ -103,6 +107,20 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
+def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
+    """How head motion was measured where it is not fMRIPrep's measure."""
+    rules, motion = run_design.strategy.head_motion, run_design.design.motion
+    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
+    return MotionSidecar(
+        HeadMotion=asdict(rules) if rules else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=(
+            None if known is None or not known.size else float(known.mean())
+        ),
+    )
+
+
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
@@ -112,6 +130,7 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
         NodeFiles=[nodes],
+        Software=f"{GENERATOR} {__version__}",
     )
 
 

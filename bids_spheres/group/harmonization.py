@@ -1,0 +1,158 @@
+"""ComBat: shifts and scales of sites removed from edges, and the estimates to files and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.errors import DataError
+from bids_spheres.group.inference import Combat, fit_combat
+from bids_spheres.group.values import EdgeValues
+from bids_spheres.outputs.read import read_table
+from bids_spheres.wording import listing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.sample import Sample
+
+    FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
+
+COLUMNS = {
+    "parameter": {
+        "Description": "mean and standard_deviation over sites, coefficient of a term of the model "
+        "that is kept, shift of a site in standard deviations, scale of its variance"
+    },
+    "label": {"Description": "Term or site; n/a for mean and standard_deviation"},
+    "edge": {"Description": "Number of the edge in the table of edges"},
+    "value": {"Description": "Estimate; n/a where an edge lacks participants of a site"},
+}
+"""Columns of the table of estimates."""
+
+
+@dataclass(frozen=True, eq=False)
+class Harmonization:
+    """Estimates of ComBat, with the names of sites and of the terms that are kept."""
+
+    combat: Combat
+    sites: tuple[str, ...]
+    terms: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """A row per estimate and edge; see `COLUMNS`."""
+        combat = self.combat
+        rows = [
+            ("mean", "n/a", combat.mean),
+            ("standard_deviation", "n/a", combat.standard_deviation),
+        ]
+        rows += [("coefficient", *own) for own in zip(self.terms, combat.coefficients, strict=True)]
+        rows += [("shift", *own) for own in zip(self.sites, combat.shift, strict=True)]
+        rows += [("scale", *own) for own in zip(self.sites, combat.scale, strict=True)]
+        edges = np.arange(1, len(combat.mean) + 1)
+        return pd.concat(
+            pd.DataFrame({"parameter": parameter, "label": label, "edge": edges, "value": values})
+            for parameter, label, values in rows
+        )
+
+
+def harmonize(
+    sample: Sample, sites: pd.Series, options: GroupOptions
+) -> tuple[Sample, Harmonization]:
+    """Remove what sites add to the edges of a sample, and keep what the model explains.
+
+    Terms that sites determine are not kept. With ``harmonize_within`` it is done again after each
+    permutation.
+
+    Parameters
+    ----------
+    sample : Sample
+    sites : Series of N
+        Site of every participant.
+    options : GroupOptions
+
+    Raises
+    ------
+    DataError
+        When sites or terms differ from those of a file.
+    ValueError
+        When a site has one participant, or there is one site.
+    """
+    names = tuple(sorted(map(str, sites.unique())))
+    terms, covariates = _kept_terms(sample, sites)
+    if options.harmonize_from:
+        harmonization = read_harmonization(options.harmonize_from)
+        known = harmonization.sites
+        if harmonization.terms != terms or not set(names) <= set(known):
+            raise DataError(
+                f"{options.harmonize_from} is about the sites {listing(known)} and the terms "
+                f"{listing(harmonization.terms) or 'none'}, and this model has the sites "
+                f"{listing(names)} and the terms {listing(terms) or 'none'}.",
+                hint="Take the model with which the file was written.",
+            )
+        codes = np.array([known.index(str(site)) for site in sites])
+    else:
+        codes = np.array([names.index(str(site)) for site in sites])
+        harmonization = Harmonization(fit_combat(sample.rows, codes, covariates), names, terms)
+    if options.harmonize_within:
+
+        def again(rows: FloatArray) -> FloatArray:
+            return fit_combat(rows, codes, covariates).apply(rows, codes, covariates)
+
+        return replace(sample, transform=again), harmonization
+    rows = EdgeValues(sample.rows.shape[1])
+    for n, label in enumerate(sample.design.participants):
+        own = slice(n, n + 1)
+        combat = harmonization.combat
+        rows.add(label, combat.apply(sample.rows[own], codes[own], covariates[own])[0])
+    return replace(sample, rows=rows.array), harmonization
+
+
+def _kept_terms(sample: Sample, sites: pd.Series) -> tuple[tuple[str, ...], FloatArray]:
+    """Columns of the design that sites do not determine, and their names."""
+    columns = pd.get_dummies(sites, dtype=float).to_numpy()
+    terms, kept = [], []
+    for term, column in zip(sample.design.terms, sample.design.values.T, strict=True):
+        larger = np.column_stack([columns, column / (np.linalg.norm(column) or 1)])
+        if np.linalg.matrix_rank(larger) > np.linalg.matrix_rank(columns):
+            columns = larger
+            terms.append(term)
+            kept.append(column)
+    return tuple(terms), np.reshape(kept, (len(kept), len(sites))).T
+
+
+def read_harmonization(path: Path) -> Harmonization:
+    """Read the estimates that an earlier call wrote; DataError when the file is another."""
+    table = read_table(path, {"label": str, "parameter": str})
+    try:
+        values = {
+            (str(parameter), str(label)): own["value"].to_numpy(float)
+            for (parameter, label), own in table.fillna({"label": "n/a"}).groupby(
+                ["parameter", "label"], sort=False
+            )
+        }
+        sites = tuple(label for kind, label in values if kind == "shift")
+        terms = tuple(label for kind, label in values if kind == "coefficient")
+        size = len(values["mean", "n/a"])
+        return Harmonization(
+            Combat(
+                mean=values["mean", "n/a"],
+                standard_deviation=values["standard_deviation", "n/a"],
+                coefficients=np.reshape([values["coefficient", t] for t in terms], (-1, size)),
+                shift=np.array([values["shift", site] for site in sites]),
+                scale=np.array([values["scale", site] for site in sites]),
+            ),
+            sites,
+            terms,
+        )
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} was not written by --harmonize: {type(error).__name__} {error}.",
+            hint="Name a *_harmonization.tsv of the same seed set.",
+        ) from error

@@ -1,0 +1,125 @@
+"""How well measurements of the same participants agree: of edges, networks, and as fingerprints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from math import nan
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.group.inference import (
+    discriminability,
+    identification_rate,
+    intraclass_correlation,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.sample import Rows
+
+    FloatArray = NDArray[np.float64]
+
+_ICC = {
+    "n": {"Description": "Participants who have it in all conditions"},
+    "icc21": {
+        "Description": "ICC(2,1): agreement of single measurements, conditions being a sample "
+        "(Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420)"
+    },
+    "icc21_low": {"Description": "Lower limit of its 95 % confidence interval"},
+    "icc21_high": {"Description": "Upper limit of its 95 % confidence interval"},
+    "icc31": {"Description": "ICC(3,1): consistency of single measurements in these conditions"},
+    "icc31_low": {"Description": "Lower limit of its 95 % confidence interval"},
+    "icc31_high": {"Description": "Upper limit of its 95 % confidence interval"},
+}
+
+EDGE_COLUMNS = {
+    "edge": {"Description": "Number of the edge in the table of edges"},
+    "node_1": {"Description": "One node of the edge"},
+    "node_2": {"Description": "The other"},
+    **_ICC,
+}
+"""Columns of the table of edges."""
+
+NETWORK_COLUMNS = {
+    "network_1": {"Description": "Network of one node of the edges"},
+    "network_2": {"Description": "Network of the other; the same for edges within a network"},
+    "edges": {"Description": "Edges between the two networks, or within the one"},
+    **_ICC,
+}
+"""Columns of the table of networks, which is about the mean over their edges."""
+
+_BLOCK = 2**21
+"""Numbers of participants, conditions and edges that are in memory at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Of one group.
+
+    Parameters
+    ----------
+    edges, networks : DataFrame
+        Intraclass correlations, a row per edge and per pair of networks.
+    discriminability : float
+        Of all measurements (Bridgeford et al. 2021).
+    identification_rate : float
+        Mean over all pairs of conditions and both directions (Finn et al. 2015).
+    """
+
+    edges: pd.DataFrame
+    networks: pd.DataFrame
+    discriminability: float
+    identification_rate: float
+
+
+def reliability(rows: Rows, networks: NetworkMeans) -> Reliability | None:
+    """Agreement of the conditions of participants; None unless two people have two of them."""
+    places = _places(rows)
+    complete = places[(places >= 0).all(axis=1)]
+    if places.shape[1] < 2 or len(complete) < 2:
+        return None
+    array = rows.repeated.array
+    width = max(1, _BLOCK // complete.size)
+    parts = [
+        _intraclass(array[:, start : start + width][complete])
+        for start in range(0, array.shape[1], width)
+    ]
+    means = np.array([networks.means(values) for values in array])
+    people = np.unique([label for label, _ in rows.conditions], return_inverse=True)[1]
+    rates = [
+        rate
+        for first, second in combinations(complete.T, 2)
+        for rate in identification_rate(array[first], array[second])
+    ]
+    return Reliability(
+        edges=pd.concat(parts, ignore_index=True),
+        networks=_intraclass(means[complete]) if networks.names else pd.DataFrame(),
+        discriminability=discriminability(np.asarray(array), people),
+        identification_rate=float(np.mean(rates)) if rates else nan,
+    )
+
+
+def _places(rows: Rows) -> NDArray[np.intp]:
+    """Row of every participant in every condition, (P, S); -1 without one."""
+    people = {label: n for n, label in enumerate(rows.values.participants)}
+    conditions = {condition: n for n, condition in enumerate(rows.labels)}
+    places = np.full((len(people), len(conditions)), -1)
+    for row, (label, condition) in enumerate(rows.conditions):
+        places[people[label], conditions[condition]] = row
+    return places
+
+
+def _intraclass(values: FloatArray) -> pd.DataFrame:
+    """Both correlations of participants and conditions (P, S, E)."""
+    columns: dict[str, FloatArray] = {}
+    kinds: tuple[tuple[Literal["2,1", "3,1"], str], ...] = (("2,1", "icc21"), ("3,1", "icc31"))
+    for kind, name in kinds:
+        own = intraclass_correlation(values, kind)
+        limits = {f"{name}_low": own.ci_low, f"{name}_high": own.ci_high}
+        columns |= {"n": own.n, name: own.icc, **limits}
+    return pd.DataFrame(columns)

@@ -1,0 +1,301 @@
+"""Repeated measures, clusters and weights of the group level, from the command line."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+from scipy.special import polygamma
+from statsmodels.stats.meta_analysis import combine_effects
+
+from tests.group.conftest import GROUP, PEARSON, correlations, read_tsv, upper
+
+S = 5
+LABELS = [f"{i:02d}" for i in range(1, 8)]
+
+
+@pytest.fixture
+def call(run_app, tmp_path):
+    """Call the group level without a page."""
+
+    def run(outputs, *words):
+        return run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none", *words)
+
+    return run
+
+
+@pytest.fixture
+def sessions(outputs, rng):
+    """Seven participants of two sessions, one of whom lacks the second; z by session."""
+    z = {"pre": [], "post": []}
+    for label in LABELS:
+        for name, values in z.items():
+            matrix = correlations(rng, S, shared=rng.uniform(0, 0.9))
+            values.append(np.arctanh(upper(matrix)))
+            if (label, name) != (LABELS[-1], "post"):
+                outputs.add(label, matrix, source=f"ses-{name}_task-rest")
+    outputs.participants(participant_id=LABELS, age=rng.uniform(20, 60, len(LABELS)))
+    return outputs, {name: np.array(values) for name, values in z.items()}
+
+
+def table_of(outputs, contrast, what="edges", group=GROUP):
+    stem = f"{group}_stat-{PEARSON}_desc-simple_contrast-{contrast}_{what}.tsv"
+    path = outputs.root / "group" / stem
+    return read_tsv(path), json.loads(path.with_suffix(".json").read_text())
+
+
+def test_a_comparison_of_sessions_is_a_paired_test(sessions, call):
+    outputs, z = sessions
+    words = ("--within", "session", "--contrast", "change=post-pre", "--inference", "maxt")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    assert "1 participant without all conditions of change: sub-07" in done.err
+    edges, about = table_of(outputs, "change")
+    expected = stats.ttest_rel(z["post"][:6], z["pre"][:6])
+    np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-7)
+    np.testing.assert_allclose(edges["p"], expected.pvalue, rtol=1e-7)
+    difference = z["post"][:6] - z["pre"][:6]
+    np.testing.assert_allclose(edges["effect"], difference.mean(axis=0), rtol=1e-7)
+    maxima = []
+    for signs in product((1, -1), repeat=6):
+        flipped = difference * np.array(signs)[:, np.newaxis]
+        maxima.append(np.abs(stats.ttest_1samp(flipped, 0).statistic).max())
+    share = [np.mean(np.array(maxima) >= abs(t) - 1e-9) for t in expected.statistic]
+    np.testing.assert_allclose(edges["p_maxt"], share)
+    assert about["Weights"] == [{"post": 1, "pre": -1}]
+    assert (about["Within"], about["Permutations"]) == ("session", 64)
+
+
+def test_a_balanced_model_of_sessions_is_the_paired_test_too(sessions, call):
+    """Errors robust to participants: of two rows each, CR2 is the standard error of differences."""
+    outputs, z = sessions
+    words = ("--participant-label", *LABELS[:6], "--within", "session")
+    done = call(outputs, *words, "--model", "session", "--contrast", "change=session")
+    assert done.status == 0, done.err
+    edges, about = table_of(outputs, "change")
+    expected = stats.ttest_rel(z["pre"][:6], z["post"][:6])
+    np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-6)
+    np.testing.assert_allclose(edges["degrees_of_freedom"], 5, rtol=1e-6)
+    assert about["Clusters"] == "participant_id"
+    people = outputs.result("participants")
+    assert people["in_model"].tolist() == [1] * 6
+
+
+def test_tasks_within_participants(outputs, rng, call):
+    z = {}
+    for task in ("rest", "movie"):
+        for label in LABELS:
+            matrix = correlations(rng, S)
+            z[task, label] = np.arctanh(upper(matrix))
+            outputs.add(label, matrix, source=f"task-{task}")
+    done = call(outputs, "--within", "task", "--contrast", "film=movie-rest")
+    assert done.status == 0, done.err
+    edges, _ = table_of(outputs, "film", group=GROUP.removeprefix("task-rest_"))
+    rest, movie = ([z[task, label] for label in LABELS] for task in ("rest", "movie"))
+    np.testing.assert_allclose(edges["t"], stats.ttest_rel(movie, rest).statistic, rtol=1e-7)
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
+    assert strategies["participants"].tolist() == [len(LABELS)]
+
+
+def test_errors_robust_to_sites_of_one_participant_each_are_hc2(outputs, rng, call):
+    age = rng.uniform(20, 60, len(LABELS))
+    z = []
+    for label in LABELS:
+        matrix = correlations(rng, S)
+        z.append(np.arctanh(upper(matrix)))
+        outputs.add(label, matrix)
+    outputs.participants(participant_id=LABELS, age=age, site=list("abcdefg"))
+    words = ("--model", "age", "--contrast", "age=age", "--clusters", "site")
+    assert call(outputs, *words).status == 0
+    edges, about = table_of(outputs, "age")
+    for row, values in zip(edges.itertuples(), np.transpose(z), strict=True):
+        fit = smf.ols("z ~ age", pd.DataFrame({"z": values, "age": age})).fit(cov_type="HC2")
+        np.testing.assert_allclose(row.standard_error, fit.bse["age"], rtol=1e-7)
+        np.testing.assert_allclose(row.effect, fit.params["age"], rtol=1e-7)
+    assert about["Clusters"] == "site"
+    done = call(outputs, *words, "--inference", "maxt")
+    assert done.status == 2
+    assert "--clusters" in done.err
+
+
+def test_random_effects_weight_by_precision(outputs, rng, call):
+    """Paule & Mandel with Knapp & Hartung's errors, as statsmodels has them."""
+    freedom = [4, 30, 12, 80, 9, 55, 20]
+    z = []
+    for label, v in zip(LABELS, freedom, strict=True):
+        matrix = correlations(rng, S, v, shared=rng.uniform(0, 1))
+        z.append(np.arctanh(upper(matrix)))
+        outputs.add(label, matrix, DegreesOfFreedom=v)
+    assert call(outputs, "--weights", "precision").status == 0
+    edges, about = table_of(outputs, "mean")
+    variances = np.array([polygamma(1, (v - 1) / 2) / 2 for v in freedom])
+    for row, values in zip(edges.itertuples(), np.transpose(z), strict=True):
+        expected = combine_effects(values, variances, method_re="iterated", use_t=True, atol=1e-12)
+        assert row.effect == pytest.approx(expected.mean_effect_re, rel=1e-6)
+        assert row.standard_error == pytest.approx(expected.sd_eff_w_re_hksj, rel=1e-5)
+        assert row.tau2 == pytest.approx(expected.tau2, rel=1e-5, abs=1e-9)
+        assert row.cochran_q == pytest.approx(expected.q, rel=1e-6)
+        assert row.i2 == pytest.approx(max(expected.i2, 0), abs=1e-9)
+    assert about["ParticipantWeights"] == "precision"
+
+
+def test_effective_degrees_of_freedom_weight_edges(outputs, rng, call):
+    z, volumes = [], []
+    for label in LABELS:
+        matrix = correlations(rng, S, shared=rng.uniform(0, 1))
+        effective = rng.uniform(20, 90, (S, S))
+        effective = np.round((effective + effective.T) / 2, 6)
+        outputs.add(label, effective, stat="effectivedof")
+        outputs.add(label, matrix)
+        z.append(np.arctanh(upper(matrix)))
+        volumes.append(upper(effective))
+    assert call(outputs, "--weights", "precision", "--connectivity", "pearson").status == 0
+    edges, _ = table_of(outputs, "mean")
+    for row, values, n in zip(
+        edges.itertuples(), np.transpose(z), np.transpose(volumes), strict=True
+    ):
+        expected = combine_effects(
+            values, 1 / (n - 3), method_re="iterated", use_t=True, atol=1e-12
+        )
+        assert row.effect == pytest.approx(expected.mean_effect_re, rel=1e-6)
+        assert row.tau2 == pytest.approx(expected.tau2, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--within", "session", "--contrast", "a=post-per"), "Did you mean"),
+        (("--within", "session", "--contrast", "F:a=post,pre"), "pairs of conditions"),
+        (("--within", "session", "--by-session"), "--by-session"),
+        (("--model", "age + (1|site)"), "--clusters site"),
+        (("--whole-blocks",), "--blocks"),
+        (("--weights", "precision", "--inference", "nbs"), "Permutations"),
+        (("--harmonize-within",), "--harmonize COLUMN"),
+    ],
+)
+def test_what_does_not_go_together(sessions, call, words, said):
+    outputs, _ = sessions
+    done = call(outputs, *words)
+    assert done.status == 2, done.err
+    assert said in done.err
+
+
+def icc(values):
+    """ICC(2,1) and ICC(3,1) of a table of participants and sessions, by their mean squares."""
+    n, k = values.shape
+    grand, rows, columns = values.mean(), values.mean(axis=1), values.mean(axis=0)
+    between = k * np.sum((rows - grand) ** 2) / (n - 1)
+    sessions = n * np.sum((columns - grand) ** 2) / (k - 1)
+    rest = np.sum((values - rows[:, np.newaxis] - columns + grand) ** 2) / ((n - 1) * (k - 1))
+    agreement = (between - rest) / (between + (k - 1) * rest + k * (sessions - rest) / n)
+    return agreement, (between - rest) / (between + (k - 1) * rest)
+
+
+def test_reliability_of_edges_networks_and_participants(sessions, call):
+    outputs, z = sessions
+    done = call(outputs, "--within", "session")
+    assert done.status == 0, done.err
+    values = np.stack([z["pre"][:6], z["post"][:6]], axis=1)
+    table = outputs.result("reliability")
+    assert set(table["n"]) == {6}
+    expected = np.array([icc(values[:, :, edge]) for edge in range(values.shape[2])])
+    np.testing.assert_allclose(table[["icc21", "icc31"]].to_numpy(), expected, rtol=1e-6)
+    assert (table["icc21_low"] < table["icc21"]).all()
+    assert (table["icc31"] < table["icc31_high"]).all()
+    networks = outputs.result("networkreliability")
+    between = values[:, :, [1, 2, 4, 5]].mean(axis=2)  # s0 and s1 with s2 and s3
+    row = networks[networks["network_1"] != networks["network_2"]].iloc[0]
+    np.testing.assert_allclose([row["icc21"], row["icc31"]], icc(between), rtol=1e-6)
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert strategies["icc_median"] == pytest.approx(np.median(expected[:, 0]))
+    r = np.corrcoef(values[:, 0], values[:, 1])[:6, 6:]
+    rates = [np.mean(r.argmax(axis=axis) == np.arange(6)) for axis in (0, 1)]
+    assert strategies["identification_rate"] == pytest.approx(np.mean(rates))
+    assert 0 <= strategies["discriminability"] <= 1
+
+
+def test_participants_who_are_like_themselves_are_told_apart(outputs, rng, call):
+    for label in LABELS:
+        matrix = correlations(rng, S, shared=rng.uniform(0, 2))
+        for session in ("a", "b", "c"):
+            noise = np.triu(rng.uniform(-1e-3, 1e-3, (S, S)), 1)
+            outputs.add(
+                label,
+                np.round(matrix + noise + noise.T, 9).clip(-1, 1),
+                source=f"ses-{session}_task-rest",
+            )
+    assert call(outputs, "--within", "session").status == 0
+    row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert (row["discriminability"], row["identification_rate"]) == (1, 1)
+    assert row["icc_median"] > 0.95
+
+
+@pytest.fixture
+def sites(outputs, rng):
+    """20 participants of two sites; the second adds a shift, and doubles the spread, of z."""
+    n = 20
+    labels, site = [f"{i:02d}" for i in range(n)], np.array(list("ab") * (n // 2))
+    age = rng.uniform(20, 60, n)
+    z = 0.2 + 0.004 * age[:, np.newaxis] + 0.1 * rng.standard_normal((n, 10))
+    z = np.where(site[:, np.newaxis] == "b", 0.3 + 2 * z, z)
+    for label, values in zip(labels, z, strict=True):
+        matrix = np.eye(S)
+        matrix[np.triu_indices(S, 1)] = np.tanh(values)
+        matrix = np.round(np.triu(matrix) + np.triu(matrix, 1).T, 12)
+        outputs.add(label, matrix)
+    outputs.participants(participant_id=labels, age=age, site=site)
+    return outputs, z, site, age
+
+
+def test_harmonized_sites_have_one_mean_and_the_estimates_can_be_applied(sites, call):
+    outputs, *_ = sites
+    words = ("--model", "age + site", "--contrast", "site=site", "--harmonize", "site")
+    assert call(outputs, "--model", "age + site", "--contrast", "site=site").status == 0
+    before, _ = table_of(outputs, "site")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    assert "liberal" not in done.err
+    after, about = table_of(outputs, "site")
+    assert np.abs(after["effect"]).mean() < 0.1 * np.abs(before["effect"]).mean()
+    assert about["Harmonized"] == "site"
+    path = outputs.path(f"stat-{PEARSON}_desc-simple_harmonization.tsv")
+    table = read_tsv(path)
+    assert set(table["parameter"]) == {
+        "mean",
+        "standard_deviation",
+        "coefficient",
+        "shift",
+        "scale",
+    }
+    kept = path.with_name("kept.tsv")
+    kept.write_bytes(path.read_bytes())
+    assert call(outputs, *words, "--harmonize-from", kept).status == 0
+    again, _ = table_of(outputs, "site")
+    np.testing.assert_allclose(again["effect"], after["effect"], atol=1e-8)
+    done = call(outputs, "--model", "age", "--harmonize", "site", "--harmonize-from", kept)
+    assert done.status == 0, done.err  # sites determine their own term, so that age is what is kept
+    assert "liberal" in done.err
+    done = call(outputs, "--model", "site", "--harmonize", "site", "--harmonize-from", kept)
+    assert done.status == 1
+    assert "the terms none" in done.err
+
+
+def test_combat_in_each_permutation(sites, call):
+    outputs, *_ = sites
+    words = ("--model", "age", "--contrast", "age=age", "--harmonize", "site")
+    done = call(
+        outputs, *words, "--harmonize-within", "--inference", "maxt", "--permutations", "19"
+    )
+    assert done.status == 0, done.err
+    assert "liberal" not in done.err
+    edges, about = table_of(outputs, "age")
+    assert about["HarmonizedInPermutations"] is True
+    assert about["Exchangeability"] == "permutations within blocks of site"
+    assert np.isfinite(edges["p_maxt"]).all()
+    assert call(outputs, *words).status == 0
+    assert np.allclose(table_of(outputs, "age")[0]["t"], edges["t"])
