@@ -50,7 +50,7 @@ def group_options(settings: Settings) -> GroupOptions:
         choices.qcfc_covariates,
     )
     needed = bool(choices.model or any(columns))
-    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
+    places = dict.fromkeys([*raw_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))
     table = choices.participants_table or next(tables, None)
     if needed and table is None:
@@ -113,7 +113,7 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
 
 
-def _datasets(bids_dir: Path) -> Iterator[Path]:
+def raw_datasets(bids_dir: Path) -> Iterator[Path]:
     """The input, and the raw dataset that it was made from.
 
     A study dataset, and one made by the rules of YODA, has the raw dataset in ``sourcedata/raw``.

@@ -6,7 +6,9 @@ import logging
 import sys
 from collections import Counter, defaultdict
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.app.crashes import keep_crash
+from bids_spheres.app.group_options import raw_datasets
 from bids_spheres.app.opening import open_executor
 from bids_spheres.app.preview import dry_run as dry_run_lines
 from bids_spheres.app.preview import explain_jobs
@@ -26,9 +29,9 @@ from bids_spheres.files.atomic import (
     temporary_files_in,
     write_if_changed,
 )
-from bids_spheres.inputs.dataset import find_inputs
+from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Filter, Selection, find_runs
+from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
 from bids_spheres.outputs.logs import (
     CITATION_FILE,
     LOGS,
@@ -65,7 +68,6 @@ from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from pathlib import Path
 
     from bids_spheres.confounds import Problem
     from bids_spheres.engine.regions import MapWeighting
@@ -196,6 +198,9 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
         *(inputs, selection, kinds, settings.bids_database_dir),
         usable=lambda space: can_use(work.seed_sets, space, warp=warp),
     )
+    if any(strategy.task for strategy in work.strategies):
+        found, inputs = _with_events(settings, found, inputs)
+        work = replace(work, links=_links(inputs))
     jobs = make_jobs(work, found.runs, settings.outliers)
     group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
     logger.info("%s found", count(len(jobs), "run"))
@@ -216,10 +221,31 @@ def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
         processing=settings.processing,
         output_dir=settings.output_dir,
-        links=tuple((name, dataset.root) for name, dataset in inputs.all.items()),
+        links=_links(inputs),
         work_dir=settings.work_dir,
         threads=settings.execution.omp_nthreads or 2,
     )
+
+
+def _with_events(
+    settings: Settings, found: SelectedRuns, inputs: Inputs
+) -> tuple[SelectedRuns, Inputs]:
+    """Runs with their events, and the datasets with that in which events are, as "raw"."""
+    roots = [*_roots(inputs), *map(Path.resolve, raw_datasets(settings.bids_dir))]
+    runs, raw = [], None
+    for run in found.runs:
+        everywhere = ((root, find_events(run.name, root)) for root in dict.fromkeys(roots))
+        root, events = next(((r, path) for r, path in everywhere if path), (None, None))
+        runs.append(replace(run, tables=replace(run.tables, events=events)))
+        if root not in _roots(inputs):
+            raw = raw or root
+    if raw and "raw" not in inputs.others:
+        inputs = replace(inputs, others={**inputs.others, "raw": Dataset(raw, raw.name)})
+    return replace(found, runs=tuple(runs)), inputs
+
+
+def _links(inputs: Inputs) -> tuple[tuple[str, Path], ...]:
+    return tuple((name, dataset.root) for name, dataset in inputs.all.items())
 
 
 def _roots(inputs: Inputs) -> list[Path]:

@@ -10,7 +10,7 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, TemporalFilter
+    from bids_spheres.confounds import Censor, HeadMotion, TemporalFilter
 
 
 def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
@@ -27,6 +27,8 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
         if strategy.description:
             yield f"  {strategy.description}"
         yield f"  columns:   {', '.join(column_names(strategy)) or 'none'}"
+        if strategy.head_motion:
+            yield f"  motion:    {_motion(strategy.head_motion)}"
         yield f"  censoring: {_censoring(strategy.censor)}"
         yield f"  filter:    {_filter(strategy.filter)}"
         yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
@@ -37,12 +39,23 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
         yield ""
 
 
+def _motion(rules: HeadMotion) -> str:
+    radius = rules.head_radius
+    size = "of the participant's brain" if radius == "auto" else f"{radius:g} mm"
+    name = f"filtered by {rules.filter}, " if rules.filter else ""
+    return f"{name}head radius {size}{', regressors too' * rules.filter_regressors}"
+
+
 def _censoring(rules: Censor) -> str:
     parts = []
     if rules.fd_threshold is not None:
         parts.append(f"framewise displacement > {rules.fd_threshold:g} mm")
     if rules.std_dvars_threshold is not None:
         parts.append(f"standardized DVARS > {rules.std_dvars_threshold:g}")
+    if rules.rmsd_threshold is not None:
+        parts.append(f"root mean square displacement > {rules.rmsd_threshold:g} mm")
+    if rules.combine == "all" and len(parts) > 1:
+        parts = [" and ".join(parts)]
     if rules.before or rules.after:
         parts.append(f"{rules.before} volumes before and {rules.after} after each")
     if rules.min_segment:

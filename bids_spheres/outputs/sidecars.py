@@ -171,7 +171,16 @@ class DesignSidecar(TypedDict):
     StrategyNotes: list[str]
 
 
-class CleaningSidecar(DesignSidecar):
+class MotionSidecar(TypedDict):
+    """How head motion was measured anew; None for fMRIPrep's measure."""
+
+    HeadMotion: JsonObject | None
+    HeadRadius: float | None
+    MotionStopBand: list[float] | None
+    MeanFramewiseDisplacementRecomputed: float | None
+
+
+class CleaningSidecar(DesignSidecar, MotionSidecar):
     """What was done to series beside the keys that options declare, and what is left of them."""
 
     SoftwareFilters: JsonObject | str
@@ -228,6 +237,7 @@ class ConcatenationSidecar(TypedDict):
     CensoredVolumes: dict[str, int]
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
     NodeFiles: list[str]
 
 
@@ -262,13 +272,24 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     }
 
 
+DISPLACEMENTS: JsonObject = {
+    "fd": {"Description": "Framewise displacement in fMRIPrep's table", "Units": "mm"},
+    "fd_recomputed": {
+        "Description": "Framewise displacement as HeadMotion of the strategy measures it",
+        "Units": "mm",
+    },
+}
+"""Columns of tables of censored volumes where a strategy measures motion anew."""
+
 SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
     "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
     "radius": {"Description": "Radius of the sphere", "Units": "mm"},
     "network": {"Description": "Network of the seed, where its source gives one"},
-    "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
+    "voxels_asked": {
+        "Description": "Voxels whose centre lies in the sphere; with --tissue those of the tissue"
+    },
     "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
     "coverage": {
         "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
@@ -283,13 +304,23 @@ SPHERE_COLUMNS: JsonObject = {
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
 
+TISSUE_COLUMNS: JsonObject = {
+    column: {"Description": f"Mean probability of {tissue} over the voxels used"}
+    for column, tissue in (
+        ("grey_matter", "grey matter"),
+        ("white_matter", "white matter"),
+        ("csf", "cerebrospinal fluid"),
+    )
+}
+"""Columns of both tables where the dataset has images of tissues in the space of the run."""
+
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
     "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
     "network": {"Description": "Network of the region, where its source gives one"},
     "voxels_asked": {
         "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
-        "1 % of the largest weight"
+        "1 % of the largest weight; with --tissue those of the tissue"
     },
     "voxels_used": SPHERE_COLUMNS["voxels_used"],
     "coverage": {

@@ -19,8 +19,10 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
+    DISPLACEMENTS,
     REGION_COLUMNS,
     SPHERE_COLUMNS,
+    TISSUE_COLUMNS,
     RegionsSidecar,
     SpheresSidecar,
     UncleanedSidecar,
@@ -70,7 +72,7 @@ def write_spheres(
     weights : SphereWeights
         Their voxels.
     measured : mapping of str to (S,) array
-        Columns ``coverage``, ``used`` and ``tsnr``.
+        Columns ``coverage``, ``used`` and ``tsnr``, and those of `TISSUE_COLUMNS` that are known.
     sidecar : mapping
         What is known of image and seeds.
     """
@@ -93,10 +95,12 @@ def write_spheres(
             **({"seed_in_mask": weights.seed_used.astype(int)} if seeds.regions is None else {}),
             "overlap": weights.overlaps,
             "tsnr": measured["tsnr"],
+            **{name: measured[name] for name in TISSUE_COLUMNS if name in measured},
         }
     )
     write_table(paths.spheres(seeds), table)
     low = int((table["used"] == 0).sum())
+    tissues = {name: about for name, about in TISSUE_COLUMNS.items() if name in measured}
     if seeds.regions is not None:
         regions = RegionsSidecar(
             Description="Regions; a voxel in several has the index of that of the largest weight, "
@@ -108,7 +112,9 @@ def write_spheres(
             RegionsPartlyOutsideMask=int(weights.partial.sum()),
             RegionsOfTooLittleCoverage=low,
         )
-        write_json(paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS})
+        write_json(
+            paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS, **tissues}
+        )
         return
     about = SpheresSidecar(
         Description="Spheres around seeds; a voxel in several spheres has the index of the "
@@ -119,7 +125,7 @@ def write_spheres(
         SpheresOfTooLittleCoverage=low,
         SeedsOutsideMask=int((~weights.seed_used).sum()),
     )
-    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS})
+    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS, **tissues})
 
 
 def _signals_of(regions: RegionImage) -> str:
@@ -177,6 +183,7 @@ def write_design(
     *,
     kept: BoolArray,
     reasons: Mapping[str, BoolArray],
+    displacements: Mapping[str, FloatArray],
     sidecar: Mapping[str, object],
 ) -> None:
     """Write regressors and censored volumes.
@@ -191,15 +198,19 @@ def write_design(
         Volumes that are not censored.
     reasons : mapping of str to (T,) bool array
         Volumes that each criterion censors.
+    displacements : mapping of str to (T,) array, mm
+        Columns of `DISPLACEMENTS` for the table of censored volumes.
     sidecar : mapping
     """
     columns = columns or {"intercept": np.ones(len(kept))}
     write_numbers(paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1))
     write_json(paths.design(strategy, ".json"), sidecar)
     why = {name: flags.astype(int) for name, flags in reasons.items() if flags.any()}
-    write_table(paths.outliers(strategy), pd.DataFrame({"censored": (~kept).astype(int), **why}))
+    columns = {"censored": (~kept).astype(int), **why, **displacements}
+    write_table(paths.outliers(strategy), pd.DataFrame(columns))
     levels = {"0": "kept", "1": "left out"}
     about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
+    about |= {name: DISPLACEMENTS[name] for name in displacements}
     write_json(paths.outliers(strategy, ".json"), {**sidecar, **about})
 
 

@@ -59,7 +59,8 @@ _NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 _SHARED = (
     *ImageSidecar.__annotations__,
     *DesignSidecar.__annotations__,
-    *("SoftwareFilters", "CensoringThresholds", *sidecar_keys("refuse"), *sidecar_keys("note")),
+    *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
+    *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 
@@ -296,6 +297,14 @@ class _GroupSeries:
             values = chosen.function(together)
             write_matrix(self.path(chosen.stat), self.seeds.names, values, {**about, **sidecar})
 
+    def _mean(self, key: str) -> float | None:
+        """Mean over all volumes of the runs, censored ones too; None when one has none."""
+        means = [run.sidecar.get(key) for run in self.used]
+        if not means or None in means:
+            return None
+        volumes = [run.sidecar["VolumesWithFramewiseDisplacement"] for run in self.used]
+        return float(np.average(np.array(means, dtype=np.float64), weights=volumes))
+
     def sidecar(self) -> dict[str, object]:
         """What the sidecar of a matrix says of the runs."""
         described, used, names = self.described, self.used, self.seeds.names
@@ -311,9 +320,6 @@ class _GroupSeries:
         censored: Counter[str] = Counter()
         for run in used:
             censored.update(run.sidecar.get("CensoredVolumes") or {})
-        means = [run.sidecar.get("MeanFramewiseDisplacement") for run in used]
-        volumes = [run.sidecar["VolumesWithFramewiseDisplacement"] for run in used]
-        unknown = not used or None in means
         about = ConcatenationSidecar(
             Sources=[run.uri for run in used],
             Concatenation=_HOW,
@@ -323,10 +329,8 @@ class _GroupSeries:
             NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)] if used else [],
             CensoredVolumes=dict(censored),
             DegreesOfFreedom=degrees_of_freedom(used),
-            # Over all volumes of the runs, censored ones too.
-            MeanFramewiseDisplacement=None
-            if unknown
-            else float(np.average(np.array(means, dtype=np.float64), weights=volumes)),
+            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
+            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
             NodeFiles=[run.nodes for run in described],
         )
         return {

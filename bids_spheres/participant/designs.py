@@ -9,23 +9,29 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bids_spheres.confounds import (
     Problem,
     check_rows,
     check_strategies,
+    columns_named,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
     make_design,
     merge_tables,
+    own_table,
     read_confounds,
+    read_events,
     read_header,
     read_metadata,
     read_outliers,
     read_tedana,
 )
-from bids_spheres.engine.stream import open_volumes
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.exclusions import ExclusionRow
 from bids_spheres.participant.plan import FailedStrategy
 from bids_spheres.wording import count
@@ -34,11 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
+    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, RunEvents, Strategy
     from bids_spheres.files.names import Name
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
@@ -188,9 +193,12 @@ def run_designs(
                 tables.files.confounds or image.bold,
                 timing.n_volumes,
                 metadata=tables.metadata,
-                extra=tables.extra if _wants_extra(strategy) else (),
+                extra=tables.extra_of(strategy),
                 dummy_scans=rules.dummy_scans,
                 outliers=tables.outliers,
+                t_r=timing.t_r,
+                brain_radius=_brain_radius(strategy, image.bold),
+                events=_events(job.run, image.bold) if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
             if strategy.accepts(design.n_kept, timing.t_r) and (
@@ -199,6 +207,41 @@ def run_designs(
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
+
+
+def _events(run: Run, bold: Path) -> RunEvents:
+    """Events of a run, on the clock of its volumes."""
+    start = run.metadata(bold).get("StartTime", 0.0)
+    if not isinstance(start, int | float) or not np.isfinite(start):
+        raise DataError(f"{run.sidecar(bold)}: StartTime is {start!r}, not a time in s.")
+    if run.tables.events is None:
+        raise missing_events()
+    return read_events(run.tables.events, float(start))
+
+
+def missing_events() -> MissingInputError:
+    """The error about a run without events."""
+    return MissingInputError(
+        "No events.tsv belongs to it.",
+        hint="It is searched in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
+        "in folders that --derivatives NAME=PATH names.",
+    )
+
+
+def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
+    """Radius of a sphere of the volume of a participant's brain, mm; None where none is needed."""
+    if strategy.head_motion is None or strategy.head_motion.head_radius != "auto":
+        return None
+    path = anatomical_mask(bold)
+    if path is None:
+        raise MissingInputError(
+            f"The head radius is auto, and no brain mask of the anatomy belongs to {bold}.",
+            hint="fMRIPrep writes it as anat/*_desc-brain_mask.nii.gz; --head-radius 50 needs "
+            "none.",
+        )
+    mask = read_mask(path)
+    volume = mask.inside.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3]))
+    return float(np.cbrt(3 * volume / (4 * np.pi)))
 
 
 class _RunTables:
@@ -221,9 +264,18 @@ class _RunTables:
         return read_metadata(self.files.metadata) if self.files.metadata else {}
 
     @cached_property
-    def extra(self) -> list[pd.DataFrame]:
-        """Those of other programs."""
+    def _programs(self) -> list[pd.DataFrame]:
         return list(_extra(self.files, read_confounds))
+
+    @cached_property
+    def _own(self) -> list[pd.DataFrame]:
+        return [own_table(read_confounds(path), link) for link, path in self.files.own]
+
+    def extra_of(self, strategy: Strategy) -> list[pd.DataFrame]:
+        """Those of other programs and the user's own of which a strategy may use columns."""
+        extra = self._programs if _wants_extra(strategy) else []
+        own = self._own if strategy.confounds else []
+        return [*extra, *(table for table in own if _names_any(strategy, table))]
 
     @cached_property
     def outliers(self) -> NDArray[np.bool_] | None:
@@ -267,7 +319,11 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)
-    missing = [(str(job), s, missing_image(s)) for job in jobs for s in job.without_image]
+    missing: list[_Failure] = []
+    for job in jobs:
+        missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
+        with_task = [s for s in job.strategies if s.task and job.run.tables.events is None]
+        missing += [(str(job), strategy, missing_events()) for strategy in with_task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_put_together([*missing, *_filter_problems(jobs)]),
@@ -324,8 +380,31 @@ def _tables(
                 metadata = read_metadata(tables.metadata) if tables.metadata else {}
                 with failures.of(*filter(_wants_extra, strategies)):
                     table = merge_tables(table, list(_extra(tables, read)))
+                table = _with_own(table, tables, read, strategies, failures)
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
+
+
+def _with_own(
+    table: pd.DataFrame,
+    tables: Tables,
+    read: Callable[[Path], pd.DataFrame],
+    strategies: Sequence[Strategy],
+    failures: StrategyFailures,
+) -> pd.DataFrame:
+    """A table with those of the user's own that strategies name columns of."""
+    naming = [strategy for strategy in strategies if strategy.confounds]
+    for link, path in tables.own if naming else ():
+        with failures.of(*naming):
+            own = own_table(read(path), link)
+            if users := [strategy for strategy in naming if _names_any(strategy, own)]:
+                with failures.of(*users):
+                    table = merge_tables(table, [own])
+                if len(own) and len(own) != len(table):
+                    # It has its columns: that its rows are not those of the run is enough to say.
+                    rows = np.resize(np.arange(len(own)), len(table))
+                    table = merge_tables(table, [own.iloc[rows]])
+    return table
 
 
 def _volumes(job: Job) -> Iterator[int]:
@@ -366,6 +445,10 @@ def _extra(tables: Tables, read: Callable[[Path], pd.DataFrame]) -> Iterator[pd.
     if tables.tedana:
         components = read_tedana(*tables.tedana)
         yield components.iloc[:0] if read is read_header else components
+
+
+def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:
+    return any(columns_named(entry, list(table.columns)) for entry in strategy.confounds)
 
 
 def _wants_extra(strategy: Strategy) -> bool:

@@ -16,6 +16,7 @@ from bids_spheres.outputs.sidecars import (
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
+    MotionSidecar,
     generated_by,
     input_uri,
 )
@@ -92,6 +93,7 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
         NumberOfVolumesCensored=left.volumes - left.kept,
         CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
         CensoringThresholds=asdict(run_design.strategy.censor),
+        **_motion_sidecar(run_design),
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
@@ -103,6 +105,20 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     rules = run_design.processing
     content = {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
     return cast("CleaningSidecar", content)
+
+
+def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
+    """How head motion was measured where it is not fMRIPrep's measure."""
+    rules, motion = run_design.strategy.head_motion, run_design.design.motion
+    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
+    return MotionSidecar(
+        HeadMotion=asdict(rules) if rules else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=(
+            None if known is None or not known.size else float(known.mean())
+        ),
+    )
 
 
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:

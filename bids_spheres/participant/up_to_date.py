@@ -30,10 +30,12 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
+from bids_spheres.participant.usable_voxels import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
@@ -310,8 +312,6 @@ class _JobGroups:
         self.record = folder / str(Name(job.run.name.entities, "outputs", ".json"))
         # The same for every space and resolution of a run.
         self.record_of_designs = folder / str(Name(job.run.name.source, "designs", ".json"))
-        others = (job.run.tables.metadata, job.outliers)
-        self.tables = [*job.run.tables.paths, *(path for path in others if path)]
 
     def all(self) -> Iterator[Group]:
         """Everything that the job can be asked to make, spheres first."""
@@ -339,13 +339,14 @@ class _JobGroups:
             for path_of in (self.paths.design, self.paths.outliers)
             for extension in (".tsv", ".json")
         )
-        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], self.tables)
+        tables = self._tables(strategy)
+        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], tables)
         return Group(table.stem, self.record_of_designs, table, (table, *others), stamp)
 
     def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
         settings = [self.lookups.of_seeds(seeds), self.lookups.of_strategy(strategy)]
-        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self.tables]
+        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
         stamp = self._stamp("series", settings, inputs)
         series = self.paths.series(seeds, strategy.name)
         stats = [measure(name).stat for name in self.rules.connectivity]
@@ -363,6 +364,18 @@ class _JobGroups:
             key = f"{series.stem}_boldmaps"
             yield Group(key, self.record, series, files, stamp, strategy.name, sparse=True)
 
+    def _tables(self, strategy: Strategy) -> list[Path]:
+        """Tables and masks that a design may be made of."""
+        run, motion = self.job.run, strategy.head_motion
+        tables = run.tables
+        own = [path for _, path in tables.own] if strategy.confounds else []
+        others = [tables.metadata, self.job.outliers]
+        if motion and motion.head_radius == "auto":
+            others.append(anatomical_mask(self.job.images[0].bold))
+        if strategy.task:  # with the time of the first volume
+            others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
+        return [*tables.paths, *own, *(path for path in others if path)]
+
     def _images(self, bold: Path, seeds: SeedTable) -> list[Path]:
         """The image, its mask, and the transforms of seeds."""
         job = self.job
@@ -372,6 +385,7 @@ class _JobGroups:
             participant = job.run.name.get("sub") or ""
             own = [self.lookups.transforms(root, participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
+        masks += restricting_files(job.run, bold, self.rules)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
     def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:

@@ -23,6 +23,7 @@ from bids_spheres.settings.values import (
     PathName,
     SeedSet,
     Setting,
+    TissueRule,
     WordOrPath,
     choice,
 )
@@ -77,6 +78,27 @@ class Processing:
         sidecar="Mask",
         mixing="refuse",
         common=True,
+    )
+    tissue: str | None = option(
+        None,
+        "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
+        "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
+        "(GM:weight)",
+        "seeds",
+        TissueRule(),
+        affects=_SPHERES,
+        sidecar="Tissue",
+        mixing="refuse",
+    )
+    exclude_mask: str | None = option(
+        None,
+        "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
+        "BIDS names, in the space of the images",
+        "seeds",
+        WordOrPath("PATH"),
+        affects=_SPHERES,
+        sidecar="ExcludeMask",
+        mixing="note",
     )
     min_coverage: float = option(
         0.5,
@@ -201,6 +223,18 @@ class StrategyChanges:
         "highest frequency that passes the filter, or none", _FREQUENCY, "filter.low_pass"
     )
     filter_order: int | None = _change("order of the Butterworth filter", _COUNT, "filter.order")
+    motion_filter: str | None = _change(
+        "filter realignment parameters before framewise displacement is computed: gratton2020, "
+        "fair2020, lowpass:BPM, notch:LOW:HIGH in breaths a minute, or none",
+        Kind("FILTER"),
+        "head_motion.filter",
+    )
+    head_radius: float | str | None = _change(
+        "radius at which rotations count in framewise displacement (default: fMRIPrep's column, "
+        "50 mm); auto: of a sphere of the participant's brain volume",
+        Number("MM|auto", words=("auto",)),
+        "head_motion.head_radius",
+    )
     fd_threshold: float | str | None = _change(
         "censor volumes of larger framewise displacement; none is off",
         Number("MM", words=(OFF,)),
@@ -211,6 +245,16 @@ class StrategyChanges:
         "censor volumes of larger standardized DVARS; none is off",
         Number("X", words=(OFF,)),
         "censor.std_dvars_threshold",
+    )
+    rmsd_threshold: float | str | None = _change(
+        "censor volumes of larger root mean square displacement; none is off",
+        Number("MM", words=(OFF,)),
+        "censor.rmsd_threshold",
+    )
+    censor_combine: Literal["any", "all"] | None = _change(
+        "censor volumes above any of the thresholds, or only those above all that are given",
+        choice("any", "all"),
+        "censor.combine",
     )
     censor_before: int | None = _change(
         "volumes censored before each outlier", _WHOLE, "censor.before"
@@ -633,7 +677,8 @@ class Settings:
     derivatives: tuple[tuple[str, Path], ...] = option(
         (),
         "fMRIPrep's output, if it is neither bids_dir nor in bids_dir/derivatives; also "
-        "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
+        "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other "
+        "name tables of your own, whose columns strategies can name",
         "selection of runs",
         NamedPath(),
         short="-d",

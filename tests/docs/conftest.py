@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
 from bids_spheres.demo import write_demo_dataset
+from tests.group.conftest import correlations, new_outputs
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +38,9 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     (folder / "mine.json").write_text('{"Space": "Talairach"}')
     censor = {"fd_threshold": 0.3, "std_dvars_threshold": 1.2, "after": 1, "min_segment": 3}
+    censor |= {"rmsd_threshold": 0.2}
     own = {"name": "own", "description": "Mine.", "confounds": ["csf"], "min_volumes": 70}
+    own |= {"head_motion": {"filter": "lowpass:12", "head_radius": 60}}
     band = {"high_pass": 0.01, "low_pass": 0.1, "order": 2}
     (folder / "own.json").write_text(json.dumps({**own, "censor": censor, "filter": band}))
     outliers = folder / "outliers"
@@ -50,7 +54,8 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
           "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
-    _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none")
+    _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
+          "--head-radius", 60)  # fmt: skip
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
     people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
     (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")
@@ -58,7 +63,41 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
           "--participants-table", folder / "participants.tsv",
           "--inference", "maxt", "nbs", "tfnbs", "cnbs", "--permutations", 5)  # fmt: skip
+    _of_larger_groups(folder / "people", out / "people" / "group")
     return out
+
+
+def _of_larger_groups(root: Path, kept: Path) -> None:
+    """Keep what takes more people, sessions and sites than the simulated dataset has."""
+    people, rng = new_outputs(root), np.random.default_rng(1)
+    labels = [f"{i:02d}" for i in range(8)]
+    for label in labels:
+        for session in ("a", "b"):
+            facts = {"SeedSpace": "Talairach", "DummyScans": 1}
+            people.add(label, correlations(rng, 5), source=f"ses-{session}_task-rest", **facts)
+    people.participants(participant_id=labels, site=list("aabbaabb"), age=rng.uniform(20, 60, 8))
+    kept.mkdir(parents=True)
+    words = [root / "none", root, "group", "--quiet", "--report-level", "none"]
+    permuted = ("--inference", "nbs", "cnbs", "--permutations", 3)
+    for options in (
+        ("--within", "session", "--contrast", "change=a-b", *permuted),
+        ("--weights", "precision"),
+        ("--model", "age", "--contrast", "old=age", "--clusters", "site"),
+        (
+            "--model",
+            "age",
+            "--contrast",
+            "age=age",
+            "--harmonize",
+            "site",
+            "--harmonize-within",
+            *permuted,
+        ),
+    ):
+        _call(*words, *options)
+        for what in ("contrast-*", "reliability.*", "networkreliability.*", "harmonization.*"):
+            for path in (root / "group").glob(f"*_{what}"):
+                (kept / path.name).write_bytes(path.read_bytes())
 
 
 def _call(*words: object) -> None:

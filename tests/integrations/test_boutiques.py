@@ -209,7 +209,8 @@ def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     assert done.returncode == 0, done.stderr
     line = done.stdout.strip().splitlines()[-1]
     # Random words can't be settings of another program.
-    words = re.sub(r"\bstr_dask_slurm\w*", "queue=x", line).partition(" bids-spheres ")[2].split()
+    line = re.sub(r"\bstr_tissue\w*", "GM", re.sub(r"\bstr_dask_slurm\w*", "queue=x", line))
+    words = line.partition(" bids-spheres ")[2].split()
     parsed = main_parser().parse_args(words)
     assert parsed.analysis_level in ("participant", "group")
     assert str(parsed.output_dir) == line.removeprefix("mkdir -p ").partition(";")[0]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.glm.first_level import make_first_level_design_matrix
+from scipy import signal
 
 from bids_spheres.confounds import published_strategies
 from bids_spheres.engine import stream
@@ -259,6 +262,155 @@ def test_components_that_tedana_rejected(place, tiny, tmp_path):
     assert "_desc-optcom_bold" in sidecar(out, "me")["Sources"][0]
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Write a table of the user's own, in a dataset without description; return its values."""
+
+    def write(dataset="physio", desc="retroicor", n_rows=40, names=("rvt", "hr")):
+        func = tmp_path / dataset / "sub-01" / "func"
+        func.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(len(dataset)).standard_normal((n_rows, len(names)))
+        table = pd.DataFrame(values, columns=list(names))
+        table.to_csv(func / f"{STEM}_desc-{desc}_timeseries.tsv", sep="\t", index=False)
+        return table
+
+    return write
+
+
+def strategy_file(folder, **content):
+    path = folder / f"{content['name']}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("entry", ["rvt", "physio.rvt", "^rv", r"^physio\.r"])
+def test_columns_of_a_table_of_the_users_own(place, tiny, tmp_path, own, entry):
+    tiny.add_run()
+    table = own()
+    mine = strategy_file(tmp_path, name="mine", motion="basic", confounds=[entry])
+    finished, out = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    design = read(next(out.glob("*_desc-mine_design.tsv")))
+    np.testing.assert_allclose(design["physio.rvt"], table["rvt"], rtol=1e-6)
+    facts = sidecar(out, "mine")
+    assert facts["NuisanceParameters"][6:] == ["physio.rvt"]
+    assert facts["RankRemoved"] == 7 + 1 + 1  # with mean and trend
+    assert facts["DegreesOfFreedom"] == 40 - 9
+    uri = f"bids:physio:sub-01/func/{STEM}_desc-retroicor_timeseries.tsv"
+    assert uri in facts["Sources"]
+    assert uri not in sidecar(out, "none")["Sources"]
+    left = read(series_file(out, "mine"))[["left", "right", "front"]].to_numpy()
+    assert np.abs(left.T @ (table["rvt"] - table["rvt"].mean())).max() < 1e-8
+    again, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "0 of 1 run to do" in again.err
+    own("physio", names=("hr", "rvt"))
+    changed, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "1 of 1 run to do" in changed.err
+
+
+def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own("physio", names=("rvt", "csf"))
+    own("other", "anything")
+    folders = [f"{name}={tmp_path / name}" for name in ("physio", "other")]
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    refused, _ = place("--strategy", mine, "24P", "-d", *folders)
+    assert refused.status == 1
+    assert "rvt in several tables: name physio.rvt or other.rvt" in refused.err
+    assert "csf in several tables: name csf or physio.csf" in refused.err
+    exact = strategy_file(tmp_path, name="exact", confounds=["other.rvt"], wm_csf="basic")
+    finished, out = place("--strategy", exact, "-d", *folders)
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "exact")["NuisanceParameters"] == ["csf", "white_matter", "other.rvt"]
+
+
+def test_a_table_of_the_users_own_concerns_those_who_name_its_columns(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(n_rows=39)
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt"])
+    plain = strategy_file(tmp_path, name="plain", confounds=["csf"])
+    finished, out = place("--strategy", mine, plain, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 1
+    assert "has 39 (physio.rvt, physio.hr, ...)" in finished.err
+    assert sidecar(out, "plain")["NuisanceParameters"] == ["csf"]
+    assert not list(out.glob("*_desc-mine_*"))
+
+
+def test_a_table_that_is_called_confounds_is_one_of_the_users_own(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(desc="confounds")
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    finished, out = place("--strategy", mine, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "mine")["NuisanceParameters"] == ["physio.rvt", "csf"]
+
+
+@pytest.fixture
+def events(tiny, tmp_path):
+    """A raw dataset that fMRIPrep's output names, and the table of events in it."""
+    raw = tmp_path / "raw"
+    table = pd.DataFrame({"onset": [4, 31.5, 60], "duration": 3.0, "trial_type": ["a", "b", "a"]})
+
+    def write(name="sub-01/func/sub-01_task-rest_events.tsv"):
+        path = raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, sep="\t", index=False)
+        return path
+
+    description = tiny.root / "dataset_description.json"
+    content = json.loads(description.read_text()) | {"DatasetLinks": {"raw": "../raw"}}
+    description.write_text(json.dumps(content))
+    return write, table
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-01/func/sub-01_task-rest_events.tsv", "task-rest_events.tsv"]
+)
+def test_responses_to_events_of_the_raw_dataset(place, tiny, tmp_path, events, name):
+    bold = tiny.add_run()
+    write, table = events
+    write(name)
+    sidecar_of_bold = next(bold.parent.glob("*_desc-preproc_bold.json"))
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 0.975}))
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"}, confounds=["csf"])
+    fir = strategy_file(tmp_path, name="fir", task={"model": "fir", "window": 6})
+    finished, func = place("--strategy", mine, fir, "24P")
+    assert finished.status == 0, finished.err
+    expected = make_first_level_design_matrix(0.975 + 2 * np.arange(40), table, drift_model=None)
+    design = read(next(func.glob("*_desc-mine_design.tsv")))
+    assert list(design) == ["csf", "task.a", "task.b"]
+    np.testing.assert_allclose(design["task.a"], expected["a"], atol=1e-6)
+    facts = sidecar(func, "fir")
+    assert facts["NuisanceParameters"] == [f"task.{x}_delay_{n}" for x in "ab" for n in range(3)]
+    assert facts["RankRemoved"] == 6 + 2
+    assert f"bids:raw:{name}" in facts["Sources"]
+    assert not any("events" in uri for uri in sidecar(func, "24P")["Sources"])
+    description = json.loads((func.parents[1] / "dataset_description.json").read_text())
+    assert description["DatasetLinks"]["raw"] == "../raw"
+    assert "0 of 1 run to do" in place("--strategy", mine, fir, "24P")[0].err
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 1.0}))
+    assert "1 of 1 run to do" in place("--strategy", mine)[0].err
+
+
+def test_a_run_without_events_fails_for_a_strategy_that_needs_them(place, tiny, tmp_path, events):
+    tiny.add_run()
+    write, _ = events
+    write("sub-01/func/sub-01_task-rest_run-2_events.tsv")
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"})
+    finished, func = place("--strategy", mine, "none")
+    assert finished.status == 1
+    assert "No events.tsv belongs to it." in finished.err
+    assert series_file(func, "none").exists()
+    other = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "raw", other)
+    events_file = next(other.rglob("*_events.tsv"))
+    events_file.rename(events_file.with_name("sub-01_task-rest_events.tsv"))
+    finished, func = place("--strategy", mine, "-d", f"stimuli={other}")
+    assert finished.status == 0, finished.err
+    uri = "bids:stimuli:sub-01/func/sub-01_task-rest_events.tsv"
+    assert uri in sidecar(func, "mine")["Sources"]
+
+
 def test_names_and_columns_of_the_first_fmriprep(place, tiny):
     bold = tiny.add_run()
     func = bold.parent
@@ -282,6 +434,74 @@ def test_names_and_columns_of_the_first_fmriprep(place, tiny):
 
 
 # Which volumes
+
+
+def anatomy(tiny, radius=60):
+    """A brain mask of about the volume of a sphere, of voxels of 8 cubic millimetres."""
+    grid = np.indices((70, 70, 70)) - 34.5
+    ball = (grid**2).sum(axis=0) <= (radius / 2) ** 2
+    folder = tiny.root / "sub-01" / "anat"
+    folder.mkdir()
+    image = nib.Nifti1Image(ball.astype(np.uint8), np.diag([2, 2, 2, 1]))
+    image.to_filename(folder / "sub-01_desc-brain_mask.nii.gz")
+    image.to_filename(folder / "sub-01_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz")
+    return np.cbrt(3 * 8 * ball.sum() / (4 * np.pi))
+
+
+def test_displacement_is_measured_with_a_filter_and_the_head_of_the_participant(place, tiny):
+    tiny.add_run()
+    radius = anatomy(tiny)
+    options = ("--motion-filter", "lowpass:10", "--head-radius", "auto", "--fd-threshold", "0.05")
+    finished, func = place("--strategy", "gsrOnly", *options)
+    assert finished.status == 0, finished.err
+    table = read(confounds_of(tiny))
+    names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    b, a = signal.butter(2, 10 / 60, fs=0.5)
+    left = signal.filtfilt(b, a, table[names], axis=0, padtype="constant", padlen=39)
+    change = np.abs(np.diff(left, axis=0))
+    expected = change[:, :3].sum(axis=1) + radius * change[:, 3:].sum(axis=1)
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
+    np.testing.assert_allclose(censored["fd_recomputed"][1:], expected, rtol=1e-6)
+    np.testing.assert_allclose(censored["fd"][1:], table["framewise_displacement"][1:], rtol=1e-6)
+    assert censored["censored"].tolist() == [0, *(expected > 0.05).astype(int)]
+    facts = sidecar(func, "gsrOnly")
+    assert facts["MeanFramewiseDisplacementRecomputed"] == pytest.approx(expected.mean())
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx(
+        table["framewise_displacement"].mean()
+    )
+    assert facts["HeadRadius"] == pytest.approx(radius)
+    assert facts["HeadRadius"] == pytest.approx(60, rel=0.01)
+    assert facts["MotionStopBand"] == pytest.approx([10 / 60, 0.25])
+    assert facts["HeadMotion"] == {
+        "filter": "lowpass:10",
+        "head_radius": "auto",
+        "filter_regressors": False,
+    }
+    page = next(func.parents[1].glob("sub-01.html")).read_text()
+    assert "Framewise displacement as gsrOnly recomputes it" in page
+    assert "Mean FD recomputed" in page
+    again, _ = place("--strategy", "gsrOnly", *options)
+    assert "0 of 1 run to do" in again.err
+
+
+def test_a_head_radius_without_a_brain_mask_fails_where_it_is_asked_for(place, tiny):
+    tiny.add_run()
+    finished, _ = place("--strategy", "gsrOnly", "--head-radius", "auto")
+    assert finished.status != 0
+    assert "no brain mask of the anatomy belongs to" in finished.err
+
+
+def test_our_own_table_with_measures_of_motion_is_a_table_of_outliers(place, tiny, tmp_path):
+    tiny.add_run()
+    _, func = place("--strategy", "gsrOnly", "--head-radius", "60", "--fd-threshold", "0.03")
+    first = next(func.glob("*_desc-gsrOnly_outliers.tsv"))
+    copy = tmp_path / "censored.tsv"
+    shutil.copy(first, copy)
+    finished, _ = place("--strategy", "24P", "--outliers", copy)
+    assert finished.status == 0, finished.err
+    external = read(next(func.glob("*_desc-24P_outliers.tsv")))["external"]
+    np.testing.assert_array_equal(external, read(first)["censored"])
+    assert 0 < external.sum() < 40
 
 
 def test_dummy_scans_by_number(place, tiny):

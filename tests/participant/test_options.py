@@ -22,6 +22,8 @@ LONG = ("--min-volumes", "20", "--min-seconds", "40")
 
 STALE = {
     "mask": ((), ("--mask", "none")),
+    "tissue": ((), ("--tissue", "GM")),
+    "exclude_mask": ((), ("--exclude-mask", "space-MNI152NLin2009cAsym_dseg.nii.gz")),
     "min_coverage": ((), ("--min-coverage", "0.9")),
     "overlap": ((), ("--overlap", "nearest")),
     "warp_seeds": ((), ("--warp-seeds",)),
@@ -44,6 +46,10 @@ STALE = {
     "outliers": ((), ("--outliers", "outliers")),
     "fd_threshold": (CENSORED, ("--fd-threshold", "0.05")),
     "std_dvars_threshold": (CENSORED, ("--std-dvars-threshold", "1.5")),
+    "rmsd_threshold": ((), ("--rmsd-threshold", "1")),
+    "censor_combine": (CENSORED, ("--censor-combine", "all")),
+    "motion_filter": (CENSORED, ("--motion-filter", "gratton2020")),
+    "head_radius": (CENSORED, ("--head-radius", "60")),
     "censor_before": (CENSORED, ("--censor-before", "2")),
     "censor_after": (CENSORED, ("--censor-after", "2")),
     "min_segment": (CENSORED, ("--min-segment", "4")),
