@@ -123,6 +123,8 @@ class ImageSidecar(TypedDict, total=False):
     Radius: float | list[float]
     RadiusUnits: str
     SmoothingBefore: str | None
+    DespikedShare: float | None
+    DespikeNote: str
 
 
 class SpheresSidecar(TypedDict):
@@ -298,6 +300,7 @@ SPHERE_COLUMNS: JsonObject = {
         "Description": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's "
         "voxels of temporal mean / standard deviation of all volumes, censored ones too"
     },
+    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
 
@@ -320,6 +323,7 @@ REGION_COLUMNS: JsonObject = {
         "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
         "region's voxels of temporal mean / standard deviation of all volumes"
     },
+    "despiked": SPHERE_COLUMNS["despiked"],
 }
 """Columns of the table of regions."""
 

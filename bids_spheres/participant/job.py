@@ -234,6 +234,8 @@ def _write_spheres_and_series(
             values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
                 measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr}
+                if spheres.spikes is not None:
+                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
                     measured={**measured, "used": ~spheres.missing},
@@ -289,6 +291,7 @@ def _extract(
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
             aggregation=rules.aggregation,
+            despike=rules.despike,
             moments=True,
             threads=threads,
         )

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 
+_NOT_LINEAR = (
+    "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
+    "do not count it."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class SphereSet:
     """A seed set of S spheres on the grid of an image.
@@ -39,9 +45,9 @@ class SphereSet:
     min_coverage : float
         Smallest share of a sphere's voxels that must have a signal.
     sidecar : ImageSidecar
-    coverage, tsnr : (S,) arrays, optional
-        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio,
-        once the image was read.
+    coverage, tsnr, spikes : (S,) arrays, optional
+        Share of each sphere's voxels that has a signal, their temporal signal-to-noise ratio, and
+        the share of their values that despiking changed, once the image was read.
     reduced : int
         Spheres with voxels in image and mask that are constant, or not finite in a volume.
     """
@@ -53,6 +59,7 @@ class SphereSet:
     sidecar: ImageSidecar
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
+    spikes: FloatArray | None = None
     reduced: int = 0
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
@@ -62,7 +69,15 @@ class SphereSet:
         coverage = moments.coverage(all_weights)[self.columns]
         tsnr = moments.tsnr(all_weights)[self.columns]
         reduced = int(extraction.reduced[self.columns].sum())
-        return replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        signal = replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        if extraction.spikes is None:
+            return signal
+        spikes = extraction.spikes[self.columns]
+        known = spikes[np.isfinite(spikes)]
+        sidecar = self.sidecar.copy()
+        sidecar["DespikedShare"] = float(known.mean()) if known.size else None
+        sidecar["DespikeNote"] = _NOT_LINEAR
+        return replace(signal, spikes=spikes, sidecar=sidecar)
 
     @property
     def missing(self) -> NDArray[np.bool_]:

@@ -107,6 +107,14 @@ class Processing:
         sidecar="Aggregation",
         mixing="refuse",
     )
+    despike: bool = option(
+        False,
+        "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
+        "seeds",
+        affects=_SPHERES,
+        sidecar="Despike",
+        mixing="refuse",
+    )
     smoothing_fwhm: float | None = option(
         None,
         "smooth images by a Gaussian of this width first (default: off)",

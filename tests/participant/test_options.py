@@ -26,6 +26,7 @@ STALE = {
     "overlap": ((), ("--overlap", "nearest")),
     "warp_seeds": ((), ("--warp-seeds",)),
     "aggregation": ((), ("--aggregation", "median")),
+    "despike": ((), ("--despike",)),
     "smoothing_fwhm": ((), ("--smoothing-fwhm", "5")),
     "detrend": ((), ("--no-detrend",)),
     "standardize": ((), ("--standardize", "psc")),
