@@ -292,13 +292,14 @@ def _means(job: _Extracting) -> FloatArray:
     parts: list[FloatArray] = []
     set_aside: list[FloatArray] = []
     for block in job.blocks():
-        values = block.astype(np.float64)
+        # The product runs along the volumes, so those must lie side by side in memory.
+        by_voxel = block.T.astype(np.float64, order="C")
         if not parts:
             suspects = np.flatnonzero(screened.unusable)
         if suspects.size:
-            set_aside.append(values[:, suspects])
-            values[:, suspects] = 0
-        parts.append(_along_volumes(sums, values))
+            set_aside.append(by_voxel[suspects].T)
+            by_voxel[suspects] = 0
+        parts.append(np.asarray(sums @ by_voxel).T)
     total, usable = np.vstack(parts), job.usable()
     if set_aside and usable[suspects].any():
         late = usable[suspects]

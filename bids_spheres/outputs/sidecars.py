@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ANEW = "Run the participant level anew for this run."
 """What to do about a file that is not as it was written."""
 
-BIDS_VERSION = "1.11.0"
-"""The first that knows atlases."""
+BIDS_VERSION = "1.11.1"
+"""Since 1.11.0 it knows atlases."""
 
 GENERATOR = "bids_spheres"
 """Name under which this package appears in ``GeneratedBy``."""
@@ -223,6 +223,7 @@ class MatrixSidecar(TypedDict):
     ValidDiagonal: bool
     StorageFormat: str
     NodeFiles: list[str]
+    Software: str
     Shrinkage: NotRequired[float]
 
 
@@ -288,7 +289,9 @@ SPHERE_COLUMNS: JsonObject = {
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
     "radius": {"Description": "Radius of the sphere", "Units": "mm"},
     "network": {"Description": "Network of the seed, where its source gives one"},
-    "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
+    "voxels_asked": {
+        "Description": "Voxels whose centre lies in the sphere; with --tissue those of the tissue"
+    },
     "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
     "coverage": {
         "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
@@ -300,9 +303,22 @@ SPHERE_COLUMNS: JsonObject = {
         "Description": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's "
         "voxels of temporal mean / standard deviation of all volumes, censored ones too"
     },
-    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
+
+EXTRA_COLUMNS: JsonObject = {
+    **{
+        column: {"Description": f"Mean probability of {tissue} over the voxels used"}
+        for column, tissue in (
+            ("grey_matter", "grey matter"),
+            ("white_matter", "white matter"),
+            ("csf", "cerebrospinal fluid"),
+        )
+    },
+    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
+}
+"""Columns of both tables where the dataset has images of tissues in the space of the run, and
+after despiking."""
 
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
@@ -310,7 +326,7 @@ REGION_COLUMNS: JsonObject = {
     "network": {"Description": "Network of the region, where its source gives one"},
     "voxels_asked": {
         "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
-        "1 % of the largest weight"
+        "1 % of the largest weight; with --tissue those of the tissue"
     },
     "voxels_used": SPHERE_COLUMNS["voxels_used"],
     "coverage": {
@@ -323,7 +339,6 @@ REGION_COLUMNS: JsonObject = {
         "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
         "region's voxels of temporal mean / standard deviation of all volumes"
     },
-    "despiked": SPHERE_COLUMNS["despiked"],
 }
 """Columns of the table of regions."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
 from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bids_spheres.engine.extract import Extraction
@@ -50,6 +52,8 @@ class SphereSet:
         the share of their values that despiking changed, once the image was read.
     reduced : int
         Spheres with voxels in image and mask that are constant, or not finite in a volume.
+    tissues : mapping of str to (S,) array
+        Shares of tissues in the voxels used, by column.
     """
 
     seeds: SeedTable
@@ -61,6 +65,7 @@ class SphereSet:
     tsnr: FloatArray | None = None
     spikes: FloatArray | None = None
     reduced: int = 0
+    tissues: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
         """The same with what the moments of an extraction say of the voxels."""

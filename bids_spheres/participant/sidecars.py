@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bids_spheres import __version__
 from bids_spheres.confounds import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs.sidecars import (
+    GENERATOR,
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
@@ -128,6 +130,7 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
         NodeFiles=[nodes],
+        Software=f"{GENERATOR} {__version__}",
     )
 
 

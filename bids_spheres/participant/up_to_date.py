@@ -35,6 +35,7 @@ from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
+from bids_spheres.participant.usable_voxels import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
@@ -384,6 +385,7 @@ class _JobGroups:
             participant = job.run.name.get("sub") or ""
             own = [self.lookups.transforms(root, participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
+        masks += restricting_files(job.run, bold, self.rules)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
     def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:

@@ -23,6 +23,7 @@ from bids_spheres.settings.values import (
     PathName,
     SeedSet,
     Setting,
+    TissueRule,
     WordOrPath,
     choice,
 )
@@ -77,6 +78,27 @@ class Processing:
         sidecar="Mask",
         mixing="refuse",
         common=True,
+    )
+    tissue: str | None = option(
+        None,
+        "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
+        "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
+        "(GM:weight)",
+        "seeds",
+        TissueRule(),
+        affects=_SPHERES,
+        sidecar="Tissue",
+        mixing="refuse",
+    )
+    exclude_mask: str | None = option(
+        None,
+        "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
+        "BIDS names, in the space of the images",
+        "seeds",
+        WordOrPath("PATH"),
+        affects=_SPHERES,
+        sidecar="ExcludeMask",
+        mixing="note",
     )
     min_coverage: float = option(
         0.5,

@@ -19,7 +19,14 @@ from bids_spheres.app import parser as options
 from bids_spheres.app.strategies import describe_strategies
 from bids_spheres.confounds import load_strategy, published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
-from bids_spheres.group import networks, quality, results, spheres
+from bids_spheres.group import (
+    harmonization,
+    networks,
+    quality,
+    reliability,
+    results,
+    spheres,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -131,6 +138,9 @@ _GROUP_TABLES = {
     "contrast-<name>_edges": results.CONTRAST_COLUMNS,
     "contrast-<name>_nbs": results.COMPONENT_COLUMNS,
     "contrast-<name>_cnbs": results.NETWORK_TEST_COLUMNS,
+    "reliability": reliability.EDGE_COLUMNS,
+    "networkreliability": reliability.NETWORK_COLUMNS,
+    "harmonization": harmonization.COLUMNS,
     "coverage": spheres.COVERAGE_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,
@@ -165,6 +175,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options_of_the_app": lambda: options_page(options.main_parser()),
     "options_of_demo": lambda: options_page(options.demo_parser()),
     "options_of_strategies": lambda: options_page(options.strategies_parser()),
+    "options_of_seeds": lambda: options_page(options.seeds_parser()),
     "exit_statuses": exit_statuses,
     "strategies": strategies,
     "seed_sets": seed_sets,

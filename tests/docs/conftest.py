@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
 from bids_spheres.demo import write_demo_dataset
+from tests.group.conftest import correlations, new_outputs
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +63,41 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
           "--participants-table", folder / "participants.tsv",
           "--inference", "maxt", "nbs", "tfnbs", "cnbs", "--permutations", 5)  # fmt: skip
+    _of_larger_groups(folder / "people", out / "people" / "group")
     return out
+
+
+def _of_larger_groups(root: Path, kept: Path) -> None:
+    """Keep what takes more people, sessions and sites than the simulated dataset has."""
+    people, rng = new_outputs(root), np.random.default_rng(1)
+    labels = [f"{i:02d}" for i in range(8)]
+    for label in labels:
+        for session in ("a", "b"):
+            facts = {"SeedSpace": "Talairach", "DummyScans": 1}
+            people.add(label, correlations(rng, 5), source=f"ses-{session}_task-rest", **facts)
+    people.participants(participant_id=labels, site=list("aabbaabb"), age=rng.uniform(20, 60, 8))
+    kept.mkdir(parents=True)
+    words = [root / "none", root, "group", "--quiet", "--report-level", "none"]
+    permuted = ("--inference", "nbs", "cnbs", "--permutations", 3)
+    for options in (
+        ("--within", "session", "--contrast", "change=a-b", *permuted),
+        ("--weights", "precision"),
+        ("--model", "age", "--contrast", "old=age", "--clusters", "site"),
+        (
+            "--model",
+            "age",
+            "--contrast",
+            "age=age",
+            "--harmonize",
+            "site",
+            "--harmonize-within",
+            *permuted,
+        ),
+    ):
+        _call(*words, *options)
+        for what in ("contrast-*", "reliability.*", "networkreliability.*", "harmonization.*"):
+            for path in (root / "group").glob(f"*_{what}"):
+                (kept / path.name).write_bytes(path.read_bytes())
 
 
 def _call(*words: object) -> None:

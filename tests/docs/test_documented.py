@@ -19,7 +19,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
 OF_CONTRASTS = ("contrast edges", "contrast nbs", "contrast cnbs")
-OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_CONTRASTS)
+REPEATED = ("reliability", "networkreliability", "harmonization")
+OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_CONTRASTS, *REPEATED)
 SHORT = {
     "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
     "group matrices": GROUP_MATRICES,
@@ -42,7 +43,7 @@ HEADINGS = {
     "group strategies": "`strategies.tsv`",
     **{
         f"group {what}": f"`*_{what}.tsv`"
-        for what in ("participants", "edges", "networks", "model", "coverage")
+        for what in ("participants", "edges", "networks", "model", "coverage", *REPEATED)
     },
     **{f"group {what}": f"`*_{what.replace(' ', '-<name>_')}.tsv`" for what in OF_CONTRASTS},
 }
@@ -176,9 +177,10 @@ def test_every_file_is_in_a_table_of_files(everything, sections):
 
 def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
-    from bids_spheres.app.parser import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
+    from bids_spheres.app import parser as parsers  # noqa: PLC0415
 
-    for parser in (main_parser(), demo_parser(), strategies_parser()):
+    names = ("main", "demo", "strategies", "seeds")
+    for parser in (getattr(parsers, f"{name}_parser")() for name in names):
         for action in parser._actions:
             names = [n for n in action.option_strings if "_" not in n] or [action.dest]
             assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names

@@ -22,6 +22,8 @@ LONG = ("--min-volumes", "20", "--min-seconds", "40")
 
 STALE = {
     "mask": ((), ("--mask", "none")),
+    "tissue": ((), ("--tissue", "GM")),
+    "exclude_mask": ((), ("--exclude-mask", "space-MNI152NLin2009cAsym_dseg.nii.gz")),
     "min_coverage": ((), ("--min-coverage", "0.9")),
     "overlap": ((), ("--overlap", "nearest")),
     "warp_seeds": ((), ("--warp-seeds",)),

@@ -122,8 +122,9 @@ def _location_and_scale(
     fitted = fit(space, z)
     n = member @ fitted.present
     of_sites, coefficients = fitted.effects.T[: len(member)], fitted.effects.T[len(member) :]
-    mean = np.sum(n * of_sites, axis=0) / fitted.n
-    deviation = np.sqrt(np.sum(fitted.residuals**2, axis=0) / fitted.n)
+    total = np.where(fitted.n > 0, fitted.n, np.nan)
+    mean = np.sum(n * of_sites, axis=0) / total
+    deviation = np.sqrt(np.sum(fitted.residuals**2, axis=0) / total)
     standardized = (z - mean - covariates @ coefficients) / deviation
     known = np.where(np.isfinite(standardized), standardized, 0)
     # A participant alone at a site says nothing about its scale.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -154,8 +154,8 @@ def permutation_test(
         See `estimate`; residuals then change signs only. Without, permutations are not valid for
         means of groups whose variances and sizes differ.
     transform : callable, optional
-        Gets the rearranged data (N, T) and gives what is tested, for example harmonized data; it
-        takes a fit of all columns for each arrangement.
+        Gets the rearranged data (N, T) and gives what is tested. Harmonization of sites in it makes
+        tests valid when rows change places within sites.
     progress : callable, optional
         Called with the number of arrangements that are done.
     max_bytes : int
@@ -305,23 +305,18 @@ class _Source:
             return
         n, width = len(self.arrangements), len(self.tested)
         size = max(1, min(256, self.max_bytes // (8 * width)))
+        model = self.model
+        rows = size * model.basis.shape[1] * model.members.shape[1]
         for start in range(0, n, size):
-            yield from self._maps(start, min(start + size, n))
-
-    def _maps(self, start: int, stop: int) -> FloatArray:
-        """Statistics in the ways `start` to `stop`, (stop - start, E)."""
-        model, arrangements = self.model, self.arrangements
-        maps = np.full((stop - start, len(self.tested)), np.nan)
-        rows = (stop - start) * model.basis.shape[1] * model.members.shape[1]
-        done = 0
-        for block in column_blocks(self.z, min(_PRODUCTS // rows * len(self.z), _COLUMNS)):
-            columns = done + np.flatnonzero(self.tested[done : done + block.shape[1]])
-            chosen = block if len(columns) == block.shape[1] else block[:, columns - done]
-            maps[:, columns] = model.statistics(
-                model.residuals(chosen), lambda values: arrangements.apply(values, start, stop)
-            )
-            done += block.shape[1]
-        return maps
+            stop, done = min(start + size, n), 0
+            ways = partial(self.arrangements.apply, start=start, stop=stop)
+            maps = np.full((stop - start, width), np.nan)
+            for block in column_blocks(self.z, min(_PRODUCTS // rows * len(self.z), _COLUMNS)):
+                columns = done + np.flatnonzero(self.tested[done : done + block.shape[1]])
+                chosen = block if len(columns) == block.shape[1] else block[:, columns - done]
+                maps[:, columns] = model.statistics(model.residuals(chosen), ways)
+                done += block.shape[1]
+            yield from maps
 
     def _transformed(self, transform: Callable[[FloatArray], FloatArray]) -> Iterator[FloatArray]:
         """Statistics of data that are transformed after they were rearranged."""

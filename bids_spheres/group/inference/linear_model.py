@@ -256,6 +256,7 @@ def invert(matrices: FloatArray) -> FloatArray:
     return inverse
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # groups without rows, or without spread
 def _with_variance_groups(
     space: ModelSpace, fitted: Fit, members: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -311,5 +312,5 @@ def concatenate(parts: Sequence[Estimates]) -> Estimates:
 def column_blocks(z: FloatArray, max_bytes: int = 2**22) -> Iterator[FloatArray]:
     """Columns of an array, also of a memory map, in parts of a number of bytes."""
     width = max(1, max_bytes // (8 * len(z)))
-    for start in range(0, z.shape[1], width):
+    for start in range(0, max(z.shape[1], 1), width):
         yield np.asarray(z[:, start : start + width], dtype=np.float64)

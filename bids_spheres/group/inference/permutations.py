@@ -118,7 +118,16 @@ def arrange(
     rng = np.random.default_rng(seed)
     if scheme == "flip":
         units = blocks if exchangeability.whole else list(np.arange(n)[:, np.newaxis])
-        return _flips(units, n, n_permutations, rng)
+        exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
+        if exhaustive:
+            signs = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
+        else:
+            signs = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
+            signs[0] = 1
+        unit_of_row = np.empty(n, dtype=np.intp)
+        for number, unit in enumerate(units):
+            unit_of_row[unit] = number
+        return Arrangements("flip", None, signs[:, unit_of_row], exhaustive)
     _, alike = np.unique(design, axis=0, return_inverse=True)
     if exchangeability.whole:
         sizes = sorted({len(block) for block in blocks})
@@ -126,22 +135,6 @@ def arrange(
     else:
         pools = [block[:, np.newaxis] for block in blocks]
     return _permutations(pools, alike.reshape(-1), n_permutations, rng)
-
-
-def _flips(
-    units: Sequence[IntArray], n: int, n_permutations: int, rng: np.random.Generator
-) -> Arrangements:
-    """Signs of units of rows, each of which changes as a whole."""
-    exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
-    if exhaustive:
-        chosen = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
-    else:
-        chosen = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
-        chosen[0] = 1
-    unit_of_row = np.empty(n, dtype=np.intp)
-    for number, unit in enumerate(units):
-        unit_of_row[unit] = number
-    return Arrangements("flip", None, chosen[:, unit_of_row], exhaustive)
 
 
 def _permutations(

@@ -72,6 +72,7 @@ def intraclass_correlation(
     return Reliability(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
+@np.errstate(invalid="ignore")  # edges that are the same everywhere
 def _correlation(
     z: FloatArray, kind: Literal["2,1", "3,1"], alpha: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -90,14 +91,12 @@ def _correlation(
     sessions = n * np.sum((of_session - grand) ** 2, axis=0) / (k - 1)
     rest = np.sum(left**2, axis=(0, 1)) / degrees
     if kind == "3,1":
-        f = own / rest
-        low, high = f / stats.f.isf(alpha, n - 1, degrees), f * stats.f.isf(alpha, degrees, n - 1)
-        icc, low, high = ((ratio - 1) / (ratio + k - 1) for ratio in (f, low, high))
+        factors = 1, 1 / stats.f.isf(alpha, n - 1, degrees), stats.f.isf(alpha, degrees, n - 1)
+        icc, low, high = ((f * own - rest) / (f * own + (k - 1) * rest) for f in factors)
         return icc, low, high, participants
     icc = (own - rest) / (own + (k - 1) * rest + k * (sessions - rest) / n)
-    shares = n * (1 + (k - 1) * icc) - k * icc
-    ratio = k * icc * sessions / rest
-    degrees = degrees * (ratio + shares) ** 2 / ((n - 1) * ratio**2 + shares**2)
+    between, within = k * icc * sessions, (n * (1 + (k - 1) * icc) - k * icc) * rest
+    degrees = degrees * (between + within) ** 2 / ((n - 1) * between**2 + within**2)
     upper, lower = stats.f.isf(alpha, n - 1, degrees), stats.f.isf(alpha, degrees, n - 1)
     others = k * sessions + (k * n - k - n) * rest
     low = n * (own - upper * rest) / (upper * others + n * own)

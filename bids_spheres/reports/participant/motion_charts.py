@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -94,7 +94,7 @@ class Motion:
     # (T,); Those that the confounds table has; NaN where a value is missing.
     courses: Mapping[Measure, FloatArray]
     censored: Mapping[str, NDArray[np.bool_]]  # (T,); By strategy
-    thresholds: Mapping[str, Mapping[str, Any]]  # ``CensoringThresholds`` of each strategy
+    thresholds: Mapping[str, Mapping[str, object]]  # ``CensoringThresholds`` of each strategy
 
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""

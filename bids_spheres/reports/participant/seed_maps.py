@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 
-from bids_spheres.engine.stream import image_grid
-from bids_spheres.files.regular import check_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.reports.participant.backgrounds import read_image
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import Block, Graphic
@@ -39,13 +37,9 @@ def seed_map_block(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> B
             name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
             if spheres is None or name not in spheres.names or len(maps) == COLUMNS:
                 continue
-            try:
-                check_regular(path)
-                img: Any = nib.load(path)
-                values = np.asarray(img.dataobj, dtype=np.float64).ravel(order="F")
-            except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
-                continue  # the other maps still show something
-            maps[spheres.names.index(name)] = VoxelMap(image_grid(img), np.nan_to_num(values))
+            if (image := read_image(path)) is not None:
+                values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
+                maps[spheres.names.index(name)] = VoxelMap(image[1], values)
         if spheres is None or not maps:
             continue
         chosen = sorted(maps)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 
 from bids_spheres.engine.seeds import is_network
-from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.files.regular import check_regular
 from bids_spheres.outputs.paths import REGIONS
-from bids_spheres.reports.participant.backgrounds import find_background
+from bids_spheres.reports.participant.backgrounds import find_background, read_image
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import (
@@ -89,14 +86,11 @@ def _figures(
     anchor: str, scene: Scene, spheres: Spheres, behind: str, words: str
 ) -> Iterator[Figure]:
     if scene.seen.any():
-        try:
-            check_regular(spheres.image)
-            img: Any = nib.load(spheres.image)
-            labels = np.asarray(img.dataobj).ravel(order="F")
-            known = np.where(labels <= len(spheres.names), labels, 0).astype(np.intp)
-            drawn = Drawn(image_grid(img), known)
-        except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
-            drawn = None  # outlines still show where the spheres are
+        drawn = None  # without the image outlines still show where the spheres are
+        if (image := read_image(spheres.image)) is not None:
+            labels, grid = image
+            known = np.where(labels <= len(spheres.names), labels, 0).ravel(order="F")
+            drawn = Drawn(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
             _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,8 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.reports.participant.load import Participant, Run
-
-    Facts = dict[str, Any]
 
 _COLUMNS = (
     Column("Strategy", numeric=False),
@@ -102,15 +101,15 @@ def verdicts(participant: Participant) -> Iterator[Verdict]:
 _REAL = (int, float)
 
 
-def _kept(facts: Facts) -> Judgement:
+def _kept(facts: JsonObject) -> Judgement:
     return judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
 
 
-def _left(facts: Facts) -> Judgement:
+def _left(facts: JsonObject) -> Judgement:
     return judge_degrees_of_freedom(facts["DegreesOfFreedom"])
 
 
-def _mean_fd(facts: Facts) -> float:
+def _mean_fd(facts: JsonObject) -> float:
     value = facts.get("MeanFramewiseDisplacement")
     return float(value) if isinstance(value, _REAL) else float("nan")
 

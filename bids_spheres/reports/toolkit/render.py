@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -176,7 +176,7 @@ class Section:
         return self.anchor, self.short
 
 
-def page(template: str, title: str, **values: Any) -> HTMLReport:
+def page(template: str, title: str, **values: object) -> HTMLReport:
     """Fill a template that extends ``base.html.j2``; a missing value is an error."""
     html = environment().get_template(template).render(title=title, version=__version__, **values)
     return HTMLReport(html, title)

@@ -39,7 +39,7 @@ WIDTH = 780
 """Pixels of a figure: what the column of a page holds."""
 
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
-"""Colours of spheres with all, some and none of their voxels; told apart by dashes as well."""
+"""Colours of spheres with all, some and none of their voxels; dashes tell them apart as well."""
 
 DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
 """How matplotlib draws the outlines of such spheres."""
@@ -75,7 +75,7 @@ class Scene:
     radii: FloatArray  # (S,), mm
     backdrop: Backdrop | None = None
     weights: SphereWeights | None = None
-    # (S,); `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
+    # (S,); `FULL`, `PARTIAL` or `EMPTY` for each sphere, instead of what weights say.
     given_colours: NDArray[np.str_] | None = None
 
     @cached_property
@@ -139,7 +139,7 @@ class Scene:
 
 
 def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
-    """How many spheres or regions there are, of which size, in a sentence."""
+    """Number and size of spheres or regions, in a sentence."""
     low, high = float(radii.min()), float(radii.max())
     if regions:
         sizes = [number(4 / 3 * np.pi * radius**3 / 1000, 1) for radius in (low, high)]

@@ -62,9 +62,10 @@ def test_missing_values_do_not_count():
     assert combat.standard_deviation[3] == pytest.approx(alone.standard_deviation[0])
     harmonized = combat.apply(z, SITES, AGE)
     assert np.argwhere(np.isnan(harmonized)).tolist() == [[2, 3]]
-    z[:5, 4], z[:, 5] = np.nan, 1.0  # one participant of a site, no variance
+    # one participant of a site, no variance, nobody
+    z[:5, 4], z[:, 5], z[:, 6] = np.nan, 1.0, np.nan
     harmonized = fit_combat(z, SITES, AGE).apply(z, SITES, AGE)
-    assert np.flatnonzero(np.isnan(harmonized).all(axis=0)).tolist() == [4, 5]
+    assert np.flatnonzero(np.isnan(harmonized).all(axis=0)).tolist() == [4, 5, 6]
 
 
 def test_what_cannot_be_harmonized():
