@@ -20,9 +20,9 @@ from bids_spheres.files.atomic import (
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
     DISPLACEMENTS,
+    EXTRA_COLUMNS,
     REGION_COLUMNS,
     SPHERE_COLUMNS,
-    EXTRA_COLUMNS,
     RegionsSidecar,
     SpheresSidecar,
     UncleanedSidecar,

@@ -14,6 +14,7 @@ from scipy import signal
 
 from bids_spheres.confounds import published_strategies
 from bids_spheres.engine import stream
+from bids_spheres.engine.despike import despike
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -799,3 +800,35 @@ def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
         assert phrase in text, phrase
     bib = (tmp_path / "out" / "logs" / "CITATION.bib").read_text()
     assert "10.1016/j.neuroimage.2017.03.020" in bib
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggregation):
+    bold = tiny.add_run()
+    image = nib.load(bold)
+    data = image.get_fdata()
+    data[:, :, :, 20] += np.where(np.arange(data.shape[0]) % 2, 300, 0)[:, None, None]
+    nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
+    finished, func = place("--strategy", "none", "--despike", "--aggregation", aggregation)
+    assert finished.status == 0, finished.err
+    labels = nib.load(next(func.glob("*_dseg.nii.gz"))).get_fdata()
+    spheres = read(next(func.glob("*_dseg.tsv")))
+    number = spheres.set_index("name").loc["left", "index"]
+    assert spheres.set_index("name").loc["left", "overlap"] == 0
+    voxels = nib.load(bold).get_fdata()[labels == number].T
+    squeezed, spikes = despike(voxels)
+    assert spikes[20].mean() > 0.3
+    together = getattr(np, aggregation)(squeezed, axis=1)
+    path = next(func.glob(f"*_desc-raw_timeseries.tsv.gz"))
+    names = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
+    uncleaned = pd.read_csv(path, sep="\t", header=None, names=names["Columns"])["left"]
+    np.testing.assert_allclose(uncleaned, together, rtol=1e-6)
+    assert spheres.set_index("name").loc["left", "despiked"] == pytest.approx(spikes.mean())
+    facts = sidecar(func, "none") if aggregation == "mean" else names
+    assert facts["Despike"] is True
+    assert facts["DespikedShare"] == pytest.approx(spheres["despiked"].mean())
+    assert "degrees of freedom do not count it" in facts["DespikeNote"]
+    page = next(func.parents[1].glob("sub-01.html")).read_text()
+    assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
+    plain, _ = place("--strategy", "none", "--aggregation", aggregation)
+    assert "1 of 1 run to do" in plain.err
