@@ -189,11 +189,13 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
+    NumberOfVolumesUsed: int
     CensoredVolumes: dict[str, int]
     CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
+    DimensionsLostToDrawing: float
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
     VolumesWithFramewiseDisplacement: int

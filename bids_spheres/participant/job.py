@@ -182,8 +182,8 @@ def _write_image(
             job.paths,
             strategy.name,
             dict(zip(design.columns, design.values.T, strict=True)),
-            kept=design.kept,
-            reasons=design.reasons,
+            kept=run_design.used,
+            reasons=run_design.reasons,
             displacements=design.displacements,
             sidecar=design_sidecar(run_design, _sources(job, run_design)),
         )

@@ -114,7 +114,7 @@ def write_series(
     effective_dof : (S, S) array or None
         Effective degrees of freedom of each correlation, if asked for.
     """
-    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.design.kept
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name
     values = cleaned
     if rules.full_length:

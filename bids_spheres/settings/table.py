@@ -205,6 +205,24 @@ class Processing:
         mixing="refuse",
         common=True,
     )
+    equal_seconds: float | None = option(
+        None,
+        "after cleaning, use as much data of every run and exclude those with less (default: off)",
+        "denoising",
+        Number("S", zero_is_off=True),
+        affects=("design", "series"),
+        sidecar="EqualSeconds",
+        mixing="refuse",
+    )
+    equal_seconds_seed: int | None = option(
+        None,
+        "draw these volumes at random, with this seed (default: the first that are kept)",
+        "denoising",
+        _WHOLE,
+        affects=("design", "series"),
+        sidecar="EqualSecondsSeed",
+        mixing="refuse",
+    )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES
     )

@@ -819,7 +819,7 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     squeezed, spikes = despike(voxels)
     assert spikes[20].mean() > 0.3
     together = getattr(np, aggregation)(squeezed, axis=1)
-    path = next(func.glob(f"*_desc-raw_timeseries.tsv.gz"))
+    path = next(func.glob("*_desc-raw_timeseries.tsv.gz"))
     names = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
     uncleaned = pd.read_csv(path, sep="\t", header=None, names=names["Columns"])["left"]
     np.testing.assert_allclose(uncleaned, together, rtol=1e-6)
@@ -832,3 +832,54 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
     plain, _ = place("--strategy", "none", "--aggregation", aggregation)
     assert "1 of 1 run to do" in plain.err
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("strategy", ["24P", "band"])
+def test_the_same_amount_of_data_of_every_run(place, tiny, tmp_path, seed, strategy):
+    tiny.add_run(n_volumes=80)
+    tiny.add_run("sub-02_task-rest", n_volumes=30)
+    if strategy == "band":
+        band = {"low_pass": 0.15, "order": 1}
+        strategy = strategy_file(tmp_path, name="band", filter=band, motion="basic")
+    options = ("--strategy", strategy, "--fd-threshold", "0.03")
+    _, func = place(*options)
+    name = "24P" if strategy == "24P" else "band"
+    kept = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))["censored"].to_numpy() == 0
+    whole, facts = read(series_file(func, name)).to_numpy(), sidecar(func, name)
+    assert 35 < kept.sum() < 80
+    words = ("--equal-seconds", "69.5", *(("--equal-seconds-seed", "7") if seed else ()))
+    finished, func = place(*options, *words, "--seed-maps", "--effective-dof")
+    assert finished.status == 0, finished.err
+    outliers = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))
+    used = outliers["censored"].to_numpy() == 0
+    assert used.sum() == 35  # 70 s, the least that is not less
+    assert not (used & ~kept).any()
+    first = np.zeros(80, bool)
+    first[np.flatnonzero(kept)[:35]] = True
+    assert (used == first).all() == (seed is None)
+    np.testing.assert_array_equal(outliers["undrawn"] == 1, kept & ~used)
+    drawn = read(series_file(func, name)).to_numpy()
+    np.testing.assert_allclose(drawn, whole[used[kept]], atol=1e-9)
+    matrix = read(next(func.glob(f"*_stat-pearsoncorrelation_desc-{name}_relmat.tsv")))
+    known = np.isfinite(drawn).all(axis=0)
+    expected = np.corrcoef(drawn[:, known].T)
+    own = matrix.drop(columns="Node").to_numpy()[np.ix_(known, known)]
+    off = ~np.eye(len(own), dtype=bool)
+    np.testing.assert_allclose(own[off], expected[off], atol=1e-6)
+    after = sidecar(func, name)
+    assert after["NumberOfVolumesKept"] == kept.sum()
+    assert after["NumberOfVolumesUsed"] == 35
+    assert after["CensoredVolumes"]["undrawn"] == kept.sum() - 35
+    assert after["EqualSeconds"] == 69.5
+    # Nothing is fitted to them alone, so they keep nearly all that is theirs.
+    assert min(33, facts["DegreesOfFreedom"]) * 0.5 < after["DegreesOfFreedom"] < 35
+    parts = ("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring")
+    lost = sum(after[key] for key in (*parts, "DimensionsLostToDrawing"))
+    assert after["DegreesOfFreedom"] == pytest.approx(kept.sum() - lost)
+    seed_map = nib.load(next(func.glob("*_boldmap.nii.gz"))).get_fdata()
+    assert np.isfinite(seed_map).any()
+    short = json.loads(
+        next(func.parents[1].glob(f"sub-02/func/*_desc-{name}_timeseries.json")).read_text()
+    )
+    assert "fewer than 69.5" in short["Excluded"]

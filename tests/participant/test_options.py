@@ -34,6 +34,8 @@ STALE = {
     "standardize": ((), ("--standardize", "psc")),
     "dummy_scans": ((), ("--dummy-scans", "3")),
     "min_dof": ((), ("--min-dof", "12")),
+    "equal_seconds": ((), ("--equal-seconds", "60")),
+    "equal_seconds_seed": (("--equal-seconds", "60"), ("--equal-seconds-seed", "1")),
     "full_length": ((), ("--full-length",)),
     "connectivity": ((), ("--connectivity", "partial")),
     "seed_maps": ((), ("--seed-maps",)),
