@@ -330,8 +330,9 @@ def seed_maps(
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        chosen = {"cleaned": cleaned, "rows": rows}
-        blocks = map_blocks(volumes, timeseries, cleaning, **chosen, block_bytes=block_bytes)
+        blocks = map_blocks(
+            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
+        )
         for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):
