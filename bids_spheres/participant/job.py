@@ -182,8 +182,8 @@ def _write_image(
             job.paths,
             strategy.name,
             dict(zip(design.columns, design.values.T, strict=True)),
-            kept=design.kept,
-            reasons=design.reasons,
+            kept=run_design.used,
+            reasons=run_design.reasons,
             displacements=design.displacements,
             sidecar=design_sidecar(run_design, _sources(job, run_design)),
         )
@@ -237,6 +237,8 @@ def _write_spheres_and_series(
             values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
                 measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
+                if spheres.spikes is not None:
+                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
                     measured={**measured, "used": ~spheres.missing},
@@ -293,6 +295,7 @@ def _extract(
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
             aggregation=rules.aggregation,
+            despike=rules.despike,
             moments=True,
             threads=threads,
         )

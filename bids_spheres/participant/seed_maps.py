@@ -11,7 +11,7 @@ import numpy as np
 from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
-from bids_spheres.participant.cleaned import clean_arguments
+from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +60,12 @@ def write_seed_maps(
     if run_design.exclusion is not None:
         return
     own = None if extraction.voxels is None else np.hstack([series for _, series in sphere_sets])
-    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(run_design), cleaned=own)
+    rows = rows_in_use(run_design)
+    maps = seed_maps(
+        *(volumes, extraction.timeseries, clean_arguments(run_design)),
+        cleaned=own,
+        rows=None if rows.all() else rows,
+    )
     seeds = [
         (spheres, number, label)
         for spheres, _ in sphere_sets
