@@ -17,6 +17,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     filter_problem,
     parts,
     rounded,
+    without_undrawn,
 )
 from bids_spheres.confounds.design import (
     REASONS,
@@ -33,6 +34,7 @@ from bids_spheres.confounds.strategy import (
     CompCor,
     HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
 )
 from bids_spheres.confounds.strategy_file import (
@@ -49,6 +51,7 @@ from bids_spheres.confounds.tables import (
     read_metadata,
     read_outliers,
 )
+from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
 from bids_spheres.data.published import published_strategies
 
@@ -63,7 +66,9 @@ __all__ = [
     "Exclusion",
     "HeadMotion",
     "Problem",
+    "RunEvents",
     "Strategy",
+    "Task",
     "TemporalFilter",
     "check_rows",
     "check_strategies",
@@ -80,6 +85,7 @@ __all__ = [
     "parts",
     "published_strategies",
     "read_confounds",
+    "read_events",
     "read_header",
     "read_metadata",
     "read_outliers",
@@ -90,4 +96,5 @@ __all__ = [
     "strategy_to_json",
     "tedana_regressors",
     "temporal_steps",
+    "without_undrawn",
 ]

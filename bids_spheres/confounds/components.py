@@ -180,6 +180,7 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
         *(("cosine*",) if strategy.wants_cosines or strategy.compcor else ()),
         *(name for _, names in fixed_columns(strategy) for name in names),
         *compcor,
+        *((f"task.* ({strategy.task.model})",) if strategy.task else ()),
         *filter(None, decompositions),
         *strategy.confounds,
     )

@@ -19,7 +19,14 @@ from bids_spheres.confounds.components import (
 )
 from bids_spheres.confounds.motion import measure_again
 from bids_spheres.confounds.strategy import HeadMotion
-from bids_spheres.confounds.tables import merge_tables, read_metadata, run_columns, without_gaps
+from bids_spheres.confounds.tables import (
+    check_unique,
+    merge_tables,
+    read_metadata,
+    run_columns,
+    without_gaps,
+)
+from bids_spheres.confounds.task import task_regressors
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.motion import MeasuredMotion
     from bids_spheres.confounds.strategy import Censor, Strategy
     from bids_spheres.confounds.tables import RunColumns
+    from bids_spheres.confounds.task import RunEvents
 
     BoolArray = NDArray[np.bool_]
     FloatArray = NDArray[np.float64]
@@ -131,6 +139,7 @@ def make_design(
     outliers: ArrayLike | None = None,
     t_r: float | None = None,
     brain_radius: float | None = None,
+    events: RunEvents | None = None,
 ) -> Design:
     """Regressors and kept volumes of one run.
 
@@ -155,9 +164,11 @@ def make_design(
     outliers : (T,) bool array, optional
         From `read_outliers`: volumes that were censored elsewhere.
     t_r : float, optional
-        Repetition time, s; needed to filter realignment parameters.
+        Repetition time, s; needed for responses to events, and to filter realignment parameters.
     brain_radius : float, optional
         Of the participant, mm; needed where the head radius of the strategy is "auto".
+    events : RunEvents, optional
+        From `read_events`; needed where the strategy takes out responses to them.
 
     Returns
     -------
@@ -198,9 +209,16 @@ def make_design(
         columns, motion, notes = measure_again(columns, strategy, t_r, brain_radius)
         chosen.notes += notes
     reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
+    responses = {}
+    if strategy.task:
+        if events is None or t_r is None:
+            raise DataError(f"The {strategy} needs the events and the repetition time of a run.")
+        responses = task_regressors(events, strategy.task, t_r, n_volumes)
+        chosen.notes += events.notes
+        check_unique([*regressors, *responses], path)
     return Design(
-        columns=regressors,
-        values=_values(columns, regressors),
+        columns=(*regressors, *responses),
+        values=np.column_stack([_values(columns, regressors), *responses.values()]),
         kept=~np.any(list(reasons.values()), axis=0),
         framewise_displacement=displacement,
         reasons=reasons,

@@ -116,6 +116,34 @@ class TemporalFilter:
     order: int = BUTTERWORTH_ORDER
 
 
+HRF_MODELS = tuple(
+    f"{name}{derivatives}"
+    for name in ("glover", "spm")
+    for derivatives in ("", " + derivative", " + derivative + dispersion")
+)
+"""Haemodynamic responses, by nilearn's names."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Responses to the events of a run that are regressed out.
+
+    Parameters
+    ----------
+    model : {"hrf", "fir"}
+        A haemodynamic response model, or a finite impulse response that takes any shape.
+    hrf : str
+        One of `HRF_MODELS`.
+    window : float
+        Of the finite impulse response, s from the onset of events, and as long after their end:
+        18 s in Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054.
+    """
+
+    model: Literal["hrf", "fir"]
+    hrf: str = "glover"
+    window: float = 18.0
+
+
 MOTION_FILTERS = {"gratton2020": "lowpass:6", "fair2020": "notch:18.6:25.8"}
 """Motion filters by name, in breaths a minute: below 0.1 Hz (Gratton et al. 2020,
 doi:10.1016/j.neuroimage.2020.116866), and without 0.31 to 0.43 Hz (Fair et al. 2020,
@@ -176,6 +204,8 @@ class Strategy:
         courses of noise components; "orthogonal" what signal components don't explain of them.
     tedana : {"aggressive", "orthogonal"}, optional
         The same for components that tedana rejected.
+    task : Task, optional
+        Evoked responses, from the ``events.tsv`` of a run.
     head_motion : HeadMotion, optional
         How head motion is measured; by default framewise displacement is fMRIPrep's.
     censor : Censor
@@ -201,6 +231,7 @@ class Strategy:
     compcor: CompCor | None = None
     ica_aroma: Literal["full", "basic", "orthogonal"] | None = None
     tedana: Literal["aggressive", "orthogonal"] | None = None
+    task: Task | None = None
     head_motion: HeadMotion | None = None
     censor: Censor = field(default_factory=Censor)
     filter: TemporalFilter | None = None

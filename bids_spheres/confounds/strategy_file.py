@@ -6,6 +6,7 @@ All that a file can hold::
      "confounds": ["trans_x", "^rot_[xyz](_derivative1)?$"],
      "motion": "full", "wm_csf": "basic", "global_signal": "basic", "high_pass": true,
      "compcor": {"mask": "combined", "n": 5}, "ica_aroma": "basic", "tedana": "aggressive",
+     "task": {"model": "hrf", "hrf": "glover + derivative"},
      "head_motion": {"filter": "fair2020", "head_radius": 50, "filter_regressors": false},
      "censor": {"fd_threshold": 0.3, "std_dvars_threshold": null, "rmsd_threshold": null,
                 "combine": "any", "before": 1, "after": 1, "min_segment": 5},
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
@@ -33,11 +34,13 @@ from bids_spheres.confounds.patterns import pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
     EXPANSIONS,
+    HRF_MODELS,
     MOTION_FILTERS,
     Censor,
     CompCor,
     HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
 )
 from bids_spheres.data.published import (
@@ -192,13 +195,15 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
         value = getattr(strategy, name)
         if name in content or value == getattr(default, name):
             continue
-        if isinstance(value, Censor | CompCor | HeadMotion | TemporalFilter):
+        if is_dataclass(value) and not isinstance(value, type):
             content[name] = asdict(value)
         else:
             content[name] = list(value) if isinstance(value, tuple) else value
     if strategy.filter and strategy.filter.type == "cosine":
         # A cosine filter has neither, and a file that gives them is refused.
         del content["filter"]["low_pass"], content["filter"]["order"]
+    if strategy.task:
+        del content["task"]["window" if strategy.task.model == "hrf" else "hrf"]
     return content
 
 
@@ -293,6 +298,16 @@ def _filter(value: object, place: Place) -> TemporalFilter:
     return chosen
 
 
+def _task(value: object, place: Place) -> Task:
+    values = _object(value, place, _TASK)
+    if "model" not in values:
+        place.refuse('an object with a "model"', value)
+    other = "window" if values["model"] == "hrf" else "hrf"
+    if other in values:
+        place.refuse(f'without "{other}" when its model is {values["model"]}', value)
+    return Task(**values)
+
+
 def _head_motion(value: object, place: Place) -> HeadMotion | None:
     values = _object(value, place, _HEAD_MOTION)
     if values.get("filter_regressors") and "filter" not in values:
@@ -331,6 +346,15 @@ _COMPCOR = {
     "n": _reader(
         'a whole number above 0, or "all"',
         lambda value: value == "all" or (_is_count(value) and value > 0),
+    ),
+}
+_TASK = {
+    "model": _one_of("hrf", "fir"),
+    "hrf": _one_of(*HRF_MODELS),
+    "window": _reader(
+        "a time in s above 0, at most 60",
+        lambda value: _is_number(value) and 0 < value <= 60,
+        float,
     ),
 }
 _HEAD_MOTION = {
@@ -376,6 +400,7 @@ _STRATEGY: dict[str, Reader] = {
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
     "tedana": _tedana,
+    "task": _task,
     "head_motion": _head_motion,
     "censor": lambda value, place: Censor(**_object(value, place, _CENSOR)),
     "filter": _filter,

@@ -244,6 +244,26 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
     return np.column_stack(counting) + first, values[counting]
 
 
+def image_on_grid(path: Path, grid: Grid, label: int | None = None) -> FloatArray:
+    """A 3-D image of probabilities on a grid, interpolated linearly, (X, Y, Z), 0 to 1.
+
+    Parameters
+    ----------
+    path : Path
+    grid : Grid
+    label : int, optional
+        Of a segmentation: where it has this label, probabilities are 1, and 0 elsewhere.
+    """
+    volumes = open_volumes(path)
+    (values, *_) = _maps(volumes)
+    values = values if label is None else (np.rint(values) == label).astype(np.float64)
+    on_grid = np.zeros(grid.shape)
+    ijk, interpolated = _interpolated(values, volumes.grid, grid)
+    inside = grid.contains(ijk)
+    on_grid[tuple(ijk[inside].T)] = interpolated[inside].clip(0, 1)
+    return on_grid
+
+
 def _maps(volumes: Volumes) -> Iterator[FloatArray]:
     """Maps of a 4-D image, (X, Y, Z) each; what is not finite is 0."""
     for block in volumes.blocks():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ class Tables:
         ``desc-ICA_mixing.tsv`` and ``desc-tedana_metrics.tsv``.
     own : tuple of (str, Path)
         ``*_timeseries.tsv`` of the user's own, and the names of their datasets.
+    events : Path or None
+        ``events.tsv``, where a strategy needs it; see `find_events`.
     """
 
     confounds: Path | None = None
@@ -70,6 +73,7 @@ class Tables:
     aroma: Path | None = None
     tedana: tuple[Path, Path] | None = None
     own: tuple[tuple[str, Path], ...] = ()
+    events: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -262,6 +266,34 @@ def find_runs(
             hint=KEEP_ONE,
         )
     return SelectedRuns(tuple(runs), tuple(skipped))
+
+
+def find_events(run: Name, root: Path) -> Path | None:
+    """The ``events.tsv`` of a run in a dataset, by BIDS's principle of inheritance.
+
+    Of those whose entities the run has, the one with the most; files of a folder above count for
+    all below it.
+
+    Raises
+    ------
+    InvalidDatasetError
+        When two are as good.
+    """
+    run_entities = run.values.items()
+    folders = [root, *(root / folder for folder in reversed(run.folder.parents)), root / run.folder]
+    best: dict[int, list[Path]] = defaultdict(list)
+    for folder in dict.fromkeys(folders):
+        for path in sorted(folder.glob("*_events.tsv")):
+            with suppress(ValueError):  # not the name of a BIDS file
+                entities = parse_name(path.name).values.items()
+                if entities <= run_entities:
+                    best[len(entities)].append(path)
+    chosen = best[max(best)] if best else []
+    if len(chosen) > 1:
+        raise InvalidDatasetError(
+            f"{chosen[0]} and {chosen[1]} are both the events of one run.", hint=KEEP_ONE
+        )
+    return next(iter(chosen), None)
 
 
 def anatomical_mask(image: Path) -> Path | None:

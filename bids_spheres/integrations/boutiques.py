@@ -31,7 +31,7 @@ from bids_spheres import __version__
 from bids_spheres.app.parser import main_parser
 from bids_spheres.data.published import MEASURES, published_seed_sets
 from bids_spheres.errors import EXIT_STATUSES
-from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings import GROUP, PARTICIPANT, Settings, declared_options
 from bids_spheres.settings.values import Choice, Memory, Number, PathName
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ _WORDS = {
 
 _CLOSED = {"atlas": published_seed_sets(), "connectivity": tuple(MEASURES)}
 """Choices of options that are known by the names of files, or by other spellings as well."""
+
+_GROUP_ONLY = {
+    each.name for each in declared_options(Settings) if PARTICIPANT not in each.option.levels
+}
 
 _FILES = {
     "group_page": ("Page of the group", "group.html"),
@@ -200,14 +204,37 @@ def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
         if action.dest in _LEFT_OUT:
             continue
         text = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
-        described = {**_named(action.dest), "description": text}
-        if action.option_strings:
-            yield {**described, **_option(action), "optional": True}
-            yield from _words(action)
-        elif action.dest == "output_dir":
-            yield from _output_dirs(described)
+        about = {**_named(action.dest), "description": text}
+        if action.dest == "output_dir":
+            # The check of BIDS Apps asks for a String and a File with one key. Boutiques drops a
+            # key when the first input that has it is not given, so that one has to be given.
+            yield {**about, "type": "String", "optional": False}
+            yield {
+                **about,
+                "id": f"{about['id']}_mount",
+                "name": f"{about['name']} to mount",
+                "description": "the same folder again, when it is there and outside the current "
+                "one: containers get to see it by that",
+                "type": "File",
+                "optional": True,
+            }
+        elif not action.option_strings:
+            yield {**about, **_value(action), "optional": False}
         else:
-            yield {**described, **_value(action), "optional": False}
+            # The long form of a flag; of two spellings, the first.
+            flag = max(action.option_strings, key=len)
+            yield {**about, **_option(action, flag), "optional": True}
+            words = action.type.words if isinstance(action.type, Number) else ()
+            for word in words if action.nargs is None else ():
+                yield {
+                    **_named(f"{action.dest}_{word}"),
+                    "name": f"{about['name']}: {word}",
+                    "description": f"{action.dest.replace('_', ' ')}: {word}",
+                    "type": "Flag",
+                    "command-line-flag": f"{flag}={word}",
+                    "disables-inputs": [action.dest],
+                    "optional": True,
+                }
 
 
 def _named(dest: str) -> Input:
@@ -216,32 +243,7 @@ def _named(dest: str) -> Input:
     return {"id": _DRAFT_IDS.get(dest, dest), "name": name, "value-key": f"[{dest.upper()}]"}
 
 
-def _output_dirs(described: Input) -> Iterator[Input]:
-    """The output folder, once as a String and once as a File.
-
-    The check of BIDS Apps asks for both with one key. Boutiques drops a key when the first input
-    that has it is not given, so that one has to be given; the other is for containers, which see
-    what is a File, and nothing else outside the current folder.
-    """
-    yield {**described, "type": "String", "optional": False}
-    yield {
-        **described,
-        "id": f"{described['id']}_mount",
-        "name": f"{described['name']} to mount",
-        "description": "the same folder again, when it is there and outside the current one: "
-        "containers get to see it by that",
-        "type": "File",
-        "optional": True,
-    }
-
-
-def _flag(action: argparse.Action) -> str:
-    """The long form of a flag; of two spellings, the first."""
-    return max(action.option_strings, key=len)
-
-
-def _option(action: argparse.Action) -> Input:
-    flag = _flag(action)
+def _option(action: argparse.Action, flag: str) -> Input:
     if isinstance(action, argparse.BooleanOptionalAction):
         # Of --x and --no-x, the one that changes something.
         off = next(each for each in action.option_strings if each.startswith("--no-"))
@@ -253,25 +255,12 @@ def _option(action: argparse.Action) -> Input:
     if action.nargs == 0:
         return {"type": "Flag", "command-line-flag": flag}
     many = action.nargs is not None
-    default = {"default-value": action.default} if action.default not in (None, []) else {}
+    # Boutiques gives defaults with every call, and those of the group level have no effect before.
+    shown = action.default not in (None, []) and action.dest not in _GROUP_ONLY
+    default = {"default-value": action.default} if shown else {}
     # One flag for all values of a list, and = between flag and value where there is one value.
     separator = {} if many else {"command-line-flag-separator": "="}
     return {**_value(action), "command-line-flag": flag, **separator, **default}
-
-
-def _words(action: argparse.Action) -> Iterator[Input]:
-    """Flags for the words that an option of numbers takes as well."""
-    if action.nargs is None and isinstance(action.type, Number):
-        for word in action.type.words:
-            yield {
-                **_named(f"{action.dest}_{word}"),
-                "name": f"{_named(action.dest)['name']}: {word}",
-                "description": f"{action.dest.replace('_', ' ')}: {word}",
-                "type": "Flag",
-                "command-line-flag": f"{_flag(action)}={word}",
-                "disables-inputs": [action.dest],
-                "optional": True,
-            }
 
 
 def _value(action: argparse.Action) -> Input:

@@ -123,6 +123,8 @@ class ImageSidecar(TypedDict, total=False):
     Radius: float | list[float]
     RadiusUnits: str
     SmoothingBefore: str | None
+    DespikedShare: float | None
+    DespikeNote: str
 
 
 class SpheresSidecar(TypedDict):
@@ -187,11 +189,13 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
+    NumberOfVolumesUsed: int
     CensoredVolumes: dict[str, int]
     CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
+    DimensionsLostToDrawing: float
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
     VolumesWithFramewiseDisplacement: int
@@ -287,7 +291,9 @@ SPHERE_COLUMNS: JsonObject = {
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
     "radius": {"Description": "Radius of the sphere", "Units": "mm"},
     "network": {"Description": "Network of the seed, where its source gives one"},
-    "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
+    "voxels_asked": {
+        "Description": "Voxels whose centre lies in the sphere; with --tissue those of the tissue"
+    },
     "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
     "coverage": {
         "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
@@ -302,13 +308,27 @@ SPHERE_COLUMNS: JsonObject = {
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
 
+EXTRA_COLUMNS: JsonObject = {
+    **{
+        column: {"Description": f"Mean probability of {tissue} over the voxels used"}
+        for column, tissue in (
+            ("grey_matter", "grey matter"),
+            ("white_matter", "white matter"),
+            ("csf", "cerebrospinal fluid"),
+        )
+    },
+    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
+}
+"""Columns of both tables where the dataset has images of tissues in the space of the run, and
+after despiking."""
+
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
     "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
     "network": {"Description": "Network of the region, where its source gives one"},
     "voxels_asked": {
         "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
-        "1 % of the largest weight"
+        "1 % of the largest weight; with --tissue those of the tissue"
     },
     "voxels_used": SPHERE_COLUMNS["voxels_used"],
     "coverage": {

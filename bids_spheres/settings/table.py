@@ -23,6 +23,7 @@ from bids_spheres.settings.values import (
     PathName,
     SeedSet,
     Setting,
+    TissueRule,
     WordOrPath,
     choice,
 )
@@ -78,6 +79,27 @@ class Processing:
         mixing="refuse",
         common=True,
     )
+    tissue: str | None = option(
+        None,
+        "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
+        "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
+        "(GM:weight)",
+        "seeds",
+        TissueRule(),
+        affects=_SPHERES,
+        sidecar="Tissue",
+        mixing="refuse",
+    )
+    exclude_mask: str | None = option(
+        None,
+        "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
+        "BIDS names, in the space of the images",
+        "seeds",
+        WordOrPath("PATH"),
+        affects=_SPHERES,
+        sidecar="ExcludeMask",
+        mixing="note",
+    )
     min_coverage: float = option(
         0.5,
         "smallest share of a sphere's voxels that must have a signal; the sphere is n/a below "
@@ -105,6 +127,14 @@ class Processing:
         choice("mean", "median", "eigenvariate"),
         affects=_SPHERES,
         sidecar="Aggregation",
+        mixing="refuse",
+    )
+    despike: bool = option(
+        False,
+        "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
+        "seeds",
+        affects=_SPHERES,
+        sidecar="Despike",
         mixing="refuse",
     )
     smoothing_fwhm: float | None = option(
@@ -174,6 +204,24 @@ class Processing:
         sidecar="DummyScans",
         mixing="refuse",
         common=True,
+    )
+    equal_seconds: float | None = option(
+        None,
+        "after cleaning, use as much data of every run and exclude those with less (default: off)",
+        "denoising",
+        Number("S", zero_is_off=True),
+        affects=("design", "series"),
+        sidecar="EqualSeconds",
+        mixing="refuse",
+    )
+    equal_seconds_seed: int | None = option(
+        None,
+        "draw these volumes at random, with this seed (default: the first that are kept)",
+        "denoising",
+        _WHOLE,
+        affects=("design", "series"),
+        sidecar="EqualSecondsSeed",
+        mixing="refuse",
     )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES

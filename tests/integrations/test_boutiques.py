@@ -89,6 +89,11 @@ def test_what_an_option_takes(inputs, name, what):
     assert inputs[name] | what == inputs[name]
 
 
+def test_defaults_of_the_group_level_are_not_given_with_every_call(inputs):
+    assert "default-value" not in inputs["permutations"]
+    assert inputs["min_dof"]["default-value"] == 10
+
+
 def test_groups_are_those_of_the_help(described):
     groups = {group["name"]: group["members"] for group in described["groups"]}
     assert {"radius", "overlap"} <= set(groups["seeds"])
@@ -204,7 +209,8 @@ def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     assert done.returncode == 0, done.stderr
     line = done.stdout.strip().splitlines()[-1]
     # Random words can't be settings of another program.
-    words = re.sub(r"\bstr_dask_slurm\w*", "queue=x", line).partition(" bids-spheres ")[2].split()
+    line = re.sub(r"\bstr_tissue\w*", "GM", re.sub(r"\bstr_dask_slurm\w*", "queue=x", line))
+    words = line.partition(" bids-spheres ")[2].split()
     parsed = main_parser().parse_args(words)
     assert parsed.analysis_level in ("participant", "group")
     assert str(parsed.output_dir) == line.removeprefix("mkdir -p ").partition(";")[0]

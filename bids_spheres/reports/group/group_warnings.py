@@ -90,7 +90,7 @@ def _of_condition(condition: Condition) -> Iterator[str]:
     numbers = [len(result.used) for result in condition.results if result.has_matrices]
     least = min(numbers, default=0)
     if least == 1:
-        yield "one participant has neither spread nor tests"
+        yield "with one participant, neither spread nor tests can be estimated"
     elif numbers and least < FEW_PARTICIPANTS:
         yield (
             f"{count(least, 'participant')}, too few to compare strategies by what motion explains "

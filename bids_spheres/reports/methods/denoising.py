@@ -16,7 +16,7 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
+    from bids_spheres.confounds import Censor, Strategy, Task, TemporalFilter
     from bids_spheres.confounds.strategy import Expansion
     from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
@@ -109,6 +109,8 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
         title = f"{len(EXPANSIONS[form])} global signal regressors"
         yield _expanded(title, "the global signal", form)
     yield from _components(strategy)
+    if chosen := strategy.task:
+        yield _responses(chosen)
     names = [code(entry) for entry in strategy.confounds if not entry.startswith("^")]
     patterns = [code(entry) for entry in strategy.confounds if entry.startswith("^")]
     if names:
@@ -119,6 +121,21 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
     own = _cosine_filter(strategy)
     if own and not _has_cosines(strategy):
         yield f"a discrete cosine basis of frequencies below {own.high_pass:g} Hz"
+
+
+def _responses(chosen: Task) -> str:
+    """Evoked responses."""
+    what = "the responses to the events of each condition"
+    if chosen.model == "fir":
+        return (
+            f"{what}, modelled by finite impulse responses up to {chosen.window:g} s after the "
+            f"events {cite('cole2019')}"
+        )
+    model, *derivatives = chosen.hrf.split(" + ")
+    named = {"glover": f"Glover's {cite('glover1999')}", "spm": "SPM's canonical"}[model]
+    words = {"derivative": "temporal derivative", "dispersion": "dispersion derivative"}
+    extra = f" with its {listing([words[each] for each in derivatives])}" if derivatives else ""
+    return f"{what} {cite('cole2019')}, modelled by {named} haemodynamic response function{extra}"
 
 
 def _wants_cosines(strategy: Strategy) -> bool:

@@ -215,7 +215,9 @@ def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
     step = frame.width / len(values)
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".") if abs(value) < 0.995 else f"{value:.3g}"
+            text = f"{value:.3g}" if abs(value) >= 0.995 else f"{value:.2f}".replace("0.", ".")
+            if value and abs(value) < 0.005:
+                text = f"{value:.1g}".replace("0.", ".")
             style = "cell-bright" if abs(value) > 0.62 * limit else "cell"
             across, down = frame.left + step * (j + 0.5), frame.top + step * (i + 0.5) + 3
             yield Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)

@@ -105,6 +105,18 @@ def test_error_is_unbiased_and_has_satterthwaites_degrees_of_freedom():
     np.testing.assert_allclose(squares.degrees_of_freedom, expected)
 
 
+def test_rows_with_terms_of_their_own_say_nothing():
+    z, design, clusters = unbalanced()
+    own = clusters == clusters[0]
+    larger = np.column_stack([design, np.eye(len(z))[:, own]])
+    weights = np.zeros((1, larger.shape[1]))
+    weights[0, 2] = 1
+    found = robust_estimate(z, larger, Contrast("age", weights), clusters)
+    others = robust_estimate(z[~own], design[~own], CONTRAST, clusters[~own])
+    for name in ("effect", "standard_error", "degrees_of_freedom"):
+        np.testing.assert_allclose(getattr(found, name), getattr(others, name))
+
+
 def test_missing_rows_are_as_if_they_had_not_been_measured():
     z, design, clusters = unbalanced()
     z[[2, 3, 11], 1] = np.nan

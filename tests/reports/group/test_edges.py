@@ -46,7 +46,7 @@ def warnings_of(document):
 def test_one_participant_is_told_to_be_one(outputs, rng, parse):
     many(outputs, rng, 1)
     document = read_page(parse, outputs)
-    assert "One participant has neither spread nor tests" in warnings_of(document)
+    assert "With one participant, neither spread nor tests" in warnings_of(document)
     assert "below it" not in words(by_id(document, "connectivity"))
     assert words(document.all("h1")[0]) == "Group of 1 participant"
     assert "q" not in by_id(document, "condition-1").all("div", **{"class": "matrix"})[0].attrs.get(
