@@ -21,7 +21,7 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -47,6 +47,7 @@ WHAT_A_COMPONENT_IS = (
 )
 
 _MOST_NODES = 12
+DASH = " \N{EN DASH} "
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def contrast_sections(
             blocks=tuple(
                 block
                 for name in names
-                for block in _blocks(
+                for block in statistic_blocks(
                     [test for test in tests if test.name == name], own.stage if own else None
                 )
             ),
@@ -132,8 +133,8 @@ def _describe(test: Tested) -> str:
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
 
 
-def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
-    """Matrices of the statistic, and the components of pairs, of one contrast."""
+def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Iterator[Block]:
+    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
     columns = [column for column in CORRECTIONS if column in tests[0].table]
     name, column = tests[0].name, columns[-1]
     limit = colour_limit([test.result.square(test.statistic) for test in tests])
@@ -144,17 +145,22 @@ def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
         for test in tests:
             t, p = (test.result.square(v) for v in (test.statistic, test.values(shown)))
             significant = count(test.significant(shown), "pair")
-            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}."
+            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
+            if np.isfinite(test.values("p")).any():
+                row = test.table.iloc[int(np.nanargmin(test.values("p")))]
+                value = number(float(row[symbol.lower()]))
+                words += f"; least p: {row['node_1']}{DASH}{row['node_2']}, {symbol} = {value}"
+            others = {CORRECTIONS[other][0]: other for other in columns if other != shown}
             layers = [
-                Layer(
-                    CORRECTIONS[other][0],
-                    test.result.square(test.values(other)),
-                    3,
-                    probability=True,
-                )
-                for other in columns
-                if other != shown
+                Layer(other, test.result.square(test.values(column)), 3, probability=True)
+                for other, column in others.items()
             ]
+            layers += [
+                Layer(effect, test.result.square(test.values(effect)), 3)
+                for effect in ("effect", "coefficient")
+                if effect in test.table
+            ]
+            words += "."
             yield seed_matrix(test.result, t, p, words, limit=limit, layers=layers, p_label=p_label)
 
     short, long = CORRECTIONS[column]
