@@ -174,9 +174,13 @@ def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Ite
     graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
     note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
     yield Block(f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2)
-    if stage is None:
-        return
-    brains = []
+    brains = [] if stage is None else list(_component_brains(tests, stage))
+    if brains:
+        yield Block(f"Components of {name} in the brain", tuple(brains))
+
+
+def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic]:
+    """Pairs of significant components as lines, after each strategy that has any."""
     for test in tests:
         chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
         ends = test.table.iloc[chosen][["node_1", "node_2"]].to_numpy()
@@ -186,9 +190,7 @@ def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Ite
             edges = Edges(places.reshape(-1, 2), test.statistic[chosen])
             strategy, pairs = test.result.strategy, count(len(chosen), "pair")
             words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
-            brains.append(Graphic(stage.connectome(edges, words), words, strategy, strategy))
-    if brains:
-        yield Block(f"Components of {name} in the brain", tuple(brains))
+            yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
 
 
 def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
@@ -209,25 +211,8 @@ def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
             for column, own in zip(columns, counts, strict=True)
         ),
     )
-    found = pd.concat([test.rows("nbs") for test in tests])
     if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in found.get("nodes", [])]
-        yield table_of(
-            "Components of pairs beyond a threshold of t or F"
-            f"{': none' if found.empty else ', the largest first'}.",
-            text_column("Contrast", found["contrast"]),
-            text_column("Strategy", found["strategy"]),
-            number_column("Threshold", found.get("threshold", []), 2),
-            number_column("No.", found.get("component", [])),
-            number_column("Sign", found.get("sign", [])),
-            number_column("Pairs", found.get("edges", [])),
-            number_column("Intensity", found.get("intensity", []), 2),
-            probability_column("p", found.get("p_extent", []), "extent"),
-            probability_column("p", found.get("p_intensity", []), "intensity"),
-            number_column("Seeds", found.get("n_nodes", [])),
-            text_column("Which", nodes),
-            file="group/*_nbs.tsv",
-        )
+        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
     networks = pd.concat([test.rows("cnbs") for test in tests])
     if len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
@@ -243,3 +228,24 @@ def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
             probability_column("p", networks["p_fwe"], "family-wise"),
             file="group/*_cnbs.tsv",
         )
+
+
+def _components_table(found: pd.DataFrame) -> Table:
+    """Components of all contrasts and strategies, with the seeds that they join."""
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in found.get("nodes", [])]
+    return table_of(
+        "Components of pairs beyond a threshold of t or F"
+        f"{': none' if found.empty else ', the largest first'}.",
+        text_column("Contrast", found["contrast"]),
+        text_column("Strategy", found["strategy"]),
+        number_column("Threshold", found.get("threshold", []), 2),
+        number_column("No.", found.get("component", [])),
+        number_column("Sign", found.get("sign", [])),
+        number_column("Pairs", found.get("edges", [])),
+        number_column("Intensity", found.get("intensity", []), 2),
+        probability_column("p", found.get("p_extent", []), "extent"),
+        probability_column("p", found.get("p_intensity", []), "intensity"),
+        number_column("Seeds", found.get("n_nodes", [])),
+        text_column("Which", nodes),
+        file="group/*_nbs.tsv",
+    )

@@ -232,6 +232,11 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
         by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
         words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
     chart = Chart(WIDTH, _TOP + height + 24, " ".join(words), tuple(marks), tuple(labels))
+    return Graphic(chart, _caption(results, alike=alike, few=few))
+
+
+def _caption(results: Sequence[Result], *, alike: bool, few: bool) -> str:
+    """What is in bold, and what chance gives."""
     caption = "The best of each column is in bold."
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
@@ -245,7 +250,7 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
             f" Grey bars: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of "
             "pairs, and no dependence on distance."
         )
-    return Graphic(chart, caption)
+    return caption
 
 
 def _panel(
