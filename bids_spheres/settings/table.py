@@ -129,6 +129,14 @@ class Processing:
         sidecar="Aggregation",
         mixing="refuse",
     )
+    despike: bool = option(
+        False,
+        "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
+        "seeds",
+        affects=_SPHERES,
+        sidecar="Despike",
+        mixing="refuse",
+    )
     smoothing_fwhm: float | None = option(
         None,
         "smooth images by a Gaussian of this width first (default: off)",
@@ -196,6 +204,24 @@ class Processing:
         sidecar="DummyScans",
         mixing="refuse",
         common=True,
+    )
+    equal_seconds: float | None = option(
+        None,
+        "after cleaning, use as much data of every run and exclude those with less (default: off)",
+        "denoising",
+        Number("S", zero_is_off=True),
+        affects=("design", "series"),
+        sidecar="EqualSeconds",
+        mixing="refuse",
+    )
+    equal_seconds_seed: int | None = option(
+        None,
+        "draw these volumes at random, with this seed (default: the first that are kept)",
+        "denoising",
+        _WHOLE,
+        affects=("design", "series"),
+        sidecar="EqualSecondsSeed",
+        mixing="refuse",
     )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES

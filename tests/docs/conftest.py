@@ -52,7 +52,7 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         (outliers / f"{stem}_outliers.tsv").write_text("\n".join(["bad", *flags]) + "\n")
     words = [demo_dataset, out, "participant", "--quiet", "--report-level", "none"]
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
-          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
+          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof", "--despike",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
     _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
           "--head-radius", 60)  # fmt: skip

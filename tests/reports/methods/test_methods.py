@@ -330,6 +330,7 @@ def test_every_reference_is_cited_by_some_settings_or_by_the_group():
         transformed=("Raichle2011",),
         strategies=tuple(strategies),
         measures=MEASURES,
+        despike=True,
     )
     of_runs = set(cited_keys(methods_paragraph(facts)))
     assert of_runs | OF_GROUPS == set(load_references())
