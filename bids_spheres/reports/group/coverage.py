@@ -86,9 +86,12 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     """Sentences about the seeds that participants have, and what colours mean."""
     n, whole = len(share), int((share == 1).sum())
     worst = listing([image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1])
-    few = "none has" if image.n_participants == 2 else "fewer than half have"
-    who, lack = "All participants have", f"some lack {n - whole:,}, and {few} "
-    lack += f"{int((share < HALF).sum()):,}"
+    is_two, half = image.n_participants == 2, int((share < HALF).sum())
+    who, few = "All participants have", "fewer than half have"
+    if is_two:
+        who, few = "Both participants have", "none has"
+    lack = f"{'one lacks' if is_two and not half else 'some lack'} {n - whole:,}"
+    lack += f", and {few} {half:,}" if half else ""
     legend = f"all participants have the seed; amber, dashed: some lack it; red, dotted: {few} it"
     if image.n_participants == 1:
         who, lack = "The participant has", "missing"

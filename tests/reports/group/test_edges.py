@@ -296,3 +296,13 @@ def test_the_median_correlation_by_chance(n):
 
 def test_two_participants_have_no_chance():
     assert np.isnan(chance_median(0))
+
+
+def test_a_group_of_two_is_written_about_as_two(outputs, rng, parse):
+    outputs.add("01", without(correlations(rng, S), 1), coverage=[1, 0, 1, 1, 1])
+    outputs.add("02", correlations(rng, S))
+    document = read_page(parse, outputs)
+    coverage = words(by_id(document, "coverage"))
+    assert "Both participants have 4 of 5 seeds; one lacks 1: s1." in coverage
+    assert "Above the diagonal" not in words(by_id(document, "connectivity"))
+    assert "Pairs rest on 1 to 2 participants." in words(by_id(document, "connectivity"))
