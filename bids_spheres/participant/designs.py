@@ -291,7 +291,7 @@ class _RunTables:
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
-        """fMRIPrep's; without columns where there is none."""
+        """fMRIPrep's; without columns when it is missing."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         path = self.files.confounds
@@ -329,7 +329,7 @@ def missing_image(strategy: Strategy) -> MissingInputError:
     """The error about a run without an image from which a strategy starts."""
     kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
     return MissingInputError(
-        f"The {strategy} starts from a {kinds} image, and there is none.",
+        f"The {strategy} starts from a {kinds} image, which is missing.",
         hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
     )
 
@@ -337,24 +337,10 @@ def missing_image(strategy: Strategy) -> MissingInputError:
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    strict : bool
-        Whether any problem is an error.
-    values : bool
-        Read tables as a whole, and not their first lines alone: a column that is n/a throughout
-        is a problem too. It takes some 10 ms for each table.
-
-    Returns
-    -------
-    list of Problem
-        The same thing in several runs once. Strategies and runs that none names can be done.
-
-    Raises
-    ------
-    DataError
-        When what strategies ask for leaves nothing to be done, or with `strict`.
+    Problems that several runs have are one; strategies and runs that none names can be done. With
+    `values` tables are read as a whole, some 10 ms for each, and not their first lines alone: a
+    column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
+    leaves nothing to be done or, with `strict`, for any problem.
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)

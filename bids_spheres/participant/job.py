@@ -65,8 +65,8 @@ _LARGEST = 1e100
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
-    What is up to date is left as it is, and an image of which all is up to date is not read. A
-    strategy that can't be applied keeps no other back.
+    What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
+    that can't be applied keeps no other back.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def run_job(job: Job) -> JobReport:
 class _ToDo:
     """Outputs of one image that are missing or out of date.
 
-    `image` has the strategies, and `seed_sets` are those, of which anything is; `spheres` are the
-    sets whose spheres are. `timing` is None when the image can't be opened, and `designs` are of
+    `image` has the strategies concerned, `seed_sets` are the seed sets, and `spheres` those whose
+    spheres are. `timing` is None when the image can't be opened, and `designs` are of
     the strategies that can be applied.
     """
 

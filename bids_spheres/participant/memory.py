@@ -72,7 +72,7 @@ class _Shape:
             header: Any = nib.load(bold).header
             *grid, volumes = (*header.get_data_shape(), 1, 1, 1, 1)[:4]
             size = math.prod(header.get_zooms()[:3])
-        except Exception:  # noqa: BLE001 - the job that reads it tells what is wrong
+        except Exception:  # noqa: BLE001 - the job that reads it says what is wrong
             return cls()
         return cls(math.prod(grid), volumes, size or cls.size)
 

@@ -101,18 +101,10 @@ def write_series(
     sidecar: CleaningSidecar,
     effective_dof: FloatArray | None,
 ) -> None:
-    """Write cleaned series and their relations; `n/a` for all when the run is excluded.
+    """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    spheres : SphereSet
-    run_design : RunDesign
-    cleaned : (T', S) array
-        Series of the kept volumes; NaN for spheres without a signal.
-    sidecar : CleaningSidecar
-    effective_dof : (S, S) array or None
-        Effective degrees of freedom of each correlation, if asked for.
+    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
+    degrees of freedom of each correlation, if wanted.
     """
     seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name

@@ -54,17 +54,8 @@ def write_seed_maps(
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    volumes : SpooledVolumes
-        As `recording_voxels` gave them, read to their end.
-    extraction : Extraction
-        Of all these sets, and of no other.
-    sphere_sets : sequence of (SphereSet, (T', S) array)
-        With their cleaned series.
-    run_design : RunDesign
-    sidecar : CleaningSidecar
+    `volumes`, as `recording_voxels` gave them, were read to their end, and `extraction` is of these
+    sphere sets and no other, each with its cleaned series, (T', S).
     """
     if run_design.exclusion is not None:
         return

@@ -146,8 +146,8 @@ def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place,
         "In 1 run: sub-02_task-rest",
         "asks for compcor",
         (
-            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, and there is "
-            "none. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
+            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, which is "
+            "missing. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
         ),
         "--derivatives aroma=PATH",
         "Nyquist frequency, 0.25 Hz",
