@@ -13,6 +13,7 @@ from bids_spheres.files.names import Name, parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
+    BOLDMAP,
     CONTRAST,
     DESIGN,
     DSEG,
@@ -95,6 +96,12 @@ class OutputFile:
         return self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=SPHERES)))
 
     @property
+    def spheres_of_map(self) -> Path:
+        """The table of the spheres of which a map has one."""
+        name = self.name.with_(DSEG, ".tsv", label=None, stat=None, desc=SPHERES)
+        return self.path.with_name(str(name))
+
+    @property
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
         return label_of(self.name, "space")
@@ -127,6 +134,13 @@ def matrix_files(output_dir: Path) -> list[OutputFile]:
         )
         for file in parsed_files(path for pattern in folders for path in output_dir.glob(pattern))
     ]
+
+
+def seed_map_files(output_dir: Path) -> list[OutputFile]:
+    """Every map of a seed of the participant level, in the order of their names."""
+    folders = (f"sub-*/{folder}/*_{BOLDMAP}.nii.gz" for folder in _FOLDERS)
+    paths = sorted(path for pattern in folders for path in output_dir.glob(pattern))
+    return list(parsed_files(paths))
 
 
 def participants_with_outputs(output_dir: Path) -> list[str]:
