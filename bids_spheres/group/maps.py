@@ -15,7 +15,7 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.files.atomic import write_image
 from bids_spheres.group.agreement import check_agreement
 from bids_spheres.group.contrasts import MEAN, contrast_for
-from bids_spheres.group.facts import as_json, read_facts
+from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
 from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, permutation_test
 from bids_spheres.group.model import design_for
@@ -175,7 +175,7 @@ def summarize_maps(
     else:
         sample = all_participants(rows.values)
     first = next(iter(people.values()))[0][1]
-    settings = {**as_json(first.noted), **as_json(first.settings)}
+    settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
     facts_of_all = {key: value for key, value in settings.items() if value is not None}
     writer = replace(writer, facts=facts_of_all | {"NumberOfParticipants": len(people)})
     hypotheses = Hypotheses.of(sample, contrasts)
