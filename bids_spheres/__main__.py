@@ -10,6 +10,11 @@ def main() -> int:
     with ended_at_once():
         from bids_spheres.app.main import main as run  # noqa: PLC0415 - takes a while
 
+    if sys.argv[1:] == ["--bids-exec-spec"]:
+        from bids_spheres.integrations.boutiques import text  # noqa: PLC0415 - for this alone
+
+        sys.stdout.write(text(draft=True))
+        return 0
     return run()
 
 

@@ -80,6 +80,7 @@ def write_confounds(path: Path, n_volumes: int) -> None:
         forms["_derivative1_power2"] = change**2
         columns |= {base + form: series for form, series in forms.items()}
     columns["framewise_displacement"] = np.abs(np.diff(columns["trans_x"], prepend=np.nan))
+    columns["rmsd"] = columns["framewise_displacement"] / 2
     columns["std_dvars"] = np.abs(np.diff(columns["csf"], prepend=np.nan)) + 1
     columns["cosine00"] = np.cos(np.pi * (np.arange(n_volumes) + 0.5) / n_volumes)
     rows = zip(*columns.values(), strict=True)

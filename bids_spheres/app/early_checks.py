@@ -27,10 +27,6 @@ def check_words(settings: Settings) -> None:
 
     Not for calls that only read results: these may name seed sets and strategies of the user's own
     by the names of files, and need no input.
-
-    Raises
-    ------
-    UsageError, MissingInputError
     """
     for name in settings.processing.connectivity:
         measure_name(name)
@@ -45,10 +41,11 @@ def check_words(settings: Settings) -> None:
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} does not exist.")
     _check_files(settings)
-    if not settings.atlas and not settings.seeds:
+    if not (settings.atlas or settings.seeds or settings.parcellation or settings.roi):
         raise UsageError(
             "No seeds are given.",
-            hint="Name a built-in set (--atlas Power2011) or a table of your own (--seeds FILE).",
+            hint="Name a built-in set (--atlas Power2011), a table of your own (--seeds FILE), or "
+            "regions (--parcellation FILE, --roi FILE).",
         )
 
 
@@ -58,6 +55,7 @@ def _check_files(settings: Settings) -> None:
     mask, filters = settings.processing.mask, settings.labels.bids_filter_file
     tables = [path for path in settings.seeds if isinstance(path, Path)]
     files = [("The seed table", path, hint_for_seeds(path)) for path in tables]
+    files += [("--roi: the image", path, "") for path in settings.roi]
     own = (Path(name) for name in settings.strategy if name not in strategies)
     files += [("The strategy file", path, no_file) for path in own]
     if mask not in MASKS:

@@ -11,7 +11,6 @@ from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER
-from bids_spheres.reports.group import write_group_report
 
 if TYPE_CHECKING:
     from bids_spheres.settings import Settings
@@ -20,24 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level.
+    """Run the group level; return what failed, and why.
 
     Only outputs of the participant level are read, and the table of participants that a model
-    needs.
-
-    Parameters
-    ----------
-    settings : Settings
-
-    Returns
-    -------
-    list of str
-        What failed, and why.
-
-    Raises
-    ------
-    BidsSpheresError
-        When nothing can be done at all.
+    needs. An error when nothing can be done at all.
     """
     out = settings.output_dir
     problems: list[str] = []
@@ -52,17 +37,13 @@ def run_group_level(settings: Settings) -> list[str]:
     for problem in problems:
         logger.error("%s", problem)
     if settings.report_level != "none":
+        from bids_spheres.reports.group import write_group_report  # noqa: PLC0415 - loads Jinja
+
         logger.info("Report: %s", write_group_report(out, settings.temporary_dir))
     return problems
 
 
 def dry_run_group(settings: Settings) -> None:
-    """Print the groups and their numbers of participants; nothing is written.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `run_group_level`.
-    """
+    """Print the groups and their numbers of participants; nothing is written."""
     for line in describe_groups(settings):
         print(line)  # noqa: T201 - what was asked for

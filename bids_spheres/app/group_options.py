@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import load_strategy
-from bids_spheres.data.published import STRATEGY_FILES
+from bids_spheres.data.published import ROI_LABEL, STRATEGY_FILES, parcellation_label
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
@@ -35,14 +35,9 @@ def group_options(settings: Settings) -> GroupOptions:
     """Options of the group level that settings stand for.
 
     What a call of the participant level names - seed sets, strategies, measures, labels - chooses
-    here among what such calls have written, so that one configuration file serves both.
-
-    Raises
-    ------
-    UsageError, DataError
-        When a measure, a file of a strategy or a table of participants can't be used.
-    MissingInputError
-        When there is no table of participants for a model.
+    here among what such calls have written, so that one configuration file serves both. An error
+    when a measure, a file of a strategy or a table of participants can't be used, or a model has no
+    table.
     """
     choices = settings.group
     columns = (
@@ -50,7 +45,7 @@ def group_options(settings: Settings) -> GroupOptions:
         choices.qcfc_covariates,
     )
     needed = bool(choices.model or any(columns))
-    places = dict.fromkeys([*_datasets(settings.bids_dir), settings.output_dir])
+    places = dict.fromkeys([*raw_datasets(settings.bids_dir), settings.output_dir])
     tables = (path for place in places if is_there(path := place / TABLE))
     table = choices.participants_table or next(tables, None)
     if needed and table is None:
@@ -80,13 +75,7 @@ def group_options(settings: Settings) -> GroupOptions:
 
 
 def describe_groups(settings: Settings) -> Iterator[str]:
-    """Describe the groups, a line each; nothing is computed.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `group_options`, and when there is no group.
-    """
+    """Describe the groups, a line each; nothing is computed."""
     options = group_options(settings)
     files = selected(all_matrices(settings.output_dir), options.select)
     for name, members in make_groups(files, options).items():
@@ -99,7 +88,8 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
-    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own]))
+    regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]
+    yield SEEDS, tuple(dict.fromkeys([*settings.atlas, *own, *regions]))
     if len(settings.radius) > 1:
         yield "scale", tuple(map(scale_label, settings.radius))
     # A built-in strategy need not be known to this version.
@@ -113,7 +103,7 @@ def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "stat", tuple(measure(name).stat for name in settings.processing.connectivity)
 
 
-def _datasets(bids_dir: Path) -> Iterator[Path]:
+def raw_datasets(bids_dir: Path) -> Iterator[Path]:
     """The input, and the raw dataset that it was made from.
 
     A study dataset, and one made by the rules of YODA, has the raw dataset in ``sourcedata/raw``.

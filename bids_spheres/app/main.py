@@ -22,6 +22,7 @@ from bids_spheres.app.parser import (
     demo_parser,
     ignored_options,
     main_parser,
+    seeds_parser,
     settings_of,
     strategies_parser,
     translate,
@@ -119,6 +120,8 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Na
         return demo_parser().parse_args(words[1:]), _run_demo
     if words[:1] == ["strategies"]:
         return strategies_parser().parse_args(words[1:]), _list_strategies
+    if words[:1] == ["seeds"]:
+        return seeds_parser().parse_args(words[1:]), _list_seeds
     parser = main_parser()
     words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
@@ -156,9 +159,21 @@ def _run_level(options: argparse.Namespace) -> int:
 
 def _list_strategies(options: argparse.Namespace) -> int:
     with ended_at_once():
-        from bids_spheres.app.preview import describe_strategies  # noqa: PLC0415
+        from bids_spheres.app.strategies import describe_strategies  # noqa: PLC0415
 
     for line in describe_strategies(options.strategy):
+        print(line)
+    return 0
+
+
+def _list_seeds(options: argparse.Namespace) -> int:
+    with ended_at_once():
+        from bids_spheres.app.seeds import centroids_of, describe_seed_sets  # noqa: PLC0415
+
+    lines = describe_seed_sets(options.seeds)
+    if options.centroids_of:
+        lines = centroids_of(options.centroids_of, options.parcellation_space)
+    for line in lines:
         print(line)
     return 0
 

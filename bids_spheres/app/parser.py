@@ -47,7 +47,7 @@ usage:
   bids-spheres FMRIPREP OUTPUT group
       summarize what the participant level has written
 
-bids-spheres --help lists common options, --help-all all of them, and bids-spheres strategies tells
+bids-spheres --help lists common options, --help-all all of them, and bids-spheres strategies
 what the denoising strategies do.\
 """
 
@@ -146,7 +146,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         description="Time series and connectivity of spheres around seed coordinates, from "
         "fMRIPrep's output.\n\n"
         "Try it on simulated data:      bids-spheres demo demo-output\n"
-        f"See the denoising strategies:  bids-spheres strategies\n{others}",
+        "See the denoising strategies:  bids-spheres strategies\n"
+        f"See the seed sets:             bids-spheres seeds\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -204,6 +205,29 @@ def strategies_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "strategy", nargs="*", metavar="NAME", help="names, or files of your own (default: all)"
+    )
+    _add_options(parser, _TALK)
+    return parser
+
+
+def seeds_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres seeds``."""
+    parser = _Parser(
+        prog="bids-spheres seeds",
+        description="List seed sets, or print a table of the centres of regions for --seeds.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "seeds", nargs="*", metavar="NAME", help="names, or tables of your own (default: all)"
+    )
+    group = parser.add_argument_group("centres of regions")
+    group.add_argument(
+        "--centroids-of",
+        metavar="FILE|NAME",
+        help="print the centres of mass of the regions of a parcellation, as a table",
+    )
+    group.add_argument(
+        "--parcellation-space", metavar="SPACE", help="its space, where its name does not say it"
     )
     _add_options(parser, _TALK)
     return parser
@@ -279,7 +303,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
-            f"There is no analysis level {options.analysis_level!r}.",
+            f"Unknown analysis level {options.analysis_level!r}.",
             hint=f"The levels are {PARTICIPANT} and, when that is done, {GROUP}.",
         )
     values = dict(vars(options))

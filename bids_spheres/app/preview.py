@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds import (
-    column_names,
-    load_strategy,
-    parts,
-    published_strategies,
-    rounded,
-)
+from bids_spheres.confounds import parts, rounded
 from bids_spheres.participant.designs import (
     StrategyFailures,
     missing_image,
@@ -26,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds import Censor, TemporalFilter
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job
 
@@ -59,13 +52,7 @@ def dry_run(
 ) -> Iterator[str]:
     """Describe runs with their files, what would be written, and images that are not used.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    states : sequence of str
-        Of each, whether it is up to date.
-    rejected : sequence of (Path, str)
-        Images that are not used, and why.
+    `states` say of each job whether it is up to date, `rejected` why images are not used.
     """
     header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
     outputs = [job.outputs() for job in jobs]
@@ -107,51 +94,3 @@ def _describe_design(run_design: RunDesign) -> Iterator[str]:
         yield f"    note: {note}"
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
-
-
-def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
-    """Describe what strategies regress out, censor and filter, in lines of text.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names or files; all that ship with the package without them.
-    """
-    for name in names or published_strategies():
-        strategy = load_strategy(name)
-        yield strategy.name
-        if strategy.description:
-            yield f"  {strategy.description}"
-        yield f"  columns:   {', '.join(column_names(strategy)) or 'none'}"
-        yield f"  censoring: {_censoring(strategy.censor)}"
-        yield f"  filter:    {_filter(strategy.filter)}"
-        yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
-        least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
-        least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
-        if least:
-            yield f"  at least:  {' and '.join(least)}"
-        yield ""
-
-
-def _censoring(rules: Censor) -> str:
-    parts = []
-    if rules.fd_threshold is not None:
-        parts.append(f"framewise displacement > {rules.fd_threshold:g} mm")
-    if rules.std_dvars_threshold is not None:
-        parts.append(f"standardized DVARS > {rules.std_dvars_threshold:g}")
-    if rules.before or rules.after:
-        parts.append(f"{rules.before} volumes before and {rules.after} after each")
-    if rules.min_segment:
-        parts.append(f"stretches shorter than {count(rules.min_segment, 'volume')}")
-    return "; ".join(parts) or "only volumes before the steady state"
-
-
-def _filter(chosen: TemporalFilter | None) -> str:
-    if chosen is None:
-        return "none"
-    low, high = chosen.high_pass, chosen.low_pass
-    band = " to ".join(
-        [f"{low:g}" if low is not None else "0", f"{high:g} Hz" if high is not None else "Nyquist"]
-    )
-    order = f" of order {chosen.order}" if chosen.type == "butterworth" else ""
-    return f"{chosen.type}{order}, {band} passes"

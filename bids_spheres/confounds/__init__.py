@@ -7,7 +7,7 @@ looked up in the table of each run (`components`, `compcor`), whichever version 
 `degrees_of_freedom` counts what is left of a run.
 """
 
-from bids_spheres.confounds.components import column_names
+from bids_spheres.confounds.components import column_names, columns_named
 from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
     DegreesOfFreedom,
@@ -17,6 +17,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     filter_problem,
     parts,
     rounded,
+    without_undrawn,
 )
 from bids_spheres.confounds.design import (
     REASONS,
@@ -31,7 +32,9 @@ from bids_spheres.confounds.strategy import (
     SMOOTHED_BEFORE,
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
 )
 from bids_spheres.confounds.strategy_file import (
@@ -42,11 +45,13 @@ from bids_spheres.confounds.strategy_file import (
 )
 from bids_spheres.confounds.tables import (
     merge_tables,
+    own_table,
     read_confounds,
     read_header,
     read_metadata,
     read_outliers,
 )
+from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.confounds.tedana import read_tedana, tedana_regressors
 from bids_spheres.data.published import published_strategies
 
@@ -59,12 +64,16 @@ __all__ = [
     "DegreesOfFreedom",
     "Design",
     "Exclusion",
+    "HeadMotion",
     "Problem",
+    "RunEvents",
     "Strategy",
+    "Task",
     "TemporalFilter",
     "check_rows",
     "check_strategies",
     "column_names",
+    "columns_named",
     "count_degrees_of_freedom",
     "exclusion",
     "filter_problem",
@@ -72,9 +81,11 @@ __all__ = [
     "make_design",
     "merge_tables",
     "override",
+    "own_table",
     "parts",
     "published_strategies",
     "read_confounds",
+    "read_events",
     "read_header",
     "read_metadata",
     "read_outliers",
@@ -85,4 +96,5 @@ __all__ = [
     "strategy_to_json",
     "tedana_regressors",
     "temporal_steps",
+    "without_undrawn",
 ]

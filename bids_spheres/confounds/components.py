@@ -23,6 +23,7 @@ COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
 FRAMEWISE_DISPLACEMENT = "framewise_displacement"
 STD_DVARS = "std_dvars"
+RMSD = "rmsd"
 
 _NO_NOISE = "intercept"
 """The only column that fMRIPost-AROMA writes for a run without noise components."""
@@ -96,26 +97,52 @@ def select(
         chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
         chosen.require("compcor", components.names, names)
     _add_noise_components(chosen, strategy, names)
+    absent = []
     for entry in strategy.confounds:
-        if not entry.startswith("^"):
-            chosen.add({entry} & set(names))
-        elif matches := matching_names(entry, names):
-            chosen.add(matches)
-        else:
+        matches = columns_named(entry, names)
+        if entry.startswith("^") and not matches:
             # A run without outliers has no column of them.
             chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
-    plain = [entry for entry in strategy.confounds if not entry.startswith("^")]
-    chosen.require("confounds", plain, names)
-    # Thresholds need columns that are not regressed out.
-    thresholds = {
-        "censor.fd_threshold": (strategy.censor.fd_threshold, FRAMEWISE_DISPLACEMENT),
-        "censor.std_dvars_threshold": (strategy.censor.std_dvars_threshold, STD_DVARS),
-    }
-    for key, (threshold, name) in thresholds.items():
-        if threshold is not None and name not in names:
-            chosen.missing.append(Missing(key, (name,)))
+        elif len(matches) > 1 and not entry.startswith("^"):
+            what = f"{entry} in several tables: name {' or '.join(matches)}"
+            chosen.missing.append(Missing("confounds", problem=what))
+        elif matches:
+            chosen.add(matches)
+        else:
+            absent.append(entry)
+    chosen.require("confounds", absent, names)
+    for key, needed in _measures(strategy).items():
+        if absent := [name for name in needed if name not in names]:
+            chosen.missing.append(Missing(key, tuple(absent)))
     _match_high_pass(chosen, strategy, cosines)
     return chosen
+
+
+def _measures(strategy: Strategy) -> dict[str, tuple[str, ...]]:
+    """Keys of a strategy with columns that they need, and that are not regressed out."""
+    rules = strategy.censor
+    keys = {
+        "head_motion": (strategy.head_motion, MOTION),
+        "censor.fd_threshold": (rules.fd_threshold, (FRAMEWISE_DISPLACEMENT,)),
+        "censor.std_dvars_threshold": (rules.std_dvars_threshold, (STD_DVARS,)),
+        "censor.rmsd_threshold": (rules.rmsd_threshold, (RMSD,)),
+    }
+    if strategy.head_motion:
+        del keys["censor.fd_threshold"]  # it is computed
+    return {key: columns for key, (value, columns) in keys.items() if value is not None}
+
+
+def columns_named(entry: str, names: Sequence[str]) -> list[str]:
+    """Columns that a name or pattern in `confounds` stands for.
+
+    Those of a table of the user's own are ``<dataset>.<column>``, and found by either.
+
+    >>> columns_named("rvt", ["csf", "physio.rvt"]), columns_named("^r.t", ["csf", "physio.rvt"])
+    (['physio.rvt'], ['physio.rvt'])
+    """
+    if entry.startswith("^"):
+        return [n for n in names if matching_names(entry, {n, n.partition(".")[2] or n})]
+    return [name for name in names if entry in (name, name.partition(".")[2])]
 
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -153,6 +180,7 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
         *(("cosine*",) if strategy.wants_cosines or strategy.compcor else ()),
         *(name for _, names in fixed_columns(strategy) for name in names),
         *compcor,
+        *((f"task.* ({strategy.task.model})",) if strategy.task else ()),
         *filter(None, decompositions),
         *strategy.confounds,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +12,21 @@ from bids_spheres.confounds.components import (
     COSINE,
     FRAMEWISE_DISPLACEMENT,
     NON_STEADY_STATE,
+    RMSD,
     STD_DVARS,
     missing_columns,
     select,
 )
-from bids_spheres.confounds.tables import merge_tables, read_metadata, run_columns, without_gaps
+from bids_spheres.confounds.motion import measure_again
+from bids_spheres.confounds.strategy import HeadMotion
+from bids_spheres.confounds.tables import (
+    check_unique,
+    merge_tables,
+    read_metadata,
+    run_columns,
+    without_gaps,
+)
+from bids_spheres.confounds.task import task_regressors
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.wording import count
 
@@ -28,8 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bids_spheres.confounds.components import Selection
+    from bids_spheres.confounds.motion import MeasuredMotion
     from bids_spheres.confounds.strategy import Censor, Strategy
     from bids_spheres.confounds.tables import RunColumns
+    from bids_spheres.confounds.task import RunEvents
 
     BoolArray = NDArray[np.bool_]
     FloatArray = NDArray[np.float64]
@@ -42,6 +54,7 @@ REASONS = (
     "dummy",
     "framewise_displacement",
     "dvars",
+    "rmsd",
     "neighbour",
     "external",
     "segment",
@@ -62,7 +75,9 @@ class Design:
     kept : (T,) bool array
         Volumes that are not censored.
     framewise_displacement : (T,) array, mm
-        NaN where fMRIPrep gives none.
+        fMRIPrep's, NaN where it gives none.
+    motion : MeasuredMotion or None
+        What stands for it where the strategy measures motion anew.
     reasons : dict of str to (T,) bool array
         Volumes left out for each of `REASONS`.
     computed : tuple of str
@@ -76,6 +91,7 @@ class Design:
     kept: BoolArray
     framewise_displacement: FloatArray
     reasons: Mapping[str, BoolArray] = field(default_factory=dict)
+    motion: MeasuredMotion | None = None
     computed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     _ranks: dict[bool, int] = field(default_factory=dict, init=False, repr=False)
@@ -90,6 +106,13 @@ class Design:
     def n_framewise_displacement(self) -> int:
         """Number of volumes that are not missing in that mean."""
         return int(np.isfinite(self.framewise_displacement).sum())
+
+    @property
+    def displacements(self) -> dict[str, FloatArray]:
+        """Framewise displacement, mm, of both kinds where motion was measured anew."""
+        if self.motion is None:
+            return {}
+        return {"fd": self.framewise_displacement, "fd_recomputed": self.motion.displacement}
 
     @property
     def n_kept(self) -> int:
@@ -114,6 +137,9 @@ def make_design(
     extra: Sequence[pd.DataFrame] = (),
     dummy_scans: DummyScans = None,
     outliers: ArrayLike | None = None,
+    t_r: float | None = None,
+    brain_radius: float | None = None,
+    events: RunEvents | None = None,
 ) -> Design:
     """Regressors and kept volumes of one run.
 
@@ -137,6 +163,12 @@ def make_design(
         stretch, as in nilearn.
     outliers : (T,) bool array, optional
         From `read_outliers`: volumes that were censored elsewhere.
+    t_r : float, optional
+        Repetition time, s; needed for responses to events, and to filter realignment parameters.
+    brain_radius : float, optional
+        Of the participant, mm; needed where the head radius of the strategy is "auto".
+    events : RunEvents, optional
+        From `read_events`; needed where the strategy takes out responses to them.
 
     Returns
     -------
@@ -172,13 +204,25 @@ def make_design(
         displacement = columns.numbers(FRAMEWISE_DISPLACEMENT)
     else:
         displacement = np.full(n_volumes, np.nan)
+    motion = None
+    if strategy.head_motion:
+        columns, motion, notes = measure_again(columns, strategy, t_r, brain_radius)
+        chosen.notes += notes
     reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
+    responses = {}
+    if strategy.task:
+        if events is None or t_r is None:
+            raise DataError(f"The {strategy} needs the events and the repetition time of a run.")
+        responses = task_regressors(events, strategy.task, t_r, n_volumes)
+        chosen.notes += events.notes
+        check_unique([*regressors, *responses], path)
     return Design(
-        columns=regressors,
-        values=_values(columns, regressors),
+        columns=(*regressors, *responses),
+        values=np.column_stack([_values(columns, regressors), *responses.values()]),
         kept=~np.any(list(reasons.values()), axis=0),
         framewise_displacement=displacement,
         reasons=reasons,
+        motion=motion,
         computed=computed,
         notes=tuple(chosen.notes),
     )
@@ -205,6 +249,9 @@ def select_columns(
 
 def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> None:
     """Refuse values that a design can't take."""
+    if strategy.head_motion:
+        unfiltered = replace(strategy, head_motion=HeadMotion())
+        columns, _, _ = measure_again(columns, unfiltered, None, None)
     _values(columns, tuple(chosen.columns))
     _reasons(columns, strategy.censor, None, None)
 
@@ -232,16 +279,26 @@ def _reasons(
             f"The outlier table has {count(len(external), 'row')}, but the BOLD image has "
             f"{count(n_volumes, 'volume')}."
         )
-    moved = _above(columns, FRAMEWISE_DISPLACEMENT, rules.fd_threshold)
-    changed = _above(columns, STD_DVARS, rules.std_dvars_threshold)
-    near = neighbours(moved | changed, rules.before, rules.after)
+    thresholds = {
+        FRAMEWISE_DISPLACEMENT: rules.fd_threshold,
+        STD_DVARS: rules.std_dvars_threshold,
+        RMSD: rules.rmsd_threshold,
+    }
+    above = {name: _above(columns, name, limit) for name, limit in thresholds.items()}
+    given = [above[name] for name, limit in thresholds.items() if limit is not None]
+    if rules.combine == "all" and given:
+        every = np.all(given, axis=0)
+        above = {name: flags & every for name, flags in above.items()}
+    moved = np.any(list(above.values()), axis=0)
+    near = neighbours(moved, rules.before, rules.after)
     # Non-steady volumes don't bound a stretch: as in nilearn they count in its length.
-    cuts = moved | changed | near | external
+    cuts = moved | near | external
     return {
         "non_steady_state": unsteady,
         "dummy": np.arange(n_volumes) < n_dummies,
-        "framewise_displacement": moved,
-        "dvars": changed,
+        "framewise_displacement": above[FRAMEWISE_DISPLACEMENT],
+        "dvars": above[STD_DVARS],
+        "rmsd": above[RMSD],
         "neighbour": near,
         "external": external,
         "segment": short_segments(cuts, rules.min_segment, n_dummies),

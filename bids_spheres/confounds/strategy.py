@@ -72,6 +72,12 @@ class Censor:
         Framewise displacement above it censors a volume, mm; None is off.
     std_dvars_threshold : float or None
         The same for standardized DVARS; None is off, whatever the other threshold.
+    rmsd_threshold : float or None
+        The same for the root mean square displacement of Jenkinson et al. 2002
+        (doi:10.1006/nimg.2002.1132), fMRIPrep's column ``rmsd``, mm.
+    combine : {"any", "all"}
+        Whether one threshold is enough to censor a volume, or all that are given must be exceeded
+        (as framewise displacement *and* DVARS in Power et al. 2012).
     before, after : int
         Volumes censored with each outlier, on either side.
     min_segment : int
@@ -86,6 +92,8 @@ class Censor:
     before: int = 0
     after: int = 0
     min_segment: int = 0
+    rmsd_threshold: float | None = None
+    combine: Literal["any", "all"] = "any"
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,70 @@ class TemporalFilter:
     low_pass: float | None = None
     type: FilterType = "butterworth"
     order: int = BUTTERWORTH_ORDER
+
+
+HRF_MODELS = tuple(
+    f"{name}{derivatives}"
+    for name in ("glover", "spm")
+    for derivatives in ("", " + derivative", " + derivative + dispersion")
+)
+"""Haemodynamic responses, by nilearn's names."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Responses to the events of a run that are regressed out.
+
+    Parameters
+    ----------
+    model : {"hrf", "fir"}
+        A haemodynamic response model, or a finite impulse response that takes any shape.
+    hrf : str
+        One of `HRF_MODELS`.
+    window : float
+        Of the finite impulse response, s from the onset of events, and as long after their end:
+        18 s in Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054.
+    """
+
+    model: Literal["hrf", "fir"]
+    hrf: str = "glover"
+    window: float = 18.0
+
+
+MOTION_FILTERS = {"gratton2020": "lowpass:6", "fair2020": "notch:18.6:25.8"}
+"""Motion filters by name, in breaths a minute: below 0.1 Hz (Gratton et al. 2020,
+doi:10.1016/j.neuroimage.2020.116866), and without 0.31 to 0.43 Hz (Fair et al. 2020,
+doi:10.1016/j.neuroimage.2019.116400)."""
+
+HEAD_RADIUS = 50.0
+"""mm; fMRIPrep's, of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018."""
+
+
+@dataclass(frozen=True)
+class HeadMotion:
+    """How framewise displacement is measured, where fMRIPrep's is not used.
+
+    Parameters
+    ----------
+    filter : str or None
+        Of realignment parameters: one of `MOTION_FILTERS`, ``lowpass:BPM`` or ``notch:LOW:HIGH``
+        with frequencies in breaths a minute. None is off.
+    head_radius : float or "auto"
+        mm; "auto" is the radius of a sphere of the volume of the participant's brain.
+    filter_regressors : bool
+        Whether realignment parameters among the regressors are filtered as well.
+    """
+
+    filter: str | None = None
+    head_radius: float | Literal["auto"] = HEAD_RADIUS
+    filter_regressors: bool = False
+
+    @property
+    def stop_band(self) -> tuple[float, float]:
+        """What the filter takes away, Hz; a low-pass filter up to infinity."""
+        _, *edges = MOTION_FILTERS.get(self.filter or "", self.filter or "").split(":")
+        low, high = (float(edge) / 60 for edge in [*edges, "inf"][:2])
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -132,6 +204,10 @@ class Strategy:
         courses of noise components; "orthogonal" what signal components don't explain of them.
     tedana : {"aggressive", "orthogonal"}, optional
         The same for components that tedana rejected.
+    task : Task, optional
+        Evoked responses, from the ``events.tsv`` of a run.
+    head_motion : HeadMotion, optional
+        How head motion is measured; by default framewise displacement is fMRIPrep's.
     censor : Censor
         Off by default.
     filter : TemporalFilter, optional
@@ -155,6 +231,8 @@ class Strategy:
     compcor: CompCor | None = None
     ica_aroma: Literal["full", "basic", "orthogonal"] | None = None
     tedana: Literal["aggressive", "orthogonal"] | None = None
+    task: Task | None = None
+    head_motion: HeadMotion | None = None
     censor: Censor = field(default_factory=Censor)
     filter: TemporalFilter | None = None
     min_volumes: int | None = None
@@ -174,9 +252,11 @@ class Strategy:
     @property
     def needs_table(self) -> bool:
         """Whether it can't be applied to a run without a confounds table."""
-        thresholds = (self.censor.fd_threshold, self.censor.std_dvars_threshold)
+        rules = self.censor
+        thresholds = (rules.fd_threshold, rules.std_dvars_threshold, rules.rmsd_threshold)
         columns = (self.confounds, self.motion, self.wm_csf, self.global_signal, self.compcor)
-        others = (self.wants_cosines, self.tedana, self.ica_aroma not in (None, "full"))
+        aroma = self.ica_aroma not in (None, "full")
+        others = (self.wants_cosines, self.tedana, aroma, self.head_motion)
         return any((*columns, *others)) or any(limit is not None for limit in thresholds)
 
     def accepts(self, n_kept: int, t_r: float) -> bool:

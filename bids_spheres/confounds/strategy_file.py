@@ -6,8 +6,10 @@ All that a file can hold::
      "confounds": ["trans_x", "^rot_[xyz](_derivative1)?$"],
      "motion": "full", "wm_csf": "basic", "global_signal": "basic", "high_pass": true,
      "compcor": {"mask": "combined", "n": 5}, "ica_aroma": "basic", "tedana": "aggressive",
-     "censor": {"fd_threshold": 0.3, "std_dvars_threshold": null,
-                "before": 1, "after": 1, "min_segment": 5},
+     "task": {"model": "hrf", "hrf": "glover + derivative"},
+     "head_motion": {"filter": "fair2020", "head_radius": 50, "filter_regressors": false},
+     "censor": {"fd_threshold": 0.3, "std_dvars_threshold": null, "rmsd_threshold": null,
+                "combine": "any", "before": 1, "after": 1, "min_segment": 5},
      "filter": {"high_pass": 0.01, "low_pass": 0.08, "type": "butterworth", "order": 5},
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
@@ -21,7 +23,9 @@ errors into messages with file, key and the nearest known key, and to refuse wha
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+import re
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
@@ -30,9 +34,13 @@ from bids_spheres.confounds.patterns import pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
     EXPANSIONS,
+    HRF_MODELS,
+    MOTION_FILTERS,
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
 )
 from bids_spheres.data.published import (
@@ -187,13 +195,15 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
         value = getattr(strategy, name)
         if name in content or value == getattr(default, name):
             continue
-        if isinstance(value, Censor | CompCor | TemporalFilter):
+        if is_dataclass(value) and not isinstance(value, type):
             content[name] = asdict(value)
         else:
             content[name] = list(value) if isinstance(value, tuple) else value
     if strategy.filter and strategy.filter.type == "cosine":
         # A cosine filter has neither, and a file that gives them is refused.
         del content["filter"]["low_pass"], content["filter"]["order"]
+    if strategy.task:
+        del content["task"]["window" if strategy.task.model == "hrf" else "hrf"]
     return content
 
 
@@ -288,6 +298,32 @@ def _filter(value: object, place: Place) -> TemporalFilter:
     return chosen
 
 
+def _task(value: object, place: Place) -> Task:
+    values = _object(value, place, _TASK)
+    if "model" not in values:
+        place.refuse('an object with a "model"', value)
+    other = "window" if values["model"] == "hrf" else "hrf"
+    if other in values:
+        place.refuse(f'without "{other}" when its model is {values["model"]}', value)
+    return Task(**values)
+
+
+def _head_motion(value: object, place: Place) -> HeadMotion | None:
+    values = _object(value, place, _HEAD_MOTION)
+    if values.get("filter_regressors") and "filter" not in values:
+        place.refuse('without "filter_regressors", or with a "filter"', value)
+    return HeadMotion(**values) if values else None
+
+
+def _is_motion_filter(value: object) -> bool:
+    kind, *edges = str(MOTION_FILTERS.get(str(value), value)).split(":")
+    if not all(re.fullmatch(r"\d{1,4}(\.\d{1,6})?", edge) for edge in edges):
+        return False
+    numbers = [0.0, *map(float, edges)]
+    rising = all(low < high for low, high in pairwise(numbers))
+    return isinstance(value, str) and len(edges) == {"lowpass": 1, "notch": 2}.get(kind) and rising
+
+
 def _tedana(value: object, place: Place) -> object:
     if value == "non-aggressive":
         raise DataError(
@@ -312,9 +348,31 @@ _COMPCOR = {
         lambda value: value == "all" or (_is_count(value) and value > 0),
     ),
 }
+_TASK = {
+    "model": _one_of("hrf", "fir"),
+    "hrf": _one_of(*HRF_MODELS),
+    "window": _reader(
+        "a time in s above 0, at most 60",
+        lambda value: _is_number(value) and 0 < value <= 60,
+        float,
+    ),
+}
+_HEAD_MOTION = {
+    "filter": _reader(
+        f"{', '.join(MOTION_FILTERS)}, lowpass:BPM or notch:LOW:HIGH in breaths a minute",
+        _is_motion_filter,
+    ),
+    "head_radius": _reader(
+        'a length in mm from 1 to 200, or "auto"',
+        lambda value: value == "auto" or (_is_number(value) and 1 <= value <= 200),
+    ),
+    "filter_regressors": _reader("true or false", lambda value: isinstance(value, bool)),
+}
 _CENSOR = {
     "fd_threshold": _number,
     "std_dvars_threshold": _number,
+    "rmsd_threshold": _number,
+    "combine": _one_of("any", "all"),
     "before": _count,
     "after": _count,
     "min_segment": _count,
@@ -342,6 +400,8 @@ _STRATEGY: dict[str, Reader] = {
     "compcor": _compcor,
     "ica_aroma": _one_of("full", "basic", "orthogonal"),
     "tedana": _tedana,
+    "task": _task,
+    "head_motion": _head_motion,
     "censor": lambda value, place: Censor(**_object(value, place, _CENSOR)),
     "filter": _filter,
     "min_volumes": _count,

@@ -116,12 +116,12 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
     for number, row in enumerate(rows, 1):
         if len(row) != n_cells:
             raise DataError(f"{path}: row {number} has {len(row)} cells, others have {n_cells}.")
+        if "censored" in names:  # others may be measures of motion
+            row[:] = [row[names.index("censored")]]
         for cell in row:
             if _number(cell) not in (0, 1):
                 raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
     flags = np.array([[_number(cell) == 1 for cell in row] for row in rows])
-    if "censored" in names:
-        flags = flags[:, [names.index("censored")]]
     censored: NDArray[np.bool_] = np.any(flags, axis=1)
     return censored
 
@@ -200,6 +200,11 @@ def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
     table = table.rename(columns=new)
     check_unique(table.columns, where)
     return RunColumns(table, computable(table.columns), bool(new), where)
+
+
+def own_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """A table of the user's own, its columns under the name of their dataset: ``physio.rvt``."""
+    return table.rename(columns=lambda name: f"{dataset}.{name}")
 
 
 def check_unique(names: Iterable[str], where: object) -> None:

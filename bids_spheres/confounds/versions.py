@@ -54,6 +54,10 @@ _COMPUTABLE = {
 }
 
 
+EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base in MOTION)
+"""Derivatives and squares of realignment parameters."""
+
+
 def todays_name(name: str) -> str:
     """Name of a column in fMRIPrep since 1.2.
 
@@ -81,7 +85,7 @@ def computable(names: Iterable[str]) -> tuple[str, ...]:
     from the table, and its absence is an error. Nothing either when realignment parameters, which
     every version writes, are missing: the table is no longer as fMRIPrep wrote it.
     """
-    names = set(names)
+    names = {name for name in names if "." not in name}  # not of the user's own tables
     if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):
         return ()
     return tuple(name for name, (base, _) in _COMPUTABLE.items() if base in names)

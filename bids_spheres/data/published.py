@@ -64,6 +64,27 @@ def measure_name(name: str) -> str:
     )
 
 
+ROI_LABEL = "roi"
+"""Label of the set of masks of regions."""
+
+
+def parcellation_label(word: str) -> str:
+    """Label of a parcellation in names of outputs: of its entities, or of its name.
+
+    Examples
+    --------
+    >>> parcellation_label("Schaefer2018:100Parcels7Networks")
+    'Schaefer2018100Parcels7Networks'
+    >>> parcellation_label("a/tpl-MNI152NLin6Asym_res-01_atlas-HOSPA_desc-th25_dseg.nii.gz")
+    'HOSPAth25'
+    >>> parcellation_label("my_atlas.v2.nii.gz")
+    'myatlasv2'
+    """
+    name = re.sub(r"\.nii(\.gz)?$", "", word.rstrip("/").rpartition("/")[2])
+    entities = re.findall(r"(?:^|_)(?:atlas|seg|scale|desc)-([a-zA-Z0-9]+)", name)
+    return "".join(entities) or re.sub(r"[^a-zA-Z0-9]", "", name)
+
+
 def data_folder(kind: str) -> Traversable:
     """Folder of the package's ``seeds`` or ``strategies``."""
     return resources.files("bids_spheres") / "data" / kind

@@ -60,8 +60,8 @@ def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}
     table = next(_tables(path), None)
     if table is None:
-        notes = (f"{path.name} has no table of names; regions are called by their numbers.",)
-        return Labels(tuple(plain.values()), notes=notes)
+        note = f"{path.name} has no table of names; regions are called by their numbers."
+        return Labels(tuple(plain.values()), notes=(note,))
     rows = _read_table(table, maps=maps)
     if maps:
         if len(rows) != len(numbers):

@@ -17,7 +17,8 @@ import numpy as np
 
 from bids_spheres.engine.memo import memoized
 from bids_spheres.engine.region_names import Labels, region_labels
-from bids_spheres.engine.seeds import NO_NETWORK, SeedTable, numbered
+from bids_spheres.engine.seed_columns import numbered
+from bids_spheres.engine.seeds import NO_NETWORK, SeedTable
 from bids_spheres.engine.spheres import (
     CORE,
     Grid,
@@ -169,7 +170,7 @@ def _region_weights(
         values.append(value)
     owner, ijk, value = np.concatenate(owners), np.concatenate(ijks), np.concatenate(values)
     n_regions, is_map = len(image.values), image.kind == "maps"
-    whole = np.bincount(owner, value, minlength=n_regions)
+    whole: FloatArray = np.bincount(owner, value, minlength=n_regions).astype(np.float64)
     largest = np.zeros(n_regions)
     np.maximum.at(largest, owner, value)
     counted = value >= CORE * largest[owner] if is_map else np.ones(len(owner), dtype=bool)
@@ -185,7 +186,7 @@ def _region_weights(
         return replace(weights, compact=False)
     joint = (slice(0, n_regions),) if image.weighting == "least-squares" else ()
     ordered = value[np.argsort(owner, kind="stable")]
-    whole = np.where(whole > 0, whole, 1)
+    whole = np.where(whole > 0, whole, 1.0)
     return replace(weights, values=ordered, whole=whole, joint=joint, compact=False)
 
 
@@ -241,6 +242,26 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
         values = affine_transform(values, inverse[:3, :3], offset, shape, order=1)
     counting = np.nonzero(values)
     return np.column_stack(counting) + first, values[counting]
+
+
+def image_on_grid(path: Path, grid: Grid, label: int | None = None) -> FloatArray:
+    """A 3-D image of probabilities on a grid, interpolated linearly, (X, Y, Z), 0 to 1.
+
+    Parameters
+    ----------
+    path : Path
+    grid : Grid
+    label : int, optional
+        Of a segmentation: where it has this label, probabilities are 1, and 0 elsewhere.
+    """
+    volumes = open_volumes(path)
+    (values, *_) = _maps(volumes)
+    values = values if label is None else (np.rint(values) == label).astype(np.float64)
+    on_grid = np.zeros(grid.shape)
+    ijk, interpolated = _interpolated(values, volumes.grid, grid)
+    inside = grid.contains(ijk)
+    on_grid[tuple(ijk[inside].T)] = interpolated[inside].clip(0, 1)
+    return on_grid
 
 
 def _maps(volumes: Volumes) -> Iterator[FloatArray]:

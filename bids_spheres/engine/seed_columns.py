@@ -130,7 +130,8 @@ def _cells(text: str, where: str) -> tuple[list[list[str]], list[str]]:
     """Cells of all rows that are not blank, and those of the last comment before them."""
     lines = text.split("\n")
     separator = re.fullmatch(r'"?sep=(.)"?\s*', lines[0])
-    comment, body = "", []
+    comment = ""
+    body: list[str] = []
     for line in lines[1:] if separator else lines:
         if line.strip().startswith(("#", "%", "//")):
             comment = comment if body else line.strip().lstrip("#%/ ")
@@ -142,8 +143,8 @@ def _cells(text: str, where: str) -> tuple[list[list[str]], list[str]]:
     rows: list[list[str]] = []
     blanks = delimiter == " "
     try:
-        for line in (io.StringIO("\n".join(body), newline=""), [comment]):
-            read = csv.reader(line, delimiter=delimiter, skipinitialspace=blanks)
+        for part in (io.StringIO("\n".join(body), newline=""), [comment]):
+            read = csv.reader(part, delimiter=delimiter, skipinitialspace=blanks)
             for row in read:
                 cells = [cell.strip() for cell in row]
                 rows += [cells] if any(cells) else []

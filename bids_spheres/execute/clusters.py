@@ -77,9 +77,20 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
         When no scheduler answers there.
     """
     library("distributed")
-    address = _address_in(place) if isinstance(place, Path) else place
+    address: object = place
+    if isinstance(place, Path):
+        # A scheduler that starts at the same time may take a moment.
+        deadline = time.monotonic() + _CONNECT
+        while not place.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        how = "dask scheduler --scheduler-file PATH writes it when it starts."
+        if not place.exists():
+            raise MissingInputError(f"--dask-scheduler-file: there is no file {place}.", hint=how)
+        address = read_json_object(place).get("address")
+        if not isinstance(address, str):
+            raise DataError(f"{place} holds no address.", hint=how)
     try:
-        asyncio.run(_ping(address))
+        asyncio.run(_ping(str(address)))
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"--dask-scheduler: {address} is no address: {error}.",
@@ -101,21 +112,10 @@ async def _ping(address: str) -> None:
     place = comm.normalize_address(address)
     comm.get_address_host_port(place)
     certificates = security.Security().get_connection_args("client")
-    await (await comm.connect(place, timeout=_CONNECT, **certificates)).close()
-
-
-def _address_in(path: Path) -> str:
-    """Read what a scheduler has written; one that starts at the same time may take a moment."""
-    deadline = time.monotonic() + _CONNECT
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    how = "dask scheduler --scheduler-file PATH writes it when it starts."
-    if not path.exists():
-        raise MissingInputError(f"--dask-scheduler-file: there is no file {path}.", hint=how)
-    address = read_json_object(path).get("address")
-    if not isinstance(address, str):
-        raise DataError(f"{path} holds no address.", hint=how)
-    return address
+    # Its own timeout is not that of the handshake, to which a stopped scheduler says nothing.
+    async with asyncio.timeout(_CONNECT):
+        connection = await comm.connect(place, timeout=_CONNECT, **certificates)
+    connection.abort()
 
 
 @contextmanager

@@ -29,7 +29,7 @@ REGRESSORS = "NuisanceParameters"
 _COMPARED = dict.fromkeys(
     (
         *(*GEOMETRY, *sidecar_keys("refuse"), "Strategy", "SoftwareFilters"),
-        *("CensoringThresholds", "RelationshipMeasure", "ValidDiagonal"),
+        *("CensoringThresholds", "HeadMotion", "RelationshipMeasure", "ValidDiagonal"),
     )
 )
 """What must be the same in all runs of a group, with the kinds of regressors."""
@@ -73,7 +73,9 @@ class RunFacts:
     Parameters
     ----------
     mean_fd : float
-        Mean framewise displacement of the run, mm; NaN when it is not known.
+        Mean framewise displacement of the run in fMRIPrep's table, mm; NaN when it is not known.
+    mean_fd_recomputed : float
+        The same as the strategy measures it anew; NaN where it doesn't.
     n_fd : int
         Volumes over which that mean is taken: all with a displacement, censored ones too.
     n_volumes, n_kept : int
@@ -90,6 +92,7 @@ class RunFacts:
 
     mean_fd: float
     n_fd: int
+    mean_fd_recomputed: float
     n_volumes: int
     n_kept: int
     degrees_of_freedom: float
@@ -135,6 +138,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
         kinds = json.dumps(regressor_kinds(content[REGRESSORS]))
         facts = RunFacts(
             mean_fd=_number(content.get("MeanFramewiseDisplacement")),
+            mean_fd_recomputed=_number(content.get("MeanFramewiseDisplacementRecomputed")),
             n_fd=int(content["VolumesWithFramewiseDisplacement"]),
             n_volumes=int(content["NumberOfVolumes"]),
             n_kept=int(content["NumberOfVolumesKept"]),

@@ -98,3 +98,6 @@ class GroupOptions(GroupChoices):
         for broken, problem, hint in rules:
             if broken:
                 raise UsageError(problem, hint=hint)
+        if self.harmonize_within and not self.blocks:
+            # Tests are liberal when participants change their site and are harmonized there.
+            object.__setattr__(self, "blocks", self.harmonize)

@@ -31,7 +31,15 @@ RUN_COLUMNS = {
     "seeds": {"Description": "Seed set"},
     "scale": {"Description": "Size of the spheres, where a seed set is used with several"},
     "strategy": {"Description": "Strategy of cleaning"},
-    "mean_fd": {"Description": "Mean framewise displacement", "Units": "mm"},
+    "mean_fd": {
+        "Description": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm",
+        "Units": "mm",
+    },
+    "mean_fd_recomputed": {
+        "Description": "Mean framewise displacement as the strategy measures it, by a motion "
+        "filter or another head radius; n/a where it takes fMRIPrep's",
+        "Units": "mm",
+    },
     "n_volumes": {"Description": "Volumes of the run"},
     "n_kept": {"Description": "Volumes that are not censored"},
     "n_censored": {"Description": "Volumes that are censored"},
@@ -144,6 +152,7 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
         "mean_fd": facts.mean_fd,
+        "mean_fd_recomputed": facts.mean_fd_recomputed,
         "n_volumes": facts.n_volumes,
         "n_kept": facts.n_kept,
         "n_censored": facts.n_volumes - facts.n_kept,

@@ -43,6 +43,9 @@ MAIN = "preprocessed"
 _PROGRAMS = {"fmriprep": MAIN, "fmripost-aroma": "aroma", "tedana": "tedana"}
 """Names in ``GeneratedBy``, in small letters, and our names for the outputs of these programs."""
 
+PROGRAMS = frozenset(_PROGRAMS.values())
+"""Names of datasets whose tables are known; datasets of other names hold the user's own."""
+
 _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
     *("timeseries", "regressors", "confounds", "mixing", "metrics"),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
 from bids_spheres.files.names import entity_value, is_mni, parse_name, same_template
 from bids_spheres.files.text import read_json_object
-from bids_spheres.inputs.dataset import MAIN, MOST_LABELS, index_files
+from bids_spheres.inputs.dataset import MAIN, MOST_LABELS, PROGRAMS, index_files
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages
 from bids_spheres.wording import listing
 
@@ -61,16 +62,22 @@ class Tables:
         fMRIPost-AROMA's ``desc-aroma_timeseries.tsv``.
     tedana : tuple of two Path, or None
         ``desc-ICA_mixing.tsv`` and ``desc-tedana_metrics.tsv``.
+    own : tuple of (str, Path)
+        ``*_timeseries.tsv`` of the user's own, and the names of their datasets.
+    events : Path or None
+        ``events.tsv``, where a strategy needs it; see `find_events`.
     """
 
     confounds: Path | None = None
     metadata: Path | None = None
     aroma: Path | None = None
     tedana: tuple[Path, Path] | None = None
+    own: tuple[tuple[str, Path], ...] = ()
+    events: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Paths of the tables that exist, without the JSON file."""
+        """Paths of the tables of fMRIPrep and other programs."""
         return tuple(p for p in (self.confounds, self.aroma, *(self.tedana or ())) if p)
 
 
@@ -261,6 +268,46 @@ def find_runs(
     return SelectedRuns(tuple(runs), tuple(skipped))
 
 
+def find_events(run: Name, root: Path) -> Path | None:
+    """The ``events.tsv`` of a run in a dataset, by BIDS's principle of inheritance.
+
+    Of those whose entities the run has, the one with the most; files of a folder above count for
+    all below it.
+
+    Raises
+    ------
+    InvalidDatasetError
+        When two are as good.
+    """
+    run_entities = run.values.items()
+    folders = [root, *(root / folder for folder in reversed(run.folder.parents)), root / run.folder]
+    best: dict[int, list[Path]] = defaultdict(list)
+    for folder in dict.fromkeys(folders):
+        for path in sorted(folder.glob("*_events.tsv")):
+            with suppress(ValueError):  # not the name of a BIDS file
+                entities = parse_name(path.name).values.items()
+                if entities <= run_entities:
+                    best[len(entities)].append(path)
+    chosen = best[max(best)] if best else []
+    if len(chosen) > 1:
+        raise InvalidDatasetError(
+            f"{chosen[0]} and {chosen[1]} are both the events of one run.", hint=KEEP_ONE
+        )
+    return next(iter(chosen), None)
+
+
+def anatomical_mask(image: Path) -> Path | None:
+    """Brain mask of an image's participant on the anatomy's own grid, of the same session first."""
+    (participant,) = [x for x in image.parents if x.name.startswith("sub-")][-1:] or [image.parent]
+    folders = [image.parent.parent, participant, *sorted(participant.glob("ses-*"))]
+    masks = (
+        path
+        for folder in dict.fromkeys(folders)
+        for path in sorted((folder / "anat").glob("sub-*_desc-brain_mask.nii*"))
+    )
+    return next((path for path in masks if "_space-" not in path.name), None)
+
+
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run-2 comes before run-10."""
     return [
@@ -282,6 +329,7 @@ class _Files:
         default_factory=lambda: {table: FilesOfImages(table) for table in set(_TABLES.values())}
     )
     metadata: dict[Path, FilesOfImages] = field(default_factory=dict)
+    own_tables: dict[tuple[str, str], FilesOfImages] = field(default_factory=dict)
     skipped: Skipped = field(default_factory=list)
 
     @classmethod
@@ -296,7 +344,16 @@ class _Files:
             for path, name in files:
                 if not participants or name.get("sub") in participants:
                     index.add(number, path, name)
+                    if link not in PROGRAMS and name.suffix == "timeseries":
+                        index.add_own(link, path, name)
         return index
+
+    def add_own(self, link: str, path: Path, name: Name) -> None:
+        """Add a table of the user's own, of whatever ``desc``."""
+        if name.extension == ".tsv":
+            desc = name.get("desc") or ""
+            tables = FilesOfImages(f"desc-{desc} table in {link}")
+            self.own_tables.setdefault((link, desc), tables).add(0, path, name.without_desc)
 
     def add(self, dataset: int, path: Path, name: Name) -> None:
         """Add a file of a dataset; `matching` prefers those of a lower number."""
@@ -332,6 +389,7 @@ class _Files:
         tables = {table: own(files, first) for table, files in self.tables.items()}
         confounds, mixing, metrics = tables[_CONFOUNDS], tables[_MIXING], tables[_METRICS]
         described = self.metadata.get(confounds.parent) if confounds else None
+        own_tables = [(link, own(files, first)) for (link, _), files in self.own_tables.items()]
         sidecars = ((path, own(self.sidecars, image)) for path, image in images)
         return Run(
             name=first.with_(first.suffix, first.extension),
@@ -344,6 +402,8 @@ class _Files:
                 else None,
                 aroma=tables[_AROMA],
                 tedana=(mixing, metrics) if mixing and metrics else None,
+                # A table that stands in for one of fMRIPrep or AROMA is no other table as well.
+                own=tuple((x, p) for x, p in own_tables if p and p not in tables.values()),
             ),
             sidecars=tuple((path, sidecar) for path, sidecar in sidecars if sidecar),
             problem=" ".join(problems),

@@ -1,10 +1,13 @@
 """Descriptor of the command line for Boutiques, made from the parser.
 
     python -m bids_spheres.integrations.boutiques > descriptor.json
+    bids-spheres --bids-exec-spec
 
 Names, flags, groups, choices, defaults and limits are those of the declared options, so that a new
 one needs no change here. What they do not say is in the constants below. The format is that of
-Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) asks for.
+Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) asks for, and the ids
+that the draft of the BIDS execution specification requires. That check allows one output alone; so
+single files are named only where the draft is asked for (`DRAFT_FLAG`).
 
 Some things that look different than in the parser:
 
@@ -26,8 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres import __version__
 from bids_spheres.app.parser import main_parser
+from bids_spheres.data.published import MEASURES, published_seed_sets
 from bids_spheres.errors import EXIT_STATUSES
-from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings import GROUP, PARTICIPANT, Settings, declared_options
 from bids_spheres.settings.values import Choice, Memory, Number, PathName
 
 if TYPE_CHECKING:
@@ -47,6 +51,53 @@ _FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "sess
 """In the order that the check of BIDS Apps asks for."""
 
 _LEFT_OUT = ("help", "help_all", "version", "config")
+
+DRAFT_FLAG = "--bids-exec-spec"
+"""By which the draft of the BIDS execution specification has descriptors retrieved."""
+
+_DRAFT_IDS = {
+    "bids_dir": "InputDataset",
+    "output_dir": "OutputLocation",
+    "analysis_level": "AnalysisLevel",
+}
+"""Of version 0.1.0.dev of that draft, with ``Help`` and ``ToolVersion``."""
+
+_WORDS = {
+    **{word: word.upper() for word in ("bids", "fd", "dvars", "fwhm", "roi", "nbs", "tfnbs")},
+    "dof": "degrees of freedom",
+    "dir": "folder",
+    "min": "minimum",
+    "std": "standardized",
+    "qcfc": "QC-FC",
+    "nprocs": "runs at a time",
+    "omp_nthreads": "threads of each run",
+    "mem": "memory in MB",
+    "res": "resolution",
+    "bids_dir": "fMRIPrep output or BIDS dataset",
+    "slurm": "Slurm",
+    "dask": "Dask",
+    "executor": "where runs are processed",
+}
+"""Names of options, and words in them, as a person writes them."""
+
+_CLOSED = {"atlas": published_seed_sets(), "connectivity": tuple(MEASURES)}
+"""Choices of options that are known by the names of files, or by other spellings as well."""
+
+_GROUP_ONLY = {
+    each.name for each in declared_options(Settings) if PARTICIPANT not in each.option.levels
+}
+
+_FILES = {
+    "group_page": ("Page of the group", "group.html"),
+    "pages": ("Pages of participants", "sub-*.html"),
+    "spheres": ("Spheres", "sub-*/func/*_desc-spheres_dseg.tsv"),
+    "series": ("Time series", "sub-*/func/*_timeseries.tsv"),
+    "matrices": ("Connectivity", "sub-*/func/*_relmat.tsv"),
+    "series_of_sessions": ("Time series of sessions", "sub-*/ses-*/func/*_timeseries.tsv"),
+    "matrices_of_sessions": ("Connectivity of sessions", "sub-*/ses-*/func/*_relmat.tsv"),
+    "group_tables": ("Tables and matrices of the group", "group/*.tsv"),
+}
+"""Single outputs: names and places in the output folder."""
 
 _HOME = {
     "id": "templateflow_home",
@@ -75,10 +126,28 @@ _VARIABLES = [
 ]
 
 
-def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
-    """Boutiques descriptor of a parser, by default that of the BIDS App."""
+def descriptor(
+    parser: argparse.ArgumentParser | None = None, *, draft: bool = False
+) -> dict[str, object]:
+    """Boutiques descriptor of a parser, by default that of the BIDS App.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser, optional
+    draft : bool
+        Add what the draft of the BIDS execution specification allows and Boutiques' check of BIDS
+        Apps does not: single outputs, and flags for help and version.
+    """
     parser = parser or main_parser()
     inputs = list(_inputs(parser))
+    if draft:
+        inputs += [
+            {**_named(name), "id": id_, "type": "Flag", "optional": True, "command-line-flag": flag}
+            for id_, name, flag in (
+                ("Help", "help", "--help"),
+                ("ToolVersion", "version", "--version"),
+            )
+        ]
     keys = list(dict.fromkeys(each["value-key"] for each in inputs))
     first = [f"[{name.upper()}]" for name in _FIRST]
     others = [key for key in keys if key not in first]
@@ -104,8 +173,19 @@ def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
                 "description": "BIDS derivatives: time series, connectivity, reports",
                 "path-template": "[OUTPUT_DIR]",
                 "optional": False,
-            }
+            },
+            *(
+                {
+                    "id": id_,
+                    "name": name,
+                    "path-template": f"[OUTPUT_DIR]/{place}",
+                    "optional": True,
+                    "list": "*" in place,
+                }
+                for id_, (name, place) in (_FILES if draft else {}).items()
+            ),
         ],
+        "custom": {"BIDSAppSpecVersion": "0.1.0.dev"},
         "error-codes": [
             {"code": status, "description": meaning} for status, meaning in EXIT_STATUSES.items()
         ],
@@ -114,9 +194,9 @@ def descriptor(parser: argparse.ArgumentParser | None = None) -> dict[str, Any]:
     }
 
 
-def text() -> str:
-    """What descriptor.json holds."""
-    return json.dumps(descriptor(), indent=2, ensure_ascii=False) + "\n"
+def text(*, draft: bool = False) -> str:
+    """What descriptor.json holds, or what `DRAFT_FLAG` prints."""
+    return json.dumps(descriptor(draft=draft), indent=2, ensure_ascii=False) + "\n"
 
 
 def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
@@ -124,47 +204,46 @@ def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
         if action.dest in _LEFT_OUT:
             continue
         text = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
-        described = {**_named(action.dest), "description": text}
-        if action.option_strings:
-            yield {**described, **_option(action), "optional": True}
-            yield from _words(action)
-        elif action.dest == "output_dir":
-            yield from _output_dirs(described)
+        about = {**_named(action.dest), "description": text}
+        if action.dest == "output_dir":
+            # The check of BIDS Apps asks for a String and a File with one key. Boutiques drops a
+            # key when the first input that has it is not given, so that one has to be given.
+            yield {**about, "type": "String", "optional": False}
+            yield {
+                **about,
+                "id": f"{about['id']}_mount",
+                "name": f"{about['name']} to mount",
+                "description": "the same folder again, when it is there and outside the current "
+                "one: containers get to see it by that",
+                "type": "File",
+                "optional": True,
+            }
+        elif not action.option_strings:
+            yield {**about, **_value(action), "optional": False}
         else:
-            yield {**described, **_value(action), "optional": False}
+            # The long form of a flag; of two spellings, the first.
+            flag = max(action.option_strings, key=len)
+            yield {**about, **_option(action, flag), "optional": True}
+            words = action.type.words if isinstance(action.type, Number) else ()
+            for word in words if action.nargs is None else ():
+                yield {
+                    **_named(f"{action.dest}_{word}"),
+                    "name": f"{about['name']}: {word}",
+                    "description": f"{action.dest.replace('_', ' ')}: {word}",
+                    "type": "Flag",
+                    "command-line-flag": f"{flag}={word}",
+                    "disables-inputs": [action.dest],
+                    "optional": True,
+                }
 
 
 def _named(dest: str) -> Input:
-    words = dest.replace("_", " ").capitalize().replace("Bids", "BIDS")
-    return {"id": dest, "name": words, "value-key": f"[{dest.upper()}]"}
+    words = _WORDS.get(dest) or " ".join(_WORDS.get(word, word) for word in dest.split("_"))
+    name = words if words.startswith("fMRI") else words[0].upper() + words[1:]
+    return {"id": _DRAFT_IDS.get(dest, dest), "name": name, "value-key": f"[{dest.upper()}]"}
 
 
-def _output_dirs(described: Input) -> Iterator[Input]:
-    """The output folder, once as a String and once as a File.
-
-    The check of BIDS Apps asks for both with one key. Boutiques drops a key when the first input
-    that has it is not given, so that one has to be given; the other is for containers, which see
-    what is a File, and nothing else outside the current folder.
-    """
-    yield {**described, "type": "String", "optional": False}
-    yield {
-        **described,
-        "id": f"{described['id']}_mount",
-        "name": f"{described['name']} to mount",
-        "description": "the same folder again, when it is there and outside the current one: "
-        "containers get to see it by that",
-        "type": "File",
-        "optional": True,
-    }
-
-
-def _flag(action: argparse.Action) -> str:
-    """The long form of a flag; of two spellings, the first."""
-    return max(action.option_strings, key=len)
-
-
-def _option(action: argparse.Action) -> Input:
-    flag = _flag(action)
+def _option(action: argparse.Action, flag: str) -> Input:
     if isinstance(action, argparse.BooleanOptionalAction):
         # Of --x and --no-x, the one that changes something.
         off = next(each for each in action.option_strings if each.startswith("--no-"))
@@ -176,24 +255,12 @@ def _option(action: argparse.Action) -> Input:
     if action.nargs == 0:
         return {"type": "Flag", "command-line-flag": flag}
     many = action.nargs is not None
-    default = {"default-value": action.default} if action.default not in (None, []) else {}
+    # Boutiques gives defaults with every call, and those of the group level have no effect before.
+    shown = action.default not in (None, []) and action.dest not in _GROUP_ONLY
+    default = {"default-value": action.default} if shown else {}
     # One flag for all values of a list, and = between flag and value where there is one value.
     separator = {} if many else {"command-line-flag-separator": "="}
     return {**_value(action), "command-line-flag": flag, **separator, **default}
-
-
-def _words(action: argparse.Action) -> Iterator[Input]:
-    """Flags for the words that an option of numbers takes as well."""
-    if action.nargs is None and isinstance(action.type, Number):
-        for word in action.type.words:
-            yield {
-                **_named(f"{action.dest}_{word}"),
-                "description": f"{action.dest.replace('_', ' ')}: {word}",
-                "type": "Flag",
-                "command-line-flag": f"{_flag(action)}={word}",
-                "disables-inputs": [action.dest],
-                "optional": True,
-            }
 
 
 def _value(action: argparse.Action) -> Input:
@@ -205,8 +272,8 @@ def _value(action: argparse.Action) -> Input:
     kind = action.type
     if isinstance(kind, PathName):
         return {"type": "File", **many}
-    if isinstance(kind, Choice):
-        return {"type": "String", "value-choices": list(kind.words), **many}
+    if choices := _CLOSED.get(action.dest) or (kind.words if isinstance(kind, Choice) else ()):
+        return {"type": "String", "value-choices": list(choices), **many}
     if isinstance(kind, Memory):
         return {"type": "Number", "integer": True, "minimum": 1, **many}
     if isinstance(kind, Number):
@@ -216,9 +283,9 @@ def _value(action: argparse.Action) -> Input:
     return {"type": "String", **many}
 
 
-def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, Any]]:
+def _groups(parser: argparse.ArgumentParser, inputs: Sequence[Input]) -> list[dict[str, object]]:
     """Groups of the parser's help."""
-    groups: list[dict[str, Any]] = []
+    groups: list[dict[str, object]] = []
     for group in parser._action_groups:  # noqa: SLF001 - has no other name
         flags = {flag for a in group._group_actions for flag in a.option_strings}  # noqa: SLF001
         members = [

@@ -214,8 +214,8 @@ def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
     if voxels is None:
         size += mm3
     else:
-        used, asked = voxels.used, voxels.asked
-        size += f"; {used:,} of {count(asked, 'voxel')} used ({percent(used / asked)}){mm3}"
+        used, expected = voxels.used, voxels.expected
+        size += f"; {used:,} of {count(expected, 'voxel')} used ({percent(used / expected)}){mm3}"
         size += "" if voxels.share is None else f", {percent(voxels.share)} of the mask"
         if voxels.state == "empty":
             remarks.append("No voxel can be used: all lie outside the image or its mask.")
@@ -247,12 +247,12 @@ def _row(sphere: Sphere) -> tuple[Cell, ...]:
     missing = Cell(_MISSING, "")
     voxels, in_voxels = sphere.voxels, (missing,) * 4
     if voxels is not None:
-        share = voxels.used / voxels.asked
+        share = voxels.used / voxels.expected
         words = f"{percent(share)[:-2]}{f' ({voxels.state})' if voxels.state else ''}"
         tone = {"empty": "bad", "partial": "warn", "": ""}[voxels.state]
         in_voxels = (
             Cell(str(voxels.used)),
-            Cell(str(voxels.asked)),
+            Cell(str(voxels.expected)),
             Cell(words, 100 * share, tone=tone),
             Cell(str(voxels.overlapping)),
         )

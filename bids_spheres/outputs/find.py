@@ -22,6 +22,7 @@ from bids_spheres.outputs.paths import (
     GROUP_SUFFIXES,
     OUTLIERS,
     PEARSON,
+    REGIONS,
     RELMAT,
     SEEDS,
     SPHERES,
@@ -92,8 +93,12 @@ class OutputFile:
 
     @property
     def spheres(self) -> Path:
-        """The table of the spheres that a matrix or series is about."""
-        return self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=SPHERES)))
+        """The table of the spheres, or regions, that a matrix or series is about."""
+        spheres, regions = (
+            self.path.with_name(str(self.name.with_(DSEG, ".tsv", stat=None, desc=desc)))
+            for desc in (SPHERES, REGIONS)
+        )
+        return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
     def spheres_of_map(self) -> Path:
@@ -240,6 +245,14 @@ class SeedSetResults:
     def uncleaned(self) -> Series | None:
         """Series before cleaning; None where there are none."""
         return None if self.uncleaned_path is None else read_uncleaned(self.uncleaned_path)
+
+    def seed_maps(self, strategy: str) -> list[Path]:
+        """Maps of seeds after a strategy, in the order of their names; empty without any."""
+        if self.spheres_path is None:
+            return []
+        paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
+        own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
+        return sorted(own, key=lambda path: natural(path.name))
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
         """Relations of every two spheres after the cleaning of a strategy."""

@@ -21,6 +21,9 @@ DESIGN, OUTLIERS = "design", "outliers"
 SPHERES = "spheres"
 """Label of the entity ``desc`` of spheres as they were drawn."""
 
+REGIONS = "regions"
+"""Label of the entity ``desc`` of regions of a parcellation."""
+
 UNCLEANED = "raw"
 """Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
 
@@ -69,6 +72,10 @@ class SeedSetLabels(Protocol):
     def scale(self) -> str | None:
         """What tells sets apart that differ by their radius only."""
 
+    @property
+    def regions(self) -> object:
+        """Where regions are, if they are no spheres."""
+
 
 def seed_entities(seeds: SeedSetLabels) -> dict[str, str | None]:
     """Entities of a seed set: ``atlas`` of a published one, else ``seg``, and ``scale``."""
@@ -104,8 +111,9 @@ class OutputPaths:
     aggregation: str
 
     def spheres(self, seeds: SeedSetLabels, extension: str = ".tsv") -> Path:
-        """The spheres of one seed set, as table, image or sidecar."""
-        return self._path(DSEG, extension, **seed_entities(seeds), desc=SPHERES)
+        """The spheres of one seed set, or its regions, as table, image or sidecar."""
+        desc = SPHERES if seeds.regions is None else REGIONS
+        return self._path(DSEG, extension, **seed_entities(seeds), desc=desc)
 
     def uncleaned(self, seeds: SeedSetLabels, extension: str = ".tsv.gz") -> Path:
         """Series of one seed set before cleaning."""

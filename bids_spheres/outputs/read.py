@@ -15,6 +15,7 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
+from bids_spheres.outputs.paths import REGIONS
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
 
 if TYPE_CHECKING:
@@ -159,7 +160,8 @@ class Spheres(_WithSidecar):
     coordinates : (S, 3) array
         Of the seeds, mm.
     radii : (S,) array
-        mm; NaN or 0 for the one voxel that holds the seed.
+        mm; NaN or 0 for the one voxel that holds the seed; of regions those of balls of their
+        volumes.
     voxels_asked, voxels_used, overlap : (S,) int arrays
         Voxels in the sphere, those used, and those of them also in another sphere.
     coverage : (S,) array
@@ -214,11 +216,14 @@ def read_spheres(path: Path) -> Spheres:
     DataError
         When a column is missing or holds something else.
     """
-    cells = read_columns(path, (*_WORDS, *_SPHERE_NUMBERS))
+    regions = f"desc-{REGIONS}_" in path.name
+    other = {"radius": "volume", "seed_in_mask": "used"} if regions else {}
+    columns = {name: other.get(name, name) for name in _SPHERE_NUMBERS}
+    cells = read_columns(path, (*_WORDS, *dict.fromkeys(columns.values())))
     try:
         numbers = {
-            name: np.array([float("nan" if cell == MISSING else cell) for cell in cells[name]])
-            for name in _SPHERE_NUMBERS
+            name: np.array([float("nan" if cell == MISSING else cell) for cell in cells[column]])
+            for name, column in columns.items()
         }
     except ValueError as error:
         raise DataError(f"{path} is not a table of spheres of ours: {error}.", hint=ANEW) from error
@@ -226,6 +231,8 @@ def read_spheres(path: Path) -> Spheres:
     if not np.isfinite(coordinates).all():
         raise DataError(f"{path} is not a table of spheres of ours: a coordinate is missing.", ANEW)
     counts = ("voxels_asked", "voxels_used", "overlap")
+    if regions:
+        numbers["radius"] = np.cbrt(3 * numbers["radius"] / (4 * np.pi))
     return Spheres(
         path=path,
         names=cells["name"],

@@ -28,6 +28,7 @@ from bids_spheres.outputs.logs import record_folders
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
+    SPHERE_COLUMNS,
     atlas_description,
     bidsignore,
     dataset_description,
@@ -258,5 +259,8 @@ def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
             zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True), start=1
         )
     ]
-    header = "index\tname\tx\ty\tz\tradius\tnetwork"
+    columns = ("x", "y", "z", "radius", "network")
+    header = "\t".join(["index", "name", *columns])
     write_if_changed(output_dir / f"{stem}_dseg.tsv", "\n".join([header, *rows]) + "\n")
+    about = json_text({name: SPHERE_COLUMNS[name] for name in columns})
+    write_if_changed(output_dir / f"{stem}_dseg.json", about)

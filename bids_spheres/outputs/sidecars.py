@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 ANEW = "Run the participant level anew for this run."
 """What to do about a file that is not as it was written."""
 
-BIDS_VERSION = "1.11.0"
-"""The first that knows atlases."""
+BIDS_VERSION = "1.11.1"
+"""Since 1.11.0 it knows atlases."""
 
 GENERATOR = "bids_spheres"
 """Name under which this package appears in ``GeneratedBy``."""
@@ -123,6 +123,8 @@ class ImageSidecar(TypedDict, total=False):
     Radius: float | list[float]
     RadiusUnits: str
     SmoothingBefore: str | None
+    DespikedShare: float | None
+    DespikeNote: str
 
 
 class SpheresSidecar(TypedDict):
@@ -134,6 +136,18 @@ class SpheresSidecar(TypedDict):
     SpheresPartlyOutsideMask: int
     SpheresOfTooLittleCoverage: int
     SeedsOutsideMask: int
+
+
+class RegionsSidecar(TypedDict):
+    """What the regions of a parcellation came to in a run."""
+
+    Description: str
+    Resolution: str
+    Parcellation: list[str]
+    RegionSignals: str
+    RegionsWithoutVoxels: int
+    RegionsPartlyOutsideMask: int
+    RegionsOfTooLittleCoverage: int
 
 
 class UncleanedSidecar(TypedDict):
@@ -159,18 +173,29 @@ class DesignSidecar(TypedDict):
     StrategyNotes: list[str]
 
 
-class CleaningSidecar(DesignSidecar):
+class MotionSidecar(TypedDict):
+    """How head motion was measured anew; None for fMRIPrep's measure."""
+
+    HeadMotion: JsonObject | None
+    HeadRadius: float | None
+    MotionStopBand: list[float] | None
+    MeanFramewiseDisplacementRecomputed: float | None
+
+
+class CleaningSidecar(DesignSidecar, MotionSidecar):
     """What was done to series beside the keys that options declare, and what is left of them."""
 
     SoftwareFilters: JsonObject | str
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
+    NumberOfVolumesUsed: int
     CensoredVolumes: dict[str, int]
     CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
+    DimensionsLostToDrawing: float
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
     VolumesWithFramewiseDisplacement: int
@@ -200,6 +225,7 @@ class MatrixSidecar(TypedDict):
     ValidDiagonal: bool
     StorageFormat: str
     NodeFiles: list[str]
+    Software: str
     Shrinkage: NotRequired[float]
 
 
@@ -215,6 +241,7 @@ class ConcatenationSidecar(TypedDict):
     CensoredVolumes: dict[str, int]
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
     NodeFiles: list[str]
 
 
@@ -249,13 +276,24 @@ def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) ->
     }
 
 
+DISPLACEMENTS: JsonObject = {
+    "fd": {"Description": "Framewise displacement in fMRIPrep's table", "Units": "mm"},
+    "fd_recomputed": {
+        "Description": "Framewise displacement as HeadMotion of the strategy measures it",
+        "Units": "mm",
+    },
+}
+"""Columns of tables of censored volumes where a strategy measures motion anew."""
+
 SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
     "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
     "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
     "radius": {"Description": "Radius of the sphere", "Units": "mm"},
     "network": {"Description": "Network of the seed, where its source gives one"},
-    "voxels_asked": {"Description": "Voxels whose centre lies in the sphere"},
+    "voxels_asked": {
+        "Description": "Voxels whose centre lies in the sphere; with --tissue those of the tissue"
+    },
     "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
     "coverage": {
         "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
@@ -269,6 +307,42 @@ SPHERE_COLUMNS: JsonObject = {
     },
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
+
+EXTRA_COLUMNS: JsonObject = {
+    **{
+        column: {"Description": f"Mean probability of {tissue} over the voxels used"}
+        for column, tissue in (
+            ("grey_matter", "grey matter"),
+            ("white_matter", "white matter"),
+            ("csf", "cerebrospinal fluid"),
+        )
+    },
+    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
+}
+"""Columns of both tables where the dataset has images of tissues in the space of the run, and
+after despiking."""
+
+REGION_COLUMNS: JsonObject = {
+    **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
+    "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
+    "network": {"Description": "Network of the region, where its source gives one"},
+    "voxels_asked": {
+        "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
+        "1 % of the largest weight; with --tissue those of the tissue"
+    },
+    "voxels_used": SPHERE_COLUMNS["voxels_used"],
+    "coverage": {
+        "Description": "Share of the region's voxels, of maps of the weights, that is used and has "
+        "a signal: finite, not constant"
+    },
+    "used": SPHERE_COLUMNS["used"],
+    "overlap": {"Description": "Voxels used that are also in another region of the set"},
+    "tsnr": {
+        "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
+        "region's voxels of temporal mean / standard deviation of all volumes"
+    },
+}
+"""Columns of the table of regions."""
 
 
 def sidecar_path(path: Path) -> Path:

@@ -19,7 +19,11 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
+    DISPLACEMENTS,
+    EXTRA_COLUMNS,
+    REGION_COLUMNS,
     SPHERE_COLUMNS,
+    RegionsSidecar,
     SpheresSidecar,
     UncleanedSidecar,
     column_descriptions,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.regions import RegionImage
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.outputs.paths import OutputPaths
@@ -67,7 +72,7 @@ def write_spheres(
     weights : SphereWeights
         Their voxels.
     measured : mapping of str to (S,) array
-        Columns ``coverage``, ``used`` and ``tsnr``.
+        Columns ``coverage``, ``used`` and ``tsnr``, and those of `EXTRA_COLUMNS` that are known.
     sidecar : mapping
         What is known of image and seeds.
     """
@@ -77,28 +82,55 @@ def write_spheres(
             "index": np.arange(1, len(seeds) + 1),
             "name": seeds.names,
             **dict(zip("xyz", seeds.coordinates.T, strict=True)),
-            "radius": seeds.radii,
+            **(
+                {"radius": seeds.radii}
+                if seeds.regions is None
+                else {"volume": (4 / 3 * np.pi * seeds.radii**3).round(1)}
+            ),
             "network": seeds.networks or [MISSING] * len(seeds),
             "voxels_asked": weights.asked,
             "voxels_used": weights.used,
             "coverage": measured["coverage"],
             "used": np.asarray(measured["used"]).astype(int),
-            "seed_in_mask": weights.seed_used.astype(int),
+            **({"seed_in_mask": weights.seed_used.astype(int)} if seeds.regions is None else {}),
             "overlap": weights.overlaps,
             "tsnr": measured["tsnr"],
+            **{name: measured[name] for name in EXTRA_COLUMNS if name in measured},
         }
     )
     write_table(paths.spheres(seeds), table)
+    low = int((table["used"] == 0).sum())
+    extra = {name: about for name, about in EXTRA_COLUMNS.items() if name in measured}
+    if seeds.regions is not None:
+        regions = RegionsSidecar(
+            Description="Regions; a voxel in several has the index of that of the largest weight, "
+            "or of the nearest centre",
+            Resolution="Grid of the BOLD image",
+            Parcellation=[path.name for path in seeds.regions.paths],
+            RegionSignals=_signals_of(seeds.regions),
+            RegionsWithoutVoxels=int(weights.empty.sum()),
+            RegionsPartlyOutsideMask=int(weights.partial.sum()),
+            RegionsOfTooLittleCoverage=low,
+        )
+        write_json(paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS, **extra})
+        return
     about = SpheresSidecar(
         Description="Spheres around seeds; a voxel in several spheres has the index of the "
         "sphere whose seed is nearest",
         Resolution="Grid of the BOLD image",
         SpheresWithoutVoxels=int(weights.empty.sum()),
         SpheresPartlyOutsideMask=int(weights.partial.sum()),
-        SpheresOfTooLittleCoverage=int((table["used"] == 0).sum()),
+        SpheresOfTooLittleCoverage=low,
         SeedsOutsideMask=int((~weights.seed_used).sum()),
     )
-    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS})
+    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS, **extra})
+
+
+def _signals_of(regions: RegionImage) -> str:
+    if regions.kind != "maps":
+        return "Mean of the voxels"
+    joint = "Least squares: signals by which maps, times them, are nearest to the voxels"
+    return joint if regions.weighting == "least-squares" else "Mean weighted by the map"
 
 
 def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Nifti1Image:
@@ -113,7 +145,8 @@ def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Ni
     img.header["pixdim"][:4] = header["pixdim"][:4]
     img.header.set_xyzt_units("mm", "sec")
     img.header.set_intent("label", name=seeds.label[:15])
-    img.header["descrip"] = "Spheres around seeds, by bids_spheres"
+    what = "Spheres around seeds" if seeds.regions is None else "Regions"
+    img.header["descrip"] = f"{what}, by bids_spheres"
     return img
 
 
@@ -148,6 +181,7 @@ def write_design(
     *,
     kept: BoolArray,
     reasons: Mapping[str, BoolArray],
+    displacements: Mapping[str, FloatArray],
     sidecar: Mapping[str, object],
 ) -> None:
     """Write regressors and censored volumes.
@@ -162,15 +196,19 @@ def write_design(
         Volumes that are not censored.
     reasons : mapping of str to (T,) bool array
         Volumes that each criterion censors.
+    displacements : mapping of str to (T,) array, mm
+        Columns of `DISPLACEMENTS` for the table of censored volumes.
     sidecar : mapping
     """
     columns = columns or {"intercept": np.ones(len(kept))}
     write_numbers(paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1))
     write_json(paths.design(strategy, ".json"), sidecar)
     why = {name: flags.astype(int) for name, flags in reasons.items() if flags.any()}
-    write_table(paths.outliers(strategy), pd.DataFrame({"censored": (~kept).astype(int), **why}))
+    columns = {"censored": (~kept).astype(int), **why, **displacements}
+    write_table(paths.outliers(strategy), pd.DataFrame(columns))
     levels = {"0": "kept", "1": "left out"}
     about = {"censored": {"Description": "Censored volumes", "Levels": levels}}
+    about |= {name: DISPLACEMENTS[name] for name in displacements}
     write_json(paths.outliers(strategy, ".json"), {**sidecar, **about})
 
 

@@ -9,23 +9,30 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bids_spheres.confounds import (
     Problem,
     check_rows,
     check_strategies,
+    columns_named,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
     make_design,
     merge_tables,
+    own_table,
     read_confounds,
+    read_events,
     read_header,
     read_metadata,
     read_outliers,
     read_tedana,
+    without_undrawn,
 )
-from bids_spheres.engine.stream import open_volumes
+from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.exclusions import ExclusionRow
 from bids_spheres.participant.plan import FailedStrategy
 from bids_spheres.wording import count
@@ -34,11 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, Strategy
+    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, RunEvents, Strategy
     from bids_spheres.files.names import Name
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
@@ -75,14 +81,43 @@ class RunDesign:
     @cached_property
     def degrees_of_freedom(self) -> DegreesOfFreedom:
         """Degrees of freedom."""
-        return count_degrees_of_freedom(
-            self.design, self.strategy, self.timing.t_r, self.processing.detrend
+        t_r, detrend = self.timing.t_r, self.processing.detrend
+        left = count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
+        if self.used.sum() == left.kept or left.problem:
+            return left
+        return without_undrawn(
+            *(left, self.design, self.strategy, self.used), t_r=t_r, detrend=detrend
         )
 
     @property
     def exclusion(self) -> Exclusion | None:
         """Why the run has no result, if so."""
-        return exclusion(self.degrees_of_freedom, self.strategy, floor=self.processing.min_dof)
+        strategy, floor = _for_all(self.strategy, self.processing), self.processing.min_dof
+        return exclusion(self.degrees_of_freedom, strategy, floor=floor)
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Kept volumes that are in the results, (T,): all, or as many as all runs have."""
+        kept, seconds = self.design.kept, self.processing.equal_seconds
+        places = np.flatnonzero(kept)
+        # As in the count of volumes, 240 s are 120 volumes of 2 s in spite of rounding.
+        number = len(places) if not seconds else int(np.ceil(seconds / self.timing.t_r - 1e-6))
+        if number >= len(places):
+            return kept
+        chosen = places[:number]
+        if (seed := self.processing.equal_seconds_seed) is not None:
+            chosen = np.random.default_rng(seed).choice(places, number, replace=False)
+        used = np.zeros_like(kept)
+        used[chosen] = True
+        return used
+
+    @property
+    def reasons(self) -> dict[str, NDArray[np.bool_]]:
+        """Volumes left out for each reason."""
+        reasons = dict(self.design.reasons)
+        if self.processing.equal_seconds:
+            reasons["undrawn"] = self.design.kept & ~self.used
+        return reasons
 
     def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> ExclusionRow:
         """Row of the table of exclusions about the image `source` of a run."""
@@ -102,8 +137,17 @@ class RunDesign:
             seconds=left.seconds,
             min_degrees_of_freedom=self.processing.min_dof,
             min_volumes=self.strategy.min_volumes,
-            min_seconds=self.strategy.min_seconds,
+            min_seconds=_for_all(self.strategy, self.processing).min_seconds,
         )
+
+
+def _for_all(strategy: Strategy, rules: Processing) -> Strategy:
+    """A strategy that asks for the time that is used of every run."""
+    if not rules.equal_seconds:
+        return strategy
+    # A volume that rounding takes away is not missed.
+    least = max(strategy.min_seconds or 0.0, rules.equal_seconds - 1e-6)
+    return replace(strategy, min_seconds=least)
 
 
 def run_timing(run: Run, bold: Path) -> Timing:
@@ -188,17 +232,55 @@ def run_designs(
                 tables.files.confounds or image.bold,
                 timing.n_volumes,
                 metadata=tables.metadata,
-                extra=tables.extra if _wants_extra(strategy) else (),
+                extra=tables.extra_of(strategy),
                 dummy_scans=rules.dummy_scans,
                 outliers=tables.outliers,
+                t_r=timing.t_r,
+                brain_radius=_brain_radius(strategy, image.bold),
+                events=_events(job.run, image.bold) if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
-            if strategy.accepts(design.n_kept, timing.t_r) and (
+            if _for_all(strategy, rules).accepts(design.n_kept, timing.t_r) and (
                 problem := timing.filter_problem(strategy)
             ):
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
+
+
+def _events(run: Run, bold: Path) -> RunEvents:
+    """Events of a run, on the clock of its volumes."""
+    start = run.metadata(bold).get("StartTime", 0.0)
+    if not isinstance(start, int | float) or not np.isfinite(start):
+        raise DataError(f"{run.sidecar(bold)}: StartTime is {start!r}, not a time in s.")
+    if run.tables.events is None:
+        raise missing_events()
+    return read_events(run.tables.events, float(start))
+
+
+def missing_events() -> MissingInputError:
+    """The error about a run without events."""
+    return MissingInputError(
+        "No events.tsv belongs to it.",
+        hint="It is searched in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
+        "in folders that --derivatives NAME=PATH names.",
+    )
+
+
+def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
+    """Radius of a sphere of the volume of a participant's brain, mm; None where none is needed."""
+    if strategy.head_motion is None or strategy.head_motion.head_radius != "auto":
+        return None
+    path = anatomical_mask(bold)
+    if path is None:
+        raise MissingInputError(
+            f"The head radius is auto, and no brain mask of the anatomy belongs to {bold}.",
+            hint="fMRIPrep writes it as anat/*_desc-brain_mask.nii.gz; --head-radius 50 needs "
+            "none.",
+        )
+    mask = read_mask(path)
+    volume = mask.inside.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3]))
+    return float(np.cbrt(3 * volume / (4 * np.pi)))
 
 
 class _RunTables:
@@ -209,7 +291,7 @@ class _RunTables:
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
-        """fMRIPrep's; without columns where there is none."""
+        """fMRIPrep's; without columns when it is missing."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         path = self.files.confounds
@@ -221,9 +303,18 @@ class _RunTables:
         return read_metadata(self.files.metadata) if self.files.metadata else {}
 
     @cached_property
-    def extra(self) -> list[pd.DataFrame]:
-        """Those of other programs."""
+    def _programs(self) -> list[pd.DataFrame]:
         return list(_extra(self.files, read_confounds))
+
+    @cached_property
+    def _own(self) -> list[pd.DataFrame]:
+        return [own_table(read_confounds(path), link) for link, path in self.files.own]
+
+    def extra_of(self, strategy: Strategy) -> list[pd.DataFrame]:
+        """Those of other programs and the user's own of which a strategy may use columns."""
+        extra = self._programs if _wants_extra(strategy) else []
+        own = self._own if strategy.confounds else []
+        return [*extra, *(table for table in own if _names_any(strategy, table))]
 
     @cached_property
     def outliers(self) -> NDArray[np.bool_] | None:
@@ -238,7 +329,7 @@ def missing_image(strategy: Strategy) -> MissingInputError:
     """The error about a run without an image from which a strategy starts."""
     kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
     return MissingInputError(
-        f"The {strategy} starts from a {kinds} image, and there is none.",
+        f"The {strategy} starts from a {kinds} image, which is missing.",
         hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
     )
 
@@ -246,28 +337,18 @@ def missing_image(strategy: Strategy) -> MissingInputError:
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    strict : bool
-        Whether any problem is an error.
-    values : bool
-        Read tables as a whole, and not their first lines alone: a column that is n/a throughout
-        is a problem too. It takes some 10 ms for each table.
-
-    Returns
-    -------
-    list of Problem
-        The same thing in several runs once. Strategies and runs that none names can be done.
-
-    Raises
-    ------
-    DataError
-        When what strategies ask for leaves nothing to be done, or with `strict`.
+    Problems that several runs have are one; strategies and runs that none names can be done. With
+    `values` tables are read as a whole, some 10 ms for each, and not their first lines alone: a
+    column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
+    leaves nothing to be done or, with `strict`, for any problem.
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)
-    missing = [(str(job), s, missing_image(s)) for job in jobs for s in job.without_image]
+    missing: list[_Failure] = []
+    for job in jobs:
+        missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
+        with_task = [s for s in job.strategies if s.task and job.run.tables.events is None]
+        missing += [(str(job), strategy, missing_events()) for strategy in with_task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_put_together([*missing, *_filter_problems(jobs)]),
@@ -324,8 +405,31 @@ def _tables(
                 metadata = read_metadata(tables.metadata) if tables.metadata else {}
                 with failures.of(*filter(_wants_extra, strategies)):
                     table = merge_tables(table, list(_extra(tables, read)))
+                table = _with_own(table, tables, read, strategies, failures)
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
+
+
+def _with_own(
+    table: pd.DataFrame,
+    tables: Tables,
+    read: Callable[[Path], pd.DataFrame],
+    strategies: Sequence[Strategy],
+    failures: StrategyFailures,
+) -> pd.DataFrame:
+    """A table with those of the user's own that strategies name columns of."""
+    naming = [strategy for strategy in strategies if strategy.confounds]
+    for link, path in tables.own if naming else ():
+        with failures.of(*naming):
+            own = own_table(read(path), link)
+            if users := [strategy for strategy in naming if _names_any(strategy, own)]:
+                with failures.of(*users):
+                    table = merge_tables(table, [own])
+                if len(own) and len(own) != len(table):
+                    # It has its columns: that its rows are not those of the run is enough to say.
+                    rows = np.resize(np.arange(len(own)), len(table))
+                    table = merge_tables(table, [own.iloc[rows]])
+    return table
 
 
 def _volumes(job: Job) -> Iterator[int]:
@@ -366,6 +470,10 @@ def _extra(tables: Tables, read: Callable[[Path], pd.DataFrame]) -> Iterator[pd.
     if tables.tedana:
         components = read_tedana(*tables.tedana)
         yield components.iloc[:0] if read is read_header else components
+
+
+def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:
+    return any(columns_named(entry, list(table.columns)) for entry in strategy.confounds)
 
 
 def _wants_extra(strategy: Strategy) -> bool:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.extract import extract
+from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
-from bids_spheres.engine.spheres import nearest_only, sphere_weights, stack_weights
+from bids_spheres.engine.spheres import nearest_only, stack_weights
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.inputs.matching import KEEP_ONE
@@ -35,6 +36,7 @@ from bids_spheres.participant.sidecars import (
     image_sidecar,
     smoothed_before,
 )
+from bids_spheres.participant.usable_voxels import usable_voxels
 from bids_spheres.settings import OFF
 
 if TYPE_CHECKING:
@@ -46,10 +48,11 @@ if TYPE_CHECKING:
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid
-    from bids_spheres.engine.stream import Mask, Volumes
+    from bids_spheres.engine.stream import Volumes
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.designs import RunDesign, Timing
     from bids_spheres.participant.plan import Job, JobImage
+    from bids_spheres.participant.usable_voxels import UsableVoxels
     from bids_spheres.settings import Processing
 
     FloatArray = NDArray[np.float64]
@@ -62,8 +65,8 @@ _LARGEST = 1e100
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
-    What is up to date is left as it is, and an image of which all is up to date is not read. A
-    strategy that can't be applied keeps no other back.
+    What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
+    that can't be applied keeps no other back.
 
     Raises
     ------
@@ -121,8 +124,8 @@ def run_job(job: Job) -> JobReport:
 class _ToDo:
     """Outputs of one image that are missing or out of date.
 
-    `image` has the strategies, and `seed_sets` are those, of which anything is; `spheres` are the
-    sets whose spheres are. `timing` is None when the image can't be opened, and `designs` are of
+    `image` has the strategies concerned, `seed_sets` are the seed sets, and `spheres` those whose
+    spheres are. `timing` is None when the image can't be opened, and `designs` are of
     the strategies that can be applied.
     """
 
@@ -168,11 +171,9 @@ def _write_image(
     """Write the outputs of one image; return the sphere sets, and notes about the mask."""
     if not todo.designs and not todo.spheres:
         return [], []
-    tables = [path for path in (*job.run.tables.paths, job.outliers) if path]
-    sources = [input_uri(path, job.work.links) for path in tables]
     written: tuple[list[SphereSet], list[str]] = ([], [])
     if todo.seed_sets:
-        written = _write_spheres_and_series(job, todo, sources, failures)
+        written = _write_spheres_and_series(job, todo, failures)
     for run_design in todo.designs:
         strategy, design = run_design.strategy, run_design.design
         if job.paths.design(strategy.name) in job.current or strategy in failures.errors:
@@ -181,9 +182,10 @@ def _write_image(
             job.paths,
             strategy.name,
             dict(zip(design.columns, design.values.T, strict=True)),
-            kept=design.kept,
-            reasons=design.reasons,
-            sidecar=design_sidecar(run_design, sources),
+            kept=run_design.used,
+            reasons=run_design.reasons,
+            displacements=design.displacements,
+            sidecar=design_sidecar(run_design, _sources(job, run_design)),
         )
     bold = todo.image.bold
     # The path from the root of the dataset that the image is in.
@@ -199,8 +201,17 @@ def _write_image(
     return written
 
 
+def _sources(job: Job, run_design: RunDesign) -> list[str]:
+    """URIs of the tables of a design."""
+    tables, columns = job.run.tables, run_design.design.columns
+    own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
+    events = tables.events if run_design.strategy.task else None
+    used = (path for path in (*tables.paths, *own, events, job.outliers) if path)
+    return [input_uri(path, job.work.links) for path in used]
+
+
 def _write_spheres_and_series(
-    job: Job, todo: _ToDo, sources: Sequence[str], failures: StrategyFailures
+    job: Job, todo: _ToDo, failures: StrategyFailures
 ) -> tuple[list[SphereSet], list[str]]:
     """Extract and clean the series of one image, and write what needs its voxels."""
     bold, paths, rules = todo.image.bold, job.paths, job.work.processing
@@ -213,7 +224,8 @@ def _write_spheres_and_series(
             "template, none or PATH does without.",
         )
     mask = read_mask(job.mask) if job.mask else None
-    sphere_sets = _draw_spheres(job, todo, volumes.grid, mask)
+    usable = usable_voxels(job.run, bold, volumes.grid, mask, rules)
+    sphere_sets = _draw_spheres(job, todo, volumes.grid, usable)
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     recording = recording_voxels(volumes, mask, folder, rules.smoothing_fwhm)
@@ -224,7 +236,9 @@ def _write_spheres_and_series(
             values = extraction.timeseries[:, spheres.columns]
             values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
-                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr}
+                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
+                if spheres.spikes is not None:
+                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
                     measured={**measured, "used": ~spheres.missing},
@@ -236,26 +250,27 @@ def _write_spheres_and_series(
             stale = [s for s in sphere_sets if paths.series(s.seeds, name) not in job.current]
             if stale:
                 with failures.of(run_design.strategy):
+                    sources = _sources(job, run_design)
                     _write_strategy(paths, (source, extraction, stale), run_design, sources)
-    notes = [] if mask is None else list(mask.notes(volumes.grid))
+    notes = [*(() if mask is None else mask.notes(volumes.grid)), *usable.notes]
     if extraction.read_twice:
         notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
     return sphere_sets, notes
 
 
-def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, mask: Mask | None) -> list[SphereSet]:
-    """Spheres of every seed set on the image's grid, within the mask."""
+def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, usable: UsableVoxels) -> list[SphereSet]:
+    """Spheres of every seed set on the image's grid, of the voxels that may be used."""
     sphere_sets: list[SphereSet] = []
     rules, start = job.work.processing, 0
-    region = (None, None) if mask is None else (mask.inside, mask.grid)
     for placement in job.placements:
         seeds = placement.table
         if seeds not in todo.seed_sets:
             continue
-        weights = sphere_weights(seeds.coordinates, seeds.radii, grid, *region)
-        if rules.overlap == "nearest" and weights.overlaps.any():
+        weights = row_weights(seeds, grid, usable.inside, usable.grid)
+        is_spheres = seeds.regions is None
+        if rules.overlap == "nearest" and is_spheres and weights.overlaps.any():
             weights = nearest_only(weights, seeds.coordinates, seeds.radii)
-        if rules.overlap == "error" and weights.overlaps.any():
+        if rules.overlap == "error" and is_spheres and weights.overlaps.any():
             shared = np.flatnonzero(weights.overlaps)
             names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
             raise DataError(
@@ -263,8 +278,10 @@ def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, mask: Mask | None) -> list[
                 hint="Choose a smaller --radius, or --overlap nearest or allow.",
             )
         columns = slice(start, start + len(seeds))
+        weights = usable.of_tissue(weights, seeds)
         sidecar = image_sidecar(job.run, todo.image.bold, job.mask, placement, job.work)
-        sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar))
+        sphere_set = SphereSet(seeds, weights, columns, rules.min_coverage, sidecar)
+        sphere_sets.append(replace(sphere_set, tissues=usable.shares(weights)))
         start += len(seeds)
     return sphere_sets
 
@@ -278,6 +295,7 @@ def _extract(
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
             aggregation=rules.aggregation,
+            despike=rules.despike,
             moments=True,
             threads=threads,
         )

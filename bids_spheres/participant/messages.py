@@ -19,7 +19,7 @@ def coverage_note(spheres: SphereSet) -> str:
     """How many spheres there are, and how many lack a part or all of their voxels."""
     weights = spheres.weights
     low = spheres.missing & ~weights.empty
-    text = f"{spheres.seeds.label}: {count(len(spheres.seeds), 'sphere')}"
+    text = f"{spheres.seeds.label}: {count(len(spheres.seeds), _noun(spheres))}"
     if not weights.seed_used.all():
         text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
     if weights.partial.any():
@@ -28,26 +28,32 @@ def coverage_note(spheres: SphereSet) -> str:
         text += f", {int(weights.empty.sum())} without a voxel in it (n/a)"
     if low.any():
         text += f", {int(low.sum())} with a coverage below {spheres.min_coverage:g} (n/a)"
+    if spheres.sidecar.get("DespikedShare") is not None:
+        text += f", {spheres.sidecar['DespikedShare']:.2%} of their voxels' values despiked"
     return text
+
+
+def _noun(spheres: SphereSet) -> str:
+    return "sphere" if spheres.seeds.regions is None else "region"
 
 
 def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
     """What to look for when spheres of an image have no signal or lost voxels."""
-    label, number = spheres.seeds.label, spheres.reduced
+    label, number, noun = spheres.seeds.label, spheres.reduced, _noun(spheres)
     if spheres.weights.empty.all():
         yield (
-            f"{label}: no sphere has a voxel in image and mask, and all outputs are n/a. Are the "
+            f"{label}: no {noun} has a voxel in image and mask, and all outputs are n/a. Are the "
             f"coordinates millimetres in the space {spheres.sidecar['SpatialReference']}, and is "
             "the mask of this image?"
         )
     elif spheres.missing.all():
         yield (
-            f"{label}: no sphere has a signal, and all outputs are n/a. Is {bold} constant or "
+            f"{label}: no {noun} has a signal, and all outputs are n/a. Is {bold} constant or "
             "empty there?"
         )
     if number:
         yield (
-            f"{label}: {number} of {count(len(spheres.seeds), 'sphere')} "
+            f"{label}: {number} of {count(len(spheres.seeds), noun)} "
             f"{plural(number, 'holds', 'hold')} voxels that are constant or, in some volume, not "
             f"finite in {bold.name}; these are left out and count as missing in the coverage."
         )

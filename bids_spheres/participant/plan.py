@@ -183,24 +183,27 @@ class JobReport:
 
 
 def load_seed_sets(
-    published: Sequence[str], own: Sequence[Path | str], radii: Sequence[float]
+    published: Sequence[str],
+    own: Sequence[Path | str],
+    radii: Sequence[float],
+    regions: Sequence[SeedTable] = (),
 ) -> tuple[SeedTable, ...]:
-    """Sets that ship with the package, by name, and tables of the user's own.
+    """Sets that ship with the package, by name, tables of the user's own, and regions.
 
-    Each once per radius of all spheres, mm; without any radius, as it is. A `UsageError` when two
-    would have the same label in output names.
+    Spheres once per radius of all of them, mm; without any radius, as they are. A `UsageError`
+    when two sets would have the same label in output names.
     """
     tables = [load_published_seeds(name) for name in published]
     tables += [load_seed_file(path) for path in own if isinstance(path, Path)]
     if typed := [word for word in own if isinstance(word, str)]:
         tables.append(typed_seeds(typed))
-    for table in tables:
+    for table in (*tables, *regions):
         if "Node" in table.names:
             raise UsageError(
                 f"A seed of {table.label} is named Node, as is the first column of matrices.",
                 hint="Give it another name.",
             )
-    labels = [tuple(seed_entities(table).items()) for table in tables]
+    labels = [tuple(seed_entities(table).items()) for table in (*tables, *regions)]
     if repeated := [label for label in labels if labels.count(label) > 1]:
         entity, label = repeated[0][0]
         raise UsageError(
@@ -208,11 +211,12 @@ def load_seed_sets(
             hint="Name each set once; the label of a table is made from its file name.",
         )
     if not radii:
-        return tuple(tables)
+        return (*tables, *regions)
     sized = [(table.with_radius(radius), radius) for table in tables for radius in radii]
     if len(radii) == 1:
-        return tuple(table for table, _ in sized)
-    return tuple(replace(table, scale=scale_label(radius)) for table, radius in sized)
+        return (*(table for table, _ in sized), *regions)
+    scaled = (replace(table, scale=scale_label(radius)) for table, radius in sized)
+    return (*scaled, *regions)
 
 
 def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:

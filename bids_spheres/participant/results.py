@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,8 @@ from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
 from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bids_spheres.engine.extract import Extraction
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from bids_spheres.participant.designs import RunDesign
 
     FloatArray = NDArray[np.float64]
+
+
+_NOT_LINEAR = (
+    "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
+    "do not count it."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +47,13 @@ class SphereSet:
     min_coverage : float
         Smallest share of a sphere's voxels that must have a signal.
     sidecar : ImageSidecar
-    coverage, tsnr : (S,) arrays, optional
-        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio,
-        once the image was read.
+    coverage, tsnr, spikes : (S,) arrays, optional
+        Share of each sphere's voxels that has a signal, their temporal signal-to-noise ratio, and
+        the share of their values that despiking changed, once the image was read.
     reduced : int
         Spheres with voxels in image and mask that are constant, or not finite in a volume.
+    tissues : mapping of str to (S,) array
+        Shares of tissues in the voxels used, by column.
     """
 
     seeds: SeedTable
@@ -53,7 +63,9 @@ class SphereSet:
     sidecar: ImageSidecar
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
+    spikes: FloatArray | None = None
     reduced: int = 0
+    tissues: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
         """The same with what the moments of an extraction say of the voxels."""
@@ -62,7 +74,15 @@ class SphereSet:
         coverage = moments.coverage(all_weights)[self.columns]
         tsnr = moments.tsnr(all_weights)[self.columns]
         reduced = int(extraction.reduced[self.columns].sum())
-        return replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        signal = replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        if extraction.spikes is None:
+            return signal
+        spikes = extraction.spikes[self.columns]
+        known = spikes[np.isfinite(spikes)]
+        sidecar = self.sidecar.copy()
+        sidecar["DespikedShare"] = float(known.mean()) if known.size else None
+        sidecar["DespikeNote"] = _NOT_LINEAR
+        return replace(signal, spikes=spikes, sidecar=sidecar)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -81,20 +101,12 @@ def write_series(
     sidecar: CleaningSidecar,
     effective_dof: FloatArray | None,
 ) -> None:
-    """Write cleaned series and their relations; `n/a` for all when the run is excluded.
+    """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    spheres : SphereSet
-    run_design : RunDesign
-    cleaned : (T', S) array
-        Series of the kept volumes; NaN for spheres without a signal.
-    sidecar : CleaningSidecar
-    effective_dof : (S, S) array or None
-        Effective degrees of freedom of each correlation, if asked for.
+    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
+    degrees of freedom of each correlation, if wanted.
     """
-    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.design.kept
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name
     values = cleaned
     if rules.full_length:

@@ -83,13 +83,15 @@ def transformed_labels(
         seeds.label
         for seeds in seed_sets
         for space in spaces
-        if not _stay(seeds, space) and (warp or seeds.space == TALAIRACH or is_native(space))
+        if seeds.regions is None
+        and not _stay(seeds, space)
+        and (warp or seeds.space == TALAIRACH or is_native(space))
     )
     return tuple(dict.fromkeys(moved))
 
 
 def _stay(seeds: SeedTable, space: str) -> bool:
-    """Whether the seeds are in a space already, as far as they tell."""
+    """Whether the seeds are in a space already, as far as known."""
     if seeds.space is None or {seeds.space, space} <= set(NATIVE):
         return True
     return same_template(seeds.space, space)
@@ -103,6 +105,7 @@ def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: boo
         return _after(converted, _place(converted.table, space, transforms, warp=warp))
     if is_native(space):
         return _place_natively(seeds, space, transforms, warp=warp)
+    warp = warp and seeds.regions is None
     return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
 
 
@@ -123,10 +126,11 @@ def _place_natively(
 def _as_they_are(seeds: SeedTable, space: str) -> SeedsInSpace:
     adults = str(seeds.space).startswith(_ADULTS) and space.startswith(_ADULTS)
     difference = _SAME_HEADS if adults else OTHER_HEADS
-    difference += " (--warp-seeds maps them)" if _linked(seeds, space) else ""
+    is_spheres = seeds.regions is None
+    difference += " (--warp-seeds maps them)" if is_spheres and _linked(seeds, space) else ""
     note = (
-        f"The coordinates of {seeds.label} are in {seeds.space} and are used in {space} as they "
-        f"are; {difference}."
+        f"The {'coordinates' if is_spheres else 'regions'} of {seeds.label} are in {seeds.space} "
+        f"and are used in {space} as they are; {difference}."
     )
     return SeedsInSpace(replace(seeds, space=space), note)
 
@@ -149,6 +153,14 @@ def _check(seeds: SeedTable, space: str, *, warp: bool) -> None:
             f"{space}, the participant's own.",
             hint='Write "Space" into the JSON file beside the table: a template, or '
             f'"{space}" for coordinates of this very participant.',
+        )
+    if seeds.regions is not None and not _stay(seeds, space):
+        if is_mni(space) and is_mni(str(seeds.space)):
+            return
+        raise UsageError(
+            f"The regions of {seeds.label} are in {seeds.space} space, but the images in {space}.",
+            hint="Regions are used in the space of their image, or in another MNI template: choose "
+            "images with --space, or resample the parcellation.",
         )
     # fMRIPrep may have written a transform for any template.
     if _stay(seeds, space) or _linked(seeds, space) or is_native(space):

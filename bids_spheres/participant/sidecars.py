@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bids_spheres import __version__
 from bids_spheres.confounds import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs.sidecars import (
+    GENERATOR,
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
+    MotionSidecar,
     generated_by,
     input_uri,
 )
@@ -45,9 +48,10 @@ def image_sidecar(
         about["SeedSpace"] = seeds.metadata.get("Space")
         about["SpaceNote"] = placement.note
         about["SeedTransforms"] = [input_uri(path, work.links) for path in placement.transforms]
-    same = (seeds.radii == seeds.radii[0]).all()
-    about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
-    about["RadiusUnits"] = "mm"
+    if seeds.regions is None:
+        same = (seeds.radii == seeds.radii[0]).all()
+        about["Radius"] = float(seeds.radii[0]) if same else seeds.radii.tolist()
+        about["RadiusUnits"] = "mm"
     recorded = sidecar_of(work.processing, "spheres")
     ours = work.processing.smoothing_fwhm or 0
     # Variances of Gaussians add up.
@@ -87,11 +91,14 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
         NumberOfVolumes=left.volumes,
         NumberOfVolumesKept=left.kept,
         NumberOfVolumesCensored=left.volumes - left.kept,
-        CensoredVolumes={name: int(flags.sum()) for name, flags in design.reasons.items()},
+        NumberOfVolumesUsed=int(run_design.used.sum()),
+        CensoredVolumes={name: int(flags.sum()) for name, flags in run_design.reasons.items()},
         CensoringThresholds=asdict(run_design.strategy.censor),
+        **_motion_sidecar(run_design),
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
+        DimensionsLostToDrawing=left.undrawn,
         DegreesOfFreedom=left.residual,
         MeanFramewiseDisplacement=design.mean_framewise_displacement,
         VolumesWithFramewiseDisplacement=design.n_framewise_displacement,
@@ -100,6 +107,20 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     rules = run_design.processing
     content = {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
     return cast("CleaningSidecar", content)
+
+
+def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
+    """How head motion was measured where it is not fMRIPrep's measure."""
+    rules, motion = run_design.strategy.head_motion, run_design.design.motion
+    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
+    return MotionSidecar(
+        HeadMotion=asdict(rules) if rules else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=(
+            None if known is None or not known.size else float(known.mean())
+        ),
+    )
 
 
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
@@ -111,6 +132,7 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
         NodeFiles=[nodes],
+        Software=f"{GENERATOR} {__version__}",
     )
 
 

@@ -4,7 +4,7 @@ Files of one run that depend on the same inputs and settings form a `Group`: the
 set, the design of a strategy, the series of a seed set after a strategy, and each kind of matrix or
 map made of these. When everything that a job had to write is written, and not before, its groups
 are put on record under ``logs/done``, in one file for every run and space and one for the designs,
-which all spaces of a run share. The record of a group tells the version of this package, digests of
+which all spaces of a run share. The record of a group has the version of this package, digests of
 the settings and of the input files on which the group depends, and the sizes of its files. It is up
 to date when its record says what would be put there now and its files exist.
 
@@ -30,10 +30,12 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
+from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import seed_labels
+from bids_spheres.participant.usable_voxels import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
@@ -107,22 +109,10 @@ class Stamp:
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
-    Parameters
-    ----------
-    key : str
-        Name in the record.
-    record : Path
-        File of the record.
-    unit : Path
-        What a job makes or leaves as a whole, by its table: see `Job.current`. Matrices and maps
-        belong to the unit of their series.
-    files : tuple of Path
-        All that there can be.
-    stamp : Stamp
-    strategy : str or None
-        Strategy that may exclude the run, so that the group is ``n/a``.
-    sparse : bool
-        Whether some of the files need not be: seeds without a series have no map.
+    `key` is their name in the `record`, and `unit` stands for all that is made again together, by
+    its table: see `Job.current`; matrices and maps belong to the unit of their series. `files` are
+    all that are possible: with `sparse` some need not exist, as seeds without a series have no map.
+    A `strategy` may exclude the run, so that the group is ``n/a``.
     """
 
     key: str
@@ -224,21 +214,12 @@ def find_tasks(
     hash_inputs: bool = False,
     nprocs: int = 1,
 ) -> list[Task]:
-    """Find which outputs of every job are missing or out of date; one task for every job.
+    """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
-    Input files are looked at now, before any is read: the next call notices one that changes while
-    its run is at work.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Of one call.
-    overwrite : bool
-        Take everything as out of date.
-    hash_inputs : bool
-        Compare what is in input files, in `nprocs` threads, instead of sizes and times of last
-        change. What was made without this counts as stale.
-    nprocs : int
+    With `overwrite` all are. With `hash_inputs` the contents of input files are compared, in
+    `nprocs` threads, instead of sizes and times of last change; what was made without this is
+    stale. Input files are looked at now, before any is read: the next call notices one that changes
+    while its run is at work.
     """
     lookups = _Lookups(hash_inputs=hash_inputs)
 
@@ -253,7 +234,7 @@ def find_tasks(
         }
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
-        # Of a unit of which one file is missing all are written.
+        # When one file of a unit is missing, all of them are written.
         todo = tuple(group for group in groups if group.unit in stale)
         incomplete = NEW if job.without_image else None
         reason = next((reason for reason in reasons.values() if reason), incomplete)
@@ -295,13 +276,7 @@ class _Lookups:
 
 
 class _JobGroups:
-    """Groups of the files of one job.
-
-    Parameters
-    ----------
-    job : Job
-    lookups : _Lookups
-    """
+    """Groups of the files of one job."""
 
     def __init__(self, job: Job, lookups: _Lookups) -> None:
         self.job, self.lookups, self.paths = job, lookups, job.paths
@@ -310,8 +285,6 @@ class _JobGroups:
         self.record = folder / str(Name(job.run.name.entities, "outputs", ".json"))
         # The same for every space and resolution of a run.
         self.record_of_designs = folder / str(Name(job.run.name.source, "designs", ".json"))
-        others = (job.run.tables.metadata, job.outliers)
-        self.tables = [*job.run.tables.paths, *(path for path in others if path)]
 
     def all(self) -> Iterator[Group]:
         """Everything that the job can be asked to make, spheres first."""
@@ -339,13 +312,14 @@ class _JobGroups:
             for path_of in (self.paths.design, self.paths.outliers)
             for extension in (".tsv", ".json")
         )
-        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], self.tables)
+        tables = self._tables(strategy)
+        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], tables)
         return Group(table.stem, self.record_of_designs, table, (table, *others), stamp)
 
     def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
         settings = [self.lookups.of_seeds(seeds), self.lookups.of_strategy(strategy)]
-        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self.tables]
+        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
         stamp = self._stamp("series", settings, inputs)
         series = self.paths.series(seeds, strategy.name)
         stats = [measure(name).stat for name in self.rules.connectivity]
@@ -363,6 +337,18 @@ class _JobGroups:
             key = f"{series.stem}_boldmaps"
             yield Group(key, self.record, series, files, stamp, strategy.name, sparse=True)
 
+    def _tables(self, strategy: Strategy) -> list[Path]:
+        """Tables and masks that a design may be made of."""
+        run, motion = self.job.run, strategy.head_motion
+        tables = run.tables
+        own = [path for _, path in tables.own] if strategy.confounds else []
+        others = [tables.metadata, self.job.outliers]
+        if motion and motion.head_radius == "auto":
+            others.append(anatomical_mask(self.job.images[0].bold))
+        if strategy.task:  # with the time of the first volume
+            others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
+        return [*tables.paths, *own, *(path for path in others if path)]
+
     def _images(self, bold: Path, seeds: SeedTable) -> list[Path]:
         """The image, its mask, and the transforms of seeds."""
         job = self.job
@@ -372,6 +358,7 @@ class _JobGroups:
             participant = job.run.name.get("sub") or ""
             own = [self.lookups.transforms(root, participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
+        masks += restricting_files(job.run, bold, self.rules)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
     def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:
@@ -393,14 +380,15 @@ def _digest_of_seeds(seeds: SeedTable) -> str:
             "space": seeds.space,
             # Where coordinates are used as they are, sidecars still name it.
             "declared_space": seeds.metadata.get("Space"),
+            **({} if seeds.regions is None else {"regions": seeds.regions.state}),
         }
     )
 
 
 def _digest_of_strategy(strategy: Strategy) -> str:
     # A better description does not make numbers stale.
-    told = ("description", "source")
-    return _digest({key: value for key, value in asdict(strategy).items() if key not in told})
+    words = ("description", "source")
+    return _digest({key: value for key, value in asdict(strategy).items() if key not in words})
 
 
 def _digest_of_rules(rules: Processing, output: Output) -> str:
@@ -415,7 +403,7 @@ def _digest(content: object) -> str:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """Size and time of last change, ns; None for a file that is not there."""
+    """Size and time of last change, ns; None for a missing file."""
     try:
         status = path.stat()
     except OSError:
@@ -437,7 +425,7 @@ def _size(path: Path) -> int | None:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """Entries of a record; none when it is not there or broken."""
+    """Entries of a record; none when it is missing or broken."""
     try:
         with open_regular(record) as file:
             content = json.load(file)

@@ -13,6 +13,7 @@ from bids_spheres.settings.option import build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
+    ImageOrAtlas,
     Kind,
     Labels,
     Memory,
@@ -22,6 +23,7 @@ from bids_spheres.settings.values import (
     PathName,
     SeedSet,
     Setting,
+    TissueRule,
     WordOrPath,
     choice,
 )
@@ -77,6 +79,27 @@ class Processing:
         mixing="refuse",
         common=True,
     )
+    tissue: str | None = option(
+        None,
+        "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
+        "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
+        "(GM:weight)",
+        "seeds",
+        TissueRule(),
+        affects=_SPHERES,
+        sidecar="Tissue",
+        mixing="refuse",
+    )
+    exclude_mask: str | None = option(
+        None,
+        "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
+        "BIDS names, in the space of the images",
+        "seeds",
+        WordOrPath("PATH"),
+        affects=_SPHERES,
+        sidecar="ExcludeMask",
+        mixing="note",
+    )
     min_coverage: float = option(
         0.5,
         "smallest share of a sphere's voxels that must have a signal; the sphere is n/a below "
@@ -104,6 +127,14 @@ class Processing:
         choice("mean", "median", "eigenvariate"),
         affects=_SPHERES,
         sidecar="Aggregation",
+        mixing="refuse",
+    )
+    despike: bool = option(
+        False,
+        "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
+        "seeds",
+        affects=_SPHERES,
+        sidecar="Despike",
         mixing="refuse",
     )
     smoothing_fwhm: float | None = option(
@@ -176,6 +207,24 @@ class Processing:
         mixing="refuse",
         common=True,
     )
+    equal_seconds: float | None = option(
+        None,
+        "after cleaning, use as much data of every run and exclude those with less (default: off)",
+        "denoising",
+        Number("S", zero_is_off=True),
+        affects=("design", "series"),
+        sidecar="EqualSeconds",
+        mixing="refuse",
+    )
+    equal_seconds_seed: int | None = option(
+        None,
+        "draw these volumes at random, with this seed (default: the first that are kept)",
+        "denoising",
+        _WHOLE,
+        affects=("design", "series"),
+        sidecar="EqualSecondsSeed",
+        mixing="refuse",
+    )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES
     )
@@ -202,6 +251,18 @@ class StrategyChanges:
         "highest frequency that passes the filter, or none", _FREQUENCY, "filter.low_pass"
     )
     filter_order: int | None = _change("order of the Butterworth filter", _COUNT, "filter.order")
+    motion_filter: str | None = _change(
+        "filter realignment parameters before framewise displacement is computed: gratton2020, "
+        "fair2020, lowpass:BPM, notch:LOW:HIGH in breaths a minute, or none",
+        Kind("FILTER"),
+        "head_motion.filter",
+    )
+    head_radius: float | str | None = _change(
+        "radius at which rotations count in framewise displacement (default: fMRIPrep's column, "
+        "50 mm); auto: of a sphere of the participant's brain volume",
+        Number("MM|auto", words=("auto",)),
+        "head_motion.head_radius",
+    )
     fd_threshold: float | str | None = _change(
         "censor volumes of larger framewise displacement; none is off",
         Number("MM", words=(OFF,)),
@@ -212,6 +273,16 @@ class StrategyChanges:
         "censor volumes of larger standardized DVARS; none is off",
         Number("X", words=(OFF,)),
         "censor.std_dvars_threshold",
+    )
+    rmsd_threshold: float | str | None = _change(
+        "censor volumes of larger root mean square displacement; none is off",
+        Number("MM", words=(OFF,)),
+        "censor.rmsd_threshold",
+    )
+    censor_combine: Literal["any", "all"] | None = _change(
+        "censor volumes above any of the thresholds, or only those above all that are given",
+        choice("any", "all"),
+        "censor.combine",
     )
     censor_before: int | None = _change(
         "volumes censored before each outlier", _WHOLE, "censor.before"
@@ -594,6 +665,35 @@ class Settings:
         levels=_BOTH,
         common=True,
     )
+    parcellation: tuple[str, ...] = option(
+        (),
+        "regions instead of spheres: images of labels or 4-D images of maps, BIDS-Atlas datasets, "
+        "or TemplateFlow's atlases, as Schaefer2018:100Parcels7Networks",
+        "seeds",
+        ImageOrAtlas(),
+        levels=_BOTH,
+    )
+    roi: tuple[Path, ...] = option(
+        (),
+        "masks of regions, which are one set of regions",
+        "seeds",
+        _FILE,
+        levels=_BOTH,
+    )
+    parcellation_space: str | None = option(
+        None,
+        "space of images of regions whose names and JSON files don't say it, and template of "
+        "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
+        "seeds",
+        Kind("SPACE"),
+    )
+    parcellation_weights: str = option(
+        "least-squares",
+        "signals of maps: least-squares, all maps together, or mean, weighted by each map "
+        "(default: least-squares)",
+        "seeds",
+        choice("least-squares", "mean"),
+    )
     radius: tuple[float, ...] = option(
         (),
         "radius of all spheres (default: the seed set's); each set is extracted once per radius",
@@ -633,7 +733,8 @@ class Settings:
     derivatives: tuple[tuple[str, Path], ...] = option(
         (),
         "fMRIPrep's output, if it is neither bids_dir nor in bids_dir/derivatives; also "
-        "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH",
+        "outputs of other programs: aroma=PATH (fMRIPost-AROMA), tedana=PATH, and by any other "
+        "name tables of your own, whose columns strategies can name",
         "selection of runs",
         NamedPath(),
         short="-d",

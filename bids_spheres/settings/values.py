@@ -93,6 +93,34 @@ class FileOrSeed(PathName):
 
 
 @dataclass(frozen=True)
+class ImageOrAtlas(Kind):
+    """An image or a dataset of regions, or the name of an atlas; both as text."""
+
+    metavar: str = "FILE|NAME"
+
+    def absolute(self, value: str) -> str:
+        """The same name, or an absolute path."""
+        return str(Path(value).absolute()) if Path(value).exists() else value
+
+
+@dataclass(frozen=True)
+class TissueRule(Kind):
+    """A tissue, and the least probability that counts, or ``weight``; as text."""
+
+    metavar: str = "TISSUE[:SHARE|:weight]"
+
+    def __call__(self, text: str) -> Any:
+        """The rule, if it is one."""
+        tissue, _, rule = text.partition(":")
+        with suppress(ValueError):
+            if tissue in ("GM", "WM", "CSF") and (rule in ("", "weight") or 0 < float(rule) <= 1):
+                return text
+        raise argparse.ArgumentTypeError(
+            f"{text} is no tissue: give GM, WM or CSF, with a share as GM:0.5, or GM:weight"
+        )
+
+
+@dataclass(frozen=True)
 class WordOrPath(Kind):
     """One of several words, or the path of a file; both as text."""
 

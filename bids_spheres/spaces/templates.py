@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -129,6 +130,47 @@ def template_mask(space: str, resolution: int = 2) -> Path:
     query = {"resolution": resolution, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
     endings = tuple(f"res-{r}_desc-brain_mask.nii.gz" for r in (f"{resolution:02d}", resolution))
     return _obtain(_Wanted(space, endings, query))
+
+
+def template_atlas(space: str, atlas: str, desc: str) -> Path:
+    """TemplateFlow's image of an atlas, and the table beside it.
+
+    Parameters
+    ----------
+    space : str
+        Name of the template.
+    atlas, desc : str
+        Labels of entities, as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may be empty.
+
+    Returns
+    -------
+    path
+        Labels (``dseg``) at the finest resolution that is 1 mm or 2 mm, or maps (``probseg``).
+
+    Raises
+    ------
+    MissingInputError
+        When it is missing and can't be downloaded.
+    """
+    named = f"atlas-{atlas}" + (f"_desc-{desc}" if desc else "")
+    query = {"atlas": atlas, "desc": desc or None, "extension": ".nii.gz"}
+    images = [
+        _Wanted(
+            space,
+            tuple(f"res-{res:02d}_{named}_{suffix}.nii.gz" for res in (1, 2)),
+            {**query, "suffix": suffix, "resolution": 1},
+        )
+        for suffix in ("dseg", "probseg")
+    ]
+    home = template_home()
+    for suffix in ("dseg", "probseg"):
+        with suppress(MissingInputError):
+            _obtain(_Wanted(space, (f"{named}_{suffix}.tsv",), query | {"extension": ".tsv"}))
+    if paths := [path for image in images if (path := image.inside(home))]:
+        return paths[0]
+    with suppress(MissingInputError):
+        return _obtain(images[1])
+    return _obtain(images[0])
 
 
 def _obtain(wanted: _Wanted) -> Path:

@@ -16,7 +16,7 @@ import house
 
 from bids_spheres import errors
 from bids_spheres.app import parser as options
-from bids_spheres.app.preview import describe_strategies
+from bids_spheres.app.strategies import describe_strategies
 from bids_spheres.confounds import load_strategy, published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
 from bids_spheres.group import (
@@ -177,6 +177,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options_of_the_app": lambda: options_page(options.main_parser()),
     "options_of_demo": lambda: options_page(options.demo_parser()),
     "options_of_strategies": lambda: options_page(options.strategies_parser()),
+    "options_of_seeds": lambda: options_page(options.seeds_parser()),
     "exit_statuses": exit_statuses,
     "strategies": strategies,
     "seed_sets": seed_sets,

@@ -193,7 +193,7 @@ BAD_CALLS = [
     (16, "has no dataset_description.json", "{tmp} {out} participant --atlas Power2011"),
     (16, "no preprocessed BOLD image", "{empty} {out} participant --atlas Power2011"),
     (16, "raw dataset without fMRIPrep", "{raw} {out} participant --atlas Power2011"),
-    (17, "no analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
+    (17, "Unknown analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
     (18, "has no sub-99", f"{POWER} --participant-label 99"),
     (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
     (18, "Available: task-rest", f"{POWER} --task-label sleep"),
@@ -560,8 +560,35 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     def refused(*_):
         raise OutputError("logs can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.app.participant_level.write_record", refused)
+    monkeypatch.setattr("bids_spheres.app.shared_outputs.write_record", refused)
     done = run_app(*call)
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err
     assert run_app(*call, "--min-dof", "9").status == 73
+
+
+LIBRARIES = """
+import sys
+from bids_spheres.app.main import main
+assert main(sys.argv[1:]) == 0
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_a_call_loads_no_library_that_it_does_not_need(tiny, seeds_file, tmp_path):
+    tiny.add_run()
+
+    def loaded(*words):
+        call = [sys.executable, "-P", "-c", LIBRARIES, *words]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        return set(done.stdout.splitlines()[-1].split())
+
+    rare = {"bids", "formulaic", "h5py", "joblib", "nitransforms", "sklearn", "templateflow"}
+    pages = {"jinja2", "matplotlib", "PIL"}
+    none = ("--report-level", "none")
+    assert not loaded("strategies") & (rare | pages | {"nibabel", "pandas", "scipy", "tqdm"})
+    folders = (tiny.root, tmp_path / "out")
+    runs = loaded(*folders, "participant", "--seeds", seeds_file, *none)
+    assert not runs & (rare | pages)
+    assert not loaded(*folders, "group", *none) & (rare | pages | {"tqdm"})
+    assert not loaded(*folders, "group") & rare

@@ -385,3 +385,20 @@ def test_a_displacement_of_the_first_volume_counts_where_there_is_one(first, kep
     table = table_of(framewise_displacement=[first, 0.1, 0.9, 0.1])
     design = make_design(table, strategy_of(censor=Censor(fd_threshold=0.5)), PATH, 4)
     assert design.kept.tolist() == [kept, True, False, True]
+
+
+def test_dummy_scans_end_with_the_first_steady_volume():
+    """fMRIPrep can flag a later volume, which is left out alone."""
+    table = MOVED.assign(
+        non_steady_state_outlier00=np.arange(12.0) == 0,
+        non_steady_state_outlier01=np.arange(12.0) == 8,
+    )
+    design = make_design(table, strategy_of(), PATH, 12, dummy_scans="auto")
+    assert np.flatnonzero(design.reasons["dummy"]).tolist() == [0]
+    assert np.flatnonzero(~design.kept).tolist() == [0, 8]
+
+
+@pytest.mark.parametrize(("n_kept", "accepted"), [(0, False), (9, False), (10, True), (11, True)])
+def test_as_many_volumes_as_a_strategy_asks_for_are_enough(n_kept, accepted):
+    assert strategy_of(min_volumes=10).accepts(n_kept, 2.0) is accepted
+    assert strategy_of(min_seconds=20).accepts(n_kept, 2.0) is accepted

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bids_spheres.confounds import (
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
     TemporalFilter,
     column_names,
@@ -115,6 +116,8 @@ def test_numbers_of_scrubbing_are_stated():
         "before": 0,
         "after": 0,
         "min_segment": 5,
+        "rmsd_threshold": None,
+        "combine": "any",
     }
 
 
@@ -333,7 +336,17 @@ STRATEGIES = st.builds(
     ),
     ica_aroma=st.sampled_from([None, "full", "basic", "orthogonal"]),
     tedana=st.sampled_from([None, "aggressive", "orthogonal"]),
-    censor=st.builds(Censor, NUMBERS, NUMBERS, COUNTS, COUNTS, COUNTS),
+    head_motion=st.none()
+    | st.builds(
+        HeadMotion,
+        st.sampled_from(["gratton2020", "fair2020", "lowpass:7.5", "notch:10:20"]),
+        st.just("auto") | st.floats(1, 200),
+        st.booleans(),
+    ),
+    censor=st.builds(
+        *(Censor, NUMBERS, NUMBERS, COUNTS, COUNTS, COUNTS, NUMBERS),
+        st.sampled_from(["any", "all"]),
+    ),
     filter=filters(),
     min_volumes=st.none() | COUNTS,
     min_seconds=NUMBERS,

@@ -38,7 +38,9 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     (folder / "mine.json").write_text('{"Space": "Talairach"}')
     censor = {"fd_threshold": 0.3, "std_dvars_threshold": 1.2, "after": 1, "min_segment": 3}
+    censor |= {"rmsd_threshold": 0.2}
     own = {"name": "own", "description": "Mine.", "confounds": ["csf"], "min_volumes": 70}
+    own |= {"head_motion": {"filter": "lowpass:12", "head_radius": 60}}
     band = {"high_pass": 0.01, "low_pass": 0.1, "order": 2}
     (folder / "own.json").write_text(json.dumps({**own, "censor": censor, "filter": band}))
     outliers = folder / "outliers"
@@ -50,9 +52,10 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         (outliers / f"{stem}_outliers.tsv").write_text("\n".join(["bad", *flags]) + "\n")
     words = [demo_dataset, out, "participant", "--quiet", "--report-level", "none"]
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
-          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
+          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof", "--despike",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
-    _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none")
+    _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
+          "--head-radius", 60)  # fmt: skip
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
     people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
     (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")

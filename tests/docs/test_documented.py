@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.outputs.sidecars import RegionsSidecar
 from tests.docs.written import TABLES, columns_of, sidecars, tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -84,8 +85,9 @@ def test_every_column_is_documented_and_every_documented_one_is_written(everythi
     for kind, heading in HEADINGS.items():
         documented = first_cells(sections[heading])
         if kind == "outliers":
-            documented |= {"censored"}  # told of in a sentence above the table
+            documented |= {"censored"}  # in a sentence above the table
             assert "`censored`" in sections[heading]
+            documented |= first_cells(sections["Head motion measured anew"])
         assert documented == written.pop(kind), kind
     assert written.pop("descriptions") == {"desc_id", "description"}
     atlas = written.pop("atlas dseg")
@@ -130,7 +132,9 @@ def test_every_key_is_documented_for_the_files_that_have_it(everything):
             written[key].add(kind)
     documented = documented_keys()
     assert set(written) - set(documented) == set()
-    assert set(documented) - set(written) == {"DerivedFrom"}  # of other seed sets than the test's
+    # Of other seed sets than the test's, and of regions
+    others = {"DerivedFrom", *RegionsSidecar.__annotations__} - set(written)
+    assert set(documented) - set(written) == others
     wrong = {key: documented[key] ^ kinds for key, kinds in written.items()}
     assert {key: kinds for key, kinds in wrong.items() if kinds} == {}
 
@@ -179,9 +183,10 @@ def test_every_file_is_in_a_table_of_files(everything, sections):
 
 def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
-    from bids_spheres.app.parser import demo_parser, main_parser, strategies_parser  # noqa: PLC0415
+    from bids_spheres.app import parser as parsers  # noqa: PLC0415
 
-    for parser in (main_parser(), demo_parser(), strategies_parser()):
+    names = ("main", "demo", "strategies", "seeds")
+    for parser in (getattr(parsers, f"{name}_parser")() for name in names):
         for action in parser._actions:
             names = [n for n in action.option_strings if "_" not in n] or [action.dest]
             assert all(re.search(rf"{{option}}.*{re.escape(n)}\b", page) for n in names), names

@@ -34,7 +34,7 @@ def listed(monkeypatch):
     seen, scandir = [], os.scandir
 
     def noted(path="."):
-        seen.append(os.fspath(path))
+        seen.extend([] if isinstance(path, int) else [os.fspath(path)])  # shutil has descriptors
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", noted)
@@ -92,19 +92,18 @@ def test_a_page_quotes_the_last_call_about_its_participant(run_app, five, seeds_
 
 
 SBATCH = """#!/bin/bash
-# An array's tasks one after the other; what depends on them only when all have ended well.
+# An array's tasks one after the other, and then what depends on them.
 set -u
 while [ "${1#-}" != "$1" ]; do
   case $1 in
     --array=*) tasks=${1#--array=1-}; tasks=${tasks%\\%*};;
-    --dependency=afterok:7) [ -e "FOLDER/failed" ] && { echo 8; exit 0; };;
     --output=*) mkdir -p "$(dirname "${1#--output=}")";;
   esac
   shift
 done
 if [ -n "${tasks:-}" ]; then
   for task in $(seq "$tasks"); do
-    SLURM_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task bash "$@" >>"FOLDER/log" 2>&1 || touch "FOLDER/failed"
+    SLURM_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task bash "$@" >>"FOLDER/log" 2>&1
   done
   echo 7
 else
@@ -182,5 +181,23 @@ def test_no_group_of_tasks_that_failed(submit, five, seeds_file, tmp_path):
     out = tmp_path / "array"
     _, log = submit(five / "participants.tsv", five, out, "--seeds", seeds_file)
     assert "1 of 1 run failed" in log
+    assert "does not run, because these are not done: sub-02\n" in log
+    assert f"go on without them: bids-spheres {five} {out} group" in log
     assert len(list(out.rglob("sub-*_timeseries.tsv"))) == 4
     assert not (out / "group").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+@pytest.mark.parametrize("per_task", ["1", "3"])
+def test_a_label_without_input_does_not_stop_the_group(
+    submit, five, seeds_file, tmp_path, per_task
+):
+    (tmp_path / "list.txt").write_text("01\nsub-02\n77\n03\n")
+    out = tmp_path / "array"
+    options = ("--seeds", seeds_file, "--report-level", "none")
+    _, log = submit(tmp_path / "list.txt", five, out, *options, PER_TASK=per_task)
+    assert "No fMRIPrep output of sub-77\n" in log
+    assert "Left out, without fMRIPrep output: sub-77\n" in log
+    assert {path.name for path in out.glob("sub-*")} == {"sub-01", "sub-02", "sub-03"}
+    assert (out / "group.html").is_file()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.participant_level import plan_jobs
-from bids_spheres.errors import TemporaryError
+from bids_spheres.errors import TemporaryError, UsageError
 from bids_spheres.execute import clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
 from bids_spheres.execute.executor import Lost
@@ -589,3 +590,78 @@ def test_no_slurm_here(run_app, call, monkeypatch, tmp_path):
     done = run_app(*call("out", "--dask-slurm", "queue=short"))
     assert done.status == 2
     assert "there is no command sbatch here" in done.err
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_stops_answering(deeds, scheduler, tmp_path, monkeypatch):
+    """Every question has a time limit, also that of who comes next."""
+    monkeypatch.setattr(dask, "_ANSWER", 3.0)
+    with worker(scheduler.file, tmp_path / "w1"), found(scheduler.file, tmp_path) as executor:
+        ends = executor.run(deeds.wait, [0, 60])
+        assert next(ends) == (0, 0)
+        os.kill(scheduler.process.pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(TemporaryError, match="does not answer any more: TimeoutError"):
+                next(ends)
+            with (
+                pytest.raises(TemporaryError, match="No Dask scheduler answers"),
+                found(scheduler.file, tmp_path),
+            ):
+                pass
+            assert time.monotonic() - started < 30
+        finally:
+            os.kill(scheduler.process.pid, signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_bad_worker_beside_one_that_restarts(deeds, scheduler, tmp_path):
+    """The item of the one that died waits for its successor, and does not end the call."""
+    (tmp_path / "blind.py").write_text(BLIND)
+    with (
+        worker(scheduler.file, tmp_path / "w1", "--preload", tmp_path / "blind.py"),
+        worker(scheduler.file, tmp_path / "w2"),
+        found(scheduler.file, tmp_path) as executor,
+    ):
+        assert wait_for(lambda: here(executor.client, 2), 60)
+        items = [str(tmp_path / name) for name in "abc"]
+        assert dict(executor.run(deeds.die_at_first, items)) == {item: item for item in items}
+
+
+@pytest.fixture
+def certificates(tmp_path, monkeypatch):
+    """Dask's settings for TLS, as the documentation has them, in this process and in others."""
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not here")
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "1"]
+    words += ["-subj", "/CN=dask", "-keyout", key, "-out", cert]
+    subprocess.run(words, check=True, capture_output=True)
+    comm = {"require-encryption": True, "tls": {"ca-file": cert}}
+    comm["tls"] |= {who: {"cert": cert, "key": key} for who in ("scheduler", "worker", "client")}
+    (tmp_path / "dask").mkdir()
+    settings = tmp_path / "dask" / "tls.yaml"
+    settings.write_text(json.dumps({"distributed": {"comm": comm}}))
+    monkeypatch.setenv("DASK_CONFIG", str(settings.parent))
+    here = {f"distributed.comm.tls.{who}": content for who, content in comm["tls"].items()}
+    with import_module("dask").config.set({"distributed.comm.require-encryption": True} | here):
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("certificates")
+def test_encrypted_connections(deeds, tmp_path):
+    path = tmp_path / "scheduler.json"
+    options = ("--protocol", "tls", "--port", 0, "--no-dashboard", "--scheduler-file", path)
+    with dask_process("dask_scheduler", *options):
+        assert wait_for(lambda: path.exists() and path.stat().st_size > 0, 60)
+        address = json.loads(path.read_text())["address"]
+        assert address.startswith("tls://")
+        with worker(path, tmp_path / "w1"), found(path, tmp_path) as executor:
+            assert sorted(executor.run(deeds.double, range(3))) == [(0, 0), (1, 2), (2, 4)]
+        with (
+            import_module("dask").config.set({"distributed.comm.tls.ca-file": None}),
+            pytest.raises(UsageError, match="check your TLS configuration"),
+            clusters.scheduler_at(address),
+        ):
+            pass

@@ -295,6 +295,7 @@ def test_combat_in_each_permutation(sites, call):
     assert "liberal" not in done.err
     edges, about = table_of(outputs, "age")
     assert about["HarmonizedInPermutations"] is True
+    assert about["Exchangeability"] == "permutations within blocks of site"
     assert np.isfinite(edges["p_maxt"]).all()
     assert call(outputs, *words).status == 0
     assert np.allclose(table_of(outputs, "age")[0]["t"], edges["t"])

@@ -178,6 +178,12 @@ def test_a_mask_of_another_resolution_or_space_is_not_used(tmp_path):
     }
 
 
+def test_of_two_masks_that_say_as_much_of_an_image_the_shorter_name_counts(tmp_path):
+    finer = mask("").replace("_desc", "_res-1_desc")
+    (run,) = runs_of(tmp_path, [bold(""), finer, mask("")])
+    assert run.mask.name == mask("")
+
+
 def test_fmripreps_own_table_counts_more_than_one_of_other_derivatives(tmp_path):
     main, other = tmp_path / "main", tmp_path / "other"
     write(main, [bold("_echo-1"), table("")])

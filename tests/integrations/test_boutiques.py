@@ -16,7 +16,9 @@ import pytest
 
 from bids_spheres import __version__, errors
 from bids_spheres.app.parser import main_parser
+from bids_spheres.data.published import MEASURES, published_seed_sets
 from bids_spheres.integrations import boutiques
+from bids_spheres.integrations.boutiques import _DRAFT_IDS
 from bids_spheres.settings import values
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -43,7 +45,8 @@ def test_every_option_can_be_given(inputs):
     flags = {each.get("command-line-flag", "").partition("=")[0] for each in inputs.values()}
     for action in main_parser()._actions:
         if action.dest not in ("help", "help_all", "version", "config"):
-            assert action.dest in inputs or flags & set(action.option_strings), action.dest
+            name = _DRAFT_IDS.get(action.dest, action.dest)
+            assert name in inputs or flags & set(action.option_strings), action.dest
 
 
 def test_version_and_statuses(described):
@@ -59,8 +62,10 @@ def test_version_and_statuses(described):
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("bids_dir", {"type": "File", "optional": False}),
-        ("analysis_level", {"type": "String", "value-choices": ["participant", "group"]}),
+        ("InputDataset", {"type": "File", "optional": False}),
+        ("AnalysisLevel", {"type": "String", "value-choices": ["participant", "group"]}),
+        ("atlas", {"value-choices": list(published_seed_sets())}),
+        ("connectivity", {"value-choices": list(MEASURES), "list": True}),
         ("atlas", {"type": "String", "list": True, "command-line-flag": "--atlas"}),
         ("seeds", {"type": "File", "list": True}),
         ("radius", {"type": "Number", "list": True, "minimum": 0, "maximum": 1000}),
@@ -82,6 +87,11 @@ def test_version_and_statuses(described):
 )
 def test_what_an_option_takes(inputs, name, what):
     assert inputs[name] | what == inputs[name]
+
+
+def test_defaults_of_the_group_level_are_not_given_with_every_call(inputs):
+    assert "default-value" not in inputs["permutations"]
+    assert inputs["min_dof"]["default-value"] == 10
 
 
 def test_groups_are_those_of_the_help(described):
@@ -148,6 +158,44 @@ def bosh(tmp_path):
     return call
 
 
+def test_names_are_as_a_person_writes_them(inputs):
+    names = {name: each["name"] for name, each in inputs.items()}
+    wanted = {
+        "InputDataset": "fMRIPrep output or BIDS dataset",
+        "min_dof": "Minimum degrees of freedom",
+        "fd_threshold_none": "FD threshold: none",
+        "smoothing_fwhm": "Smoothing FWHM",
+        "nprocs": "Runs at a time",
+    }
+    assert names | wanted == names
+
+
+def test_cluster_options_are_a_group_of_their_own(described):
+    groups = {group["name"]: group["members"] for group in described["groups"]}
+    names = ["executor", "dask_scheduler", "dask_scheduler_file", "dask_slurm"]
+    assert groups["clusters"] == names
+
+
+def test_the_draft_of_the_execution_specification(bosh, tmp_path):
+    """Ids of its version 0.1.0.dev, for a call with its flag and no other argument."""
+    words = [sys.executable, "-m", "bids_spheres", "--bids-exec-spec"]
+    printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    (tmp_path / "draft.json").write_text(printed)
+    done = bosh("validate", "draft.json")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(printed)
+    assert content["custom"]["BIDSAppSpecVersion"] == "0.1.0.dev"
+    required = {"InputDataset", "OutputLocation", "AnalysisLevel", "Help", "ToolVersion"}
+    assert required <= {each["id"] for each in content["inputs"]}
+    optional = {each["path-template"] for each in content["output-files"] if each["optional"]}
+    assert {"[OUTPUT_DIR]/group.html", "[OUTPUT_DIR]/sub-*.html"} <= optional
+
+
+def test_the_image_is_the_one_that_the_documentation_builds(described):
+    text = (PROJECT / "docs" / "how-to" / "containers.md").read_text(encoding="utf-8")
+    assert f"--tag {described['container-image']['image']} " in text
+
+
 def test_boutiques_accepts_it(bosh):
     plain, bids = bosh("validate", DESCRIPTOR), bosh("validate", "--bids", DESCRIPTOR)
     assert (plain.returncode, plain.stdout.strip()) == (0, "OK"), plain.stderr
@@ -161,7 +209,8 @@ def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     assert done.returncode == 0, done.stderr
     line = done.stdout.strip().splitlines()[-1]
     # Random words can't be settings of another program.
-    words = re.sub(r"\bstr_dask_slurm\w*", "queue=x", line).partition(" bids-spheres ")[2].split()
+    line = re.sub(r"\bstr_tissue\w*", "GM", re.sub(r"\bstr_dask_slurm\w*", "queue=x", line))
+    words = line.partition(" bids-spheres ")[2].split()
     parsed = main_parser().parse_args(words)
     assert parsed.analysis_level in ("participant", "group")
     assert str(parsed.output_dir) == line.removeprefix("mkdir -p ").partition(";")[0]
@@ -179,9 +228,9 @@ def test_launched_by_boutiques_it_does_what_it_does_alone(bosh, run_app, tiny, t
     (tmp_path / "my seeds.tsv").write_text("name\tx\ty\tz\na\t-10\t0\t0\nb\t10\t0\t0\n")
     (tmp_path / "other.tsv").write_text("name\tx\ty\tz\nc\t0\t10\t4\nd\t6\t-6\t4\ne\t0\t0\t0\n")
     invocation = {
-        "bids_dir": "fmriprep",
-        "output_dir": "by bosh",
-        "analysis_level": "participant",
+        "InputDataset": "fmriprep",
+        "OutputLocation": "by bosh",
+        "AnalysisLevel": "participant",
         "participant_label": ["01", "sub-02"],
         "seeds": ["my seeds.tsv", "other.tsv"],
         "radius": [6, 8.5],
@@ -220,7 +269,8 @@ def test_launched_by_boutiques_it_does_what_it_does_alone(bosh, run_app, tiny, t
 
 def test_boutiques_tells_what_an_exit_status_means(bosh, tiny, tmp_path):
     tiny.add_run()
-    invocation = {"bids_dir": "fmriprep", "output_dir": "out", "analysis_level": "participant"}
+    invocation = {"InputDataset": "fmriprep", "OutputLocation": "out"}
+    invocation |= {"AnalysisLevel": "participant"}
     invocation |= {"atlas": ["Power2011"], "task_label": ["other"]}
     (tmp_path / "invocation.json").write_text(json.dumps(invocation))
     done = bosh(

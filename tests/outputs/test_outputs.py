@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bids_spheres import __version__
 from bids_spheres.app.main import main
 from bids_spheres.files.atomic import write_table
 
@@ -209,6 +210,7 @@ def test_what_matrices_tell(output, run, seeds, strategy):
         assert [resolve(uri, output) for uri in facts["Sources"]] == [series.path]
         assert [resolve(uri, output) for uri in facts["NodeFiles"]] == [nodes.path]
         assert (facts["StorageFormat"], facts["Directed"]) == ("Full", False)
+        assert facts["Software"] == f"bids_spheres {__version__}"
         assert facts["Weighted"] is True
         assert isinstance(facts["ValidDiagonal"], bool)
         assert isinstance(facts["RelationshipMeasure"], str)

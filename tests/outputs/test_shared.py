@@ -55,6 +55,10 @@ def test_what_is_written(tmp_path):
     # The first of the 264 of Power et al. 2011.
     assert atlas[1][2:5] == ["-25", "-98", "-12"]
     assert len(atlas) == 1 + 264
+    about = json.loads((tmp_path / "atlas-Power2011_dseg.json").read_text())
+    # BIDS defines the first two columns itself.
+    assert ["index", "name", *about] == atlas[0]
+    assert about["x"]["Units"] == about["radius"]["Units"] == "mm"
 
 
 def test_the_second_call_touches_nothing(tmp_path):

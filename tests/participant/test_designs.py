@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nilearn.glm.first_level import make_first_level_design_matrix
+from scipy import signal
 
 from bids_spheres.confounds import published_strategies
 from bids_spheres.engine import stream
+from bids_spheres.engine.despike import despike
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -142,8 +146,8 @@ def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place,
         "In 1 run: sub-02_task-rest",
         "asks for compcor",
         (
-            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, and there is "
-            "none. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
+            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, which is "
+            "missing. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
         ),
         "--derivatives aroma=PATH",
         "Nyquist frequency, 0.25 Hz",
@@ -259,6 +263,155 @@ def test_components_that_tedana_rejected(place, tiny, tmp_path):
     assert "_desc-optcom_bold" in sidecar(out, "me")["Sources"][0]
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Write a table of the user's own, in a dataset without description; return its values."""
+
+    def write(dataset="physio", desc="retroicor", n_rows=40, names=("rvt", "hr")):
+        func = tmp_path / dataset / "sub-01" / "func"
+        func.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(len(dataset)).standard_normal((n_rows, len(names)))
+        table = pd.DataFrame(values, columns=list(names))
+        table.to_csv(func / f"{STEM}_desc-{desc}_timeseries.tsv", sep="\t", index=False)
+        return table
+
+    return write
+
+
+def strategy_file(folder, **content):
+    path = folder / f"{content['name']}.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("entry", ["rvt", "physio.rvt", "^rv", r"^physio\.r"])
+def test_columns_of_a_table_of_the_users_own(place, tiny, tmp_path, own, entry):
+    tiny.add_run()
+    table = own()
+    mine = strategy_file(tmp_path, name="mine", motion="basic", confounds=[entry])
+    finished, out = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    design = read(next(out.glob("*_desc-mine_design.tsv")))
+    np.testing.assert_allclose(design["physio.rvt"], table["rvt"], rtol=1e-6)
+    facts = sidecar(out, "mine")
+    assert facts["NuisanceParameters"][6:] == ["physio.rvt"]
+    assert facts["RankRemoved"] == 7 + 1 + 1  # with mean and trend
+    assert facts["DegreesOfFreedom"] == 40 - 9
+    uri = f"bids:physio:sub-01/func/{STEM}_desc-retroicor_timeseries.tsv"
+    assert uri in facts["Sources"]
+    assert uri not in sidecar(out, "none")["Sources"]
+    left = read(series_file(out, "mine"))[["left", "right", "front"]].to_numpy()
+    assert np.abs(left.T @ (table["rvt"] - table["rvt"].mean())).max() < 1e-8
+    again, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "0 of 1 run to do" in again.err
+    own("physio", names=("hr", "rvt"))
+    changed, _ = place("--strategy", mine, "none", "-d", f"physio={tmp_path / 'physio'}")
+    assert "1 of 1 run to do" in changed.err
+
+
+def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own("physio", names=("rvt", "csf"))
+    own("other", "anything")
+    folders = [f"{name}={tmp_path / name}" for name in ("physio", "other")]
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    refused, _ = place("--strategy", mine, "24P", "-d", *folders)
+    assert refused.status == 1
+    assert "rvt in several tables: name physio.rvt or other.rvt" in refused.err
+    assert "csf in several tables: name csf or physio.csf" in refused.err
+    exact = strategy_file(tmp_path, name="exact", confounds=["other.rvt"], wm_csf="basic")
+    finished, out = place("--strategy", exact, "-d", *folders)
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "exact")["NuisanceParameters"] == ["csf", "white_matter", "other.rvt"]
+
+
+def test_a_table_of_the_users_own_concerns_those_who_name_its_columns(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(n_rows=39)
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt"])
+    plain = strategy_file(tmp_path, name="plain", confounds=["csf"])
+    finished, out = place("--strategy", mine, plain, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 1
+    assert "has 39 (physio.rvt, physio.hr, ...)" in finished.err
+    assert sidecar(out, "plain")["NuisanceParameters"] == ["csf"]
+    assert not list(out.glob("*_desc-mine_*"))
+
+
+def test_a_table_that_is_called_confounds_is_one_of_the_users_own(place, tiny, tmp_path, own):
+    tiny.add_run()
+    own(desc="confounds")
+    mine = strategy_file(tmp_path, name="mine", confounds=["rvt", "csf"])
+    finished, out = place("--strategy", mine, "-d", f"physio={tmp_path / 'physio'}")
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "mine")["NuisanceParameters"] == ["physio.rvt", "csf"]
+
+
+@pytest.fixture
+def events(tiny, tmp_path):
+    """A raw dataset that fMRIPrep's output names, and the table of events in it."""
+    raw = tmp_path / "raw"
+    table = pd.DataFrame({"onset": [4, 31.5, 60], "duration": 3.0, "trial_type": ["a", "b", "a"]})
+
+    def write(name="sub-01/func/sub-01_task-rest_events.tsv"):
+        path = raw / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, sep="\t", index=False)
+        return path
+
+    description = tiny.root / "dataset_description.json"
+    content = json.loads(description.read_text()) | {"DatasetLinks": {"raw": "../raw"}}
+    description.write_text(json.dumps(content))
+    return write, table
+
+
+@pytest.mark.parametrize(
+    "name", ["sub-01/func/sub-01_task-rest_events.tsv", "task-rest_events.tsv"]
+)
+def test_responses_to_events_of_the_raw_dataset(place, tiny, tmp_path, events, name):
+    bold = tiny.add_run()
+    write, table = events
+    write(name)
+    sidecar_of_bold = next(bold.parent.glob("*_desc-preproc_bold.json"))
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 0.975}))
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"}, confounds=["csf"])
+    fir = strategy_file(tmp_path, name="fir", task={"model": "fir", "window": 6})
+    finished, func = place("--strategy", mine, fir, "24P")
+    assert finished.status == 0, finished.err
+    expected = make_first_level_design_matrix(0.975 + 2 * np.arange(40), table, drift_model=None)
+    design = read(next(func.glob("*_desc-mine_design.tsv")))
+    assert list(design) == ["csf", "task.a", "task.b"]
+    np.testing.assert_allclose(design["task.a"], expected["a"], atol=1e-6)
+    facts = sidecar(func, "fir")
+    assert facts["NuisanceParameters"] == [f"task.{x}_delay_{n}" for x in "ab" for n in range(3)]
+    assert facts["RankRemoved"] == 6 + 2
+    assert f"bids:raw:{name}" in facts["Sources"]
+    assert not any("events" in uri for uri in sidecar(func, "24P")["Sources"])
+    description = json.loads((func.parents[1] / "dataset_description.json").read_text())
+    assert description["DatasetLinks"]["raw"] == "../raw"
+    assert "0 of 1 run to do" in place("--strategy", mine, fir, "24P")[0].err
+    sidecar_of_bold.write_text(json.dumps({"RepetitionTime": 2.0, "StartTime": 1.0}))
+    assert "1 of 1 run to do" in place("--strategy", mine)[0].err
+
+
+def test_a_run_without_events_fails_for_a_strategy_that_needs_them(place, tiny, tmp_path, events):
+    tiny.add_run()
+    write, _ = events
+    write("sub-01/func/sub-01_task-rest_run-2_events.tsv")
+    mine = strategy_file(tmp_path, name="mine", task={"model": "hrf"})
+    finished, func = place("--strategy", mine, "none")
+    assert finished.status == 1
+    assert "No events.tsv belongs to it." in finished.err
+    assert series_file(func, "none").exists()
+    other = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path / "raw", other)
+    events_file = next(other.rglob("*_events.tsv"))
+    events_file.rename(events_file.with_name("sub-01_task-rest_events.tsv"))
+    finished, func = place("--strategy", mine, "-d", f"stimuli={other}")
+    assert finished.status == 0, finished.err
+    uri = "bids:stimuli:sub-01/func/sub-01_task-rest_events.tsv"
+    assert uri in sidecar(func, "mine")["Sources"]
+
+
 def test_names_and_columns_of_the_first_fmriprep(place, tiny):
     bold = tiny.add_run()
     func = bold.parent
@@ -282,6 +435,74 @@ def test_names_and_columns_of_the_first_fmriprep(place, tiny):
 
 
 # Which volumes
+
+
+def anatomy(tiny, radius=60):
+    """A brain mask of about the volume of a sphere, of voxels of 8 cubic millimetres."""
+    grid = np.indices((70, 70, 70)) - 34.5
+    ball = (grid**2).sum(axis=0) <= (radius / 2) ** 2
+    folder = tiny.root / "sub-01" / "anat"
+    folder.mkdir()
+    image = nib.Nifti1Image(ball.astype(np.uint8), np.diag([2, 2, 2, 1]))
+    image.to_filename(folder / "sub-01_desc-brain_mask.nii.gz")
+    image.to_filename(folder / "sub-01_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz")
+    return np.cbrt(3 * 8 * ball.sum() / (4 * np.pi))
+
+
+def test_displacement_is_measured_with_a_filter_and_the_head_of_the_participant(place, tiny):
+    tiny.add_run()
+    radius = anatomy(tiny)
+    options = ("--motion-filter", "lowpass:10", "--head-radius", "auto", "--fd-threshold", "0.05")
+    finished, func = place("--strategy", "gsrOnly", *options)
+    assert finished.status == 0, finished.err
+    table = read(confounds_of(tiny))
+    names = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]
+    b, a = signal.butter(2, 10 / 60, fs=0.5)
+    left = signal.filtfilt(b, a, table[names], axis=0, padtype="constant", padlen=39)
+    change = np.abs(np.diff(left, axis=0))
+    expected = change[:, :3].sum(axis=1) + radius * change[:, 3:].sum(axis=1)
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
+    np.testing.assert_allclose(censored["fd_recomputed"][1:], expected, rtol=1e-6)
+    np.testing.assert_allclose(censored["fd"][1:], table["framewise_displacement"][1:], rtol=1e-6)
+    assert censored["censored"].tolist() == [0, *(expected > 0.05).astype(int)]
+    facts = sidecar(func, "gsrOnly")
+    assert facts["MeanFramewiseDisplacementRecomputed"] == pytest.approx(expected.mean())
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx(
+        table["framewise_displacement"].mean()
+    )
+    assert facts["HeadRadius"] == pytest.approx(radius)
+    assert facts["HeadRadius"] == pytest.approx(60, rel=0.01)
+    assert facts["MotionStopBand"] == pytest.approx([10 / 60, 0.25])
+    assert facts["HeadMotion"] == {
+        "filter": "lowpass:10",
+        "head_radius": "auto",
+        "filter_regressors": False,
+    }
+    page = next(func.parents[1].glob("sub-01.html")).read_text()
+    assert "Framewise displacement as gsrOnly recomputes it" in page
+    assert "Mean FD recomputed" in page
+    again, _ = place("--strategy", "gsrOnly", *options)
+    assert "0 of 1 run to do" in again.err
+
+
+def test_a_head_radius_without_a_brain_mask_fails_where_it_is_asked_for(place, tiny):
+    tiny.add_run()
+    finished, _ = place("--strategy", "gsrOnly", "--head-radius", "auto")
+    assert finished.status != 0
+    assert "no brain mask of the anatomy belongs to" in finished.err
+
+
+def test_our_own_table_with_measures_of_motion_is_a_table_of_outliers(place, tiny, tmp_path):
+    tiny.add_run()
+    _, func = place("--strategy", "gsrOnly", "--head-radius", "60", "--fd-threshold", "0.03")
+    first = next(func.glob("*_desc-gsrOnly_outliers.tsv"))
+    copy = tmp_path / "censored.tsv"
+    shutil.copy(first, copy)
+    finished, _ = place("--strategy", "24P", "--outliers", copy)
+    assert finished.status == 0, finished.err
+    external = read(next(func.glob("*_desc-24P_outliers.tsv")))["external"]
+    np.testing.assert_array_equal(external, read(first)["censored"])
+    assert 0 < external.sum() < 40
 
 
 def test_dummy_scans_by_number(place, tiny):
@@ -579,3 +800,86 @@ def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
         assert phrase in text, phrase
     bib = (tmp_path / "out" / "logs" / "CITATION.bib").read_text()
     assert "10.1016/j.neuroimage.2017.03.020" in bib
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggregation):
+    bold = tiny.add_run()
+    image = nib.load(bold)
+    data = image.get_fdata()
+    data[:, :, :, 20] += np.where(np.arange(data.shape[0]) % 2, 300, 0)[:, None, None]
+    nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
+    finished, func = place("--strategy", "none", "--despike", "--aggregation", aggregation)
+    assert finished.status == 0, finished.err
+    labels = nib.load(next(func.glob("*_dseg.nii.gz"))).get_fdata()
+    spheres = read(next(func.glob("*_dseg.tsv")))
+    number = spheres.set_index("name").loc["left", "index"]
+    assert spheres.set_index("name").loc["left", "overlap"] == 0
+    voxels = nib.load(bold).get_fdata()[labels == number].T
+    squeezed, spikes = despike(voxels)
+    assert spikes[20].mean() > 0.3
+    together = getattr(np, aggregation)(squeezed, axis=1)
+    path = next(func.glob("*_desc-raw_timeseries.tsv.gz"))
+    names = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
+    uncleaned = pd.read_csv(path, sep="\t", header=None, names=names["Columns"])["left"]
+    np.testing.assert_allclose(uncleaned, together, rtol=1e-6)
+    assert spheres.set_index("name").loc["left", "despiked"] == pytest.approx(spikes.mean())
+    facts = sidecar(func, "none") if aggregation == "mean" else names
+    assert facts["Despike"] is True
+    assert facts["DespikedShare"] == pytest.approx(spheres["despiked"].mean())
+    assert "degrees of freedom do not count it" in facts["DespikeNote"]
+    page = next(func.parents[1].glob("sub-01.html")).read_text()
+    assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
+    plain, _ = place("--strategy", "none", "--aggregation", aggregation)
+    assert "1 of 1 run to do" in plain.err
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("strategy", ["24P", "band"])
+def test_the_same_amount_of_data_of_every_run(place, tiny, tmp_path, seed, strategy):
+    tiny.add_run(n_volumes=80)
+    tiny.add_run("sub-02_task-rest", n_volumes=30)
+    if strategy == "band":
+        band = {"low_pass": 0.15, "order": 1}
+        strategy = strategy_file(tmp_path, name="band", filter=band, motion="basic")
+    options = ("--strategy", strategy, "--fd-threshold", "0.03")
+    _, func = place(*options)
+    name = "24P" if strategy == "24P" else "band"
+    kept = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))["censored"].to_numpy() == 0
+    whole, facts = read(series_file(func, name)).to_numpy(), sidecar(func, name)
+    assert 35 < kept.sum() < 80
+    words = ("--equal-seconds", "69.5", *(("--equal-seconds-seed", "7") if seed else ()))
+    finished, func = place(*options, *words, "--seed-maps", "--effective-dof")
+    assert finished.status == 0, finished.err
+    outliers = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))
+    used = outliers["censored"].to_numpy() == 0
+    assert used.sum() == 35  # 70 s, the least that is not less
+    assert not (used & ~kept).any()
+    first = np.zeros(80, bool)
+    first[np.flatnonzero(kept)[:35]] = True
+    assert (used == first).all() == (seed is None)
+    np.testing.assert_array_equal(outliers["undrawn"] == 1, kept & ~used)
+    drawn = read(series_file(func, name)).to_numpy()
+    np.testing.assert_allclose(drawn, whole[used[kept]], atol=1e-9)
+    matrix = read(next(func.glob(f"*_stat-pearsoncorrelation_desc-{name}_relmat.tsv")))
+    known = np.isfinite(drawn).all(axis=0)
+    expected = np.corrcoef(drawn[:, known].T)
+    own = matrix.drop(columns="Node").to_numpy()[np.ix_(known, known)]
+    off = ~np.eye(len(own), dtype=bool)
+    np.testing.assert_allclose(own[off], expected[off], atol=1e-6)
+    after = sidecar(func, name)
+    assert after["NumberOfVolumesKept"] == kept.sum()
+    assert after["NumberOfVolumesUsed"] == 35
+    assert after["CensoredVolumes"]["undrawn"] == kept.sum() - 35
+    assert after["EqualSeconds"] == 69.5
+    # Nothing is fitted to them alone, so they keep nearly all that is theirs.
+    assert min(33, facts["DegreesOfFreedom"]) * 0.5 < after["DegreesOfFreedom"] < 35
+    parts = ("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring")
+    lost = sum(after[key] for key in (*parts, "DimensionsLostToDrawing"))
+    assert after["DegreesOfFreedom"] == pytest.approx(kept.sum() - lost)
+    seed_map = nib.load(next(func.glob("*_boldmap.nii.gz"))).get_fdata()
+    assert np.isfinite(seed_map).any()
+    short = json.loads(
+        next(func.parents[1].glob(f"sub-02/func/*_desc-{name}_timeseries.json")).read_text()
+    )
+    assert "fewer than 69.5" in short["Excluded"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import chdir
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
@@ -20,15 +22,20 @@ LONG = ("--min-volumes", "20", "--min-seconds", "40")
 
 STALE = {
     "mask": ((), ("--mask", "none")),
+    "tissue": ((), ("--tissue", "GM")),
+    "exclude_mask": ((), ("--exclude-mask", "space-MNI152NLin2009cAsym_dseg.nii.gz")),
     "min_coverage": ((), ("--min-coverage", "0.9")),
     "overlap": ((), ("--overlap", "nearest")),
     "warp_seeds": ((), ("--warp-seeds",)),
     "aggregation": ((), ("--aggregation", "median")),
+    "despike": ((), ("--despike",)),
     "smoothing_fwhm": ((), ("--smoothing-fwhm", "5")),
     "detrend": ((), ("--no-detrend",)),
     "standardize": ((), ("--standardize", "psc")),
     "dummy_scans": ((), ("--dummy-scans", "3")),
     "min_dof": ((), ("--min-dof", "12")),
+    "equal_seconds": ((), ("--equal-seconds", "60")),
+    "equal_seconds_seed": (("--equal-seconds", "60"), ("--equal-seconds-seed", "1")),
     "full_length": ((), ("--full-length",)),
     "connectivity": ((), ("--connectivity", "partial")),
     "seed_maps": ((), ("--seed-maps",)),
@@ -36,10 +43,16 @@ STALE = {
     "radius": ((), ("--radius", "7")),
     "atlas": ((), ("--atlas", "Raichle2011")),
     "seeds": ((), ("--seeds", "other.tsv")),
+    "parcellation": ((), ("--parcellation", "space-MNI152NLin2009cAsym_dseg.nii.gz")),
+    "roi": ((), ("--roi", "space-MNI152NLin2009cAsym_dseg.nii.gz")),
     "strategy": ((), ("--strategy", "24P")),
     "outliers": ((), ("--outliers", "outliers")),
     "fd_threshold": (CENSORED, ("--fd-threshold", "0.05")),
     "std_dvars_threshold": (CENSORED, ("--std-dvars-threshold", "1.5")),
+    "rmsd_threshold": ((), ("--rmsd-threshold", "1")),
+    "censor_combine": (CENSORED, ("--censor-combine", "all")),
+    "motion_filter": (CENSORED, ("--motion-filter", "gratton2020")),
+    "head_radius": (CENSORED, ("--head-radius", "60")),
     "censor_before": (CENSORED, ("--censor-before", "2")),
     "censor_after": (CENSORED, ("--censor-after", "2")),
     "min_segment": (CENSORED, ("--min-segment", "4")),
@@ -70,6 +83,8 @@ NOT_TRIED = {
     "dask_slurm": "needs Slurm",
     "reports_only": "does no run",
     "overwrite": "makes everything again",
+    "parcellation_space": "acts on images of regions alone",
+    "parcellation_weights": "acts on maps of regions alone",
     "hash_inputs": "compares by content, which has tests of its own",
 }
 """Options that leave files unchanged, of which this test can't say so, and why."""
@@ -111,6 +126,10 @@ def made(tmp_path_factory, make_dataset):
         dataset.add_run(stem)
     for name in ("mine", "other"):
         (folder / f"{name}.tsv").write_text(SEEDS)
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[2:4, 2:6, 2:6] = 1
+    labels = nib.Nifti1Image(labels, np.diag([4.0, 4, 4, 1]))
+    labels.to_filename(folder / "space-MNI152NLin2009cAsym_dseg.nii.gz")
     (folder / "outliers").mkdir()
     for participant in ("01", "02"):
         table = folder / "outliers" / f"sub-{participant}_task-rest_outliers.tsv"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.group.inference.linear_model import Contrast, ModelSpace, fit
+from bids_spheres.group.inference.linear_model import Contrast, ModelSpace, column_blocks, fit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,11 +105,26 @@ def fit_combat(z: FloatArray, sites: IntArray, covariates: FloatArray) -> Combat
         raise ValueError("harmonization needs two edges or more, whose sites are alike")
     member = (sites == labels[:, np.newaxis]).astype(float)
     design = np.hstack([member.T, covariates])
-    fitted = fit(ModelSpace.of(design, Contrast("all", np.eye(design.shape[1]))), z)
+    space = ModelSpace.of(design, Contrast("all", np.eye(design.shape[1])))
+    parts = [_location_and_scale(space, block, member, covariates) for block in column_blocks(z)]
+    mean, deviation, coefficients, shift, squares, n = (
+        np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
+    )
+    estimates = [_shrunk(*site) for site in zip(shift, squares, n, strict=True)]
+    shifts, scales = (np.stack(of_sites) for of_sites in zip(*estimates, strict=True))
+    return Combat(mean, deviation, coefficients, shifts, scales)
+
+
+def _location_and_scale(
+    space: ModelSpace, z: FloatArray, member: FloatArray, covariates: FloatArray
+) -> tuple[FloatArray, ...]:
+    """Mean, deviation and coefficients, and of sites (S, N) shifts, variances and participants."""
+    fitted = fit(space, z)
     n = member @ fitted.present
-    of_sites, coefficients = fitted.effects.T[: len(labels)], fitted.effects.T[len(labels) :]
-    mean = np.sum(n * of_sites, axis=0) / fitted.n
-    deviation = np.sqrt(np.sum(fitted.residuals**2, axis=0) / fitted.n)
+    of_sites, coefficients = fitted.effects.T[: len(member)], fitted.effects.T[len(member) :]
+    total = np.where(fitted.n > 0, fitted.n, np.nan)
+    mean = np.sum(n * of_sites, axis=0) / total
+    deviation = np.sqrt(np.sum(fitted.residuals**2, axis=0) / total)
     standardized = (z - mean - covariates @ coefficients) / deviation
     known = np.where(np.isfinite(standardized), standardized, 0)
     # A participant alone at a site says nothing about its scale.
@@ -117,10 +132,7 @@ def fit_combat(z: FloatArray, sites: IntArray, covariates: FloatArray) -> Combat
     enough = np.where(usable, n, np.nan)
     shift = (member @ known) / enough
     rest = np.where(fitted.present, known - member.T @ np.nan_to_num(shift), 0)
-    squares = member @ rest**2 / (enough - 1)
-    estimates = [_shrunk(*site) for site in zip(shift, squares, enough, strict=True)]
-    shifts, scales = (np.stack(of_sites) for of_sites in zip(*estimates, strict=True))
-    return Combat(mean, deviation, coefficients, shifts, scales)
+    return mean, deviation, coefficients, shift, member @ rest**2 / (enough - 1), enough
 
 
 def _shrunk(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -154,8 +154,8 @@ def permutation_test(
         See `estimate`; residuals then change signs only. Without, permutations are not valid for
         means of groups whose variances and sizes differ.
     transform : callable, optional
-        Gets the rearranged data (N, T) and gives what is tested, for example harmonized data; it
-        takes a fit of all columns for each arrangement.
+        Gets the rearranged data (N, T) and gives what is tested. Harmonization of sites in it makes
+        tests valid when rows change places within sites.
     progress : callable, optional
         Called with the number of arrangements that are done.
     max_bytes : int
@@ -172,7 +172,9 @@ def permutation_test(
         As `estimate` and `arrange`, and when no column can be tested.
     """
     models = [_PermutedModel.of(design, contrast, variance_groups) for contrast in contrasts]
-    tested = _testable(z, ModelSpace.of(design, contrasts[0]))
+    space = ModelSpace.of(design, contrasts[0])
+    fits = (fit(space, block) for block in column_blocks(z))
+    tested = np.concatenate([f.degrees_of_freedom == len(z) - design.shape[1] for f in fits])
     if not tested.any():
         raise ValueError("no column has all values, and residuals that vary")
 
@@ -217,10 +219,10 @@ class _PermutedModel:
         nuisance = space.basis @ np.linalg.svd(space.weights)[2][q:].T
         constant = np.ones(n) / np.sqrt(n)
         spans_constant = np.sum((nuisance.T @ constant) ** 2) > 1 - _TIES
-        # Rows of different variance can't change places, but are as likely with the other sign.
-        permuted = groups is None and spans_constant
         labels = np.zeros(n, dtype=np.intp) if groups is None else groups
         members = (labels[:, np.newaxis] == np.unique(labels)).astype(float)
+        # Rows of different variance can't change places, but are as likely with the other sign.
+        permuted = members.shape[1] == 1 and spans_constant
         basis = np.hstack([tested, nuisance])
         return cls(contrast, basis, "permute" if permuted else "flip", members)
 
@@ -286,15 +288,6 @@ def _product(rows: FloatArray, residuals: FloatArray) -> FloatArray:
     return (rows.transpose(0, 2, 1).reshape(-1, n) @ residuals).reshape(b, k, -1)
 
 
-def _testable(z: FloatArray, space: ModelSpace) -> BoolArray:
-    """Columns with all values, of which the design leaves more than rounding, (E,)."""
-    parts = []
-    for block in column_blocks(z):
-        fitted = fit(space, block)
-        parts.append((fitted.n == len(z)) & ~np.isnan(fitted.degrees_of_freedom))
-    return np.concatenate(parts)
-
-
 @dataclass(frozen=True, eq=False)
 class _Source:
     """Maps of statistics, arrangement by arrangement."""
@@ -312,31 +305,18 @@ class _Source:
             return
         n, width = len(self.arrangements), len(self.tested)
         size = max(1, min(256, self.max_bytes // (8 * width)))
-        for start in range(0, n, size):
-            yield from self._maps(start, min(start + size, n))
-
-    def _maps(self, start: int, stop: int) -> FloatArray:
-        """Statistics in the ways `start` to `stop`, (stop - start, E)."""
         model = self.model
-        maps = np.full((stop - start, len(self.tested)), np.nan)
-        rows = (stop - start) * model.basis.shape[1] * model.members.shape[1]
-        done = 0
-
-        def ways(values: FloatArray) -> FloatArray:
-            return self.arrangements.apply(values, start, stop)
-
-        of_products = _PRODUCTS // rows * len(self.z)
-        for block in column_blocks(self.z, min(of_products, _COLUMNS)):
-            columns = slice(done, done + block.shape[1])
-            used = self.tested[columns]
-            chosen = block if used.all() else block[:, used]
-            found = model.statistics(model.residuals(chosen), ways)
-            if used.all():
-                maps[:, columns] = found
-            else:
-                maps[:, done + np.flatnonzero(used)] = found
-            done += block.shape[1]
-        return maps
+        rows = size * model.basis.shape[1] * model.members.shape[1]
+        for start in range(0, n, size):
+            stop, done = min(start + size, n), 0
+            ways = partial(self.arrangements.apply, start=start, stop=stop)
+            maps = np.full((stop - start, width), np.nan)
+            for block in column_blocks(self.z, min(_PRODUCTS // rows * len(self.z), _COLUMNS)):
+                columns = done + np.flatnonzero(self.tested[done : done + block.shape[1]])
+                chosen = block if len(columns) == block.shape[1] else block[:, columns - done]
+                maps[:, columns] = model.statistics(model.residuals(chosen), ways)
+                done += block.shape[1]
+            yield from maps
 
     def _transformed(self, transform: Callable[[FloatArray], FloatArray]) -> Iterator[FloatArray]:
         """Statistics of data that are transformed after they were rearranged."""

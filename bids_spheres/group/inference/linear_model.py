@@ -117,11 +117,37 @@ def estimate(
         When shapes don't fit, the design has not full rank, or the weights are not independent.
     """
     space = ModelSpace.of(design, contrast)
-    if variance_groups is not None and len(np.unique(variance_groups)) > 1:
-        return by_blocks(
-            z, lambda y: _with_variance_groups(space, y, variance_groups, tail, confidence)
+    q = len(contrast.weights)
+    labels = np.unique(0 if variance_groups is None else variance_groups)
+
+    def estimated(y: FloatArray) -> Estimates:
+        fitted = fit(space, y)
+        if len(labels) > 1:
+            covariance, degrees, scale = _with_variance_groups(
+                space, fitted, (labels[:, np.newaxis] == variance_groups).astype(float)
+            )
+        else:
+            covariance = fitted.variance[:, np.newaxis, np.newaxis] * fitted.covariance
+            degrees, scale = fitted.degrees_of_freedom, np.ones(y.shape[1])
+        if q == 1:
+            return t_estimates(fitted, np.sqrt(covariance[:, 0, 0]), degrees, tail, confidence)
+        solved = np.linalg.solve(covariance, fitted.effects[..., np.newaxis])[..., 0]
+        f = np.sum(fitted.effects * solved, axis=1) / (q * scale)
+        unknown = np.full(len(f), np.nan)
+        return Estimates(
+            effect=unknown,
+            standard_error=unknown,
+            ci_low=unknown,
+            ci_high=unknown,
+            d=unknown,
+            partial_r=np.sqrt(q * f / (q * f + degrees)),
+            statistic=f,
+            p=np.asarray(stats.f.sf(f, q, degrees)),
+            n=fitted.n,
+            degrees_of_freedom=degrees,
         )
-    return by_blocks(z, lambda y: _ordinary(space, y, tail, confidence))
+
+    return by_blocks(z, estimated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,54 +256,21 @@ def invert(matrices: FloatArray) -> FloatArray:
     return inverse
 
 
-def _ordinary(space: ModelSpace, y: FloatArray, tail: Tail, confidence: float) -> Estimates:
-    fitted = fit(space, y)
-    variance, degrees = fitted.variance, fitted.degrees_of_freedom
-    if fitted.effects.shape[1] == 1:
-        error = np.sqrt(variance * fitted.covariance[:, 0, 0])
-        return t_estimates(fitted, error, degrees, tail, confidence)
-    q = fitted.effects.shape[1]
-    f = _quadratic_form(fitted.effects, fitted.covariance) / (q * variance)
-    return _f_estimates(fitted, f, q, degrees)
-
-
+@np.errstate(divide="ignore", invalid="ignore")  # groups without rows, or without spread
 def _with_variance_groups(
-    space: ModelSpace, y: FloatArray, groups: IntArray, tail: Tail, confidence: float
-) -> Estimates:
-    fitted = fit(space, y)
+    space: ModelSpace, fitted: Fit, members: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Covariance of effects, degrees of freedom and the scale of G, by groups' members (g, N)."""
     leverage = np.einsum("nk,mkl,nl->nm", space.basis, fitted.inverse, space.basis)
-    member = (np.unique(groups)[:, np.newaxis] == groups).astype(float)
-    left = member @ np.where(fitted.present, 1 - leverage, 0)
-    precision = left / (member @ fitted.residuals**2)
-    return _from_precision(space, fitted, (member, left, precision), tail, confidence)
-
-
-def _from_precision(
-    space: ModelSpace,
-    fitted: Fit,
-    groups: tuple[FloatArray, FloatArray, FloatArray],
-    tail: Tail,
-    confidence: float,
-) -> Estimates:
-    """V or G from groups' members (g, N), their sums of 1 - leverage and precisions (g, M)."""
-    member, left, precision = groups
-    weights = np.where(fitted.present, member.T @ precision, 0)
-    covariance = space.weights @ invert(gram(space.basis, weights)) @ space.weights.T
-    shares = precision * (member @ fitted.present) / weights.sum(axis=0)
+    left = members @ np.where(fitted.present, 1 - leverage, 0)
+    precision = left / (members @ fitted.residuals**2)
+    weights = np.where(fitted.present, members.T @ precision, 0)
+    shares = precision * (members @ fitted.present) / weights.sum(axis=0)
     spread = np.sum((1 - shares) ** 2 / left, axis=0)
-    q = fitted.effects.shape[1]
-    degrees = q * (q + 2) / (3 * spread)
-    if q == 1:
-        return t_estimates(fitted, np.sqrt(covariance[:, 0, 0]), degrees, tail, confidence)
+    q = len(space.weights)
+    covariance = space.weights @ invert(gram(space.basis, weights)) @ space.weights.T
     scale = 1 + 2 * (q - 1) / (q * (q + 2)) * spread
-    return _f_estimates(
-        fitted, _quadratic_form(fitted.effects, covariance) / (q * scale), q, degrees
-    )
-
-
-def _quadratic_form(effects: FloatArray, covariance: FloatArray) -> FloatArray:
-    solved = np.linalg.solve(covariance, effects[..., np.newaxis])[..., 0]
-    return np.sum(effects * solved, axis=1)
+    return covariance, q * (q + 2) / (3 * spread), scale
 
 
 def t_estimates(
@@ -286,6 +279,10 @@ def t_estimates(
     """Estimates from effects, their standard errors and degrees of freedom (M,)."""
     effect = fitted.effects[:, 0]
     t = effect / error
+    if tail == "two":
+        p = 2 * stats.t.sf(np.abs(t), degrees)
+    else:
+        p = stats.t.sf(-t if tail == "negative" else t, degrees)
     reach = stats.t.isf((1 - confidence) / 2, degrees) * error
     return Estimates(
         effect=effect,
@@ -295,32 +292,7 @@ def t_estimates(
         d=effect / np.sqrt(fitted.variance),
         partial_r=t / np.sqrt(t**2 + degrees),
         statistic=t,
-        p=p_of_t(t, degrees, tail),
-        n=fitted.n,
-        degrees_of_freedom=degrees,
-    )
-
-
-def p_of_t(t: FloatArray, degrees_of_freedom: FloatArray, tail: Tail) -> FloatArray:
-    """P of t for one or two tails, (E,)."""
-    if tail == "two":
-        return np.asarray(2 * stats.t.sf(np.abs(t), degrees_of_freedom))
-    return np.asarray(stats.t.sf(-t if tail == "negative" else t, degrees_of_freedom))
-
-
-def _f_estimates(fitted: Fit, f: FloatArray, q: int, degrees: FloatArray) -> Estimates:
-    unknown = np.full(len(f), np.nan)
-    p = np.asarray(stats.f.sf(f, q, degrees))
-    partial_r = np.sqrt(q * f / (q * f + degrees))
-    return Estimates(
-        effect=unknown,
-        standard_error=unknown,
-        ci_low=unknown,
-        ci_high=unknown,
-        d=unknown,
-        partial_r=partial_r,
-        statistic=f,
-        p=p,
+        p=np.asarray(p),
         n=fitted.n,
         degrees_of_freedom=degrees,
     )
@@ -340,5 +312,5 @@ def concatenate(parts: Sequence[Estimates]) -> Estimates:
 def column_blocks(z: FloatArray, max_bytes: int = 2**22) -> Iterator[FloatArray]:
     """Columns of an array, also of a memory map, in parts of a number of bytes."""
     width = max(1, max_bytes // (8 * len(z)))
-    for start in range(0, z.shape[1], width):
+    for start in range(0, max(z.shape[1], 1), width):
         yield np.asarray(z[:, start : start + width], dtype=np.float64)

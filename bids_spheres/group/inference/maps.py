@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,28 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
+class _Grid:
+    """The smallest box around V voxels, and where they are in it."""
+
+    shape: tuple[int, ...]
+    places: IntArray
+
+    @classmethod
+    def around(cls, mask: BoolArray) -> _Grid:
+        box = mask[ndimage.find_objects(mask.astype(np.uint8))[0]]
+        return cls(box.shape, np.flatnonzero(box))
+
+    def clusters(self, t: FloatArray, threshold: float) -> tuple[IntArray, IntArray]:
+        """Voxels above a threshold, and the number of the cluster of each, from 1."""
+        chosen = np.flatnonzero(t > threshold)
+        places = self.places[chosen]
+        above = np.zeros(self.shape, dtype=bool)
+        above.reshape(-1)[places] = True
+        labels = ndimage.label(above)[0].reshape(-1)[places]
+        return chosen, labels.astype(np.intp)
+
+
+@dataclass(frozen=True, eq=False)
 class Cluster:
     """Voxels above a threshold that are connected by faces.
 
@@ -30,9 +53,9 @@ class Cluster:
         Numbers of its voxels, in rising order.
     size : int
     mass : float
-        Sum of |t| - threshold, as in nilearn.
+        Sum of ``|t|`` - threshold, as in nilearn.
     peak : int
-        Voxel with the largest |t|.
+        Voxel with the largest ``|t|``.
     """
 
     sign: int
@@ -51,19 +74,23 @@ class ClusterExtent:
     mask : (X, Y, Z) array of bool
         With V voxels, in the order of numpy's boolean indices.
     threshold : float
-        |t| that voxels of clusters exceed.
+        ``|t|`` that voxels of clusters exceed.
     """
 
     mask: BoolArray
     threshold: float
     unitwise: bool = False
 
+    @cached_property
+    def _grid(self) -> _Grid:
+        return _Grid.around(self.mask)
+
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.zeros((2, len(t)))
         statistics[:, np.isnan(t)] = np.nan
         for sign in (1, -1) if two_sided else (1,):
-            chosen, labels = _clusters(sign * t, self.mask, self.threshold)
+            chosen, labels = self._grid.clusters(sign * t, self.threshold)
             if len(chosen):
                 sizes, masses = (
                     np.bincount(labels),
@@ -87,7 +114,7 @@ class Tfce:
     extent_power, height_power : float
         E and H.
     step : float or None
-        Between thresholds; None: a hundredth of the largest |t| of the map, as in nilearn.
+        Between thresholds; None: a hundredth of the largest ``|t|`` of the map, as in nilearn.
     """
 
     mask: BoolArray
@@ -96,6 +123,10 @@ class Tfce:
     step: float | None = 0.1
     unitwise: bool = False
 
+    @cached_property
+    def _grid(self) -> _Grid:
+        return _Grid.around(self.mask)
+
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
@@ -103,7 +134,7 @@ class Tfce:
             largest = np.fmax.reduce(sign * t, initial=0)
             step = self.step or np.nanmax(np.abs(t)) / 100
             for height in np.arange(1, int(largest / step + _ROUNDING) + 1) * step:
-                chosen, labels = _clusters(sign * t, self.mask, height - _ROUNDING * step)
+                chosen, labels = self._grid.clusters(sign * t, height - _ROUNDING * step)
                 sizes = np.bincount(labels).astype(float)
                 shares = sizes**self.extent_power * (height**self.height_power * step)
                 statistics[chosen] += sign * shares[labels]
@@ -122,7 +153,7 @@ def clusters(
     mask : (X, Y, Z) array of bool
         With V voxels.
     threshold : float
-        That |t| must exceed.
+        That ``|t|`` must exceed.
     two_sided : bool
         Also of negative voxels, apart.
 
@@ -130,22 +161,12 @@ def clusters(
     -------
     list of Cluster
     """
-    found = []
+    grid, found = _Grid.around(mask), []
     for sign in (1, -1) if two_sided else (1,):
-        chosen, labels = _clusters(sign * t, mask, threshold)
+        chosen, labels = grid.clusters(sign * t, threshold)
         for label in np.unique(labels):
             voxels = chosen[labels == label]
             excess = sign * t[voxels] - threshold
             peak = int(voxels[np.argmax(excess)])
             found.append(Cluster(sign, voxels, len(voxels), float(excess.sum()), peak))
     return sorted(found, key=lambda cluster: (-cluster.size, -cluster.mass))
-
-
-def _clusters(t: FloatArray, mask: BoolArray, threshold: float) -> tuple[IntArray, IntArray]:
-    """Voxels above a threshold, and the number of the cluster of each, from 1."""
-    chosen = np.flatnonzero(t > threshold)
-    above = np.zeros(mask.shape, dtype=bool)
-    places = np.flatnonzero(mask)[chosen]
-    above.reshape(-1)[places] = True
-    labels = ndimage.label(above)[0].reshape(-1)[places]
-    return chosen, labels.astype(np.intp)

@@ -74,7 +74,8 @@ def random_effects(
     z : (N, E) array
         NaN is missing.
     variances : (N,) or (N, E) array
-        Of each value within its participant: of Fisher's z `fisher_z_variance`.
+        Of each value within its participant: of Fisher's z `fisher_z_variance`. A value without
+        one, NaN, counts as missing.
     design : (N, k) array
         Of full rank, without NaN.
     contrast : Contrast
@@ -93,7 +94,7 @@ def random_effects(
     """
     if contrast.is_f:
         raise ValueError("random effects of several weights at once are not available")
-    if not (variances > 0).all():
+    if (variances <= 0).any():
         raise ValueError("variances must be positive")
     space = ModelSpace.of(design, contrast)
     within = np.broadcast_to(variances.T, z.shape[::-1]).T
@@ -111,6 +112,8 @@ def random_effects(
 def _random_effects(
     space: ModelSpace, y: FloatArray, variances: FloatArray, tail: Tail, confidence: float
 ) -> RandomEffects:
+    y = np.where(np.isfinite(variances), y, np.nan)
+    variances = np.where(np.isfinite(variances), variances, 1)
     fitted = fit(space, y, 1 / variances)
     degrees = fitted.degrees_of_freedom
     q = square = np.sum(fitted.residuals**2 / variances, axis=0)

@@ -47,7 +47,7 @@ class Component:
     extent : int
         Its edges.
     intensity : float
-        Sum of |t| - threshold.
+        Sum of ``|t|`` - threshold.
     """
 
     sign: int
@@ -70,7 +70,7 @@ class Nbs:
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        |t| that edges of components exceed.
+        ``|t|`` that edges of components exceed.
     """
 
     ends: IntArray
@@ -121,25 +121,21 @@ class Tfnbs:
         for sign in (1, -1) if two_sided else (1,):
             levels = np.minimum(sign * t, _LARGEST) / self.step + _ROUNDING
             chosen = np.flatnonzero(levels >= 1)
-            if len(chosen):
-                found = self._scores(self.ends[chosen], levels[chosen].astype(np.intp))
-                statistics[chosen] = sign * found
+            if not len(chosen):
+                continue
+            reached, first = levels[chosen].astype(np.intp), self.ends[chosen, 0]
+            labels = _labels_at_levels(self.ends[chosen], reached)
+            n_levels, n_nodes = labels.shape
+            # Edges that join a component at a level, and then all that it has.
+            place = reached * n_nodes + labels[reached, first]
+            extents = np.bincount(place, minlength=labels.size).reshape(labels.shape).astype(float)
+            for level in range(n_levels - 2, 0, -1):
+                extents[level] += np.bincount(labels[level], extents[level + 1], n_nodes)
+            heights = self.step * np.arange(n_levels)[:, np.newaxis]
+            shares = extents**self.extent_power * heights**self.height_power * self.step
+            of_node = np.cumsum(np.take_along_axis(shares, labels, axis=1), axis=0)
+            statistics[chosen] = sign * of_node[reached, first]
         return statistics[np.newaxis]
-
-    def _scores(self, ends: IntArray, levels: IntArray) -> FloatArray:
-        """Scores of edges by the number of thresholds, 1 or more, that they reach."""
-        first = ends[:, 0]
-        labels = _labels_at_levels(ends, levels)
-        n_levels, n_nodes = labels.shape
-        # Edges that join a component at a level, and then all that it has.
-        place = levels * n_nodes + labels[levels, first]
-        extents = np.bincount(place, minlength=labels.size).reshape(labels.shape).astype(float)
-        for level in range(n_levels - 2, 0, -1):
-            extents[level] += np.bincount(labels[level], extents[level + 1], n_nodes)
-        heights = self.step * np.arange(n_levels)
-        shares = extents**self.extent_power * heights[:, np.newaxis] ** self.height_power
-        of_node = np.cumsum(np.take_along_axis(shares, labels, axis=1), axis=0)
-        return of_node[levels, first] * self.step
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +175,7 @@ def components(
     ends : (E, 2) array of int
         Nodes that each edge joins.
     threshold : float
-        That |t| must exceed.
+        That ``|t|`` must exceed.
     two_sided : bool
         Also of negative edges, apart.
 

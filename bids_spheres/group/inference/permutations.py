@@ -118,34 +118,23 @@ def arrange(
     rng = np.random.default_rng(seed)
     if scheme == "flip":
         units = blocks if exchangeability.whole else list(np.arange(n)[:, np.newaxis])
-        return _flips(units, n, n_permutations, rng)
+        exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
+        if exhaustive:
+            signs = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
+        else:
+            signs = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
+            signs[0] = 1
+        unit_of_row = np.empty(n, dtype=np.intp)
+        for number, unit in enumerate(units):
+            unit_of_row[unit] = number
+        return Arrangements("flip", None, signs[:, unit_of_row], exhaustive)
     _, alike = np.unique(design, axis=0, return_inverse=True)
-    pools = (
-        _pools_of_blocks(blocks) if exchangeability.whole else [b[:, np.newaxis] for b in blocks]
-    )
-    return _permutations(pools, alike.reshape(-1), n_permutations, rng)
-
-
-def _flips(
-    units: Sequence[IntArray], n: int, n_permutations: int, rng: np.random.Generator
-) -> Arrangements:
-    """Signs of units of rows, each of which changes as a whole."""
-    exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
-    if exhaustive:
-        chosen = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
+    if exchangeability.whole:
+        sizes = sorted({len(block) for block in blocks})
+        pools = [np.array([block for block in blocks if len(block) == size]) for size in sizes]
     else:
-        chosen = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
-        chosen[0] = 1
-    unit_of_row = np.empty(n, dtype=np.intp)
-    for number, unit in enumerate(units):
-        unit_of_row[unit] = number
-    return Arrangements("flip", None, chosen[:, unit_of_row], exhaustive)
-
-
-def _pools_of_blocks(blocks: Sequence[IntArray]) -> list[IntArray]:
-    """Blocks that can change places, (blocks, rows) for each size."""
-    sizes = sorted({len(block) for block in blocks})
-    return [np.array([block for block in blocks if len(block) == size]) for size in sizes]
+        pools = [block[:, np.newaxis] for block in blocks]
+    return _permutations(pools, alike.reshape(-1), n_permutations, rng)
 
 
 def _permutations(
@@ -167,7 +156,7 @@ def _permutations(
     same = np.arange(len(alike), dtype=np.int32)
     orders = np.tile(same, (n_all if exhaustive else n_permutations + 1, 1))
     if exhaustive:
-        choices = product(*(_distinct_orders(kind.tolist()) for kind in kinds))
+        choices = product(*(_distinct_orders(kind) for kind in kinds))
         for row, chosen in zip(orders, choices, strict=True):
             for pool, order in zip(pools, chosen, strict=True):
                 row[pool] = pool[order]
@@ -178,20 +167,23 @@ def _permutations(
     return Arrangements("permute", orders, None, exhaustive)
 
 
-def _distinct_orders(kinds: list[int]) -> Iterator[list[int]]:
-    """Orders of units that differ in their kinds, from the one that changes nothing."""
-    places = {kind: [i for i, k in enumerate(kinds) if k == kind] for kind in set(kinds)}
+def _distinct_orders(kinds: IntArray) -> Iterator[IntArray]:
+    """Orders of units that differ in their kinds, the one that changes nothing first.
 
-    def extend(counts: dict[int, int], left: int, wanted: list[int]) -> Iterator[list[int]]:
-        if not left:
-            yield []
+    Sequences of kinds follow each other as in a dictionary.
+    """
+    yield np.arange(len(kinds))
+    by_kind = np.argsort(kinds, kind="stable")
+    sequence = np.sort(kinds)
+    while True:
+        if not np.array_equal(sequence, kinds):
+            order = np.empty(len(kinds), dtype=np.intp)
+            order[np.argsort(sequence, kind="stable")] = by_kind
+            yield order
+        rises = np.flatnonzero(sequence[:-1] < sequence[1:])
+        if not len(rises):
             return
-        # The unit's own kind comes first, so that the first order changes nothing.
-        own = wanted[len(wanted) - left]
-        for kind in sorted(counts, key=lambda kind: (kind != own, kind)):
-            if counts[kind]:
-                rest = counts | {kind: counts[kind] - 1}
-                for tail in extend(rest, left - 1, wanted):
-                    yield [places[kind][len(places[kind]) - counts[kind]], *tail]
-
-    yield from extend({kind: len(of) for kind, of in places.items()}, len(kinds), kinds)
+        last = rises[-1]
+        next_larger = np.flatnonzero(sequence > sequence[last])[-1]
+        sequence[[last, next_larger]] = sequence[[next_larger, last]]
+        sequence[last + 1 :] = sequence[last + 1 :][::-1].copy()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import stats
 
+from bids_spheres.group.inference.linear_model import column_blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -60,63 +62,46 @@ def intraclass_correlation(
     ValueError
         For fewer than two sessions.
     """
-    n_sessions = z.shape[1]
-    if n_sessions < 2:
+    if z.shape[1] < 2:
         raise ValueError("reliability needs two sessions or more")
+    blocks = column_blocks(z.reshape(z.shape[0] * z.shape[1], -1))
+    parts = [
+        _correlation(block.reshape(*z.shape[:2], -1), kind, (1 - confidence) / 2)
+        for block in blocks
+    ]
+    return Reliability(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+@np.errstate(invalid="ignore")  # edges that are the same everywhere
+def _correlation(
+    z: FloatArray, kind: Literal["2,1", "3,1"], alpha: float
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """ICC, its limits, and participants, from mean squares of participants, sessions and rest."""
+    k = z.shape[1]
     complete = np.asarray(np.isfinite(z).all(axis=1))
-    n = complete.sum(axis=0).astype(float)
-    count = np.where(n > 1, n, np.nan)
+    participants = complete.sum(axis=0).astype(float)
+    n = np.where(participants > 1, participants, np.nan)
     known = np.where(complete[:, np.newaxis], z, 0)
-    of_session = known.sum(axis=0) / count
+    of_session = known.sum(axis=0) / n
     grand = of_session.mean(axis=0)
-    rows = np.where(complete, known.mean(axis=1) - grand, 0)
-    rest = np.where(complete[:, np.newaxis], known - rows[:, np.newaxis] - of_session, 0)
-    squares = _MeanSquares(
-        participants=n_sessions * np.sum(rows**2, axis=0) / (count - 1),
-        sessions=n * np.sum((of_session - grand) ** 2, axis=0) / (n_sessions - 1),
-        rest=np.sum(rest**2, axis=(0, 1)) / ((count - 1) * (n_sessions - 1)),
-    )
-    interval = _agreement if kind == "2,1" else _consistency
-    return Reliability(*interval(squares, count, n_sessions, (1 - confidence) / 2), n)
-
-
-@dataclass(frozen=True, eq=False)
-class _MeanSquares:
-    """Of a table of participants and sessions, (E,) each."""
-
-    participants: FloatArray
-    sessions: FloatArray
-    rest: FloatArray
-
-
-def _agreement(
-    squares: _MeanSquares, n: FloatArray, k: int, alpha: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """ICC(2,1) and its limits."""
-    own, sessions, rest = squares.participants, squares.sessions, squares.rest
+    of_participant = np.where(complete, known.mean(axis=1) - grand, 0)
+    left = np.where(complete[:, np.newaxis], known - of_participant[:, np.newaxis] - of_session, 0)
+    degrees = (n - 1) * (k - 1)
+    own = k * np.sum(of_participant**2, axis=0) / (n - 1)
+    sessions = n * np.sum((of_session - grand) ** 2, axis=0) / (k - 1)
+    rest = np.sum(left**2, axis=(0, 1)) / degrees
+    if kind == "3,1":
+        factors = 1, 1 / stats.f.isf(alpha, n - 1, degrees), stats.f.isf(alpha, degrees, n - 1)
+        icc, low, high = ((f * own - rest) / (f * own + (k - 1) * rest) for f in factors)
+        return icc, low, high, participants
     icc = (own - rest) / (own + (k - 1) * rest + k * (sessions - rest) / n)
-    shares = n * (1 + (k - 1) * icc) - k * icc
-    ratio = k * icc * sessions / rest
-    degrees = (k - 1) * (n - 1) * (ratio + shares) ** 2 / ((n - 1) * ratio**2 + shares**2)
+    between, within = k * icc * sessions, (n * (1 + (k - 1) * icc) - k * icc) * rest
+    degrees = degrees * (between + within) ** 2 / ((n - 1) * between**2 + within**2)
     upper, lower = stats.f.isf(alpha, n - 1, degrees), stats.f.isf(alpha, degrees, n - 1)
     others = k * sessions + (k * n - k - n) * rest
     low = n * (own - upper * rest) / (upper * others + n * own)
     high = n * (lower * own - rest) / (others + n * lower * own)
-    return icc, low, high
-
-
-def _consistency(
-    squares: _MeanSquares, n: FloatArray, k: int, alpha: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """ICC(3,1) and its limits."""
-    f, degrees = squares.participants / squares.rest, (n - 1) * (k - 1)
-    ratios = (
-        f,
-        f / stats.f.isf(alpha, n - 1, degrees),
-        f * stats.f.isf(alpha, degrees, n - 1),
-    )
-    icc, low, high = ((ratio - 1) / (ratio + k - 1) for ratio in ratios)
-    return icc, low, high
+    return icc, low, high, participants
 
 
 def discriminability(z: FloatArray, participants: IntArray) -> float:
@@ -138,9 +123,11 @@ def discriminability(z: FloatArray, participants: IntArray) -> float:
     float
         1 is best, 0.5 chance; NaN without a pair, or without others.
     """
-    values = z[:, np.isfinite(z).all(axis=0)]
-    values = values - values.mean(axis=0)
-    products = values @ values.T
+    products = np.zeros((len(z), len(z)))
+    for block in column_blocks(z):
+        values = block[:, np.isfinite(block).all(axis=0)]
+        values = values - values.mean(axis=0)
+        products += values @ values.T
     squares = np.diag(products)
     distances = squares[:, np.newaxis] + squares - 2 * products
     tie = _TIES * squares.max()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from bids_spheres.group.inference.linear_model import ModelSpace, by_blocks, fit, t_estimates
+from bids_spheres.group.inference.linear_model import (
+    ModelSpace,
+    by_blocks,
+    fit,
+    gram,
+    invert,
+    t_estimates,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,6 +111,10 @@ def robust_estimate(
         raise ValueError("a robust standard error needs two clusters or more")
     space = ModelSpace.of(design, contrast)
 
+    @lru_cache(maxsize=4)  # most columns, in all blocks, have all rows
+    def adjusted_rows(present: bytes) -> tuple[FloatArray, float]:
+        return _adjusted_rows(space, np.frombuffer(present, dtype=bool), clusters)
+
     def estimated(y: FloatArray) -> Estimates:
         fitted = fit(space, y)
         error, degrees = np.full((2, y.shape[1]), np.nan)
@@ -110,8 +122,7 @@ def robust_estimate(
         patterns, which = np.unique(fitted.present[:, known], axis=1, return_inverse=True)
         for number, present in enumerate(patterns.T):
             columns = known[which.reshape(-1) == number]
-            inverse = fitted.inverse[min(columns[0], len(fitted.inverse) - 1)]
-            adjusted, degrees[columns] = _adjusted_rows(space, inverse, present, clusters)
+            adjusted, degrees[columns] = adjusted_rows(present.tobytes())
             error[columns] = np.linalg.norm(adjusted.T @ fitted.residuals[:, columns], axis=0)
         return t_estimates(fitted, error, degrees, tail, confidence)
 
@@ -119,10 +130,11 @@ def robust_estimate(
 
 
 def _adjusted_rows(
-    space: ModelSpace, inverse: FloatArray, present: BoolArray, clusters: IntArray
+    space: ModelSpace, present: BoolArray, clusters: IntArray
 ) -> tuple[FloatArray, float]:
     """Rows (N, G) whose products with residuals have the error as their length, and its df."""
     basis = np.where(present[:, np.newaxis], space.basis, 0)
+    [inverse] = invert(gram(basis, present[:, np.newaxis].astype(float)))
     hat = basis @ inverse @ basis.T
     rows = basis @ inverse @ space.weights[0]
     labels = np.unique(clusters[present])

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bids_spheres.integrations.brainlife.datatypes import Results
 
     Item = dict[str, object]
@@ -125,18 +123,20 @@ def _figures(results: Results) -> list[Item]:
     names = sorted({*results.spheres.networks} - {MISSING, ""})
     if _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
         values = np.where(np.eye(len(network), dtype=bool), np.nan, matrix.values)
-        means = [[_mean(values[np.ix_(network == a, network == b)]) for b in names] for a in names]
+        blocks = [[values[np.ix_(network == a, network == b)] for b in names] for a in names]
+        means = [
+            [
+                round(float(np.nanmean(block)), 3) + 0.0 if np.isfinite(block).any() else None
+                for block in row
+            ]
+            for row in blocks
+        ]
         largest = max((abs(mean) for row in means for mean in row if mean is not None), default=1)
         heat: Item = {"type": "heatmap", "x": names, "y": names, "z": means}
         # In plotly.js, other than in Python, this goes from blue to red.
         heat |= {"colorscale": "RdBu", "zmin": -largest, "zmax": largest}
         shown.append(_figure("Networks", f"Mean {title}, {matrix.run}", heat, "", ""))
     return shown
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    finite = values[np.isfinite(values)]
-    return round(float(finite.mean()), 3) + 0.0 if finite.size else None
 
 
 def _figure(name: str, text: str, data: Item, x: str, y: str) -> Item:

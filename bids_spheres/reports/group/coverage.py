@@ -72,6 +72,9 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         caption = (
             f"All spheres to scale{where}, transparent. Blue: all participants have the seed; "
             f"amber, dashed: some lack it; red, dotted: {few} it."
+            if image.n_participants != 1
+            else f"All spheres to scale{where}, transparent. Blue: the participant has the seed; "
+            "red, dotted: the seed is missing."
         )
         if n > MANY and any(map(is_network, image.networks)):
             caption = (

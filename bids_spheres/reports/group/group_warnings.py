@@ -90,7 +90,7 @@ def _of_condition(condition: Condition) -> Iterator[str]:
     numbers = [len(result.used) for result in condition.results if result.has_matrices]
     least = min(numbers, default=0)
     if least == 1:
-        yield "one participant has neither spread nor tests"
+        yield "with one participant, neither spread nor tests can be estimated"
     elif numbers and least < FEW_PARTICIPANTS:
         yield (
             f"{count(least, 'participant')}, too few to compare strategies by what motion explains "
@@ -142,7 +142,8 @@ def _of_result(result: Result) -> Iterator[str]:
         )
     for difference in texts(result.about.get("Differences")):
         yield f"runs differ in {difference}"
-    yield from texts(result.model_about.get("Notes"))
+    for note in texts(result.model_about.get("Notes")):
+        yield f"in the model, {note}"
     unsolved = result.model_about.get("EdgesWithoutCoefficients")
     if isinstance(unsolved, int) and unsolved:
         yield (

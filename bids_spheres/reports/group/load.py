@@ -13,7 +13,14 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import Edges
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
+from bids_spheres.outputs.paths import (
+    GROUP_FOLDER,
+    GROUP_SUMMARY,
+    PEARSON,
+    image_name,
+    of_contrast,
+    title,
+)
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
@@ -157,6 +164,11 @@ class Result(GroupFiles):
     def model_about(self) -> Mapping[str, object]:
         """Sidecar of the model; empty without a model."""
         return self.sidecar("model")
+
+    @cached_property
+    def contrast_sidecars(self) -> dict[str, Mapping[str, object]]:
+        """What is recorded of contrasts, by their names."""
+        return {name: self.sidecar(of_contrast(name, "edges")) for name in self.contrasts}
 
     @property
     def left_out(self) -> list[str]:

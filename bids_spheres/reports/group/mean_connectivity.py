@@ -121,8 +121,9 @@ def seed_matrix(
     *,
     limit: float,
     layers: Iterable[Layer] = (),
+    p_label: str = "q",
 ) -> Graphic:
-    """Matrix of all seeds, in the order of networks, with q beside each value.
+    """Matrix of all seeds, in the order of networks, with q or another p beside each value.
 
     Parameters
     ----------
@@ -137,7 +138,7 @@ def seed_matrix(
         Further values of each pair, in the order of tables.
     """
     image, ordered = result.image, result.ordered(values)
-    tested = () if q is None else (Layer("q", q, 3, probability=True),)
+    tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
     own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
     few = len(image.names) <= MOST_NAMES
     shown = above_and_below(ordered, own[0].values if tested else None)

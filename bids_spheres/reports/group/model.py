@@ -12,23 +12,22 @@ from bids_spheres.reports.participant.run_warnings import joined
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
 from bids_spheres.reports.toolkit.render import (
     Block,
-    Cell,
-    Column,
     Section,
     number_column,
+    probability_column,
     table_of,
     text_column,
 )
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
 
     from bids_spheres.reports.group.load import Level, Result
-    from bids_spheres.reports.toolkit.render import Table, TableColumn
+    from bids_spheres.reports.toolkit.render import Table
 
     FloatArray = NDArray[np.float64]
 
@@ -95,17 +94,6 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
 # Tables
 
 
-def _p_column(label: str, values: Iterable[float]) -> TableColumn:
-    """Probabilities with two significant digits."""
-    cells = [
-        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
-        if np.isfinite(p)
-        else Cell("n/a", "")
-        for p in values
-    ]
-    return Column(label), cells
-
-
 def _terms_table(terms: Sequence[Term]) -> Table:
     known = [term.values("q")[np.isfinite(term.values("q"))] for term in terms]
     signs = [np.sign(term.values("coefficient"))[term.values("q") < SIGNIFICANT] for term in terms]
@@ -122,7 +110,7 @@ def _terms_table(terms: Sequence[Term]) -> Table:
         number_column("Positive", [int((own == 1).sum()) for own in signs], 0, "of these"),
         number_column("Negative", [int((own == -1).sum()) for own in signs], 0, "of these"),
         number_column("p < .05", shares, 1, "% of pairs"),
-        _p_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
+        probability_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
     )
 
 
@@ -146,8 +134,8 @@ def _strongest_table(terms: Sequence[Term]) -> Table:
         number_column("Coefficient", [row["coefficient"] for row in records], 4),
         number_column("Std. error", [row["standard_error"] for row in records], 4),
         number_column("t", [row["t"] for row in records], 2),
-        _p_column("p", [row["p"] for row in records]),
-        _p_column("q", [row["q"] for row in records]),
+        probability_column("p", [row["p"] for row in records]),
+        probability_column("q", [row["q"] for row in records]),
         number_column("Participants", [row["n"] for row in records]),
         file="group/*_model.tsv",
     )

@@ -32,7 +32,7 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.wording import count, listing, number
+from bids_spheres.wording import count, listing, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -235,9 +235,9 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
         described = []
         for sample in known:
             low, middle, high = np.percentile(sample.known, (0, 50, 100))
-            ends = f"from {number(float(low), digits)} to {number(float(high), digits)}"
-            who = f"{sample.name}: median" if sample.name else "Median"
-            described.append(f"{who} {number(float(middle), digits)}, {ends}.")
+            value, first, last = (number(float(v), digits) for v in (middle, low, high))
+            text = value if first == last else f"median {value}, from {first} to {last}"
+            described.append(f"{sample.name}: {text}." if sample.name else sentence(text))
         words = " ".join(described)
         texts = Words(label, "Runs (%)", f"{label}: {words}")
         legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()

@@ -346,6 +346,9 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("qc_fc_significant", "p < .05", "% of pairs", 100, 1),
     ("qc_fc_distance_spearman", "Distance", "rank corr.", 1, 2),
     ("modularity", "Modularity", "", 1, 3),
+    ("icc_median", "Reliability", "median ICC(2,1)", 1, 2),
+    ("discriminability", "Discriminability", "", 1, 2),
+    ("identification_rate", "Identified", "%", 100, 1),
 )
 
 
@@ -359,8 +362,11 @@ def strategies_table(level: Level) -> Table:
         if result.row is not None
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
-    # A column in which all strategies are equal is of no use to choose one.
-    alike = level.strategies["smoothing_fwhm"].nunique(dropna=False) < 2
+    # Widths that are equal are of no use to choose; repeated measures are needed for reliability.
+    left_out = [
+        *(["smoothing_fwhm"] if rows["smoothing_fwhm"].nunique(dropna=False) < 2 else []),
+        *(name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()),
+    ]
     return table_of(
         "Strategies: the same numbers, and those of group/strategies.tsv.",
         text_column("Strategy", rows["strategy"]),
@@ -368,7 +374,7 @@ def strategies_table(level: Level) -> Table:
         *(
             number_column(label, rows[name] * factor, digits, unit)
             for name, label, unit, factor, digits in _TABLE
-            if name != "smoothing_fwhm" or not alike
+            if name not in left_out
         ),
         file="group/strategies.tsv",
     )

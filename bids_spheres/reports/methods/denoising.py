@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import column_names, load_strategy, published_strategies
@@ -15,7 +16,7 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, Strategy, TemporalFilter
+    from bids_spheres.confounds import Censor, Strategy, Task, TemporalFilter
     from bids_spheres.confounds.strategy import Expansion
     from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
@@ -83,6 +84,7 @@ def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
         cited = f" {_AROMA}" if any("AROMA" in _IMAGES[kind] for kind in kinds) else ""
         cited += f" {_TEDANA}" if {"optcom", "denoised"} & set(kinds) else ""
         yield f"It was applied to {images}{cited}."
+    yield from _head_motion(strategy)
     yield from _censoring(strategy.censor, external=facts.external_outliers)
     yield from _filtering(strategy, facts)
     least = [f"fewer than {count(strategy.min_volumes, 'volume')}"] if strategy.min_volumes else []
@@ -107,6 +109,8 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
         title = f"{len(EXPANSIONS[form])} global signal regressors"
         yield _expanded(title, "the global signal", form)
     yield from _components(strategy)
+    if chosen := strategy.task:
+        yield _responses(chosen)
     names = [code(entry) for entry in strategy.confounds if not entry.startswith("^")]
     patterns = [code(entry) for entry in strategy.confounds if entry.startswith("^")]
     if names:
@@ -117,6 +121,21 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
     own = _cosine_filter(strategy)
     if own and not _has_cosines(strategy):
         yield f"a discrete cosine basis of frequencies below {own.high_pass:g} Hz"
+
+
+def _responses(chosen: Task) -> str:
+    """Evoked responses."""
+    what = "the responses to the events of each condition"
+    if chosen.model == "fir":
+        return (
+            f"{what}, modelled by finite impulse responses up to {chosen.window:g} s after the "
+            f"events {cite('cole2019')}"
+        )
+    model, *derivatives = chosen.hrf.split(" + ")
+    named = {"glover": f"Glover's {cite('glover1999')}", "spm": "SPM's canonical"}[model]
+    words = {"derivative": "temporal derivative", "dispersion": "dispersion derivative"}
+    extra = f" with its {listing([words[each] for each in derivatives])}" if derivatives else ""
+    return f"{what} {cite('cole2019')}, modelled by {named} haemodynamic response function{extra}"
 
 
 def _wants_cosines(strategy: Strategy) -> bool:
@@ -175,6 +194,28 @@ def _components(strategy: Strategy) -> Iterator[str]:
         yield f"{tedana}, orthogonalized with respect to the accepted components"
 
 
+def _head_motion(strategy: Strategy) -> Iterator[str]:
+    """How framewise displacement was measured, unless fMRIPrep had."""
+    rules = strategy.head_motion
+    if rules is None:
+        return
+    radius = "that of a sphere of the volume of each participant's brain"
+    if rules.head_radius != "auto":
+        radius = f"{rules.head_radius:g} mm"
+    first, (low, high) = "", rules.stop_band if rules.filter else (0.0, 0.0)
+    if rules.filter and high == inf:
+        first = f"low-pass filtered at {low:.3g} Hz (Butterworth) {cite('gratton2020')}"
+    elif rules.filter:
+        first = f"filtered by a notch from {low:.3g} to {high:.3g} Hz {cite('fair2020')}"
+    step = f" that were {first}, forward and backward," if first else ""
+    yield (
+        f"Framewise displacement {cite('power2012')} was computed from realignment parameters"
+        f"{step} with a head radius of {radius}."
+    )
+    if rules.filter_regressors:
+        yield "Realignment parameters among the regressors were filtered as well."
+
+
 def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     high = []
     if rules.fd_threshold is not None:
@@ -183,6 +224,11 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     if rules.std_dvars_threshold is not None:
         cited = cite("power2012", "nichols2017")
         high.append(f"with standardized DVARS above {rules.std_dvars_threshold:g} {cited}")
+    if rules.rmsd_threshold is not None:
+        limit = f"{rules.rmsd_threshold:g} mm {cite('jenkinson2002')}"
+        high.append(f"with a root mean square displacement above {limit}")
+    if rules.combine == "all" and len(high) > 1:
+        high = [listing(high)]
     marked = ["that were marked in the user's tables of outliers"] if external else []
     if not high and not marked:
         return
@@ -194,6 +240,8 @@ def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
     ]
     if high and near:
         above = "this threshold" if len(high) == 1 else "one of these thresholds"
+        if rules.combine == "all" and " and " in high[0]:
+            above = "these thresholds"
         yield f"So were {listing(near)} each volume above {above}."
     if rules.min_segment > 1:
         yield (

@@ -30,8 +30,11 @@ _FEW_RADII = 3
 def material(facts: MethodsFacts) -> Iterator[str]:
     """Sentences from the images to the signals, before cleaning."""
     yield from _images(facts)
-    if facts.seed_sets:
-        yield f"Spheres were placed around {listing([_seeds(s) for s in facts.seed_sets])}."
+    spheres = [_seeds(seeds) for seeds in facts.seed_sets if seeds.regions is None]
+    regions = [seeds for seeds in facts.seed_sets if seeds.regions is not None]
+    if spheres:
+        yield f"Spheres were placed around {listing(spheres)}."
+    yield from map(_regions, regions)
     yield from _coordinates(facts)
     what = _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
     where = _MASKS.get(facts.mask, "a mask that was the same for all runs")
@@ -49,9 +52,14 @@ def material(facts: MethodsFacts) -> Iterator[str]:
             f"Spheres in which less than {100 * facts.min_coverage:g} per cent of the voxels had a "
             "signal that varied over time were set to missing."
         )
+    if facts.despike:
+        yield (
+            "Spikes in the series of the voxels were squeezed before anything else, by the rule "
+            f"of AFNI's 3dDespike {cite('cox1996')}."
+        )
     if facts.smoothing_fwhm:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"
-        if facts.aggregation == "mean":
+        if facts.aggregation == "mean" and not facts.despike:
             yield (
                 f"Smoothing with {kernel} was applied to the weights of the spheres' voxels "
                 "instead of the images, which gives the same means."
@@ -110,6 +118,24 @@ def _seeds(seeds: SeedTable) -> str:
         shown = listing(radii) if len(radii) <= _FEW_RADII else f"{radii[0]} to {radii[-1]}"
         text = f"{named} with radii of {shown} mm"
     return f"{text}, of {n_single} only the voxel that holds the seed" if n_single else text
+
+
+def _regions(seeds: SeedTable) -> str:
+    """A set of regions, and how their voxels become signals."""
+    assert seeds.regions is not None  # noqa: S101 - for mypy: the caller has asked
+    n = count(len(seeds), "region")
+    names = listing([code(path.name) for path in seeds.regions.paths[:_FEW_RADII]])
+    if seeds.regions.kind != "maps":
+        return (
+            f"The {n} of {names} were used as the nearest voxels of each image; the signal of a "
+            f"region was that of its voxels, taken as those of spheres are {cite('abraham2014')}."
+        )
+    if seeds.regions.weighting == "mean":
+        return f"Signals of the {n} of {names} were means of all voxels, weighted by each map."
+    return (
+        f"Signals of the {n} of {names} were found by least squares, all maps together, as the "
+        f"masker for maps of nilearn does {cite('abraham2014')}."
+    )
 
 
 def _coordinates(facts: MethodsFacts) -> Iterator[str]:

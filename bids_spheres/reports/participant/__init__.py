@@ -54,8 +54,6 @@ class Pages:
 
     output_dir: Path  # Root of the results; the pages go there
     label: str  # Of the participant, without ``sub-``
-    # {"participant", "session", "none"}; One page for each participant, or for each session of
-    # those who have sessions.
     level: ReportLevel = "participant"
 
     def __str__(self) -> str:
@@ -74,26 +72,10 @@ def attempt_report(pages: Pages) -> Written:
 def write_report(
     output_dir: Path, label: str, level: ReportLevel = "participant"
 ) -> tuple[Path, ...]:
-    """Write the page of one participant, or those of the sessions.
+    """Write the page of one participant, or those of the sessions; none without results.
 
-    Parameters
-    ----------
-    output_dir : Path
-    label : str
-        Without ``sub-``.
-    level : {"participant", "session", "none"}
-
-    Returns
-    -------
-    tuple of Path
-        Empty for a participant without results.
-
-    Raises
-    ------
-    DataError, ReadWriteError
-        When results can't be read.
-    OutputError
-        When a page can't be written.
+    Results that can't be read are a DataError or a ReadWriteError, a page that can't be written an
+    OutputError.
     """
     # Figures take long to import, and a repeated call seldom writes a page.
     from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415

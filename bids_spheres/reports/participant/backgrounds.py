@@ -15,9 +15,12 @@ from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.spaces.templates import template_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine import Grid
     from bids_spheres.outputs.links import Links
     from bids_spheres.reports.toolkit.geometry import Backdrop
 
@@ -30,30 +33,29 @@ class Background:
     words: str
 
 
-def find_background(facts: dict[str, Any], links: Links) -> Background | None:
-    """The first image that exists and can be read.
+def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
+    """The first image that exists and can be read, by the sidecar of the spheres.
 
     The BOLD image itself is never opened, and nothing is downloaded.
-
-    Parameters
-    ----------
-    facts : mapping
-        Sidecar of the spheres.
-    links : Links
     """
     for path, words in _candidates(facts, links):
-        try:
-            check_regular(path)
-            img: Any = nib.load(path)
-            data = np.asarray(img.dataobj)
-            volume = data[..., 0] if data.ndim == 4 else data
-            return Background(backdrop(volume, image_grid(img)), words)
-        except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
-            continue  # a report without this image is better than none
+        if (image := read_image(path)) is not None:
+            data, grid = image
+            return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
     return None
 
 
-def _candidates(facts: dict[str, Any], links: Links) -> Iterator[tuple[Path, str]]:
+def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
+    """Values and grid of an image; None without it, as a page without it is better than none."""
+    try:
+        check_regular(path)
+        img: Any = nib.load(path)
+        return np.asarray(img.dataobj), image_grid(img)
+    except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
+        return None
+
+
+def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Path, str]]:
     bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
     if bold is not None:
         boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
@@ -30,7 +30,7 @@ class SeedSet:
     spheres: Spheres | None  # None where neither the run's nor another run's table is there
     series: dict[str, Series]  # By strategy; empty for several runs together
     # Sidecar of each strategy's series, or of its matrices for several runs together.
-    facts: dict[str, dict[str, Any]]
+    facts: dict[str, JsonObject]
     # Before cleaning; None for several runs together, and where that was not written.
     uncleaned: Series | None = None
 
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Entities, and that there are several runs, if so."""
+        """Entities, with a remark for several runs together."""
         return f"{self.files.title}, runs together" if self.files.together else self.files.title
 
 
@@ -73,8 +73,8 @@ class Participant:
     session: str | None
     runs: tuple[Run, ...]
     links: Links
-    # Of the last call that concerned the participant; empty when there is no record.
-    settings: dict[str, Any]
+    # Of the last call that concerned the participant; empty without a record.
+    settings: JsonObject
     settings_path: Path | None
     failures: tuple[str, ...] = ()  # Which runs have failed, and why
 

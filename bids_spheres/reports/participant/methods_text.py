@@ -29,7 +29,7 @@ class MethodsText:
 
 
 def read_methods(output_dir: Path, participant: str) -> MethodsText:
-    """The participant's text, or else that of the last call; empty where there is none."""
+    """The participant's text, or else that of the last call; empty without either."""
     for file in (methods_file(participant), CITATION_FILE):
         if match := _METHODS.search(read_text(output_dir / file)):
             text = match["text"].strip()

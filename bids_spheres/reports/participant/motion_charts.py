@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,6 +58,7 @@ class Measure:
     name: str
     unit: str
     threshold: str
+    strategies: tuple[str, ...] = ()  # that measure motion so; () is by the confounds table
 
 
 MEASURES = (
@@ -75,6 +76,13 @@ MEASURES = (
         "",
         "std_dvars_threshold",
     ),
+    Measure(
+        ("rmsd", "rmsd"),
+        "RMSD (mm)",
+        "Root mean square displacement",
+        " mm",
+        "rmsd_threshold",
+    ),
 )
 
 
@@ -86,12 +94,17 @@ class Motion:
     # (T,); Those that the confounds table has; NaN where a value is missing.
     courses: Mapping[Measure, FloatArray]
     censored: Mapping[str, NDArray[np.bool_]]  # (T,); By strategy
-    thresholds: Mapping[str, Mapping[str, Any]]  # ``CensoringThresholds`` of each strategy
+    thresholds: Mapping[str, Mapping[str, object]]  # ``CensoringThresholds`` of each strategy
 
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""
         owners: dict[float, list[str]] = {}
+        anew = {s for each in self.courses for s in each.strategies}
+        by_table = measure.threshold != "fd_threshold" or not anew
         for strategy, thresholds in self.thresholds.items():
+            # A threshold stands in the chart of the measure that it is compared with.
+            if not by_table and (strategy in anew) != (strategy in measure.strategies):
+                continue
             value = thresholds.get(measure.threshold)
             if isinstance(value, int | float):
                 owners.setdefault(float(value), []).append(strategy)
@@ -157,8 +170,36 @@ def _read_motion(run: Run, links: Links) -> Motion:
         for seeds in run.sets
         if s in seeds.facts
     }
-    fitting = {m: courses[m] for m in MEASURES if m in courses and len(courses[m]) == n_volumes}
-    return Motion(n_volumes, fitting, censored, thresholds)
+    limited = {key for limits in thresholds.values() for key in limits if limits[key] is not None}
+    fitting = {
+        m: courses[m]
+        for m in MEASURES
+        if m in courses and len(courses[m]) == n_volumes
+        if m.columns[0] != "rmsd" or m.threshold in limited
+    }
+    return Motion(n_volumes, _recomputed(run, strategies) | fitting, censored, thresholds)
+
+
+def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:
+    """Displacement as strategies measure it anew; that of several is one where it is the same."""
+    columns: dict[bytes, tuple[FloatArray, list[str]]] = {}
+    for strategy in strategies:
+        with open_regular(run.files.outliers[strategy]) as file:
+            table = pd.read_csv(file, sep="\t", na_values=[MISSING])
+        if "fd_recomputed" in table:
+            values = table["fd_recomputed"].to_numpy(dtype=np.float64)
+            columns.setdefault(values.tobytes(), (values, []))[1].append(strategy)
+    return {
+        Measure(
+            ("fd_recomputed", "fd_recomputed"),
+            "FD anew (mm)",
+            f"Framewise displacement as {listing(owners)} recomputes it",
+            " mm",
+            "fd_threshold",
+            tuple(owners),
+        ): values
+        for values, owners in columns.values()
+    }
 
 
 def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> Chart:

@@ -11,6 +11,7 @@ from bids_spheres.reports.participant.motion_charts import motion_block
 from bids_spheres.reports.participant.regressor_correlations import regressor_block
 from bids_spheres.reports.participant.relations import relation_blocks
 from bids_spheres.reports.participant.run_warnings import cautions
+from bids_spheres.reports.participant.seed_maps import seed_map_block
 from bids_spheres.reports.participant.seeds import seeds_section
 from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
 from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
@@ -100,6 +101,8 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     blocks = list(signal_blocks(seeds, cleaned, run.styles))
     stage = None if section is None else section.stage
     relations = [] if stage is None else list(relation_blocks(seeds, run.styles, stage))
+    if stage is not None and (maps := seed_map_block(seeds, run.strategies, stage.scene)):
+        relations.append(maps)
     remarks = []
     for strategy in run.strategies:
         reason = seeds.facts.get(strategy, {}).get("Excluded")
@@ -108,6 +111,6 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
-        remarks.append("Fewer than two spheres have a series, so that there are no pairs.")
+        remarks.append("Fewer than two spheres have a series: no pairs.")
     before = picture_before(seeds, cleaned)
     return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)

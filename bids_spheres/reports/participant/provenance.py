@@ -7,7 +7,7 @@ import platform
 import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bids_spheres import __version__
 from bids_spheres.outputs.links import all_sources, read_description
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "pybids")
 
 
-def command(path: Path | None, settings: Mapping[str, Any], output_dir: Path) -> str | None:
+def command(path: Path | None, settings: Mapping[str, object], output_dir: Path) -> str | None:
     """Command line that repeats the call with this record of settings; None without a record."""
     if path is None:
         return None
@@ -30,7 +30,7 @@ def command(path: Path | None, settings: Mapping[str, Any], output_dir: Path) ->
     return shlex.join(["bids-spheres", *words, "--config", str(record)])
 
 
-def settings_in_words(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def settings_in_words(settings: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Names and values of the settings that have a value."""
     texts = {
         name: ", ".join(map(str, value))
@@ -45,7 +45,7 @@ def settings_in_words(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...
 
 
 def made_with(participant: Participant) -> Iterator[str]:
-    """The software that made the results and their input, in a sentence."""
+    """Software of the results and of their input, in a sentence."""
     software: dict[str, dict[str, None]] = {"Results": {}, "Input": {}}
     for name, text in _versions_of_data(participant):
         software[name.partition(" ")[0]][text] = None
@@ -53,7 +53,7 @@ def made_with(participant: Participant) -> Iterator[str]:
 
 
 def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:
-    """Which software made results, from whose output."""
+    """Software of the results, and of the output they were computed from."""
     ours, theirs = list(dict.fromkeys(results)), list(dict.fromkeys(inputs))
     if ours:
         source = f" from {listing(theirs)} output" if theirs else ""
@@ -88,7 +88,7 @@ def versions_of_this_page() -> Iterator[tuple[str, str]]:
     yield "Libraries of this page", ", ".join(libraries)
 
 
-def generators(description: Mapping[str, Any]) -> Iterator[str]:
+def generators(description: Mapping[str, object]) -> Iterator[str]:
     """Software in ``GeneratedBy`` of a dataset_description.json."""
     entries = description.get("GeneratedBy")
     for entry in entries if isinstance(entries, list) else []:

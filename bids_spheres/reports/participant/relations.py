@@ -85,7 +85,7 @@ def _matrices(
 
 
 def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
-    """Means within and between networks, where there are networks."""
+    """Means within and between networks; nothing without networks."""
     networks = np.array(spheres.networks)
     same = networks[:, None] == networks[None]
     with_network = networks != "n/a"

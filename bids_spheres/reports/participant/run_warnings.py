@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from bids_spheres.wording import count, listing, naming, number, percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
 
 _LOW_COVERAGE = 0.75
@@ -65,7 +66,7 @@ def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
         yield f"{listing(list(own), most)}: {text}"
 
 
-def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:
     """Space, strategy and sidecar; once for all seed sets of a space."""
     known = set()
     for seeds in run.sets:

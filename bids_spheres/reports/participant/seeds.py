@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 
 from bids_spheres.engine.seeds import is_network
-from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.files.regular import check_regular
-from bids_spheres.reports.participant.backgrounds import find_background
+from bids_spheres.outputs.paths import REGIONS
+from bids_spheres.reports.participant.backgrounds import find_background, read_image
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import (
@@ -64,7 +62,10 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     colours = np.select([~spheres.used, ~complete], [EMPTY, PARTIAL], FULL)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
-    sentences = (*_sentences(spheres), *filter(None, [spheres.sidecar.get("SpaceNote")]))
+    share, notes = spheres.sidecar.get("DespikedShare"), ("SpaceNote", "DespikeNote")
+    stated = [spheres.sidecar[key] for key in notes if spheres.sidecar.get(key)]
+    spikes = [f"Despiking changed {share:.2%} of the values of its voxels."] if share else []
+    sentences = (*_sentences(spheres), *spikes, *stated)
     behind = "" if background is None else f" over {background.words}"
     title = f"{run.title}: {seeds.title}"
     file = seeds.files.spheres_path
@@ -85,14 +86,11 @@ def _figures(
     anchor: str, scene: Scene, spheres: Spheres, behind: str, words: str
 ) -> Iterator[Figure]:
     if scene.seen.any():
-        try:
-            check_regular(spheres.image)
-            img: Any = nib.load(spheres.image)
-            labels = np.asarray(img.dataobj).ravel(order="F")
-            known = np.where(labels <= len(spheres.names), labels, 0).astype(np.intp)
-            drawn = Drawn(image_grid(img), known)
-        except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
-            drawn = None  # outlines still show where the spheres are
+        drawn = None  # without the image outlines still show where the spheres are
+        if (image := read_image(spheres.image)) is not None:
+            labels, grid = image
+            known = np.where(labels <= len(spheres.names), labels, 0).ravel(order="F")
+            drawn = Drawn(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
             _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),
@@ -118,7 +116,7 @@ def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
     n, used = len(spheres.names), spheres.used
-    yield describe_spheres(spheres.radii)
+    yield describe_spheres(spheres.radii, regions=REGIONS in spheres.path.name)
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])

@@ -182,7 +182,7 @@ def _spectra(spectra: Mapping[str, Spectrum], styles: Mapping[str, str]) -> Grap
         legend.append(Key(look, name, of))
         frequencies, power = spectrum.frequencies, spectrum.density / spectrum.density.sum()
         below, middle, above = (
-            number(100 * float(power[(frequencies >= low) & (frequencies < high)].sum()), 0)
+            f"{100 * power[(frequencies >= low) & (frequencies < high)].sum():.0f}"
             for low, high in BANDS
         )
         sentences.append(

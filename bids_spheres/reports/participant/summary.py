@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,8 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.reports.participant.load import Participant, Run
-
-    Facts = dict[str, Any]
 
 _COLUMNS = (
     Column("Strategy", numeric=False),
@@ -35,6 +34,9 @@ _COLUMNS = (
     Column("Lost to filter", unit="d.o.f."),
     Column("Lost to censoring", unit="d.o.f."),
 )
+
+
+_ANEW = "MeanFramewiseDisplacementRecomputed"
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -64,8 +66,10 @@ def _censors_motion(run: Run, strategy: str) -> bool:
     for seeds in run.sets:
         facts = seeds.facts.get(strategy, {})
         thresholds = facts.get("CensoringThresholds") or {}
-        limits = [thresholds.get(key) for key in ("fd_threshold", "std_dvars_threshold")]
-        if limits != [None, None] or (facts.get("CensoredVolumes") or {}).get("external"):
+        limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
+        if any(thresholds.get(key) is not None for key in limits) or (
+            facts.get("CensoredVolumes") or {}
+        ).get("external"):
             return True
     return False
 
@@ -97,15 +101,15 @@ def verdicts(participant: Participant) -> Iterator[Verdict]:
 _REAL = (int, float)
 
 
-def _kept(facts: Facts) -> Judgement:
+def _kept(facts: JsonObject) -> Judgement:
     return judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
 
 
-def _left(facts: Facts) -> Judgement:
+def _left(facts: JsonObject) -> Judgement:
     return judge_degrees_of_freedom(facts["DegreesOfFreedom"])
 
 
-def _mean_fd(facts: Facts) -> float:
+def _mean_fd(facts: JsonObject) -> float:
     value = facts.get("MeanFramewiseDisplacement")
     return float(value) if isinstance(value, _REAL) else float("nan")
 
@@ -113,6 +117,8 @@ def _mean_fd(facts: Facts) -> float:
 def runs_table(participant: Participant) -> Table:
     """A row for every run, space and strategy."""
     spaces = {seeds.files.space for run in participant.runs for seeds in run.sets}
+    all_facts = [f for run in participant.runs for _, _, f in by_space_and_strategy(run)]
+    anew = [_ANEW] * any(facts.get(_ANEW) is not None for facts in all_facts)
     rows = []
     for run in participant.runs:
         for space, strategy, facts in by_space_and_strategy(run):
@@ -137,10 +143,14 @@ def runs_table(participant: Participant) -> Table:
                     kept,
                     number_cell(facts.get("NumberOfVolumes"), 0),
                     replace(mean_fd, tone=judge_motion(_mean_fd(facts)).tone),
+                    *(number_cell(facts.get(key), 2) for key in anew),
                     number_cell(facts.get("RankRemoved"), 0),
                     *lost,
                 )
             )
     where = (Column("Space", numeric=False),) if len(spaces) > 1 else ()
-    columns = (Column("Run", numeric=False), *where, *_COLUMNS)
+    names = [column.label for column in _COLUMNS]
+    after = names.index("Mean FD") + 1
+    own = (Column("Mean FD recomputed", unit="mm"),) if anew else ()
+    columns = (Column("Run", numeric=False), *where, *_COLUMNS[:after], *own, *_COLUMNS[after:])
     return Table("Runs, and what each strategy leaves of them.", columns, tuple(rows))

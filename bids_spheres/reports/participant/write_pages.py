@@ -30,15 +30,7 @@ def outdated_participants(
 ) -> list[str]:
     """Participants whose pages have to be written: something has changed, or a page is missing.
 
-    Parameters
-    ----------
-    output_dir : Path
-    level : {"participant", "session", "none"}
-        What a page is about.
-    labels : iterable of str
-        Participants of a call, without ``sub-``.
-    changed : collection of str
-        Those among them of whom a run was done or has failed.
+    Labels are without ``sub-``; of those in `changed` a run was done or has failed.
     """
     return [
         label
@@ -48,15 +40,7 @@ def outdated_participants(
 
 
 def participants_to_report(output_dir: Path, labels: Sequence[str]) -> list[str]:
-    """Participants with results, or those of them who are named; the input need not be there.
-
-    Raises
-    ------
-    MissingInputError
-        When there are no results.
-    NothingSelectedError
-        When someone who is named has none.
-    """
+    """Participants with results, or those of them who are named; the input need not exist."""
     known = participants_with_outputs(output_dir)
     if not known:
         raise MissingInputError(
@@ -79,24 +63,9 @@ def write_reports(
     *,
     debug: bool = False,
 ) -> list[Written]:
-    """Write the pages of participants.
+    """Write the pages of participants, and return those that could not be written.
 
-    Parameters
-    ----------
-    executor : Executor
-        Has the pages made.
-    output_dir : Path
-    level : {"participant", "session", "none"}
-        What a page is about.
-    labels : sequence of str
-        Participants, without ``sub-``.
-    debug : bool
-        Log where an error comes from.
-
-    Returns
-    -------
-    list of Written
-        Participants whose page could not be made.
+    With `debug`, the log says where an error comes from.
     """
     wanted = [Pages(output_dir, label, level) for label in labels] if level != "none" else []
     failed: list[Written] = []

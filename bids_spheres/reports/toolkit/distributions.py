@@ -170,7 +170,7 @@ class Along:
 
     @property
     def few(self) -> bool:
-        """Whether there are few enough pairs to draw each."""
+        """Whether pairs are few enough to draw each."""
         return len(self.distances) <= _DOTS
 
     @property
@@ -216,7 +216,7 @@ class Along:
 
 
 def _is_line(trend: Trend) -> bool:
-    """Whether there are two medians to connect."""
+    """Whether two medians can be connected."""
     return int(np.isfinite(trend.median).sum()) > 1
 
 

@@ -2,7 +2,7 @@
 
 Design
 ------
-Matplotlib draws lines and letters; images are put under them as ready-made pixels, because
+Matplotlib draws lines and letters; images lie under them as finished pixels, because
 that is ten times faster than its own resampling and shows voxels as they are. One `Sheet` is
 drawn as often as one likes, with its lines moved in between.
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -184,7 +184,7 @@ class Lattice:
         return brightest[np.ix_(*cubes)].T[::-1]
 
 
-def backdrop(data: NDArray[Any], grid: Grid) -> Backdrop:
+def backdrop(data: NDArray[np.number], grid: Grid) -> Backdrop:
     """Grey values of a volume, (X, Y, Z), in which what is not finite counts as 0."""
     if data.ndim != 3:
         raise DataError(f"A background is one volume, not an array of {data.ndim} dimensions.")
@@ -262,7 +262,7 @@ class Panel:
         With `every`, of the first pixel alone of that many, across and down.
         """
         across, up = self.points
-        mesh: list[Any] = [depth, depth, depth]
+        mesh: list[ArrayLike] = [depth, depth, depth]
         mesh[self.view.across] = across[None, ::every]
         mesh[self.view.up] = up[::-1][::every, None]
         return mesh

@@ -21,8 +21,8 @@ LIMITS_IN_WORDS = (
     f"censored, or fewer than {FEW_DEGREES_OF_FREEDOM} degrees of freedom, with which one pair in "
     "20 correlates beyond 0.39 by chance. Red: mean FD above "
     f"{VERY_HIGH_MOTION} mm, at most 2 degrees of freedom, or excluded. The limits of motion and "
-    "censoring are those of Parkes et al. 2018, for Jenkinson's framewise displacement; that of "
-    "Power, which fMRIPrep writes, is larger."
+    "censoring are those of Parkes et al. 2018 (doi:10.1016/j.neuroimage.2017.12.073), for "
+    "Jenkinson's framewise displacement; that of Power, which fMRIPrep writes, is larger."
 )
 
 

@@ -92,7 +92,7 @@ class Voxels:
     # Those that count, those whose centre is in the sphere whether or not image and mask hold
     # them, and those used that are in another sphere as well.
     used: int
-    asked: int
+    expected: int
     overlapping: int
     share: float | None = None  # Of all voxels of the mask
 
@@ -101,7 +101,7 @@ class Voxels:
         """``"empty"``, ``"partial"``, or nothing for a complete sphere."""
         if self.used == 0:
             return "empty"
-        return "partial" if self.used < self.asked else ""
+        return "partial" if self.used < self.expected else ""
 
 
 @dataclass(frozen=True)

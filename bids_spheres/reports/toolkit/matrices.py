@@ -103,7 +103,7 @@ class Beside:
     """Names to the left of a matrix and below it."""
 
     groups: tuple[Group, ...] = ()  # Blocks of rows
-    names: tuple[str, ...] = ()  # Names of rows, used where there are no groups and room for each
+    names: tuple[str, ...] = ()  # Names of rows, instead of those of blocks, where each has room
 
 
 def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:
@@ -169,7 +169,7 @@ def matrix_picture(
 
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
     n, top = len(values), 6
-    groups = beside.groups or tuple(Group(name, i, i + 1) for i, name in enumerate(beside.names))
+    groups = tuple(Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
     left, below = (128, 116) if groups else (40, 16)
     width = WIDTH if n > _LARGE else HALF
     side = width - left - 8
@@ -215,7 +215,9 @@ def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
     step = frame.width / len(values)
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
-            text = f"{value:.2f}".replace("0.", ".") if abs(value) < 0.995 else f"{value:.3g}"
+            text = f"{value:.3g}" if abs(value) >= 0.995 else f"{value:.2f}".replace("0.", ".")
+            if value and abs(value) < 0.005:
+                text = f"{value:.1g}".replace("0.", ".")
             style = "cell-bright" if abs(value) > 0.62 * limit else "cell"
             across, down = frame.left + step * (j + 0.5), frame.top + step * (i + 0.5) + 3
             yield Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -50,12 +50,20 @@ class Cell:
 
 
 def number_cell(value: object, digits: int) -> Cell:
-    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``."""
+    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``.
+
+    One digit more than its zeros where it would round to 0.
+
+    >>> number_cell(0.0042, 2).text, number_cell(0, 2).text, number_cell(None, 2).text
+    ('0.004', '0', 'n/a')
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return Cell(MISSING, "")
     if not np.isfinite(value):
         return Cell(MISSING, "")
     text, key = number(float(value), digits), float(f"{float(value):.6g}")
+    if text == "0" and value != 0:
+        text = f"{float(value):.1g}"
     return Cell(text, None if float(text) == key else key)
 
 
@@ -94,6 +102,17 @@ def number_column(
 ) -> TableColumn:
     """Head and cells of a column of numbers with at most `digits` decimals."""
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
+
+
+def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
+    """Head and cells of a column of probabilities, with two significant digits."""
+    cells = [
+        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
+        if np.isfinite(p)
+        else Cell(MISSING, "")
+        for p in values
+    ]
+    return Column(label, unit=unit), cells
 
 
 def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
@@ -168,7 +187,7 @@ class Section:
         return self.anchor, self.short
 
 
-def page(template: str, title: str, **values: Any) -> HTMLReport:
+def page(template: str, title: str, **values: object) -> HTMLReport:
     """Fill a template that extends ``base.html.j2``; a missing value is an error."""
     html = environment().get_template(template).render(title=title, version=__version__, **values)
     return HTMLReport(html, title)

@@ -39,7 +39,7 @@ WIDTH = 780
 """Pixels of a figure: what the column of a page holds."""
 
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
-"""Colours of spheres with all, some and none of their voxels; told apart by dashes as well."""
+"""Colours of spheres with all, some and none of their voxels; dashes tell them apart as well."""
 
 DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
 """How matplotlib draws the outlines of such spheres."""
@@ -75,7 +75,7 @@ class Scene:
     radii: FloatArray  # (S,), mm
     backdrop: Backdrop | None = None
     weights: SphereWeights | None = None
-    # (S,); `FULL`, `PARTIAL` or `EMPTY` for each sphere, where there are no weights to tell.
+    # (S,); `FULL`, `PARTIAL` or `EMPTY` for each sphere, instead of what weights say.
     given_colours: NDArray[np.str_] | None = None
 
     @cached_property
@@ -138,9 +138,13 @@ class Scene:
         return pixels
 
 
-def describe_spheres(radii: FloatArray) -> str:
-    """How many spheres there are, of which size, in a sentence."""
+def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
+    """Number and size of spheres or regions, in a sentence."""
     low, high = float(radii.min()), float(radii.max())
+    if regions:
+        sizes = [number(4 / 3 * np.pi * radius**3 / 1000, 1) for radius in (low, high)]
+        drawn = "drawn as balls of their volumes around their centres"
+        return sentence(f"{count(len(radii), 'region')} of {sizes[0]} to {sizes[1]} cm³, {drawn}")
     words = f"with radii from {number(low)} to {number(high)} mm"
     if high == 0:
         words = "of one voxel each, the one that holds the seed"

@@ -39,6 +39,17 @@ def test_numbers_are_those_of_neuroharmonize():
     )
 
 
+def test_iterations_end_when_those_of_neuroharmonize_do():
+    """Negative shifts change by a negative share, and don't keep them going."""
+    sites = np.repeat([0, 1], [4, 9])
+    z = np.sin(np.outer(np.arange(1, 14), np.arange(1, 5)) ** 1.26) - (sites == 0)[:, np.newaxis]
+    combat = fit_combat(z, sites, np.zeros((13, 0)))
+    shift = [-0.965801619, -0.677798845, -1.552747432, -0.691880507]
+    scale = [1.191355939, 1.127700401, 0.969631932, 1.530018223]
+    np.testing.assert_allclose(combat.shift[0], shift, atol=1e-8)
+    np.testing.assert_allclose(combat.scale[0], scale, atol=1e-8)
+
+
 def test_sites_become_alike_and_covariates_stay():
     rng = np.random.default_rng(0)
     sites, age = np.repeat([0, 1], 100), rng.standard_normal((200, 1))
@@ -62,9 +73,10 @@ def test_missing_values_do_not_count():
     assert combat.standard_deviation[3] == pytest.approx(alone.standard_deviation[0])
     harmonized = combat.apply(z, SITES, AGE)
     assert np.argwhere(np.isnan(harmonized)).tolist() == [[2, 3]]
-    z[:5, 4], z[:, 5] = np.nan, 1.0  # one participant of a site, no variance
+    # one participant of a site, no variance, nobody
+    z[:5, 4], z[:, 5], z[:, 6] = np.nan, 1.0, np.nan
     harmonized = fit_combat(z, SITES, AGE).apply(z, SITES, AGE)
-    assert np.flatnonzero(np.isnan(harmonized).all(axis=0)).tolist() == [4, 5]
+    assert np.flatnonzero(np.isnan(harmonized).all(axis=0)).tolist() == [4, 5, 6]
 
 
 def test_what_cannot_be_harmonized():

@@ -210,6 +210,17 @@ def test_variance_groups_give_the_statistics_of_estimate():
         np.testing.assert_allclose(test.corrections["maxt"].maxima[:, 0], size.max(axis=1))
 
 
+def test_a_single_variance_group_changes_nothing():
+    z, design = study()
+    groups = np.full(30, 7)
+    plain, same = (
+        permutation_test(z, design, [AGE], MAXT, n_permutations=30, variance_groups=groups)[0]
+        for groups in (None, groups)
+    )
+    assert same.scheme == "permute"
+    np.testing.assert_array_equal(plain.corrections["maxt"].maxima, same.corrections["maxt"].maxima)
+
+
 @pytest.mark.parametrize("weights", [[[0, 1.0, 0]], [[1.0, 0, 0]]])
 def test_a_transform_gets_rearranged_data(weights):
     z, design = study(n=14, edges=5)

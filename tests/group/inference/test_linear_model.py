@@ -119,6 +119,21 @@ def test_columns_that_cannot_be_estimated_are_missing():
     assert found.n.tolist() == [5, 2, 10, 10]
 
 
+@pytest.mark.parametrize("fewer", [np.s_[:], np.s_[5:], np.s_[4:], np.s_[1:]])
+def test_edges_that_a_variance_group_lacks(fewer):
+    z = np.random.default_rng(3).standard_normal((10, 2))
+    groups = np.repeat([0, 1], 5)
+    z[fewer, 0] = np.nan
+    contrast = Contrast("g", np.array([[-1.0, 1.0]]))
+    found = estimate(z, np.eye(2)[groups], contrast, variance_groups=groups)
+    assert np.isnan(found.p).tolist() == [True, False]
+
+
+def test_no_edges():
+    found = estimate(np.zeros((5, 0)), np.ones((5, 1)), Contrast("m", np.ones((1, 1))))
+    assert found.p.shape == (0,)
+
+
 def test_blocks_of_columns_change_nothing(study, tmp_path):
     z, design, _ = study
     wide = np.tile(z, 5000).astype(np.float32)

@@ -71,6 +71,20 @@ def test_equal_variances_give_the_ordinary_test():
     np.testing.assert_allclose(found.tau2, z.var(axis=0, ddof=1) - 0.01)
 
 
+def test_values_without_a_variance_are_missing():
+    z, variances = simulated()
+    lacking = np.tile(variances[:, np.newaxis], 6)
+    lacking[3, 1], z[:, 4] = np.nan, np.nan
+    found = random_effects(z, lacking, np.ones((20, 1)), MEAN)
+    z[3, 1] = np.nan
+    expected = random_effects(z, variances, np.ones((20, 1)), MEAN)
+    np.testing.assert_array_equal(found.estimates.p, expected.estimates.p)
+    assert found.estimates.n.tolist() == [20, 19, 20, 20, 0, 20]
+    assert (
+        np.isnan(found.tau2).tolist() == np.isnan(found.q).tolist() == [False] * 4 + [True, False]
+    )
+
+
 @pytest.mark.parametrize("tau", [0.0, 0.3])
 def test_intervals_cover(tau):
     z, variances = simulated(n=30, edges=4000, tau=tau, seed=7)

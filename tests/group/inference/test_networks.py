@@ -12,6 +12,7 @@ from bids_spheres.group.inference import (
     Nbs,
     Tfnbs,
     components,
+    estimate,
     permutation_test,
     root_f_threshold,
 )
@@ -84,6 +85,28 @@ def test_tfnbs_is_the_sum_over_thresholds(powers, step):
     np.testing.assert_allclose(found[0], expected)
     one_side = Tfnbs(ends, *powers, step)(t, two_sided=False)
     np.testing.assert_allclose(one_side[0], np.maximum(expected, 0))
+
+
+def test_tfnbs_is_that_of_its_package():
+    """get_tfnbs_score of tfnbs 1.1.0 with 40 thresholds from 0 to the largest t, which is 4."""
+    t = np.round(4 * np.sin(1.7 * np.arange(15)), 2)
+    t[4] = 4.0
+    expected = np.zeros(15)
+    expected[[1, 4, 5]] = 93.601648, 100.001648, 43.275336
+    expected[[8, 9, 12]] = 60.036665, 2.948648, 68.748648
+    np.testing.assert_allclose(Tfnbs(ends_of(6))(t, two_sided=False)[0], expected, atol=1e-6)
+
+
+def test_components_are_those_of_the_brain_connectivity_toolbox():
+    """nbs_bct of bctpy 0.6.1 with a threshold of 2.2, tails right and left."""
+    z = np.sin(np.outer(np.arange(1, 31), np.arange(1, 191)) ** 1.3)
+    z[:15, :12] += 0.9
+    cells = np.repeat(np.eye(2), 15, axis=0)
+    t = estimate(z, cells, Contrast("1 - 2", np.array([[1.0, -1]]))).statistic
+    found = [(c.sign, c.extent, c.nodes.tolist()) for c in components(t, ends_of(20), 2.2)]
+    larger = (1, 15, [*range(14), 18, 19])
+    assert found[:2] == [larger, (-1, 2, [2, 4, 16])]
+    assert sorted(found[2:]) == [(-1, 1, [3, 12]), (-1, 1, [7, 13])]
 
 
 def test_tfnbs_of_nothing_and_of_infinity():

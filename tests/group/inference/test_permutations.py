@@ -52,6 +52,14 @@ def test_equal_rows_are_not_told_apart():
     assert all(sorted(order) == list(range(7)) for order in found.orders.tolist())
 
 
+def test_one_of_a_thousand_can_be_anywhere():
+    design = np.column_stack([np.ones(1200), np.arange(1200) == 7])
+    found = arrange(design, "permute", 5000)
+    assert found.exhaustive
+    assert found.orders[0].tolist() == list(range(1200))
+    assert sorted(np.argmax(design[found.orders, 1], axis=1)) == list(range(1200))
+
+
 def test_rows_stay_in_their_blocks():
     blocks = np.array([5, 5, 5, 2, 2, 2])
     found = arrange(AGES, "permute", 36, exchangeability=Exchangeability(blocks))

@@ -52,6 +52,16 @@ def test_intervals_cover(kind):
     assert covered == pytest.approx(0.95, abs=0.02)
 
 
+@pytest.mark.parametrize("kind", ["2,1", "3,1"])
+def test_perfect_and_empty_agreement(kind):
+    z = np.repeat(np.arange(5.0)[:, np.newaxis, np.newaxis], 3, axis=1) * np.array([1, 0])
+    found = intraclass_correlation(z, kind)
+    assert found.icc[0] == 1
+    assert np.isnan(found.icc[1])
+    if kind == "3,1":
+        assert found.ci_low[0] == found.ci_high[0] == 1
+
+
 def test_one_session_has_no_reliability():
     with pytest.raises(ValueError, match="two sessions"):
         intraclass_correlation(RATINGS[:, :1, np.newaxis])

@@ -41,6 +41,9 @@ def test_conditions_are_averaged_or_missing():
     np.testing.assert_array_equal(found, [[8, 1], [np.nan, np.nan], [np.nan, np.nan]])
 
 
+CONTRAST = Contrast("age", np.array([[0, 0, 1.0]]))
+
+
 def unbalanced(n=26, edges=4):
     rng = np.random.default_rng(3)
     clusters = np.sort(rng.integers(0, 8, n))
@@ -102,15 +105,27 @@ def test_error_is_unbiased_and_has_satterthwaites_degrees_of_freedom():
     np.testing.assert_allclose(squares.degrees_of_freedom, expected)
 
 
+def test_rows_with_terms_of_their_own_say_nothing():
+    z, design, clusters = unbalanced()
+    own = clusters == clusters[0]
+    larger = np.column_stack([design, np.eye(len(z))[:, own]])
+    weights = np.zeros((1, larger.shape[1]))
+    weights[0, 2] = 1
+    found = robust_estimate(z, larger, Contrast("age", weights), clusters)
+    others = robust_estimate(z[~own], design[~own], CONTRAST, clusters[~own])
+    for name in ("effect", "standard_error", "degrees_of_freedom"):
+        np.testing.assert_allclose(getattr(found, name), getattr(others, name))
+
+
 def test_missing_rows_are_as_if_they_had_not_been_measured():
     z, design, clusters = unbalanced()
     z[[2, 3, 11], 1] = np.nan
     z[0, 2] = np.nan
-    contrast = Contrast("age", np.array([[0, 0, 1.0]]))
-    found = robust_estimate(z, design, contrast, clusters)
+    assert np.isnan(robust_estimate(z * np.nan, design, CONTRAST, clusters).p).all()
+    found = robust_estimate(z, design, CONTRAST, clusters)
     for edge in range(4):
         rows = np.isfinite(z[:, edge])
-        alone = robust_estimate(z[rows][:, [edge]], design[rows], contrast, clusters[rows])
+        alone = robust_estimate(z[rows][:, [edge]], design[rows], CONTRAST, clusters[rows])
         for name in ("statistic", "degrees_of_freedom", "p", "n"):
             assert getattr(found, name)[edge] == pytest.approx(getattr(alone, name)[0])
 

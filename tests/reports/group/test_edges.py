@@ -46,7 +46,7 @@ def warnings_of(document):
 def test_one_participant_is_told_to_be_one(outputs, rng, parse):
     many(outputs, rng, 1)
     document = read_page(parse, outputs)
-    assert "a single participant has neither spread nor tests" in warnings_of(document)
+    assert "With one participant, neither spread nor tests" in warnings_of(document)
     assert "below it" not in words(by_id(document, "connectivity"))
     assert words(document.all("h1")[0]) == "Group of 1 participant"
     assert "q" not in by_id(document, "condition-1").all("div", **{"class": "matrix"})[0].attrs.get(
@@ -128,7 +128,7 @@ def test_sessions_are_chosen_and_link_to_their_pages(outputs, rng, parse):
 def test_motion_that_is_not_known_is_told(outputs, rng, parse):
     many(outputs, rng, 3, MeanFramewiseDisplacement=None)
     document = read_page(parse, outputs)
-    assert "the motion of 3 participants is not known" in warnings_of(document)
+    assert "The motion of 3 participants is not known" in warnings_of(document)
     assert table_of(document, "participants-table")[0]["Mean FD mm"] == "n/a"
 
 
@@ -164,8 +164,8 @@ def test_settings_that_differ_and_notes_of_models(outputs, rng, parse):
         participant_id=[f"{i:02d}" for i in range(1, 6)], site=[1, 2, 1, 2, 2]
     ).with_suffix(".json").write_text(json.dumps({"site": {"Levels": {"1": "a", "2": "b"}}}))
     text = warnings_of(read_page(parse, outputs, model="site"))
-    assert "runs differ in MinimumDegreesOfFreedom is 1 in 4 participants" in text
-    assert "site is taken as a number" in text
+    assert "Runs differ in MinimumDegreesOfFreedom is 1 in 4 participants" in text
+    assert "In the model, site is taken as a number" in text
 
 
 def test_matrices_that_are_no_connectivity_are_shown_without_strategies(outputs, rng, parse):
@@ -222,7 +222,7 @@ def test_the_same_warning_of_many_groups_is_given_once(outputs, rng):
     texts = cautions(load_level(outputs.root))
     few = [text for text in texts if "too few" in text]
     assert len(few) == 1
-    assert "and 2 more: 2 participants" in few[0]
+    assert few[0].startswith("2 participants, too few")
 
 
 def test_nothing_is_best_where_all_are_alike(outputs, rng, parse):

@@ -109,6 +109,7 @@ def square(values, diagonal=np.nan):
 
 def test_sections_come_in_their_order(document):
     assert [words(h) for h in document.all("h2")] == [
+        "Summary",
         "Warnings",
         "Choosing a strategy",
         "Participants",
@@ -271,9 +272,29 @@ def test_the_table_of_runs_is_that_of_files(made, document):
             100 * float(own["coverage"].iloc[0]), abs=0.06
         )
         assert row["Missing spheres"] == own["spheres_missing"].iloc[0]
-    excluded = {row["Participant"]: row for row in rows if row["Excluded by"]}
+    excluded = {row["Participant"]: row for row in rows if row["Look at"].startswith("excluded")}
     assert set(excluded) == {"sub-02", "sub-99"}
     assert excluded["sub-99"]["Why excluded"] == REASON
+
+
+def test_runs_to_look_at_come_first_and_are_in_the_verdict(document):
+    """Amber beyond 0.25 mm of mean framewise displacement, and below 96 of 120 volumes."""
+    rows = table_of(document, "participants-table")
+    for row in rows[2:]:
+        i = LABELS.index(row["Participant"].removeprefix("sub-"))
+        flags = {"head motion": 0.02 * (i + 1) > 0.25, "censoring": 100 - i < 96}
+        assert row["Look at"] == ", ".join(word for word, is_flagged in flags.items() if is_flagged)
+    looks = [row["Look at"] for row in rows]
+    assert looks[:2] == ["excluded", "excluded"]
+    assert all(looks[:21])
+    assert not any(looks[21:])
+    cells = by_id(document, "participants-table").all("td", **{"class": "number warn"})
+    assert len(cells) == 12 + 19
+    lines = by_id(document, "verdict").all("li")
+    assert words(lines[0]) == "25 participants: 21 to look at"
+    assert [line.attrs["class"] for line in lines[:4]] == ["bad", "bad", "bad", "warn"]
+    assert "excluded by simple" in words(lines[1])
+    assert words(lines[-1]) == "15 more runs: see the table of runs"
 
 
 def test_participants_with_a_page_are_linked(document):

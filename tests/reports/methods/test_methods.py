@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from bids_spheres.confounds import (
     Censor,
     CompCor,
+    HeadMotion,
     Strategy,
+    Task,
     TemporalFilter,
     column_names,
     load_strategy,
@@ -260,14 +262,67 @@ def test_presets_and_published_sets_give_text_with_known_references(preset, seed
     assert set(cited_keys(text)) <= set(load_references())
 
 
-OF_GROUPS = {"benjamini1995", "newman2004", "silver1987"}
+OF_GROUPS = {
+    *("benjamini1995", "newman2004", "silver1987"),
+    *("freedman1983", "winkler2014", "zalesky2010", "baggio2018", "noble2020"),
+}
 """Cited by the page of the group, see tests/reports/group."""
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (HeadMotion(head_radius=60.0), "realignment parameters with a head radius of 60 mm."),
+        (
+            HeadMotion("gratton2020"),
+            "low-pass filtered at 0.1 Hz (Butterworth) [@gratton2020], forward and backward, with",
+        ),
+        (
+            HeadMotion("notch:12:18", "auto", True),
+            "that were filtered by a notch from 0.2 to 0.3 Hz [@fair2020], forward and backward,",
+        ),
+        (
+            HeadMotion("fair2020", "auto", True),
+            "a head radius of that of a sphere of the volume of each participant's brain. Real",
+        ),
+    ],
+)
+def test_how_head_motion_was_measured(rules, expected):
+    text = methods_paragraph(MethodsFacts(strategies=(own(head_motion=rules),)))
+    check_prose(in_plain_words(text))
+    assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (Task("hrf"), "of each condition [@cole2019], modelled by Glover's [@glover1999] haemo"),
+        (
+            Task("hrf", "spm + derivative + dispersion"),
+            "response function with its temporal derivative and dispersion derivative",
+        ),
+        (Task("fir"), "finite impulse responses up to 18 s after the events [@cole2019]"),
+    ],
+)
+def test_responses_to_events(task, expected):
+    text = methods_paragraph(MethodsFacts(strategies=(own(task=task),)))
+    check_prose(in_plain_words(text))
+    assert expected in text
+
+
+def test_thresholds_that_must_all_be_exceeded():
+    rules = Censor(0.2, 1.5, after=1, combine="all")
+    text = in_plain_words(methods_paragraph(MethodsFacts(strategies=(own(censor=rules),))))
+    assert re.search(r"displacement above 0\.2 mm .* and with standardized DVARS above 1\.5", text)
+    assert "each volume above these thresholds" in text
 
 
 def test_every_reference_is_cited_by_some_settings_or_by_the_group():
     strategies = [
         *map(load_strategy, PRESETS),
         own(tedana="aggressive", censor=Censor(0.5), filter=TemporalFilter(0.01)),
+        own(head_motion=HeadMotion("fair2020"), censor=Censor(rmsd_threshold=0.2)),
+        own(head_motion=HeadMotion("gratton2020"), task=Task("hrf")),
     ]
     facts = MethodsFacts(
         spaces=("MNI152NLin2009cAsym", "MNI152NLin6Asym"),
@@ -275,6 +330,7 @@ def test_every_reference_is_cited_by_some_settings_or_by_the_group():
         transformed=("Raichle2011",),
         strategies=tuple(strategies),
         measures=MEASURES,
+        despike=True,
     )
     of_runs = set(cited_keys(methods_paragraph(facts)))
     assert of_runs | OF_GROUPS == set(load_references())

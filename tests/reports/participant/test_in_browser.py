@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import re
 
 import numpy as np
 import pandas as pd
@@ -176,8 +178,56 @@ def test_words_and_lines_stand_out(page, scheme):
     look = "getComputedStyle(document.querySelector({!r})).{}"
     for selector, what in (("#run-1 .chart text.tick", "fill"), ("figcaption", "color")):
         assert contrast(page.ask(look.format(selector, what)), paper) >= 4.5
-    for selector in (".line.series-0", ".line.series-1", ".course"):
+    for selector in (".line.series-0", ".line.series-2", ".course"):
         assert contrast(page.ask(look.format(f"#run-1 {selector}", "stroke")), paper) >= 3
+
+
+def test_a_phone_shows_degrees_of_freedom_and_says_what_scrolls(browser, results):
+    browser.open(results / "sub-01.html", width=420)
+    heads = "Array.from(document.querySelectorAll('#runs-table thead th'))"
+    right = f"{heads}.find(h => h.innerText.includes('freedom')).getBoundingClientRect().right"
+    assert browser.ask(right) <= 420
+    hint = "document.querySelector('#runs-table').closest('.scroller').nextElementSibling.innerText"
+    assert browser.ask(hint) == "Scroll for more columns."
+    browser.events.clear()
+    browser.open(results / "sub-01.html", width=1400)
+    assert browser.ask(hint) == ""
+
+
+def test_the_menu_stays_in_view_on_wide_screens(browser, results):
+    browser.open(results / "sub-01.html", width=1400, height=700)
+    browser.ask("window.scrollTo(0, 2000)")
+    top, right = browser.ask(
+        "(() => { const b = document.querySelector('.menu').getBoundingClientRect();"
+        "return [b.top, b.right]; })()"
+    )
+    assert top == 0
+    assert right < browser.ask("document.querySelector('main').getBoundingClientRect().left")
+    assert "task-rest run-2" in browser.ask("document.querySelector('.menu').innerText")
+
+
+def test_a_picture_is_enlarged_and_put_back(page):
+    page.focus("#run-1-set-1 .enlargeable button")
+    page.press("Enter")
+    shown = page.ask("document.querySelector('dialog img').getBoundingClientRect().width")
+    assert shown == page.ask("document.querySelector('dialog img').naturalWidth") == 2 * 780
+    page.ask("document.querySelector('dialog').click()")
+    assert page.ask("document.querySelector('dialog[open]')") is None
+    assert page.complaints() == []
+
+
+def test_a_participant_with_a_run_has_six_sheets_of_paper(browser, real_scan, tmp_path, run_app):
+    options = ("--atlas", "Power2011", "--strategy", "simple", "24P", "--run", "1")
+    assert run_app(real_scan, tmp_path / "out", "participant", *options).status == 0
+    browser.open(tmp_path / "out" / "sub-03.html")
+    size = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": True}
+    paper = base64.b64decode(browser.send("Page.printToPDF", **size)["data"])
+    assert len(re.findall(rb"/Type\s*/Page\b", paper)) <= 6
+    browser.media("print")
+    table = "document.querySelector('#run-1-set-1-table')"
+    rows = f"Array.from({table}.tBodies[0].rows).filter(r => r.getClientRects().length).length"
+    assert browser.ask(rows) == 8
+    assert "first 8 of 264 rows; all are in sub-03_" in browser.ask(f"{table}.caption.innerText")
 
 
 @pytest.mark.parametrize("width", [360, 800, 1600])

@@ -683,3 +683,30 @@ def test_a_page_of_a_real_scan_is_small(real_scan, tmp_path, run_app):
     options = ("--atlas", "Power2011", "--strategy", "simple", "24P")
     assert run_app(real_scan, out, "participant", *options).status == 0
     assert (out / "sub-03.html").stat().st_size < 2 * 5e6
+
+
+def test_maps_of_seeds_are_shown(tiny, tmp_path, seeds_file, run_app):
+    tiny.add_run("sub-01_task-rest", n_volumes=60)
+    out = tmp_path / "out"
+    options = ("--seeds", seeds_file, "--strategy", "24P", "simple", "--seed-maps")
+    assert run_app(tiny.root, out, "participant", *options).status == 0
+    n_maps = len(list(out.rglob("*desc-24P_boldmap.nii.gz")))
+    page = out / "sub-01.html"
+    (heading,) = (h for h in soup_of(page).find_all("h5") if text(h) == "Maps of seeds")
+    figures = heading.parent.find_all("figure")
+    assert {figure["data-of"] for figure in figures} == {"24P", "simple"}
+    assert all(f"Maps written: {n_maps}" in text(figure) for figure in figures)
+    for path in out.rglob("*_boldmap.nii.gz"):
+        path.write_bytes(b"not an image")
+    write_report(out, "01")
+    assert "Maps of seeds" not in text(soup_of(page))
+
+
+def test_where_coordinates_are_from_is_no_warning(real_scan, tmp_path, run_app):
+    options = ("--atlas", "Raichle2011", "--strategy", "24P", "--run", "1")
+    assert run_app(real_scan, tmp_path / "out", "participant", *options).status == 0
+    soup = soup_of(tmp_path / "out" / "sub-03.html")
+    (path,) = (tmp_path / "out").rglob("*_desc-spheres_dseg.json")
+    note = json.loads(path.read_text())["SpaceNote"]
+    assert note in text(soup.find(id="seeds"))
+    assert note not in text(soup.find(class_="warnings"))

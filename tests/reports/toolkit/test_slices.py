@@ -8,7 +8,15 @@ import pytest
 from bids_spheres.engine import Grid, sphere_weights
 from bids_spheres.engine.spheres import label_volume
 from bids_spheres.reports.toolkit.geometry import VIEWS, backdrop
-from bids_spheres.reports.toolkit.slices import COLUMNS, Drawn, depths, mosaic, slice_panels
+from bids_spheres.reports.toolkit.slices import (
+    COLUMNS,
+    Drawn,
+    VoxelMap,
+    depths,
+    map_slices,
+    mosaic,
+    slice_panels,
+)
 from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, PARTIAL, Scene
 
 AFFINE = np.array([[3.0, 0, 0, -45], [0, 3, 0, -54], [0, 0, 3, -36], [0, 0, 0, 1]])
@@ -88,6 +96,27 @@ def test_slices_of_few_spheres_go_through_their_seeds(scene, n):
         assert depth == scene.centres[sphere, panel.view.through]
         assert panel.region[1].stop <= 780
     assert mosaic(few, None, ["a $b$"] * n).shape[1] == 2 * 780
+
+
+def test_maps_are_blue_and_red_where_they_are_strong(scene):
+    x = GRID.affine[0, 0] * np.arange(SHAPE[0]) + GRID.affine[0, 3]
+    values = np.broadcast_to(np.sign(x)[:, None, None], SHAPE).ravel(order="F")
+    few = Scene(scene.centres[:2], scene.radii[:2], scene.backdrop)
+    strong, weak = (
+        map_slices(few, [VoxelMap(GRID, values * z)] * 2, ["a", "b"]).astype(int)
+        for z in (0.8, 0.1)
+    )
+    for small, *_ in [panel for panel in slice_panels(few) if panel[0].view.name == "axial"]:
+        panel = small.enlarged(2)
+        across = panel.points[0]
+        shown = strong[panel.region][panel.height // 4 : -panel.height // 4]
+        left, right = (
+            shown[:, (across < -10) & (across > -30)],
+            shown[:, (across > 10) & (across < 30)],
+        )
+        assert np.mean(left[..., 2] > left[..., 0]) > 0.8
+        assert np.mean(right[..., 0] > right[..., 2]) > 0.8
+        assert np.mean(np.ptp(weak[panel.region], axis=-1) == 0) > 0.9
 
 
 def test_without_background_and_image_outlines_are_left(scene):

@@ -104,17 +104,17 @@ function setUpEnlarging(box) {
   });
 }
 
-/* Say below a table or a chart that there is more of it than is seen. */
-function tellScrolling(scroller) {
+/* Say below a table or a chart that it has more than is in view. */
+function hintAtScrolling(scroller) {
   const rows = scroller.scrollHeight > scroller.clientHeight + 1;
   const columns = scroller.scrollWidth > scroller.clientWidth + 1;
   const isTable = scroller.classList.contains("scroller");
   const what = isTable ? [rows && "rows", columns && "columns"].filter(Boolean).join(" and ") : columns && "of the figure";
-  scroller.nextElementSibling.textContent = what && "Scroll for more " + what + ".";
+  scroller.nextElementSibling.textContent = what ? "Scroll for more " + what + "." : "";
 }
 
 const scrolling = new ResizeObserver(function (entries) {
-  for (const entry of entries) { tellScrolling(entry.target); }
+  for (const entry of entries) { hintAtScrolling(entry.target); }
 });
 for (const scroller of document.querySelectorAll(".scroller, .chart-box")) {
   const hint = document.createElement("p");

@@ -26,7 +26,7 @@ function unpacked(text, size) {
   return { at: function (i) { return view.getInt16(2 * i, true); }, missing: -32768 };
 }
 
-/* Tell the pair under the pointer, or chosen by arrow keys: <div class="matrix">. */
+/* Show the pair under the pointer, or chosen by arrow keys: <div class="matrix">. */
 function setUpMatrix(matrix, lists) {
   const n = Number(matrix.dataset.n);
   const names = lists[matrix.dataset.names] || [];
@@ -37,7 +37,7 @@ function setUpMatrix(matrix, lists) {
   let row = -1;
   let column = -1;
 
-  // Decoding waits until somebody asks: a page may hold a hundred matrices.
+  // Decoding waits for the first look: a page may hold a hundred matrices.
   function unpackedLayers() {
     const first = {
       label: "", digits: 2,
@@ -71,7 +71,7 @@ function setUpMatrix(matrix, lists) {
     }).join(", ");
   }
 
-  function tell(i, j) {
+  function showPair(i, j) {
     row = Math.max(0, Math.min(n - 1, i));
     column = Math.max(0, Math.min(n - 1, j));
     output.textContent = names[row] + " \u2013 " + names[column] + ": " + valuesOf(row, column);
@@ -89,14 +89,14 @@ function setUpMatrix(matrix, lists) {
     const box = picture.getBoundingClientRect();
     const i = Math.floor(((event.clientY - box.top) / box.height) * n);
     const j = Math.floor(((event.clientX - box.left) / box.width) * n);
-    if (i >= 0 && i < n && j >= 0 && j < n) { tell(i, j); }
+    if (i >= 0 && i < n && j >= 0 && j < n) { showPair(i, j); }
   });
   matrix.addEventListener("keydown", function (event) {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const move = moves[event.key];
     if (!move || event.altKey || event.ctrlKey || event.metaKey) { return; }
     event.preventDefault();
-    if (row < 0) { tell(0, Math.min(1, n - 1)); } else { tell(row + move[0], column + move[1]); }
+    if (row < 0) { showPair(0, Math.min(1, n - 1)); } else { showPair(row + move[0], column + move[1]); }
   });
 }
 

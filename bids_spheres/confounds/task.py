@@ -1,0 +1,227 @@
+"""Responses to events as regressors: a haemodynamic response model, or a finite impulse response.
+
+Both are convolutions of the events, sampled 50 times as often as the volumes and held from onset to
+end, with one or more kernels, as `nilearn.glm.first_level.make_first_level_design_matrix` has
+them. Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054, compare models for connectivity during
+tasks: finite impulse responses remove the mean evoked response whatever its shape.
+"""
+
+from __future__ import annotations
+
+from math import gamma
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bids_spheres.confounds.tables import numbers, read_confounds
+from bids_spheres.errors import DataError
+from bids_spheres.wording import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.confounds.strategy import Task
+
+    FloatArray = NDArray[np.float64]
+
+_OVERSAMPLING = 50
+"""Samples from one volume to the next; nilearn's default."""
+
+_BEFORE = 24.0
+"""Time before the first volume in which events count, s; nilearn's default."""
+
+_LENGTH = 32.0
+"""Of a haemodynamic response, s."""
+
+_HRF = {
+    # Shape and scale of peak and undershoot, and the height of the latter.
+    "glover": (6.0, 0.9, 12.0, 0.9, 0.48),
+    "spm": (6.0, 1.0, 16.0, 1.0, 0.167),
+}
+"""Differences of two gamma densities: Glover 1999, doi:10.1006/nimg.1998.0419, and SPM."""
+
+
+class Events(NamedTuple):
+    """Events of one condition: onsets and durations in s, and how much each counts."""
+
+    onsets: FloatArray
+    durations: FloatArray
+    values: FloatArray
+
+
+class RunEvents(NamedTuple):
+    """Events of a run by condition, the time of its first volume in s, and notes."""
+
+    conditions: dict[str, Events]
+    start_time: float
+    notes: tuple[str, ...] = ()
+
+
+def read_events(path: Path, start_time: float) -> RunEvents:
+    """Read an ``events.tsv``.
+
+    Without a column ``trial_type`` all events are of one condition, ``event``; an event whose type
+    is ``n/a`` is left out. A column ``modulation`` says how much each event counts, as in nilearn.
+
+    Parameters
+    ----------
+    path : Path
+    start_time : float
+        Time of the first volume on the clock of the events, s: fMRIPrep's ``StartTime``, as
+        slices are moved in time to the middle of a volume.
+
+    Raises
+    ------
+    DataError
+        When it has no onsets or durations, one is not a number, or there is no event.
+    """
+    table = read_confounds(path)
+    for name in ("onset", "duration"):
+        if name not in table.columns:
+            raise DataError(f"{path} has no column {name}.", hint="BIDS asks for it in events.")
+    notes: tuple[str, ...] = ()
+    types = ["event"] * len(table)
+    if "trial_type" in table.columns:
+        known = table["trial_type"].notna()
+        if not known.all():
+            n_left_out = count(int((~known).sum()), "event")
+            notes = (f"{n_left_out} of {path.name} without trial_type left out.",)
+        table = table[known]
+        types = [str(kind).strip() for kind in table["trial_type"]]
+    if table.empty:
+        raise DataError(f"{path} has no events.")
+    onsets, durations = (numbers(table, name, path) for name in ("onset", "duration"))
+    values = np.ones(len(table))
+    if "modulation" in table.columns:
+        values = numbers(table, "modulation", path)
+    for name, column in {"onset": onsets, "duration": durations, "modulation": values}.items():
+        if not np.isfinite(column).all():
+            row = int(np.argmin(np.isfinite(column)))
+            raise DataError(f"{path}: the {name} of event {row + 1} ({types[row]}) is n/a.")
+    if (durations < 0).any():
+        raise DataError(f"{path}: an event has a negative duration.")
+    of_type = {kind: np.array([other == kind for other in types]) for kind in sorted(set(types))}
+    conditions = {
+        kind: Events(onsets[own], durations[own], values[own]) for kind, own in of_type.items()
+    }
+    return RunEvents(conditions, start_time, notes)
+
+
+def task_regressors(
+    events: RunEvents, task: Task, t_r: float, n_volumes: int
+) -> dict[str, FloatArray]:
+    """Responses of every condition at the volumes of a run, (T,) each, by names.
+
+    Parameters
+    ----------
+    events : RunEvents
+    task : Task
+    t_r : float
+        Repetition time, s.
+    n_volumes : int
+        T.
+
+    Returns
+    -------
+    dict
+        Names are ``task.<condition>`` with ``_derivative``, ``_dispersion`` or ``_delay_<n>``.
+    """
+    times = events.start_time + t_r * np.arange(n_volumes)
+    regressors = {}
+    for condition, own in events.conditions.items():
+        fine_times, course = _sampled(own, times)
+        if task.model == "fir":
+            columns = _delayed(course, fine_times, times, n_delays(task, t_r))
+            suffixes = [f"_delay_{delay}" for delay in range(len(columns))]
+        else:
+            responses = [
+                np.convolve(course, kernel)[: len(course)] for kernel in kernels(task.hrf, t_r)
+            ]
+            columns = _orthogonal([np.interp(times, fine_times, each) for each in responses])
+            suffixes = ["", "_derivative", "_dispersion"][: len(columns)]
+        named = zip(suffixes, columns, strict=True)
+        regressors |= {f"task.{condition}{suffix}": column for suffix, column in named}
+    return regressors
+
+
+def n_delays(task: Task, t_r: float) -> int:
+    """Volumes that the window of a finite impulse response covers."""
+    return max(1, int(np.ceil(round(task.window / t_r, 6))))
+
+
+def kernels(name: str, t_r: float) -> list[FloatArray]:
+    """A haemodynamic response and the derivatives that its name asks for, 50 samples a volume.
+
+    Derivatives are finite differences, by 0.1 s of time and 0.01 of dispersion.
+    """
+    model, *derivatives = name.split(" + ")
+    peak, scale, undershoot, undershoot_scale, ratio = _HRF[model]
+    step = t_r / _OVERSAMPLING
+    grid = np.linspace(0, _LENGTH, round(_LENGTH / step))
+
+    def response(
+        onset: float = 0.0, scale: float = scale, after: float = undershoot_scale
+    ) -> FloatArray:
+        times = np.maximum(grid - onset - step, 0)
+        values = _gamma_density(times, peak / scale, scale)
+        values -= ratio * _gamma_density(times, undershoot / after, after)
+        return values / values.sum()
+
+    columns = [response()]
+    if "derivative" in derivatives:
+        columns.append((response() - response(onset=0.1)) / 0.1)
+    if "dispersion" in derivatives:
+        # As in nilearn the undershoot has the scale 1 here, in Glover's model as well.
+        wider = response(scale=scale + 0.01, after=1.0)
+        columns.append((response(after=1.0) - wider) / 0.01)
+    return columns
+
+
+def _gamma_density(times: FloatArray, shape: float, scale: float) -> FloatArray:
+    scaled = times / scale
+    density: FloatArray = scaled ** (shape - 1) * np.exp(-scaled) / (gamma(shape) * scale)
+    return density
+
+
+def _sampled(events: Events, times: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Times at which events are sampled, and what counts of them at each."""
+    n_volumes, first, last = len(times), times[0], times[-1]
+    end = last * (1 + 1 / (n_volumes - 1))
+    n_samples = (n_volumes - 1) / (last - first) * (end - first + _BEFORE) * _OVERSAMPLING + 1
+    fine_times = np.linspace(first - _BEFORE, end, round(n_samples))
+    counted = events.onsets >= first - _BEFORE
+    onsets, durations, values = (column[counted] for column in events)
+    starts, ends = (
+        np.minimum(np.searchsorted(fine_times, edges), len(fine_times) - 1)
+        for edges in (onsets, onsets + durations)
+    )
+    # An event without duration lasts for one sample.
+    ends += (ends == starts) & (ends < len(fine_times) - 1)
+    changes = np.zeros(len(fine_times))
+    np.add.at(changes, starts, values)
+    np.add.at(changes, ends, -values)
+    return fine_times, np.cumsum(changes)
+
+
+def _delayed(
+    course: FloatArray, fine_times: FloatArray, times: FloatArray, n: int
+) -> list[FloatArray]:
+    """Means of the events over one volume's time, seen 0 to n - 1 volumes later."""
+    columns = []
+    for delay in range(n):
+        kernel = np.concatenate(
+            [np.zeros(delay * _OVERSAMPLING), np.full(_OVERSAMPLING, 1 / _OVERSAMPLING)]
+        )
+        response = np.convolve(course, kernel)[_OVERSAMPLING - 1 : len(course)]
+        columns.append(np.interp(times, fine_times[: 1 - _OVERSAMPLING], response))
+    return columns
+
+
+def _orthogonal(columns: list[FloatArray]) -> list[FloatArray]:
+    """Each column without what those before it explain."""
+    for at in range(1, len(columns)):
+        before = np.column_stack(columns[:at])
+        columns[at] = columns[at] - before @ np.linalg.lstsq(before, columns[at], rcond=None)[0]
+    return columns

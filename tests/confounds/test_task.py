@@ -1,0 +1,171 @@
+"""Responses to events, against nilearn's design matrix and responses of known shapes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from nilearn.glm.first_level import make_first_level_design_matrix
+
+from bids_spheres.confounds import (
+    RunEvents,
+    Strategy,
+    Task,
+    make_design,
+    read_events,
+    strategy_from_json,
+    strategy_to_json,
+)
+from bids_spheres.confounds.strategy import HRF_MODELS
+from bids_spheres.confounds.task import task_regressors
+from bids_spheres.errors import DataError
+
+EVENTS = pd.DataFrame(
+    {
+        "onset": [-10.0, 0.0, 7.3, 20.01, 33.3, 33.3, 61.7, 95.0, 118.9],
+        "duration": [4.0, 0.0, 2.5, 10.0, 1.0, 1.0, 0.0, 3.0, 20.0],
+        "trial_type": ["go", "go", "stop", "go", "stop", "stop", "a b", "stop", "a b"],
+    }
+)
+
+
+def events_file(folder, table, name="sub-01_task-x_events.tsv"):
+    path = folder / name
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    return path
+
+
+def by_nilearn(table, times, hrf_model, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of odd events, which are meant here
+        return make_first_level_design_matrix(
+            times, table, hrf_model=hrf_model, drift_model=None, **options
+        ).drop(columns="constant")
+
+
+def same(ours, theirs):
+    assert sorted(ours) == sorted(f"task.{name}" for name in theirs.columns)
+    for name, values in theirs.items():
+        np.testing.assert_allclose(ours[f"task.{name}"], values, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("t_r", [0.72, 2.0, 2.5])
+@pytest.mark.parametrize("start", [0.0, 0.36, 1.237])
+@pytest.mark.parametrize("hrf", HRF_MODELS)
+def test_haemodynamic_responses_are_nilearns(tmp_path, hrf, start, t_r):
+    events = read_events(events_file(tmp_path, EVENTS), start)
+    n_volumes = round(124 / t_r)
+    ours = task_regressors(events, Task("hrf", hrf), t_r, n_volumes)
+    same(ours, by_nilearn(EVENTS, start + t_r * np.arange(n_volumes), hrf))
+
+
+@pytest.mark.parametrize(("t_r", "window", "n"), [(2.0, 18.0, 9), (2.5, 6.0, 3), (0.72, 0.5, 1)])
+@pytest.mark.parametrize("start", [0.0, 0.9])
+def test_finite_impulse_responses_are_nilearns(tmp_path, start, t_r, window, n):
+    events = read_events(events_file(tmp_path, EVENTS), start)
+    n_volumes = round(124 / t_r)
+    ours = task_regressors(events, Task("fir", window=window), t_r, n_volumes)
+    times = start + t_r * np.arange(n_volumes)
+    same(ours, by_nilearn(EVENTS, times, "fir", fir_delays=list(range(n))))
+
+
+def test_modulation_and_events_of_one_kind(tmp_path):
+    table = EVENTS.drop(columns="trial_type").assign(modulation=np.linspace(0.5, 2, len(EVENTS)))
+    events = read_events(events_file(tmp_path, table), 0.5)
+    ours = task_regressors(events, Task("hrf"), 2.0, 60)
+    theirs = by_nilearn(table.assign(trial_type="event"), 0.5 + 2.0 * np.arange(60), "glover")
+    same(ours, theirs)
+
+
+def test_responses_are_columns_of_the_design_beside_others(tmp_path):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"csf": rng.standard_normal(60)})
+    events = read_events(events_file(tmp_path, EVENTS), 0.0)
+    strategy = Strategy("a", "", ("csf",), task=Task("hrf", "spm + derivative"))
+    design = make_design(table, strategy, Path("x.tsv"), 60, t_r=2.0, events=events)
+    assert design.columns == (
+        *("csf", "task.a b", "task.a b_derivative", "task.go", "task.go_derivative"),
+        *("task.stop", "task.stop_derivative"),
+    )
+    assert design.rank(detrend=True) == 7 + 2
+    with pytest.raises(DataError, match="needs the events and the repetition time"):
+        make_design(table, strategy, Path("x.tsv"), 60)
+
+
+def test_a_finite_impulse_response_removes_responses_of_any_shape():
+    """Cole et al. 2019: two regions that share nothing but the task are unrelated afterwards."""
+    rng = np.random.default_rng(3)
+    n_volumes, t_r = 600, 2.0
+    onsets = np.sort(rng.choice(np.arange(5, 560), 60, replace=False)) * t_r
+    impulses = np.zeros(n_volumes)
+    impulses[np.round(onsets / t_r).astype(int)] = 1
+    shapes = rng.standard_normal((2, 7))  # 14 s, nothing like a haemodynamic response
+    evoked = np.column_stack([np.convolve(impulses, shape)[:n_volumes] for shape in shapes])
+    rest = rng.standard_normal((n_volumes, 2))
+    events = RunEvents({"x": _events(onsets)}, 0.0)
+    left = {}
+    for name, task in {"fir": Task("fir", window=16.0), "hrf": Task("hrf")}.items():
+        columns = task_regressors(events, task, t_r, n_volumes)
+        basis = np.column_stack([np.ones(n_volumes), *columns.values()])
+        series = 3 * evoked + rest
+        left[name] = series - basis @ np.linalg.lstsq(basis, series, rcond=None)[0]
+        truth = rest - basis @ np.linalg.lstsq(basis, rest, rcond=None)[0]
+        if name == "fir":
+            np.testing.assert_allclose(left[name], truth, atol=1e-8)
+    assert np.abs(left["hrf"] - truth).max() > 1
+
+
+def _events(onsets):
+    from bids_spheres.confounds.task import Events  # noqa: PLC0415
+
+    return Events(onsets, np.zeros(len(onsets)), np.ones(len(onsets)))
+
+
+def test_events_without_a_type_are_left_out_with_a_note(tmp_path):
+    table = EVENTS.assign(trial_type=[None, *EVENTS["trial_type"][1:]])
+    events = read_events(events_file(tmp_path, table), 0.0)
+    assert events.notes == ("1 event of sub-01_task-x_events.tsv without trial_type left out.",)
+    assert len(events.conditions["go"].onsets) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="onset"), "has no column onset"),
+        (lambda t: t.drop(columns="duration"), "has no column duration"),
+        (lambda t: t.assign(duration=np.nan), r"the duration of event 1 \(go\) is n/a"),
+        (lambda t: t.assign(onset="now"), "'now' in column onset, row 1, is not a number"),
+        (lambda t: t.assign(duration=-1.0), "negative duration"),
+        (lambda t: t.iloc[:0], "has no events"),
+    ],
+)
+def test_tables_that_are_no_events_are_refused(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        read_events(events_file(tmp_path, change(EVENTS)), 0.0)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"model": "boxcar"},
+        {"model": "hrf", "hrf": "glover+derivative"},
+        {"model": "hrf", "window": 18},
+        {"model": "fir", "hrf": "spm"},
+        {"model": "fir", "window": 0},
+        {"model": "fir", "window": 500},
+        "hrf",
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(rules):
+    with pytest.raises(DataError, match=r"mine.json: task.* must be"):
+        strategy_from_json({"name": "a", "task": rules}, "mine.json")
+
+
+@pytest.mark.parametrize("task", [Task("fir", window=20.0), Task("hrf", "spm"), Task("hrf")])
+def test_rules_survive_a_file(task):
+    strategy = Strategy("a", "", task=task)
+    assert strategy_from_json(strategy_to_json(strategy), "") == strategy

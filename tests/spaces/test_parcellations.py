@@ -1,0 +1,89 @@
+"""Parcellations by path, dataset and name, and their spaces."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.spaces.parcellations import load_regions
+
+MNI = "MNI152NLin2009cAsym"
+
+
+def image(path, values=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.arange(27, dtype=np.int16).reshape(3, 3, 3) % 3 if values is None else values
+    nib.Nifti1Image(values, np.eye(4)).to_filename(path)
+    return path
+
+
+def load(*words, **options):
+    (table,) = load_regions([str(word) for word in words], (), **options)
+    return table
+
+
+def test_the_space_of_a_name_counts_first(tmp_path):
+    path = image(tmp_path / "tpl-MNIInfant_cohort-2_atlas-Mine_desc-2_dseg.nii.gz")
+    path.with_name(path.name.replace(".nii.gz", ".json")).write_text('{"Space": "other"}')
+    table = load(path, space="third")
+    assert (table.space, table.label) == ("MNIInfant+2", "Mine2")
+    assert table.metadata["Space"] == "MNIInfant+2"
+
+
+def test_then_that_of_the_json_file_then_the_option(tmp_path, caplog):
+    path = image(tmp_path / "my-atlas.nii")
+    with pytest.raises(UsageError, match=r"The space of .*my-atlas\.nii is not known"):
+        load(path)
+    assert load(path, space="T1w").space == "T1w"
+    path.with_suffix(".json").write_text(json.dumps({"Space": MNI}))
+    with caplog.at_level(logging.WARNING):
+        table = load(path, space="T1w")
+    assert (table.space, table.label) == (MNI, "myatlas")
+    assert "no table of names" in caplog.text
+
+
+def test_a_dataset_with_one_parcellation_in_several_spaces_and_grids(tmp_path):
+    for space in (MNI, "MNI152NLin6Asym"):
+        for res in ("01", "02"):
+            image(
+                tmp_path / "atlas" / f"tpl-{space}" / f"tpl-{space}_res-{res}_atlas-A_dseg.nii.gz"
+            )
+    (table,) = load_regions([str(tmp_path / "atlas")], ())
+    assert (table.space, table.label) == (MNI, "A")
+    assert "_res-01_" in table.regions.paths[0].name
+    assert load(tmp_path / "atlas", space="MNI152NLin6Asym").space == "MNI152NLin6Asym"
+    image(tmp_path / "atlas" / f"tpl-{MNI}_atlas-B_dseg.nii.gz")
+    with pytest.raises(UsageError, match="no single parcellation"):
+        load(tmp_path / "atlas")
+
+
+def test_an_atlas_of_templateflow_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
+    folder = tmp_path / f"tpl-{MNI}"
+    image(folder / f"tpl-{MNI}_res-02_atlas-Schaefer2018_desc-2Parcels_dseg.nii.gz")
+    names = folder / f"tpl-{MNI}_atlas-Schaefer2018_desc-2Parcels_dseg.tsv"
+    names.write_text("index\tname\n1\tone\n2\ttwo\n")
+    table = load("Schaefer2018:2Parcels")
+    assert (table.names, table.label, table.space) == (("one", "two"), "Schaefer20182Parcels", MNI)
+
+
+@pytest.mark.parametrize("word", ["gone.nii.gz", "folder/gone", "a b"])
+def test_what_does_not_exist(word):
+    with pytest.raises(MissingInputError, match=r"--parcellation: .* does not exist"):
+        load(word)
+
+
+def test_masks_are_one_set_in_one_space(tmp_path):
+    inside = np.zeros((3, 3, 3), np.uint8)
+    inside[1] = 1
+    paths = [image(tmp_path / f"{name}.nii.gz", inside) for name in ("left", "right")]
+    (table,) = load_regions((), paths, space=MNI)
+    assert (table.names, table.label, table.space) == (("left", "right"), "roi", MNI)
+    other = image(tmp_path / "space-T1w_mask.nii.gz", inside)
+    with pytest.raises(UsageError, match="several spaces"):
+        load_regions((), [*paths, other], space=MNI)
