@@ -61,10 +61,11 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
     people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
     (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")
-    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none",
+    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none", "--seed-maps",
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
-          "--participants-table", folder / "participants.tsv",
-          "--inference", "maxt", "nbs", "tfnbs", "cnbs", "--permutations", 5)  # fmt: skip
+          "--participants-table", folder / "participants.tsv", "--permutations", 5,
+          "--inference", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce",
+          "--tfce-step", "auto")  # fmt: skip
     _of_larger_groups(folder / "people", out / "people" / "group")
     return out
 
