@@ -21,7 +21,7 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -47,6 +47,7 @@ WHAT_A_COMPONENT_IS = (
 )
 
 _MOST_NODES = 12
+DASH = " \N{EN DASH} "
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def contrast_sections(
             blocks=tuple(
                 block
                 for name in names
-                for block in _blocks(
+                for block in statistic_blocks(
                     [test for test in tests if test.name == name], own.stage if own else None
                 )
             ),
@@ -132,8 +133,8 @@ def _describe(test: Tested) -> str:
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
 
 
-def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
-    """Matrices of the statistic, and the components of pairs, of one contrast."""
+def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Iterator[Block]:
+    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
     columns = [column for column in CORRECTIONS if column in tests[0].table]
     name, column = tests[0].name, columns[-1]
     limit = colour_limit([test.result.square(test.statistic) for test in tests])
@@ -144,17 +145,22 @@ def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
         for test in tests:
             t, p = (test.result.square(v) for v in (test.statistic, test.values(shown)))
             significant = count(test.significant(shown), "pair")
-            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}."
+            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
+            if np.isfinite(test.values("p")).any():
+                row = test.table.iloc[int(np.nanargmin(test.values("p")))]
+                value = number(float(row[symbol.lower()]))
+                words += f"; least p: {row['node_1']}{DASH}{row['node_2']}, {symbol} = {value}"
+            others = {CORRECTIONS[other][0]: other for other in columns if other != shown}
             layers = [
-                Layer(
-                    CORRECTIONS[other][0],
-                    test.result.square(test.values(other)),
-                    3,
-                    probability=True,
-                )
-                for other in columns
-                if other != shown
+                Layer(other, test.result.square(test.values(column)), 3, probability=True)
+                for other, column in others.items()
             ]
+            layers += [
+                Layer(effect, test.result.square(test.values(effect)), 3)
+                for effect in ("effect", "coefficient")
+                if effect in test.table
+            ]
+            words += "."
             yield seed_matrix(test.result, t, p, words, limit=limit, layers=layers, p_label=p_label)
 
     short, long = CORRECTIONS[column]
@@ -168,9 +174,13 @@ def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
     graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
     note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
     yield Block(f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2)
-    if stage is None:
-        return
-    brains = []
+    brains = [] if stage is None else list(_component_brains(tests, stage))
+    if brains:
+        yield Block(f"Components of {name} in the brain", tuple(brains))
+
+
+def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic]:
+    """Pairs of significant components as lines, after each strategy that has any."""
     for test in tests:
         chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
         ends = test.table.iloc[chosen][["node_1", "node_2"]].to_numpy()
@@ -180,9 +190,7 @@ def _blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
             edges = Edges(places.reshape(-1, 2), test.statistic[chosen])
             strategy, pairs = test.result.strategy, count(len(chosen), "pair")
             words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
-            brains.append(Graphic(stage.connectome(edges, words), words, strategy, strategy))
-    if brains:
-        yield Block(f"Components of {name} in the brain", tuple(brains))
+            yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
 
 
 def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
@@ -203,25 +211,8 @@ def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
             for column, own in zip(columns, counts, strict=True)
         ),
     )
-    found = pd.concat([test.rows("nbs") for test in tests])
     if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in found.get("nodes", [])]
-        yield table_of(
-            "Components of pairs beyond a threshold of t or F"
-            f"{': none' if found.empty else ', the largest first'}.",
-            text_column("Contrast", found["contrast"]),
-            text_column("Strategy", found["strategy"]),
-            number_column("Threshold", found.get("threshold", []), 2),
-            number_column("No.", found.get("component", [])),
-            number_column("Sign", found.get("sign", [])),
-            number_column("Pairs", found.get("edges", [])),
-            number_column("Intensity", found.get("intensity", []), 2),
-            probability_column("p", found.get("p_extent", []), "extent"),
-            probability_column("p", found.get("p_intensity", []), "intensity"),
-            number_column("Seeds", found.get("n_nodes", [])),
-            text_column("Which", nodes),
-            file="group/*_nbs.tsv",
-        )
+        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
     networks = pd.concat([test.rows("cnbs") for test in tests])
     if len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
@@ -237,3 +228,24 @@ def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
             probability_column("p", networks["p_fwe"], "family-wise"),
             file="group/*_cnbs.tsv",
         )
+
+
+def _components_table(found: pd.DataFrame) -> Table:
+    """Components of all contrasts and strategies, with the seeds that they join."""
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in found.get("nodes", [])]
+    return table_of(
+        "Components of pairs beyond a threshold of t or F"
+        f"{': none' if found.empty else ', the largest first'}.",
+        text_column("Contrast", found["contrast"]),
+        text_column("Strategy", found["strategy"]),
+        number_column("Threshold", found.get("threshold", []), 2),
+        number_column("No.", found.get("component", [])),
+        number_column("Sign", found.get("sign", [])),
+        number_column("Pairs", found.get("edges", [])),
+        number_column("Intensity", found.get("intensity", []), 2),
+        probability_column("p", found.get("p_extent", []), "extent"),
+        probability_column("p", found.get("p_intensity", []), "intensity"),
+        number_column("Seeds", found.get("n_nodes", [])),
+        text_column("Which", nodes),
+        file="group/*_nbs.tsv",
+    )

@@ -270,12 +270,7 @@ def texts(value: object) -> list[str]:
 def load_level(output_dir: Path) -> Level:
     """Read what the group level wrote, matrices apart.
 
-    Raises
-    ------
-    MissingInputError
-        When there are no results of the group level.
-    DataError, ReadWriteError
-        When a table or a sidecar can't be read.
+    MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
     """
     folder = output_dir / GROUP_FOLDER
     summary = read_sidecar(folder / GROUP_SUMMARY, optional=True)
@@ -293,13 +288,10 @@ def load_level(output_dir: Path) -> Level:
             hint="Run the group level first; it writes the page as well.",
         )
     strategies = read_group_table(folder / "strategies.tsv", ("group", "strategy"))
-    tables = [
-        Image(
-            files.root, files.name, files.whats, f"image-{i}", coverage.fillna({"network": MISSING})
-        )
-        for i, files in enumerate(images, start=1)
-        for coverage in [files.table("coverage", _OF_COVERAGE)]
-    ]
+    tables = []
+    for i, files in enumerate(images, start=1):
+        coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
+        tables.append(Image(files.root, files.name, files.whats, f"image-{i}", coverage))
     results: dict[tuple[str, str], list[Result]] = {}
     for result in _results(groups, tables, strategies):
         results.setdefault((result.image.anchor, result.stat), []).append(result)

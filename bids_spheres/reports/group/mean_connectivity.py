@@ -79,8 +79,9 @@ def _blocks(
     level: Level, condition: Condition, results: Sequence[Result], stage: Stage | None
 ) -> Iterator[Block]:
     tested = any(result.q is not None for result in results)
-    below = f", below it those with q < {SIGNIFICANT:g}" if tested else ""
-    note = f"Above the diagonal are all pairs{below}; grey is missing."
+    note = "Grey is missing."
+    if tested:
+        note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}. {note}"
     yield Block("Mean", tuple(_matrices(condition, results)), (note,), columns=2)
     if stage is not None:
         graphics = []

@@ -53,7 +53,7 @@ def test_components_are_a_table_a_matrix_and_lines_in_the_brain(tested, document
     assert float(rows[0]["p extent"]) < 0.05
     matrix = matrices_of(document, "contrasts", "Components of age")["simple"]
     p = told(matrix)
-    assert set(p) == {"", "p of the component", "q", "max-T p"}
+    assert set(p) == {"", "p of the component", "q", "max-T p", "effect"}
     order = by_id(document, "names-of-rows").text.split("[")[1].split("]")[0]
     names = [name.strip(' "') for name in order.split(",")]
     low = np.argwhere(np.triu(p["p of the component"] < 0.05, 1))
