@@ -70,6 +70,7 @@ def group_options(settings: Settings) -> GroupOptions:
         **vars(replace(choices, participants_table=table if needed else None)),
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
         expected=tuple(expected.items()),
+        seed_maps=settings.processing.seed_maps,
     )
 
 

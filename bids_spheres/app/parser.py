@@ -47,8 +47,8 @@ usage:
   bids-spheres FMRIPREP OUTPUT group
       summarize what the participant level has written
 
-bids-spheres --help lists common options, --help-all all of them, and bids-spheres strategies
-what the denoising strategies do.\
+bids-spheres --help lists common options, --help-all all of them; bids-spheres strategies and
+bids-spheres seeds describe the denoising strategies and the seed sets.\
 """
 
 _BOTH = (PARTICIPANT, GROUP)

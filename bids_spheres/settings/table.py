@@ -160,8 +160,10 @@ class Processing:
     )
     seed_maps: bool = option(
         False,
-        "also write a map of Fisher's z between every seed and every voxel in the mask",
+        "also write a map of Fisher's z between every seed and every voxel in the mask; at the "
+        "group level average and test these maps",
         "seeds",
+        levels=_BOTH,
     )
     effective_dof: bool = option(
         False,
@@ -369,9 +371,9 @@ class GroupChoices:
         ("fdr",),
         "corrections of those tests for the number of edges: fdr (default, always written), and "
         "by permutations maxt (family-wise, every edge), nbs (components above a threshold), tfnbs "
-        "(without a threshold), cnbs (pairs of networks)",
+        "(without a threshold), cnbs (pairs of networks); of maps maxt, cluster and tfce",
         "group level",
-        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs"),
+        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce"),
         levels=(GROUP,),
     )
     permutations: int = option(
@@ -480,6 +482,34 @@ class GroupChoices:
         "step between thresholds in tfnbs (default: 0.1)",
         "group level",
         Number("STEP", least=0.001),
+        levels=(GROUP,),
+    )
+    cluster_threshold: float = option(
+        0.001,
+        "p of voxels that join clusters of maps (default: 0.001)",
+        "group level",
+        Number("P", most=0.5),
+        levels=(GROUP,),
+    )
+    tfce_extent: float = option(
+        0.5,
+        "power of the size of clusters in tfce (default: 0.5)",
+        "group level",
+        Number("E"),
+        levels=(GROUP,),
+    )
+    tfce_height: float = option(
+        2.0,
+        "power of the threshold in tfce (default: 2)",
+        "group level",
+        Number("H"),
+        levels=(GROUP,),
+    )
+    tfce_step: float | Literal["auto"] = option(
+        0.1,
+        "step between thresholds in tfce (default: 0.1), or auto: a hundredth of the largest t",
+        "group level",
+        Number("STEP", least=0.001, words=("auto",)),
         levels=(GROUP,),
     )
     participants_table: Path | None = option(

@@ -244,6 +244,21 @@ def test_components_of_fmripost_aroma_are_regressed_out(place, tiny, tmp_path):
     assert np.abs(left.T @ removed / np.linalg.norm(removed, axis=0)).max() < 1e-8
 
 
+def test_a_table_of_another_program_that_does_not_fit_concerns_who_asks_for_it(
+    place, tiny, tmp_path
+):
+    tiny.add_run()
+    func = derivatives(tmp_path / "post", "fMRIPost-AROMA")
+    table = pd.DataFrame(
+        np.random.default_rng(3).standard_normal((35, 1)), columns=["aroma_motion_01"]
+    )
+    table.to_csv(func / f"{STEM}_desc-aroma_timeseries.tsv", sep="\t", index=False)
+    told, out = place("--strategy", "aroma", "gsrOnly", "-d", f"aroma={tmp_path / 'post'}")
+    assert told.status == 1
+    assert len(read(series_file(out, "gsrOnly"))) == 40
+    assert not list(out.glob("*_desc-aroma_timeseries.tsv"))
+
+
 def test_components_that_tedana_rejected(place, tiny, tmp_path):
     bold = tiny.add_run()
     func = derivatives(tmp_path / "me", "tedana")
