@@ -76,7 +76,7 @@ def address_space() -> int | None:
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, tells that there was too little memory.
+    """Whether an error, or what it was raised from, says that memory was too short.
 
     Where addresses are limited, libraries that can't be mapped and threads that can't be started
     are such errors as well.
@@ -146,7 +146,7 @@ class DataError(BidsSpheresError, ValueError):
 
 
 class MissingInputError(BidsSpheresError, FileNotFoundError, ValueError):
-    """A file that the job needs is not there; also a ValueError, as nilearn raises."""
+    """A file that the job needs is missing; also a ValueError, as nilearn raises."""
 
     exit_status = 66
 

@@ -648,7 +648,7 @@ STRATEGY = {
 OPTIONS = {
     "none": (2, "are required", lambda _: ["--quiet"]),
     "positionals last": (2, "Give them first, before all options", positionals_last),
-    "level": (17, "no analysis level 'grup'", lambda s: [s.root, s.out, "grup"]),
+    "level": (17, "Unknown analysis level 'grup'", lambda s: [s.root, s.out, "grup"]),
     "unknown": (2, "unrecognized arguments: --bogus", words("--bogus")),
     "config gone": (66, "There is no configuration file", words("--config", "{tmp}/none.json")),
     "config nested": (65, "nested too deeply", option_file("--config", DEEP)),

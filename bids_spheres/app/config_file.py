@@ -22,21 +22,8 @@ if TYPE_CHECKING:
 def with_config(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
     """Words of a command line with those that its ``--config`` file stands for.
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        With an option ``--config``.
-    words : sequence of str
-        What the user typed.
-
-    Raises
-    ------
-    MissingInputError
-        When the file is not there.
-    DataError
-        When it is no JSON or YAML object.
-    UsageError
-        When an option is unknown, or has a value that it can't have.
+    A `MissingInputError` without the file, a `DataError` when it is no JSON or YAML object, and a
+    `UsageError` when an option is unknown or can't have the value.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
@@ -58,26 +45,9 @@ def option_words(
     path: Path,
     given: Collection[str] = (),
 ) -> tuple[list[str], list[str]]:
-    """Words of a command line that options in a file stand for.
+    """Positional words and options that the content of a file at `path` stands for.
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-    content : mapping
-        Values of options by their names.
-    path : Path
-        Where they were read, for messages.
-    given : collection of str
-        Options that are not wanted.
-
-    Returns
-    -------
-    positional, named : lists of str
-
-    Raises
-    ------
-    UsageError
-        When an option is unknown, or has a value that it can't have.
+    Options in `given` are left out. A `UsageError` when one is unknown or can't have the value.
     """
     options = {action.dest: action for action in parser._actions}  # noqa: SLF001 - has no other name
     positional: list[str] = []

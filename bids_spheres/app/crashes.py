@@ -19,11 +19,6 @@ def keep_crash(outcome: Outcome, settings: Settings) -> None:
 
     Message, traceback, versions where the run was tried, and settings; nothing of the environment,
     which holds secrets.
-
-    Raises
-    ------
-    OutputError
-        When the file can't be written or removed.
     """
     path = crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:

@@ -25,13 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_demo(out: Path, nprocs: int, *, debug: bool) -> bool:
-    """Write the dataset and its results into a folder, say where, and return whether all went well.
-
-    Raises
-    ------
-    BidsSpheresError
-        As the two levels, and when the folder has another dataset.
-    """
+    """Write dataset and results into a folder, say where, and return whether all went well."""
     source, seeds = out / "fmriprep", out / "seeds" / "networks.tsv"
     check_place(source)
     check_demo_dir(source)

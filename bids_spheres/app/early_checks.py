@@ -27,10 +27,6 @@ def check_words(settings: Settings) -> None:
 
     Not for calls that only read results: these may name seed sets and strategies of the user's own
     by the names of files, and need no input.
-
-    Raises
-    ------
-    UsageError, MissingInputError
     """
     for name in settings.processing.connectivity:
         measure_name(name)

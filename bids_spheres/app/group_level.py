@@ -19,24 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level.
+    """Run the group level; return what failed, and why.
 
     Only outputs of the participant level are read, and the table of participants that a model
-    needs.
-
-    Parameters
-    ----------
-    settings : Settings
-
-    Returns
-    -------
-    list of str
-        What failed, and why.
-
-    Raises
-    ------
-    BidsSpheresError
-        When nothing can be done at all.
+    needs. An error when nothing can be done at all.
     """
     out = settings.output_dir
     problems: list[str] = []
@@ -58,12 +44,6 @@ def run_group_level(settings: Settings) -> list[str]:
 
 
 def dry_run_group(settings: Settings) -> None:
-    """Print the groups and their numbers of participants; nothing is written.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `run_group_level`.
-    """
+    """Print the groups and their numbers of participants; nothing is written."""
     for line in describe_groups(settings):
         print(line)  # noqa: T201 - what was asked for

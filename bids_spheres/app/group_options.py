@@ -35,14 +35,9 @@ def group_options(settings: Settings) -> GroupOptions:
     """Options of the group level that settings stand for.
 
     What a call of the participant level names - seed sets, strategies, measures, labels - chooses
-    here among what such calls have written, so that one configuration file serves both.
-
-    Raises
-    ------
-    UsageError, DataError
-        When a measure, a file of a strategy or a table of participants can't be used.
-    MissingInputError
-        When there is no table of participants for a model.
+    here among what such calls have written, so that one configuration file serves both. An error
+    when a measure, a file of a strategy or a table of participants can't be used, or a model has no
+    table.
     """
     choices = settings.group
     columns = (
@@ -75,17 +70,12 @@ def group_options(settings: Settings) -> GroupOptions:
         **vars(replace(choices, participants_table=table if needed else None)),
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
         expected=tuple(expected.items()),
+        seed_maps=settings.processing.seed_maps,
     )
 
 
 def describe_groups(settings: Settings) -> Iterator[str]:
-    """Describe the groups, a line each; nothing is computed.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `group_options`, and when there is no group.
-    """
+    """Describe the groups, a line each; nothing is computed."""
     options = group_options(settings)
     files = selected(all_matrices(settings.output_dir), options.select)
     for name, members in make_groups(files, options).items():

@@ -30,23 +30,10 @@ def open_executor(
 ) -> Iterator[Executor]:
     """Open the executor for the time of a block.
 
-    Parameters
-    ----------
-    settings : Settings
-    tasks : sequence of Task
-        Their number and memory limit the processes. Without any, pages alone are written, on this
-        machine.
-    inputs : sequence of Path
-        Folders from which they read.
-
-    Raises
-    ------
-    UsageError
-        When Dask or Slurm can't be used as the settings say.
-    MissingInputError, DataError
-        When a file of settings or of an address can't be used.
-    TemporaryError
-        When a scheduler does not answer.
+    Number and memory of the tasks limit the processes; without any, pages alone are written, on
+    this machine. `inputs` are folders from which tasks read. A `UsageError`, `MissingInputError` or
+    `DataError` when Dask or Slurm can't be used as the settings say, and a `TemporaryError` when a
+    scheduler does not answer.
     """
     execution, out = settings.execution, settings.output_dir
     if execution.executor != "dask" or not tasks:

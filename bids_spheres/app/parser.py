@@ -47,8 +47,8 @@ usage:
   bids-spheres FMRIPREP OUTPUT group
       summarize what the participant level has written
 
-bids-spheres --help lists common options, --help-all all of them, and bids-spheres strategies tells
-what the denoising strategies do.\
+bids-spheres --help lists common options, --help-all all of them; bids-spheres strategies and
+bids-spheres seeds describe the denoising strategies and the seed sets.\
 """
 
 _BOTH = (PARTICIPANT, GROUP)
@@ -303,7 +303,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """
     if options.analysis_level not in _BOTH:
         raise UnknownLevelError(
-            f"There is no analysis level {options.analysis_level!r}.",
+            f"Unknown analysis level {options.analysis_level!r}.",
             hint=f"The levels are {PARTICIPANT} and, when that is done, {GROUP}.",
         )
     values = dict(vars(options))

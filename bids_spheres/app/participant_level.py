@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
@@ -16,47 +15,25 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from bids_spheres.app.crashes import keep_crash
-from bids_spheres.app.group_options import raw_datasets
 from bids_spheres.app.opening import open_executor
 from bids_spheres.app.preview import dry_run as dry_run_lines
 from bids_spheres.app.preview import explain_jobs
 from bids_spheres.app.run_messages import RunMessages
-from bids_spheres.engine.connectivity import measure
+from bids_spheres.app.shared_outputs import write_what_runs_share
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import (
-    discard_stale,
-    remove,
-    temporary_files_in,
-    write_if_changed,
-)
+from bids_spheres.files.atomic import discard_stale, remove, temporary_files_in
+from bids_spheres.files.library_warnings import collected
 from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.filters import read_filters
 from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
-from bids_spheres.outputs.logs import (
-    CITATION_FILE,
-    LOGS,
-    crash_file,
-    find_crashes,
-    methods_file,
-    write_record,
-)
-from bids_spheres.outputs.paths import UNCLEANED
-from bids_spheres.outputs.shared import (
-    check_output_dir,
-    write_shared_files,
-)
+from bids_spheres.outputs.logs import LOGS, crash_file, find_crashes
+from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs, failing
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
-from bids_spheres.participant.seeds_in_space import can_use, transformed_labels
+from bids_spheres.participant.seeds_in_space import can_use
 from bids_spheres.participant.up_to_date import find_tasks, last_finished
-from bids_spheres.reports.methods import (
-    MethodsFacts,
-    bibliography,
-    citation_file,
-    methods_paragraph,
-)
 from bids_spheres.reports.participant import pages_of
 from bids_spheres.reports.participant.write_pages import (
     outdated_participants,
@@ -82,23 +59,10 @@ logger = logging.getLogger(__name__)
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
-    """Run the participant level.
+    """Run the participant level; return runs that failed and participants whose page did.
 
-    Parameters
-    ----------
-    settings : Settings
-    debug : bool
-        Log tracebacks of single runs.
-
-    Returns
-    -------
-    list of Outcome
-        Runs that failed, and participants whose page could not be written.
-
-    Raises
-    ------
-    BidsSpheresError
-        When nothing can be done at all; then nothing has been written.
+    With `debug` tracebacks of runs are logged. An error when nothing can be done at all; then
+    nothing has been written.
     """
     if settings.execution.executor == "dask":
         settings = settings.absolute()
@@ -110,11 +74,15 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     tasks = _find_tasks(settings, jobs)
     stale = [task for task in tasks if task.reason]
     logger.info("%s", _freshness(tasks))
-    # An error of a file is logged at the end, as that of its run.
-    known = _warn(jobs, _check(settings, jobs), of_files=False) if stale else set()
+    known: set[tuple[str, str]] = set()
+    if stale:
+        # What is wrong with a file, and what nibabel says of it, is logged with its run.
+        with collected("bids_spheres"):
+            problems = _check(settings, jobs)
+        known = _warn(jobs, problems, of_files=False)
     with open_executor(settings, stale, _roots(inputs)) as executor:
         try:
-            record = _prepare(settings, inputs, jobs)
+            record = write_what_runs_share(settings, inputs, jobs)
             _tidy(settings, tasks)
         except OutputError as error:
             if stale or settings.concatenate:
@@ -133,13 +101,7 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
 
 
 def explain(settings: Settings) -> None:
-    """Print the design of every strategy in every run; nothing is written.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `run_participants`.
-    """
+    """Print the design of every strategy in every run; nothing is written."""
     _, jobs, _ = plan_jobs(settings)
     for line in explain_jobs(jobs):
         print(line)  # noqa: T201 - what was asked for
@@ -147,17 +109,11 @@ def explain(settings: Settings) -> None:
 
 
 def dry_run(settings: Settings) -> None:
-    """Print the runs, and what would be written; nothing is written.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `run_participants`.
-    """
-    _, jobs, found = plan_jobs(settings)
+    """Print the runs, and what would be written; nothing is written."""
+    _, jobs, selected = plan_jobs(settings)
     tasks = _find_tasks(settings, jobs)
     states = [task.reason or "up to date" for task in tasks]
-    for line in (*dry_run_lines(jobs, states, found.skipped), "", _freshness(tasks)):
+    for line in (*dry_run_lines(jobs, states, selected.skipped), "", _freshness(tasks)):
         print(line)  # noqa: T201 - what was asked for
     _warn(jobs, _check(settings, jobs, values=False))
 
@@ -177,46 +133,16 @@ def _warn(
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
-    """Find the runs, and plan the work on each.
-
-    Raises
-    ------
-    BidsSpheresError
-        When there is no input, it can't be used, or nothing is left of it.
-    """
+    """Find the runs, and plan the work on each; an error when no input is left or usable."""
     inputs = find_inputs(settings.bids_dir, settings.derivatives)
     check_output_dir(settings.output_dir, _roots(inputs))
-    work = _resolve_work(settings, inputs)
-    others = read_filters(settings.labels.bids_filter_file)
-    selection = Selection(
-        tuple(Filter(*named) for named in settings.labels.named()),
-        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
-    )
-    kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
-    warp = settings.processing.warp_seeds
-    found = find_runs(
-        *(inputs, selection, kinds, settings.bids_database_dir),
-        usable=lambda space: can_use(work.seed_sets, space, warp=warp),
-    )
-    if any(strategy.task for strategy in work.strategies):
-        found, inputs = _with_events(settings, found, inputs)
-        work = replace(work, links=_links(inputs))
-    jobs = make_jobs(work, found.runs, settings.outliers)
-    group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
-    logger.info("%s found", count(len(jobs), "run"))
-    return inputs, jobs, found
-
-
-def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
-    """What the settings ask of every run."""
     weighting: MapWeighting = "mean" if settings.parcellation_weights == "mean" else "least-squares"
     regions = load_regions(
-        settings.parcellation,
-        settings.roi,
+        *(settings.parcellation, settings.roi),
         space=settings.parcellation_space,
         weighting=weighting,
     )
-    return Work(
+    work = Work(
         seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius, regions),
         strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
         processing=settings.processing,
@@ -225,15 +151,35 @@ def _resolve_work(settings: Settings, inputs: Inputs) -> Work:
         work_dir=settings.work_dir,
         threads=settings.execution.omp_nthreads or 2,
     )
+    others = read_filters(settings.labels.bids_filter_file)
+    selection = Selection(
+        tuple(Filter(*named) for named in settings.labels.named()),
+        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
+    )
+    kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
+    warp = settings.processing.warp_seeds
+    selected = find_runs(
+        *(inputs, selection, kinds, settings.bids_database_dir),
+        usable=lambda space: can_use(work.seed_sets, space, warp=warp),
+    )
+    if any(strategy.task for strategy in work.strategies):
+        selected, inputs = _with_events(settings, selected, inputs)
+        work = replace(work, links=_links(inputs))
+    jobs = make_jobs(work, selected.runs, settings.outliers)
+    group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
+    logger.info("%s found", count(len(jobs), "run"))
+    return inputs, jobs, selected
 
 
 def _with_events(
-    settings: Settings, found: SelectedRuns, inputs: Inputs
+    settings: Settings, selected: SelectedRuns, inputs: Inputs
 ) -> tuple[SelectedRuns, Inputs]:
     """Runs with their events, and the datasets with that in which events are, as "raw"."""
+    from bids_spheres.app.group_options import raw_datasets  # noqa: PLC0415 - loads the group level
+
     roots = [*_roots(inputs), *map(Path.resolve, raw_datasets(settings.bids_dir))]
     runs, raw = [], None
-    for run in found.runs:
+    for run in selected.runs:
         everywhere = ((root, find_events(run.name, root)) for root in dict.fromkeys(roots))
         root, events = next(((r, path) for r, path in everywhere if path), (None, None))
         runs.append(replace(run, tables=replace(run.tables, events=events)))
@@ -241,7 +187,7 @@ def _with_events(
             raw = raw or root
     if raw and "raw" not in inputs.others:
         inputs = replace(inputs, others={**inputs.others, "raw": Dataset(raw, raw.name)})
-    return replace(found, runs=tuple(runs)), inputs
+    return replace(selected, runs=tuple(runs)), inputs
 
 
 def _links(inputs: Inputs) -> tuple[tuple[str, Path], ...]:
@@ -269,50 +215,6 @@ def _freshness(tasks: Sequence[Task]) -> str:
     why_stale = f" ({reasons})" if reasons else ""
     return (
         f"{stale} of {count(len(tasks), 'run')} to do{why_stale}, {len(tasks) - stale} up to date"
-    )
-
-
-def _prepare(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
-    """Write what the whole output dataset shares, and the record of this call; return its path."""
-    work, out = jobs[0].work, settings.output_dir
-    labels = {
-        "spheres": "Spheres around seeds on the grid of an image",
-        UNCLEANED: "Signals of spheres before cleaning",
-    }
-    labels |= {strategy.name: strategy.description for strategy in work.strategies}
-    for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
-        logger.warning("%s", replaced)
-    record = write_record(out, settings.to_json(), settings.labels.participant_label)
-    facts = _methods_facts(settings, inputs, work, _spaces(jobs))
-    write_if_changed(out / CITATION_FILE, citation_file(facts))
-    write_if_changed(out / LOGS / "CITATION.bib", bibliography(methods_paragraph(facts)))
-    own: dict[str, list[Job]] = defaultdict(list)
-    for job in jobs:
-        own[job.run.name.get("sub") or ""].append(job)
-    text = cache(lambda spaces: citation_file(_methods_facts(settings, inputs, work, spaces)))
-    for label, jobs_of_one in own.items():
-        write_if_changed(out / methods_file(label), text(_spaces(jobs_of_one)))
-    return record
-
-
-def _spaces(jobs: Sequence[Job]) -> tuple[str, ...]:
-    return tuple(sorted({job.run.space for job in jobs}))
-
-
-def _methods_facts(
-    settings: Settings, inputs: Inputs, work: Work, spaces: tuple[str, ...]
-) -> MethodsFacts:
-    rules = settings.processing
-    return MethodsFacts(
-        **vars(rules),
-        pipeline=inputs.main.program,
-        pipeline_version=inputs.main.version,
-        spaces=spaces,
-        seed_sets=work.seed_sets,
-        transformed=transformed_labels(work.seed_sets, spaces, warp=rules.warp_seeds),
-        strategies=work.strategies,
-        external_outliers=settings.outliers is not None,
-        measures=tuple(measure(name).stat for name in rules.connectivity),
     )
 
 
@@ -418,8 +320,7 @@ def _summarize(
     done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / LOGS
     runs = count(len(tasks), "run")
     messages.write()
-    messages.log(logging.WARNING)
-    messages.log(logging.ERROR)
+    messages.log()
     if tasks:
         logger.info("%d of %s written to %s", done, runs, settings.output_dir)
     if failures:

@@ -52,13 +52,7 @@ def dry_run(
 ) -> Iterator[str]:
     """Describe runs with their files, what would be written, and images that are not used.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    states : sequence of str
-        Of each, whether it is up to date.
-    rejected : sequence of (Path, str)
-        Images that are not used, and why.
+    `states` say of each job whether it is up to date, `rejected` why images are not used.
     """
     header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
     outputs = [job.outputs() for job in jobs]

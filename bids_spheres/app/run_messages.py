@@ -31,12 +31,8 @@ Entries = list[tuple[str, str]]
 class RunMessages:
     """Warnings and errors of runs, those of one kind together.
 
-    Parameters
-    ----------
-    path : Path
-        Of the table that lists all of them, when several are of one kind.
-    known : collection of (str, str)
-        Runs and strategies whose failure the user was told before.
+    When several are of one kind, a table at `path` lists all of them. `known` are runs and
+    strategies whose failure was logged before.
     """
 
     def __init__(self, path: Path, known: Collection[tuple[str, str]]) -> None:
@@ -44,14 +40,7 @@ class RunMessages:
         self._kinds: dict[tuple[int, str], Entries] = defaultdict(list)
 
     def add(self, outcome: Outcome, strategies: Collection[str]) -> None:
-        """Keep what a run says.
-
-        Parameters
-        ----------
-        outcome : Outcome
-        strategies : collection of str
-            All that were to be applied to the run.
-        """
+        """Keep what a run says, to which these strategies were to be applied."""
         run = outcome.job
         for warning in outcome.report.warnings:
             self._add(logging.WARNING, run, warning)
@@ -65,20 +54,15 @@ class RunMessages:
     def _add(self, level: int, run: str, text: str) -> None:
         self._kinds[level, _VARYING.sub("", text)].append((run, text))
 
-    def log(self, level: int) -> None:
-        """Log one line for each kind of message of a level."""
-        for (kind_level, _), entries in self._kinds.items():
-            if kind_level == level:
-                logger.log(level, "%s: %s", self._runs(entries), entries[0][1])
+    def log(self) -> None:
+        """Log one line for each kind of message, warnings before errors."""
+        for (level, _), entries in sorted(self._kinds.items(), key=lambda item: item[0][0]):
+            (run, text), others = entries[0], len(entries) - 1
+            more = f" and {count(others, 'more run')} in {self._path}" if others else ""
+            logger.log(level, "%s%s: %s", run, more, text)
 
     def write(self) -> None:
-        """Write the table of all messages, if several are of one kind.
-
-        Raises
-        ------
-        OutputError
-            When it can't be written.
-        """
+        """Write the table of all messages, if several are of one kind."""
         if all(len(entries) == 1 for entries in self._kinds.values()):
             return
         rows = [
@@ -87,7 +71,3 @@ class RunMessages:
             for run, text in entries
         ]
         write_text(self._path, table_text(COLUMNS, rows))
-
-    def _runs(self, entries: Entries) -> str:
-        first, others = entries[0][0], len(entries) - 1
-        return f"{first} and {count(others, 'more run')} in {self._path}" if others else first

@@ -17,6 +17,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     filter_problem,
     parts,
     rounded,
+    without_undrawn,
 )
 from bids_spheres.confounds.design import (
     REASONS,
@@ -95,4 +96,5 @@ __all__ = [
     "strategy_to_json",
     "tedana_regressors",
     "temporal_steps",
+    "without_undrawn",
 ]

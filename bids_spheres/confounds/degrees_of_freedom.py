@@ -10,7 +10,7 @@ import numpy as np
 from bids_spheres.confounds.design import rank_of, removed_regressors, temporal_steps
 
 if TYPE_CHECKING:
-    from bids_spheres.confounds.design import Design
+    from bids_spheres.confounds.design import BoolArray, Design
     from bids_spheres.confounds.strategy import Strategy, TemporalFilter
 
 FEW_DEGREES_OF_FREEDOM = 25
@@ -26,7 +26,7 @@ class DegreesOfFreedom:
     """Degrees of freedom of one run after one strategy.
 
     Whole numbers unless there is a Butterworth filter. The parts add up:
-    residual = kept - rank - filtered - censored.
+    residual = kept - rank - filtered - censored - undrawn.
 
     Parameters
     ----------
@@ -45,6 +45,8 @@ class DegreesOfFreedom:
         What is left: 1 / var(r) of two independent white series after the whole of cleaning.
     seconds : float
         Kept volumes x repetition time.
+    undrawn : float
+        What is lost with volumes that are left out after cleaning; 0 without.
     problem : str
         Why the filter can't be applied to what is left; "" when it can.
     """
@@ -57,6 +59,7 @@ class DegreesOfFreedom:
     residual: float
     seconds: float
     problem: str = ""
+    undrawn: float = 0
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,29 @@ def _lost_to_butterworth(
     return filtered, lost - filtered
 
 
-def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool) -> float:
-    """`degrees_of_freedom_left` after all cleaning of the volumes of a run."""
+def without_undrawn(
+    left: DegreesOfFreedom,
+    design: Design,
+    strategy: Strategy,
+    used: BoolArray,
+    *,
+    t_r: float,
+    detrend: bool,
+) -> DegreesOfFreedom:
+    """Degrees of freedom of some of the kept volumes alone, (T,) bool, drawn after cleaning."""
+    rows = used[design.kept]
+    residual = min(left.residual, _operator_dof(design, strategy, t_r, detrend, rows))
+    return replace(left, residual=residual, undrawn=left.residual - residual)
+
+
+def _operator_dof(
+    design: Design,
+    strategy: Strategy,
+    t_r: float,
+    detrend: bool,
+    rows: BoolArray | slice = slice(None),
+) -> float:
+    """`degrees_of_freedom_left` after all cleaning, of all kept volumes of a run or of some."""
     # scipy is slow to import, and not needed to look a strategy up.
     from bids_spheres.engine.clean import clean  # noqa: PLC0415
     from bids_spheres.engine.degrees_of_freedom import degrees_of_freedom_left  # noqa: PLC0415
@@ -161,7 +185,7 @@ def _operator_dof(design: Design, strategy: Strategy, t_r: float, detrend: bool)
         standardize=False,
         **temporal_steps(design, strategy, t_r),
     )
-    return degrees_of_freedom_left(operator)
+    return degrees_of_freedom_left(operator[rows])
 
 
 def filter_problem(
@@ -209,7 +233,8 @@ def parts(dof: DegreesOfFreedom) -> str:
         f"- {rounded(dof.filtered)} lost to filtering"
     )
     gaps = f" - {rounded(dof.censored)} to filtering across censored volumes"
-    return text + gaps * (dof.censored > 0)
+    undrawn = f" - {rounded(dof.undrawn)} with volumes that are not drawn"
+    return text + gaps * (dof.censored > 0) + undrawn * (dof.undrawn > 0)
 
 
 def rounded(value: float) -> str:

@@ -128,8 +128,8 @@ def task_regressors(
     dict
         Names are ``task.<condition>`` with ``_derivative``, ``_dispersion`` or ``_delay_<n>``.
     """
-    times = events.start_time + t_r * np.arange(n_volumes)
-    regressors = {}
+    times = events.start_time + t_r * np.arange(n_volumes, dtype=np.float64)
+    regressors: dict[str, FloatArray] = {}
     for condition, own in events.conditions.items():
         fine_times, course = _sampled(own, times)
         if task.model == "fir":

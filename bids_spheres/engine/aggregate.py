@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bids_spheres.engine.clean import clean
+from bids_spheres.engine.despike import despike
 from bids_spheres.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +72,17 @@ class VoxelSeries:
         own = slice(self.starts[sphere], self.stops[sphere])
         slope, inter = self.scaling
         return slope * self.values[:, own][:, self.usable[own]].astype(np.float64) + inter
+
+    def despiked(self) -> tuple[VoxelSeries, FloatArray]:
+        """The same without spikes, in real units, and the share of each sphere's that changed."""
+        values = np.empty(self.values.shape, dtype=np.float64)
+        shares = np.full(len(self.starts), np.nan)
+        for sphere, (start, stop) in enumerate(zip(self.starts, self.stops, strict=True)):
+            usable = start + np.flatnonzero(self.usable[start:stop])
+            if usable.size:
+                values[:, usable], spikes = despike(self.of_sphere(sphere))
+                shares[sphere] = spikes.mean()
+        return replace(self, values=values, scaling=(1.0, 0.0)), shares
 
     def aggregated(self, aggregation: Aggregation) -> FloatArray:
         """One series per sphere, (T, S); NaN for spheres without a usable voxel."""

@@ -95,6 +95,8 @@ class Extraction:
         cleaned voxels (``engine.aggregate.aggregate_cleaned``).
     read_twice : bool
         Whether the image was read a second time, for voxels that are bad in some volumes alone.
+    spikes : (S,) array, optional
+        Share of the values of each sphere's voxels that despiking changed; NaN without a voxel.
     """
 
     timeseries: FloatArray
@@ -104,6 +106,7 @@ class Extraction:
     unusable: BoolArray
     voxels: VoxelSeries | None = None
     read_twice: bool = False
+    spikes: FloatArray | None = None
 
     @property
     def reduced(self) -> BoolArray:
@@ -117,6 +120,7 @@ def extract(
     fwhm: float | None = None,
     *,
     aggregation: Aggregation = "mean",
+    despike: bool = False,
     moments: bool = False,
     threads: int = 2,
     usable_only: bool = True,
@@ -135,6 +139,9 @@ def extract(
         Width of the Gaussian by which the image is smoothed first, mm.
     aggregation : {"mean", "median", "eigenvariate"}
         "mean" holds a few volumes in memory, the others every voxel of the spheres over time.
+    despike : bool
+        Squeeze spikes of every voxel first (``engine.despike``); of smoothed voxels with `fwhm`.
+        Holds every voxel over time.
     moments : bool
         Also get mean and standard deviation of every voxel of a sphere.
     threads : int
@@ -156,8 +163,9 @@ def extract(
     if not weights.grid.matches(volumes.grid):
         raise DataError(f"{volumes.name}: the sphere weights belong to another image grid.")
     check_aggregation(aggregation)
-    if weights.values is not None and aggregation != "mean":
-        raise UsageError(f"Maps have weighted means, and no {aggregation}.")
+    if weights.values is not None and (aggregation != "mean" or despike):
+        what = "spikes of single voxels to squeeze" if despike else aggregation
+        raise UsageError(f"Maps have weighted means, and no {what}.")
     applied = None
     if fwhm is not None and not weights.compact:
         # Boxes around regions would be as large as the image.
@@ -173,10 +181,14 @@ def extract(
     own = np.searchsorted(read, weights.voxels)
     screened = ScreenedVolumes(volumes, read, own, usable_only=usable_only)
     job = _Extracting(screened, weights, fwhm, threads, _Spread() if moments else None)
-    voxels = None
-    if aggregation != "mean":
+    voxels = spikes = None
+    if aggregation != "mean" or despike:
         voxels = _voxel_series(job)
+        if despike:
+            voxels, spikes = voxels.despiked()
         timeseries = voxels.aggregated(aggregation)
+        # Cleaning is linear, and so are means.
+        voxels = None if aggregation == "mean" else voxels
     elif applied is None and fwhm is None:
         timeseries = _means(job)
     elif applied is None:
@@ -189,7 +201,7 @@ def extract(
     observed = None if job.spread is None else job.spread.moments(volumes, screened.missing[own])
     unusable = screened.unusable[own]
     twice = screened.read_twice
-    return Extraction(timeseries, weights, observed, volumes.t_r, unusable, voxels, twice)
+    return Extraction(timeseries, weights, observed, volumes.t_r, unusable, voxels, twice, spikes)
 
 
 def extract_spheres(

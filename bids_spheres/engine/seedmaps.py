@@ -246,6 +246,7 @@ def map_blocks(
     cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
+    rows: BoolArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Fisher z of the correlation of seeds with voxels, for some voxels at a time.
@@ -260,7 +261,9 @@ def map_blocks(
         Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
         ``standardize`` does not count, as correlations do not depend on it.
     cleaned : (T', S) array, optional
-        The seeds' series after cleaning, where that is more than to clean `timeseries`.
+        The seeds' series after cleaning, where that is more than to clean `timeseries`; of `rows`.
+    rows : (T',) bool array, optional
+        Volumes of those that cleaning leaves over which to correlate; default: all.
     block_bytes : int
         See `BLOCK_BYTES`.
 
@@ -274,9 +277,10 @@ def map_blocks(
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
     arguments = {**cleaning, "standardize": "zscore_sample"}
+    drawn = slice(None) if rows is None else rows
     if cleaned is None:
         known = np.flatnonzero(np.isfinite(series).all(axis=0))
-        vectors = _unit_vectors(clean(series[:, known], **arguments))
+        vectors = _unit_vectors(clean(series[:, known], **arguments)[drawn])
         # NaN for spheres without a voxel.
         seeds = np.full((series.shape[1], len(vectors)), np.nan)
         seeds[known] = vectors.T
@@ -287,7 +291,7 @@ def map_blocks(
     step = max(1, block_bytes // (8 * max(series.shape)))
     for start in range(0, len(volumes.voxels), step):
         part = slice(start, min(start + step, len(volumes.voxels)))
-        voxels = _unit_vectors(clean(volumes.over_time(part), **arguments))
+        voxels = _unit_vectors(clean(volumes.over_time(part), **arguments)[drawn])
         yield part, fisher_transform(seeds @ voxels)
 
 
@@ -297,6 +301,7 @@ def seed_maps(
     cleaning: CleanArguments,
     *,
     cleaned: FloatArray | None = None,
+    rows: BoolArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[NDArray[np.float32]]:
     """Map of the correlation of each seed with every voxel, Fisher z-transformed.
@@ -307,7 +312,7 @@ def seed_maps(
 
     Parameters
     ----------
-    volumes, timeseries, cleaning, cleaned, block_bytes
+    volumes, timeseries, cleaning, cleaned, rows, block_bytes
         As for `map_blocks`.
 
     Yields
@@ -325,7 +330,9 @@ def seed_maps(
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))
     with closing(maps):
-        blocks = map_blocks(volumes, timeseries, cleaning, cleaned=cleaned, block_bytes=block_bytes)
+        blocks = map_blocks(
+            *(volumes, timeseries, cleaning), cleaned=cleaned, rows=rows, block_bytes=block_bytes
+        )
         for part, z in blocks:
             maps.write(0, part.start, z)
         for seed in range(n_seeds):

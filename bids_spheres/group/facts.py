@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres import __version__
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.statistics import fisher_z_variance
-from bids_spheres.outputs.sidecars import ANEW, read_sidecar
+from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
 from bids_spheres.settings import sidecar_keys
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class RunFacts:
 
 
 def read_facts(matrix: Path) -> RunFacts | None:
-    """Read the sidecar of a matrix, a TSV file; None for one of several runs put together.
+    """Read the sidecar of a matrix or map; None for one of several runs put together.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
     DataError
         When it can't be used; `OtherVersionError` when another version wrote it.
     """
-    path = matrix.with_suffix(".json")
+    path = sidecar_path(matrix)
     content = read_sidecar(path, parse_float=as_integer)
     if _CONCATENATION in content:
         return None

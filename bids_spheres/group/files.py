@@ -95,6 +95,15 @@ def selected(
     return files
 
 
+def is_selected(file: OutputFile, select: Iterable[tuple[str, Sequence[str]]]) -> bool:
+    """Whether a map has labels that are wanted; measures are those of matrices."""
+    return all(
+        _plain(key, label_of(file.name, key)) in {_plain(key, label) for label in labels}
+        for key, labels in select
+        if key != "stat"
+    )
+
+
 def make_groups(
     files: Iterable[OutputFile], options: GroupOptions
 ) -> Mapping[Name, Sequence[OutputFile]]:

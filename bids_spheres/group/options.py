@@ -26,10 +26,13 @@ class GroupOptions(GroupChoices):
         ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
     expected : tuple of (str, str)
         Participants of the input and of its table, with their key, and where they are known from.
+    seed_maps : bool
+        Average and test maps of seeds too.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
+    seed_maps: bool = False
 
     def __post_init__(self) -> None:
         """Refuse (UsageError) options that exclude one another, or need one that is missing."""
@@ -65,6 +68,16 @@ class GroupOptions(GroupChoices):
                 bool(self.within) and bool(self.blocks or self.variance_groups or self.harmonize),
                 "--within does not go with --blocks, --variance-groups or --harmonize.",
                 "Rows of a participant change signs together already.",
+            ),
+            (
+                bool({"cluster", "tfce"} & {*self.inference}) and not self.seed_maps,
+                "--inference cluster and tfce are about maps of seeds.",
+                "Add --seed-maps, or take nbs and tfnbs for edges.",
+            ),
+            (
+                self.seed_maps and bool(self.within or self.weights or self.harmonize),
+                "--seed-maps does not go with --within, --weights or --harmonize.",
+                "Run the group level twice.",
             ),
             (
                 self.whole_blocks and not self.blocks,

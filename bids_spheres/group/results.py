@@ -278,7 +278,7 @@ def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterabl
         names = {"effect": "coefficient", "statistic": "t"}
         columns = {names.get(name, name): values for name, values in own.items()}
         parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
-    about = _describe_model(group, model) | {"EdgesWithoutCoefficients": unsolved}
+    about = _describe_model(group.scale.name, model) | {"EdgesWithoutCoefficients": unsolved}
     table = pd.concat(parts)[list(MODEL_COLUMNS)]
     writer.table("model", table, MODEL_COLUMNS | about)
 
@@ -317,7 +317,7 @@ def _unit_p(correction: Correction) -> FloatArray | float:
 
 
 def describe_contrast(
-    group: Group,
+    scale: str,
     tested: Tested,
     hypotheses: Hypotheses,
     model: GroupDesign | None,
@@ -328,7 +328,7 @@ def describe_contrast(
     weights = hypotheses.weights[contrast.name].tolist()
     rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
     about: dict[str, object] = {
-        **(_describe_model(group, model) if model else {"Model": "1", "Scale": group.scale.name}),
+        **(_describe_model(scale, model) if model else {"Model": "1", "Scale": scale}),
         "Contrast": contrast.name,
         "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
@@ -359,6 +359,9 @@ def describe_contrast(
         if "tfnbs" in permuted.corrections:
             powers = {"ExtentPower": options.tfnbs_extent, "HeightPower": options.tfnbs_height}
             about["TFNBS"] = {**powers, "Step": options.tfnbs_step}
+        if "tfce" in permuted.corrections:
+            powers = {"ExtentPower": options.tfce_extent, "HeightPower": options.tfce_height}
+            about["TFCE"] = {**powers, "Step": options.tfce_step}
     return about
 
 
@@ -411,11 +414,11 @@ def write_network_tests(
     )
 
 
-def _describe_model(group: Group, model: GroupDesign) -> dict[str, object]:
+def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
     return {
         "Model": model.formula,
         "Terms": list(model.design.terms),
-        "Scale": group.scale.name,
+        "Scale": scale,
         "NumberOfParticipantsInModel": len(model.design.participants),
         "LeftOut": dict(model.left_out),
         "Notes": list(model.notes),

@@ -311,7 +311,7 @@ def _test_contrasts(
             permuted = {}
         for tested in tests:
             own = replace(tested, permuted=permuted.get(tested.contrast.name))
-            about = describe_contrast(group, own, hypotheses, model, options)
+            about = describe_contrast(group.scale.name, own, hypotheses, model, options)
             write_contrast(writer, group, own, about)
             threshold = nbs_threshold(sample, own.contrast, options)
             write_components(writer, group, own, about, threshold)

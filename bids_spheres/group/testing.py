@@ -110,7 +110,7 @@ def permuted_contrasts(
 
     ValueError when nothing can be permuted, or tested.
     """
-    requested = [name for name in options.inference if name != "fdr"]
+    requested = [name for name in options.inference if name in ("maxt", "nbs", "tfnbs", "cnbs")]
     if "cnbs" in requested and not networks.names:
         logger.warning("%s: cnbs needs seeds with networks, and is left out.", group.title)
         requested.remove("cnbs")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import (
     check_folders,
     discard_stale,
@@ -29,12 +29,14 @@ from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
     earlier_results,
+    is_selected,
     make_groups,
     possible_groups,
     selected,
 )
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
+from bids_spheres.group.maps import map_groups, summarize_maps
 from bids_spheres.group.model import load_model
 from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.qc_fc import load_covariates
@@ -126,7 +128,10 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         images.setdefault(image_name(group), []).append(group)
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
-    _tidy(output_dir, [*images, *groups], everything)
+    maps = map_groups(output_dir, options)
+    for name, own_maps in maps.items() if options.seed_maps else ():
+        level.do_maps(name, [file for file in own_maps if is_selected(file, options.select)])
+    _tidy(output_dir, [*images, *groups, *maps], everything)
     level.write_tables()
     level.warn()
     if not options.pool_spaces and level.divided_by_space:
@@ -271,6 +276,19 @@ class _Level:
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
+
+    def do_maps(self, name: Name, files: Sequence[OutputFile]) -> None:
+        """Maps of one seed."""
+        if not files:
+            return
+        try:
+            writer = Writer(self.output_dir, name)
+            summarize_maps(writer, files, self.analysis, self.motion, self.unusable)
+        except UsageError:
+            raise
+        except (DataError, ValueError) as error:
+            self.refused.setdefault(str(error), []).append(title(name))
+            discard_earlier(self.output_dir, name)
 
     def _refuse(self, name: Name, error: DataError) -> None:
         """Note why no results exist, and remove those of earlier calls."""

@@ -31,7 +31,7 @@ from bids_spheres import __version__
 from bids_spheres.app.parser import main_parser
 from bids_spheres.data.published import MEASURES, published_seed_sets
 from bids_spheres.errors import EXIT_STATUSES
-from bids_spheres.settings import GROUP, PARTICIPANT
+from bids_spheres.settings import GROUP, PARTICIPANT, Settings, declared_options
 from bids_spheres.settings.values import Choice, Memory, Number, PathName
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ _WORDS = {
 
 _CLOSED = {"atlas": published_seed_sets(), "connectivity": tuple(MEASURES)}
 """Choices of options that are known by the names of files, or by other spellings as well."""
+
+_GROUP_ONLY = {
+    each.name for each in declared_options(Settings) if PARTICIPANT not in each.option.levels
+}
 
 _FILES = {
     "group_page": ("Page of the group", "group.html"),
@@ -251,7 +255,9 @@ def _option(action: argparse.Action, flag: str) -> Input:
     if action.nargs == 0:
         return {"type": "Flag", "command-line-flag": flag}
     many = action.nargs is not None
-    default = {"default-value": action.default} if action.default not in (None, []) else {}
+    # Boutiques gives defaults with every call, and those of the group level have no effect before.
+    shown = action.default not in (None, []) and action.dest not in _GROUP_ONLY
+    default = {"default-value": action.default} if shown else {}
     # One flag for all values of a list, and = between flag and value where there is one value.
     separator = {} if many else {"command-line-flag-separator": "="}
     return {**_value(action), "command-line-flag": flag, **separator, **default}

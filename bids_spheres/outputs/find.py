@@ -101,6 +101,12 @@ class OutputFile:
         return regions if regions.exists() and not spheres.exists() else spheres
 
     @property
+    def spheres_of_map(self) -> Path:
+        """The table of the spheres of which a map has one."""
+        name = self.name.with_(DSEG, ".tsv", label=None, stat=None, desc=SPHERES)
+        return self.path.with_name(str(name))
+
+    @property
     def space(self) -> str:
         """Space of the image; ``"func"`` for the grid of acquisition."""
         return label_of(self.name, "space")
@@ -133,6 +139,13 @@ def matrix_files(output_dir: Path) -> list[OutputFile]:
         )
         for file in parsed_files(path for pattern in folders for path in output_dir.glob(pattern))
     ]
+
+
+def seed_map_files(output_dir: Path) -> list[OutputFile]:
+    """Every map of a seed of the participant level, in the order of their names."""
+    folders = (f"sub-*/{folder}/*_{BOLDMAP}.nii.gz" for folder in _FOLDERS)
+    paths = sorted(path for pattern in folders for path in output_dir.glob(pattern))
+    return list(parsed_files(paths))
 
 
 def participants_with_outputs(output_dir: Path) -> list[str]:

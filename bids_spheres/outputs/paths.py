@@ -40,11 +40,14 @@ GROUP_FOLDER = "group"
 GROUP_SUMMARY = "summary.json"
 """Which groups the last call of the group level was about, and what it could not do."""
 
+STATMAP = "statmap"
+"""Suffix of images of contrasts."""
+
 GROUP_SUFFIXES = frozenset(
     {
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
-        *("nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""
@@ -189,10 +192,20 @@ def of_contrast(contrast: str, suffix: str) -> str:
     return f"{CONTRAST}-{contrast}_{suffix}"
 
 
+def map_of_contrast(contrast: str, stat: str) -> str:
+    """What an image of a contrast is, in the place of a suffix.
+
+    >>> map_of_contrast("age", "t")
+    'contrast-age_stat-t_statmap'
+    """
+    return f"{CONTRAST}-{contrast}_stat-{stat}_{STATMAP}"
+
+
 def group_of_contrast(name: Name) -> Name:
     """Name of the group of a file of one of its contrasts; any other name as it is."""
-    kept = (entity for entity in name.entities if entity[0] != CONTRAST)
-    return Name(tuple(kept), name.suffix, name.extension)
+    keys = [key for key, _ in name.entities]
+    end = keys.index(CONTRAST) if CONTRAST in keys else len(keys)
+    return Name(name.entities[:end], name.suffix, name.extension)
 
 
 def title(name: Name) -> str:

@@ -123,6 +123,8 @@ class ImageSidecar(TypedDict, total=False):
     Radius: float | list[float]
     RadiusUnits: str
     SmoothingBefore: str | None
+    DespikedShare: float | None
+    DespikeNote: str
 
 
 class SpheresSidecar(TypedDict):
@@ -187,11 +189,13 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     NumberOfVolumes: int
     NumberOfVolumesKept: int
     NumberOfVolumesCensored: int
+    NumberOfVolumesUsed: int
     CensoredVolumes: dict[str, int]
     CensoringThresholds: JsonObject
     RankRemoved: int
     DimensionsLostToFilter: float
     DimensionsLostToCensoring: float
+    DimensionsLostToDrawing: float
     DegreesOfFreedom: float
     MeanFramewiseDisplacement: float | None
     VolumesWithFramewiseDisplacement: int
@@ -304,15 +308,19 @@ SPHERE_COLUMNS: JsonObject = {
 }
 """Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
 
-TISSUE_COLUMNS: JsonObject = {
-    column: {"Description": f"Mean probability of {tissue} over the voxels used"}
-    for column, tissue in (
-        ("grey_matter", "grey matter"),
-        ("white_matter", "white matter"),
-        ("csf", "cerebrospinal fluid"),
-    )
+EXTRA_COLUMNS: JsonObject = {
+    **{
+        column: {"Description": f"Mean probability of {tissue} over the voxels used"}
+        for column, tissue in (
+            ("grey_matter", "grey matter"),
+            ("white_matter", "white matter"),
+            ("csf", "cerebrospinal fluid"),
+        )
+    },
+    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
 }
-"""Columns of both tables where the dataset has images of tissues in the space of the run."""
+"""Columns of both tables where the dataset has images of tissues in the space of the run, and
+after despiking."""
 
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},

@@ -20,9 +20,9 @@ from bids_spheres.files.atomic import (
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
     DISPLACEMENTS,
+    EXTRA_COLUMNS,
     REGION_COLUMNS,
     SPHERE_COLUMNS,
-    TISSUE_COLUMNS,
     RegionsSidecar,
     SpheresSidecar,
     UncleanedSidecar,
@@ -72,7 +72,7 @@ def write_spheres(
     weights : SphereWeights
         Their voxels.
     measured : mapping of str to (S,) array
-        Columns ``coverage``, ``used`` and ``tsnr``, and those of `TISSUE_COLUMNS` that are known.
+        Columns ``coverage``, ``used`` and ``tsnr``, and those of `EXTRA_COLUMNS` that are known.
     sidecar : mapping
         What is known of image and seeds.
     """
@@ -95,12 +95,12 @@ def write_spheres(
             **({"seed_in_mask": weights.seed_used.astype(int)} if seeds.regions is None else {}),
             "overlap": weights.overlaps,
             "tsnr": measured["tsnr"],
-            **{name: measured[name] for name in TISSUE_COLUMNS if name in measured},
+            **{name: measured[name] for name in EXTRA_COLUMNS if name in measured},
         }
     )
     write_table(paths.spheres(seeds), table)
     low = int((table["used"] == 0).sum())
-    tissues = {name: about for name, about in TISSUE_COLUMNS.items() if name in measured}
+    extra = {name: about for name, about in EXTRA_COLUMNS.items() if name in measured}
     if seeds.regions is not None:
         regions = RegionsSidecar(
             Description="Regions; a voxel in several has the index of that of the largest weight, "
@@ -112,9 +112,7 @@ def write_spheres(
             RegionsPartlyOutsideMask=int(weights.partial.sum()),
             RegionsOfTooLittleCoverage=low,
         )
-        write_json(
-            paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS, **tissues}
-        )
+        write_json(paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS, **extra})
         return
     about = SpheresSidecar(
         Description="Spheres around seeds; a voxel in several spheres has the index of the "
@@ -125,7 +123,7 @@ def write_spheres(
         SpheresOfTooLittleCoverage=low,
         SeedsOutsideMask=int((~weights.seed_used).sum()),
     )
-    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS, **tissues})
+    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS, **extra})
 
 
 def _signals_of(regions: RegionImage) -> str:

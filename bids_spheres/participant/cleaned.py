@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def clean_series(
     timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
 ) -> FloatArray:
-    """Cleaned series of the kept volumes, (T', S).
+    """Cleaned series of the volumes in use, (T', S).
 
     NaN for spheres without a signal, and for all when the run is excluded.
 
@@ -35,18 +35,24 @@ def clean_series(
     voxels : VoxelSeries, optional
         Series of the voxels of the spheres, which are cleaned instead and put together afterwards.
     """
-    cleaned = np.full((run_design.design.n_kept, timeseries.shape[1]), np.nan)
+    rows = rows_in_use(run_design)
+    cleaned = np.full((int(rows.sum()), timeseries.shape[1]), np.nan)
     complete = ~np.isnan(timeseries).any(axis=0)
     # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
     if not complete.any() or run_design.exclusion is not None:
         return cleaned
     arguments = clean_arguments(run_design)
     if voxels is None:
-        cleaned[:, complete] = clean(timeseries[:, complete], **arguments)
+        cleaned[:, complete] = clean(timeseries[:, complete], **arguments)[rows]
     else:
         used, rule = voxels.of(np.flatnonzero(complete)), run_design.processing.aggregation
-        cleaned[:, complete] = aggregate_cleaned(used, rule, arguments)
+        cleaned[:, complete] = aggregate_cleaned(used, rule, arguments)[rows]
     return cleaned
+
+
+def rows_in_use(run_design: RunDesign) -> NDArray[np.bool_]:
+    """Those of the kept volumes that are drawn after cleaning."""
+    return np.asarray(run_design.used[run_design.design.kept])
 
 
 def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
     left = run_design.degrees_of_freedom
     return effective_degrees_of_freedom(
         cleaned,
-        kept=kept,
-        regressors=np.hstack(regressors),
-        degrees_lost=left.kept - left.residual,
+        kept=run_design.used,
+        regressors=np.hstack(regressors)[rows_in_use(run_design)],
+        degrees_lost=int(run_design.used.sum()) - left.residual,
     )

@@ -93,21 +93,12 @@ class RunGroup:
 
 
 def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
-    """Which runs belong together.
+    """Which runs belong together: those of sessions or of participants, or none without a level.
 
     A single run is a group too where a matrix of the group has another name than the run's own:
-    whoever looks for one matrix per participant finds it for those of one run as well.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-    level : {"session", "participant"} or None
-        Whose runs; a dataset without sessions has those of its participants. None for no groups.
-
-    Raises
-    ------
-    UsageError
-        When the matrices of a group would be written over those of one of its runs.
+    whoever looks for one matrix per participant finds it for those of one run as well. A dataset
+    without sessions has runs of its participants. A `UsageError` when the matrices of a group would
+    be written over those of one of its runs.
     """
     if level is None:
         return []
@@ -134,26 +125,11 @@ def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
 def concatenate_runs(
     groups: Sequence[RunGroup], unfinished: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """Write the matrices of groups of runs, one group after the other.
+    """Write the matrices of groups of runs, one after the other; yield what a user should know.
 
-    To be called when the jobs of the runs are done, whatever call did them.
-
-    Parameters
-    ----------
-    groups : sequence of RunGroup
-    unfinished : collection of (str, str)
-        Jobs and strategies, by their names, that failed or were not tried: what an earlier call
-        wrote for them does not count.
-
-    Yields
-    ------
-    str
-        What a user should know: which runs are missing.
-
-    Raises
-    ------
-    OutputError
-        When a matrix can't be written.
+    To be called when the jobs of the runs are done, whatever call did them. `unfinished` are jobs
+    and strategies, by their names, that failed or were not tried: what an earlier call wrote for
+    them does not count.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loads with numpy
 
@@ -183,15 +159,9 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
 
 @dataclass(frozen=True, eq=False)
 class RunSeries:
-    """Cleaned series of one run, as its job wrote them.
+    """Cleaned series of one run, (T', S), as its job wrote them; NaN for spheres that are missing.
 
-    Parameters
-    ----------
-    uri, nodes : str
-        BIDS URIs of their table, and of the table of their spheres.
-    values : (T', S) array
-        Kept volumes; NaN for spheres that are missing.
-    sidecar : mapping
+    With the sidecar, and the BIDS URIs of their table and of the table of their spheres.
     """
 
     uri: str
@@ -203,12 +173,7 @@ class RunSeries:
     def read(cls, paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
         """Series of a run without the rows of censored volumes, and what their sidecar says.
 
-        Raises
-        ------
-        MissingInputError, ReadWriteError
-            When they are missing, or can't be read.
-        DataError
-            When they are no numbers, or those of other seeds.
+        An error when they are missing, can't be read, are no numbers, or those of other seeds.
         """
         path = paths.series(seeds, strategy)
         series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
@@ -221,7 +186,7 @@ class RunSeries:
 
     @property
     def exclusion(self) -> str | None:
-        """Why the run tells nothing, if so."""
+        """Why the run has no result, if so."""
         if self.sidecar.get("Excluded"):
             return str(self.sidecar["Excluded"])
         return None if np.isfinite(self.values).any() else "no sphere has a series"
@@ -262,7 +227,7 @@ class _GroupSeries:
 
     @property
     def described(self) -> list[RunSeries]:
-        """Runs whose sidecars tell what was done: those that are used, or else all."""
+        """Runs whose sidecars say what was done: those that are used, or else all."""
         return self.used or self.excluded
 
     def uri(self, job: Job) -> str:
@@ -341,21 +306,11 @@ class _GroupSeries:
 
 
 def degrees_of_freedom(used: Sequence[RunSeries]) -> float:
-    """1 / var(r) of independent white series in all runs together.
+    """1 / var(r) of independent white series in all runs together; 0 without a run.
 
     Their correlation is the mean of those of the runs, weighted by w = T' - 1 because each run has
     variance 1. With v degrees of freedom in a run, its variance is 1 / v, and that of the mean is
-    sum(w^2 / v) / sum(w)^2. That is the sum over runs where w is in proportion to v, and else
-    less.
-
-    Parameters
-    ----------
-    used : sequence of RunSeries
-
-    Returns
-    -------
-    float
-        0 without a run.
+    sum(w^2 / v) / sum(w)^2. That is the sum over runs where w is in proportion to v, and else less.
     """
     if not used:
         return 0

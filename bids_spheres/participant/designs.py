@@ -28,6 +28,7 @@ from bids_spheres.confounds import (
     read_metadata,
     read_outliers,
     read_tedana,
+    without_undrawn,
 )
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
@@ -80,14 +81,43 @@ class RunDesign:
     @cached_property
     def degrees_of_freedom(self) -> DegreesOfFreedom:
         """Degrees of freedom."""
-        return count_degrees_of_freedom(
-            self.design, self.strategy, self.timing.t_r, self.processing.detrend
+        t_r, detrend = self.timing.t_r, self.processing.detrend
+        left = count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
+        if self.used.sum() == left.kept or left.problem:
+            return left
+        return without_undrawn(
+            *(left, self.design, self.strategy, self.used), t_r=t_r, detrend=detrend
         )
 
     @property
     def exclusion(self) -> Exclusion | None:
         """Why the run has no result, if so."""
-        return exclusion(self.degrees_of_freedom, self.strategy, floor=self.processing.min_dof)
+        strategy, floor = _for_all(self.strategy, self.processing), self.processing.min_dof
+        return exclusion(self.degrees_of_freedom, strategy, floor=floor)
+
+    @cached_property
+    def used(self) -> NDArray[np.bool_]:
+        """Kept volumes that are in the results, (T,): all, or as many as all runs have."""
+        kept, seconds = self.design.kept, self.processing.equal_seconds
+        places = np.flatnonzero(kept)
+        # As in the count of volumes, 240 s are 120 volumes of 2 s in spite of rounding.
+        number = len(places) if not seconds else int(np.ceil(seconds / self.timing.t_r - 1e-6))
+        if number >= len(places):
+            return kept
+        chosen = places[:number]
+        if (seed := self.processing.equal_seconds_seed) is not None:
+            chosen = np.random.default_rng(seed).choice(places, number, replace=False)
+        used = np.zeros_like(kept)
+        used[chosen] = True
+        return used
+
+    @property
+    def reasons(self) -> dict[str, NDArray[np.bool_]]:
+        """Volumes left out for each reason."""
+        reasons = dict(self.design.reasons)
+        if self.processing.equal_seconds:
+            reasons["undrawn"] = self.design.kept & ~self.used
+        return reasons
 
     def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> ExclusionRow:
         """Row of the table of exclusions about the image `source` of a run."""
@@ -107,8 +137,17 @@ class RunDesign:
             seconds=left.seconds,
             min_degrees_of_freedom=self.processing.min_dof,
             min_volumes=self.strategy.min_volumes,
-            min_seconds=self.strategy.min_seconds,
+            min_seconds=_for_all(self.strategy, self.processing).min_seconds,
         )
+
+
+def _for_all(strategy: Strategy, rules: Processing) -> Strategy:
+    """A strategy that asks for the time that is used of every run."""
+    if not rules.equal_seconds:
+        return strategy
+    # A volume that rounding takes away is not missed.
+    least = max(strategy.min_seconds or 0.0, rules.equal_seconds - 1e-6)
+    return replace(strategy, min_seconds=least)
 
 
 def run_timing(run: Run, bold: Path) -> Timing:
@@ -201,7 +240,7 @@ def run_designs(
                 events=_events(job.run, image.bold) if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
-            if strategy.accepts(design.n_kept, timing.t_r) and (
+            if _for_all(strategy, rules).accepts(design.n_kept, timing.t_r) and (
                 problem := timing.filter_problem(strategy)
             ):
                 raise DataError(f"The {strategy} can't be used: {problem}.")
@@ -252,7 +291,7 @@ class _RunTables:
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
-        """fMRIPrep's; without columns where there is none."""
+        """fMRIPrep's; without columns when it is missing."""
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         path = self.files.confounds
@@ -290,7 +329,7 @@ def missing_image(strategy: Strategy) -> MissingInputError:
     """The error about a run without an image from which a strategy starts."""
     kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
     return MissingInputError(
-        f"The {strategy} starts from a {kinds} image, and there is none.",
+        f"The {strategy} starts from a {kinds} image, which is missing.",
         hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
     )
 
@@ -298,24 +337,10 @@ def missing_image(strategy: Strategy) -> MissingInputError:
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-    strict : bool
-        Whether any problem is an error.
-    values : bool
-        Read tables as a whole, and not their first lines alone: a column that is n/a throughout
-        is a problem too. It takes some 10 ms for each table.
-
-    Returns
-    -------
-    list of Problem
-        The same thing in several runs once. Strategies and runs that none names can be done.
-
-    Raises
-    ------
-    DataError
-        When what strategies ask for leaves nothing to be done, or with `strict`.
+    Problems that several runs have are one; strategies and runs that none names can be done. With
+    `values` tables are read as a whole, some 10 ms for each, and not their first lines alone: a
+    column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
+    leaves nothing to be done or, with `strict`, for any problem.
     """
     unusable: list[_Failure] = []
     tables = _tables(jobs, unusable, read_confounds if values else read_header)

@@ -65,8 +65,8 @@ _LARGEST = 1e100
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
-    What is up to date is left as it is, and an image of which all is up to date is not read. A
-    strategy that can't be applied keeps no other back.
+    What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
+    that can't be applied keeps no other back.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def run_job(job: Job) -> JobReport:
 class _ToDo:
     """Outputs of one image that are missing or out of date.
 
-    `image` has the strategies, and `seed_sets` are those, of which anything is; `spheres` are the
-    sets whose spheres are. `timing` is None when the image can't be opened, and `designs` are of
+    `image` has the strategies concerned, `seed_sets` are the seed sets, and `spheres` those whose
+    spheres are. `timing` is None when the image can't be opened, and `designs` are of
     the strategies that can be applied.
     """
 
@@ -182,8 +182,8 @@ def _write_image(
             job.paths,
             strategy.name,
             dict(zip(design.columns, design.values.T, strict=True)),
-            kept=design.kept,
-            reasons=design.reasons,
+            kept=run_design.used,
+            reasons=run_design.reasons,
             displacements=design.displacements,
             sidecar=design_sidecar(run_design, _sources(job, run_design)),
         )
@@ -237,6 +237,8 @@ def _write_spheres_and_series(
             values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
                 measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
+                if spheres.spikes is not None:
+                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
                     measured={**measured, "used": ~spheres.missing},
@@ -293,6 +295,7 @@ def _extract(
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
             aggregation=rules.aggregation,
+            despike=rules.despike,
             moments=True,
             threads=threads,
         )

@@ -50,7 +50,7 @@ def job_memory(job: Job) -> int:
     seeds, most = sum(len(table) for table in tables), max(len(table) for table in tables)
     for shape in {_Shape.of(image.bold) for image in job.images}:
         floats = 6 * shape.voxels + 12 * shape.volumes * seeds + 8 * most**2
-        if rules.aggregation != "mean":
+        if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
             floats += 2 * shape.volumes * inside
         sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * rules.seed_maps)
@@ -72,7 +72,7 @@ class _Shape:
             header: Any = nib.load(bold).header
             *grid, volumes = (*header.get_data_shape(), 1, 1, 1, 1)[:4]
             size = math.prod(header.get_zooms()[:3])
-        except Exception:  # noqa: BLE001 - the job that reads it tells what is wrong
+        except Exception:  # noqa: BLE001 - the job that reads it says what is wrong
             return cls()
         return cls(math.prod(grid), volumes, size or cls.size)
 

@@ -28,6 +28,8 @@ def coverage_note(spheres: SphereSet) -> str:
         text += f", {int(weights.empty.sum())} without a voxel in it (n/a)"
     if low.any():
         text += f", {int(low.sum())} with a coverage below {spheres.min_coverage:g} (n/a)"
+    if spheres.sidecar.get("DespikedShare") is not None:
+        text += f", {spheres.sidecar['DespikedShare']:.2%} of their voxels' values despiked"
     return text
 
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 
+_NOT_LINEAR = (
+    "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
+    "do not count it."
+)
+
+
 @dataclass(frozen=True, eq=False)
 class SphereSet:
     """A seed set of S spheres on the grid of an image.
@@ -41,9 +47,9 @@ class SphereSet:
     min_coverage : float
         Smallest share of a sphere's voxels that must have a signal.
     sidecar : ImageSidecar
-    coverage, tsnr : (S,) arrays, optional
-        Share of each sphere's voxels that has a signal, and their temporal signal-to-noise ratio,
-        once the image was read.
+    coverage, tsnr, spikes : (S,) arrays, optional
+        Share of each sphere's voxels that has a signal, their temporal signal-to-noise ratio, and
+        the share of their values that despiking changed, once the image was read.
     reduced : int
         Spheres with voxels in image and mask that are constant, or not finite in a volume.
     tissues : mapping of str to (S,) array
@@ -57,6 +63,7 @@ class SphereSet:
     sidecar: ImageSidecar
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
+    spikes: FloatArray | None = None
     reduced: int = 0
     tissues: Mapping[str, FloatArray] = field(default_factory=dict)
 
@@ -67,7 +74,15 @@ class SphereSet:
         coverage = moments.coverage(all_weights)[self.columns]
         tsnr = moments.tsnr(all_weights)[self.columns]
         reduced = int(extraction.reduced[self.columns].sum())
-        return replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        signal = replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        if extraction.spikes is None:
+            return signal
+        spikes = extraction.spikes[self.columns]
+        known = spikes[np.isfinite(spikes)]
+        sidecar = self.sidecar.copy()
+        sidecar["DespikedShare"] = float(known.mean()) if known.size else None
+        sidecar["DespikeNote"] = _NOT_LINEAR
+        return replace(signal, spikes=spikes, sidecar=sidecar)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -86,20 +101,12 @@ def write_series(
     sidecar: CleaningSidecar,
     effective_dof: FloatArray | None,
 ) -> None:
-    """Write cleaned series and their relations; `n/a` for all when the run is excluded.
+    """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    spheres : SphereSet
-    run_design : RunDesign
-    cleaned : (T', S) array
-        Series of the kept volumes; NaN for spheres without a signal.
-    sidecar : CleaningSidecar
-    effective_dof : (S, S) array or None
-        Effective degrees of freedom of each correlation, if asked for.
+    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
+    degrees of freedom of each correlation, if wanted.
     """
-    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.design.kept
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name
     values = cleaned
     if rules.full_length:

@@ -11,7 +11,7 @@ import numpy as np
 from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
-from bids_spheres.participant.cleaned import clean_arguments
+from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,22 +54,18 @@ def write_seed_maps(
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    volumes : SpooledVolumes
-        As `recording_voxels` gave them, read to their end.
-    extraction : Extraction
-        Of all these sets, and of no other.
-    sphere_sets : sequence of (SphereSet, (T', S) array)
-        With their cleaned series.
-    run_design : RunDesign
-    sidecar : CleaningSidecar
+    `volumes`, as `recording_voxels` gave them, were read to their end, and `extraction` is of these
+    sphere sets and no other, each with its cleaned series, (T', S).
     """
     if run_design.exclusion is not None:
         return
     own = None if extraction.voxels is None else np.hstack([series for _, series in sphere_sets])
-    maps = seed_maps(volumes, extraction.timeseries, clean_arguments(run_design), cleaned=own)
+    rows = rows_in_use(run_design)
+    maps = seed_maps(
+        *(volumes, extraction.timeseries, clean_arguments(run_design)),
+        cleaned=own,
+        rows=None if rows.all() else rows,
+    )
     seeds = [
         (spheres, number, label)
         for spheres, _ in sphere_sets

@@ -91,7 +91,7 @@ def transformed_labels(
 
 
 def _stay(seeds: SeedTable, space: str) -> bool:
-    """Whether the seeds are in a space already, as far as they tell."""
+    """Whether the seeds are in a space already, as far as known."""
     if seeds.space is None or {seeds.space, space} <= set(NATIVE):
         return True
     return same_template(seeds.space, space)

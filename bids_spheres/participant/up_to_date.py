@@ -4,7 +4,7 @@ Files of one run that depend on the same inputs and settings form a `Group`: the
 set, the design of a strategy, the series of a seed set after a strategy, and each kind of matrix or
 map made of these. When everything that a job had to write is written, and not before, its groups
 are put on record under ``logs/done``, in one file for every run and space and one for the designs,
-which all spaces of a run share. The record of a group tells the version of this package, digests of
+which all spaces of a run share. The record of a group has the version of this package, digests of
 the settings and of the input files on which the group depends, and the sizes of its files. It is up
 to date when its record says what would be put there now and its files exist.
 
@@ -109,22 +109,10 @@ class Stamp:
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
-    Parameters
-    ----------
-    key : str
-        Name in the record.
-    record : Path
-        File of the record.
-    unit : Path
-        What a job makes or leaves as a whole, by its table: see `Job.current`. Matrices and maps
-        belong to the unit of their series.
-    files : tuple of Path
-        All that there can be.
-    stamp : Stamp
-    strategy : str or None
-        Strategy that may exclude the run, so that the group is ``n/a``.
-    sparse : bool
-        Whether some of the files need not be: seeds without a series have no map.
+    `key` is their name in the `record`, and `unit` stands for all that is made again together, by
+    its table: see `Job.current`; matrices and maps belong to the unit of their series. `files` are
+    all that are possible: with `sparse` some need not exist, as seeds without a series have no map.
+    A `strategy` may exclude the run, so that the group is ``n/a``.
     """
 
     key: str
@@ -226,21 +214,12 @@ def find_tasks(
     hash_inputs: bool = False,
     nprocs: int = 1,
 ) -> list[Task]:
-    """Find which outputs of every job are missing or out of date; one task for every job.
+    """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
-    Input files are looked at now, before any is read: the next call notices one that changes while
-    its run is at work.
-
-    Parameters
-    ----------
-    jobs : sequence of Job
-        Of one call.
-    overwrite : bool
-        Take everything as out of date.
-    hash_inputs : bool
-        Compare what is in input files, in `nprocs` threads, instead of sizes and times of last
-        change. What was made without this counts as stale.
-    nprocs : int
+    With `overwrite` all are. With `hash_inputs` the contents of input files are compared, in
+    `nprocs` threads, instead of sizes and times of last change; what was made without this is
+    stale. Input files are looked at now, before any is read: the next call notices one that changes
+    while its run is at work.
     """
     lookups = _Lookups(hash_inputs=hash_inputs)
 
@@ -255,7 +234,7 @@ def find_tasks(
         }
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
-        # Of a unit of which one file is missing all are written.
+        # When one file of a unit is missing, all of them are written.
         todo = tuple(group for group in groups if group.unit in stale)
         incomplete = NEW if job.without_image else None
         reason = next((reason for reason in reasons.values() if reason), incomplete)
@@ -297,13 +276,7 @@ class _Lookups:
 
 
 class _JobGroups:
-    """Groups of the files of one job.
-
-    Parameters
-    ----------
-    job : Job
-    lookups : _Lookups
-    """
+    """Groups of the files of one job."""
 
     def __init__(self, job: Job, lookups: _Lookups) -> None:
         self.job, self.lookups, self.paths = job, lookups, job.paths
@@ -414,8 +387,8 @@ def _digest_of_seeds(seeds: SeedTable) -> str:
 
 def _digest_of_strategy(strategy: Strategy) -> str:
     # A better description does not make numbers stale.
-    told = ("description", "source")
-    return _digest({key: value for key, value in asdict(strategy).items() if key not in told})
+    words = ("description", "source")
+    return _digest({key: value for key, value in asdict(strategy).items() if key not in words})
 
 
 def _digest_of_rules(rules: Processing, output: Output) -> str:
@@ -430,7 +403,7 @@ def _digest(content: object) -> str:
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """Size and time of last change, ns; None for a file that is not there."""
+    """Size and time of last change, ns; None for a missing file."""
     try:
         status = path.stat()
     except OSError:
@@ -452,7 +425,7 @@ def _size(path: Path) -> int | None:
 
 
 def _read(record: Path) -> dict[str, Any]:
-    """Entries of a record; none when it is not there or broken."""
+    """Entries of a record; none when it is missing or broken."""
     try:
         with open_regular(record) as file:
             content = json.load(file)

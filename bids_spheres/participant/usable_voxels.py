@@ -105,8 +105,9 @@ def usable_voxels(
     """
     images = tissue_images(bold, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
-    region = (None, None) if mask is None else (mask.inside, mask.grid)
-    usable = UsableVoxels(*region, tissues=tissues)
+    usable = UsableVoxels(None, None, tissues=tissues)
+    if mask is not None:
+        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     name, _, least = (rules.tissue or "").partition(":")
     if name and name not in tissues:
         raise MissingInputError(

@@ -129,6 +129,14 @@ class Processing:
         sidecar="Aggregation",
         mixing="refuse",
     )
+    despike: bool = option(
+        False,
+        "squeeze spikes of every voxel of the spheres first, by the rule of AFNI's 3dDespike",
+        "seeds",
+        affects=_SPHERES,
+        sidecar="Despike",
+        mixing="refuse",
+    )
     smoothing_fwhm: float | None = option(
         None,
         "smooth images by a Gaussian of this width first (default: off)",
@@ -152,8 +160,10 @@ class Processing:
     )
     seed_maps: bool = option(
         False,
-        "also write a map of Fisher's z between every seed and every voxel in the mask",
+        "also write a map of Fisher's z between every seed and every voxel in the mask; at the "
+        "group level average and test these maps",
         "seeds",
+        levels=_BOTH,
     )
     effective_dof: bool = option(
         False,
@@ -196,6 +206,24 @@ class Processing:
         sidecar="DummyScans",
         mixing="refuse",
         common=True,
+    )
+    equal_seconds: float | None = option(
+        None,
+        "after cleaning, use as much data of every run and exclude those with less (default: off)",
+        "denoising",
+        Number("S", zero_is_off=True),
+        affects=("design", "series"),
+        sidecar="EqualSeconds",
+        mixing="refuse",
+    )
+    equal_seconds_seed: int | None = option(
+        None,
+        "draw these volumes at random, with this seed (default: the first that are kept)",
+        "denoising",
+        _WHOLE,
+        affects=("design", "series"),
+        sidecar="EqualSecondsSeed",
+        mixing="refuse",
     )
     full_length: bool = option(
         False, "keep a row of n/a for every censored volume", "denoising", affects=_SERIES
@@ -343,9 +371,9 @@ class GroupChoices:
         ("fdr",),
         "corrections of those tests for the number of edges: fdr (default, always written), and "
         "by permutations maxt (family-wise, every edge), nbs (components above a threshold), tfnbs "
-        "(without a threshold), cnbs (pairs of networks)",
+        "(without a threshold), cnbs (pairs of networks); of maps maxt, cluster and tfce",
         "group level",
-        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs"),
+        choice("fdr", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce"),
         levels=(GROUP,),
     )
     permutations: int = option(
@@ -454,6 +482,34 @@ class GroupChoices:
         "step between thresholds in tfnbs (default: 0.1)",
         "group level",
         Number("STEP", least=0.001),
+        levels=(GROUP,),
+    )
+    cluster_threshold: float = option(
+        0.001,
+        "p of voxels that join clusters of maps (default: 0.001)",
+        "group level",
+        Number("P", most=0.5),
+        levels=(GROUP,),
+    )
+    tfce_extent: float = option(
+        0.5,
+        "power of the size of clusters in tfce (default: 0.5)",
+        "group level",
+        Number("E"),
+        levels=(GROUP,),
+    )
+    tfce_height: float = option(
+        2.0,
+        "power of the threshold in tfce (default: 2)",
+        "group level",
+        Number("H"),
+        levels=(GROUP,),
+    )
+    tfce_step: float | Literal["auto"] = option(
+        0.1,
+        "step between thresholds in tfce (default: 0.1), or auto: a hundredth of the largest t",
+        "group level",
+        Number("STEP", least=0.001, words=("auto",)),
         levels=(GROUP,),
     )
     participants_table: Path | None = option(

@@ -21,6 +21,7 @@ from bids_spheres.confounds import load_strategy, published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
 from bids_spheres.group import (
     harmonization,
+    maps,
     networks,
     quality,
     reliability,
@@ -138,6 +139,7 @@ _GROUP_TABLES = {
     "contrast-<name>_edges": results.CONTRAST_COLUMNS,
     "contrast-<name>_nbs": results.COMPONENT_COLUMNS,
     "contrast-<name>_cnbs": results.NETWORK_TEST_COLUMNS,
+    "contrast-<name>_clusters": maps.CLUSTER_COLUMNS,
     "reliability": reliability.EDGE_COLUMNS,
     "networkreliability": reliability.NETWORK_COLUMNS,
     "harmonization": harmonization.COLUMNS,

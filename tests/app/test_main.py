@@ -193,7 +193,7 @@ BAD_CALLS = [
     (16, "has no dataset_description.json", "{tmp} {out} participant --atlas Power2011"),
     (16, "no preprocessed BOLD image", "{empty} {out} participant --atlas Power2011"),
     (16, "raw dataset without fMRIPrep", "{raw} {out} participant --atlas Power2011"),
-    (17, "no analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
+    (17, "Unknown analysis level 'grup'", "{data} {out} grup --atlas Power2011"),
     (18, "has no sub-99", f"{POWER} --participant-label 99"),
     (18, "--task-label sleep leaves no run", f"{POWER} --task-label sleep"),
     (18, "Available: task-rest", f"{POWER} --task-label sleep"),
@@ -560,7 +560,7 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     def refused(*_):
         raise OutputError("logs can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.app.participant_level.write_record", refused)
+    monkeypatch.setattr("bids_spheres.app.shared_outputs.write_record", refused)
     done = run_app(*call)
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err

@@ -60,7 +60,7 @@ def test_filter_files(app, tmp_path, content, left):
         ('{"bold": ["AP"]}', 65, '"bold" must hold entities'),
         ('{"run": {"a": 1}}', 65, "run must be a label"),
         ("{", 65, "not valid JSON"),
-        ('{"bold": {"direction": "LR"}}', 18, "There is dir-(none) and dir-AP"),
+        ('{"bold": {"direction": "LR"}}', 18, "Available: dir-(none) and dir-AP"),
     ],
 )
 def test_filter_files_that_do_not_work(app, tmp_path, text, status, phrase):
@@ -209,7 +209,16 @@ def test_every_option_can_be_recorded(tmp_path):
     options = {action.dest for action in parser._actions}
     recorded = set(settings_of(parser.parse_args(words)).to_json())
     changed = {name for name in options if name not in recorded}
-    about_the_call = {"help", "version", "config", "debug", "verbose", "quiet", "explain"}
+    about_the_call = {
+        "help",
+        "help_all",
+        "version",
+        "config",
+        "debug",
+        "verbose",
+        "quiet",
+        "explain",
+    }
     of_strategies = {"fd_threshold", "std_dvars_threshold", "censor_before", "censor_after"}
     of_strategies |= {"min_segment", "filter", "filter_order", "high_pass", "low_pass"}
     of_strategies |= {"min_volumes", "min_seconds"}

@@ -39,9 +39,12 @@ def test_it_ends_with_one_line(tmp_path, level, library, number, status, said):
 
 
 SLOW = """
-import os, sys
+import os, signal, sys
 
 import bids_spheres.__main__ as command
+
+# A shell lets what it puts into the background ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Interrupted:
     def find_spec(self, name, *_):

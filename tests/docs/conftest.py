@@ -51,18 +51,21 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         flags = ["1" if row == rows - 1 else "0" for row in range(rows)]
         (outliers / f"{stem}_outliers.tsv").write_text("\n".join(["bad", *flags]) + "\n")
     words = [demo_dataset, out, "participant", "--quiet", "--report-level", "none"]
+    equal = ["--equal-seconds", 120, "--equal-seconds-seed", 1]
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
-          "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
+          *equal, "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
+          "--despike",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
     _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
-          "--head-radius", 60)  # fmt: skip
+          *equal, "--head-radius", 60)  # fmt: skip
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
     people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
     (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")
-    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none",
+    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none", "--seed-maps",
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
-          "--participants-table", folder / "participants.tsv",
-          "--inference", "maxt", "nbs", "tfnbs", "cnbs", "--permutations", 5)  # fmt: skip
+          "--participants-table", folder / "participants.tsv", "--permutations", 5,
+          "--inference", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce",
+          "--tfce-step", "auto")  # fmt: skip
     _of_larger_groups(folder / "people", out / "people" / "group")
     return out
 
@@ -73,7 +76,8 @@ def _of_larger_groups(root: Path, kept: Path) -> None:
     labels = [f"{i:02d}" for i in range(8)]
     for label in labels:
         for session in ("a", "b"):
-            facts = {"SeedSpace": "Talairach", "DummyScans": 1}
+            facts = {"SeedSpace": "Talairach", "DummyScans": 1, "Despike": True}
+            facts |= {"HeadMotion": {}, "EqualSeconds": 120, "EqualSecondsSeed": 1}
             people.add(label, correlations(rng, 5), source=f"ses-{session}_task-rest", **facts)
     people.participants(participant_id=labels, site=list("aabbaabb"), age=rng.uniform(20, 60, 8))
     kept.mkdir(parents=True)

@@ -150,7 +150,10 @@ def test_leftovers_of_a_killed_process(tmp_path):
 
     assert discard_stale(tmp_path) == 0  # they may still be in the making
     assert sorted(tmp_path.iterdir()) == ours
-    long_ago = time.time() - 2 * files.STALE_SECONDS
+    recently = time.time() - files.STALE_SECONDS + 60
+    os.utime(ours[0], (recently, recently))
+    assert discard_stale(tmp_path) == 0
+    long_ago = time.time() - files.STALE_SECONDS - 60
     os.utime(ours[0], (long_ago, long_ago))
     assert discard_stale(tmp_path) == 1
     assert list(tmp_path.iterdir()) == [ours[1]]

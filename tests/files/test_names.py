@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from bids_spheres.confounds import load_strategy
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.files.names import ENTITY_ORDER, IMAGE_ENTITIES, Name, parse_name
+from bids_spheres.files.names import (
+    ENTITY_ORDER,
+    IMAGE_ENTITIES,
+    Name,
+    entity_value,
+    parse_name,
+    same_template,
+)
 from bids_spheres.inputs.runs import Run, Tables
 from bids_spheres.participant.plan import Job, JobImage, Work
 from bids_spheres.settings import Processing
@@ -160,3 +167,25 @@ def test_a_cohort_joins_its_template():
 def test_folder():
     assert str(parse_name("sub-1_ses-b_task-a_bold.nii").folder) == "sub-1/ses-b/func"
     assert str(parse_name("sub-1_task-a_bold.nii").folder) == "sub-1/func"
+
+
+def test_indices_are_numbers():
+    values = [entity_value("run", label) for label in ("01", "1", "00", "10")]
+    assert values == ["1", "1", "0", "10"]
+    assert entity_value("task", "01") == "01"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        ("MNIInfant+2", "MNIInfant", True),
+        ("MNIInfant", "MNIInfant+2", True),
+        ("MNIInfant+2", "MNIInfant+2", True),
+        ("MNIInfant+2", "MNIInfant+3", False),
+        ("MNIInfant+2", "MNIPediatric+2", False),
+        (None, None, True),
+        ("T1w", None, False),
+    ],
+)
+def test_a_cohort_may_be_left_out(first, second, same):
+    assert same_template(first, second) is same

@@ -89,6 +89,11 @@ def test_what_an_option_takes(inputs, name, what):
     assert inputs[name] | what == inputs[name]
 
 
+def test_defaults_of_the_group_level_are_not_given_with_every_call(inputs):
+    assert "default-value" not in inputs["permutations"]
+    assert inputs["min_dof"]["default-value"] == 10
+
+
 def test_groups_are_those_of_the_help(described):
     groups = {group["name"]: group["members"] for group in described["groups"]}
     assert {"radius", "overlap"} <= set(groups["seeds"])

@@ -14,6 +14,7 @@ from scipy import signal
 
 from bids_spheres.confounds import published_strategies
 from bids_spheres.engine import stream
+from bids_spheres.engine.despike import despike
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -145,8 +146,8 @@ def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place,
         "In 1 run: sub-02_task-rest",
         "asks for compcor",
         (
-            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, and there is "
-            "none. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
+            "starts from a desc-smoothAROMAnonaggr or desc-nonaggrDenoised image, which is "
+            "missing. In 2 runs: sub-01 task-rest space-MNI152NLin2009cAsym and sub-02 task-rest"
         ),
         "--derivatives aroma=PATH",
         "Nyquist frequency, 0.25 Hz",
@@ -241,6 +242,21 @@ def test_components_of_fmripost_aroma_are_regressed_out(place, tiny, tmp_path):
     removed = read(next(out.glob("*_desc-aroma_design.tsv"))).to_numpy()
     removed -= removed.mean(axis=0)
     assert np.abs(left.T @ removed / np.linalg.norm(removed, axis=0)).max() < 1e-8
+
+
+def test_a_table_of_another_program_that_does_not_fit_concerns_who_asks_for_it(
+    place, tiny, tmp_path
+):
+    tiny.add_run()
+    func = derivatives(tmp_path / "post", "fMRIPost-AROMA")
+    table = pd.DataFrame(
+        np.random.default_rng(3).standard_normal((35, 1)), columns=["aroma_motion_01"]
+    )
+    table.to_csv(func / f"{STEM}_desc-aroma_timeseries.tsv", sep="\t", index=False)
+    told, out = place("--strategy", "aroma", "gsrOnly", "-d", f"aroma={tmp_path / 'post'}")
+    assert told.status == 1
+    assert len(read(series_file(out, "gsrOnly"))) == 40
+    assert not list(out.glob("*_desc-aroma_timeseries.tsv"))
 
 
 def test_components_that_tedana_rejected(place, tiny, tmp_path):
@@ -799,3 +815,86 @@ def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
         assert phrase in text, phrase
     bib = (tmp_path / "out" / "logs" / "CITATION.bib").read_text()
     assert "10.1016/j.neuroimage.2017.03.020" in bib
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggregation):
+    bold = tiny.add_run()
+    image = nib.load(bold)
+    data = image.get_fdata()
+    data[:, :, :, 20] += np.where(np.arange(data.shape[0]) % 2, 300, 0)[:, None, None]
+    nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
+    finished, func = place("--strategy", "none", "--despike", "--aggregation", aggregation)
+    assert finished.status == 0, finished.err
+    labels = nib.load(next(func.glob("*_dseg.nii.gz"))).get_fdata()
+    spheres = read(next(func.glob("*_dseg.tsv")))
+    number = spheres.set_index("name").loc["left", "index"]
+    assert spheres.set_index("name").loc["left", "overlap"] == 0
+    voxels = nib.load(bold).get_fdata()[labels == number].T
+    squeezed, spikes = despike(voxels)
+    assert spikes[20].mean() > 0.3
+    together = getattr(np, aggregation)(squeezed, axis=1)
+    path = next(func.glob("*_desc-raw_timeseries.tsv.gz"))
+    names = json.loads(path.with_name(path.name.replace(".tsv.gz", ".json")).read_text())
+    uncleaned = pd.read_csv(path, sep="\t", header=None, names=names["Columns"])["left"]
+    np.testing.assert_allclose(uncleaned, together, rtol=1e-6)
+    assert spheres.set_index("name").loc["left", "despiked"] == pytest.approx(spikes.mean())
+    facts = sidecar(func, "none") if aggregation == "mean" else names
+    assert facts["Despike"] is True
+    assert facts["DespikedShare"] == pytest.approx(spheres["despiked"].mean())
+    assert "degrees of freedom do not count it" in facts["DespikeNote"]
+    page = next(func.parents[1].glob("sub-01.html")).read_text()
+    assert f"Despiking changed {facts['DespikedShare']:.2%} of the values" in page
+    plain, _ = place("--strategy", "none", "--aggregation", aggregation)
+    assert "1 of 1 run to do" in plain.err
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("strategy", ["24P", "band"])
+def test_the_same_amount_of_data_of_every_run(place, tiny, tmp_path, seed, strategy):
+    tiny.add_run(n_volumes=80)
+    tiny.add_run("sub-02_task-rest", n_volumes=30)
+    if strategy == "band":
+        band = {"low_pass": 0.15, "order": 1}
+        strategy = strategy_file(tmp_path, name="band", filter=band, motion="basic")
+    options = ("--strategy", strategy, "--fd-threshold", "0.03")
+    _, func = place(*options)
+    name = "24P" if strategy == "24P" else "band"
+    kept = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))["censored"].to_numpy() == 0
+    whole, facts = read(series_file(func, name)).to_numpy(), sidecar(func, name)
+    assert 35 < kept.sum() < 80
+    words = ("--equal-seconds", "69.5", *(("--equal-seconds-seed", "7") if seed else ()))
+    finished, func = place(*options, *words, "--seed-maps", "--effective-dof")
+    assert finished.status == 0, finished.err
+    outliers = read(next(func.glob(f"*_desc-{name}_outliers.tsv")))
+    used = outliers["censored"].to_numpy() == 0
+    assert used.sum() == 35  # 70 s, the least that is not less
+    assert not (used & ~kept).any()
+    first = np.zeros(80, bool)
+    first[np.flatnonzero(kept)[:35]] = True
+    assert (used == first).all() == (seed is None)
+    np.testing.assert_array_equal(outliers["undrawn"] == 1, kept & ~used)
+    drawn = read(series_file(func, name)).to_numpy()
+    np.testing.assert_allclose(drawn, whole[used[kept]], atol=1e-9)
+    matrix = read(next(func.glob(f"*_stat-pearsoncorrelation_desc-{name}_relmat.tsv")))
+    known = np.isfinite(drawn).all(axis=0)
+    expected = np.corrcoef(drawn[:, known].T)
+    own = matrix.drop(columns="Node").to_numpy()[np.ix_(known, known)]
+    off = ~np.eye(len(own), dtype=bool)
+    np.testing.assert_allclose(own[off], expected[off], atol=1e-6)
+    after = sidecar(func, name)
+    assert after["NumberOfVolumesKept"] == kept.sum()
+    assert after["NumberOfVolumesUsed"] == 35
+    assert after["CensoredVolumes"]["undrawn"] == kept.sum() - 35
+    assert after["EqualSeconds"] == 69.5
+    # Nothing is fitted to them alone, so they keep nearly all that is theirs.
+    assert min(33, facts["DegreesOfFreedom"]) * 0.5 < after["DegreesOfFreedom"] < 35
+    parts = ("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring")
+    lost = sum(after[key] for key in (*parts, "DimensionsLostToDrawing"))
+    assert after["DegreesOfFreedom"] == pytest.approx(kept.sum() - lost)
+    seed_map = nib.load(next(func.glob("*_boldmap.nii.gz"))).get_fdata()
+    assert np.isfinite(seed_map).any()
+    short = json.loads(
+        next(func.parents[1].glob(f"sub-02/func/*_desc-{name}_timeseries.json")).read_text()
+    )
+    assert "fewer than 69.5" in short["Excluded"]

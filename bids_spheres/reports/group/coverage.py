@@ -34,7 +34,11 @@ from bids_spheres.wording import count, listing, percent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from bids_spheres.reports.group.load import Image
+
+    FloatArray = NDArray[np.float64]
 
 HALF = 0.5
 """Share of participants below which a seed is drawn as missing."""
@@ -55,32 +59,8 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         radii = image.coverage["radius"].to_numpy(np.float64)
         back = None if behind is None else behind.picture
         scene = Scene(image.points, radii, back, given_colours=colours)
-        n, whole = len(share), int((share == 1).sum())
-        who = "The participant has" if image.n_participants == 1 else "All participants have"
-        few = "none has" if image.n_participants <= 2 else "fewer than half have"
-        sentences = [f"{who} each of {count(n, 'seed')}."]
-        if whole < n:
-            worst = [image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1]
-            lack = f"; some lack {n - whole:,}, and {few} {int((share < HALF).sum()):,}"
-            lack = "; missing" if image.n_participants == 1 else lack
-            sentences = [f"{who} {whole:,} of {count(n, 'seed')}{lack}: {listing(worst)}."]
-        if np.isfinite(mean := float(image.coverage["coverage"].mean())):
-            sentences.append(
-                f"Mean coverage of a sphere: {percent(mean)} of its voxels have a signal."
-            )
-        where = "" if behind is None else f" over {behind.words}"
-        caption = (
-            f"All spheres to scale{where}, transparent. Blue: all participants have the seed; "
-            f"amber, dashed: some lack it; red, dotted: {few} it."
-            if image.n_participants != 1
-            else f"All spheres to scale{where}, transparent. Blue: the participant has the seed; "
-            "red, dotted: the seed is missing."
-        )
-        if n > MANY and any(map(is_network, image.networks)):
-            caption = (
-                f"All spheres{where}, in colours of their networks. Outlined in amber, dashed: "
-                f"some participants lack the seed; in red, dotted: {few} it."
-            )
+        sentences, legend = _describe(image, share)
+        caption = f"All spheres{'' if behind is None else f' over {behind.words}'}{legend}"
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
             caption += f" Too far away to be shown: {listing(far)}."
         if is_native(image.space):
@@ -94,12 +74,40 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
             image.anchor,
             image.image_title,
             ", ".join(own) or image.image_title,
-            sentences=tuple(sentences),
+            sentences=sentences,
             figures=(Figure(f"{image.anchor}-seeds", shown, caption),),
             tables=(_table(image),),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
     return sections
+
+
+def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
+    """Sentences about the seeds that participants have, and what colours mean."""
+    n, whole = len(share), int((share == 1).sum())
+    worst = listing([image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1])
+    is_two, half = image.n_participants == 2, int((share < HALF).sum())
+    who, few = "All participants have", "fewer than half have"
+    if is_two:
+        who, few = "Both participants have", "none has"
+    lack = f"{'one lacks' if is_two and not half else 'some lack'} {n - whole:,}"
+    lack += f", and {few} {half:,}" if half else ""
+    legend = f"all participants have the seed; amber, dashed: some lack it; red, dotted: {few} it"
+    if image.n_participants == 1:
+        who, lack = "The participant has", "missing"
+        legend = "the participant has the seed; red, dotted: the seed is missing"
+    legend = f", to scale and transparent. Blue: {legend}."
+    if n > MANY and any(map(is_network, image.networks)):
+        legend = (
+            ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
+            f"seed; in red, dotted: {few} it."
+        )
+    sentence = f"{who} {whole:,} of {count(n, 'seed')}; {lack}: {worst}."
+    if whole == n:
+        sentence = f"{who} each of {count(n, 'seed')}."
+    mean = float(image.coverage["coverage"].mean())
+    signal = f"Mean coverage of a sphere: {percent(mean)} of its voxels have a signal."
+    return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 
 def _background(image: Image) -> Background | None:

@@ -13,7 +13,14 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import Edges
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
+from bids_spheres.outputs.paths import (
+    GROUP_FOLDER,
+    GROUP_SUMMARY,
+    PEARSON,
+    image_name,
+    of_contrast,
+    title,
+)
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import strategy_styles
 from bids_spheres.reports.toolkit.order import Order, network_order
@@ -158,6 +165,11 @@ class Result(GroupFiles):
         """Sidecar of the model; empty without a model."""
         return self.sidecar("model")
 
+    @cached_property
+    def contrast_sidecars(self) -> dict[str, Mapping[str, object]]:
+        """What is recorded of contrasts, by their names."""
+        return {name: self.sidecar(of_contrast(name, "edges")) for name in self.contrasts}
+
     @property
     def left_out(self) -> list[str]:
         """Participants who are not in the model, and why."""
@@ -258,12 +270,7 @@ def texts(value: object) -> list[str]:
 def load_level(output_dir: Path) -> Level:
     """Read what the group level wrote, matrices apart.
 
-    Raises
-    ------
-    MissingInputError
-        When there are no results of the group level.
-    DataError, ReadWriteError
-        When a table or a sidecar can't be read.
+    MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
     """
     folder = output_dir / GROUP_FOLDER
     summary = read_sidecar(folder / GROUP_SUMMARY, optional=True)
@@ -281,13 +288,10 @@ def load_level(output_dir: Path) -> Level:
             hint="Run the group level first; it writes the page as well.",
         )
     strategies = read_group_table(folder / "strategies.tsv", ("group", "strategy"))
-    tables = [
-        Image(
-            files.root, files.name, files.whats, f"image-{i}", coverage.fillna({"network": MISSING})
-        )
-        for i, files in enumerate(images, start=1)
-        for coverage in [files.table("coverage", _OF_COVERAGE)]
-    ]
+    tables = []
+    for i, files in enumerate(images, start=1):
+        coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
+        tables.append(Image(files.root, files.name, files.whats, f"image-{i}", coverage))
     results: dict[tuple[str, str], list[Result]] = {}
     for result in _results(groups, tables, strategies):
         results.setdefault((result.image.anchor, result.stat), []).append(result)

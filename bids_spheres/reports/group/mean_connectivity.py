@@ -79,8 +79,9 @@ def _blocks(
     level: Level, condition: Condition, results: Sequence[Result], stage: Stage | None
 ) -> Iterator[Block]:
     tested = any(result.q is not None for result in results)
-    below = f", below it those with q < {SIGNIFICANT:g}" if tested else ""
-    note = f"Above the diagonal are all pairs{below}; grey is missing."
+    note = "Grey is missing."
+    if tested:
+        note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}. {note}"
     yield Block("Mean", tuple(_matrices(condition, results)), (note,), columns=2)
     if stage is not None:
         graphics = []
@@ -121,8 +122,9 @@ def seed_matrix(
     *,
     limit: float,
     layers: Iterable[Layer] = (),
+    p_label: str = "q",
 ) -> Graphic:
-    """Matrix of all seeds, in the order of networks, with q beside each value.
+    """Matrix of all seeds, in the order of networks, with q or another p beside each value.
 
     Parameters
     ----------
@@ -137,7 +139,7 @@ def seed_matrix(
         Further values of each pair, in the order of tables.
     """
     image, ordered = result.image, result.ordered(values)
-    tested = () if q is None else (Layer("q", q, 3, probability=True),)
+    tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
     own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
     few = len(image.names) <= MOST_NAMES
     shown = above_and_below(ordered, own[0].values if tested else None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.scale import Scale
 from bids_spheres.group.statistics import CONFIDENCE
 from bids_spheres.group.zero import MURPHY
+from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.methods.markdown import code
 from bids_spheres.reports.participant.methods_text import MethodsText, methods_text
 from bids_spheres.wording import count, listing
@@ -31,7 +32,39 @@ def group_methods(level: Level) -> MethodsText:
             f"model ({formulas}); coefficients were tested by two-sided t tests, corrected over "
             "all pairs of each term by the false discovery rate [@benjamini1995]."
         )
+    sentences += _permutations(results)
     return methods_text([" ".join(sentences)])
+
+
+def _permutations(results: Sequence[Result]) -> Iterator[str]:
+    """How contrasts were tested by permutations; nothing without."""
+    tests = [
+        (name, about)
+        for result in results
+        for name, about in result.contrast_sidecars.items()
+        if "Permutations" in about
+    ]
+    names = [code(name) for name in dict.fromkeys(name for name, _ in tests)]
+    hows = dict.fromkeys(f"{a['Permutations']:,} {a.get('Exchangeability')}" for _, a in tests)
+    used = {word for _, about in tests for word in texts(about.get("Inference"))}
+    if not tests:
+        return
+    cited = "[@freedman1983; @winkler2014]" if "permutations" in str(hows) else "[@winkler2014]"
+    yield (
+        f"The {'contrast' if len(names) == 1 else 'contrasts'} {listing(names, 16)} "
+        f"{'was' if len(names) == 1 else 'were'} tested by {listing(list(hows), 4)} {cited}."
+    )
+    ways = {
+        "maxt": "single pairs by the largest statistic of all pairs (max-T)",
+        "nbs": "components of pairs beyond a threshold by the network-based statistic, in extent "
+        "and intensity [@zalesky2010]",
+        "tfnbs": "pairs by the threshold-free network-based statistic [@baggio2018]",
+        "cnbs": "pairs of networks by the constrained network-based statistic [@noble2020]",
+    }
+    controlled = listing([words for way, words in ways.items() if way in used])
+    yield f"The family-wise error was controlled for {controlled}."
+    if "nbs" in used:
+        yield "The test of a component is not a test of any single pair of it."
 
 
 def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:

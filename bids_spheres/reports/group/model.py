@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
+from bids_spheres.reports.group.contrasts import DASH, Tested, statistic_blocks
+from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT
 from bids_spheres.reports.participant.run_warnings import joined
-from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
 from bids_spheres.reports.toolkit.render import (
-    Block,
-    Cell,
-    Column,
     Section,
     number_column,
+    probability_column,
     table_of,
     text_column,
 )
-from bids_spheres.wording import count, listing, number
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    import pandas as pd
-    from numpy.typing import NDArray
-
-    from bids_spheres.reports.group.load import Level, Result
-    from bids_spheres.reports.toolkit.render import Table, TableColumn
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.reports.group.load import Level
+    from bids_spheres.reports.toolkit.render import Table
 
 INTERCEPT = "Intercept"
 """Name of the constant term in formulas."""
@@ -41,25 +33,6 @@ _MOST_TERMS = 4
 _STRONGEST = 15
 """Pairs of each term and strategy in the table."""
 
-_DASH = " \N{EN DASH} "
-
-
-@dataclass(frozen=True, eq=False)
-class Term:
-    """A term of the model after one strategy; its table has a row per pair."""
-
-    result: Result
-    name: str
-    table: pd.DataFrame
-
-    def values(self, column: str) -> FloatArray:
-        """A column of the table."""
-        return self.table[column].to_numpy(np.float64)
-
-    def square(self, column: str) -> FloatArray:
-        """A column as a matrix."""
-        return self.result.square(self.values(column))
-
 
 def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
     """Every condition with a model of which a group is shown."""
@@ -68,7 +41,7 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
         if not results:
             continue
         terms = [
-            Term(result, str(name), own)
+            Tested(result, str(name), result.model_about, own)
             for result in results
             for name, own in result.table("model").groupby("term", sort=False)
         ]
@@ -81,13 +54,18 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
             participants.append((f"{text}.", result.strategy))
         # The constant term is seldom what a model is for.
         selected = [term for term in terms if term.name != INTERCEPT] or terms
+        names = list(dict.fromkeys(term.name for term in selected))
         yield Section(
             f"model-{condition.anchor}",
             condition.title,
             condition.short,
             tuple(result.strategy for result in results),
             (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
-            blocks=tuple(_blocks(selected)),
+            blocks=tuple(
+                block
+                for name in names[:_MOST_TERMS]
+                for block in statistic_blocks([term for term in selected if term.name == name])
+            ),
             tables=(_terms_table(terms), _strongest_table(selected)),
         )
 
@@ -95,18 +73,7 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
 # Tables
 
 
-def _p_column(label: str, values: Iterable[float]) -> TableColumn:
-    """Probabilities with two significant digits."""
-    cells = [
-        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
-        if np.isfinite(p)
-        else Cell("n/a", "")
-        for p in values
-    ]
-    return Column(label), cells
-
-
-def _terms_table(terms: Sequence[Term]) -> Table:
+def _terms_table(terms: Sequence[Tested]) -> Table:
     known = [term.values("q")[np.isfinite(term.values("q"))] for term in terms]
     signs = [np.sign(term.values("coefficient"))[term.values("q") < SIGNIFICANT] for term in terms]
     shares = [
@@ -122,11 +89,11 @@ def _terms_table(terms: Sequence[Term]) -> Table:
         number_column("Positive", [int((own == 1).sum()) for own in signs], 0, "of these"),
         number_column("Negative", [int((own == -1).sum()) for own in signs], 0, "of these"),
         number_column("p < .05", shares, 1, "% of pairs"),
-        _p_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
+        probability_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
     )
 
 
-def _strongest_table(terms: Sequence[Term]) -> Table:
+def _strongest_table(terms: Sequence[Tested]) -> Table:
     rows = []
     for term in terms:
         networks = dict(zip(term.result.image.names, term.result.image.networks, strict=True))
@@ -135,7 +102,7 @@ def _strongest_table(terms: Sequence[Term]) -> Table:
         for row in best[:_STRONGEST].to_dict("records"):
             ends = str(row["node_1"]), str(row["node_2"])
             between = dict.fromkeys(networks.get(end, "n/a") for end in ends)
-            rows.append((row, _DASH.join(ends), _DASH.join(between), term))
+            rows.append((row, DASH.join(ends), DASH.join(between), term))
     records = [row for row, *_ in rows]
     return table_of(
         f"The {_STRONGEST} pairs with the least p of each term after each strategy.",
@@ -146,30 +113,8 @@ def _strongest_table(terms: Sequence[Term]) -> Table:
         number_column("Coefficient", [row["coefficient"] for row in records], 4),
         number_column("Std. error", [row["standard_error"] for row in records], 4),
         number_column("t", [row["t"] for row in records], 2),
-        _p_column("p", [row["p"] for row in records]),
-        _p_column("q", [row["q"] for row in records]),
+        probability_column("p", [row["p"] for row in records]),
+        probability_column("q", [row["q"] for row in records]),
         number_column("Participants", [row["n"] for row in records]),
         file="group/*_model.tsv",
     )
-
-
-# Matrices
-
-
-def _blocks(terms: Sequence[Term]) -> Iterator[Block]:
-    """Matrices of t, a block for each term."""
-    note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}."
-    for name in list(dict.fromkeys(term.name for term in terms))[:_MOST_TERMS]:
-        own, graphics = [term for term in terms if term.name == name], []
-        limit = colour_limit([term.square("t") for term in own])
-        for term in own:
-            significant = count(int((term.values("q") < SIGNIFICANT).sum()), "pair")
-            words = f"t of {term.name} after {term.result.strategy}: {significant} with q < .05"
-            if np.isfinite(term.values("t")).any():
-                row = term.table.iloc[int(np.nanargmin(term.values("p")))]
-                pair = f"{row['node_1']}{_DASH}{row['node_2']}"
-                words += f"; least p: {pair}, t = {number(float(row['t']))}"
-            layers = [Layer("coefficient", term.square("coefficient"), 3)]
-            q, t = term.square("q"), term.square("t")
-            graphics.append(seed_matrix(term.result, t, q, f"{words}.", limit=limit, layers=layers))
-        yield Block(f"t of {name}", tuple(graphics), (note,), columns=2)

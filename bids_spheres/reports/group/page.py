@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.outputs.links import read_description
+from bids_spheres.reports.group.contrasts import contrast_sections
 from bids_spheres.reports.group.coverage import seeds_sections
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.mean_connectivity import condition_sections
@@ -76,6 +77,7 @@ def group_page(level: Level) -> HTMLReport:
         seeds=tuple(seeds.values()),
         conditions=tuple(condition_sections(level, shown, seeds))[:MOST_CHOICES],
         shown_note=shown_note,
+        contrasts=tuple(contrast_sections(level, shown, seeds))[:MOST_CHOICES],
         models=tuple(model_sections(level, shown))[:MOST_CHOICES],
         names=names,
         methods=group_methods(level),

@@ -236,7 +236,7 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
         for sample in known:
             low, middle, high = np.percentile(sample.known, (0, 50, 100))
             value, first, last = (number(float(v), digits) for v in (middle, low, high))
-            text = value if first == last else f"median {value}, from {first} to {last}"
+            text = f"median {value}" + (f", from {first} to {last}" if first != last else "")
             described.append(f"{sample.name}: {text}." if sample.name else sentence(text))
         words = " ".join(described)
         texts = Words(label, "Runs (%)", f"{label}: {words}")

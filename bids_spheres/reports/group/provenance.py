@@ -9,7 +9,13 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.outputs.paths import GROUP_FOLDER, title
+from bids_spheres.outputs.paths import (
+    CONTRAST,
+    GROUP_FOLDER,
+    group_of_contrast,
+    of_contrast,
+    title,
+)
 from bids_spheres.reports.participant.provenance import (
     command,
     generators,
@@ -36,6 +42,12 @@ KINDS = {
     "edges": "index of pairs: nodes, networks, distance, QC-FC",
     "networks": "means within and between networks",
     "model": "coefficients and tests of the model",
+    "contrast-_edges": "effects and tests of a contrast",
+    "contrast-_nbs": "components of pairs of a contrast",
+    "contrast-_cnbs": "pairs of networks of a contrast",
+    "harmonization": "effects of sites that ComBat removed",
+    "reliability": "reliability of each pair over sessions or runs",
+    "networkreliability": "reliability of means of networks",
     "stacked": "pairs of every participant, for machine learning",
     "participants": "participants with a result, and why others have none",
 }
@@ -69,7 +81,9 @@ def files_table(folder: Path) -> Table:
         except ValueError:  # a table of all groups, or not ours
             kind, group = path.name.partition(".")[0], "all groups"
         else:
-            kind, group = name.suffix, title(name)
+            own = name.get(CONTRAST)
+            kind = of_contrast("", name.suffix) if own else name.suffix
+            group = title(group_of_contrast(name))
         kinds.append(KINDS.get(kind, "not by this version"))
         groups.append(group)
         ending = path.name.removeprefix(f"{group}_")

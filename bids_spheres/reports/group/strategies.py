@@ -26,14 +26,7 @@ from bids_spheres.reports.toolkit.charts import (
     shorten,
     tick_text,
 )
-from bids_spheres.reports.toolkit.distributions import (
-    STEP,
-    Along,
-    Sample,
-    Words,
-    histogram,
-    number_of_bins,
-)
+from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
@@ -239,6 +232,11 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
         by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
         words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
     chart = Chart(WIDTH, _TOP + height + 24, " ".join(words), tuple(marks), tuple(labels))
+    return Graphic(chart, _caption(results, alike=alike, few=few))
+
+
+def _caption(results: Sequence[Result], *, alike: bool, few: bool) -> str:
+    """What is in bold, and what chance gives."""
     caption = "The best of each column is in bold."
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
@@ -252,7 +250,7 @@ def _figure(level: Level, results: Sequence[Result]) -> Graphic:
             f" Grey bars: by chance, a median |r| of {number(min(chance))}, p < .05 in 5 % of "
             "pairs, and no dependence on distance."
         )
-    return Graphic(chart, caption)
+    return caption
 
 
 def _panel(
@@ -291,45 +289,30 @@ def _panel(
 
 
 def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
-    samples, distances, degrees_of_freedom = [], None, 0
+    """How pairs correlate with motion; nothing where that is not known."""
+    samples, degrees_of_freedom = [], 0
     for result in results:
         edges = result.table("edges")
-        edges = edges[edges["node_1"] != edges["node_2"]]
-        r = edges["qc_fc"].to_numpy(np.float64)
+        r = edges["qc_fc"][edges["node_1"] != edges["node_2"]].to_numpy(np.float64)
         if np.isfinite(r).any() and result.row is not None:
-            distances = edges["distance"].to_numpy(np.float64)
-            samples.append(
-                Sample(result.strategy, r, level.styles[result.strategy], result.strategy)
-            )
+            style = level.styles[result.strategy]
+            samples.append(Sample(result.strategy, r, style, result.strategy))
             left = int(result.row["qc_fc_degrees_of_freedom"])
             degrees_of_freedom = max(degrees_of_freedom, left)
-    if distances is None:
-        return
-    along, label = Along.of(samples, distances), "Correlation with motion, r"
-    legend = tuple(sample.key for sample in samples)
-    graphics = []
-    if along.known:
-        caption = (
-            f"Median and quartiles in steps of {STEP:g} mm. A falling line means that motion makes "
-            f"neighbours look connected. {along.words}"
-        )
-        graphics = [Graphic(along.chart(label), caption, "Along distance", legend=legend)]
-    largest = max(float(np.abs(sample.known).max()) for sample in samples)
-    limit = min(1.0, max(0.2, 1.05 * largest))
-    borders = np.linspace(-limit, limit, number_of_bins(samples) + 1)
-    words = " ".join(
-        f"{sample.name}: half of the pairs beyond {number(float(np.median(np.abs(sample.known))))} "
-        "in absolute value."
-        for sample in samples
-    )
-    chance, caption = None, words
-    if degrees_of_freedom > 0:
+
+    def by_chance(edges: FloatArray) -> FloatArray:
         half = degrees_of_freedom / 2
-        chance = np.diff(stats.beta.cdf((borders + 1) / 2, half, half))
-        caption = f"Grey: distribution by chance. {words}"
-    chart = histogram(samples, borders, Words(label, "Pairs (%)", words), chance)
-    graphics.append(Graphic(chart, caption, "All pairs", legend=legend))
-    yield Block("Motion in pairs of seeds (QC-FC)", tuple(graphics), columns=2)
+        return np.diff(stats.beta.cdf((edges + 1) / 2, half, half))
+
+    if samples:
+        yield distribution_block(
+            "Motion in pairs of seeds (QC-FC)",
+            "Correlation with motion, r",
+            samples,
+            results[0].image.points,
+            ["Values that fall with distance mean that motion makes neighbours look connected."],
+            by_chance=by_chance if degrees_of_freedom > 0 else None,
+        )
 
 
 # The table
@@ -346,6 +329,9 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("qc_fc_significant", "p < .05", "% of pairs", 100, 1),
     ("qc_fc_distance_spearman", "Distance", "rank corr.", 1, 2),
     ("modularity", "Modularity", "", 1, 3),
+    ("icc_median", "Reliability", "median ICC(2,1)", 1, 2),
+    ("discriminability", "Discriminability", "", 1, 2),
+    ("identification_rate", "Identified", "%", 100, 1),
 )
 
 
@@ -359,8 +345,11 @@ def strategies_table(level: Level) -> Table:
         if result.row is not None
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
-    # A column in which all strategies are equal is of no use to choose one.
-    alike = level.strategies["smoothing_fwhm"].nunique(dropna=False) < 2
+    # Widths that are equal are of no use to choose; repeated measures are needed for reliability.
+    left_out = [
+        *(["smoothing_fwhm"] if rows["smoothing_fwhm"].nunique(dropna=False) < 2 else []),
+        *(name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()),
+    ]
     return table_of(
         "Strategies: the same numbers, and those of group/strategies.tsv.",
         text_column("Strategy", rows["strategy"]),
@@ -368,7 +357,7 @@ def strategies_table(level: Level) -> Table:
         *(
             number_column(label, rows[name] * factor, digits, unit)
             for name, label, unit, factor, digits in _TABLE
-            if name != "smoothing_fwhm" or not alike
+            if name not in left_out
         ),
         file="group/strategies.tsv",
     )

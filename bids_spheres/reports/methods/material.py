@@ -52,9 +52,14 @@ def material(facts: MethodsFacts) -> Iterator[str]:
             f"Spheres in which less than {100 * facts.min_coverage:g} per cent of the voxels had a "
             "signal that varied over time were set to missing."
         )
+    if facts.despike:
+        yield (
+            "Spikes in the series of the voxels were squeezed before anything else, by the rule "
+            f"of AFNI's 3dDespike {cite('cox1996')}."
+        )
     if facts.smoothing_fwhm:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"
-        if facts.aggregation == "mean":
+        if facts.aggregation == "mean" and not facts.despike:
             yield (
                 f"Smoothing with {kernel} was applied to the weights of the spheres' voxels "
                 "instead of the images, which gives the same means."

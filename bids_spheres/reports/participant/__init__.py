@@ -4,10 +4,10 @@ Design
 ------
 `load` holds all results of a participant, as `bids_spheres.outputs` finds and reads them. Each
 section of the page has a module that turns these into charts, tables and sentences: `summary`,
-`run_warnings`, `seeds`, `motion_charts`, `signals`, `relations`, `regressor_correlations`,
-`methods_text`, `provenance`; `page` joins them, and `write_pages` writes the pages of all
-participants. BOLD images are never opened, so that a report can be written again, years later,
-from the results alone; input files that still exist add backgrounds and motion.
+`run_warnings`, `sphere_section`, `motion_charts`, `signals`, `relations`, `seed_maps`,
+`regressor_correlations`, `methods_text`, `provenance`; `page` joins them, and `write_pages` writes
+the pages of all participants. BOLD images are never opened, so that a report can be written again,
+years later, from the results alone; input files that still exist add backgrounds and motion.
 """
 
 from __future__ import annotations

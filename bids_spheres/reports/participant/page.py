@@ -12,8 +12,8 @@ from bids_spheres.reports.participant.regressor_correlations import regressor_bl
 from bids_spheres.reports.participant.relations import relation_blocks
 from bids_spheres.reports.participant.run_warnings import cautions
 from bids_spheres.reports.participant.seed_maps import seed_map_block
-from bids_spheres.reports.participant.seeds import seeds_section
 from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
+from bids_spheres.reports.participant.sphere_section import seeds_section
 from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page

@@ -255,9 +255,9 @@ def names_beside(
         return polyline(along, edge + away) if below else polyline(edge - away, along)
 
     brackets = [
-        path([(2, first), (5, first), (5, last), (2, last)])
+        path([(1, first), (5, first), (5, last), (1, last)])
         for group in groups
-        for first, last in [(start + row * group.start + 0.6, start + row * group.stop - 0.6)]
+        for first, last in [(start + row * group.start + 1.2, start + row * group.stop - 1.2)]
     ]
     largest = sorted(groups, key=lambda group: group.start - group.stop)
     named = sorted(largest[: int(length / NAME_HEIGHT)], key=lambda group: group.start)

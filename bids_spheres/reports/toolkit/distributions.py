@@ -24,7 +24,7 @@ from bids_spheres.reports.toolkit.summaries import pairs, shares, trend_along
 from bids_spheres.wording import coefficient, number, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -221,16 +221,24 @@ def _is_line(trend: Trend) -> bool:
 
 
 def distribution_block(
-    heading: str, label: str, samples: Sequence[Sample], points: FloatArray, notes: Sequence[str]
+    heading: str,
+    label: str,
+    samples: Sequence[Sample],
+    points: FloatArray,
+    notes: Sequence[str] = (),
+    *,
+    by_chance: Callable[[FloatArray], FloatArray] | None = None,
 ) -> Block:
     """Histogram of values of all pairs, and their medians along distance.
 
     Samples have a value for each pair of the N nodes at `points`, (N, 3), mm; `label` is that of
-    the axis of values.
+    the axis of values. `by_chance` gives the shares of bins with these edges by chance alone.
     """
     words = " ".join(map(spread_words, samples))
-    legend = tuple(sample.key for sample in samples)
-    chart = histogram(samples, bins(samples), Words(label, "Pairs (%)", words))
+    legend, edges = tuple(sample.key for sample in samples), bins(samples)
+    expected = None if by_chance is None else by_chance(edges)
+    words = words if expected is None else f"Grey: distribution by chance. {words}"
+    chart = histogram(samples, edges, Words(label, "Pairs (%)", words), expected)
     graphics = [Graphic(chart, words, "All pairs", legend=legend)]
     distances = pairs(np.linalg.norm(points[:, None] - points[None], axis=-1))
     along = Along.of(samples, distances)

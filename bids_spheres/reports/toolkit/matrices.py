@@ -170,7 +170,7 @@ def matrix_picture(
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
     n, top = len(values), 6
     groups = tuple(Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
-    left, below = (128, 116) if groups else (40, 16)
+    left, below = (128, 122) if groups else (40, 16)
     width = WIDTH if n > _LARGE else HALF
     side = width - left - 8
     floor, scale = top + side, top + side + below + 12

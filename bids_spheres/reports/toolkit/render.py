@@ -104,6 +104,17 @@ def number_column(
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
+def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
+    """Head and cells of a column of probabilities, with two significant digits."""
+    cells = [
+        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
+        if np.isfinite(p)
+        else Cell(MISSING, "")
+        for p in values
+    ]
+    return Column(label, unit=unit), cells
+
+
 def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
     """A table from its columns, of which the first names the row; see `Table.file`."""
     rows = tuple(zip(*(cells for _, cells in columns), strict=True))

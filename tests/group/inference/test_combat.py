@@ -39,6 +39,17 @@ def test_numbers_are_those_of_neuroharmonize():
     )
 
 
+def test_iterations_end_when_those_of_neuroharmonize_do():
+    """Negative shifts change by a negative share, and don't keep them going."""
+    sites = np.repeat([0, 1], [4, 9])
+    z = np.sin(np.outer(np.arange(1, 14), np.arange(1, 5)) ** 1.26) - (sites == 0)[:, np.newaxis]
+    combat = fit_combat(z, sites, np.zeros((13, 0)))
+    shift = [-0.965801619, -0.677798845, -1.552747432, -0.691880507]
+    scale = [1.191355939, 1.127700401, 0.969631932, 1.530018223]
+    np.testing.assert_allclose(combat.shift[0], shift, atol=1e-8)
+    np.testing.assert_allclose(combat.scale[0], scale, atol=1e-8)
+
+
 def test_sites_become_alike_and_covariates_stay():
     rng = np.random.default_rng(0)
     sites, age = np.repeat([0, 1], 100), rng.standard_normal((200, 1))

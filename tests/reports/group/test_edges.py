@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from bids_spheres.reports.group import load_level, page, participants
+from bids_spheres.engine.connectivity import MEASURES
+from bids_spheres.reports.group import coverage, load_level, page, participants
 from bids_spheres.reports.group.group_warnings import cautions
+from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.group.strategies import chance_median
 from tests.group.conftest import NETWORKS, POINTS, correlations, new_outputs, without
 from tests.reports.group.conftest import page_of
@@ -52,6 +54,52 @@ def test_one_participant_is_told_to_be_one(outputs, rng, parse):
     assert "q" not in by_id(document, "condition-1").all("div", **{"class": "matrix"})[0].attrs.get(
         "data-more", ""
     )
+
+
+def test_a_group_of_one_is_written_about_as_one(outputs, rng, parse):
+    outputs.add("01", without(correlations(rng, S), 1), coverage=[1, 0, 1, 1, 1])
+    document = read_page(parse, outputs)
+    coverage = words(by_id(document, "coverage"))
+    assert "The participant has 4 of 5 seeds; missing: s1." in coverage
+    assert "Blue: the participant has the seed; red, dotted: the seed is missing." in coverage
+    assert "All participants" not in coverage
+    assert "4 pairs are missing in every participant" in words(by_id(document, "connectivity"))
+    assert "Mean framewise displacement of the run: 0.1 mm." in words(document.all("header")[0])
+    assert "from 0 to 1" not in words(document)
+    assert "first three columns" not in words(by_id(document, "strategies"))
+
+
+def test_nothing_is_best_in_motion_where_the_page_calls_it_chance(outputs, rng, parse):
+    for strategy, left in (("24P", 60), ("simple", 90)):
+        many(outputs, rng, 19, strategy=strategy, DegreesOfFreedom=left)
+    document = read_page(parse, outputs)
+    chart = by_id(document, "strategies").all("svg", **{"class": "chart"})[0]
+    best = [words(text) for text in chart.all("text", **{"class": "name value best"})]
+    assert "30" in best  # degrees of freedom lost
+    assert "None is marked in the columns of head motion" in words(by_id(document, "strategies"))
+    columns = sorted(float(t.attrs["x"]) for t in chart.all("text", **{"class": "name"}))
+    marked = [float(t.attrs["x"]) for t in chart.all("text", **{"class": "name value best"})]
+    assert min(marked) > columns[-2]  # modularity
+    assert len(chart.all("path", **{"class": "chance"})) == 3
+
+
+def test_brains_have_an_outline_without_a_template(outputs, rng, tmp_path, monkeypatch):
+    monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
+    many(outputs, rng, 3)
+    page_of(outputs)
+    (image,) = load_level(outputs.root).images
+    (section,) = coverage.seeds_sections([image]).values()
+    backdrop = section.stage.scene.backdrop
+    inside, outside = (
+        backdrop.at([np.array([x]), np.array([y]), np.array([z])]).item()
+        for x, y, z in ((0, -17, 5), (0, -17, 90))
+    )
+    assert inside > 100 > outside
+    assert "over an ellipsoid of the size of a brain" in section.figures[0].caption
+
+
+def test_every_measure_has_a_short_name():
+    assert set(SYMBOLS) == {measure.stat for measure in MEASURES}
 
 
 @pytest.mark.parametrize(("n", "warned"), [(19, True), (20, False)])
@@ -248,3 +296,13 @@ def test_the_median_correlation_by_chance(n):
 
 def test_two_participants_have_no_chance():
     assert np.isnan(chance_median(0))
+
+
+def test_a_group_of_two_is_written_about_as_two(outputs, rng, parse):
+    outputs.add("01", without(correlations(rng, S), 1), coverage=[1, 0, 1, 1, 1])
+    outputs.add("02", correlations(rng, S))
+    document = read_page(parse, outputs)
+    coverage = words(by_id(document, "coverage"))
+    assert "Both participants have 4 of 5 seeds; one lacks 1: s1." in coverage
+    assert "Above the diagonal" not in words(by_id(document, "connectivity"))
+    assert "Pairs rest on 1 to 2 participants." in words(by_id(document, "connectivity"))

@@ -155,8 +155,8 @@ def test_the_page_is_never_wider_than_the_window(made, tmp_path, width):
 def test_dots_and_whiskers_stand_out_on_dark_screens(page):
     page.media("", "dark")
     paper = page.ask("getComputedStyle(document.body).backgroundColor")
-    fill = page.ask("getComputedStyle(document.querySelector('.dot.series-0')).fill")
-    stroke = page.ask("getComputedStyle(document.querySelector('.whisker.series-1')).stroke")
+    fill = page.ask("getComputedStyle(document.querySelector('.dot')).fill")
+    stroke = page.ask("getComputedStyle(document.querySelector('.whisker')).stroke")
     for colour in (fill, stroke):
         light, dark = (sum(map(int, c[4:-1].split(","))) for c in (colour, paper))
         assert light - dark > 250

@@ -610,6 +610,7 @@ def test_a_broken_table_costs_one_page(own):
     assert broken.paths == ()
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_pages(tiny, tmp_path, seeds_file, run_app):
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-02_task-rest")

@@ -62,7 +62,10 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     colours = np.select([~spheres.used, ~complete], [EMPTY, PARTIAL], FULL)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
-    sentences = (*_sentences(spheres), *filter(None, [spheres.sidecar.get("SpaceNote")]))
+    share, notes = spheres.sidecar.get("DespikedShare"), ("SpaceNote", "DespikeNote")
+    stated = [spheres.sidecar[key] for key in notes if spheres.sidecar.get(key)]
+    spikes = [f"Despiking changed {share:.2%} of the values of its voxels."] if share else []
+    sentences = (*_sentences(spheres), *spikes, *stated)
     behind = "" if background is None else f" over {background.words}"
     title = f"{run.title}: {seeds.title}"
     file = seeds.files.spheres_path

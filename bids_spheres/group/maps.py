@@ -1,0 +1,321 @@
+"""Seed-to-voxel maps of a group: means and models of every voxel, corrected by permutations."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bids_spheres.errors import BidsSpheresError, DataError
+from bids_spheres.files.atomic import write_image
+from bids_spheres.group.agreement import check_agreement
+from bids_spheres.group.contrasts import MEAN, contrast_for
+from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
+from bids_spheres.group.files import discard_earlier, group_of
+from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, permutation_test
+from bids_spheres.group.model import design_for
+from bids_spheres.group.results import describe_contrast
+from bids_spheres.group.sample import Hypotheses, Rows, all_participants, sample_of_model
+from bids_spheres.group.testing import tested_contrasts
+from bids_spheres.group.values import EdgeValues
+from bids_spheres.outputs.find import grouped, seed_map_files
+from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
+from bids_spheres.outputs.read import read_spheres
+from bids_spheres.wording import count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.files.names import Name
+    from bids_spheres.group.absent import Unusable
+    from bids_spheres.group.facts import RunFacts
+    from bids_spheres.group.head_motion import HeadMotion
+    from bids_spheres.group.inference import Contrast, Enhancement, PermutationTest
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.results import Writer
+    from bids_spheres.group.sample import Sample
+    from bids_spheres.group.summary import Analysis
+    from bids_spheres.group.testing import Tested
+    from bids_spheres.outputs.find import OutputFile
+
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+
+logger = logging.getLogger(__name__)
+
+SCALE = "Fisher z"
+
+CLUSTER_COLUMNS = {
+    "cluster": {"Description": "Number of the cluster, the largest first"},
+    "sign": {"Description": "1: of positive voxels, -1: of negative ones"},
+    "size": {"Description": "Voxels, which share faces"},
+    "mass": {"Description": "Sum over its voxels of the absolute t - Threshold"},
+    "p_size": {"Description": "Family-wise p of the size"},
+    "p_mass": {"Description": "Family-wise p of the mass"},
+    "x": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
+    "y": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
+    "z": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
+    "peak": {"Description": "t of this voxel; of an F test the root of F"},
+    "nearest_seed": {"Description": "Seed of the set that is nearest to it"},
+    "distance": {"Description": "Of that seed", "Units": "mm"},
+}
+"""Columns of the table of clusters."""
+
+MAPS = {
+    "effect": "Estimate by ordinary least squares: a mean, coefficient or sum of such",
+    "t": "effect / standard error",
+    "f": "F of all rows of the contrast together",
+    "n": "Participants who have the voxel",
+    "d": "Effect in standard deviations of what the model leaves",
+    "p": "p of t or F, not corrected",
+    "q": "p corrected for all voxels by the false discovery rate",
+    "pmaxt": "Family-wise p of the voxel, from the largest statistic of all voxels",
+    "ptfce": "Family-wise p of threshold-free cluster enhancement",
+    "psize": "Family-wise p of the size of the voxel's cluster; 1 in none",
+    "pmass": "Family-wise p of the mass of the voxel's cluster; 1 in none",
+}
+"""What images of a contrast are, by their label of ``stat``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Voxels of images that enough participants have.
+
+    Parameters
+    ----------
+    mask : (X, Y, Z) array of bool
+    affine : (4, 4) array
+        From voxels to mm.
+    """
+
+    mask: BoolArray
+    affine: FloatArray
+
+    def image(self, values: FloatArray) -> nib.Nifti1Image:
+        """Values (V,) of the voxels of the mask; NaN elsewhere."""
+        volume = np.full(self.mask.shape, np.nan, dtype=np.float32)
+        volume[self.mask] = values
+        img = nib.Nifti1Image(volume, self.affine)
+        img.header.set_xyzt_units("mm")
+        return img
+
+
+def map_groups(output_dir: Path, options: GroupOptions) -> dict[Name, list[OutputFile]]:
+    """Maps of the participant level by group: one task, space, seed and strategy."""
+
+    def key(file: OutputFile) -> Name:
+        own = group_of(file, by_session=options.by_session, pool_spaces=options.pool_spaces)
+        # Images of contrasts have an entity stat of their own.
+        kept = tuple(entity for entity in own.entities if entity[0] != "stat")
+        return replace(own, entities=kept)
+
+    return grouped(seed_map_files(output_dir), key)
+
+
+def summarize_maps(
+    writer: Writer,
+    files: Sequence[OutputFile],
+    analysis: Analysis,
+    motion: HeadMotion,
+    unusable: Unusable,
+) -> None:
+    """Average and test the maps of one seed, and write images and tables of clusters.
+
+    Parameters
+    ----------
+    writer : Writer
+        Of the group of the seed.
+    files : sequence of OutputFile
+        Maps of runs.
+    analysis : Analysis
+    motion : HeadMotion
+    unusable : Unusable
+        Takes the runs whose sidecar can't be used.
+
+    Raises
+    ------
+    DataError
+        When no map can be used, or they have different grids or settings.
+    UsageError
+        When a contrast names no term of the model.
+    """
+    options, name = analysis.options, writer.group
+    people: dict[str, list[tuple[Path, RunFacts]]] = {}
+    for file in files:
+        try:
+            facts = read_facts(file.path)
+        except BidsSpheresError as error:
+            unusable.add(file, name, error)
+            continue
+        if facts is not None and facts.excluded is None:
+            people.setdefault(file.participant, []).append((file.path, facts))
+    if not people:
+        raise DataError("no map can be used.")
+    check_agreement((label, facts.settings) for label, own in people.items() for _, facts in own)
+    grid = _common_grid(people, options.min_participants)
+    size = int(grid.mask.sum())
+    rows = Rows(EdgeValues(size), EdgeValues(size), EdgeValues(size))
+    for label, own in people.items():
+        rows.values.add(label, _average(own)[grid.mask])
+    model, contrasts = None, [MEAN]
+    if analysis.model:
+        model = design_for(analysis.model, {label: motion.of(label, name) for label in people})
+        if options.model:
+            terms, groups = model.design.terms, model.design.groups
+            contrasts = [contrast_for(text, terms, groups) for text in analysis.contrasts]
+        sample = sample_of_model(rows, model, options)
+    else:
+        sample = all_participants(rows.values)
+    first = next(iter(people.values()))[0][1]
+    settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
+    facts_of_all = {key: value for key, value in settings.items() if value is not None}
+    writer = replace(writer, facts=facts_of_all | {"NumberOfParticipants": len(people)})
+    hypotheses = Hypotheses.of(sample, contrasts)
+    for tested in tested_contrasts(sample, contrasts, options):
+        permuted = _permuted(sample, tested.contrast, grid, options)
+        own_test = replace(tested, permuted=permuted)
+        about = describe_contrast(SCALE, own_test, hypotheses, model, options)
+        _write_images(writer, own_test, grid, about)
+        if permuted and "cluster" in permuted.corrections:
+            threshold = _t_threshold(sample, tested.contrast, options)
+            table = _cluster_table(own_test, permuted, grid, threshold, files[0])
+            about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
+            writer.table(of_contrast(tested.contrast.name, "clusters"), table, about)
+    discard_earlier(writer.output_dir, name, writer.written)
+    logger.info("%s: map of %s", title(name), count(len(people), "participant"))
+
+
+def _common_grid(
+    people: Mapping[str, Sequence[tuple[Path, RunFacts]]], min_participants: int
+) -> Grid:
+    """Grid of all maps, with the voxels that enough participants have."""
+    paths = [path for own in people.values() for path, _ in own]
+    first = nib.load(paths[0])
+    for path in paths[1:]:
+        img = nib.load(path)
+        if img.shape != first.shape or not np.allclose(img.affine, first.affine, atol=1e-4):
+            raise DataError(
+                f"{path.name} has another grid than {paths[0].name}.",
+                hint="Choose one space and resolution, as --space MNI152NLin2009cAsym.",
+            )
+    numbers = sum(np.isfinite(_average(own)).astype(np.intp) for own in people.values())
+    mask = np.asarray(numbers) >= min(min_participants, len(people))
+    if not mask.any():
+        raise DataError("no voxel is in the maps of enough participants.")
+    return Grid(mask, np.asarray(first.affine, dtype=np.float64))
+
+
+def _average(runs: Sequence[tuple[Path, RunFacts]]) -> FloatArray:
+    """Mean of the maps of runs, each counting by 1 / var(z); NaN where no run has a value."""
+    sums: FloatArray | float = 0.0
+    weights: FloatArray | float = 0.0
+    for path, facts in runs:
+        values = np.asarray(nib.load(path).dataobj, dtype=np.float64)
+        # Voxels outside of the mask of a run are 0.
+        known = np.isfinite(values) & (values != 0)
+        sums = sums + facts.weight * np.where(known, values, 0)
+        weights = weights + facts.weight * known
+    total = np.asarray(weights)
+    return np.asarray(sums) / np.where(total > 0, total, np.nan)
+
+
+def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
+    """Threshold of t, or of the root of F, with the p of ``--cluster-threshold``."""
+    n, k = sample.design.values.shape
+    p = options.cluster_threshold
+    if contrast.is_f:
+        return float(np.sqrt(stats.f.isf(p, len(contrast.weights), n - k)))
+    return float(stats.t.isf(p / 2 if options.tail == "two" else p, n - k))
+
+
+def _permuted(
+    sample: Sample, contrast: Contrast, grid: Grid, options: GroupOptions
+) -> PermutationTest | None:
+    """Test a contrast by permutations; None where only q is requested."""
+    enhancements: dict[str, Enhancement] = {
+        "maxt": MaxT(),
+        "cluster": ClusterExtent(grid.mask, _t_threshold(sample, contrast, options)),
+        "tfce": Tfce(
+            grid.mask,
+            options.tfce_extent,
+            options.tfce_height,
+            None if options.tfce_step == "auto" else options.tfce_step,
+        ),
+    }
+    requested = {name: own for name, own in enhancements.items() if name in options.inference}
+    if not requested:
+        return None
+    try:
+        (test,) = permutation_test(
+            sample.rows,
+            sample.design.values,
+            [contrast],
+            requested,
+            tail=options.tail,
+            n_permutations=options.permutations,
+            seed=options.seed,
+            exchangeability=sample.exchangeability,
+            variance_groups=sample.variance_groups,
+        )
+    except ValueError as error:
+        raise DataError(f"nothing is permuted. {error}") from error
+    return test
+
+
+def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str, object]) -> None:
+    estimates, permuted = tested.estimates, tested.permuted
+    own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
+    if tested.contrast.is_f:
+        own["f"] = estimates.statistic
+    else:
+        own |= {"effect": estimates.effect, "t": estimates.statistic, "d": estimates.d}
+    if permuted:
+        for name, labels in (("maxt", ["pmaxt"]), ("tfce", ["ptfce"])):
+            if name in permuted.corrections:
+                own[labels[0]] = permuted.corrections[name].p_fwe[0]
+        if "cluster" in permuted.corrections:
+            own["psize"], own["pmass"] = permuted.corrections["cluster"].p_fwe
+    for stat, values in own.items():
+        what = map_of_contrast(tested.contrast.name, stat)
+        write_image(writer.path(what, ".nii.gz"), grid.image(values))
+        writer.about(what, {**about, "Description": MAPS[stat]})
+
+
+def _cluster_table(
+    tested: Tested, permuted: PermutationTest, grid: Grid, threshold: float, file: OutputFile
+) -> pd.DataFrame:
+    """A row per cluster; see `CLUSTER_COLUMNS`."""
+    one_sided = tested.tail != "two" or tested.contrast.is_f
+    flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
+    t, p = permuted.threshold_statistic, permuted.corrections["cluster"].p_fwe
+    places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    seeds = read_spheres(file.spheres_of_map)
+    rows = []
+    for number, own in enumerate(
+        clusters(t, grid.mask, threshold, two_sided=not one_sided), start=1
+    ):
+        distances = np.linalg.norm(seeds.coordinates - places[own.peak], axis=1)
+        nearest = int(np.argmin(distances))
+        rows.append(
+            {
+                "cluster": number,
+                "sign": flipped * own.sign,
+                "size": own.size,
+                "mass": own.mass,
+                "p_size": p[0, own.peak],
+                "p_mass": p[1, own.peak],
+                **dict(zip("xyz", places[own.peak], strict=True)),
+                "peak": flipped * t[own.peak],
+                "nearest_seed": seeds.names[nearest],
+                "distance": distances[nearest],
+            }
+        )
+    return pd.DataFrame(rows, columns=list(CLUSTER_COLUMNS))

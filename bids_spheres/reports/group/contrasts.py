@@ -1,0 +1,251 @@
+"""Contrasts tested by permutations: pairs, components of pairs, and pairs of networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.outputs.paths import of_contrast
+from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
+from bids_spheres.reports.toolkit.connectome import Edges, Stage
+from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
+from bids_spheres.reports.toolkit.render import (
+    Block,
+    Graphic,
+    Section,
+    number_column,
+    probability_column,
+    table_of,
+    text_column,
+)
+from bids_spheres.wording import count, listing, number
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.reports.group.load import Level, Result
+    from bids_spheres.reports.toolkit.render import Table
+
+    FloatArray = NDArray[np.float64]
+
+CORRECTIONS = {
+    "q": ("q", "q, by the false discovery rate"),
+    "p_maxt": ("max-T p", "family-wise p, by the largest statistic of all pairs (max-T)"),
+    "p_tfnbs": ("TFNBS p", "family-wise p, by the threshold-free network-based statistic"),
+}
+"""Columns of corrected p of every pair with their short and long names; that to show last."""
+
+WHAT_A_COMPONENT_IS = (
+    "A component is a set of pairs beyond a threshold connected by seeds. Its p belongs to "
+    "the whole: how often chance gives so large a component anywhere. No single pair of it is "
+    "tested, and none can be named as significant; with another threshold it has other pairs."
+)
+
+_MOST_NODES = 12
+DASH = " \N{EN DASH} "
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A contrast after one strategy: its sidecar, and its table with a row per pair."""
+
+    result: Result
+    name: str
+    about: Mapping[str, object]
+    table: pd.DataFrame
+
+    @property
+    def statistic(self) -> FloatArray:
+        """T of each pair, or the F of an F test."""
+        return self.values("f" if "f" in self.table else "t")
+
+    def values(self, column: str) -> FloatArray:
+        """A column of the table."""
+        return self.table[column].to_numpy(np.float64)
+
+    def significant(self, column: str) -> int:
+        """Number of pairs with a p in this column below the usual limit."""
+        return int((self.values(column) < SIGNIFICANT).sum())
+
+    def rows(self, what: str) -> pd.DataFrame:
+        """Table of components or of pairs of networks; empty where none was written."""
+        name = of_contrast(self.name, what)
+        if name not in self.result.whats:
+            return pd.DataFrame({"contrast": [], "strategy": []})
+        names = {"contrast": self.name, "strategy": self.result.strategy}
+        threshold = self.result.sidecar(name).get("Threshold")
+        return self.result.table(name).assign(**names, threshold=threshold)
+
+
+def contrast_sections(
+    level: Level, shown: Collection[str], seeds: Mapping[str, Section]
+) -> Iterator[Section]:
+    """Every condition with contrasts, other than q of the mean, of which a group is shown."""
+    for condition in level.conditions:
+        tests = [
+            Tested(result, name, about, result.table(of_contrast(name, "edges")))
+            for result in condition.results
+            if result.anchor in shown
+            for name, about in result.contrast_sidecars.items()
+            # Without permutations, t and q of the mean are in the section of connectivity.
+            if name != "mean" or "Permutations" in about
+        ]
+        if not tests:
+            continue
+        own = seeds.get(condition.image.anchor)
+        names = dict.fromkeys(test.name for test in tests)
+        yield Section(
+            f"contrasts-{condition.anchor}",
+            condition.title,
+            condition.short,
+            tuple(dict.fromkeys(test.result.strategy for test in tests)),
+            tuple(dict.fromkeys(_describe(test) for test in tests)),
+            blocks=tuple(
+                block
+                for name in names
+                for block in statistic_blocks(
+                    [test for test in tests if test.name == name], own.stage if own else None
+                )
+            ),
+            tables=tuple(_tables(tests)),
+        )
+
+
+def _describe(test: Tested) -> str:
+    """What was tested, and by which permutations."""
+    about = test.about
+    weights = about.get("Weights")
+    sums = [
+        " + ".join(term if w == 1 else f"{w:g} \N{MULTIPLICATION SIGN} {term}" for term, w in own)
+        for own in (row.items() for row in (weights if isinstance(weights, list) else []))
+    ]
+    words = f"Contrast {test.name}: {listing(sums, 4)} of the model {about.get('Model')}"
+    if (n := about.get("Permutations")) is None:
+        return f"{words}."
+    every = "all " if about.get("AllPermutations") else ""
+    least = about.get("SmallestP")
+    smallest = f"; the smallest possible p is {least:.2g}" if isinstance(least, float) else ""
+    return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
+
+
+def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Iterator[Block]:
+    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
+    columns = [column for column in CORRECTIONS if column in tests[0].table]
+    name, column = tests[0].name, columns[-1]
+    limit = colour_limit([test.result.square(test.statistic) for test in tests])
+    symbol = "F" if "f" in tests[0].table else "t"
+
+    def matrices(shown: str, label: str) -> Iterator[Graphic]:
+        p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
+        for test in tests:
+            t, p = (test.result.square(v) for v in (test.statistic, test.values(shown)))
+            significant = count(test.significant(shown), "pair")
+            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
+            if np.isfinite(test.values("p")).any():
+                row = test.table.iloc[int(np.nanargmin(test.values("p")))]
+                value = number(float(row[symbol.lower()]))
+                words += f"; least p: {row['node_1']}{DASH}{row['node_2']}, {symbol} = {value}"
+            others = {CORRECTIONS[other][0]: other for other in columns if other != shown}
+            layers = [
+                Layer(other, test.result.square(test.values(column)), 3, probability=True)
+                for other, column in others.items()
+            ]
+            layers += [
+                Layer(effect, test.result.square(test.values(effect)), 3)
+                for effect in ("effect", "coefficient")
+                if effect in test.table
+            ]
+            words += "."
+            yield seed_matrix(test.result, t, p, words, limit=limit, layers=layers, p_label=p_label)
+
+    short, long = CORRECTIONS[column]
+    note = (
+        f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: {long}."
+    )
+    graphics = matrices(column, f"with {short} < {SIGNIFICANT:g}")
+    yield Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
+    if "p_nbs_extent" not in tests[0].table:
+        return
+    graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
+    note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
+    yield Block(f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2)
+    brains = [] if stage is None else list(_component_brains(tests, stage))
+    if brains:
+        yield Block(f"Components of {name} in the brain", tuple(brains))
+
+
+def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic]:
+    """Pairs of significant components as lines, after each strategy that has any."""
+    for test in tests:
+        chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
+        ends = test.table.iloc[chosen][["node_1", "node_2"]].to_numpy()
+        place = {seed: i for i, seed in enumerate(test.result.image.names)}
+        places = np.array([[place[seed] for seed in pair] for pair in ends], dtype=np.intp)
+        if len(chosen):
+            edges = Edges(places.reshape(-1, 2), test.statistic[chosen])
+            strategy, pairs = test.result.strategy, count(len(chosen), "pair")
+            words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
+            yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
+
+
+def _tables(tests: Sequence[Tested]) -> Iterator[Table]:
+    """Contrasts with their numbers of pairs, components, and pairs of networks."""
+    columns = [column for column in CORRECTIONS if any(column in t.table for t in tests)]
+    counts = [
+        [test.significant(column) if column in test.table else np.nan for test in tests]
+        for column in columns
+    ]
+    yield table_of(
+        "Contrasts, and the number of pairs with a corrected p < .05.",
+        text_column("Contrast", [test.name for test in tests]),
+        text_column("Strategy", [test.result.strategy for test in tests]),
+        text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
+        number_column("Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"),
+        *(
+            number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
+            for column, own in zip(columns, counts, strict=True)
+        ),
+    )
+    if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
+        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
+    networks = pd.concat([test.rows("cnbs") for test in tests])
+    if len(networks):
+        networks = networks.sort_values("p_fwe", kind="stable")
+        yield table_of(
+            "Pairs of networks by the constrained network-based statistic, the least p first.",
+            text_column("Contrast", networks["contrast"]),
+            text_column("Strategy", networks["strategy"]),
+            text_column("Network", networks["network_1"]),
+            text_column("Other network", networks["network_2"]),
+            number_column("Pairs", networks["edges"]),
+            number_column("Mean statistic", networks["mean_statistic"], 2),
+            probability_column("p", networks["p"], "not corrected"),
+            probability_column("p", networks["p_fwe"], "family-wise"),
+            file="group/*_cnbs.tsv",
+        )
+
+
+def _components_table(found: pd.DataFrame) -> Table:
+    """Components of all contrasts and strategies, with the seeds that they join."""
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in found.get("nodes", [])]
+    return table_of(
+        "Components of pairs beyond a threshold of t or F"
+        f"{': none' if found.empty else ', the largest first'}.",
+        text_column("Contrast", found["contrast"]),
+        text_column("Strategy", found["strategy"]),
+        number_column("Threshold", found.get("threshold", []), 2),
+        number_column("No.", found.get("component", [])),
+        number_column("Sign", found.get("sign", [])),
+        number_column("Pairs", found.get("edges", [])),
+        number_column("Intensity", found.get("intensity", []), 2),
+        probability_column("p", found.get("p_extent", []), "extent"),
+        probability_column("p", found.get("p_intensity", []), "intensity"),
+        number_column("Seeds", found.get("n_nodes", [])),
+        text_column("Which", nodes),
+        file="group/*_nbs.tsv",
+    )

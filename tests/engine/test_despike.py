@@ -1,0 +1,91 @@
+"""The rule of 3dDespike, with the curve from an exact linear program."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import linprog
+
+from bids_spheres.engine.despike import despike, least_absolute_fit
+from bids_spheres.errors import DataError
+
+
+def curve_of(series):
+    """AFNI's curve by least absolute deviations: a b t + c t^2 + sines and cosines up to T / 30."""
+    n = len(series)
+    t = np.arange(n) / n
+    columns = [np.ones(n), t, t**2]
+    for k in range(1, round(n / 30) + 1):
+        columns += [np.sin(2 * np.pi * k * t), np.cos(2 * np.pi * k * t)]
+    basis = np.column_stack(columns)
+    p, eye = basis.shape[1], np.eye(n)
+    # Minimize sum(above + below) with basis x + above - below = series.
+    found = linprog(
+        np.concatenate([np.zeros(p), np.ones(2 * n)]),
+        A_eq=np.hstack([basis, eye, -eye]),
+        b_eq=series,
+        bounds=[(None, None)] * p + [(0, None)] * (2 * n),
+        method="highs",
+    )
+    return basis @ found.x[:p], found.fun
+
+
+@pytest.fixture
+def voxels():
+    """Drifting noise with a few spikes, (120, 6)."""
+    rng = np.random.default_rng(7)
+    t = np.linspace(0, 1, 120)[:, np.newaxis]
+    values = 1000 + 30 * t - 40 * t**2 + 8 * np.sin(2 * np.pi * 2 * t)
+    values = values + 5 * rng.standard_normal((120, 6))
+    values[20, 0] += 100
+    values[50, 1] -= 60
+    values[[70, 71], 2] += [40, -80]
+    return values
+
+
+def test_the_curve_has_the_least_absolute_deviations(voxels):
+    n = 120
+    t = np.arange(n) / n
+    basis = np.column_stack(
+        [np.ones(n), t, t**2]
+        + [f(2 * np.pi * k * t) for k in range(1, 5) for f in (np.sin, np.cos)]
+    )
+    fit = least_absolute_fit(basis, voxels)
+    for at, series in enumerate(voxels.T):
+        _, least = curve_of(series)
+        assert np.abs(series - fit[:, at]).sum() == pytest.approx(least, rel=1e-9)
+
+
+def test_spikes_are_squeezed_by_afnis_rule(voxels):
+    values, spikes = despike(voxels)
+    for at, series in enumerate(voxels.T):
+        curve, _ = curve_of(series)
+        sigma = np.sqrt(np.pi / 2) * np.median(np.abs(series - curve))
+        expected = series.copy()
+        for volume, s in enumerate((series - curve) / sigma):
+            if abs(s) > 2.5:
+                size = 2.5 + 1.5 * np.tanh((abs(s) - 2.5) / 1.5)
+                expected[volume] = curve[volume] + np.sign(s) * size * sigma
+        np.testing.assert_allclose(values[:, at], expected, atol=1e-6 * sigma)
+    assert spikes[20, 0]
+    assert spikes[50, 1]
+    assert spikes[70:72, 2].all()
+    assert spikes.mean() < 0.1
+    np.testing.assert_array_equal(values[~spikes], voxels[~spikes])
+
+
+def test_scale_and_offset_play_no_part(voxels):
+    values, spikes = despike(voxels)
+    moved, others = despike(3e4 - 1e-3 * voxels)
+    np.testing.assert_array_equal(spikes, others)
+    np.testing.assert_allclose(moved, 3e4 - 1e-3 * values, rtol=0, atol=1e-6)
+
+
+def test_a_constant_voxel_stays_and_a_short_run_is_refused():
+    constant = np.full((60, 2), 7.0)
+    constant[5, 1] = 9.0  # no spread to judge it by
+    values, spikes = despike(constant)
+    np.testing.assert_array_equal(values, constant)
+    assert not spikes.any()
+    with pytest.raises(DataError, match="needs 15 volumes or more, not 14"):
+        despike(np.zeros((14, 3)))

@@ -1,0 +1,97 @@
+"""Contrasts on the group's page against the tables that were written, read by other means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bids_spheres.reports.group import load_level
+from bids_spheres.reports.group.methods_text import group_methods
+from tests.group.conftest import POINTS, correlations, new_outputs
+from tests.reports.group.conftest import page_of, read
+from tests.reports.group.test_page import by_id, matrices_of, table_of, told, words
+
+S, N = len(POINTS), 16
+INFERENCE = ("maxt", "nbs", "cnbs")
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory):
+    """A group in which three pairs of seeds follow age, and its page."""
+    outputs = new_outputs(tmp_path_factory.mktemp("contrasts") / "out")
+    rng = np.random.default_rng(20100901)
+    ages = rng.integers(20, 70, N)
+    for i, age in enumerate(ages):
+        matrix = correlations(rng, S, shared=0.1)
+        for a, b in ((0, 1), (1, 2), (0, 2)):
+            matrix[a, b] = matrix[b, a] = np.tanh(age / 60 + rng.normal() / 20)
+        outputs.add(f"{i + 1:02d}", matrix)
+    outputs.participants(participant_id=[f"{i + 1:02d}" for i in range(N)], age=ages)
+    options = {"contrast": ("age=age",), "inference": INFERENCE, "permutations": 200}
+    path, problems = page_of(outputs, model="age", **options)
+    assert problems == []
+    return outputs, path
+
+
+@pytest.fixture
+def document(tested, parse):
+    return parse(tested[1].read_text(encoding="utf-8"))
+
+
+def test_pairs_are_counted_as_in_the_table(tested, document):
+    edges = read(tested[0].path("stat-pearsoncorrelation_desc-simple_contrast-age_edges.tsv"))
+    (row,) = table_of(document, "contrasts-condition-1-1")
+    for column, head in (("q", "q < .05 pairs"), ("p_maxt", "max-T p < .05 pairs")):
+        assert int(row[head]) == (edges[column].astype(float) < 0.05).sum() >= 3
+
+
+def test_components_are_a_table_a_matrix_and_lines_in_the_brain(tested, document):
+    components = read(tested[0].path("stat-pearsoncorrelation_desc-simple_contrast-age_nbs.tsv"))
+    rows = table_of(document, "contrasts-condition-1-2")
+    assert [row["Pairs"] for row in rows] == components["edges"].tolist()
+    assert rows[0]["Which"] == "s0, s1 and s2"
+    assert float(rows[0]["p extent"]) < 0.05
+    matrix = matrices_of(document, "contrasts", "Components of age")["simple"]
+    p = told(matrix)
+    assert set(p) == {"", "p of the component", "q", "max-T p", "effect"}
+    order = by_id(document, "names-of-rows").text.split("[")[1].split("]")[0]
+    names = [name.strip(' "') for name in order.split(",")]
+    low = np.argwhere(np.triu(p["p of the component"] < 0.05, 1))
+    assert {frozenset(names[i] for i in pair) for pair in low} == {
+        frozenset(pair) for pair in (("s0", "s1"), ("s1", "s2"), ("s0", "s2"))
+    }
+    assert "3 pairs in components with p < 0.05 by extent" in words(by_id(document, "contrasts"))
+
+
+def test_it_is_said_what_a_component_is_not(document):
+    text = words(by_id(document, "contrasts"))
+    assert "No single pair of it is tested" in text
+    assert "Contrast age: age of the model age, tested by 200 permutations" in text
+
+
+def test_pairs_of_networks_have_the_least_p_first(tested, document):
+    networks = read(tested[0].path("stat-pearsoncorrelation_desc-simple_contrast-age_cnbs.tsv"))
+    rows = table_of(document, "contrasts-condition-1-3")
+    assert len(rows) == len(networks)
+    p = [float(row["p family-wise"]) for row in rows]
+    assert p == sorted(p)
+
+
+def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
+    methods = group_methods(load_level(tested[0].root))
+    (text,) = methods.paragraphs
+    assert "The contrast age was tested by 200 permutations (Freedman and Lane, 1983;" in text
+    keys = {reference.key for reference in methods.references}
+    assert {"freedman1983", "winkler2014", "zalesky2010", "noble2020"} <= keys
+    assert "baggio2018" not in keys
+
+
+def test_without_permutations_the_mean_has_no_section_of_its_own(tmp_path, parse):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        outputs.add(f"{i + 1:02d}", correlations(rng, S))
+    path, _ = page_of(outputs)
+    document = parse(path.read_text(encoding="utf-8"))
+    assert not document.all("section", id="contrasts")
+    assert "permutations" not in words(by_id(document, "methods"))
