@@ -167,7 +167,9 @@ def test_a_strategy_starts_from_its_own_image(place, tiny):
     for strategy, source in (("icaAROMA", other), ("gsrOnly", bold)):
         first = sidecar(func, strategy)["Sources"][0]
         assert first == f"bids:preprocessed:sub-01/func/{source.name}"
-    assert len(list(func.glob("*_desc-spheres_dseg.tsv"))) == 1
+    (spheres,) = func.glob("*_desc-spheres_dseg.json")
+    # Spheres are those of the first image alone.
+    assert json.loads(spheres.read_text())["Sources"][0].endswith(f"/{other.name}")
     assert sidecar(func, "icaAROMA")["NuisanceParameters"] == ["cosine00", "csf", "white_matter"]
 
 
