@@ -148,18 +148,7 @@ def summarize_maps(
         When a contrast names no term of the model.
     """
     options, name = analysis.options, writer.group
-    people: dict[str, list[tuple[Path, RunFacts]]] = {}
-    for file in files:
-        try:
-            facts = read_facts(file.path)
-        except BidsSpheresError as error:
-            unusable.add(file, name, error)
-            continue
-        if facts is not None and facts.excluded is None:
-            people.setdefault(file.participant, []).append((file.path, facts))
-    if not people:
-        raise DataError("no map can be used.")
-    check_agreement((label, facts.settings) for label, own in people.items() for _, facts in own)
+    people = _usable_runs(files, name, unusable)
     grid = _common_grid(people, options.min_participants)
     size = int(grid.mask.sum())
     rows = Rows(EdgeValues(size), EdgeValues(size), EdgeValues(size))
@@ -193,14 +182,33 @@ def summarize_maps(
     logger.info("%s: map of %s", title(name), count(len(people), "participant"))
 
 
+def _usable_runs(
+    files: Sequence[OutputFile], name: Name, unusable: Unusable
+) -> dict[str, list[tuple[Path, RunFacts]]]:
+    """Maps and what their sidecars say, by participants; DataError when they don't go together."""
+    people: dict[str, list[tuple[Path, RunFacts]]] = {}
+    for file in files:
+        try:
+            facts = read_facts(file.path)
+        except BidsSpheresError as error:
+            unusable.add(file, name, error)
+            continue
+        if facts is not None and facts.excluded is None:
+            people.setdefault(file.participant, []).append((file.path, facts))
+    if not people:
+        raise DataError("no map can be used.")
+    check_agreement((label, facts.settings) for label, own in people.items() for _, facts in own)
+    return people
+
+
 def _common_grid(
     people: Mapping[str, Sequence[tuple[Path, RunFacts]]], min_participants: int
 ) -> Grid:
     """Grid of all maps, with the voxels that enough participants have."""
     paths = [path for own in people.values() for path, _ in own]
-    first = nib.load(paths[0])
+    first = nib.nifti1.Nifti1Image.from_filename(paths[0])
     for path in paths[1:]:
-        img = nib.load(path)
+        img = nib.nifti1.Nifti1Image.from_filename(path)
         if img.shape != first.shape or not np.allclose(img.affine, first.affine, atol=1e-4):
             raise DataError(
                 f"{path.name} has another grid than {paths[0].name}.",
@@ -218,7 +226,7 @@ def _average(runs: Sequence[tuple[Path, RunFacts]]) -> FloatArray:
     sums: FloatArray | float = 0.0
     weights: FloatArray | float = 0.0
     for path, facts in runs:
-        values = np.asarray(nib.load(path).dataobj, dtype=np.float64)
+        values = np.asarray(nib.nifti1.Nifti1Image.from_filename(path).dataobj, dtype=np.float64)
         # Voxels outside of the mask of a run are 0.
         known = np.isfinite(values) & (values != 0)
         sums = sums + facts.weight * np.where(known, values, 0)

@@ -437,11 +437,11 @@ def write_reliability(
     about = {"Scale": group.scale.name}
     nodes = group.edges.table()[["edge", "node_1", "node_2"]]
     table = pd.concat([nodes, found.edges], axis=1)
-    writer.table("reliability", table, RELIABILITY_COLUMNS | about)
+    writer.table("reliability", table, {**RELIABILITY_COLUMNS, **about})
     if networks.names:
         pairs = pd.concat([networks.pairs(), found.networks], axis=1)
         pairs = pairs[pairs["edges"] > 0]
-        writer.table("networkreliability", pairs, NETWORK_RELIABILITY_COLUMNS | about)
+        writer.table("networkreliability", pairs, {**NETWORK_RELIABILITY_COLUMNS, **about})
 
 
 def write_participants(

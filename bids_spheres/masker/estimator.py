@@ -297,10 +297,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         given = self.memory
         self.memory_ = given if isinstance(given, Memory) else Memory(given, verbose=0)
         if self.memory_level == 0 and self.memory_.location is not None:
-            warnings.warn(
-                "memory_level is 0, so nothing is cached although a Memory was given.",
-                stacklevel=2,
-            )
+            unused = "memory_level is 0, so nothing is cached although a Memory was given."
+            warnings.warn(unused, stacklevel=2)
         self.mask_img_ = None
         if mask is not None and mask_grid is not None:
             self.mask_img_ = nib.Nifti1Image(mask.astype(np.uint8), mask_grid.affine)

@@ -136,6 +136,8 @@ def test_every_key_is_documented_for_the_files_that_have_it(everything):
     others = {"DerivedFrom", *RegionsSidecar.__annotations__} - set(written)
     assert set(documented) - set(written) == others
     wrong = {key: documented[key] ^ kinds for key, kinds in written.items()}
+    # The group leaves out settings that are null, as these are in some of its calls here.
+    wrong |= {key: written[key] - documented[key] for key in ("Tissue", "HeadMotion")}
     assert {key: kinds for key, kinds in wrong.items() if kinds} == {}
 
 

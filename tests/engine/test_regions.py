@@ -64,7 +64,7 @@ def maps(tmp_path, grid):
     ijk = np.stack(np.indices(shape), axis=-1)
     centres = np.array([[6, 6, 6], [12, 7, 8], [8, 13, 7]]) * np.array(shape) / SHAPE
     distance = ((ijk[..., None, :] - centres) ** 2).sum(axis=-1)
-    values = np.exp(-distance / 8) * (distance < 30)
+    values = np.exp(-distance / 8) * (distance < 60)
     return save(tmp_path, values.astype(np.float32), affine, "maps.nii.gz")
 
 
@@ -205,6 +205,33 @@ def test_regions_are_drawn_as_they_are(bold, tmp_path):
     table, _ = load_parcellation(save(tmp_path, labels, AFFINE, "a.nii"), "mine", "MNI")
     drawn = label_volume(row_weights(table, open_volumes(bold).grid), table.coordinates)
     assert_array_equal(drawn, labels // 5)
+
+
+def test_voxels_of_maps_are_counted_and_drawn_by_their_weights(bold, maps, mask, grid):
+    if grid[0] != SHAPE:
+        pytest.skip("by hand on the same grid")
+    table, _ = load_parcellation(maps, "mine", "MNI")
+    weights = row_weights(table, open_volumes(bold).grid, *load_mask(mask))
+    values, inside = nib.load(maps).get_fdata(), nib.load(mask).get_fdata() > 0
+    own = values >= 0.01 * values.max(axis=(0, 1, 2))
+    assert_array_equal(weights.asked, own.sum(axis=(0, 1, 2)))
+    assert_array_equal(weights.used, own[inside].sum(axis=0))
+    shared = own & (own.sum(axis=-1) > 1)[..., None]
+    assert_array_equal(weights.overlaps, shared[inside].sum(axis=0))
+    most = np.where(own, values, 0).argmax(axis=-1) + 1
+    drawn = label_volume(weights, table.coordinates)
+    assert_array_equal(drawn, np.where(own.any(axis=-1) & inside, most, 0))
+
+
+def test_a_voxel_that_varies_late_counts_in_smoothed_regions(tmp_path, bold, atlas):
+    data = nib.load(bold).get_fdata(dtype=np.float32)
+    data[5:8, 6:9, 5:8, :20] = 900
+    path = save(tmp_path, data, AFFINE, "late.nii.gz")
+    table, _ = load_parcellation(atlas, "mine", "MNI")
+    masker = NiftiLabelsMasker(atlas, smoothing_fwhm=4.0, **NO_STEPS)
+    extraction = ours(path, table, fwhm=4.0)
+    assert_allclose(extraction.timeseries, masker.fit_transform(path), rtol=1e-6)
+    assert extraction.read_twice
 
 
 def test_maps_have_no_median(bold, maps):

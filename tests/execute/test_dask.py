@@ -457,7 +457,7 @@ def test_a_run_is_not_written_before_its_files_are_seen_here(call, monkeypatch, 
     (tmp_path / "out" / "sub-01" / "func").mkdir(parents=True)
     (tmp_path / "out" / "sub-01" / "func" / "a.tsv").touch()
     failed = Outcome.of(tasks[0], end)
-    assert "says that it is written, but b.json is not there" in failed.error
+    assert "says that it wrote b.json, which is missing here" in failed.error
     (tmp_path / "out" / "logs" / "done").mkdir(parents=True)
     (tmp_path / "out" / "logs" / "done" / "b.json").touch()
     assert Outcome.of(tasks[0], end) is end

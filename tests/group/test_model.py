@@ -154,7 +154,7 @@ def test_codes_of_categories_taken_as_numbers_are_told(tmp_path):
         ("age +", UsageError, "can't be used"),
         ("y ~ age", UsageError, "one side"),
         ("age ~ sex", UsageError, "one side"),
-        ("age | sex", UsageError, "one side"),
+        ("age | sex", UsageError, "random effects"),
         ("bogus(age)", UsageError, "bogus"),
     ],
 )

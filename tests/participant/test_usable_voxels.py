@@ -20,6 +20,7 @@ def study(tiny, tmp_path):
     data, mask = bold.get_fdata(), nib.load(next(tiny.root.rglob("*mask.nii.gz"))).get_fdata() > 0
     rng = np.random.default_rng(0)
     shares = rng.dirichlet([2, 1, 1], bold.shape[:3])
+    shares[3, 3, 3] = 0.5, 0.25, 0.25  # just enough
     anat = tiny.root / "sub-01" / "anat"
     anat.mkdir()
     for i, tissue in enumerate(("GM", "WM", "CSF")):
@@ -49,7 +50,7 @@ def regions(folder):
 def run(run_app, study, tmp_path):
     def call(*options, status=0):
         output = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
-        fixed = ("--parcellation", study[5], "--report-level", "none")
+        fixed = ("--parcellation", study[5], "--report-level", "none", "--min-coverage", "0")
         done = run_app(study[0].root, output, "participant", *fixed, *options)
         assert done.status == status, done.err
         return output if not status else done.err

@@ -93,8 +93,9 @@ def affordable(results: Iterable[Result]) -> frozenset[str]:
         if not result.has_matrices:
             continue
         n, terms = len(result.image.names), result.model_about.get("Terms")
-        # A picture and two kinds of values, and of each term as many.
-        pictures = 3 * (1 + (len(terms) if isinstance(terms, list) else 0))
+        permuted = sum("Permutations" in about for about in result.contrast_sidecars.values())
+        # A picture and two values, of each term as many; of a contrast up to two and eight.
+        pictures = 3 * (1 + (len(terms) if isinstance(terms, list) else 0)) + 10 * permuted
         left -= n * (n - 1) / 2 * pictures * _BYTES_OF_PAIR
         if left < 0 and chosen:
             break
