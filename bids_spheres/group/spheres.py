@@ -33,17 +33,20 @@ if TYPE_CHECKING:
 COVERAGE_COLUMNS = {
     "name": {"Description": "Seed"},
     "network": {"Description": "Network of the seed, where its source gives one"},
-    "x": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
-    "y": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
-    "z": {"Description": "Centre of the sphere, mean over runs", "Units": "mm"},
+    "x": {"Description": "Centre of the sphere or region, mean over runs", "Units": "mm"},
+    "y": {"Description": "Centre of the sphere or region, mean over runs", "Units": "mm"},
+    "z": {"Description": "Centre of the sphere or region, mean over runs", "Units": "mm"},
     "radius": {
-        "Description": "Radius of the sphere; 0 for the one voxel that holds the seed",
+        "Description": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
+        "that of a ball of its volume",
         "Units": "mm",
     },
-    "participants": {"Description": "Participants who have the sphere in any of their runs"},
+    "participants": {
+        "Description": "Participants who have the sphere or region in any of their runs"
+    },
     "share": {"Description": "Their share of all participants with outputs"},
     "coverage": {
-        "Description": "Mean over participants of the share of the sphere's voxels that has a "
+        "Description": "Mean over participants of the share of its voxels that has a "
         "signal, which is averaged over the runs of each"
     },
 }

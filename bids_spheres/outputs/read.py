@@ -189,6 +189,11 @@ class Spheres(_WithSidecar):
         return f"<Spheres: {len(self.names)}, {int(self.used.sum())} with a series>"
 
     @property
+    def noun(self) -> str:
+        """What to call each of them."""
+        return "region" if REGIONS in self.path.name else "sphere"
+
+    @property
     def image(self) -> Path:
         """Image of their numbers."""
         return self.path.with_suffix(".nii.gz")

@@ -23,9 +23,9 @@ def coverage_note(spheres: SphereSet) -> str:
     if not weights.seed_used.all():
         text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
     if weights.partial.any():
-        text += f", {int(weights.partial.sum())} partly outside it"
+        text += f", {int(weights.partial.sum())} partly outside the mask"
     if weights.empty.any():
-        text += f", {int(weights.empty.sum())} without a voxel in it (n/a)"
+        text += f", {int(weights.empty.sum())} without a voxel in the mask (n/a)"
     if low.any():
         text += f", {int(low.sum())} with a coverage below {spheres.min_coverage:g} (n/a)"
     if spheres.sidecar.get("DespikedShare") is not None:

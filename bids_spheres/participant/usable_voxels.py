@@ -112,7 +112,7 @@ def usable_voxels(
     if name and name not in tissues:
         raise MissingInputError(
             f"--tissue: no image of {name} in {run.space} belongs to {bold.name}.",
-            hint="fMRIPrep writes anat/*_label-GM_probseg.nii.gz for each of --output-spaces.",
+            hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
     lesions = _lesions(run, rules.exclude_mask)
     if least == "weight":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from nilearn.maskers import NiftiLabelsMasker
 
 from bids_spheres import open_results
@@ -38,7 +40,7 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
         *("--connectivity", "pearson"),
     )
     assert done.status == 0, done.err
-    assert "Mine: 3 regions, 1 without a voxel in it (n/a)" in done.err
+    assert "Mine: 3 regions, 1 without a voxel in the mask (n/a)" in done.err
     folder = output / "sub-01" / "func"
     path = folder / f"{PREFIX}Mine_stat-mean_desc-raw_timeseries.tsv.gz"
     raw = pd.read_csv(path, sep="\t", header=None)
@@ -64,6 +66,8 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert len(list(folder.glob("*seg-Mine_label-*boldmap.nii.gz"))) == 2
     page = (output / "sub-01.html").read_text()
     assert "3 regions of" in page
+    assert "All regions" in page
+    assert "All spheres" in page
     methods = next((output / "logs" / "methods").glob("*.md")).read_text()
     assert "The 3 regions of `" in methods
     (run,) = open_results(output).runs
@@ -78,6 +82,23 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
         output / "group" / "task-rest_space-MNI152NLin2009cAsym_seg-Mine_coverage.tsv", sep="\t"
     )
     assert coverage["name"].tolist() == ["left", "right", "edge"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_calls_regions_spheres(run_app, tiny, atlas, tmp_path):
+    output = tmp_path / "out"
+    measures = ("--connectivity", "pearson", "partial", "--seed-maps")
+    done = run_app(tiny.root, output, "participant", "--parcellation", atlas, *measures)
+    assert done.status == 0, done.err
+    assert run_app(tiny.root, output, "group", "--parcellation", atlas).status == 0
+    for page in (output / "sub-01.html", output / "group.html"):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        for code in soup.find_all(["style", "script", "code", "pre"]):
+            code.decompose()
+        words = soup.get_text(" ")
+        words += " ".join(str(tag["alt"]) for tag in soup.find_all(alt=True))
+        ours = " ".join(re.sub("bids[-_]spheres", "", words).split())
+        assert re.findall(r".{40}[Ss]phere.{40}", ours) == []
 
 
 def test_regions_of_another_kind_of_space_are_refused(run_app, tiny, atlas, tmp_path):

@@ -236,7 +236,7 @@ def test_voxels_without_a_signal_do_not_cover(silent, how, dtype, slope, options
     np.testing.assert_allclose(spheres["coverage"], [*shares.values()], rtol=1e-9)
     used = [share >= 0.5 for share in shares.values()]
     assert spheres["used"].astype(bool).tolist() == used == [True, False, True, True, False]
-    assert "own: 5 spheres, 1 with their seed outside the mask, 1 partly outside it, " in log
+    assert "own: 5 spheres, 1 with their seed outside the mask, 1 partly outside the mask, " in log
     assert "2 with a coverage below 0.5 (n/a)" in log
     assert output.series.notna().all().tolist() == used
     assert output.series.isna().all().tolist() == [not one for one in used]

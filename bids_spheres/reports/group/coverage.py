@@ -60,7 +60,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
         back = None if behind is None else behind.picture
         scene = Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
-        caption = f"All spheres{'' if behind is None else f' over {behind.words}'}{legend}"
+        caption = f"All seeds{'' if behind is None else f' over {behind.words}'}{legend}"
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
             caption += f" Too far away to be shown: {listing(far)}."
         if is_native(image.space):
@@ -68,7 +68,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
                 " Every participant has coordinates of their own in this space; the figure and the "
                 "table show their means, which are approximate."
             )
-        alt = " ".join(["All spheres from three sides.", *sentences])
+        alt = " ".join(["All seeds from three sides.", *sentences])
         shown = picture(overview(scene, image.networks), alt, small=True, density=DENSITY)
         sections[image.anchor] = Section(
             image.anchor,
@@ -106,7 +106,7 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     if whole == n:
         sentence = f"{who} each of {count(n, 'seed')}."
     mean = float(image.coverage["coverage"].mean())
-    signal = f"Mean coverage of a sphere: {percent(mean)} of its voxels have a signal."
+    signal = f"Mean coverage of a seed: {percent(mean)} of its voxels have a signal."
     return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 

@@ -159,7 +159,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
     caption = "Runs and their quality, those to look at first."
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
-            " Coverage and tSNR are the lowest, missing spheres the most, of all seed sets and "
+            " Coverage and tSNR are the lowest, missing seeds the most, of all seed sets and "
             "spaces."
         )
     by_strategy, n = [], runs["n_volumes"]
@@ -195,7 +195,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
         number_column("Volumes", n),
         *by_strategy,
         number_column("Coverage", 100 * runs["coverage"], 1, "%"),
-        number_column("Missing", runs["spheres_missing"], 0, "spheres"),
+        number_column("Missing", runs["spheres_missing"], 0, "seeds"),
         number_column("tSNR", runs["tsnr"]),
         *((text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
@@ -214,7 +214,7 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
     quantities = (
         ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
         ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
-        ("Coverage", "Mean coverage of spheres (%)", 100, 1, "coverage"),
+        ("Coverage", "Mean coverage of seeds (%)", 100, 1, "coverage"),
         ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
     )
     by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.reports.methods.cleaning import cleaning, connectivity
 from bids_spheres.reports.methods.denoising import denoising
 from bids_spheres.reports.methods.markdown import escape
-from bids_spheres.reports.methods.material import material
+from bids_spheres.reports.methods.material import material, nouns
 from bids_spheres.reports.methods.references import bibliography, cited_keys, find_references
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def methods_paragraph(facts: MethodsFacts) -> str:
         material(facts),
         *(denoising(strategy, facts) for strategy in facts.strategies),
         cleaning(facts) if facts.strategies else (),
-        connectivity(facts.measures),
+        connectivity(facts.measures, nouns(facts)),
     ]
     joined = (" ".join(sentences) for sentences in paragraphs)
     return "\n\n".join(paragraph for paragraph in joined if paragraph)

@@ -76,15 +76,15 @@ _MEASURES = {
     "spearmancorrelation": f"Spearman's rank correlation coefficient {cite('spearman1904')}",
     "covariance": "the sample covariance",
     "ledoitwolfcorrelation": f"the correlation coefficient from {_SHRUNK}",
-    "partialcorrelation": "the partial correlation given all other spheres of the set "
+    "partialcorrelation": "the partial correlation given all others of the set "
     f"{cite('marrelec2006')}, from {_SHRUNK}",
     "precision": f"the precision, which is the inverse of {_SHRUNK}",
 }
 """By the labels of their ``stat`` entities."""
 
 
-def connectivity(measures: Sequence[str]) -> Iterator[str]:
+def connectivity(measures: Sequence[str], things: str) -> Iterator[str]:
     """Which measures were computed; an unknown one by its label."""
     if measures:
         named = listing([_MEASURES.get(label) or code(label) for label in measures])
-        yield f"Connectivity of all pairs of spheres of a set was measured in each run by {named}."
+        yield f"Connectivity of all pairs of {things} of a set was measured in each run by {named}."

@@ -23,6 +23,8 @@ _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"
 _AGGREGATIONS = {"mean": "mean", "median": "median", "eigenvariate": "first eigenvariate"}
 _MASKS = {"run": "the run's brain mask", "template": "the template's brain mask", OFF: "the image"}
 
+_TISSUES = {"GM": "grey matter", "WM": "white matter", "CSF": "cerebrospinal fluid"}
+
 _FEW_RADII = 3
 """Up to this many different radii are listed; of more, the range is given."""
 
@@ -34,23 +36,24 @@ def material(facts: MethodsFacts) -> Iterator[str]:
     regions = [seeds for seeds in facts.seed_sets if seeds.regions is not None]
     if spheres:
         yield f"Spheres were placed around {listing(spheres)}."
-    yield from map(_regions, regions)
+    yield from (_regions(seeds, facts) for seeds in regions)
     yield from _coordinates(facts)
-    what = _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
-    where = _MASKS.get(facts.mask, "a mask that was the same for all runs")
-    order = "" if facts.aggregation == "mean" else ", taken after the voxels had been cleaned"
-    yield (
-        f"In each run, the signal of a sphere was the {what} of those voxels of {where} whose "
-        "centre lay within the radius of the seed, or which held the seed, after the masker for "
-        f"spheres of nilearn {cite('abraham2014')}{order}. Voxels that were constant, or not "
-        "finite in any volume, were left out."
-    )
+    things = nouns(facts)
+    if spheres or not regions:
+        yield (
+            f"In each run, the signal of a sphere was the {_aggregation(facts)} of those voxels of "
+            f"{_mask(facts)} whose centre lay within the radius of the seed, or which held the "
+            f"seed, after the masker for spheres of nilearn {cite('abraham2014')}{_order(facts)}."
+        )
+    yield "Voxels that were constant, or not finite in any volume, were left out."
+    yield from _restrictions(facts, things)
     if facts.overlap == "nearest":
-        yield "Voxels in several spheres of a set were assigned to the nearest seed."
+        nearest = "centre" if regions else "seed"
+        yield f"Voxels in several {things} of a set were assigned to the nearest {nearest}."
     if facts.min_coverage:
         yield (
-            f"Spheres in which less than {100 * facts.min_coverage:g} per cent of the voxels had a "
-            "signal that varied over time were set to missing."
+            f"{things.capitalize()} in which less than {100 * facts.min_coverage:g} per cent of "
+            "the voxels had a signal that varied over time were set to missing."
         )
     if facts.despike:
         yield (
@@ -61,11 +64,47 @@ def material(facts: MethodsFacts) -> Iterator[str]:
         kernel = f"a Gaussian kernel of {facts.smoothing_fwhm:g} mm full width at half maximum"
         if facts.aggregation == "mean" and not facts.despike:
             yield (
-                f"Smoothing with {kernel} was applied to the weights of the spheres' voxels "
+                f"Smoothing with {kernel} was applied to the weights of the voxels "
                 "instead of the images, which gives the same means."
             )
         else:
             yield f"The images were smoothed with {kernel}."
+
+
+def nouns(facts: MethodsFacts) -> str:
+    """What to call all that has a signal: spheres, regions, or both."""
+    are_regions = {seeds.regions is not None for seeds in facts.seed_sets}
+    spheres = [] if are_regions == {True} else ["spheres"]
+    return " and ".join([*spheres, *(["regions"] if True in are_regions else [])])
+
+
+def _aggregation(facts: MethodsFacts) -> str:
+    return _AGGREGATIONS.get(facts.aggregation) or code(facts.aggregation)
+
+
+def _mask(facts: MethodsFacts) -> str:
+    return _MASKS.get(facts.mask, "a mask that was the same for all runs")
+
+
+def _order(facts: MethodsFacts) -> str:
+    return "" if facts.aggregation == "mean" else ", taken after the voxels had been cleaned"
+
+
+def _restrictions(facts: MethodsFacts, things: str) -> Iterator[str]:
+    """Which voxels of the mask counted, and how much."""
+    tissue, _, least = (facts.tissue or "").partition(":")
+    if least == "weight":
+        yield (
+            f"Voxels of {things} were weighted by the participant's probability of "
+            f"{_TISSUES[tissue]}."
+        )
+    elif tissue:
+        yield (
+            f"Only voxels with a probability of {_TISSUES[tissue]} of at least {least or 0.5} in "
+            "the participant were used."
+        )
+    if facts.exclude_mask:
+        yield "Voxels of a mask, as of lesions, were left out."
 
 
 def _images(facts: MethodsFacts) -> Iterator[str]:
@@ -120,7 +159,7 @@ def _seeds(seeds: SeedTable) -> str:
     return f"{text}, of {n_single} only the voxel that holds the seed" if n_single else text
 
 
-def _regions(seeds: SeedTable) -> str:
+def _regions(seeds: SeedTable, facts: MethodsFacts) -> str:
     """A set of regions, and how their voxels become signals."""
     assert seeds.regions is not None  # noqa: S101 - for mypy: the caller has asked
     n = count(len(seeds), "region")
@@ -128,7 +167,8 @@ def _regions(seeds: SeedTable) -> str:
     if seeds.regions.kind != "maps":
         return (
             f"The {n} of {names} were used as the nearest voxels of each image; the signal of a "
-            f"region was that of its voxels, taken as those of spheres are {cite('abraham2014')}."
+            f"region was the {_aggregation(facts)} of those of its voxels in {_mask(facts)}, after "
+            f"the masker for labels of nilearn {cite('abraham2014')}{_order(facts)}."
         )
     if seeds.regions.weighting == "mean":
         return f"Signals of the {n} of {names} were means of all voxels, weighted by each map."

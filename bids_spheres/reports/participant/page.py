@@ -111,6 +111,7 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
-        remarks.append("Fewer than two spheres have a series: no pairs.")
+        noun = "sphere" if seeds.spheres is None else seeds.spheres.noun
+        remarks.append(f"Fewer than two {noun}s have a series: no pairs.")
     before = picture_before(seeds, cleaned)
     return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)

@@ -77,7 +77,7 @@ def _matrices(
             ends = naming([spheres.names[i] for i in edges.pairs[0]])
             words += f", strongest {coefficient(float(edges.values[0]))} between {ends}"
         if missing := int((~np.isfinite(matrix)).all(axis=0).sum()):
-            words += f"; {count(missing, 'sphere')} without a series (grey)"
+            words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
         ordered = matrix[np.ix_(order.indices, order.indices)]
         picture = matrix_picture(ordered, limit, beside, words)

@@ -51,7 +51,7 @@ def _chance(left: float) -> str:
         return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
     limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
     return (
-        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated spheres "
+        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated series "
         f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
         "autocorrelated."
     )
@@ -84,14 +84,14 @@ def _coverage(seeds: SeedSet) -> Iterator[str]:
     missing, partial = np.flatnonzero(~used), np.flatnonzero(used & (coverage < _LOW_COVERAGE))
     if len(missing):
         yield (
-            f"{count(len(missing), 'sphere')} of {len(names)} of {seeds.title} without a "
+            f"{count(len(missing), seeds.spheres.noun)} of {len(names)} of {seeds.title} without a "
             "series, because too few of their voxels have a signal: "
             f"{naming([names[s] for s in missing])}."
         )
     if len(partial):
         worst = partial[np.argsort(coverage[partial], kind="stable")]
         yield (
-            f"{count(len(partial), 'sphere')} of {len(names)} of {seeds.title} with a series of "
-            f"less than {percent(_LOW_COVERAGE)} of their voxels, down to "
+            f"{count(len(partial), seeds.spheres.noun)} of {len(names)} of {seeds.title} with a "
+            f"series of less than {percent(_LOW_COVERAGE)} of their voxels, down to "
             f"{percent(float(coverage[worst[0]]))}: {naming([names[s] for s in worst])}."
         )

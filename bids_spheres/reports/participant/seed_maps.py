@@ -53,7 +53,7 @@ def seed_map_block(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> B
         raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
         caption = (
             f"{words} Blue to red: -{STRONGEST} to {STRONGEST}, transparent within {LEAST_SHOWN}; "
-            f"white: the sphere. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
+            f"white: the {spheres.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
         )
         chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
         graphics.append(Graphic(chart, caption, strategy, strategy))

@@ -90,11 +90,12 @@ def signal_blocks(
     series = next(iter(cleaned.values())).values
     spheres = per_pixel(series.shape[1], MOST_ROWS)
     volumes = per_pixel(len(series), MOST_COLUMNS)
+    noun = _noun(seeds)
     rows = "by network" if order.groups else "in the order of the table"
     note = (
-        f"A row for {_each(spheres, 'sphere')} ({rows}), a column for "
+        f"A row for {_each(spheres, noun)} ({rows}), a column for "
         f"{_each(volumes, 'volume')}; black to white is 2 standard deviations below to above the "
-        "sphere's mean, and orange is missing."
+        f"{noun}'s mean, and orange is missing."
     )
     if before is None:
         note += " The results do not include the series before cleaning."
@@ -109,7 +110,11 @@ def signal_blocks(
         if (spectrum := mean_spectrum(own.values, own.kept, own.t_r)) is not None
     }
     if spectra.keys() - {BEFORE}:
-        yield Block("Power spectra before and after cleaning", (_spectra(spectra, styles),))
+        yield Block("Power spectra before and after cleaning", (_spectra(spectra, noun, styles),))
+
+
+def _noun(seeds: SeedSet) -> str:
+    return "sphere" if seeds.spheres is None else seeds.spheres.noun
 
 
 def _each(n: int, thing: str) -> str:
@@ -134,7 +139,7 @@ def _carpet(
     n_volumes, n_spheres = series.values.shape
     missing = int((~np.isfinite(series.values[series.kept])).all(axis=0).sum())
     words = (
-        f"{count(n_spheres - missing, 'sphere')} in {count(int(series.kept.sum()), 'volume')} "
+        f"{n_spheres - missing:,} series in {count(int(series.kept.sum()), 'volume')} "
         f"of {n_volumes:,}, after {strategy}."
     )
     left, right = _frames(series)
@@ -168,7 +173,7 @@ def shared_variance(values: FloatArray) -> float | None:
     return float(loadings @ loadings / values.shape[1])
 
 
-def _spectra(spectra: Mapping[str, Spectrum], styles: Mapping[str, str]) -> Graphic:
+def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, str]) -> Graphic:
     highest = max(float(s.frequencies[-1]) for s in spectra.values())
     x = axis([0, highest], "Frequency (Hz)", zero=True, most=10)
     densities = np.concatenate([s.density for s in spectra.values()])
@@ -191,7 +196,7 @@ def _spectra(spectra: Mapping[str, Spectrum], styles: Mapping[str, str]) -> Grap
         )
     words = " ".join(sentences)
     caption = (
-        f"{words} Mean over spheres, each series of variance 1, from the volumes that are kept "
+        f"{words} Mean over {noun}s, each series of variance 1, from the volumes that are kept "
         "(Lomb-Scargle periodogram)."
     )
     chart = chart_of([Plot(frame, tuple(marks))], WIDTH, _SPECTRUM + 56, words)

@@ -8,7 +8,6 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.outputs.paths import REGIONS
 from bids_spheres.reports.participant.backgrounds import find_background, read_image
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
@@ -44,10 +43,14 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.figures import Picture
 
 
+_EXPECTED = {
+    "sphere": "whose centre lies in the sphere",
+    "region": "of the region on the grid of the image",
+}
 _COLUMNS_IN_WORDS = (
-    "Expected: voxels whose centre lies in the sphere. Used: those of them in the image and its "
+    "Expected: voxels {expected}. Used: those of them in the image and its "
     "mask. Coverage: share of the expected voxels that is used and has a signal. Shared: used "
-    "voxels that another sphere of the set uses as well."
+    "voxels that another {noun} of the set uses as well."
 )
 _TSNR_IN_WORDS = (
     "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard deviation in "
@@ -68,7 +71,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     sentences = (*_sentences(spheres), *spikes, *stated)
     behind = "" if background is None else f" over {background.words}"
     title = f"{run.title}: {seeds.title}"
-    file = seeds.files.spheres_path
+    file, noun = seeds.files.spheres_path, spheres.noun
     has_tsnr = bool(np.isfinite(spheres.tsnr).any())
     return Section(
         seeds.anchor,
@@ -77,7 +80,10 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         sentences=sentences,
         figures=tuple(_figures(seeds.anchor, scene, spheres, behind, " ".join(sentences))),
         tables=(_table(spheres, "" if file is None else file.name),),
-        notes=(_COLUMNS_IN_WORDS, *((_TSNR_IN_WORDS,) if has_tsnr else ())),
+        notes=(
+            _COLUMNS_IN_WORDS.format(noun=noun, expected=_EXPECTED[noun]),
+            *((_TSNR_IN_WORDS,) if has_tsnr else ()),
+        ),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),
     )
 
@@ -85,6 +91,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
 def _figures(
     anchor: str, scene: Scene, spheres: Spheres, behind: str, words: str
 ) -> Iterator[Figure]:
+    noun = spheres.noun
     if scene.seen.any():
         drawn = None  # without the image outlines still show where the spheres are
         if (image := read_image(spheres.image)) is not None:
@@ -94,7 +101,7 @@ def _figures(
         yield Figure(
             f"{anchor}-slices",
             _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),
-            f"Voxels of the spheres{behind}. Blue: the whole sphere has a signal; amber: part of "
+            f"Voxels of the {noun}s{behind}. Blue: the whole {noun} has a signal; amber: part of "
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
         )
@@ -105,8 +112,8 @@ def _figures(
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
     yield Figure(
         f"{anchor}-glass-brain",
-        _sharp(overview(scene, networks), f"All spheres from three sides. {words}"),
-        f"All spheres{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
+        _sharp(overview(scene, networks), f"All {noun}s from three sides. {words}"),
+        f"All {noun}s{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
     )
 
 
@@ -116,7 +123,7 @@ def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
     n, used = len(spheres.names), spheres.used
-    yield describe_spheres(spheres.radii, regions=REGIONS in spheres.path.name)
+    yield describe_spheres(spheres.radii, regions=spheres.noun == "region")
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
@@ -135,13 +142,13 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
     if outside := int((~spheres.seed_in_mask).sum()):
         yield f"In {outside:,} the seed itself lies outside the mask."
     if shared := int((spheres.overlap > 0).sum()):
-        yield f"Spheres that share voxels with another: {shared:,}."
+        yield f"{spheres.noun.capitalize()}s that share voxels with another: {shared:,}."
     known = spheres.tsnr[np.isfinite(spheres.tsnr)]
     if known.size:
         low, middle, high = np.percentile(known, (5, 50, 95))
         yield (
-            f"Median temporal signal-to-noise ratio: {number(float(middle), 0)} (90 % of spheres "
-            f"from {number(float(low), 0)} to {number(float(high), 0)})."
+            f"Median temporal signal-to-noise ratio: {number(float(middle), 0)} (90 % of "
+            f"{spheres.noun}s from {number(float(low), 0)} to {number(float(high), 0)})."
         )
 
 
@@ -177,4 +184,10 @@ def _table(spheres: Spheres, file: str) -> Table:
                 number_cell(spheres.tsnr[s], 1),
             )
         )
-    return Table("Spheres, coverage and signal.", columns, tuple(rows), head=1, file=file)
+    return Table(
+        f"{spheres.noun.capitalize()}s, coverage and signal.",
+        columns,
+        tuple(rows),
+        head=1,
+        file=file,
+    )

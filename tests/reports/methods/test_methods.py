@@ -787,3 +787,20 @@ def test_escaped_text_and_code_are_read_back(text):
     line = " ".join(text.split())
     assert in_plain_words(escape(text)) == line
     assert in_plain_words(code(text)) == (line or " ")
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"tissue": "GM"}, "a probability of grey matter of at least 0.5 in the participant"),
+        ({"tissue": "WM:0.3"}, "a probability of white matter of at least 0.3 in the participant"),
+        ({"tissue": "CSF:weight"}, "weighted by the participant's probability of cerebrospinal"),
+        ({"exclude_mask": "lesions"}, "Voxels of a mask, as of lesions, were left out."),
+    ],
+)
+def test_restrictions_to_tissues_and_masks_are_told(rules, words):
+    seeds = (load_seeds("Power2011"),)
+    assert words in methods_paragraph(MethodsFacts(seed_sets=seeds, **rules))
+    plain = methods_paragraph(MethodsFacts(seed_sets=seeds))
+    assert "lesions" not in plain
+    assert "grey matter" not in plain
