@@ -59,8 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status of the BIDS execution specification.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    # argparse takes -38,-22,56 for an option, and not what begins with a blank.
-    words = [f" {word}" if word[:1] == "-" and is_typed_seed(word) else word for word in given]
+    # argparse takes -38,-22,56 for an option, and not what begins with a blank. --seeds=-38,-22,56
+    # is an option with a value, though its beginning could be the name of a seed.
+    words = [
+        f" {word}" if word[:1] == "-" and word[:2] != "--" and is_typed_seed(word) else word
+        for word in given
+    ]
     open_missing_streams()
     if not words or words in (["help"], ["demo"]):
         print(SHORT_USAGE)

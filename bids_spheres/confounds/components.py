@@ -104,7 +104,10 @@ def select(
             # A run without outliers has no column of them.
             chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
         elif len(matches) > 1 and not entry.startswith("^"):
-            what = f"{entry} in several tables: name {' or '.join(matches)}"
+            # A key of the strategy, as wm_csf, has fMRIPrep's column.
+            renamed = ["rename the column of your own"] if entry in matches else []
+            ways = [f"name {name}" for name in matches if name != entry] + renamed
+            what = f"{entry} in several tables: {' or '.join(ways)}"
             chosen.missing.append(Missing("confounds", problem=what))
         elif matches:
             chosen.add(matches)

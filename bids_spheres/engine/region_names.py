@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.text import read_text
-from bids_spheres.wording import count
+from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}
     table = next(_tables(path), None)
     if table is None:
-        note = f"{path.name} has no table of names; regions are called by their numbers."
+        note = "No table of names beside it; regions are called by their numbers."
         return Labels(tuple(plain.values()), notes=(note,))
     rows = _read_table(table, maps=maps)
     if maps:
@@ -74,7 +74,8 @@ def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
     notes = [f"{table.name} does not name {count(len(without), 'region')}."] if without else []
     absent = sorted(set(rows) - set(numbers) - {0})
     if absent:
-        notes.append(f"{count(len(absent), 'region')} of {table.name} have no voxel: left out.")
+        have = plural(len(absent), "has", "have")
+        notes.append(f"{count(len(absent), 'region')} of {table.name} {have} no voxel: left out.")
     found = [rows.get(n, ("", "")) for n in numbers]
     names = tuple(name or plain[n] for n, (name, _) in zip(numbers, found, strict=True))
     networks = tuple(network for _, network in found) if any(n for _, n in found) else ()

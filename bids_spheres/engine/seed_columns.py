@@ -29,7 +29,8 @@ _FRAME = (
 _AXIS = re.compile(f"{_FRAME}([xyz]){_FRAME}")
 _SIZE = re.compile(r"(?:roi|sphere|seed)?(r|rad|radius|d|diam|diameter)(?:in)?(?:mm)?")
 _CHANGES_NUMBERS = re.compile(r"radius|diam|^sphere|^size$|^units?$")
-_NUMBER = r"[-+\N{MINUS SIGN}]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_MINUS = "\N{MINUS SIGN}\N{EN DASH}-"
+_NUMBER = rf"[+{_MINUS}]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TRIPLET = re.compile(rf"[\s(\[]*({_NUMBER})[\s,;]+({_NUMBER})[\s,;]+({_NUMBER})[\s)\]]*")
 
 _NAMES = (
@@ -183,10 +184,11 @@ def _without_header(rows: list[list[str]], where: str) -> tuple[list[str], list[
     rows = [row + [""] * (width - len(row)) if len(row) >= 3 else row for row in rows]
     columns = list(zip(*(row for row in rows if len(row) == width), strict=True))
     numbers = [i for i, column in enumerate(columns) if all(map(_is_number, column))]
+    index = None
     if len(numbers) == 4 and len(rows) > 1:
         counted = [str(i) for i in range(len(rows) + 1)]
         if list(columns[numbers[0]]) in (counted[:-1], counted[1:]):
-            numbers = numbers[1:]
+            index, numbers = numbers[0], numbers[1:]
     if len(numbers) != 3:
         raise DataError(
             f"{where}: the table has no header, and {len(numbers)} columns of numbers.",
@@ -194,7 +196,7 @@ def _without_header(rows: list[list[str]], where: str) -> tuple[list[str], list[
         )
     texts = [i for i, column in enumerate(columns) if i > 0 or i not in numbers]
     texts = [i for i in texts if not all(cell == "" or _is_number(cell) for cell in columns[i])]
-    header = [f"column {i + 1}" for i in range(width)]
+    header = ["index" if i == index else f"{i + 1}" for i in range(width)]
     for i, name in zip([*numbers, *texts[:1]], ["x", "y", "z", "name"], strict=False):
         header[i] = name
     return header, rows
@@ -332,7 +334,7 @@ def _single_space(cells: Sequence[str], where: str) -> str | None:
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:
     """Refuse coordinates without a sign, to which the side belongs."""
     left = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith("l")]
-    if left and all(_is_number(x) and x[0] not in "-\N{MINUS SIGN}" and float(x) > 0 for x in left):
+    if left and all(_is_number(x) and x[0] not in _MINUS and float(x) > 0 for x in left):
         raise DataError(
             f"{where}: the column {column} says left where x is positive, which is right.",
             hint="Write a minus before x on the left, or take the column out.",

@@ -54,6 +54,8 @@ _LARGEST_IN_METRES, _LARGEST_IN_CENTIMETRES = 0.15, 12.0
 TYPED_LABEL = "typed"
 """Label of the set of seeds that were typed."""
 
+_AS_TYPED = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "_": "?"})
+
 _MISSING = frozenset({"", "n/a", "na", "nan"})
 
 _KEYS = ("Space", "DefaultRadius", "Units")
@@ -337,8 +339,8 @@ def _numbers(cells: Sequence[str], column: str, where: str) -> FloatArray:
         if cell.lower() in _MISSING:
             continue
         try:
-            # Articles have a minus sign where keyboards have a hyphen, and 1_0 is ten to Python.
-            values[i] = float(cell.replace("\N{MINUS SIGN}", "-").replace("_", "?"))
+            # Articles have other signs where keyboards have a hyphen, and 1_0 is ten to Python.
+            values[i] = float(cell.translate(_AS_TYPED))
         except ValueError:
             raise DataError(
                 f"{where}: {cell!r} in row {i + 1}, column {column!r}, is not a number.",

@@ -82,8 +82,8 @@ def write_seed_maps(
             Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
             Seed=spheres.seeds.names[number],
             SeedCoordinates=spheres.seeds.coordinates[number].tolist(),
-            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with that "
-            "of every voxel",
+            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with "
+            "that of every voxel",
             Resolution="Grid of the BOLD image",
         )
         write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})

@@ -171,3 +171,11 @@ def test_explain_says_where_reasons_of_censoring_overlap(run_app, tiny, seeds_fi
     volumes = next(line for line in done.out.splitlines() if "volumes:" in line)
     assert "35 of 40 kept" in volumes
     assert volumes.endswith("; 1 of these for more than one reason)")
+
+
+@pytest.mark.parametrize("words", [("--seeds", "-38,-22,56"), ("--seeds=-38,-22,56",)])
+def test_typed_seeds_may_begin_with_a_minus(run_app, tiny, tmp_path, words):
+    tiny.add_run()
+    done = run_app(tiny.root, tmp_path / "out", "participant", *words, "--dry-run")
+    assert done.status == 0, done.err
+    assert "typed" in done.out

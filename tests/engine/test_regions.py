@@ -278,7 +278,7 @@ def test_rows_and_labels_that_do_not_match_are_said(tmp_path):
     found, notes = load_parcellation(save(tmp_path, labels, AFFINE, "atlas.nii"), "mine", "MNI")
     assert found.names == ("A", "B", "region_3")
     assert "does not name one region" in notes[0] or "does not name 1 region" in notes[0]
-    assert "1 region of atlas.tsv have no voxel" in notes[1]
+    assert "1 region of atlas.tsv has no voxel" in notes[1]
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -89,6 +89,10 @@ def test_what_was_understood_is_said(read, form, note):
     assert note in read(FORMS[form])[1]
 
 
+def test_a_column_that_counts_the_rows_is_not_worth_a_warning(read):
+    assert "not used" not in read(FORMS["no header, counted"])[1]
+
+
 def test_a_file_of_brainnet_viewer(read):
     seeds, _ = read("-38 -22 56 1 3.5 M1.L\n38 -22 56 1 2 M1.R\n", "motor.node")
     np.testing.assert_array_equal(seeds.coordinates, [[-38, -22, 56], [38, -22, 56]])

@@ -62,6 +62,7 @@ PLAIN = "x\ty\tz\n-1.5\t2\t3\n40\t-50.25\t6e1\n"
         PLAIN.replace("\t", ";"),
         PLAIN + "\t\t\n\t\t\n",
         PLAIN.replace("-", "\N{MINUS SIGN}"),
+        PLAIN.replace("-", "\N{EN DASH}"),
     ],
     ids=[
         "tabs",
@@ -78,6 +79,7 @@ PLAIN = "x\ty\tz\n-1.5\t2\t3\n40\t-50.25\t6e1\n"
         "semicolons",
         "blank cells at the end",
         "minus signs of an article",
+        "dashes of an article",
     ],
 )
 def test_coordinates_alone_are_a_table(write, content):

@@ -44,7 +44,7 @@ def test_then_that_of_the_json_file_then_the_option(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         table = load(path, space="T1w")
     assert (table.space, table.label) == (MNI, "myatlas")
-    assert "no table of names" in caplog.text
+    assert "No table of names" in caplog.text
 
 
 def test_a_dataset_with_one_parcellation_in_several_spaces_and_grids(tmp_path):
