@@ -143,7 +143,7 @@ def _may_mean(name: str, known: str) -> bool:
         ("".join(filter(str.isalpha, text)), "".join(filter(str.isdigit, text)))
         for text in (name, known)
     )
-    a_year = letters == others and len(digits) == len(number) == len("2011")
+    a_year = letters == others and len(number) == len("2011") and len(digits) in {3, 4, 5}
     same = sorted(digits) == sorted(number) or not digits or a_year
     return same and SequenceMatcher(None, letters, others).ratio() >= _ALIKE
 
