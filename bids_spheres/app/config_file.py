@@ -88,6 +88,8 @@ def _words(action: argparse.Action, value: Any, path: Path) -> list[str]:
         if not isinstance(value, bool | int):
             raise UsageError(f"{path}: {action.dest} must be true or false, not {value!r}.")
         return [flag] * int(value)
+    if action.const and isinstance(value, bool):
+        return [flag] * value
     values = value if isinstance(value, list) else [value]
     if any(isinstance(item, dict | list | bool) for item in values):
         raise UsageError(f"{path}: {action.dest} can't be {value!r}.")

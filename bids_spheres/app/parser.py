@@ -245,6 +245,7 @@ class _Extend(argparse.Action):
     ) -> None:
         """Take the words of one option in."""
         del parser, option_string
+        values = values or [self.const]
         if isinstance(self.type, Labels):
             values = [label for labels in values for label in labels]
         setattr(namespace, self.dest, [*getattr(namespace, self.dest), *values])
@@ -278,7 +279,8 @@ def _arguments(declared: Declared) -> dict[str, Any]:
         return about | {"action": "count", "default": default}
     about |= {"type": kind, "metavar": kind.metavar, "default": default}
     if isinstance(default, tuple):
-        about |= {"nargs": "+", "action": _Extend, "default": []}
+        many = {"nargs": "*", "const": declared.option.alone} if declared.option.alone else {}
+        about |= {"nargs": "+", "action": _Extend, "default": []} | many
     return about
 
 

@@ -32,6 +32,7 @@ from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs, failing
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
+from bids_spheres.participant.seed_maps import check_chosen
 from bids_spheres.participant.seeds_in_space import can_use
 from bids_spheres.participant.up_to_date import find_tasks, last_finished
 from bids_spheres.reports.participant import pages_of
@@ -151,6 +152,7 @@ def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
         work_dir=settings.work_dir,
         threads=settings.execution.omp_nthreads or 2,
     )
+    check_chosen(settings.processing.seed_maps, work.seed_sets)
     others = read_filters(settings.labels.bids_filter_file)
     selection = Selection(
         tuple(Filter(*named) for named in settings.labels.named()),

@@ -26,13 +26,13 @@ class GroupOptions(GroupChoices):
         ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
     expected : tuple of (str, str)
         Participants of the input and of its table, with their key, and where they are known from.
-    seed_maps : bool
-        Average and test maps of seeds too.
+    seed_maps : tuple of str
+        Average and test maps of these seeds too, or of all.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
-    seed_maps: bool = False
+    seed_maps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse (UsageError) options that exclude one another, or need one that is missing."""
@@ -75,7 +75,7 @@ class GroupOptions(GroupChoices):
                 "Add --seed-maps, or take nbs and tfnbs for edges.",
             ),
             (
-                self.seed_maps and bool(self.within or self.weights or self.harmonize),
+                bool(self.seed_maps) and bool(self.within or self.weights or self.harmonize),
                 "--seed-maps does not go with --within, --weights or --harmonize.",
                 "Run the group level twice.",
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
+from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -129,7 +131,11 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
     maps = map_groups(output_dir, options)
-    for name, own_maps in maps.items() if options.seed_maps else ():
+    # Labels of files hold letters and digits alone.
+    named = {re.sub(r"[^a-zA-Z0-9]", "", seed) for seed in options.seed_maps}
+    for name, own_maps in maps.items():
+        if ALL not in options.seed_maps and name.get("label") not in named:
+            continue
         level.do_maps(name, [file for file in own_maps if is_selected(file, options.select)])
     _tidy(output_dir, [*images, *groups, *maps], everything)
     level.write_tables()

@@ -53,7 +53,7 @@ def job_memory(job: Job) -> int:
         if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
             floats += 2 * shape.volumes * inside
-        sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * rules.seed_maps)
+        sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * bool(rules.seed_maps))
     return _BASE + max(sizes)
 
 

@@ -9,9 +9,11 @@ import nibabel as nib
 import numpy as np
 
 from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
+from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
 from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
+from bids_spheres.settings.table import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,18 +61,24 @@ def write_seed_maps(
     """
     if run_design.exclusion is not None:
         return
-    own = None if extraction.voxels is None else np.hstack([series for _, series in sphere_sets])
-    rows = rows_in_use(run_design)
-    maps = seed_maps(
-        *(volumes, extraction.timeseries, clean_arguments(run_design)),
-        cleaned=own,
-        rows=None if rows.all() else rows,
-    )
+    names = run_design.processing.seed_maps
     seeds = [
         (spheres, number, label)
         for spheres, _ in sphere_sets
-        for number, label in enumerate(seed_labels(spheres.seeds))
+        for number, label in chosen_seeds(spheres.seeds, names).items()
     ]
+    if not seeds:
+        return
+    columns = [spheres.columns.start + number for spheres, number, _ in seeds]
+    own = None
+    if extraction.voxels is not None:
+        own = np.hstack([series for _, series in sphere_sets])[:, columns]
+    rows = rows_in_use(run_design)
+    maps = seed_maps(
+        *(volumes, extraction.timeseries[:, columns], clean_arguments(run_design)),
+        cleaned=own,
+        rows=None if rows.all() else rows,
+    )
     for (spheres, number, label), values in zip(seeds, maps, strict=True):
         if np.isnan(extraction.timeseries[:, spheres.columns.start + number]).any():
             continue  # no series, no map
@@ -87,6 +95,22 @@ def write_seed_maps(
             Resolution="Grid of the BOLD image",
         )
         write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})
+
+
+def chosen_seeds(seeds: SeedTable, names: Sequence[str]) -> dict[int, str]:
+    """Labels of the seeds that are named, or of all, by their places in the table."""
+    labels = enumerate(seed_labels(seeds))
+    return {i: label for i, label in labels if ALL in names or seeds.names[i] in names}
+
+
+def check_chosen(names: Sequence[str], sets: Sequence[SeedTable]) -> None:
+    """Refuse (UsageError) names that no seed has."""
+    known = [name for seeds in sets for name in seeds.names]
+    for name in set(names) - {ALL, *known}:
+        raise UsageError(
+            f"--seed-maps: no seed is named {name}.",
+            hint=f"{did_you_mean(name, known)}Names are in the tables of seeds or regions.",
+        )
 
 
 def seed_labels(seeds: SeedTable) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from bids_spheres.inputs.runs import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.seed_maps import seed_labels
+from bids_spheres.participant.seed_maps import chosen_seeds
 from bids_spheres.participant.usable_voxels import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
@@ -332,9 +332,10 @@ class _JobGroups:
             files = tuple(
                 self.paths.seed_map(seeds, label, strategy.name, extension)
                 for extension in (".nii.gz", ".json")
-                for label in seed_labels(seeds)
+                for label in chosen_seeds(seeds, self.rules.seed_maps).values()
             )
             key = f"{series.stem}_boldmaps"
+            stamp = self._stamp("series", [*settings, *sorted(self.rules.seed_maps)], inputs)
             yield Group(key, self.record, series, files, stamp, strategy.name, sparse=True)
 
     def _tables(self, strategy: Strategy) -> list[Path]:

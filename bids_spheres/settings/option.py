@@ -68,6 +68,8 @@ class Option:
     """Key of every strategy that it sets, from the top and joined by dots; "" for none."""
     common: bool = False
     """Whether the short help has it."""
+    alone: str = ""
+    """Word that the flag of a list stands for where none follows; "" when one has to."""
     aliases: tuple[str, ...] = ()
     """Flags of other BIDS Apps, with dashes, that stand for it."""
 

@@ -50,6 +50,9 @@ PARTICIPANT, GROUP = "participant", "group"
 MASKS = ("run", "template", OFF)
 """What `mask` can be instead of a file."""
 
+ALL = "all"
+"""Word for all seeds, where some can be named."""
+
 _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
 _COUNT = Number(least=1, whole=True)
@@ -158,12 +161,14 @@ class Processing:
         selects_at_group=True,
         common=True,
     )
-    seed_maps: bool = option(
-        False,
-        "also write a map of Fisher's z between every seed and every voxel in the mask; at the "
-        "group level average and test these maps",
+    seed_maps: tuple[str, ...] = option(
+        (),
+        "also write maps of Fisher's z between the named seeds or regions, or all, and every voxel "
+        "in the mask; at the group level average and test these maps",
         "seeds",
+        _NAME,
         levels=_BOTH,
+        alone=ALL,
     )
     effective_dof: bool = option(
         False,

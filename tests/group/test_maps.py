@@ -179,3 +179,12 @@ def test_results_of_maps_stay_without_the_option_and_are_renewed_with_it(
     assert call(outputs).status == 0
     assert not list(folder.glob("*_stat-pmaxt_statmap.*"))
     assert list(folder.glob("*_stat-t_statmap.nii.gz"))
+
+
+def test_names_choose_seeds(filled, run_app, tmp_path):
+    outputs, _ = filled
+    words = (tmp_path / "no", outputs.root, "group", "--report-level", "none", "--seed-maps")
+    assert run_app(*words, "s2").status == 0
+    assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
+    assert run_app(*words, "s1").status == 0
+    assert image(outputs, "mean", "t").shape == SHAPE

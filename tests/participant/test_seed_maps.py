@@ -91,8 +91,47 @@ def test_maps_of_the_second_of_two_sets_are_of_its_own_seeds(
 def test_a_seed_without_a_series_has_no_map(run_app, tiny, seeds_file, tmp_path):
     tiny.add_run()
     _, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps")
-    labels = {path.name.split("_label-")[1].split("_")[0] for path in func.glob("*_boldmap.nii.gz")}
-    assert labels == {"left", "right", "front"}
+    assert mapped(func) == {"left", "right", "front"}
+
+
+def mapped(func):
+    return {path.name.split("_label-")[1].split("_")[0] for path in func.glob("*_boldmap.nii.gz")}
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "median"])
+def test_names_choose_seeds(run_app, tiny, seeds_file, tmp_path, aggregation):
+    tiny.add_run()
+    words = ("--aggregation", aggregation, "--strategy", "24P")
+    done, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", "front", *words)
+    assert mapped(func) == {"front"}
+    (path,) = func.glob("*_label-front_*_boldmap.nii.gz")
+    chosen = nib.load(path).get_fdata()
+    again = (*words, "--dry-run")
+    done, _ = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", "front", *again)
+    assert "0 of 1 run to do" in done.out
+    _, func = call(run_app, tiny, seeds_file, tmp_path, "--seed-maps", *words)
+    assert mapped(func) == {"left", "right", "front"}
+    np.testing.assert_array_equal(nib.load(path).get_fdata(), chosen)
+
+
+def test_a_name_that_no_seed_has_is_refused(run_app, tiny, seeds_file, tmp_path):
+    tiny.add_run()
+    words = ("--seeds", seeds_file, "--seed-maps", "fornt")
+    done = run_app(tiny.root, tmp_path / "out", "participant", *words)
+    assert done.status == 2
+    assert "no seed is named fornt" in done.err
+    assert "Did you mean front?" in done.err
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"), [("true", {"left", "right", "front"}), ("[left]", {"left"}), ("no", set())]
+)
+def test_seed_maps_of_a_file_of_options(run_app, tiny, seeds_file, tmp_path, value, labels):
+    tiny.add_run()
+    config = tmp_path / "options.yaml"
+    config.write_text(f"seed_maps: {value}\n".replace("no", "false"))
+    _, func = call(run_app, tiny, seeds_file, tmp_path, "--config", config)
+    assert mapped(func) == labels
 
 
 def test_the_image_is_inflated_once_and_nothing_is_left(
