@@ -149,6 +149,8 @@ def summarize_maps(
     """
     options, name = analysis.options, writer.group
     people = _usable_runs(files, name, unusable)
+    if len(people) < 2:
+        raise DataError("one participant has neither spread nor tests, and so no map of a group")
     grid = _common_grid(people, options.min_participants)
     size = int(grid.mask.sum())
     rows = Rows(EdgeValues(size), EdgeValues(size), EdgeValues(size))

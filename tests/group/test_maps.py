@@ -188,3 +188,9 @@ def test_names_choose_seeds(filled, run_app, tmp_path):
     assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
     assert run_app(*words, "s1").status == 0
     assert image(outputs, "mean", "t").shape == SHAPE
+
+
+def test_one_participant_has_no_map_of_a_group(filled, call):
+    done = call(filled[0], "--participant-label", "01")
+    assert "one participant has neither spread nor tests" in done.err
+    assert "full rank" not in done.err

@@ -271,7 +271,7 @@ def test_the_table_of_runs_is_that_of_files(made, document):
         assert float(row["Coverage %"]) == pytest.approx(
             100 * float(own["coverage"].iloc[0]), abs=0.06
         )
-        assert row["Missing spheres"] == own["spheres_missing"].iloc[0]
+        assert row["Missing seeds"] == own["spheres_missing"].iloc[0]
     excluded = {row["Participant"]: row for row in rows if row["Look at"].startswith("excluded")}
     assert set(excluded) == {"sub-02", "sub-99"}
     assert excluded["sub-99"]["Why excluded"] == REASON
