@@ -407,13 +407,13 @@ DATASET = {
     ),
     "nested unfetched": (66, "datalad get ", raw_above(fmriprep=f"../.git/{KEY}")),
     "root a file": (16, "is a file; a dataset is a folder", lambda s: s.call(root=s.seeds)),
-    "root gone": (66, "nowhere is not there", lambda s: s.call(root=s.tmp / "nowhere")),
-    "root in a circle": (66, "circle is not there", circle(root="")),
+    "root gone": (66, "nowhere does not exist", lambda s: s.call(root=s.tmp / "nowhere")),
+    "root in a circle": (66, "circle does not exist", circle(root="")),
     "root too long": (74, "File name too long", lambda s: s.call(root=s.tmp / LONG)),
     "root no text": (16, "has bytes that are no text", renamed(b"data\xff")),
     "no image": (16, "holds no preprocessed BOLD image", gone("bold")),
     "image a folder": (16, "holds no preprocessed BOLD image", folder("bold")),
-    "derivatives gone": (66, "/nowhere is not there", words("--derivatives", "aroma=/nowhere")),
+    "derivatives gone": (66, "/nowhere does not exist", words("--derivatives", "aroma=/nowhere")),
     "derivatives unnamed": (16, "Say what it is, as in --derivatives aroma=", derivatives("{}")),
     "derivatives broken": (65, "is not valid JSON", derivatives("{", "aroma={tmp}/d")),
     "derivatives twice": (
@@ -555,7 +555,7 @@ CONFOUNDS = {
             holds("components", '{"a_comp_cor_00": {"Mask": [1]}}'), words("--strategy", "compcor")
         ),
     ),
-    "outliers gone": (66, "no outlier table or folder", words("--outliers", "{tmp}/none.tsv")),
+    "outliers gone": (66, "outlier table or folder of such tables", words("--outliers", "{tmp}/none.tsv")),
     "outliers short": (1, "has 3 rows", option_file("--outliers", "0\n1\n0\n", "o.tsv")),
     "outliers words": (1, "is neither 0 nor 1", option_file("--outliers", "no\n" * 41, "o.tsv")),
     "outliers unfetched": (1, "datalad", option_file("--outliers", f"/{KEY}\n", "o.tsv")),
@@ -727,8 +727,8 @@ OTHER_COMMANDS = {
     "demo too long": (73, "File name too long", lambda s: ["demo", s.tmp / LONG]),
     "strategies unknown": (2, "Did you mean simple?", lambda _: ["strategies", "smple"]),
     "strategies of a file": (66, "no strategy file", lambda s: ["strategies", s.tmp / "x.json"]),
-    "explain": (66, "is not there", lambda s: s.call("--explain", root=s.tmp / "nowhere")),
-    "dry run": (66, "is not there", lambda s: s.call("--dry-run", root=s.tmp / "nowhere")),
+    "explain": (66, "does not exist", lambda s: s.call("--explain", root=s.tmp / "nowhere")),
+    "dry run": (66, "does not exist", lambda s: s.call("--dry-run", root=s.tmp / "nowhere")),
 }
 
 ODD_BUT_GOOD = {
