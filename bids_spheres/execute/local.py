@@ -26,8 +26,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import MORE_MEMORY, address_space
-from bids_spheres.execute.ending import ended_by_sigterm
 from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.signals import ended_by_sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

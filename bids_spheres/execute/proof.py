@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import bids_spheres
-from bids_spheres.execute.versions import versions
 from bids_spheres.files.atomic import remove, write_if_changed
+from bids_spheres.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
