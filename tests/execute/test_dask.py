@@ -483,7 +483,7 @@ def test_a_scheduler_without_workers(run_app, call, scheduler_file, monkeypatch)
         (75, "No Dask scheduler answers", ("--dask-scheduler", "tcp://127.0.0.1:1")),
         (2, "nonsense is no address", ("--dask-scheduler", "nonsense")),
         (2, "foo://x:1 is no address", ("--dask-scheduler", "foo://x:1")),
-        (66, "there is no file", ("--dask-scheduler-file", "{tmp}/none.json")),
+        (66, "none.json", ("--dask-scheduler-file", "{tmp}/none.json")),
         (65, "is not valid JSON", ("--dask-scheduler-file", "{tmp}/mine.tsv")),
         (65, "holds no address", ("--dask-scheduler-file", "{tmp}/empty.json")),
     ],
@@ -567,7 +567,7 @@ def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
 @pytest.mark.usefixtures("slurm")
 def test_too_little_memory_for_a_worker_is_told(run_app, call):
     done = run_app(*call("out", "--dask-slurm", "queue=nope", "memory=100MB"))
-    assert "100MB are 0.1 GB for each worker, and the largest run" in done.err
+    assert "a worker has 0.1 GB, and the largest run" in done.err
 
 
 @pytest.mark.usefixtures("slurm")
