@@ -15,7 +15,6 @@ import signal
 import subprocess
 import time
 from contextlib import closing, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,9 +157,8 @@ def slurm_cluster(
         When Slurm does not answer.
     """
     config, jobqueue = library("dask").config, library("dask_jobqueue")
-    given = dict(settings)
-    jobs = given.pop("jobs", 0)
-    processes = given.setdefault("processes", config.get("jobqueue.slurm.processes") or 1)
+    given = {"processes": config.get("jobqueue.slurm.processes") or 1, **settings}
+    jobs, processes = given.pop("jobs", None), given["processes"]
     folder = given.pop("log_directory", config.get("jobqueue.slurm.log-directory")) or str(logs)
     defaults = {
         "cores": processes * cores,
@@ -178,20 +176,18 @@ def slurm_cluster(
             text = "--dask-slurm: a worker has %.1f GB, and the largest run may need %.1f GB."
             logger.warning(text, each / 1e9, memory / 1e9)
         _check(job.job_script())
-        cluster = jobqueue.SLURMCluster(
-            **given, log_directory=folder, silence_logs=logging.CRITICAL
-        )
+        given["log_directory"] = folder
+        cluster = jobqueue.SLURMCluster(**given, silence_logs=logging.CRITICAL)
     except BidsSpheresError:
         raise
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"--dask-slurm, as dask-jobqueue's SLURMCluster: {error}.") from error
-    workers = min(items, jobs * processes) if jobs else workers
-    jobs = math.ceil(workers / processes)
+    jobs = math.ceil(min(items / processes, jobs or workers / processes))
     with closing(cluster), _client_of(cluster) as client:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), folder)
-        more = partial(_in_queue, cluster)
-        yield client, WorkerSource(f"Slurm (logs in {folder})", more_expected=more)
+        name = f"Slurm (logs in {folder})"
+        yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
 
 
 def _check(script: str) -> None:
