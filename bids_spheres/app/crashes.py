@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bids_spheres.execute.versions import versions
 from bids_spheres.files.atomic import json_text, remove, write_text
 from bids_spheres.outputs.logs import crash_file
+from bids_spheres.versions import versions
 
 if TYPE_CHECKING:
     from bids_spheres.participant.outcomes import Outcome

@@ -11,6 +11,7 @@ from bids_spheres.app.memory_limits import group_memory, own_memory
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.participant.memory import MEGABYTE, largest_job
+from bids_spheres.settings.slurm import read_slurm_settings
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def open_executor(
         # The thread that reads ahead takes so little that a core of its own would be wasted.
         cores = execution.omp_nthreads or 1
         opened = clusters.slurm_cluster(
-            execution.dask_slurm,
+            read_slurm_settings(execution.dask_slurm),
             items=len(tasks),
             workers=min(len(tasks), execution.nprocs),
             cores=cores,

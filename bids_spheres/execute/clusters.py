@@ -18,19 +18,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import (
-    BidsSpheresError,
-    DataError,
-    MissingInputError,
-    TemporaryError,
-    UsageError,
-)
+from bids_spheres.errors import BidsSpheresError, DataError, TemporaryError, UsageError
 from bids_spheres.execute.dask import WorkerSource
 from bids_spheres.files.text import read_json_object
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +44,6 @@ _ANSWER = 60.0
 """How long a command of Slurm may take, s."""
 
 _NO_ANSWER = ("unable to contact", "timed out", "connection refused", "communication")
-
-_ALIASES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
-"""What Slurm calls them."""
-
-_NUMBERS = ("jobs", "cores", "processes", "job_cpu")
-_LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")
 
 
 @contextmanager
@@ -83,11 +71,9 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
         deadline = time.monotonic() + _CONNECT
         while not place.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
-        how = "dask scheduler --scheduler-file PATH writes it when it starts."
-        if not place.exists():
-            raise MissingInputError(f"--dask-scheduler-file: there is no file {place}.", hint=how)
         address = read_json_object(place).get("address")
         if not isinstance(address, str):
+            how = "dask scheduler --scheduler-file PATH writes it when it starts."
             raise DataError(f"{place} holds no address.", hint=how)
     try:
         asyncio.run(_ping(str(address)))
@@ -147,18 +133,18 @@ def local_cluster(workers: int, memory: int | None) -> Iterator[tuple[Any, Worke
 
 @contextmanager
 def slurm_cluster(
-    words: Sequence[str], *, items: int, workers: int, cores: int, memory: int, logs: Path
+    settings: Mapping[str, Any], *, items: int, workers: int, cores: int, memory: int, logs: Path
 ) -> Iterator[tuple[Any, WorkerSource]]:
     """Start a scheduler, and workers as jobs of Slurm; these are cancelled in the end.
 
     Parameters
     ----------
-    words : sequence of str
-        See `read_slurm_settings`.
+    settings : mapping
+        Arguments of ``SLURMCluster``, and `jobs`.
     items : int
         How many things there are to do.
     workers, cores, memory : int
-        Workers, and the cores and bytes of each, where neither `words` nor ``jobqueue.yaml`` say
+        Workers, and the cores and bytes of each, where neither `settings` nor ``jobqueue.yaml`` say
         anything.
     logs : Path
         Folder of what jobs print, where the user names no other.
@@ -170,53 +156,41 @@ def slurm_cluster(
     TemporaryError
         When Slurm does not answer.
     """
-    dask, jobqueue = library("dask"), library("dask_jobqueue")
-    configured = {
-        key.replace("-", "_"): value
-        for key, value in dask.config.get("jobqueue.slurm", {}).items()
-        if value is not None
-    }
-    given = read_slurm_settings(words)
-    jobs = given.pop("jobs", 0)
-    processes = given.get("processes") or configured.get("processes", 1)
+    config, jobqueue = library("dask").config, library("dask_jobqueue")
+    given = {"processes": config.get("jobqueue.slurm.processes") or 1, **settings}
+    jobs, processes = given.pop("jobs", None), given["processes"]
+    folder = given.pop("log_directory", config.get("jobqueue.slurm.log-directory")) or str(logs)
     defaults = {
-        "processes": processes,
         "cores": processes * cores,
         "memory": f"{max(_LEAST, math.ceil(_ROOM * memory / 2**20)) * processes}MiB",
         # Not TMPDIR, which jobs inherit and which is mostly the output folder.
-        "local_directory": "${SLURM_TMPDIR:-/tmp}",
-        "log_directory": str(logs),
+        "local-directory": "${SLURM_TMPDIR:-/tmp}",
+        "scheduler-options": {"dashboard_address": ":0"} | _NO_OWN_TRIES,
     }
-    options = {key: configured.get(key, value) for key, value in defaults.items()} | given
-    own = {"dashboard_address": ":0", **_NO_OWN_TRIES, **configured.get("scheduler_options", {})}
+    config.update_defaults({"jobqueue": {"slurm": defaults}})
     try:
-        each = library("dask.utils").parse_bytes(options["memory"]) / processes
-        if each < memory:
-            logger.warning(
-                "--dask-slurm: %s are %.1f GB for each worker, and the largest run is expected to "
-                "need %.1f GB.",
-                *(options["memory"], each / 1e9, memory / 1e9),
-            )
         # Asked before anything is begun; a cluster makes the folder of its logs.
-        job = {key: value for key, value in options.items() if key != "log_directory"}
-        _check(jobqueue.SLURMCluster.job_cls("tcp://127.0.0.1:8786", name="test", **job))
-        cluster = jobqueue.SLURMCluster(
-            **options, scheduler_options=own, silence_logs=logging.CRITICAL
-        )
+        job = jobqueue.SLURMCluster.job_cls("tcp://127.0.0.1:8786", name="test", **given)
+        each = job.worker_memory / processes
+        if each < memory:
+            text = "--dask-slurm: a worker has %.1f GB, and the largest run may need %.1f GB."
+            logger.warning(text, each / 1e9, memory / 1e9)
+        _check(job.job_script())
+        given["log_directory"] = folder
+        cluster = jobqueue.SLURMCluster(**given, silence_logs=logging.CRITICAL)
     except BidsSpheresError:
         raise
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"--dask-slurm, as dask-jobqueue's SLURMCluster: {error}.") from error
-    workers = min(items, jobs * processes) if jobs else workers
-    jobs = math.ceil(workers / processes)
+    jobs = math.ceil(min(items / processes, jobs or workers / processes))
     with closing(cluster), _client_of(cluster) as client:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
-        logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), options["log_directory"])
-        name = f"Slurm (logs in {options['log_directory']})"
+        logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), folder)
+        name = f"Slurm (logs in {folder})"
         yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
 
 
-def _check(job: Any) -> None:
+def _check(script: str) -> None:
     """Have Slurm look at the script of a job.
 
     Raises
@@ -224,58 +198,33 @@ def _check(job: Any) -> None:
     UsageError, TemporaryError
         When Slurm refuses it, or does not answer.
     """
-    done = _call("sbatch", "--test-only", script=job.job_script())
-    if done.returncode:
-        answer = " ".join(done.stderr.split()).removeprefix("sbatch: error: ")
+    accepted, answer = _call("sbatch", "--test-only", script=script)
+    if not accepted:
         later = any(phrase in answer.lower() for phrase in _NO_ANSWER)
         raise (TemporaryError if later else UsageError)(
-            f"--dask-slurm: Slurm refuses these jobs: {answer}.",
+            f"--dask-slurm: Slurm refuses these jobs: {answer.removeprefix('sbatch: error: ')}.",
             hint="sinfo lists its queues; queue, account, walltime, memory and cores can be given.",
         )
-
-
-def read_slurm_settings(words: Sequence[str]) -> dict[str, Any]:
-    """Arguments of ``SLURMCluster``, and `jobs`; of one that is given twice, the last counts.
-
-    Parameters
-    ----------
-    words : sequence of str
-        ``key=value``, keys with ``_`` or ``-``.
-
-    Raises
-    ------
-    UsageError
-        When a number is none.
-    """
-    settings: dict[str, Any] = {}
-    for key, value in (word.split("=", 1) for word in words):
-        name = key.replace("-", "_")
-        name = _ALIASES.get(name, name)
-        if name in _NUMBERS and not (value.isdecimal() and int(value)):
-            raise UsageError(f"--dask-slurm: {key} must be a number from 1, not {value!r}.")
-        if name in _LISTS:
-            settings.setdefault(name, []).append(value)
-        else:
-            settings[name] = int(value) if name in _NUMBERS else value
-    return settings
 
 
 def _in_queue(cluster: Any) -> bool:
     """Whether a job waits or runs."""
     jobs = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
-    done = _call("squeue", "--noheader", "--jobs", jobs) if jobs else None
-    return done is not None and bool(done.returncode or done.stdout.strip())
+    answered, lines = _call("squeue", "--noheader", "--jobs", jobs) if jobs else (True, "")
+    return bool(lines) or not answered
 
 
-def _call(*words: str, script: str = "") -> subprocess.CompletedProcess[str]:
+def _call(*words: str, script: str = "") -> tuple[bool, str]:
+    """Whether a command of Slurm succeeds, and what it says."""
     try:
-        return subprocess.run(  # noqa: S603 - commands of Slurm
+        done = subprocess.run(  # noqa: S603 - commands of Slurm
             words, input=script, capture_output=True, text=True, check=False, timeout=_ANSWER
         )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        missing = isinstance(error, FileNotFoundError)
-        why = "there is no command sbatch here" if missing else "timed out"
-        return subprocess.CompletedProcess(words, 1, "", why)
+    except FileNotFoundError:
+        return False, f"there is no command {words[0]} here"
+    except subprocess.TimeoutExpired:
+        return False, "timed out"
+    return not done.returncode, " ".join((done.stderr if done.returncode else done.stdout).split())
 
 
 @contextmanager

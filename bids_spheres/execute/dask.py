@@ -23,22 +23,20 @@ import threading
 import time
 import zlib
 from collections import Counter, deque
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import BidsSpheresError, TemporaryError
 from bids_spheres.execute.executor import Item, Lost, Result
-from bids_spheres.execute.proof import pickled, shared_objects, tokens, unpickled
+from bids_spheres.execute.proof import Token, pickled, shared_objects, tokens, unpickled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from distributed import Client, Future
-
-    from bids_spheres.execute.proof import Token
 
 logger = logging.getLogger(__name__)
 
@@ -112,14 +110,9 @@ class DaskExecutor:
         OutputError
             When the files by which workers prove themselves can't be written.
         """
-        if not items:
-            return
         try:
-            with (
-                tokens(self.inputs, self.outputs, self.shared) as token,
-                closing(_Run(self, token).results(do, items)) as results,
-            ):
-                yield from results
+            with tokens(self.inputs, self.outputs, self.shared) as token:
+                yield from _Run(self, token).results(do, items)
         except BidsSpheresError:
             raise
         except Exception as error:  # of Dask, when its scheduler is gone
@@ -171,29 +164,28 @@ class _Run:
         logger.info("Waiting for workers of %s", source.name)
         try:
             while waiting or self.pending:
-                ends, now = list[tuple[int, Any]](), time.monotonic()
-                if now - self.looked >= _POLL:
-                    ends += self._look(now)
+                now = time.monotonic()
+                ends = self._look(now) if now - self.looked >= _POLL else []
                 proven = {a for a, (_, proof) in self.proofs.items() if proof.status == "finished"}
                 usable = {address for address in proven if self.seen.get(address) == self.looked}
-                if usable or self.pending:
+                late = now - could_go_on > source.timeout
+                if usable or self.pending or (late and source.more_expected()):
                     could_go_on = now
-                elif now - could_go_on > source.timeout:
-                    if not source.more_expected():
-                        problems = {self.problems[a] for a in self.seen if a in self.problems}
-                        raise TemporaryError(
-                            f"No worker of {source.name} can be used: {'; '.join(problems)}."
-                            if problems
-                            else f"{source.name} has had no worker for {now - could_go_on:.0f} s.",
-                            hint="Start some with this version of bids-spheres and the same "
-                            "folders; the next call does what is missing.",
-                        )
-                    could_go_on = now
+                elif late:
+                    why = "; ".join({self.problems[a] for a in self.seen if a in self.problems})
+                    raise TemporaryError(
+                        f"{source.name} has had no worker for {now - could_go_on:.0f} s that can "
+                        f"be used: {why or 'none has come'}.",
+                        hint="Start some with this version of bids-spheres and the same folders; "
+                        "the next call does what is missing.",
+                    )
                 while waiting and usable and len(self.pending) < len(proven):
                     call = zlib.compress(pickled((do, items[waiting[0]]), shared))
-                    # A list of hundreds of addresses goes along only where some are left out.
-                    preferred = () if usable == self.seen.keys() else usable
-                    future = self._submit(preferred, perform, self.token, call)
+                    # A list of hundreds of addresses goes along only where some are left out. When
+                    # all of them are gone, any other may do it; one that is unfit refuses.
+                    all_fit = usable == self.seen.keys()
+                    where = {} if all_fit else {"workers": usable, "allow_other_workers": True}
+                    future = self._submit(perform, self.token, call, **where)
                     self.pending[future] = waiting.popleft()
                 for number, end in (*ends, *self._completed()):
                     if isinstance(end, Lost) and self.losses[number] < 2:
@@ -219,65 +211,49 @@ class _Run:
             if worker["status"] == "running" and newest - worker["last_seen"] < _SILENCE
         }
         self.seen = {a: now if a in running else self.seen.get(a, 0.0) for a in workers}
-        for address in running:
-            asked, proof = self.proofs.get(address, (float("-inf"), None))
+        for who in running:
+            asked, proof = self.proofs.get(who, (float("-inf"), None))
             failed = not proof or proof.status not in ("pending", "finished")
             if failed and now - asked > _ASK_AGAIN:
-                self.proofs[address] = now, self._submit([address], shared_objects, self.token)
+                self.proofs[who] = now, self._submit(shared_objects, self.token, workers=[who])
 
         late = {address for address, last in self.seen.items() if now - last > _GIVE_UP}
         tasks = self._ask("processing") if late and self.pending else {}
         held = {key for address in late for key in tasks.get(address, ())}
         stuck = [future for future in self.pending if future.key in held]
         self._cancel(stuck)
-        numbers = [self.pending.pop(future) for future in stuck]
-        return [(number, self._lose(number, "it does not go on")) for number in numbers]
+        return [self._lose(self.pending.pop(future), "it does not go on") for future in stuck]
 
     def _completed(self) -> Iterator[tuple[int, Any]]:
-        """Items that are done; waits a moment for the first."""
-        wait = _POLL
+        """An item that is done, if one comes within a moment."""
         with suppress(Empty):
-            while True:
-                future = self.ended.get(timeout=wait)
-                wait = 0.0
-                if future in self.pending:
-                    number = self.pending.pop(future)
-                    try:
-                        yield number, future.result(timeout=_ANSWER)
-                    except Exception as error:  # noqa: BLE001 - of Dask or a worker: ours raise nothing
-                        self.losses[number] += getattr(error, "allowed_failures", 0)  # KilledWorker
-                        why = f"{type(error).__name__}: {error}".rstrip(": ")
-                        yield number, self._lose(number, why)
-                elif future.status == "error":
-                    problem = str(future.exception(timeout=_ANSWER))
-                    for address, (_, proof) in self.proofs.items():
-                        if proof.key == future.key and self.problems.get(address) != problem:
-                            logger.warning("The worker %s can't be used: %s.", address, problem)
-                            self.problems[address] = problem
+            future = self.ended.get(timeout=_POLL)
+            if future in self.pending:
+                number = self.pending.pop(future)
+                try:
+                    yield number, future.result(timeout=_ANSWER)
+                except Exception as error:  # noqa: BLE001 - of Dask or a worker: ours raise nothing
+                    self.losses[number] += getattr(error, "allowed_failures", 0)  # KilledWorker
+                    why = f"{type(error).__name__}: {error}".rstrip(": ")
+                    yield self._lose(number, why)
+            elif future.status == "error":
+                problem = str(future.exception(timeout=_ANSWER))
+                for address, (_, proof) in self.proofs.items():
+                    if proof.key == future.key and self.problems.get(address) != problem:
+                        logger.warning("The worker %s can't be used: %s.", address, problem)
+                        self.problems[address] = problem
 
-    def _lose(self, number: int, why: str) -> Lost:
+    def _lose(self, number: int, why: str) -> tuple[int, Lost]:
         self.looked = float("-inf")  # so that what is tried again waits for a worker
         self.losses[number] += 1
         times = self.losses[number]
         who = "A Dask worker was" if times == 1 else f"{times} Dask workers were"
-        return Lost(
-            f"{who} lost with this run: {why}",
-            hint="Most likely they had too little memory or time; see their logs. Give them more.",
-        )
+        hint = "Most likely they had too little memory or time; see their logs. Give them more."
+        return number, Lost(f"{who} lost with this run: {why}", hint)
 
-    def _submit(
-        self, workers: Collection[str], function: Callable[..., object], *words: object
-    ) -> Future:
-        """Have one of some workers call a function; its future goes to `ended`.
-
-        When all of them are gone, any other may do an item; one that is unfit refuses it.
-        """
-        future = self.executor.client.submit(
-            *(function, *words),
-            workers=sorted(workers) or None,
-            allow_other_workers=function is perform and bool(workers),
-            pure=False,
-        )
+    def _submit(self, *call: object, **where: object) -> Future:
+        """Have a worker call a function; its future goes to `ended`."""
+        future = self.executor.client.submit(*call, pure=False, **where)
         future.add_done_callback(self.ended.put)
         return future
 

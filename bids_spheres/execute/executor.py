@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from bids_spheres.errors import BidsSpheresError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -12,21 +13,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Lost:
-    """An item given up after two workers died on it.
-
-    Parameters
-    ----------
-    message, hint : str
-        Why, and what to do about it.
-    """
-
-    message: str
-    hint: str
-
-    def __str__(self) -> str:
-        return f"{self.message}\n  hint: {self.hint}"
+class Lost(BidsSpheresError):  # noqa: N818 - a record, which is never raised
+    """An item given up after two workers died on it."""
 
 
 class Executor(Protocol):

@@ -11,7 +11,6 @@ started them does, however that ends.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -22,12 +21,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import MORE_MEMORY, address_space
-from bids_spheres.execute.ending import ended_by_sigterm
 from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.signals import ended_by_sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -40,7 +38,7 @@ import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from bids_spheres.execute.local import serve
-serve({descriptor})
+serve({pipe})
 """
 """What a worker runs. An interrupt from the keyboard reaches it too; its parent answers that."""
 
@@ -71,30 +69,12 @@ class LocalExecutor:
         died = []
         with closing(_shared_out(do, items, workers)) as ends:
             for item, end in ends:
-                if isinstance(end, _Died):
+                if isinstance(end, Lost):
                     died.append(item)
                 else:
                     yield item, end
         for item in died:
-            with closing(_shared_out(do, [item], 1)) as ends:
-                for _, end in ends:
-                    yield item, end.lost() if isinstance(end, _Died) else end
-
-
-class _Died(int):
-    """Exit status of a worker that died, as of `subprocess`."""
-
-    def lost(self) -> Lost:
-        """The item as given up, when this worker was the second to die on it."""
-        how = f"ended with status {self}"
-        if -self in set(signal.Signals):
-            how = f"ended by {signal.Signals(-self).name}"
-        killed = self == -signal.SIGKILL
-        return Lost(
-            f"A worker process was {'killed, most likely out of memory' if killed else how}, and "
-            "so was a second one that had this run alone.",
-            hint=MORE_MEMORY if killed or address_space() else _BUG,
-        )
+            yield from _shared_out(do, [item], 1)
 
 
 class _Worker:
@@ -103,11 +83,10 @@ class _Worker:
     def __init__(self) -> None:
         self.channel, theirs = Pipe()
         with theirs:
-            code = _BOOT.format(path=sys.path, descriptor=theirs.fileno())
+            boot = [sys.executable, "-P", "-c", _BOOT.format(path=sys.path, pipe=theirs.fileno())]
+            # Nothing is written to its standard input, which is closed when this process is gone.
             self.process = subprocess.Popen(  # noqa: S603 - our own code
-                [sys.executable, "-P", "-c", code],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                boot, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()]
             )
 
     def ask(self, do: Callable[[Item], Any], item: Item) -> Item:
@@ -117,31 +96,38 @@ class _Worker:
         return item
 
     def answer(self) -> Any:
-        """The result of its item, or how it died."""
+        """The result of its item; or how it died, as when it was the second to die on it."""
         try:
             return self.channel.recv()
         except (EOFError, ConnectionResetError):
-            return _Died(self.process.wait())
+            status = self.process.wait()
+        how = f"ended with status {status}"
+        if -status in set(signal.Signals):
+            how = f"ended by {signal.Signals(-status).name}"
+        killed = status == -signal.SIGKILL
+        return Lost(
+            f"A worker process was {'killed, most likely out of memory' if killed else how}, and "
+            "so was a second one that had this run alone.",
+            hint=MORE_MEMORY if killed or address_space() else _BUG,
+        )
 
 
 def _shared_out(
     do: Callable[[Item], Result], items: Sequence[Item], number: int
-) -> Generator[tuple[Item, Result | _Died]]:
+) -> Generator[tuple[Item, Result | Lost]]:
     """Items with their results, or with how the worker died that had them."""
     waiting = deque(items)
-    workers = [_Worker() for _ in range(number)]
+    workers = {_Worker() for _ in range(number)}
     try:
-        at_work = {w.channel: (w, w.ask(do, waiting.popleft())) for w in workers}
+        at_work = {worker: worker.ask(do, waiting.popleft()) for worker in workers}
         while at_work:
-            for channel in wait(list(at_work)):
-                assert isinstance(channel, Connection)  # noqa: S101 - as all of them
-                worker, item = at_work.pop(channel)
-                end = worker.answer()
+            ready = wait([worker.channel for worker in at_work])
+            for worker in [worker for worker in workers if worker.channel in ready]:
+                item, end = at_work.pop(worker), worker.answer()
                 if waiting:
-                    if isinstance(end, _Died):
-                        worker = _Worker()
-                        workers.append(worker)
-                    at_work[worker.channel] = worker, worker.ask(do, waiting.popleft())
+                    able = _Worker() if isinstance(end, Lost) else worker
+                    workers.add(able)
+                    at_work[able] = able.ask(do, waiting.popleft())
                 yield item, end
     finally:
         # All at once: each has some time to remove what it had begun to write.
@@ -152,7 +138,7 @@ def _shared_out(
             with suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
             worker.process.kill()
-            worker.process.wait()
+            worker.process.communicate()
             worker.channel.close()
 
 
@@ -164,23 +150,17 @@ def serve(descriptor: int) -> None:
     descriptor : int
         Of the open pipe.
     """
-    channel, calls = Connection(descriptor), SimpleQueue[bytes]()
-    with ended_by_sigterm(), suppress(BrokenPipeError):
-        threading.Thread(target=_receive, args=(channel, calls), daemon=True).start()
+    channel = Connection(descriptor)
+    with ended_by_sigterm(), suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         while True:
-            do, item = pickle.loads(calls.get())  # noqa: S301 - from our parent
+            do, item = channel.recv()
             channel.send(do(item))
 
 
-def _receive(channel: Connection, calls: SimpleQueue[bytes]) -> None:
-    """Pass on what comes through a pipe; end this process when it is closed at the other end.
-
-    A worker without a parent would go on to write what nobody asks for any more.
-    """
-    try:
-        while True:
-            calls.put(channel.recv_bytes())
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(GRACE)
-        os._exit(1)
+def _end_with_parent() -> None:
+    """A worker without a parent would go on to write what nobody asks for any more."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(1)

@@ -11,24 +11,19 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
-import bids_spheres
-from bids_spheres.execute.versions import versions
 from bids_spheres.files.atomic import remove, write_if_changed
+from bids_spheres.versions import software
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-_COMPARED = ("bids-spheres", "nibabel", "numpy", "pandas", "scipy")
-"""Other versions of these may give other numbers."""
 
 _LONGEST = 30 * 24 * 3600.0
 """How long a call may last, s."""
@@ -38,8 +33,7 @@ class WorkerProblemError(Exception):
     """Why this process can't do the work of a call."""
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A file in the output folder and the SHA-256 of its content.
 
     Without the digest, whoever may write there could have workers run code.
@@ -76,7 +70,7 @@ def tokens(
         marks = [*(root / "dataset_description.json" for root in inputs), *others]
         # The shared objects are read last: other versions could not unpickle them.
         digests = [(path, _digest(path)) for path in marks]
-        content = pickle.dumps((_software(), digests, pickle.dumps(shared)))
+        content = pickle.dumps((software(), digests, pickle.dumps(shared)))
         write_if_changed(first, content)
         for path in written:
             # Other calls take old ones for leftovers, and this one may last for days.
@@ -100,10 +94,10 @@ def shared_objects(token: Token) -> Sequence[Any]:
     _check_file(path, token.digest)
     if not os.access(path.parent, os.W_OK):
         raise WorkerProblemError(f"it may not write to {path.parent}")
-    software, digests, shared = pickle.loads(path.read_bytes())  # noqa: S301 - digested
-    for name, version in _software().items():
-        if software.get(name) != version:
-            raise WorkerProblemError(f"it has {name} {version} and this call {software.get(name)}")
+    theirs, digests, shared = pickle.loads(path.read_bytes())  # noqa: S301 - digested
+    for name, version in software().items():
+        if theirs.get(name) != version:
+            raise WorkerProblemError(f"it has {name} {version} and this call {theirs.get(name)}")
     for mark, digest in digests:
         _check_file(mark, digest)
     return pickle.loads(shared)  # noqa: S301 - as above
@@ -118,20 +112,7 @@ def _check_file(path: Path, expected: str | None) -> None:
 
 
 def _digest(path: Path) -> str | None:
-    with suppress(OSError):
-        return sha256(path.read_bytes()).hexdigest()
-    return None
-
-
-@cache
-def _software() -> dict[str, str]:
-    """Versions, and a digest of the files of this package: a working copy has one version."""
-    root, digest = Path(bids_spheres.__file__).parent, sha256()
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and path.suffix not in (".pyc", ".pyo"):
-            digest.update(f"{path.relative_to(root)}\0{_digest(path)}\0".encode())
-    compared = {name: version for name, version in versions().items() if name in _COMPARED}
-    return compared | {"bids-spheres with files of digest": digest.hexdigest()[:12]}
+    return sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def pickled(value: object, shared: Sequence[object]) -> bytes:

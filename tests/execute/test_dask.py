@@ -22,6 +22,7 @@ from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
+from bids_spheres import versions
 from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
@@ -151,9 +152,9 @@ def test_a_worker_without_the_folders_is_refused(dataset, tmp_path, name, state)
 
 @pytest.mark.parametrize("name", ["bids-spheres", "numpy", "scipy", "nibabel", "pandas"])
 def test_a_worker_of_another_version_is_refused(dataset, monkeypatch, name):
-    software = dict(proof._software())
+    software = dict(proof.software())
     with tokens(*dataset) as token:
-        monkeypatch.setattr(proof, "_software", lambda: software | {name: "0.0.1"})
+        monkeypatch.setattr(proof, "software", lambda: software | {name: "0.0.1"})
         with pytest.raises(WorkerProblemError, match=f"it has {name} 0.0.1 and this call"):
             shared_objects(token)
 
@@ -162,8 +163,8 @@ def test_a_changed_file_of_the_package_is_another_version(dataset, monkeypatch, 
     package = tmp_path / "package"
     package.mkdir()
     (package / "module.py").write_text("x = 1\n")
-    monkeypatch.setattr(proof.bids_spheres, "__file__", str(package / "__init__.py"))
-    monkeypatch.setattr(proof, "_software", proof._software.__wrapped__)
+    monkeypatch.setattr(versions, "__file__", str(package / "versions.py"))
+    monkeypatch.setattr(proof, "software", versions.software.__wrapped__)
     with tokens(*dataset) as token:
         (package / "module.py").write_text("x = 2\n")
         with pytest.raises(WorkerProblemError, match="files of digest"):
@@ -483,7 +484,7 @@ def test_a_scheduler_without_workers(run_app, call, scheduler_file, monkeypatch)
         (75, "No Dask scheduler answers", ("--dask-scheduler", "tcp://127.0.0.1:1")),
         (2, "nonsense is no address", ("--dask-scheduler", "nonsense")),
         (2, "foo://x:1 is no address", ("--dask-scheduler", "foo://x:1")),
-        (66, "there is no file", ("--dask-scheduler-file", "{tmp}/none.json")),
+        (66, "none.json", ("--dask-scheduler-file", "{tmp}/none.json")),
         (65, "is not valid JSON", ("--dask-scheduler-file", "{tmp}/mine.tsv")),
         (65, "holds no address", ("--dask-scheduler-file", "{tmp}/empty.json")),
     ],
@@ -567,7 +568,7 @@ def test_slurm_that_refuses(run_app, call, slurm, tmp_path):
 @pytest.mark.usefixtures("slurm")
 def test_too_little_memory_for_a_worker_is_told(run_app, call):
     done = run_app(*call("out", "--dask-slurm", "queue=nope", "memory=100MB"))
-    assert "100MB are 0.1 GB for each worker, and the largest run" in done.err
+    assert "a worker has 0.1 GB, and the largest run" in done.err
 
 
 @pytest.mark.usefixtures("slurm")

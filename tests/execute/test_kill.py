@@ -253,7 +253,7 @@ p.run_job = run_job
     boot_with(monkeypatch, code)
     done = parallel("--stop-on-first-error")
     assert done.status == 1
-    assert "Unexpected ValueError: no" in done.err
+    assert "unexpected ValueError: no" in done.err
     assert "2 of 3 runs were not tried after that" in done.err
     assert set(children(os.getpid())) <= before
     assert not list((tmp_path / "out").rglob("*_timeseries.tsv"))

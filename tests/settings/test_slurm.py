@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_spheres.errors import UsageError
-
-pytest.importorskip("distributed")
-
-from bids_spheres.execute.clusters import read_slurm_settings
+from bids_spheres.settings.slurm import read_slurm_settings
 
 
 def test_words():
