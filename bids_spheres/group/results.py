@@ -11,7 +11,7 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
 from bids_spheres.group.inference import components
-from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
+from bids_spheres.group.network_means import COLUMNS as NETWORK_COLUMNS
 from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
 from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
-    from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.sample import Hypotheses

@@ -10,6 +10,7 @@ import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group.agreement import differences
+from bids_spheres.group.benchmarks import UNKNOWN, benchmark, modularity
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
@@ -17,8 +18,7 @@ from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import design_for
 from bids_spheres.group.moments import Moments
-from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
-from bids_spheres.group.networks import NetworkMeans
+from bids_spheres.group.network_means import NetworkMeans
 from bids_spheres.group.qc_fc import motion_design, qc_fc
 from bids_spheres.group.quality import reliability_cells, strategy_row
 from bids_spheres.group.reliability import reliability
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bids_spheres.group.benchmarks import Benchmark
     from bids_spheres.group.contrasts import ContrastText
     from bids_spheres.group.model import Design, GroupDesign, Model
-    from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.quality import Row
