@@ -42,8 +42,8 @@ _MATRICES = {
     "n": "Participants who have the edge",
     "t": "Student's t of the mean against 0, with n - 1 degrees of freedom; n/a for edges that "
     "fewer than MinimumParticipants have",
-    "p": "Two-sided p of t",
-    "q": "p of t, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
+    "p": "p of t, of the tails that Tail names",
+    "q": "p, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
 }
 
@@ -219,8 +219,8 @@ class Writer:
         self.about(what, about)
 
     def about(self, what: str, about: Mapping[str, object]) -> None:
-        """Write a sidecar."""
-        write_json(self._sidecar(what), {**about, **self.facts})
+        """Write a sidecar; what it says of this result goes before what holds for all."""
+        write_json(self._sidecar(what), {**about, **self.facts, **about})
 
     def _sidecar(self, what: str) -> Path:
         return group_path(self.output_dir, self.group, what, ".json")
@@ -252,6 +252,7 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
             "StorageFormat": "Full",
             "Directed": False,
             "ValidDiagonal": group.edges.diagonal,
+            **({"Tail": tested.tail} if tested and what in ("p", "q") else {}),
         }
         writer.matrix(what, group.edges.names, group.edges.matrix(edges, diagonal), about)
 

@@ -86,6 +86,7 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     path = outputs.root / "group" / f"{STEM}_contrast-mean_stat-t_statmap.json"
     about = json.loads(path.read_text())
     assert (about["Contrast"], about["Tail"], about["NumberOfParticipants"]) == ("mean", "two", 7)
+    assert about["Description"] == "effect / standard error"
 
 
 def test_all_flips_of_maps_by_hand(filled, call):

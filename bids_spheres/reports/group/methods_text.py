@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import Level, Result
 
+_TAILS = {
+    "two": "two-sided",
+    "positive": "one-sided (positive)",
+    "negative": "one-sided (negative)",
+}
+
 
 def group_methods(level: Level) -> MethodsText:
     """Sentences for what was done, and nothing else, with their references."""
@@ -90,8 +96,9 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     if tested:
         least = [result.about.get("MinimumParticipants") for result in tested]
         fewest = max([2, *(n for n in least if isinstance(n, int))])
+        tails = listing([_TAILS[tail] for tail in dict.fromkeys(map(_tail_of_means, tested))])
         yield (
-            "Means of Fisher's z were compared with zero by two-sided one-sample t tests, "
+            f"Means of Fisher's z were compared with zero by {tails} one-sample t tests, "
             "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]. "
             f"Pairs of fewer than {fewest} participants were not tested."
         )
@@ -109,6 +116,10 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
             f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "
             "confidence intervals of Student's t."
         )
+
+
+def _tail_of_means(result: Result) -> str:
+    return str(result.sidecar("q").get("Tail", "two"))
 
 
 def _benchmarks(level: Level) -> Iterator[str]:

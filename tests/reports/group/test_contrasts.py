@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bids_spheres.reports.group import load_level
 from bids_spheres.reports.group.methods_text import group_methods
-from tests.group.conftest import POINTS, correlations, new_outputs
+from tests.group.conftest import POINTS, correlations, new_outputs, upper
 from tests.reports.group.conftest import page_of, read
 from tests.reports.group.test_page import by_id, matrices_of, table_of, told, words
 
@@ -84,6 +85,29 @@ def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
     keys = {reference.key for reference in methods.references}
     assert {"freedman1983", "winkler2014", "zalesky2010", "noble2020"} <= keys
     assert "baggio2018" not in keys
+
+
+@pytest.mark.parametrize(
+    ("tail", "words_of_it"),
+    [("two", "two-sided"), ("positive", "one-sided (positive)"), ("negative", "one-sided (neg")],
+)
+def test_methods_and_sidecars_of_means_say_the_tail(tmp_path, tail, words_of_it):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    z = []
+    for i in range(5):
+        matrix = correlations(rng, S)
+        z.append(np.arctanh(upper(matrix)))
+        outputs.add(f"{i + 1:02d}", matrix)
+    page_of(outputs, tail=tail)
+    (text,) = group_methods(load_level(outputs.root)).paragraphs
+    assert f"compared with zero by {words_of_it}" in text
+    about = outputs.about("p")
+    assert (about["Tail"], outputs.about("q")["Tail"]) == (tail, tail)
+    assert about["Description"] == "p of t, of the tails that Tail names"
+    sides = {"two": "two-sided", "positive": "greater", "negative": "less"}
+    expected = stats.ttest_1samp(z, 0, alternative=sides[tail]).pvalue
+    np.testing.assert_allclose(upper(outputs.matrix("p")), expected, rtol=1e-6)
 
 
 def test_without_permutations_the_mean_has_no_section_of_its_own(tmp_path, parse):
