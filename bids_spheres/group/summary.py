@@ -16,7 +16,7 @@ from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import Contrast
-from bids_spheres.group.model import design_for
+from bids_spheres.group.model import design_for, warn_of_design
 from bids_spheres.group.moments import Moments
 from bids_spheres.group.network_means import NetworkMeans
 from bids_spheres.group.qc_fc import motion_design, qc_fc
@@ -52,7 +52,6 @@ from bids_spheres.group.testing import nbs_threshold, permuted_contrasts, tested
 from bids_spheres.group.values import EdgeValues
 from bids_spheres.group.zero import reasons_against_zero
 from bids_spheres.outputs.paths import label_of
-from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,7 +207,7 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
         if analysis.covariates:
             plan.motion = None
             adjusted = design_for(analysis.covariates, mean_fd)
-            _warn_of_design(group, adjusted, "adjusted QC-FC")
+            warn_of_design(group.title, len(group.with_result), adjusted, "adjusted QC-FC")
             plan.motion = adjusted.design
     except BidsSpheresError as error:
         refused.append(f"QC-FC is not known. {error}")
@@ -224,7 +223,7 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
                     for condition in conditions
                 }
             model = design_for(own, mean_fd)
-            _warn_of_design(group, model, "model")
+            warn_of_design(group.title, len(group.with_result), model, "model")
             terms, groups = model.design.terms, model.design.groups
             plan.contrasts = tuple(contrast_for(c, terms, groups) for c in analysis.contrasts)
             plan.model = model
@@ -233,22 +232,6 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
     except BidsSpheresError as error:
         refused.append(f"no model is estimated. {error}")
     return plan
-
-
-def _warn_of_design(group: Group, design: GroupDesign, what: str) -> None:
-    """Say who is left out of a design, and what is odd about its variables."""
-    if design.left_out:
-        reasons = [f"{label} ({why})" for label, why in design.left_out.items()]
-        logger.warning(
-            "%s: %s of %d not in the %s: %s",
-            group.title,
-            count(len(reasons), "participant"),
-            len(group.with_result),
-            what,
-            listing(reasons),
-        )
-    for note in design.notes:
-        logger.warning("%s: %s.", group.title, note)
 
 
 def _test_means(

@@ -129,6 +129,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
     maps = map_groups(output_dir, options)
+    if options.seed_maps and not maps:
+        logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
     for name, own_maps in maps.items() if options.seed_maps else ():
         level.do_maps(name, [file for file in own_maps if is_selected(file, options.select)])
     _tidy(output_dir, [*images, *groups, *maps], everything)
@@ -243,16 +245,6 @@ class _Level:
         group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
-        used = {
-            label: {r.file.source for r in (*p.runs, *p.excluded)} for label, p in people.items()
-        }
-        failed = {
-            label: names
-            for label, sources in used.items()
-            if (names := self.expected.failed_runs(group.name, label, sources))
-        }
-        self.failed[group.title] = failed
-        group = replace(group, failed=failed)
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row
