@@ -88,7 +88,8 @@ PARTICIPANT_COLUMNS = {
 
 _ESTIMATE_COLUMNS = {
     "effect": {
-        "Description": "Estimate by ordinary least squares: a mean, coefficient or sum of such"
+        "Description": "Estimate by ordinary least squares, or with ParticipantWeights by random "
+        "effects: a mean, coefficient or sum of such"
     },
     "standard_error": {"Description": "Of the estimate"},
     "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
@@ -109,7 +110,9 @@ MODEL_COLUMNS = {
     "term": {"Description": "Term of the model"},
     "n": {"Description": "Participants in the model who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms"},
-    "coefficient": {"Description": "Ordinary least squares"},
+    "coefficient": {
+        "Description": "Ordinary least squares, or with ParticipantWeights random effects"
+    },
     **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": {"Description": "coefficient / standard_error"},
     "p": {"Description": "Two-sided p of t"},
@@ -269,7 +272,13 @@ def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray])
     writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
 
 
-def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested]) -> None:
+def write_model(
+    writer: Writer,
+    group: Group,
+    model: GroupDesign,
+    terms: Iterable[Tested],
+    options: GroupOptions,
+) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
     nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
     parts = []
@@ -279,7 +288,8 @@ def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterabl
         names = {"effect": "coefficient", "statistic": "t"}
         columns = {names.get(name, name): values for name, values in own.items()}
         parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
-    about = _describe_model(group.scale.name, model) | {"EdgesWithoutCoefficients": unsolved}
+    about = _describe_model(group.scale.name, model) | _describe_errors(model, options)
+    about["EdgesWithoutCoefficients"] = unsolved
     table = pd.concat(parts)[list(MODEL_COLUMNS)]
     writer.table("model", table, MODEL_COLUMNS | about)
 
@@ -330,20 +340,12 @@ def describe_contrast(
     rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
     about: dict[str, object] = {
         **(_describe_model(scale, model) if model else {"Model": "1", "Scale": scale}),
+        **_describe_errors(model, options),
         "Contrast": contrast.name,
         "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
         "Inference": ["fdr", *(permuted.corrections if permuted else ())],
     }
-    named = {
-        "VarianceGroups": options.variance_groups,
-        "Within": options.within,
-        "Clusters": "participant_id" if options.within and model else options.clusters,
-        "ParticipantWeights": options.weights,
-        "Harmonized": options.harmonize,
-        "HarmonizedInPermutations": options.harmonize_within,
-    }
-    about |= {key: value for key, value in named.items() if value}
     if permuted:
         how = "permutations" if permuted.scheme == "permute" else "sign flips"
         if options.blocks:
@@ -424,6 +426,19 @@ def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
         "LeftOut": dict(model.left_out),
         "Notes": list(model.notes),
     }
+
+
+def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[str, object]:
+    """What was assumed about errors, and done about sites."""
+    named = {
+        "VarianceGroups": options.variance_groups,
+        "Within": options.within,
+        "Clusters": "participant_id" if options.within and model else options.clusters,
+        "ParticipantWeights": options.weights,
+        "Harmonized": options.harmonize,
+        "HarmonizedInPermutations": options.harmonize_within,
+    }
+    return {key: value for key, value in named.items() if value}
 
 
 def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:

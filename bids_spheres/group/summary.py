@@ -281,7 +281,7 @@ def _test_contrasts(
             for term, row in zip(design.terms, np.eye(len(design.terms)), strict=True)
         ]
         two_sided = replace(options, tail="two")
-        write_model(writer, group, model, tested_contrasts(sample, terms, two_sided))
+        write_model(writer, group, model, tested_contrasts(sample, terms, two_sided), options)
     for hypotheses in _hypotheses(group, computed, plan, analysis, of_model):
         sample, contrasts = hypotheses.sample, hypotheses.contrasts
         if not contrasts:

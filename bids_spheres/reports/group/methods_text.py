@@ -13,7 +13,7 @@ from bids_spheres.reports.participant.methods_text import MethodsText, methods_t
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bids_spheres.reports.group.load import Level, Result
 
@@ -30,16 +30,60 @@ def group_methods(level: Level) -> MethodsText:
     if not results:
         return MethodsText()
     sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
-    models = [result.model_about.get("Model") for result in results if "model" in result.whats]
-    if models:
-        formulas = listing([code(str(formula)) for formula in dict.fromkeys(models)])
-        sentences.append(
-            "Each pair was explained by variables of the participants in an ordinary least squares "
-            f"model ({formulas}); coefficients were tested by two-sided t tests, corrected over "
-            "all pairs of each term by the false discovery rate [@benjamini1995]."
-        )
+    sentences += [*_models(results), *_contrasts(results)]
     sentences += _permutations(results)
     return methods_text([" ".join(sentences)])
+
+
+def _models(results: Sequence[Result]) -> Iterator[str]:
+    """How coefficients were estimated and tested; nothing without a model."""
+    formulas: dict[str, dict[str, None]] = {}
+    for result in results:
+        if "model" in result.whats:
+            formula = code(str(result.model_about.get("Model")))
+            formulas.setdefault(_errors(result.model_about), {})[formula] = None
+    for errors, own in formulas.items():
+        yield (
+            f"Each pair was explained by variables of the participants in {errors} "
+            f"({listing(list(own))}); coefficients were tested by two-sided t tests, corrected "
+            "over all pairs of each term by the false discovery rate [@benjamini1995]."
+        )
+
+
+def _errors(about: Mapping[str, object]) -> str:
+    """The kind of model, with what was assumed about errors and done about sites."""
+    if about.get("ParticipantWeights"):
+        words = "a random-effects model weighted by precision [@paule1982; @knapp2003]"
+    else:
+        words = "an ordinary least squares model"
+    if clusters := about.get("Clusters"):
+        words += f" with CR2 standard errors robust to {code(str(clusters))} [@pustejovsky2018]"
+    if groups := about.get("VarianceGroups"):
+        words += f" with a variance for each {code(str(groups))} [@winkler2014]"
+    if sites := about.get("Harmonized"):
+        again = ", again in each permutation" if about.get("HarmonizedInPermutations") else ""
+        words += f" after ComBat over {code(str(sites))}{again} [@johnson2007; @yu2018]"
+    return words
+
+
+def _contrasts(results: Sequence[Result]) -> Iterator[str]:
+    """Which tests contrasts have without permutations; the mean has its own sentence."""
+    names: dict[str, dict[str, None]] = {}
+    for result in results:
+        for name, about in result.contrast_sidecars.items():
+            of_mean = about.get("Model") == "1"
+            special = about.get("ParticipantWeights") or about.get("Harmonized")
+            if name != "mean" or not of_mean or special:
+                words = _TAILS.get(str(about.get("Tail")))
+                kind = f"{words} t tests" if words else "F tests"
+                kind += f" in {_errors(about)}" if of_mean and special else ""
+                names.setdefault(kind, {})[code(name)] = None
+    for kind, own in names.items():
+        yield (
+            f"The {'contrast' if len(own) == 1 else 'contrasts'} {listing(list(own), 16)} "
+            f"{'was' if len(own) == 1 else 'were'} tested by {kind}, corrected over all pairs by "
+            "the false discovery rate [@benjamini1995]."
+        )
 
 
 def _permutations(results: Sequence[Result]) -> Iterator[str]:

@@ -81,6 +81,7 @@ def test_pairs_of_networks_have_the_least_p_first(tested, document):
 def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
     methods = group_methods(load_level(tested[0].root))
     (text,) = methods.paragraphs
+    assert "The contrast age was tested by two-sided t tests, corrected over all pairs" in text
     assert "The contrast age was tested by 200 permutations (Freedman and Lane, 1983;" in text
     keys = {reference.key for reference in methods.references}
     assert {"freedman1983", "winkler2014", "zalesky2010", "noble2020"} <= keys
@@ -108,6 +109,58 @@ def test_methods_and_sidecars_of_means_say_the_tail(tmp_path, tail, words_of_it)
     sides = {"two": "two-sided", "positive": "greater", "negative": "less"}
     expected = stats.ttest_1samp(z, 0, alternative=sides[tail]).pvalue
     np.testing.assert_allclose(upper(outputs.matrix("p")), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "cited"),
+    [
+        ({}, "in an ordinary least squares model (age); coeff", set()),
+        (
+            {"clusters": "site"},
+            "model with CR2 standard errors robust to site (Pustejovsky and Tipton, 2018) (age);",
+            {"pustejovsky2018"},
+        ),
+        ({"variance_groups": "site"}, "with a variance for each site (Winkler", {"winkler2014"}),
+        ({"weights": "precision"}, "in a random-effects model", {"paule1982", "knapp2003"}),
+        ({"harmonize": "site"}, "after ComBat over site (", {"johnson2007", "yu2018"}),
+    ],
+)
+def test_methods_say_what_was_assumed_of_errors(tmp_path, options, said, cited):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    labels = [f"{i + 1:02d}" for i in range(12)]
+    for label in labels:
+        outputs.add(label, correlations(rng, S))
+    outputs.participants(
+        participant_id=labels, age=rng.integers(20, 70, 12), site=["a", "b", "c"] * 4
+    )
+    page_of(outputs, model="age", contrast=("age=age",), tail="negative", **options)
+    methods = group_methods(load_level(outputs.root))
+    (text,) = methods.paragraphs
+    assert said in text
+    assert "The contrast age was tested by one-sided (negative) t tests" in text
+    of_errors = {
+        "paule1982",
+        "knapp2003",
+        "pustejovsky2018",
+        "winkler2014",
+        "johnson2007",
+        "yu2018",
+    }
+    assert {reference.key for reference in methods.references} & of_errors == cited
+
+
+def test_methods_of_a_mean_that_is_weighted(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    for i in range(5):
+        outputs.add(f"{i + 1:02d}", correlations(rng, S))
+    page_of(outputs, weights="precision")
+    (text,) = group_methods(load_level(outputs.root)).paragraphs
+    expected = (
+        "The contrast mean was tested by two-sided t tests in a random-effects model weighted"
+    )
+    assert expected in text
 
 
 def test_without_permutations_the_mean_has_no_section_of_its_own(tmp_path, parse):
