@@ -167,3 +167,12 @@ def test_weights_that_follow_from_one_another():
             contrast_for(contrast, ("a", "b"), {"a": (0,), "b": (1,)})
     with pytest.raises(UsageError, match="no sum"):
         contrast_for(read_contrasts(["x=c"])[0], ("a",), {})
+
+
+def test_the_minimum_of_participants_is_enough(filled, call):
+    outputs, _, _ = filled
+    for least, tested in ((20, 10), (21, 6)):
+        call(outputs, *MODEL, "--contrast", "old=age", "--min-participants", least)
+        edges, _ = edges_of(outputs, "old")
+        assert np.isfinite(edges["p"]).sum() == tested
+        assert np.isfinite(edges["effect"]).all()

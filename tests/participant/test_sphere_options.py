@@ -775,7 +775,7 @@ def test_scaling_is_nilearns(run_app, tiny, tmp_path, standardize, detrend, stra
     names = ["left", "right", "front", "back"]
     seeds = tmp_path / "own.tsv"
     rows = ["\t".join([name, *map(str, SEEDS[name])]) for name in names]
-    seeds.write_text("\n".join(["name\tx\ty\tz", *rows]) + "\n")
+    seeds.write_text("\n".join(["name\tx (mm)\ty (mm)\tz (mm)", *rows]) + "\n")
     words = ["--strategy", strategy, "--standardize", standardize, "--radius", RADIUS]
     words += [] if detrend else ["--no-detrend"]
     done = run_app(tiny.root, tmp_path / "out", "participant", "--seeds", seeds, *words)
