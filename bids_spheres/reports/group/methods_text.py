@@ -95,7 +95,10 @@ def _permutations(results: Sequence[Result]) -> Iterator[str]:
         if "Permutations" in about
     ]
     names = [code(name) for name in dict.fromkeys(name for name, _ in tests)]
-    hows = dict.fromkeys(f"{a['Permutations']:,} {a.get('Exchangeability')}" for _, a in tests)
+    hows = dict.fromkeys(
+        f"{'all ' if a.get('AllPermutations') else ''}{a['Permutations']:,} {a['Exchangeability']}"
+        for _, a in tests
+    )
     used = {word for _, about in tests for word in texts(about.get("Inference"))}
     if not tests:
         return

@@ -150,6 +150,22 @@ def test_methods_say_what_was_assumed_of_errors(tmp_path, options, said, cited):
     assert {reference.key for reference in methods.references} & of_errors == cited
 
 
+def test_differences_of_sessions_are_written_as_such(tmp_path, parse):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        for session in ("pre", "post"):
+            outputs.add(f"{i + 1:02d}", correlations(rng, S), source=f"ses-{session}_task-rest")
+    page, _ = page_of(
+        outputs, within="session", contrast=("change=post - 0.5*pre",), inference=("maxt",)
+    )
+    document = parse(page.read_text(encoding="utf-8"))
+    text, methods = (words(by_id(document, section)) for section in ("contrasts", "methods"))
+    difference = "post \N{MINUS SIGN} 0.5 \N{MULTIPLICATION SIGN} pre"
+    assert f"Contrast change: {difference} within participants, by session, tested by all" in text
+    assert "The contrast change was tested by all 16 sign flips" in methods
+
+
 def test_methods_of_a_mean_that_is_weighted(tmp_path):
     outputs = new_outputs(tmp_path / "out")
     rng = np.random.default_rng(1)
