@@ -64,8 +64,12 @@ def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
                 hint='Write it like age=age, "diff=groupA - groupB" or F:site=C(site), with a name '
                 "of letters and digits.",
             )
-        if match["name"] in contrasts:
-            raise UsageError(f"Two contrasts have the name {match['name']}.")
+        # Names of files differ by more than case, as some file systems don't know it.
+        if match["name"].casefold() in map(str.casefold, contrasts):
+            raise UsageError(
+                f"Two contrasts have the name {match['name']}, where case does not count.",
+                hint="Give each contrast a name of its own.",
+            )
         contrasts[match["name"]] = ContrastText(match["name"], match["text"], bool(match["f"]))
     return tuple(contrasts.values())
 
