@@ -555,7 +555,11 @@ CONFOUNDS = {
             holds("components", '{"a_comp_cor_00": {"Mask": [1]}}'), words("--strategy", "compcor")
         ),
     ),
-    "outliers gone": (66, "outlier table or folder of such tables", words("--outliers", "{tmp}/none.tsv")),
+    "outliers gone": (
+        66,
+        "outlier table or folder of such tables",
+        words("--outliers", "{tmp}/none.tsv"),
+    ),
     "outliers short": (1, "has 3 rows", option_file("--outliers", "0\n1\n0\n", "o.tsv")),
     "outliers words": (1, "is neither 0 nor 1", option_file("--outliers", "no\n" * 41, "o.tsv")),
     "outliers unfetched": (1, "datalad", option_file("--outliers", f"/{KEY}\n", "o.tsv")),

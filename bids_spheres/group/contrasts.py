@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
 _NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
 
+_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
+
 MEAN = Contrast("mean", np.ones((1, 1)))
 """What is tested without a model: the constant of a design without anything else."""
 
@@ -62,8 +64,12 @@ def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
                 hint='Write it like age=age, "diff=groupA - groupB" or F:site=C(site), with a name '
                 "of letters and digits.",
             )
-        if match["name"] in contrasts:
-            raise UsageError(f"Two contrasts have the name {match['name']}.")
+        # Names of files differ by more than case, as some file systems don't know it.
+        if match["name"].casefold() in map(str.casefold, contrasts):
+            raise UsageError(
+                f"Two contrasts have the name {match['name']}, where case does not count.",
+                hint="Give each contrast a name of its own.",
+            )
         contrasts[match["name"]] = ContrastText(match["name"], match["text"], bool(match["f"]))
     return tuple(contrasts.values())
 
@@ -121,7 +127,7 @@ def _combination(
                 f"The contrast {contrast.name}: {text[place:]} is no sum of terms of the model.",
                 hint=f"{did_you_mean(text[place:].lstrip('+-'), terms)}"
                 f"Its terms are {listing(list(terms), 20)}."
-                + ("" if contrast.is_f else " F:NAME=TERM takes all levels of a factor."),
+                + ("" if contrast.is_f or len(single) == len(columns) else _WHOLE_FACTORS),
             )
         weights[single[match[3]]] += float(f"{match[1]}{match[2] or 1}")
         place = match.end()

@@ -18,7 +18,7 @@ from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
 from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, permutation_test
-from bids_spheres.group.model import design_for
+from bids_spheres.group.model import design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
 from bids_spheres.group.sample import Hypotheses, Rows, all_participants, sample_of_model
 from bids_spheres.group.testing import tested_contrasts
@@ -159,10 +159,13 @@ def summarize_maps(
     model, contrasts = None, [MEAN]
     if analysis.model:
         model = design_for(analysis.model, {label: motion.of(label, name) for label in people})
+        warn_of_design(title(name), len(people), model, "model")
         if options.model:
             terms, groups = model.design.terms, model.design.groups
             contrasts = [contrast_for(text, terms, groups) for text in analysis.contrasts]
         sample = sample_of_model(rows, model, options)
+        if not contrasts:
+            logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
     else:
         sample = all_participants(rows.values)
     first = next(iter(people.values()))[0][1]

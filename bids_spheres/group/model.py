@@ -6,6 +6,7 @@ What formulas may be is in `bids_spheres.group.formula`.
 from __future__ import annotations
 
 import csv
+import logging
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
+
+logger = logging.getLogger(__name__)
 
 ID = "participant_id"
 
@@ -280,6 +283,17 @@ def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
         numeric = pd.api.types.is_numeric_dtype(column)
         if coded and numeric and str(name) not in model.formula.categories:
             yield f"{name} is taken as a number; write C({name}) for the levels of {sidecar.name}"
+
+
+def warn_of_design(title: str, n_people: int, design: GroupDesign, what: str) -> None:
+    """Say who is left out of a design, and what is odd about its variables."""
+    if design.left_out:
+        reasons = [f"{label} ({why})" for label, why in design.left_out.items()]
+        people = count(len(reasons), "participant")
+        text = "%s: %s of %d not in the %s: %s"
+        logger.warning(text, title, people, n_people, what, listing(reasons))
+    for note in design.notes:
+        logger.warning("%s: %s.", title, note)
 
 
 def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who: str) -> None:

@@ -14,6 +14,10 @@ CONDITION_KEYS = {"session": "ses", "task": "task", "run": "run"}
 """Entities whose labels are the conditions of repeated measures."""
 
 
+_Rule = tuple[bool, str, str]
+"""Whether a rule is broken, what is wrong then, and what to do."""
+
+
 @dataclass(frozen=True)
 class GroupOptions(GroupChoices):
     """Choices of the group level, with the labels they apply to.
@@ -36,9 +40,18 @@ class GroupOptions(GroupChoices):
 
     def __post_init__(self) -> None:
         """Refuse (UsageError) options that exclude one another, or need one that is missing."""
+        for broken, problem, hint in (*self._about_tests, *self._about_columns):
+            if broken:
+                raise UsageError(problem, hint=hint)
+        if self.harmonize_within and not self.blocks:
+            # Tests are liberal when participants change their site and are harmonized there.
+            object.__setattr__(self, "blocks", self.harmonize)
+
+    @property
+    def _about_tests(self) -> tuple[_Rule, ...]:
         permuted = any(name != "fdr" for name in self.inference)
         repeated = bool(self.within and self.model)
-        rules = (
+        return (
             (
                 bool(self.contrast) and not (self.model or self.within),
                 "--contrast is about the terms of a model, or the conditions of --within.",
@@ -69,6 +82,11 @@ class GroupOptions(GroupChoices):
                 "--within does not go with --blocks, --variance-groups or --harmonize.",
                 "Rows of a participant change signs together already.",
             ),
+        )
+
+    @property
+    def _about_columns(self) -> tuple[_Rule, ...]:
+        return (
             (
                 bool({"cluster", "tfce"} & {*self.inference}) and not self.seed_maps,
                 "--inference cluster and tfce are about maps of seeds.",
@@ -95,9 +113,3 @@ class GroupOptions(GroupChoices):
                 "Leave one of them out.",
             ),
         )
-        for broken, problem, hint in rules:
-            if broken:
-                raise UsageError(problem, hint=hint)
-        if self.harmonize_within and not self.blocks:
-            # Tests are liberal when participants change their site and are harmonized there.
-            object.__setattr__(self, "blocks", self.harmonize)

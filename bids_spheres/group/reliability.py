@@ -19,7 +19,7 @@ from bids_spheres.group.inference import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.sample import Rows
 
     FloatArray = NDArray[np.float64]

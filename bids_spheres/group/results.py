@@ -11,7 +11,7 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
 from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
 from bids_spheres.group.inference import components
-from bids_spheres.group.networks import COLUMNS as NETWORK_COLUMNS
+from bids_spheres.group.network_means import COLUMNS as NETWORK_COLUMNS
 from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
 from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.moments import Moments
-    from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.sample import Hypotheses
@@ -42,8 +42,8 @@ _MATRICES = {
     "n": "Participants who have the edge",
     "t": "Student's t of the mean against 0, with n - 1 degrees of freedom; n/a for edges that "
     "fewer than MinimumParticipants have",
-    "p": "Two-sided p of t",
-    "q": "p of t, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
+    "p": "p of t, of the tails that Tail names",
+    "q": "p, corrected for all edges: least false discovery rate (Benjamini & Hochberg 1995, "
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
 }
 
@@ -88,7 +88,8 @@ PARTICIPANT_COLUMNS = {
 
 _ESTIMATE_COLUMNS = {
     "effect": {
-        "Description": "Estimate by ordinary least squares: a mean, coefficient or sum of such"
+        "Description": "Estimate by ordinary least squares, or with ParticipantWeights by random "
+        "effects: a mean, coefficient or sum of such"
     },
     "standard_error": {"Description": "Of the estimate"},
     "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
@@ -109,7 +110,9 @@ MODEL_COLUMNS = {
     "term": {"Description": "Term of the model"},
     "n": {"Description": "Participants in the model who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms"},
-    "coefficient": {"Description": "Ordinary least squares"},
+    "coefficient": {
+        "Description": "Ordinary least squares, or with ParticipantWeights random effects"
+    },
     **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": {"Description": "coefficient / standard_error"},
     "p": {"Description": "Two-sided p of t"},
@@ -219,8 +222,8 @@ class Writer:
         self.about(what, about)
 
     def about(self, what: str, about: Mapping[str, object]) -> None:
-        """Write a sidecar."""
-        write_json(self._sidecar(what), {**about, **self.facts})
+        """Write a sidecar; what it says of this result goes before what holds for all."""
+        write_json(self._sidecar(what), {**about, **self.facts, **about})
 
     def _sidecar(self, what: str) -> Path:
         return group_path(self.output_dir, self.group, what, ".json")
@@ -252,6 +255,7 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
             "StorageFormat": "Full",
             "Directed": False,
             "ValidDiagonal": group.edges.diagonal,
+            **({"Tail": tested.tail} if tested and what in ("p", "q") else {}),
         }
         writer.matrix(what, group.edges.names, group.edges.matrix(edges, diagonal), about)
 
@@ -268,7 +272,13 @@ def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray])
     writer.table("edges", table, {name: EDGE_COLUMNS[name] for name in table.columns})
 
 
-def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested]) -> None:
+def write_model(
+    writer: Writer,
+    group: Group,
+    model: GroupDesign,
+    terms: Iterable[Tested],
+    options: GroupOptions,
+) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
     nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
     parts = []
@@ -278,7 +288,8 @@ def write_model(writer: Writer, group: Group, model: GroupDesign, terms: Iterabl
         names = {"effect": "coefficient", "statistic": "t"}
         columns = {names.get(name, name): values for name, values in own.items()}
         parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
-    about = _describe_model(group.scale.name, model) | {"EdgesWithoutCoefficients": unsolved}
+    about = _describe_model(group.scale.name, model) | _describe_errors(model, options)
+    about["EdgesWithoutCoefficients"] = unsolved
     table = pd.concat(parts)[list(MODEL_COLUMNS)]
     writer.table("model", table, MODEL_COLUMNS | about)
 
@@ -329,20 +340,12 @@ def describe_contrast(
     rows = [dict(zip(hypotheses.terms, row, strict=True)) for row in weights]
     about: dict[str, object] = {
         **(_describe_model(scale, model) if model else {"Model": "1", "Scale": scale}),
+        **_describe_errors(model, options),
         "Contrast": contrast.name,
         "Weights": [{term: weight for term, weight in row.items() if weight} for row in rows],
         "Tail": "n/a" if contrast.is_f else tested.tail,
         "Inference": ["fdr", *(permuted.corrections if permuted else ())],
     }
-    named = {
-        "VarianceGroups": options.variance_groups,
-        "Within": options.within,
-        "Clusters": "participant_id" if options.within and model else options.clusters,
-        "ParticipantWeights": options.weights,
-        "Harmonized": options.harmonize,
-        "HarmonizedInPermutations": options.harmonize_within,
-    }
-    about |= {key: value for key, value in named.items() if value}
     if permuted:
         how = "permutations" if permuted.scheme == "permute" else "sign flips"
         if options.blocks:
@@ -423,6 +426,19 @@ def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
         "LeftOut": dict(model.left_out),
         "Notes": list(model.notes),
     }
+
+
+def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[str, object]:
+    """What was assumed about errors, and done about sites."""
+    named = {
+        "VarianceGroups": options.variance_groups,
+        "Within": options.within,
+        "Clusters": "participant_id" if options.within and model else options.clusters,
+        "ParticipantWeights": options.weights,
+        "Harmonized": options.harmonize,
+        "HarmonizedInPermutations": options.harmonize_within,
+    }
+    return {key: value for key, value in named.items() if value}
 
 
 def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:

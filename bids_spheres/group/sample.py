@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.errors import DataError, UsageError
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.inference import Contrast, Exchangeability, paired_contrast
 from bids_spheres.group.model import Design, Model
@@ -176,6 +177,8 @@ def paired_hypotheses(
         When nobody has all conditions of one.
     """
     terms = tuple(rows.labels)
+    if terms == (MISSING,):
+        raise DataError("no file has a condition of --within in its name, as ses-pre.")
     numbers = {label: number for number, label in enumerate(terms)}
     for text in contrasts:
         if text.is_f:

@@ -10,15 +10,15 @@ import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group.agreement import differences
+from bids_spheres.group.benchmarks import UNKNOWN, benchmark, modularity
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import Contrast
-from bids_spheres.group.model import design_for
+from bids_spheres.group.model import design_for, warn_of_design
 from bids_spheres.group.moments import Moments
-from bids_spheres.group.motion import UNKNOWN, benchmark, modularity
-from bids_spheres.group.networks import NetworkMeans
+from bids_spheres.group.network_means import NetworkMeans
 from bids_spheres.group.qc_fc import motion_design, qc_fc
 from bids_spheres.group.quality import reliability_cells, strategy_row
 from bids_spheres.group.reliability import reliability
@@ -52,15 +52,14 @@ from bids_spheres.group.testing import nbs_threshold, permuted_contrasts, tested
 from bids_spheres.group.values import EdgeValues
 from bids_spheres.group.zero import reasons_against_zero
 from bids_spheres.outputs.paths import label_of
-from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bids_spheres.group.benchmarks import Benchmark
     from bids_spheres.group.contrasts import ContrastText
     from bids_spheres.group.model import Design, GroupDesign, Model
-    from bids_spheres.group.motion import Benchmark
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.quality import Row
@@ -208,7 +207,7 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
         if analysis.covariates:
             plan.motion = None
             adjusted = design_for(analysis.covariates, mean_fd)
-            _warn_of_design(group, adjusted, "adjusted QC-FC")
+            warn_of_design(group.title, len(group.with_result), adjusted, "adjusted QC-FC")
             plan.motion = adjusted.design
     except BidsSpheresError as error:
         refused.append(f"QC-FC is not known. {error}")
@@ -224,7 +223,7 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
                     for condition in conditions
                 }
             model = design_for(own, mean_fd)
-            _warn_of_design(group, model, "model")
+            warn_of_design(group.title, len(group.with_result), model, "model")
             terms, groups = model.design.terms, model.design.groups
             plan.contrasts = tuple(contrast_for(c, terms, groups) for c in analysis.contrasts)
             plan.model = model
@@ -233,22 +232,6 @@ def _plan(group: Group, analysis: Analysis, refused: list[str]) -> _Plan:
     except BidsSpheresError as error:
         refused.append(f"no model is estimated. {error}")
     return plan
-
-
-def _warn_of_design(group: Group, design: GroupDesign, what: str) -> None:
-    """Say who is left out of a design, and what is odd about its variables."""
-    if design.left_out:
-        reasons = [f"{label} ({why})" for label, why in design.left_out.items()]
-        logger.warning(
-            "%s: %s of %d not in the %s: %s",
-            group.title,
-            count(len(reasons), "participant"),
-            len(group.with_result),
-            what,
-            listing(reasons),
-        )
-    for note in design.notes:
-        logger.warning("%s: %s.", group.title, note)
 
 
 def _test_means(
@@ -298,7 +281,7 @@ def _test_contrasts(
             for term, row in zip(design.terms, np.eye(len(design.terms)), strict=True)
         ]
         two_sided = replace(options, tail="two")
-        write_model(writer, group, model, tested_contrasts(sample, terms, two_sided))
+        write_model(writer, group, model, tested_contrasts(sample, terms, two_sided), options)
     for hypotheses in _hypotheses(group, computed, plan, analysis, of_model):
         sample, contrasts = hypotheses.sample, hypotheses.contrasts
         if not contrasts:

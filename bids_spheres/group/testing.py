@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         PermutationTest,
         Tail,
     )
-    from bids_spheres.group.networks import NetworkMeans
+    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.sample import Sample
     from bids_spheres.group.stream import Group

@@ -131,6 +131,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     for name, own in images.items():
         level.do_image(name, {group: groups[group] for group in own})
     maps = map_groups(output_dir, options)
+    if options.seed_maps and not maps:
+        logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
     # Labels of files hold letters and digits alone.
     named = {re.sub(r"[^a-zA-Z0-9]", "", seed) for seed in options.seed_maps}
     for name, own_maps in maps.items():
@@ -249,16 +251,6 @@ class _Level:
         group = replace(group, absent=absent, failed=failed)
         excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
         self.absent[group.title] = {**excluded, **group.absent}
-        used = {
-            label: {r.file.source for r in (*p.runs, *p.excluded)} for label, p in people.items()
-        }
-        failed = {
-            label: names
-            for label, sources in used.items()
-            if (names := self.expected.failed_runs(group.name, label, sources))
-        }
-        self.failed[group.title] = failed
-        group = replace(group, failed=failed)
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row

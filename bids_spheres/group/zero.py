@@ -10,7 +10,7 @@ from bids_spheres.wording import percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bids_spheres.group.motion import Benchmark
+    from bids_spheres.group.benchmarks import Benchmark
     from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.stream import Group
 

@@ -22,7 +22,7 @@ from bids_spheres.engine.seeds import load_seeds, published_seed_sets
 from bids_spheres.group import (
     harmonization,
     maps,
-    networks,
+    network_means,
     quality,
     reliability,
     results,
@@ -134,7 +134,7 @@ def output_readme() -> str:
 _GROUP_TABLES = {
     "participants": results.PARTICIPANT_COLUMNS,
     "edges": results.EDGE_COLUMNS,
-    "networks": networks.COLUMNS,
+    "networks": network_means.COLUMNS,
     "model": results.MODEL_COLUMNS,
     "contrast-<name>_edges": results.CONTRAST_COLUMNS,
     "contrast-<name>_nbs": results.COMPONENT_COLUMNS,

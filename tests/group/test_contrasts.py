@@ -176,3 +176,8 @@ def test_the_minimum_of_participants_is_enough(filled, call):
         edges, _ = edges_of(outputs, "old")
         assert np.isfinite(edges["p"]).sum() == tested
         assert np.isfinite(edges["effect"]).all()
+
+
+def test_names_that_differ_by_case_alone_are_refused():
+    with pytest.raises(UsageError, match="Two contrasts have the name Age, where case"):
+        read_contrasts(["age=age", "Age=age"])

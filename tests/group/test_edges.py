@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.group.edges import Edges
-from bids_spheres.group.networks import NetworkMeans
+from bids_spheres.group.network_means import NetworkMeans
 from bids_spheres.group.scale import Scale
 
 NAMES = tuple("abcde")

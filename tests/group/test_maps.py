@@ -86,6 +86,7 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     path = outputs.root / "group" / f"{STEM}_contrast-mean_stat-t_statmap.json"
     about = json.loads(path.read_text())
     assert (about["Contrast"], about["Tail"], about["NumberOfParticipants"]) == ("mean", "two", 7)
+    assert about["Description"] == "effect / standard error"
 
 
 def test_all_flips_of_maps_by_hand(filled, call):
@@ -194,3 +195,31 @@ def test_one_participant_has_no_map_of_a_group(filled, call):
     done = call(filled[0], "--participant-label", "01")
     assert "one participant has neither spread nor tests" in done.err
     assert "full rank" not in done.err
+
+
+def test_who_is_not_in_the_model_of_maps_is_named(filled, call):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=[20, 31, "n/a", 25, 44, 61, 52])
+    done = call(outputs, "--model", "age", "--contrast", "age=age")
+    assert done.status == 0, done.err
+    assert f"{STEM}: 1 participant of 7 not in the model: sub-03 (without age)" in done.err
+    inside = image(outputs, "age", "t").get_fdata()[1, 1, 1]
+    assert np.isfinite(inside)
+    assert np.nanmax(image(outputs, "age", "n").get_fdata()) == 6
+
+
+def test_a_model_of_maps_without_contrasts_tests_nothing_and_says_so(filled, call):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=[20, 31, 27, 25, 44, 61, 52])
+    done = call(outputs, "--model", "age")
+    assert done.status == 0, done.err
+    assert f"{STEM}: no map is tested; add --contrast" in done.err
+    assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
+
+
+def test_seed_maps_without_maps(outputs, rng, call):
+    for label in LABELS[:3]:
+        outputs.add(label, correlations(rng, 5))
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "has no maps of seeds" in done.err

@@ -71,6 +71,21 @@ def test_a_comparison_of_sessions_is_a_paired_test(sessions, call):
     assert (about["Within"], about["Permutations"]) == ("session", 64)
 
 
+def test_conditions_that_no_file_name_has(outputs, rng, call):
+    for label in LABELS[:3]:
+        outputs.add(label, correlations(rng, S))
+    done = call(outputs, "--within", "session", "--contrast", "change=post-pre")
+    assert done.status == 1
+    assert "no file has a condition of --within in its name, as ses-pre" in done.err
+
+
+def test_a_condition_that_does_not_exist(sessions, call):
+    done = call(sessions[0], "--within", "session", "--contrast", "change=after-pre")
+    assert done.status == 2
+    assert "Its terms are post and pre." in done.err
+    assert "F:NAME" not in done.err
+
+
 def test_a_balanced_model_of_sessions_is_the_paired_test_too(sessions, call):
     """Errors robust to participants: of two rows each, CR2 is the standard error of differences."""
     outputs, z = sessions

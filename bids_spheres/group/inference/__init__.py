@@ -9,9 +9,9 @@ Design
 that are clustered, `meta_analysis` with errors that are known. `permutations` draws sign flips and
 permutations within exchangeability blocks, and `freedman_lane` runs them through all contrasts.
 What it corrects with is an `Enhancement`: a function from one map of statistics to one or more maps
-of the same or of fewer units, whose largest value makes the null distribution. `networks` has those
-for edges (`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`), `maps` those for voxels (`Tfce`, `ClusterExtent`).
-`reliability` and `combat` stand on their own.
+of the same or of fewer units, whose largest value makes the null distribution. `edge_statistics`
+has those for edges (`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`), `maps` those for voxels (`Tfce`,
+`ClusterExtent`). `reliability` and `combat` stand on their own.
 
 Examples
 --------
@@ -32,6 +32,15 @@ True
 """
 
 from bids_spheres.group.inference.combat import Combat, fit_combat
+from bids_spheres.group.inference.edge_statistics import (
+    Cnbs,
+    Component,
+    MaxT,
+    Nbs,
+    Tfnbs,
+    components,
+    root_f_threshold,
+)
 from bids_spheres.group.inference.freedman_lane import (
     Correction,
     Enhancement,
@@ -41,15 +50,6 @@ from bids_spheres.group.inference.freedman_lane import (
 from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate
 from bids_spheres.group.inference.maps import Cluster, ClusterExtent, Tfce, clusters
 from bids_spheres.group.inference.meta_analysis import RandomEffects, random_effects
-from bids_spheres.group.inference.networks import (
-    Cnbs,
-    Component,
-    MaxT,
-    Nbs,
-    Tfnbs,
-    components,
-    root_f_threshold,
-)
 from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, arrange
 from bids_spheres.group.inference.reliability import (
     Reliability,

@@ -120,17 +120,26 @@ def _describe(test: Tested) -> str:
     """What was tested, and by which permutations."""
     about = test.about
     weights = about.get("Weights")
-    sums = [
-        " + ".join(term if w == 1 else f"{w:g} \N{MULTIPLICATION SIGN} {term}" for term, w in own)
-        for own in (row.items() for row in (weights if isinstance(weights, list) else []))
-    ]
-    words = f"Contrast {test.name}: {listing(sums, 4)} of the model {about.get('Model')}"
+    sums = [_sum(row) for row in (weights if isinstance(weights, list) else [])]
+    words = f"Contrast {test.name}: {listing(sums, 4)} "
+    paired = about.get("Within") if about.get("Model") == "1" else None
+    words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
     if (n := about.get("Permutations")) is None:
         return f"{words}."
     every = "all " if about.get("AllPermutations") else ""
     least = about.get("SmallestP")
     smallest = f"; the smallest possible p is {least:.2g}" if isinstance(least, float) else ""
     return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
+
+
+def _sum(weights: Mapping[str, float]) -> str:
+    """Terms with their weights; those of weight 0 have no part in it."""
+    words = ""
+    for term, weight in weights.items():
+        factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
+        sign = "\N{MINUS SIGN}" if weight < 0 else "+"
+        words += f" {sign} {factor}{term}" if weight else ""
+    return words.removeprefix(" + ").strip()
 
 
 def statistic_blocks(tests: Sequence[Tested], stage: Stage | None = None) -> Iterator[Block]:

@@ -13,9 +13,15 @@ from bids_spheres.reports.participant.methods_text import MethodsText, methods_t
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bids_spheres.reports.group.load import Level, Result
+
+_TAILS = {
+    "two": "two-sided",
+    "positive": "one-sided (positive)",
+    "negative": "one-sided (negative)",
+}
 
 
 def group_methods(level: Level) -> MethodsText:
@@ -24,16 +30,60 @@ def group_methods(level: Level) -> MethodsText:
     if not results:
         return MethodsText()
     sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
-    models = [result.model_about.get("Model") for result in results if "model" in result.whats]
-    if models:
-        formulas = listing([code(str(formula)) for formula in dict.fromkeys(models)])
-        sentences.append(
-            "Each pair was explained by variables of the participants in an ordinary least squares "
-            f"model ({formulas}); coefficients were tested by two-sided t tests, corrected over "
-            "all pairs of each term by the false discovery rate [@benjamini1995]."
-        )
+    sentences += [*_models(results), *_contrasts(results)]
     sentences += _permutations(results)
     return methods_text([" ".join(sentences)])
+
+
+def _models(results: Sequence[Result]) -> Iterator[str]:
+    """How coefficients were estimated and tested; nothing without a model."""
+    formulas: dict[str, dict[str, None]] = {}
+    for result in results:
+        if "model" in result.whats:
+            formula = code(str(result.model_about.get("Model")))
+            formulas.setdefault(_errors(result.model_about), {})[formula] = None
+    for errors, own in formulas.items():
+        yield (
+            f"Each pair was explained by variables of the participants in {errors} "
+            f"({listing(list(own))}); coefficients were tested by two-sided t tests, corrected "
+            "over all pairs of each term by the false discovery rate [@benjamini1995]."
+        )
+
+
+def _errors(about: Mapping[str, object]) -> str:
+    """The kind of model, with what was assumed about errors and done about sites."""
+    if about.get("ParticipantWeights"):
+        words = "a random-effects model weighted by precision [@paule1982; @knapp2003]"
+    else:
+        words = "an ordinary least squares model"
+    if clusters := about.get("Clusters"):
+        words += f" with CR2 standard errors robust to {code(str(clusters))} [@pustejovsky2018]"
+    if groups := about.get("VarianceGroups"):
+        words += f" with a variance for each {code(str(groups))} [@winkler2014]"
+    if sites := about.get("Harmonized"):
+        again = ", again in each permutation" if about.get("HarmonizedInPermutations") else ""
+        words += f" after ComBat over {code(str(sites))}{again} [@johnson2007; @yu2018]"
+    return words
+
+
+def _contrasts(results: Sequence[Result]) -> Iterator[str]:
+    """Which tests contrasts have without permutations; the mean has its own sentence."""
+    names: dict[str, dict[str, None]] = {}
+    for result in results:
+        for name, about in result.contrast_sidecars.items():
+            of_mean = about.get("Model") == "1"
+            special = about.get("ParticipantWeights") or about.get("Harmonized")
+            if name != "mean" or not of_mean or special:
+                words = _TAILS.get(str(about.get("Tail")))
+                kind = f"{words} t tests" if words else "F tests"
+                kind += f" in {_errors(about)}" if of_mean and special else ""
+                names.setdefault(kind, {})[code(name)] = None
+    for kind, own in names.items():
+        yield (
+            f"The {'contrast' if len(own) == 1 else 'contrasts'} {listing(list(own), 16)} "
+            f"{'was' if len(own) == 1 else 'were'} tested by {kind}, corrected over all pairs by "
+            "the false discovery rate [@benjamini1995]."
+        )
 
 
 def _permutations(results: Sequence[Result]) -> Iterator[str]:
@@ -45,7 +95,10 @@ def _permutations(results: Sequence[Result]) -> Iterator[str]:
         if "Permutations" in about
     ]
     names = [code(name) for name in dict.fromkeys(name for name, _ in tests)]
-    hows = dict.fromkeys(f"{a['Permutations']:,} {a.get('Exchangeability')}" for _, a in tests)
+    hows = dict.fromkeys(
+        f"{'all ' if a.get('AllPermutations') else ''}{a['Permutations']:,} {a['Exchangeability']}"
+        for _, a in tests
+    )
     used = {word for _, about in tests for word in texts(about.get("Inference"))}
     if not tests:
         return
@@ -90,8 +143,9 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     if tested:
         least = [result.about.get("MinimumParticipants") for result in tested]
         fewest = max([2, *(n for n in least if isinstance(n, int))])
+        tails = listing([_TAILS[tail] for tail in dict.fromkeys(map(_tail_of_means, tested))])
         yield (
-            "Means of Fisher's z were compared with zero by two-sided one-sample t tests, "
+            f"Means of Fisher's z were compared with zero by {tails} one-sample t tests, "
             "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]. "
             f"Pairs of fewer than {fewest} participants were not tested."
         )
@@ -109,6 +163,10 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
             f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "
             "confidence intervals of Student's t."
         )
+
+
+def _tail_of_means(result: Result) -> str:
+    return str(result.sidecar("q").get("Tail", "two"))
 
 
 def _benchmarks(level: Level) -> Iterator[str]:

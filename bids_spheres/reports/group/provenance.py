@@ -37,7 +37,7 @@ KINDS = {
     "sd": "standard deviation over participants",
     "n": "participants of each pair",
     "t": "Student's t of the mean",
-    "p": "two-sided p of t, not corrected",
+    "p": "p of t, not corrected",
     "q": "p corrected for all pairs",
     "edges": "index of pairs: nodes, networks, distance, QC-FC",
     "networks": "means within and between networks",

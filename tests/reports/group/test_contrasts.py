@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bids_spheres.reports.group import load_level
 from bids_spheres.reports.group.methods_text import group_methods
-from tests.group.conftest import POINTS, correlations, new_outputs
+from tests.group.conftest import POINTS, correlations, new_outputs, upper
 from tests.reports.group.conftest import page_of, read
 from tests.reports.group.test_page import by_id, matrices_of, table_of, told, words
 
@@ -80,10 +81,102 @@ def test_pairs_of_networks_have_the_least_p_first(tested, document):
 def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
     methods = group_methods(load_level(tested[0].root))
     (text,) = methods.paragraphs
+    assert "The contrast age was tested by two-sided t tests, corrected over all pairs" in text
     assert "The contrast age was tested by 200 permutations (Freedman and Lane, 1983;" in text
     keys = {reference.key for reference in methods.references}
     assert {"freedman1983", "winkler2014", "zalesky2010", "noble2020"} <= keys
     assert "baggio2018" not in keys
+
+
+@pytest.mark.parametrize(
+    ("tail", "words_of_it"),
+    [("two", "two-sided"), ("positive", "one-sided (positive)"), ("negative", "one-sided (neg")],
+)
+def test_methods_and_sidecars_of_means_say_the_tail(tmp_path, tail, words_of_it):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    z = []
+    for i in range(5):
+        matrix = correlations(rng, S)
+        z.append(np.arctanh(upper(matrix)))
+        outputs.add(f"{i + 1:02d}", matrix)
+    page_of(outputs, tail=tail)
+    (text,) = group_methods(load_level(outputs.root)).paragraphs
+    assert f"compared with zero by {words_of_it}" in text
+    about = outputs.about("p")
+    assert (about["Tail"], outputs.about("q")["Tail"]) == (tail, tail)
+    assert about["Description"] == "p of t, of the tails that Tail names"
+    sides = {"two": "two-sided", "positive": "greater", "negative": "less"}
+    expected = stats.ttest_1samp(z, 0, alternative=sides[tail]).pvalue
+    np.testing.assert_allclose(upper(outputs.matrix("p")), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "cited"),
+    [
+        ({}, "in an ordinary least squares model (age); coeff", set()),
+        (
+            {"clusters": "site"},
+            "model with CR2 standard errors robust to site (Pustejovsky and Tipton, 2018) (age);",
+            {"pustejovsky2018"},
+        ),
+        ({"variance_groups": "site"}, "with a variance for each site (Winkler", {"winkler2014"}),
+        ({"weights": "precision"}, "in a random-effects model", {"paule1982", "knapp2003"}),
+        ({"harmonize": "site"}, "after ComBat over site (", {"johnson2007", "yu2018"}),
+    ],
+)
+def test_methods_say_what_was_assumed_of_errors(tmp_path, options, said, cited):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    labels = [f"{i + 1:02d}" for i in range(12)]
+    for label in labels:
+        outputs.add(label, correlations(rng, S))
+    outputs.participants(
+        participant_id=labels, age=rng.integers(20, 70, 12), site=["a", "b", "c"] * 4
+    )
+    page_of(outputs, model="age", contrast=("age=age",), tail="negative", **options)
+    methods = group_methods(load_level(outputs.root))
+    (text,) = methods.paragraphs
+    assert said in text
+    assert "The contrast age was tested by one-sided (negative) t tests" in text
+    of_errors = {
+        "paule1982",
+        "knapp2003",
+        "pustejovsky2018",
+        "winkler2014",
+        "johnson2007",
+        "yu2018",
+    }
+    assert {reference.key for reference in methods.references} & of_errors == cited
+
+
+def test_differences_of_sessions_are_written_as_such(tmp_path, parse):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    for i in range(4):
+        for session in ("pre", "post"):
+            outputs.add(f"{i + 1:02d}", correlations(rng, S), source=f"ses-{session}_task-rest")
+    page, _ = page_of(
+        outputs, within="session", contrast=("change=post - 0.5*pre",), inference=("maxt",)
+    )
+    document = parse(page.read_text(encoding="utf-8"))
+    text, methods = (words(by_id(document, section)) for section in ("contrasts", "methods"))
+    difference = "post \N{MINUS SIGN} 0.5 \N{MULTIPLICATION SIGN} pre"
+    assert f"Contrast change: {difference} within participants, by session, tested by all" in text
+    assert "The contrast change was tested by all 16 sign flips" in methods
+
+
+def test_methods_of_a_mean_that_is_weighted(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(1)
+    for i in range(5):
+        outputs.add(f"{i + 1:02d}", correlations(rng, S))
+    page_of(outputs, weights="precision")
+    (text,) = group_methods(load_level(outputs.root)).paragraphs
+    expected = (
+        "The contrast mean was tested by two-sided t tests in a random-effects model weighted"
+    )
+    assert expected in text
 
 
 def test_without_permutations_the_mean_has_no_section_of_its_own(tmp_path, parse):
