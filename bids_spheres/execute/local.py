@@ -159,7 +159,7 @@ def serve(descriptor: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker without a parent would go on to write what nobody asks for any more."""
+    """End this process when its parent is gone; else it goes on to write what nobody asks for."""
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(GRACE)
