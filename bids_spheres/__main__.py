@@ -2,7 +2,7 @@
 
 import sys
 
-from bids_spheres.signals import ended_at_once
+from bids_spheres.process.signals import ended_at_once
 
 
 def main() -> int:

@@ -524,7 +524,7 @@ CONFOUNDS = {
     "too many rows": (1, "has 43 rows", rows(lambda lines: lines + lines[-3:])),
     "no header": (1, "has no header: its first row", rows(lambda lines: lines[1:])),
     "a column twice": (1, "column csf occurs twice", cell("csf", row=0)),
-    "ragged": (1, "row 5 has 40 cells for 39 columns", cell("1\t1")),
+    "ragged": (1, "row 5 has 41 cells for 40 columns", cell("1\t1")),
     "a word": (1, "'word' in column trans_x, row 5, is not a number", cell("word")),
     "a gap": (1, "the value in column trans_x, row 5, is missing", cell("n/a")),
     "infinite": (1, "column trans_x, row 5, is too large: inf", cell("inf")),
@@ -724,7 +724,6 @@ OUTPUT = {
 }
 
 OTHER_COMMANDS = {
-    "demo without a place": (2, "the following arguments are required", lambda _: ["demo"]),
     "demo in a file": (73, "which is a file", lambda s: ["demo", s.seeds]),
     "demo on a file": (73, "fmriprep is a file", then(demo_file, lambda s: ["demo", s.tmp / "d"])),
     "demo in a circle": (73, "can't be used", then(circle(), lambda s: ["demo", s.tmp / "circle"])),
@@ -777,10 +776,11 @@ ODD_BUT_GOOD = {
     "seeds of HTML": (0, "", seeds("name,x,y,z\n<script>alert(1)</script>,1,2,3\n")),
     "seeds of folders": (0, "", seeds("name,x,y,z\n../../x,1,2,3\n")),
     "seeds of umlauts": (0, "", seeds("name,x,y,z,network\nprä 🧠,1,2,3,größe\n")),
+    "a misspelt column": (0, "Columns: name from nmae.", seeds("nmae,x,y,z\na,1,2,3\n")),
     "an unknown column": (
         0,
-        "the column nmae is not used. Did you mean",
-        seeds("nmae,x,y,z\na,1,2,3\n"),
+        "The column notes is not used",
+        seeds("name,x,y,z,notes\na,1,2,3,b\n"),
     ),
     "an unknown key": (
         0,

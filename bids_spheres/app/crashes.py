@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.files.atomic import json_text, remove, write_text
 from bids_spheres.outputs.logs import crash_file
-from bids_spheres.versions import versions
+from bids_spheres.process.versions import versions
 
 if TYPE_CHECKING:
     from bids_spheres.participant.outcomes import Outcome

@@ -36,7 +36,7 @@ from bids_spheres.app.streams import (
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.settings import GROUP
-from bids_spheres.signals import ended_at_once, ended_by_sigterm
+from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
 
 if TYPE_CHECKING:
     import argparse
@@ -67,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     open_missing_streams()
     if not words or words in (["help"], ["demo"]):
-        print(SHORT_USAGE)
-        return 0 if words == ["help"] else 2
+        asked_for = words == ["help"]
+        print(SHORT_USAGE, file=sys.stdout if asked_for else sys.stderr)
+        return 0 if asked_for else 2
     try:
         with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
             options, do = _parsed(words)

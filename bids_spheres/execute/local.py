@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import MORE_MEMORY, address_space
 from bids_spheres.execute.executor import Item, Lost, Result
-from bids_spheres.signals import ended_by_sigterm
+from bids_spheres.process.signals import ended_by_sigterm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from bids_spheres.files.atomic import remove, write_if_changed
-from bids_spheres.versions import software
+from bids_spheres.process.versions import software
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

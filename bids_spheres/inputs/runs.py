@@ -388,7 +388,13 @@ class _Files:
 
         tables = {table: own(files, first) for table, files in self.tables.items()}
         confounds, mixing, metrics = tables[_CONFOUNDS], tables[_MIXING], tables[_METRICS]
-        described = self.metadata.get(confounds.parent) if confounds else None
+        metadata = None
+        if confounds:
+            beside, described = confounds.with_suffix(".json"), self.metadata.get(confounds.parent)
+            if beside.is_dir():
+                metadata = beside  # not in the index, and an error to read
+            elif described:
+                metadata = own(described, parse_name(confounds.name).without_desc)
         own_tables = [(link, own(files, first)) for (link, _), files in self.own_tables.items()]
         sidecars = ((path, own(self.sidecars, image)) for path, image in images)
         return Run(
@@ -397,9 +403,7 @@ class _Files:
             mask=own(self.masks, first),
             tables=Tables(
                 confounds=confounds,
-                metadata=own(described, parse_name(confounds.name).without_desc)
-                if confounds and described
-                else None,
+                metadata=metadata,
                 aroma=tables[_AROMA],
                 tedana=(mixing, metrics) if mixing and metrics else None,
                 # A table that stands in for one of fMRIPrep or AROMA is no other table as well.

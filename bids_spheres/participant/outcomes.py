@@ -12,7 +12,7 @@ from bids_spheres.errors import describe_error
 from bids_spheres.execute.executor import Lost
 from bids_spheres.files.library_warnings import collected
 from bids_spheres.participant.plan import JobReport
-from bids_spheres.versions import versions
+from bids_spheres.process.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,7 @@ from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
-from bids_spheres import versions
+from bids_spheres.process import versions
 from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
@@ -163,7 +163,7 @@ def test_a_changed_file_of_the_package_is_another_version(dataset, monkeypatch, 
     package = tmp_path / "package"
     package.mkdir()
     (package / "module.py").write_text("x = 1\n")
-    monkeypatch.setattr(versions, "__file__", str(package / "versions.py"))
+    monkeypatch.setattr(versions, "__file__", str(package / "process" / "versions.py"))
     monkeypatch.setattr(proof, "software", versions.software.__wrapped__)
     with tokens(*dataset) as token:
         (package / "module.py").write_text("x = 2\n")

@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 @cache
 def software() -> dict[str, str]:
     """Versions that machines must share, and a digest: a working copy has one version for all."""
-    root, digest = Path(__file__).parent, sha256()
+    root, digest = Path(__file__).parents[1], sha256()
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix not in (".pyc", ".pyo"):
             content = sha256(path.read_bytes()).hexdigest()
