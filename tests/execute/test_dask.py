@@ -22,7 +22,6 @@ from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
-from bids_spheres.process import versions
 from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
@@ -36,6 +35,7 @@ from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
 from bids_spheres.participant import outcomes
 from bids_spheres.participant.outcomes import Outcome
 from bids_spheres.participant.up_to_date import find_tasks
+from bids_spheres.process import versions
 
 N_RUNS = 4
 DEEDS = """
