@@ -303,6 +303,7 @@ def test_reasons_are_told_apart():
         "dummy": [0],
         "framewise_displacement": [3],
         "dvars": [6],
+        "rmsd": [],
         "neighbour": [2, 5],
         "external": [10],
         "segment": [1, 4, 11],
