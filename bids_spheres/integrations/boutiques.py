@@ -126,6 +126,15 @@ _VARIABLES = [
 ]
 
 
+_RESULTS: Mapping[str, object] = {
+    "id": "results",
+    "name": "Results",
+    "description": "BIDS derivatives: time series, connectivity, reports",
+    "path-template": "[OUTPUT_DIR]",
+    "optional": False,
+}
+
+
 def descriptor(
     parser: argparse.ArgumentParser | None = None, *, draft: bool = False
 ) -> dict[str, object]:
@@ -167,13 +176,7 @@ def descriptor(
         "inputs": [*inputs, _HOME],
         "groups": _groups(parser, inputs),
         "output-files": [
-            {
-                "id": "results",
-                "name": "Results",
-                "description": "BIDS derivatives: time series, connectivity, reports",
-                "path-template": "[OUTPUT_DIR]",
-                "optional": False,
-            },
+            _RESULTS,
             *(
                 {
                     "id": id_,
