@@ -126,7 +126,7 @@ _VARIABLES = [
 ]
 
 
-_RESULTS: Mapping[str, object] = {
+_RESULTS: dict[str, object] = {
     "id": "results",
     "name": "Results",
     "description": "BIDS derivatives: time series, connectivity, reports",
