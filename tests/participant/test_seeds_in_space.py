@@ -679,12 +679,12 @@ OTHERS = "other heads than the 152 adults"
 @pytest.mark.parametrize(
     ("seed_space", "image_space", "level", "phrase"),
     [
-        (FSL, "MNI152Lin", "I", ADULTS),
-        ("MNI152NLin6Sym", ICBM, "I", ADULTS),
-        ("Talairach", "MNI152NLin2009cSym", "I", ADULTS),
-        ("MNI305", ICBM, "W", OTHERS),
-        (FSL, "MNIPediatricAsym_cohort-2", "W", OTHERS),
-        ("MNIPediatricAsym+1", "MNIPediatricAsym_cohort-2", "W", OTHERS),
+        (FSL, "MNI152Lin", "INFO", ADULTS),
+        ("MNI152NLin6Sym", ICBM, "INFO", ADULTS),
+        ("Talairach", "MNI152NLin2009cSym", "INFO", ADULTS),
+        ("MNI305", ICBM, "WARNING", OTHERS),
+        (FSL, "MNIPediatricAsym_cohort-2", "WARNING", OTHERS),
+        ("MNIPediatricAsym+1", "MNIPediatricAsym_cohort-2", "WARNING", OTHERS),
         ("MNIPediatricAsym+2", "MNIPediatricAsym_cohort-2", None, None),
         ("MNIPediatricAsym", "MNIPediatricAsym_cohort-2", None, None),
         ("MNIPediatricAsym+2", "MNIPediatricAsym", None, None),
