@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,6 +124,12 @@ def seeds_file(tmp_path: Path) -> Path:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_configure() -> None:
+    # A shell lets what it puts into the background ignore interrupts, and its children inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let ``-m "not slow"`` leave out long tests as well: it takes the place of "not long"."""
     for item in items:
