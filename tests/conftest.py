@@ -123,13 +123,13 @@ def seeds_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_configure() -> None:
-    # A shell lets what it puts into the background ignore interrupts, and its children inherit that.
+    # A shell lets what it puts into the background ignore interrupts; children inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let ``-m "not slow"`` leave out long tests as well: it takes the place of "not long"."""
     for item in items:
