@@ -851,6 +851,7 @@ def is_kept(parts, status):
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("locale", "folder", "status", "phrase"),
     [

@@ -161,6 +161,7 @@ def means_by_hand(path):
     return np.stack(means, axis=1)
 
 
+@pytest.mark.slow
 def test_headers_of_images(fuzz, tmp_path):
     whole, path = image_bytes(), tmp_path / "x.nii"
 
@@ -177,6 +178,7 @@ def test_headers_of_images(fuzz, tmp_path):
     fuzz(damages(*BYTES), check)
 
 
+@pytest.mark.slow
 def test_gzip_streams(fuzz, tmp_path):
     path = tmp_path / "x.nii.gz"
     whole = gzip.compress(image_bytes(), mtime=0)
@@ -194,6 +196,7 @@ def test_gzip_streams(fuzz, tmp_path):
     fuzz(damages(*BYTES), check)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["affine", "field"])
 def test_transforms(fuzz, tmp_path, kind):
     path = tmp_path / "x.h5"
@@ -231,6 +234,7 @@ def test_transforms(fuzz, tmp_path, kind):
     fuzz(damages(*BYTES), check)
 
 
+@pytest.mark.slow
 def test_linear_transforms(fuzz, tmp_path):
     path = tmp_path / "x.txt"
     whole = (
@@ -327,6 +331,7 @@ def tables(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("sub-*/**/*.tsv"))}
 
 
+@pytest.mark.slow
 def test_texts_of_others(fuzz, study):
     root, out, call = study
     wholes = {name: (root / path).resolve().read_bytes() for name, path in FILES.items()}
@@ -354,6 +359,7 @@ def test_texts_of_others(fuzz, study):
     fuzz(st.tuples(st.sampled_from(list(FILES)), damages(*TEXT, *BYTES)), check)
 
 
+@pytest.mark.slow
 def test_our_own_outputs(fuzz, study):
     _, out, call = study
     assert call("participant").status == 0
@@ -374,6 +380,7 @@ def test_our_own_outputs(fuzz, study):
     fuzz(st.tuples(st.sampled_from(names), pieces, levels), check)
 
 
+@pytest.mark.slow
 def test_tables_of_participants(fuzz, study, tmp_path):
     _, _, call = study
     assert call("participant", "--report-level", "none").status == 0

@@ -109,6 +109,7 @@ def test_a_seed_that_begins_with_a_minus():
     assert settings_of(options).seeds == ("-38,-22,56",)
 
 
+@pytest.mark.slow
 def test_selection_by_labels_with_and_without_keys(run_app, tiny, seeds_file, tmp_path):
     for stem in (
         "sub-01_ses-a_task-rest_run-01",
@@ -135,6 +136,7 @@ def test_selection_by_labels_with_and_without_keys(run_app, tiny, seeds_file, tm
     assert len(selected("--run", "run-1", "--task-label", "task-rest")) == 2
 
 
+@pytest.mark.slow
 def test_same_bytes_for_any_number_of_processes(run_app, tiny, seeds_file, tmp_path):
     for run in (1, 2, 3):
         tiny.add_run(f"sub-01_task-rest_run-{run}")
@@ -575,6 +577,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
+@pytest.mark.slow
 def test_a_call_loads_no_library_that_it_does_not_need(tiny, seeds_file, tmp_path):
     tiny.add_run()
 

@@ -86,6 +86,7 @@ def test_a_label_file_that_is_not_there(app, tmp_path):
     assert f"There is no list of labels {tmp_path / 'nobody.txt'}" in done.err
 
 
+@pytest.mark.slow
 def test_an_index_is_kept_for_the_next_call(app, tmp_path, four):
     kept = tmp_path / "index"
     first, out = app("--bids-database-dir", kept, "--participant-label", "01")

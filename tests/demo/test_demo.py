@@ -109,6 +109,7 @@ def hashes(folder):
     }
 
 
+@pytest.mark.slow
 def test_two_calls_write_the_same_bytes(root, truth, tmp_path):
     again = write_demo_dataset(tmp_path / "elsewhere")
     assert hashes(tmp_path / "elsewhere") == hashes(root)

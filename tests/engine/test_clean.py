@@ -187,6 +187,7 @@ def oracle(series, options, jitter=0.0, seed=0):
     return outcome(nilearn_clean, shaken(series), **options)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=200,
     deadline=None,

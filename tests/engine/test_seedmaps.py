@@ -186,6 +186,7 @@ def test_several_cleanings_of_one_reading(tmp_path, series, mask, confounds):
             np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_real_scan_as_nilearn(tmp_path, real_scan):
     stem = "sub-03_task-functionallocalizer_run-1_space-MNI152NLin2009cAsym_desc"
     bold, mask = (
@@ -395,6 +396,7 @@ def test_a_compressed_image_is_inflated_once(tmp_path, series, mask, monkeypatch
     assert opened == [image]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_the_numbers_of_voxels_and_seeds(tmp_path):
     n_voxels, n_volumes, n_seeds, block = 60_000, 200, 150, 2**20
     values = np.random.default_rng(1).integers(900, 1100, (n_volumes, 30, 40, 50), dtype=np.int16)

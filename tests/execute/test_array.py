@@ -75,6 +75,7 @@ def test_files_of_some_participants_are_those_of_each(five, wanted):
     assert len(each) == 4 * len(wanted or LABELS)
 
 
+@pytest.mark.slow
 def test_a_page_quotes_the_last_call_about_its_participant(run_app, five, seeds_file, tmp_path):
     out = tmp_path / "out"
     call = (five, out, "participant", "--seeds", seeds_file, "--strategy")

@@ -324,6 +324,7 @@ def test_a_scheduler_of_the_users_own(run_app, call, expected, scheduler_file, t
     assert results(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_goes_away(deeds, scheduler, tmp_path):
     with worker(scheduler.file, tmp_path / "w1"), found(scheduler.file, tmp_path) as executor:
         ends = executor.run(deeds.wait, [0, 60])

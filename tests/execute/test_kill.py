@@ -195,6 +195,7 @@ def doomed(tmp_path, who, times, name="SIGKILL"):
     return KILLED_ONCE.format(folder=str(folder), who=who, times=times, signal=name)
 
 
+@pytest.mark.slow
 def test_a_run_whose_worker_was_killed_is_tried_again(parallel, monkeypatch, tmp_path):
     boot_with(monkeypatch, doomed(tmp_path, ["01", "02", "03"], 1))
     done = parallel()
@@ -203,6 +204,7 @@ def test_a_run_whose_worker_was_killed_is_tried_again(parallel, monkeypatch, tmp
     assert "3 of 3 runs written" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "phrase"),
     [("SIGKILL", "was killed, most likely out of memory"), ("SIGSEGV", "ended by SIGSEGV")],
@@ -223,6 +225,7 @@ def test_a_run_of_which_two_workers_die_fails(parallel, monkeypatch, tmp_path, n
     assert not crash.exists()
 
 
+@pytest.mark.slow
 def test_a_worker_out_of_memory_tells(parallel, monkeypatch):
     """More than there is of the address space; the other runs take next to nothing."""
     code = """
@@ -239,6 +242,7 @@ p.run_job = run_job
     assert "2 of 3 runs written" in done.err
 
 
+@pytest.mark.slow
 def test_stopping_at_the_first_error_stops_workers(parallel, monkeypatch, tmp_path):
     before = set(children(os.getpid()))
     code = """
@@ -259,6 +263,7 @@ p.run_job = run_job
     assert not list((tmp_path / "out").rglob("*_timeseries.tsv"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_end_is_killed(parallel, monkeypatch):
     before = set(children(os.getpid()))
     """As one that waits for a disk for ever."""
@@ -277,6 +282,7 @@ p.run_job = run_job
     assert set(children(os.getpid())) <= before
 
 
+@pytest.mark.slow
 def test_workers_need_no_main_guard(tiny, seeds_file, tmp_path):
     """A script that calls the app at its top level is not run again in workers."""
     for number in (1, 2):

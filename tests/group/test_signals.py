@@ -36,6 +36,7 @@ def call(tmp_path_factory):
     return outputs.root, [sys.executable, *words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.3])
 @pytest.mark.parametrize(
     ("number", "status", "said"),
@@ -57,6 +58,7 @@ def test_a_signal_ends_it_with_one_line_and_leaves_nothing(call, number, status,
     assert not list(root.rglob(f"{TEMPORARY}*"))
 
 
+@pytest.mark.slow
 def test_a_call_after_that_does_all(call):
     root, words = call
     assert finish(words).returncode == 0

@@ -194,6 +194,7 @@ def without_provenance(page):
     return page[:start] + page[page.index("</section>", start) :]
 
 
+@pytest.mark.slow
 def test_a_participant_comes_out_the_same_alone_and_in_company(app, tiny, seeds_file):
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-01_task-rest", space=OTHER_MNI)

@@ -108,6 +108,7 @@ def test_it_is_up_to_date(saved):
     assert {path: path.readlink() for path in links} == links
 
 
+@pytest.mark.slow
 def test_it_is_continued(saved):
     out, call = saved
     before = objects(out)

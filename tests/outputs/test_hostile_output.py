@@ -56,6 +56,7 @@ def test_no_file_is_written_through_a_link(app, tmp_path):
     assert not any(path.is_symlink() for path in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["sub-01", "sub-01/func", "logs/done/sub-01"])
 @pytest.mark.parametrize("state", ["there", "dangling"])
 def test_a_folder_of_a_run_that_is_a_link_out_of_the_dataset(app, tmp_path, name, state):
@@ -112,6 +113,7 @@ def test_an_output_folder_that_is_a_link(app, tmp_path):
     assert (tmp_path / "disk" / "group.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_page_that_there_is_no_room_for(app, tiny, seeds_file, tmp_path):
     """Results are written; the status tells that something is missing; the next call makes it."""
     call = [sys.executable, "-m", "bids_spheres", tiny.root, tmp_path / "out", "participant"]

@@ -225,6 +225,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "key", "value", "code"), BREAKS.values(), ids=BREAKS)
 def test_the_stricter_rules_would_notice(strict, everything, tmp_path, ending, key, value, code):
     copy = unhidden(everything, tmp_path)

@@ -38,6 +38,7 @@ def places(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [False, True])
 def test_only_to_output_and_work_folder(tiny, seeds_file, places, work):
     tiny.add_run()

@@ -222,6 +222,7 @@ def test_several_seed_sets_and_strategies(place, two_runs, tmp_path):
 SESSIONS = ("ses-1_task-rest_run-1", "ses-1_task-rest_run-2", "ses-2_task-rest_run-1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("level", "groups"),
     [
@@ -264,6 +265,7 @@ def test_one_run_in_each_session(place, tiny):
     assert_written(matrix_file(out, "sub-01_task-rest"), of_correlation(zscored(*runs)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["session", "participant"])
 def test_a_participant_with_one_run_has_a_matrix_as_the_others(place, two_runs, tiny, level):
     assert two_runs
@@ -276,6 +278,7 @@ def test_a_participant_with_one_run_has_a_matrix_as_the_others(place, two_runs, 
     assert sidecar(matrix_file(out, "sub-01_task-rest"))["NumberOfRuns"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["session", "participant"])
 def test_other_entities_keep_runs_apart(place, tiny, level):
     stems = [

@@ -301,6 +301,7 @@ def strategy_file(folder, **content):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ["rvt", "physio.rvt", "^rv", r"^physio\.r"])
 def test_columns_of_a_table_of_the_users_own(place, tiny, tmp_path, own, entry):
     tiny.add_run()
@@ -851,6 +852,7 @@ def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggrega
     assert "1 of 1 run to do" in plain.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [None, 7])
 @pytest.mark.parametrize("strategy", ["24P", "band"])
 def test_the_same_amount_of_data_of_every_run(place, tiny, tmp_path, seed, strategy):

@@ -195,6 +195,7 @@ def test_a_run_without_degrees_of_freedom_is_missing_data(func):
     assert len(series) == 30
 
 
+@pytest.mark.slow
 def test_images_are_read_once_whatever_is_asked(real_scan, tmp_path, monkeypatch):
     opened = []
 

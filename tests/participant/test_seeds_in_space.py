@@ -369,6 +369,7 @@ def natives(tiny, tmp_path):
     return [tiny.root, tmp_path / "out", "participant", "--seeds", seeds, "--space", "T1w"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nprocs", [1, 2])
 def test_a_run_without_transforms_fails_alone(run_app, natives, nprocs):
     done = run_app(*natives, "--nprocs", nprocs)

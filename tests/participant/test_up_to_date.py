@@ -479,6 +479,7 @@ def test_stopping_at_the_first_error(app, dataset, tmp_path):
     assert "2 of 2 runs failed" in app(status=1).err
 
 
+@pytest.mark.slow
 def test_spaces_of_a_run_share_its_design(call_app, tiny, tmp_path):
     """What another space has written with other settings is not taken for one's own."""
     other = "MNI152NLin6Asym"
@@ -495,6 +496,7 @@ def test_spaces_of_a_run_share_its_design(call_app, tiny, tmp_path):
     assert results(out) == expected
 
 
+@pytest.mark.slow
 def test_transforms_of_a_participant_are_inputs(real_scan, run_app, tmp_path):
     root = tmp_path / "fmriprep"
     shutil.copytree(real_scan, root)
@@ -537,6 +539,7 @@ def forget_sizes(output):
         record.write_text(json.dumps(entries))
 
 
+@pytest.mark.slow
 def test_death_at_any_file_leaves_nothing_wrong(call_app, tiny, monkeypatch, tmp_path):
     """Made with one setting, begun anew with another, and back to the first."""
     tiny.add_run()

@@ -159,6 +159,7 @@ def test_home_that_cannot_be_made(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_home_that_is_empty_is_filled_and_the_file_asked_for(tmp_path):
     block = (
         "import requests\ndef get(*a, **k): raise requests.ConnectionError\nrequests.get = get\n"

@@ -45,6 +45,7 @@ def assert_error_rate(positive, groups, name):
     assert name == "nbs extent" or positive >= low, f"{name}: {positive} of {groups}, from {low}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "permutations"), SIZES)
 @pytest.mark.parametrize("weights", [[0.0, 1, 0, 0], [1.0, 0, 0, 0]], ids=["slope", "mean"])
 def test_family_wise_errors_with_nuisance_and_missing_edges(weights, groups, permutations):
@@ -109,6 +110,7 @@ def test_families_take_blocks(groups, permutations):
     assert without > stats.binom.interval(0.999, groups, ALPHA)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "permutations"), SIZES)
 def test_harmonization_is_redone_within_sites(groups, permutations):
     """Sites differ in age and in their scanners; ComBat keeps age, and more than there is of it."""

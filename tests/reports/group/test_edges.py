@@ -262,6 +262,7 @@ def test_of_many_runs_the_worst_are_shown_and_all_pages_linked(outputs, rng, par
     }
 
 
+@pytest.mark.slow
 def test_the_same_warning_of_many_groups_is_given_once(outputs, rng):
     for task in "abcde":
         for label in ("01", "02"):

@@ -145,6 +145,7 @@ def test_paper_shows_all(page):
     assert page.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 800, 1600])
 def test_the_page_is_never_wider_than_the_window(made, tmp_path, width):
     with Browser(tmp_path / "profile") as browser:

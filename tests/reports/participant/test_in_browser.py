@@ -216,6 +216,7 @@ def test_a_picture_is_enlarged_and_put_back(page):
     assert page.complaints() == []
 
 
+@pytest.mark.slow
 def test_a_participant_with_a_run_has_six_sheets_of_paper(browser, real_scan, tmp_path, run_app):
     options = ("--atlas", "Power2011", "--strategy", "simple", "24P", "--run", "1")
     assert run_app(real_scan, tmp_path / "out", "participant", *options).status == 0
@@ -236,6 +237,7 @@ def test_the_page_is_never_wider_than_the_window(browser, results, width):
     assert browser.ask("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 def test_a_thousand_spheres_come_without_a_jump(browser, tiny, tmp_path, run_app):
     out = make(tiny, tmp_path, run_app, 1000, "--strategy", "24P", "--radius", "2")
     watch = (

@@ -207,6 +207,7 @@ def test_the_table_of_runs_is_what_sidecars_say(made, soup):
         assert ("excluded" in row["Degrees of freedom"]) == bool(facts["Excluded"])
 
 
+@pytest.mark.slow
 def test_the_page_says_which_strategies_censor_nothing(tiny, seeds_file, tmp_path):
     tiny.add_run(n_volumes=60)
     out = tmp_path / "out"
@@ -510,6 +511,7 @@ def test_a_missing_participant_is_told(made, run_app):
     assert end.status == 66
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["none", "participant", "session"])
 def test_pages_of_sessions(tiny, tmp_path, seeds_file, run_app, level):
     tiny.add_run("sub-01_ses-a_task-rest")
@@ -624,6 +626,7 @@ def test_several_processes_write_the_same_pages(tiny, tmp_path, seeds_file, run_
     assert {path.name: path.read_bytes() for path in out.glob("*.html")} == before
 
 
+@pytest.mark.slow
 def test_runs_together_have_a_matrix_of_their_own(tiny, tmp_path, seeds_file, run_app):
     tiny.add_run("sub-01_task-rest_run-1", n_volumes=60)
     tiny.add_run("sub-01_task-rest_run-2", n_volumes=70)
@@ -639,6 +642,7 @@ def test_runs_together_have_a_matrix_of_their_own(tiny, tmp_path, seeds_file, ru
     np.testing.assert_allclose(unpacked(matrix), table, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_to_the_home(own, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -655,6 +659,7 @@ def test_nothing_is_written_to_the_home(own, tmp_path):
     assert list(home.rglob("*")) == []
 
 
+@pytest.mark.slow
 def test_a_template_is_the_background_where_the_run_has_none(
     real_scan, test_data, tmp_path, monkeypatch, run_app
 ):
