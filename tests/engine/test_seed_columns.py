@@ -148,6 +148,7 @@ def test_spaces_that_columns_name(read):
         ("x,y,z,units\n1,2,30,cm\n", "units may say how large"),
         ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
         ("hemi,x,y,z\nL,38,-22,56\nR,38,-22,56\n", "says left where x is positive"),
+        ("hemi,x,y,z\nL,0,-80,4\nL,38,-22,56\n", "says left where x is positive"),
         ("x,y,z,space\n1,2,30,T1w\n1,2,30,MNI\n", "several spaces: MNI and T1w"),
         (
             "peak_x,peak_y,peak_z,centroid_x,centroid_y,centroid_z\n1,2,30,4,5,60\n",
