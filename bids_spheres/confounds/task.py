@@ -30,7 +30,7 @@ _OVERSAMPLING = 50
 """Samples from one volume to the next; nilearn's default."""
 
 _BEFORE = 24.0
-"""Time before the first volume in which events count, s; nilearn's default."""
+"""Time before the first volume from which on events count, s; nilearn's default."""
 
 _LENGTH = 32.0
 """Of a haemodynamic response, s."""
@@ -191,7 +191,8 @@ def _sampled(events: Events, times: FloatArray) -> tuple[FloatArray, FloatArray]
     end = last * (1 + 1 / (n_volumes - 1))
     n_samples = (n_volumes - 1) / (last - first) * (end - first + _BEFORE) * _OVERSAMPLING + 1
     fine_times = np.linspace(first - _BEFORE, end, round(n_samples))
-    counted = events.onsets >= first - _BEFORE
+    # Of an event that began earlier, the rest counts.
+    counted = events.onsets + events.durations >= first - _BEFORE
     onsets, durations, values = (column[counted] for column in events)
     starts, ends = (
         np.minimum(np.searchsorted(fine_times, edges), len(fine_times) - 1)

@@ -334,7 +334,9 @@ def _single_space(cells: Sequence[str], where: str) -> str | None:
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:
     """Refuse coordinates without a sign, to which the side belongs."""
     left = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith("l")]
-    if left and all(_is_number(x) and x[0] not in _MINUS and float(x) > 0 for x in left):
+    unsigned = all(_is_number(x) and x[0] not in _MINUS for x in left)
+    # Seeds on the midline are neither for nor against it.
+    if unsigned and any(float(x) > 0 for x in left):
         raise DataError(
             f"{where}: the column {column} says left where x is positive, which is right.",
             hint="Write a minus before x on the left, or take the column out.",

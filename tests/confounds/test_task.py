@@ -62,7 +62,30 @@ def test_haemodynamic_responses_are_nilearns(tmp_path, hrf, start, t_r):
     same(ours, by_nilearn(EVENTS, start + t_r * np.arange(n_volumes), hrf))
 
 
-@pytest.mark.parametrize(("t_r", "window", "n"), [(2.0, 18.0, 9), (2.5, 6.0, 3), (0.72, 0.5, 1)])
+@pytest.mark.parametrize("hrf", ["glover", "spm + derivative"])
+def test_an_event_after_the_run_plays_no_part(tmp_path, hrf):
+    """As in nilearn, whose last sample it then begins and ends at."""
+    table = EVENTS.assign(onset=[*EVENTS["onset"][:-2], 119.0, 300.0])
+    events = read_events(events_file(tmp_path, table), 0.5)
+    ours = task_regressors(events, Task("hrf", hrf), 2.0, 60)
+    same(ours, by_nilearn(table, 0.5 + 2.0 * np.arange(60), hrf))
+
+
+def test_of_a_block_that_began_long_before_the_run_the_rest_counts(tmp_path):
+    block = pd.DataFrame({"onset": [-30.0], "duration": [36.0], "trial_type": ["go"]})
+    over = pd.DataFrame({"onset": [-60.0], "duration": [20.0], "trial_type": ["go"]})
+    ours = task_regressors(read_events(events_file(tmp_path, block), 0.0), Task("hrf"), 2.0, 60)
+    same(ours, by_nilearn(block, 2.0 * np.arange(60), "glover"))
+    assert ours["task.go"][0] == pytest.approx(1, abs=0.01)  # the whole response
+    gone = task_regressors(read_events(events_file(tmp_path, over), 0.0), Task("hrf"), 2.0, 60)
+    np.testing.assert_array_equal(gone["task.go"], 0)
+
+
+# 16.8 / 2.4 is a little more than 7 in double precision, and so is 12.96 / 0.72 than 18.
+WINDOWS = [(2.0, 18.0, 9), (2.5, 6.0, 3), (0.72, 0.5, 1), (2.4, 16.8, 7), (0.72, 12.96, 18)]
+
+
+@pytest.mark.parametrize(("t_r", "window", "n"), WINDOWS)
 @pytest.mark.parametrize("start", [0.0, 0.9])
 def test_finite_impulse_responses_are_nilearns(tmp_path, start, t_r, window, n):
     events = read_events(events_file(tmp_path, EVENTS), start)

@@ -426,6 +426,23 @@ def test_moments_are_those_of_numpy(offset, n_volumes):
     np.testing.assert_allclose(sd, series.std(axis=1, ddof=1), rtol=1e-10 + lost)
 
 
+@pytest.mark.parametrize("scaling", [(0.25, 70), (-0.5, 3000)])
+def test_moments_are_in_the_units_of_the_image(tmp_path, data, scaling):
+    """A spread has no sign, whatever that of the header's slope."""
+    slope, inter = scaling
+    img = nib.Nifti1Image(np.rint((data - inter) / slope).astype(np.int16), AFFINE)
+    img.header.set_slope_inter(slope, inter)
+    img.to_filename(tmp_path / "run.nii")
+    volumes = open_volumes(tmp_path / "run.nii")
+    extraction = extract(volumes, sphere_weights(SEEDS, 6, volumes.grid), moments=True)
+    real = nib.load(tmp_path / "run.nii").get_fdata()
+    series = real[tuple(volumes.grid.unflat(extraction.weights.voxels).T)]
+    moments = extraction.moments
+    np.testing.assert_allclose(moments.mean, series.mean(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(moments.sd, series.std(axis=1, ddof=1), rtol=1e-10)
+    assert moments.alive.all()
+
+
 def test_tsnr_is_the_mean_ratio_over_voxels_that_vary(data):
     data[4, 5, 5] = 800  # does not vary
     balls = [in_ball(seed, 6) for seed in SEEDS]

@@ -175,6 +175,20 @@ def test_coverage_counts_what_lies_outside_of_mask_and_image(tmp_path, bold):
     assert_allclose(4 / 3 * np.pi * table.radii**3, 8 * 27, rtol=1e-4)
 
 
+def test_regions_reach_to_the_edge_of_their_image(tmp_path, bold):
+    """To the centres of its outermost voxels, as nilearn interpolates; all of that is asked for."""
+    labels = np.ones((5, 6, 4), np.int16)
+    labels[-1, :, :], labels[:, -1, :], labels[:, :, -1] = 2, 3, 4
+    affine = np.array([[7.0, 0, 0, -14], [0, 6.4, 0, -17], [0, 0, 7.7, -12], [0, 0, 0, 1]])
+    maps = np.stack([labels == label for label in (1, 2, 3, 4)], axis=-1) * np.float32(0.8)
+    for kind, values in ((NiftiLabelsMasker, labels), (NiftiMapsMasker, maps)):
+        path = save(tmp_path, values, affine, f"{kind.__name__}.nii")
+        masker = kind(path, resampling_target="data", standardize=None)
+        extraction = ours(bold, load_parcellation(path, "mine", "MNI")[0])
+        assert_allclose(extraction.timeseries, masker.fit_transform(bold), rtol=1e-6)
+        assert_allclose(extraction.weights.coverage, 1, rtol=1e-12)
+
+
 def test_regions_beside_spheres(bold, maps, atlas):
     """Each set has the numbers that it has alone."""
     volumes = open_volumes(bold)
@@ -198,6 +212,18 @@ def test_masks_are_regions_that_may_overlap(tmp_path, bold):
     assert_allclose(extraction.timeseries.T, expected, rtol=1e-6)
     assert table.names == ("left", "right")
     assert_array_equal(extraction.weights.overlaps, [2 * 5 * 4] * 2)
+
+
+def test_the_radius_of_a_mask_is_that_of_a_ball_of_its_volume(tmp_path):
+    paths, sides = [], {"coarse": 3.0, "fine": 1.5, "long": 4.0}
+    for name, side in sides.items():
+        inside = np.zeros((8, 9, 7), np.uint8)
+        inside[2:6, 3:7, 1:6] = 1
+        paths.append(save(tmp_path, inside, np.diag([side, 2, 2, 1]), f"{name}.nii.gz"))
+    table, _ = load_masks(paths, "roi", "MNI")
+    volumes = np.array([4 * 4 * 5 * side * 2 * 2 for side in sides.values()])
+    assert_allclose(4 / 3 * np.pi * table.radii**3, volumes, rtol=1e-4)
+    assert_allclose(table.coordinates, [(3.5 * side, 9, 6) for side in sides.values()])
 
 
 def test_regions_are_drawn_as_they_are(bold, tmp_path):

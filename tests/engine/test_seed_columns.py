@@ -54,6 +54,7 @@ FORMS = {
     "no header, blanks": NUMBERS.replace(",", " "),
     "no header, names first": ROWS,
     "no header, counted": "1,0,-52,18,PCC\n2,-1.5,50,-5,mPFC\n3,46,-70,36,left LP\n",
+    "no header, counted from 0": "0,0,-52,18,PCC\n1,-1.5,50,-5,mPFC\n2,46,-70,36,left LP\n",
     "title": "Table 1,,,\nname,x,y,z\n" + ROWS,
     "two lines": "Region,MNI coordinates,,\n,x,y,z\n" + ROWS,
     "triplets": 'Region;Centroid (MNI)\nPCC;"(0, -52, 18)"\nmPFC;-1.5 50 -5\n'
@@ -147,6 +148,7 @@ def test_spaces_that_columns_name(read):
         ("x,y,z,units\n1,2,30,cm\n", "units may say how large"),
         ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
         ("hemi,x,y,z\nL,38,-22,56\nR,38,-22,56\n", "says left where x is positive"),
+        ("hemi,x,y,z\nL,0,-80,4\nL,38,-22,56\n", "says left where x is positive"),
         ("x,y,z,space\n1,2,30,T1w\n1,2,30,MNI\n", "several spaces: MNI and T1w"),
         (
             "peak_x,peak_y,peak_z,centroid_x,centroid_y,centroid_z\n1,2,30,4,5,60\n",
@@ -165,6 +167,12 @@ def test_what_may_change_numbers_is_an_error(read, text, phrase):
     with pytest.raises(DataError, match=phrase) as caught:
         read(text)
     assert "list.txt" in caught.value.message
+
+
+def test_a_side_does_not_matter_to_seeds_on_the_midline(read):
+    points = [[0, -52, 18], [38, -22, 56]]
+    seeds, _ = read("hemi,x,y,z\nL,0,-52,18\nR,38,-22,56\n")
+    np.testing.assert_array_equal(seeds.coordinates, points)
 
 
 def test_units_that_are_said_are_believed(read):

@@ -97,6 +97,17 @@ def test_the_default_is_the_mni_space_that_is_there(tiny):
     assert len(find_runs(dataset, select(space=("T1w", "MNI152NLin6Asym")), PREPROC)) == 2
 
 
+def test_a_participant_without_an_mni_space_is_left_out_on_the_grid_of_acquisition_too(tiny):
+    tiny.add_run()
+    bold = tiny.add_run("sub-02_task-rest", space="T1w")
+    bold.rename(bold.with_name("sub-02_task-rest_desc-preproc_bold.nii.gz"))
+    selected = find(find_inputs(tiny.root), select(), PREPROC)
+    assert [str(run) for run in selected.runs] == ["sub-01 task-rest space-MNI152NLin2009cAsym"]
+    assert [path.name for path, _ in selected.skipped] == [
+        "sub-02_task-rest_desc-preproc_bold.nii.gz"
+    ]
+
+
 def test_files_belong_together_by_their_entities(tiny):
     for stem in (
         "sub-01_ses-a_task-rest_acq-fast_run-1",
