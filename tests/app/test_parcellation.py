@@ -72,7 +72,10 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert "The 3 regions of `" in methods
     (run,) = open_results(output).runs
     found = {seeds.label: seeds for seeds in run.seed_sets}
-    assert found["Mine"].spheres.names == ("left", "right", "edge")
+    spheres = found["Mine"].spheres
+    assert spheres.names == ("left", "right", "edge")
+    balls = 4 / 3 * np.pi * spheres.radii**3  # of the volumes of the regions
+    np.testing.assert_allclose(balls, table["voxels_asked"] * size, rtol=1e-3)
     # Nothing to do in a second call, all of it when names change
     call = (tiny.root, output, "participant", "--parcellation", atlas, "--dry-run")
     assert "0 of 1 run to do" in run_app(*call).out

@@ -546,6 +546,28 @@ def test_workers_that_slurm_starts(run_app, call, expected, slurm, tmp_path):
     assert len((slurm / "cancelled").read_text().split()) == 2
 
 
+def test_jobs_of_several_workers(slurm, tmp_path, caplog):
+    """Four items for jobs of two workers are two jobs, each of twice the memory and cores."""
+    settings = {"processes": 2, "jobs": 3, "walltime": "00:10:00"}
+    gigabyte = 10**9
+    with (
+        caplog.at_level("INFO", "bids_spheres"),
+        clusters.slurm_cluster(
+            settings, items=4, workers=9, cores=1, memory=2 * gigabyte, logs=tmp_path / "logs"
+        ),
+    ):
+        wait_for(lambda: len(list(slurm.glob("job-*.sh"))) == 2)
+        time.sleep(1)  # for a third
+        scripts = [path.read_text() for path in slurm.glob("job-*.sh")]
+    assert "2 jobs for Slurm" in caplog.text
+    assert len(scripts) == 2
+    for script in scripts:
+        assert "#SBATCH --cpus-per-task=2\n" in script
+        (words,) = [line for line in script.splitlines() if "dask_worker" in line]
+        assert "--nworkers 2" in words
+        assert f"--memory-limit {1.5 * 2 * gigabyte / 2**30:.2f}GiB" in words
+
+
 def test_an_interrupt_stays_one():
     """Importing dask-jobqueue changes what an interrupt does."""
     pytest.importorskip("dask_jobqueue")

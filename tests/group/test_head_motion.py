@@ -69,6 +69,16 @@ def test_sessions_by_themselves_have_their_own_and_runs_not_selected_do_not_coun
     assert mean_fd(outputs)["sub-01"] == pytest.approx(np.nanmean(of_session["b"]), rel=1e-9)
 
 
+def test_tasks_together_have_the_mean_of_all(outputs, rng):
+    of_task = {"rest": displacement(rng, 200), "nback": displacement(rng, 70)}
+    for task, values in of_task.items():
+        add(outputs, rng, "01", values, source=f"task-{task}")
+    assert run_group(outputs.root, GroupOptions(within="task")) == []
+    (path,) = (outputs.root / "group").glob("space-*_participants.tsv")
+    expected = np.nanmean(np.concatenate([*of_task.values()]))
+    assert read_tsv(path)["mean_fd"][0] == pytest.approx(expected, rel=1e-9)
+
+
 def test_it_is_not_known_when_that_of_a_run_is_not(outputs, rng):
     add(outputs, rng, "01", displacement(rng, 90), source="task-rest_run-1")
     add(outputs, rng, "01", np.full(90, np.nan), source="task-rest_run-2")

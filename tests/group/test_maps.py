@@ -15,6 +15,7 @@ from tests.group.conftest import SETTINGS, correlations, read_tsv
 
 SHAPE = (7, 8, 6)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
+AFFINE[:2, :2] = [[2.4, -1.8], [1.8, 2.4]]  # oblique, of 3 mm
 AFFINE[:3, 3] = -10, -12, -9
 LABELS = [f"{i:02d}" for i in range(1, 8)]
 STEM = "task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-s1_desc-simple"
@@ -87,6 +88,20 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     about = json.loads(path.read_text())
     assert (about["Contrast"], about["Tail"], about["NumberOfParticipants"]) == ("mean", "two", 7)
     assert about["Description"] == "effect / standard error"
+
+
+def test_a_voxel_outside_of_the_mask_of_some_is_the_mean_of_the_others(filled, call):
+    outputs, maps = filled
+    path = next((outputs.root / "sub-02" / "func").glob("*_boldmap.nii.gz"))
+    values = maps[1].astype(np.float32)
+    values[3, 4, 2] = 0  # what maps have outside of the mask
+    nib.save(nib.Nifti1Image(values, AFFINE), path)
+    assert call(outputs, "--min-participants", "6").status == 0
+    left = np.delete(maps[:, 3, 4, 2], 1)
+    expected = {"effect": left.mean(), "t": stats.ttest_1samp(left, 0).statistic, "n": 6}
+    for stat, value in expected.items():
+        got = image(outputs, "mean", stat).get_fdata()[3, 4, 2]
+        assert got == pytest.approx(value, rel=1e-5)
 
 
 def test_all_flips_of_maps_by_hand(filled, call):

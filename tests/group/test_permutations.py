@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from nilearn.mass_univariate import permuted_ols
+from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper, without
@@ -138,6 +139,26 @@ def test_components_and_their_nodes(outputs, rng, call):
     assert len(table) == 0
 
 
+def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call):
+    """Root of F of 2 and 12 - 3 degrees of freedom that has the p of t of 9."""
+    site = list("abc") * 4
+    z = fill(outputs, rng, 12, site=site)
+    words = ("--model", "site", "--contrast", "F:site=site", "--inference", "nbs")
+    done = call(outputs, *words, "--nbs-threshold", "0.5", "--permutations", "20")
+    assert done.status == 0, done.err
+    threshold = np.sqrt(stats.f.isf(2 * stats.t.sf(0.5, 9), 2, 9))
+    f = stats.f_oneway(*(z[np.array(site) == own] for own in "abc")).statistic
+    table, about = table_of(outputs, "site", "nbs")
+    assert about["Threshold"] == pytest.approx(threshold)
+    numbers = extents_and_intensities(np.sqrt(f), threshold)
+    assert len(table) > 0
+    for row in table.itertuples():
+        own = [int(number) - 1 for number in str(row.edge_numbers).split(";")]
+        np.testing.assert_allclose(
+            numbers[:, own], [[row.edges] * len(own), [row.intensity] * len(own)], rtol=1e-6
+        )
+
+
 def test_components_of_the_negative_tail(outputs, rng, call):
     z = fill(outputs, rng, 12, group=[0, 1] * 6)
     words = ("--model", "group", "--contrast", "d=group", "--inference", "nbs", "--tail")
@@ -234,8 +255,6 @@ def test_edges_that_some_lack_are_tested_without_permutations(outputs, rng, call
 
 def test_groups_of_different_variance(outputs, rng, call):
     """Welch's t, by scipy, where variance groups are the two groups."""
-    from scipy import stats  # noqa: PLC0415
-
     group = np.array([0, 1, 1, 0, 0, 0, 1, 0, 0])
     z = fill(outputs, rng, 9, group=group, site=group)
     words = ("--model", "group", "--contrast", "d=group", "--variance-groups", "site")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
+from scipy.optimize import brentq
 from scipy.special import polygamma
 from statsmodels.stats.meta_analysis import combine_effects
 
@@ -159,6 +160,41 @@ def test_random_effects_weight_by_precision(outputs, rng, call):
     assert about["ParticipantWeights"] == "precision"
 
 
+def cochran_q(values, weights):
+    """Weighted sum of squares about the weighted mean."""
+    return np.sum(weights * (values - np.average(values, weights=weights)) ** 2)
+
+
+def paule_mandel(values, variances):
+    """Find tau^2 by which the sum of squares is its degrees of freedom; 0 where it is less."""
+
+    def excess(tau2):
+        return cochran_q(values, 1 / (variances + tau2)) - (len(values) - 1)
+
+    return brentq(excess, 0, 10, xtol=1e-14) if excess(0) > 0 else 0
+
+
+def test_random_effects_of_several_runs_weight_by_the_variance_of_their_mean(outputs, rng, call):
+    """A mean of runs with weights 1 / variance has the variance 1 / sum of the weights."""
+    z, weights = np.empty((7, 2, S * (S - 1) // 2)), np.empty((7, 2))
+    for i, label in enumerate(LABELS):
+        for run, v in enumerate(rng.integers(5, 80, 2)):
+            matrix = correlations(rng, S, v, shared=rng.uniform(0, 1))
+            z[i, run] = np.arctanh(upper(matrix))
+            weights[i, run] = 2 / polygamma(1, (v - 1) / 2)
+            outputs.add(label, matrix, source=f"task-rest_run-{run + 1}", DegreesOfFreedom=int(v))
+    assert call(outputs, "--weights", "precision").status == 0
+    edges, _ = table_of(outputs, "mean")
+    total = weights.sum(axis=1)
+    means = np.einsum("pr,pre->ep", weights, z) / total
+    for row, values in zip(edges.itertuples(), means, strict=True):
+        tau2 = paule_mandel(values, 1 / total)
+        effect = np.average(values, weights=1 / (1 / total + tau2))
+        assert row.cochran_q == pytest.approx(cochran_q(values, total), rel=1e-6)
+        assert row.tau2 == pytest.approx(tau2, rel=1e-5, abs=1e-9)
+        assert row.effect == pytest.approx(effect, rel=1e-6)
+
+
 def test_effective_degrees_of_freedom_weight_edges(outputs, rng, call):
     z, volumes = [], []
     for label in LABELS:
@@ -211,7 +247,7 @@ def icc(values):
     return agreement, (between - rest) / (between + (k - 1) * rest)
 
 
-def test_reliability_of_edges_networks_and_participants(sessions, call):
+def test_reliability_of_edges_networks_and_participants(sessions, call, monkeypatch):
     outputs, z = sessions
     done = call(outputs, "--within", "session")
     assert done.status == 0, done.err
@@ -226,6 +262,10 @@ def test_reliability_of_edges_networks_and_participants(sessions, call):
     between = values[:, :, [1, 2, 4, 5]].mean(axis=2)  # s0 and s1 with s2 and s3
     row = networks[networks["network_1"] != networks["network_2"]].iloc[0]
     np.testing.assert_allclose([row["icc21"], row["icc31"]], icc(between), rtol=1e-6)
+    # As for many edges, of which a part is in memory at a time.
+    monkeypatch.setattr("bids_spheres.group.reliability._BLOCK", 3 * 6 * 2)
+    assert call(outputs, "--within", "session").status == 0
+    pd.testing.assert_frame_equal(outputs.result("reliability"), table)
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
     assert strategies["icc_median"] == pytest.approx(np.median(expected[:, 0]))
     r = np.corrcoef(values[:, 0], values[:, 1])[:6, 6:]
@@ -298,6 +338,33 @@ def test_harmonized_sites_have_one_mean_and_the_estimates_can_be_applied(sites, 
     done = call(outputs, "--model", "site", "--harmonize", "site", "--harmonize-from", kept)
     assert done.status == 1
     assert "the terms none" in done.err
+
+
+def test_estimates_of_several_sites_are_those_of_the_site_that_is_left(sites, call):
+    outputs, z, site, age = sites
+    words = ("--model", "age", "--contrast", "age=age", "--harmonize", "site")
+    assert call(outputs, *words).status == 0
+    path = outputs.path(f"stat-{PEARSON}_desc-simple_harmonization.tsv")
+    kept = path.with_name("kept.tsv")
+    kept.write_bytes(path.read_bytes())
+    chosen = site == "b"
+    labels = [f"{i:02d}" for i in np.flatnonzero(chosen)]
+    call_of_b = ("--participant-label", *labels, *words, "--harmonize-from", kept)
+    done = call(outputs, *call_of_b)
+    assert done.status == 0, done.err
+    edges, _ = table_of(outputs, "age")
+    known = {
+        (parameter, label): own["value"].to_numpy()
+        for (parameter, label), own in read_tsv(kept)
+        .fillna({"label": "n/a"})
+        .groupby(["parameter", "label"])
+    }
+    mean, spread = known["mean", "n/a"], known["standard_deviation", "n/a"]
+    expected = mean + age[chosen, np.newaxis] * known["coefficient", "age"]
+    shifted = z[chosen] - expected - spread * known["shift", "b"]
+    harmonized = expected + shifted / np.sqrt(known["scale", "b"])
+    slopes = np.polyfit(age[chosen], harmonized, 1)[0]
+    np.testing.assert_allclose(edges["effect"], slopes, rtol=1e-5)
 
 
 def test_combat_in_each_permutation(sites, call):

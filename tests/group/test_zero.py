@@ -113,7 +113,9 @@ def test_the_removed_global_signal_is_told(outputs, rng, regressors, removed):
         assert any("global signal" in reason for reason in reasons) is removed
 
 
-@pytest.mark.parametrize(("n", "slope", "told"), [(30, 3, True), (30, 0, False), (19, 3, False)])
+@pytest.mark.parametrize(
+    ("n", "slope", "told"), [(30, 3, True), (30, 0, False), (20, 3, True), (19, 3, False)]
+)
 def test_edges_that_go_with_motion_are_told(outputs, rng, n, slope, told):
     for i, label in enumerate(LABELS[:n]):
         fd = 0.02 * i

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bids_spheres.outputs import links
-from bids_spheres.outputs.links import dataset_uri, linked_dataset, read_links, sources
+from bids_spheres.outputs.links import Links, dataset_uri, linked_dataset, read_links, sources
+from bids_spheres.outputs.sidecars import input_uri, own_uri
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,19 @@ def test_an_output_folder_that_is_a_link(tmp_path):
 @pytest.mark.parametrize("uri", ["https://doi.org/10/x", "doi:10/x", "http://[", "bids:x:y"])
 def test_what_is_no_folder(tmp_path, uri):
     assert linked_dataset(uri, tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["sub-01_space-MNIInfant+2_T1w.nii", "brain mask 50%.nii"])
+def test_addresses_of_files_lead_back_to_them(tmp_path, name):
+    out, raw = tmp_path / "out", tmp_path / "raw data"
+    links = Links(out, {"raw": raw})
+    for folder in (out, raw):
+        (folder / "sub-01").mkdir(parents=True)
+        (folder / "sub-01" / name).touch()
+    assert links.path(input_uri(raw / "sub-01" / name, [("raw", raw)])) == raw / "sub-01" / name
+    assert links.path(own_uri(f"sub-01/{name}")) == out / "sub-01" / name
+    assert links.path(input_uri(raw / "sub-01" / name, [])) == raw / "sub-01" / name
+    assert links.path(input_uri(raw / "sub-02" / name, [("raw", raw)])) is None
 
 
 @pytest.fixture

@@ -179,3 +179,13 @@ def test_white_series_have_all_degrees_of_freedom_that_cleaning_leaves():
     found = effective_dof(clean_series(rng.standard_normal((200, 60)), design), design)
     assert design.degrees_of_freedom.residual == 130 - 26
     assert found.max() == 130 - 26 + 1
+
+
+def test_white_series_have_all_degrees_of_freedom_of_the_volumes_that_are_drawn():
+    rng = np.random.default_rng(0)
+    design = run_design(KEPT["gap"], equal_seconds=100)
+    found = effective_dof(clean_series(rng.standard_normal((200, 60)), design), design)
+    n_drawn, left = 50, design.degrees_of_freedom.residual
+    assert design.used.sum() == n_drawn
+    assert n_drawn - 3 < left < n_drawn
+    assert found.max() == pytest.approx(min(left, n_drawn - 2) + 1)  # without mean and trend

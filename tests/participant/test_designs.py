@@ -460,7 +460,7 @@ def anatomy(tiny, radius=60):
     grid = np.indices((70, 70, 70)) - 34.5
     ball = (grid**2).sum(axis=0) <= (radius / 2) ** 2
     folder = tiny.root / "sub-01" / "anat"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     image = nib.Nifti1Image(ball.astype(np.uint8), np.diag([2, 2, 2, 1]))
     image.to_filename(folder / "sub-01_desc-brain_mask.nii.gz")
     image.to_filename(folder / "sub-01_space-MNI152NLin2009cAsym_desc-brain_mask.nii.gz")
@@ -501,6 +501,10 @@ def test_displacement_is_measured_with_a_filter_and_the_head_of_the_participant(
     assert "Mean FD recomputed" in page
     again, _ = place("--strategy", "gsrOnly", *options)
     assert "0 of 1 run to do" in again.err
+    radius = anatomy(tiny, 50)
+    again, func = place("--strategy", "gsrOnly", *options)
+    assert "1 of 1 run to do" in again.err
+    assert sidecar(func, "gsrOnly")["HeadRadius"] == pytest.approx(radius)
 
 
 def test_a_head_radius_without_a_brain_mask_fails_where_it_is_asked_for(place, tiny):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -119,6 +119,24 @@ def test_smallest_p_of_one_tail_and_of_two_groups():
         assert test.corrections["maxt"].p_fwe[0].min() == pytest.approx(smallest)
     [test] = permutation_test(z, cells, [difference], MAXT, n_permutations=69)
     assert (test.exhaustive, test.n_permutations, test.smallest_p) == (False, 69, 1 / 70)
+
+
+def test_smallest_p_counts_arrangements_that_keep_the_tested_factor():
+    """Of two crossed factors: to exchange them keeps the model, and gives other statistics."""
+    table = np.array([[1, a, b] for a in (-1.0, 1) for b in (-1.0, 1)])
+    cells = np.repeat(np.arange(4), 2)
+    z = np.random.default_rng(11).standard_normal((8, 1))
+    nuisance = table[cells][:, [0, 2]]
+    residuals = z - nuisance @ np.linalg.pinv(nuisance) @ z
+    designs = table[np.array(sorted(set(permutations(cells.tolist()))))]
+    inverses = np.linalg.pinv(designs)
+    left = residuals - designs @ (inverses @ residuals)
+    t = np.squeeze(inverses @ residuals)[:, 1] / np.sqrt(np.sum(left**2, axis=(1, 2)))
+    first = Contrast("a", np.array([[0.0, 1, 0]]))
+    for tail, size in (("two", np.abs(t)), ("positive", t)):
+        [test] = permutation_test(z, table[cells], [first], MAXT, tail=tail)
+        assert (test.exhaustive, test.n_permutations) == (True, len(t))
+        assert test.smallest_p == pytest.approx(np.mean(np.abs(size - size[0]) < 1e-9))
 
 
 def test_ties_count_in_spite_of_rounding():

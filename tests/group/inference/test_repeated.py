@@ -77,12 +77,22 @@ def test_clusters_of_one_size_are_their_means():
     rng = np.random.default_rng(2)
     z = rng.standard_normal((24, 3)) + np.repeat(rng.standard_normal((8, 3)), 3, axis=0)
     found = robust_estimate(z, np.ones((24, 1)), MEAN, np.repeat(np.arange(8), 3))
-    expected = stats.ttest_1samp(z.reshape(8, 3, 3).mean(axis=1), 0)
+    means = z.reshape(8, 3, 3).mean(axis=1)
+    expected = stats.ttest_1samp(means, 0)
     np.testing.assert_allclose(found.statistic, expected.statistic)
     np.testing.assert_allclose(found.p, expected.pvalue)
     np.testing.assert_allclose(found.degrees_of_freedom, 7)
     low, high = expected.confidence_interval()
     np.testing.assert_allclose([found.ci_low, found.ci_high], [low, high])
+    for tail, alternative in (("positive", "greater"), ("negative", "less")):
+        one = robust_estimate(
+            z, np.ones((24, 1)), MEAN, np.repeat(np.arange(8), 3), tail=tail, confidence=0.8
+        )
+        expected = stats.ttest_1samp(means, 0, alternative=alternative)
+        np.testing.assert_allclose(one.p, expected.pvalue)
+        np.testing.assert_allclose(
+            one.ci_high, means.mean(axis=0) + stats.t.isf(0.1, 7) * stats.sem(means)
+        )
 
 
 def test_error_is_unbiased_and_has_satterthwaites_degrees_of_freedom():
