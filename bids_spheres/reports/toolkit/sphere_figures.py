@@ -144,7 +144,8 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     if regions:
         sizes = [number(4 / 3 * np.pi * radius**3 / 1000, 1) for radius in (low, high)]
         drawn = "drawn as balls of their volumes around their centres"
-        return sentence(f"{count(len(radii), 'region')} of {sizes[0]} to {sizes[1]} cm³, {drawn}")
+        size = " to ".join(dict.fromkeys(sizes))
+        return sentence(f"{count(len(radii), 'region')} of {size} cm³, {drawn}")
     words = f"with radii from {number(low)} to {number(high)} mm"
     if high == 0:
         words = "of one voxel each, the one that holds the seed"
