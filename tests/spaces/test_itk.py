@@ -14,12 +14,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy.interpolate import RegularGridInterpolator
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-from bids_spheres.spaces.itk import move_points
-
-
-def map_points(points, path):
-    """Points through one file."""
-    return move_points(points, [path]).coordinates
+from bids_spheres.spaces.itk import map_points, move_points
 
 
 def chain_points(points, paths):
