@@ -161,14 +161,16 @@ class ParticipantEdges:
 
     Parameters
     ----------
-    mean, variance : (E,) arrays
-        Over all runs, and the variance of that mean within the participant.
+    mean : (E,) array
+        Over all runs.
+    variance : (E,) array or None
+        Of that mean within the participant; None without ``--weights``, which alone needs it.
     conditions : mapping of str to (E,) array
         Means over the runs of each condition.
     """
 
     mean: FloatArray
-    variance: FloatArray
+    variance: FloatArray | None
     conditions: Mapping[str, FloatArray]
 
 
@@ -242,7 +244,7 @@ def average_edges(
             by_condition.setdefault(condition_of(run, options.within), []).append((run, values))
     mean, variance = _weighted_mean(read, edges, precise=options.weights == "precision")
     conditions = {label: _weighted_mean(own, edges)[0] for label, own in by_condition.items()}
-    return ParticipantEdges(mean, variance, conditions)
+    return ParticipantEdges(mean, variance if options.weights else None, conditions)
 
 
 def _weighted_mean(

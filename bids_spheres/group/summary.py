@@ -143,7 +143,8 @@ class _Computed:
         self.edges.add(edges.mean)
         self.networks.add(edges.mean)
         rows.values.add(label, edges.mean)
-        rows.variances.add(label, edges.variance)
+        if edges.variance is not None:
+            rows.variances.add(label, edges.variance)
         for condition, values in edges.conditions.items():
             rows.repeated.add(row_label(label, condition), values)
             rows.conditions.append((label, condition))
