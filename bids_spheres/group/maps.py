@@ -17,11 +17,11 @@ from bids_spheres.group.agreement import check_agreement
 from bids_spheres.group.contrasts import MEAN, contrast_for
 from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
 from bids_spheres.group.files import discard_earlier, group_of
-from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, permutation_test
+from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
 from bids_spheres.group.model import design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
 from bids_spheres.group.sample import Hypotheses, Rows, all_participants, sample_of_model
-from bids_spheres.group.testing import tested_contrasts
+from bids_spheres.group.testing import permuted, tested_contrasts
 from bids_spheres.group.values import EdgeValues
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
@@ -174,13 +174,13 @@ def summarize_maps(
     writer = replace(writer, facts=facts_of_all | {"NumberOfParticipants": len(people)})
     hypotheses = Hypotheses.of(sample, contrasts)
     for tested in tested_contrasts(sample, contrasts, options):
-        permuted = _permuted(sample, tested.contrast, grid, options)
-        own_test = replace(tested, permuted=permuted)
+        test = _permuted(sample, tested.contrast, grid, options)
+        own_test = replace(tested, permuted=test)
         about = describe_contrast(SCALE, own_test, hypotheses, model, options)
         _write_images(writer, own_test, grid, about)
-        if permuted and "cluster" in permuted.corrections:
+        if test and "cluster" in test.corrections:
             threshold = _t_threshold(sample, tested.contrast, options)
-            table = _cluster_table(own_test, permuted, grid, threshold, files[0])
+            table = _cluster_table(own_test, test, grid, threshold, files[0])
             about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
             writer.table(of_contrast(tested.contrast.name, "clusters"), table, about)
     discard_earlier(writer.output_dir, name, writer.written)
@@ -243,10 +243,9 @@ def _average(runs: Sequence[tuple[Path, RunFacts]]) -> FloatArray:
 def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
     """Threshold of t, or of the root of F, with the p of ``--cluster-threshold``."""
     n, k = sample.design.values.shape
-    p = options.cluster_threshold
-    if contrast.is_f:
-        return float(np.sqrt(stats.f.isf(p, len(contrast.weights), n - k)))
-    return float(stats.t.isf(p / 2 if options.tail == "two" else p, n - k))
+    p, two_sided = options.cluster_threshold, contrast.is_f or options.tail == "two"
+    t = float(stats.t.isf(p / 2 if two_sided else p, n - k))
+    return root_f_threshold(t, len(contrast.weights), n - k) if contrast.is_f else t
 
 
 def _permuted(
@@ -267,35 +266,25 @@ def _permuted(
     if not requested:
         return None
     try:
-        (test,) = permutation_test(
-            sample.rows,
-            sample.design.values,
-            [contrast],
-            requested,
-            tail=options.tail,
-            n_permutations=options.permutations,
-            seed=options.seed,
-            exchangeability=sample.exchangeability,
-            variance_groups=sample.variance_groups,
-        )
+        (test,) = permuted(sample, [contrast], requested, options)
     except ValueError as error:
         raise DataError(f"nothing is permuted. {error}") from error
     return test
 
 
 def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str, object]) -> None:
-    estimates, permuted = tested.estimates, tested.permuted
+    estimates, test = tested.estimates, tested.permuted
     own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
     if tested.contrast.is_f:
         own["f"] = estimates.statistic
     else:
         own |= {"effect": estimates.effect, "t": estimates.statistic, "d": estimates.d}
-    if permuted:
-        for name, labels in (("maxt", ["pmaxt"]), ("tfce", ["ptfce"])):
-            if name in permuted.corrections:
-                own[labels[0]] = permuted.corrections[name].p_fwe[0]
-        if "cluster" in permuted.corrections:
-            own["psize"], own["pmass"] = permuted.corrections["cluster"].p_fwe
+    if test:
+        for name in ("maxt", "tfce"):
+            if name in test.corrections:
+                own[f"p{name}"] = test.corrections[name].p_fwe[0]
+        if "cluster" in test.corrections:
+            own["psize"], own["pmass"] = test.corrections["cluster"].p_fwe
     for stat, values in own.items():
         what = map_of_contrast(tested.contrast.name, stat)
         write_image(writer.path(what, ".nii.gz"), grid.image(values))
@@ -303,12 +292,12 @@ def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str
 
 
 def _cluster_table(
-    tested: Tested, permuted: PermutationTest, grid: Grid, threshold: float, file: OutputFile
+    tested: Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
 ) -> pd.DataFrame:
     """A row per cluster; see `CLUSTER_COLUMNS`."""
     one_sided = tested.tail != "two" or tested.contrast.is_f
     flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
-    t, p = permuted.threshold_statistic, permuted.corrections["cluster"].p_fwe
+    t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe
     places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     seeds = read_spheres(file.spheres_of_map)
     rows = []

@@ -129,21 +129,34 @@ def permuted_contrasts(
         }
         if networks.names:
             enhancements["cnbs"] = Cnbs(networks.pair_of_edge)
-        permuted = permutation_test(
-            sample.rows,
-            sample.design.values,
-            own,
-            {name: enhancements[name] for name in requested},
-            tail=options.tail,
-            n_permutations=options.permutations,
-            seed=options.seed,
-            exchangeability=sample.exchangeability,
-            variance_groups=sample.variance_groups,
-            transform=sample.transform,
-        )
-        tests |= {test.contrast.name: test for test in permuted}
+        chosen = {name: enhancements[name] for name in requested}
+        tests |= {test.contrast.name: test for test in permuted(sample, own, chosen, options)}
     _warn_of_permutations(group, next(iter(tests.values())), sample)
     return tests
+
+
+def permuted(
+    sample: Sample,
+    contrasts: Sequence[Contrast],
+    enhancements: Mapping[str, Enhancement],
+    options: GroupOptions,
+) -> Sequence[PermutationTest]:
+    """Test contrasts by the permutations that options and sample ask for.
+
+    ValueError when nothing can be permuted.
+    """
+    return permutation_test(
+        sample.rows,
+        sample.design.values,
+        contrasts,
+        enhancements,
+        tail=options.tail,
+        n_permutations=options.permutations,
+        seed=options.seed,
+        exchangeability=sample.exchangeability,
+        variance_groups=sample.variance_groups,
+        transform=sample.transform,
+    )
 
 
 def nbs_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
