@@ -33,16 +33,27 @@ def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
         By the label of the tissue, the image and the number of the tissue in it: None for images
         of its probability, which come first. Empty without images.
     """
-    found: dict[str, tuple[Path, int | None]] = {}
-    for path, name in _images(_anatomical_folders(bold), space):
+    tissues: dict[str, tuple[Path, int | None]] = {}
+    images = list(_images(_anatomical_folders(bold), space))
+    for path, name in images:
         label = str(name.get("label"))
         if name.suffix == "probseg" and label in TISSUES:
-            found.setdefault(label, (path, None))
-    for path, name in _images(_anatomical_folders(bold), space):
+            tissues.setdefault(label, (path, None))
+    for path, name in images:
         if name.suffix == "dseg" and name.get("desc") is None and name.get("atlas") is None:
             for label, number in TISSUES.items():
-                found.setdefault(label, (path, number))
-    return found
+                tissues.setdefault(label, (path, number))
+    return tissues
+
+
+def anatomical_mask(bold: Path) -> Path | None:
+    """Brain mask of an image's participant on the anatomy's own grid, of the same session first."""
+    masks = (
+        path
+        for folder in _anatomical_folders(bold)
+        for path in sorted(folder.glob("sub-*_desc-brain_mask.nii*"))
+    )
+    return next((path for path in masks if "_space-" not in path.name), None)
 
 
 def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
@@ -55,13 +66,12 @@ def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
     run : Name
     space : str
     """
-    own = (f"sub-{run.get('sub')}", f"ses-{run.get('ses')}")
     return [
         path
         for path, name in _images([folder], space, below=True)
         if name.suffix in ("mask", "roi", "dseg")
-        and f"sub-{name.get('sub')}" == own[0]
-        and (name.get("ses") is None or f"ses-{name.get('ses')}" == own[1])
+        and name.get("sub") == run.get("sub")
+        and name.get("ses") in (None, run.get("ses"))
     ]
 
 

@@ -296,18 +296,6 @@ def find_events(run: Name, root: Path) -> Path | None:
     return next(iter(chosen), None)
 
 
-def anatomical_mask(image: Path) -> Path | None:
-    """Brain mask of an image's participant on the anatomy's own grid, of the same session first."""
-    (participant,) = [x for x in image.parents if x.name.startswith("sub-")][-1:] or [image.parent]
-    folders = [image.parent.parent, participant, *sorted(participant.glob("ses-*"))]
-    masks = (
-        path
-        for folder in dict.fromkeys(folders)
-        for path in sorted((folder / "anat").glob("sub-*_desc-brain_mask.nii*"))
-    )
-    return next((path for path in masks if "_space-" not in path.name), None)
-
-
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run-2 comes before run-10."""
     return [

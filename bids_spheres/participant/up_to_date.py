@@ -30,7 +30,7 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
-from bids_spheres.inputs.runs import anatomical_mask
+from bids_spheres.inputs.anatomy import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
@@ -258,6 +258,7 @@ class _Lookups:
         self.of_seeds = cache(_digest_of_seeds)
         self.of_strategy = cache(_digest_of_strategy)
         self.of_rules = cache(_digest_of_rules)
+        self.restricting_files = cache(restricting_files)
         self._state = cache(_state)
         self._hash = cache(_hash) if hash_inputs else None
 
@@ -359,7 +360,7 @@ class _JobGroups:
             participant = job.run.name.get("sub") or ""
             own = [self.lookups.transforms(root, participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
-        masks += restricting_files(job.run, bold, self.rules)
+        masks += self.lookups.restricting_files(job.run, bold, self.rules)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
     def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:
