@@ -24,6 +24,7 @@ from bids_spheres.engine.spheres import (
     Grid,
     SphereWeights,
     assemble,
+    ball_radius,
     nearest_values,
     sphere_weights,
 )
@@ -112,7 +113,7 @@ def load_parcellation(
         own = np.searchsorted(numbers, labels.reshape(-1, order="F")[inside])
         ijk, counts = volumes.grid.unflat(inside), np.bincount(own)
         centre = np.column_stack([np.bincount(own, ijk[:, axis]) / counts for axis in range(3)])
-        places = list(zip(_to_mm(centre, volumes.grid), counts, strict=True))
+        places = list(zip(volumes.grid.to_mm(centre), counts, strict=True))
         image = RegionImage((path,), "labels", tuple(numbers))
     named = region_labels(path, numbers, maps=image.kind == "maps")
     return _table(image, places, named, label, space, volumes.grid)
@@ -122,7 +123,7 @@ def load_masks(paths: Sequence[Path], label: str, space: str) -> tuple[SeedTable
     """Regions of binary masks, named as their files; as `load_parcellation`."""
     masks = [read_mask(path) for path in paths]
     places = [_place(mask.inside.astype(np.float64), mask.grid) for mask in masks]
-    sizes = [abs(np.linalg.det(mask.grid.affine[:3, :3])) for mask in masks]
+    sizes = [mask.grid.voxel_volume for mask in masks]
     # Volumes in voxels of the first mask
     places = [
         (centre, n * size / sizes[0]) for (centre, n), size in zip(places, sizes, strict=True)
@@ -292,11 +293,7 @@ def _place(values: FloatArray, grid: Grid) -> tuple[FloatArray, float]:
         return np.zeros(3), 0.0
     ijk = np.argwhere(weights > 0)
     centre = np.average(ijk, axis=0, weights=weights[weights > 0])
-    return _to_mm(centre, grid), total / weights.max()
-
-
-def _to_mm(ijk: FloatArray, grid: Grid) -> FloatArray:
-    return ijk @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    return grid.to_mm(centre), total / weights.max()
 
 
 def _table(  # noqa: PLR0917 - private
@@ -308,8 +305,7 @@ def _table(  # noqa: PLR0917 - private
     grid: Grid,
 ) -> tuple[SeedTable, list[str]]:
     notes = list(named.notes)
-    voxel = abs(np.linalg.det(grid.affine[:3, :3]))
-    volumes = voxel * np.array([n for _, n in places])
+    volumes = grid.voxel_volume * np.array([n for _, n in places])
     if empty := [name for name, volume in zip(named.names, volumes, strict=True) if not volume]:
         raise UsageError(f"{image.paths[0]}: regions without a voxel: {', '.join(empty[:5])}.")
     networks = named.networks and tuple(network or NO_NETWORK for network in named.networks)
@@ -317,7 +313,7 @@ def _table(  # noqa: PLR0917 - private
         label=label,
         names=numbered(named.names, notes),
         coordinates=np.array([centre for centre, _ in places]).round(4),
-        radii=np.cbrt(volumes * 3 / (4 * np.pi)).round(4),
+        radii=ball_radius(volumes).round(4),
         networks=networks or None,
         space=space,
         metadata={"Space": space},

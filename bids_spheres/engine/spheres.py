@@ -63,6 +63,15 @@ class Grid:
         if not np.isfinite(self.affine).all() or abs(np.linalg.det(linear)) < 1e-12:
             raise DataError("The affine of the image can't be inverted, so mm have no voxels.")
 
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel, mm^3."""
+        return abs(float(np.linalg.det(self.affine[:3, :3])))
+
+    def to_mm(self, ijk: ArrayLike) -> FloatArray:
+        """Centres of voxels `ijk` ((N, 3)), mm."""
+        return np.asarray(ijk) @ self.affine[:3, :3].T + self.affine[:3, 3]
+
     def matches(self, other: Grid) -> bool:
         """True when both have the same voxels."""
         return self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-4)
@@ -84,6 +93,16 @@ class Grid:
     def unflat(self, positions: IntArray) -> IntArray:
         """Inverse of `flat`."""
         return np.stack(np.unravel_index(positions, self.shape, order="F"), axis=-1)
+
+
+def ball_volume(radii: FloatArray) -> FloatArray:
+    """Volumes of balls."""
+    return 4 / 3 * np.pi * radii**3
+
+
+def ball_radius(volumes: FloatArray) -> FloatArray:
+    """Radii of balls of these volumes."""
+    return np.cbrt(3 * volumes / (4 * np.pi))
 
 
 @dataclass(frozen=True, eq=False)
@@ -470,7 +489,7 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
     decide.
     """
     grid, pairs = weights.grid, weights.core.tocoo()
-    voxel_mm = grid.unflat(weights.voxels) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    voxel_mm = grid.to_mm(grid.unflat(weights.voxels))
     distance = np.linalg.norm(voxel_mm[pairs.col] - np.asarray(coordinates)[pairs.row], axis=1)
     if weights.values is not None:
         # Of maps, a voxel is of that of the largest weight.

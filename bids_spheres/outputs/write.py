@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from bids_spheres.engine.spheres import label_volume
+from bids_spheres.engine.spheres import ball_volume, label_volume
 from bids_spheres.files.atomic import (
     MISSING,
     write_compressed_numbers,
@@ -85,7 +85,7 @@ def write_spheres(
             **(
                 {"radius": seeds.radii}
                 if seeds.regions is None
-                else {"volume": (4 / 3 * np.pi * seeds.radii**3).round(1)}
+                else {"volume": ball_volume(seeds.radii).round(1)}
             ),
             "network": seeds.networks or [MISSING] * len(seeds),
             "voxels_asked": weights.asked,

@@ -129,7 +129,7 @@ def _background(image: Image) -> Background | None:
     grid = Grid(
         (39, 49, 43), np.array([[4.0, 0, 0, -76], [0, 4, 0, -113], [0, 0, 4, -77], [0, 0, 0, 1]])
     )
-    places = np.indices(grid.shape).reshape(3, -1).T @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    places = grid.to_mm(np.indices(grid.shape).reshape(3, -1).T)
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
     return Background(
         backdrop(np.clip(1.2 - distance**6, 0, 1), grid), "an ellipsoid of the size of a brain"

@@ -91,7 +91,7 @@ def union(boxes: Sequence[Box]) -> Box:
 def image_box(grid: Grid) -> Box:
     """The box around all voxels of an image, their edges included."""
     ends = [(-0.5, n - 0.5) for n in grid.shape]
-    corners = np.array(list(product(*ends))) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    corners = grid.to_mm(list(product(*ends)))
     return Box(corners.min(axis=0), corners.max(axis=0))
 
 

@@ -58,7 +58,7 @@ class MaskerFacts:
         weights = self.weights
         if weights is not None:
             grid: Grid | None = weights.grid
-            voxel = abs(float(np.linalg.det(weights.grid.affine[:3, :3])))
+            voxel = weights.grid.voxel_volume
             counts = zip(weights.used, weights.asked, weights.overlaps, strict=True)
             total = self.mask_voxels
             voxels = [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.seeds import is_network
+from bids_spheres.engine.spheres import ball_volume
 from bids_spheres.reports.toolkit.charts import shorten
 from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes
 from bids_spheres.reports.toolkit.geometry import (
@@ -142,7 +143,7 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     """Number and size of spheres or regions, in a sentence."""
     low, high = float(radii.min()), float(radii.max())
     if regions:
-        sizes = [number(4 / 3 * np.pi * radius**3 / 1000, 1) for radius in (low, high)]
+        sizes = [number(cm3, 1) for cm3 in ball_volume(np.array([low, high])) / 1000]
         drawn = "drawn as balls of their volumes around their centres"
         size = " to ".join(dict.fromkeys(sizes))
         return sentence(f"{count(len(radii), 'region')} of {size} cm³, {drawn}")
