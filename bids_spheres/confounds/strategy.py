@@ -250,6 +250,11 @@ class Strategy:
         return self.high_pass is True or (bool(self.high_pass) and not filtered)
 
     @property
+    def needs_brain_mask(self) -> bool:
+        """Whether the head has the radius of the participant's brain."""
+        return self.head_motion is not None and self.head_motion.head_radius == "auto"
+
+    @property
     def needs_table(self) -> bool:
         """Whether it can't be applied to a run without a confounds table."""
         rules = self.censor

@@ -30,6 +30,7 @@ from bids_spheres.confounds import (
     read_tedana,
     without_undrawn,
 )
+from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.inputs.anatomy import anatomical_mask
@@ -218,26 +219,26 @@ def run_designs(
     `failures` takes those that can't be applied: a table is missing or can't be used, or the run
     can't carry a filter.
     """
-    tables, designs = _RunTables(job.run.tables, job.outliers, timing.n_volumes), []
+    inputs, designs = _RunInputs(job.run, image.bold, job.outliers, timing.n_volumes), []
     rules = job.work.processing
     for strategy in image.strategies:
         with failures.of(strategy):
-            if tables.files.confounds is None and strategy.needs_table:
+            if inputs.files.confounds is None and strategy.needs_table:
                 raise MissingInputError(
                     f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
                 )
             design = make_design(
-                tables.confounds,
+                inputs.confounds,
                 strategy,
-                tables.files.confounds or image.bold,
+                inputs.files.confounds or image.bold,
                 timing.n_volumes,
-                metadata=tables.metadata,
-                extra=tables.extra_of(strategy),
+                metadata=inputs.metadata,
+                extra=inputs.extra_of(strategy),
                 dummy_scans=rules.dummy_scans,
-                outliers=tables.outliers,
+                outliers=inputs.outliers,
                 t_r=timing.t_r,
-                brain_radius=_brain_radius(strategy, image.bold),
-                events=_events(job.run, image.bold) if strategy.task else None,
+                brain_radius=inputs.brain_radius if strategy.needs_brain_mask else None,
+                events=inputs.events if strategy.task else None,
             )
             # A run that is excluded for its length has no need of a filter.
             if _for_all(strategy, rules).accepts(design.n_kept, timing.t_r) and (
@@ -246,16 +247,6 @@ def run_designs(
                 raise DataError(f"The {strategy} can't be used: {problem}.")
             designs.append(RunDesign(strategy, design, timing, rules))
     return designs
-
-
-def _events(run: Run, bold: Path) -> RunEvents:
-    """Events of a run, on the clock of its volumes."""
-    start = run.metadata(bold).get("StartTime", 0.0)
-    if not isinstance(start, int | float) or not np.isfinite(start):
-        raise DataError(f"{run.sidecar(bold)}: StartTime is {start!r}, not a time in s.")
-    if run.tables.events is None:
-        raise missing_events()
-    return read_events(run.tables.events, float(start))
 
 
 def missing_events() -> MissingInputError:
@@ -267,27 +258,12 @@ def missing_events() -> MissingInputError:
     )
 
 
-def _brain_radius(strategy: Strategy, bold: Path) -> float | None:
-    """Radius of a sphere of the volume of a participant's brain, mm; None where none is needed."""
-    if strategy.head_motion is None or strategy.head_motion.head_radius != "auto":
-        return None
-    path = anatomical_mask(bold)
-    if path is None:
-        raise MissingInputError(
-            f"The head radius is auto, and no brain mask of the anatomy belongs to {bold}.",
-            hint="fMRIPrep writes it as anat/*_desc-brain_mask.nii.gz; --head-radius 50 needs "
-            "none.",
-        )
-    mask = read_mask(path)
-    volume = mask.inside.sum() * abs(np.linalg.det(mask.grid.affine[:3, :3]))
-    return float(np.cbrt(3 * volume / (4 * np.pi)))
+class _RunInputs:
+    """What designs of a run are made of, each read when the first strategy asks for it."""
 
-
-class _RunTables:
-    """Tables of a run with a row per volume, each read when the first strategy asks for it."""
-
-    def __init__(self, files: Tables, user_outliers: Path | None, n_volumes: int) -> None:
-        self.files, self.user_outliers, self.n_volumes = files, user_outliers, n_volumes
+    def __init__(self, run: Run, bold: Path, user_outliers: Path | None, n_volumes: int) -> None:
+        self.run, self.bold, self.files = run, bold, run.tables
+        self.user_outliers, self.n_volumes = user_outliers, n_volumes
 
     @cached_property
     def confounds(self) -> pd.DataFrame:
@@ -315,6 +291,31 @@ class _RunTables:
         extra = self._programs if _wants_extra(strategy) else []
         own = self._own if strategy.confounds else []
         return [*extra, *(table for table in own if _names_any(strategy, table))]
+
+    @cached_property
+    def events(self) -> RunEvents:
+        """Events on the clock of the volumes."""
+        start = self.run.metadata(self.bold).get("StartTime", 0.0)
+        if not isinstance(start, int | float) or not np.isfinite(start):
+            where = self.run.sidecar(self.bold)
+            raise DataError(f"{where}: StartTime is {start!r}, not a time in s.")
+        if self.files.events is None:
+            raise missing_events()
+        return read_events(self.files.events, float(start))
+
+    @cached_property
+    def brain_radius(self) -> float:
+        """Radius of a sphere of the volume of the participant's brain, mm."""
+        path = anatomical_mask(self.bold)
+        if path is None:
+            raise MissingInputError(
+                "The head radius is auto, and no brain mask of the anatomy belongs to "
+                f"{self.bold}.",
+                hint="fMRIPrep writes it as anat/*_desc-brain_mask.nii.gz; --head-radius 50 needs "
+                "none.",
+            )
+        mask = read_mask(path)
+        return float(ball_radius(mask.inside.sum() * mask.grid.voxel_volume))
 
     @cached_property
     def outliers(self) -> NDArray[np.bool_] | None:

@@ -341,11 +341,10 @@ class _JobGroups:
 
     def _tables(self, strategy: Strategy) -> list[Path]:
         """Tables and masks that a design may be made of."""
-        run, motion = self.job.run, strategy.head_motion
-        tables = run.tables
+        run, tables = self.job.run, self.job.run.tables
         own = [path for _, path in tables.own] if strategy.confounds else []
         others = [tables.metadata, self.job.outliers]
-        if motion and motion.head_radius == "auto":
+        if strategy.needs_brain_mask:
             others.append(anatomical_mask(self.job.images[0].bold))
         if strategy.task:  # with the time of the first volume
             others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
