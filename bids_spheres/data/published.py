@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError, did_you_mean
+from bids_spheres.files.names import plain_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ def parcellation_label(word: str) -> str:
     """
     name = re.sub(r"\.nii(\.gz)?$", "", word.rstrip("/").rpartition("/")[2])
     entities = re.findall(r"(?:^|_)(?:atlas|seg|scale|desc)-([a-zA-Z0-9]+)", name)
-    return "".join(entities) or re.sub(r"[^a-zA-Z0-9]", "", name)
+    return "".join(entities) or plain_label(name)
 
 
 def data_folder(kind: str) -> Traversable:

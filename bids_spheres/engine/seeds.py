@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from bids_spheres.data.published import (
 from bids_spheres.engine.seed_columns import SeedColumns, numbered, read_columns
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.files.names import plain_label
 from bids_spheres.files.text import is_there, read_json_object, read_text
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def seed_file_label(path: Path) -> str:
     # As UTF-8 in every locale, so that outputs have the same names everywhere.
     name = os.fsencode(path.name).decode(errors="replace")
     plain = unicodedata.normalize("NFKD", name.split(".")[0])
-    return re.sub(r"[^a-zA-Z0-9]", "", plain)
+    return plain_label(plain)
 
 
 def _table(

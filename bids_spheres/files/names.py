@@ -38,6 +38,11 @@ _OLD_NAME = re.compile(
 """Names of fMRIPrep 1.0 and 1.1, which put the kind of file after ``_bold``."""
 
 
+def plain_label(text: str) -> str:
+    """Letters and digits of a text, all that BIDS allows in a label."""
+    return re.sub(r"[^a-zA-Z0-9]", "", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """Name of a BIDS file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from bids_spheres.files.atomic import (
     write_json,
     write_table,
 )
+from bids_spheres.files.names import plain_label
 from bids_spheres.group.absent import (
     IN_OTHER_SPACE,
     ExpectedParticipants,
@@ -133,8 +133,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     maps = map_groups(output_dir, options)
     if options.seed_maps and not maps:
         logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
-    # Labels of files hold letters and digits alone.
-    named = {re.sub(r"[^a-zA-Z0-9]", "", seed) for seed in options.seed_maps}
+    named = {plain_label(seed) for seed in options.seed_maps}
     for name, own_maps in maps.items():
         if ALL not in options.seed_maps and name.get("label") not in named:
             continue

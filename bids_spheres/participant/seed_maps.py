@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -11,6 +10,7 @@ import numpy as np
 from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
 from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
+from bids_spheres.files.names import plain_label
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
 from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
@@ -123,7 +123,7 @@ def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
     >>> seed_labels(SeedTable("x", names, np.zeros((3, 3)), np.zeros(3)))
     ('leftM1x1', 'leftM1x2', 'PCC')
     """
-    plain = [re.sub(r"[^a-zA-Z0-9]", "", name) for name in seeds.names]
+    plain = [plain_label(name) for name in seeds.names]
     alone = [bool(label) and plain.count(label) == 1 for label in plain]
     return tuple(
         label if single else f"{label}x{number}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.app.parser import Talk
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.annex import not_fetched
+from bids_spheres.files.names import plain_label
 from bids_spheres.files.text import read_json_object
 from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
 
@@ -181,7 +182,7 @@ def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Datas
 def _clean(label: object) -> str:
     """Letters and digits of a label, all that BIDS allows; what follows a colon is left out."""
     text = "" if label is None or isinstance(label, bool) else str(label).partition(":")[0]
-    return re.sub(r"[^a-zA-Z0-9]", "", text)
+    return plain_label(text)
 
 
 def _options(content: Mapping[str, object], config: Path) -> dict[str, Any]:
