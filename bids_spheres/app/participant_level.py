@@ -130,7 +130,7 @@ def _warn(
     shown = [problem for problem in problems if of_files or not problem.of_file]
     for problem in shown:
         logger.warning("%s", problem)
-    return {(str(job), name) for job in jobs for name in failing(job, shown)}
+    return failing(jobs, shown)
 
 
 def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:

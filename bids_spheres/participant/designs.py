@@ -356,7 +356,7 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     ]
     # What is wrong with a file concerns its run: the call goes on and ends with status 1.
     of_settings = [problem for problem in problems if not problem.of_file]
-    nothing_left = all(len(failing(job, of_settings)) == len(job.work.strategies) for job in jobs)
+    nothing_left = len(failing(jobs, of_settings)) == sum(len(job.work.strategies) for job in jobs)
     problems += (replace(problem, of_file=True) for problem in _put_together(unusable))
     if (of_settings and nothing_left) or (problems and strict):
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
@@ -364,11 +364,20 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     return problems
 
 
-def failing(job: Job, problems: Iterable[Problem]) -> set[str]:
-    """Names of the strategies that problems found by `check_runs` keep from a run."""
-    names = {strategy.name for strategy in job.work.strategies}
-    own = (problem for problem in problems if {_source(job.run), str(job)} & set(problem.runs))
-    return {name for problem in own for name in ([problem.strategy] if problem.strategy else names)}
+def failing(jobs: Iterable[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
+    """Names of jobs and strategies that problems found by `check_runs` keep from being done."""
+    of_runs: dict[str, set[str]] = defaultdict(set)
+    for problem in problems:
+        for run in problem.runs:
+            of_runs[run].add(problem.strategy)
+    pairs = set()
+    for job in jobs:
+        label = str(job)
+        names = of_runs.get(label, set()) | of_runs.get(_source(job.run), set())
+        if "" in names:  # a problem with any strategy
+            names = {strategy.name for strategy in job.work.strategies}
+        pairs |= {(label, name) for name in names}
+    return pairs
 
 
 _Failure = tuple[str, "Strategy", BidsSpheresError]
