@@ -12,9 +12,12 @@ import pytest
 from nilearn.glm.first_level import make_first_level_design_matrix
 from scipy import signal
 
-from bids_spheres.confounds import published_strategies
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.confounds import Problem, published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
+from bids_spheres.participant.designs import failing
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -157,6 +160,22 @@ def test_all_that_is_wrong_is_told_at_once_and_before_anything_is_written(place,
 
 
 # Which image
+
+
+def test_problems_of_a_run_and_of_a_strategy_in_it(tiny, seeds_file, tmp_path):
+    for task in ("rest", "nback"):
+        tiny.add_run(f"sub-01_task-{task}")
+    call = [tiny.root, tmp_path / "out", "participant", "--seeds", seeds_file]
+    words = [*map(str, call), "--strategy", "none", "gsrOnly"]
+    _, jobs, _ = plan_jobs(settings_of(main_parser().parse_args(words)))
+    names = {job.run.name.get("task"): str(job) for job in jobs}
+    whole = Problem("its table is broken", ("sub-01_task-rest",))
+    own = Problem("a filter", (names["nback"],), "gsrOnly")
+    of_rest = {(names["rest"], "none"), (names["rest"], "gsrOnly")}
+    assert failing(jobs, [whole]) == of_rest
+    assert failing(jobs, [own]) == {(names["nback"], "gsrOnly")}
+    assert failing(jobs, [own, whole]) == {*of_rest, (names["nback"], "gsrOnly")}
+    assert failing(jobs, []) == set()
 
 
 def test_a_strategy_starts_from_its_own_image(place, tiny):
