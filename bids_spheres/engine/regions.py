@@ -214,7 +214,7 @@ def _rows(image: RegionImage, grid: Grid) -> Iterator[tuple[IntArray, IntArray, 
 
 
 def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
-    """First and last voxel of a grid, in its image or not, that another image reaches."""
+    """Corners of the box of voxels of a grid that an image covers, also beyond the grid's shape."""
     if source.matches(grid):
         return np.zeros(3, dtype=np.intp), np.array(grid.shape) - 1
     corners = np.array(list(product(*((-0.5, n - 0.5) for n in source.shape))))
@@ -224,7 +224,7 @@ def _box(source: Grid, grid: Grid) -> tuple[IntArray, IntArray]:
 
 
 def _lattice(source: Grid, grid: Grid) -> Iterator[IntArray]:
-    """Voxels of a grid that another image reaches, slice by slice."""
+    """Voxels of a grid that an image covers, slice by slice."""
     (x, y, z), (to_x, to_y, to_z) = (ends.tolist() for ends in _box(source, grid))
     plane = np.indices((to_x + 1 - x, to_y + 1 - y, 1)).reshape(3, -1).T
     for k in range(z, to_z + 1):

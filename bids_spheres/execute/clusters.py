@@ -35,7 +35,7 @@ _NO_OWN_TRIES = {"allowed_failures": 0}
 """Else Dask tries again, three times, all that was waiting on a worker that died."""
 
 _ROOM = 1.5
-"""Memory of a worker, over that of a job: Dask is in there, and kills a worker at 0.95 of it."""
+"""Memory of a worker over what a job needs: Dask itself takes some, and kills at 0.95 of it."""
 
 _LEAST = 1024
 """Memory of a worker in any case, MiB."""

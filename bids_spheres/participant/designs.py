@@ -253,7 +253,7 @@ def missing_events() -> MissingInputError:
     """The error about a run without events."""
     return MissingInputError(
         "No events.tsv belongs to it.",
-        hint="It is searched in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
+        hint="It is looked for in the raw dataset (bids_dir, DatasetLinks, or sourcedata/raw), and "
         "in folders that --derivatives NAME=PATH names.",
     )
 
