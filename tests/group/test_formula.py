@@ -225,11 +225,16 @@ def outcome(formula):
 
 @BOUNDED
 @given(FORMULAS)
+@example("((age * age)**3)**3")
+@example("C(site):")
 def test_designs_of_formulas_are_those_of_formulaic_and_patsy(formula):
     ours = outcome(formula)
     if isinstance(ours, BidsSpheresError):
-        # Only what formulaic can't do is refused.
-        with pytest.raises(Exception, match=""):  # noqa: PT011
+        # Only what formulaic can't do is refused, or could become more terms than the bound: it
+        # counts them before those that are equal fall together.
+        if "at most" in str(ours):
+            return
+        with pytest.raises(Exception, match=r".*"):
             formulaic.model_matrix(formula, DATA, context={}, na_action="raise")
         return
     theirs = formulaic.model_matrix(formula, DATA, context={}, na_action="raise")
