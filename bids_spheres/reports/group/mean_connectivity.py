@@ -15,7 +15,6 @@ from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, m
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     matrix_graphic,
     number_column,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
+    from bids_spheres.reports.toolkit.render import Section
 
 SIGNIFICANT = 0.05
 """q below which a pair counts as connected."""
@@ -57,15 +57,9 @@ def condition_sections(
                 own.append("not shown, to keep this page small; see the tables of group.")
             remarks += [f"{result.strategy}: {remark}" for remark in own]
         stage = stages.get(condition.image.anchor)
-        yield Section(
-            condition.anchor,
-            condition.title,
-            condition.short,
-            tuple(result.strategy for result in results),
-            tuple(remarks),
-            blocks=tuple(_blocks(level, condition, results, stage)) if results else (),
-            tables=tuple(_network_table(results)),
-        )
+        blocks = _blocks(level, condition, results, stage) if results else ()
+        names = [result.strategy for result in results]
+        yield condition.section("", names, remarks, blocks=blocks, tables=_network_table(results))
 
 
 def _blocks(

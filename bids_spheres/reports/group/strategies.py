@@ -19,7 +19,6 @@ from bids_spheres.reports.toolkit.distributions import Sample, distribution_bloc
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     number_column,
     table_of,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
+    from bids_spheres.reports.toolkit.render import Section
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
@@ -148,13 +148,8 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Sectio
         if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
             figure = Block("Strategies side by side", (_figure(level, rows),))
             own = [result for result in results if result.anchor in shown]
-            yield Section(
-                f"compare-{condition.anchor}",
-                condition.title,
-                condition.short,
-                tuple(result.strategy for result in results),
-                blocks=(figure, *_motion_blocks(level, own)),
-            )
+            blocks = (figure, *_motion_blocks(level, own))
+            yield condition.section("compare-", rows["strategy"], blocks=blocks)
 
 
 # The figure by which to choose; `rows` are those of the table of strategies

@@ -16,7 +16,6 @@ from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     number_column,
     probability_column,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
+    from bids_spheres.reports.toolkit.render import Section
 
 CORRECTIONS = {
     "q": ("q", "q, by the false discovery rate"),
@@ -170,13 +170,11 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
             participants.append((f"{text}.", result.strategy))
         # The constant term is seldom what a model is for.
         selected = [term for term in terms if term.name != _INTERCEPT] or terms
-        yield Section(
-            f"model-{condition.anchor}",
-            condition.title,
-            condition.short,
-            tuple(result.strategy for result in results),
+        yield condition.section(
+            "model-",
+            [result.strategy for result in results],
             (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
-            blocks=tuple(_blocks(selected, _MOST_TERMS)),
+            blocks=_blocks(selected, _MOST_TERMS),
             tables=(_terms_table(terms), _strongest_table(selected)),
         )
 
@@ -248,14 +246,12 @@ def contrast_sections(
             if name != "mean" or "Permutations" in about
         ]
         if tests:
-            yield Section(
-                f"contrasts-{condition.anchor}",
-                condition.title,
-                condition.short,
-                tuple(dict.fromkeys(test.result.strategy for test in tests)),
-                tuple(dict.fromkeys(_describe(test) for test in tests)),
-                blocks=tuple(_blocks(tests, stage=stages.get(condition.image.anchor))),
-                tables=tuple(_contrast_tables(tests)),
+            yield condition.section(
+                "contrasts-",
+                [test.result.strategy for test in tests],
+                dict.fromkeys(map(_describe, tests)),
+                blocks=_blocks(tests, stage=stages.get(condition.image.anchor)),
+                tables=_contrast_tables(tests),
             )
 
 
