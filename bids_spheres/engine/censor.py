@@ -27,17 +27,7 @@ def split_runs(
     sample_mask: SampleMask | None,
     n_volumes: int,
 ) -> list[tuple[BoolArray, IntArray | None]]:
-    """Per run, in ascending order: its rows, and the volumes kept, counted within it.
-
-    Raises
-    ------
-    DataError
-        When lengths or the number of masks don't fit, or a mask leaves nothing.
-    IndexError
-        When a mask is longer than its run or names volumes that the run doesn't have.
-    TypeError
-        When `sample_mask` is neither an array nor a list.
-    """
+    """Per run, in ascending order: its rows, and the volumes kept, counted within it."""
     labels = np.zeros(n_volumes) if runs is None else np.asarray(runs)
     if labels.shape != (n_volumes,):
         raise DataError(
@@ -97,30 +87,12 @@ def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
 def fill_censored(
     values: FloatArray, kept: IntArray, *, extrapolate: bool, how: Interpolate
 ) -> tuple[FloatArray, IntArray]:
-    """Censored volumes replaced by a cubic spline through the kept ones.
+    """Replace censored volumes of (T, S) values by a cubic spline through the `kept` ones.
 
-    Parameters
-    ----------
-    values : (T, S) array
-    kept : (T',) int array
-        Ascending.
-    extrapolate : bool
-        Also replace volumes before the first and after the last kept one; otherwise these
-        ends are cut off.
-    how : {"nilearn", "censored"}
-        "nilearn" replaces or cuts off a censored volume only when its mirror image in time
-        (T - 1 for 0, T - 2 for 1, ...) is kept; see `bids_spheres.engine.clean.clean`.
-
-    Returns
-    -------
-    values : (T'', S) array
-    kept : (T',) int array
-        Where the kept volumes are in `values`.
-
-    Raises
-    ------
-    DataError
-        When there is no such spline.
+    `extrapolate` also replaces volumes before the first and after the last kept one; otherwise
+    these ends are cut off. "nilearn" replaces or cuts off a censored volume only when its mirror
+    image in time (T - 1 for 0, T - 2 for 1, ...) is kept; see `clean`. Returns the values, and
+    where the kept volumes are in them.
     """
     from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
 
