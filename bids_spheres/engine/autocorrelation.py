@@ -61,25 +61,24 @@ def effective_degrees_of_freedom(
     degrees_lost: float = 0,
     max_lag: int | None = None,
 ) -> FloatArray:
-    """Number of independent volumes that each correlation is worth: N, see this module.
+    """Number of independent volumes that each correlation is worth, N of this module: (S, S).
 
-    The covariance of a series over time is taken to be the stationary one, with autocovariances
-    up to `max_lag`, that after regression is nearest to the products of its values: by least
-    squares over all pairs of kept volumes. Lags are so few that no taper is needed.
+    The covariance of a series over time is taken to be the stationary one, with autocovariances up
+    to `max_lag`, that after regression is nearest to the products of its values: by least squares
+    over all pairs of kept volumes. Lags are so few that no taper is needed.
 
-    Limits, from simulations: N is low by a share of about 2 r^2 / sqrt(K) for pairs of
-    correlation r, because their sampling errors agree; and it is high after a Butterworth
-    high-pass filter, which amplifies both ends of a run and so makes it less than stationary: by
-    a tenth to a half for bands from 0.01 Hz in runs of 6 to 13 minutes.
+    Limits, from simulations: N is low by a share of about 2 r^2 / sqrt(K) for pairs of correlation
+    r, because their sampling errors agree; and it is high after a Butterworth high-pass filter,
+    which amplifies both ends of a run and so makes it less than stationary: by a tenth to a half
+    for bands from 0.01 Hz in runs of 6 to 13 minutes.
 
     Parameters
     ----------
     timeseries : (K, S) array
         Cleaned; kept volumes only.
     kept : (T,) array-like of bool, optional
-        Which volumes of the run those K are; by default the run has no others. Lags count
-        volumes of the run. To separate concatenated runs, let `max_lag`
-        volumes between them count as not kept.
+        Which volumes of the run those K are; default: all. Lags count volumes of the run. To
+        separate concatenated runs, let `max_lag` volumes between them count as not kept.
     regressors : (K, Q) array-like, optional
         What was regressed out, at the kept volumes, filtered if the series were; an indicator
         of each run, for several. The mean is always added. Series that still hold them lose
@@ -98,13 +97,6 @@ def effective_degrees_of_freedom(
         1 to K, symmetric; NaN for missing and constant series. On the diagonal, that of a series
         with another of its kind. Autocorrelations of opposite sign would make N larger than for
         independent values; as in xDF, it isn't let.
-
-    Raises
-    ------
-    DataError
-        When lengths don't fit, or regressors are missing values.
-    UsageError
-        For a negative number of degrees or lags.
 
     Examples
     --------
@@ -148,15 +140,9 @@ def effective_degrees_of_freedom(
 class _Patterns:
     """Stationary covariances: per lag a matrix E, equal where kept volumes are that far apart.
 
-    Each is symmetric, 0 elsewhere, and of norm 1; they are orthogonal to one another.
-
-    Parameters
-    ----------
-    used : (T,) array of bool
-    lags : (L,) array of int
-        0, and the others at which there are pairs of kept volumes.
-    norms : (L,) array
-        Of the matrices with ones instead, the square root of their number.
+    Each is symmetric, 0 elsewhere, and of norm 1; they are orthogonal to one another. `used`, (T,),
+    are the volumes kept; `lags`, (L,), are 0 and the others at which there are pairs of them;
+    `norms`, (L,), are those of the matrices with ones instead, the square root of their number.
     """
 
     used: BoolArray
@@ -182,20 +168,11 @@ class _Patterns:
         return sums * np.where(self.lags > 0, 2, 1)[:, None] / self.norms[:, None]
 
     def left_by(self, basis: FloatArray) -> FloatArray:
-        """What regression leaves of the patterns, as independent ones of norm 1.
+        """What regression leaves of the patterns, as (M, L) independent ones of norm 1.
 
-        tr(PXPY) is the product of the coefficients of PXP and PYP on them, summed, which are
-        the result times `products`.
-
-        Parameters
-        ----------
-        basis : (K, Q) array
-            Orthonormal regressors; P = 1 - basis basis'.
-
-        Returns
-        -------
-        (M, L) array
-            M is less than L when regression leaves nothing of some combination.
+        tr(PXPY), with P = 1 - basis basis' of (K, Q) orthonormal regressors, is the product of the
+        coefficients of PXP and PYP on them, summed, which are the result times `products`. M is
+        less than L when regression leaves nothing of some combination.
         """
         whole = self._in_run(basis)
         gram = np.eye(len(self.lags))  # tr(P E_j P E_k) for every two lags

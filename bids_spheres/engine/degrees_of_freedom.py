@@ -40,21 +40,11 @@ single eigenvalue, the slowest to vanish, is below 1e-17.
 
 
 def degrees_of_freedom_left(operator: FloatArray) -> float:
-    """1 / var(r) of two independent white series after cleaning.
+    """1 / var(r) of two independent white series after cleaning; 0 when nothing is left.
 
-    Parameters
-    ----------
-    operator : (K, T) array
-        M: what cleaning makes of T impulses, K volumes kept of T. The mean is removed here, as a
-        correlation does.
+    `operator` is M, (K, T): what cleaning makes of T impulses, K volumes kept of T. The mean is
+    removed here, as a correlation does, so that K - 1 is the most.
 
-    Returns
-    -------
-    float
-        0 to K - 1; 0 when nothing is left.
-
-    Examples
-    --------
     Of 100 values, the mean and a regressor take two:
 
     >>> regressor = np.linspace(-1, 1, 100)[:, None]
@@ -76,17 +66,11 @@ def degrees_of_freedom_left(operator: FloatArray) -> float:
 def variance_of_correlation(eigenvalues: FloatArray) -> float:
     """Variance of the correlation of two independent Gaussian series of one covariance.
 
-    The integrals of this module by the trapezoidal rule over t = exp(u - exp(-u)), under which
-    the integrand vanishes twice exponentially at 0 (Takahasi & Mori 1974,
-    doi:10.2977/prims/1195192451).
+    The integrals of this module by the trapezoidal rule over t = exp(u - exp(-u)), under which the
+    integrand vanishes twice exponentially at 0 (Takahasi & Mori 1974,
+    doi:10.2977/prims/1195192451). The eigenvalues, in any unit, are those of the covariance over
+    time; those that are 0 but for rounding play no part.
 
-    Parameters
-    ----------
-    eigenvalues : (K,) array
-        Of the covariance over time, in any unit; those that are 0 but for rounding play no part.
-
-    Examples
-    --------
     >>> round(variance_of_correlation(np.ones(50)), 12)
     0.02
     """

@@ -21,15 +21,8 @@ if TYPE_CHECKING:
 class DiskArray:
     """A 2-D array in a temporary file without a name, used by one thread at a time.
 
-    Not a memory map: a disk that is full or fails would kill the process instead of raising.
-
-    Parameters
-    ----------
-    folder : Path, optional
-        Default: that of the system for temporary files.
-    shape : (rows, columns)
-    dtype : numpy.dtype
-        In the byte order of the machine.
+    Not a memory map: a disk that is full or fails would kill the process instead of raising. The
+    data type has the byte order of the machine.
     """
 
     def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:

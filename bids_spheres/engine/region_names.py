@@ -25,14 +25,7 @@ _ENDINGS = (".tsv", ".csv", ".txt", ".lut", ".ctab", ".xml")
 
 @dataclass(frozen=True)
 class Labels:
-    """Names of regions, and what to know of them.
-
-    Parameters
-    ----------
-    names, networks : tuple of str
-        One per region; without networks, none.
-    notes : tuple of str
-    """
+    """Names of regions and, if the table has them, their networks; and what to know of them."""
 
     names: tuple[str, ...]
     networks: tuple[str, ...] = ()
@@ -40,21 +33,10 @@ class Labels:
 
 
 def region_labels(path: Path, numbers: Sequence[int], *, maps: bool) -> Labels:
-    """Names of regions by their numbers.
+    """Names of regions of an image by their numbers.
 
-    Parameters
-    ----------
-    path : Path
-        The image.
-    numbers : sequence of int
-        Labels in the image, or numbers of its maps from 0.
-    maps : bool
-        Whether they are of maps, which tables may count from 1.
-
-    Raises
-    ------
-    DataError
-        When the table can't be read, or has another number of maps.
+    Those are labels in the image, or numbers of its maps from 0, which tables may count from 1.
+    DataError when the table can't be read, or has another number of maps.
     """
     width = len(str(max(numbers, default=0)))
     plain = {n: f"region_{n + maps:0{width}d}" for n in numbers}

@@ -46,17 +46,10 @@ _MOST_LABELS = 100_000
 
 @dataclass(frozen=True)
 class RegionImage:
-    """Where the voxels of regions are.
+    """Where the voxels of regions are: one image, or a mask of each region.
 
-    Parameters
-    ----------
-    paths : tuple of Path
-        One image, or a mask of each region.
-    kind : {"labels", "maps", "masks"}
-    values : tuple of int
-        Labels of the regions in the image, or numbers of the maps from 0.
-    weighting : {"least-squares", "mean"}
-        How maps become signals.
+    `values` are labels of the regions in the image, or numbers of the maps from 0; `weighting` is
+    how maps become signals.
     """
 
     paths: tuple[Path, ...]
@@ -74,30 +67,10 @@ class RegionImage:
 def load_parcellation(
     path: Path, label: str, space: str, weighting: MapWeighting = "least-squares"
 ) -> tuple[SeedTable, list[str]]:
-    """Regions of a label image, or of a 4-D image of maps.
+    """Regions of a label image, or of a 4-D image of maps; and what to know of their names.
 
-    Parameters
-    ----------
-    path : Path
-    label : str
-        Label of the set in names of outputs.
-    space : str
-        That of the image.
-    weighting : {"least-squares", "mean"}
-        Of maps.
-
-    Returns
-    -------
-    table : SeedTable
-        In the order of labels. `coordinates` are centres of mass, `radii` those of balls of the
-        regions' volumes.
-    notes : list of str
-        What to know of names.
-
-    Raises
-    ------
-    BidsSpheresError
-        When the image or its table can't be read, or is none of regions.
+    In the order of labels. `coordinates` of the table are centres of mass, `radii` those of balls
+    of the regions' volumes. `label` is that of the set in names of outputs.
     """
     volumes = open_volumes(path)
     if volumes.n_volumes > 1:
@@ -138,17 +111,7 @@ def load_masks(paths: Sequence[Path], label: str, space: str) -> tuple[SeedTable
 def row_weights(
     table: SeedTable, grid: Grid, mask: BoolArray | None = None, mask_grid: Grid | None = None
 ) -> SphereWeights:
-    """Weights of spheres around seeds, or of regions, on an image grid.
-
-    Parameters
-    ----------
-    table : SeedTable
-    grid : Grid
-        The image's.
-    mask : (X, Y, Z) bool array, optional
-    mask_grid : Grid, optional
-        The mask's, if it is not `grid`.
-    """
+    """Weights of spheres around seeds, or of regions, on an image grid; `mask_grid` if not that."""
     if table.regions is None:
         return sphere_weights(table.coordinates, table.radii, grid, mask, mask_grid)
     return _region_weights(table.regions, table.regions.state, grid, mask, mask_grid)
@@ -248,12 +211,7 @@ def _interpolated(values: FloatArray, source: Grid, grid: Grid) -> tuple[IntArra
 def image_on_grid(path: Path, grid: Grid, label: int | None = None) -> FloatArray:
     """A 3-D image of probabilities on a grid, interpolated linearly, (X, Y, Z), 0 to 1.
 
-    Parameters
-    ----------
-    path : Path
-    grid : Grid
-    label : int, optional
-        Of a segmentation: where it has this label, probabilities are 1, and 0 elsewhere.
+    Of a segmentation, probabilities are 1 where it has the `label`, and 0 elsewhere.
     """
     volumes = open_volumes(path)
     (values, *_) = _maps(volumes)
