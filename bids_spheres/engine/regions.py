@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bids_spheres.engine.memo import memoized
+from bids_spheres.engine.arrays import memoized
 from bids_spheres.engine.region_names import Labels, region_labels
 from bids_spheres.engine.seed_columns import numbered
 from bids_spheres.engine.seeds import NO_NETWORK, SeedTable

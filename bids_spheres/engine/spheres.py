@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy import sparse
 
-from bids_spheres.engine.memo import memoized
+from bids_spheres.engine.arrays import memoized
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
