@@ -1,4 +1,4 @@
-"""Temporal filters: Butterworth along time, or cosines to regress out."""
+"""Temporal filters: Butterworth along time, with a spline in place of censored volumes; cosines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from bids_spheres.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bids_spheres.engine.arrays import FloatArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 
 FilterType = Literal["butterworth", "cosine", False]
+Interpolate = Literal["nilearn", "censored"]
 
 _PREFIX = "butterworth__"
 _OPTIONS = frozenset({"order", "padtype", "padlen"})
@@ -131,6 +132,44 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
             f"A Butterworth filter can't be applied to {len(values)} volumes: {error}",
             hint="Short runs need a smaller butterworth__padlen, or filter='cosine'.",
         ) from error
+
+
+def fill_censored(
+    values: FloatArray, kept: IntArray, *, extrapolate: bool, how: Interpolate
+) -> tuple[FloatArray, IntArray]:
+    """Replace censored volumes of (T, S) values by a cubic spline through the `kept` ones.
+
+    `extrapolate` also replaces volumes before the first and after the last kept one; otherwise
+    these ends are cut off. "nilearn" replaces or cuts off a censored volume only when its mirror
+    image in time (T - 1 for 0, T - 2 for 1, ...) is kept; see `clean`. Returns the values, and
+    where the kept volumes are in them.
+    """
+    from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
+
+    censored = np.setdiff1d(np.arange(len(values)), kept)
+    replaced = censored
+    if how == "nilearn":
+        replaced = censored[np.isin(len(values) - 1 - censored, kept)]
+    if count := len(censored) - len(replaced):
+        warn(
+            f"{count} censored volumes enter the filter as they are, and may shift the volumes "
+            "kept, as in nilearn, because their mirror images in time are censored too; "
+            "interpolate='censored' prevents that."
+        )
+    if len(kept) < 2 or (np.diff(kept) <= 0).any():
+        raise DataError("Interpolation needs a sample_mask of two volumes or more, ascending.")
+    if not np.isfinite(values[kept]).all():
+        raise DataError(
+            "Volumes between NaN or infinite values can't be interpolated.",
+            hint="ensure_finite=True makes such values of the signals 0; fill those of confounds.",
+        )
+    filled = values.copy()
+    filled[replaced] = CubicSpline(kept, values[kept], extrapolate=extrapolate)(replaced)
+    if extrapolate:
+        return filled, kept
+    beyond = replaced[(replaced < kept[0]) | (replaced > kept[-1])]
+    # With "nilearn", fewer volumes may have been cut off at the start than this shifts by.
+    return np.delete(filled, beyond, axis=0), kept - kept[0]
 
 
 def _within_band(frequency: float, nyquist: float, name: str) -> float:

@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy import sparse
 
-from bids_spheres.engine.arrays import memoized
+from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, memoized
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
-
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 
 Value = TypeVar("Value", bound=np.generic)

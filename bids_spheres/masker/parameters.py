@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.arrays import BoolArray, CleanArguments, DType, FloatArray
-    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
