@@ -13,7 +13,7 @@ from bids_spheres.reports.methods.references import bibliography, cited_keys, fi
 from bids_spheres.settings import Processing
 
 if TYPE_CHECKING:
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
 
 _HOW_TO_USE = (
