@@ -20,12 +20,13 @@ from bids_spheres.reports.toolkit.order import Order, network_order
 from bids_spheres.reports.toolkit.render import Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
 
+    from bids_spheres.files.names import Name
     from bids_spheres.reports.toolkit.render import Block, Table
 
     FloatArray = NDArray[np.float64]
@@ -75,15 +76,15 @@ class Image(GroupFiles):
         return network_order(self.networks)
 
     @property
+    def ordered_names(self) -> tuple[str, ...]:
+        """Names in the order of matrices."""
+        return tuple(self.names[i] for i in self.order.indices)
+
+    @property
     def n_participants(self) -> int:
         """Participants of whom the table of seeds is; 0 where no seed is known in anybody."""
         counts = self.coverage["participants"] / self.coverage["share"]
         return int(np.nan_to_num(counts.max()).round())
-
-    @property
-    def ordered_names(self) -> tuple[str, ...]:
-        """Names in the order of matrices."""
-        return tuple(self.names[i] for i in self.order.indices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +122,12 @@ class Result(GroupFiles):
         spaces = self.about.get("PooledSpaces")
         return spaces if isinstance(spaces, dict) and len(spaces) > 1 else {}
 
-    @cached_property
+    @property
     def used(self) -> pd.DataFrame:
         """Rows of the participants with a result."""
         return self.participants[self.participants["used"] == 1]
 
-    @cached_property
+    @property
     def absent(self) -> pd.DataFrame:
         """Rows of the participants without a result."""
         return self.participants[self.participants["used"] != 1]
@@ -178,15 +179,8 @@ class Result(GroupFiles):
 
     def square(self, values: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, row by row, with the diagonal or without."""
-        n = len(self.image.names)
-        return Edges(self.image.names, self.image.networks, len(values) > n * (n - 1) / 2).matrix(
-            values
-        )
-
-    def ordered(self, matrix: FloatArray) -> FloatArray:
-        """A matrix with its seeds by network."""
-        indices = self.image.order.indices
-        return np.asarray(matrix[np.ix_(indices, indices)])
+        n, networks = len(self.image.names), self.image.networks
+        return Edges(self.image.names, networks, len(values) > n * (n - 1) / 2).matrix(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +287,7 @@ def load_level(output_dir: Path) -> Level:
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
         groups = [files for files in groups if files.entities in names]
-        own = {paths.title(paths.image_name(parse_name(f"{name}_relmat.tsv"))) for name in names}
+        own = {_image_of(parse_name(f"{name}_relmat.tsv")) for name in names}
         images = [files for files in images if files.entities in own]
     if not images or not (folder / "runs.tsv").is_file():
         raise MissingInputError(
@@ -306,22 +300,9 @@ def load_level(output_dir: Path) -> Level:
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
         image = Image(files.root, files.name, files.whats, f"image-{i}", coverage)
         by_name[image.entities] = image
-    rows = {str(row["group"]): row for _, row in strategies.iterrows()}
     results: dict[tuple[str, str], list[Result]] = {}
-    for i, files in enumerate(groups, start=1):
-        of_image = by_name.get(paths.title(paths.image_name(files.name)))
-        if of_image is None:
-            raise DataError(
-                f"The table of coverage of {files.entities} is missing.",
-                hint="Run the group level anew.",
-            )
-        result = Result(
-            *(files.root, files.name, files.whats, f"group-{i}", of_image),
-            participants=files.table("participants", _OF_PARTICIPANTS),
-            about=files.sidecar("participants"),
-            row=rows.get(files.entities),
-        )
-        results.setdefault((of_image.anchor, result.stat), []).append(result)
+    for result in _results(groups, by_name, strategies):
+        results.setdefault((result.image.anchor, result.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.
     ordered = sorted(results.values(), key=lambda own: own[0].stat != paths.PEARSON)
     places, parts = parts_apart(
@@ -339,3 +320,26 @@ def load_level(output_dir: Path) -> Level:
         strategies=strategies,
         problems=texts(summary.get("Problems")),
     )
+
+
+def _image_of(name: Name) -> str:
+    return paths.title(paths.image_name(name))
+
+
+def _results(
+    groups: Sequence[GroupFiles], images: Mapping[str, Image], strategies: pd.DataFrame
+) -> Iterator[Result]:
+    rows = {str(row["group"]): row for _, row in strategies.iterrows()}
+    for i, files in enumerate(groups, start=1):
+        image = images.get(_image_of(files.name))
+        if image is None:
+            raise DataError(
+                f"The table of coverage of {files.entities} is missing.",
+                hint="Run the group level anew.",
+            )
+        yield Result(
+            *(files.root, files.name, files.whats, f"group-{i}", image),
+            participants=files.table("participants", _OF_PARTICIPANTS),
+            about=files.sidecar("participants"),
+            row=rows.get(files.entities),
+        )

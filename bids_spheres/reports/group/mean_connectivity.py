@@ -106,9 +106,10 @@ def seed_matrix(
     `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
     diagonal, and only those with a `q` below the limit below it. `limit` has the strongest colour.
     """
-    image, ordered = result.image, result.ordered(values)
+    image, by_network = result.image, np.ix_(*[result.image.order.indices] * 2)
     tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
-    own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
+    own = [replace(layer, values=layer.values[by_network]) for layer in (*tested, *layers)]
+    ordered = values[by_network]
     shown = ordered.copy()
     if tested:
         lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
@@ -181,21 +182,18 @@ def _network_blocks(
                 words += f", between networks {number(float(np.nanmean(between)))}"
             best = int(np.nanargmax(within))
             words += f"; most within {names[best]} ({number(float(within[best]))})"
+        columns = (("95 % interval from", "ci_low", 2), ("to", "ci_high", 2), ("N", "n", 0))
         layers = [
             Layer(label, _network_matrix(tables[result], names, column), digits)
-            for label, column, digits in (
-                ("95 % interval from", "ci_low", 2),
-                ("to", "ci_high", 2),
-                ("N", "n", 0),
-            )
+            for label, column, digits in columns
         ]
         picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
         rows = f"{result.image.anchor}-networks"
         graphics.append(matrix_graphic(picture, f"{words}.", result.strategy, rows))
     yield Block("Networks", tuple(graphics), columns=2)
-    columns = ("mean", "ci_low", "ci_high")
+    ends = ("mean", "ci_low", "ci_high")
     limits = {
-        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in columns], 1)
+        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in ends], 1)
         for result, table in tables.items()
     }
     if any(np.isfinite(values).any() for values in limits.values()):

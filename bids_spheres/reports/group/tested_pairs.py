@@ -300,24 +300,7 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
         ),
     )
     if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        rows = pd.concat([test.rows("nbs") for test in tests])
-        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
-        yield table_of(
-            "Components of pairs beyond a threshold of t or F"
-            f"{': none' if rows.empty else ', the largest first'}.",
-            text_column("Contrast", rows["contrast"]),
-            text_column("Strategy", rows["strategy"]),
-            number_column("Threshold", rows.get("threshold", []), 2),
-            number_column("No.", rows.get("component", [])),
-            number_column("Sign", rows.get("sign", [])),
-            number_column("Pairs", rows.get("edges", [])),
-            number_column("Intensity", rows.get("intensity", []), 2),
-            probability_column("p", rows.get("p_extent", []), "extent"),
-            probability_column("p", rows.get("p_intensity", []), "intensity"),
-            number_column("Seeds", rows.get("n_nodes", [])),
-            text_column("Which", nodes),
-            file="group/*_nbs.tsv",
-        )
+        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
     networks = pd.concat([test.rows("cnbs") for test in tests])
     if len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
@@ -333,3 +316,24 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
             probability_column("p", networks["p_fwe"], "family-wise"),
             file="group/*_cnbs.tsv",
         )
+
+
+def _components_table(rows: pd.DataFrame) -> Table:
+    """Components of all contrasts and strategies, with the seeds that they join."""
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
+    return table_of(
+        "Components of pairs beyond a threshold of t or F"
+        f"{': none' if rows.empty else ', the largest first'}.",
+        text_column("Contrast", rows["contrast"]),
+        text_column("Strategy", rows["strategy"]),
+        number_column("Threshold", rows.get("threshold", []), 2),
+        number_column("No.", rows.get("component", [])),
+        number_column("Sign", rows.get("sign", [])),
+        number_column("Pairs", rows.get("edges", [])),
+        number_column("Intensity", rows.get("intensity", []), 2),
+        probability_column("p", rows.get("p_extent", []), "extent"),
+        probability_column("p", rows.get("p_intensity", []), "intensity"),
+        number_column("Seeds", rows.get("n_nodes", [])),
+        text_column("Which", nodes),
+        file="group/*_nbs.tsv",
+    )
