@@ -158,19 +158,22 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
             " Coverage and tSNR are the lowest, missing seeds the most, of all seed sets and "
             "spaces."
         )
-    by_strategy, n, fd = [], runs["n_volumes"], runs["mean_fd"]
+    dof_left, censored, n, fd = [], [], runs["n_volumes"], runs["mean_fd"]
     for end, unit in strategies:
-        censored, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
-        judged = map(limits.judge_censoring, n - censored, n)
-        by_strategy.append(_toned(number_column("Censored", censored, 0, unit), judged))
+        lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
         judged = map(limits.judge_degrees_of_freedom, left)
-        by_strategy.append(_toned(number_column("D.o.f. left", left, 0, unit), judged))
+        dof_left.append(_toned(number_column("D.o.f. left", left, 0, unit), judged))
+        judged = map(limits.judge_censoring, n - lost, n)
+        censored.append(_toned(number_column("Censored", lost, 0, unit), judged))
     return table_of(
         caption,
         (
             Column("Participant", numeric=False),
             [Cell(label, href=_href(label, session, pages)) for label, session in people],
         ),
+        text_column("Run", runs["run"]),
+        # Here also a phone shows them without scrolling.
+        *dof_left,
         (
             Column("Look at", numeric=False),
             [
@@ -178,10 +181,9 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
                 for words, rank, verdict in looks
             ],
         ),
-        text_column("Run", runs["run"]),
         _toned(number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
         number_column("Volumes", n),
-        *by_strategy,
+        *censored,
         number_column("Coverage", 100 * runs["coverage"], 1, "%"),
         number_column("Missing", runs["spheres_missing"], 0, "seeds"),
         number_column("tSNR", runs["tsnr"]),

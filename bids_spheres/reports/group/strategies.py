@@ -104,7 +104,7 @@ class Measure:
         """Value of each strategy by chance alone, or without dependence; empty if unknown."""
         if self.column == "qc_fc_median":
             return [chance_median(left) for left in rows["qc_fc_degrees_of_freedom"]]
-        levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
+        levels = {"qc_fc_significant": 5.0, _DISTANCE: 0.0}
         return [levels[self.column]] * len(rows) if self.column in levels else []
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
@@ -116,14 +116,12 @@ class Measure:
         return np.asarray(scores == known.min())
 
 
+_DISTANCE = "qc_fc_distance_spearman"
 _LESS, _MORE = "less is better", "more is better"
 MEASURES = (
     Measure("qc_fc_median", "QC-FC, median |r|", _LESS, 1, 2, np.positive, (0, 0.1)),
     Measure("qc_fc_significant", "Pairs with p < .05 (%)", _LESS, 100, 1, np.positive, (0, 10)),
-    Measure(
-        *("qc_fc_distance_spearman", "Distance dependence", "near 0 is better"),
-        *(1, 2, np.abs, (-0.1, 0.1)),
-    ),
+    Measure(_DISTANCE, "Distance dependence", "near 0 is better", 1, 2, np.abs, (-0.1, 0.1)),
     Measure("modularity", "Modularity", _MORE, 1, 2, np.negative, (0, 0.1)),
     Measure(
         "degrees_of_freedom_lost", "D.o.f. lost", "less is cheaper", 1, 0, np.positive, (0, 10)
@@ -200,7 +198,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> Graphic:
 
 def _middles(rows: pd.DataFrame) -> FloatArray:
     """Pixels from the top of the line of each strategy."""
-    return _TOP + _ROW * (np.arange(len(rows)) + 0.5)
+    return np.asarray(_TOP + _ROW * (np.arange(len(rows)) + 0.5), dtype=np.float64)
 
 
 def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
