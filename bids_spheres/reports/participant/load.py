@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
-from bids_spheres.reports.toolkit.charts import strategy_styles
-from bids_spheres.reports.toolkit.order import Order, network_order
+from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.reports.toolkit.carpets import volumes_axis
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Frame,
@@ -24,6 +23,7 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     shorten,
 )
+from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import count, listing, number
 

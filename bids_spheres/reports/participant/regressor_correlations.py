@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.matrices import Beside, matrix_picture
-from bids_spheres.reports.toolkit.order import Group
 from bids_spheres.reports.toolkit.render import Block, matrix_graphic
 from bids_spheres.wording import coefficient, count, naming
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import SeedSet
+    from bids_spheres.reports.toolkit.charts import Order
     from bids_spheres.reports.toolkit.connectome import Stage
-    from bids_spheres.reports.toolkit.order import Order
 
     FloatArray = NDArray[np.float64]
 

@@ -11,14 +11,14 @@ from bids_spheres.reports.participant.backgrounds import read_image
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.reports.toolkit.slices import (
+from bids_spheres.reports.toolkit.sphere_figures import (
     COLUMNS,
     LEAST_SHOWN,
     STRONGEST,
+    Scene,
     VoxelMap,
     map_slices,
 )
-from bids_spheres.reports.toolkit.sphere_figures import Scene
 from bids_spheres.wording import naming
 
 if TYPE_CHECKING:

@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.reports.participant.motion_charts import LEFT, RIGHT
-from bids_spheres.reports.toolkit.carpets import (
-    MOST_COLUMNS,
-    MOST_ROWS,
-    Panel,
-    carpet_raster,
-    carpets,
-    volumes_axis,
-)
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Axis,
@@ -28,6 +20,14 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     shorten,
 )
+from bids_spheres.reports.toolkit.matrices import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    Panel,
+    carpet_raster,
+    carpets,
+    volumes_axis,
+)
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import SeedSet
-    from bids_spheres.reports.toolkit.order import Order
+    from bids_spheres.reports.toolkit.charts import Order
     from bids_spheres.reports.toolkit.summaries import Spectrum
 
     FloatArray = NDArray[np.float64]

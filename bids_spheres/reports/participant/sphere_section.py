@@ -20,14 +20,15 @@ from bids_spheres.reports.toolkit.render import (
     number_cell,
     percent_cell,
 )
-from bids_spheres.reports.toolkit.slices import Drawn, mosaic
 from bids_spheres.reports.toolkit.sphere_figures import (
     EMPTY,
     FULL,
     MANY,
     PARTIAL,
     Scene,
+    VoxelMap,
     describe_spheres,
+    mosaic,
     overview,
 )
 from bids_spheres.wording import naming, number, percent
@@ -97,7 +98,7 @@ def _figures(
         if (image := read_image(spheres.image)) is not None:
             labels, grid = image
             known = np.where(labels <= len(spheres.names), labels, 0).ravel(order="F")
-            drawn = Drawn(grid, known.astype(np.intp))
+            drawn = VoxelMap(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
             _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Label, Mark, Raster
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
 from bids_spheres.reports.toolkit.render import Graphic
-from bids_spheres.reports.toolkit.sphere_figures import WIDTH
 from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
