@@ -50,16 +50,13 @@ class Cell:
 
 
 def number_cell(value: object, digits: int) -> Cell:
-    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``.
-
-    One digit more than its zeros where it would round to 0.
+    """A number with at most `digits` decimals, or one digit where it would be 0; else ``n/a``.
 
     >>> number_cell(0.0042, 2).text, number_cell(0, 2).text, number_cell(None, 2).text
     ('0.004', '0', 'n/a')
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        return Cell(MISSING, "")
-    if not np.isfinite(value):
+    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not known or not np.isfinite(value):
         return Cell(MISSING, "")
     text, key = number(float(value), digits), float(f"{float(value):.6g}")
     if text == "0" and value != 0:
@@ -93,19 +90,19 @@ class Table:
 
 
 def text_column(label: str, values: Iterable[object], unit: str = "") -> TableColumn:
-    """Head and cells of a column of words."""
+    """Column of words."""
     return Column(label, numeric=False, unit=unit), [Cell(str(value)) for value in values]
 
 
 def number_column(
     label: str, values: Iterable[object], digits: int = 0, unit: str = ""
 ) -> TableColumn:
-    """Head and cells of a column of numbers with at most `digits` decimals."""
+    """Column of numbers with at most `digits` decimals."""
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
-    """Head and cells of a column of probabilities, with two significant digits."""
+    """Column of probabilities with two significant digits."""
     cells = [
         Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
         if np.isfinite(p)
@@ -115,10 +112,10 @@ def probability_column(label: str, values: Iterable[float], unit: str = "") -> T
     return Column(label, unit=unit), cells
 
 
-def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
-    """A table from its columns, of which the first names the row; see `Table.file`."""
-    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
-    return Table(caption, tuple(column for column, _ in columns), rows, file=file)
+def table_of(caption: str, *columns: TableColumn, head: int = 0, file: str = "") -> Table:
+    """A table from its columns; see `Table`."""
+    heads, cells = zip(*columns, strict=True)
+    return Table(caption, heads, tuple(zip(*cells, strict=True)), head, file)
 
 
 @dataclass(frozen=True)
@@ -145,8 +142,7 @@ class Graphic:
     heading: str = ""
     of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
     legend: tuple[Key, ...] = ()
-    # Values under the chart, which a pointer or the keyboard shows.
-    matrix: MatrixPicture | None = None
+    matrix: MatrixPicture | None = None  # Its values, which a pointer or the keyboard shows
     words: str = ""  # Identifier of the page's list of names of its rows
 
 
