@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.participant.methods_text import read_methods
 from bids_spheres.reports.participant.motion_charts import motion_block
-from bids_spheres.reports.participant.regressor_correlations import regressor_block
-from bids_spheres.reports.participant.relations import relation_blocks
+from bids_spheres.reports.participant.relations import regressor_block, relation_blocks
 from bids_spheres.reports.participant.run_warnings import cautions
-from bids_spheres.reports.participant.seed_maps import seed_map_block
 from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
-from bids_spheres.reports.participant.sphere_section import seeds_section
+from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
@@ -67,7 +65,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         after, names_of_regressors = regressor_block(run)
         names |= names_of_regressors
         for seeds in run.sets:
-            if seeds.spheres is not None and seeds.order is not None:
+            if seeds.spheres is not None:
                 rows = tuple(seeds.spheres.names[i] for i in seeds.order.indices)
                 names[f"{seeds.anchor}-names"] = rows
         sets = tuple(_set_view(run, seeds, sections.get(seeds.anchor)) for seeds in run.sets)
@@ -99,10 +97,10 @@ def participant_page(participant: Participant) -> HTMLReport:
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     cleaned = cleaned_series(seeds, run.strategies)
     blocks = list(signal_blocks(seeds, cleaned, run.styles))
-    stage = None if section is None else section.stage
-    relations = [] if stage is None else list(relation_blocks(seeds, run.styles, stage))
-    if stage is not None and (maps := seed_map_block(seeds, run.strategies, stage.scene)):
-        relations.append(maps)
+    relations = []
+    if section is not None and section.stage is not None:
+        relations += relation_blocks(seeds, run.styles, section.stage)
+        relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
     remarks = []
     for strategy in run.strategies:
         reason = seeds.facts.get(strategy, {}).get("Excluded")
@@ -111,7 +109,6 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
-        noun = "sphere" if seeds.spheres is None else seeds.spheres.noun
-        remarks.append(f"Fewer than two {noun}s have a series: no pairs.")
+        remarks.append(f"Fewer than two {seeds.noun}s have a series: no pairs.")
     before = picture_before(seeds, cleaned)
     return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)

@@ -32,24 +32,20 @@ def command(path: Path | None, settings: Mapping[str, object], output_dir: Path)
 
 def settings_in_words(settings: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Names and values of the settings that have a value."""
-    texts = {
-        name: ", ".join(map(str, value))
-        if isinstance(value, list)
-        else value
-        if isinstance(value, str)
-        else json.dumps(value)
-        for name, value in settings.items()
-        if value not in (None, [], "")
-    }
-    return tuple(texts.items())
+    texts = []
+    for name, value in settings.items():
+        if value not in (None, [], ""):
+            words = value if isinstance(value, list) else [value]
+            strings = (word if isinstance(word, str) else json.dumps(word) for word in words)
+            texts.append((name, ", ".join(strings)))
+    return tuple(texts)
 
 
 def made_with(participant: Participant) -> Iterator[str]:
     """Software of the results and of their input, in a sentence."""
-    software: dict[str, dict[str, None]] = {"Results": {}, "Input": {}}
-    for name, text in _versions_of_data(participant):
-        software[name.partition(" ")[0]][text] = None
-    yield from sentence_of_software(software["Results"], software["Input"])
+    known = [*_versions_of_data(participant)]
+    results = [text for name, text in known if name == "Results"]
+    yield from sentence_of_software(results, [text for name, text in known if name != "Results"])
 
 
 def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.participant.run_warnings import by_space_and_strategy
 from bids_spheres.reports.toolkit.limits import (
     Judgement,
@@ -15,7 +16,7 @@ from bids_spheres.reports.toolkit.limits import (
     judge_degrees_of_freedom,
     judge_motion,
 )
-from bids_spheres.reports.toolkit.render import Cell, Column, Table, number_cell
+from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -23,20 +24,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.files.text import JsonObject
     from bids_spheres.reports.participant.load import Participant, Run
-
-_COLUMNS = (
-    Column("Strategy", numeric=False),
-    Column("Degrees of freedom", unit="left"),
-    Column("Kept", unit="volumes"),
-    Column("Volumes"),
-    Column("Mean FD", unit="mm"),
-    Column("Rank removed"),
-    Column("Lost to filter", unit="d.o.f."),
-    Column("Lost to censoring", unit="d.o.f."),
-)
-
-
-_ANEW = "MeanFramewiseDisplacementRecomputed"
+    from bids_spheres.reports.toolkit.render import Table, TableColumn
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -67,9 +55,8 @@ def _censors_motion(run: Run, strategy: str) -> bool:
         facts = seeds.facts.get(strategy, {})
         thresholds = facts.get("CensoringThresholds") or {}
         limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        if any(thresholds.get(key) is not None for key in limits) or (
-            facts.get("CensoredVolumes") or {}
-        ).get("external"):
+        by_table = (facts.get("CensoredVolumes") or {}).get("external")
+        if by_table or any(thresholds.get(key) is not None for key in limits):
             return True
     return False
 
@@ -116,41 +103,35 @@ def _mean_fd(facts: JsonObject) -> float:
 
 def runs_table(participant: Participant) -> Table:
     """A row for every run, space and strategy."""
-    spaces = {seeds.files.space for run in participant.runs for seeds in run.sets}
-    all_facts = [f for run in participant.runs for _, _, f in by_space_and_strategy(run)]
-    anew = [_ANEW] * any(facts.get(_ANEW) is not None for facts in all_facts)
-    rows = []
-    for run in participant.runs:
-        for space, strategy, facts in by_space_and_strategy(run):
-            dims = ("DimensionsLostToFilter", "DimensionsLostToCensoring", "DegreesOfFreedom")
-            *lost, left = (
-                number_cell(value, int(isinstance(value, float) and not value.is_integer()))
-                for value in map(facts.get, dims)
-            )
-            kept = number_cell(facts.get("NumberOfVolumesKept"), 0)
-            if facts.get("Excluded"):
-                left = replace(left, text=f"{left.text} (excluded)", tone="bad")
-            elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
-                left = replace(left, tone=_left(facts).tone)
-                kept = replace(kept, tone=_kept(facts).tone)
-            mean_fd = number_cell(facts.get("MeanFramewiseDisplacement"), 2)
-            rows.append(
-                (
-                    Cell(run.title, href=f"#{run.anchor}"),
-                    *((Cell(space),) if len(spaces) > 1 else ()),
-                    Cell(strategy),
-                    left,
-                    kept,
-                    number_cell(facts.get("NumberOfVolumes"), 0),
-                    replace(mean_fd, tone=judge_motion(_mean_fd(facts)).tone),
-                    *(number_cell(facts.get(key), 2) for key in anew),
-                    number_cell(facts.get("RankRemoved"), 0),
-                    *lost,
-                )
-            )
-    where = (Column("Space", numeric=False),) if len(spaces) > 1 else ()
-    names = [column.label for column in _COLUMNS]
-    after = names.index("Mean FD") + 1
-    own = (Column("Mean FD recomputed", unit="mm"),) if anew else ()
-    columns = (Column("Run", numeric=False), *where, *_COLUMNS[:after], *own, *_COLUMNS[after:])
-    return Table("Runs, and what each strategy leaves of them.", columns, tuple(rows))
+    rows = [(run, *row) for run in participant.runs for row in by_space_and_strategy(run)]
+
+    def numbers(label: str, key: str, digits: int = 0, unit: str = "") -> TableColumn:
+        return number_column(label, [facts.get(key) for *_, facts in rows], digits, unit)
+
+    left = numbers("Degrees of freedom", "DegreesOfFreedom", 1, "left")
+    kept = numbers("Kept", "NumberOfVolumesKept", 0, "volumes")
+    motion = numbers("Mean FD", "MeanFramewiseDisplacement", 2, "mm")
+    anew = numbers("Mean FD recomputed", "MeanFramewiseDisplacementRecomputed", 2, "mm")
+    for i, (*_, facts) in enumerate(rows):
+        motion[1][i] = replace(motion[1][i], tone=judge_motion(_mean_fd(facts)).tone)
+        if facts.get("Excluded"):
+            left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
+        elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
+            left[1][i] = replace(left[1][i], tone=_left(facts).tone)
+            kept[1][i] = replace(kept[1][i], tone=_kept(facts).tone)
+    spaces = text_column("Space", [space for _, space, *_ in rows])
+    runs = [Cell(run.title, href=f"#{run.anchor}") for run, *_ in rows]
+    return table_of(
+        "Runs, and what each strategy leaves of them.",
+        (Column("Run", numeric=False), runs),
+        *[spaces] * (len({cell.text for cell in spaces[1]}) > 1),
+        text_column("Strategy", [strategy for *_, strategy, _ in rows]),
+        left,
+        kept,
+        numbers("Volumes", "NumberOfVolumes"),
+        motion,
+        *[anew] * any(cell.text != MISSING for cell in anew[1]),
+        numbers("Rank removed", "RankRemoved"),
+        numbers("Lost to filter", "DimensionsLostToFilter", 1, "d.o.f."),
+        numbers("Lost to censoring", "DimensionsLostToCensoring", 1, "d.o.f."),
+    )

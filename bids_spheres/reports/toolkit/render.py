@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
 
 
-TableColumn = tuple["Column", "Sequence[Cell]"]
+TableColumn = tuple["Column", "list[Cell]"]
 """Head and cells of a column of a table."""
 
 
@@ -55,8 +55,9 @@ def number_cell(value: object, digits: int) -> Cell:
     >>> number_cell(0.0042, 2).text, number_cell(0, 2).text, number_cell(None, 2).text
     ('0.004', '0', 'n/a')
     """
-    known = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not known or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        return Cell(MISSING, "")
+    if not np.isfinite(value):
         return Cell(MISSING, "")
     text, key = number(float(value), digits), float(f"{float(value):.6g}")
     if text == "0" and value != 0:

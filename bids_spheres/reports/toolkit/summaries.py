@@ -131,7 +131,8 @@ def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
         if len(inside) >= FEWEST:
             quartiles[:, i] = np.percentile(inside, (25, 50, 75))
     middles = (np.arange(n_bins, dtype=np.float64) + 0.5) * width
-    return Trend(middles, *quartiles, spearman(along, values))
+    lower, median, upper = quartiles
+    return Trend(middles, lower, median, upper, spearman(along, values))
 
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
