@@ -47,7 +47,7 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bids_spheres.confounds import Problem
+    from bids_spheres.confounds.preflight import Problem
     from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
