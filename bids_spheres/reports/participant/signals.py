@@ -33,7 +33,7 @@ from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -54,60 +54,43 @@ BORDERS = (0.01, 0.1)
 (Biswal 1995, doi:10.1002/mrm.1910340409), and higher frequencies."""
 
 
-def cleaned_series(seeds: SeedSet, strategies: Sequence[str]) -> dict[str, Series]:
-    """Series of a seed set that are not excluded, by strategy."""
-    return {
-        s: seeds.series[s]
-        for s in strategies
-        if s in seeds.series and seeds.series[s].exclusion is None
-    }
+def signal_view(
+    seeds: SeedSet, styles: Mapping[str, str]
+) -> tuple[list[Block], tuple[str, Raster] | None]:
+    """Carpets and spectra of the strategies that are not excluded.
 
-
-def series_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> Series | None:
-    """Series before cleaning, where they have the shape of those after it."""
-    before, shapes = seeds.uncleaned, {series.values.shape for series in cleaned.values()}
-    return before if before is not None and {before.values.shape} == shapes else None
-
-
-def picture_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> tuple[str, Raster] | None:
-    """Identifier and carpet before cleaning, which the charts of all strategies refer to."""
-    before = series_before(seeds, cleaned)
-    if before is None or seeds.spheres is None:
-        return None
-    kept = np.any([series.kept for series in cleaned.values()], axis=0)
-    raster = carpet_raster(before.values, seeds.order, _frames(before)[0], kept)
-    return f"{seeds.anchor}-before", raster
-
-
-def signal_blocks(
-    seeds: SeedSet, cleaned: Mapping[str, Series], styles: Mapping[str, str]
-) -> Iterator[Block]:
-    """Carpets and spectra of the strategies that have series."""
+    Also identifier and carpet before cleaning, which the carpets of all strategies refer to.
+    """
+    known = {s: seeds.series[s] for s in styles if s in seeds.series}
+    cleaned = {s: series for s, series in known.items() if series.exclusion is None}
     if not cleaned or seeds.spheres is None:
-        return
-    before, order, noun = series_before(seeds, cleaned), seeds.order, seeds.noun
-    series = next(iter(cleaned.values())).values
-    spheres = per_pixel(series.shape[1], MOST_ROWS)
-    volumes = per_pixel(len(series), MOST_COLUMNS)
-    rows = "by network" if order.groups else "in the order of the table"
+        return [], None
+    shapes = {series.values.shape for series in cleaned.values()}
+    before, picture = seeds.uncleaned, None
+    if before is not None and {before.values.shape} == shapes:
+        kept = np.any([series.kept for series in cleaned.values()], axis=0)
+        carpet = carpet_raster(before.values, seeds.order, _frames(before)[0], kept)
+        picture = f"{seeds.anchor}-before", carpet
+        title, note = "Series before and after cleaning", ""
+        series = {BEFORE: before, **cleaned}
+    else:
+        before, series, title = None, cleaned, "Series"
+        note = " The results do not include the series before cleaning."
+    n_volumes, n_spheres = next(iter(shapes))
+    rows = "by network" if seeds.order.groups else "in the order of the table"
     note = (
-        f"A row for {_each(spheres, noun)} ({rows}), a column for "
-        f"{_each(volumes, 'volume')}; black to white is 2 standard deviations below to above the "
-        f"{noun}'s mean, and orange is missing."
+        f"A row for {_each(per_pixel(n_spheres, MOST_ROWS), seeds.noun)} ({rows}), a column for "
+        f"{_each(per_pixel(n_volumes, MOST_COLUMNS), 'volume')}; black to white is 2 standard "
+        f"deviations below to above the {seeds.noun}'s mean, and orange is missing.{note}"
     )
-    if before is None:
-        note += " The results do not include the series before cleaning."
     graphics = tuple(_carpet(seeds, s, own, before) for s, own in cleaned.items())
-    title = "Series" if before is None else "Series before and after cleaning"
-    yield Block(title, graphics, (note,))
-    known = cleaned if before is None else {BEFORE: before, **cleaned}
-    spectra = {
-        name: spectrum
-        for name, own in known.items()
-        if (spectrum := mean_spectrum(own.values, own.kept, own.t_r)) is not None
-    }
+    blocks = [Block(title, graphics, (note,))]
+    powers = {name: mean_spectrum(own.values, own.kept, own.t_r) for name, own in series.items()}
+    spectra = {name: spectrum for name, spectrum in powers.items() if spectrum is not None}
     if spectra.keys() - {BEFORE}:
-        yield Block("Power spectra before and after cleaning", (_spectra(spectra, noun, styles),))
+        graphic = _spectra(spectra, seeds.noun, styles)
+        blocks.append(Block("Power spectra before and after cleaning", (graphic,)))
+    return blocks, picture
 
 
 def _each(n: int, thing: str) -> str:

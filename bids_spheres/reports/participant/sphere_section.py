@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 
 from bids_spheres.engine.seeds import is_network
+from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
+from bids_spheres.files.names import parse_name
+from bids_spheres.files.regular import check_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.reports.participant.backgrounds import find_background, read_image
 from bids_spheres.reports.toolkit import render, sphere_figures
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
 from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
+from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine import Grid
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.figures import Picture
+    from bids_spheres.reports.toolkit.geometry import Backdrop
 
 _EXPECTED = {
     "sphere": "whose centre lies in the sphere",
@@ -42,6 +51,55 @@ _TSNR_IN_WORDS = (
     "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard deviation in "
     "time, before cleaning, of all volumes, including those that strategies censor."
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Grey values of a brain, and a description of the image."""
+
+    picture: Backdrop
+    words: str
+
+
+def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
+    """The first image that exists and can be read, by the sidecar of the spheres.
+
+    The BOLD image itself is never opened, and nothing is downloaded.
+    """
+    for path, words in _candidates(facts, links):
+        if (image := read_image(path)) is not None:
+            data, grid = image
+            return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
+    return None
+
+
+def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
+    """Values and grid of an image; None without it, as a page without it is better than none."""
+    try:
+        check_regular(path)
+        img: Any = nib.load(path)
+        return np.asarray(img.dataobj), image_grid(img)
+    except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
+        return None
+
+
+def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Path, str]]:
+    bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
+    if bold is not None:
+        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        reference = bold.with_name(str(boldref))
+        if reference.is_file():
+            yield reference, "the run's BOLD reference image"
+    name, _, cohort = space.partition("+")
+    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
+    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
+    for resolution in ("02", "2", "01", "1"):
+        template = folder / f"{stem}_res-{resolution}_T1w.nii.gz"
+        # TemplateFlow marks files that it has not downloaded by empty ones.
+        if template.is_file() and template.stat().st_size:
+            yield template, f"the T1-weighted template {space}"
+    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
+        yield mask, "the brain mask"
 
 
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
