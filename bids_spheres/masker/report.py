@@ -93,30 +93,29 @@ def displayed_spheres(
     """
     if isinstance(requested, str) and requested == "all":
         return tuple(range(n)), ()
+    notes: tuple[str, ...] = ()
     if isinstance(requested, int | np.integer):
-        shown = tuple(range(min(int(requested), n)))
         if requested > n:
             total = count(n, "sphere")
-            return shown, (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
-        if requested < 0:
-            return shown, (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
-        return shown, ()
-    is_array = isinstance(requested, np.ndarray) and requested.ndim == 1
-    if not (is_array or isinstance(requested, list)) or not all(
-        isinstance(i, int | np.integer) for i in requested
+            notes = (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
+        elif requested < 0:
+            notes = (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
+        return tuple(range(min(int(requested), n))), notes
+    if (
+        not isinstance(requested, list | np.ndarray)
+        or (isinstance(requested, np.ndarray) and requested.ndim != 1)
+        or not all(isinstance(i, int | np.integer) for i in requested)
     ):
-        shown_value = f"{requested!r} ({type(requested).__name__})"
+        given = f"{requested!r} ({type(requested).__name__})"
         if isinstance(requested, np.ndarray):
-            shown_value = f"an array of {requested.ndim} dimensions of {requested.dtype}"
+            given = f"an array of {requested.ndim} dimensions of {requested.dtype}"
         raise TypeError(
             "'displayed_spheres' should be either 'all' or a positive 'int', "
-            f"or a list/array of ints, not {shown_value}."
+            f"or a list/array of ints, not {given}."
         )
     # Once each: a second figure of a sphere would say nothing new.
     wanted = list(dict.fromkeys(int(i) for i in requested))
-    absent = [i for i in wanted if not 0 <= i < n]
-    notes: tuple[str, ...] = ()
-    if absent:
+    if absent := [i for i in wanted if not 0 <= i < n]:
         numbers = f"Spheres are numbered 0 to {n - 1}." if n else "There are no spheres."
         named = listing([str(i) for i in absent], most=10)
         notes = (f"Report cannot display the following: {named}. {numbers}",)
@@ -263,12 +262,8 @@ def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
 _COLUMNS = (
     Column("No."),
     Column("Name", numeric=False),
-    Column("x", unit="mm"),
-    Column("y", unit="mm"),
-    Column("z", unit="mm"),
-    Column("Radius", unit="mm"),
-    Column("Used", unit="voxels"),
-    Column("Expected", unit="voxels"),
+    *(Column(name, unit="mm") for name in ("x", "y", "z", "Radius")),
+    *(Column(name, unit="voxels") for name in ("Used", "Expected")),
     Column("Coverage", unit="%"),
     Column("Overlap", unit="voxels"),
     Column("Volume", unit="mm³"),
