@@ -136,8 +136,7 @@ def make_groups(
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
     """Remove what an earlier call wrote of a group and this one did not.
 
-    A model that is no longer requested, or all of a group that is refused now, would otherwise
-    describe participants on whom it does not rest.
+    It would describe participants on whom it does not rest.
     """
     kept = set(written)
     for file in group_files(output_dir):

@@ -535,7 +535,7 @@ def test_memory_does_not_grow_with_participants(outputs, rng, monkeypatch):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = all_matrices(outputs.root)
         name = group_of(files[0], by_session=False)
-        motion = HeadMotion(files, by_session=False)
+        motion = HeadMotion(files, GroupOptions())
         gathered = gather_group(
             name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
         )
