@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bids_spheres.files.names import parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
 from bids_spheres.outputs.paths import (
