@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.files.names import Name, parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import Name, natural, parse_name
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
     BOLDMAP,
