@@ -8,9 +8,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import BidsSpheresError
+from bids_spheres.files.names import natural
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
-from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.exclusions import EXCLUSIONS
 from bids_spheres.outputs.find import participants_with_outputs
 from bids_spheres.outputs.logs import Crash, find_crashes

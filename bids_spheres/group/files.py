@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError, NothingSelectedError
 from bids_spheres.files.atomic import remove
-from bids_spheres.files.names import Name, entity_value
-from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
+from bids_spheres.files.names import Name, entity_value, natural
+from bids_spheres.inputs.selection import MNI_PREFERENCE
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
 from bids_spheres.outputs.paths import group_of_contrast, image_name, label_of, title
 from bids_spheres.wording import listing

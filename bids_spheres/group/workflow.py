@@ -17,7 +17,7 @@ from bids_spheres.files.atomic import (
     write_json,
     write_table,
 )
-from bids_spheres.files.names import plain_label
+from bids_spheres.files.names import natural, plain_label
 from bids_spheres.group import absent, files, quality
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
@@ -27,7 +27,6 @@ from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.results import Writer
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
-from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
