@@ -20,7 +20,16 @@ from bids_spheres.app.strategies import describe_strategies
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
-from bids_spheres.group import edges, gather, harmonization, maps, quality, reliability, results
+from bids_spheres.group import (
+    edges,
+    gather,
+    harmonization,
+    maps,
+    multiverse,
+    quality,
+    reliability,
+    results,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -137,6 +146,8 @@ _GROUP_TABLES = {
     "networkreliability": reliability.NETWORK_COLUMNS,
     "harmonization": harmonization.COLUMNS,
     "coverage": gather.COVERAGE_COLUMNS,
+    "specifications": multiverse.SPECIFICATION_COLUMNS,
+    "robustness": multiverse.EFFECT_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,
 }

@@ -15,8 +15,7 @@ from bids_spheres.group.edges import Edges
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.reports.toolkit.charts import strategy_styles
-from bids_spheres.reports.toolkit.order import Order, network_order
+from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.render import Section
 from bids_spheres.wording import listing
 

@@ -8,8 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from bids_spheres.files.atomic import temporary_files_in, write_text
-from bids_spheres.files.names import parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_spheres.outputs.paths import of_contrast
 from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
-from bids_spheres.reports.participant.run_warnings import joined
+from bids_spheres.reports.participant.summary import joined
 from bids_spheres.reports.toolkit.connectome import Edges
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
 from bids_spheres.reports.toolkit.render import (
