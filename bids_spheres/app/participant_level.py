@@ -39,6 +39,7 @@ from bids_spheres.outputs.logs import (
 from bids_spheres.outputs.paths import UNCLEANED
 from bids_spheres.outputs.shared import write_shared_files
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
+from bids_spheres.participant.designs import check_runs
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
 from bids_spheres.participant.up_to_date import last_finished
@@ -90,7 +91,8 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     if stale:
         # What is wrong with a file, and what nibabel says of it, is logged with its run.
         with collected("bids_spheres"):
-            known = warn_of_problems(settings, jobs, of_files=False)
+            problems = check_runs(jobs, strict=settings.strict)
+        known = warn_of_problems(jobs, (each for each in problems if not each.of_file))
     with open_executor(settings, stale, roots_of(inputs)) as executor:
         try:
             record = _write_what_runs_share(settings, inputs, jobs)

@@ -33,8 +33,9 @@ from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from bids_spheres.confounds import Problem
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
     from bids_spheres.participant.designs import RunDesign
@@ -133,19 +134,12 @@ def freshness(tasks: Sequence[Task]) -> str:
     )
 
 
-def warn_of_problems(
-    settings: Settings, jobs: Sequence[Job], *, values: bool = True, of_files: bool = True
-) -> set[tuple[str, str]]:
-    """Warn of problems before an image is read; return names of jobs and strategies that fail.
-
-    With `values` whole tables are read, and with `of_files` what is wrong with a file of a run is
-    among the problems.
-    """
-    problems = check_runs(jobs, strict=settings.strict, values=values or settings.strict)
-    shown = [problem for problem in problems if of_files or not problem.of_file]
-    for problem in shown:
+def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
+    """Warn before an image is read; return names of the jobs and strategies that will fail."""
+    problems = list(problems)
+    for problem in problems:
         logger.warning("%s", problem)
-    return failing(jobs, shown)
+    return failing(jobs, problems)
 
 
 def explain(settings: Settings) -> None:
@@ -153,7 +147,7 @@ def explain(settings: Settings) -> None:
     _, jobs, _ = plan_jobs(settings)
     for line in _explain(jobs):
         print(line)
-    warn_of_problems(settings, jobs)
+    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict))
 
 
 def dry_run(settings: Settings) -> None:
@@ -163,7 +157,7 @@ def dry_run(settings: Settings) -> None:
     states = [task.reason or "up to date" for task in tasks]
     for line in (*_preview(jobs, states, selected.skipped), "", freshness(tasks)):
         print(line)
-    warn_of_problems(settings, jobs, values=False)
+    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict, values=settings.strict))
 
 
 def _explain(jobs: Sequence[Job]) -> Iterator[str]:
