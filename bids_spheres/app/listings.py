@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.confounds import column_names, load_strategy, published_strategies
 from bids_spheres.data.published import published_seed_sets
-from bids_spheres.engine.seeds import is_network, load_seeds
 from bids_spheres.wording import count, number
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def list_seeds(options: Namespace) -> int:
 
 
 def _describe_seed_sets(names: Sequence[str]) -> Iterator[str]:
+    from bids_spheres.engine.seeds import is_network, load_seeds  # noqa: PLC0415 - loads numpy
+
     for name in names or published_seed_sets():
         seeds = load_seeds(name)
         yield seeds.label

@@ -20,9 +20,7 @@ from bids_spheres.participant.designs import (
     StrategyFailures,
     check_runs,
     failing,
-    missing_image,
     run_designs,
-    run_timing,
 )
 from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
 from bids_spheres.participant.seed_maps import check_chosen
@@ -168,12 +166,10 @@ def _explain(jobs: Sequence[Job]) -> Iterator[str]:
             yield f"  FAILED: {job.run.problem}"
             yield ""
             continue
-        failures = StrategyFailures()
-        failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
+        failures = StrategyFailures(job.without_image)
         for image in job.images:
             with failures.of(*image.strategies):
-                timing = run_timing(job.run, image.bold)
-                for run_design in run_designs(job, image, timing, failures):
+                for run_design in run_designs(job, image, failures):
                     yield from _describe_design(run_design)
                     yield f"    image: {image.bold}"
         for strategy, error in failures.errors.items():
