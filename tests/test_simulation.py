@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
-from bids_spheres.confounds import load_strategy, make_design, read_confounds
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.confounds.tables import read_confounds
 from bids_spheres.engine.clean import clean
 from tests.simulation import (
     FD,

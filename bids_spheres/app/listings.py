@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import column_names, load_strategy, published_strategies
-from bids_spheres.data.published import published_seed_sets
+from bids_spheres.confounds.columns import column_names
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_seed_sets, published_strategies
 from bids_spheres.wording import count, number
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, TemporalFilter
+    from bids_spheres.confounds.strategy import Censor, TemporalFilter
 
 
 def list_strategies(options: Namespace) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds import parts, rounded
+from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.filters import read_filters
 from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
@@ -33,7 +33,7 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bids_spheres.confounds import Problem
+    from bids_spheres.confounds.preflight import Problem
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
     from bids_spheres.participant.designs import RunDesign

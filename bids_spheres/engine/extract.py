@@ -40,14 +40,9 @@ _ENOUGH_VOLUMES = 8
 
 @dataclass(frozen=True, eq=False)
 class VoxelMoments:
-    """Mean and spread over time of the voxels in any sphere.
+    """Mean and sample standard deviation over time of the voxels in any sphere, (V,) each.
 
-    Parameters
-    ----------
-    mean, sd : (V,) arrays
-        Of `SphereWeights.voxels`; the standard deviation is that of a sample (N - 1).
-    missing : (V,) bool array
-        Whether a value was not finite in any volume.
+    `missing` are those that were not finite in some volume.
     """
 
     mean: FloatArray

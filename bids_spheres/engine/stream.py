@@ -34,9 +34,8 @@ from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.library_warnings import naming
-from bids_spheres.files.regular import check_regular
+from bids_spheres.files.regular import check_regular, not_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,13 +198,7 @@ class _StoredVolumes(Volumes):
 
     @abstractmethod
     def check_size(self) -> None:
-        """Compare the size of the file with what its header promises, before anyone goes by that.
-
-        Raises
-        ------
-        DataError
-            When the file can't hold that much, or holds more.
-        """
+        """Refuse a file that can't hold as much as its header promises, or holds more."""
 
     def _file_size(self) -> int:
         with _reading(self.name):
@@ -347,13 +340,7 @@ class _StackedVolumes(Volumes):
 
 
 def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
-    """Images on one grid as one series, in the order given.
-
-    Raises
-    ------
-    DataError
-        When their grids differ.
-    """
+    """Images on one grid as one series, in the order given; DataError when their grids differ."""
     first = parts[0]
     for number, part in enumerate(parts):
         if not part.grid.matches(first.grid):
@@ -424,13 +411,7 @@ def read_ahead(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
 
 
 def image_grid(img: SpatialImage) -> Grid:
-    """Voxel grid of a nibabel image.
-
-    Raises
-    ------
-    DataError
-        When its affine can't be inverted.
-    """
+    """Voxel grid of a nibabel image; DataError when its affine can't be inverted."""
     nx, ny, nz = img.shape[:3]
     try:
         return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
@@ -443,17 +424,7 @@ def image_grid(img: SpatialImage) -> Grid:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A mask image.
-
-    Parameters
-    ----------
-    name : str
-        For messages.
-    inside : (X, Y, Z) bool array
-    grid : Grid
-    is_probability : bool
-        Whether the image holds probabilities, which count from one half on.
-    """
+    """A mask image; one of probabilities counts from one half on."""
 
     name: str
     inside: BoolArray
@@ -475,12 +446,7 @@ def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
     """A mask image: where it is not zero, or at least one half if it holds probabilities.
 
     Probabilities are values from 0 to 1, some of them strictly between. One half is where a voxel
-    is more likely in than out.
-
-    Raises
-    ------
-    MissingInputError, DataError
-        As `open_volumes`; also for a mask with more than one volume or no voxel set.
+    is more likely in than out. DataError for a mask with more than one volume or no voxel set.
     """
     volumes = open_volumes(image)
     if volumes.n_volumes != 1:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_spheres.errors import DataError
 from bids_spheres.group.inference import Combat, fit_combat
-from bids_spheres.group.values import EdgeValues
+from bids_spheres.group.stream import EdgeValues
 from bids_spheres.outputs.read import read_table
 from bids_spheres.wording import listing
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.sample import Sample
+    from bids_spheres.group.testing import Sample
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]

@@ -13,16 +13,20 @@ from scipy import stats
 
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.files.atomic import write_image
-from bids_spheres.group.agreement import check_agreement
-from bids_spheres.group.contrasts import MEAN, contrast_for
-from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
+from bids_spheres.group.facts import REGRESSORS, as_json, check_agreement, read_facts
 from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
-from bids_spheres.group.model import design_for, warn_of_design
+from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
-from bids_spheres.group.sample import Hypotheses, Rows, all_participants, sample_of_model
-from bids_spheres.group.testing import permuted, tested_contrasts
-from bids_spheres.group.values import EdgeValues
+from bids_spheres.group.stream import EdgeValues
+from bids_spheres.group.testing import (
+    Hypotheses,
+    Rows,
+    all_participants,
+    permuted,
+    sample_of_model,
+    tested_contrasts,
+)
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
@@ -41,9 +45,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.inference import Contrast, Enhancement, PermutationTest
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.results import Writer
-    from bids_spheres.group.sample import Sample
     from bids_spheres.group.summary import Analysis
-    from bids_spheres.group.testing import Tested
+    from bids_spheres.group.testing import Sample, Tested
     from bids_spheres.outputs.find import OutputFile
 
     FloatArray = NDArray[np.float64]

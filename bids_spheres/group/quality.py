@@ -15,10 +15,9 @@ from bids_spheres.wording import listing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bids_spheres.group.benchmarks import Benchmark
-    from bids_spheres.group.qc_fc import QcFc
+    from bids_spheres.group.gather import RunQuality
+    from bids_spheres.group.head_motion import Benchmark, QcFc
     from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
 RUN_COLUMNS = {

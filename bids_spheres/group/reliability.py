@@ -19,8 +19,8 @@ from bids_spheres.group.inference import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bids_spheres.group.network_means import NetworkMeans
-    from bids_spheres.group.sample import Rows
+    from bids_spheres.group.edges import NetworkMeans
+    from bids_spheres.group.testing import Rows
 
     FloatArray = NDArray[np.float64]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
+from bids_spheres.group.edges import NETWORK_COLUMNS
 from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
 from bids_spheres.group.inference import components
-from bids_spheres.group.network_means import COLUMNS as NETWORK_COLUMNS
 from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
 from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
@@ -23,16 +23,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
+    from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.harmonization import Harmonization
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
-    from bids_spheres.group.moments import Moments
-    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.sample import Hypotheses
+    from bids_spheres.group.statistics import Moments
     from bids_spheres.group.stream import Group, Participant
-    from bids_spheres.group.testing import Tested
+    from bids_spheres.group.testing import Hypotheses, Tested
 
     FloatArray = NDArray[np.float64]
 

@@ -1,19 +1,135 @@
-"""Tests of many edges at once."""
+"""Moments of arrays, scales on which measures are averaged, and corrections of p."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 from scipy.special import polygamma
 
+from bids_spheres.engine.connectivity import fisher_transform
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bids_spheres.group.moments import Moments
-
     FloatArray = NDArray[np.float64]
+
+CORRELATIONS = frozenset(
+    {"pearsoncorrelation", "partialcorrelation", "ledoitwolfcorrelation", "spearmancorrelation"}
+)
+"""Labels of ``stat`` of measures between -1 and 1."""
+
+FISHER_Z = "fisherz"
+PRECISION = "precision"
+
+_BEYOND = 1e-6
+"""How far rounding may take a correlation beyond 1."""
+
+NO_CONNECTIVITY = frozenset({"effectivedof"})
+"""Labels of ``stat`` of matrices that say something about pairs, but not how related they are."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values of a measure are averaged.
+
+    Parameters
+    ----------
+    stat : str
+        Label of the entity ``stat``.
+    """
+
+    stat: str
+
+    @property
+    def transformed(self) -> bool:
+        """Whether Fisher's transform is taken."""
+        return self.stat in CORRELATIONS
+
+    @property
+    def tested(self) -> bool:
+        """Whether 0 is what unrelated series have on average, so that a mean is tested."""
+        return self.transformed or self.stat == FISHER_Z
+
+    @property
+    def connectivity(self) -> bool:
+        """Whether it says how related two series are."""
+        return self.stat not in NO_CONNECTIVITY
+
+    @property
+    def sign(self) -> int:
+        """-1 where the measure is the more negative the more alike two series are.
+
+        An entry of the precision matrix is a partial correlation times a negative number.
+        """
+        return -1 if self.stat == PRECISION else 1
+
+    def possible(self, values: FloatArray) -> bool:
+        """Whether the measure can have these values, NaN apart."""
+        return not self.transformed or not bool((np.abs(values) > 1 + _BEYOND).any())
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "Fisher z" if self.tested else "as the measure"
+
+    def forth(self, values: FloatArray) -> FloatArray:
+        """From the measure to what is averaged."""
+        return fisher_transform(values) if self.transformed else values
+
+    def back(self, values: FloatArray) -> FloatArray:
+        """From averages to the measure."""
+        return np.tanh(values) if self.transformed else values
+
+
+class Moments:
+    """Number, mean and spread of every entry of arrays of one shape.
+
+    Parameters
+    ----------
+    size : int
+        Entries of an array, E.
+
+    Attributes
+    ----------
+    n, mean : (E,) arrays
+        Arrays in which the entry was known, and their mean; 0 of none.
+
+    Examples
+    --------
+    >>> moments = Moments(2)
+    >>> for values in ([1.0, np.nan], [2.0, 5.0], [3.0, np.nan]):
+    ...     moments.add(np.array(values))
+    >>> moments.n, moments.mean, moments.sd
+    (array([3., 1.]), array([2., 5.]), array([ 1., nan]))
+    """
+
+    def __init__(self, size: int) -> None:
+        self.n: FloatArray = np.zeros(size)
+        self.mean: FloatArray = np.zeros(size)
+        self._squares: FloatArray = np.zeros(size)
+
+    def add(self, values: FloatArray) -> None:
+        """Take one array (E,) in."""
+        there = np.isfinite(values)
+        before = np.where(there, values - self.mean, 0)
+        self.n += there
+        self.mean += before / np.maximum(self.n, 1)
+        self._squares += before * np.where(there, values - self.mean, 0)
+
+    @property
+    def known_mean(self) -> FloatArray:
+        """Mean, NaN where nothing is known, (E,)."""
+        return np.where(self.n > 0, self.mean, np.nan)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviation with n - 1, NaN for fewer than two, (E,)."""
+        variance = self._squares / np.where(self.n > 1, self.n - 1, np.nan)
+        return np.sqrt(variance)
+
 
 CONFIDENCE = 0.95
 """Of confidence intervals."""

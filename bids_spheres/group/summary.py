@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, UsageError
-from bids_spheres.group.agreement import differences
-from bids_spheres.group.benchmarks import UNKNOWN, benchmark, modularity
-from bids_spheres.group.contrasts import MEAN, contrast_for
-from bids_spheres.group.facts import REGRESSORS, as_json
+from bids_spheres.group.edges import NetworkMeans
+from bids_spheres.group.facts import REGRESSORS, as_json, differences
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.harmonization import harmonize
+from bids_spheres.group.head_motion import (
+    UNKNOWN,
+    benchmark,
+    modularity,
+    motion_design,
+    qc_fc,
+    reasons_against_zero,
+)
 from bids_spheres.group.inference import Contrast
-from bids_spheres.group.model import design_for, warn_of_design
-from bids_spheres.group.moments import Moments
-from bids_spheres.group.network_means import NetworkMeans
-from bids_spheres.group.qc_fc import motion_design, qc_fc
+from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import reliability_cells, strategy_row
 from bids_spheres.group.reliability import reliability
 from bids_spheres.group.results import (
@@ -37,36 +40,34 @@ from bids_spheres.group.results import (
     write_participants,
     write_reliability,
 )
-from bids_spheres.group.sample import (
+from bids_spheres.group.stacked import stacked_extension, stacked_table
+from bids_spheres.group.statistics import Moments
+from bids_spheres.group.stream import EdgeValues, Unread, stream
+from bids_spheres.group.testing import (
     Hypotheses,
     Rows,
     all_participants,
+    nbs_threshold,
     paired_hypotheses,
+    permuted_contrasts,
     row_label,
     sample_of_model,
+    tested_contrasts,
     with_conditions,
 )
-from bids_spheres.group.stacked import stacked_extension, stacked_table
-from bids_spheres.group.stream import Unread, stream
-from bids_spheres.group.testing import nbs_threshold, permuted_contrasts, tested_contrasts
-from bids_spheres.group.values import EdgeValues
-from bids_spheres.group.zero import reasons_against_zero
 from bids_spheres.outputs.paths import label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bids_spheres.group.benchmarks import Benchmark
-    from bids_spheres.group.contrasts import ContrastText
-    from bids_spheres.group.model import Design, GroupDesign, Model
+    from bids_spheres.group.head_motion import Benchmark, QcFc
+    from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.qc_fc import QcFc
     from bids_spheres.group.quality import Row
     from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.sample import Sample
     from bids_spheres.group.stream import Group, Participant, ParticipantEdges
-    from bids_spheres.group.testing import Tested
+    from bids_spheres.group.testing import Sample, Tested
 
 logger = logging.getLogger(__name__)
 

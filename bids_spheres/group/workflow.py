@@ -25,7 +25,6 @@ from bids_spheres.group.absent import (
     describe_absent,
     describe_failed,
 )
-from bids_spheres.group.contrasts import read_contrasts
 from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
@@ -35,15 +34,13 @@ from bids_spheres.group.files import (
     possible_groups,
     selected,
 )
-from bids_spheres.group.gather import gather_group, gather_image
-from bids_spheres.group.head_motion import HeadMotion
+from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
-from bids_spheres.group.model import load_model
+from bids_spheres.group.model import load_model, read_contrasts
 from bids_spheres.group.options import RUN_KEYS
-from bids_spheres.group.qc_fc import load_covariates
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
-from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural

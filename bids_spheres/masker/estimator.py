@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.arrays import CleanArguments, FloatArray, IntArray
-    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.masker.images import Image, Images

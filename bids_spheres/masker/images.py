@@ -26,16 +26,7 @@ Images = Image | Sequence[Image]
 
 @dataclass(frozen=True)
 class Series:
-    """One series of volumes, opened.
-
-    Parameters
-    ----------
-    images : tuple of images
-        As the user gave them, wildcards resolved.
-    volumes : Volumes
-    is_3d : bool
-        True for a single volume that was given as a 3-D image.
-    """
+    """One series of volumes, opened; `images` are as the user gave them, wildcards resolved."""
 
     images: tuple[Image, ...]
     volumes: Volumes
@@ -65,21 +56,7 @@ class Series:
 
 
 def open_series(images: Images) -> Series | list[Series]:
-    """Open an image as a series of volumes, or a list of 4-D images as several.
-
-    Parameters
-    ----------
-    images : path, pattern, nibabel image, or list of them
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-    MissingInputError
-        When a file is not there, or nothing matches a pattern.
-    DataError
-        When a file can't be read, or 3-D images of a list differ in their grids.
-    """
+    """Open an image as a series of volumes, or a list of 4-D images as several."""
     if not isinstance(images, Sequence) or isinstance(images, str):
         return _open(images)
     if not images:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.arrays import BoolArray, CleanArguments, DType, FloatArray
-    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
@@ -84,26 +84,14 @@ class Recipe:
 
 
 def without_prefix(kwargs: Mapping[str, T]) -> dict[str, T]:
-    """Arguments meant for `clean`, by their own names.
-
-    Raises
-    ------
-    TypeError
-        For an argument without the prefix, as Python does for one it does not know.
-    """
+    """Arguments meant for `clean`, by their own names; TypeError for one without the prefix."""
     if unknown := [name for name in kwargs if not name.startswith(CLEAN_PREFIX)]:
         raise TypeError(f"NiftiSpheresMasker has no parameter {unknown[0]!r}.")
     return {name.removeprefix(CLEAN_PREFIX): value for name, value in kwargs.items()}
 
 
 def coordinates_of(seeds: Any) -> FloatArray:
-    """Seeds in any form that a masker takes as an (S, 3) array, mm.
-
-    Raises
-    ------
-    UsageError
-        When they are not triplets of finite numbers; the message names the first that is not.
-    """
+    """Seeds in any form that a masker takes as (S, 3), mm; an error names the first bad one."""
     if (table := seeds_from(seeds)) is not None:
         return table.coordinates
     if not hasattr(seeds, "__iter__"):
@@ -125,13 +113,7 @@ def coordinates_of(seeds: Any) -> FloatArray:
 
 
 def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
-    """One radius per seed, (S,), mm; 0 for the voxel that holds the seed.
-
-    Raises
-    ------
-    UsageError
-        When one is not a length, or there are not as many as seeds.
-    """
+    """One radius per seed, (S,), mm; 0 for the voxel that holds the seed."""
     table = seeds_from(seeds)
     count = len(seeds if table is None else table)
     if radius is None:
@@ -146,26 +128,14 @@ def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """`value`, if it is allowed.
-
-    Raises
-    ------
-    UsageError
-        When it is not.
-    """
+    """`value`, if it is allowed; else UsageError."""
     if value not in allowed:
         raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
     return value
 
 
 def check_dtype(dtype: DTypeLike | None) -> None:
-    """Refuse a data type that can't hold signals.
-
-    Raises
-    ------
-    TypeError
-        For bool, and for what is no data type.
-    """
+    """Refuse a data type that can't hold signals."""
     if dtype is not None and dtype != "auto" and np.dtype(dtype) == bool:
         raise TypeError("'dtype' cannot be bool")
 

@@ -35,27 +35,11 @@ _MISSING = "n/a"
 def displayed_spheres(
     requested: str | int | Sequence[int] | IntArray, n: int
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Which of `n` spheres get a figure of their own.
+    """Which of `n` spheres get a figure of their own, and warnings of those that can't.
 
-    Parameters
-    ----------
-    requested : "all", int, list or array of int
-        An int: that many of the first. Others: those, counted from 0, in that order.
-    n : int
+    An int stands for that many of the first; a list or array for those, counted from 0, in that
+    order. TypeError for anything else.
 
-    Returns
-    -------
-    indices : tuple of int
-    warnings : tuple of str
-        Requests that can not be met.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
     >>> displayed_spheres("all", 3)
     ((0, 1, 2), ())
     >>> displayed_spheres([2, 0, 7], 3)[0]

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.confounds import load_strategy, override
+from bids_spheres.confounds.strategy_file import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import (
     load_published_seeds,
@@ -32,7 +32,7 @@ from bids_spheres.spaces.fmriprep import is_native
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing

@@ -14,7 +14,8 @@ from scipy import signal
 
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
-from bids_spheres.confounds import Problem, published_strategies
+from bids_spheres.confounds.preflight import Problem
+from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
 from bids_spheres.participant.designs import failing

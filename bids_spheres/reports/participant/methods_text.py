@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
-from bids_spheres.files.atomic import read_text
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.logs import CITATION_FILE, methods_file
 from bids_spheres.reports.methods import cited_keys, in_plain_words, load_references
 
@@ -31,7 +31,7 @@ class MethodsText:
 def read_methods(output_dir: Path, participant: str) -> MethodsText:
     """The participant's text, or else that of the last call; empty without either."""
     for file in (methods_file(participant), CITATION_FILE):
-        if match := _METHODS.search(read_text(output_dir / file)):
+        if match := _METHODS.search(read_own_text(output_dir / file)):
             text = match["text"].strip()
             return methods_text([part for part in text.split("\n\n") if part.strip()], file)
     return MethodsText()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM
+from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.wording import count, listing, naming, number, percent
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM
+from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.wording import count, number, percent
 
 HIGH_MOTION, VERY_HIGH_MOTION = 0.25, 0.55
