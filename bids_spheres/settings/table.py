@@ -200,6 +200,7 @@ class Processing:
         _WHOLE,
         affects=_DESIGN,
         sidecar="EqualSecondsSeed",
+        needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
         False, "keep a row of n/a for every censored volume", affects=("series",)
@@ -558,12 +559,14 @@ class Settings:
         "space of images of regions whose names and JSON files don't say it, and template of "
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
+        needs=("parcellation", "roi"),
     )
     parcellation_weights: MapWeighting = _seeds(
         "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",
         choice("least-squares", "mean"),
+        needs=("parcellation",),
     )
     radius: tuple[float, ...] = _seeds(
         (),
