@@ -36,7 +36,7 @@ from bids_spheres.settings import (
 )
 from bids_spheres.settings.option import SECTIONS
 from bids_spheres.settings.table import IGNORED
-from bids_spheres.settings.values import Labels, PathName
+from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -148,7 +148,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "fMRIPrep's output.\n\n"
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
-        f"See the seed sets:             bids-spheres seeds\n{others}",
+        "See the seed sets:             bids-spheres seeds\n"
+        f"See what a correlation is of:  bids-spheres why --help\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -220,6 +221,34 @@ def seeds_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def why_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres why``."""
+    parser = _command_parser(
+        "why",
+        "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
+        "is made of, what is left, and whether it equals that of the file.",
+    )
+    parser.add_argument("output_dir", type=Path, help="results of the participant level")
+    edge = parser.add_argument_group("the correlation")
+    edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
+    edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
+    which = parser.add_argument_group("which of several")
+    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+        which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
+    name_of, text = published.strategy_name, "after this denoising strategy"
+    which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
+    name_of, text = published.seed_set_name, "of this set of seeds or regions"
+    which.add_argument("--seed-set", metavar="NAME", type=name_of, help=text)
+    which.add_argument(
+        "--radius", metavar="MM", type=Number("MM"), help="of spheres of this radius"
+    )
+    _add_options(parser, _TALK)
+    return parser
+
+
+_FULL = {"res": "resolution"}
+
+
 def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
     """Parser of a command, which may take names of what ships, or of `own` files."""
     parser = _Parser(prog=f"bids-spheres {name}", description=text, allow_abbrev=False)
@@ -233,6 +262,7 @@ COMMANDS = {
     "demo": (demo_parser, "demo.run_demo"),
     "seeds": (seeds_parser, "listings.list_seeds"),
     "strategies": (strategies_parser, "listings.list_strategies"),
+    "why": (why_parser, "why.explain_edge"),
 }
 """Parser of each command, and the function of this room that does it."""
 
