@@ -30,7 +30,8 @@ from bids_spheres.demo.networks import (
 from bids_spheres.demo.regressors import confounds_of
 from bids_spheres.demo.truth import DemoTruth
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import cell, read_text, table_text, write_json, write_text
+from bids_spheres.files.atomic import cell, table_text, write_json, write_text
+from bids_spheres.files.text import read_own_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +117,7 @@ class _World:
 def check_demo_dir(root: Path) -> None:
     """Refuse, by an `OutputError`, to write over a dataset that is not an earlier demo."""
     description = root / "dataset_description.json"
-    if description.exists() and str(DESCRIPTION["Name"]) not in read_text(description):
+    if description.exists() and str(DESCRIPTION["Name"]) not in read_own_text(description):
         raise OutputError(
             f"{root} is a dataset already, and not the demo's.",
             hint="Choose an empty or a new folder for the demo.",

@@ -34,9 +34,8 @@ from bids_spheres.engine.inflate import BROKEN_GZIP, open_gzip
 from bids_spheres.engine.spheres import Grid
 from bids_spheres.engine.warn import warn
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.library_warnings import naming
-from bids_spheres.files.regular import check_regular
+from bids_spheres.files.regular import check_regular, not_fetched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

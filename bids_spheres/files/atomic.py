@@ -1,9 +1,8 @@
-"""Files written whole or not at all.
+"""Write files whole or not at all.
 
-Everything is written to a temporary name in the folder of the target and then renamed, so
-that a file under its final name is always complete, whatever happens to the process or to the
-machine. Temporary names are unique among all processes and threads of all machines that write to
-the folder.
+Everything is written under a temporary name in the folder of the target and then renamed, so that a
+file under its final name is complete, whatever happens to the process or the machine. Temporary
+names are unique among all processes of all machines that write to the folder.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from uuid import uuid4
 import numpy as np
 
 from bids_spheres.errors import BidsSpheresError, DataError, OutputError
-from bids_spheres.files import text as text_files
 from bids_spheres.files.regular import open_regular
 
 if TYPE_CHECKING:
@@ -40,34 +38,26 @@ MISSING = "n/a"
 """How BIDS writes a missing value in a table."""
 
 STALE_SECONDS = 3600.0
-"""Age at which a temporary file is taken for the leftover of a process that was killed, s.
+"""Age, in s, from which a temporary file counts as left by a killed process.
 
-The largest file takes seconds to write. Both times are by the clock of the file system.
+The largest file takes seconds to write.
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"
 _OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
-_OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")
-"""What `tempfile` makes of the same beginning."""
+_OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")  # as `tempfile` names them
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_GZIP_LEVEL = 3  # a higher one takes thrice the time for 3 % of the size
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file beside `path` that takes its place when the block ends without an error.
+    """Open a new file for bytes that replaces `path` when the block ends without an error.
 
-    A link in the place of `path` is replaced, and what it leads to is left alone. The new file has
-    the permissions of any other, and a name that nobody can have put there: it is never opened
-    through a link, nor when it exists already.
-
-    Yields
-    ------
-    file object
-        For bytes.
-
-    Raises
-    ------
-    OutputError
-        When it can't be written; `path` is then as it was.
+    A link at `path` is replaced, its target left alone. The new file has the usual permissions and
+    a name that nobody can guess; it is never opened through a link or when it exists. OutputError
+    when it can't be written; `path` is then as it was.
     """
     # Without the rest of the name, which may be as long as the file system allows.
     temporary = path.with_name(_TEMPORARY + uuid4().hex + "".join(path.suffixes[-2:]))
@@ -81,13 +71,11 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - pathlib opens no descriptors
             yield file
-            # A rename may reach the disk before the data do. If the machine then goes down, what is
-            # left under the final name is a file without its end, which may look like a shorter
-            # table; with delayed writing (Lustre, XFS, ext4 for new names) that can be half a
-            # minute later. An exceeded quota may also show only here. The price is about 4 ms per
-            # file on a solid-state disk, a tenth of a second for a run with 30 files. NFS pays it
-            # anyway when a file is closed. The folder is not flushed: a rename that is lost leaves
-            # the old file, or none, but no half.
+            # A rename may reach the disk before the data. If the machine then goes down, the file
+            # lacks its end and may look like a shorter table; with delayed writing (Lustre, XFS,
+            # ext4) even half a minute later. An exceeded quota may also show only here. It costs
+            # some 4 ms per file on a solid-state disk. The folder is not flushed: a lost rename
+            # leaves the old file or none, but never half a file.
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -99,9 +87,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
 def _not_written(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path} can't be written: {error.strerror or error}.",
@@ -110,24 +95,10 @@ def _not_written(path: Path, error: OSError) -> OutputError:
 
 
 def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
-    """Remove temporary files that processes of ours left in a folder when they were killed.
+    """Remove temporary files that killed processes of ours left in a folder; return their number.
 
-    Call this before writing to a folder: for the folder of a run when its job starts, for the root
-    of a large dataset once and not for every run. Folders in it are not searched. A file younger
-    than `age` may still be written by another process; such files, names that are not ours, and
-    files that can't be removed are left alone.
-
-    Parameters
-    ----------
-    folder : Path
-        Need not exist.
-    age : float
-        Time since the last change from which on a file is removed, s.
-
-    Returns
-    -------
-    int
-        Number of files removed.
+    Subfolders are not searched, and the folder need not exist. Files changed less than `age`
+    seconds ago may still be in use and are kept, as are files of others.
     """
     try:
         with os.scandir(folder) as entries:
@@ -140,7 +111,7 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
             ]
         if not ours:
             return 0
-        # Files are dated by the clock of the file system, which may be a server's.
+        # Files are dated by the clock of the file system, which may be on a server.
         with tempfile.TemporaryFile(dir=folder) as file:
             before = os.fstat(file.fileno()).st_mtime - age
     except OSError:
@@ -159,20 +130,10 @@ def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
 
 @contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Make temporary files in a folder while the block runs.
+    """Have this process, its libraries and child processes put temporary files into a folder.
 
-    That holds for all libraries of this process and for processes that it starts. The system's
-    place for such files can be of 64 MB, read-only, or shared by all who work on a machine.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if missing.
-
-    Raises
-    ------
-    OutputError
-        When it can't be written to.
+    The system's own place for them may have 64 MB, be read-only or be shared by all users of the
+    machine. The folder is created; OutputError when it can't be written to.
     """
     before = os.environ.get("TMPDIR")
     try:
@@ -195,11 +156,11 @@ def temporary_files_in(folder: Path) -> Iterator[None]:
 def _set_temporary_dir(folder: str | None) -> None:
     os.environ.pop("TMPDIR", None)
     os.environ |= {} if folder is None else {"TMPDIR": folder}
-    tempfile.tempdir = None  # it is looked for once and then remembered
+    tempfile.tempdir = None  # it would remember the earlier one
 
 
 def look_again(folder: Path) -> None:
-    """Make NFS look again for missing files, whose absence it may remember for half a minute.
+    """Make NFS look again for missing files, which it may remember as missing for half a minute.
 
     Opening a folder makes it ask the server, and forget such names when the folder has changed.
     """
@@ -208,23 +169,11 @@ def look_again(folder: Path) -> None:
 
 
 def check_folders(root: Path, folders: Iterable[Path]) -> None:
-    """Refuse folders of a dataset that are files, or links to a place outside it or to nowhere.
+    """Refuse folders below `root` that are files, broken links, or links to a place outside it.
 
-    The dataset's own folder may be a link: that is where the user wants it. A link below it that
-    leads elsewhere is one that nobody may have meant for writing, so it is neither followed nor
-    replaced.
-
-    Parameters
-    ----------
-    root : Path
-        Root of the dataset.
-    folders : iterable of Path
-        Below it; they need not exist.
-
-    Raises
-    ------
-    OutputError
-        Where one leads elsewhere, or is a file.
+    The root itself may be a link: the user wants it there. A link below it that leads elsewhere
+    was perhaps never meant for writing, so it is neither followed nor replaced. Folders need not
+    exist; OutputError for those refused.
     """
     below = {
         place
@@ -238,7 +187,12 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         if S_ISLNK(mode):
-            _check_link(root, place)
+            target = Path(os.path.realpath(place))
+            if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
+                raise OutputError(
+                    f"{place} is a link to {target}, which is no folder of {root}.",
+                    hint="Nothing is written through it. Remove the link, or put a folder there.",
+                )
         elif not S_ISDIR(mode):
             raise OutputError(
                 f"{place} is a file where a folder is needed.",
@@ -246,42 +200,16 @@ def check_folders(root: Path, folders: Iterable[Path]) -> None:
             )
 
 
-def _check_link(root: Path, link: Path) -> None:
-    target = Path(os.path.realpath(link))
-    if not (target.is_dir() and target.is_relative_to(os.path.realpath(root))):
-        raise OutputError(
-            f"{link} is a link to {target}, which is no folder of {root}.",
-            hint="Nothing is written through it. Remove the link, or put a folder there.",
-        )
-
-
 def remove(path: Path) -> None:
-    """Remove a file, if there is one.
-
-    Raises
-    ------
-    OutputError
-        When it can't be removed.
-    """
+    """Remove a file if it exists; OutputError when it can't be removed."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path} can't be removed: {error.strerror or error}.") from error
 
 
-def read_text(path: Path) -> str:
-    """Text of a file that bids_spheres has written; empty when there is no file.
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError
-        As `bids_spheres.files.text.read_text`.
-    """
-    return text_files.read_text(path, optional=True, ours=True)
-
-
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text; what is no text, as bytes in names of files can be, becomes ``?``."""
+    """Write UTF-8 text; bytes that are no text, as in some file names, become ``?``."""
     with replacing(path) as file:
         file.write(text.encode(errors="replace"))
 
@@ -289,14 +217,14 @@ def write_text(path: Path, text: str) -> None:
 def write_if_changed(path: Path, content: str | bytes) -> bool:
     """Write bytes or UTF-8 text unless the file holds the same; return whether it was written.
 
-    Of thousands of processes that all write the same, one does.
+    So of thousands of processes with the same content only one writes.
     """
     wanted = content.encode(errors="replace") if isinstance(content, str) else content
     try:
         with open_regular(path) as file:
             same = file.read() == wanted
     except (OSError, DataError):
-        same = False  # what can't be read is tried to be replaced, which has its own error
+        same = False  # replacing it has an error of its own
     if not same:
         with replacing(path) as file:
             file.write(wanted)
@@ -304,27 +232,25 @@ def write_if_changed(path: Path, content: str | bytes) -> bool:
 
 
 def json_text(content: Mapping[str, object]) -> str:
-    """Text of a JSON object; NaN, which JSON does not have, becomes null."""
+    """Text of a JSON object; NaN, which JSON lacks, becomes null."""
     return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a JSON object; NaN, which JSON does not have, becomes null."""
+    """Write a JSON object; NaN, which JSON lacks, becomes null."""
     write_text(path, json_text(content))
 
 
 def cell(value: object) -> str:
-    r"""Text of a value in a TSV file, on one line: BIDS has no quotes around tabs and newlines.
+    r"""Text of a value in a TSV file, on one line, as BIDS does not quote tabs and newlines.
 
-    Examples
-    --------
     >>> cell(1 / 3), cell(None), cell("too few volumes:\n\t3")
     ('0.3333333333', 'n/a', 'too few volumes: 3')
     """
     if isinstance(value, float):
         return f"{value:.10g}" if np.isfinite(value) else MISSING
     text = " ".join(str(value).split()) if value is not None else ""
-    # Names of files may hold bytes that are no text.
+    # File names may hold bytes that are no text.
     return text.encode(errors="replace").decode() or MISSING
 
 
@@ -334,20 +260,9 @@ def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def table_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    """Cells of the rows of a TSV file that has just these columns.
+    """Cells of the rows in the text of a TSV file; none of an empty text.
 
-    Parameters
-    ----------
-    path : Path
-        Where the text is from, for messages.
-    text : str
-        Empty when there is no file yet.
-    columns : sequence of str
-
-    Raises
-    ------
-    DataError
-        When it has other columns, or a row has more or fewer cells.
+    DataError when its columns differ from `columns`, or a row has more or fewer cells.
     """
     rows = [tuple(line.split("\t")) for line in text.rstrip("\n").split("\n")] if text else []
     for number, row in enumerate(rows, start=1):
@@ -361,9 +276,9 @@ def table_rows(path: Path, text: str, columns: Sequence[str]) -> list[tuple[str,
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a data frame as TSV with a header, without its index; missing is ``n/a``.
+    """Write a data frame as TSV with a header and without its index; missing is ``n/a``.
 
-    Ten significant digits: more than single precision input carries.
+    It has ten significant digits, more than single precision input carries.
     """
     text = table.to_csv(
         sep="\t", index=False, na_rep=MISSING, float_format="%.10g", lineterminator="\n"
@@ -377,16 +292,9 @@ def write_numbers(
     values: NDArray[np.float64],
     labels: tuple[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write an array as TSV with a header, as `write_table` would, at a tenth of its time.
+    """Write an (R, S) array as TSV with a header, as `write_table` would in ten times the time.
 
-    Parameters
-    ----------
-    path : Path
-    names : sequence of S str
-        Of the columns.
-    values : (R, S) array
-    labels : tuple of str and R str, optional
-        Name and cells of a first column of words.
+    `labels` are the name and the R cells of a first column of words.
     """
     with replacing(path) as file:
         word, cells = labels or ("", [])
@@ -401,23 +309,17 @@ def write_numbers(
 
 
 def _quoted(word: str) -> str:
-    """A cell as the csv module, and so pandas, writes and reads it."""
+    """A cell as the csv module and pandas write and read it."""
     line = io.StringIO()
     csv.writer(line, delimiter="\t", lineterminator="\n").writerow([word])
     return line.getvalue()[:-1]
 
 
 def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
-    """Write an array as a compressed table: BIDS has no header in these, but in their sidecars.
+    """Write an (R, S) array as ``.tsv.gz``, whose header BIDS puts into the sidecar.
 
-    Eight significant digits, more than single precision carries; the same array gives the same
-    bytes.
-
-    Parameters
-    ----------
-    path : Path
-        Its extension is ``.tsv.gz``.
-    values : (R, S) array
+    It has eight significant digits, more than single precision carries; the same array gives the
+    same bytes.
     """
     row_format = "\t".join(["%.8g"] * values.shape[1]) + "\n"
     text = "".join([row_format % tuple(row) for row in values.tolist()])
@@ -425,18 +327,14 @@ def write_compressed_numbers(path: Path, values: NDArray[np.float64]) -> None:
         stream.write(text.replace("nan", MISSING).encode())
 
 
-_LEVEL = 3
-"""Of compression: a higher one takes thrice the time for 3 % of the size."""
-
-
 def gzip_writer(file: IO[bytes]) -> Any:
-    """Open a stream that gzips into `file`, with neither name nor time in the header."""
+    """Open a stream that gzips into `file`, without name and time in the header."""
     options: dict[str, Any] = {"filename": "", "mode": "wb", "fileobj": file, "mtime": 0}
     try:
         fast = import_module("zlib_ng.gzip_ng")
     except ImportError:
-        return gzip.GzipFile(compresslevel=_LEVEL, **options)
-    return fast.GzipNGFile(compresslevel=_LEVEL, **options)
+        return gzip.GzipFile(compresslevel=_GZIP_LEVEL, **options)
+    return fast.GzipNGFile(compresslevel=_GZIP_LEVEL, **options)
 
 
 def write_image(path: Path, img: SerializableImage) -> None:
@@ -446,7 +344,7 @@ def write_image(path: Path, img: SerializableImage) -> None:
 
 
 def _plain(value: object) -> object:
-    """Value without numpy types, as JSON knows it."""
+    """Value as JSON knows it, without numpy types."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

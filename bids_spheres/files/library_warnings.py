@@ -16,13 +16,7 @@ logger = logging.getLogger("bids_spheres")
 
 @contextmanager
 def collected(*names: str) -> Iterator[dict[str, None]]:
-    """Collect warnings and messages of loggers instead of showing them.
-
-    Parameters
-    ----------
-    *names : str
-        Of the loggers.
-    """
+    """Collect warnings, and what the loggers of these names log, instead of showing them."""
     messages: dict[str, None] = {}
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.setdefault(record.getMessage())  # type: ignore[method-assign]
@@ -41,7 +35,7 @@ def collected(*names: str) -> Iterator[dict[str, None]]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Log warnings of libraries about a file, such as nibabel's about its header, with its name."""
+    """Log warnings of libraries with the name of the file, such as nibabel's about its header."""
     with collected("nibabel.global") as messages:
         yield
     for message in messages:

@@ -1,9 +1,8 @@
 """Entities to file names, and back.
 
-A `Name` is the parsed name of a BIDS file: its entities in the order in which they stand, its
-suffix and its extension. Output names are made from the BOLD file's by dropping what describes
-the image (``desc``), keeping every other entity, and adding ours in the order of BIDS. Only the
-cohort of a template changes its form, as BIDS has that entity for templates alone.
+An output name is the BOLD file's without what describes the image (``desc``), with every other
+entity, and with ours in the order of BIDS. Only the cohort of a template changes its form, as BIDS
+has that entity for templates alone.
 """
 
 from __future__ import annotations
@@ -37,25 +36,17 @@ _OLD_NAME = re.compile(
 )
 """Names of fMRIPrep 1.0 and 1.1, which put the kind of file after ``_bold``."""
 
+_RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}
+
 
 def plain_label(text: str) -> str:
-    """Letters and digits of a text, all that BIDS allows in a label."""
+    """Letters and digits of a text, the only characters that BIDS allows in a label."""
     return re.sub(r"[^a-zA-Z0-9]", "", text)
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """Name of a BIDS file.
-
-    Parameters
-    ----------
-    entities : tuple of (key, label)
-        E.g. ``(("sub", "01"), ("task", "rest"))``, labels as written.
-    suffix : str
-        E.g. ``"bold"``.
-    extension : str
-        E.g. ``".nii.gz"``.
-    """
+    """Name of a BIDS file: entities with labels as written, suffix (``"bold"``) and extension."""
 
     entities: tuple[tuple[str, str], ...]
     suffix: str
@@ -66,17 +57,17 @@ class Name:
         return "_".join([*parts, self.suffix]) + self.extension
 
     def get(self, key: str) -> str | None:
-        """Label of an entity, None without it."""
+        """Label of an entity; None when the name does not have it."""
         return dict(self.entities).get(key)
 
     @property
     def space(self) -> str | None:
-        """Space of an image, with ``+`` and the cohort of its template; None without one."""
+        """Space of an image, for a template with a cohort as ``MNIInfant+2``."""
         return self.values.get("space")
 
     @property
     def values(self) -> dict[str, str]:
-        """Normalized entities: indices without leading zeros, the cohort in `space`."""
+        """Normalized labels: indices without leading zeros, the cohort in `space`."""
         labels = _cohort_in_space(dict(self.entities))
         return {key: entity_value(key, label) for key, label in labels.items() if label is not None}
 
@@ -88,17 +79,10 @@ class Name:
     def with_(self, suffix: str, extension: str, **entities: str | None) -> Name:
         """Another file of the same run and space.
 
-        The cohort of a template becomes part of its space, as in the names of fMRIPrep's
-        transforms: BIDS 1.11 has the entity ``cohort`` beside ``tpl`` alone, never beside ``sub``.
+        Sets `entities`, drops those that are None and always the image's ``desc``. The cohort of a
+        template becomes part of its space, as in the names of fMRIPrep's transforms: BIDS 1.11 has
+        the entity ``cohort`` beside ``tpl`` alone, never beside ``sub``.
 
-        Parameters
-        ----------
-        suffix, extension : str
-        **entities : str or None
-            Entities to set, or to drop with None. ``desc`` of the image is always dropped.
-
-        Examples
-        --------
         >>> bold = parse_name("sub-01_task-rest_run-02_space-T1w_desc-preproc_bold.nii.gz")
         >>> str(bold.with_("timeseries", ".tsv", stat="mean", atlas="Power2011", desc="simple"))
         'sub-01_task-rest_run-02_space-T1w_atlas-Power2011_stat-mean_desc-simple_timeseries.tsv'
@@ -121,32 +105,30 @@ class Name:
 
     @property
     def folder(self) -> PurePosixPath:
-        """Folder in a dataset, by subject, session and the functional data type."""
+        """Folder in a dataset: subject, session and ``func``."""
         levels = [f"{key}-{label}" for key in ("sub", "ses") if (label := self.get(key))]
         return PurePosixPath(*levels, "func")
 
 
 def parse_name(filename: str) -> Name:
-    """Parse the name of a BIDS file; those of fMRIPrep 1.0 and 1.1 as what it writes today.
+    """Parse the name of a BIDS file; names of fMRIPrep 1.0 and 1.1 are read as today's.
 
-    Parameters
-    ----------
-    filename : str
-        Without folders.
+    ValueError when it is not of the form ``key-label_..._suffix.extension``.
 
-    Raises
-    ------
-    ValueError
-        When it is not of the form ``key-label_..._suffix.extension``.
-
-    Examples
-    --------
     >>> parse_name("sub-01_task-rest_bold.nii.gz").suffix
     'bold'
     >>> str(parse_name("sub-01_task-rest_bold_space-T1w_preproc.nii.gz"))
     'sub-01_task-rest_space-T1w_desc-preproc_bold.nii.gz'
     """
-    stem, dot, extension = _todays(filename).partition(".")
+    if old := _OLD_NAME.fullmatch(filename):
+        kinds = {
+            "preproc": f"desc-{old['variant'] or 'preproc'}_bold",
+            "brainmask": "desc-brain_mask",
+            "confounds": "desc-confounds_timeseries",
+        }
+        parts = (old["source"], old["space"], kinds[old["what"]])
+        filename = "_".join(part for part in parts if part) + old["extension"]
+    stem, dot, extension = filename.partition(".")
     *pairs, suffix = stem.split("_")
     matches = [_ENTITY.fullmatch(pair) for pair in pairs]
     if not dot or not pairs or not suffix.isalnum() or None in matches:
@@ -157,20 +139,6 @@ def parse_name(filename: str) -> Name:
     return Name(entities, suffix, dot + extension)
 
 
-def _todays(filename: str) -> str:
-    """Name of a file in fMRIPrep since 1.2."""
-    old = _OLD_NAME.fullmatch(filename)
-    if old is None:
-        return filename
-    kinds = {
-        "preproc": f"desc-{old['variant'] or 'preproc'}_bold",
-        "brainmask": "desc-brain_mask",
-        "confounds": "desc-confounds_timeseries",
-    }
-    parts = (old["source"], old["space"], kinds[old["what"]])
-    return "_".join(part for part in parts if part) + old["extension"]
-
-
 def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
     space, cohort = labels.get("space"), labels.get("cohort")
     if space is None or cohort is None:
@@ -178,14 +146,9 @@ def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:
     return {**labels, "space": f"{space}+{cohort}", "cohort": None}
 
 
-_RANKS = {key: 2 * number for number, key in enumerate(ENTITY_ORDER)}
-
-
 def entity_value(key: str, label: str) -> str:
-    """Value of a label: an index is a number, so run-01 is run-1; other labels are themselves.
+    """Value of a label: an index is a number, so run-01 is run-1; other labels stay the same.
 
-    Examples
-    --------
     >>> entity_value("run", "01"), entity_value("run", "00"), entity_value("sub", "01")
     ('1', '0', '01')
     """
@@ -194,11 +157,17 @@ def entity_value(key: str, label: str) -> str:
     return label.lstrip("0") or "0"
 
 
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key by which run-2 comes before run-10."""
+    return [
+        (int(part or 0), "") if part.isdecimal() else (0, part)
+        for part in re.split(r"([0-9]+)", text)
+    ]
+
+
 def same_template(first: str | None, second: str | None) -> bool:
     """Whether two spaces are the same template; either may leave out the cohort.
 
-    Examples
-    --------
     >>> same_template("MNIInfant+2", "MNIInfant"), same_template("MNIInfant+2", "MNIInfant+3")
     (True, False)
     """
@@ -209,10 +178,8 @@ def same_template(first: str | None, second: str | None) -> bool:
 
 
 def is_mni(space: str) -> bool:
-    """Whether a space is a template of the MNI family, of whatever cohort.
+    """Whether a space is a template of the MNI family, of any cohort.
 
-    Examples
-    --------
     >>> is_mni("MNIPediatricAsym+2"), is_mni("MNI")
     (True, False)
     """

@@ -1,16 +1,22 @@
-"""Open files only if they are regular ones.
+"""Open files: only regular ones, and say when git-annex has not fetched their content.
 
 Opening a named pipe waits until somebody writes to it, and reading a device may never end; either
-can be in the place of a file. Every file that is read is opened by `open_regular`.
+may stand where a file is expected. So every file is opened by `open_regular`.
+
+In a clone of a DataLad dataset files are links into ``.git/annex/objects``, broken until the
+content is fetched, or small text files that begin with ``/annex/objects/`` and a key
+(https://git-annex.branchable.com/internals/pointer_file/). Where there are no links, such a text
+file may hold the target of a link.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, MissingInputError
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 * 2**20
 """Largest text of others that is read; a table of 1,000 volumes and 1,000 columns has 20 MB."""
+
+_ANNEX = "/annex/objects/"
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -31,18 +39,8 @@ _KINDS = {
 def open_regular(path: Path, called: str = "file") -> BufferedReader:
     """Open a regular file, or the target of a link, for reading bytes.
 
-    Parameters
-    ----------
-    path : Path
-    called : str
-        What the file is, for messages.
-
-    Raises
-    ------
-    DataError
-        When it is a folder, a named pipe, a device or a socket.
-    OSError
-        When it is not there or can't be read.
+    DataError for a folder, named pipe, device or socket, whose message says what was expected
+    (`called`); OSError for a file that is missing or can't be read.
     """
     # Checked before, since opening a device may set it in motion, and after, since the file may
     # have been replaced meanwhile; without blocking, since a pipe would wait for a writer.
@@ -62,23 +60,7 @@ def check_regular(path: Path, called: str = "file") -> None:
 
 
 def read_limited(path: Path, called: str = "file", limit: int = MAX_BYTES) -> bytes:
-    """Content of a regular file of others.
-
-    Parameters
-    ----------
-    path : Path
-    called : str
-        What the file is, for messages.
-    limit : int
-        Most bytes that it may have.
-
-    Raises
-    ------
-    DataError
-        When it is larger, or no regular file.
-    OSError
-        When it is not there or can't be read.
-    """
+    """Content of a regular file of others; DataError when it has more than `limit` bytes."""
     with open_regular(path, called) as file:
         content = b"" if os.fstat(file.fileno()).st_size > limit else file.read(limit + 1)
         if len(content) > limit or os.fstat(file.fileno()).st_size > limit:
@@ -88,6 +70,28 @@ def read_limited(path: Path, called: str = "file", limit: int = MAX_BYTES) -> by
                 hint="Is it the right file?",
             )
     return content
+
+
+def not_fetched(path: Path) -> MissingInputError | None:
+    """Error for a file that could not be read because git-annex has not fetched it, else None."""
+    try:
+        is_link = path.is_symlink() and not path.exists() and _ANNEX in str(path.readlink())
+    except OSError:
+        is_link = False
+    if not is_link:
+        try:
+            with open_regular(path) as file:
+                first_line = file.read(4096).partition(b"\n")[0]
+        except (OSError, DataError):
+            return None
+        before, key, _ = first_line.partition(_ANNEX.encode())
+        # Nothing before it, or the beginning of a path as in ../../.git/annex/objects/.
+        if not key or before.strip(b"./git"):
+            return None
+    return MissingInputError(
+        f"The content of {path} is not here: git-annex has its name only.",
+        hint=f"Get it with: datalad get {shlex.quote(str(path))}",
+    )
 
 
 def _check_kind(path: Path, status: os.stat_result, called: str) -> None:

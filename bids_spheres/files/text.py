@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.files.annex import not_fetched
-from bids_spheres.files.regular import MAX_BYTES, open_regular, read_limited
+from bids_spheres.files.regular import MAX_BYTES, not_fetched, open_regular, read_limited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 JsonObject = dict[str, Any]
 """Content of a JSON object."""
 
-_KINDS = {
+_FORMATS = {
     b"PK\x03\x04": ("an Excel, OpenDocument or zip file", "as text with tabs (TSV)"),
     b"\xd0\xcf\x11\xe0": ("an Excel file", "as text with tabs (TSV)"),
     b"\xff\xfe": ("UTF-16", "with UTF-8 encoding"),
     b"\xfe\xff": ("UTF-16", "with UTF-8 encoding"),
     b"\x1f\x8b": ("compressed by gzip", "uncompressed"),
 }
-"""First bytes of files that are often given for text, what they are, and how to save them."""
+"""First bytes of files that are often given as text: the format, and how to save them instead."""
 
 _HOW_TO_SHARE = (
     "Another user has written it. To share a folder, give it to a group (chgrp, chmod g+rwxs) "
@@ -39,56 +38,46 @@ def is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def read_text(
-    path: Path,
-    called: str = "file",
-    *,
-    first_line: bool = False,
-    optional: bool = False,
-    ours: bool = False,
-) -> str:
-    r"""Text of a file, with ``\n`` at the end of every line and without a byte order mark.
+def read_text(path: Path, called: str = "file", *, first_line: bool = False) -> str:
+    r"""Text of a file, or its first line, with ``\n`` line ends and no byte order mark.
 
-    Parameters
-    ----------
-    path : Path
-    called : str
-        What the file is, for messages.
-    first_line : bool
-        Read no more than the first line.
-    optional : bool
-        Return an empty text when there is no such file.
-    ours : bool
-        Read a file of any size, as bids_spheres has written it.
-
-    Raises
-    ------
-    MissingInputError
-        When there is no such file, or git-annex has not fetched its content.
-    DataError
-        When it is no regular file, not UTF-8, or larger than `MAX_BYTES`.
-    ReadWriteError
-        When the operating system can't read it.
+    MissingInputError when there is no such file or git-annex has not fetched it; DataError when it
+    is no regular file, not UTF-8, or larger than `MAX_BYTES`; ReadWriteError when the operating
+    system can't read it. Messages call it `called`.
     """
     try:
-        if first_line or ours:
+        if first_line:
             with open_regular(path, called) as file:
-                content = file.readline(MAX_BYTES) if first_line else file.read()
-        else:
-            content = read_limited(path, called)
+                return _decode(path, file.readline(MAX_BYTES))
+        return _decode(path, read_limited(path, called))
+    except FileNotFoundError as error:
+        raise not_fetched(path) or MissingInputError(f"There is no {called} {path}.") from error
+    except OSError as error:
+        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def read_own_text(path: Path) -> str:
+    """Text of any size that bids_spheres has written; empty when there is no file.
+
+    Errors are those of `read_text`.
+    """
+    try:
+        with open_regular(path) as file:
+            return _decode(path, file.read())
     except FileNotFoundError as error:
         if pointer := not_fetched(path):
             raise pointer from error
-        if optional:
-            return ""
-        raise MissingInputError(f"There is no {called} {path}.") from error
+        return ""
     except OSError as error:
-        hint = _HOW_TO_SHARE if ours and isinstance(error, PermissionError) else None
+        hint = _HOW_TO_SHARE if isinstance(error, PermissionError) else None
         raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.", hint) from error
+
+
+def _decode(path: Path, content: bytes) -> str:
     # A pointer file reads as a table with an odd header, so that no error would follow.
     if b"/annex/objects/" in content[:4096] and (pointer := not_fetched(path)):
         raise pointer
-    for start, (kind, how) in _KINDS.items():
+    for start, (kind, how) in _FORMATS.items():
         if content.startswith(start):
             raise DataError(f"{path} can't be read as text: it is {kind}.", hint=f"Save it {how}.")
     try:
@@ -101,43 +90,20 @@ def read_text(
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json_object(path: Path, *, optional: bool = False, ours: bool = False) -> JsonObject:
-    """Read a file with a JSON object.
+def read_json_object(path: Path, *, optional: bool = False) -> JsonObject:
+    """Object in a JSON file; where the file is `optional`, a missing one is empty.
 
-    Parameters
-    ----------
-    path : Path
-    optional : bool
-        Return an empty dictionary when there is no such file.
-    ours : bool
-        Read a file of any size, as bids_spheres has written it.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        As `read_text`.
-    DataError
-        As `read_text`; also when it is no JSON, or holds something else than an object.
+    Errors are those of `read_text` and `json_object`.
     """
-    try:
-        text = read_text(path, "JSON file", ours=ours)
-    except MissingInputError:
-        if optional and not is_there(path):
-            return {}
-        raise
-    return json_object(text, path)
+    if optional and not is_there(path):
+        return {}
+    return json_object(read_text(path, "JSON file"), path)
 
 
 def json_object(
     text: str, path: Path, *, parse_float: Callable[[str], float] | None = None
 ) -> JsonObject:
-    """The JSON object of a text that was read from a file.
-
-    Raises
-    ------
-    DataError
-        When it is no JSON, or holds something else than an object.
-    """
+    """Parse a text from a file that must hold a JSON object; DataError otherwise."""
     content = parse_json(text, path, parse_float=parse_float)
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold a JSON object, not a {type(content).__name__}.")
@@ -151,22 +117,10 @@ def parse_json(
     unique_keys: bool = False,
     parse_float: Callable[[str], float] | None = None,
 ) -> Any:
-    """Parse the text of a JSON file.
+    """Parse the text of a JSON file; DataError when it is invalid or nested too deeply.
 
-    Parameters
-    ----------
-    text : str
-    path : Path
-        For messages.
-    unique_keys : bool
-        Refuse an object that has a key twice; otherwise the last one counts.
-    parse_float : callable, optional
-        Makes numbers of what has a point or an exponent.
-
-    Raises
-    ------
-    DataError
-        When it is no JSON, nested too deeply, or has a number of thousands of digits.
+    With `unique_keys` an object that has a key twice is refused; otherwise the last one counts.
+    `parse_float` converts numbers with a point or an exponent.
     """
 
     def unique(pairs: list[tuple[str, object]]) -> JsonObject:
@@ -180,7 +134,7 @@ def parse_json(
         raise DataError(f"{path} is not valid JSON: it is nested too deeply.") from error
     except DataError:
         raise
-    except ValueError as error:
+    except ValueError as error:  # also of a number with thousands of digits
         why = str(error).partition(";")[0] if text.strip() else "it is empty"
         raise DataError(
             f"{path} is not valid JSON: {why}.",
@@ -189,15 +143,10 @@ def parse_json(
 
 
 def parse_yaml(text: str, path: Path) -> Any:
-    """Parse the text of a YAML file.
+    """Parse the text of a YAML file; DataError when it is invalid or PyYAML is not installed.
 
-    Aliases (``*name``), which nobody needs to write down a handful of options, are refused:
-    a page of them can stand for more values than memory holds. So are tags (``!!name``).
-
-    Raises
-    ------
-    DataError
-        When it is no YAML, has an alias, a tag or a key twice, or PyYAML is not installed.
+    Aliases (``*name``) are refused, as a page of them can stand for more values than memory holds
+    and nobody needs them to write a handful of options. So are tags (``!!name``).
     """
     try:
         yaml = import_module("yaml")  # not a dependency of those who write JSON
@@ -222,7 +171,7 @@ def parse_yaml(text: str, path: Path) -> Any:
 
 
 def _check_yaml(yaml: ModuleType, text: str, path: Path) -> None:
-    """Refuse YAML that PyYAML would read as something else than the user means."""
+    """Refuse YAML that PyYAML would read differently from what the user means."""
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             raise DataError(f"{path}: aliases (*) can't be used.", hint="Write the value again.")
@@ -235,7 +184,7 @@ def _check_yaml(yaml: ModuleType, text: str, path: Path) -> None:
 
 
 def _yaml_keys(node: object) -> Iterator[list[str]]:
-    """Keys of every mapping; of two that are the same, PyYAML would take the last."""
+    """Keys of every mapping, also repeated ones, of which PyYAML would take the last."""
     kind, content = getattr(node, "id", ""), getattr(node, "value", ())
     if kind == "mapping":
         yield [key.value for key, _ in content if isinstance(key.value, str)]

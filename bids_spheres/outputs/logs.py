@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bids_spheres.files.atomic import check_folders, read_text, write_json
+from bids_spheres.files.atomic import check_folders, write_json
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.sidecars import read_sidecar
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Crash:
     @property
     def message(self) -> str:
         """Which run failed, and why."""
-        first, _, rest = read_text(self.path).partition("\n\n")
+        first, _, rest = read_own_text(self.path).partition("\n\n")
         why = " ".join(rest.partition("\n\n")[0].split())
         return f"{first.rpartition(', ')[0]} has failed: {why or f'see {self.path.name}'}"
 

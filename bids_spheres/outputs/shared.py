@@ -19,9 +19,9 @@ from bids_spheres.files.atomic import (
     check_folders,
     json_text,
     look_again,
-    read_text,
     write_if_changed,
 )
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.exclusions import EXCLUSIONS
 from bids_spheres.outputs.links import dataset_uri, linked_dataset
 from bids_spheres.outputs.logs import record_folders
@@ -221,7 +221,7 @@ def write_shared_files(
 
 def _generators(description: Path) -> list[object]:
     try:
-        entries = _json_object(read_text(description)).get("GeneratedBy", [])
+        entries = _json_object(read_own_text(description)).get("GeneratedBy", [])
         return [entry.get("Name") for entry in entries]
     except (DataError, AttributeError, TypeError):
         return []

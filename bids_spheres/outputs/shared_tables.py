@@ -40,13 +40,13 @@ from bids_spheres.errors import ReadWriteError
 from bids_spheres.files.atomic import (
     discard_stale,
     json_text,
-    read_text,
     remove,
     table_rows,
     table_text,
     write_if_changed,
     write_text,
 )
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.logs import LOGS
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class SharedTable:
             fetched it.
         """
         path = root / self.name
-        found = self.read(path, read_text(path), self.columns)
+        found = self.read(path, read_own_text(path), self.columns)
         return {self._key(row): row for row in found}
 
     def change(self, root: Path, rows: Mapping[Cells, Cells | None]) -> dict[Cells, Cells]:
@@ -165,7 +165,7 @@ class SharedTable:
         path, folder = root / self.name, self.parts_folder(root)
         names, listed = _listing(folder), None
         while names != listed:
-            listed, before = names, read_text(path)
+            listed, before = names, read_own_text(path)
             text = self._merged(path, before, listed)
             about = path.with_suffix(".json") if self.about else None
             if text:
@@ -191,7 +191,7 @@ class SharedTable:
         for name in sorted(set(parts.values()) - set(rows)):
             part = self.parts_folder(path.parent) / name
             # Without a row when it was withdrawn, or removed since it was listed.
-            content = "" if part.stem.endswith(_NO_ROW) else read_text(part)
+            content = "" if part.stem.endswith(_NO_ROW) else read_own_text(part)
             for row in table_rows(part, content, self.columns):
                 # The others are in order. To sort ten thousand takes longer than all the rest.
                 insort(kept, row, key=self.order)

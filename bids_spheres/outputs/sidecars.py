@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 from bids_spheres import __version__
 from bids_spheres.errors import MissingInputError
-from bids_spheres.files.atomic import read_text
-from bids_spheres.files.text import json_object
+from bids_spheres.files.text import json_object, read_own_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -373,7 +372,7 @@ def read_sidecar(
     ReadWriteError
         When it can't be read.
     """
-    text = read_text(path)
+    text = read_own_text(path)
     if text:
         return json_object(text, path, parse_float=parse_float)
     if optional:

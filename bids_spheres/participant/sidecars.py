@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from bids_spheres import __version__
-from bids_spheres.confounds import SMOOTHED_BEFORE
+from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs.sidecars import (
     GENERATOR,

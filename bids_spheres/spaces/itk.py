@@ -25,8 +25,7 @@ from nibabel.affines import apply_affine, from_matvec
 
 from bids_spheres.engine.spheres import as_points
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
-from bids_spheres.files.annex import not_fetched
-from bids_spheres.files.regular import check_regular, read_limited
+from bids_spheres.files.regular import check_regular, not_fetched, read_limited
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from bids_spheres.files.atomic import (
     cell,
     check_folders,
     discard_stale,
-    read_text,
     remove,
     replacing,
     table_rows,
@@ -39,6 +38,7 @@ from bids_spheres.files.atomic import (
     write_table,
     write_text,
 )
+from bids_spheres.files.text import read_own_text
 
 
 def test_what_breaks_while_writing_leaves_the_old_file(tmp_path):
@@ -259,17 +259,17 @@ def test_a_file_that_is_right_is_not_written_again(tmp_path):
 
 def test_reading_text(tmp_path):
     path = tmp_path / "x.tsv"
-    assert read_text(path) == ""
+    assert read_own_text(path) == ""
     path.write_bytes(b"\xef\xbb\xbfa\tb\r\n")  # as Excel writes it
-    assert read_text(path) == "a\tb\n"
+    assert read_own_text(path) == "a\tb\n"
     path.write_bytes(b"caf\xe9")
     with pytest.raises(DataError, match=r"x\.tsv can't be read as text: byte 3 is not UTF-8"):
-        read_text(path)
+        read_own_text(path)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"x\.tsv can't be read as text: it is UTF-16"):
-        read_text(path)
+        read_own_text(path)
     with pytest.raises(DataError, match="is a folder; a file is needed"):
-        read_text(tmp_path)
+        read_own_text(tmp_path)
 
 
 def test_removing(tmp_path):
@@ -448,14 +448,14 @@ def test_links_to_what_git_annex_has_not_fetched_are_not_taken_for_no_file(tmp_p
     path = tmp_path / "t.tsv"
     path.symlink_to(".git/annex/objects/Xm/9J/MD5E-s12--0/MD5E-s12--0")
     with pytest.raises(MissingInputError, match="git-annex has its name only"):
-        read_text(path)
+        read_own_text(path)
     path.unlink()
     path.write_text("/annex/objects/MD5E-s12--0\n")
     with pytest.raises(MissingInputError, match="git-annex has its name only"):
-        read_text(path)
+        read_own_text(path)
     path.unlink()
     path.symlink_to("none")
-    assert read_text(path) == ""
+    assert read_own_text(path) == ""
 
 
 # Disks and clocks

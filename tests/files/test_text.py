@@ -6,7 +6,7 @@ import pytest
 
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.regular import MAX_BYTES
-from bids_spheres.files.text import read_json_object, read_text
+from bids_spheres.files.text import read_json_object, read_own_text, read_text
 
 LARGE = b'{"a": 1}' + b" " * MAX_BYTES
 
@@ -18,21 +18,20 @@ def annexed(path):
 def test_a_file_that_may_be_missing(tmp_path):
     path = tmp_path / "x.json"
     assert read_json_object(path, optional=True) == {}
-    assert read_text(path, optional=True) == ""
+    assert read_own_text(path) == ""
     with pytest.raises(MissingInputError, match="There is no JSON file"):
         read_json_object(path)
     with pytest.raises(MissingInputError, match="There is no table"):
         read_text(path, "table")
 
 
-@pytest.mark.parametrize("ours", [True, False])
-def test_a_file_that_git_annex_has_not_fetched_is_not_a_missing_one(tmp_path, ours):
+@pytest.mark.parametrize("read", [read_json_object, read_text, read_own_text])
+def test_a_file_that_git_annex_has_not_fetched_is_not_a_missing_one(tmp_path, read):
     path = tmp_path / "x.json"
     annexed(path)
-    for read in (read_json_object, read_text):
-        with pytest.raises(MissingInputError, match="git-annex has its name only") as error:
-            read(path, optional=True, ours=ours)
-        assert f"datalad get {path}" in error.value.hint
+    with pytest.raises(MissingInputError, match="git-annex has its name only") as error:
+        read(path, **({"optional": True} if read is read_json_object else {}))
+    assert f"datalad get {path}" in error.value.hint
 
 
 def test_a_link_that_leads_nowhere_is_not_taken_for_no_file(tmp_path):
@@ -54,17 +53,15 @@ def test_only_ours_may_be_of_any_size(tmp_path):
     path.write_bytes(LARGE)
     with pytest.raises(DataError, match="more than 64 MB"):
         read_json_object(path)
-    assert read_json_object(path, ours=True) == {"a": 1}
-    assert len(read_text(path, ours=True)) == len(LARGE)
+    assert len(read_own_text(path)) == len(LARGE)
 
 
 @pytest.mark.parametrize("content", ["[1]", "1", '"a"', "null"])
-@pytest.mark.parametrize("ours", [True, False])
-def test_json_that_is_no_object(tmp_path, content, ours):
+def test_json_that_is_no_object(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
     with pytest.raises(DataError, match="must hold a JSON object"):
-        read_json_object(path, ours=ours)
+        read_json_object(path)
 
 
 def test_how_to_share_is_said_of_what_we_have_written(tmp_path, monkeypatch):
@@ -74,7 +71,7 @@ def test_how_to_share_is_said_of_what_we_have_written(tmp_path, monkeypatch):
     monkeypatch.setattr("bids_spheres.files.text.open_regular", refuse)
     monkeypatch.setattr("bids_spheres.files.text.read_limited", refuse)
     with pytest.raises(ReadWriteError, match="Permission denied") as error:
-        read_text(tmp_path / "x.json", ours=True)
+        read_own_text(tmp_path / "x.json")
     assert "chmod g" in error.value.hint
     with pytest.raises(ReadWriteError, match="Permission denied") as error:
         read_text(tmp_path / "x.json")

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.group.edges import Edges
-from bids_spheres.group.network_means import NetworkMeans
-from bids_spheres.group.scale import Scale
+from bids_spheres.group.edges import Edges, NetworkMeans
+from bids_spheres.group.statistics import Scale
 
 NAMES = tuple("abcde")
 NETWORKS = ("x", "y", "x", "n/a", "y")
@@ -16,7 +15,7 @@ def test_edges_of_a_matrix_and_back(rng, diagonal):
     matrix = rng.standard_normal((5, 5))
     matrix += matrix.T
     edges = Edges(NAMES, NETWORKS, diagonal)
-    assert len(edges) == 15 if diagonal else 10
+    assert len(edges) == (15 if diagonal else 10)
     np.testing.assert_array_equal(edges.matrix(edges.of(matrix), np.diag(matrix)), matrix)
 
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
-from bids_spheres.files.atomic import MISSING, read_text, remove, write_if_changed
+from bids_spheres.files.atomic import MISSING, remove, write_if_changed
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.read import read_matrix, read_spheres
 from bids_spheres.participant.concatenation import RunGroup
@@ -138,7 +139,7 @@ def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> 
 
 def write_timeseries(results: Results, folder: Path) -> None:
     """Write the series as generic/timeseries, those of several runs one after the other."""
-    texts = [read_text(_series(job)) for job in results.jobs]
+    texts = [read_own_text(_series(job)) for job in results.jobs]
     headers = {text.partition("\n")[0] for text in texts}
     if len(headers) > 1:
         raise DataError(f"{_series(results.jobs[0])} and other runs have different columns.")
@@ -197,7 +198,7 @@ def write_conmat(results: Results, folder: Path) -> None:
 def write_report(pages: Sequence[Path], folder: Path) -> None:
     """Write pages as report/html: one as its index, of several a list of links."""
     html = folder / "html"
-    texts = {page.name: read_text(page) for page in pages}
+    texts = {page.name: read_own_text(page) for page in pages}
     if len(texts) > 1:
         items = "".join(f'<li><a href="{escape(n)}">{escape(n)}</a></li>' for n in texts)
         texts["index.html"] = (

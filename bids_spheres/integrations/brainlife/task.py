@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from bids_spheres.app.parser import Talk
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.files.annex import not_fetched
 from bids_spheres.files.names import plain_label
+from bids_spheres.files.regular import not_fetched
 from bids_spheres.files.text import read_json_object
 from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
 
