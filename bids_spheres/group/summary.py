@@ -40,6 +40,7 @@ from bids_spheres.group.results import (
     write_network_tests,
     write_participants,
 )
+from bids_spheres.group.stability import MINUTES_COLUMNS, TARGET, group_stability
 from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.statistics import Moments
 from bids_spheres.group.stream import ParticipantEdges, stream
@@ -55,7 +56,7 @@ from bids_spheres.group.testing import (
     tested_contrasts,
     with_conditions,
 )
-from bids_spheres.outputs.paths import label_of
+from bids_spheres.outputs.paths import PEARSON, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.reliability import Reliability
+    from bids_spheres.group.stability import Stability
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Sample, Tested
 
@@ -121,6 +123,7 @@ class Summary:
         self.qc_fc: QcFc | None = None
         self.left = Benchmark()
         self.reliability: Reliability | None = None
+        self.stability: Stability | None = None
 
     def plan(self) -> None:
         """Make the designs of motion and of the model, with its contrasts."""
@@ -207,7 +210,8 @@ class Summary:
         mean = group.edges.matrix(group.scale.back(self.moments.known_mean))
         seen = modularity(group.scale.sign * mean, group.edges.networks)
         own = strategy_row(group, self.used, self.qc_fc)
-        return own | result_cells(self.left, seen, self.reliability)
+        own |= result_cells(self.left, seen, self.reliability)
+        return own | (self.stability.cells if self.stability else {})
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
@@ -235,6 +239,11 @@ class Summary:
             unknown = np.full(len(group.edges), np.nan)
             own = self.qc_fc
             columns |= {"qc_fc": own.r if own else unknown, "qc_fc_p": own.p if own else unknown}
+        if self.options.stability and group.name.get("stat") == PEARSON:
+            self.stability = group_stability(group, networks)
+        if self.stability:
+            target = {"Target": TARGET}
+            writer.table("minutes", self.stability.table, {**MINUTES_COLUMNS, **target})
         if self.reliability:
             scale = {"Scale": group.scale.name}
             nodes = group.edges.table()[["edge", "node_1", "node_2"]]

@@ -41,6 +41,7 @@ from bids_spheres.group.model import load_model, read_contrasts
 from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
+from bids_spheres.group.stability import STABILITY_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.outputs.logs import LOGS
@@ -160,6 +161,7 @@ class _Level:
         self.few_dof: dict[tuple[str, ...], list[str]] = {}
         self.runs: dict[tuple[str, str], Row] = {}
         self.strategies: list[Row] = []
+        self.stability: list[Row] = []
         self.problems: list[str] = []
         self.groups: list[str] = []
         self.refused: dict[str, list[str]] = {}
@@ -237,6 +239,7 @@ class _Level:
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
+        self.stability.extend(done.stability.rows if done.stability else ())
 
     def do_maps(self, name: Name, files: Sequence[OutputFile]) -> None:
         """Maps of one seed."""
@@ -265,11 +268,16 @@ class _Level:
         tables = {
             "runs.tsv": (rows, RUN_COLUMNS),
             "strategies.tsv": ([row for row in self.strategies if row], STRATEGY_COLUMNS),
+            "stability.tsv": (self.stability, STABILITY_COLUMNS),
         }
         if not self.strategies:
             for name in (*tables, GROUP_SUMMARY):
                 remove(folder / name)
             raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
+        if not self.stability:
+            del tables["stability.tsv"]
+            for end in (".tsv", ".json"):
+                remove(folder / f"stability{end}")
         for name, (own, about) in tables.items():
             write_table(folder / name, pd.DataFrame(own, columns=list(about)))
             write_json((folder / name).with_suffix(".json"), about)
