@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
+pytestmark = pytest.mark.slow
+
 STILL = "fmriprep-20.2.1_pybids/sub-01_task-mixedgamblestask_run-02_desc-preproc_timeseries.tsv"
 MOVING = "fmriprep-21_90rows_nilearn/test-v21_desc-confounds_timeseries.tsv"
 LENGTH = 320

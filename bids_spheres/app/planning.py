@@ -15,8 +15,9 @@ from bids_spheres.app.run_messages import kind_of
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.errors import printable
 from bids_spheres.inputs.dataset import Dataset, find_inputs
-from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
+from bids_spheres.inputs.matching import find_events
+from bids_spheres.inputs.runs import find_runs
+from bids_spheres.inputs.selection import Filter, Selection, read_filters
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import group_runs
 from bids_spheres.participant.designs import (

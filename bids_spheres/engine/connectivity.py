@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg
 
-from bids_spheres.data.published import measure_name
+from bids_spheres.data import published
 from bids_spheres.errors import DataError
 from bids_spheres.wording import count
 
@@ -202,19 +202,21 @@ def partial_correlation(timeseries: FloatArray) -> FloatArray:
 class Measure:
     """One way to relate time series; its facts are those that BIDS asks of a ``relmat``.
 
-    `name` is what a user types, `stat` the label of that entity, `title` the
-    ``RelationshipMeasure``. The diagonal is valid where it carries data, as variances do.
-    `shrinkage` gives the share by which the covariance of the same series was shrunk, if it is.
+    `name` is what a user types, `title` the ``RelationshipMeasure``. The diagonal is valid where it
+    carries data, as variances do. `shrinkage` gives the share by which the covariance of the same
+    series was shrunk, if it is.
     """
 
     name: str
-    stat: str
     title: str
     function: Callable[[FloatArray], FloatArray]
     valid_diagonal: bool = False
     shrinkage: Callable[[FloatArray], float] | None = None
-    weighted: bool = True
-    directed: bool = False
+
+    @property
+    def stat(self) -> str:
+        """Label of that entity."""
+        return published.MEASURES[self.name]
 
 
 def _shrinkage(timeseries: FloatArray) -> float:
@@ -226,18 +228,16 @@ def _shrinkage_standardized(timeseries: FloatArray) -> float:
 
 
 MEASURES = (
-    Measure("pearson", "pearsoncorrelation", "Pearson correlation", pearson_correlation),
-    Measure("fisher-z", "fisherz", "Fisher z-transformed Pearson correlation", fisher_z),
+    Measure("pearson", "Pearson correlation", pearson_correlation),
+    Measure("fisher-z", "Fisher z-transformed Pearson correlation", fisher_z),
     Measure(
         "partial",
-        "partialcorrelation",
         "Partial correlation, of the Ledoit-Wolf shrunk covariance",
         partial_correlation,
         shrinkage=_shrinkage,
     ),
-    Measure("covariance", "covariance", "Sample covariance", covariance, valid_diagonal=True),
+    Measure("covariance", "Sample covariance", covariance, valid_diagonal=True),
     Measure(
-        "precision",
         "precision",
         "Precision, inverse of the Ledoit-Wolf shrunk covariance",
         precision,
@@ -246,12 +246,11 @@ MEASURES = (
     ),
     Measure(
         "ledoit-wolf",
-        "ledoitwolfcorrelation",
         "Correlation, of the Ledoit-Wolf shrunk covariance",
         ledoit_wolf_correlation,
         shrinkage=_shrinkage_standardized,
     ),
-    Measure("spearman", "spearmancorrelation", "Spearman rank correlation", spearman_correlation),
+    Measure("spearman", "Spearman rank correlation", spearman_correlation),
 )
 """All measures, in the order in which lists show them."""
 
@@ -262,32 +261,8 @@ def measure(name: str) -> Measure:
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
-    wanted = measure_name(name)
+    wanted = published.measure_name(name)
     return next(known for known in MEASURES if known.name == wanted)
-
-
-def relate(which: Measure | str, timeseries: FloatArray) -> FloatArray:
-    """Relations between all time series.
-
-    Parameters
-    ----------
-    which : Measure or str
-        A measure, or what `measure` finds one by.
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-
-    Raises
-    ------
-    UsageError
-        When no measure has this name.
-    DataError
-        When the array has not two dimensions.
-    """
-    chosen = measure(which) if isinstance(which, str) else which
-    return chosen.function(timeseries)
 
 
 def concatenate(parts: Sequence[FloatArray]) -> FloatArray:

@@ -60,6 +60,11 @@ class ScreenedVolumes:
         return (self.missing | self.constant) & self.usable_only
 
     @property
+    def origin(self) -> RealArray:
+        """First volume as stored, (U,), in which voxels without a signal are 0."""
+        return np.where(self.unusable, self.zero, self.first)
+
+    @property
     def flickering(self) -> BoolArray:
         """Voxels that were finite in some volumes and not in others, (U,)."""
         return self.missing & ~self.constant & self.usable_only

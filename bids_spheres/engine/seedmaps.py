@@ -142,12 +142,13 @@ def spooled(
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
     shape = volumes.n_volumes, len(voxels)
-    common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
+    of_image = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
+    stored = volumes.stored_dtype, volumes.slope, volumes.inter
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
     with closing(DiskArray(folder, shape, dtype)) as kept:
         yield SpooledVolumes(
-            *common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
+            *of_image, *stored, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
 
 
@@ -169,21 +170,6 @@ class SpooledVolumes(Volumes):
     def again(self) -> Volumes:
         """The image itself: what is kept is kept already."""
         return self.raw.again
-
-    @property
-    def stored_dtype(self) -> DType:
-        """That of the image."""
-        return self.raw.stored_dtype
-
-    @property
-    def slope(self) -> float:
-        """That of the image."""
-        return self.raw.slope
-
-    @property
-    def inter(self) -> float:
-        """That of the image."""
-        return self.raw.inter
 
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.

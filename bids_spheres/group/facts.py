@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    Made = Iterable[tuple[str, "Settings"]]
 
 Settings = tuple[tuple[str, str], ...]
 """Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
-
-if TYPE_CHECKING:
-    Made = Iterable[tuple[str, Settings]]
 
 GEOMETRY = ("Seeds", "SeedSpace", "Radius", "Mask", "MinimumCoverage", "Overlap")
 """What says which voxels spheres are made of; in sidecars of spheres and of matrices."""
@@ -76,24 +74,10 @@ def check_version(content: Mapping[str, Any]) -> None:
 class RunFacts:
     """What the sidecar of a matrix says; ValueError or TypeError for what can't be.
 
-    Parameters
-    ----------
-    mean_fd : float
-        Mean framewise displacement of the run in fMRIPrep's table, mm; NaN when it is not known.
-    mean_fd_recomputed : float
-        The same as the strategy measures it anew; NaN where it doesn't.
-    n_fd : int
-        Volumes over which that mean is taken: all with a displacement, censored ones too.
-    n_volumes, n_kept : int
-        Volumes, and those that are not censored.
-    degrees_of_freedom : float
-        What censoring, regressors and filter leave: 1 / var(r) of independent white series.
-    excluded : str or None
-        Why the run has no result.
-    rank, lost_to_filter, lost_to_censoring : float
-        What took the other degrees of freedom of the kept volumes; NaN when it is not known.
-    settings, noted : Settings
-        What must be the same in all runs of a group, and what had better be.
+    `mean_fd`, mm, is that of fMRIPrep's table over the `n_fd` volumes that have a displacement,
+    censored ones too; recomputed it is what the strategy measures anew. Degrees of freedom are
+    1 / var(r) of independent white series. `settings` must be the same in all runs of a group, and
+    `noted` had better be. NaN is what is not known.
     """
 
     mean_fd: float
@@ -120,6 +104,15 @@ class RunFacts:
             raise TypeError(f"Excluded is {self.excluded!r}, not a reason")
 
     @property
+    def described(self) -> dict[str, Any]:
+        """What sidecars of a group say of its settings.
+
+        Which regressors a run has depends on it; the strategy's description says their kinds.
+        """
+        own = {**as_json(self.noted), **as_json(self.settings), REGRESSORS: None}
+        return {key: value for key, value in own.items() if value is not None}
+
+    @property
     def weight(self) -> float:
         """How much the run counts among others of its participant: 1 / var(z)."""
         return 1 / fisher_z_variance(self.degrees_of_freedom)
@@ -128,12 +121,8 @@ class RunFacts:
 def read_facts(matrix: Path) -> RunFacts | None:
     """Read the sidecar of a matrix or map; None for one of several runs put together.
 
-    Raises
-    ------
-    MissingInputError
-        When there is no sidecar.
-    DataError
-        When it can't be used; `OtherVersionError` when another version wrote it.
+    MissingInputError without a sidecar, DataError when it can't be used (`OtherVersionError` when
+    another version wrote it).
     """
     path = sidecar_path(matrix)
     content = read_sidecar(path, parse_float=as_integer)
@@ -194,8 +183,6 @@ def regressor_kinds(columns: list[str]) -> list[str]:
     Short runs have fewer cosines, and none below a minute; how many components explain half of
     the variance, or are noise, depends on the run. Of CompCor at least the mask counts.
 
-    Examples
-    --------
     >>> regressor_kinds(["cosine00", "trans_x_derivative1", "a_comp_cor_00", "a_comp_cor_01"])
     ['a_comp_cor_*', 'trans_x_derivative1']
     """
@@ -223,41 +210,26 @@ def _number(value: float | str | None) -> float:
 
 _MOST_SHOWN = 60
 
-_HINT = (
-    "Run the participant level again for some of them with the settings of the others, or leave "
-    "them out by a selection of participants."
-)
-
 
 def check_agreement(made: Made) -> None:
-    """Refuse to mix what was made with different settings.
+    """Refuse (DataError) to mix what was made with different settings: which, and in whom.
 
-    Parameters
-    ----------
-    made : iterable of (str, Settings)
-        Participant of every run, and the settings with which its outputs were made.
-
-    Raises
-    ------
-    DataError
-        When they are not all the same; with the settings that differ, and in whom.
+    `made` has the participant of every run, and the settings with which its outputs were made.
     """
     if different := differences(made):
         raise DataError(
             "outputs that were made with different settings are not mixed: "
             f"{'; '.join(different)}.",
-            hint=_HINT,
+            hint="Run the participant level again for some of them with the settings of the "
+            "others, or leave them out by a selection of participants.",
         )
 
 
 def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
     """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
 
-    Parameters
-    ----------
-    made : iterable of (str, Settings, Settings)
-        Participant of every run, what the sidecar of its matrix says of the spheres, and what
-        that of the spheres says.
+    `made` has the participant of every run, what the sidecar of its matrix says of the spheres, and
+    what that of the spheres says.
     """
     stale: dict[str, list[str]] = defaultdict(list)
     for participant, of_matrix, of_spheres in made:
@@ -276,8 +248,6 @@ def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
 def differences(made: Made) -> list[str]:
     """Settings that are not the same in all runs, a phrase each.
 
-    Examples
-    --------
     >>> differences([("sub-01", (("Radius", "5"),)), ("sub-02", (("Radius", "6"),))])
     ['Radius is 5 in 1 participant (sub-01) and 6 in 1 participant (sub-02)']
     """

@@ -40,17 +40,9 @@ _MISSING = ("n/a", "N/A", "NaN", "nan", "")
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A formula and the variables of participants that it can use.
+    """A formula and the table of variables, a row per participant (``sub-01``), from `source`.
 
-    Parameters
-    ----------
-    formula : Formula
-    table : DataFrame
-        A row per participant, by labels with their key (``sub-01``).
-    source : Path
-        Where the table is from.
-    columns : tuple of str
-        Columns that participants need beside those of the formula.
+    `columns` are those that participants need beside those of the formula.
     """
 
     formula: Formula
@@ -61,18 +53,10 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Variables that explain edges.
+    """Variables that explain edges, (n, k) of rank k, of n participants.
 
-    Parameters
-    ----------
-    participants : tuple of str
-        n of them.
-    terms : tuple of str
-        Names of the columns.
-    values : (n, k) array
-        Of rank k.
-    groups : mapping of str to tuple of int
-        Columns of each term of the formula: of a factor all its levels.
+    `terms` are names of the columns; `groups` columns of each term of the formula: of a factor all
+    its levels.
     """
 
     participants: tuple[str, ...]
@@ -91,18 +75,8 @@ class Design:
 class GroupDesign:
     """A model applied to one group.
 
-    Parameters
-    ----------
-    formula : str
-    design : Design
-    left_out : mapping of str to str
-        Participants that are not in the design, and why.
-    notes : tuple of str
-        What a user should know about it, a sentence each.
-    data : DataFrame
-        Variables of the participants of the design, by their labels.
-    columns : frozenset of str
-        Those that the formula uses.
+    `left_out` are participants that are not in the design, and why; `notes` what a user should know
+    about it, a sentence each; `data` the variables of those in it; `columns` what the formula uses.
     """
 
     formula: str
@@ -116,14 +90,8 @@ class GroupDesign:
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     """Read the table and check the formula; None without one.
 
-    Raises
-    ------
-    MissingInputError
-        When the table, or the package that reads formulas, is missing.
-    UsageError
-        When the formula can't be read, or names something that is not in the table.
-    DataError
-        When the table can't be used.
+    MissingInputError when the table, or the package that reads formulas, is missing; UsageError for
+    a formula that can't be read, or names what is not in the table; DataError for the table.
     """
     named = options.blocks, options.variance_groups, options.clusters, options.harmonize
     columns = tuple(filter(None, named))
@@ -147,12 +115,7 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
 def read_participants(path: Path) -> pd.DataFrame:
     """Read participants.tsv: a row per participant, by labels with their key (``sub-01``).
 
-    Raises
-    ------
-    MissingInputError
-        When the file is missing.
-    DataError
-        When it has no participants, or one of them twice.
+    MissingInputError without the file; DataError when it has no participants, or one of them twice.
     """
     if not is_there(path):
         raise MissingInputError(
@@ -186,16 +149,8 @@ def read_participants(path: Path) -> pd.DataFrame:
 def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     """The design of those participants of a group whose variables are all known.
 
-    Parameters
-    ----------
-    model : Model
-    mean_fd : mapping of str to float
-        Participants with a result, and their mean framewise displacement, mm.
-
-    Raises
-    ------
-    DataError
-        When none is left, a variable can't be used, or its terms can't be told apart.
+    `mean_fd` has those with a result, and their mean framewise displacement in mm. DataError when
+    none is left, a variable can't be used, or its terms can't be told apart.
     """
     formula = model.formula
     data, left_out = _known_variables(model, mean_fd)
@@ -320,14 +275,8 @@ MEAN = Contrast("mean", np.ones((1, 1)))
 class ContrastText:
     """A contrast as it is written on the command line.
 
-    Parameters
-    ----------
-    name : str
-        Letters and digits, as it becomes part of file names.
-    text : str
-        A linear combination of terms, as ``0.5*a - b``; of an F test several, with commas.
-    is_f : bool
-        Whether they are tested together.
+    Its name is of letters and digits, as it becomes part of file names. The text is a linear
+    combination of terms, as ``0.5*a - b``; of an F test several, with commas.
     """
 
     name: str
@@ -338,10 +287,7 @@ class ContrastText:
 def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
     """Read ``NAME=TERMS`` and ``F:NAME=TERMS``.
 
-    Raises
-    ------
-    UsageError
-        When one has another form, or two have one name.
+    UsageError when one has another form, or two have one name.
     """
     contrasts: dict[str, ContrastText] = {}
     for word in words:
@@ -365,22 +311,10 @@ def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
 def contrast_for(
     contrast: ContrastText, terms: Sequence[str], groups: Mapping[str, Sequence[int]]
 ) -> Contrast:
-    """Weights of a contrast for the terms of a design.
+    """Weights of a contrast for the k terms of a design, whose groups are columns of factors.
 
-    Parameters
-    ----------
-    contrast : ContrastText
-    terms : sequence of str
-        Names of the k columns.
-    groups : mapping of str to sequence of int
-        Columns of each term of the formula: all levels of a factor.
-
-    Raises
-    ------
-    UsageError
-        When a part is neither a column nor a term.
-    DataError
-        When its rows are not independent, or all weights are 0.
+    UsageError when a part is neither a column nor a term; DataError when its rows are not
+    independent, or all weights are 0.
     """
     columns = {_plain(term): [number] for number, term in enumerate(terms)}
     columns = {_plain(term): list(numbers) for term, numbers in groups.items()} | columns

@@ -9,6 +9,7 @@ import numpy as np
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
+from bids_spheres.group.statistics import mean_of_known
 from bids_spheres.outputs.paths import SEEDS, label_of
 from bids_spheres.wording import listing
 
@@ -62,6 +63,9 @@ RUN_COLUMNS = {
     "reason": {"Description": "Why the run is excluded"},
 }
 """Columns of the table of runs."""
+
+RUN_ENTITIES = tuple(RUN_COLUMNS)[:9]
+"""Columns that say which run and strategy a row is about."""
 
 STRATEGY_COLUMNS = {
     "group": {"Description": "Entities of the group that the row is about"},
@@ -127,6 +131,21 @@ STRATEGY_COLUMNS = {
         "Description": "Share of participants whose measurement correlates most with their own in "
         "another condition (Finn et al. 2015, doi:10.1038/nn.4135)"
     },
+    "split_half": {
+        "Description": "Correlation over edges of the matrices of the first and the second half of "
+        "a run, mean over runs; n/a without --stability"
+    },
+    "minutes_for_r": {
+        "Description": "Kept minutes of a run whose matrix correlates with that of the whole by "
+        "0.8 (Gordon et al. 2017, doi:10.1016/j.neuron.2017.07.011); n/a: not reached",
+        "Units": "min",
+    },
+    "minutes_for_icc": {
+        "Description": "Kept minutes of a run by which mean connectivity has an ICC(2,1) of 0.8 "
+        "over sessions (Noble et al. 2017, doi:10.1093/cercor/bhx230); n/a: not reached, or no "
+        "sessions",
+        "Units": "min",
+    },
 }
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -136,9 +155,9 @@ Row = dict[str, float | str | None]
 """Cells of a table, by its columns."""
 
 
-def run_row(run: GroupRun, quality: RunQuality) -> Row:
-    """One row of the table of runs; see `RUN_COLUMNS`."""
-    name, facts = run.file.name, run.facts
+def run_entities(run: GroupRun) -> Row:
+    """Which run and strategy a row is about; see `RUN_ENTITIES`."""
+    name = run.file.name
     session = name.get("ses")
     return {
         "participant_id": run.file.participant,
@@ -150,13 +169,17 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "seeds": label_of(name, SEEDS),
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
-        "mean_fd": facts.mean_fd,
-        "mean_fd_recomputed": facts.mean_fd_recomputed,
-        "n_volumes": facts.n_volumes,
-        "n_kept": facts.n_kept,
+    }
+
+
+def run_row(run: GroupRun, quality: RunQuality) -> Row:
+    """One row of the table of runs; see `RUN_COLUMNS`."""
+    facts = run.facts
+    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
+    return {
+        **run_entities(run),
+        **{column: getattr(facts, column) for column in own},
         "n_censored": facts.n_volumes - facts.n_kept,
-        "rank": facts.rank,
-        "lost_to_filter": facts.lost_to_filter,
         "lost_to_censoring": facts.lost_to_censoring,
         "degrees_of_freedom": facts.degrees_of_freedom,
         "coverage": quality.coverage,
@@ -167,24 +190,8 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
     }
 
 
-def strategy_row(
-    group: Group,
-    used: Sequence[Participant],
-    left: Benchmark,
-    qc_fc: QcFc | None,
-    modularity: float,
-) -> Row:
-    """One row of the table of strategies; see `STRATEGY_COLUMNS`.
-
-    Parameters
-    ----------
-    group : Group
-    used : sequence of Participant
-        Those on whom the results rest.
-    left : Benchmark
-    qc_fc : QcFc or None
-    modularity : float
-    """
+def strategy_row(group: Group, used: Sequence[Participant], qc_fc: QcFc | None) -> Row:
+    """Cells of the table of strategies about runs and the `used` participants."""
     facts = [run.facts for run in group.runs]
     keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
     return {
@@ -200,6 +207,12 @@ def strategy_row(
         "degrees_of_freedom_lost": _mean(own.n_volumes - own.degrees_of_freedom for own in facts),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
+    }
+
+
+def result_cells(left: Benchmark, modularity: float, reliability: Reliability | None) -> Row:
+    """Cells of the table of strategies about edges; those of repeated measures where there are."""
+    cells: Row = {
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,
@@ -207,17 +220,11 @@ def strategy_row(
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
     }
-
-
-def reliability_cells(found: Reliability | None) -> Row:
-    """Cells of the table of strategies about repeated measures; none without such."""
-    if found is None:
-        return {}
-    return {
-        "icc_median": float(found.edges["icc21"].median()),
-        "discriminability": found.discriminability,
-        "identification_rate": found.identification_rate,
-    }
+    if reliability:
+        cells["icc_median"] = float(reliability.edges["icc21"].median())
+        cells["discriminability"] = reliability.discriminability
+        cells["identification_rate"] = reliability.identification_rate
+    return cells
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -239,6 +246,4 @@ def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Mean without missing values; NaN if all are missing."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return mean_of_known(np.array(list(values), dtype=float))

@@ -38,12 +38,8 @@ class EdgeValues:
     """Rows of E edges, one participant after the other, in a temporary file without a name.
 
     Statistics read parts of its columns from a memory map, so that memory does not grow with the
-    group, and a process that is killed leaves no file behind.
-
-    Attributes
-    ----------
-    participants : list of str
-        Labels of the rows.
+    group, and a process that is killed leaves no file behind. `participants` are the labels of the
+    rows.
     """
 
     def __init__(self, n_edges: int) -> None:
@@ -84,8 +80,7 @@ class EdgeValues:
         return own
 
 
-_READERS = 2
-_AHEAD = 4
+_READERS, _AHEAD = 2, 4
 """Participants that are read, or wait to be used, at the same time."""
 
 
@@ -111,18 +106,9 @@ def condition_of(run: GroupRun, within: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant and the runs of one group.
+    """A participant, as ``sub-01``, and the runs of one group, with a result and without.
 
-    Parameters
-    ----------
-    label : str
-        With its key, ``sub-01``.
-    runs : tuple of GroupRun
-        Those with a result.
-    excluded : tuple of GroupRun
-        Those of which too little was left.
-    mean_fd : float
-        Mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
+    `mean_fd` is the mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
     """
 
     label: str
@@ -152,19 +138,9 @@ class Participant:
 class Group:
     """Runs of one task, space, seed set, strategy and measure.
 
-    Parameters
-    ----------
-    name : Name
-    participants : tuple of Participant
-        In the order of their labels.
-    edges : Edges
-    scale : Scale
-    distances : (E,) array
-        Between the nodes of every edge, mm.
-    absent : mapping of str to str
-        Participants who are expected and have no run in it, and why.
-    failed : mapping of str to list of str
-        Participants who have a run in it, and files about others of theirs that failed.
+    Distances are those of the nodes of every edge, mm, (E,). `absent` are participants who are
+    expected and have no run in it, and why; `failed` those who have a run in it, and files about
+    others of theirs that failed.
     """
 
     name: Name
@@ -198,25 +174,12 @@ class Group:
         return [person for person in self.participants if person.runs]
 
 
-@dataclass(frozen=True)
-class Unread:
-    """Why nothing of a participant is used."""
-
-    problem: str
-
-
 @dataclass(frozen=True, eq=False)
 class ParticipantEdges:
-    """Edges of a participant; NaN for those that no run has.
+    """Edges (E,) of a participant over all runs, NaN for those that no run has.
 
-    Parameters
-    ----------
-    mean : (E,) array
-        Over all runs.
-    variance : (E,) array or None
-        Of that mean within the participant; None without ``--weights``, which alone needs it.
-    conditions : mapping of str to (E,) array
-        Means over the runs of each condition.
+    With the variance of that mean within the participant, which ``--weights`` alone needs, and with
+    means over the runs of each condition.
     """
 
     mean: FloatArray
@@ -244,8 +207,8 @@ def by_participant(
 
 def stream(
     group: Group, options: GroupOptions
-) -> Iterator[tuple[Participant, ParticipantEdges | Unread]]:
-    """Edges of every participant with a result, on the scale on which they are averaged.
+) -> Iterator[tuple[Participant, ParticipantEdges | BidsSpheresError]]:
+    """Edges of every participant with a result on the scale of averages, or why there are none.
 
     A participant of whom one run can't be read is left out as a whole: what is known of the
     participant, such as head motion, is about all runs. Threads read ahead, by no more than
@@ -253,11 +216,11 @@ def stream(
     Python's lock.
     """
 
-    def read(participant: Participant) -> ParticipantEdges | Unread:
+    def read(participant: Participant) -> ParticipantEdges | BidsSpheresError:
         try:
             return average_edges(participant.runs, group.edges, group.scale, options)
         except BidsSpheresError as error:
-            return Unread(str(error))
+            return error
 
     waiting = iter(group.with_result)
     with ThreadPoolExecutor(_READERS, "reader") as pool:

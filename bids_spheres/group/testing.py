@@ -1,4 +1,7 @@
-"""Contrasts of a group: which rows they are tested on, estimates, and corrections."""
+"""Contrasts of a group: which rows they are tested on, estimates, and corrections.
+
+Rows are participants, participants and conditions, or differences between conditions.
+"""
 
 from __future__ import annotations
 
@@ -11,68 +14,40 @@ import pandas as pd
 
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.inference import (
-    Cnbs,
-    Contrast,
-    Exchangeability,
-    MaxT,
-    Nbs,
-    Tfnbs,
-    estimate,
-    paired_contrast,
-    permutation_test,
-    random_effects,
-    robust_estimate,
-    root_f_threshold,
-)
-from bids_spheres.group.model import MEAN, Design, Model, contrast_for
+from bids_spheres.group import inference
+from bids_spheres.group.model import MEAN, Design, contrast_for
 from bids_spheres.group.statistics import false_discovery_rate
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.model import ContrastText, GroupDesign
+    from bids_spheres.group.edges import NetworkMeans
+    from bids_spheres.group.model import ContrastText, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import Group
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
-    from collections.abc import Iterable
-
-    from bids_spheres.group.edges import NetworkMeans
-    from bids_spheres.group.inference import Enhancement, Estimates, PermutationTest, Tail
-    from bids_spheres.group.stream import Group
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Participants of a design with their edges.
+    """Rows (N, E) of a design with N participants, or participants and conditions.
 
-    Parameters
-    ----------
-    rows : (N, E) array
-    design : Design
-        Of N participants.
-    exchangeability : Exchangeability, optional
-        Which of them may change places.
-    variance_groups : (N,) array of int, optional
-        Those with the same number have the same variance.
-    clusters : (N,) array of int, optional
-        Errors of those with the same number may be correlated.
-    variances : (N, E) array, optional
-        Of each value within its participant.
-    transform : callable, optional
-        What is done with rows (N, E), also after each permutation.
+    `variance_groups` and `clusters` are numbers of rows, (N,): those with the same number have the
+    same variance, or errors that may be correlated. `variances` (N, E) are those of each value
+    within its participant. `transform` is done with all rows, also after each permutation.
     """
 
     rows: FloatArray
     design: Design
-    exchangeability: Exchangeability | None = None
+    exchangeability: inference.Exchangeability | None = None
     variance_groups: IntArray | None = None
     clusters: IntArray | None = None
     variances: FloatArray | None = None
@@ -81,48 +56,29 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Hypotheses:
-    """Contrasts of one sample, and what sidecars say of them.
-
-    Parameters
-    ----------
-    sample : Sample
-    contrasts : tuple of Contrast
-    terms : tuple of str
-        What the weights are of.
-    weights : mapping of str to (q, k) array
-        By the names of the contrasts.
-    """
+    """Contrasts of one sample, and the weights of `terms` that sidecars say they have, by name."""
 
     sample: Sample
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[inference.Contrast, ...]
     terms: tuple[str, ...]
     weights: Mapping[str, FloatArray]
 
     @classmethod
-    def of(cls, sample: Sample, contrasts: Sequence[Contrast]) -> Hypotheses:
+    def of(cls, sample: Sample, contrasts: Sequence[inference.Contrast]) -> Hypotheses:
         """Contrasts of the terms of the design."""
         weights = {contrast.name: contrast.weights for contrast in contrasts}
         return cls(sample, tuple(contrasts), sample.design.terms, weights)
 
 
-@dataclass(eq=False)
 class Rows:
-    """Edges of participants, and of each of their conditions.
+    """Edges of participants, and of each of their conditions, with their variances.
 
-    Parameters
-    ----------
-    values, variances : EdgeValues
-        A row per participant.
-    repeated : EdgeValues
-        A row per participant and condition.
-    conditions : list of (str, str)
-        Participant and condition of these rows.
+    `conditions` are participant and condition of each row of `repeated`.
     """
 
-    values: EdgeValues
-    variances: EdgeValues
-    repeated: EdgeValues
-    conditions: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self, n_edges: int) -> None:
+        self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
+        self.conditions: list[tuple[str, str]] = []
 
     @property
     def labels(self) -> list[str]:
@@ -149,7 +105,9 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     sample = Sample(
         rows=values.rows_of(design.participants).array,
         design=design,
-        exchangeability=None if blocks is None else Exchangeability(blocks, options.whole_blocks),
+        exchangeability=None
+        if blocks is None
+        else inference.Exchangeability(blocks, options.whole_blocks),
         variance_groups=codes(options.variance_groups),
         clusters=codes(options.clusters),
     )
@@ -167,9 +125,7 @@ def with_conditions(model: Model, people: Mapping[str, Sequence[str]], name: str
 
     `people` has the conditions of each participant.
     """
-    pairs = [
-        (label, own) for label in people if label in model.table.index for own in people[label]
-    ]
+    pairs = [(who, own) for who in people if who in model.table.index for own in people[who]]
     table = model.table.loc[[label for label, _ in pairs]].copy()
     table.index = pd.Index([row_label(label, own) for label, own in pairs])
     table[name] = [own for _, own in pairs]
@@ -186,17 +142,17 @@ def paired_hypotheses(
 ) -> Iterator[Hypotheses]:
     """Means of weighted sums of conditions, a row per participant who has them all.
 
-    Raises
-    ------
-    UsageError
-        When a contrast names no condition, or is an F test.
-    DataError
-        When nobody has all conditions of one.
+    UsageError when a contrast names no condition, or is an F test; DataError when nobody has all
+    conditions of one.
     """
     terms = tuple(rows.labels)
     if terms == (MISSING,):
         raise DataError("no file has a condition of --within in its name, as ses-pre.")
     numbers = {label: number for number, label in enumerate(terms)}
+    places: dict[str, list[int]] = {}
+    for row, (label, _) in enumerate(rows.conditions):
+        places.setdefault(label, []).append(row)
+    array = rows.repeated.array
     for text in contrasts:
         if text.is_f:
             raise UsageError(
@@ -205,20 +161,17 @@ def paired_hypotheses(
             )
         contrast = contrast_for(text, terms, {})
         needed = {terms[number] for number in np.flatnonzero(contrast.weights[0])}
-        own: dict[str, list[int]] = {}
-        for row, (label, _) in enumerate(rows.conditions):
-            own.setdefault(label, []).append(row)
-        array, n_edges = rows.repeated.array, rows.repeated.array.shape[1]
-        differences, lacking = EdgeValues(n_edges), []
-        for label, places in own.items():
-            present = [rows.conditions[place][1] for place in places]
+        differences, lacking = EdgeValues(array.shape[1]), []
+        for label, own in places.items():
+            present = [rows.conditions[place][1] for place in own]
             if not needed <= set(present):
                 lacking.append(label)
                 continue
             codes = np.array([numbers[condition] for condition in present])
-            zeros = np.zeros(len(places), dtype=np.intp)
-            sums = paired_contrast(array[places], zeros, codes, contrast.weights[0])
-            differences.add(label, sums[0])
+            zeros = np.zeros(len(own), dtype=np.intp)
+            differences.add(
+                label, inference.paired_contrast(array[own], zeros, codes, contrast.weights[0])[0]
+            )
         if lacking:
             people = f"{count(len(lacking), 'participant')} without all conditions"
             logger.warning("%s: %s of %s: %s", group_title, people, text.name, listing(lacking))
@@ -233,64 +186,67 @@ def paired_hypotheses(
 class Tested:
     """A contrast of E edges; NaN for those that can't be tested.
 
-    Parameters
-    ----------
-    contrast : Contrast
-    tail : {"two", "positive", "negative"}
-    estimates : Estimates
-    q : (E,) array
-        p corrected for all edges, see `false_discovery_rate`.
-    columns : mapping of str to (E,) array
-        What random effects give beside.
-    permuted : PermutationTest, optional
+    q is p corrected for all edges, see `false_discovery_rate`; `columns` are what random effects
+    give beside, (E,) each.
     """
 
-    contrast: Contrast
-    tail: Tail
-    estimates: Estimates
+    contrast: inference.Contrast
+    tail: inference.Tail
+    estimates: inference.Estimates
     q: FloatArray
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
-    permuted: PermutationTest | None = None
+    permuted: inference.PermutationTest | None = None
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether statistics of one sign alone count, as F and those of one tail."""
+        return self.tail != "two" or self.contrast.is_f
+
+    @property
+    def sign(self) -> int:
+        """-1 where permutations see the negative of the statistic, as the tail is negative."""
+        return -1 if self.tail == "negative" and not self.contrast.is_f else 1
 
 
 def tested_contrasts(
-    sample: Sample, contrasts: Iterable[Contrast], options: GroupOptions
+    sample: Sample, contrasts: Iterable[inference.Contrast], options: GroupOptions
 ) -> Iterator[Tested]:
     """Estimate and test contrasts; edges of fewer than the minimum of participants get no test.
 
     ValueError when the design, or a contrast, can't be estimated in these participants.
     """
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
+    design, tail = sample.design.values, options.tail
     for contrast in contrasts:
         columns: dict[str, FloatArray] = {}
-        where = rows, sample.design.values
         if sample.variances is not None:
-            effects = random_effects(
-                rows, sample.variances, sample.design.values, contrast, tail=options.tail
-            )
+            effects = inference.random_effects(rows, sample.variances, design, contrast, tail=tail)
             estimates = effects.estimates
             columns = {"tau2": effects.tau2, "cochran_q": effects.q}
             columns |= {"cochran_p": effects.q_p, "i2": effects.i2}
         elif sample.clusters is not None:
-            estimates = robust_estimate(*where, contrast, sample.clusters, tail=options.tail)
+            estimates = inference.robust_estimate(
+                rows, design, contrast, sample.clusters, tail=tail
+            )
         else:
             groups = sample.variance_groups
-            estimates = estimate(*where, contrast, tail=options.tail, variance_groups=groups)
+            estimates = inference.estimate(
+                rows, design, contrast, tail=tail, variance_groups=groups
+            )
         enough = estimates.n >= options.min_participants
-        known = {
-            name: np.where(enough, getattr(estimates, name), np.nan) for name in ("statistic", "p")
-        }
-        q = false_discovery_rate(known["p"])
-        yield Tested(contrast, options.tail, replace(estimates, **known), q, columns)
+        statistic = np.where(enough, estimates.statistic, np.nan)
+        p = np.where(enough, estimates.p, np.nan)
+        known = replace(estimates, statistic=statistic, p=p)
+        yield Tested(contrast, tail, known, false_discovery_rate(p), columns)
 
 
 def permuted_contrasts(
     sample: Sample,
-    contrasts: Sequence[Contrast],
+    contrasts: Sequence[inference.Contrast],
     group: Group,
     networks: NetworkMeans,
     options: GroupOptions,
-) -> dict[str, PermutationTest]:
+) -> dict[str, inference.PermutationTest]:
     """Test contrasts by permutations, by their names; none where only q is requested.
 
     ValueError when nothing can be permuted, or tested.
@@ -301,19 +257,18 @@ def permuted_contrasts(
         requested.remove("cnbs")
     if not requested:
         return {}
-    tests: dict[str, PermutationTest] = {}
+    tests: dict[str, inference.PermutationTest] = {}
+    powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
     # An F test has a threshold of its own; the arrangements are the same.
     together = [[contrast for contrast in contrasts if not contrast.is_f]]
     for own in filter(None, [*together, *([c] for c in contrasts if c.is_f)]):
-        enhancements: dict[str, Enhancement] = {
-            "maxt": MaxT(),
-            "nbs": Nbs(group.edges.ends, nbs_threshold(sample, own[0], options)),
-            "tfnbs": Tfnbs(
-                group.edges.ends, options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
-            ),
+        enhancements: dict[str, inference.Enhancement] = {
+            "maxt": inference.MaxT(),
+            "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, own[0], options)),
+            "tfnbs": inference.Tfnbs(group.edges.ends, *powers),
         }
         if networks.names:
-            enhancements["cnbs"] = Cnbs(networks.pair_of_edge)
+            enhancements["cnbs"] = inference.Cnbs(networks.pair_of_edge)
         chosen = {name: enhancements[name] for name in requested}
         tests |= {test.contrast.name: test for test in permuted(sample, own, chosen, options)}
     _warn_of_permutations(group, next(iter(tests.values())), sample)
@@ -322,15 +277,15 @@ def permuted_contrasts(
 
 def permuted(
     sample: Sample,
-    contrasts: Sequence[Contrast],
-    enhancements: Mapping[str, Enhancement],
+    contrasts: Sequence[inference.Contrast],
+    enhancements: Mapping[str, inference.Enhancement],
     options: GroupOptions,
-) -> Sequence[PermutationTest]:
+) -> Sequence[inference.PermutationTest]:
     """Test contrasts by the permutations that options and sample ask for.
 
     ValueError when nothing can be permuted.
     """
-    return permutation_test(
+    return inference.permutation_test(
         sample.rows,
         sample.design.values,
         contrasts,
@@ -344,15 +299,16 @@ def permuted(
     )
 
 
-def nbs_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
+def nbs_threshold(sample: Sample, contrast: inference.Contrast, options: GroupOptions) -> float:
     """Threshold of components: of t, or for an F test the root of F with the same p."""
     n, k = sample.design.values.shape
     if not contrast.is_f:
         return options.nbs_threshold
-    return root_f_threshold(options.nbs_threshold, len(contrast.weights), n - k)
+    return inference.root_f_threshold(options.nbs_threshold, len(contrast.weights), n - k)
 
 
-def _warn_of_permutations(group: Group, test: PermutationTest, sample: Sample) -> None:
+def _warn_of_permutations(group: Group, test: inference.PermutationTest, sample: Sample) -> None:
+    """Say when all arrangements were used, and which edges are in none."""
     if test.exhaustive:
         logger.info(
             "%s: all %d arrangements of %s were used; no p is below %.3g.",
@@ -362,11 +318,6 @@ def _warn_of_permutations(group: Group, test: PermutationTest, sample: Sample) -
             test.smallest_p,
         )
     if len(out := np.flatnonzero(~test.tested)):
-        names, (rows, columns) = group.edges.names, group.edges.indices
-        pairs = [f"{names[rows[edge]]} - {names[columns[edge]]}" for edge in out]
-        logger.warning(
-            "%s: %s not in permutations, as participants lack them: %s",
-            group.title,
-            count(len(out), "edge"),
-            listing(pairs, 3),
-        )
+        pairs = [" - ".join(group.edges.names[node] for node in group.edges.ends[e]) for e in out]
+        text = "%s: %s not in permutations, as participants lack them: %s"
+        logger.warning(text, group.title, count(len(out), "edge"), listing(pairs, 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -19,14 +19,12 @@ from bids_spheres.engine.smoothing import check_fwhm
 from bids_spheres.engine.stream import image_grid, load_mask
 from bids_spheres.engine.variance import high_variance_confounds
 from bids_spheres.errors import DataError, UsageError
-from bids_spheres.masker.images import Series, open_series
 from bids_spheres.masker.parameters import (
     CLEAN_PREFIX,
     Recipe,
-    check_dtype,
+    Series,
     coordinates_of,
-    natural_dtype,
-    one_of,
+    open_series,
     output_dtype,
     radii_of,
     without_prefix,
@@ -46,12 +44,14 @@ if TYPE_CHECKING:
     from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import SphereWeights
-    from bids_spheres.masker.images import Image, Images
+    from bids_spheres.masker.parameters import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
 
 
-P = ParamSpec("P")
 T = TypeVar("T")
+
+_CLEANING = ("detrend", "standardize", "standardize_confounds", "low_pass", "high_pass", "t_r")
+"""Parameters that are arguments of `bids_spheres.clean` of the same name."""
 
 _NOT_SHOWN = ("seeds", "memory")
 """Parameters that the report leaves out: its table has the seeds."""
@@ -262,8 +262,9 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         """
         del y
         table = seeds_from(self.seeds)
-        seeds = self.seeds if table is None else table
-        coordinates = coordinates_of(seeds)
+        coordinates = coordinates_of(self.seeds) if table is None else table.coordinates
+        if self.empty not in ("raise", "nan"):
+            raise UsageError(f"empty must be one of raise, nan, not {self.empty!r}.")
         mask, mask_grid = None, None
         if self.mask_img is not None:
             self._log("fit", f"Loading mask from {_shown(self.mask_img)}")
@@ -273,27 +274,22 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         self._names = None if table is None else table.names
         self._recipe = Recipe(
             coordinates=coordinates,
-            radii=radii_of(self.radius, seeds),
+            radii=radii_of(self.radius, len(coordinates), table),
             mask=mask,
             mask_grid=mask_grid,
             allow_overlap=self.allow_overlap,
-            empty=one_of("empty", self.empty, ("raise", "nan")),
+            empty=self.empty,
             fwhm=check_fwhm(self.smoothing_fwhm),
             aggregation=check_aggregation(self.aggregation),
             cleaning={
-                "detrend": self.detrend,
-                "standardize": self.standardize,
-                "standardize_confounds": self.standardize_confounds,
-                "low_pass": self.low_pass,
-                "high_pass": self.high_pass,
-                "t_r": self.t_r,
+                **{name: getattr(self, name) for name in _CLEANING},
                 # nilearn's default since 0.13, which its maskers follow
                 "extrapolate": False,
                 **(self.clean_args or {}),
                 **self.clean_kwargs,
             },
         )
-        check_dtype(self.dtype)
+        output_dtype(self.dtype, np.dtype(np.float32))
         given = self.memory
         self.memory_ = given if isinstance(given, Memory) else Memory(given, verbose=0)
         if self.memory_level == 0 and self.memory_.location is not None:
@@ -350,9 +346,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             overlapping spheres unless allowed.
         """
         check_is_fitted(self)
-        signals = np.atleast_1d(np.asarray(region_signals))
-        if signals.ndim > 2 or signals.shape[-1] != self.n_elements_:
-            n = self.n_elements_
+        signals, n = np.atleast_1d(np.asarray(region_signals)), self.n_elements_
+        if signals.ndim > 2 or signals.shape[-1] != n:
             expected = (n,) if signals.ndim == 1 else (len(signals), n)
             raise DataError(
                 "Input to 'inverse_transform' has wrong shape.\n"
@@ -373,7 +368,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         image = np.zeros((int(np.prod(shape)), values.shape[1]))
         image[weights.voxels] = values
         image = image.reshape((*shape, -1), order="F")
-        dtype = output_dtype(self.dtype, signals.dtype) or signals.dtype
+        dtype = output_dtype(self.dtype, signals.dtype, signals.dtype)
         image = (image if signals.ndim == 2 else image[..., 0]).astype(dtype)
         return nib.Nifti1Image(image, self.mask_img_.affine)
 
@@ -487,7 +482,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     def _transformed(
         self, series: Series, confounds: Confounds | None, sample_mask: SampleMask | None
     ) -> Any:
-        if series.is_3d:
+        if series.volumes.is_3d:
             warnings.warn(
                 "A 3-D image gives one row of a 2-D array; later versions may give a 1-D array, "
                 "as nilearn does from version 0.12 on.",
@@ -508,19 +503,19 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         given = list(confounds) if isinstance(confounds, list | tuple) else [confounds]
         regressors: list[Any] = [part for part in given if part is not None]
         if self.high_variance_confounds:
-            compute = self._cached(_variance_confounds)
-            regressors.insert(0, compute(series, series.fingerprint))
+            regressors.insert(0, self._computed(series, high_variance_confounds))
         self._log("transform_single_imgs", "Cleaning extracted signals")
-        signals = self._cached(_cleaned_signals)(
-            series, series.fingerprint, self._recipe, regressors or None, sample_mask
-        )
-        source = series.volumes.real_dtype
-        return signals.astype(output_dtype(self.dtype, source) or natural_dtype(source))
+        signals = self._computed(series, self._recipe.signals, regressors or None, sample_mask)
+        return signals.astype(output_dtype(self.dtype, series.volumes.real_dtype))
 
-    def _cached(self, function: Callable[P, FloatArray]) -> Callable[P, FloatArray]:
-        if self.memory_level < 1 or self.memory_.location is None:
-            return function
-        return self.memory_.cache(function, ignore=["series"])
+    def _computed(
+        self, series: Series, function: Callable[..., FloatArray], *arguments: object
+    ) -> FloatArray:
+        """Call a function of volumes, or take its result from the cache."""
+        compute = _of_volumes
+        if self.memory_level > 0 and self.memory_.location is not None:
+            compute = self.memory_.cache(_of_volumes, ignore=["series"])
+        return compute(series, series.fingerprint, function, *arguments)
 
     def _report_warnings(self, background: SpatialImage | None) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():
@@ -538,22 +533,12 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             print(f"[{type(self).__name__}.{method}] {message}")  # noqa: T201 - verbose asks for it
 
 
-def _cleaned_signals(
-    series: Series,
-    key: object,
-    recipe: Recipe,
-    confounds: Confounds | None,
-    sample_mask: SampleMask | None,
+def _of_volumes(
+    series: Series, key: object, function: Callable[..., FloatArray], *arguments: object
 ) -> FloatArray:
-    """Signals of a series; a cache recognises it by `key`."""
+    """A function of the volumes of a series, which a cache recognises by `key`."""
     del key
-    return recipe.signals(series.volumes, confounds, sample_mask)
-
-
-def _variance_confounds(series: Series, key: object) -> FloatArray:
-    """High variance confounds of a series; a cache recognises it by `key`."""
-    del key
-    return high_variance_confounds(series.volumes)
+    return function(series.volumes, *arguments)
 
 
 def _per_series(values: Sequence[T] | T | None, count: int, name: str) -> list[T | None]:
@@ -566,10 +551,10 @@ def _per_series(values: Sequence[T] | T | None, count: int, name: str) -> list[T
 
 
 def _shown(images: object) -> str:
-    names = []
-    for image in images if isinstance(images, tuple) else (images,):
-        name = str(image)
-        if isinstance(image, nib.spatialimages.SpatialImage):
-            name = image.get_filename() or f"{type(image).__name__} of shape {image.shape}"
-        names.append(name)
-    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    """Names of images, for the log."""
+    if isinstance(images, tuple):
+        names = [_shown(image) for image in images]
+        return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    if isinstance(images, nib.spatialimages.SpatialImage):
+        return images.get_filename() or f"{type(images).__name__} of shape {images.shape}"
+    return str(images)

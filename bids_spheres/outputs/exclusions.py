@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
 from bids_spheres.files.atomic import cell
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import natural
 from bids_spheres.outputs.shared_tables import SharedTable
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError
-from bids_spheres.files.names import Name, parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import Name, natural, parse_name
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
     BOLDMAP,
@@ -220,8 +219,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of relation as names of files have them, Pearson's correlation first."""
-        labels = {stat for stat, _ in self.matrix_paths if stat != EFFECTIVE_DOF}
-        return tuple(sorted(labels, key=lambda stat: (stat != PEARSON, stat)))
+        return _pearson_first({stat for stat, _ in self.matrix_paths} - {EFFECTIVE_DOF})
 
     @property
     def spheres(self) -> Spheres | None:
@@ -264,6 +262,10 @@ class SeedSetResults:
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
         return {} if path is None else read_sidecar(sidecar_path(path), optional=True)
+
+
+def _pearson_first(measures: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(measures, key=lambda stat: (stat != PEARSON, stat)))
 
 
 def _chosen(paths: Mapping[str, Path], label: str, what: str) -> Path:
@@ -580,7 +582,7 @@ class Results:
     def measures(self) -> tuple[str, ...]:
         """Measures of relation as names of files have them, Pearson's correlation first."""
         sets = (own for run in self.runs for own in run.seed_sets)
-        return tuple(dict.fromkeys(stat for own in sets for stat in own.measures))
+        return _pearson_first({stat for own in sets for stat in own.measures})
 
     @cached_property
     def groups(self) -> tuple[GroupFiles, ...]:

@@ -23,7 +23,7 @@ from bids_spheres.engine.seeds import (
 )
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
-from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
 from bids_spheres.spaces import template_mask
@@ -219,6 +219,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
         space: place_in_template(work.seed_sets, space, warp=rules.warp_seeds) for space in spaces
     }
     masks = {space: _mask(rules.mask, space) for space in spaces}
+    tables = find_outliers(outliers, [run.name for run in runs])
     jobs = [
         Job(
             run=run,
@@ -228,7 +229,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
             work=work,
             outliers=table,
         )
-        for run, table in zip(runs, outliers_of(outliers, runs), strict=True)
+        for run, table in zip(runs, tables, strict=True)
     ]
     _check_outputs(jobs)
     return jobs

@@ -114,8 +114,8 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
         RelationshipMeasure=chosen.title,
-        Weighted=chosen.weighted,
-        Directed=chosen.directed,
+        Weighted=True,
+        Directed=False,
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
         NodeFiles=[nodes],

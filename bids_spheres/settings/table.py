@@ -353,6 +353,11 @@ class GroupChoices:
         "column of it, and standard errors are robust to the rows of a participant",
         choice("session", "task", "run"),
     )
+    stability: bool = _group(
+        False,
+        "correlate matrices of split halves and of the first 2, 4, 6 ... minutes of each run with "
+        "that of the whole, and find the minutes that pairs of networks need",
+    )
     clusters: str | None = _group(
         None,
         "column of that table, as site or family, within which errors may be correlated: robust "

@@ -67,6 +67,7 @@ def censored_volumes(pattern, n_volumes, rng):
     return flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(50))
 def test_white_series_have_the_scatter_that_the_degrees_of_freedom_say(number):
     """Repetition time, length, filter, censoring and regressors are drawn anew each time."""

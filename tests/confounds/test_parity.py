@@ -96,6 +96,7 @@ def test_ica_aroma(real_table, same_as_nilearn, name, form):
     assert differences(real_table(name), [(ours, theirs)], same_as_nilearn) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_scrubbing(real_table, same_as_nilearn, name):
     cases = [

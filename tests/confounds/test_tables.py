@@ -186,7 +186,8 @@ def test_an_outlier_table_that_is_not_there(tmp_path):
 
 def test_strategies_load_without_pandas():
     code = (
-        "import sys; from bids_spheres.confounds.strategy_file import load_strategy; load_strategy('36P'); "
+        "import sys; from bids_spheres.confounds.strategy_file import load_strategy; "
+        "load_strategy('36P'); "
         "print(sorted({'pandas', 'yaml', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

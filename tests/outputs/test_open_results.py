@@ -113,6 +113,7 @@ def test_what_is_not_there(output, tmp_path):
         open_results(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "text", "read"),
     [

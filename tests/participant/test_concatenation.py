@@ -153,6 +153,7 @@ MEASURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--standardize", "none", "--full-length")])
 def test_every_measure_of_both_runs(place, two_runs, options):
     assert two_runs
@@ -168,6 +169,7 @@ def test_every_measure_of_both_runs(place, two_runs, options):
     assert facts["Shrinkage"] == pytest.approx(ledoit_wolf(z)[1], rel=1e-8)
 
 
+@pytest.mark.slow
 def test_runs_of_other_mean_and_scale_are_no_relation(place, tiny):
     """Without standardization the spheres would correlate by their means alone."""
     for run, level in (("1", 1000.0), ("2", 9000.0)):
@@ -196,6 +198,7 @@ def test_series_of_earlier_calls_count(place, two_runs, tiny, seeds_file, tmp_pa
     assert_written(matrix_file(out, "sub-01_task-rest"), of_correlation(zscored(*runs)))
 
 
+@pytest.mark.slow
 def test_several_seed_sets_and_strategies(place, two_runs, tmp_path):
     assert two_runs
     other = tmp_path / "two.tsv"
@@ -249,6 +252,7 @@ def test_sessions_and_participants(place, tiny, level, groups):
         assert sidecar(path)["Sources"] == uris(out, *sources)
 
 
+@pytest.mark.slow
 def test_one_run_in_each_session(place, tiny):
     """For a session its run's own matrix is there already; for the participant none is."""
     for session, length in (("1", 40), ("2", 50)):
@@ -307,6 +311,7 @@ def test_other_entities_keep_runs_apart(place, tiny, level):
             assert sidecar(path)["NumberOfRuns"] == len(members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--dry-run",), ("--explain",)])
 def test_a_matrix_of_all_runs_never_replaces_that_of_one(place, tiny, options):
     tiny.add_run("sub-01_task-rest")
@@ -319,6 +324,7 @@ def test_a_matrix_of_all_runs_never_replaces_that_of_one(place, tiny, options):
     assert place("--concatenate", "session", "--run", "2")[0].status == 0
 
 
+@pytest.mark.slow
 def test_a_run_without_session_among_sessions(place, tiny):
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-01_ses-1_task-rest", n_volumes=50)
@@ -330,6 +336,7 @@ def test_a_run_without_session_among_sessions(place, tiny):
     assert matrices(out) == before
 
 
+@pytest.mark.slow
 def test_nothing_of_the_kind_without_the_option(place, two_runs):
     assert two_runs
     told, out = place()
@@ -340,6 +347,7 @@ def test_nothing_of_the_kind_without_the_option(place, two_runs):
 # Runs that are left out
 
 
+@pytest.mark.slow
 def test_an_excluded_run_is_left_out_and_named(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session", "--min-seconds", "100")
@@ -357,6 +365,7 @@ def test_an_excluded_run_is_left_out_and_named(place, two_runs):
     assert facts["DegreesOfFreedom"] == sidecar(long)["DegreesOfFreedom"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--full-length",)])
 def test_a_run_without_a_signal_in_any_sphere(place, two_runs, options):
     img = nib.load(two_runs["1"])
@@ -369,6 +378,7 @@ def test_a_run_without_a_signal_in_any_sphere(place, two_runs, options):
     assert list(sidecar(path)["ExcludedRuns"].values()) == ["no sphere has a series"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--full-length",)])
 def test_all_runs_excluded(place, two_runs, options):
     assert two_runs
@@ -384,6 +394,7 @@ def test_all_runs_excluded(place, two_runs, options):
         assert facts["MeanFramewiseDisplacement"] is None
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_left_out_even_if_an_earlier_call_had_written_it(place, tiny, two_runs):
     third = tiny.add_run("sub-01_task-rest_run-3", n_volumes=70)
     assert place("--concatenate", "session")[0].status == 0
@@ -432,6 +443,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_series_that_cannot_be_read(place, two_runs, tiny, seeds_file, damage):
     assert two_runs
@@ -477,6 +489,7 @@ def test_a_sphere_missing_in_one_run_is_missing(place, two_runs):
 # What the sidecar says
 
 
+@pytest.mark.slow
 def test_numbers_of_the_sidecar(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session", "--fd-threshold", "0.5")
@@ -499,6 +512,7 @@ def test_numbers_of_the_sidecar(place, two_runs):
     assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
 
 
+@pytest.mark.slow
 def test_facts_that_all_runs_share(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session")
@@ -531,6 +545,7 @@ def test_what_runs_differ_in_is_not_said_of_all(place, tiny, tmp_path):
     assert facts["RankRemoved"] == 2 + 1 + 2 + 2
 
 
+@pytest.mark.slow
 def test_seeds_named_like_a_key(place, two_runs, seeds_file):
     assert two_runs
     seeds_file.write_text("name\tx\ty\tz\tnetwork\nMask\t-10\t0\t0\tA\nSeeds\t10\t0\t0\tB\n")
@@ -538,6 +553,68 @@ def test_seeds_named_like_a_key(place, two_runs, seeds_file):
     assert told.status == 0, told.err
     facts = sidecar(matrix_file(out, "sub-01_task-rest"))
     assert (facts["Mask"], facts["Seeds"]) == ("run", "mine")
+
+
+def write_run(group, number, values, **facts):
+    """Series of a run of a group by hand, as its job would write them; return their URIs."""
+    job = group.jobs[number]
+    (seeds,) = job.work.seed_sets
+    path = job.paths.series(seeds, "gsrOnly")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(values, columns=list(seeds.names))
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a", float_format="%.12g")
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    return job.paths.uri(path), job.paths.uri(job.paths.spheres(seeds))
+
+
+def test_every_key_of_the_sidecar_by_hand(tiny, seeds_file, tmp_path):
+    rng = np.random.default_rng(3)
+    for run in "1234":
+        tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=10)
+    asked = Settings(tiny.root, tmp_path / "out", seeds=(seeds_file,), strategy=("gsrOnly",))
+    (group,) = group_runs(plan_jobs(asked)[1], "session")
+    first = np.column_stack([rng.standard_normal((12, 3)), np.full(12, np.nan)])
+    second = np.column_stack([rng.standard_normal((9, 2)), np.full((9, 2), np.nan)])
+    second[[0, 4]] = np.nan  # volumes that are censored, in their rows
+    common = {"Radius": 5, "SoftwareFilters": "n/a", "Mask": "run", "GeneratedBy": [{"Name": "x"}]}
+    numbers = ("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored", "RankRemoved")
+    numbers += ("DimensionsLostToFilter", "DimensionsLostToCensoring", "DegreesOfFreedom")
+    numbers += ("VolumesWithFramewiseDisplacement", "MeanFramewiseDisplacement")
+    rows = [(15, 12, 3, 4, 0.5, 0.25, 8.0, 14, 0.1), (9, 7, 2, 2, 1.5, 0.5, 3.0, 8, 0.4)]
+    own = [dict(zip(numbers, row, strict=True)) for row in rows]
+    own[0] |= {"CensoredVolumes": {"fd": 2, "dvars": 1}, "Standardize": "psc"}
+    own[1] |= {"CensoredVolumes": {"fd": 2}, "Standardize": "zscore"}
+    recomputed = {"MeanFramewiseDisplacementRecomputed": 0.2}
+    one = write_run(group, 0, first, **common, **own[0], **recomputed)
+    two = write_run(group, 1, second, **common, **own[1])
+    gone = dict.fromkeys(numbers, 99) | {"Excluded": "too short", "Radius": 7}
+    three = write_run(group, 2, np.full((5, 4), np.nan), **gone)
+    (said,) = concatenate_runs([group], ())
+    assert "made without sub-01 task-rest run-4" in said
+    path = matrix_file(tmp_path / "out", "sub-01_task-rest")
+    left, right = zscored(first[:, :2], second[[1, 2, 3, 5, 6, 7, 8], :2]).T
+    table = read(path).set_index("Node")
+    assert table.loc["left", "right"] == pytest.approx(np.corrcoef(left, right)[0, 1], rel=1e-8)
+    assert table[["front", "far"]].isna().all(axis=None)
+    facts = sidecar(path)
+    assert (facts["NumberOfRuns"], facts["Sources"]) == (2, [one[0], two[0]])
+    assert facts["NodeFiles"] == [one[1], two[1]]
+    assert facts["NodesMissingInSomeRuns"] == ["front"]  # the last is missing in all
+    assert facts["ExcludedRuns"] == {three[0]: "too short"}
+    assert list(facts["MissingRuns"]) == [one[0].replace("run-1", "run-4")]
+    assert facts["CensoredVolumes"] == {"fd": 4, "dvars": 1}
+    sums = (24, 19, 5, 6, 2.0, 0.75)
+    assert tuple(facts[name] for name in numbers[:6]) == sums
+    # w = T' - 1 of every run: 1 / var of the weighted mean of two correlations.
+    variance = (11**2 / 8 + 6**2 / 3) / 17**2
+    assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
+    mean = (14 * 0.1 + 8 * 0.4) / 22
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx(mean)
+    assert facts["MeanFramewiseDisplacementRecomputed"] is None  # unknown of one
+    # What they agree in, without what is each one's own.
+    assert (facts["Radius"], facts["SoftwareFilters"], facts["Mask"]) == (5, "n/a", "run")
+    assert "Standardize" not in facts
+    assert "GeneratedBy" not in facts  # of the series
 
 
 def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
@@ -555,6 +632,7 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
     assert degrees_of_freedom(used) < 0.7 * (90 + 20)
 
 
+@pytest.mark.slow
 def test_the_option_is_in_the_record_and_comes_back_from_it(place, two_runs, run_app):
     assert two_runs
     told, out = place("--concatenate", "participant")

@@ -152,6 +152,7 @@ def by_definition(cleaned, kept, removed, max_lag):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [KEPT["gap"], KEPT["mirrored"]], ids=["gap", "mirrored"])
 @pytest.mark.parametrize("chosen", [None, BAND, TemporalFilter(low_pass=0.1)], ids=str)
 def test_effective_degrees_of_freedom_with_24_regressors(series, kept, chosen):

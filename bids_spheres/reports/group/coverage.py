@@ -13,7 +13,7 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.outputs.find import find_runs, participants_with_outputs
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
-from bids_spheres.reports.participant.backgrounds import Background, find_background
+from bids_spheres.reports.participant.sphere_section import Background, find_background
 from bids_spheres.reports.toolkit import figures, render, sphere_figures
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.geometry import backdrop

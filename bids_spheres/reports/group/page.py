@@ -8,8 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from bids_spheres.files.atomic import temporary_files_in, write_text
-from bids_spheres.files.names import parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
@@ -64,6 +63,8 @@ KINDS = {
     "harmonization": "effects of sites that ComBat removed",
     "reliability": "reliability of each pair over sessions or runs",
     "networkreliability": "reliability of means of networks",
+    "stability": "agreement of parts of every run with the whole",
+    "minutes": "minutes of data that pairs of networks need",
     "stacked": "pairs of every participant, for machine learning",
     "participants": "participants with a result, and why others have none",
 }

@@ -69,6 +69,5 @@ class Verdict:
     @classmethod
     def of(cls, anchor: str, name: str, judgements: list[Judgement]) -> Verdict:
         """Join judgements; the worst gives the colour."""
-        tones = {judgement.tone for judgement in judgements}
-        tone = next((tone for tone in ("bad", "warn") if tone in tones), "")
+        tone = min((j.tone for j in judgements if j.tone), default="")  # "bad" is before "warn"
         return cls(anchor, name, "; ".join(j.text for j in judgements), tone)
