@@ -211,10 +211,10 @@ def _planned(out: Path, participant: str, matrix: Path) -> Job:
                 hint="Call the participant level again; it leaves a record of its settings.",
             )
         tried.append(content)
-        positional, named = option_words(parser, content, record)
-        settings = settings_of(parser.parse_args([*positional, *named]))
-        labels = replace(settings.labels, participant_label=(participant,))
         try:
+            positional, named = option_words(parser, content, record)
+            settings = settings_of(parser.parse_args([*positional, *named]))
+            labels = replace(settings.labels, participant_label=(participant,))
             jobs = plan_jobs(replace(settings, output_dir=out, labels=labels, concatenate=None))[1]
         except BidsSpheresError as error:
             problem = problem or error

@@ -141,6 +141,33 @@ def test_it_equals_the_file_whatever_the_options(why, results, tiny, options):
     assert "They are equal." in done.out
 
 
+def test_seeds_in_the_participants_own_space(why, results, tiny, seeds_file):
+    tiny.add_run(space="T1w")
+    seeds_file.with_suffix(".json").write_text('{"Space": "T1w"}')
+    results("--strategy", "gsrOnly", "--space", "T1w")
+    done = why()
+    assert done.status == 0, done.out + done.err
+    assert "They are equal." in done.out
+
+
+@pytest.mark.parametrize("kind", ["dseg", "probseg"])
+def test_regions(why, run_app, tiny, tmp_path, kind):
+    img = nib.load(tiny.add_run())
+    values = np.random.default_rng(0).random((*img.shape[:3], 3))
+    values = values.argmax(axis=3).astype(np.int16) if kind == "dseg" else values
+    atlas = tmp_path / f"space-MNI152NLin2009cAsym_atlas-Random_{kind}.nii.gz"
+    nib.Nifti1Image(values, img.affine).to_filename(atlas)
+    table = "index\tname\n" + "".join(f"{i}\tR{i}\n" for i in range(1 if kind == "dseg" else 0, 3))
+    atlas.with_name(atlas.name.replace(".nii.gz", ".tsv")).write_text(table)
+    words = (tiny.root, tmp_path / "out", "participant", "--parcellation", atlas)
+    assert run_app(*words, "--strategy", "gsrOnly", "--report-level", "none").status == 0
+    done = why(edge="R1,R2")
+    assert done.status == 0, done.out + done.err
+    series = {"dseg": "mean of the voxels", "probseg": "signals of all maps together"}
+    assert f"  series: {series[kind]}" in done.out
+    assert re.search(r"R1: \d+ of \d+ voxels in it are used", done.out)
+
+
 def test_a_changed_image_is_told(why, results, tiny):
     bold = tiny.add_run()
     results("--strategy", "gsrOnly")
