@@ -42,18 +42,7 @@ logger = logging.getLogger("bids_spheres")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status of the BIDS execution specification.
-    """
+    """Run the command line, by default that of the process; return its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     # argparse takes -38,-22,56 for an option, and not what begins with a blank. --seeds=-38,-22,56
     # is an option with a value, though its beginning could be the name of a seed.
