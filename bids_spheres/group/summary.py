@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans, modularity
 from bids_spheres.group.facts import differences
@@ -41,7 +42,6 @@ from bids_spheres.group.results import (
     write_participants,
 )
 from bids_spheres.group.stacked import stacked_extension, stacked_table
-from bids_spheres.group.statistics import Moments
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.group.testing import (
     Hypotheses,
