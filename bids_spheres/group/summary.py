@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group import (
     harmonization,
@@ -25,7 +26,6 @@ from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import Row, result_cells, strategy_row
 from bids_spheres.group.stacked import stacked_extension, stacked_table
-from bids_spheres.group.statistics import Moments
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
