@@ -16,7 +16,7 @@ import house
 
 from bids_spheres import errors
 from bids_spheres.app import parser as options
-from bids_spheres.app.strategies import describe_strategies
+from bids_spheres.app.listings import describe_strategies
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
