@@ -48,6 +48,7 @@ GROUP_SUFFIXES = frozenset(
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        "minutes",
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.engine.connectivity import concatenate
 from bids_spheres.participant.concatenation import (
     RunSeries,
