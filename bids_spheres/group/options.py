@@ -28,7 +28,10 @@ _EXCLUSIVE = (
         ("within", "blocks", "variance_groups", "harmonize"),
         "Rows of a participant change signs together already.",
     ),
-    (("seed_maps", "within", "weights", "harmonize"), "Run the group level twice."),
+    (
+        ("seed_maps", "harmonize_from"),
+        "The estimates of edges are not those of voxels: run the group level twice.",
+    ),
 )
 """An option, those that it does not go with, and what to do."""
 
@@ -82,9 +85,10 @@ class GroupOptions(GroupChoices):
         )
         for (name, *others), hint in _EXCLUSIVE:
             flags = [f"--{other.replace('_', '-')}" for other in (name, *others)]
+            alternatives = " or ".join(filter(None, [", ".join(flags[1:-1]), flags[-1]]))
             yield (
                 getattr(self, name) and any(getattr(self, other) for other in others),
-                f"{flags[0]} does not go with {', '.join(flags[1:-1])} or {flags[-1]}.",
+                f"{flags[0]} does not go with {alternatives}.",
                 hint,
             )
         yield (

@@ -18,7 +18,7 @@ from bids_spheres.files.atomic import (
     write_table,
 )
 from bids_spheres.files.names import natural, plain_label
-from bids_spheres.group import absent, files, quality
+from bids_spheres.group import absent, files, quality, stability
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
@@ -146,6 +146,7 @@ class _Level:
         self.few_dof: dict[tuple[str, ...], list[str]] = {}
         self.runs: dict[tuple[str, str], quality.Row] = {}
         self.strategies: list[quality.Row] = []
+        self.stability: list[quality.Row] = []
         self.problems: list[str] = []
         self.groups: list[str] = []
         self.refused: dict[str, list[str]] = {}
@@ -223,6 +224,7 @@ class _Level:
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
+        self.stability.extend(done.stability.rows if done.stability else ())
         self.multiverse.add(done)
 
     def write_multiverse(self) -> list[Name]:
@@ -258,11 +260,16 @@ class _Level:
         tables = {
             "runs.tsv": (rows, quality.RUN_COLUMNS),
             "strategies.tsv": ([row for row in self.strategies if row], quality.STRATEGY_COLUMNS),
+            "stability.tsv": (self.stability, stability.STABILITY_COLUMNS),
         }
         if not self.strategies:
             for name in (*tables, GROUP_SUMMARY):
                 remove(folder / name)
             raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
+        if not self.stability:
+            del tables["stability.tsv"]
+            for end in (".tsv", ".json"):
+                remove(folder / f"stability{end}")
         for name, (own, about) in tables.items():
             write_table(folder / name, pd.DataFrame(own, columns=list(about)))
             write_json((folder / name).with_suffix(".json"), about)

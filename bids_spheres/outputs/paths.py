@@ -48,6 +48,7 @@ GROUP_SUFFIXES = frozenset(
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        "minutes",
         *("specifications", "robustness"),
     }
 )

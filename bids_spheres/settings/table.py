@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
+    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
@@ -200,6 +201,7 @@ class Processing:
         _WHOLE,
         affects=_DESIGN,
         sidecar="EqualSecondsSeed",
+        needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
         False, "keep a row of n/a for every censored volume", affects=("series",)
@@ -351,6 +353,11 @@ class GroupChoices:
         "change=post-pre, and their reliability is written; with a model the conditions are a "
         "column of it, and standard errors are robust to the rows of a participant",
         choice("session", "task", "run"),
+    )
+    stability: bool = _group(
+        False,
+        "correlate matrices of split halves and of the first 2, 4, 6 ... minutes of each run with "
+        "that of the whole, and find the minutes that pairs of networks need",
     )
     clusters: str | None = _group(
         None,
@@ -583,12 +590,14 @@ class Settings:
         "space of images of regions whose names and JSON files don't say it, and template of "
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
+        needs=("parcellation", "roi"),
     )
-    parcellation_weights: str = _seeds(
+    parcellation_weights: MapWeighting = _seeds(
         "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",
         choice("least-squares", "mean"),
+        needs=("parcellation",),
     )
     radius: tuple[float, ...] = _seeds(
         (),

@@ -30,6 +30,13 @@ _WAYS = {
     "cnbs": "pairs of networks by the constrained network-based statistic [@noble2020]",
 }
 
+_STABILITY = (
+    "Matrices of Fisher's z of split halves of every run were correlated with one another, and "
+    "those of its first 2, 4, 6 ... minutes with that of the whole; the minutes were interpolated "
+    "at which this correlation [@gordon2017] and, of mean connectivity over sessions, ICC(2,1) "
+    "[@noble2017] reach .8."
+)
+
 
 def group_methods(level: Level) -> MethodsText:
     """Sentences for what was done, and nothing else, with their references."""
@@ -37,6 +44,8 @@ def group_methods(level: Level) -> MethodsText:
     if not results:
         return MethodsText()
     sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
+    if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
+        sentences.append(_STABILITY)
     sentences += [*_contrasts(results), *_specifications(level)]
     return methods_text([" ".join(sentences)])
 
