@@ -97,8 +97,8 @@ def list_seeds(options: Namespace) -> int:
         low, high = seeds.radii.min(), seeds.radii.max()
         radii = number(low) if low == high else f"{number(low)} to {number(high)}"
         print(f"  seeds:     {count(len(seeds), 'seed')} with a radius of {radii} mm")
-        if networks := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
-            print(f"  networks:  {', '.join(networks)}")
+        if named := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
+            print(f"  networks:  {', '.join(named)}")
         print(f"  space:     {seeds.space or 'that of the images'}")
         if doi := seeds.metadata.get("DOI"):
             print(f"  source:    https://doi.org/{doi}")
