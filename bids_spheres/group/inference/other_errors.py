@@ -12,7 +12,6 @@ from scipy.sparse import csr_array
 
 from bids_spheres.group.inference.linear_model import (
     ModelSpace,
-    by_blocks,
     column_blocks,
     concatenate,
     fit,
@@ -136,7 +135,7 @@ def robust_estimate(
             error[columns] = np.linalg.norm(adjusted.T @ fitted.residuals[:, columns], axis=0)
         return t_estimates(fitted, error, degrees, tail, confidence)
 
-    return by_blocks(z, estimated)
+    return concatenate([estimated(block) for block in column_blocks(z)])
 
 
 def _adjusted_rows(
