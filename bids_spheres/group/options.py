@@ -97,6 +97,22 @@ class GroupOptions(GroupChoices):
             "Add --seed-maps, or take nbs and tfnbs for edges.",
         )
         yield (
+            self.multiverse and self.weights,
+            "--multiverse does not go with --weights.",
+            "Leave one of them out.",
+        )
+        yield (
+            self.multiverse_edges and not self.multiverse,
+            "--multiverse-edges needs --multiverse.",
+            "Add it, or leave out the edges.",
+        )
+        for edge in self.multiverse_edges:
+            yield (
+                "," not in edge,
+                f"--multiverse-edges {edge} is not NODE,NODE.",
+                "Name both seeds of the edge, with a comma between them.",
+            )
+        yield (
             self.whole_blocks and not self.blocks,
             "--whole-blocks needs --blocks COLUMN.",
             "Name the column of families or sites.",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group import (
     harmonization,
     head_motion,
+    multiverse,
     reliability,
     results,
     stability,
@@ -25,7 +27,6 @@ from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import Row, result_cells, strategy_row
 from bids_spheres.group.stacked import stacked_extension, stacked_table
-from bids_spheres.group.statistics import Moments
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
@@ -89,6 +90,7 @@ class Summary:
         self.left = head_motion.Benchmark()
         self.reliability: reliability.Reliability | None = None
         self.stability: stability.Stability | None = None
+        self.effects: dict[str, pd.DataFrame] = {}
 
     def plan(self) -> None:
         """Make the designs of motion and of the model, with its contrasts."""
@@ -209,6 +211,9 @@ class Summary:
     def _test_contrasts(self) -> None:
         """Estimate all coefficients of the model, and test contrasts."""
         group, writer, options, model = self.group, self.writer, self.options, self.model
+        if options.multiverse and self.mean:
+            mean = testing.Hypotheses.of(testing.all_participants(self.rows.values), (MEAN,))
+            self.effects = multiverse.estimate_effects(self, mean)
         of_model = None
         if model:
             of_model = testing.sample_of_model(self.rows, model, options)
@@ -230,6 +235,8 @@ class Summary:
             sample, contrasts = hypotheses.sample, hypotheses.contrasts
             if not contrasts:
                 continue
+            if options.multiverse and group.scale.tested:
+                self.effects |= multiverse.estimate_effects(self, hypotheses)
             tests = list(testing.tested_contrasts(sample, contrasts, options))
             try:
                 permuted = testing.permuted_contrasts(

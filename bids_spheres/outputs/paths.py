@@ -49,6 +49,7 @@ GROUP_SUFFIXES = frozenset(
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
         "minutes",
+        *("specifications", "robustness"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""
