@@ -227,6 +227,15 @@ def test_without_the_option_nothing_of_it_is_left(dataset, call, run_app, tmp_pa
     assert "split_half" not in read_tsv(folder / "strategies.tsv").dropna(axis=1, how="all")
 
 
+def test_pearson_correlations_are_needed(outputs, rng, call):
+    for label in LABELS[:3]:
+        matrix = np.round(np.corrcoef(rng.standard_normal((5, 90))), 9)
+        outputs.add(label, matrix, stat="partialcorrelation")
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "--stability is about Pearson correlations" in done.err
+
+
 def test_series_are_needed(outputs, rng, call):
     for label in LABELS[:3]:
         outputs.add(label, np.round(np.corrcoef(rng.standard_normal((5, 90))), 9))
