@@ -19,12 +19,13 @@ from bids_spheres.group.head_motion import (
     Benchmark,
     benchmark,
     motion_design,
+    permuted_qc_fc,
     qc_fc,
     reasons_against_zero,
 )
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
-from bids_spheres.group.quality import Row, result_cells, strategy_row
+from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
 from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
 from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.group.reliability import reliability
@@ -207,7 +208,13 @@ class Summary:
         mean = group.edges.matrix(group.scale.back(self.moments.known_mean))
         seen = modularity(group.scale.sign * mean, group.edges.networks)
         own = strategy_row(group, self.used, self.qc_fc)
-        return own | result_cells(self.left, seen, self.reliability)
+        own |= result_cells(self.left, seen, self.reliability)
+        if self.options.controls:
+            own |= controls_cells(self.used)
+            if self.motion:
+                values, between = self.rows.values, group.edges.between_nodes
+                own |= permuted_qc_fc(values, self.motion, between, self.options.seed)
+        return own
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
