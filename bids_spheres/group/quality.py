@@ -230,7 +230,8 @@ def controls_cells(participants: Iterable[Participant]) -> Row:
     """Cells of the table of strategies about negative controls; missing where none were written."""
     cells: dict[str, list[float]] = defaultdict(list)
     for run in (run for person in participants for run in person.runs):
-        name = run.file.name.with_(CONTROLS, ".tsv", stat=None)
+        strategy = run.file.name.get("desc")
+        name = run.file.name.with_(CONTROLS, ".tsv", stat=None, desc=strategy)
         path = run.file.path.with_name(str(name))
         if path.is_file():
             table = read_table(path).set_index("control")

@@ -335,6 +335,8 @@ class Summary:
         if self.qc_fc:
             covariates = self.analysis.covariates
             facts["QCFCCovariates"] = list(covariates.table.columns) if covariates else []
+            if self.options.controls:
+                facts["QCFCPermutationSeed"] = self.options.seed
         if self.mean:
             facts["EdgesWithoutTest"] = int(np.isnan(self.mean.estimates.p).sum())
             reasons = reasons_against_zero(group, self.left, self.qc_fc)
