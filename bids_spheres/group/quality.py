@@ -236,7 +236,7 @@ def controls_cells(participants: Iterable[Participant]) -> Row:
         if path.is_file():
             table = read_table(path).set_index("control")
             for row, column in _CONTROLS:
-                cells[f"{row}_{column}"].append(float(table.loc[row, column]))
+                cells[f"{row}_{column}"].append(float(table[column][row]))
     return {name: _mean(values) for name, values in cells.items()}
 
 

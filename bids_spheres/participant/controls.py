@@ -83,7 +83,8 @@ def fluid_centres(fluid: BoolArray, grid: Grid, radius: float) -> FloatArray:
     points = grid.to_mm(np.argwhere(fluid))
     if not len(points):
         return np.empty((0, 3))
-    held = cKDTree(points).query_ball_point(points, radius + 1e-6, return_length=True)
+    tree = cKDTree(points)
+    held = np.asarray(tree.query_ball_point(points, radius + 1e-6, return_length=True))
     chosen: list[FloatArray] = []
     while len(chosen) < _FLUID_SPHERES and held.max() >= _FEWEST_VOXELS:
         chosen.append(points[held.argmax()])
@@ -147,7 +148,7 @@ def controls_table(
     both = np.stack([pearson_correlation(values)[of_seeds] for values in (seeds, mirrored)])
     both = both[:, np.isfinite(both).all(axis=0)]
     if both.shape[1] > 2:
-        rows["mirrored"]["similarity"] = float(np.corrcoef(both)[0, 1])
+        rows["mirrored"]["similarity"] = float(pearson_correlation(both.T)[0, 1])
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("control").reset_index()
 
 

@@ -99,7 +99,7 @@ def participant_page(participant: Participant) -> HTMLReport:
 
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     blocks, before = signal_view(seeds, run.styles)
-    relations = []
+    relations: list[Block] = []
     if section is not None and section.stage is not None:
         relations += relation_blocks(seeds, run.styles, section.stage)
         relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)

@@ -139,12 +139,12 @@ def controls_table(run: Run) -> Table | None:
     tables = [seeds.files.controls(s) for seeds, s in known]
 
     def shares(label: str, control: str, column: str = "significant") -> TableColumn:
-        values = [float(table.loc[control, column]) for table in tables]
+        values = [float(table[column][control]) for table in tables]
         return Column(label, unit="% of pairs"), [percent_cell(value) for value in values]
 
     if not known:
         return None
-    similarity = [table.loc["mirrored", "similarity"] for table in tables]
+    similarity = [table["similarity"]["mirrored"] for table in tables]
     return table_of(
         "Negative controls: pairs of series that correlate with p < .05.",
         text_column("Strategy", [s for _, s in known]),
@@ -180,8 +180,10 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         if len(columns) < 2:
             continue
         values = table.to_numpy(dtype=np.float64, na_value=np.nan)
-        kept = run.files.kept(strategy) if strategy in run.files.outliers else []
-        matrix = correlations(values[kept] if len(kept) == len(values) else values)
+        if strategy in run.files.outliers:
+            kept = run.files.kept(strategy)
+            values = values[kept] if len(kept) == len(values) else values
+        matrix = correlations(values)
         words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
         if strongest := _strongest(matrix, columns):
             words += " The strongest correlation, {}, is between {}.".format(*strongest)
