@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.engine.seeds import is_network
-from bids_spheres.group.statistics import Moments, confidence_limits
+from bids_spheres.group.statistics import confidence_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
     BoolArray = NDArray[np.bool_]
+
+NODE_COLUMNS = {
+    "node_1": {"Description": "One node of the edge"},
+    "node_2": {"Description": "The other"},
+}
+"""Columns of every table about edges."""
 
 PAIR_COLUMNS = {
     "network_1": {"Description": "Network of one node of the edges"},

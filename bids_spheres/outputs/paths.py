@@ -51,6 +51,8 @@ GROUP_SUFFIXES = frozenset(
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        "minutes",
+        *("specifications", "robustness"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""

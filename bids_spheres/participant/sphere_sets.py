@@ -143,12 +143,12 @@ def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
 
 
 class ImageSpheres(NamedTuple):
-    """An image that is open, its mask, the spheres on its grid, and notes on their voxels."""
+    """An image that is open, its mask, the voxels that may be used, and the spheres on its grid."""
 
     volumes: Volumes
     mask: Mask | None
+    usable: UsableVoxels
     sphere_sets: list[SphereSet]
-    notes: tuple[str, ...]
 
 
 def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> ImageSpheres:
@@ -176,8 +176,7 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
         controls = tuple(control_sets(spheres, usable, start))
         sphere_sets[i] = replace(spheres, controls=controls)
         start += sum(len(control.seeds) for control in controls)
-    of_mask = () if mask is None else mask.notes(volumes.grid)
-    return ImageSpheres(volumes, mask, sphere_sets, (*of_mask, *usable.notes))
+    return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
 def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -> SphereWeights:
