@@ -112,6 +112,7 @@ def _group_options(settings: Settings) -> GroupOptions:
         select=tuple((key, labels) for key, labels in _selection(settings) if labels),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
+        controls=settings.processing.controls,
     )
 
 
