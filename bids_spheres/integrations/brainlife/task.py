@@ -1,51 +1,54 @@
-"""The ``config.json`` of a task: files, what is known of them, and options.
+"""Read the ``config.json`` of a task: options, and files that are linked as a dataset.
 
 Beside the keys that an app was registered with, the platform writes ``_inputs``: for every input
 its data type, tags, ``meta`` (subject, session, run and fields of BIDS sidecars) and the ``keys``
 that hold its files. Where a key holds a list, because the input is *multi*, the entries of
-``_inputs`` with that key stand in the same order.
+``_inputs`` with that key are in the same order.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.app.parser import Talk
-from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.files.names import plain_label
+from bids_spheres.errors import (
+    BidsSpheresError,
+    DataError,
+    MissingInputError,
+    OutputError,
+    UsageError,
+    did_you_mean,
+)
+from bids_spheres.files.atomic import json_text, remove, table_text, write_if_changed
+from bids_spheres.files.names import Name, plain_label
 from bids_spheres.files.regular import not_fetched
 from bids_spheres.files.text import read_json_object
 from bids_spheres.settings import MASKS, PARTICIPANT, Settings, declared_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 _FILES = ("bold", "regressors", "mask")
 """Keys of input files."""
 
-_ONE = ("atlas", "seeds", "radius", "strategy")
+_SINGLE = ("atlas", "seeds", "radius", "strategy")
 """Options that take one value here, as a task writes one table of time series."""
 
-_ELSEWHERE = ("reports_only",)
-"""Options that write no results."""
+_NOTHING: tuple[object, ...] = (None, "", [])
+"""What the platform writes for an input or a parameter that was not given."""
 
 _TAG = re.compile(r"(?P<key>task|run|space)[-_](?P<label>.+)")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One input file and what the platform knows of it.
-
-    Parameters
-    ----------
-    path : Path
-    meta : mapping
-    tags : tuple of str
-    """
+    """An input file with its metadata and tags on the platform."""
 
     path: Path
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -65,14 +68,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class RunInputs:
-    """Files of one run, and the entities of its name.
-
-    Parameters
-    ----------
-    bold : Dataset
-    regressors, mask : Path, optional
-    entities : tuple of (key, label)
-    """
+    """Files of a run, and the entities of its name."""
 
     bold: Dataset
     regressors: Path | None
@@ -82,15 +78,10 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class Task:
-    """What a config.json asks for.
+    """Runs and options of a config.json.
 
-    Parameters
-    ----------
-    config : Path
-    runs : tuple of RunInputs
-    options : mapping
-        Options of the command line by their names. Without masks no voxel is left out, and without
-        regressors, unless a strategy is named, nothing is regressed out.
+    Options of the command line are by name. Without masks no voxel is left out, and without
+    regressors nothing is regressed out unless a strategy is named.
     """
 
     config: Path
@@ -99,7 +90,7 @@ class Task:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user may not expect of it, a sentence each."""
+        """What a user may not expect, a sentence each."""
         notes = []
         if self.options.get("mask") == "none":
             notes.append("No mask is given: spheres use every voxel that has a signal.")
@@ -109,16 +100,10 @@ class Task:
 
 
 def read_task(config: Path) -> Task:
-    """Read a config.json; paths in it are relative to the current folder.
+    """Read a config.json, whose paths are relative to the current folder.
 
-    Raises
-    ------
-    MissingInputError
-        When it, or a file that it names, is not there.
-    DataError
-        When it is not what the platform writes.
-    UsageError
-        When a parameter is not an option, or has several values where it takes one.
+    MissingInputError when it or a file in it is missing, DataError when the platform does not write
+    it so, UsageError when a parameter is no option or has too many values.
     """
     content = {
         key: value for key, value in read_json_object(config).items() if value not in _NOTHING
@@ -140,7 +125,7 @@ def read_task(config: Path) -> Task:
     masks = _matched(files["mask"], bolds, "mask", config)
     labels = [_labels(bold, bolds[0], options, config) for bold in bolds]
     if len({tuple(each.items()) for each in labels}) < len(labels):
-        # Runs whose names are the same are numbered in their order.
+        # Runs with equal names are numbered in their order.
         labels = [
             {key: label for key, label in each.items() if key != "space"}
             | {"run": str(number), "space": each["space"]}
@@ -151,12 +136,8 @@ def read_task(config: Path) -> Task:
     return Task(config, tuple(runs), options)
 
 
-_NOTHING: tuple[object, ...] = (None, "", [])
-"""What the platform writes for an input or a parameter that was not given."""
-
-
 def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Dataset, ...]:
-    """Files of a key, which may be one, several, or none."""
+    """Files of a key: one, several or none."""
     given = content.get(key, [])
     paths = [path for path in (given if isinstance(given, list) else [given]) if path]
     if not all(isinstance(path, str) for path in paths):
@@ -180,7 +161,7 @@ def _datasets(content: Mapping[str, Any], key: str, config: Path) -> tuple[Datas
 
 
 def _clean(label: object) -> str:
-    """Letters and digits of a label, all that BIDS allows; what follows a colon is left out."""
+    """Letters and digits of a label up to a colon."""
     text = "" if label is None or isinstance(label, bool) else str(label).partition(":")[0]
     return plain_label(text)
 
@@ -188,14 +169,14 @@ def _clean(label: object) -> str:
 def _options(content: Mapping[str, object], config: Path) -> dict[str, Any]:
     """Options of the command line, lists as lists.
 
-    Those of the participant level that choose no runs, as config.json names runs itself.
+    Those of the participant level that write results and select no runs, which config.json names.
     """
     allowed = {
         each.name: each
         for each in (*declared_options(Settings), *declared_options(Talk))
         if each.option.section and PARTICIPANT in each.option.levels
         if each.option.section != "selection of runs" or each.name == "space"
-        if each.name not in _ELSEWHERE
+        if each.name != "reports_only"
     }
     named: dict[str, Any] = {}
     for key, value in content.items():
@@ -210,7 +191,7 @@ def _options(content: Mapping[str, object], config: Path) -> dict[str, Any]:
             )
         words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
         named[name] = re.split(r"[\s,]+", str(value).strip()) if words else value
-    lists = [name for name in _ONE if isinstance(named.get(name), list)]
+    lists = [name for name in _SINGLE if isinstance(named.get(name), list)]
     problems = [
         f": {name} has {len(named[name])} values, and takes one."
         for name in lists
@@ -229,7 +210,7 @@ def _options(content: Mapping[str, object], config: Path) -> dict[str, Any]:
 def _matched(
     given: Sequence[Dataset], bolds: Sequence[Dataset], key: str, config: Path
 ) -> list[Path | None]:
-    """The file of every run: by what is known of it where that tells runs apart, else by order."""
+    """File of every run: by metadata where that distinguishes runs, else by order."""
     if not given:
         return [None] * len(bolds)
     if key == "mask" and len(given) == 1:
@@ -259,7 +240,7 @@ def _labels(
             "space-MNI152NLin2009cAsym.",
         )
     labels = {
-        # A task is of one participant; what lacks the label belongs to the same.
+        # A task has one participant, also where the label is missing.
         "sub": bold.label("subject") or first.label("subject") or "01",
         "ses": bold.label("session"),
         "task": bold.label("task", "TaskName") or "rest",
@@ -268,3 +249,68 @@ def _labels(
         "space": space,
     }
     return {key: label for key, label in labels.items() if label}
+
+
+_DESCRIPTION = {
+    "Name": "Inputs of a task on brainlife.io",
+    "BIDSVersion": "1.9.0",
+    "DatasetType": "derivative",
+    "GeneratedBy": [{"Name": "brainlife.io"}],
+}
+
+
+def link_inputs(task: Task, root: Path) -> None:
+    """Make a dataset in a folder of its own: links to the inputs, under fMRIPrep's names.
+
+    Correct links and files are left alone, so that a second call finds nothing changed; those of
+    another config.json are removed.
+    """
+    contents: dict[Path, Path | str] = {root / "dataset_description.json": json_text(_DESCRIPTION)}
+    for run in task.runs:
+        contents |= {root / name.folder / str(name): content for name, content in _contents(run)}
+    for old in {p for p in root.rglob("*") if not p.is_dir()} - {*contents}:
+        remove(old)
+    for path, content in contents.items():
+        if isinstance(content, str):
+            write_if_changed(path, content)
+            continue
+        try:
+            # Relative, so that it stays right when all folders of a workflow are moved together.
+            target = os.path.relpath(content.resolve(), path.parent.resolve())
+            if not (path.is_symlink() and os.readlink(path) == target):  # noqa: PTH115 - a str
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.symlink_to(target)
+        except OSError as error:
+            raise OutputError(f"{path} can't be linked: {error.strerror or error}.") from error
+
+
+def _contents(run: RunInputs) -> Iterator[tuple[Name, Path | str]]:
+    """Names of the files of a run, with the target of each link or the text of each file."""
+    from bids_spheres.engine.stream import open_volumes  # noqa: PLC0415 - keeps --help fast
+
+    bold, regressors = run.bold.path, run.regressors
+    # The image's own sidecar overrides the metadata of the platform.
+    known = {key: value for key, value in run.bold.meta.items() if key[:1].isupper()}
+    beside = bold.with_name(bold.name.split(".")[0] + ".json")
+    image = (*run.entities, ("desc", "preproc"))
+    yield Name(image, "bold", ".json"), json_text(known | read_json_object(beside, optional=True))
+    yield Name(image, "bold", _extension(bold)), bold
+    if run.mask:
+        yield Name((*run.entities, ("desc", "brain")), "mask", _extension(run.mask)), run.mask
+
+    labels = tuple(each for each in run.entities if each[0] != "space")
+    table = Name((*labels, ("desc", "confounds")), "timeseries", ".tsv")
+    if regressors:
+        yield table, regressors
+        if (about := regressors.with_suffix(".json")).is_file():
+            yield replace(table, extension=".json"), about
+    else:
+        # A table with just the numbers of volumes; an unreadable image fails later, with a message.
+        with suppress(BidsSpheresError):
+            volumes = range(open_volumes(bold).n_volumes)
+            yield table, table_text(["volume"], [[str(number)] for number in volumes])
+
+
+def _extension(image: Path) -> str:
+    return ".nii.gz" if image.name.endswith(".gz") else ".nii"
