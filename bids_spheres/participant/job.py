@@ -16,7 +16,7 @@ from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
-from bids_spheres.outputs.exclusions import record_exclusions
+from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.cleaned import clean_series, effective_dof
 from bids_spheres.participant.designs import (
