@@ -14,9 +14,10 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.text import is_there
-from bids_spheres.group.files import all_matrices, make_groups, selected
+from bids_spheres.group.files import all_matrices, make_groups
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.outputs.find import selected
 from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.paths import SEEDS, title
 from bids_spheres.wording import count
@@ -68,7 +69,7 @@ def group_options(settings: Settings) -> GroupOptions:
             expected = dict.fromkeys(labels, f"in {table.name}, not in the input") | expected
     return GroupOptions(
         **vars(replace(choices, participants_table=table if needed else None)),
-        select=tuple((key, labels) for key, labels in _selection(settings) if labels),
+        select=tuple((key, labels) for key, labels in selection(settings) if labels),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
     )
@@ -84,8 +85,8 @@ def describe_groups(settings: Settings) -> Iterator[str]:
         yield f"{title(name)}: {count(people, 'participant')}, {runs}"
 
 
-def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Entities, and the labels of them that are wanted."""
+def selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Entities, and the labels of them that are wanted; empty for all."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)
     regions = [*map(parcellation_label, settings.parcellation), *[ROI_LABEL] * bool(settings.roi)]

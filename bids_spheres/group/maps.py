@@ -299,7 +299,7 @@ def _cluster_table(
     flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
     t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe
     places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    seeds = read_spheres(file.spheres_of_map)
+    seeds = read_spheres(file.spheres)
     rows = []
     for number, own in enumerate(
         clusters(t, grid.mask, threshold, two_sided=not one_sided), start=1

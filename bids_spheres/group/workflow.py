@@ -17,7 +17,6 @@ from bids_spheres.files.atomic import (
     write_json,
     write_table,
 )
-from bids_spheres.files.names import plain_label
 from bids_spheres.group.absent import (
     IN_OTHER_SPACE,
     ExpectedParticipants,
@@ -30,10 +29,8 @@ from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
     earlier_results,
-    is_selected,
     make_groups,
     possible_groups,
-    selected,
 )
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
@@ -47,10 +44,11 @@ from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
-from bids_spheres.outputs.sidecars import bidsignore
+from bids_spheres.outputs.sidecars import bidsignore, read_sidecar, sidecar_path
 from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
@@ -133,9 +131,10 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     maps = map_groups(output_dir, options)
     if options.seed_maps and not maps:
         logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
-    named = {plain_label(seed) for seed in options.seed_maps}
     for name, own_maps in maps.items():
-        if ALL not in options.seed_maps and name.get("label") not in named:
+        # The label in names of files is the seed's name without signs, or has a number.
+        seed = read_sidecar(sidecar_path(own_maps[0].path), optional=True).get("Seed")
+        if not {ALL, seed, name.get("label")} & {*options.seed_maps}:
             continue
         level.do_maps(name, [file for file in own_maps if is_selected(file, options.select)])
     _tidy(output_dir, [*images, *groups, *maps], everything)

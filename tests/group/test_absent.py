@@ -9,10 +9,9 @@ import pytest
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.names import parse_name
-from bids_spheres.group.files import selected
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from bids_spheres.outputs.find import OutputFile
+from bids_spheres.outputs.find import OutputFile, selected
 from tests.group.conftest import POINTS, correlations, read_tsv, upper
 
 S = len(POINTS)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres import open_results
-from bids_spheres.errors import DataError, MissingInputError
+from bids_spheres import open_results, pybids_config
+from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, UsageError
 
 NAMES = ("left", "right", "front", "far")
 TABLE = "sub-01_task-rest_run-1_space-MNI152NLin2009cAsym_seg-mine"
@@ -33,20 +33,156 @@ def output(make_dataset, tmp_path, seeds_file, run_app):
 def test_what_there_is(output):
     results = open_results(output)
     assert results.participants == ("01",)
-    titles = [run.title for run in results.runs]
+    titles = [run.title for run in results]
     assert titles == ["task-rest run-1", "task-rest run-2", "task-rest"]
-    assert [run.together for run in results.runs] == [False, False, True]
+    assert [run.together for run in results] == [False, False, True]
     assert results.strategies == ("none", "simple")
     assert results.measures == ("pearsoncorrelation", "covariance")
-    assert [own.label for run in results.runs for own in run.seed_sets] == ["mine"] * 3
+    assert results.seeds == ("mine",)
+    assert [own.label for run in results for own in run.seed_sets] == ["mine"] * 3
     assert repr(results) == (
         "<Results: 3 runs of 1 participant; seeds mine; strategies none and simple; measures "
         "pearsoncorrelation and covariance>"
     )
 
 
+def test_a_row_for_each_run_strategy_and_measure(output):
+    runs = open_results(output).runs
+    assert len(runs) == 3 * 2 * 2
+    assert list(runs)[:7] == [
+        *("participant", "task", "run", "space", "seeds", "strategy", "measure")
+    ]
+    first = runs.query("run == '2' and strategy == 'simple' and measure == 'covariance'")
+    assert len(first) == 1
+    row = first.iloc[0]
+    func = output / "sub-01" / "func"
+    stem = TABLE.replace("run-1", "run-2")
+    sidecar = json.loads((func / f"{stem}_stat-mean_desc-simple_timeseries.json").read_text())
+    assert row["degrees_of_freedom"] == sidecar["DegreesOfFreedom"]
+    assert row["mean_fd"] == sidecar["MeanFramewiseDisplacement"]
+    spheres = pd.read_csv(func / f"{stem}_desc-spheres_dseg.tsv", sep="\t")
+    assert row["coverage"] == pytest.approx(spheres["coverage"].mean())
+    assert row["missing"] == 1
+    assert row["matrix"] == func / f"{stem}_stat-covariance_desc-simple_relmat.tsv"
+    assert row["timeseries"] == func / f"{stem}_stat-mean_desc-simple_timeseries.tsv"
+    assert row["regions"] == func / f"{stem}_desc-spheres_dseg.tsv"
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_rows"),
+    [
+        ({"run": 1}, 4),
+        ({"run": "run-01", "strategy": "simple"}, 2),
+        ({"run": [1, 2], "measure": "pearson"}, 4),
+        ({"run": None}, 4),
+        ({"sub": "01", "seeds": "mine", "stat": "covariance"}, 6),
+        ({"participant": "sub-01", "seg": "mine", "space": "MNI152NLin2009cAsym"}, 12),
+    ],
+)
+def test_words_select(output, labels, n_rows):
+    part = open_results(output).select(**labels)
+    assert len(part.runs) == n_rows
+    assert all(run.seed_sets for run in part)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message", "hint"),
+    [
+        ({"task": "nback"}, NothingSelectedError, "task-nback", "Available: task-rest."),
+        ({"strategi": "simple"}, UsageError, "strategi selects nothing", "Did you mean strategy?"),
+        ({"measure": "person"}, UsageError, "no measure", "Did you mean pearson?"),
+    ],
+)
+def test_words_that_select_nothing(output, labels, error, message, hint):
+    with pytest.raises(error, match=message) as raised:
+        open_results(output).select(**labels)
+    assert hint in raised.value.hint
+
+
+def test_one_of_each_is_read_and_several_are_refused(output):
+    results = open_results(output)
+    part = results.select(run=1, strategy="simple")
+    (own,) = next(iter(part)).seed_sets
+    np.testing.assert_array_equal(part.timeseries().values, own.series("simple").values)
+    assert np.isnan(part.timeseries().values[:4]).all()
+    np.testing.assert_array_equal(
+        part.matrix(measure="covariance").values, own.matrix("simple", "covariance").values
+    )
+    assert part.regions().names == NAMES
+    assert part.sidecar() == own.sidecar("simple")
+    assert part.sidecar(measure="pearson")["RelationshipMeasure"] == "Pearson correlation"
+    with pytest.raises(UsageError, match=r"2 matrices match, which differ in measure") as error:
+        part.matrix()
+    assert "pearsoncorrelation" in error.value.message
+    with pytest.raises(UsageError, match=r"differ in run \(1 and 2\) and strategy"):
+        results.timeseries()
+
+
+def test_matrices_of_all_runs(output, tmp_path):
+    results = open_results(output).select(strategy="simple", measure="pearson")
+    stack = results.matrices()
+    assert stack.values.shape == (3, 4, 4)
+    assert stack.names == NAMES == stack.regions.names
+    for values, path in zip(stack.values, stack.runs["matrix"], strict=True):
+        table = pd.read_csv(path, sep="\t", index_col=0)
+        np.testing.assert_array_equal(values, table.to_numpy())
+    pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+    expected = [[values[pair] for pair in pairs] for values in stack.values]
+    np.testing.assert_array_equal(stack.edges(), expected)
+    on_disk = results.matrices(file=tmp_path / "stack.npy")
+    assert isinstance(on_disk.values, np.memmap)
+    np.testing.assert_array_equal(np.load(tmp_path / "stack.npy"), stack.values)
+    with pytest.raises(UsageError, match="6 matrices match, which differ in strategy"):
+        open_results(output).matrices(measure="pearson")
+
+
+def test_many_matrices_are_in_a_temporary_file(output, monkeypatch):
+    monkeypatch.setattr("bids_spheres.outputs.results._MEMORY", 0)
+    stack = open_results(output).matrices(strategy="simple", measure="pearson", run=[1, 2])
+    assert isinstance(stack.values, np.memmap)
+    assert np.isfinite(stack.values[:, :3, :3]).all()
+
+
+def test_a_notebook_shows_what_there_is_and_escapes_it(output):
+    moved = output.rename(output.with_name("<b>out"))
+    html = open_results(moved)._repr_html_()
+    assert "&lt;b&gt;out" in html
+    assert "<b>" not in html
+    assert "3 runs of 1 participant" in html
+
+
+def test_groups(output, run_app):
+    with pytest.raises(MissingInputError, match="no results of the group level"):
+        open_results(output).group()
+    done = run_app(output.parent / "fmriprep", output, "group", "--report-level", "none")
+    assert done.status == 0, done.err
+    results = open_results(output)
+    group = results.group(strategy="simple", measure="pearson")
+    assert group.strategy == "simple"
+    assert group.table("participants")["participant_id"].tolist() == ["sub-01"]
+    with pytest.raises(UsageError, match="4 groups match"):
+        results.group()
+
+
+def test_pybids_tells_files_apart(output):
+    """By the packaged configuration; without it, pybids drops stat and scale."""
+    bids = pytest.importorskip("bids")
+    seed_map = "sub-01_task-rest_atlas-Power2011_scale-6p5mm_label-PCC_stat-fisherz_desc-a"
+    (output / "sub-01" / "func" / f"{seed_map}_boldmap.nii.gz").touch()
+    layout = bids.BIDSLayout(
+        output, validate=False, config=["bids", "derivatives", pybids_config()]
+    )
+    found = layout.get(suffix="relmat", extension=".tsv", run=1, seg="mine", desc="simple")
+    assert {file.entities["stat"] for file in found} == {"pearsoncorrelation", "covariance"}
+    (series,) = layout.get(suffix="timeseries", extension=".tsv", run=2, stat="mean", desc="none")
+    assert series.path == str(open_results(output).runs.query("run == '2'")["timeseries"].iloc[0])
+    (found,) = layout.get(suffix="boldmap")
+    labels = {"atlas": "Power2011", "scale": "6p5mm", "label": "PCC", "stat": "fisherz"}
+    assert {key: found.entities[key] for key in labels} == labels
+
+
 def test_series_stand_where_they_were_in_the_run(output):
-    run = open_results(output).runs[0]
+    run = next(iter(open_results(output)))
     (seeds,) = run.seed_sets
     series = seeds.series("simple")
     func = output / "sub-01" / "func"
@@ -65,7 +201,7 @@ def test_series_stand_where_they_were_in_the_run(output):
 
 
 def test_matrices_are_those_of_the_series(output):
-    for run in open_results(output).runs[:2]:
+    for run in open_results(output).select(run=[1, 2]):
         (seeds,) = run.seed_sets
         values = seeds.series("simple").to_frame().to_numpy()
         matrix = seeds.matrix("simple")
@@ -80,7 +216,7 @@ def test_matrices_are_those_of_the_series(output):
 
 
 def test_spheres_and_signals_before_cleaning(output, tmp_path):
-    (seeds,) = open_results(output).runs[0].seed_sets
+    (seeds,) = next(iter(open_results(output))).seed_sets
     spheres = seeds.spheres
     assert spheres.names == NAMES
     assert spheres.used.tolist() == [True, True, True, False]
@@ -97,7 +233,7 @@ def test_spheres_and_signals_before_cleaning(output, tmp_path):
 
 def test_runs_together_have_the_spheres_of_the_first(output):
     results = open_results(output)
-    first, *_, together = (run.seed_sets[0] for run in results.runs)
+    first, *_, together = (run.seed_sets[0] for run in results)
     assert together.spheres.path == first.spheres.path
     assert together.sidecar("simple")["NumberOfRuns"] == 2
     with pytest.raises(MissingInputError, match="no series of the strategy simple"):
@@ -105,7 +241,7 @@ def test_runs_together_have_the_spheres_of_the_first(output):
 
 
 def test_what_is_not_there(output, tmp_path):
-    (seeds,) = open_results(output).runs[0].seed_sets
+    (seeds,) = next(iter(open_results(output))).seed_sets
     with pytest.raises(MissingInputError, match="no pearsoncorrelation after the") as error:
         seeds.matrix("36P")
     assert error.value.hint == "Available: none and simple."
@@ -130,14 +266,14 @@ def test_what_is_not_there(output, tmp_path):
 def test_files_that_were_changed(output, ending, text, read):
     path = output / "sub-01" / "func" / f"{TABLE}_{ending}"
     path.write_text(text)
-    (seeds,) = open_results(output).runs[0].seed_sets
+    (seeds,) = next(iter(open_results(output))).seed_sets
     with pytest.raises(DataError, match=path.name):
         read(seeds)
 
 
 def test_a_sidecar_is_read_when_it_is_asked_for(output):
     path = output / "sub-01" / "func" / f"{TABLE}_stat-mean_desc-simple_timeseries.json"
-    (seeds,) = open_results(output).runs[0].seed_sets
+    (seeds,) = next(iter(open_results(output))).seed_sets
     series = seeds.series("simple")
     path.write_text(json.dumps({"RepetitionTime": 3.5, "Excluded": "too short"}))
     assert (series.t_r, series.exclusion) == (3.5, "too short")
