@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from bids_spheres.errors import UsageError
 from bids_spheres.settings import GroupChoices
@@ -87,6 +88,11 @@ class GroupOptions(GroupChoices):
     @property
     def _about_columns(self) -> tuple[_Rule, ...]:
         return (
+            (
+                self.stacked_format == "parquet" and find_spec("pyarrow") is None,
+                "--stacked-format parquet needs pyarrow, which is not installed.",
+                'pip install "bids-spheres[group]"',
+            ),
             (
                 bool({"cluster", "tfce"} & {*self.inference}) and not self.seed_maps,
                 "--inference cluster and tfce are about maps of seeds.",

@@ -46,7 +46,7 @@ from bids_spheres.group.sample import (
     sample_of_model,
     with_conditions,
 )
-from bids_spheres.group.stacked import stacked_extension, stacked_table
+from bids_spheres.group.stacked import EXTENSIONS, stacked_table
 from bids_spheres.group.stream import Unread, stream
 from bids_spheres.group.testing import nbs_threshold, permuted_contrasts, tested_contrasts
 from bids_spheres.group.values import EdgeValues
@@ -166,7 +166,8 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summarized:
     computed = _Computed(Moments(size), NetworkMeans(group.edges), rows)
     plan = _plan(group, analysis, computed.refused)
     if group.with_result:
-        with stacked_table(writer.path("stacked", stacked_extension()), size) as stack:
+        extension = EXTENSIONS[analysis.options.stacked_format]
+        with stacked_table(writer.path("stacked", extension), size) as stack:
             for participant, edges in stream(group, analysis.options):
                 if isinstance(edges, Unread):
                     where = f"{participant.label} is left out of {group.title}"

@@ -554,6 +554,14 @@ class GroupChoices:
         _COUNT,
         levels=(GROUP,),
     )
+    stacked_format: Literal["tsv", "parquet"] = option(
+        "tsv",
+        "table with the edges of all participants as compressed text (default), or as Parquet, "
+        "which is read faster and needs pyarrow",
+        "group level",
+        choice("tsv", "parquet"),
+        levels=(GROUP,),
+    )
 
 
 @dataclass(frozen=True)
