@@ -20,6 +20,7 @@ from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
     SHORT_USAGE,
     demo_parser,
+    export_parser,
     ignored_options,
     main_parser,
     seeds_parser,
@@ -127,6 +128,8 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Na
         return strategies_parser().parse_args(words[1:]), _list_strategies
     if words[:1] == ["seeds"]:
         return seeds_parser().parse_args(words[1:]), _list_seeds
+    if words[:1] == ["export"]:
+        return export_parser().parse_args(words[1:]), _export
     parser = main_parser()
     words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
@@ -179,6 +182,15 @@ def _list_seeds(options: argparse.Namespace) -> int:
     if options.centroids_of:
         lines = centroids_of(options.centroids_of, options.parcellation_space)
     for line in lines:
+        print(line)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    with ended_at_once():
+        from bids_spheres.app.export import export_results  # noqa: PLC0415
+
+    for line in export_results(options):
         print(line)
     return 0
 

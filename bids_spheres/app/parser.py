@@ -51,6 +51,8 @@ bids-spheres --help lists common options, --help-all all of them; bids-spheres s
 bids-spheres seeds describe the denoising strategies and the seed sets.\
 """
 
+EXPORT_FORMATS = ("npz", "mat", "csv", "graphml", "brainnet", "nbs")
+
 _BOTH = (PARTICIPANT, GROUP)
 
 
@@ -230,6 +232,43 @@ def seeds_parser() -> argparse.ArgumentParser:
         "--parcellation-space", metavar="SPACE", help="its space, where its name does not say it"
     )
     _add_options(parser, _TALK)
+    return parser
+
+
+_SELECTING = (
+    *("participant_label", "session_label", "task_label", "acquisition", "run", "echo", "space"),
+    *("res", "atlas", "seeds", "parcellation", "roi", "radius", "strategy", "connectivity"),
+)
+"""Options that select among results, as at the group level."""
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres export``."""
+    parser = _Parser(
+        prog="bids-spheres export",
+        description="Write matrices or time series of results for other programs. Options select "
+        "as they do at the group level.",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("output_dir", type=Path, help="results of the participant level")
+    parser.add_argument("folder", type=Path, help="folder to write into")
+    group = parser.add_argument_group("export")
+    group.add_argument(
+        "--format",
+        nargs="+",
+        required=True,
+        choices=EXPORT_FORMATS,
+        help="npz (NumPy), mat (MATLAB, Octave), csv, graphml (NetworkX, Gephi), brainnet "
+        "(BrainNet Viewer), nbs (Network-Based Statistic Toolbox)",
+    )
+    group.add_argument("--timeseries", action="store_true", help="time series in place of matrices")
+    group.add_argument(
+        "--stacked",
+        action="store_true",
+        help="one file for all runs of a task, space, seed set, strategy and measure",
+    )
+    _add_options(parser, [*(each for each in _ALL if each.name in _SELECTING), *_TALK])
     return parser
 
 

@@ -1,0 +1,269 @@
+"""Hand matrices and series on to NumPy, MATLAB, NetworkX and Gephi, BrainNet Viewer and NBS.
+
+A file holds one run, or, stacked, all runs of a task, space, seed set, strategy and measure. Values
+of missing regions are NaN where the format has it. Graphs have no edges to such regions, BrainNet
+Viewer does not draw them, and NBS gets the regions that all runs have.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.errors import UsageError
+from bids_spheres.files.atomic import replacing, write_text
+from bids_spheres.outputs.paths import RELMAT, TIMESERIES
+from bids_spheres.wording import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.outputs.find import OutputFile
+    from bids_spheres.outputs.read import Spheres
+    from bids_spheres.outputs.results import Results
+
+    FloatArray = NDArray[np.float64]
+
+logger = logging.getLogger(__name__)
+
+_WITH_SERIES = ("npz", "mat", "csv")
+_WITH_STACKS = ("npz", "mat", "csv", "nbs")
+
+_OF_RUN = ("sub", "ses", "run", "dir")
+"""Entities whose runs are stacked."""
+
+_LARGEST_MAT = 2**32
+"""Size of a variable from which MATLAB's format 5 can't hold it, bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Matrices (N, S, S), or a series (T, S) of each of N runs, of the same S regions."""
+
+    path: Path
+    runs: list[str]
+    values: FloatArray | list[FloatArray]
+    regions: Spheres
+    stacked: bool
+    volumes: list[NDArray[np.intp]] | None
+    """Numbers of the volumes of series; None for matrices."""
+
+    @property
+    def nodes(self) -> zip[tuple[str, str, Any]]:
+        """Name, network and coordinates of each region."""
+        regions = self.regions
+        return zip(regions.names, regions.networks, regions.coordinates.tolist(), strict=True)
+
+    @property
+    def frames(self) -> list[pd.DataFrame]:
+        """A table of each run."""
+        names = list(self.regions.names)
+        rows = self.volumes or [names] * len(self.runs)
+        pairs = zip(self.values, rows, strict=True)
+        return [pd.DataFrame(values, own, names) for values, own in pairs]
+
+
+def export(
+    results: Results, folder: Path, form: str, *, timeseries: bool = False, stacked: bool = False
+) -> int:
+    """Write matrices, or series, in a format; return the number of files, or folders for NBS.
+
+    UsageError when the format has no series or no stacks.
+    """
+    for wanted, flag, able in (
+        (timeseries, "--timeseries", _WITH_SERIES),
+        (stacked, "--stacked", _WITH_STACKS),
+    ):
+        if wanted and form not in able:
+            raise UsageError(
+                f"--format {form} does not go with {flag}.",
+                hint=f"Formats that do are {listing(able, 10)}.",
+            )
+    suffix = TIMESERIES if timeseries else RELMAT
+    batches = _batches(results, folder, suffix, together=stacked or form == "nbs")
+    numbers = [_WRITERS[form](batch, stacked=stacked) for batch in batches]
+    if not numbers:
+        raise UsageError(f"There are no {'series' if timeseries else 'matrices'} to export.")
+    return len(numbers)
+
+
+def _batches(results: Results, folder: Path, suffix: str, *, together: bool) -> Iterator[_Batch]:
+    groups: dict[str, list[OutputFile]] = {}
+    for file in results.leaves(suffix):
+        shared = [f"{k}-{label}" for k, label in file.name.entities if k not in _OF_RUN]
+        stem = "_".join([*shared, suffix]) if together else file.path.stem
+        groups.setdefault(stem, []).append(file)
+    for stem, files in groups.items():
+        stack = results.matrices_of(files) if suffix == RELMAT else None
+        owners = [results.owner(file) for file in files]
+        regions = stack.regions if stack else owners[0].spheres
+        if regions is None:
+            logger.warning("%s is left out: its table of regions is gone.", stem)
+            continue
+        runs = [
+            "_".join(f"{k}-{label}" for k, label in file.name.entities if k in _OF_RUN)
+            for file in files
+        ]
+        if stack:
+            yield _Batch(folder / stem, runs, stack.values, regions, together, None)
+            continue
+        pairs = zip(owners, files, strict=True)
+        series = [own.series(str(file.name.get("desc"))) for own, file in pairs]
+        values = [each.values[each.kept] for each in series]
+        volumes = [np.flatnonzero(each.kept) for each in series]
+        yield _Batch(folder / stem, runs, values, regions, together, volumes)
+
+
+def _write_npz(batch: _Batch, *, stacked: bool) -> None:
+    arrays: dict[str, Any]
+    if batch.volumes and stacked:
+        arrays = dict(zip(batch.runs, batch.values, strict=True))  # of different lengths
+    elif stacked:
+        arrays = {"matrices": batch.values}
+    else:
+        arrays = {"timeseries" if batch.volumes else "matrix": batch.values[0]}
+    with replacing(batch.path.with_suffix(".npz")) as file:
+        np.savez_compressed(
+            file,
+            runs=np.array(batch.runs, dtype=str),
+            names=np.array(batch.regions.names, dtype=str),
+            networks=np.array(batch.regions.networks, dtype=str),
+            coordinates=batch.regions.coordinates,
+            **arrays,
+        )
+
+
+def _write_mat(batch: _Batch, *, stacked: bool) -> None:
+    arrays: dict[str, Any]
+    if batch.volumes and stacked:
+        arrays = {"timeseries": _cells(batch.values)}
+    elif stacked:
+        arrays = {"matrices": np.moveaxis(np.asarray(batch.values), 0, -1)}  # runs last
+    else:
+        arrays = {"timeseries" if batch.volumes else "matrix": batch.values[0]}
+    arrays |= {
+        "runs": _cells(batch.runs),
+        "names": _cells(batch.regions.names),
+        "networks": _cells(batch.regions.networks),
+        "coordinates": batch.regions.coordinates,
+    }
+    _save_mat(batch.path.with_suffix(".mat"), arrays)
+
+
+def _save_mat(path: Path, arrays: dict[str, Any]) -> None:
+    from scipy.io import savemat  # noqa: PLC0415 - takes a while
+
+    if max(array.nbytes for array in arrays.values()) >= _LARGEST_MAT:
+        raise UsageError(
+            "A stack of 4 GB or more does not fit into a MATLAB file.",
+            hint="Select fewer runs, leave out --stacked, or use --format npz.",
+        )
+    with replacing(path) as file:
+        savemat(file, arrays, do_compression=True)
+
+
+def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
+    """A column of cells."""
+    cells = np.empty((len(items), 1), dtype=object)
+    cells[:, 0] = [*items]
+    return cells
+
+
+def _write_csv(batch: _Batch, *, stacked: bool) -> None:
+    if not stacked:
+        table = batch.frames[0].rename_axis("volume" if batch.volumes else "region")
+    elif batch.volumes:
+        table = pd.concat(batch.frames, keys=batch.runs, names=["run", "volume"])
+    else:
+        names = batch.regions.names
+        rows, columns = np.triu_indices(len(names), k=1)
+        pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
+        edges = np.asarray(batch.values)[:, rows, columns]
+        table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
+    text = table.to_csv(na_rep="NaN", float_format="%.10g", lineterminator="\n")
+    write_text(batch.path.with_suffix(".csv"), text)
+
+
+def _write_graphml(batch: _Batch, *, stacked: bool) -> None:
+    """Write a complete undirected graph: regions with coordinates, and the pairs with a value."""
+    del stacked
+    kinds = {
+        "node": {"label": "string", "network": "string", **dict.fromkeys("xyz", "double")},
+        "edge": {"weight": "double"},
+    }
+    root = ET.Element("graphml", xmlns="http://graphml.graphdrawing.org/xmlns")
+    for domain, keys in kinds.items():
+        for name, kind in keys.items():
+            about = {"id": name, "for": domain, "attr.name": name, "attr.type": kind}
+            ET.SubElement(root, "key", about)
+    graph = ET.SubElement(root, "graph", id=batch.path.name, edgedefault="undirected")
+    for name, network, point in batch.nodes:
+        node = ET.SubElement(graph, "node", id=name)
+        facts = {"label": name, "network": network, **dict(zip("xyz", point, strict=True))}
+        for key, value in facts.items():
+            ET.SubElement(node, "data", key=key).text = str(value)
+    matrix, names = batch.values[0], batch.regions.names
+    for a, b in np.argwhere(np.triu(np.isfinite(matrix), k=1)):
+        edge = ET.SubElement(graph, "edge", source=names[a], target=names[b])
+        ET.SubElement(edge, "data", key="weight").text = repr(float(matrix[a, b]))
+    with replacing(batch.path.with_suffix(".graphml")) as file:
+        ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
+
+
+def _write_brainnet(batch: _Batch, *, stacked: bool) -> None:
+    """Write regions, coloured by network and without size when they are missing, and edges."""
+    del stacked
+    networks = list(dict.fromkeys(batch.regions.networks))
+    lines = []
+    for (name, network, point), used in zip(batch.nodes, batch.regions.used, strict=True):
+        place = "\t".join(f"{mm:g}" for mm in point)
+        colour = networks.index(network) + 1
+        lines.append(f"{place}\t{colour}\t{int(used)}\t{'_'.join(name.split()) or '-'}\n")
+    write_text(batch.path.with_suffix(".node"), "".join(lines))
+    edges = np.nan_to_num(batch.values[0])
+    np.fill_diagonal(edges, 0)
+    _write_numbers(batch.path.with_suffix(".edge"), edges)
+
+
+def _write_nbs(batch: _Batch, *, stacked: bool) -> None:
+    """Write a folder with a matrix of each run, or all in one file, coordinates and labels."""
+    matrices = np.array(batch.values)
+    matrices[:, *np.diag_indices(len(batch.regions.names))] = 0
+    kept = ~(np.isnan(matrices).sum(axis=1) >= matrices.shape[1] - 1).any(axis=0)
+    if not kept.all():
+        left_out = [name for name, keep in zip(batch.regions.names, kept, strict=True) if not keep]
+        logger.warning("NBS gets the regions that all runs have, without %s.", listing(left_out))
+    if len({run.partition("_")[0] for run in batch.runs}) < len(batch.runs):
+        logger.warning("NBS takes each matrix for a participant: select one run of each.")
+    matrices = np.nan_to_num(matrices[:, kept][:, :, kept])
+    _write_numbers(batch.path / "COG.txt", batch.regions.coordinates[kept])
+    labels = [name for name, keep in zip(batch.regions.names, kept, strict=True) if keep]
+    write_text(batch.path / "nodeLabels.txt", "".join(f"{label}\n" for label in labels))
+    write_text(batch.path / "runs.txt", "".join(f"{run}\n" for run in batch.runs))
+    if stacked:
+        _save_mat(batch.path / "matrices.mat", {"Mat": np.moveaxis(matrices, 0, -1)})
+    for run, matrix in () if stacked else zip(batch.runs, matrices, strict=True):
+        _write_numbers(batch.path / "matrices" / f"{run}.txt", matrix)
+
+
+def _write_numbers(path: Path, values: FloatArray) -> None:
+    with replacing(path) as file:
+        np.savetxt(file, values, fmt="%.10g", delimiter="\t")
+
+
+_WRITERS: dict[str, Callable[..., None]] = {
+    "npz": _write_npz,
+    "mat": _write_mat,
+    "csv": _write_csv,
+    "graphml": _write_graphml,
+    "brainnet": _write_brainnet,
+    "nbs": _write_nbs,
+}
