@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
 _LONGEST = 40
 """Letters of a name in a sentence."""
@@ -14,6 +14,8 @@ _ROUNDING = 1e-9
 """What sums of equal and opposite numbers differ from 0."""
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+
+_K = TypeVar("_K", bound="Hashable")
 
 
 def count(n: int, thing: str, things: str | None = None) -> str:
@@ -79,6 +81,18 @@ def naming(names: Sequence[str], most: int = 5) -> str:
     """
     shown = [name if len(name) <= _LONGEST else f"{name[:_LONGEST].rstrip()}…" for name in names]
     return listing(shown, most)
+
+
+def collect(pairs: Iterable[tuple[_K, str]]) -> dict[_K, list[str]]:
+    """Names of all that something is said of, each once; from pairs of what is said and a name.
+
+    >>> collect([("few", "24P"), ("many", "24P"), ("few", "36P"), ("few", "24P")])
+    {'few': ['24P', '36P'], 'many': ['24P']}
+    """
+    names: dict[_K, dict[str, None]] = {}
+    for said, name in pairs:
+        names.setdefault(said, {})[name] = None
+    return {said: list(own) for said, own in names.items()}
 
 
 def coefficient(r: float) -> str:

@@ -814,6 +814,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("status", "phrase", "builder"), KINDS)
 def test_what_happens(scene, run_app, status, phrase, builder):
     call = builder(scene) or scene.call()

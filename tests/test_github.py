@@ -30,6 +30,7 @@ def steps(path):
     return [step for job in read(path)["jobs"].values() for step in job["steps"]]
 
 
+@pytest.mark.slow
 @needs_schemas
 @pytest.mark.parametrize(
     ("schema", "paths"),

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
-from bids_spheres.confounds import load_strategy, make_design, read_confounds
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.confounds.tables import read_confounds
 from bids_spheres.engine.clean import clean
 from tests.simulation import (
     FD,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+
+pytestmark = pytest.mark.slow
 
 STILL = "fmriprep-20.2.1_pybids/sub-01_task-mixedgamblestask_run-02_desc-preproc_timeseries.tsv"
 MOVING = "fmriprep-21_90rows_nilearn/test-v21_desc-confounds_timeseries.tsv"

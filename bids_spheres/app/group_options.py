@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import load_strategy
+from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import ROI_LABEL, STRATEGY_FILES, parcellation_label
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label

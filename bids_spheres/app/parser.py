@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -56,15 +57,19 @@ EXPORT_FORMATS = ("npz", "mat", "csv", "graphml", "brainnet", "nbs")
 _BOTH = (PARTICIPANT, GROUP)
 
 
+_talk = partial(option, section="running", levels=_BOTH)
+
+
 @dataclass(frozen=True)
 class Talk:
     """How much a call says."""
 
-    verbose: int = option(0, "say more", "running", short="-v", levels=_BOTH, common=True)
-    quiet: int = option(
-        0, "only warnings and errors", "running", short="-q", levels=_BOTH, common=True
-    )
-    debug: bool = option(False, "show tracebacks", "running", levels=_BOTH)
+    verbose: int = _talk(0, "say more", short="-v", common=True)
+    quiet: int = _talk(0, "only warnings and errors", short="-q", common=True)
+    debug: bool = _talk(False, "show tracebacks")
+
+
+_about = partial(option, section="keeping and repeating", levels=_BOTH, common=True)
 
 
 @dataclass(frozen=True)
@@ -74,24 +79,15 @@ class Call:
     explain: bool = option(
         False,
         "only show the design of each strategy in each run; no image is read",
-        "denoising",
+        section="denoising",
         common=True,
     )
-    dry_run: bool = option(
-        False,
-        "only list the runs, what they lack, and what would be written",
-        "keeping and repeating",
-        levels=_BOTH,
-        common=True,
-    )
-    config: Path | None = option(
+    dry_run: bool = _about(False, "only list the runs, what they lack, and what would be written")
+    config: Path | None = _about(
         None,
         "JSON or YAML file of options by their names, such as logs/*_settings.json of an earlier "
         "call; what the command line says counts more",
-        "keeping and repeating",
         PathName("FILE"),
-        levels=_BOTH,
-        common=True,
     )
 
 

@@ -24,8 +24,9 @@ from bids_spheres.errors import OutputError
 from bids_spheres.files.atomic import discard_stale, remove, temporary_files_in
 from bids_spheres.files.library_warnings import collected
 from bids_spheres.inputs.dataset import Dataset, find_inputs
-from bids_spheres.inputs.filters import read_filters
-from bids_spheres.inputs.runs import Filter, Selection, find_events, find_runs
+from bids_spheres.inputs.matching import find_events
+from bids_spheres.inputs.runs import find_runs
+from bids_spheres.inputs.selection import Filter, Selection, read_filters
 from bids_spheres.outputs.logs import LOGS, crash_file, find_crashes
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
@@ -47,7 +48,7 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bids_spheres.confounds import Problem
+    from bids_spheres.confounds.preflight import Problem
     from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds import parts, rounded
+from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.participant.designs import (
     StrategyFailures,
     missing_image,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import column_names, load_strategy, published_strategies
+from bids_spheres.confounds.columns import column_names
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_strategies
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, HeadMotion, TemporalFilter
+    from bids_spheres.confounds.strategy import Censor, HeadMotion, TemporalFilter
 
 
 def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:

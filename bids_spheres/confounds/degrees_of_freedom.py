@@ -26,29 +26,13 @@ class DegreesOfFreedom:
     """Degrees of freedom of one run after one strategy.
 
     Whole numbers unless there is a Butterworth filter. The parts add up:
-    residual = kept - rank - filtered - censored - undrawn.
-
-    Parameters
-    ----------
-    volumes : int
-        Of the run.
-    kept : int
-        That are not censored.
-    rank : int
-        Dimensions of regressors, mean and, if asked, trend.
-    filtered : float
-        What the filter takes of kept - rank: the share that it takes of the complete run.
-    censored : float
-        What censoring takes beyond the volumes themselves, because a filter sees interpolated
-        ones in their place; 0 without a Butterworth filter.
-    residual : float
-        What is left: 1 / var(r) of two independent white series after the whole of cleaning.
-    seconds : float
-        Kept volumes x repetition time.
-    undrawn : float
-        What is lost with volumes that are left out after cleaning; 0 without.
-    problem : str
-        Why the filter can't be applied to what is left; "" when it can.
+    residual = kept - rank - filtered - censored - undrawn. `rank` counts dimensions of regressors,
+    mean and, if asked, trend. `filtered` is the share of kept - rank that the filter takes of the
+    complete run; `censored` what censoring takes beyond the volumes themselves, because a
+    Butterworth filter sees interpolated ones in their place; `undrawn` is lost with volumes that
+    are left out after cleaning. `residual` is left: 1 / var(r) of two independent white series
+    after the whole of cleaning. `seconds` are kept volumes x repetition time; `problem` says why
+    the filter can't be applied to what is left.
     """
 
     volumes: int
@@ -111,10 +95,7 @@ def count_degrees_of_freedom(
 
 
 def exclusion(dof: DegreesOfFreedom, strategy: Strategy, floor: int = 1) -> Exclusion | None:
-    """Check whether enough is left of a run.
-
-    None when enough is left; `floor` is the smallest number of degrees of freedom.
-    """
+    """Why too little is left of a run, if so; `floor` is the least number of degrees of freedom."""
     reasons = []
     if not dof.kept:
         return Exclusion(f"no volume is left of {dof.volumes}", dof)
@@ -223,8 +204,6 @@ def filter_problem(
 def parts(dof: DegreesOfFreedom) -> str:
     """Show degrees of freedom as the sum of their parts.
 
-    Examples
-    --------
     >>> parts(DegreesOfFreedom(100, 90, 4, 0, 0, 86, 180))
     '90 volumes kept - 4 rank removed - 0 lost to filtering'
     """
@@ -240,8 +219,6 @@ def parts(dof: DegreesOfFreedom) -> str:
 def rounded(value: float) -> str:
     """Round to one decimal, and whole numbers to none.
 
-    Examples
-    --------
     >>> rounded(11.91), rounded(86)
     ('11.9', '86')
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bids_spheres.confounds.components import (
+from bids_spheres.confounds.columns import (
     COSINE,
     FRAMEWISE_DISPLACEMENT,
     NON_STEADY_STATE,
@@ -18,8 +18,8 @@ from bids_spheres.confounds.components import (
     select,
 )
 from bids_spheres.confounds.motion import measure_again
-from bids_spheres.confounds.strategy import HeadMotion
 from bids_spheres.confounds.tables import (
+    check_rows,
     check_unique,
     merge_tables,
     read_metadata,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from bids_spheres.confounds.components import Selection
+    from bids_spheres.confounds.columns import Selection
     from bids_spheres.confounds.motion import MeasuredMotion
     from bids_spheres.confounds.strategy import Censor, Strategy
     from bids_spheres.confounds.tables import RunColumns
@@ -50,40 +50,21 @@ DummyScans = int | Literal["auto"] | None
 """Volumes at the start to leave out; "auto" is as many as fMRIPrep flags."""
 
 REASONS = (
-    "non_steady_state",
-    "dummy",
-    "framewise_displacement",
-    "dvars",
-    "rmsd",
-    "neighbour",
-    "external",
-    "segment",
+    *("non_steady_state", "dummy"),
+    *("framewise_displacement", "dvars", "rmsd", "neighbour"),
+    *("external", "segment"),
 )
 """Why a volume can be left out; more than one can hold for a volume."""
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """A strategy applied to the confounds table of one run.
+    """A strategy applied to the confounds table of one run: K regressors (T, K) and volumes kept.
 
-    Parameters
-    ----------
-    columns : tuple of str
-        The regressors, K of them.
-    values : (T, K) array
-        Without missing values.
-    kept : (T,) bool array
-        Volumes that are not censored.
-    framewise_displacement : (T,) array, mm
-        fMRIPrep's, NaN where it gives none.
-    motion : MeasuredMotion or None
-        What stands for it where the strategy measures motion anew.
-    reasons : dict of str to (T,) bool array
-        Volumes left out for each of `REASONS`.
-    computed : tuple of str
-        Those of `columns` that the table lacks, because fMRIPrep < 1.4 did not write them.
-    notes : tuple of str
-        What a reader should know, a sentence each.
+    `framewise_displacement` (T,) in mm is fMRIPrep's, NaN where it gives none; `motion` stands for
+    it where the strategy measures motion anew. `reasons` has the volumes left out for each of
+    `REASONS`. `computed` are columns that the table lacks, because fMRIPrep < 1.4 did not write
+    them; `notes` what a reader should know, a sentence each.
     """
 
     columns: tuple[str, ...]
@@ -121,7 +102,7 @@ class Design:
 
     def rank(self, *, detrend: bool) -> int:
         """Dimensions that regressors, mean and, if asked, a trend take of the kept volumes."""
-        # A singular value decomposition, asked for by every output of a run.
+        # A singular value decomposition, which every output of a run asks for.
         if detrend not in self._ranks:
             self._ranks[detrend] = rank_of(self.values, self.kept, detrend=detrend)
         return self._ranks[detrend]
@@ -141,46 +122,13 @@ def make_design(
     brain_radius: float | None = None,
     events: RunEvents | None = None,
 ) -> Design:
-    """Regressors and kept volumes of one run.
+    """Regressors and kept volumes of one run; DataError when the table can't be used.
 
-    Parameters
-    ----------
-    table : DataFrame
-        From `read_confounds`, of any version of fMRIPrep.
-    strategy : Strategy
-    path : Path
-        Of the table, for messages.
-    n_volumes : int
-        Of the BOLD image, T.
-    metadata : mapping, optional
-        Has the masks of aCompCor components of fMRIPrep 1.4 to 20.2; by default read from the JSON
-        file beside `path`, if any (`read_metadata`).
-    extra : sequence of DataFrame
-        Other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`.
-    dummy_scans : int or "auto", optional
-        Volumes to leave out at the start; the run then begins after them. Without it, volumes
-        that fMRIPrep flags as non-steady leave all the same, but count in the length of the first
-        stretch, as in nilearn.
-    outliers : (T,) bool array, optional
-        From `read_outliers`: volumes that were censored elsewhere.
-    t_r : float, optional
-        Repetition time, s; needed for responses to events, and to filter realignment parameters.
-    brain_radius : float, optional
-        Of the participant, mm; needed where the head radius of the strategy is "auto".
-    events : RunEvents, optional
-        From `read_events`; needed where the strategy takes out responses to them.
-
-    Returns
-    -------
-    Design
-
-    Raises
-    ------
-    DataError
-        When the numbers of rows and volumes differ, a column is missing or occurs twice, a cell is
-        not a number, or a value is missing anywhere but in the first row.
-    UsageError
-        When `dummy_scans` is not a number of volumes.
+    `path` is the table's, for messages and the JSON file that is read where `metadata` is None;
+    `extra` are other tables of the run: fMRIPost-AROMA's, or `tedana_regressors`. The run begins
+    after its `dummy_scans`. Without them, volumes that fMRIPrep flags as non-steady leave all the
+    same, but count in the length of the first stretch, as in nilearn. `t_r` in s is needed for
+    responses to events and to filter motion, the `brain_radius` in mm where the head's is "auto".
     """
     check_rows(table, path, n_volumes)
     columns = run_columns(merge_tables(table, extra), path)
@@ -208,7 +156,7 @@ def make_design(
     if strategy.head_motion:
         columns, motion, notes = measure_again(columns, strategy, t_r, brain_radius)
         chosen.notes += notes
-    reasons = _reasons(columns, strategy.censor, dummy_scans, outliers)
+    reasons = censoring_reasons(columns, strategy.censor, dummy_scans, outliers)
     responses = {}
     if strategy.task:
         if events is None or t_r is None:
@@ -218,7 +166,7 @@ def make_design(
         check_unique([*regressors, *responses], path)
     return Design(
         columns=(*regressors, *responses),
-        values=np.column_stack([_values(columns, regressors), *responses.values()]),
+        values=np.column_stack([column_values(columns, regressors), *responses.values()]),
         kept=~np.any(list(reasons.values()), axis=0),
         framewise_displacement=displacement,
         reasons=reasons,
@@ -226,16 +174,6 @@ def make_design(
         computed=computed,
         notes=tuple(chosen.notes),
     )
-
-
-def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
-    """Refuse a table that has not a row for every volume."""
-    if len(table) != n_volumes:
-        raise DataError(
-            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}.",
-            hint="Table and image must come from the same run of fMRIPrep.",
-        )
 
 
 def select_columns(
@@ -247,22 +185,17 @@ def select_columns(
     return select(strategy, columns.names, metadata or {}, one_mask=before_1_4)
 
 
-def check_values(columns: RunColumns, chosen: Selection, strategy: Strategy) -> None:
-    """Refuse values that a design can't take."""
-    if strategy.head_motion:
-        unfiltered = replace(strategy, head_motion=HeadMotion())
-        columns, _, _ = measure_again(columns, unfiltered, None, None)
-    _values(columns, tuple(chosen.columns))
-    _reasons(columns, strategy.censor, None, None)
-
-
-def _values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
+def column_values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
+    """Columns (T, K) without gaps; DataError for values that a design can't take."""
     arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in names]
     return np.column_stack(arrays) if arrays else np.empty((len(columns.table), 0))
 
 
-def _reasons(
-    columns: RunColumns, rules: Censor, dummy_scans: DummyScans, outliers: ArrayLike | None
+def censoring_reasons(
+    columns: RunColumns,
+    rules: Censor,
+    dummy_scans: DummyScans = None,
+    outliers: ArrayLike | None = None,
 ) -> dict[str, BoolArray]:
     """Volumes to leave out, for each of `REASONS`."""
     n_volumes = len(columns.table)
@@ -312,15 +245,12 @@ def _above(columns: RunColumns, name: str, threshold: float | None) -> BoolArray
     values = columns.numbers(name)
     # There is no volume before the first to compare it with.
     values[:1] = np.where(np.isnan(values[:1]), 0, values[:1])
-    above: BoolArray = without_gaps(values, name, columns.where) > threshold
-    return above
+    return np.asarray(without_gaps(values, name, columns.where) > threshold)
 
 
 def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:
     """Volumes up to `before` before or `after` after a flagged one, that one not included.
 
-    Examples
-    --------
     >>> neighbours(np.array([0, 0, 0, 1, 0, 0, 0], bool), 1, 2).astype(int).tolist()
     [0, 0, 1, 0, 1, 1, 0]
     """
@@ -331,23 +261,13 @@ def neighbours(flags: BoolArray, before: int, after: int) -> BoolArray:
 
 
 def short_segments(flags: BoolArray, min_segment: int, start: int = 0) -> BoolArray:
-    """Volumes in stretches without a flag that are shorter than `min_segment`.
+    """Volumes in stretches without a flag, from `start` on, that are shorter than `min_segment`.
 
     The edges of the run bound a stretch as flags do (Power et al. 2012,
     doi:10.1016/j.neuroimage.2011.10.018; Power et al. 2014,
     doi:10.1016/j.neuroimage.2013.08.048). A run without any flag is one stretch that nothing cut
     short, and stays whole however short it is, as in nilearn.
 
-    Parameters
-    ----------
-    flags : (T,) bool array
-    min_segment : int
-        Volumes; 0 and 1 are off.
-    start : int
-        Where the run begins; volumes before it belong to no stretch.
-
-    Examples
-    --------
     >>> flags = np.array([0, 0, 1, 0, 0, 0, 1, 0], bool)
     >>> short_segments(flags, 3).astype(int).tolist()
     [1, 1, 0, 0, 0, 0, 0, 1]

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.components import FRAMEWISE_DISPLACEMENT
-from bids_spheres.confounds.tables import without_gaps
-from bids_spheres.confounds.versions import EXPANDED_MOTION, MOTION, base_of, expand
+from bids_spheres.confounds.columns import FRAMEWISE_DISPLACEMENT
+from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand, without_gaps
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,15 +35,9 @@ _LOW_PASS_ORDER = 2
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMotion:
-    """Head motion measured anew.
+    """Head motion measured anew: displacement (T,) between volumes, NaN at the first; mm.
 
-    Parameters
-    ----------
-    displacement : (T,) array, mm
-        Framewise displacement, NaN at the first volume.
-    head_radius : float, mm
-    stop_band : tuple of float, or None
-        What the filter took of realignment parameters, Hz; None without one.
+    `stop_band` is what a filter took of realignment parameters, Hz.
     """
 
     displacement: FloatArray
@@ -55,19 +48,9 @@ class MeasuredMotion:
 def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatArray:
     """Framewise displacement of Power et al. 2012, doi:10.1016/j.neuroimage.2011.10.018.
 
-    Parameters
-    ----------
-    parameters : (T, 6) array
-        Translations in mm, and rotations in radians, as arcs on a sphere.
-    head_radius : float, mm
+    (T,) in mm, NaN at the first volume, from (T, 6) translations in mm and rotations in radians,
+    which are arcs on a sphere of `head_radius` mm.
 
-    Returns
-    -------
-    (T,) array, mm
-        NaN at the first volume.
-
-    Examples
-    --------
     >>> framewise_displacement(np.array([[0, 0, 0, 0, 0, 0], [1, 0, -1, 0, 0.02, 0]]), 50.0)
     array([nan,  3.])
     """
@@ -79,8 +62,6 @@ def framewise_displacement(parameters: FloatArray, head_radius: float) -> FloatA
 def folded(band: Band, t_r: float) -> Band:
     """Frequencies at which those of a band are seen in samples `t_r` s apart, Hz.
 
-    Examples
-    --------
     >>> [round(edge, 2) for edge in folded((0.31, 0.43), 2.0)]
     [0.07, 0.19]
     """
@@ -124,17 +105,17 @@ def filter_notes(strategy: Strategy, rules: HeadMotion, t_r: float) -> list[str]
     more of the signal's band: motion at these frequencies would no longer be seen.
     """
     nyquist, (low, high) = 0.5 / t_r, rules.stop_band
-    told = f"the Nyquist frequency, {nyquist:g} Hz for a repetition time of {t_r:g} s"
+    limit = f"the Nyquist frequency, {nyquist:g} Hz for a repetition time of {t_r:g} s"
     if high == np.inf:
         if low >= nyquist:
-            raise DataError(f"The motion filter {rules.filter} ({low:g} Hz) is not below {told}.")
+            raise DataError(f"The motion filter {rules.filter} ({low:g} Hz) is not below {limit}.")
         return []
     if high <= nyquist:
         return []
     first, last = folded((low, high), t_r)
     what = (
         f"The stop band of the motion filter {rules.filter}, {low:g} to {high:g} Hz, is above "
-        f"{told}, and folds to {first:.3g} to {last:.3g} Hz"
+        f"{limit}, and folds to {first:.3g} to {last:.3g} Hz"
     )
     chosen = strategy.filter
     bottom = chosen.high_pass if chosen and chosen.high_pass is not None else SIGNAL_BAND[0]
@@ -151,25 +132,11 @@ def filter_notes(strategy: Strategy, rules: HeadMotion, t_r: float) -> list[str]
 def measure_again(
     columns: RunColumns, strategy: Strategy, t_r: float | None, brain_radius: float | None
 ) -> tuple[RunColumns, MeasuredMotion, list[str]]:
-    """Columns of a run with the motion that a strategy's `head_motion` asks for.
+    """Columns of a run with the motion that a strategy's `head_motion` asks for, motion and notes.
 
     Framewise displacement is computed from realignment parameters, which are filtered first where
     it says so, and these stand among the columns for fMRIPrep's when `filter_regressors` is set.
-
-    Parameters
-    ----------
-    columns : RunColumns
-    strategy : Strategy
-    t_r : float or None
-        Repetition time, s; needed for a filter.
-    brain_radius : float or None
-        Of the participant, mm; needed for a head radius of "auto".
-
-    Returns
-    -------
-    columns : RunColumns
-    motion : MeasuredMotion
-    notes : list of str
+    A filter needs the repetition time, s, a head radius of "auto" that of the brain, mm.
     """
     rules = strategy.head_motion
     assert rules is not None  # noqa: S101 - the caller has looked
@@ -188,12 +155,8 @@ def measure_again(
     changed = {FRAMEWISE_DISPLACEMENT: displacement}
     if rules.filter and rules.filter_regressors:
         own = dict(zip(MOTION, parameters.T, strict=True))
-        changed |= own
-        changed |= {
-            name: expand(name, own[base_of(name)])
-            for name in EXPANDED_MOTION
-            if name in columns.table.columns
-        }
+        expanded = [name for name in EXPANDED_MOTION if name in columns.table.columns]
+        changed |= own | {name: expand(name, own[base_of(name)]) for name in expanded}
         notes.append("Realignment parameters among the regressors are filtered as well.")
     table = columns.table.assign(**changed)
     return replace(columns, table=table), MeasuredMotion(displacement, radius, band), notes

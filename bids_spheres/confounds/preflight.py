@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds.components import similar_columns
-from bids_spheres.confounds.design import check_values, select_columns
+from bids_spheres.confounds.columns import similar_columns
+from bids_spheres.confounds.design import censoring_reasons, column_values, select_columns
+from bids_spheres.confounds.motion import measure_again
+from bids_spheres.confounds.strategy import HeadMotion
 from bids_spheres.confounds.tables import run_columns
 from bids_spheres.errors import DataError
 from bids_spheres.wording import count, listing
@@ -50,23 +52,12 @@ def check_strategies(
     *,
     values: bool = True,
 ) -> list[Problem]:
-    """Look up the columns of every strategy in every run.
+    """Look up the columns of every strategy in every run; the same problem in several runs once.
 
-    Runs are checked one after the other, and nothing is kept of those without a problem: the JSON
-    files of fMRIPrep's components alone would fill gigabytes for ten thousand participants.
-
-    Parameters
-    ----------
-    tables : iterable of (run label, (table, metadata))
-        As for `make_design`; tables that go together merged by `merge_tables`.
-    strategies : sequence of Strategy
-    values : bool
-        Also check the values of the columns; False when tables have no rows.
-
-    Returns
-    -------
-    list of Problem
-        The same problem in several runs once.
+    `tables` are labels of runs with the table, to which those that go with it are merged, and its
+    metadata. Runs are checked one after the other, and nothing is kept of those without a problem:
+    the JSON files of fMRIPrep's components alone would fill gigabytes for ten thousand
+    participants. `values` of columns are checked where tables have rows.
     """
     names = Counter(strategy.name for strategy in strategies)
     same_names = [
@@ -107,6 +98,11 @@ def _problems_of_run(
             yield position, Problem(text, strategy=strategy.name, hint=hint)
         try:
             if values and len(table) and not chosen.missing:
-                check_values(columns, chosen, strategy)
+                measured = columns
+                if strategy.head_motion:
+                    unfiltered = replace(strategy, head_motion=HeadMotion())
+                    measured, _, _ = measure_again(columns, unfiltered, None, None)
+                column_values(measured, tuple(chosen.columns))
+                censoring_reasons(measured, strategy.censor)
         except DataError as error:
             yield position, Problem(error.message, hint=error.hint, of_file=True)

@@ -23,12 +23,8 @@ EXPANSIONS: dict[Expansion, tuple[str, ...]] = {
 
 BOLD_KINDS = (
     "preproc",
-    "smoothAROMAnonaggr",
-    "nonaggrDenoised",
-    "aggrDenoised",
-    "orthaggrDenoised",
-    "optcom",
-    "denoised",
+    *("smoothAROMAnonaggr", "nonaggrDenoised", "aggrDenoised", "orthaggrDenoised"),
+    *("optcom", "denoised"),
 )
 """Values of ``desc`` that a BOLD file can have: fMRIPrep's, fMRIPost-AROMA's and tedana's."""
 
@@ -41,22 +37,13 @@ alike, but removes them from fMRIPrep's preprocessed images (``init_denoise_wf``
 smoothed. tedana smooths nothing.
 """
 
-FilterType = Literal["butterworth", "cosine"]
 BUTTERWORTH_ORDER = 5
 """nilearn's; xcp_d takes 2."""
 
 
 @dataclass(frozen=True)
 class CompCor:
-    """Which CompCor components.
-
-    Parameters
-    ----------
-    mask : str
-        One of `bids_spheres.confounds.compcor.MASKS_OF`.
-    n : int or "all"
-        How many, of every mask.
-    """
+    """The first `n` CompCor components of every mask of a kind in `columns.MASKS_OF`."""
 
     mask: str
     n: int | Literal["all"] = "all"
@@ -66,25 +53,14 @@ class CompCor:
 class Censor:
     """Which volumes to censor, besides those before the magnetization is steady.
 
-    Parameters
-    ----------
-    fd_threshold : float or None
-        Framewise displacement above it censors a volume, mm; None is off.
-    std_dvars_threshold : float or None
-        The same for standardized DVARS; None is off, whatever the other threshold.
-    rmsd_threshold : float or None
-        The same for the root mean square displacement of Jenkinson et al. 2002
-        (doi:10.1006/nimg.2002.1132), fMRIPrep's column ``rmsd``, mm.
-    combine : {"any", "all"}
-        Whether one threshold is enough to censor a volume, or all that are given must be exceeded
-        (as framewise displacement *and* DVARS in Power et al. 2012).
-    before, after : int
-        Volumes censored with each outlier, on either side.
-    min_segment : int
-        Stretches between censored volumes, or between one and an edge of the run, that are
-        shorter than this are censored too (Power et al. 2012,
-        doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of
-        the first stretch, as in nilearn.
+    Thresholds, above which a volume is censored and of which None is off: framewise displacement in
+    mm, standardized DVARS, and the root mean square displacement of Jenkinson et al. 2002
+    (doi:10.1006/nimg.2002.1132), fMRIPrep's column ``rmsd``, in mm. `combine` says whether one is
+    enough, or all that are given must be exceeded (as in Power et al. 2012). `before` and `after`
+    are volumes censored with each outlier. Stretches shorter than `min_segment` between censored
+    volumes, or between one and an edge of the run, are censored too (Power et al. 2012,
+    doi:10.1016/j.neuroimage.2011.10.018); 0 is off. Non-steady volumes count in the length of the
+    first stretch, as in nilearn.
     """
 
     fd_threshold: float | None = None
@@ -98,21 +74,15 @@ class Censor:
 
 @dataclass(frozen=True)
 class TemporalFilter:
-    """A filter along time.
+    """A filter along time, by the edges of the band that passes in Hz.
 
-    Parameters
-    ----------
-    high_pass, low_pass : float or None
-        Edges of the band that passes, Hz.
-    type : {"butterworth", "cosine"}
-        "cosine" regresses out a discrete cosine basis below `high_pass`.
-    order : int
-        Of a Butterworth filter.
+    "cosine" regresses out a discrete cosine basis below `high_pass`; `order` is of a Butterworth
+    filter.
     """
 
     high_pass: float | None = None
     low_pass: float | None = None
-    type: FilterType = "butterworth"
+    type: Literal["butterworth", "cosine"] = "butterworth"
     order: int = BUTTERWORTH_ORDER
 
 
@@ -128,15 +98,9 @@ HRF_MODELS = tuple(
 class Task:
     """Responses to the events of a run that are regressed out.
 
-    Parameters
-    ----------
-    model : {"hrf", "fir"}
-        A haemodynamic response model, or a finite impulse response that takes any shape.
-    hrf : str
-        One of `HRF_MODELS`.
-    window : float
-        Of the finite impulse response, s from the onset of events, and as long after their end:
-        18 s in Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054.
+    `model` is a haemodynamic response (`hrf`, one of `HRF_MODELS`) or a finite impulse response of
+    any shape. Its `window` in s is counted from the onset of events, and as long after their end:
+    18 s in Cole et al. 2019, doi:10.1016/j.neuroimage.2018.12.054.
     """
 
     model: Literal["hrf", "fir"]
@@ -157,15 +121,10 @@ HEAD_RADIUS = 50.0
 class HeadMotion:
     """How framewise displacement is measured, where fMRIPrep's is not used.
 
-    Parameters
-    ----------
-    filter : str or None
-        Of realignment parameters: one of `MOTION_FILTERS`, ``lowpass:BPM`` or ``notch:LOW:HIGH``
-        with frequencies in breaths a minute. None is off.
-    head_radius : float or "auto"
-        mm; "auto" is the radius of a sphere of the volume of the participant's brain.
-    filter_regressors : bool
-        Whether realignment parameters among the regressors are filtered as well.
+    `filter` of realignment parameters is one of `MOTION_FILTERS`, ``lowpass:BPM`` or
+    ``notch:LOW:HIGH`` in breaths a minute; None is off. `head_radius` is in mm; "auto" is the
+    radius of a sphere of the volume of the participant's brain. With `filter_regressors`
+    realignment parameters among the regressors are filtered as well.
     """
 
     filter: str | None = None
@@ -184,41 +143,16 @@ class HeadMotion:
 class Strategy:
     """A named way to remove confounds.
 
-    Parameters
-    ----------
-    name : str
-        Letters and digits; goes into output names as ``desc-<name>``.
-    description : str
-        One sentence for the methods text.
-    confounds : tuple of str
-        Column names, or regular expressions that start with ``^``.
-    motion, wm_csf, global_signal : str, optional
-        Expansions of the six realignment parameters, of mean white matter and cerebrospinal fluid
-        signals, and of the mean signal in the brain. None leaves them out.
-    high_pass : bool or "unless_filtered"
-        fMRIPrep's cosine columns, which take out slow drifts; "unless_filtered" leaves them to
-        `filter` when that has a high-pass edge.
-    compcor : CompCor, optional
-    ica_aroma : {"full", "basic", "orthogonal"}, optional
-        "full" needs a BOLD file that is already denoised, and no column. "basic" takes the time
-        courses of noise components; "orthogonal" what signal components don't explain of them.
-    tedana : {"aggressive", "orthogonal"}, optional
-        The same for components that tedana rejected.
-    task : Task, optional
-        Evoked responses, from the ``events.tsv`` of a run.
-    head_motion : HeadMotion, optional
-        How head motion is measured; by default framewise displacement is fMRIPrep's.
-    censor : Censor
-        Off by default.
-    filter : TemporalFilter, optional
-    min_volumes : int, optional
-        A run with fewer volumes left is excluded.
-    min_seconds : float, optional
-        The same in time: kept volumes x repetition time.
-    bold : tuple of str
-        ``desc`` of the BOLD file, the best first; `bold_kinds` has the default.
-    source : str
-        File it comes from, for messages. Not part of its value.
+    `name` (letters and digits) goes into output names as ``desc-<name>``, `description` is a
+    sentence for the methods text. `confounds` are column names, or regular expressions that start
+    with ``^``. `motion`, `wm_csf` and `global_signal` expand the realignment parameters and mean
+    signals. `high_pass` takes fMRIPrep's cosine columns, which take out slow drifts;
+    "unless_filtered" leaves them to `filter` when that has a high-pass edge. `ica_aroma` "full"
+    needs a BOLD file that is already denoised, and no column; "basic" takes the time courses of
+    noise components, "orthogonal" what signal components don't explain of them; `tedana` does the
+    same for components that tedana rejected. A run with fewer volumes left than `min_volumes`, or
+    less time than `min_seconds`, is excluded. `bold` has the ``desc`` of the BOLD file, the best
+    first; `bold_kinds` has the default. `source` is its file, for messages.
     """
 
     name: str

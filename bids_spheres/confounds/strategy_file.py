@@ -13,11 +13,9 @@ All that a file can hold::
      "filter": {"high_pass": 0.01, "low_pass": 0.08, "type": "butterworth", "order": 5},
      "min_volumes": 100, "min_seconds": 240, "bold": "preproc"}
 
-Only ``name`` is required. ``null`` is the same as no such key, everywhere.
-
-pydantic or cattrs would save the hundred lines of kinds of values, and need about as many to turn
-errors into messages with file, key and the nearest known key, and to refuse what they would convert
-("5", true).
+Only ``name`` is required. ``null`` is the same as no such key, everywhere. pydantic or cattrs would
+need about as many lines to turn errors into messages with file, key and the nearest known key, and
+to refuse what they would convert ("5", true).
 """
 
 from __future__ import annotations
@@ -29,8 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-from bids_spheres.confounds.compcor import MASKS_OF, SHORT_NAMES
-from bids_spheres.confounds.patterns import pattern_problem
+from bids_spheres.confounds.columns import MASKS_OF, pattern_problem
 from bids_spheres.confounds.strategy import (
     BOLD_KINDS,
     EXPANSIONS,
@@ -56,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Reader = Callable[[object, "Place"], Any]
+
+_SHORT_NAMES = {"combined": "anat_combined", "separated": "anat_separated"}
 
 _ELSEWHERE = {
     "scrub": "censor.min_segment",
@@ -91,22 +90,7 @@ class Place:
 
 
 def load_strategy(name: str | Path) -> Strategy:
-    """A strategy that ships with the package, or one from a user's file.
-
-    Parameters
-    ----------
-    name : str or Path
-        Name of a published strategy, or path of a file that ends in .json, .yml or .yaml.
-
-    Raises
-    ------
-    UsageError
-        When the name is unknown; the message lists the known ones.
-    MissingInputError
-        When the file is missing.
-    DataError
-        When the file can't be used; the message names the file and the key.
-    """
+    """A strategy that ships with the package, by its name, or one from a JSON or YAML file."""
     if isinstance(name, str) and name in published_strategies():
         text = (data_folder("strategies") / f"{name}.json").read_text(encoding="utf-8")
         return strategy_from_json(json.loads(text), "")
@@ -141,20 +125,9 @@ def strategy_from_json(content: object, source: Path | str) -> Strategy:
 def override(strategy: Strategy, changes: Mapping[str, object]) -> Strategy:
     """Change some keys of a strategy, as options of the command line do.
 
-    Parameters
-    ----------
-    strategy : Strategy
-    changes : mapping
-        Keys from the top, joined by dots, to values as a file holds them; None takes a key away,
-        and so does a ``filter.type`` of "none" with the filter.
+    `changes` has keys from the top, joined by dots, with values as a file holds them; None takes a
+    key away, and so does a ``filter.type`` of "none" with the filter. DataError as for a file.
 
-    Raises
-    ------
-    DataError
-        When a value is not of its kind, or does not go with the others.
-
-    Examples
-    --------
     >>> override(Strategy("a", ""), {"censor.fd_threshold": 0.3}).censor.fd_threshold
     0.3
     """
@@ -184,8 +157,6 @@ def strategy_to_json(strategy: Strategy) -> dict[str, Any]:
     Keys with default values are left out; censoring or a filter that is not the default is given
     with all its numbers, so that a reader need not know the defaults.
 
-    Examples
-    --------
     >>> strategy_to_json(Strategy("gsr", "The global signal.", global_signal="basic"))
     {'name': 'gsr', 'description': 'The global signal.', 'global_signal': 'basic'}
     """
@@ -281,7 +252,7 @@ def _compcor(value: object, place: Place) -> CompCor:
     values = _object({"mask": value} if isinstance(value, str) else value, place, _COMPCOR)
     if "mask" not in values:
         place.refuse('an object with a "mask"', value)
-    return CompCor(SHORT_NAMES.get(values["mask"], values["mask"]), values.get("n", "all"))
+    return CompCor(_SHORT_NAMES.get(values["mask"], values["mask"]), values.get("n", "all"))
 
 
 def _filter(value: object, place: Place) -> TemporalFilter:
@@ -342,7 +313,7 @@ _frequency = _reader(
 )
 _count = _reader("a whole number that is not negative, below a billion", _is_count)
 _COMPCOR = {
-    "mask": _one_of(*SHORT_NAMES, *MASKS_OF),
+    "mask": _one_of(*_SHORT_NAMES, *MASKS_OF),
     "n": _reader(
         'a whole number above 0, or "all"',
         lambda value: value == "all" or (_is_count(value) and value > 0),

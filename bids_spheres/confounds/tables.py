@@ -1,15 +1,22 @@
-"""Read fMRIPrep's confounds table, its JSON file and tables that go with it, of any version."""
+"""Read fMRIPrep's confounds table of any version, its JSON file and the tables that go with it.
+
+Column names of old versions, and what those did not write, are from the sources of fMRIPrep 1.0.0,
+1.1.8, 1.2.0, 1.3.2 and 1.4.0 (``interfaces/confounds.py``, ``workflows/bold/confounds.py``) and of
+nipype (``algorithms/confounds.py``), which named the columns in CamelCase until 1.2.0; 1.4.0 was
+the first to write derivatives and squares.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds.versions import base_of, computable, expand, renamings, todays_name
+from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.errors import DataError
 from bids_spheres.files.text import read_json_object, read_text
 from bids_spheres.wording import count
@@ -21,26 +28,136 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    FloatArray = NDArray[np.float64]
+
+MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
+"""Realignment parameters: mm, and radians."""
+
+BASES = (*MOTION, "csf", "white_matter", "global_signal")
+"""Columns of which fMRIPrep >= 1.4 writes derivatives and squares."""
+
+_TODAYS_NAME = {
+    "CSF": "csf",
+    "WhiteMatter": "white_matter",
+    "GlobalSignal": "global_signal",
+    "stdDVARS": "std_dvars",
+    "non-stdDVARS": "dvars",
+    "vx-wisestdDVARS": "vx_wise_std_dvars",
+    "FramewiseDisplacement": "framewise_displacement",
+    **dict(zip(("X", "Y", "Z", "RotX", "RotY", "RotZ"), MOTION, strict=True)),
+}
+_TODAYS_PREFIX = {
+    "tCompCor": "t_comp_cor_",
+    "aCompCor": "a_comp_cor_",
+    "Cosine": "cosine",
+    "NonSteadyStateOutlier": "non_steady_state_outlier",
+    "AROMAAggrComp": "aroma_motion_",
+}
+_NUMBERED = re.compile(rf"^({'|'.join(_TODAYS_PREFIX)})(\d+)$")
+_EXPANSION = re.compile(r"_(derivative|power)\d+$")
+_COMPUTABLE = {
+    base + form: (base, form) for base in BASES for form in EXPANSIONS["full"] if form != ""
+}
+
+EXPANDED_MOTION = tuple(name for name, (base, _) in _COMPUTABLE.items() if base in MOTION)
+"""Derivatives and squares of realignment parameters."""
+
 _MISSING = frozenset({"", "n/a", "nan", "na"})
 
 _LARGEST = 1e100
 """Largest value in a table: squares of larger ones, or their sum, would overflow."""
 
 
+@dataclass(frozen=True, eq=False)
+class RunColumns:
+    """Columns that a run has, by today's names, or that can be computed of them.
+
+    `computable` are derivatives and squares that this version of fMRIPrep did not write; `renamed`
+    whether the file has names of fMRIPrep 1.0 or 1.1; `where` names the table in messages.
+    """
+
+    table: pd.DataFrame
+    computable: tuple[str, ...]
+    renamed: bool
+    where: Path | str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns of the table, then those that can be computed."""
+        return (*self.table.columns, *self.computable)
+
+    def numbers(self, name: str) -> FloatArray:
+        """One column, NaN where a value is missing; DataError when a cell is not a number."""
+        if name in self.computable:
+            return expand(name, numbers(self.table, base_of(name), self.where))
+        return numbers(self.table, name, self.where)
+
+
+def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
+    """Columns of a table from any version of fMRIPrep; DataError when a name occurs twice."""
+    table = table.rename(columns=lambda name: str(name).strip())
+    check_unique(table.columns, where)
+    todays = {name: todays_name(name) for name in table.columns}
+    # Another column may have today's name already.
+    new = {old: name for old, name in todays.items() if old != name and name not in todays}
+    table = table.rename(columns=new)
+    check_unique(table.columns, where)
+    return RunColumns(table, computable(table.columns), bool(new), where)
+
+
+def todays_name(name: str) -> str:
+    """Name of a column in fMRIPrep since 1.2.
+
+    >>> [todays_name(name) for name in ("RotX", "aCompCor05", "AROMAAggrComp11", "csf")]
+    ['rot_x', 'a_comp_cor_05', 'aroma_motion_11', 'csf']
+    """
+    if match := _NUMBERED.match(name):
+        return f"{_TODAYS_PREFIX[match[1]]}{int(match[2]):02d}"
+    return _TODAYS_NAME.get(name, name)
+
+
+def computable(names: Iterable[str]) -> tuple[str, ...]:
+    """Derivatives and squares that the version lacks and that can be computed.
+
+    None when the table holds any: fMRIPrep writes all or none, so that a missing one was removed
+    from the table, and its absence is an error. None either when realignment parameters, which
+    every version writes, are missing: the table is no longer as fMRIPrep wrote it.
+    """
+    names = {name for name in names if "." not in name}  # not of the user's own tables
+    if not names.issuperset(MOTION) or any(_EXPANSION.search(name) for name in names):
+        return ()
+    return tuple(name for name, (base, _) in _COMPUTABLE.items() if base in names)
+
+
+def base_of(name: str) -> str:
+    """Column from which a computable one is made.
+
+    >>> base_of("rot_x_derivative1_power2")
+    'rot_x'
+    """
+    return _COMPUTABLE[name][0]
+
+
+def expand(name: str, base: FloatArray) -> FloatArray:
+    """Compute a derivative or square of the (T,) column `base_of` it as fMRIPrep defines it.
+
+    A derivative is the backward difference, undefined (NaN) at the first volume; a square is
+    taken of the column or of its derivative (``niworkflows.interfaces.confounds``; Satterthwaite
+    et al. 2013, doi:10.1016/j.neuroimage.2012.08.052).
+
+    >>> expand("rot_x_derivative1_power2", np.array([1.0, 3.0, 0.0])).tolist()
+    [nan, 4.0, 9.0]
+    """
+    form = _COMPUTABLE[name][1]
+    values = np.diff(base, prepend=np.nan) if "_derivative1" in form else base
+    return values**2 if form.endswith("_power2") else values
+
+
 def read_confounds(path: Path) -> pd.DataFrame:
-    """Read fMRIPrep's confounds table, missing values as NaN.
+    """Read a table of fMRIPrep or another program, its names as in the file, missing values as NaN.
 
-    Names stay as in the file; `make_design` knows those of every version. Tables of other programs
-    are read in the same way.
-
-    Raises
-    ------
-    MissingInputError
-        When the file is missing, or git-annex has not fetched its content.
-    DataError
-        When it is not a table: no header, a name twice, rows of different length.
-    ReadWriteError
-        When the operating system can't read it.
+    DataError when it is not a table: no header, a name twice, rows of different length; else as
+    `read_text`.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -74,34 +191,17 @@ def read_header(path: Path) -> pd.DataFrame:
 def read_metadata(path: Path) -> dict[str, object]:
     """Read the JSON file of a confounds table, which says from which mask each component comes.
 
-    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none;
-    raises as `read_confounds`.
+    `path` is its own or the table's. Empty without such a file, as fMRIPrep < 1.4 wrote none.
     """
     return read_json_object(path.with_suffix(".json"), optional=True)
 
 
 def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
-    """Read which volumes were censored elsewhere.
+    """Read which volumes were censored elsewhere, (T,) bool.
 
-    Parameters
-    ----------
-    path : Path
-        A table with a row per volume and cells of 0 and 1 (= censored), with or without names.
-        A volume is censored when any of its cells says so, as in the one-hot matrix that
-        FSL's ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
-    n_volumes : int
-        T.
-
-    Returns
-    -------
-    (T,) bool array
-
-    Raises
-    ------
-    DataError
-        When it has another number of rows, or a cell is neither 0 nor 1.
-    MissingInputError, ReadWriteError
-        As for `read_confounds`.
+    The table has a row per volume and cells of 0 and 1 (= censored), with or without names. A
+    volume is censored when any of its cells says so, as in the one-hot matrix that FSL's
+    ``fsl_motion_outliers`` writes; with a column ``censored`` that column decides alone.
     """
     lines = read_text(path, "outlier table").split("\n")
     rows = [line.split() for line in lines if line.strip()]
@@ -121,25 +221,63 @@ def read_outliers(path: Path, n_volumes: int) -> NDArray[np.bool_]:
         for cell in row:
             if _number(cell) not in (0, 1):
                 raise DataError(f"{path}: {cell!r} in row {number} is neither 0 nor 1.")
-    flags = np.array([[_number(cell) == 1 for cell in row] for row in rows])
-    censored: NDArray[np.bool_] = np.any(flags, axis=1)
-    return censored
+    return np.array([any(_number(cell) == 1 for cell in row) for row in rows])
+
+
+def read_tedana(mixing: Path, metrics: Path) -> pd.DataFrame:
+    """Read tedana's ``desc-ICA_mixing.tsv`` and ``desc-tedana_metrics.tsv``."""
+    return tedana_regressors(read_confounds(mixing), read_confounds(metrics), mixing)
+
+
+def tedana_regressors(mixing: pd.DataFrame, metrics: pd.DataFrame, where: Path) -> pd.DataFrame:
+    """Name tedana's components (DuPre et al. 2021, doi:10.21105/joss.03669) by classification.
+
+    `mixing` has a column per component, `metrics` a row with ``Component`` and ``classification``.
+    The result has columns ``rejected_ICA_XX`` and ``accepted_ICA_XX`` as nilearn names them, and
+    ``rejected_orth_ICA_XX``: the rejected ones without what the accepted ones explain of them.
+    DataError when the tables don't belong together.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    for column in ("Component", "classification"):
+        if column not in metrics.columns:
+            raise DataError(f"The metrics table that goes with {where} has no column {column}.")
+    components = map(_without_padding, metrics["Component"].astype(str))
+    kinds = dict(zip(components, metrics["classification"].astype(str), strict=True))
+    series: dict[str, dict[str, FloatArray]] = {
+        kind: {
+            name: numbers(mixing, name, where)
+            for name in mixing.columns
+            if kinds.get(_without_padding(name)) == kind
+        }
+        for kind in ("rejected", "accepted")
+    }
+    if not any(series.values()):
+        raise DataError(
+            f"{where} has no component that the metrics table calls accepted or rejected.",
+            hint="The tables must come from one run of tedana (desc-ICA_mixing.tsv and "
+            "desc-tedana_metrics.tsv).",
+        )
+    basis = np.column_stack([np.ones(len(mixing)), *series["accepted"].values()])
+    series["rejected_orth"] = {
+        name: values - basis @ np.linalg.lstsq(basis, values, rcond=None)[0]
+        for name, values in series["rejected"].items()
+    }
+    return pd.DataFrame(
+        {f"{kind}_{name}": values for kind, of in series.items() for name, values in of.items()}
+    )
+
+
+def _without_padding(name: str) -> str:
+    """Name of a component without leading zeros, in which tedana's two tables can differ."""
+    return re.sub(r"_0*(\d+)$", r"_\1", name)
 
 
 def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Put other tables of the same run beside fMRIPrep's.
+    """Put other tables of the same run, such as fMRIPost-AROMA's, beside fMRIPrep's.
 
-    Parameters
-    ----------
-    table : DataFrame
-    extra : sequence of DataFrame
-        Such as fMRIPost-AROMA's; its noise components stand in for those of `table`, because two
-        decompositions of one run must not be mixed.
-
-    Raises
-    ------
-    DataError
-        When numbers of rows differ or two tables have a column of the same name.
+    Noise components of `extra` stand in for those of `table`, because two decompositions of one
+    run must not be mixed. DataError when numbers of rows differ or a name occurs twice.
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
@@ -159,52 +297,19 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
     return merged
 
 
-@dataclass(frozen=True, eq=False)
-class RunColumns:
-    """Columns that a run has or that can be computed.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With today's names.
-    computable : tuple of str
-        Derivatives and squares that this version of fMRIPrep did not write.
-    renamed : bool
-        Whether the file has names of fMRIPrep 1.0 or 1.1.
-    where : Path or str
-        Name of the table in messages.
-    """
-
-    table: pd.DataFrame
-    computable: tuple[str, ...]
-    renamed: bool
-    where: Path | str
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Columns of the table, then those that can be computed."""
-        return (*self.table.columns, *self.computable)
-
-    def numbers(self, name: str) -> NDArray[np.float64]:
-        """One column, NaN where a value is missing; DataError when a cell is not a number."""
-        if name in self.computable:
-            return expand(name, numbers(self.table, base_of(name), self.where))
-        return numbers(self.table, name, self.where)
-
-
-def run_columns(table: pd.DataFrame, where: Path | str) -> RunColumns:
-    """Columns of a table from any version of fMRIPrep; DataError when a name occurs twice."""
-    table = table.rename(columns=lambda name: str(name).strip())
-    check_unique(table.columns, where)
-    new = renamings(table.columns)
-    table = table.rename(columns=new)
-    check_unique(table.columns, where)
-    return RunColumns(table, computable(table.columns), bool(new), where)
-
-
 def own_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """A table of the user's own, its columns under the name of their dataset: ``physio.rvt``."""
     return table.rename(columns=lambda name: f"{dataset}.{name}")
+
+
+def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:
+    """Refuse a table that has not a row for every volume."""
+    if len(table) != n_volumes:
+        raise DataError(
+            f"{path} has {count(len(table), 'row')}, but the BOLD image has "
+            f"{count(n_volumes, 'volume')}.",
+            hint="Table and image must come from the same run of fMRIPrep.",
+        )
 
 
 def check_unique(names: Iterable[str], where: object) -> None:
@@ -214,7 +319,7 @@ def check_unique(names: Iterable[str], where: object) -> None:
         raise DataError(f"{where}: column {twice[0]} occurs twice.")
 
 
-def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64]:
+def numbers(table: pd.DataFrame, name: str, where: object) -> FloatArray:
     """One column, NaN where a value is missing; DataError when a cell is not a number."""
     column = table[name]
     if column.dtype.kind not in "iufb":
@@ -230,7 +335,7 @@ def numbers(table: pd.DataFrame, name: str, where: object) -> NDArray[np.float64
     return column.to_numpy(dtype=np.float64, copy=True)
 
 
-def without_gaps(values: NDArray[np.float64], name: str, where: object) -> NDArray[np.float64]:
+def without_gaps(values: FloatArray, name: str, where: object) -> FloatArray:
     """One column with the first row's gap, of a derivative, filled as nilearn does by the second.
 
     DataError when another value is missing or too large to compute with; rows are counted from 1

@@ -60,22 +60,12 @@ class RunEvents(NamedTuple):
 
 
 def read_events(path: Path, start_time: float) -> RunEvents:
-    """Read an ``events.tsv``.
+    """Read an ``events.tsv``; DataError without usable onsets and durations, or without an event.
 
     Without a column ``trial_type`` all events are of one condition, ``event``; an event whose type
     is ``n/a`` is left out. A column ``modulation`` says how much each event counts, as in nilearn.
-
-    Parameters
-    ----------
-    path : Path
-    start_time : float
-        Time of the first volume on the clock of the events, s: fMRIPrep's ``StartTime``, as
-        slices are moved in time to the middle of a volume.
-
-    Raises
-    ------
-    DataError
-        When it has no onsets or durations, one is not a number, or there is no event.
+    `start_time` is that of the first volume on the clock of the events, s: fMRIPrep's
+    ``StartTime``, as slices are moved in time to the middle of a volume.
     """
     table = read_confounds(path)
     for name in ("onset", "duration"):
@@ -112,21 +102,9 @@ def read_events(path: Path, start_time: float) -> RunEvents:
 def task_regressors(
     events: RunEvents, task: Task, t_r: float, n_volumes: int
 ) -> dict[str, FloatArray]:
-    """Responses of every condition at the volumes of a run, (T,) each, by names.
+    """Responses of every condition at the volumes of a run, (T,) each; `t_r` in s.
 
-    Parameters
-    ----------
-    events : RunEvents
-    task : Task
-    t_r : float
-        Repetition time, s.
-    n_volumes : int
-        T.
-
-    Returns
-    -------
-    dict
-        Names are ``task.<condition>`` with ``_derivative``, ``_dispersion`` or ``_delay_<n>``.
+    Names are ``task.<condition>`` with ``_derivative``, ``_dispersion`` or ``_delay_<n>``.
     """
     times = events.start_time + t_r * np.arange(n_volumes, dtype=np.float64)
     regressors: dict[str, FloatArray] = {}
@@ -181,8 +159,7 @@ def kernels(name: str, t_r: float) -> list[FloatArray]:
 
 def _gamma_density(times: FloatArray, shape: float, scale: float) -> FloatArray:
     scaled = times / scale
-    density: FloatArray = scaled ** (shape - 1) * np.exp(-scaled) / (gamma(shape) * scale)
-    return density
+    return np.asarray(scaled ** (shape - 1) * np.exp(-scaled) / (gamma(shape) * scale))
 
 
 def _sampled(events: Events, times: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -212,9 +189,7 @@ def _delayed(
     """Means of the events over one volume's time, seen 0 to n - 1 volumes later."""
     columns = []
     for delay in range(n):
-        kernel = np.concatenate(
-            [np.zeros(delay * _OVERSAMPLING), np.full(_OVERSAMPLING, 1 / _OVERSAMPLING)]
-        )
+        kernel = np.repeat([0.0, 1 / _OVERSAMPLING], [delay * _OVERSAMPLING, _OVERSAMPLING])
         response = np.convolve(course, kernel)[_OVERSAMPLING - 1 : len(course)]
         columns.append(np.interp(times, fine_times[: 1 - _OVERSAMPLING], response))
     return columns

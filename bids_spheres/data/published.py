@@ -48,13 +48,7 @@ MEASURES = {
 
 
 def measure_name(name: str) -> str:
-    """Name of a measure of connectivity from its name or label, whatever its case and signs.
-
-    Raises
-    ------
-    UsageError
-        When no measure has this name.
-    """
+    """Name of a measure of connectivity from its name or label, whatever its case and signs."""
     for known, label in MEASURES.items():
         if _key(name) in (_key(known), label):
             return known

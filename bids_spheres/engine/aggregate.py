@@ -27,13 +27,7 @@ Aggregation = Literal["mean", "median", "eigenvariate"]
 
 
 def check_aggregation(aggregation: str) -> Aggregation:
-    """Return `aggregation` if it is known.
-
-    Raises
-    ------
-    UsageError
-        When it is not.
-    """
+    """Return `aggregation` if it is known; else raise UsageError."""
     if aggregation not in ("mean", "median", "eigenvariate"):
         raise UsageError(
             f"aggregation must be 'mean', 'median' or 'eigenvariate', not {aggregation!r}."
@@ -43,18 +37,11 @@ def check_aggregation(aggregation: str) -> Aggregation:
 
 @dataclass(frozen=True, eq=False)
 class VoxelSeries:
-    """Voxels of spheres over time.
+    """Voxels of spheres over time, one sphere after the other.
 
-    Parameters
-    ----------
-    values : (T, N) array
-        Stored values, of one sphere after the other.
-    scaling : (slope, inter)
-        Real value: slope x stored value + inter.
-    starts, stops : (S,) int arrays
-        Columns of each sphere: from start up to, not including, stop.
-    usable : (N,) bool array
-        Columns that count.
+    `values`, (T, N), are as stored; real ones are slope x value + inter, of `scaling`. The columns
+    of each sphere go from `starts`, (S,), up to `stops`, not included; those that count are
+    `usable`, (N,).
     """
 
     values: RealArray
@@ -98,25 +85,15 @@ class VoxelSeries:
 def aggregate_cleaned(
     voxels: VoxelSeries, aggregation: Aggregation, cleaning: CleanArguments
 ) -> FloatArray:
-    """One series per sphere, of voxels that were cleaned first.
+    """One series per sphere, (T', S), of voxels that were cleaned first.
 
-    A median or an eigenvariate does not commute with regression: motion whose mean over a
-    sphere is 0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of
-    voxels that are filtered and adjusted (``spm_regions``). Voxels are not standardized, so that
-    each has the weight that its variance gives it; the result is.
+    A median or an eigenvariate does not commute with regression: motion whose mean over a sphere is
+    0 can be most of the variance of its voxels. SPM, too, takes eigenvariates of voxels that are
+    filtered and adjusted (``spm_regions``). Voxels are not standardized, so that each has the
+    weight that its variance gives it; the result is.
 
-    Parameters
-    ----------
-    voxels : VoxelSeries
-        Of spheres with a usable voxel.
-    aggregation : {"mean", "median", "eigenvariate"}
-    cleaning : mapping
-        Arguments of `bids_spheres.engine.clean.clean`. Per cent signal change is that of the
-        mean over kept volumes before cleaning.
-
-    Returns
-    -------
-    (T', S) array
+    Every sphere has a usable voxel; `cleaning` are arguments of `clean`. Per cent signal change is
+    that of the mean over kept volumes before cleaning.
     """
     function = _FUNCTIONS[check_aggregation(aggregation)]
     steps, how = {**cleaning, "standardize": False}, cleaning.get("standardize", "zscore_sample")
@@ -134,20 +111,12 @@ def aggregate_cleaned(
 
 
 def eigenvariate(voxel_series: FloatArray) -> FloatArray:
-    """First eigenvariate of voxels, as in a volume of interest of SPM.
+    """First eigenvariate of (T, n) voxels, (T,), as in a volume of interest of SPM.
 
-    The first left singular vector of the series about their means, scaled to their root mean
-    square (u sqrt(s / n) with the first eigenvalue s of the voxels' scatter), with the sign by
-    which most of the weights are positive (``spm_regions``). The mean of all voxels is added, so
-    that the level, by which per cent signal change is counted, is kept.
-
-    Parameters
-    ----------
-    voxel_series : (T, n) array
-
-    Returns
-    -------
-    (T,) array
+    The first left singular vector of the series about their means, scaled to their root mean square
+    (u sqrt(s / n) with the first eigenvalue s of the voxels' scatter), with the sign by which most
+    of the weights are positive (``spm_regions``). The mean of all voxels is added, so that the
+    level, by which per cent signal change is counted, is kept.
     """
     centred = voxel_series - voxel_series.mean(axis=0)
     left, size, right = np.linalg.svd(centred, full_matrices=False)

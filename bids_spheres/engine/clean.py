@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import numpy as np
 from scipy import linalg
 
-from bids_spheres.engine.censor import Interpolate, fill_censored, split_runs
 from bids_spheres.engine.filters import (
     Filter,
     FilterType,
+    Interpolate,
     apply_butterworth,
+    fill_censored,
     make_filter,
     with_cosines,
 )
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from bids_spheres.engine.arrays import FloatArray, IntArray, RealArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, RealArray
     from bids_spheres.engine.regressors import Confounds
+
+    SampleMask = ArrayLike | Sequence[ArrayLike]
 
     _How = Literal["zscore_sample", "zscore", "psc"] | None
 
@@ -77,7 +80,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
     runs: ArrayLike | None = None,
     detrend: bool = True,
     standardize: Standardize = "zscore_sample",
-    sample_mask: ArrayLike | Sequence[ArrayLike] | None = None,
+    sample_mask: SampleMask | None = None,
     confounds: Confounds | None = None,
     standardize_confounds: bool = True,
     filter: FilterType = "butterworth",  # noqa: A002 - the name users know
@@ -192,7 +195,7 @@ def clean(  # noqa: PLR0917 - nilearn's signature
         )
     cleaned = [
         _clean_run(values[rows], None if removed is None else removed[rows], kept, plan)
-        for rows, kept in split_runs(runs, sample_mask, len(values))
+        for rows, kept in _split_runs(runs, sample_mask, len(values))
     ]
     joined = cleaned[0] if len(cleaned) == 1 else np.vstack(cleaned)
     # As nilearn: single precision for what fits in its bytes, half precision aside.
@@ -210,6 +213,68 @@ def _one_of(name: str, value: _Value, allowed: tuple[_Value, ...]) -> _Value:
     if value not in allowed:
         raise UsageError(f"'{name}' must be one of {allowed}. {value!r} was provided.")
     return value
+
+
+def _split_runs(
+    runs: ArrayLike | None,
+    sample_mask: SampleMask | None,
+    n_volumes: int,
+) -> list[tuple[BoolArray, IntArray | None]]:
+    """Per run, in ascending order: its rows, and the volumes kept, counted within it."""
+    labels = np.zeros(n_volumes) if runs is None else np.asarray(runs)
+    if labels.shape != (n_volumes,):
+        raise DataError(
+            f"The length of the run vector ({labels.size}) "
+            f"does not match the length of the signals ({n_volumes})"
+        )
+    rows = [labels == label for label in np.unique(labels)]
+    if sample_mask is None:
+        return [(row, None) for row in rows]
+    masks: Sequence[object] = [sample_mask]
+    # A list of numbers is one mask.
+    if isinstance(sample_mask, list | tuple):
+        masks = sample_mask if any(map(np.ndim, sample_mask)) else masks
+    elif not hasattr(sample_mask, "__array__"):
+        kind = type(sample_mask).__name__
+        raise TypeError(f"'sample_mask' must be of type list, tuple or array. Got: '{kind}'")
+    if len(masks) != len(rows):
+        raise DataError(
+            f"Number of sample_mask ({len(masks)}) not matching number of runs ({len(rows)})."
+        )
+    names = [f"sample_mask {i} of {len(rows)}" for i in range(1, len(rows) + 1)]
+    return [
+        (row, _kept(mask, int(row.sum()), name))
+        for row, mask, name in zip(rows, masks, names, strict=True)
+    ]
+
+
+def _kept(mask: object, n_volumes: int, name: str) -> IntArray:
+    """A boolean or index mask as indices, in the order given."""
+    array = np.asarray(mask)
+    if array.ndim != 1:
+        raise DataError(f"{name} must have one dimension, not {array.ndim}.")
+    if len(array) > n_volumes or (array.dtype == bool and len(array) < n_volumes):
+        raise IndexError(
+            f"{name} has {'more' if len(array) > n_volumes else 'fewer'} timepoints "
+            f"than the current run: {len(array)}, where the run has {n_volumes}."
+        )
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be of type bool or int, not {array.dtype}.")
+    kept = np.flatnonzero(array) if array.dtype == bool else array.astype(np.intp)
+    if array.dtype != bool and (kept != array).any():
+        raise DataError(f"{name} must hold whole numbers.")
+    if kept.size == 0:
+        raise DataError(
+            "The size of the sample mask is 0. "
+            "All volumes were marked as motion outliers; nothing is left to clean."
+        )
+    if kept.min() < 0:
+        raise DataError(f"{name}: sample_mask should not contain negative values.")
+    if (invalid := kept[kept >= n_volumes]).size:
+        raise IndexError(
+            f"{name} contains invalid index {invalid}. The signal contains {n_volumes} time points."
+        )
+    return kept
 
 
 def _clean_run(

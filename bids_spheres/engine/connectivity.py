@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import linalg
 
-from bids_spheres.data.published import measure_name
+from bids_spheres.data import published
 from bids_spheres.errors import DataError
 from bids_spheres.wording import count
 
@@ -82,43 +82,23 @@ def pearson_correlation(timeseries: FloatArray) -> FloatArray:
 
 
 def fisher_z(timeseries: FloatArray) -> FloatArray:
-    """Pearson correlations, transformed to z = arctanh(r) by `fisher_transform`.
+    """Pearson correlations as z = arctanh(r) by `fisher_transform`; NaN on the diagonal.
 
     Not divided by a standard error, sqrt(N - 3) with the degrees of freedom N of
-    `bids_spheres.engine.autocorrelation.effective_degrees_of_freedom`.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        NaN on the diagonal.
+    `effective_degrees_of_freedom`.
     """
     return fisher_transform(pearson_correlation(timeseries))
 
 
 def fisher_transform(correlation: FloatArray) -> FloatArray:
-    """Correlations on a scale on which their variance doesn't depend on their size.
+    """Correlations, of any shape, on a scale on which their variance doesn't depend on their size.
 
-    z = arctanh(r), after Fisher 1915 (doi:10.1093/biomet/10.4.507). A correlation of 1 or -1
-    - a series with itself, or two spheres of the same voxels - would be infinite there, which
-    no mean, file format or model can take. It is missing instead, as the diagonal is no datum:
-    nilearn and xcp_d leave the transform to the user, who meets the infinite diagonal.
+    z = arctanh(r), after Fisher 1915 (doi:10.1093/biomet/10.4.507). A correlation of 1 or -1 - a
+    series with itself, or two spheres of the same voxels - would be infinite there, which no mean,
+    file format or model can take. It is missing (NaN) instead, as is one that differs from it by
+    rounding errors (1e-13): nilearn and xcp_d leave the transform to the user, who meets the
+    infinite diagonal.
 
-    Parameters
-    ----------
-    correlation : array
-        Of any shape.
-
-    Returns
-    -------
-    array
-        NaN where the correlation is 1 or -1 but for rounding errors (1e-13), or NaN.
-
-    Examples
-    --------
     >>> fisher_transform(np.array([0.0, 0.5, 1.0])).round(4)
     array([0.    , 0.5493,    nan])
     """
@@ -128,19 +108,9 @@ def fisher_transform(correlation: FloatArray) -> FloatArray:
 
 @_between_defined
 def spearman_correlation(timeseries: FloatArray) -> FloatArray:
-    """Pearson correlation of ranks, ties sharing the mean of theirs.
+    """Pearson correlation of ranks, ties sharing the mean of theirs, as `scipy.stats.spearmanr`.
 
-    Less drawn to single outlying volumes than Pearson's. The numbers are those of
-    `scipy.stats.spearmanr`.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        1 on the diagonal.
+    Less drawn to single outlying volumes than Pearson's.
     """
     from scipy.stats import rankdata  # noqa: PLC0415 - slow to import, seldom needed
 
@@ -151,40 +121,21 @@ def spearman_correlation(timeseries: FloatArray) -> FloatArray:
 def covariance(timeseries: FloatArray) -> FloatArray:
     """Sample covariance, sums of products over T - 1, as `numpy.cov`.
 
-    Not shrunk, although that is the default of nilearn's ``ConnectivityMeasure``: who asks for
-    a covariance looks for the variances of the data on its diagonal. `ledoit_wolf` shrinks.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        Unit: that of the series, squared.
+    Not shrunk, although that is the default of nilearn's ``ConnectivityMeasure``: who asks for a
+    covariance looks for the variances of the data on its diagonal. `ledoit_wolf` shrinks.
     """
     centred = timeseries - timeseries.mean(axis=0)
     return centred.T @ centred / (len(timeseries) - 1)
 
 
 def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
-    """Covariance, shrunk towards equal variances without covariance.
+    """Covariance, shrunk towards equal variances without covariance; and by what share, 0 to 1.
 
     (1 - a) C + a m I, where C is the covariance with T in its denominator, m the mean of its
     diagonal, and a the share that minimizes the expected squared error, estimated from the data:
-    Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4. It can be inverted even where there
-    are more series than volumes. The numbers are those of `sklearn.covariance.ledoit_wolf`.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    covariance : (S, S) array
-        NaN for missing and constant series, which don't count in `shrinkage` either.
-    shrinkage : float
-        The share a, 0 to 1; NaN when no series is defined.
+    Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4. It can be inverted even where there are
+    more series than volumes. The numbers are those of `sklearn.covariance.ledoit_wolf`. Missing and
+    constant series are NaN and don't count in the share, which is NaN when no series is defined.
     """
     defined = defined_series(timeseries)
     if not defined.any():
@@ -197,18 +148,9 @@ def ledoit_wolf(timeseries: FloatArray) -> tuple[FloatArray, float]:
 def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
     """Correlation from the Ledoit-Wolf covariance of the standardized series.
 
-    Standardized first, because a correlation must not depend on the units of its series, and
-    the shrinkage target, one variance for all, does. All correlations are then those of
-    Pearson, times 1 - shrinkage. As nilearn's ``ConnectivityMeasure(kind="correlation")``.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        1 on the diagonal.
+    Standardized first, because a correlation must not depend on the units of its series, and the
+    shrinkage target, one variance for all, does. All correlations are then those of Pearson, times
+    1 - shrinkage. As nilearn's ``ConnectivityMeasure(kind="correlation")``.
     """
     correlation = (1 - _shrinkage_standardized(timeseries)) * pearson_correlation(timeseries)
     np.fill_diagonal(correlation, 1)
@@ -219,22 +161,13 @@ def ledoit_wolf_correlation(timeseries: FloatArray) -> FloatArray:
 def precision(timeseries: FloatArray) -> FloatArray:
     """Inverse of the Ledoit-Wolf covariance.
 
-    Of the shrunk covariance, because the sample's can't be inverted with as many series as
-    volumes, and is inverted badly with nearly as many (Varoquaux et al. 2010, arXiv:1008.5071;
-    Smith et al. 2011, doi:10.1016/j.neuroimage.2010.08.063). The numbers are those of nilearn's
-    ``ConnectivityMeasure(kind="precision", standardize=False)``, whose default that is. As
-    there, the shrinkage target is one variance for all, so that the scale of the series counts:
-    standardize them unless their variances mean something.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        Unit: that of the series, to the power of -2. All NaN where even the shrunk covariance
-        can't be inverted, e.g. of two volumes.
+    Of the shrunk covariance, because the sample's can't be inverted with as many series as volumes,
+    and is inverted badly with nearly as many (Varoquaux et al. 2010, arXiv:1008.5071; Smith et al.
+    2011, doi:10.1016/j.neuroimage.2010.08.063). The numbers are those of nilearn's
+    ``ConnectivityMeasure(kind="precision", standardize=False)``, whose default that is. As there,
+    the shrinkage target is one variance for all, so that the scale of the series counts:
+    standardize them unless their variances mean something. All NaN where even the shrunk covariance
+    can't be inverted, e.g. of two volumes.
     """
     shrunk, _ = _ledoit_wolf(timeseries)
     undefined = np.full_like(shrunk, np.nan)
@@ -252,20 +185,11 @@ def precision(timeseries: FloatArray) -> FloatArray:
 
 @_between_defined
 def partial_correlation(timeseries: FloatArray) -> FloatArray:
-    """Correlation of every two series, given all others.
+    """Correlation of every two series, given all others; all NaN where `precision` is.
 
     -p_ij / sqrt(p_ii p_jj) of the `precision` p, and so of the shrunk covariance, with the same
-    care about scale. The numbers are those of nilearn's
-    ``ConnectivityMeasure(kind="partial correlation", standardize=False)``.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-        1 on the diagonal. All NaN where `precision` is.
+    care about scale. The numbers are those of nilearn's ``ConnectivityMeasure(kind="partial
+    correlation", standardize=False)``.
     """
     inverse = precision(timeseries)
     scale = np.sqrt(np.diag(inverse))
@@ -278,32 +202,21 @@ def partial_correlation(timeseries: FloatArray) -> FloatArray:
 class Measure:
     """One way to relate time series; its facts are those that BIDS asks of a ``relmat``.
 
-    Parameters
-    ----------
-    name : str
-        What a user types.
-    stat : str
-        Label of the entity ``stat``.
-    title : str
-        For people: ``RelationshipMeasure``.
-    function : callable
-        From (T, S) time series to an (S, S) matrix.
-    valid_diagonal : bool
-        Whether the diagonal carries data, as variances do, or is the same for all data.
-    shrinkage : callable, optional
-        From the same time series to the share by which their covariance was shrunk; None for
-        measures that don't shrink.
-    weighted, directed : bool
+    `name` is what a user types, `title` the ``RelationshipMeasure``. The diagonal is valid where it
+    carries data, as variances do. `shrinkage` gives the share by which the covariance of the same
+    series was shrunk, if it is.
     """
 
     name: str
-    stat: str
     title: str
     function: Callable[[FloatArray], FloatArray]
     valid_diagonal: bool = False
     shrinkage: Callable[[FloatArray], float] | None = None
-    weighted: bool = True
-    directed: bool = False
+
+    @property
+    def stat(self) -> str:
+        """Label of that entity."""
+        return published.MEASURES[self.name]
 
 
 def _shrinkage(timeseries: FloatArray) -> float:
@@ -315,18 +228,16 @@ def _shrinkage_standardized(timeseries: FloatArray) -> float:
 
 
 MEASURES = (
-    Measure("pearson", "pearsoncorrelation", "Pearson correlation", pearson_correlation),
-    Measure("fisher-z", "fisherz", "Fisher z-transformed Pearson correlation", fisher_z),
+    Measure("pearson", "Pearson correlation", pearson_correlation),
+    Measure("fisher-z", "Fisher z-transformed Pearson correlation", fisher_z),
     Measure(
         "partial",
-        "partialcorrelation",
         "Partial correlation, of the Ledoit-Wolf shrunk covariance",
         partial_correlation,
         shrinkage=_shrinkage,
     ),
-    Measure("covariance", "covariance", "Sample covariance", covariance, valid_diagonal=True),
+    Measure("covariance", "Sample covariance", covariance, valid_diagonal=True),
     Measure(
-        "precision",
         "precision",
         "Precision, inverse of the Ledoit-Wolf shrunk covariance",
         precision,
@@ -335,83 +246,31 @@ MEASURES = (
     ),
     Measure(
         "ledoit-wolf",
-        "ledoitwolfcorrelation",
         "Correlation, of the Ledoit-Wolf shrunk covariance",
         ledoit_wolf_correlation,
         shrinkage=_shrinkage_standardized,
     ),
-    Measure("spearman", "spearmancorrelation", "Spearman rank correlation", spearman_correlation),
+    Measure("spearman", "Spearman rank correlation", spearman_correlation),
 )
 """All measures, in the order in which lists show them."""
 
 
 def measure(name: str) -> Measure:
-    """Look up a measure.
+    """Look up a measure by its name or label; case, blanks and signs don't count.
 
-    Parameters
-    ----------
-    name : str
-        Its name or its label; case, blanks and signs don't count.
-
-    Raises
-    ------
-    UsageError
-        When no measure has this name.
-
-    Examples
-    --------
     >>> [measure(name).stat for name in ("Fisher Z", "ledoit_wolf", "partial correlation")]
     ['fisherz', 'ledoitwolfcorrelation', 'partialcorrelation']
     """
-    wanted = measure_name(name)
+    wanted = published.measure_name(name)
     return next(known for known in MEASURES if known.name == wanted)
 
 
-def relate(which: Measure | str, timeseries: FloatArray) -> FloatArray:
-    """Relations between all time series.
-
-    Parameters
-    ----------
-    which : Measure or str
-        A measure, or what `measure` finds one by.
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S, S) array
-
-    Raises
-    ------
-    UsageError
-        When no measure has this name.
-    DataError
-        When the array has not two dimensions.
-    """
-    chosen = measure(which) if isinstance(which, str) else which
-    return chosen.function(timeseries)
-
-
 def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
-    """Runs one after the other, each standardized first.
+    """Runs of the same series, (T_i, S), one after the other, each standardized first.
 
-    Without that, differences between the means and variances of runs would count as relations.
-    A series that is missing or constant in one run is missing in all: the entries of a matrix
-    must rest on the same volumes to be comparable.
-
-    Parameters
-    ----------
-    parts : sequence of (T_i, S) arrays
-        The same series in every run.
-
-    Returns
-    -------
-    (sum of T_i, S) array
-        In each run, mean 0 and variance 1 with T_i - 1 in its denominator.
-
-    Raises
-    ------
-    DataError
-        Without runs, for runs of other numbers of series, and for one of a single volume.
+    Without that, differences between the means and variances of runs would count as relations. A
+    series that is missing or constant in one run is missing in all: the entries of a matrix must
+    rest on the same volumes to be comparable.
     """
     if not len(parts):
         raise DataError("No runs to put together.")
@@ -430,23 +289,7 @@ def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
 
 
 def defined_series(timeseries: FloatArray) -> BoolArray:
-    """Which columns can have relations.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-
-    Returns
-    -------
-    (S,) array of bool
-        False for columns with a value that is not finite, and for those that are constant but
-        for rounding errors.
-
-    Raises
-    ------
-    DataError
-        When the array has not two dimensions.
-    """
+    """Which columns of (T, S) series are finite, and vary by more than rounding errors, (S,)."""
     if np.ndim(timeseries) != 2:
         raise DataError(
             f"Time series must have the shape (volumes, spheres), not {np.shape(timeseries)}."
@@ -459,17 +302,7 @@ def defined_series(timeseries: FloatArray) -> BoolArray:
 
 
 def remains(rest: FloatArray, original: FloatArray) -> BoolArray:
-    """Whether a step has left more than rounding errors of each column.
-
-    Parameters
-    ----------
-    rest, original : (T, S) arrays
-        After and before the step.
-
-    Returns
-    -------
-    (S,) array of bool
-    """
+    """Whether a step has left more than rounding errors of each column, (S,)."""
     return np.linalg.norm(rest, axis=0) > _CONSTANT * np.linalg.norm(original, axis=0)
 
 

@@ -30,23 +30,7 @@ _REWEIGHTED, _EXCHANGES = 15, 100
 
 
 def despike(voxels: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Squeeze the spikes of series.
-
-    Parameters
-    ----------
-    voxels : (T, N) array
-
-    Returns
-    -------
-    values : (T, N) array
-    spikes : (T, N) bool array
-        Values that were changed.
-
-    Raises
-    ------
-    DataError
-        With fewer than 15 volumes.
-    """
+    """Squeeze the spikes of (T, N) voxels; return the values, and which were changed."""
     if len(voxels) < LEAST_VOLUMES:
         raise DataError(f"Despiking needs {LEAST_VOLUMES} volumes or more, not {len(voxels)}.")
     curve = least_absolute_fit(_curve_basis(len(voxels)), voxels)

@@ -40,14 +40,9 @@ _ENOUGH_VOLUMES = 8
 
 @dataclass(frozen=True, eq=False)
 class VoxelMoments:
-    """Mean and spread over time of the voxels in any sphere.
+    """Mean and sample standard deviation over time of the voxels in any sphere, (V,) each.
 
-    Parameters
-    ----------
-    mean, sd : (V,) arrays
-        Of `SphereWeights.voxels`; the standard deviation is that of a sample (N - 1).
-    missing : (V,) bool array
-        Whether a value was not finite in any volume.
+    `missing` are those that were not finite in some volume.
     """
 
     mean: FloatArray
@@ -277,6 +272,12 @@ class _Extracting:
                 self.spread.add(block[:, self.screened.own] if self.fwhm else block)
             yield block
 
+    def smoothed(self, values: RealArray, beyond: float) -> FloatArray:
+        """A volume, (X Y Z,), smoothed; `values` are those read, and `beyond` those of others."""
+        volume = np.full(int(np.prod(self.weights.grid.shape)), beyond, dtype=np.float64)
+        volume[self.screened.voxels] = values
+        return smoothed(volume, self.weights.grid, self.fwhm or 0.0)
+
     def usable(self) -> BoolArray:
         """Voxels of the spheres that have a signal, (V,); known after the first reading."""
         return ~self.screened.unusable[self.screened.own]
@@ -352,13 +353,10 @@ def _means_of_smoothed(job: _Extracting) -> FloatArray:
     Voxels that do not vary in the first block are left out; if they do later on, or others are
     bad in some volumes alone, the image is read again.
     """
-    screened, weights, grid = job.screened, job.weights, job.weights.grid
+    screened, weights = job.screened, job.weights
 
     def sums(values: RealArray, beyond: float, usable: BoolArray) -> FloatArray:
-        volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
-        volume[screened.voxels] = values
-        smooth = smoothed(volume, grid, job.fwhm or 0.0)[weights.voxels]
-        return np.asarray(weights.sums @ (smooth * usable))
+        return np.asarray(weights.sums @ (job.smoothed(values, beyond)[weights.voxels] * usable))
 
     def totals(blocks: Iterator[RealArray]) -> tuple[FloatArray, BoolArray]:
         changes = chain.from_iterable(_changes(blocks, np.dtype(np.float64)))
@@ -369,8 +367,7 @@ def _means_of_smoothed(job: _Extracting) -> FloatArray:
     total, usable = totals(job.blocks())
     if screened.flickering.any() or (usable != job.usable()).any():
         total, usable = totals(screened.again())
-    origin = np.where(screened.unusable, screened.zero, screened.first)
-    total = total + sums(origin, screened.zero, usable)
+    total = total + sums(screened.origin, screened.zero, usable)
     return _averaged(weights, total, usable, screened.volumes)
 
 
@@ -394,8 +391,7 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
     for change in _changes(blocks, applied.dtype):
         for sums in computed:
             sums.add(change)
-    unusable, usable = screened.unusable, job.usable()
-    origin = np.where(unusable, screened.zero, screened.first)
+    usable, origin = job.usable(), screened.origin
     stored = with_all.values(origin)
     left = weights.membership @ usable.astype(np.intp)
     reduced = left < weights.used
@@ -438,7 +434,7 @@ def _read_again(job: _Extracting, applied: AppliedWeights, spheres: BoolArray) -
     sums = _SmoothedSums(new, screened.voxels[numbers], job.threads)
     for change in _changes(screened.again(numbers), applied.dtype):
         sums.add(change)
-    return sums.values(np.where(screened.unusable, screened.zero, screened.first)[numbers])
+    return sums.values(screened.origin[numbers])
 
 
 def _changes(blocks: Iterator[RealArray], dtype: DType) -> Iterator[RealArray]:
@@ -552,33 +548,20 @@ def _voxel_series(job: _Extracting) -> VoxelSeries:
             np.take(block, members, axis=1, out=values[row : row + len(block)])
             row += len(block)
     else:
-        values = _smoothed_series(job, job.blocks())
+        values, voxels = np.empty((volumes.n_volumes, len(members))), weights.voxels[members]
+
+        def fill(blocks: Iterator[RealArray]) -> None:
+            for row, change in enumerate(chain.from_iterable(_changes(blocks, values.dtype))):
+                values[row] = job.smoothed(change, 0)[voxels]
+
+        fill(job.blocks())
         if screened.flickering.any():
-            values = _smoothed_series(job, screened.again())
-        origin = np.where(screened.unusable, screened.zero, screened.first)
-        values += _smoothed_members(job, origin, screened.zero)
+            fill(screened.again())
+        values += job.smoothed(screened.origin, screened.zero)[voxels]
     starts = weights.membership.indptr.astype(np.intp)
     return VoxelSeries(
         values, (volumes.slope, volumes.inter), starts[:-1], starts[1:], job.usable()[members]
     )
-
-
-def _smoothed_series(job: _Extracting, blocks: Iterator[RealArray]) -> FloatArray:
-    """Changes of the smoothed image from the first volume, voxel by voxel of the spheres."""
-    values = np.empty((job.screened.volumes.n_volumes, job.weights.membership.nnz))
-    changes = chain.from_iterable(_changes(blocks, values.dtype))
-    for row, change in enumerate(changes):
-        values[row] = _smoothed_members(job, change, 0)
-    return values
-
-
-def _smoothed_members(job: _Extracting, values: RealArray, beyond: float) -> FloatArray:
-    """Smooth a volume from the `values` read; return its voxels, sphere by sphere."""
-    grid = job.weights.grid
-    volume = np.full(int(np.prod(grid.shape)), beyond, dtype=np.float64)
-    volume[job.screened.voxels] = values
-    voxels = job.weights.voxels[job.weights.membership.indices]
-    return smoothed(volume, grid, job.fwhm or 0.0)[voxels]
 
 
 class _Spread:

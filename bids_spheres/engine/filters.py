@@ -1,4 +1,4 @@
-"""Temporal filters: Butterworth along time, or cosines to regress out."""
+"""Temporal filters: Butterworth along time, with a spline in place of censored volumes; cosines."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from bids_spheres.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bids_spheres.engine.arrays import FloatArray
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 
 FilterType = Literal["butterworth", "cosine", False]
+Interpolate = Literal["nilearn", "censored"]
 
 _PREFIX = "butterworth__"
 _OPTIONS = frozenset({"order", "padtype", "padlen"})
@@ -34,19 +35,7 @@ _COSINE_IS_THERE = 0.9
 
 @dataclass(frozen=True)
 class Filter:
-    """A temporal filter, its parameters checked.
-
-    Parameters
-    ----------
-    kind : {"butterworth", "cosine", False}
-        The one that acts; False for "butterworth" without frequencies.
-    low_pass, high_pass : float or None
-        Cut-off frequencies, Hz.
-    t_r : float
-        Repetition time, s. NaN where it isn't needed.
-    options : mapping
-        ``order``, ``padtype`` and ``padlen`` of a Butterworth filter.
-    """
+    """A temporal filter that acts, its parameters checked; `t_r` in s, NaN where not needed."""
 
     kind: FilterType
     low_pass: float | None
@@ -63,16 +52,7 @@ def make_filter(
     t_r: float | None,
     options: Mapping[str, object],
 ) -> Filter:
-    """Check the arguments of a filter.
-
-    Raises
-    ------
-    UsageError
-        For an unknown filter, a missing or impossible repetition time, a cosine filter without
-        `high_pass`, or a pass band that ends below its start.
-    TypeError
-        For frequencies and times that are no numbers, and for unknown options.
-    """
+    """Check the arguments of a filter."""
     _check_numbers(low_pass=low_pass, high_pass=high_pass, t_r=t_r)
     known = _butterworth_options(options)
     if kind is not False and kind not in ("butterworth", "cosine"):
@@ -120,21 +100,7 @@ def _butterworth_options(given: Mapping[str, object]) -> dict[str, Any]:
 
 
 def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
-    """Filter along time, forward and backward, so that phases stay.
-
-    Parameters
-    ----------
-    values : (T, S) array
-    chosen : Filter
-        Of kind "butterworth"; its order is 5 unless its options say otherwise.
-
-    Raises
-    ------
-    UsageError
-        For frequencies or options that make no filter.
-    DataError
-        When the run is too short for the padding.
-    """
+    """Filter (T, S) values along time, forward and backward, so that phases stay."""
     from scipy import signal  # noqa: PLC0415 - slow to import, seldom needed
 
     # Not a float(): a t_r in single precision keeps its precision, see _MARGIN.
@@ -168,6 +134,44 @@ def apply_butterworth(values: FloatArray, chosen: Filter) -> FloatArray:
         ) from error
 
 
+def fill_censored(
+    values: FloatArray, kept: IntArray, *, extrapolate: bool, how: Interpolate
+) -> tuple[FloatArray, IntArray]:
+    """Replace censored volumes of (T, S) values by a cubic spline through the `kept` ones.
+
+    `extrapolate` also replaces volumes before the first and after the last kept one; otherwise
+    these ends are cut off. "nilearn" replaces or cuts off a censored volume only when its mirror
+    image in time (T - 1 for 0, T - 2 for 1, ...) is kept; see `clean`. Returns the values, and
+    where the kept volumes are in them.
+    """
+    from scipy.interpolate import CubicSpline  # noqa: PLC0415 - slow to import, seldom needed
+
+    censored = np.setdiff1d(np.arange(len(values)), kept)
+    replaced = censored
+    if how == "nilearn":
+        replaced = censored[np.isin(len(values) - 1 - censored, kept)]
+    if count := len(censored) - len(replaced):
+        warn(
+            f"{count} censored volumes enter the filter as they are, and may shift the volumes "
+            "kept, as in nilearn, because their mirror images in time are censored too; "
+            "interpolate='censored' prevents that."
+        )
+    if len(kept) < 2 or (np.diff(kept) <= 0).any():
+        raise DataError("Interpolation needs a sample_mask of two volumes or more, ascending.")
+    if not np.isfinite(values[kept]).all():
+        raise DataError(
+            "Volumes between NaN or infinite values can't be interpolated.",
+            hint="ensure_finite=True makes such values of the signals 0; fill those of confounds.",
+        )
+    filled = values.copy()
+    filled[replaced] = CubicSpline(kept, values[kept], extrapolate=extrapolate)(replaced)
+    if extrapolate:
+        return filled, kept
+    beyond = replaced[(replaced < kept[0]) | (replaced > kept[-1])]
+    # With "nilearn", fewer volumes may have been cut off at the start than this shifts by.
+    return np.delete(filled, beyond, axis=0), kept - kept[0]
+
+
 def _within_band(frequency: float, nyquist: float, name: str) -> float:
     """A cut-off that a digital filter can have."""
     if frequency >= nyquist:
@@ -190,16 +194,8 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
     """Confounds with cosine regressors that model all frequencies below `high_pass`.
 
     As in SPM and fMRIPrep (Friston et al. 1995, doi:10.1006/nimg.1995.1007): a DCT-II basis of
-    floor(2 T t_r high_pass) terms, without the constant.
-
-    Parameters
-    ----------
-    confounds : (T, K) array or None
-        Returned as they are when they hold such a cosine already.
-    n_volumes : int
-        T, censored volumes included.
-    chosen : Filter
-        Of kind "cosine".
+    floor(2 T t_r high_pass) terms, without the constant, of `n_volumes` with the censored ones.
+    Confounds that hold such a cosine already are returned as they are.
     """
     if chosen.low_pass is not None:
         warn("low_pass is not implemented for filter='cosine'")
@@ -220,21 +216,9 @@ def with_cosines(confounds: FloatArray | None, n_volumes: int, chosen: Filter) -
 
 
 def cosine_basis(n_volumes: int, t_r: float, high_pass: float) -> FloatArray:
-    """Regressors that model all frequencies below `high_pass`, as `with_cosines` adds them.
+    """Regressors that model all frequencies below `high_pass` (Hz), as `with_cosines` adds them.
 
-    Parameters
-    ----------
-    n_volumes : int
-        T.
-    t_r : float
-        Repetition time, s.
-    high_pass : float
-        Hz.
-
-    Returns
-    -------
-    (T, K) array
-        Orthonormal; K = 0 when the run is shorter than half a period.
+    (T, K), orthonormal; K = 0 when the run is shorter than half a period.
     """
     last = n_volumes - 1
     # Rounded as nilearn does, because floor() below makes a regressor of a rounding error.

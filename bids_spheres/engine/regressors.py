@@ -25,29 +25,11 @@ _DELIMITERS = ("\t", ",", ";")
 
 
 def regressors(confounds: Confounds | None, n_volumes: int) -> FloatArray | None:
-    """All confounds side by side.
+    """All confounds side by side, (T, K), missing values NaN; None without any.
 
-    Parameters
-    ----------
-    confounds : array-like, table, path, or list of these
-        Each (T, K) or (T,). A file has columns apart by tab, comma, semicolon or blanks; its
-        first line is a header when a field of it is neither a number nor missing.
-    n_volumes : int
-        T, which every part must have.
-
-    Returns
-    -------
-    (T, K) array or None
-        Missing values are NaN.
-
-    Raises
-    ------
-    TypeError
-        For anything but arrays, tables, paths and lists of these.
-    DataError
-        When a part has another length, or more than two dimensions, or isn't numeric.
-    MissingInputError
-        When a file is not there.
+    Each is (T, K) or (T,), or a file (`read_table`). TypeError for anything but arrays, tables,
+    paths and lists of these; DataError when a part has another length or is no table of real
+    numbers.
     """
     if confounds is None:
         return None
@@ -82,24 +64,10 @@ def _is_part(value: object) -> bool:
 
 
 def read_table(path: str | Path) -> FloatArray:
-    """Columns of a text file, its header left out.
+    """Columns of a text file, (T, K), without its header; NaN for ``n/a`` and empty fields.
 
-    Parameters
-    ----------
-    path : path
-        Columns apart by tab, comma, semicolon or blanks, whichever the first line has.
-
-    Returns
-    -------
-    (T, K) array
-        NaN for ``n/a`` and empty fields.
-
-    Raises
-    ------
-    DataError
-        When lines differ in length, or a field is no number.
-    MissingInputError, ReadWriteError
-        When the file is not there or can't be read.
+    Columns are apart by tab, comma, semicolon or blanks, whichever the first line has. That is a
+    header when a field of it is neither a number nor missing.
     """
     lines = [line for line in read_text(Path(path), "confounds file").splitlines() if line.strip()]
     delimiter = next((mark for mark in _DELIMITERS if lines and mark in lines[0]), None)

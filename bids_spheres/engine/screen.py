@@ -26,26 +26,10 @@ if TYPE_CHECKING:
 class ScreenedVolumes:
     """Some voxels of an image over time, with values that are not finite replaced by 0.
 
-    Parameters
-    ----------
-    volumes : Volumes
-    voxels : (U,) int array
-        Flat Fortran-order positions, ascending.
-    own : (V,) int array
-        Numbers of those of `voxels` that lie in spheres; smoothing needs others as well.
-    usable_only : bool
-        Find voxels that are not finite in any volume, or constant over all.
-
-    Attributes
-    ----------
-    zero : float
-        Stored value whose real value is 0.
-    missing : (U,) bool array
-        Voxels that were not finite in any volume so far.
-    first : (U,) array
-        Stored values of the first volume.
-    read_twice : bool
-        Whether there was a second reading.
+    Of the (U,) `voxels`, in ascending order, `own` are the numbers of those in spheres; smoothing
+    needs others as well. `usable_only` looks for voxels that are not finite in any volume, or
+    constant over all. `zero` is the stored value whose real value is 0, `missing` (U,) says which
+    were not finite in some volume so far, `first` (U,) holds the first volume as stored.
     """
 
     def __init__(
@@ -74,6 +58,11 @@ class ScreenedVolumes:
     def unusable(self) -> BoolArray:
         """Voxels without a signal as far as was read, (U,); none unless they were looked for."""
         return (self.missing | self.constant) & self.usable_only
+
+    @property
+    def origin(self) -> RealArray:
+        """First volume as stored, (U,), in which voxels without a signal are 0."""
+        return np.where(self.unusable, self.zero, self.first)
 
     @property
     def flickering(self) -> BoolArray:

@@ -49,22 +49,11 @@ _BRAINNET = ("x", "y", "z", "colour of node", "size of node", "name")
 
 @dataclass(frozen=True)
 class SeedColumns:
-    """Columns of a seed table.
+    """Columns ``x``, ``y``, ``z`` and, where there are such, ``name``, ``radius`` and ``network``.
 
-    Parameters
-    ----------
-    cells : mapping of str to list of str
-        ``x``, ``y`` and ``z``; where there are such, ``name``, ``radius`` and ``network``.
-    notes : tuple of str
-        What was understood in another way than it is written, and what is not used.
-    space : str or None
-        Space that the columns say the coordinates are in.
-    described : tuple of str
-        Names of all columns as they are written, in small letters.
-    in_mm : bool
-        Whether the header says so.
-    halved : bool
-        Whether ``radius`` holds diameters.
+    `notes` say what was understood in another way than it is written, and what is not used; `space`
+    is what the columns say; `described` are the names of all columns as they are written, in small
+    letters; `in_mm` is whether the header says so, and `halved` whether ``radius`` holds diameters.
     """
 
     cells: Mapping[str, list[str]]
@@ -76,21 +65,12 @@ class SeedColumns:
 
 
 def read_columns(text: str, where: str) -> SeedColumns:
-    """Columns of the text of a seed table.
+    """Columns of the text of a seed table, called `where` in messages.
 
-    Parameters
-    ----------
-    text : str
-        Cells apart by tabs, semicolons, commas or blanks; lines that begin with ``#``, ``%`` or
-        ``//`` are comments, and ``sep=`` in the first line says what is between cells.
-    where : str
-        Name of the table, for messages; BrainNet Viewer's end in ``.node``.
-
-    Raises
-    ------
-    DataError
-        When rows differ in length, a column is missing or there twice, or one may change numbers
-        and is not understood.
+    Cells are apart by tabs, semicolons, commas or blanks; lines that begin with ``#``, ``%`` or
+    ``//`` are comments, and ``sep=`` in the first line says what is between cells. DataError when
+    rows differ in length, a column is missing or there twice, or one may change numbers and is not
+    understood.
     """
     notes: list[str] = []
     header, rows = _header_and_rows(text, where, notes)

@@ -16,23 +16,24 @@ happens to the process.
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import fisher_transform
-from bids_spheres.engine.disk import DiskArray
 from bids_spheres.engine.screen import ScreenedVolumes
 from bids_spheres.engine.smoothing import smoothed
 from bids_spheres.engine.spheres import in_mask
 from bids_spheres.engine.stream import Volumes, Voxels
+from bids_spheres.errors import ReadWriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -55,22 +56,70 @@ smaller ones the confounds, which are filtered and made orthogonal for each, wou
 """
 
 
-def mask_voxels(grid: Grid, mask: BoolArray, mask_grid: Grid | None = None) -> IntArray:
-    """Voxels of an image that lie in a mask.
+class DiskArray:
+    """A 2-D array in a temporary file without a name, used by one thread at a time.
 
-    Parameters
-    ----------
-    grid : Grid
-        The image's.
-    mask : (X, Y, Z) bool array
-    mask_grid : Grid, optional
-        The mask's, if it is not `grid`; the nearest voxel of the mask counts.
-
-    Returns
-    -------
-    (V,) int array
-        Flat Fortran-order positions in a volume, ascending.
+    Not a memory map: a disk that is full or fails would kill the process instead of raising. The
+    data type has the byte order of the machine.
     """
+
+    def __init__(self, folder: Path | None, shape: tuple[int, int], dtype: DType) -> None:
+        self._shape, self._dtype = shape, dtype
+        self.folder = folder or Path(tempfile.gettempdir())
+        with self._access():
+            self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - open until `close`
+
+    def write(self, row: int, column: int, block: RealArray) -> None:
+        """Put a block where its first value belongs to (row, column)."""
+        whole = block.shape[1] == self._shape[1]
+        values = np.ascontiguousarray(block, dtype=self._dtype)
+        with self._access():
+            for number, piece in enumerate([values] if whole else values):
+                self._seek(row + number, column)
+                self._file.write(piece.data)
+
+    def columns(self, part: slice) -> RealArray:
+        """Some columns of all rows."""
+        block = np.empty((self._shape[0], part.stop - part.start), dtype=self._dtype)
+        for number, row in enumerate(block):
+            self._fill(row, number, part.start)
+        return block
+
+    def row(self, number: int) -> RealArray:
+        """One row."""
+        values = np.empty(self._shape[1], dtype=self._dtype)
+        self._fill(values, number, 0)
+        return values
+
+    def close(self) -> None:
+        """Give the room back."""
+        with self._access():  # what is left in the buffer may find no room
+            self._file.close()
+
+    def _fill(self, values: RealArray, row: int, column: int) -> None:
+        with self._access():
+            self._seek(row, column)
+            count = self._file.readinto(values.data)
+        if count < values.nbytes:
+            raise ReadWriteError(f"A temporary file in {self.folder} holds less than is needed.")
+
+    def _seek(self, row: int, column: int) -> None:
+        self._file.seek((row * self._shape[1] + column) * self._dtype.itemsize)
+
+    @contextmanager
+    def _access(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            room = self._shape[0] * self._shape[1] * self._dtype.itemsize / 1e6
+            raise ReadWriteError(
+                f"A temporary file in {self.folder}: {error.strerror or error}.",
+                hint=f"Voxels over time need {room:.0f} MB there; choose another folder.",
+            ) from error
+
+
+def mask_voxels(grid: Grid, mask: BoolArray, mask_grid: Grid | None = None) -> IntArray:
+    """Voxels of an image that lie in a mask, (V,), as flat Fortran-order positions, ascending."""
     positions = np.arange(int(np.prod(grid.shape)))
     return positions[in_mask(positions, grid, mask, mask_grid or grid)]
 
@@ -81,30 +130,10 @@ def spooled(
 ) -> Iterator[SpooledVolumes]:
     """An image that keeps some of its voxels for maps while it is read for something else.
 
-    Parameters
-    ----------
-    volumes : Volumes
-    voxels : (V,) int array
-        Flat Fortran-order positions of the voxels to make maps of, as from `mask_voxels`.
-    folder : Path
-        Where there is room for them: volumes x voxels x bytes of a stored value (8 for smoothed
-        ones), and 4 bytes for every seed and voxel. Nothing is left there.
-    fwhm : float, optional
-        Width of a Gaussian, mm: what is kept is smoothed. What is handed on is not, so that
-        `extract` smooths it as ever.
+    `folder` needs room for volumes x voxels x bytes of a stored value (8 for smoothed ones), and 4
+    bytes for every seed and voxel; nothing is left there. What is kept is smoothed by `fwhm` (mm);
+    what is handed on is not, so that `extract` smooths it as ever. Good until the block ends.
 
-    Yields
-    ------
-    SpooledVolumes
-        Good until the block ends.
-
-    Raises
-    ------
-    ReadWriteError
-        When `folder` can't be written to.
-
-    Examples
-    --------
     >>> with spooled(volumes, voxels, folder) as recording:  # doctest: +SKIP
     ...     extraction = extract(recording, weights)
     ...     for z in seed_maps(recording, extraction.timeseries, {"t_r": 2.0, "low_pass": 0.1}):
@@ -113,30 +142,22 @@ def spooled(
     # Single precision is not enough for smoothed values: they vary by as little as a thousandth.
     dtype = volumes.stored_dtype if fwhm is None else np.dtype(np.float64)
     shape = volumes.n_volumes, len(voxels)
-    common = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
+    of_image = volumes.name, volumes.grid, volumes.n_volumes, volumes.t_r, volumes.is_3d
+    stored = volumes.stored_dtype, volumes.slope, volumes.inter
     everything = np.arange(int(np.prod(volumes.grid.shape)))
     screened = ScreenedVolumes(volumes, everything, voxels, usable_only=True)
     with closing(DiskArray(folder, shape, dtype)) as kept:
         yield SpooledVolumes(
-            *common, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
+            *of_image, *stored, raw=volumes, voxels=voxels, fwhm=fwhm, kept=kept, screened=screened
         )
 
 
 @dataclass(frozen=True)
 class SpooledVolumes(Volumes):
-    """Volumes that keep some voxels on disk while they are read; see `spooled`.
+    """Volumes that keep some voxels on disk while they are read, each time; see `spooled`.
 
-    Reading them again keeps them again.
-
-    Parameters
-    ----------
-    raw : Volumes
-    voxels : (V,) int array
-    fwhm : float or None
-    kept : DiskArray
-        (T, V) values: as they are stored, or real ones where they are smoothed.
-    screened : ScreenedVolumes
-        What smoothing sees of the image.
+    `kept` holds (T, V) values: as they are stored, or real ones where they are smoothed. `screened`
+    is what smoothing sees of the image.
     """
 
     raw: Volumes
@@ -150,40 +171,11 @@ class SpooledVolumes(Volumes):
         """The image itself: what is kept is kept already."""
         return self.raw.again
 
-    @property
-    def stored_dtype(self) -> DType:
-        """That of the image."""
-        return self.raw.stored_dtype
-
-    @property
-    def slope(self) -> float:
-        """That of the image."""
-        return self.raw.slope
-
-    @property
-    def inter(self) -> float:
-        """That of the image."""
-        return self.raw.inter
-
     def over_time(self, part: slice) -> FloatArray:
-        """Real values of some of `voxels` in all volumes, smoothed if so they are kept.
+        """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
 
         A voxel that is not finite in any volume is 0 in all; so is a constant one in a smoothed
         image, which has no signal either.
-
-        Parameters
-        ----------
-        part : slice
-            Of `voxels`.
-
-        Returns
-        -------
-        (T, n) array
-
-        Raises
-        ------
-        ReadWriteError
-            When the volumes were not read to their end, or the disk fails.
         """
         values = self.kept.columns(part).astype(np.float64)
         if self.fwhm is None:
@@ -249,30 +241,13 @@ def map_blocks(
     rows: BoolArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Fisher z of the correlation of seeds with voxels, for some voxels at a time.
+    """Fisher z of the correlation of seeds with voxels, (S, n), for some voxels at a time.
 
-    Parameters
-    ----------
-    volumes : SpooledVolumes
-        Read to their end.
-    timeseries : (T, S) array-like
-        Series of the seeds before cleaning, as `extract` gives them.
-    cleaning : mapping
-        Arguments of `bids_spheres.engine.clean.clean`, for seeds and voxels alike.
-        ``standardize`` does not count, as correlations do not depend on it.
-    cleaned : (T', S) array, optional
-        The seeds' series after cleaning, where that is more than to clean `timeseries`; of `rows`.
-    rows : (T',) bool array, optional
-        Volumes of those that cleaning leaves over which to correlate; default: all.
-    block_bytes : int
-        See `BLOCK_BYTES`.
-
-    Yields
-    ------
-    part : slice
-        Which of `volumes.voxels` these are.
-    z : (S, n) array
-        arctanh(r), see `seed_maps`.
+    `volumes` were read to their end. The seeds are (T, S) `timeseries`, cleaned as voxels are; or
+    (T', S) `cleaned`, of `rows`, where that is more than to clean them. `rows`, (T',), are the
+    volumes over which to correlate, of those that cleaning leaves. ``standardize`` of `cleaning`
+    does not count, as correlations do not depend on it. Yields which of `volumes.voxels` these are,
+    and z.
     """
     series = np.asarray(timeseries, dtype=np.float64)
     # So that what cleaning leaves nothing of is exactly 0, and not rounding errors.
@@ -304,28 +279,13 @@ def seed_maps(
     rows: BoolArray | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[NDArray[np.float32]]:
-    """Map of the correlation of each seed with every voxel, Fisher z-transformed.
+    """Map of the correlation of each seed with every voxel, Fisher z-transformed, (X, Y, Z).
 
     z = arctanh(r), with r the Pearson correlation of the cleaned series of seed and voxel: what
-    nilearn's maskers give when the dot product of seeds and voxels is divided by T' - 1, the
-    number of kept volumes less one.
-
-    Parameters
-    ----------
-    volumes, timeseries, cleaning, cleaned, rows, block_bytes
-        As for `map_blocks`.
-
-    Yields
-    ------
-    (X, Y, Z) array
-        One per seed, in their order; single precision. 0 outside of the voxels that were kept.
-        Missing (NaN) for a seed without a series, and in voxels where no correlation is
-        defined: that have no signal left, or the seed's own (`fisher_transform`).
-
-    Raises
-    ------
-    ReadWriteError
-        When the volumes were not read to their end, or there is no room for the maps.
+    nilearn's maskers give when the dot product of seeds and voxels is divided by T' - 1, the number
+    of kept volumes less one. Arguments are those of `map_blocks`. 0 outside of the voxels that were
+    kept; missing (NaN) for a seed without a series, and in voxels where no correlation is defined:
+    that have no signal left, or the seed's own (`fisher_transform`).
     """
     n_seeds = np.shape(timeseries)[1]
     maps = DiskArray(volumes.kept.folder, (n_seeds, len(volumes.voxels)), np.dtype(np.float32))

@@ -122,13 +122,7 @@ class SeedTable:
 
 
 def check_radius(radius: float) -> float:
-    """`radius` as a float, if it is a length.
-
-    Raises
-    ------
-    UsageError
-        When it is negative, not a number, or longer than a metre.
-    """
+    """`radius` as a float, if it is a length of at most a metre; else UsageError."""
     value = float(radius)
     if not 0 <= value <= _LARGEST_RADIUS:
         raise UsageError(f"A radius must be a length in mm, not {radius!r}.")
@@ -174,13 +168,7 @@ def load_seeds(source: str | Path, radius: float | None = None) -> SeedTable:
 
 
 def load_published_seeds(name: str) -> SeedTable:
-    """Seeds of a set that ships with the package.
-
-    Raises
-    ------
-    UsageError
-        When there is no such set; the message lists those that exist.
-    """
+    """Seeds of a set that ships with the package; UsageError when there is no such set."""
     if name not in published_seed_sets():
         raise unknown_seed_set(name)
     folder = data_folder("seeds")
@@ -220,13 +208,6 @@ def load_seed_file(path: str | Path) -> SeedTable:
 def typed_seeds(words: Sequence[str]) -> SeedTable:
     """Seeds typed as ``x,y,z`` or ``NAME=x,y,z``, in mm.
 
-    Raises
-    ------
-    DataError
-        When a number is no coordinate in mm.
-
-    Examples
-    --------
     >>> typed_seeds(["PCC=0,-52,18", "-38,-22,56"]).names
     ('PCC', 'seed_2')
     """
@@ -239,13 +220,7 @@ def typed_seeds(words: Sequence[str]) -> SeedTable:
 
 
 def seeds_from(source: object) -> SeedTable | None:
-    """Seeds of a set's name, a path or a data frame; None for anything else.
-
-    Raises
-    ------
-    BidsSpheresError
-        As `load_seeds`.
-    """
+    """Seeds of a set's name, a path or a data frame, as `load_seeds`; None for anything else."""
     if isinstance(source, SeedTable):
         return source
     if isinstance(source, str | os.PathLike):
@@ -377,8 +352,6 @@ def _radii(cells: Sequence[str], default: object, halved: bool, where: str) -> F
 def scale_label(radius: float) -> str:
     """Label of the entity ``scale`` of spheres of a radius in mm.
 
-    Examples
-    --------
     >>> scale_label(6.5)
     '6p5mm'
     """
@@ -394,8 +367,6 @@ _NO_NETWORKS = frozenset({NO_NETWORK, "uncertain", "none", "unassigned", "unlabe
 def is_network(name: str) -> bool:
     """Whether a label is that of a network, and not what published tables write without one.
 
-    Examples
-    --------
     >>> [name for name in ("Visual", "Uncertain", "n/a") if is_network(name)]
     ['Visual']
     """

@@ -42,13 +42,7 @@ _TILE = 6
 
 
 def check_fwhm(fwhm: float | None) -> float | None:
-    """`fwhm` as a width in mm; None, which does not smooth, for 0.
-
-    Raises
-    ------
-    UsageError
-        When it is not a length.
-    """
+    """`fwhm` as a width in mm, None for 0, which does not smooth; UsageError if it is no length."""
     if fwhm is None:
         return None
     number = isinstance(fwhm, int | float | np.number) and not isinstance(fwhm, bool)
@@ -59,16 +53,7 @@ def check_fwhm(fwhm: float | None) -> float | None:
 
 @lru_cache(maxsize=4)
 def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False) -> AppliedWeights:
-    """Weights of the mean over each sphere of a smoothed image.
-
-    Parameters
-    ----------
-    weights : SphereWeights
-    fwhm : float
-        mm.
-    single : bool
-        In single precision.
-    """
+    """Weights of the mean over each sphere of an image smoothed by `fwhm` (mm)."""
     kernels = []
     for sigma in _sigmas(weights.grid, fwhm):
         reach = int(_TRUNCATE * sigma + 0.5)
@@ -86,20 +71,7 @@ def applied_weights(weights: SphereWeights, fwhm: float, *, single: bool = False
 
 
 def smoothed(volume: RealArray, grid: Grid, fwhm: float) -> FloatArray:
-    """A volume smoothed by a Gaussian, in double precision.
-
-    Parameters
-    ----------
-    volume : (X Y Z,) array
-        As a file stores it, first axis fastest; all values finite.
-    grid : Grid
-    fwhm : float
-        mm.
-
-    Returns
-    -------
-    (X Y Z,) array
-    """
+    """A volume, (X Y Z,) and finite, smoothed by a Gaussian of width `fwhm` (mm)."""
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to import, seldom needed
 
     image = volume.astype(np.float64).reshape(grid.shape, order="F")
@@ -165,17 +137,9 @@ class _Boxes:
 class AppliedWeights:
     """Weights spread by a Gaussian: what is multiplied with the voxels of a volume.
 
-    Parameters
-    ----------
-    grid : Grid
-    parts : tuple
-        Boxes around the spheres that have a voxel.
-    kernels : tuple of three arrays
-    row_of : (S,) int array
-        Row of each sphere in `matrix`. Neighbours in the image are neighbours in the matrix, so
-        that the voxels that they share are still in the processor's cache.
-    dtype : numpy.dtype
-        Of the weights.
+    `parts` are boxes around the spheres that have a voxel; `row_of`, (S,), is the row of each
+    sphere in `matrix`. Neighbours in the image are neighbours there, so that the voxels that they
+    share are still in the processor's cache.
     """
 
     grid: Grid

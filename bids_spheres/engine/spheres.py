@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from scipy import sparse
 
-from bids_spheres.engine.memo import memoized
+from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray, memoized
 from bids_spheres.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import ArrayLike, NDArray
-
-    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
 
 Value = TypeVar("Value", bound=np.generic)
@@ -268,13 +266,7 @@ def sphere_weights(
 
 
 def as_points(coordinates: ArrayLike) -> FloatArray:
-    """Coordinates as an (S, 3) array, mm.
-
-    Raises
-    ------
-    UsageError
-        When they have another shape.
-    """
+    """Coordinates as an (S, 3) array, mm; UsageError when they have another shape."""
     points = np.asarray(coordinates, dtype=np.float64)
     if points.size == 0:
         return points.reshape(0, 3)
@@ -396,17 +388,7 @@ def _box(radius: float, linear: FloatArray) -> IntArray:
 
 
 def in_mask(position: IntArray, grid: Grid, mask: BoolArray, mask_grid: Grid) -> BoolArray:
-    """Whether the mask holds at flat positions of the image's grid.
-
-    Parameters
-    ----------
-    position : (N,) int array
-    grid : Grid
-        The image's.
-    mask : (X, Y, Z) bool array
-    mask_grid : Grid
-        The mask's; its nearest voxel counts.
-    """
+    """Whether the nearest voxel of a mask holds at flat positions of an image's grid, (N,)."""
     if grid.matches(mask_grid):
         return np.asarray(mask.reshape(-1, order="F")[position])
     return nearest_values(grid.unflat(position), grid, mask, mask_grid)
@@ -415,20 +397,7 @@ def in_mask(position: IntArray, grid: Grid, mask: BoolArray, mask_grid: Grid) ->
 def nearest_values(
     ijk: IntArray, grid: Grid, values: NDArray[Value], values_grid: Grid
 ) -> NDArray[Value]:
-    """Values of the voxels of another image that are nearest to voxels of a grid.
-
-    Parameters
-    ----------
-    ijk : (N, 3) int array
-        Voxels of `grid`, in the image or not.
-    values : (X, Y, Z) array
-    values_grid : Grid
-
-    Returns
-    -------
-    (N,) array
-        0 outside.
-    """
+    """Values of the voxels of another image nearest to voxels (N, 3) of a grid, (N,); 0 outside."""
     # As scipy.ndimage, and so nilearn, takes the nearest voxel: halves go up, and points beyond
     # the centres of the outermost voxels are outside.
     inverse = np.linalg.inv(values_grid.affine) @ grid.affine
@@ -445,17 +414,8 @@ def nearest_values(
 def nearest_only(weights: SphereWeights, coordinates: ArrayLike, radii: ArrayLike) -> SphereWeights:
     """Spheres without overlap: a voxel in several belongs to the one whose seed is nearest.
 
-    Parameters
-    ----------
-    weights : SphereWeights
-    coordinates : (S, 3) array-like, mm
-    radii : (S,) array-like or float, mm
-        Those that `weights` were made with.
-
-    Returns
-    -------
-    SphereWeights
-        A sphere does not ask for voxels that it lost to another, in image and mask or outside.
+    `radii` are those that `weights` were made with. A sphere does not ask for voxels that it lost
+    to another, in image and mask or outside.
     """
     winners = _without_losers(weights, coordinates)
     # With room for the spheres that share a voxel with a sphere that reaches into the image.
@@ -499,18 +459,10 @@ def _far_to_near(weights: SphereWeights, coordinates: ArrayLike) -> tuple[IntArr
 
 
 def label_volume(weights: SphereWeights, coordinates: ArrayLike) -> NDArray[np.int32]:
-    """Draw spheres as labels: 1 to S, 0 elsewhere.
+    """Draw spheres as labels, (X, Y, Z): 1 to S, 0 elsewhere.
 
-    Parameters
-    ----------
-    weights : SphereWeights
-    coordinates : (S, 3) array-like, mm
-
-    Returns
-    -------
-    (X, Y, Z) int array
-        A voxel in several spheres has the label of the nearest seed, of the first of those
-        that are equally near.
+    A voxel in several spheres has the label of the nearest seed, of the first of those that are
+    equally near.
     """
     grid = weights.grid
     owner, column = _far_to_near(weights, coordinates)

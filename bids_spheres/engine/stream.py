@@ -87,6 +87,10 @@ class Volumes(ABC):
         Repetition time as the header has it, s; 0 when it has none.
     is_3d : bool
         True for a single volume without a time axis.
+    stored_dtype : numpy.dtype
+        Data type of `stored_blocks`.
+    slope, inter : float
+        Real value of a voxel: slope x stored value + inter.
     """
 
     name: str
@@ -94,27 +98,15 @@ class Volumes(ABC):
     n_volumes: int
     t_r: float
     is_3d: bool
-
-    @property
-    @abstractmethod
-    def stored_dtype(self) -> DType:
-        """Data type of `stored_blocks`."""
+    stored_dtype: DType
+    slope: float
+    inter: float
 
     @property
     def real_dtype(self) -> DType:
         """Data type that holds the real values: the stored one, or double when scaled."""
         scaled = self.slope != 1 or self.inter != 0
         return np.dtype(np.float64) if scaled else self.stored_dtype
-
-    @property
-    def slope(self) -> float:
-        """Real value of a voxel: slope x stored value + `inter`."""
-        return 1.0
-
-    @property
-    def inter(self) -> float:
-        """See `slope`."""
-        return 0.0
 
     @property
     def again(self) -> Volumes:
@@ -177,20 +169,7 @@ class _StoredVolumes(Volumes):
     path: Path
     dtype: DType
     offset: int
-    scaling: tuple[float, float]
     has_footer: bool = False
-
-    @property
-    def stored_dtype(self) -> DType:
-        return self.dtype.newbyteorder("=")
-
-    @property
-    def slope(self) -> float:
-        return self.scaling[0]
-
-    @property
-    def inter(self) -> float:
-        return self.scaling[1]
 
     @property
     def _bytes_per_volume(self) -> int:
@@ -198,13 +177,7 @@ class _StoredVolumes(Volumes):
 
     @abstractmethod
     def check_size(self) -> None:
-        """Compare the size of the file with what its header promises, before anyone goes by that.
-
-        Raises
-        ------
-        DataError
-            When the file can't hold that much, or holds more.
-        """
+        """Refuse a file that can't hold as much as its header promises, or holds more."""
 
     def _file_size(self) -> int:
         with _reading(self.name):
@@ -307,11 +280,6 @@ class _ArrayVolumes(Volumes):
 
     data: Any
 
-    @property
-    def stored_dtype(self) -> DType:
-        in_memory = isinstance(self.data, np.ndarray)
-        return self.data.dtype.newbyteorder("=") if in_memory else np.dtype(np.float64)
-
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         try:
             array = np.asanyarray(self.data)
@@ -334,10 +302,6 @@ class _StackedVolumes(Volumes):
 
     parts: tuple[Volumes, ...]
 
-    @property
-    def stored_dtype(self) -> DType:
-        return np.result_type(*(part.real_dtype for part in self.parts))
-
     def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
         del size  # the parts decide
         for part in self.parts:
@@ -346,13 +310,7 @@ class _StackedVolumes(Volumes):
 
 
 def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
-    """Images on one grid as one series, in the order given.
-
-    Raises
-    ------
-    DataError
-        When their grids differ.
-    """
+    """Images on one grid as one series, in the order given; DataError when their grids differ."""
     first = parts[0]
     for number, part in enumerate(parts):
         if not part.grid.matches(first.grid):
@@ -362,7 +320,10 @@ def stack_volumes(parts: Sequence[Volumes]) -> Volumes:
             )
     total = sum(part.n_volumes for part in parts)
     name = f"{first.name} and {len(parts) - 1} more" if len(parts) > 1 else first.name
-    return _StackedVolumes(name, first.grid, total, first.t_r, is_3d=False, parts=tuple(parts))
+    dtype = np.result_type(*(part.real_dtype for part in parts))
+    return _StackedVolumes(
+        *(name, first.grid, total, first.t_r, False, dtype, 1.0, 0.0), parts=tuple(parts)
+    )
 
 
 def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
@@ -395,15 +356,17 @@ def open_volumes(image: str | Path | SpatialImage | Volumes) -> Volumes:
         raise DataError(f"{name}: voxels are of type {shown}, not real numbers.")
     common = name, image_grid(img), shape[3], _header_t_r(img), len(img.shape) == 3
     kind = _kind_of(proxy)
+    native = dtype.newbyteorder("=")
     if kind is None:
-        return _ArrayVolumes(*common, data=proxy)
+        # nibabel scales what it reads from files.
+        native = native if isinstance(proxy, np.ndarray) else np.dtype(np.float64)
+        return _ArrayVolumes(*common, native, 1.0, 0.0, data=proxy)
     _check_bits(img, name)
     stored = kind(
-        *common,
+        *(*common, native, float(proxy.slope), float(proxy.inter)),
         path=Path(proxy.file_like),
         dtype=dtype,
         offset=int(proxy.offset),
-        scaling=(float(proxy.slope), float(proxy.inter)),
         has_footer=isinstance(img, nib.MGHImage),
     )
     stored.check_size()
@@ -423,13 +386,7 @@ def read_ahead(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
 
 
 def image_grid(img: SpatialImage) -> Grid:
-    """Voxel grid of a nibabel image.
-
-    Raises
-    ------
-    DataError
-        When its affine can't be inverted.
-    """
+    """Voxel grid of a nibabel image; DataError when its affine can't be inverted."""
     nx, ny, nz = img.shape[:3]
     try:
         return Grid((int(nx), int(ny), int(nz)), np.asarray(img.affine, dtype=np.float64))
@@ -442,17 +399,7 @@ def image_grid(img: SpatialImage) -> Grid:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A mask image.
-
-    Parameters
-    ----------
-    name : str
-        For messages.
-    inside : (X, Y, Z) bool array
-    grid : Grid
-    is_probability : bool
-        Whether the image holds probabilities, which count from one half on.
-    """
+    """A mask image; one of probabilities counts from one half on."""
 
     name: str
     inside: BoolArray
@@ -474,12 +421,7 @@ def read_mask(image: str | Path | SpatialImage | Volumes) -> Mask:
     """A mask image: where it is not zero, or at least one half if it holds probabilities.
 
     Probabilities are values from 0 to 1, some of them strictly between. One half is where a voxel
-    is more likely in than out.
-
-    Raises
-    ------
-    MissingInputError, DataError
-        As `open_volumes`; also for a mask with more than one volume or no voxel set.
+    is more likely in than out. DataError for a mask with more than one volume or no voxel set.
     """
     volumes = open_volumes(image)
     if volumes.n_volumes != 1:

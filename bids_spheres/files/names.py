@@ -157,6 +157,14 @@ def entity_value(key: str, label: str) -> str:
     return label.lstrip("0") or "0"
 
 
+def natural(text: str) -> list[tuple[int, str]]:
+    """Sort key by which run-2 comes before run-10."""
+    return [
+        (int(part or 0), "") if part.isdecimal() else (0, part)
+        for part in re.split(r"([0-9]+)", text)
+    ]
+
+
 def same_template(first: str | None, second: str | None) -> bool:
     """Whether two spaces are the same template; either may leave out the cohort.
 

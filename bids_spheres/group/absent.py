@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import BidsSpheresError
+from bids_spheres.files.names import natural
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
-from bids_spheres.inputs.runs import natural
+from bids_spheres.outputs.find import participants_with_outputs
 from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_columns
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import Participant
     from bids_spheres.outputs.find import OutputFile
 
 logger = logging.getLogger(__name__)
@@ -34,13 +37,7 @@ _OF_IMAGE = ("space", "cohort", "res", "den")
 
 
 class Unusable:
-    """Outputs that can't be used, noted while they are read.
-
-    Attributes
-    ----------
-    problems : list of str
-        A message for each.
-    """
+    """Outputs that can't be used, noted while they are read: `problems` has a message for each."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -85,7 +82,7 @@ class ExpectedParticipants:
             within_task = options.within == "task"
             own = group_of(file, by_session=options.by_session, within_task=within_task)
             self._matrices[file.participant].setdefault(own, file)
-        self._folders = {path.name for path in output_dir.glob("sub-*") if path.is_dir()}
+        self._folders = {f"sub-{label}" for label in participants_with_outputs(output_dir)}
         self._listed = dict(options.expected)
         self._exclusions = _read_exclusions(output_dir / EXCLUSIONS.name)
         self._crashes: dict[str, list[Crash]] = defaultdict(list)
@@ -106,17 +103,15 @@ class ExpectedParticipants:
             if label not in present
         }
 
-    def failed_runs(self, group: Name, label: str, sources: Collection[str]) -> list[str]:
-        """Files about runs of a participant that failed, and are missing from those in a group.
-
-        `sources` are the entities of the runs that the participant has in the group.
-        """
+    def failed_runs(self, group: Name, person: Participant) -> list[str]:
+        """Files about runs of a participant that failed, and are missing from those in a group."""
         wanted = {pair for pair in group.entities if pair[0] in ("task", "ses", "space")}
+        present = {run.file.source for run in (*person.runs, *person.excluded)}
         failed = []
-        for crash in self._crashes.get(label, ()):
+        for crash in self._crashes.get(person.label, ()):
             pairs = crash.entities.items()
             run = "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
-            if wanted <= set(pairs) and run not in sources:
+            if wanted <= set(pairs) and run not in present:
                 failed.append(crash.path.name)
         return failed
 
@@ -124,8 +119,8 @@ class ExpectedParticipants:
         """Why a participant without an unusable output is not in a group."""
         own = self._matrices.get(label, {})
         alike = without_space(group.entities)
-        if spaces := [f.space for name, f in own.items() if without_space(name.entities) == alike]:
-            return f"{IN_OTHER_SPACE} {' and '.join(sorted(set(spaces)))}"
+        if spaces := {f.space for name, f in own.items() if without_space(name.entities) == alike}:
+            return f"{IN_OTHER_SPACE} {' and '.join(sorted(spaces))}"
         task = group.get("task")
         for of_task, strategy, reason in self._exclusions.get(label, ()):
             if task in (None, of_task) and strategy == group.get("desc"):
@@ -143,33 +138,29 @@ class ExpectedParticipants:
 def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
     """Task, strategy and reason of every exclusion, by participants."""
     exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    if path.is_file():
-        columns = ("participant_id", "source", "strategy", "reason")
-        try:
-            rows = zip(*read_columns(path, columns).values(), strict=True)
-        except BidsSpheresError as error:
-            # Matrices of excluded runs say why as well.
-            logger.warning("Reasons of exclusions are not all known: %s", error)
-            return exclusions
-        for participant, source, strategy, reason in rows:
-            exclusions[participant].append((_task(source.rpartition("/")[2]), strategy, reason))
+    if not path.is_file():
+        return exclusions
+    try:
+        columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
+    except BidsSpheresError as error:
+        # Matrices of excluded runs say why as well.
+        logger.warning("Reasons of exclusions are not all known: %s", error)
+        return exclusions
+    for participant, source, strategy, reason in zip(*columns.values(), strict=True):
+        task = re.search(r"task-([^_.]+)[^/]*$", source)
+        exclusions[participant].append((task and task[1], strategy, reason))
     return exclusions
-
-
-def _task(filename: str) -> str | None:
-    words = filename.partition(".")[0].split("_")
-    return next((w.removeprefix("task-") for w in words if w.startswith("task-")), None)
 
 
 def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[str]:
     """Sentences about participants who are in groups without runs that failed.
 
-    Names of files about these runs by participant, by the titles of groups.
+    `failed` has names of files about these runs by participant, by the titles of groups.
     """
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for title_of_group, of_group in failed.items():
-        for label, names in of_group.items():
-            groups[label, tuple(names)].append(title_of_group)
+    for group, own in failed.items():
+        for label, names in own.items():
+            groups[label, tuple(names)].append(group)
     for (label, names), titles in groups.items():
         runs, where = count(len(names), "run"), listing(titles, 3)
         yield f"{label} is in {where} without {runs} that failed, see logs/{listing(names)}"
@@ -178,18 +169,13 @@ def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterat
 def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Sentences about participants without a result, the same of several groups once.
 
-    Parameters
-    ----------
-    absent : mapping of str to mapping of str to str
-        Reasons by participants, by the titles of groups.
+    `absent` has reasons by participants, by the titles of groups.
     """
     groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
     for group, reasons in absent.items():
-        by_reason: dict[str, list[str]] = defaultdict(list)
-        for label, reason in reasons.items():
-            by_reason[reason].append(label)
-        for reason, own in by_reason.items():
-            groups[tuple(own), reason].append(group)
+        for reason in dict.fromkeys(reasons.values()):
+            own = tuple(label for label, why in reasons.items() if why == reason)
+            groups[own, reason].append(group)
     for (labels, reason), titles in groups.items():
         where = "any group" if len(titles) == len(absent) else listing(titles, 3)
         people = count(len(labels), "participant")

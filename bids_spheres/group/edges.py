@@ -1,4 +1,4 @@
-"""Pairs of nodes as a vector, and back to matrices with the names of the nodes."""
+"""Pairs of nodes as a vector, as a matrix, and as means within and between networks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,36 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.engine.seeds import is_network
+from bids_spheres.group.statistics import Moments, confidence_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from bids_spheres.group.statistics import Scale
+
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
     BoolArray = NDArray[np.bool_]
+
+PAIR_COLUMNS = {
+    "network_1": {"Description": "Network of one node of the edges"},
+    "network_2": {"Description": "Network of the other; the same for edges within a network"},
+    "edges": {"Description": "Edges between the two networks, or within the one"},
+}
+"""Columns of every table about pairs of networks."""
+
+NETWORK_COLUMNS = {
+    **PAIR_COLUMNS,
+    "n": {"Description": "Participants with any of these edges"},
+    "mean": {
+        "Description": "Mean over participants of the mean over the edges that a participant has; "
+        "of correlations by Fisher z, and transformed back"
+    },
+    "sd": {"Description": "Standard deviation over participants; of correlations that of Fisher z"},
+    "ci_low": {"Description": "Lower limit of the 95 % confidence interval of the mean"},
+    "ci_high": {"Description": "Upper limit of the 95 % confidence interval of the mean"},
+}
+"""Columns of the table of networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +48,8 @@ class Edges:
 
     Parameters
     ----------
-    names : tuple of str
-        Of the nodes, S.
-    networks : tuple of str
-        Of the nodes, S; ``"n/a"`` for those without one.
+    names, networks : tuple of str
+        Of the nodes, S each; ``"n/a"`` for nodes without a network.
     diagonal : bool
         Whether the pair of a node with itself is one, as it is of covariances.
 
@@ -99,3 +120,83 @@ class Edges:
 def known_network(networks: tuple[str, ...]) -> BoolArray:
     """Which nodes have a network, (S,); those called Uncertain and the like have none."""
     return np.array([is_network(network) for network in networks], dtype=bool)
+
+
+class NetworkMeans:
+    """Means over the edges of each of P pairs of networks, of participants one after the other.
+
+    `names` are those of the networks, `pair_of_edge` is the row of `pairs` of every edge, (E,);
+    -1 for edges that count for none.
+    """
+
+    def __init__(self, edges: Edges) -> None:
+        self.names = list(dict.fromkeys(filter(is_network, edges.networks)))
+        size = len(self.names)
+        self._first, self._second = np.triu_indices(size)
+        self.moments = Moments(len(self._first))
+        number = {name: place for place, name in enumerate(self.names)}
+        of_node = np.array([number.get(network, -1) for network in edges.networks], dtype=np.intp)
+        ends = np.sort(of_node[edges.ends], axis=1)
+        pairs = np.zeros((size + 1, size + 1), dtype=np.intp)
+        pairs[self._first, self._second] = np.arange(len(self._first))
+        counts = (ends[:, 0] >= 0) & edges.between_nodes
+        self.pair_of_edge = np.where(counts, pairs[ends[:, 0], ends[:, 1]], -1)
+        self._edges = np.flatnonzero(counts)
+        self._pair = self.pair_of_edge[counts]
+
+    def means(self, values: FloatArray) -> FloatArray:
+        """Mean over the edges (E,) of each pair that are known, (P,)."""
+        chosen = values[self._edges]
+        known, size = np.isfinite(chosen), len(self._first)
+        sums = np.bincount(self._pair, np.where(known, chosen, 0), size)
+        counts = np.bincount(self._pair, known, size)
+        return np.asarray(sums / np.where(counts > 0, counts, np.nan))
+
+    def add(self, values: FloatArray) -> None:
+        """Take the edges (E,) of one participant in."""
+        self.moments.add(self.means(values))
+
+    def pairs(self, **columns: object) -> pd.DataFrame:
+        """Pairs of networks that edges join, and how many, with columns of P values."""
+        names = np.array(self.names, object)
+        table = pd.DataFrame(
+            {
+                "network_1": names[self._first],
+                "network_2": names[self._second],
+                "edges": np.bincount(self._pair, minlength=len(self._first)),
+                **columns,
+            }
+        )
+        return table[table["edges"] > 0]
+
+    def table(self, scale: Scale) -> pd.DataFrame:
+        """One row per pair of networks; see `NETWORK_COLUMNS`."""
+        low, high = confidence_limits(self.moments)
+        return self.pairs(
+            n=self.moments.n.astype(int),
+            mean=scale.back(self.moments.known_mean),
+            sd=self.moments.sd,
+            ci_low=scale.back(low),
+            ci_high=scale.back(high),
+        )
+
+
+def modularity(matrix: FloatArray, networks: tuple[str, ...]) -> float:
+    """How much more of the positive weight lies within networks than expected by chance.
+
+    Q = 1 / (2 m) sum_ij (A_ij - k_i k_j / (2 m)) [i, j in one network], with the positive weights
+    A of a symmetric (S, S) matrix, the strengths k of the nodes and their sum 2 m (Newman 2004,
+    doi:10.1103/PhysRevE.70.056131): between -0.5 and 1. Negative and missing weights and the
+    diagonal count as 0, nodes without a network are left out; NaN without networks or weights.
+    """
+    has = known_network(networks)
+    weights = np.nan_to_num(np.clip(matrix[np.ix_(has, has)], 0, None))
+    np.fill_diagonal(weights, 0)
+    total = weights.sum()
+    if not total > 0:
+        return float("nan")
+    _, numbers = np.unique(np.array(networks)[has], return_inverse=True)
+    members = np.eye(numbers.max() + 1)[numbers]
+    within = np.sum(weights * (members @ members.T)) / total
+    expected = np.sum((weights.sum(axis=0) @ members / total) ** 2)
+    return float(within - expected)

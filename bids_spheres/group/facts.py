@@ -1,9 +1,10 @@
-"""Sidecars of matrices to the numbers and the settings that the group level needs."""
+"""Sidecars to the numbers and settings of the group level, and whether settings agree."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,13 @@ from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group.statistics import fisher_z_variance
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
 from bids_spheres.settings import sidecar_keys
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    Made = Iterable[tuple[str, "Settings"]]
 
 Settings = tuple[tuple[str, str], ...]
 """Keys of a sidecar, and their values as JSON: two of them compare, and are hashed, as a whole."""
@@ -70,24 +74,10 @@ def check_version(content: Mapping[str, Any]) -> None:
 class RunFacts:
     """What the sidecar of a matrix says; ValueError or TypeError for what can't be.
 
-    Parameters
-    ----------
-    mean_fd : float
-        Mean framewise displacement of the run in fMRIPrep's table, mm; NaN when it is not known.
-    mean_fd_recomputed : float
-        The same as the strategy measures it anew; NaN where it doesn't.
-    n_fd : int
-        Volumes over which that mean is taken: all with a displacement, censored ones too.
-    n_volumes, n_kept : int
-        Volumes, and those that are not censored.
-    degrees_of_freedom : float
-        What censoring, regressors and filter leave: 1 / var(r) of independent white series.
-    excluded : str or None
-        Why the run has no result.
-    rank, lost_to_filter, lost_to_censoring : float
-        What took the other degrees of freedom of the kept volumes; NaN when it is not known.
-    settings, noted : Settings
-        What must be the same in all runs of a group, and what had better be.
+    `mean_fd`, mm, is that of fMRIPrep's table over the `n_fd` volumes that have a displacement,
+    censored ones too; recomputed it is what the strategy measures anew. Degrees of freedom are
+    1 / var(r) of independent white series. `settings` must be the same in all runs of a group, and
+    `noted` had better be. NaN is what is not known.
     """
 
     mean_fd: float
@@ -114,6 +104,15 @@ class RunFacts:
             raise TypeError(f"Excluded is {self.excluded!r}, not a reason")
 
     @property
+    def described(self) -> dict[str, Any]:
+        """What sidecars of a group say of its settings.
+
+        Which regressors a run has depends on it; the strategy's description says their kinds.
+        """
+        own = {**as_json(self.noted), **as_json(self.settings), REGRESSORS: None}
+        return {key: value for key, value in own.items() if value is not None}
+
+    @property
     def weight(self) -> float:
         """How much the run counts among others of its participant: 1 / var(z)."""
         return 1 / fisher_z_variance(self.degrees_of_freedom)
@@ -122,12 +121,8 @@ class RunFacts:
 def read_facts(matrix: Path) -> RunFacts | None:
     """Read the sidecar of a matrix or map; None for one of several runs put together.
 
-    Raises
-    ------
-    MissingInputError
-        When there is no sidecar.
-    DataError
-        When it can't be used; `OtherVersionError` when another version wrote it.
+    MissingInputError without a sidecar, DataError when it can't be used (`OtherVersionError` when
+    another version wrote it).
     """
     path = sidecar_path(matrix)
     content = read_sidecar(path, parse_float=as_integer)
@@ -188,8 +183,6 @@ def regressor_kinds(columns: list[str]) -> list[str]:
     Short runs have fewer cosines, and none below a minute; how many components explain half of
     the variance, or are noise, depends on the run. Of CompCor at least the mask counts.
 
-    Examples
-    --------
     >>> regressor_kinds(["cosine00", "trans_x_derivative1", "a_comp_cor_00", "a_comp_cor_01"])
     ['a_comp_cor_*', 'trans_x_derivative1']
     """
@@ -213,3 +206,77 @@ def as_integer(text: str) -> float | int:
 
 def _number(value: float | str | None) -> float:
     return nan if value is None else float(value)
+
+
+_MOST_SHOWN = 60
+
+
+def check_agreement(made: Made) -> None:
+    """Refuse (DataError) to mix what was made with different settings: which, and in whom.
+
+    `made` has the participant of every run, and the settings with which its outputs were made.
+    """
+    if different := differences(made):
+        raise DataError(
+            "outputs that were made with different settings are not mixed: "
+            f"{'; '.join(different)}.",
+            hint="Run the participant level again for some of them with the settings of the "
+            "others, or leave them out by a selection of participants.",
+        )
+
+
+def check_geometry(made: Iterable[tuple[str, Settings, Settings]]) -> None:
+    """Refuse matrices whose spheres were drawn again, with other settings, by a later call.
+
+    `made` has the participant of every run, what the sidecar of its matrix says of the spheres, and
+    what that of the spheres says.
+    """
+    stale: dict[str, list[str]] = defaultdict(list)
+    for participant, of_matrix, of_spheres in made:
+        for (key, was), (_, now) in zip(of_matrix, of_spheres, strict=True):
+            if was != now:
+                change = f"{key} was {_shown(was, [now])} and is {_shown(now, [was])}"
+                stale[change].append(participant)
+    if stale:
+        changes = [f"{change} in {_who(people)}" for change, people in stale.items()]
+        raise DataError(
+            f"spheres were drawn again after the matrices were made: {'; '.join(changes)}.",
+            hint="Run the participant level for these matrices again.",
+        )
+
+
+def differences(made: Made) -> list[str]:
+    """Settings that are not the same in all runs, a phrase each.
+
+    >>> differences([("sub-01", (("Radius", "5"),)), ("sub-02", (("Radius", "6"),))])
+    ['Radius is 5 in 1 participant (sub-01) and 6 in 1 participant (sub-02)']
+    """
+    people: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for participant, settings in made:
+        for key, value in settings:
+            people[key][value].append(participant)
+    phrases = []
+    for key, own in people.items():
+        if len(own) > 1:
+            kinds = [f"{_shown(value, own)} in {_who(labels)}" for value, labels in own.items()]
+            phrases.append(f"{key} is {' and '.join(kinds)}")
+    return phrases
+
+
+def _who(participants: Iterable[str]) -> str:
+    labels = list(dict.fromkeys(participants))
+    return f"{count(len(labels), 'participant')} ({listing(labels)})"
+
+
+def _shown(text: str, others: Iterable[str]) -> str:
+    """A value as JSON; of a long list, the first entry that another list does not share."""
+    if len(text) <= _MOST_SHOWN:
+        return text
+    value = json.loads(text)
+    if not isinstance(value, list):
+        return f"{text[: _MOST_SHOWN - 3]}..."
+    lists = (json.loads(other) for other in others if other != text and other.startswith("["))
+    for place, (mine, theirs) in enumerate(zip(value, next(lists, []), strict=False), start=1):
+        if mine != theirs:
+            return f"{json.dumps(mine)} at place {place} of {len(value)}"
+    return f"a list of {len(value)}"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.errors import MissingInputError
 from bids_spheres.files.atomic import remove
-from bids_spheres.files.names import Name
-from bids_spheres.inputs.runs import MNI_PREFERENCE, natural
+from bids_spheres.files.names import Name, natural
+from bids_spheres.inputs.selection import MNI_PREFERENCE
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
 from bids_spheres.outputs.paths import group_of_contrast, image_name, title
 
@@ -109,8 +109,7 @@ def make_groups(
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
     """Remove what an earlier call wrote of a group and this one did not.
 
-    A model that is no longer requested, or all of a group that is refused now, would otherwise
-    describe participants on whom it does not rest.
+    It would describe participants on whom it does not rest.
     """
     kept = set(written)
     for file in group_files(output_dir):

@@ -2,53 +2,183 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+from scipy.spatial.distance import pdist, squareform
+
 from bids_spheres.errors import BidsSpheresError, DataError
-from bids_spheres.group.agreement import check_agreement, check_geometry, differences
 from bids_spheres.group.edges import Edges
-from bids_spheres.group.facts import GEOMETRY, as_json, of_several_runs, read_facts
+from bids_spheres.group.facts import (
+    GEOMETRY,
+    Settings,
+    as_integer,
+    as_json,
+    check_agreement,
+    check_geometry,
+    check_version,
+    differences,
+    of_several_runs,
+    pick,
+    read_facts,
+)
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.scale import Scale
-from bids_spheres.group.spheres import SphereTables
+from bids_spheres.group.statistics import Moments, Scale, mean_of_known
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
+from bids_spheres.outputs.read import read_spheres
+from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
-    from bids_spheres.group.facts import Settings
     from bids_spheres.group.head_motion import HeadMotion
-    from bids_spheres.group.spheres import RunQuality
     from bids_spheres.outputs.find import OutputFile
+    from bids_spheres.outputs.read import Spheres
 
 logger = logging.getLogger(__name__)
+
+COVERAGE_COLUMNS = {
+    "name": {"Description": "Seed"},
+    "network": {"Description": "Network of the seed, where its source gives one"},
+    **{
+        axis: {"Description": "Centre of the sphere or region, mean over runs", "Units": "mm"}
+        for axis in "xyz"
+    },
+    "radius": {
+        "Description": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
+        "that of a ball of its volume",
+        "Units": "mm",
+    },
+    "participants": {
+        "Description": "Participants who have the sphere or region in any of their runs"
+    },
+    "share": {"Description": "Their share of all participants with outputs"},
+    "coverage": {
+        "Description": "Mean over participants of the share of its voxels that has a "
+        "signal, which is averaged over the runs of each"
+    },
+}
+"""Columns of the table of coverage."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuality:
+    """Spheres of one run: mean coverage and tSNR, how many lack a series, how they were drawn."""
+
+    coverage: float
+    missing: int
+    tsnr: float
+    geometry: Settings
+
+
+class _SphereTables:
+    """Tables of spheres of the runs of one seed set, one after the other.
+
+    `quality` has the runs that were taken in, by the path of their table.
+    """
+
+    def __init__(self) -> None:
+        self.quality: dict[Path, RunQuality] = {}
+        self._first: Spheres | None = None
+        self._known: dict[str, str] = {}
+        self._mixed = False
+        self._participants: dict[Settings, list[str]] = defaultdict(list)
+        self._geometries: dict[Settings, Settings] = {}
+        self._distances = self._points = Moments(0)
+        self._used: dict[str, NDArray[np.bool_]] = {}
+        self._coverage: dict[str, Moments] = {}
+
+    def add(self, file: OutputFile) -> None:
+        """Read the table of the run of a matrix, and its sidecar, and take them in.
+
+        Once there are other spheres than the first, who has which is all that is noted.
+        """
+        path, participant = file.spheres, file.participant
+        content = read_sidecar(path.with_suffix(".json"), parse_float=as_integer)
+        check_version(content)
+        spheres = read_spheres(path)
+        # Settings are by far the largest part of what is kept of a run: one copy for all.
+        geometry = pick(content, GEOMETRY)
+        self.quality[path] = RunQuality(
+            coverage=mean_of_known(spheres.coverage),
+            missing=int((~spheres.used).sum()),
+            tsnr=mean_of_known(spheres.tsnr[spheres.used]),
+            geometry=self._geometries.setdefault(geometry, geometry),
+        )
+        identity = _identity(spheres, file.space, moved=bool(content.get("SeedTransforms")))
+        self._participants[identity].append(participant)
+        self._mixed |= any(self._known.setdefault(key, value) != value for key, value in identity)
+        if self._mixed:
+            return
+        points = spheres.coordinates
+        if self._first is None:
+            self._first = spheres
+            self._distances, self._points = Moments(len(pdist(points))), Moments(points.size)
+        self._distances.add(pdist(points))
+        self._points.add(points.ravel())
+        self._used[participant] = self._used.get(participant, False) | spheres.used
+        own = self._coverage.setdefault(participant, Moments(len(points)))
+        own.add(np.nan_to_num(spheres.coverage))
+
+    def image(self, name: Name) -> Image:
+        """What all runs have in common; DataError when spheres differ, or there is no table."""
+        check_agreement(
+            (participant, identity)
+            for identity, participants in self._participants.items()
+            for participant in participants
+        )
+        first = self._first
+        if first is None:
+            raise DataError("there is no table of spheres.")
+        participants = np.sum(list(self._used.values()), axis=0)
+        coverage = pd.DataFrame(
+            {
+                "name": first.names,
+                "network": first.networks,
+                **dict(zip("xyz", self._points.mean.reshape(-1, 3).T, strict=True)),
+                "radius": np.nan_to_num(first.radii),
+                "participants": participants,
+                "share": participants / len(self._used),
+                "coverage": np.mean([own.mean for own in self._coverage.values()], axis=0),
+            }
+        )
+        distances = np.asarray(squareform(self._distances.mean))
+        return Image(name, first.names, first.networks, distances, coverage, self.quality)
+
+
+def _identity(spheres: Spheres, space: str, *, moved: bool) -> Settings:
+    """What must be the same in all runs of a group.
+
+    A participant's own space has its own places, and so has a template to which seeds were moved
+    from another. Coordinates agree to 0.1 micrometre.
+    """
+    places = [] if is_native(space) else np.round(spheres.coordinates, 4).tolist()
+    return (
+        ("names of spheres", json.dumps(spheres.names)),
+        ("networks", json.dumps(spheres.networks)),
+        (f"coordinates in {space}" if moved else "coordinates", json.dumps(places)),
+        ("radius", json.dumps(np.nan_to_num(spheres.radii).tolist())),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
     """Runs of one task, space and seed set.
 
-    Parameters
-    ----------
-    name : Name
-    seeds, networks : tuple of str
-        Names of the S seeds, and their networks.
-    distances : (S, S) array
-        Between seeds, mm.
-    coverage : DataFrame
-        One row per seed.
-    quality : mapping of Path to RunQuality
-        Of the runs whose table of spheres could be read, by the path of that table.
+    S seeds with their networks; mean distances between them in mm, (S, S); one row of coverage per
+    seed; quality of the runs whose table of spheres could be read, by the path of that table.
     """
 
     name: Name
@@ -65,35 +195,22 @@ def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) ->
     Those that can't be used are added to `unusable`. DataError when runs have different spheres,
     or no table can be used.
     """
-    tables = SphereTables()
+    tables = _SphereTables()
     for path, file in {file.spheres: file for file in files}.items():
         if not path.is_file() and of_several_runs(file.path):
             continue  # it has no spheres of its own, and its runs are averaged instead
         try:
-            tables.add(path, file.participant, file.space)
+            tables.add(file)
         except BidsSpheresError as error:
             unusable.add(file, name, error)
-    check_agreement(tables.identities())
-    first, coverage = tables.first, tables.coverage()
-    return Image(name, first.names, first.networks, tables.distances, coverage, tables.quality)
+    return tables.image(name)
 
 
-def gather_group(
-    name: Name,
-    files: Sequence[OutputFile],
-    image: Image,
-    motion: HeadMotion,
-    unusable: Unusable,
-) -> Group:
-    """Read the sidecars of all runs of a group.
-
-    Those that can't be used are added to `unusable`. DataError when runs were made with different
-    settings, or none can be used.
-    """
-    runs: list[GroupRun] = []
+def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Iterator[GroupRun]:
+    """Runs of matrices or maps of one group; those that can't be used are added to `unusable`."""
     # Settings are by far the largest part of what is kept of a run: one copy for all.
     alike: dict[Settings, Settings] = {}
-    for file in (file for file in files if file.spheres in image.quality):
+    for file in files:
         try:
             facts = read_facts(file.path)
         except BidsSpheresError as error:
@@ -101,7 +218,17 @@ def gather_group(
             continue
         if facts is not None:
             settings, noted = (alike.setdefault(own, own) for own in (facts.settings, facts.noted))
-            runs.append(GroupRun(file, replace(facts, settings=settings, noted=noted)))
+            yield GroupRun(file, replace(facts, settings=settings, noted=noted))
+
+
+def gather_group(
+    name: Name, files: Sequence[OutputFile], image: Image, motion: HeadMotion, unusable: Unusable
+) -> Group:
+    """Read the sidecars of all runs of a group, but for those that can't be used.
+
+    DataError when runs were made with different settings, or none can be used.
+    """
+    runs = list(read_runs(name, (f for f in files if f.spheres in image.quality), unusable))
     if not runs:
         raise DataError("no run can be used.")
     # Whether a seed set had to be used, or mapped, in another space than its own differs by space.

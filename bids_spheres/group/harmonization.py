@@ -10,7 +10,7 @@ import pandas as pd
 
 from bids_spheres.errors import DataError
 from bids_spheres.group.inference import Combat, fit_combat
-from bids_spheres.group.values import EdgeValues
+from bids_spheres.group.stream import EdgeValues
 from bids_spheres.outputs.read import read_table
 from bids_spheres.wording import listing
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.sample import Sample
+    from bids_spheres.group.testing import Sample
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
@@ -48,10 +48,8 @@ class Harmonization:
     def table(self) -> pd.DataFrame:
         """A row per estimate and edge; see `COLUMNS`."""
         combat = self.combat
-        rows = [
-            ("mean", "n/a", combat.mean),
-            ("standard_deviation", "n/a", combat.standard_deviation),
-        ]
+        rows = [("mean", "n/a", combat.mean)]
+        rows += [("standard_deviation", "n/a", combat.standard_deviation)]
         rows += [("coefficient", *own) for own in zip(self.terms, combat.coefficients, strict=True)]
         rows += [("shift", *own) for own in zip(self.sites, combat.shift, strict=True)]
         rows += [("scale", *own) for own in zip(self.sites, combat.scale, strict=True)]
@@ -65,27 +63,15 @@ class Harmonization:
 def harmonize(
     sample: Sample, sites: pd.Series, options: GroupOptions
 ) -> tuple[Sample, Harmonization]:
-    """Remove what sites add to the edges of a sample, and keep what the model explains.
+    """Remove what sites, one per participant, add to edges, and keep what the model explains.
 
     Terms that sites determine are not kept. With ``harmonize_within`` it is done again after each
-    permutation.
-
-    Parameters
-    ----------
-    sample : Sample
-    sites : Series of N
-        Site of every participant.
-    options : GroupOptions
-
-    Raises
-    ------
-    DataError
-        When sites or terms differ from those of a file.
-    ValueError
-        When a site has one participant, or there is one site.
+    permutation. DataError when sites or terms differ from those of a file; ValueError when a site
+    has one participant, or there is one site.
     """
     names = tuple(sorted(map(str, sites.unique())))
     terms, covariates = _kept_terms(sample, sites)
+    harmonization, known = None, names
     if options.harmonize_from:
         harmonization = read_harmonization(options.harmonize_from)
         known = harmonization.sites
@@ -96,10 +82,10 @@ def harmonize(
                 f"{listing(names)} and the terms {listing(terms) or 'none'}.",
                 hint="Take the model with which the file was written.",
             )
-        codes = np.array([known.index(str(site)) for site in sites])
-    else:
-        codes = np.array([names.index(str(site)) for site in sites])
-        harmonization = Harmonization(fit_combat(sample.rows, codes, covariates), names, terms)
+    codes = np.array([known.index(str(site)) for site in sites])
+    harmonization = harmonization or Harmonization(
+        fit_combat(sample.rows, codes, covariates), names, terms
+    )
     if options.harmonize_within:
 
         def again(rows: FloatArray) -> FloatArray:

@@ -1,25 +1,57 @@
-"""Mean framewise displacement of participants: how much they moved, whatever was done about it.
+"""How much participants moved, and what is left of it in connectivity.
 
-Neither censoring nor the exclusion of runs changes it, so that it is the same number for all
-strategies, and QC-FC can't improve by leaving out those volumes that moved.
+Ciric et al. 2017 (doi:10.1016/j.neuroimage.2017.03.020) and Parkes et al. 2018
+(doi:10.1016/j.neuroimage.2017.12.073) compare strategies by the correlation, over participants, of
+the strength of every edge with mean framewise displacement (QC-FC): how large it is, in how many
+edges it is significant, and whether it falls with the distance of the two nodes, as motion
+artefacts do.
+
+With covariates it is the partial correlation: that of what a regression on the covariates leaves of
+the edge and of the motion. From the t of motion in the regression of the edge on both it is
+t / sqrt(t^2 + v), with the v degrees of freedom of that regression; without covariates that is
+Pearson's correlation.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import dataclass
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import BidsSpheresError
-from bids_spheres.group.facts import read_facts
+import numpy as np
+from scipy import stats
+
+from bids_spheres.errors import BidsSpheresError, UsageError
+from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
+from bids_spheres.group.formula import read_formula
+from bids_spheres.group.inference import Contrast, estimate
+from bids_spheres.group.model import MEAN_FD, Design, Model, check_names, read_participants
+from bids_spheres.wording import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
-    from bids_spheres.group.facts import RunFacts
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import EdgeValues, Group
     from bids_spheres.outputs.find import OutputFile
+
+    FloatArray = NDArray[np.float64]
+
+SIGNIFICANT = 0.05
+"""p below which an edge counts as related to motion, not corrected for the number of edges."""
+
+MOST_WITH_MOTION = 0.1
+"""Share of edges that may go with motion; 0.05 do by chance."""
+
+ENOUGH_PARTICIPANTS = 20
+"""With fewer, that share is mostly chance."""
+
+MURPHY = "(Murphy et al. 2009, doi:10.1016/j.neuroimage.2008.09.036)"
 
 _NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
 """Entities of which all labels share one measurement of head motion."""
@@ -28,32 +60,30 @@ _NOT_OF_THE_SCAN = frozenset({"atlas", "seg", "scale", "stat", "echo", "part"})
 class HeadMotion:
     """Mean framewise displacement over all volumes of all runs of a task, before censoring.
 
-    Parameters
-    ----------
-    files : iterable of OutputFile
-        Matrices of all selected runs, after any strategy; of each run sidecars are read until one
-        knows its motion.
-    by_session, within_task : bool
-        Whether sessions are groups by themselves, and have a mean of their own; whether all tasks
-        are one group.
+    Neither censoring nor the exclusion of runs changes it: it is the same number for all
+    strategies, and QC-FC can't improve by leaving out those volumes that moved. `files` are the
+    matrices of all selected runs, after any strategy; of each run sidecars are read until one knows
+    its motion. Sessions can have a mean of their own, and tasks one for all.
     """
 
-    def __init__(
-        self, files: Iterable[OutputFile], *, by_session: bool, within_task: bool = False
-    ) -> None:
-        self._by_session, self._within_task = by_session, within_task
+    def __init__(self, files: Iterable[OutputFile], options: GroupOptions) -> None:
+        self._by_session = options.by_session
+        self._within_task = options.within == "task"
         self._sums: dict[tuple[str, ...], tuple[float, int]] = {}
         by_run: dict[tuple[tuple[str, str], ...], list[OutputFile]] = defaultdict(list)
         for file in files:
             entities = (e for e in file.name.source if e[0] not in _NOT_OF_THE_SCAN)
             by_run[tuple(entities)].append(file)
         for own in by_run.values():
+            key = self._key(own[0].participant, own[0].name)
             facts = None
-            for facts in filter(None, map(_readable_facts, own)):
-                if not isnan(facts.mean_fd):
+            for file in own:
+                # Where its matrix is used, an error is reported.
+                with suppress(BidsSpheresError):
+                    facts = read_facts(file.path) or facts
+                if facts and not isnan(facts.mean_fd):
                     break
-            if facts is not None:
-                key = self._key(own[0].participant, own[0].name)
+            if facts:
                 total, volumes = self._sums.get(key, (0.0, 0))
                 self._sums[key] = total + facts.n_fd * facts.mean_fd, volumes + facts.n_fd
 
@@ -68,8 +98,117 @@ class HeadMotion:
         return participant, task or "", session or ""
 
 
-def _readable_facts(file: OutputFile) -> RunFacts | None:
-    """Facts of a run; None for several runs together, and where its own use reports the error."""
-    with suppress(BidsSpheresError):
-        return read_facts(file.path)
-    return None
+def motion_design(mean_fd: Mapping[str, float]) -> Design:
+    """A constant and mean framewise displacement, of the participants of whom it is known."""
+    known = {label: value for label, value in mean_fd.items() if np.isfinite(value)}
+    columns = np.column_stack([np.ones(len(known)), list(known.values())])
+    return Design(tuple(known), ("Intercept", MEAN_FD), columns)
+
+
+def load_covariates(options: GroupOptions) -> Model | None:
+    """The regression of an edge on covariates and motion; None where no covariates are named.
+
+    UsageError when a column is not there, or is that of head motion itself; MissingInputError or
+    DataError when there is no table, or it can't be used.
+    """
+    names = tuple(dict.fromkeys(options.qcfc_covariates))
+    path = options.participants_table
+    if not names or path is None:
+        return None
+    if MEAN_FD in names:
+        raise UsageError(
+            f"--qcfc-covariates {MEAN_FD} would take away the very thing that QC-FC is about.",
+            hint="Name columns of participants.tsv, such as age and sex.",
+        )
+    table = read_participants(path)
+    check_names(names, list(table.columns), path, "--qcfc-covariates")
+    formula = " + ".join([*(f"`{name}`" for name in names), MEAN_FD])
+    return Model(read_formula(formula), table[list(names)], path)
+
+
+@dataclass(frozen=True, eq=False)
+class QcFc:
+    """Correlations with motion of E edges, and their two-sided p, not corrected, (E,) each.
+
+    NaN where too few participants have an edge. `participants` are those whose motion, and
+    covariates, are known.
+    """
+
+    r: FloatArray
+    p: FloatArray
+    participants: int
+    degrees_of_freedom: int
+
+
+def qc_fc(values: EdgeValues, design: Design, min_participants: int, sign: int) -> QcFc:
+    """Correlate edges with motion.
+
+    `design` has a constant, covariates and `MEAN_FD`; it takes one participant more than terms in
+    any case. `sign` is -1 for a measure that is the more negative the more alike series are.
+    """
+    known = design.only(values.participants)
+    n, k = known.values.shape
+    r, p = np.full((2, values.array.shape[1]), np.nan)
+    # Without a motion that differs between participants nothing correlates with it.
+    column = known.terms.index(MEAN_FD)
+    if n > k and np.ptp(known.values[:, column]) > 0:
+        motion = Contrast(MEAN_FD, np.eye(k)[[column]])
+        estimates = estimate(values.rows_of(known.participants).array, known.values, motion)
+        enough = estimates.n >= max(min_participants, k + 1)
+        r = np.where(enough, sign * estimates.partial_r, np.nan)
+        p = np.where(enough, estimates.p, np.nan)
+    return QcFc(r, p, participants=n, degrees_of_freedom=max(n - k, 0))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How much of motion a strategy left in connectivity; NaN for what is not known.
+
+    Of the `edges` whose correlation with motion is known: the median of the absolute correlations,
+    the share with p < `SIGNIFICANT`, which chance alone gives as well, and the correlation of their
+    correlations with the distance of their nodes.
+    """
+
+    edges: int = 0
+    median: float = nan
+    share: float = nan
+    spearman: float = nan
+    pearson: float = nan
+
+
+def benchmark(qc_fc: FloatArray, p: FloatArray, distance: FloatArray) -> Benchmark:
+    """Summarize correlations of edges with motion, their p, and distances in mm, (E,) each."""
+    known = np.isfinite(qc_fc)
+    r = qc_fc[known]
+    if not r.size:
+        return Benchmark()
+    return Benchmark(
+        edges=int(r.size),
+        median=float(np.median(np.abs(r))),
+        share=float(np.mean(p[known] < SIGNIFICANT)),
+        spearman=_pearson(stats.rankdata(r), stats.rankdata(distance[known])),
+        pearson=_pearson(r, distance[known]),
+    )
+
+
+def _pearson(first: FloatArray, second: FloatArray) -> float:
+    """NaN for fewer than three pairs, and for a constant."""
+    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return nan
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def reasons_against_zero(group: Group, left: Benchmark, qc_fc: QcFc | None) -> Iterator[str]:
+    """Why tests of means against 0 do not hold, a phrase each; none where nothing is known."""
+    kinds = as_json(group.runs[0].facts.settings)[REGRESSORS]
+    if any(kind.startswith("global_signal") for kind in kinds):
+        yield (
+            "the global signal was regressed out, which shifts correlations until about as many "
+            f"are negative as positive, so that unrelated series are not at 0 {MURPHY}"
+        )
+    enough = qc_fc is not None and qc_fc.participants >= ENOUGH_PARTICIPANTS
+    if enough and left.share > MOST_WITH_MOTION:
+        yield (
+            f"{percent(left.share)} of edges go with head motion (5 % would by chance), which "
+            "shifts means away from 0 in itself"
+        )

@@ -11,18 +11,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bids_spheres.errors import BidsSpheresError, DataError
+from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import write_image
-from bids_spheres.group.agreement import check_agreement
-from bids_spheres.group.contrasts import MEAN, contrast_for
-from bids_spheres.group.facts import REGRESSORS, as_json, read_facts
+from bids_spheres.group.facts import check_agreement
 from bids_spheres.group.files import discard_earlier, group_of
+from bids_spheres.group.gather import read_runs
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
-from bids_spheres.group.model import design_for, warn_of_design
+from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
-from bids_spheres.group.sample import Hypotheses, Rows, all_participants, sample_of_model
-from bids_spheres.group.testing import permuted, tested_contrasts
-from bids_spheres.group.values import EdgeValues
+from bids_spheres.group.stream import by_participant
+from bids_spheres.group.testing import (
+    Hypotheses,
+    Rows,
+    all_participants,
+    permuted,
+    sample_of_model,
+    tested_contrasts,
+)
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
@@ -36,14 +41,13 @@ if TYPE_CHECKING:
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
-    from bids_spheres.group.facts import RunFacts
     from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.inference import Contrast, Enhancement, PermutationTest
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.results import Writer
-    from bids_spheres.group.sample import Sample
+    from bids_spheres.group.stream import GroupRun, Participant
     from bids_spheres.group.summary import Analysis
-    from bids_spheres.group.testing import Tested
+    from bids_spheres.group.testing import Sample, Tested
     from bids_spheres.outputs.find import OutputFile
 
     FloatArray = NDArray[np.float64]
@@ -60,14 +64,11 @@ CLUSTER_COLUMNS = {
     "mass": {"Description": "Sum over its voxels of the absolute t - Threshold"},
     "p_size": {"Description": "Family-wise p of the size"},
     "p_mass": {"Description": "Family-wise p of the mass"},
-    "x": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
-    "y": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
-    "z": {"Description": "Voxel with the largest absolute t", "Units": "mm"},
+    **{axis: {"Description": "Voxel with the largest absolute t", "Units": "mm"} for axis in "xyz"},
     "peak": {"Description": "t of this voxel; of an F test the root of F"},
     "nearest_seed": {"Description": "Seed of the set that is nearest to it"},
     "distance": {"Description": "Of that seed", "Units": "mm"},
 }
-"""Columns of the table of clusters."""
 
 MAPS = {
     "effect": "Estimate by ordinary least squares: a mean, coefficient or sum of such",
@@ -87,14 +88,7 @@ MAPS = {
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Voxels of images that enough participants have.
-
-    Parameters
-    ----------
-    mask : (X, Y, Z) array of bool
-    affine : (4, 4) array
-        From voxels to mm.
-    """
+    """Voxels of images that enough participants have, and the affine from voxels to mm."""
 
     mask: BoolArray
     affine: FloatArray
@@ -129,36 +123,24 @@ def summarize_maps(
 ) -> None:
     """Average and test the maps of one seed, and write images and tables of clusters.
 
-    Parameters
-    ----------
-    writer : Writer
-        Of the group of the seed.
-    files : sequence of OutputFile
-        Maps of runs.
-    analysis : Analysis
-    motion : HeadMotion
-    unusable : Unusable
-        Takes the runs whose sidecar can't be used.
-
-    Raises
-    ------
-    DataError
-        When no map can be used, or they have different grids or settings.
-    UsageError
-        When a contrast names no term of the model.
+    DataError when no map can be used, or they have different grids or settings; UsageError when a
+    contrast names no term of the model.
     """
     options, name = analysis.options, writer.group
-    people = _usable_runs(files, name, unusable)
+    runs = [r for r in read_runs(name, files, unusable) if r.facts.excluded is None]
+    if not runs:
+        raise DataError("no map can be used.")
+    check_agreement((run.file.participant, run.facts.settings) for run in runs)
+    people = by_participant(runs, lambda label: motion.of(label, name))
     if len(people) < 2:
         raise DataError("one participant has neither spread nor tests, and so no map of a group")
     grid = _common_grid(people, options.min_participants)
-    size = int(grid.mask.sum())
-    rows = Rows(EdgeValues(size), EdgeValues(size), EdgeValues(size))
-    for label, own in people.items():
-        rows.values.add(label, _average(own)[grid.mask])
+    rows = Rows(int(grid.mask.sum()))
+    for person in people:
+        rows.values.add(person.label, _average(person.runs)[grid.mask])
     model, contrasts = None, [MEAN]
     if analysis.model:
-        model = design_for(analysis.model, {label: motion.of(label, name) for label in people})
+        model = design_for(analysis.model, {person.label: person.mean_fd for person in people})
         warn_of_design(title(name), len(people), model, "model")
         if options.model:
             terms, groups = model.design.terms, model.design.groups
@@ -168,10 +150,8 @@ def summarize_maps(
             logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
     else:
         sample = all_participants(rows.values)
-    first = next(iter(people.values()))[0][1]
-    settings = {**as_json(first.noted), **as_json(first.settings), REGRESSORS: None}
-    facts_of_all = {key: value for key, value in settings.items() if value is not None}
-    writer = replace(writer, facts=facts_of_all | {"NumberOfParticipants": len(people)})
+    facts = {**runs[0].facts.described, "NumberOfParticipants": len(people)}
+    writer = replace(writer, facts=facts)
     hypotheses = Hypotheses.of(sample, contrasts)
     for tested in tested_contrasts(sample, contrasts, options):
         test = _permuted(sample, tested.contrast, grid, options)
@@ -187,30 +167,9 @@ def summarize_maps(
     logger.info("%s: map of %s", title(name), count(len(people), "participant"))
 
 
-def _usable_runs(
-    files: Sequence[OutputFile], name: Name, unusable: Unusable
-) -> dict[str, list[tuple[Path, RunFacts]]]:
-    """Maps and what their sidecars say, by participants; DataError when they don't go together."""
-    people: dict[str, list[tuple[Path, RunFacts]]] = {}
-    for file in files:
-        try:
-            facts = read_facts(file.path)
-        except BidsSpheresError as error:
-            unusable.add(file, name, error)
-            continue
-        if facts is not None and facts.excluded is None:
-            people.setdefault(file.participant, []).append((file.path, facts))
-    if not people:
-        raise DataError("no map can be used.")
-    check_agreement((label, facts.settings) for label, own in people.items() for _, facts in own)
-    return people
-
-
-def _common_grid(
-    people: Mapping[str, Sequence[tuple[Path, RunFacts]]], min_participants: int
-) -> Grid:
+def _common_grid(people: Sequence[Participant], min_participants: int) -> Grid:
     """Grid of all maps, with the voxels that enough participants have."""
-    paths = [path for own in people.values() for path, _ in own]
+    paths = [run.file.path for person in people for run in person.runs]
     first = nib.nifti1.Nifti1Image.from_filename(paths[0])
     for path in paths[1:]:
         img = nib.nifti1.Nifti1Image.from_filename(path)
@@ -219,23 +178,24 @@ def _common_grid(
                 f"{path.name} has another grid than {paths[0].name}.",
                 hint="Choose one space and resolution, as --space MNI152NLin2009cAsym.",
             )
-    numbers = sum(np.isfinite(_average(own)).astype(np.intp) for own in people.values())
+    numbers = sum(np.isfinite(_average(own.runs)).astype(np.intp) for own in people)
     mask = np.asarray(numbers) >= min(min_participants, len(people))
     if not mask.any():
         raise DataError("no voxel is in the maps of enough participants.")
     return Grid(mask, np.asarray(first.affine, dtype=np.float64))
 
 
-def _average(runs: Sequence[tuple[Path, RunFacts]]) -> FloatArray:
+def _average(runs: Sequence[GroupRun]) -> FloatArray:
     """Mean of the maps of runs, each counting by 1 / var(z); NaN where no run has a value."""
     sums: FloatArray | float = 0.0
     weights: FloatArray | float = 0.0
-    for path, facts in runs:
-        values = np.asarray(nib.nifti1.Nifti1Image.from_filename(path).dataobj, dtype=np.float64)
+    for run in runs:
+        img = nib.nifti1.Nifti1Image.from_filename(run.file.path)
+        values = np.asarray(img.dataobj, dtype=np.float64)
         # Voxels outside of the mask of a run are 0.
         known = np.isfinite(values) & (values != 0)
-        sums = sums + facts.weight * np.where(known, values, 0)
-        weights = weights + facts.weight * known
+        sums = sums + run.facts.weight * np.where(known, values, 0)
+        weights = weights + run.facts.weight * known
     total = np.asarray(weights)
     return np.asarray(sums) / np.where(total > 0, total, np.nan)
 
@@ -295,27 +255,24 @@ def _cluster_table(
     tested: Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
 ) -> pd.DataFrame:
     """A row per cluster; see `CLUSTER_COLUMNS`."""
-    one_sided = tested.tail != "two" or tested.contrast.is_f
-    flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
     t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe
     places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
     seeds = read_spheres(file.spheres)
     rows = []
-    for number, own in enumerate(
-        clusters(t, grid.mask, threshold, two_sided=not one_sided), start=1
-    ):
+    found = clusters(t, grid.mask, threshold, two_sided=not tested.one_sided)
+    for number, own in enumerate(found, start=1):
         distances = np.linalg.norm(seeds.coordinates - places[own.peak], axis=1)
         nearest = int(np.argmin(distances))
         rows.append(
             {
                 "cluster": number,
-                "sign": flipped * own.sign,
+                "sign": tested.sign * own.sign,
                 "size": own.size,
                 "mass": own.mass,
                 "p_size": p[0, own.peak],
                 "p_mass": p[1, own.peak],
                 **dict(zip("xyz", places[own.peak], strict=True)),
-                "peak": flipped * t[own.peak],
+                "peak": tested.sign * t[own.peak],
                 "nearest_seed": seeds.names[nearest],
                 "distance": distances[nearest],
             }

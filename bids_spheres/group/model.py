@@ -1,12 +1,10 @@
-"""A formula and participants.tsv to a design, with an account of whom it leaves out.
-
-What formulas may be is in `bids_spheres.group.formula`.
-"""
+"""A formula and participants.tsv to a design, and contrasts to weights of its terms."""
 
 from __future__ import annotations
 
 import csv
 import logging
+import re
 from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
@@ -17,15 +15,18 @@ import pandas as pd
 from bids_spheres.errors import DataError, MissingInputError, UsageError, did_you_mean
 from bids_spheres.files.text import is_there, read_json_object, read_text
 from bids_spheres.group.formula import Formula, read_formula
+from bids_spheres.group.inference import Contrast
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_spheres.group.options import GroupOptions
+
+    FloatArray = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +40,9 @@ _MISSING = ("n/a", "N/A", "NaN", "nan", "")
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A formula and the variables of participants that it can use.
+    """A formula and the table of variables, a row per participant (``sub-01``), from `source`.
 
-    Parameters
-    ----------
-    formula : Formula
-    table : DataFrame
-        A row per participant, by labels with their key (``sub-01``).
-    source : Path
-        Where the table is from.
-    columns : tuple of str
-        Columns that participants need beside those of the formula.
+    `columns` are those that participants need beside those of the formula.
     """
 
     formula: Formula
@@ -60,18 +53,10 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Variables that explain edges.
+    """Variables that explain edges, (n, k) of rank k, of n participants.
 
-    Parameters
-    ----------
-    participants : tuple of str
-        n of them.
-    terms : tuple of str
-        Names of the columns.
-    values : (n, k) array
-        Of rank k.
-    groups : mapping of str to tuple of int
-        Columns of each term of the formula: of a factor all its levels.
+    `terms` are names of the columns; `groups` columns of each term of the formula: of a factor all
+    its levels.
     """
 
     participants: tuple[str, ...]
@@ -90,18 +75,8 @@ class Design:
 class GroupDesign:
     """A model applied to one group.
 
-    Parameters
-    ----------
-    formula : str
-    design : Design
-    left_out : mapping of str to str
-        Participants that are not in the design, and why.
-    notes : tuple of str
-        What a user should know about it, a sentence each.
-    data : DataFrame
-        Variables of the participants of the design, by their labels.
-    columns : frozenset of str
-        Those that the formula uses.
+    `left_out` are participants that are not in the design, and why; `notes` what a user should know
+    about it, a sentence each; `data` the variables of those in it; `columns` what the formula uses.
     """
 
     formula: str
@@ -115,14 +90,8 @@ class GroupDesign:
 def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
     """Read the table and check the formula; None without one.
 
-    Raises
-    ------
-    MissingInputError
-        When the table, or the package that reads formulas, is missing.
-    UsageError
-        When the formula can't be read, or names something that is not in the table.
-    DataError
-        When the table can't be used.
+    MissingInputError when the table, or the package that reads formulas, is missing; UsageError for
+    a formula that can't be read, or names what is not in the table; DataError for the table.
     """
     named = options.blocks, options.variance_groups, options.clusters, options.harmonize
     columns = tuple(filter(None, named))
@@ -146,12 +115,7 @@ def load_model(output_dir: Path, options: GroupOptions) -> Model | None:
 def read_participants(path: Path) -> pd.DataFrame:
     """Read participants.tsv: a row per participant, by labels with their key (``sub-01``).
 
-    Raises
-    ------
-    MissingInputError
-        When the file is missing.
-    DataError
-        When it has no participants, or one of them twice.
+    MissingInputError without the file; DataError when it has no participants, or one of them twice.
     """
     if not is_there(path):
         raise MissingInputError(
@@ -185,16 +149,8 @@ def read_participants(path: Path) -> pd.DataFrame:
 def design_for(model: Model, mean_fd: Mapping[str, float]) -> GroupDesign:
     """The design of those participants of a group whose variables are all known.
 
-    Parameters
-    ----------
-    model : Model
-    mean_fd : mapping of str to float
-        Participants with a result, and their mean framewise displacement, mm.
-
-    Raises
-    ------
-    DataError
-        When none is left, a variable can't be used, or its terms can't be told apart.
+    `mean_fd` has those with a result, and their mean framewise displacement in mm. DataError when
+    none is left, a variable can't be used, or its terms can't be told apart.
     """
     formula = model.formula
     data, left_out = _known_variables(model, mean_fd)
@@ -304,3 +260,114 @@ def check_names(wanted: Iterable[str], known: Iterable[object], path: Path, who:
             f"{who} names {name}, which {path} does not have.",
             hint=f"{did_you_mean(name, names)}Its columns are: {listing(names, 20)}.",
         )
+
+
+_WRITTEN = re.compile(r"(?P<f>F:)?(?P<name>[A-Za-z0-9]+)=(?P<text>.+)", re.DOTALL)
+_NUMBER = r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+"
+
+_WHOLE_FACTORS = " F:NAME=TERM takes all levels of a factor."
+
+MEAN = Contrast("mean", np.ones((1, 1)))
+"""What is tested without a model: the constant of a design without anything else."""
+
+
+@dataclass(frozen=True)
+class ContrastText:
+    """A contrast as it is written on the command line.
+
+    Its name is of letters and digits, as it becomes part of file names. The text is a linear
+    combination of terms, as ``0.5*a - b``; of an F test several, with commas.
+    """
+
+    name: str
+    text: str
+    is_f: bool
+
+
+def read_contrasts(words: Iterable[str]) -> tuple[ContrastText, ...]:
+    """Read ``NAME=TERMS`` and ``F:NAME=TERMS``.
+
+    UsageError when one has another form, or two have one name.
+    """
+    contrasts: dict[str, ContrastText] = {}
+    for word in words:
+        match = _WRITTEN.fullmatch(word)
+        if match is None:
+            raise UsageError(
+                f"--contrast {word} is not NAME=TERMS.",
+                hint='Write it like age=age, "diff=groupA - groupB" or F:site=C(site), with a name '
+                "of letters and digits.",
+            )
+        # Names of files differ by more than case, as some file systems don't know it.
+        if match["name"].casefold() in map(str.casefold, contrasts):
+            raise UsageError(
+                f"Two contrasts have the name {match['name']}, where case does not count.",
+                hint="Give each contrast a name of its own.",
+            )
+        contrasts[match["name"]] = ContrastText(match["name"], match["text"], bool(match["f"]))
+    return tuple(contrasts.values())
+
+
+def contrast_for(
+    contrast: ContrastText, terms: Sequence[str], groups: Mapping[str, Sequence[int]]
+) -> Contrast:
+    """Weights of a contrast for the k terms of a design, whose groups are columns of factors.
+
+    UsageError when a part is neither a column nor a term; DataError when its rows are not
+    independent, or all weights are 0.
+    """
+    columns = {_plain(term): [number] for number, term in enumerate(terms)}
+    columns = {_plain(term): list(numbers) for term, numbers in groups.items()} | columns
+    rows: list[FloatArray] = []
+    for part in _parts(_plain(contrast.text)) if contrast.is_f else [_plain(contrast.text)]:
+        if contrast.is_f and part in columns:
+            rows.extend(np.eye(len(terms))[columns[part]])
+        else:
+            rows.append(_combination(contrast, part, columns, terms))
+    weights = np.array(rows)
+    if np.linalg.matrix_rank(weights) < len(weights):
+        raise DataError(
+            f"The contrast {contrast.name} ({contrast.text}) has weights that are all 0, or that "
+            "follow from one another."
+        )
+    return Contrast(contrast.name, weights)
+
+
+def _combination(
+    contrast: ContrastText, text: str, columns: Mapping[str, list[int]], terms: Sequence[str]
+) -> FloatArray:
+    """Weights (k,) of a sum of columns, each with a sign and a factor."""
+    single = {name: numbers[0] for name, numbers in columns.items() if len(numbers) == 1}
+    # The longest first, as one name may begin another.
+    names = "|".join(re.escape(name) for name in sorted(single, key=len, reverse=True))
+    summand = re.compile(rf"([+-]?)(?:({_NUMBER})\*)?({names})(?=[+-]|$)")
+    weights, place = np.zeros(len(terms)), 0
+    while place < len(text):
+        match = summand.match(text, place)
+        if match is None or (place and not match[1]):
+            raise UsageError(
+                f"The contrast {contrast.name}: {text[place:]} is no sum of terms of the model.",
+                hint=f"{did_you_mean(text[place:].lstrip('+-'), terms)}"
+                f"Its terms are {listing(list(terms), 20)}."
+                + ("" if contrast.is_f or len(single) == len(columns) else _WHOLE_FACTORS),
+            )
+        weights[single[match[3]]] += float(f"{match[1]}{match[2] or 1}")
+        place = match.end()
+    return weights
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Parts between commas that are in no bracket."""
+    depth, part = 0, ""
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and not depth:
+            yield part
+            part = ""
+        else:
+            part += letter
+    yield part
+
+
+def _plain(text: str) -> str:
+    return "".join(text.split())

@@ -9,16 +9,16 @@ import numpy as np
 
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
+from bids_spheres.group.statistics import mean_of_known
 from bids_spheres.outputs.paths import SEEDS, label_of
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from bids_spheres.group.benchmarks import Benchmark
-    from bids_spheres.group.qc_fc import QcFc
+    from bids_spheres.group.gather import RunQuality
+    from bids_spheres.group.head_motion import Benchmark, QcFc
     from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.spheres import RunQuality
     from bids_spheres.group.stream import Group, GroupRun, Participant
 
 RUN_COLUMNS = {
@@ -141,6 +141,7 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
     """One row of the table of runs; see `RUN_COLUMNS`."""
     name, facts = run.file.name, run.facts
     session = name.get("ses")
+    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
     return {
         "participant_id": run.file.participant,
         "session_id": f"ses-{session}" if session else MISSING,
@@ -151,13 +152,8 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "seeds": label_of(name, SEEDS),
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
-        "mean_fd": facts.mean_fd,
-        "mean_fd_recomputed": facts.mean_fd_recomputed,
-        "n_volumes": facts.n_volumes,
-        "n_kept": facts.n_kept,
+        **{column: getattr(facts, column) for column in own},
         "n_censored": facts.n_volumes - facts.n_kept,
-        "rank": facts.rank,
-        "lost_to_filter": facts.lost_to_filter,
         "lost_to_censoring": facts.lost_to_censoring,
         "degrees_of_freedom": facts.degrees_of_freedom,
         "coverage": quality.coverage,
@@ -168,24 +164,8 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
     }
 
 
-def strategy_row(
-    group: Group,
-    used: Sequence[Participant],
-    left: Benchmark,
-    qc_fc: QcFc | None,
-    modularity: float,
-) -> Row:
-    """One row of the table of strategies; see `STRATEGY_COLUMNS`.
-
-    Parameters
-    ----------
-    group : Group
-    used : sequence of Participant
-        Those on whom the results rest.
-    left : Benchmark
-    qc_fc : QcFc or None
-    modularity : float
-    """
+def strategy_row(group: Group, used: Sequence[Participant], qc_fc: QcFc | None) -> Row:
+    """Cells of the table of strategies about runs and the `used` participants."""
     facts = [run.facts for run in group.runs]
     keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
     return {
@@ -201,6 +181,12 @@ def strategy_row(
         "degrees_of_freedom_lost": _mean(own.n_volumes - own.degrees_of_freedom for own in facts),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
+    }
+
+
+def result_cells(left: Benchmark, modularity: float, reliability: Reliability | None) -> Row:
+    """Cells of the table of strategies about edges; those of repeated measures where there are."""
+    cells: Row = {
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,
@@ -208,17 +194,11 @@ def strategy_row(
         "qc_fc_distance_pearson": left.pearson,
         "modularity": modularity,
     }
-
-
-def reliability_cells(found: Reliability | None) -> Row:
-    """Cells of the table of strategies about repeated measures; none without such."""
-    if found is None:
-        return {}
-    return {
-        "icc_median": float(found.edges["icc21"].median()),
-        "discriminability": found.discriminability,
-        "identification_rate": found.identification_rate,
-    }
+    if reliability:
+        cells["icc_median"] = float(reliability.edges["icc21"].median())
+        cells["discriminability"] = reliability.discriminability
+        cells["identification_rate"] = reliability.identification_rate
+    return cells
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -240,6 +220,4 @@ def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Mean without missing values; NaN if all are missing."""
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    return mean_of_known(np.array(list(values), dtype=float))

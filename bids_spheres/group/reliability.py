@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from bids_spheres.group.edges import PAIR_COLUMNS
 from bids_spheres.group.inference import (
     discriminability,
     identification_rate,
@@ -19,8 +20,8 @@ from bids_spheres.group.inference import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bids_spheres.group.network_means import NetworkMeans
-    from bids_spheres.group.sample import Rows
+    from bids_spheres.group.edges import NetworkMeans
+    from bids_spheres.group.testing import Rows
 
     FloatArray = NDArray[np.float64]
 
@@ -45,12 +46,7 @@ EDGE_COLUMNS = {
 }
 """Columns of the table of edges."""
 
-NETWORK_COLUMNS = {
-    "network_1": {"Description": "Network of one node of the edges"},
-    "network_2": {"Description": "Network of the other; the same for edges within a network"},
-    "edges": {"Description": "Edges between the two networks, or within the one"},
-    **_ICC,
-}
+NETWORK_COLUMNS = {**PAIR_COLUMNS, **_ICC}
 """Columns of the table of networks, which is about the mean over their edges."""
 
 _BLOCK = 2**21
@@ -59,16 +55,10 @@ _BLOCK = 2**21
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Of one group.
+    """Intraclass correlations, a row per edge and per pair of networks, and fingerprints.
 
-    Parameters
-    ----------
-    edges, networks : DataFrame
-        Intraclass correlations, a row per edge and per pair of networks.
-    discriminability : float
-        Of all measurements (Bridgeford et al. 2021).
-    identification_rate : float
-        Mean over all pairs of conditions and both directions (Finn et al. 2015).
+    Discriminability of all measurements (Bridgeford et al. 2021), and the rate of identification,
+    mean over all pairs of conditions and both directions (Finn et al. 2015).
     """
 
     edges: pd.DataFrame

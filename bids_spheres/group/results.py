@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
-from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
+from bids_spheres.group.edges import PAIR_COLUMNS
 from bids_spheres.group.inference import components
-from bids_spheres.group.network_means import COLUMNS as NETWORK_COLUMNS
-from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
-from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
 from bids_spheres.outputs.paths import group_path, of_contrast
 
 if TYPE_CHECKING:
@@ -23,18 +20,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.files.names import Name
-    from bids_spheres.group.harmonization import Harmonization
+    from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
-    from bids_spheres.group.moments import Moments
-    from bids_spheres.group.network_means import NetworkMeans
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.sample import Hypotheses
+    from bids_spheres.group.statistics import Moments
     from bids_spheres.group.stream import Group, Participant
-    from bids_spheres.group.testing import Tested
+    from bids_spheres.group.testing import Hypotheses, Tested
 
     FloatArray = NDArray[np.float64]
+
+_Q = (
+    "p corrected for all edges{} (Benjamini & Hochberg 1995, "
+    "doi:10.1111/j.2517-6161.1995.tb02031.x)"
+)
 
 _MATRICES = {
     "mean": "Mean over participants",
@@ -116,26 +115,18 @@ MODEL_COLUMNS = {
     **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
     "t": {"Description": "coefficient / standard_error"},
     "p": {"Description": "Two-sided p of t"},
-    "q": {
-        "Description": "p corrected for all edges of the term (Benjamini & Hochberg 1995, "
-        "doi:10.1111/j.2517-6161.1995.tb02031.x)"
-    },
+    "q": {"Description": _Q.format(" of the term")},
 }
 
 CONTRAST_COLUMNS = {
-    "edge": EDGE_COLUMNS["edge"],
-    "node_1": EDGE_COLUMNS["node_1"],
-    "node_2": EDGE_COLUMNS["node_2"],
+    **{name: EDGE_COLUMNS[name] for name in ("edge", "node_1", "node_2")},
     "n": {"Description": "Participants in the test who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms of the model"},
     **_ESTIMATE_COLUMNS,
     "t": {"Description": "effect / standard_error"},
     "f": {"Description": "F of all rows of the contrast together; in place of effect to t"},
     "p": {"Description": "p of t, of the tails that Tail names, or of F; not corrected"},
-    "q": {
-        "Description": "p corrected for all edges (Benjamini & Hochberg 1995, "
-        "doi:10.1111/j.2517-6161.1995.tb02031.x)"
-    },
+    "q": {"Description": _Q.format("")},
     "tau2": {"Description": "Variance between participants (Paule & Mandel 1982)"},
     "cochran_q": {"Description": "Cochran's Q of what the model leaves"},
     "cochran_p": {"Description": "p of cochran_q by chi squared"},
@@ -152,7 +143,6 @@ CONTRAST_COLUMNS = {
     "tfnbs": {"Description": "Threshold-free network-based statistic"},
     "p_tfnbs": {"Description": "Its family-wise p"},
 }
-"""Columns of the table of a contrast."""
 
 COMPONENT_COLUMNS = {
     "component": {"Description": "Number of the component, the largest first"},
@@ -165,38 +155,27 @@ COMPONENT_COLUMNS = {
     "nodes": {"Description": "Names of these nodes, with ; between them"},
     "edge_numbers": {"Description": "Numbers of its edges in the table of edges, with ; between"},
 }
-"""Columns of the table of components."""
 
 NETWORK_TEST_COLUMNS = {
-    "network_1": {"Description": "Network of one node of the edges"},
-    "network_2": {"Description": "Network of the other; the same for edges within a network"},
-    "edges": {"Description": "Edges between the two networks, or within the one"},
+    **PAIR_COLUMNS,
     "mean_statistic": {"Description": "Mean t of these edges; of an F test mean root of F"},
     "p": {"Description": "p of the pair of networks by permutations, not corrected"},
     "p_fwe": {"Description": "Family-wise p, from the largest statistic of all pairs"},
 }
-"""Columns of the table of tests of pairs of networks."""
+
+STACKED = (
+    "Edges of every participant: participant_id, and the edges in the order of the table of edges. "
+    "In Parquet they are one list, values, of which numpy.stack makes a matrix; in TSV they are "
+    "columns."
+)
 
 _OF_T = ("effect", "standard_error", "ci_low", "ci_high", "d", "t")
 """Columns that an F test does not have."""
 
-_OF_ESTIMATES = ("degrees_of_freedom", *_ESTIMATE_COLUMNS, "statistic", "p")
-"""Attributes of estimates that are columns."""
-
 
 @dataclass(frozen=True, eq=False)
 class Writer:
-    """Files of one group.
-
-    Parameters
-    ----------
-    output_dir : Path
-    group : Name
-    facts : dict
-        What every sidecar says.
-    written : set of Path
-        Files that were written.
-    """
+    """Files of one group: what every sidecar says, and which files were written."""
 
     output_dir: Path
     group: Name
@@ -212,13 +191,6 @@ class Writer:
     def table(self, what: str, table: pd.DataFrame, about: Mapping[str, object]) -> None:
         """Write a table and its sidecar."""
         write_table(self.path(what), table)
-        self.about(what, about)
-
-    def matrix(
-        self, what: str, names: tuple[str, ...], values: FloatArray, about: Mapping[str, object]
-    ) -> None:
-        """Write a matrix (S, S) with the names of its nodes, and its sidecar."""
-        write_numbers(self.path(what), names, values, ("Node", names))
         self.about(what, about)
 
     def about(self, what: str, about: Mapping[str, object]) -> None:
@@ -257,13 +229,10 @@ def write_matrices(writer: Writer, group: Group, moments: Moments, tested: Teste
             "ValidDiagonal": group.edges.diagonal,
             **({"Tail": tested.tail} if tested and what in ("p", "q") else {}),
         }
-        writer.matrix(what, group.edges.names, group.edges.matrix(edges, diagonal), about)
-
-
-def write_networks(writer: Writer, group: Group, means: NetworkMeans) -> None:
-    """Write means within and between networks, where seeds have networks."""
-    if means.names:
-        writer.table("networks", means.table(group.scale), NETWORK_COLUMNS)
+        names = group.edges.names
+        matrix = group.edges.matrix(edges, diagonal)
+        write_numbers(writer.path(what), names, matrix, ("Node", names))
+        writer.about(what, about)
 
 
 def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray]) -> None:
@@ -273,45 +242,45 @@ def write_edges(writer: Writer, group: Group, columns: Mapping[str, FloatArray])
 
 
 def write_model(
-    writer: Writer,
-    group: Group,
-    model: GroupDesign,
-    terms: Iterable[Tested],
-    options: GroupOptions,
+    writer: Writer, group: Group, model: GroupDesign, terms: Iterable[Tested], options: GroupOptions
 ) -> None:
     """Write the coefficients of all edges, a row per term and edge."""
     nodes, unsolved = group.edges.table()[["node_1", "node_2"]], 0
     parts = []
     for term in terms:
-        own = {name: getattr(term.estimates, name) for name in ("n", *_OF_ESTIMATES)}
-        unsolved = int(np.isnan(own["effect"]).sum())
-        names = {"effect": "coefficient", "statistic": "t"}
-        columns = {names.get(name, name): values for name, values in own.items()}
-        parts.append(nodes.assign(term=term.contrast.name, **columns, q=term.q))
+        columns = _estimate_columns(term, "t")
+        columns["coefficient"] = columns.pop("effect")
+        unsolved = int(np.isnan(columns["coefficient"]).sum())
+        parts.append(nodes.assign(term=term.contrast.name, **columns))
     about = _describe_model(group.scale.name, model) | _describe_errors(model, options)
     about["EdgesWithoutCoefficients"] = unsolved
     table = pd.concat(parts)[list(MODEL_COLUMNS)]
     writer.table("model", table, MODEL_COLUMNS | about)
 
 
+def _estimate_columns(tested: Tested, statistic: str) -> dict[str, FloatArray]:
+    """Estimates as columns (E,); the statistic has a name of its own."""
+    names = ("n", "degrees_of_freedom", *_ESTIMATE_COLUMNS, "p")
+    own = {name: getattr(tested.estimates, name) for name in names}
+    return own | {statistic: tested.estimates.statistic, "q": tested.q}
+
+
 def write_contrast(
     writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
 ) -> None:
     """Write a contrast, a row per edge."""
-    contrast, permuted = tested.contrast, tested.permuted
-    own = {name: getattr(tested.estimates, name) for name in ("n", *_OF_ESTIMATES)}
-    own["f" if contrast.is_f else "t"] = own.pop("statistic")
-    own |= {"q": tested.q, **tested.columns}
-    if permuted:
-        corrections = permuted.corrections
-        if "maxt" in corrections:
-            own["p_permutation"] = _unit_p(corrections["maxt"])
-            own["p_maxt"] = corrections["maxt"].p_fwe[0]
-        if "nbs" in corrections:
-            own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
-        if "tfnbs" in corrections:
-            own["tfnbs"] = corrections["tfnbs"].statistic[0]
-            own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]
+    contrast = tested.contrast
+    corrections = tested.permuted.corrections if tested.permuted else {}
+    own: dict[str, FloatArray | float] = {**tested.columns}
+    own |= _estimate_columns(tested, "f" if contrast.is_f else "t")
+    if "maxt" in corrections:
+        own["p_permutation"] = _unit_p(corrections["maxt"])
+        own["p_maxt"] = corrections["maxt"].p_fwe[0]
+    if "nbs" in corrections:
+        own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
+    if "tfnbs" in corrections:
+        own["tfnbs"] = corrections["tfnbs"].statistic[0]
+        own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]
     left_out = _OF_T if contrast.is_f else ()
     table = group.edges.table().assign(**own)
     columns = {
@@ -359,12 +328,10 @@ def describe_contrast(
             "Seed": options.seed,
             "EdgesNotPermuted": int((~permuted.tested).sum()),
         }
-        if "tfnbs" in permuted.corrections:
-            powers = {"ExtentPower": options.tfnbs_extent, "HeightPower": options.tfnbs_height}
-            about["TFNBS"] = {**powers, "Step": options.tfnbs_step}
-        if "tfce" in permuted.corrections:
-            powers = {"ExtentPower": options.tfce_extent, "HeightPower": options.tfce_height}
-            about["TFCE"] = {**powers, "Step": options.tfce_step}
+        for name in ("tfnbs", "tfce"):
+            if name in permuted.corrections:
+                keys = {"ExtentPower": "extent", "HeightPower": "height", "Step": "step"}
+                about[name.upper()] = {k: getattr(options, f"{name}_{v}") for k, v in keys.items()}
     return about
 
 
@@ -375,14 +342,13 @@ def write_components(
     permuted = tested.permuted
     if permuted is None or "nbs" not in permuted.corrections:
         return
-    two_sided = tested.tail == "two" and not tested.contrast.is_f
     t, names = permuted.threshold_statistic, np.array(group.edges.names, object)
     p = permuted.corrections["nbs"].p_fwe
-    flipped = -1 if tested.tail == "negative" and not tested.contrast.is_f else 1
+    found = components(t, group.edges.ends, threshold, two_sided=not tested.one_sided)
     rows = [
         {
             "component": number,
-            "sign": flipped * component.sign,
+            "sign": tested.sign * component.sign,
             "edges": component.extent,
             "intensity": component.intensity,
             "p_extent": p[0, component.edges[0]],
@@ -391,9 +357,7 @@ def write_components(
             "nodes": ";".join(names[component.nodes]),
             "edge_numbers": ";".join(map(str, component.edges + 1)),
         }
-        for number, component in enumerate(
-            components(t, group.edges.ends, threshold, two_sided=two_sided), start=1
-        )
+        for number, component in enumerate(found, start=1)
     ]
     table = pd.DataFrame(rows, columns=list(COMPONENT_COLUMNS))
     about = {**COMPONENT_COLUMNS, **about, "Threshold": threshold}
@@ -407,14 +371,11 @@ def write_network_tests(
     if tested.permuted is None or "cnbs" not in tested.permuted.corrections:
         return
     correction = tested.permuted.corrections["cnbs"]
-    table = networks.pairs()
-    table["mean_statistic"] = correction.statistic[0]
-    table["p"] = _unit_p(correction)
-    table["p_fwe"] = correction.p_fwe[0]
-    table = table[table["edges"] > 0]
-    writer.table(
-        of_contrast(tested.contrast.name, "cnbs"), table, {**NETWORK_TEST_COLUMNS, **about}
+    table = networks.pairs(
+        mean_statistic=correction.statistic[0], p=_unit_p(correction), p_fwe=correction.p_fwe[0]
     )
+    about = {**NETWORK_TEST_COLUMNS, **about}
+    writer.table(of_contrast(tested.contrast.name, "cnbs"), table, about)
 
 
 def _describe_model(scale: str, model: GroupDesign) -> dict[str, object]:
@@ -441,40 +402,21 @@ def _describe_errors(model: GroupDesign | None, options: GroupOptions) -> dict[s
     return {key: value for key, value in named.items() if value}
 
 
-def write_harmonization(writer: Writer, harmonization: Harmonization) -> None:
-    """Write estimates of ComBat, a row per estimate and edge."""
-    writer.table("harmonization", harmonization.table(), HARMONIZATION_COLUMNS)
-
-
-def write_reliability(
-    writer: Writer, group: Group, networks: NetworkMeans, found: Reliability
-) -> None:
-    """Write intraclass correlations, a row per edge and per pair of networks."""
-    about = {"Scale": group.scale.name}
-    nodes = group.edges.table()[["edge", "node_1", "node_2"]]
-    table = pd.concat([nodes, found.edges], axis=1)
-    writer.table("reliability", table, {**RELIABILITY_COLUMNS, **about})
-    if networks.names:
-        pairs = pd.concat([networks.pairs(), found.networks], axis=1)
-        pairs = pairs[pairs["edges"] > 0]
-        writer.table("networkreliability", pairs, {**NETWORK_RELIABILITY_COLUMNS, **about})
-
-
 def write_participants(
     writer: Writer, group: Group, used: Iterable[Participant], model: GroupDesign | None
 ) -> None:
     """Write who is in the results, and who is not and why."""
-    left_out = model.left_out if model else {}
     # Rows of repeated measures have the condition behind the participant.
-    left_out = {label.partition(" ")[0]: why for label, why in left_out.items()}
+    left_out = model.left_out.items() if model else ()
+    reasons = {label.partition(" ")[0]: why for label, why in left_out}
     modelled = {label.partition(" ")[0] for label in model.design.participants} if model else set()
     labels = {person.label for person in used}
     rows: list[dict[str, object]] = []
     for person in group.participants:
         is_used = person.label in labels
         reason = person.exclusion or ("" if is_used else "a matrix can't be read")
-        if not reason and person.label in left_out:
-            reason = f"model: {left_out[person.label]}"
+        if not reason and person.label in reasons:
+            reason = f"model: {reasons[person.label]}"
         spaces = {run.file.space for run in (*person.runs, *person.excluded)}
         rows.append(
             {
@@ -498,14 +440,3 @@ def write_participants(
     ]
     table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
     writer.table("participants", table, PARTICIPANT_COLUMNS)
-
-
-def describe_stacked(writer: Writer, group: Group) -> None:
-    """Write the sidecar of the stacked table."""
-    about = {
-        "Description": "Edges of every participant: participant_id, and the edges in the order of "
-        "the table of edges. In Parquet they are one list, values, of which numpy.stack makes a "
-        "matrix; in TSV they are columns.",
-        "Scale": group.scale.name,
-    }
-    writer.about("stacked", about)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
-from typing import IO, TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from bids_spheres.files.atomic import MISSING, gzip_writer, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from concurrent.futures import Executor, Future
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,11 +33,24 @@ _VALUES = "values"
 _ID = "participant_id"
 
 
-class Stack(Protocol):
-    """What takes one participant after the other."""
+class Stack:
+    """What takes one participant after the other, and holds `size` of them until it writes."""
+
+    def __init__(self, write: Callable[[list[tuple[str, FloatArray]]], None], size: int) -> None:
+        self._write, self._size = write, size
+        self._block: list[tuple[str, FloatArray]] = []
 
     def add(self, participant: str, values: FloatArray) -> None:
         """Write the edges (E,) of one participant."""
+        self._block.append((participant, values))
+        if len(self._block) == self._size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._block:
+            self._write(self._block)
+        self._block = []
 
 
 EXTENSIONS = {"tsv": ".tsv.gz", "parquet": ".parquet"}
@@ -51,35 +63,26 @@ def stacked_table(path: Path, n_edges: int) -> Iterator[Stack]:
     write = _parquet if path.suffix == ".parquet" else _compressed_text
     with replacing(path) as file, write(file, n_edges) as stack:
         yield stack
+        stack.flush()
 
 
 @contextmanager
 def _compressed_text(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
+    """Rows of text, compressed in a thread, which needs no lock of Python's."""
     with gzip_writer(file) as stream, ThreadPoolExecutor(1, "compressor") as pool:
         header = [_ID, *map(str, range(1, n_edges + 1))]
-        stream.write(("\t".join(header) + "\n").encode())
-        rows = _TextRows(stream, n_edges, pool)
-        yield rows
-        rows.flush()
+        last = pool.submit(stream.write, ("\t".join(header) + "\n").encode())
+        cells = "\t%.10g" * n_edges
 
+        def write(block: list[tuple[str, FloatArray]]) -> None:
+            nonlocal last
+            [(participant, values)] = block
+            numbers = (cells % tuple(values.tolist())).replace("nan", MISSING)
+            last.result()  # one behind the other, and what went wrong is raised
+            last = pool.submit(stream.write, f"{participant}{numbers}\n".encode())
 
-class _TextRows:
-    """Rows are compressed in a thread, which needs no lock of Python's, one behind the other."""
-
-    def __init__(self, stream: IO[bytes], n_edges: int, pool: Executor) -> None:
-        self._stream, self._pool = stream, pool
-        self._format = "\t%.10g" * n_edges
-        self._last: Future[int] | None = None
-
-    def add(self, participant: str, values: FloatArray) -> None:
-        numbers = (self._format % tuple(values.tolist())).replace("nan", MISSING)
-        self.flush()
-        self._last = self._pool.submit(self._stream.write, f"{participant}{numbers}\n".encode())
-
-    def flush(self) -> None:
-        """Wait until all is written, and raise what went wrong."""
-        if self._last:
-            self._last.result()
+        yield Stack(write, 1)
+        last.result()
 
 
 @contextmanager
@@ -100,24 +103,4 @@ def _parquet(file: BinaryIO, n_edges: int) -> Iterator[Stack]:
     # A dictionary of values that hardly repeat, and their extremes, are of no use to anyone.
     plain = {"use_dictionary": False, "write_statistics": False}
     with parquet.ParquetWriter(file, schema, compression="zstd", **plain) as writer:
-        rows = _Blocks(write)
-        yield rows
-        rows.flush()
-
-
-class _Blocks:
-    """Rows that are written together, `_BLOCK` at a time."""
-
-    def __init__(self, write: Callable[[list[tuple[str, FloatArray]]], None]) -> None:
-        self._write = write
-        self._block: list[tuple[str, FloatArray]] = []
-
-    def add(self, participant: str, values: FloatArray) -> None:
-        self._block.append((participant, values))
-        if len(self._block) == _BLOCK:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._block:
-            self._write(self._block)
-        self._block = []
+        yield Stack(write, _BLOCK)

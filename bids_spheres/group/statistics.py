@@ -1,22 +1,120 @@
-"""Tests of many edges at once."""
+"""Scales on which measures are averaged, moments of arrays, and corrections of p.
+
+The variance of a correlation depends on its size, so that correlations are averaged as Fisher's
+z = arctanh(r) and brought back by tanh (Silver & Dunlap 1987, doi:10.1037/0021-9010.72.1.146).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 from scipy.special import polygamma
 
+from bids_spheres.engine.connectivity import fisher_transform
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, FISHER_Z
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bids_spheres.group.moments import Moments
-
     FloatArray = NDArray[np.float64]
+
+CORRELATIONS = frozenset(
+    {"pearsoncorrelation", "partialcorrelation", "ledoitwolfcorrelation", "spearmancorrelation"}
+)
+"""Labels of ``stat`` of measures between -1 and 1."""
 
 CONFIDENCE = 0.95
 """Of confidence intervals."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values of a measure, named by its label of ``stat``, are averaged."""
+
+    stat: str
+
+    @property
+    def transformed(self) -> bool:
+        """Whether Fisher's transform is taken."""
+        return self.stat in CORRELATIONS
+
+    @property
+    def tested(self) -> bool:
+        """Whether 0 is what unrelated series have on average, so that a mean is tested."""
+        return self.transformed or self.stat == FISHER_Z
+
+    @property
+    def connectivity(self) -> bool:
+        """Whether it says how related two series are."""
+        return self.stat != EFFECTIVE_DOF
+
+    @property
+    def sign(self) -> int:
+        """-1 for precision, a partial correlation times a negative number."""
+        return -1 if self.stat == "precision" else 1
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "Fisher z" if self.tested else "as the measure"
+
+    def possible(self, values: FloatArray) -> bool:
+        """Whether the measure can have these values, but for rounding and NaN."""
+        return not self.transformed or not bool((np.abs(values) > 1 + 1e-6).any())
+
+    def forth(self, values: FloatArray) -> FloatArray:
+        """From the measure to what is averaged."""
+        return fisher_transform(values) if self.transformed else values
+
+    def back(self, values: FloatArray) -> FloatArray:
+        """From averages to the measure."""
+        return np.tanh(values) if self.transformed else values
+
+
+class Moments:
+    """Number, mean and spread of E entries over arrays that come one after the other.
+
+    Updated by Welford 1962 (doi:10.1080/00401706.1962.10490022), which loses no digits where the
+    mean is large against the spread. An entry that is NaN is missing; the mean of none is 0.
+
+    Examples
+    --------
+    >>> moments = Moments(2)
+    >>> for values in ([1.0, np.nan], [2.0, 5.0], [3.0, np.nan]):
+    ...     moments.add(np.array(values))
+    >>> moments.n, moments.mean, moments.sd
+    (array([3., 1.]), array([2., 5.]), array([ 1., nan]))
+    """
+
+    def __init__(self, size: int) -> None:
+        self.n, self.mean, self._squares = np.zeros((3, size))
+
+    def add(self, values: FloatArray) -> None:
+        """Take one array (E,) in."""
+        known = np.isfinite(values)
+        before = np.where(known, values - self.mean, 0)
+        self.n += known
+        self.mean += before / np.maximum(self.n, 1)
+        self._squares += before * np.where(known, values - self.mean, 0)
+
+    @property
+    def known_mean(self) -> FloatArray:
+        """Mean, NaN where nothing is known, (E,)."""
+        return np.where(self.n > 0, self.mean, np.nan)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviation with n - 1, NaN for fewer than two, (E,)."""
+        return np.sqrt(self._squares / np.where(self.n > 1, self.n - 1, np.nan))
+
+
+def mean_of_known(values: FloatArray) -> float:
+    """Mean without missing values; NaN if all are missing."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def standard_error(moments: Moments) -> FloatArray:
@@ -32,19 +130,12 @@ def confidence_limits(moments: Moments) -> tuple[FloatArray, FloatArray]:
 
 
 def fisher_z_variance(degrees_of_freedom: float) -> float:
-    """Variance of Fisher's z of the correlation of two independent series.
+    """Variance of Fisher's z of two independent series with v = 1 / var(r) > 1.
 
     (1 + r) / 2 of independent normal series has the beta distribution with both parameters
     (v - 1) / 2, and z is half of its logit, so that var(z) = trigamma((v - 1) / 2) / 2 exactly.
     For many degrees of freedom that is the well-known 1 / (n - 3), with n = v + 1 volumes.
 
-    Parameters
-    ----------
-    degrees_of_freedom : float
-        v = 1 / var(r), larger than 1.
-
-    Examples
-    --------
     >>> round(fisher_z_variance(3.0), 4), round(fisher_z_variance(100.0), 6)
     (0.8225, 0.010204)
     """
@@ -52,9 +143,9 @@ def fisher_z_variance(degrees_of_freedom: float) -> float:
 
 
 def false_discovery_rate(p: FloatArray) -> FloatArray:
-    """Least false discovery rate at which a test is still positive.
+    """Least false discovery rate at which a test is still positive, over all p that are known.
 
-    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x; over all p that are known.
+    Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x.
     """
     known = np.isfinite(p)
     q = np.full(np.shape(p), np.nan)

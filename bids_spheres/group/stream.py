@@ -1,10 +1,9 @@
-"""Runs of a group to one vector of edges per participant, one after the other.
-
-Matrices of runs that were concatenated are no runs: they would say the same once more.
-"""
+"""Runs of a group to one vector of edges per participant, one after the other."""
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,29 +12,75 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.errors import BidsSpheresError, DataError
+from bids_spheres.errors import BidsSpheresError, DataError, OutputError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.options import CONDITION_KEYS
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, RELMAT, title
 from bids_spheres.outputs.read import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float64]
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.scale import Scale
+    from bids_spheres.group.statistics import Scale
     from bids_spheres.outputs.find import OutputFile
 
-    FloatArray = NDArray[np.float64]
+
+class EdgeValues:
+    """Rows of E edges, one participant after the other, in a temporary file without a name.
+
+    Statistics read parts of its columns from a memory map, so that memory does not grow with the
+    group, and a process that is killed leaves no file behind. `participants` are the labels of the
+    rows.
+    """
+
+    def __init__(self, n_edges: int) -> None:
+        self.participants: list[str] = []
+        self._n_edges = n_edges
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the next line
+        weakref.finalize(self, self._file.close)
+
+    def add(self, participant: str, values: FloatArray) -> None:
+        """Append the edges (E,) of one participant; OutputError when they can't be written."""
+        try:
+            # Written, and not put into a map: a full disk is an error then, and not a signal.
+            self._file.write(np.asarray(values, dtype=np.float64).tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"Temporary files can't be written to {tempfile.gettempdir()}: {error.strerror}.",
+                hint="--work-dir names another folder; it takes 8 bytes per participant and edge.",
+            ) from error
+        self.participants.append(participant)
+
+    @property
+    def array(self) -> FloatArray:
+        """All rows, (N, E): a memory map that can't be written to."""
+        shape = len(self.participants), self._n_edges
+        if not all(shape):
+            return np.empty(shape)
+        return np.memmap(self._file, np.float64, "r", shape=shape)
+
+    def rows_of(self, participants: Sequence[str]) -> EdgeValues:
+        """Rows of some participants in their order, in a file of their own where they differ."""
+        if list(participants) == self.participants:
+            return self
+        own, array = EdgeValues(self._n_edges), self.array
+        numbers = {label: row for row, label in enumerate(self.participants)}
+        for label in participants:
+            own.add(label, array[numbers[label]])
+        return own
 
 
-_READERS = 2
-_AHEAD = 4
+_READERS, _AHEAD = 2, 4
 """Participants that are read, or wait to be used, at the same time."""
 
 
@@ -61,18 +106,9 @@ def condition_of(run: GroupRun, within: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A participant and the runs of one group.
+    """A participant, as ``sub-01``, and the runs of one group, with a result and without.
 
-    Parameters
-    ----------
-    label : str
-        With its key, ``sub-01``.
-    runs : tuple of GroupRun
-        Those with a result.
-    excluded : tuple of GroupRun
-        Those of which too little was left.
-    mean_fd : float
-        Mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
+    `mean_fd` is the mean framewise displacement, mm, see `HeadMotion`; NaN when it is not known.
     """
 
     label: str
@@ -102,19 +138,9 @@ class Participant:
 class Group:
     """Runs of one task, space, seed set, strategy and measure.
 
-    Parameters
-    ----------
-    name : Name
-    participants : tuple of Participant
-        In the order of their labels.
-    edges : Edges
-    scale : Scale
-    distances : (E,) array
-        Between the nodes of every edge, mm.
-    absent : mapping of str to str
-        Participants who are expected and have no run in it, and why.
-    failed : mapping of str to list of str
-        Participants who have a run in it, and files about others of theirs that failed.
+    Distances are those of the nodes of every edge, mm, (E,). `absent` are participants who are
+    expected and have no run in it, and why; `failed` those who have a run in it, and files about
+    others of theirs that failed.
     """
 
     name: Name
@@ -148,25 +174,12 @@ class Group:
         return [person for person in self.participants if person.runs]
 
 
-@dataclass(frozen=True)
-class Unread:
-    """Why nothing of a participant is used."""
-
-    problem: str
-
-
 @dataclass(frozen=True, eq=False)
 class ParticipantEdges:
-    """Edges of a participant; NaN for those that no run has.
+    """Edges (E,) of a participant over all runs, NaN for those that no run has.
 
-    Parameters
-    ----------
-    mean : (E,) array
-        Over all runs.
-    variance : (E,) array or None
-        Of that mean within the participant; None without ``--weights``, which alone needs it.
-    conditions : mapping of str to (E,) array
-        Means over the runs of each condition.
+    With the variance of that mean within the participant, which ``--weights`` alone needs, and with
+    means over the runs of each condition.
     """
 
     mean: FloatArray
@@ -194,8 +207,8 @@ def by_participant(
 
 def stream(
     group: Group, options: GroupOptions
-) -> Iterator[tuple[Participant, ParticipantEdges | Unread]]:
-    """Edges of every participant with a result, on the scale on which they are averaged.
+) -> Iterator[tuple[Participant, ParticipantEdges | BidsSpheresError]]:
+    """Edges of every participant with a result on the scale of averages, or why there are none.
 
     A participant of whom one run can't be read is left out as a whole: what is known of the
     participant, such as head motion, is about all runs. Threads read ahead, by no more than
@@ -203,11 +216,11 @@ def stream(
     Python's lock.
     """
 
-    def read(participant: Participant) -> ParticipantEdges | Unread:
+    def read(participant: Participant) -> ParticipantEdges | BidsSpheresError:
         try:
             return average_edges(participant.runs, group.edges, group.scale, options)
         except BidsSpheresError as error:
-            return Unread(str(error))
+            return error
 
     waiting = iter(group.with_result)
     with ThreadPoolExecutor(_READERS, "reader") as pool:

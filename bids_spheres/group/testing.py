@@ -1,4 +1,7 @@
-"""Contrasts of a group: estimates, their tests, and corrections for the number of edges."""
+"""Contrasts of a group: which rows they are tested on, estimates, and corrections.
+
+Rows are participants, participants and conditions, or differences between conditions.
+"""
 
 from __future__ import annotations
 
@@ -7,57 +10,196 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from bids_spheres.errors import DataError, UsageError
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.inference import (
     Cnbs,
+    Contrast,
+    Exchangeability,
     MaxT,
     Nbs,
     Tfnbs,
     estimate,
+    paired_contrast,
     permutation_test,
     random_effects,
     robust_estimate,
     root_f_threshold,
 )
+from bids_spheres.group.model import MEAN, Design, contrast_for
 from bids_spheres.group.statistics import false_discovery_rate
+from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from bids_spheres.group.inference import (
-        Contrast,
-        Enhancement,
-        Estimates,
-        PermutationTest,
-        Tail,
-    )
-    from bids_spheres.group.network_means import NetworkMeans
+    from bids_spheres.group.edges import NetworkMeans
+    from bids_spheres.group.inference import Enhancement, Estimates, PermutationTest, Tail
+    from bids_spheres.group.model import ContrastText, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.sample import Sample
     from bids_spheres.group.stream import Group
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows (N, E) of a design with N participants, or participants and conditions.
+
+    `variance_groups` and `clusters` are numbers of rows, (N,): those with the same number have the
+    same variance, or errors that may be correlated. `variances` (N, E) are those of each value
+    within its participant. `transform` is done with all rows, also after each permutation.
+    """
+
+    rows: FloatArray
+    design: Design
+    exchangeability: Exchangeability | None = None
+    variance_groups: IntArray | None = None
+    clusters: IntArray | None = None
+    variances: FloatArray | None = None
+    transform: Callable[[FloatArray], FloatArray] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """Contrasts of one sample, and the weights of `terms` that sidecars say they have, by name."""
+
+    sample: Sample
+    contrasts: tuple[Contrast, ...]
+    terms: tuple[str, ...]
+    weights: Mapping[str, FloatArray]
+
+    @classmethod
+    def of(cls, sample: Sample, contrasts: Sequence[Contrast]) -> Hypotheses:
+        """Contrasts of the terms of the design."""
+        weights = {contrast.name: contrast.weights for contrast in contrasts}
+        return cls(sample, tuple(contrasts), sample.design.terms, weights)
+
+
+class Rows:
+    """Edges of participants, and of each of their conditions, with their variances.
+
+    `conditions` are participant and condition of each row of `repeated`.
+    """
+
+    def __init__(self, n_edges: int) -> None:
+        self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
+        self.conditions: list[tuple[str, str]] = []
+
+    @property
+    def labels(self) -> list[str]:
+        """Conditions, sorted."""
+        return sorted({condition for _, condition in self.conditions})
+
+
+def all_participants(values: EdgeValues) -> Sample:
+    """A design of a constant."""
+    labels = tuple(values.participants)
+    return Sample(values.array, Design(labels, ("Intercept",), np.ones((len(labels), 1))))
+
+
+def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sample:
+    """Rows of a model whose matrices could be read, with the columns that options name."""
+    values = rows.repeated if options.within else rows.values
+    design = model.design.only(values.participants)
+    data = model.data.loc[list(design.participants)]
+
+    def codes(column: str | None) -> IntArray | None:
+        return None if column is None else pd.factorize(data[column])[0]
+
+    blocks = codes(options.blocks)
+    sample = Sample(
+        rows=values.rows_of(design.participants).array,
+        design=design,
+        exchangeability=None if blocks is None else Exchangeability(blocks, options.whole_blocks),
+        variance_groups=codes(options.variance_groups),
+        clusters=codes(options.clusters),
+    )
+    if options.within:
+        people = dict(zip(rows.repeated.participants, rows.conditions, strict=True))
+        labels = [people[label][0] for label in design.participants]
+        sample = replace(sample, clusters=pd.factorize(np.array(labels, object))[0])
+    if options.weights:
+        sample = replace(sample, variances=rows.variances.rows_of(design.participants).array)
+    return sample
+
+
+def with_conditions(model: Model, people: Mapping[str, Sequence[str]], name: str) -> Model:
+    """The same model with a row per participant and condition, and a column of conditions.
+
+    `people` has the conditions of each participant.
+    """
+    pairs = [(who, own) for who in people if who in model.table.index for own in people[who]]
+    table = model.table.loc[[label for label, _ in pairs]].copy()
+    table.index = pd.Index([row_label(label, own) for label, own in pairs])
+    table[name] = [own for _, own in pairs]
+    return replace(model, table=table)
+
+
+def row_label(participant: str, condition: str) -> str:
+    """Label of a row of a participant and condition."""
+    return f"{participant} {condition}"
+
+
+def paired_hypotheses(
+    rows: Rows, contrasts: Sequence[ContrastText], group_title: str
+) -> Iterator[Hypotheses]:
+    """Means of weighted sums of conditions, a row per participant who has them all.
+
+    UsageError when a contrast names no condition, or is an F test; DataError when nobody has all
+    conditions of one.
+    """
+    terms = tuple(rows.labels)
+    if terms == (MISSING,):
+        raise DataError("no file has a condition of --within in its name, as ses-pre.")
+    numbers = {label: number for number, label in enumerate(terms)}
+    places: dict[str, list[int]] = {}
+    for row, (label, _) in enumerate(rows.conditions):
+        places.setdefault(label, []).append(row)
+    array = rows.repeated.array
+    for text in contrasts:
+        if text.is_f:
+            raise UsageError(
+                f"F:{text.name} tests several conditions together, which --within does not.",
+                hint="Name pairs of conditions, as change=post-pre.",
+            )
+        contrast = contrast_for(text, terms, {})
+        needed = {terms[number] for number in np.flatnonzero(contrast.weights[0])}
+        differences, lacking = EdgeValues(array.shape[1]), []
+        for label, own in places.items():
+            present = [rows.conditions[place][1] for place in own]
+            if not needed <= set(present):
+                lacking.append(label)
+                continue
+            codes = np.array([numbers[condition] for condition in present])
+            zeros = np.zeros(len(own), dtype=np.intp)
+            differences.add(
+                label, paired_contrast(array[own], zeros, codes, contrast.weights[0])[0]
+            )
+        if lacking:
+            people = f"{count(len(lacking), 'participant')} without all conditions"
+            logger.warning("%s: %s of %s: %s", group_title, people, text.name, listing(lacking))
+        if not differences.participants:
+            raise DataError(f"nobody has all conditions of {text.name}: {listing(sorted(needed))}.")
+        mean = replace(MEAN, name=text.name)
+        weights = {text.name: contrast.weights}
+        yield Hypotheses(all_participants(differences), (mean,), terms, weights)
 
 
 @dataclass(frozen=True, eq=False)
 class Tested:
     """A contrast of E edges; NaN for those that can't be tested.
 
-    Parameters
-    ----------
-    contrast : Contrast
-    tail : {"two", "positive", "negative"}
-    estimates : Estimates
-    q : (E,) array
-        p corrected for all edges, see `false_discovery_rate`.
-    columns : mapping of str to (E,) array
-        What random effects give beside.
-    permuted : PermutationTest, optional
+    q is p corrected for all edges, see `false_discovery_rate`; `columns` are what random effects
+    give beside, (E,) each.
     """
 
     contrast: Contrast
@@ -66,6 +208,16 @@ class Tested:
     q: FloatArray
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
     permuted: PermutationTest | None = None
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether statistics of one sign alone count, as F and those of one tail."""
+        return self.tail != "two" or self.contrast.is_f
+
+    @property
+    def sign(self) -> int:
+        """-1 where permutations see the negative of the statistic, as the tail is negative."""
+        return -1 if self.tail == "negative" and not self.contrast.is_f else 1
 
 
 def tested_contrasts(
@@ -76,27 +228,24 @@ def tested_contrasts(
     ValueError when the design, or a contrast, can't be estimated in these participants.
     """
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
+    design, tail = sample.design.values, options.tail
     for contrast in contrasts:
         columns: dict[str, FloatArray] = {}
-        where = rows, sample.design.values
         if sample.variances is not None:
-            effects = random_effects(
-                rows, sample.variances, sample.design.values, contrast, tail=options.tail
-            )
+            effects = random_effects(rows, sample.variances, design, contrast, tail=tail)
             estimates = effects.estimates
             columns = {"tau2": effects.tau2, "cochran_q": effects.q}
             columns |= {"cochran_p": effects.q_p, "i2": effects.i2}
         elif sample.clusters is not None:
-            estimates = robust_estimate(*where, contrast, sample.clusters, tail=options.tail)
+            estimates = robust_estimate(rows, design, contrast, sample.clusters, tail=tail)
         else:
             groups = sample.variance_groups
-            estimates = estimate(*where, contrast, tail=options.tail, variance_groups=groups)
+            estimates = estimate(rows, design, contrast, tail=tail, variance_groups=groups)
         enough = estimates.n >= options.min_participants
-        known = {
-            name: np.where(enough, getattr(estimates, name), np.nan) for name in ("statistic", "p")
-        }
-        q = false_discovery_rate(known["p"])
-        yield Tested(contrast, options.tail, replace(estimates, **known), q, columns)
+        statistic = np.where(enough, estimates.statistic, np.nan)
+        p = np.where(enough, estimates.p, np.nan)
+        known = replace(estimates, statistic=statistic, p=p)
+        yield Tested(contrast, tail, known, false_discovery_rate(p), columns)
 
 
 def permuted_contrasts(
@@ -117,15 +266,14 @@ def permuted_contrasts(
     if not requested:
         return {}
     tests: dict[str, PermutationTest] = {}
+    powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
     # An F test has a threshold of its own; the arrangements are the same.
     together = [[contrast for contrast in contrasts if not contrast.is_f]]
     for own in filter(None, [*together, *([c] for c in contrasts if c.is_f)]):
         enhancements: dict[str, Enhancement] = {
             "maxt": MaxT(),
             "nbs": Nbs(group.edges.ends, nbs_threshold(sample, own[0], options)),
-            "tfnbs": Tfnbs(
-                group.edges.ends, options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
-            ),
+            "tfnbs": Tfnbs(group.edges.ends, *powers),
         }
         if networks.names:
             enhancements["cnbs"] = Cnbs(networks.pair_of_edge)
@@ -168,6 +316,7 @@ def nbs_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> 
 
 
 def _warn_of_permutations(group: Group, test: PermutationTest, sample: Sample) -> None:
+    """Say when all arrangements were used, and which edges are in none."""
     if test.exhaustive:
         logger.info(
             "%s: all %d arrangements of %s were used; no p is below %.3g.",
@@ -177,11 +326,6 @@ def _warn_of_permutations(group: Group, test: PermutationTest, sample: Sample) -
             test.smallest_p,
         )
     if len(out := np.flatnonzero(~test.tested)):
-        names, (rows, columns) = group.edges.names, group.edges.indices
-        pairs = [f"{names[rows[edge]]} - {names[columns[edge]]}" for edge in out]
-        logger.warning(
-            "%s: %s not in permutations, as participants lack them: %s",
-            group.title,
-            count(len(out), "edge"),
-            listing(pairs, 3),
-        )
+        pairs = [" - ".join(group.edges.names[node] for node in group.edges.ends[e]) for e in out]
+        text = "%s: %s not in permutations, as participants lack them: %s"
+        logger.warning(text, group.title, count(len(out), "edge"), listing(pairs, 3))

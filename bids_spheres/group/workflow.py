@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,6 +17,7 @@ from bids_spheres.files.atomic import (
     write_json,
     write_table,
 )
+from bids_spheres.files.names import natural
 from bids_spheres.group.absent import (
     IN_OTHER_SPACE,
     ExpectedParticipants,
@@ -24,7 +25,6 @@ from bids_spheres.group.absent import (
     describe_absent,
     describe_failed,
 )
-from bids_spheres.group.contrasts import read_contrasts
 from bids_spheres.group.files import (
     all_matrices,
     discard_earlier,
@@ -32,18 +32,15 @@ from bids_spheres.group.files import (
     make_groups,
     possible_groups,
 )
-from bids_spheres.group.gather import gather_group, gather_image
-from bids_spheres.group.head_motion import HeadMotion
+from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
+from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
-from bids_spheres.group.model import load_model
+from bids_spheres.group.model import load_model, read_contrasts
 from bids_spheres.group.options import RUN_KEYS
-from bids_spheres.group.qc_fc import load_covariates
 from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
-from bids_spheres.group.spheres import COVERAGE_COLUMNS
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
-from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
 from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
@@ -70,21 +67,10 @@ _RARE = 0.5
 
 
 def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
-    """Do the group level.
+    """Do the group level; return what could not be done, and why.
 
-    Everything is written to the folder ``group`` of the output dataset. What can't be done for
-    one group does not keep the others back.
-
-    Parameters
-    ----------
-    output_dir : Path
-        Output dataset of the participant level.
-    options : GroupOptions
-
-    Returns
-    -------
-    list of str
-        What could not be done, and why.
+    Everything is written to the folder ``group`` of the output dataset. What can't be done for one
+    group does not keep the others back.
 
     Raises
     ------
@@ -107,8 +93,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     check_output_dir(output_dir, [])
     folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
     check_folders(output_dir, folders)
-    model = load_model(output_dir, options)
-    contrasts = read_contrasts(options.contrast)
+    model, contrasts = load_model(output_dir, options), read_contrasts(options.contrast)
     analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
@@ -118,30 +103,25 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    motion = HeadMotion(runs, by_session=options.by_session, within_task=options.within == "task")
-    level = _Level(
-        output_dir, analysis, motion, ExpectedParticipants(output_dir, everything, options)
-    )
+    expected = ExpectedParticipants(output_dir, everything, options)
+    level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
     groups = make_groups(files, options)
-    images: dict[Name, list[Name]] = {}
-    for group in groups:
-        images.setdefault(image_name(group), []).append(group)
-    for name, own in images.items():
-        level.do_image(name, {group: groups[group] for group in own})
+    images: dict[Name, dict[Name, Sequence[OutputFile]]] = {}
+    for group, own in groups.items():
+        images.setdefault(image_name(group), {})[group] = own
+    for name, own_groups in images.items():
+        level.do_image(name, own_groups)
     maps = map_groups(output_dir, options)
     if options.seed_maps and not maps:
         logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
-    for name, own_maps in maps.items():
+    for name, own in maps.items():
         # The label in names of files is the seed's name without signs, or has a number.
-        seed = read_sidecar(sidecar_path(own_maps[0].path), optional=True).get("Seed")
-        if not {ALL, seed, name.get("label")} & {*options.seed_maps}:
-            continue
-        level.do_maps(name, [file for file in own_maps if is_selected(file, options.select)])
+        seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
+        if {ALL, seed, name.get("label")} & {*options.seed_maps}:
+            level.do_maps(name, [file for file in own if is_selected(file, options.select)])
     _tidy(output_dir, [*images, *groups, *maps], everything)
     level.write_tables()
     level.warn()
-    if not options.pool_spaces and level.divided_by_space:
-        logger.warning("Each space is a group of its own; --pool-spaces pools MNI spaces.")
     return level.all_problems
 
 
@@ -162,36 +142,39 @@ def _tidy(output_dir: Path, names: Sequence[Name], everything: Sequence[OutputFi
         )
 
 
-@dataclass(frozen=True, eq=False)
 class _Level:
     """The group level of one dataset, with what its tables and warnings will say."""
 
-    output_dir: Path
-    analysis: Analysis
-    motion: HeadMotion
-    expected: ExpectedParticipants
-    unusable: Unusable = field(default_factory=Unusable)
-    absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    failed: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
-    few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
-    runs: dict[tuple[str, str], Row] = field(default_factory=dict)
-    strategies: list[Row] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    refused: dict[str, list[str]] = field(default_factory=dict)
+    def __init__(
+        self,
+        output_dir: Path,
+        analysis: Analysis,
+        motion: HeadMotion,
+        expected: ExpectedParticipants,
+    ) -> None:
+        self.output_dir, self.analysis = output_dir, analysis
+        self.motion, self.expected = motion, expected
+        self.unusable = Unusable()
+        self.absent: dict[str, Mapping[str, str]] = {}
+        self.failed: dict[str, Mapping[str, list[str]]] = {}
+        self.few_dof: dict[tuple[str, ...], list[str]] = {}
+        self.runs: dict[tuple[str, str], Row] = {}
+        self.strategies: list[Row] = []
+        self.problems: list[str] = []
+        self.groups: list[str] = []
+        self.refused: dict[str, list[str]] = {}
 
     @property
     def all_problems(self) -> list[str]:
         """A message each; groups that are refused for the same reason share one."""
         whole = [f"{listing(titles)}: {reason}" for reason, titles in self.refused.items()]
-        unusable = [*self.unusable.problems, *self.unusable.other_versions]
-        return [*unusable, *self.problems, *whole]
+        return [*self.unusable.problems, *self.unusable.other_versions, *self.problems, *whole]
 
     def do_image(self, name: Name, groups: Mapping[Name, Sequence[OutputFile]]) -> None:
         """All strategies and measures of one space and seed set."""
-        files = [file for own in groups.values() for file in own]
         self.groups.extend(map(title, groups))
         try:
+            files = [file for own in groups.values() for file in own]
             image = gather_image(name, files, self.unusable)
         except DataError as error:
             self._refuse(name, error)
@@ -212,43 +195,24 @@ class _Level:
         for group, own in groups.items():
             try:
                 gathered = gather_group(group, own, image, self.motion, self.unusable)
-                self._do_group(gathered, image)
+                self._do_group(self._with_absent(gathered), image)
             except DataError as error:
                 self._refuse(group, error)
 
-    @property
-    def divided_by_space(self) -> bool:
-        """Whether anybody is missing from a group because of the space of the images."""
-        reasons = (reason for own in self.absent.values() for reason in own.values())
-        return any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
-
-    def warn(self) -> None:
-        """Say who has no result or a poor one, and which strategies are not comparable."""
-        rows = filter(None, self.strategies)
-        absent = (*describe_absent(self.absent), *describe_failed(self.failed))
-        for sentence in (*absent, *smoothing_differences(rows)):
-            logger.warning("%s.", sentence)
-        for few, titles in self.few_dof.items():
-            logger.warning(
-                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
-                listing(titles, 3),
-                count(len(few), "participant"),
-                FEW_DOF,
-                listing(few, len(few)),
-            )
+    def _with_absent(self, group: Group) -> Group:
+        """The group with those who are absent or have runs that failed."""
+        people = {person.label: person for person in group.participants}
+        failed = {
+            label: names
+            for label, person in people.items()
+            if (names := self.expected.failed_runs(group.name, person))
+        }
+        absent = self.expected.absent_from(group.name, people, self.unusable)
+        excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
+        self.failed[group.title], self.absent[group.title] = failed, {**excluded, **absent}
+        return replace(group, absent=absent, failed=failed)
 
     def _do_group(self, group: Group, image: Image) -> None:
-        people = {person.label: person for person in group.participants}
-        failed = {}
-        for label, person in people.items():
-            sources = {run.file.source for run in (*person.runs, *person.excluded)}
-            if names := self.expected.failed_runs(group.name, label, sources):
-                failed[label] = names
-        self.failed[group.title] = failed
-        absent = self.expected.absent_from(group.name, people, self.unusable)
-        group = replace(group, absent=absent, failed=failed)
-        excluded = {label: own.exclusion for label, own in people.items() if own.exclusion}
-        self.absent[group.title] = {**excluded, **group.absent}
         for run in group.runs:
             row = run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row
@@ -260,14 +224,15 @@ class _Level:
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
             self.few_dof.setdefault(few, []).append(group.title)
         n, least = len(group.with_result), self.analysis.options.min_participants
-        logger.info("%s: %s with a result", group.title, count(n, "participant"))
+        people = count(n, "participant")
+        logger.info("%s: %s with a result", group.title, people)
         if n == 1:
             logger.warning("%s: one participant has neither spread nor tests.", group.title)
         elif 1 < n < least and group.scale.tested:
-            people_needed = "%s: %s, and a test needs %d (--min-participants)."
-            logger.warning(people_needed, group.title, count(n, "participant"), least)
+            needed = "%s: %s, and a test needs %d (--min-participants)."
+            logger.warning(needed, group.title, people, least)
         done = summarize(group, self.output_dir, self.analysis)
-        discard_earlier(self.output_dir, group.name, done.written)
+        discard_earlier(self.output_dir, group.name, done.writer.written)
         self.problems.extend(done.problems)
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
@@ -283,10 +248,9 @@ class _Level:
         except UsageError:
             raise
         except (DataError, ValueError) as error:
-            self.refused.setdefault(str(error), []).append(title(name))
-            discard_earlier(self.output_dir, name)
+            self._refuse(name, error)
 
-    def _refuse(self, name: Name, error: DataError) -> None:
+    def _refuse(self, name: Name, error: ValueError) -> None:
         """Note why no results exist, and remove those of earlier calls."""
         self.refused.setdefault(str(error), []).append(title(name))
         discard_earlier(self.output_dir, name)
@@ -294,20 +258,38 @@ class _Level:
     def write_tables(self) -> None:
         """Write what is about all groups; DataError, with all problems, without any group."""
         folder = self.output_dir / GROUP_FOLDER
-        paths = {"runs": folder / "runs.tsv", "strategies": folder / "strategies.tsv"}
-        if not self.strategies:
-            for path in (*paths.values(), folder / GROUP_SUMMARY):
-                remove(path)
-            raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
         by_run = ("source", "space", "seeds", "scale", "strategy")
-        rows = {
-            "runs": sorted(
-                self.runs.values(), key=lambda row: natural(" ".join(str(row[k]) for k in by_run))
-            ),
-            "strategies": [row for row in self.strategies if row],
+        rows = sorted(
+            self.runs.values(), key=lambda row: natural(" ".join(str(row[k]) for k in by_run))
+        )
+        tables = {
+            "runs.tsv": (rows, RUN_COLUMNS),
+            "strategies.tsv": ([row for row in self.strategies if row], STRATEGY_COLUMNS),
         }
-        for what, about in (("runs", RUN_COLUMNS), ("strategies", STRATEGY_COLUMNS)):
-            write_table(paths[what], pd.DataFrame(rows[what], columns=list(about)))
-            write_json(paths[what].with_suffix(".json"), about)
+        if not self.strategies:
+            for name in (*tables, GROUP_SUMMARY):
+                remove(folder / name)
+            raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
+        for name, (own, about) in tables.items():
+            write_table(folder / name, pd.DataFrame(own, columns=list(about)))
+            write_json((folder / name).with_suffix(".json"), about)
         summary = {"Groups": self.groups, "Problems": self.all_problems}
         write_json(folder / GROUP_SUMMARY, summary)
+
+    def warn(self) -> None:
+        """Say who has no result or a poor one, and which strategies are not comparable."""
+        absent = (*describe_absent(self.absent), *describe_failed(self.failed))
+        for sentence in (*absent, *smoothing_differences(filter(None, self.strategies))):
+            logger.warning("%s.", sentence)
+        for few, titles in self.few_dof.items():
+            logger.warning(
+                "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",
+                listing(titles, 3),
+                count(len(few), "participant"),
+                FEW_DOF,
+                listing(few, len(few)),
+            )
+        reasons = (reason for own in self.absent.values() for reason in own.values())
+        divided = any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
+        if divided and not self.analysis.options.pool_spaces:
+            logger.warning("Each space is a group of its own; --pool-spaces pools MNI spaces.")

@@ -19,19 +19,10 @@ _ANATOMICAL = ("T1w", "T2w")
 
 
 def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
-    """Images of tissues in the space of a BOLD image.
+    """Images of tissues in the space of a BOLD image of fMRIPrep, by the label of the tissue.
 
-    Parameters
-    ----------
-    bold : Path
-        In a dataset of fMRIPrep.
-    space : str
-
-    Returns
-    -------
-    dict
-        By the label of the tissue, the image and the number of the tissue in it: None for images
-        of its probability, which come first. Empty without images.
+    With the number of the tissue in the image: None for images of its probability, which come
+    first.
     """
     tissues: dict[str, tuple[Path, int | None]] = {}
     images = list(_images(_anatomical_folders(bold), space))
@@ -57,15 +48,7 @@ def anatomical_mask(bold: Path) -> Path | None:
 
 
 def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
-    """Masks of a participant's lesions in the space of a run.
-
-    Parameters
-    ----------
-    folder : Path
-        Of masks with BIDS names, at any depth.
-    run : Name
-    space : str
-    """
+    """Masks of a participant's lesions in the space of a run, at any depth of a folder."""
     return [
         path
         for path, name in _images([folder], space, below=True)

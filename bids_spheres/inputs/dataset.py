@@ -46,6 +46,12 @@ _PROGRAMS = {"fmriprep": MAIN, "fmripost-aroma": "aroma", "tedana": "tedana"}
 PROGRAMS = frozenset(_PROGRAMS.values())
 """Names of datasets whose tables are known; datasets of other names hold the user's own."""
 
+_SHOWN = {
+    MAIN: "fMRIPrep's output",
+    "aroma": "fMRIPost-AROMA's output",
+    "tedana": "tedana's output",
+}
+
 _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
     *("timeseries", "regressors", "confounds", "mixing", "metrics"),
@@ -54,6 +60,15 @@ _SUFFIXES = (
 
 _DESCRIBED = "bold|preproc|timeseries|regressors"
 """Suffixes of those whose JSON files are read."""
+
+_IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
+_OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_({_DESCRIBED})\.json$")
+_IGNORED = (
+    re.compile(rf"/({_IGNORED_FOLDER.pattern})(/|$)"),
+    # pybids takes half a millisecond for every file, wanted or not.
+    re.compile(rf"/(?![^/]*({_OF_A_RUN.pattern}))[^/]*\.[^/]*$"),
+)
+"""Patterns of paths, from the root on, in which no file of a run lies, for pybids."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +83,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Inputs:
-    """fMRIPrep's output, and the datasets used with it.
-
-    Those are ``"aroma"``, ``"tedana"``, or have the names that the user gives.
-    """
+    """fMRIPrep's output, and the others: ``"aroma"``, ``"tedana"``, or by the user's names."""
 
     main: Dataset
     others: dict[str, Dataset] = field(default_factory=dict)
@@ -85,23 +97,10 @@ class Inputs:
 def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) -> Inputs:
     """Find the input datasets of a call.
 
-    Parameters
-    ----------
-    bids_dir : Path
-        fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it.
-    derivatives : sequence of (str, Path)
-        Further folders and their names: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or any other
-        word; "" reads the name from their dataset_description.json, which tedana's ``--prefix``
-        renames.
-
-    Raises
-    ------
-    MissingInputError
-        When a folder is missing.
-    InvalidDatasetError
-        When it is not a BIDS dataset, or fMRIPrep's derivatives are missing.
-    UsageError
-        When two folders are the same thing.
+    `bids_dir` is fMRIPrep's output folder, or a raw dataset with ``derivatives/fmriprep*`` in it;
+    `derivatives` are further folders and their names: ``"fmriprep"``, ``"aroma"``, ``"tedana"`` or
+    any other word; "" reads the name from their dataset_description.json, which tedana's
+    ``--prefix`` renames.
     """
     description = _describe(bids_dir)
     # fMRIPrep before 20.2 wrote PipelineDescription and no DatasetType.
@@ -135,38 +134,13 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
     return Inputs(main, named)
 
 
-_SHOWN = {
-    MAIN: "fMRIPrep's output",
-    "aroma": "fMRIPost-AROMA's output",
-    "tedana": "tedana's output",
-}
-
-
 def index_files(
     dataset: Dataset, wanted: Sequence[str] = (), database: Path | None = None
 ) -> tuple[Files, list[tuple[Path, str]]]:
-    """Files of runs in a dataset.
+    """Files of runs in a dataset; and files whose names can't be parsed, with the reason.
 
-    Parameters
-    ----------
-    dataset : Dataset
-    wanted : sequence of str
-        Labels of participants, all of which must exist; empty for all.
-    database : Path, optional
-        Folder in which pybids keeps its index, of all participants, from call to call.
-
-    Returns
-    -------
-    files : list of (Path, Name)
-    skipped : list of (Path, str)
-        Files whose names can't be parsed, and why.
-
-    Raises
-    ------
-    NothingSelectedError
-        When a participant is missing.
-    InvalidDatasetError, DataError
-        When a folder can't be searched, or that of the index can't be used.
+    Participants that are `wanted` must exist; none stands for all. pybids keeps its index, of all
+    participants, in the folder `database` from call to call.
     """
     root = dataset.root
     if missing := [label for label in wanted if not (root / f"sub-{label}").is_dir()]:
@@ -308,16 +282,6 @@ def _dataset(root: Path, description: dict[str, Any]) -> Dataset:
     maker = next(iter(known or entries), {})
     program, version = (str(maker[key]) if maker.get(key) else None for key in ("Name", "Version"))
     return Dataset(root.resolve(), str(description.get("Name") or root.name), program, version)
-
-
-_IGNORED_FOLDER = re.compile(r"\..*|figures|logs?|anat|fmap|dwi|perf|sourcedata|code")
-_OF_A_RUN = re.compile(rf"_({'|'.join(_SUFFIXES)})\.(nii|nii\.gz|tsv)$|_({_DESCRIBED})\.json$")
-_IGNORED = (
-    re.compile(rf"/({_IGNORED_FOLDER.pattern})(/|$)"),
-    # pybids takes half a millisecond for every file, wanted or not.
-    re.compile(rf"/(?![^/]*({_OF_A_RUN.pattern}))[^/]*\.[^/]*$"),
-)
-"""Patterns of paths, from the root on, in which no file of a run lies, for pybids."""
 
 
 def _parsed(paths: Iterable[Path]) -> tuple[Files, list[tuple[Path, str]]]:

@@ -1,4 +1,4 @@
-"""Find the file that belongs to an image, by the entities in their names.
+"""Find the file that belongs to an image or a run, by the entities in their names.
 
 A file belongs to an image when it has all entities of the image's run; else when it has all but
 ``part``; all but ``echo``; all but both. Of what describes the image itself (``space``, ``res``,
@@ -8,13 +8,15 @@ A file belongs to an image when it has all entities of the image's run; else whe
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import InvalidDatasetError
-from bids_spheres.files.names import IMAGE_ENTITIES
+from bids_spheres.errors import InvalidDatasetError, MissingInputError, UsageError
+from bids_spheres.files.names import IMAGE_ENTITIES, parse_name
+from bids_spheres.files.text import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.files.names import Name
@@ -32,12 +34,8 @@ _SHARED_BY = ((), ("part",), ("echo",), ("echo", "part"))
 class FilesOfImages:
     """Files of one kind, such as confounds tables, looked up by the image they belong to.
 
-    Parameters
-    ----------
-    what : str
-        The kind in the singular, for messages.
-    spaces_differ : bool
-        Whether a file without ``space`` is on the grid of acquisition, and so of no other image.
+    `what` is the kind in the singular, for messages. With `spaces_differ` a file without ``space``
+    is on the grid of acquisition, and so of no other image.
     """
 
     def __init__(self, what: str, *, spaces_differ: bool = False) -> None:
@@ -53,13 +51,7 @@ class FilesOfImages:
         self._datasets.add(dataset)
 
     def of(self, image: Name) -> Path | None:
-        """The file that belongs to an image, if any.
-
-        Raises
-        ------
-        InvalidDatasetError
-            When two belong to it equally well.
-        """
+        """The file that belongs to an image, if any; an error when two do equally well."""
         run, labels = _split(image)
         keys = dict.fromkeys(
             frozenset(entity for entity in run if entity[0] not in dropped)
@@ -98,3 +90,65 @@ def _split(name: Name) -> tuple[RunEntities, Entities]:
     values = name.values
     run = frozenset(entity for entity in values.items() if entity[0] not in IMAGE_ENTITIES)
     return run, {key: label for key, label in values.items() if key in IMAGE_ENTITIES}
+
+
+def find_events(run: Name, root: Path) -> Path | None:
+    """The ``events.tsv`` of a run in a dataset, by BIDS's principle of inheritance.
+
+    Of those whose entities the run has, the one with the most; files of a folder above count for
+    all below it. InvalidDatasetError when two are as good.
+    """
+    run_entities = run.values.items()
+    folders = [root, *(root / folder for folder in reversed(run.folder.parents)), root / run.folder]
+    best: dict[int, list[Path]] = defaultdict(list)
+    for folder in dict.fromkeys(folders):
+        for path in sorted(folder.glob("*_events.tsv")):
+            with suppress(ValueError):  # not the name of a BIDS file
+                entities = parse_name(path.name).values.items()
+                if entities <= run_entities:
+                    best[len(entities)].append(path)
+    chosen = best[max(best)] if best else []
+    if len(chosen) > 1:
+        raise InvalidDatasetError(
+            f"{chosen[0]} and {chosen[1]} are both the events of one run.", hint=KEEP_ONE
+        )
+    return next(iter(chosen), None)
+
+
+def find_outliers(given: Path | None, runs: Sequence[Name]) -> list[Path | None]:
+    """Find the outlier table of every run.
+
+    `given` is a table, for a call with one run; or a folder of ``*_outliers.tsv``, at any depth, in
+    which a table belongs to the runs that have all the entities in its name but ``desc``.
+    """
+    if given is None:
+        return [None] * len(runs)
+    if given.is_dir():
+        tables = {}
+        for path in sorted(given.rglob("*_outliers.tsv")):
+            with suppress(ValueError):  # not the name of a BIDS file
+                tables[path] = frozenset(parse_name(path.name).without_desc.values.items())
+        return [_outliers_in_folder(given, tables, name) for name in runs]
+    if not is_there(given):
+        raise MissingInputError(f"The outlier table or folder of such tables {given} is missing.")
+    if len({name.source for name in runs}) > 1:
+        raise UsageError(
+            f"One outlier table, {given}, is given for {len(runs)} runs.",
+            hint="Give a folder with one *_outliers.tsv for every run, named as the runs are.",
+        )
+    return [given] * len(runs)
+
+
+def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: Name) -> Path:
+    own = [path for path, labels in tables.items() if labels and labels <= name.values.items()]
+    run = "_".join(f"{key}-{label}" for key, label in name.source)
+    if not own:
+        raise MissingInputError(
+            f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
+        )
+    if len(own) > 1:
+        raise UsageError(
+            f"{own[0]} and {own[1]} are both outlier tables of {run}.",
+            hint="Keep one table for every run in the folder.",
+        )
+    return own[0]

@@ -19,14 +19,12 @@ from bids_spheres.engine.smoothing import check_fwhm
 from bids_spheres.engine.stream import image_grid, load_mask
 from bids_spheres.engine.variance import high_variance_confounds
 from bids_spheres.errors import DataError, UsageError
-from bids_spheres.masker.images import Series, open_series
 from bids_spheres.masker.parameters import (
     CLEAN_PREFIX,
     Recipe,
-    check_dtype,
+    Series,
     coordinates_of,
-    natural_dtype,
-    one_of,
+    open_series,
     output_dtype,
     radii_of,
     without_prefix,
@@ -43,15 +41,18 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.arrays import CleanArguments, FloatArray, IntArray
-    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import SphereWeights
-    from bids_spheres.masker.images import Image, Images
+    from bids_spheres.masker.parameters import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_CLEANING = ("detrend", "standardize", "standardize_confounds", "low_pass", "high_pass", "t_r")
+"""Parameters that are arguments of `bids_spheres.clean` of the same name."""
 
 _NOT_SHOWN = ("seeds", "memory")
 """Parameters that the report leaves out: its table has the seeds."""
@@ -262,8 +263,9 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         """
         del y
         table = seeds_from(self.seeds)
-        seeds = self.seeds if table is None else table
-        coordinates = coordinates_of(seeds)
+        coordinates = coordinates_of(self.seeds) if table is None else table.coordinates
+        if self.empty not in ("raise", "nan"):
+            raise UsageError(f"empty must be one of raise, nan, not {self.empty!r}.")
         mask, mask_grid = None, None
         if self.mask_img is not None:
             self._log("fit", f"Loading mask from {_shown(self.mask_img)}")
@@ -273,27 +275,22 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         self._names = None if table is None else table.names
         self._recipe = Recipe(
             coordinates=coordinates,
-            radii=radii_of(self.radius, seeds),
+            radii=radii_of(self.radius, len(coordinates), table),
             mask=mask,
             mask_grid=mask_grid,
             allow_overlap=self.allow_overlap,
-            empty=one_of("empty", self.empty, ("raise", "nan")),
+            empty=self.empty,
             fwhm=check_fwhm(self.smoothing_fwhm),
             aggregation=check_aggregation(self.aggregation),
             cleaning={
-                "detrend": self.detrend,
-                "standardize": self.standardize,
-                "standardize_confounds": self.standardize_confounds,
-                "low_pass": self.low_pass,
-                "high_pass": self.high_pass,
-                "t_r": self.t_r,
+                **{name: getattr(self, name) for name in _CLEANING},
                 # nilearn's default since 0.13, which its maskers follow
                 "extrapolate": False,
                 **(self.clean_args or {}),
                 **self.clean_kwargs,
             },
         )
-        check_dtype(self.dtype)
+        output_dtype(self.dtype, np.dtype(np.float32))
         given = self.memory
         self.memory_ = given if isinstance(given, Memory) else Memory(given, verbose=0)
         if self.memory_level == 0 and self.memory_.location is not None:
@@ -350,9 +347,8 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             overlapping spheres unless allowed.
         """
         check_is_fitted(self)
-        signals = np.atleast_1d(np.asarray(region_signals))
-        if signals.ndim > 2 or signals.shape[-1] != self.n_elements_:
-            n = self.n_elements_
+        signals, n = np.atleast_1d(np.asarray(region_signals)), self.n_elements_
+        if signals.ndim > 2 or signals.shape[-1] != n:
             expected = (n,) if signals.ndim == 1 else (len(signals), n)
             raise DataError(
                 "Input to 'inverse_transform' has wrong shape.\n"
@@ -373,7 +369,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         image = np.zeros((int(np.prod(shape)), values.shape[1]))
         image[weights.voxels] = values
         image = image.reshape((*shape, -1), order="F")
-        dtype = output_dtype(self.dtype, signals.dtype) or signals.dtype
+        dtype = output_dtype(self.dtype, signals.dtype, signals.dtype)
         image = (image if signals.ndim == 2 else image[..., 0]).astype(dtype)
         return nib.Nifti1Image(image, self.mask_img_.affine)
 
@@ -514,8 +510,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         signals = self._cached(_cleaned_signals)(
             series, series.fingerprint, self._recipe, regressors or None, sample_mask
         )
-        source = series.volumes.real_dtype
-        return signals.astype(output_dtype(self.dtype, source) or natural_dtype(source))
+        return signals.astype(output_dtype(self.dtype, series.volumes.real_dtype))
 
     def _cached(self, function: Callable[P, FloatArray]) -> Callable[P, FloatArray]:
         if self.memory_level < 1 or self.memory_.location is None:
@@ -566,10 +561,10 @@ def _per_series(values: Sequence[T] | T | None, count: int, name: str) -> list[T
 
 
 def _shown(images: object) -> str:
-    names = []
-    for image in images if isinstance(images, tuple) else (images,):
-        name = str(image)
-        if isinstance(image, nib.spatialimages.SpatialImage):
-            name = image.get_filename() or f"{type(image).__name__} of shape {image.shape}"
-        names.append(name)
-    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    """Names of images, for the log."""
+    if isinstance(images, tuple):
+        names = [_shown(image) for image in images]
+        return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    if isinstance(images, nib.spatialimages.SpatialImage):
+        return images.get_filename() or f"{type(images).__name__} of shape {images.shape}"
+    return str(images)

@@ -1,34 +1,114 @@
-"""Parameters of a masker to a checked recipe of what its numbers depend on."""
+"""What users give a masker, opened and checked: images, and what its numbers depend on.
+
+An image is a path, a pattern with wildcards, a nibabel image, or a list of them: a list of 3-D
+images is one series, a list of 4-D images several.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from glob import glob, has_magic
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
-from bids_spheres.engine.seeds import check_radius, seeds_from
+from bids_spheres.engine.seeds import check_radius
 from bids_spheres.engine.spheres import SphereWeights, sphere_weights
-from bids_spheres.errors import DataError, UsageError
-from bids_spheres.wording import count as counted
+from bids_spheres.engine.stream import Volumes, open_volumes, stack_volumes
+from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.wording import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import DTypeLike
 
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.arrays import BoolArray, CleanArguments, DType, FloatArray
-    from bids_spheres.engine.censor import SampleMask
+    from bids_spheres.engine.clean import SampleMask
     from bids_spheres.engine.regressors import Confounds
+    from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid
-    from bids_spheres.engine.stream import Volumes
 
 
 T = TypeVar("T")
+
+Image = str | Path | SpatialImage
+Images = Image | Sequence[Image]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of volumes, opened; `images` are as the user gave them, wildcards resolved."""
+
+    images: tuple[Image, ...]
+    volumes: Volumes
+    is_3d: bool
+
+    @property
+    def fingerprint(self) -> tuple[object, ...]:
+        """What changes when a file changes, so that a cache never serves an old result."""
+        parts: list[object] = []
+        for image in self.images:
+            if isinstance(image, SpatialImage):
+                parts.append(image)
+            else:
+                status = Path(image).stat()
+                parts += [str(Path(image).resolve()), status.st_size, status.st_mtime_ns]
+        return tuple(parts)
+
+    def volume(self, number: int) -> FloatArray:
+        """One volume as an (X, Y, Z) array."""
+        shape = self.volumes.grid.shape
+        done = 0
+        for block in self.volumes.blocks():
+            if number < done + len(block):
+                return block[number - done].reshape(shape, order="F")
+            done += len(block)
+        raise IndexError(f"{self.volumes.name} has {done} volumes, not {number + 1}.")
+
+
+def open_series(images: Images) -> Series | list[Series]:
+    """Open an image as a series of volumes, or a list of 4-D images as several."""
+    if not isinstance(images, Sequence) or isinstance(images, str):
+        return _open(images)
+    if not images:
+        raise DataError("An empty list holds no image.")
+    opened = [_open(image) for image in images]
+    if all(series.is_3d for series in opened):
+        return _joined(opened)
+    if any(series.is_3d for series in opened):
+        raise DataError("A list of images must hold 3-D or 4-D images, not both.")
+    return opened
+
+
+def _open(image: object) -> Series:
+    if isinstance(image, str) and has_magic(image) and not Path(image).exists():
+        matches = sorted(glob(image))  # noqa: PTH207 - a pattern may start at the root
+        if not matches:
+            raise MissingInputError(f"No files matching the entered niimg expression: '{image}'")
+        opened = [_open(match) for match in matches]
+        return opened[0] if len(opened) == 1 else _joined(opened)
+    if not isinstance(image, str | Path | SpatialImage):
+        raise TypeError(
+            "Data given cannot be loaded because it is not compatible with nibabel format: "
+            f"{type(image).__name__}; neither arrays nor sparse matrices are images."
+        )
+    volumes = open_volumes(image)
+    return Series((image,), volumes, is_3d=volumes.is_3d)
+
+
+def _joined(opened: list[Series]) -> Series:
+    images = tuple(image for series in opened for image in series.images)
+    volumes = stack_volumes([series.volumes for series in opened])
+    return Series(images, volumes, is_3d=False)
+
 
 CLEAN_PREFIX = "clean__"
 """Prefix of a masker's keyword arguments that are meant for `bids_spheres.clean`."""
@@ -84,28 +164,14 @@ class Recipe:
 
 
 def without_prefix(kwargs: Mapping[str, T]) -> dict[str, T]:
-    """Arguments meant for `clean`, by their own names.
-
-    Raises
-    ------
-    TypeError
-        For an argument without the prefix, as Python does for one it does not know.
-    """
+    """Arguments meant for `clean`, by their own names; TypeError for one without the prefix."""
     if unknown := [name for name in kwargs if not name.startswith(CLEAN_PREFIX)]:
         raise TypeError(f"NiftiSpheresMasker has no parameter {unknown[0]!r}.")
     return {name.removeprefix(CLEAN_PREFIX): value for name, value in kwargs.items()}
 
 
 def coordinates_of(seeds: Any) -> FloatArray:
-    """Seeds in any form that a masker takes as an (S, 3) array, mm.
-
-    Raises
-    ------
-    UsageError
-        When they are not triplets of finite numbers; the message names the first that is not.
-    """
-    if (table := seeds_from(seeds)) is not None:
-        return table.coordinates
+    """A list of triplets as an (S, 3) array, mm; an error names the first that is none."""
     if not hasattr(seeds, "__iter__"):
         raise UsageError(f"{_SEED_ERROR}Given seed list is of type: {type(seeds)}")
     triplets = []
@@ -124,61 +190,30 @@ def coordinates_of(seeds: Any) -> FloatArray:
     return coordinates
 
 
-def radii_of(radius: float | Sequence[float] | None, seeds: Any) -> FloatArray:
-    """One radius per seed, (S,), mm; 0 for the voxel that holds the seed.
-
-    Raises
-    ------
-    UsageError
-        When one is not a length, or there are not as many as seeds.
-    """
-    table = seeds_from(seeds)
-    count = len(seeds if table is None else table)
+def radii_of(
+    radius: float | Sequence[float] | None, n_seeds: int, table: SeedTable | None
+) -> FloatArray:
+    """One radius per seed, (S,), mm; 0 for the voxel that holds the seed."""
     if radius is None:
-        return np.zeros(count) if table is None else table.radii
+        return np.zeros(n_seeds) if table is None else table.radii
     if np.ndim(radius) == 0:
-        return np.full(count, check_radius(float(radius)))  # type: ignore[arg-type]
+        return np.full(n_seeds, check_radius(float(radius)))  # type: ignore[arg-type]
     radii = [check_radius(length) for length in radius]  # type: ignore[union-attr]
-    if len(radii) != count:
-        given = counted(len(radii), "radius", "radii")
-        raise UsageError(f"{given} for {counted(count, 'seed')}: one for each is needed.")
+    if len(radii) != n_seeds:
+        given = count(len(radii), "radius", "radii")
+        raise UsageError(f"{given} for {count(n_seeds, 'seed')}: one for each is needed.")
     return np.asarray(radii, dtype=np.float64)
 
 
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """`value`, if it is allowed.
+def output_dtype(requested: DTypeLike | None, source: DType, default: DType | None = None) -> DType:
+    """Data type of results from that of an image; TypeError for one that can't hold signals.
 
-    Raises
-    ------
-    UsageError
-        When it is not.
+    By default float64 for what needs it, else float32 (nilearn's rule).
     """
-    if value not in allowed:
-        raise UsageError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
-    return value
-
-
-def check_dtype(dtype: DTypeLike | None) -> None:
-    """Refuse a data type that can't hold signals.
-
-    Raises
-    ------
-    TypeError
-        For bool, and for what is no data type.
-    """
-    if dtype is not None and dtype != "auto" and np.dtype(dtype) == bool:
-        raise TypeError("'dtype' cannot be bool")
-
-
-def output_dtype(requested: DTypeLike | None, source: DType) -> DType | None:
-    """Requested data type; None for the default."""
     if requested is None:
-        return None
+        return default or np.dtype(np.float64 if source.itemsize == 8 else np.float32)
     if isinstance(requested, str) and requested == "auto":
         return np.dtype(np.int32 if source.kind == "i" else np.float32)
+    if np.dtype(requested) == bool:
+        raise TypeError("'dtype' cannot be bool")
     return np.dtype(requested)
-
-
-def natural_dtype(source: DType) -> DType:
-    """float64 for what needs it, else float32 (nilearn's rule)."""
-    return np.dtype(np.float64 if source.itemsize == 8 else np.float32)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
+from bids_spheres.errors import DataError
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.masker_facts import MaskerFacts
 from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table, page
 from bids_spheres.reports.toolkit.sphere_figures import (
     Scene,
@@ -20,42 +22,70 @@ from bids_spheres.reports.toolkit.sphere_figures import (
 from bids_spheres.wording import count, listing, number, percent, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from nibabel.spatialimages import SpatialImage
+    from numpy.typing import NDArray
 
     from bids_spheres.engine import SphereWeights
     from bids_spheres.engine.arrays import IntArray
     from bids_spheres.reports.toolkit.html import HTMLReport
-    from bids_spheres.reports.toolkit.masker_facts import Sphere
 
-__all__ = ["MaskerFacts", "displayed_spheres", "masker_report"]
 
-_MISSING = "n/a"
+@dataclass(frozen=True, eq=False)
+class MaskerFacts:
+    """Spheres and parameters of a masker.
+
+    A DataError when the numbers of names, coordinates, radii and weights differ, or the background
+    is not one volume.
+    """
+
+    title: str
+    parameters: Mapping[str, str]
+    names: tuple[str, ...]
+    coordinates: NDArray[np.float64]  # (S, 3), mm
+    radii: NDArray[np.float64]  # (S,), mm; 0: the one voxel that holds the seed
+    background: SpatialImage | None = None  # What figures show behind the spheres
+    weights: SphereWeights | None = None  # Which voxels the spheres hold
+    displayed: tuple[int, ...] = ()  # Which spheres get a figure of their own, counted from 0
+    warnings: tuple[str, ...] = ()
+    mask_voxels: int | None = None  # Voxels of the mask on the grid of `weights`
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        rows = n if self.weights is None else len(self.weights.asked)
+        if np.shape(self.coordinates) != (n, 3) or np.shape(self.radii) != (n,) or rows != n:
+            raise DataError(f"A report of {n} spheres needs a seed and a radius for each.")
+        if self.background is not None and len(self.background.shape) != 3:
+            raise DataError(
+                f"The background is one volume, not an image of shape {self.background.shape}."
+            )
+
+    @property
+    def seeds_inside(self) -> NDArray[np.bool_]:
+        """Which seeds lie in the image; all of them without one, (S,)."""
+        grid = None if self.background is None else image_grid(self.background)
+        if self.weights is not None:
+            grid = self.weights.grid
+        if grid is None:
+            return np.ones(len(self.names), dtype=bool)
+        return grid.contains(grid.voxel_of(self.coordinates))
+
+    def volume(self, s: int) -> float | None:
+        """Volume of the voxels used, mm3; without an image, of the ideal sphere."""
+        if self.weights is not None:
+            return float(self.weights.used[s]) * self.weights.grid.voxel_volume
+        return 4 / 3 * np.pi * float(self.radii[s]) ** 3 if self.radii[s] else None
 
 
 def displayed_spheres(
     requested: str | int | Sequence[int] | IntArray, n: int
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Which of `n` spheres get a figure of their own.
+    """Which of `n` spheres get a figure of their own, and warnings of those that can't.
 
-    Parameters
-    ----------
-    requested : "all", int, list or array of int
-        An int: that many of the first. Others: those, counted from 0, in that order.
-    n : int
+    An int stands for that many of the first; a list or array for those, counted from 0, in that
+    order. TypeError for anything else.
 
-    Returns
-    -------
-    indices : tuple of int
-    warnings : tuple of str
-        Requests that can not be met.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
-
-    Examples
-    --------
     >>> displayed_spheres("all", 3)
     ((0, 1, 2), ())
     >>> displayed_spheres([2, 0, 7], 3)[0]
@@ -63,30 +93,29 @@ def displayed_spheres(
     """
     if isinstance(requested, str) and requested == "all":
         return tuple(range(n)), ()
+    notes: tuple[str, ...] = ()
     if isinstance(requested, int | np.integer):
-        shown = tuple(range(min(int(requested), n)))
         if requested > n:
             total = count(n, "sphere")
-            return shown, (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
-        if requested < 0:
-            return shown, (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
-        return shown, ()
-    is_array = isinstance(requested, np.ndarray) and requested.ndim == 1
-    if not (is_array or isinstance(requested, list)) or not all(
-        isinstance(i, int | np.integer) for i in requested
+            notes = (f"displayed_spheres={requested} was set to {n}: there are {total}.",)
+        elif requested < 0:
+            notes = (f"displayed_spheres={requested} is negative: no sphere is displayed.",)
+        return tuple(range(min(int(requested), n))), notes
+    if (
+        not isinstance(requested, list | np.ndarray)
+        or (isinstance(requested, np.ndarray) and requested.ndim != 1)
+        or not all(isinstance(i, int | np.integer) for i in requested)
     ):
-        shown_value = f"{requested!r} ({type(requested).__name__})"
+        given = f"{requested!r} ({type(requested).__name__})"
         if isinstance(requested, np.ndarray):
-            shown_value = f"an array of {requested.ndim} dimensions of {requested.dtype}"
+            given = f"an array of {requested.ndim} dimensions of {requested.dtype}"
         raise TypeError(
             "'displayed_spheres' should be either 'all' or a positive 'int', "
-            f"or a list/array of ints, not {shown_value}."
+            f"or a list/array of ints, not {given}."
         )
     # Once each: a second figure of a sphere would say nothing new.
     wanted = list(dict.fromkeys(int(i) for i in requested))
-    absent = [i for i in wanted if not 0 <= i < n]
-    notes: tuple[str, ...] = ()
-    if absent:
+    if absent := [i for i in wanted if not 0 <= i < n]:
         numbers = f"Spheres are numbered 0 to {n - 1}." if n else "There are no spheres."
         named = listing([str(i) for i in absent], most=10)
         notes = (f"Report cannot display the following: {named}. {numbers}",)
@@ -105,8 +134,8 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
     centres, radii = (np.asarray(v, dtype=np.float64) for v in (facts.coordinates, facts.radii))
     scene = Scene(centres, radii, image, facts.weights)
     painter = SlicePainter(scene) if facts.displayed else None
-    figures = (_sphere_figure(facts.spheres[s], painter) for s in facts.displayed if painter)
-    rows = tuple(_row(sphere) for sphere in facts.spheres)
+    figures = (_sphere_figure(facts, s, painter) for s in facts.displayed if painter)
+    rows = tuple(_row(facts, s) for s in range(len(facts.names)))
     with_radius = bool((facts.radii > 0).any())
     legend = (
         "Left of a picture is left of the head. Thin lines point to the seed",
@@ -204,62 +233,62 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
     )
 
 
-def _sphere_figure(sphere: Sphere, painter: SlicePainter) -> Figure:
+def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
     """Slices through a seed; the caption says where and how large its sphere is."""
-    x, y, z = (number(mm) for mm in sphere.seed)
-    volume, voxels = sphere.volume, sphere.voxels
+    name, volume, weights = str(facts.names[s]), facts.volume(s), facts.weights
+    x, y, z = (number(float(mm)) for mm in facts.coordinates[s])
     mm3 = "" if volume is None else f", {number(volume, 0 if volume >= 100 else 2)} mm³"
-    size = f"radius {number(sphere.radius)} mm" if sphere.radius else "the voxel of the seed"
-    remarks = ["The seed lies outside the image."] if sphere.inside is False else []
-    if voxels is None:
+    size = "the voxel of the seed"
+    if facts.radii[s]:
+        size = f"radius {number(float(facts.radii[s]))} mm"
+    remarks = [] if facts.seeds_inside[s] else ["The seed lies outside the image."]
+    if weights is None:
         size += mm3
     else:
-        used, expected = voxels.used, voxels.expected
+        used, expected = int(weights.used[s]), int(weights.asked[s])
         size += f"; {used:,} of {count(expected, 'voxel')} used ({percent(used / expected)}){mm3}"
-        size += "" if voxels.share is None else f", {percent(voxels.share)} of the mask"
-        if voxels.state == "empty":
+        size += f", {percent(used / facts.mask_voxels)} of the mask" if facts.mask_voxels else ""
+        if used == 0:
             remarks.append("No voxel can be used: all lie outside the image or its mask.")
-        if shared := voxels.overlapping:
+        if shared := int(weights.overlaps[s]):
             verb = "is" if shared == 1 else "are"
             remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
-    caption = " ".join([f"{sphere.name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
+    caption = " ".join([f"{name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
     alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
-    drawing = picture(painter.paint(sphere.index), alt, small=True)
-    return Figure(sphere.anchor, drawing, caption, sphere.heading)
+    drawing = picture(painter.paint(s), alt, small=True)
+    return Figure(f"sphere-{s}", drawing, caption, f"{s}: {name}")
 
 
 _COLUMNS = (
     Column("No."),
     Column("Name", numeric=False),
-    Column("x", unit="mm"),
-    Column("y", unit="mm"),
-    Column("z", unit="mm"),
-    Column("Radius", unit="mm"),
-    Column("Used", unit="voxels"),
-    Column("Expected", unit="voxels"),
+    *(Column(name, unit="mm") for name in ("x", "y", "z", "Radius")),
+    *(Column(name, unit="voxels") for name in ("Used", "Expected")),
     Column("Coverage", unit="%"),
     Column("Overlap", unit="voxels"),
     Column("Volume", unit="mm³"),
 )
 
 
-def _row(sphere: Sphere) -> tuple[Cell, ...]:
-    missing = Cell(_MISSING, "")
-    voxels, in_voxels = sphere.voxels, (missing,) * 4
-    if voxels is not None:
-        share = voxels.used / voxels.expected
-        words = f"{percent(share)[:-2]}{f' ({voxels.state})' if voxels.state else ''}"
-        tone = {"empty": "bad", "partial": "warn", "": ""}[voxels.state]
+def _row(facts: MaskerFacts, s: int) -> tuple[Cell, ...]:
+    missing = Cell(MISSING, "")
+    weights, volume, in_voxels = facts.weights, facts.volume(s), (missing,) * 4
+    if weights is not None:
+        used, expected = int(weights.used[s]), int(weights.asked[s])
+        state, tone = ("empty", "bad") if used == 0 else ("partial", "warn")
+        share, note = used / expected, f" ({state})"
+        if used == expected:
+            note, tone = "", ""
         in_voxels = (
-            Cell(str(voxels.used)),
-            Cell(str(voxels.expected)),
-            Cell(words, 100 * share, tone=tone),
-            Cell(str(voxels.overlapping)),
+            Cell(str(used)),
+            Cell(str(expected)),
+            Cell(f"{percent(share)[:-2]}{note}", 100 * share, tone=tone),
+            Cell(str(weights.overlaps[s])),
         )
     return (
-        Cell(str(sphere.index)),
-        Cell(sphere.name, href=f"#{sphere.anchor}" if sphere.shown else None),
-        *(Cell(number(mm), mm) for mm in (*sphere.seed, sphere.radius)),
+        Cell(str(s)),
+        Cell(str(facts.names[s]), href=f"#sphere-{s}" if s in facts.displayed else None),
+        *(Cell(number(mm), mm) for mm in map(float, (*facts.coordinates[s], facts.radii[s]))),
         *in_voxels,
-        missing if sphere.volume is None else Cell(number(sphere.volume, 1), sphere.volume),
+        missing if volume is None else Cell(number(volume, 1), volume),
     )

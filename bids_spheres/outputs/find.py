@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError
-from bids_spheres.files.names import Name, entity_value, parse_name
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import Name, entity_value, natural, parse_name
 from bids_spheres.outputs.links import Links
 from bids_spheres.outputs.paths import (
     BOLDMAP,

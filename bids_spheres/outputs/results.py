@@ -15,8 +15,7 @@ import pandas as pd
 from bids_spheres.data.published import MEASURES, measure_name
 from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import BidsSpheresError, MissingInputError, UsageError, did_you_mean
-from bids_spheres.files.names import ENTITY_ORDER
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import ENTITY_ORDER, natural
 from bids_spheres.outputs.find import (
     GroupFiles,
     OutputFile,

@@ -20,8 +20,8 @@ from bids_spheres.files.atomic import (
     look_again,
     write_if_changed,
 )
+from bids_spheres.files.names import natural
 from bids_spheres.files.text import read_own_text
-from bids_spheres.inputs.runs import natural
 from bids_spheres.outputs.links import dataset_uri, linked_dataset, nearest_existing
 from bids_spheres.outputs.logs import record_folders
 from bids_spheres.outputs.shared_tables import Cells, SharedTable

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bids_spheres.confounds import removed_regressors, temporal_steps
+from bids_spheres.confounds.design import removed_regressors, temporal_steps
 from bids_spheres.engine.aggregate import aggregate_cleaned
-from bids_spheres.engine.autocorrelation import effective_degrees_of_freedom
 from bids_spheres.engine.clean import clean
+from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

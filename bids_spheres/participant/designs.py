@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.confounds import (
-    Problem,
-    check_rows,
-    check_strategies,
-    columns_named,
+from bids_spheres.confounds.columns import columns_named
+from bids_spheres.confounds.degrees_of_freedom import (
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
-    make_design,
+    without_undrawn,
+)
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.preflight import Problem, check_strategies
+from bids_spheres.confounds.tables import (
+    check_rows,
     merge_tables,
     own_table,
     read_confounds,
-    read_events,
     read_header,
     read_metadata,
     read_outliers,
     read_tedana,
-    without_undrawn,
 )
+from bids_spheres.confounds.task import read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
@@ -45,7 +46,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds import DegreesOfFreedom, Design, Exclusion, RunEvents, Strategy
+    from bids_spheres.confounds.degrees_of_freedom import DegreesOfFreedom, Exclusion
+    from bids_spheres.confounds.design import Design
+    from bids_spheres.confounds.strategy import Strategy
+    from bids_spheres.confounds.task import RunEvents
     from bids_spheres.files.names import Name
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM, parts, rounded
+from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM, parts, rounded
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.confounds import load_strategy, override
+from bids_spheres.confounds.strategy_file import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import (
     load_published_seeds,
@@ -23,7 +23,7 @@ from bids_spheres.engine.seeds import (
 )
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
-from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
 from bids_spheres.participant.seeds_in_space import place_in_template
 from bids_spheres.spaces import template_mask
@@ -32,7 +32,7 @@ from bids_spheres.spaces.fmriprep import is_native
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing
@@ -262,6 +262,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
         space: place_in_template(work.seed_sets, space, warp=rules.warp_seeds) for space in spaces
     }
     masks = {space: _mask(rules.mask, space) for space in spaces}
+    tables = find_outliers(outliers, [run.name for run in runs])
     jobs = [
         Job(
             run=run,
@@ -271,7 +272,7 @@ def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> 
             work=work,
             outliers=table,
         )
-        for run, table in zip(runs, outliers_of(outliers, runs), strict=True)
+        for run, table in zip(runs, tables, strict=True)
     ]
     _check_outputs(jobs)
     return jobs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from bids_spheres import __version__
-from bids_spheres.confounds import SMOOTHED_BEFORE
+from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
@@ -127,8 +127,8 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
         RelationshipMeasure=chosen.title,
-        Weighted=chosen.weighted,
-        Directed=chosen.directed,
+        Weighted=True,
+        Directed=False,
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
         NodeFiles=[nodes],

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.participant.plan import Job
     from bids_spheres.settings import Processing

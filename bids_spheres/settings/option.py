@@ -96,12 +96,9 @@ class Declared:
         return (*short, *dict.fromkeys((self.flag, f"--{self.name}")))
 
 
-def option(
-    default: Any, text: str, section: str = "", kind: Kind | None = None, **rest: Any
-) -> Any:
+def option(default: Any, text: str, kind: Kind | None = None, **rest: Any) -> Any:
     """A field of settings with its option; `rest` are further parameters of `Option`."""
-    metadata = {"option": Option(text, section, kind, **rest)}
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"option": Option(text, kind=kind, **rest)})
 
 
 def declared_options(kind: type[DataclassInstance]) -> Iterator[Declared]:

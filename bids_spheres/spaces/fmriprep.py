@@ -90,20 +90,7 @@ def other_session(path: Path, run: Mapping[str, str]) -> str | None:
 
 
 def transform_files(root: str | Path, participant: str) -> tuple[Path, ...]:
-    """Transform files of a participant in a folder of fMRIPrep's output.
-
-    Parameters
-    ----------
-    root : path
-        Folder of the dataset.
-    participant : str
-        Label, with or without ``sub-``.
-
-    Returns
-    -------
-    tuple of paths, sorted
-        In ``anat`` and ``func``, of the subject and of each session.
-    """
+    """Transform files of a participant, of all sessions, in ``anat`` and ``func``."""
     folder = Path(root) / f"sub-{participant.removeprefix('sub-')}"
     files = (
         path
@@ -119,26 +106,11 @@ def find_transforms(
 ) -> tuple[Path, ...]:
     """Files that take points from one space to another, at least one of them the subject's.
 
-    Parameters
-    ----------
-    files : paths
-        Files to search, e.g. `transform_files`; files of other kinds are ignored.
-    run : mapping
-        Entities of the BOLD file, ``{"sub": "01", "ses": "1", "task": "rest"}``.
-    source, target : str
-        Names of spaces: a template as fMRIPrep names it in these files (``MNI152NLin2009cAsym``,
-        ``MNIPediatricAsym+2``), ``T1w`` or ``T2w``, or one of `NATIVE` for the grid of the run.
-
-    Returns
-    -------
-    tuple of paths
-        In the order in which points pass (`bids_spheres.spaces.move_points`); empty when no
-        transforms lead there.
-
-    Raises
-    ------
-    InvalidDatasetError
-        When several files do the same for this run.
+    `files` are those to search, e.g. `transform_files`; `run` has the entities of the BOLD file.
+    Spaces are templates as fMRIPrep names them in these files (``MNI152NLin2009cAsym``,
+    ``MNIPediatricAsym+2``), ``T1w``, ``T2w``, or one of `NATIVE` for the grid of the run. In the
+    order in which points pass (`bids_spheres.spaces.move_points`); empty when no transforms lead
+    there. InvalidDatasetError when several files do the same for this run.
     """
     if not (is_native(source) or is_native(target)):
         return ()

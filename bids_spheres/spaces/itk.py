@@ -76,49 +76,25 @@ class _NotATransformError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class MovedPoints:
-    """Points that went through transforms.
-
-    Parameters
-    ----------
-    coordinates : (S, 3) array, mm, RAS
-    outside : (S,) bool array
-        Points that a displacement field does not reach and so did not displace.
-    """
+    """Points (S, 3), mm, RAS, after transforms; `outside`, (S,): those beyond a field."""
 
     coordinates: FloatArray
     outside: NDArray[np.bool_]
 
 
 def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
-    """Take points through transform files, as ``antsApplyTransformsToPoints`` does.
+    """Take points, mm, RAS, through transform files, as ``antsApplyTransformsToPoints`` does.
 
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm, RAS
-        In the space that the name of the first file gives as ``to-``.
-    paths : paths
-        In the order in which *points* pass. With ``from-T1w_to-MNI..._xfm.h5`` and then
-        ``from-boldref_to-T1w..._xfm.txt``, points of MNI space come to the BOLD reference.
-        ``.h5`` files hold any number of affine transforms and displacement fields, of which the
-        last in the file is applied first (as ITK's ``CompositeTransform`` says), ``.txt`` and
-        ``.mat`` files one affine transform.
+    Points, (S, 3), start in the space that the name of the first file gives as ``to-``, pass the
+    files in order, and end in that which the name of the last gives as ``from-``: with
+    ``from-T1w_to-MNI..._xfm.h5`` and then ``from-boldref_to-T1w..._xfm.txt``, points of MNI space
+    come to the BOLD reference. ``.h5`` files hold any number of affine transforms and displacement
+    fields, of which the last in the file is applied first (as ITK's ``CompositeTransform`` says),
+    ``.txt`` and ``.mat`` files one affine transform. Points outside a field are not displaced by
+    it.
 
-    Returns
-    -------
-    MovedPoints
-        In the space that the name of the last file gives as ``from-``.
-
-    Raises
-    ------
-    MissingInputError
-        When a file is not there.
-    DataError
-        When it is not an ITK transform or of a kind that can't be read here, has numbers that
-        can't be those of a transform, or a displacement field reaches none of the points.
-    ReadWriteError
-        When the operating system can't read it.
-    UsageError
-        When the points have another shape.
+    DataError when a file is not an ITK transform or of a kind that can't be read here, has numbers
+    that can't be those of a transform, or a displacement field reaches none of the points.
     """
     coordinates = as_points(points)
     moved = MovedPoints(coordinates, np.zeros(len(coordinates), bool))
@@ -300,14 +276,8 @@ def _numbers(member: h5py.Group, name: str, length: int) -> FloatArray:
 class _Field:
     """A displacement field in a file, of which only what is needed is read.
 
-    Parameters
-    ----------
-    numbers : HDF5 dataset, mm
-        One after the other x, y, z of the first voxel, of the next along x, and so on.
-    shape : (3,) array
-        Voxels along x, y and z.
-    affine : (4, 4) array
-        Voxel indices to millimetres, LPS.
+    `numbers`, mm, are one after the other x, y, z of the first voxel, of the next along x, and so
+    on; `shape`, (3,), the voxels along each axis; `affine` takes voxel indices to mm, LPS.
     """
 
     numbers: h5py.Dataset

@@ -35,26 +35,10 @@ def load_regions(
     space: str | None = None,
     weighting: MapWeighting = "least-squares",
 ) -> tuple[SeedTable, ...]:
-    """Regions of images, of datasets and of TemplateFlow's atlases.
+    """Regions of images, of BIDS-Atlas datasets and of TemplateFlow's atlases, by path or name.
 
-    Parameters
-    ----------
-    parcellations : sequence of str
-        Paths of images or of BIDS-Atlas datasets, or names, as
-        ``Schaefer2018:100Parcels7Networks``.
-    masks : sequence of Path
-        Masks of regions, which are one set.
-    space : str, optional
-        Of images that do not say it; template of named atlases.
-    weighting : {"least-squares", "mean"}
-        Of maps.
-
-    Raises
-    ------
-    UsageError
-        When the space of an image is not known, or a dataset has several parcellations.
-    BidsSpheresError
-        When an image or table is missing or can't be used.
+    Names are as ``Schaefer2018:100Parcels7Networks``; all masks are one set. `space` is that of
+    images that do not say it, and the template of named atlases.
     """
     tables = []
     for word in parcellations:

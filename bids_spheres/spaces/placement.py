@@ -35,15 +35,7 @@ LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")
 
 @dataclass(frozen=True)
 class RunTransforms:
-    """Where to look for a subject's own transforms.
-
-    Parameters
-    ----------
-    files : tuple of paths
-        E.g. what `transform_files` found.
-    entities : mapping
-        Entities of the BOLD file of the run, ``{"sub": "01", "ses": "1", "task": "rest"}``.
-    """
+    """Where to look for a subject's own transforms; entities are those of the run's BOLD file."""
 
     files: tuple[Path, ...] = ()
     entities: Mapping[str, str] = field(default_factory=dict)
@@ -55,16 +47,10 @@ class RunTransforms:
 
 @dataclass(frozen=True)
 class SeedsInSpace:
-    """Seeds in the space of an image, and the transforms applied.
+    """Seeds in the space of an image, and the transforms applied, in the order of points' way.
 
-    Parameters
-    ----------
-    table : SeedTable
-        With the coordinates and the name of that space; radii and all else are unchanged.
-    note : str
-        The transforms applied, a sentence for a log or a report; empty without any.
-    transforms : tuple of paths
-        Files used, in the order in which points passed.
+    `table` has the coordinates and the name of that space; radii and all else are unchanged. `note`
+    is a sentence for a log or a report; empty without any transform.
     """
 
     table: SeedTable
@@ -77,32 +63,14 @@ def place_seeds(
 ) -> SeedsInSpace:
     """Bring seeds into the space of an image.
 
-    Parameters
-    ----------
-    table : SeedTable
-        A table that does not name its space is taken to be in that of the image.
-    target_space : str
-        As in the image's name: a template, ``T1w`` or ``T2w``; ``func`` for an image without
-        ``space``, on the grid of its run.
-    transforms : RunTransforms, optional
-        Needed where seeds or image are in the subject's own space.
+    A table that does not name its space is taken to be in that of the image: a template, ``T1w`` or
+    ``T2w`` as in its name; ``func`` for an image without ``space``, on the grid of its run.
+    `transforms` are needed where seeds or image are in the subject's own space. Radii stay as they
+    are: millimetres of the image.
 
-    Returns
-    -------
-    SeedsInSpace
-        Radii stay as they are: millimetres of the image.
-
-    Raises
-    ------
-    MissingInputError
-        When no transform leads there: fMRIPrep did not write one, or TemplateFlow's is not in the
-        template home and can't be had.
-    InvalidDatasetError
-        When several transforms compete for the same step.
-    DataError
-        When a transform can't be read.
-    UsageError
-        When the space is Talairach's: no image is in it.
+    MissingInputError when no transform leads there: fMRIPrep did not write one, or TemplateFlow's
+    is not in the template home and can't be had. UsageError when the space is Talairach's: no image
+    is in it.
     """
     if table.space is None or table.space == target_space:
         return SeedsInSpace(table)
@@ -129,24 +97,9 @@ def place_seeds(
 
 
 def route(source: str, target: str, transforms: RunTransforms | None = None) -> tuple[Path, ...]:
-    """Transform files through which points pass from one space to another.
+    """Transform files through which points pass from one space to another, not Talairach's.
 
-    Parameters
-    ----------
-    source, target : str
-        As for `place_seeds`, but not Talairach's.
-    transforms : RunTransforms, optional
-        Needed where one of the spaces is the subject's own.
-
-    Returns
-    -------
-    tuple of paths
-        In the order in which points pass; empty within one space.
-
-    Raises
-    ------
-    MissingInputError, InvalidDatasetError, UsageError
-        As for `place_seeds`.
+    In the order in which they pass; empty within one space. Errors are those of `place_seeds`.
     """
     if TALAIRACH in {source, target}:
         raise UsageError(f"No transform file leads from {source} to {target}.")

@@ -31,28 +31,14 @@ MNI_TO_TALAIRACH = np.array(
 
 
 def talairach_to_mni(points: ArrayLike) -> FloatArray:
-    """Talairach coordinates as MNI152 coordinates.
+    """Talairach coordinates as MNI152 coordinates, (S, 3), mm, by Lancaster et al. (2007).
 
     Of the transforms that the authors fitted, the one to brains that FSL registered: its standard
     space has a name, MNI152NLin6Asym, from which a transform to MNI152NLin2009cAsym is published.
     Over the seeds of Raichle et al. (2011), that for SPM2 differs from it by less than 4 mm, and
-    that for other software by less than 2 mm.
+    that for other software by less than 2 mm. Points go through the inverse of the matrix that the
+    article prints.
 
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm
-
-    Returns
-    -------
-    (S, 3) array, mm
-
-    References
-    ----------
-    Lancaster et al. (2007), Human Brain Mapping 28:1194-1205, doi:10.1002/hbm.20345. Points go
-    through the inverse of the matrix that it prints.
-
-    Examples
-    --------
     >>> talairach_to_mni([(-44, 31, 27)]).round(1).tolist()
     [[-45.4, 34.9, 24.3]]
     """

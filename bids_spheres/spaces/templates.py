@@ -32,16 +32,10 @@ HOME_VARIABLE = "TEMPLATEFLOW_HOME"
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A file of a template.
+    """A file of a template, which may have a ``+`` and a cohort (``MNIInfant+2``).
 
-    Parameters
-    ----------
-    space : str
-        Template, with ``+`` and the cohort where it has cohorts (``MNIInfant+2``).
-    endings : tuple of str
-        What may follow the template in the file's name; the first is TemplateFlow's usual form.
-    query : mapping
-        The same file in the terms of TemplateFlow.
+    `endings` are what may follow the template in the file's name, TemplateFlow's usual form first;
+    `query` is the same file in the terms of TemplateFlow.
     """
 
     space: str
@@ -84,48 +78,19 @@ def template_home() -> Path:
 def template_transform(source: str, target: str) -> Path:
     """TemplateFlow's transform that takes *points* from one template to another.
 
-    It is the file named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against
-    the way of images (see `bids_spheres.spaces.itk`). Between MNI152NLin6Asym and
-    MNI152NLin2009cAsym there is one for each direction, of 205 MB.
-
-    Parameters
-    ----------
-    source, target : str
-        Names of templates.
-
-    Returns
-    -------
-    path
-        In the template home; downloaded if missing.
-
-    Raises
-    ------
-    MissingInputError
-        When it is missing and can't be downloaded.
+    It is the file named ``tpl-<source>_from-<target>_mode-image_xfm.h5``, as points go against the
+    way of images (see `bids_spheres.spaces.itk`). Between MNI152NLin6Asym and MNI152NLin2009cAsym
+    there is one for each direction, of 205 MB. In the template home; downloaded if missing.
     """
     query = {"from": target, "mode": "image", "suffix": "xfm", "extension": ".h5"}
     return _obtain(_Wanted(source, (f"from-{target}_mode-image_xfm.h5",), query))
 
 
 def template_mask(space: str, resolution: int = 2) -> Path:
-    """TemplateFlow's brain mask of a template.
+    """TemplateFlow's brain mask of a template; downloaded if missing.
 
-    Parameters
-    ----------
-    space : str
-        Name of the template.
-    resolution : int
-        TemplateFlow's index (``res-``). For the MNI152 templates it is the voxel size in mm.
-
-    Returns
-    -------
-    path
-        In the template home; downloaded if missing.
-
-    Raises
-    ------
-    MissingInputError
-        When it is missing and can't be downloaded.
+    `resolution` is TemplateFlow's index (``res-``). For the MNI152 templates it is the voxel size
+    in mm.
     """
     query = {"resolution": resolution, "desc": "brain", "suffix": "mask", "extension": ".nii.gz"}
     endings = tuple(f"res-{r}_desc-brain_mask.nii.gz" for r in (f"{resolution:02d}", resolution))
@@ -133,24 +98,11 @@ def template_mask(space: str, resolution: int = 2) -> Path:
 
 
 def template_atlas(space: str, atlas: str, desc: str) -> Path:
-    """TemplateFlow's image of an atlas, and the table beside it.
+    """TemplateFlow's image of an atlas, and the table beside it; downloaded if missing.
 
-    Parameters
-    ----------
-    space : str
-        Name of the template.
-    atlas, desc : str
-        Labels of entities, as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may be empty.
-
-    Returns
-    -------
-    path
-        Labels (``dseg``) at the finest resolution that is 1 mm or 2 mm, or maps (``probseg``).
-
-    Raises
-    ------
-    MissingInputError
-        When it is missing and can't be downloaded.
+    Labels (``dseg``) at the finest resolution that is 1 mm or 2 mm, or maps (``probseg``). `atlas`
+    and `desc` are labels of entities, as ``Schaefer2018`` and ``100Parcels7Networks``; `desc` may
+    be empty.
     """
     named = f"atlas-{atlas}" + (f"_desc-{desc}" if desc else "")
     query = {"atlas": atlas, "desc": desc or None, "extension": ".nii.gz"}

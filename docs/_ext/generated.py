@@ -17,17 +17,10 @@ import house
 from bids_spheres import errors
 from bids_spheres.app import parser as options
 from bids_spheres.app.strategies import describe_strategies
-from bids_spheres.confounds import load_strategy, published_strategies
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
-from bids_spheres.group import (
-    harmonization,
-    maps,
-    network_means,
-    quality,
-    reliability,
-    results,
-    spheres,
-)
+from bids_spheres.group import edges, gather, harmonization, maps, quality, reliability, results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -134,7 +127,7 @@ def output_readme() -> str:
 _GROUP_TABLES = {
     "participants": results.PARTICIPANT_COLUMNS,
     "edges": results.EDGE_COLUMNS,
-    "networks": network_means.COLUMNS,
+    "networks": edges.NETWORK_COLUMNS,
     "model": results.MODEL_COLUMNS,
     "contrast-<name>_edges": results.CONTRAST_COLUMNS,
     "contrast-<name>_nbs": results.COMPONENT_COLUMNS,
@@ -143,7 +136,7 @@ _GROUP_TABLES = {
     "reliability": reliability.EDGE_COLUMNS,
     "networkreliability": reliability.NETWORK_COLUMNS,
     "harmonization": harmonization.COLUMNS,
-    "coverage": spheres.COVERAGE_COLUMNS,
+    "coverage": gather.COVERAGE_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,
 }

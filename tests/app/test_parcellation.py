@@ -87,6 +87,7 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert coverage["name"].tolist() == ["left", "right", "edge"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_calls_regions_spheres(run_app, tiny, atlas, tmp_path):
     output = tmp_path / "out"

@@ -35,6 +35,7 @@ def app(run_app, four, seeds_file, tmp_path):
 # Selection
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "left"),
     [

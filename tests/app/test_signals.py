@@ -17,6 +17,7 @@ def loads(process, library):
     return library in Path(f"/proc/{process.pid}/maps").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("level", ["participant", "group"])
 @pytest.mark.parametrize("library", ["numpy", "pandas"])

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from nilearn.interfaces.fmriprep import load_confounds, load_confounds_strategy
 
-from bids_spheres.confounds import make_design, read_confounds, read_metadata
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.tables import read_confounds, read_metadata
 
 if TYPE_CHECKING:
     from pathlib import Path

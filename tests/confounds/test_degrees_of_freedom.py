@@ -10,17 +10,13 @@ import pandas as pd
 import pytest
 from scipy import signal
 
-from bids_spheres.confounds import (
-    Censor,
-    Strategy,
-    TemporalFilter,
+from bids_spheres.confounds.degrees_of_freedom import (
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
-    make_design,
-    removed_regressors,
-    temporal_steps,
 )
+from bids_spheres.confounds.design import make_design, removed_regressors, temporal_steps
+from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
 from bids_spheres.engine.clean import clean
 
 PATH = Path("confounds.tsv")
@@ -71,6 +67,7 @@ def censored_volumes(pattern, n_volumes, rng):
     return flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(50))
 def test_white_series_have_the_scatter_that_the_degrees_of_freedom_say(number):
     """Repetition time, length, filter, censoring and regressors are drawn anew each time."""

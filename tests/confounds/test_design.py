@@ -9,17 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.confounds import (
-    REASONS,
-    Censor,
-    CompCor,
-    Strategy,
-    TemporalFilter,
-    load_strategy,
-    make_design,
-    published_strategies,
-    read_confounds,
-)
+from bids_spheres.confounds.design import REASONS, make_design
+from bids_spheres.confounds.strategy import Censor, CompCor, Strategy, TemporalFilter
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.confounds.tables import read_confounds
+from bids_spheres.data.published import published_strategies
 from bids_spheres.errors import DataError, UsageError
 
 MOTION = [f"{kind}_{axis}" for kind in ("trans", "rot") for axis in "xyz"]

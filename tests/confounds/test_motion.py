@@ -11,16 +11,10 @@ import pandas as pd
 import pytest
 from scipy import signal
 
-from bids_spheres.confounds import (
-    Censor,
-    HeadMotion,
-    Strategy,
-    TemporalFilter,
-    make_design,
-    strategy_from_json,
-    strategy_to_json,
-)
+from bids_spheres.confounds.design import make_design
 from bids_spheres.confounds.motion import folded, framewise_displacement
+from bids_spheres.confounds.strategy import Censor, HeadMotion, Strategy, TemporalFilter
+from bids_spheres.confounds.strategy_file import strategy_from_json, strategy_to_json
 from bids_spheres.errors import DataError
 from tests.confounds.conftest import TABLES
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nilearn.interfaces.fmriprep.load_confounds_scrub import optimize_scrub
 
-from bids_spheres.confounds import Censor, CompCor, Strategy, load_strategy
 from bids_spheres.confounds.design import short_segments
+from bids_spheres.confounds.strategy import Censor, CompCor, Strategy
+from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.errors import DataError
 
 TABLES = [
@@ -95,6 +96,7 @@ def test_ica_aroma(real_table, same_as_nilearn, name, form):
     assert differences(real_table(name), [(ours, theirs)], same_as_nilearn) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_scrubbing(real_table, same_as_nilearn, name):
     cases = [

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.confounds import Censor, Strategy, check_strategies, load_strategy
-from bids_spheres.confounds import published_strategies as published
+from bids_spheres.confounds.preflight import check_strategies
+from bids_spheres.confounds.strategy import Censor, Strategy
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_strategies as published
 
 
 @pytest.fixture

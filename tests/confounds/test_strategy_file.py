@@ -10,19 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.confounds import (
-    Censor,
-    CompCor,
-    HeadMotion,
-    Strategy,
-    TemporalFilter,
-    column_names,
+from bids_spheres.confounds.columns import column_names
+from bids_spheres.confounds.strategy import Censor, CompCor, HeadMotion, Strategy, TemporalFilter
+from bids_spheres.confounds.strategy_file import (
     load_strategy,
     override,
-    published_strategies,
     strategy_from_json,
     strategy_to_json,
 )
+from bids_spheres.data.published import published_strategies
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 
 SPECIFIED = {

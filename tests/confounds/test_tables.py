@@ -8,8 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from bids_spheres.confounds import read_confounds, read_header, read_metadata, read_outliers
-from bids_spheres.confounds.tables import numbers, without_gaps
+from bids_spheres.confounds.tables import (
+    numbers,
+    read_confounds,
+    read_header,
+    read_metadata,
+    read_outliers,
+    without_gaps,
+)
 from bids_spheres.errors import DataError, MissingInputError
 
 
@@ -180,7 +186,8 @@ def test_an_outlier_table_that_is_not_there(tmp_path):
 
 def test_strategies_load_without_pandas():
     code = (
-        "import sys; from bids_spheres.confounds import load_strategy; load_strategy('36P'); "
+        "import sys; from bids_spheres.confounds.strategy_file import load_strategy; "
+        "load_strategy('36P'); "
         "print(sorted({'pandas', 'yaml', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,17 +10,10 @@ import pandas as pd
 import pytest
 from nilearn.glm.first_level import make_first_level_design_matrix
 
-from bids_spheres.confounds import (
-    RunEvents,
-    Strategy,
-    Task,
-    make_design,
-    read_events,
-    strategy_from_json,
-    strategy_to_json,
-)
-from bids_spheres.confounds.strategy import HRF_MODELS
-from bids_spheres.confounds.task import task_regressors
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.strategy import HRF_MODELS, Strategy, Task
+from bids_spheres.confounds.strategy_file import strategy_from_json, strategy_to_json
+from bids_spheres.confounds.task import RunEvents, read_events, task_regressors
 from bids_spheres.errors import DataError
 
 EVENTS = pd.DataFrame(

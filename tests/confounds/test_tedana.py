@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from nilearn.interfaces.fmriprep import load_confounds
 
-from bids_spheres.confounds import Strategy, make_design, read_tedana, tedana_regressors
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.strategy import Strategy
+from bids_spheres.confounds.tables import read_tedana, tedana_regressors
 from bids_spheres.errors import DataError
 
 PATH = Path("mixing.tsv")

@@ -10,15 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.confounds import (
-    Censor,
-    CompCor,
-    Strategy,
-    load_strategy,
-    make_design,
-    read_confounds,
-)
-from bids_spheres.confounds.versions import BASES, todays_name
+from bids_spheres.confounds.design import make_design
+from bids_spheres.confounds.strategy import Censor, CompCor, Strategy
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.confounds.tables import BASES, read_confounds, todays_name
 from bids_spheres.errors import DataError
 
 PATH = Path("sub-01_bold_confounds.tsv")

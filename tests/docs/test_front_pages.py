@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bids_spheres.confounds import published_strategies
+from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import published_seed_sets
 from bids_spheres.settings import GROUP, PARTICIPANT
 

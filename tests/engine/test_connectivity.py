@@ -25,7 +25,6 @@ from bids_spheres.engine.connectivity import (
     measure,
     partial_correlation,
     precision,
-    relate,
     spearman_correlation,
 )
 from bids_spheres.errors import DataError, UsageError
@@ -260,14 +259,14 @@ def test_relations_of_one_series_alone():
 @every_measure
 @pytest.mark.parametrize("shape", [(100, 264), (300, 40)])
 def test_matrices_are_exactly_symmetric(which, shape):
-    matrix = relate(which, correlated(shape))
+    matrix = which.function(correlated(shape))
     np.testing.assert_array_equal(matrix, matrix.T)
     assert np.isfinite(matrix[~np.eye(len(matrix), dtype=bool)]).all()
 
 
 @every_measure
 def test_no_correlation_is_beyond_one_and_a_diagonal_says_what_it_is(which):
-    matrix = relate(which, correlated((100, 264)))
+    matrix = which.function(correlated((100, 264)))
     diagonal = np.diag(matrix)
     if which.valid_diagonal:
         assert len(np.unique(diagonal)) == 264
@@ -288,17 +287,17 @@ def test_a_series_without_relations_leaves_those_of_others(which, bad):
     series = correlated((20, 5))
     others = [0, 1, 3, 4]
     expected = np.full((5, 5), np.nan)
-    expected[np.ix_(others, others)] = relate(which, series[:, others])
+    expected[np.ix_(others, others)] = which.function(series[:, others])
     shrinkage = which.shrinkage(series[:, others]) if which.shrinkage else None
     series[:, 2] = bad
-    np.testing.assert_allclose(relate(which, series), expected, rtol=1e-12)
+    np.testing.assert_allclose(which.function(series), expected, rtol=1e-12)
     assert shrinkage is None or which.shrinkage(series) == pytest.approx(shrinkage)
 
 
 @every_measure
 @pytest.mark.parametrize("shape", [(0, 3), (1, 3), (5, 0)])
 def test_nothing_to_relate(which, shape):
-    matrix = relate(which, np.ones(shape))
+    matrix = which.function(np.ones(shape))
     assert matrix.shape == (shape[1],) * 2
     assert np.isnan(matrix).all()
     assert which.shrinkage is None or np.isnan(which.shrinkage(np.ones(shape)))
@@ -307,14 +306,14 @@ def test_nothing_to_relate(which, shape):
 @every_measure
 def test_one_dimension_is_not_enough(which):
     with pytest.raises(DataError, match=r"not \(20,\)"):
-        relate(which, np.ones(20))
+        which.function(np.ones(20))
 
 
 @every_measure
 def test_no_measure_changes_its_argument(which):
     series = correlated((20, 4))
     before = series.copy()
-    relate(which, series)
+    which.function(series)
     np.testing.assert_array_equal(series, before)
 
 
@@ -386,7 +385,7 @@ def test_measures_can_not_be_changed():
 
 def test_relate_takes_a_name_as_well():
     series = correlated((30, 3))
-    np.testing.assert_allclose(relate("covariance", series), np.cov(series.T))
+    np.testing.assert_allclose(measure("covariance").function(series), np.cov(series.T))
 
 
 def test_concatenated_runs_are_standardized_each():

@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from nilearn.maskers import NiftiMasker, NiftiSpheresMasker
 from scipy import ndimage
 
-from bids_spheres.engine import disk, stream
+from bids_spheres.engine import seedmaps, stream
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.seedmaps import map_blocks, mask_voxels, seed_maps, spooled
@@ -509,7 +509,7 @@ def test_a_folder_that_is_none_is_an_error(tmp_path, series, folder):
 @pytest.mark.parametrize("n_voxels", [1, 500], ids=["in the buffer", "beyond the buffer"])
 def test_a_full_disk_is_an_error(tmp_path, series, monkeypatch, n_voxels):
     full = open("/dev/full", "r+b", buffering=2**20 if n_voxels == 1 else 512)  # noqa: PTH123, SIM115
-    monkeypatch.setattr(disk, "TemporaryFile", lambda **_: full)
+    monkeypatch.setattr(seedmaps.tempfile, "TemporaryFile", lambda **_: full)
     with (
         pytest.raises(ReadWriteError, match="No space left") as caught,
         spooled(in_memory(series), np.arange(n_voxels), tmp_path) as tapped,

@@ -11,7 +11,7 @@ from bidsschematools.schema import load_schema
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bids_spheres.confounds import load_strategy
+from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.files.names import (
     ENTITY_ORDER,

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from bids_spheres.group.benchmarks import benchmark, modularity
+from bids_spheres.group.edges import modularity
+from bids_spheres.group.head_motion import benchmark
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import new_outputs, read_tsv, upper

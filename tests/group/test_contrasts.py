@@ -11,7 +11,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from bids_spheres.errors import DataError, UsageError
-from bids_spheres.group.contrasts import contrast_for, read_contrasts
+from bids_spheres.group.model import contrast_for, read_contrasts
 from tests.group.conftest import GROUP, PEARSON, correlations, read_tsv, upper, without
 
 LABELS = [f"{i:02d}" for i in range(1, 25)]

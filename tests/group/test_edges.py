@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.group.edges import Edges
-from bids_spheres.group.network_means import NetworkMeans
-from bids_spheres.group.scale import Scale
+from bids_spheres.group.edges import Edges, NetworkMeans
+from bids_spheres.group.statistics import Scale
 
 NAMES = tuple("abcde")
 NETWORKS = ("x", "y", "x", "n/a", "y")

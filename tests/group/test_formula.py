@@ -223,6 +223,7 @@ def outcome(formula):
         return error
 
 
+@pytest.mark.slow
 @BOUNDED
 @given(FORMULAS)
 @example("((age * age)**3)**3")

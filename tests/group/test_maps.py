@@ -197,6 +197,7 @@ def test_results_of_maps_stay_without_the_option_and_are_renewed_with_it(
     assert list(folder.glob("*_stat-t_statmap.nii.gz"))
 
 
+@pytest.mark.slow
 def test_names_choose_seeds(filled, run_app, tmp_path):
     outputs, _ = filled
     words = (tmp_path / "no", outputs.root, "group", "--report-level", "none", "--seed-maps")

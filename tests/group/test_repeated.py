@@ -307,6 +307,7 @@ def sites(outputs, rng):
     return outputs, z, site, age
 
 
+@pytest.mark.slow
 def test_harmonized_sites_have_one_mean_and_the_estimates_can_be_applied(sites, call):
     outputs, *_ = sites
     words = ("--model", "age + site", "--contrast", "site=site", "--harmonize", "site")

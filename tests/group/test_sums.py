@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from bids_spheres.group.moments import Moments
 from bids_spheres.group.statistics import (
+    Moments,
     confidence_limits,
     false_discovery_rate,
     fisher_z_variance,

@@ -518,6 +518,7 @@ def test_folders_that_are_no_output(outputs, tmp_path):
         group(outputs)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_participants(outputs, rng, monkeypatch):
     # Columns are held in parts of 16 MB, which would be all of so few participants.
     monkeypatch.setattr(column_blocks, "__defaults__", (2**14,))
@@ -529,7 +530,7 @@ def test_memory_does_not_grow_with_participants(outputs, rng, monkeypatch):
             outputs.add(f"{i:03d}", correlations(rng, 60))
         files = all_matrices(outputs.root)
         name = group_of(files[0], by_session=False)
-        motion = HeadMotion(files, by_session=False)
+        motion = HeadMotion(files, GroupOptions())
         gathered = gather_group(
             name, files, gather_image(image_name(name), files, Unusable()), motion, Unusable()
         )
@@ -556,6 +557,7 @@ def test_runs_put_together_do_not_count_twice(filled, rng):
     assert outputs.result("participants")["runs"].tolist() == [1] * 9
 
 
+@pytest.mark.slow
 def test_what_the_participant_level_writes(tiny, seeds_file, run_app, tmp_path):
     out = tmp_path / "out"
     for stem in ("sub-01_task-rest", "sub-02_task-rest_run-1", "sub-02_task-rest_run-2"):

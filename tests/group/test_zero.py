@@ -113,6 +113,7 @@ def test_the_removed_global_signal_is_told(outputs, rng, regressors, removed):
         assert any("global signal" in reason for reason in reasons) is removed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "slope", "told"), [(30, 3, True), (30, 0, False), (20, 3, True), (19, 3, False)]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bids_spheres.inputs.runs import Filter, Selection
+from bids_spheres.inputs.selection import Filter, Selection
 from bids_spheres.settings import Selected
 
 

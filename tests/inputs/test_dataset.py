@@ -121,6 +121,7 @@ NAMES = (
 )
 
 
+@pytest.mark.slow
 def test_what_is_found_is_what_pybids_would_index(tiny, tmp_path):
     for name in NAMES:
         path = tiny.root / name

@@ -45,6 +45,7 @@ def test_every_run_is_cleaned_by_its_own_table(app, tiny):
         np.testing.assert_allclose(regressor, column, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_of_which_two_tables_could_be_fails_alone(app, tiny):
     bolds = [tiny.add_run(f"sub-01_task-rest_run-{run}") for run in (1, 2)]
     own = table_of(bolds[0])
@@ -153,6 +154,7 @@ def test_runs_that_are_in_another_mni_space_only_are_named(app, tiny):
     assert len(spaces_of(out)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "left"),
     [("*", {"AP", "PA"}), (["*"], {"AP", "PA"}), ([None, "*"], {None, "AP", "PA"}), (None, {None})],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
-from bids_spheres.inputs.outliers import outliers_of
+from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.inputs.runs import find_runs
 from tests.inputs.conftest import select
 
@@ -318,5 +318,5 @@ def test_outlier_tables_of_the_users_own_are_matched_by_value(tmp_path):
     runs = runs_of(tmp_path / "x", [bold("_run-1_echo-02"), bold("_run-2_echo-02")])
     for run in ("01", "02"):
         (tmp_path / f"sub-01_task-rest_run-{run}_outliers.tsv").touch()
-    found = [path.name for path in outliers_of(tmp_path, runs)]
+    found = [path.name for path in find_outliers(tmp_path, [run.name for run in runs])]
     assert found == [f"sub-01_task-rest_run-0{run}_outliers.tsv" for run in "12"]

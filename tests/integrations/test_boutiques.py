@@ -203,6 +203,7 @@ def test_boutiques_accepts_it(bosh):
     assert "BIDS validation OK" in bids.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["-c"]], ids=["needed", "all"])
 def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     done = bosh("exec", "simulate", DESCRIPTOR, *options)
@@ -221,6 +222,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in paths if "logs" not in p.parts}
 
 
+@pytest.mark.slow
 def test_launched_by_boutiques_it_does_what_it_does_alone(bosh, run_app, tiny, tmp_path):
     tiny.add_run()
     tiny.add_run("sub-02_task-rest")
@@ -267,6 +269,7 @@ def test_launched_by_boutiques_it_does_what_it_does_alone(bosh, run_app, tiny, t
     assert _files(tmp_path / "by bosh") == expected
 
 
+@pytest.mark.slow
 def test_boutiques_tells_what_an_exit_status_means(bosh, tiny, tmp_path):
     tiny.add_run()
     invocation = {"InputDataset": "fmriprep", "OutputLocation": "out"}

@@ -598,6 +598,7 @@ def test_messages(img, mask, capsys):
         assert step in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "figures"), [("all", 3), (2, 2), ([2, 0], 2), (np.array([1]), 1), (9, 3)]
 )

@@ -205,6 +205,7 @@ def test_names_are_text(page, facts):
     assert any('a "b" & <i>c</i>' in alt or facts.names[1] in alt for alt in alts)
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_from_elsewhere(page, facts):
     html = str(masker_report(facts))
     assert not re.search(r"https?:|url\(|@import|//\w+\.", html)

@@ -10,6 +10,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HAS_ANNEX = shutil.which("git-annex") is not None
 
 

@@ -159,6 +159,7 @@ def calls(output_dir, participants, keep):
         yield output_dir, source, ["simple", "24P"], both[:1] if keep(participant) else []
 
 
+@pytest.mark.slow
 def test_no_row_of_another_process_is_lost(tmp_path):
     everyone = [f"{number:02d}" for number in range(60)]
     work = list(calls(tmp_path, everyone, keep=lambda label: int(label) % 3 == 0))

@@ -35,6 +35,7 @@ def contents(folder):
     }
 
 
+@pytest.mark.slow
 def test_no_file_is_written_through_a_link(app, tmp_path):
     """Every file that an earlier call wrote is a link to one outside, which must stay."""
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"

@@ -126,6 +126,7 @@ def check_resolves(home):
     assert str(home / "fmriprep") in page
 
 
+@pytest.mark.slow
 def test_a_study_that_is_moved(study, tmp_path):
     home, call = study
     text = (home / "derivatives" / "out" / "dataset_description.json").read_text()
@@ -147,6 +148,7 @@ def test_a_study_that_is_moved(study, tmp_path):
     assert (new / "derivatives" / "out" / "dataset_description.json").read_text() == text
 
 
+@pytest.mark.slow
 def test_a_study_that_is_zipped_and_sent(study, tmp_path):
     home, _ = study
     archive = shutil.make_archive(str(tmp_path / "sent"), "zip", home)
@@ -157,6 +159,7 @@ def test_a_study_that_is_zipped_and_sent(study, tmp_path):
     assert check_links["preprocessed"].is_dir()
 
 
+@pytest.mark.slow
 def test_links_of_an_earlier_version_are_made_relative_without_a_warning(study):
     home, call = study
     path = home / "derivatives" / "out" / "dataset_description.json"

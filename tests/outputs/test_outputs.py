@@ -113,6 +113,7 @@ def test_every_source_is_there(output):
     assert linked > 100
 
 
+@pytest.mark.slow
 def test_transforms_of_seeds_are_there(real_scan, tmp_path):
     call = [real_scan, tmp_path, "participant", "--atlas", "Power2011", "--space", "T1w"]
     assert main([str(word) for word in [*call, "--run", "1", "--strategy", "none"]]) == 0
@@ -378,6 +379,7 @@ def test_the_readme_tells_of_every_file_and_column(output):
 TURNED = np.array([[0, -4, 0, 22], [4.0, 0, 0, -22], [0, 0, 4, -18], [0, 0, 0, 1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("q_code", "s_code"), [(1, 4), (2, 0), (0, 1), (0, 0)], ids=["both", "q", "s", "none"]
 )
@@ -409,6 +411,7 @@ def test_spheres_are_oriented_as_the_bold_image(
     assert spheres.shape == bold.shape[:3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_seeds", "kind"), [(255, np.uint8), (256, np.int16)])
 def test_labels_are_as_small_as_they_can_be(tiny, run_app, tmp_path, n_seeds, kind):
     tiny.add_run()

@@ -144,6 +144,7 @@ def call(output_dir, number):
         yield output_dir, datasets, [], {name: f"Strategy {name}"}
 
 
+@pytest.mark.slow
 def test_no_link_and_no_label_is_lost(tmp_path):
     calls = [arguments for number in range(12) for arguments in call(tmp_path, number)]
     with multiprocessing.get_context("spawn").Pool(12) as pool:

@@ -16,6 +16,8 @@ from bids_spheres.outputs.sidecars import BIDSIGNORE
 from tests.conftest import MNI, TinyDataset
 from tests.strict_schema import not_ignored, write_strict_schema
 
+pytestmark = pytest.mark.slow
+
 MEASURES = ("pearson", "fisher-z", "partial", "covariance", "precision", "ledoit-wolf", "spearman")
 
 

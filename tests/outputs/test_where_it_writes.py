@@ -82,6 +82,7 @@ sys.exit(status)
 """
 
 
+@pytest.mark.slow
 def test_of_a_user_without_a_home(tiny, seeds_file, tmp_path):
     """As of one whom the system of a container does not know."""
     tiny.add_run()

@@ -7,8 +7,8 @@ import pytest
 from scipy import signal
 from scipy.interpolate import CubicSpline
 
-from bids_spheres.confounds import Censor, Strategy, TemporalFilter
 from bids_spheres.confounds.design import Design
+from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
 from bids_spheres.participant.cleaned import clean_series, effective_dof
 from bids_spheres.participant.designs import RunDesign, Timing
 from bids_spheres.settings import Processing
@@ -152,6 +152,7 @@ def by_definition(cleaned, kept, removed, max_lag):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [KEPT["gap"], KEPT["mirrored"]], ids=["gap", "mirrored"])
 @pytest.mark.parametrize("chosen", [None, BAND, TemporalFilter(low_pass=0.1)], ids=str)
 def test_effective_degrees_of_freedom_with_24_regressors(series, kept, chosen):

@@ -153,6 +153,7 @@ MEASURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--standardize", "none", "--full-length")])
 def test_every_measure_of_both_runs(place, two_runs, options):
     assert two_runs
@@ -168,6 +169,7 @@ def test_every_measure_of_both_runs(place, two_runs, options):
     assert facts["Shrinkage"] == pytest.approx(ledoit_wolf(z)[1], rel=1e-8)
 
 
+@pytest.mark.slow
 def test_runs_of_other_mean_and_scale_are_no_relation(place, tiny):
     """Without standardization the spheres would correlate by their means alone."""
     for run, level in (("1", 1000.0), ("2", 9000.0)):
@@ -196,6 +198,7 @@ def test_series_of_earlier_calls_count(place, two_runs, tiny, seeds_file, tmp_pa
     assert_written(matrix_file(out, "sub-01_task-rest"), of_correlation(zscored(*runs)))
 
 
+@pytest.mark.slow
 def test_several_seed_sets_and_strategies(place, two_runs, tmp_path):
     assert two_runs
     other = tmp_path / "two.tsv"
@@ -249,6 +252,7 @@ def test_sessions_and_participants(place, tiny, level, groups):
         assert sidecar(path)["Sources"] == uris(out, *sources)
 
 
+@pytest.mark.slow
 def test_one_run_in_each_session(place, tiny):
     """For a session its run's own matrix is there already; for the participant none is."""
     for session, length in (("1", 40), ("2", 50)):
@@ -307,6 +311,7 @@ def test_other_entities_keep_runs_apart(place, tiny, level):
             assert sidecar(path)["NumberOfRuns"] == len(members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--dry-run",), ("--explain",)])
 def test_a_matrix_of_all_runs_never_replaces_that_of_one(place, tiny, options):
     tiny.add_run("sub-01_task-rest")
@@ -319,6 +324,7 @@ def test_a_matrix_of_all_runs_never_replaces_that_of_one(place, tiny, options):
     assert place("--concatenate", "session", "--run", "2")[0].status == 0
 
 
+@pytest.mark.slow
 def test_a_run_without_session_among_sessions(place, tiny):
     tiny.add_run("sub-01_task-rest")
     tiny.add_run("sub-01_ses-1_task-rest", n_volumes=50)
@@ -330,6 +336,7 @@ def test_a_run_without_session_among_sessions(place, tiny):
     assert matrices(out) == before
 
 
+@pytest.mark.slow
 def test_nothing_of_the_kind_without_the_option(place, two_runs):
     assert two_runs
     told, out = place()
@@ -340,6 +347,7 @@ def test_nothing_of_the_kind_without_the_option(place, two_runs):
 # Runs that are left out
 
 
+@pytest.mark.slow
 def test_an_excluded_run_is_left_out_and_named(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session", "--min-seconds", "100")
@@ -357,6 +365,7 @@ def test_an_excluded_run_is_left_out_and_named(place, two_runs):
     assert facts["DegreesOfFreedom"] == sidecar(long)["DegreesOfFreedom"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--full-length",)])
 def test_a_run_without_a_signal_in_any_sphere(place, two_runs, options):
     img = nib.load(two_runs["1"])
@@ -369,6 +378,7 @@ def test_a_run_without_a_signal_in_any_sphere(place, two_runs, options):
     assert list(sidecar(path)["ExcludedRuns"].values()) == ["no sphere has a series"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--full-length",)])
 def test_all_runs_excluded(place, two_runs, options):
     assert two_runs
@@ -384,6 +394,7 @@ def test_all_runs_excluded(place, two_runs, options):
         assert facts["MeanFramewiseDisplacement"] is None
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_left_out_even_if_an_earlier_call_had_written_it(place, tiny, two_runs):
     third = tiny.add_run("sub-01_task-rest_run-3", n_volumes=70)
     assert place("--concatenate", "session")[0].status == 0
@@ -432,6 +443,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_series_that_cannot_be_read(place, two_runs, tiny, seeds_file, damage):
     assert two_runs
@@ -477,6 +489,7 @@ def test_a_sphere_missing_in_one_run_is_missing(place, two_runs):
 # What the sidecar says
 
 
+@pytest.mark.slow
 def test_numbers_of_the_sidecar(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session", "--fd-threshold", "0.5")
@@ -499,6 +512,7 @@ def test_numbers_of_the_sidecar(place, two_runs):
     assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
 
 
+@pytest.mark.slow
 def test_facts_that_all_runs_share(place, two_runs):
     assert two_runs
     told, out = place("--concatenate", "session")
@@ -531,6 +545,7 @@ def test_what_runs_differ_in_is_not_said_of_all(place, tiny, tmp_path):
     assert facts["RankRemoved"] == 2 + 1 + 2 + 2
 
 
+@pytest.mark.slow
 def test_seeds_named_like_a_key(place, two_runs, seeds_file):
     assert two_runs
     seeds_file.write_text("name\tx\ty\tz\tnetwork\nMask\t-10\t0\t0\tA\nSeeds\t10\t0\t0\tB\n")
@@ -555,6 +570,7 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
     assert degrees_of_freedom(used) < 0.7 * (90 + 20)
 
 
+@pytest.mark.slow
 def test_the_option_is_in_the_record_and_comes_back_from_it(place, two_runs, run_app):
     assert two_runs
     told, out = place("--concatenate", "participant")

@@ -14,7 +14,8 @@ from scipy import signal
 
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.participant_level import plan_jobs
-from bids_spheres.confounds import Problem, published_strategies
+from bids_spheres.confounds.preflight import Problem
+from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
 from bids_spheres.participant.designs import failing
@@ -192,6 +193,7 @@ def test_a_strategy_starts_from_its_own_image(place, tiny):
     assert sidecar(func, "icaAROMA")["NuisanceParameters"] == ["cosine00", "csf", "white_matter"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "together"), [(None, 6), (8, 10)])
 def test_an_image_that_was_smoothed_before(place, tiny, ours, together):
     """By fMRIPrep, 6 mm; widths of Gaussians add up as their squares do."""
@@ -346,6 +348,7 @@ def test_columns_of_a_table_of_the_users_own(place, tiny, tmp_path, own, entry):
     assert "1 of 1 run to do" in changed.err
 
 
+@pytest.mark.slow
 def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_path, own):
     tiny.add_run()
     own("physio", names=("rvt", "csf"))
@@ -401,6 +404,7 @@ def events(tiny, tmp_path):
     return write, table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["sub-01/func/sub-01_task-rest_events.tsv", "task-rest_events.tsv"]
 )
@@ -723,6 +727,7 @@ def test_filters_that_a_run_cannot_carry(place, tiny, tmp_path, options, status,
 # What is left
 
 
+@pytest.mark.slow
 def test_excluded_runs_are_listed_and_the_others_go_on(place, tiny, tmp_path):
     tiny.add_run()
     tiny.add_run("sub-02_task-rest", n_volumes=80)
@@ -843,6 +848,7 @@ def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
     assert "10.1016/j.neuroimage.2017.03.020" in bib
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_spikes_are_squeezed_voxel_by_voxel_before_all_else(place, tiny, aggregation):
     bold = tiny.add_run()

@@ -63,6 +63,7 @@ def test_maps_are_those_of_nilearns_example(run_app, tiny, seeds_file, tmp_path,
         assert facts["Seed"] == name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_maps_of_the_second_of_two_sets_are_of_its_own_seeds(
     run_app, tiny, seeds_file, tmp_path, aggregation
@@ -98,6 +99,7 @@ def mapped(func):
     return {path.name.split("_label-")[1].split("_")[0] for path in func.glob("*_boldmap.nii.gz")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_names_choose_seeds(run_app, tiny, seeds_file, tmp_path, aggregation):
     tiny.add_run()
@@ -123,6 +125,7 @@ def test_a_name_that_no_seed_has_is_refused(run_app, tiny, seeds_file, tmp_path)
     assert "Did you mean front?" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "labels"), [("true", {"left", "right", "front"}), ("[left]", {"left"}), ("no", set())]
 )

@@ -219,6 +219,7 @@ def correlations(one, other):
     return found[there].to_numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [1, 2])
 def test_series_of_the_own_space_are_those_of_the_template(both, run):
     alike = correlations(both.series("_space-T1w", run), both.series(f"_space-{ICBM}", run))
@@ -226,6 +227,7 @@ def test_series_of_the_own_space_are_those_of_the_template(both, run):
     assert alike.mean() > 0.95
 
 
+@pytest.mark.slow
 def test_series_of_the_grid_of_acquisition_are_those_of_the_template(acquired, both):
     alike = correlations(acquired.series(""), both.series(f"_space-{ICBM}"))
     assert len(alike) > 235
@@ -386,6 +388,7 @@ def test_a_run_without_transforms_fails_alone(run_app, natives, nprocs):
         assert series.notna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_a_damaged_transform_fails_alone(run_app, natives, tiny):
     damaged = anatomical(tiny, "02", "T1w", ICBM).with_suffix(".h5")
     damaged.parent.mkdir()
@@ -397,6 +400,7 @@ def test_a_damaged_transform_fails_alone(run_app, natives, tiny):
     assert len(list(natives[1].rglob("*_timeseries.tsv"))) == 2
 
 
+@pytest.mark.slow
 def test_own_seeds_of_the_very_space_stay(run_app, natives, tmp_path):
     seeds = write_seeds(tmp_path / "native.tsv", POINTS, "T1w")
     natives[4] = seeds
@@ -407,6 +411,7 @@ def test_own_seeds_of_the_very_space_stay(run_app, natives, tmp_path):
     assert "SpaceNote" not in facts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("space", "name"), [("boldref", "func"), ("func", "boldref")])
 def test_both_names_of_the_grid_of_acquisition_are_one(run_app, tiny, tmp_path, space, name):
     bold = tiny.add_run()
@@ -441,6 +446,7 @@ def test_a_transform_of_any_template_serves(run_app, natives, tiny, tmp_path):
 # --- between templates --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source", "target"), [(FSL, ICBM), (ICBM, FSL)])
 def test_warped_seeds_are_where_itk_takes_them(
     run_app, tiny, tmp_path, home, truth, source, target
@@ -488,6 +494,7 @@ def test_talairach_is_warped_from_fsls_template(run_app, tiny, tmp_path, home, t
     assert len(facts["SeedTransforms"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "own", "expected", "n_files"),
     [
@@ -579,6 +586,7 @@ def test_talairach_seeds_are_converted(run_app, tiny, tmp_path, test_data, space
     assert "@article{lancaster2007," in text
 
 
+@pytest.mark.slow
 def test_seeds_of_the_other_template_are_used_with_a_note(run_app, tiny, tmp_path, test_data):
     tiny.add_run()
     done = run_app(tiny.root, tmp_path / "out", "participant", "--atlas", "Power2011")
@@ -596,6 +604,7 @@ def test_seeds_of_the_other_template_are_used_with_a_note(run_app, tiny, tmp_pat
     assert "lancaster2007" not in text
 
 
+@pytest.mark.slow
 def test_a_note_is_logged_once_for_several_radii(run_app, tiny, tmp_path):
     tiny.add_run()
     call = [tiny.root, tmp_path / "out", "participant", "--atlas", "Power2011"]
@@ -677,6 +686,7 @@ ADULTS = "differ by a few millimetres"
 OTHERS = "other heads than the 152 adults"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed_space", "image_space", "level", "phrase"),
     [
@@ -733,6 +743,7 @@ def test_templates_without_a_transform_are_refused_where_seeds_are_to_be_mapped(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["MNIInfant+2", "MNIInfant", "MNIInfant:cohort-2"])
 def test_cohorts_are_chosen_by_their_names(run_app, tiny, tmp_path, label):
     for space in ("MNIInfant_cohort-2", "MNIInfant_cohort-1", ICBM):

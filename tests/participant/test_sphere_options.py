@@ -224,6 +224,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", STEPS, ids=lambda options: " ".join(map(str, options)) or "mean"
 )
@@ -259,6 +260,7 @@ def alive_of(img):
     return np.isfinite(data).all(axis=3) & (np.ptp(np.nan_to_num(data), axis=3) > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["nan", "nan in two volumes", "infinite in one", "constant"])
 @pytest.mark.parametrize("fwhm", [None, 5])
 def test_series_are_those_of_the_other_voxels(silent, how, fwhm):
@@ -310,6 +312,7 @@ def test_spheres_of_low_coverage_are_missing_in_matrices(silent):
     assert len(stats & set(expected)) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("least", "used"),
     [
@@ -331,6 +334,7 @@ def test_least_coverage(silent, least, used):
     assert facts["SpheresOfTooLittleCoverage"] == used.count(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("up", "used"), [(0, 1), (1, 0)])
 def test_a_coverage_of_just_the_least_is_enough(silent, up, used):
     _, call, prepare = silent
@@ -339,6 +343,7 @@ def test_a_coverage_of_just_the_least_is_enough(silent, up, used):
     assert call("--min-coverage", repr(float(least)))[0].spheres.loc["left", "used"] == used
 
 
+@pytest.mark.slow
 def test_a_sphere_without_any_signal(silent):
     """Missing, even when spheres of any coverage are kept."""
     bold, call, _ = silent
@@ -421,6 +426,7 @@ def on_grid(mask, bold):
     return np.asarray(resampled.dataobj) != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
@@ -621,6 +627,7 @@ def test_overlap_goes_to_the_nearest_seed(close):
     assert "were assigned to the nearest seed" in output.methods
 
 
+@pytest.mark.slow
 def test_sets_do_not_take_voxels_from_each_other(close):
     bold, call = close
     _, _, balls = all_of(bold)
@@ -655,6 +662,7 @@ def voxels_of(bold, fwhm=None):
     return {name: data[in_ball(img, seed) & mask].T for name, seed in SEEDS.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fwhm", [None, 6.5])
 def test_median(run, fwhm):
     bold, call = run
@@ -666,6 +674,7 @@ def test_median(run, fwhm):
     assert output.facts()["Aggregation"] == "median"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fwhm", [None, 6.5])
 def test_eigenvariate(run, fwhm):
     """First principal component over the root of the voxels' number, as SPM scales it."""
@@ -702,6 +711,7 @@ def moving(bold, rng):
     return signal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fwhm", [None, 4])
 def test_eigenvariates_and_medians_are_of_cleaned_voxels(run, fwhm):
     """As SPM takes them: motion that the mean does not see does not take their place."""
@@ -733,6 +743,7 @@ def test_eigenvariates_and_medians_are_of_cleaned_voxels(run, fwhm):
                 assert abs(np.corrcoef(uncleaned, signal)[0, 1]) < r / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "slope"), [(np.float32, None), (np.int16, None), (np.int16, 0.5)]
 )
@@ -762,6 +773,7 @@ def test_no_smoothing(run):
     np.testing.assert_allclose(output.series, theirs, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["none", "24P"])
 @pytest.mark.parametrize("detrend", [True, False])
 @pytest.mark.parametrize("standardize", ["zscore_sample", "zscore", "psc", "none"])

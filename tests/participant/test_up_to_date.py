@@ -108,6 +108,7 @@ def test_records_know_every_file(app, tmp_path):
     assert sorted(recorded) == sorted(written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -220,6 +221,7 @@ OTHER_SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OTHER_SETTINGS, ids=" ".join)
 def test_other_settings_give_what_they_would_anew(app, tmp_path, options):
     """Over an output of the default settings as in a new folder, and back again."""
@@ -283,6 +285,7 @@ def test_a_second_strategy_leaves_the_first_alone(app, read_images, tmp_path):
     assert results(out) == results(tmp_path / "anew")
 
 
+@pytest.mark.slow
 def test_a_second_seed_set_leaves_the_first_alone(app, seeds_file, read_images, tmp_path):
     out, other = tmp_path / "out", tmp_path / "other.tsv"
     rows = ["x\ty\tz\tradius", "4\t4\t4\t6", "-4\t-8\t0\t4", "0\t0\t0\t5", "8\t-8\t4\t5"]
@@ -299,6 +302,7 @@ def test_a_second_seed_set_leaves_the_first_alone(app, seeds_file, read_images, 
     assert results(out) == results(tmp_path / "anew")
 
 
+@pytest.mark.slow
 def test_maps_of_one_of_two_seed_sets(app, seeds_file, tmp_path):
     other = tmp_path / "other.tsv"
     other.write_text("x\ty\tz\n4\t4\t4\n-4\t-8\t0\n")
@@ -328,6 +332,7 @@ def test_measures_by_turns(app):
         assert "0 of 2 runs to do" in app("--connectivity", *names).err
 
 
+@pytest.mark.slow
 def test_whatever_is_deleted_is_made_again(app, tmp_path):
     out = tmp_path / "out"
     app("--effective-dof")
@@ -385,6 +390,7 @@ def test_another_version_makes_everything_again(app, monkeypatch):
     assert "0 of 2 runs to do" in app().err
 
 
+@pytest.mark.slow
 def test_a_page_older_than_its_runs_is_made_again(app, tmp_path):
     """As when the call that did the runs was killed before it wrote the pages."""
     out = tmp_path / "out"
@@ -408,6 +414,7 @@ def test_a_dry_run_tells_what_is_to_do(app, tmp_path):
     assert "0 of 2 runs to do, 2 up to date" in app("--dry-run").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "\xff", '{"%s": 3}', '{"%s": {"Files": 3}}']
 )
@@ -583,6 +590,7 @@ def test_leftovers_of_killed_processes_go(app, tmp_path):
     assert all(path.suffix == ".tsv" for path in left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 5, 16])
 def test_a_full_disk_stops_the_call(app, monkeypatch, tmp_path, count):
     app(output=tmp_path / "anew")

@@ -13,32 +13,17 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.outputs.find import find_runs, participants_with_outputs
 from bids_spheres.outputs.links import read_links
 from bids_spheres.reports.group.load import parts_apart
-from bids_spheres.reports.participant.backgrounds import Background, find_background
+from bids_spheres.reports.participant.sphere_section import Background, find_background
+from bids_spheres.reports.toolkit import figures, render, sphere_figures
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.render import (
-    Column,
-    Figure,
-    Section,
-    Table,
-    number_column,
-    percent_cell,
-    table_of,
-    text_column,
-)
-from bids_spheres.reports.toolkit.sphere_figures import EMPTY, FULL, MANY, PARTIAL, Scene, overview
 from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import count, listing, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from bids_spheres.reports.group.load import Image
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.reports.group.load import FloatArray, Image
 
 HALF = 0.5
 """Share of participants below which a seed is drawn as missing."""
@@ -48,17 +33,21 @@ _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
 """Middle and half the size of the brain in MNI templates, mm."""
 
 
-def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
+def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
     """Figure, sentences and table of the seeds of each image, by the image's anchor."""
     _, short = parts_apart([(image.measured, image.seeds, image.space) for image in images])
     sections = {}
     for image, own in zip(images, short, strict=True):
         behind = _background(image)
         share = image.coverage["share"].to_numpy(np.float64)
-        colours = np.select([share < HALF, share < 1], [EMPTY, PARTIAL], FULL)
+        colours = np.select(
+            [share < HALF, share < 1],
+            [sphere_figures.EMPTY, sphere_figures.PARTIAL],
+            sphere_figures.FULL,
+        )
         radii = image.coverage["radius"].to_numpy(np.float64)
         back = None if behind is None else behind.picture
-        scene = Scene(image.points, radii, back, given_colours=colours)
+        scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
         caption = f"All seeds{'' if behind is None else f' over {behind.words}'}{legend}"
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
@@ -69,13 +58,14 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
                 "table show their means, which are approximate."
             )
         alt = " ".join(["All seeds from three sides.", *sentences])
-        shown = picture(overview(scene, image.networks), alt, small=True, density=DENSITY)
-        sections[image.anchor] = Section(
+        pixels = sphere_figures.overview(scene, image.networks)
+        shown = figures.picture(pixels, alt, small=True, density=figures.DENSITY)
+        sections[image.anchor] = render.Section(
             image.anchor,
             image.image_title,
             ", ".join(own) or image.image_title,
             sentences=sentences,
-            figures=(Figure(f"{image.anchor}-seeds", shown, caption),),
+            figures=(render.Figure(f"{image.anchor}-seeds", shown, caption),),
             tables=(_table(image),),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
@@ -84,20 +74,18 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, Section]:
 
 def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     """Sentences about the seeds that participants have, and what colours mean."""
-    n, whole = len(share), int((share == 1).sum())
+    n, whole, half = len(share), int((share == 1).sum()), int((share < HALF).sum())
     worst = listing([image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1])
-    is_two, half = image.n_participants == 2, int((share < HALF).sum())
-    who, few = "All participants have", "fewer than half have"
-    if is_two:
-        who, few = "Both participants have", "none has"
-    lack = f"{'one lacks' if is_two and not half else 'some lack'} {n - whole:,}"
-    lack += f", and {few} {half:,}" if half else ""
+    who, few, some = "All participants have", "fewer than half have", "some lack"
+    if image.n_participants == 2:
+        who, few, some = "Both participants have", "none has", "some lack" if half else "one lacks"
+    lack = f"{some} {n - whole:,}" + (f", and {few} {half:,}" if half else "")
     legend = f"all participants have the seed; amber, dashed: some lack it; red, dotted: {few} it"
     if image.n_participants == 1:
         who, lack = "The participant has", "missing"
         legend = "the participant has the seed; red, dotted: the seed is missing"
     legend = f", to scale and transparent. Blue: {legend}."
-    if n > MANY and any(map(is_network, image.networks)):
+    if n > sphere_figures.MANY and any(map(is_network, image.networks)):
         legend = (
             ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
             f"seed; in red, dotted: {few} it."
@@ -131,28 +119,31 @@ def _background(image: Image) -> Background | None:
     )
     places = grid.to_mm(np.indices(grid.shape).reshape(3, -1).T)
     distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
-    return Background(
-        backdrop(np.clip(1.2 - distance**6, 0, 1), grid), "an ellipsoid of the size of a brain"
-    )
+    brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)
+    return Background(brain, "an ellipsoid of the size of a brain")
 
 
-def _table(image: Image) -> Table:
+def _table(image: Image) -> render.Table:
     """Seeds, those that most participants lack first."""
     seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_ROWS]
     rest = len(image.coverage) - len(seeds)
     more = f" The other {rest:,} are in the table of coverage." if rest else ""
+    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "")
     shares = [
-        percent_cell(share, tone="bad" if share < HALF else "warn" if share < 1 else "")
-        for share in seeds["share"]
+        render.percent_cell(share, tone=str(tone))
+        for share, tone in zip(seeds["share"], tones, strict=True)
     ]
-    networks = text_column("Network", seeds["network"])
-    return table_of(
+    networks = render.text_column("Network", seeds["network"])
+    return render.table_of(
         f"Seeds; those that most participants lack come first.{more}",
-        text_column("Seed", seeds["name"]),
+        render.text_column("Seed", seeds["name"]),
         *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
-        *(number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
-        number_column("Participants", seeds["participants"]),
-        (Column("Share", unit="%"), shares),
-        (Column("Coverage", unit="%"), [percent_cell(share) for share in seeds["coverage"]]),
+        *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
+        render.number_column("Participants", seeds["participants"]),
+        (render.Column("Share", unit="%"), shares),
+        (
+            render.Column("Coverage", unit="%"),
+            [render.percent_cell(share) for share in seeds["coverage"]],
+        ),
         file=f"group/{image.path('coverage').name}",
     )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bids_spheres.group.quality import smoothing_differences
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.outputs.logs import find_crashes
 from bids_spheres.reports.group.load import texts
-from bids_spheres.wording import count, listing, number, sentence
+from bids_spheres.wording import collect, count, listing, number, plural, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -24,18 +23,6 @@ _MOST_LABELS = 8
 
 def cautions(level: Level) -> list[str]:
     """Sentences, each once."""
-    missing = []
-    for image in level.images:
-        seeds = image.coverage.sort_values("share", kind="stable")
-        nobody, some = seeds[seeds["share"] == 0], seeds[seeds["share"].between(0, 1, "neither")]
-        for own, who in (
-            (nobody, f"{'the' if image.n_participants == 1 else 'every'} participant: "),
-            (some, "some participants, so that pairs rest on different participants; most often "),
-        ):
-            if n := len(own):
-                of = f"{image.image_title}: {n:,} of {count(len(seeds), 'seed')}"
-                verb = "is" if n == 1 else "are"
-                missing.append(f"{of} {verb} missing in {who}{listing(list(own['name']))}.")
     strategies = [(text, own.strategy) for own in level.results for text in _of_result(own)]
     conditions = [(text, own.title) for own in level.conditions for text in _of_condition(own)]
     records: list[dict[str, object]] = [dict(row) for _, row in level.strategies.iterrows()]
@@ -44,16 +31,31 @@ def cautions(level: Level) -> list[str]:
         *_about(strategies, [own.strategy for own in level.results]),
         *smoothing_differences(records),
     )
+    missing = _missing_seeds(level)
     all_texts = [*level.problems, *_of_runs(level), *missing, *(f"{s}." for s in sentences)]
     return list(dict.fromkeys(all_texts))
 
 
 def _about(texts: Sequence[tuple[str, str]], everything: Collection[str]) -> Iterator[str]:
     """Each text once, after the names of all that it is about, unless that is everything."""
-    for text in dict.fromkeys(text for text, _ in texts):
-        names = dict.fromkeys(name for other, name in texts if other == text)
+    for text, names in collect(texts).items():
         is_all = set(names) == set(everything)
-        yield sentence(text)[:-1] if is_all else f"{listing(list(names), 3)}: {text}"
+        yield sentence(text)[:-1] if is_all else f"{listing(names, 3)}: {text}"
+
+
+def _missing_seeds(level: Level) -> Iterator[str]:
+    """Seeds that all participants lack, and those that some lack."""
+    for image in level.images:
+        seeds = image.coverage.sort_values("share", kind="stable")
+        nobody, some = seeds[seeds["share"] == 0], seeds[seeds["share"].between(0, 1, "neither")]
+        for own, who in (
+            (nobody, f"{'the' if image.n_participants == 1 else 'every'} participant: "),
+            (some, "some participants, so that pairs rest on different participants; most often "),
+        ):
+            if n := len(own):
+                of, verb = f"{n:,} of {count(len(seeds), 'seed')}", plural(n, "is", "are")
+                names = listing(list(own["name"]))
+                yield f"{image.image_title}: {of} {verb} missing in {who}{names}."
 
 
 def _of_runs(level: Level) -> Iterator[str]:
@@ -64,16 +66,15 @@ def _of_runs(level: Level) -> Iterator[str]:
             f"{count(len(crashes), 'run')} failed at the participant level, of "
             f"{listing(list(labels), _MOST_LABELS)}; files in logs say why."
         )
-    strategies_of: dict[tuple[str, tuple[str, ...]], dict[str, None]] = defaultdict(dict)
-    for result in level.results:
-        for reason, own in result.absent.groupby("reason", dropna=False):
-            members = tuple(map(str, own["participant_id"]))
-            strategies_of[str(reason), members][result.strategy] = None
-    for (reason, members), strategies in strategies_of.items():
+    absent = collect(
+        ((str(reason), tuple(map(str, own["participant_id"]))), result.strategy)
+        for result in level.results
+        for reason, own in result.absent.groupby("reason", dropna=False)
+    )
+    for (reason, members), strategies in absent.items():
         yield (
             f"{count(len(members), 'participant')} without a result after "
-            f"{listing(list(strategies), _MOST_LABELS)} ({reason}): "
-            f"{listing(members, _MOST_LABELS)}."
+            f"{listing(strategies, _MOST_LABELS)} ({reason}): {listing(members, _MOST_LABELS)}."
         )
     for strategy, own in level.excluded.groupby("strategy", sort=False):
         sources = list(dict.fromkeys(own["source"]))
@@ -140,10 +141,8 @@ def _of_result(result: Result) -> Iterator[str]:
             f"{count(untested, 'pair')} not tested: fewer than "
             f"{result.about.get('MinimumParticipants')} participants have them, or they do not vary"
         )
-    for difference in texts(result.about.get("Differences")):
-        yield f"runs differ in {difference}"
-    for note in texts(result.model_about.get("Notes")):
-        yield f"in the model, {note}"
+    yield from (f"runs differ in {text}" for text in texts(result.about.get("Differences")))
+    yield from (f"in the model, {note}" for note in texts(result.model_about.get("Notes")))
     unsolved = result.model_about.get("EdgesWithoutCoefficients")
     if isinstance(unsolved, int) and unsolved:
         yield (

@@ -22,8 +22,7 @@ from bids_spheres.outputs.paths import (
     title,
 )
 from bids_spheres.outputs.sidecars import read_sidecar
-from bids_spheres.reports.toolkit.charts import strategy_styles
-from bids_spheres.reports.toolkit.order import Order, network_order
+from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Mean connectivity of the group: matrices, strongest pairs in a glass brain, distributions."""
+"""Mean connectivity: matrices of seeds and of networks, strongest pairs, distributions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from bids_spheres.reports.group.network_means import network_blocks, network_table
+from bids_spheres.reports.toolkit import charts
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.reports.toolkit.render import Block, Graphic, Section, matrix_graphic
+from bids_spheres.reports.toolkit.render import (
+    Block,
+    Graphic,
+    Section,
+    Table,
+    matrix_graphic,
+    number_column,
+    table_of,
+    text_column,
+)
 from bids_spheres.reports.toolkit.summaries import pairs
-from bids_spheres.wording import count, number, percent
+from bids_spheres.wording import count, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from bids_spheres.reports.group.load import Condition, Level, Result
+    from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
-
-    FloatArray = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
 """q below which a pair counts as connected."""
@@ -31,39 +37,26 @@ SIGNIFICANT = 0.05
 MOST_NAMES = 24
 """Rows of a matrix up to which each has its name beside it."""
 
+_LEFT, _TOP, _BETWEEN, _LINE, _DOT = 150, 8, 8, 9, 3.2  # pixels
+
 
 def condition_sections(
-    level: Level, shown: Collection[str], seeds: Mapping[str, Section]
+    level: Level, shown: Collection[str], stages: Mapping[str, Stage | None]
 ) -> Iterator[Section]:
-    """Every condition with a group that is shown.
-
-    Parameters
-    ----------
-    level : Level
-    shown : collection of str
-        Anchors of the groups whose matrices may be shown.
-    seeds : mapping of str to Section
-        Seeds of images, by the images' anchors.
-    """
+    """Every condition with a group among the anchors `shown`, over the brains of images."""
     for condition in level.conditions:
         results = [result for result in condition.results if result.anchor in shown]
         if not results and any(result.has_matrices for result in condition.results):
             continue
-        own = seeds.get(condition.image.anchor)
-        stage = None if own is None else own.stage
         remarks = []
         for result in condition.results:
-            name = result.strategy
-            remarks += [
-                f"{name}: tests against 0 (q) do not hold: {reason}."
-                for reason in result.against_zero
-            ]
+            own = [f"tests against 0 (q) do not hold: {reason}." for reason in result.against_zero]
             if not result.has_matrices:
-                remarks.append(f"{name}: no participant has a result.")
+                own.append("no participant has a result.")
             elif result not in results:
-                remarks.append(
-                    f"{name}: not shown, to keep this page small; see the tables of group."
-                )
+                own.append("not shown, to keep this page small; see the tables of group.")
+            remarks += [f"{result.strategy}: {remark}" for remark in own]
+        stage = stages.get(condition.image.anchor)
         yield Section(
             condition.anchor,
             condition.title,
@@ -71,7 +64,7 @@ def condition_sections(
             tuple(result.strategy for result in results),
             tuple(remarks),
             blocks=tuple(_blocks(level, condition, results, stage)) if results else (),
-            tables=tuple(network_table(results)),
+            tables=tuple(_network_table(results)),
         )
 
 
@@ -92,7 +85,7 @@ def _blocks(
                 note = f" {n or 'None'} of them {'has' if n <= 1 else 'have'} q < {SIGNIFICANT:g}."
             graphics.append(stage.strongest_pairs(result.mean, result.strategy, note))
         yield Block("Strongest pairs", tuple(graphics))
-    yield from network_blocks(level, condition, results)
+    yield from _network_blocks(level, condition, results)
     samples = [
         Sample(r.strategy, pairs(r.mean), level.styles[r.strategy], r.strategy) for r in results
     ]
@@ -101,17 +94,7 @@ def _blocks(
         yield distribution_block("Distribution", label, samples, points, ())
 
 
-# Matrices
-
-
-def above_and_below(values: FloatArray, q: FloatArray | None) -> FloatArray:
-    """All pairs above the diagonal, and below it those that are significant; others are 0."""
-    if q is None:
-        return values
-    shown = values.copy()
-    lower = np.tril(np.ones(values.shape, dtype=bool), -1)
-    shown[lower & np.isfinite(values) & ~(q < SIGNIFICANT)] = 0.0
-    return shown
+# Matrices of seeds
 
 
 def seed_matrix(
@@ -124,25 +107,19 @@ def seed_matrix(
     layers: Iterable[Layer] = (),
     p_label: str = "q",
 ) -> Graphic:
-    """Matrix of all seeds, in the order of networks, with q or another p beside each value.
+    """Matrix of all seeds by network, with q or another p and further values of each pair.
 
-    Parameters
-    ----------
-    result : Result
-    values, q : (S, S) arrays
-        In the order of tables; `q` decides what is shown below the diagonal.
-    words : str
-        Caption.
-    limit : float
-        Value of the strongest colour.
-    layers : iterable of Layer
-        Further values of each pair, in the order of tables.
+    `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
+    diagonal, and only those with a `q` below the limit below it. `limit` has the strongest colour.
     """
     image, ordered = result.image, result.ordered(values)
     tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
     own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
+    shown = ordered.copy()
+    if tested:
+        lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
+        shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
     few = len(image.names) <= MOST_NAMES
-    shown = above_and_below(ordered, own[0].values if tested else None)
     beside = Beside(image.order.groups, image.ordered_names if few else ())
     picture = matrix_picture(ordered, limit, beside, words, shown=shown, layers=own)
     return matrix_graphic(picture, words, result.strategy, f"{image.anchor}-names")
@@ -166,13 +143,138 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[Graph
                 share = float((q < SIGNIFICANT).mean()) if len(q) else 0.0
                 words += f" {percent(share)} of pairs have q < {SIGNIFICANT:g}."
             known = numbers[numbers > 0]
-            low, high = int(known.min()), int(known.max())
             if missing := len(numbers) - len(known):
-                verb = "is" if missing == 1 else "are"
+                verb = plural(missing, "is", "are")
                 words += f" {count(missing, 'pair')} {verb} missing in every participant."
-            if low < high:
-                words += (
-                    f" {'Others' if missing else 'Pairs'} rest on {low:,} to {high:,} participants."
-                )
+            if (low := int(known.min())) < (high := int(known.max())):
+                others = "Others" if missing else "Pairs"
+                words += f" {others} rest on {low:,} to {high:,} participants."
         varying = [Layer("N", result.numbers, 0)] if numbers.size and np.ptp(numbers) > 0 else []
         yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)
+
+
+# Networks
+
+
+def network_names(results: Sequence[Result]) -> tuple[str, ...]:
+    """Networks, in the order in which matrices show them."""
+    tables = [result.networks for result in results if result.networks is not None]
+    known = {name for table in tables for name in table[["network_1", "network_2"]].to_numpy().flat}
+    groups = results[0].image.order.groups if results else ()
+    return tuple(group.name for group in groups if group.name in known)
+
+
+def _network_blocks(
+    level: Level, condition: Condition, results: Sequence[Result]
+) -> Iterator[Block]:
+    """Matrices of networks, and means within each; nothing without networks."""
+    tables = {
+        result: table for result in results if (table := result.networks) is not None and len(table)
+    }
+    names = network_names(list(tables))
+    if not names:
+        return
+    means = {result: _network_matrix(table, names, "mean") for result, table in tables.items()}
+    # Tiled, so that the diagonal counts as well.
+    limit = colour_limit([np.tile(mean, (2, 2)) for mean in means.values()])
+    graphics = []
+    for result, mean in means.items():
+        words = f"Mean {condition.symbol} within and between networks after {result.strategy}"
+        within, between = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
+        if np.isfinite(within).any():
+            words += f": within {number(float(np.nanmean(within)))} on average"
+            if np.isfinite(between).any():
+                words += f", between networks {number(float(np.nanmean(between)))}"
+            best = int(np.nanargmax(within))
+            words += f"; most within {names[best]} ({number(float(within[best]))})"
+        layers = [
+            Layer(label, _network_matrix(tables[result], names, column), digits)
+            for label, column, digits in (
+                ("95 % interval from", "ci_low", 2),
+                ("to", "ci_high", 2),
+                ("N", "n", 0),
+            )
+        ]
+        picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
+        rows = f"{result.image.anchor}-networks"
+        graphics.append(matrix_graphic(picture, f"{words}.", result.strategy, rows))
+    yield Block("Networks", tuple(graphics), columns=2)
+    columns = ("mean", "ci_low", "ci_high")
+    limits = {
+        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in columns], 1)
+        for result, table in tables.items()
+    }
+    if any(np.isfinite(values).any() for values in limits.values()):
+        yield Block("Within networks", (_within(level, condition, limits, names),))
+
+
+def _network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
+    """One column of the table of networks as a symmetric matrix; NaN where there are no pairs."""
+    rows, columns = (pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2))
+    matrix = np.full((len(names),) * 2, np.nan)
+    matrix[rows, columns] = matrix[columns, rows] = table[column]
+    return matrix
+
+
+def _within(
+    level: Level, condition: Condition, rows: Mapping[str, FloatArray], names: Sequence[str]
+) -> Graphic:
+    """Means within networks and their intervals, strategies side by side; (networks, 3) each."""
+    band = _BETWEEN + _LINE * len(rows)
+    label = f"Mean {condition.symbol} within the network"
+    x = charts.axis(np.concatenate(list(rows.values())), label, zero=True, room=0.04, most=7)
+    width = charts.WIDTH - _LEFT - 10
+    frame = charts.Frame(_LEFT, _TOP, width, band * len(names), x, charts.Axis(0, 1))
+    grid, ticks = frame.x_marks()
+    marks, labels, sentences = [*grid], [*ticks], []
+    for place, name in enumerate(names):
+        top, text = _TOP + place * band, charts.shorten(name, 22)
+        labels.append(charts.Label(_LEFT - 8, top + band / 2 + 4, text, "end", "name"))
+        marks.append(charts.Mark(f"M{_LEFT},{top:.1f}h{frame.width:.1f}", "grid"))
+        for line, (strategy, values) in enumerate(rows.items()):
+            down, style = top + _BETWEEN / 2 + _LINE * (line + 0.5), level.styles[strategy]
+            mean, low, high = frame.across(values[place])
+            if np.isfinite([low, high]).all():
+                path = f"M{low:.1f},{down:.1f}H{high:.1f}"
+                marks.append(charts.Mark(path, f"whisker {style}", strategy))
+            if np.isfinite(mean):
+                dot = charts.circles(np.array([[mean, down]]), _DOT)
+                marks.append(charts.Mark(dot, f"dot {style}", strategy))
+    for strategy, values in rows.items():
+        means = values[:, 0]
+        if np.isfinite(means).any():
+            least, most = int(np.nanargmin(means)), int(np.nanargmax(means))
+            sentences.append(
+                f"{strategy}: from {number(means[least])} within {names[least]} to "
+                f"{number(means[most])} within {names[most]}."
+            )
+    words = " ".join(sentences)
+    height = int(_TOP + frame.height + 40)
+    chart = charts.Chart(charts.WIDTH, height, words, tuple(marks), tuple(labels))
+    lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
+    intervals = ", lines their 95 % confidence intervals" if lines else ""
+    legend = tuple(charts.Key(f"swatch {level.styles[name]}", name, name) for name in rows)
+    return Graphic(chart, f"Dots are means over participants{intervals}. {words}", legend=legend)
+
+
+def _network_table(results: Sequence[Result]) -> Iterator[Table]:
+    """All pairs of networks after all strategies; nothing without networks."""
+    tables = [
+        result.networks.assign(strategy=result.strategy)
+        for result in results
+        if result.networks is not None and len(result.networks)
+    ]
+    if tables:
+        rows = pd.concat(tables)
+        yield table_of(
+            "Means within and between networks.",
+            text_column("Strategy", rows["strategy"]),
+            text_column("Network", rows["network_1"]),
+            text_column("Other network", rows["network_2"]),
+            number_column("Pairs", rows["edges"]),
+            number_column("Participants", rows["n"]),
+            number_column("Mean", rows["mean"], 3),
+            number_column("From", rows["ci_low"], 3, "95 % interval"),
+            number_column("To", rows["ci_high"], 3, "95 % interval"),
+            file="group/*_networks.tsv",
+        )

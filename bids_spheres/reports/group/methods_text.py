@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bids_spheres.group.scale import Scale
-from bids_spheres.group.statistics import CONFIDENCE
-from bids_spheres.group.zero import MURPHY
+from bids_spheres.group.head_motion import MURPHY
+from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.methods.markdown import code
-from bids_spheres.reports.participant.methods_text import MethodsText, methods_text
+from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
+from bids_spheres.files.atomic import temporary_files_in, write_text
+from bids_spheres.files.names import natural, parse_name
+from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
-from bids_spheres.reports.group.contrasts import contrast_sections
+from bids_spheres.outputs.logs import last_settings
+from bids_spheres.reports.group import strategies, tested_pairs
 from bids_spheres.reports.group.coverage import seeds_sections
 from bids_spheres.reports.group.group_warnings import cautions
-from bids_spheres.reports.group.mean_connectivity import condition_sections
+from bids_spheres.reports.group.load import load_level
+from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
 from bids_spheres.reports.group.methods_text import group_methods
-from bids_spheres.reports.group.model import model_sections
-from bids_spheres.reports.group.network_means import network_names
-from bids_spheres.reports.group.participants import (
-    participants_section,
-    quality_of_runs,
-    verdicts,
-)
-from bids_spheres.reports.group.provenance import origin
-from bids_spheres.reports.group.strategies import comparison_sections, reading, strategies_table
-from bids_spheres.reports.participant.provenance import generators, sentence_of_software
+from bids_spheres.reports.group.participants import participants_section, quality_of_runs, verdicts
+from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
-from bids_spheres.reports.toolkit.render import page
+from bids_spheres.reports.toolkit.render import Cell, Column, Table, page, table_of, text_column
+from bids_spheres.settings import GROUP, Settings, declared_options
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from bids_spheres.reports.group.load import Level, Result
     from bids_spheres.reports.toolkit.html import HTMLReport
+
+PAGE = "group.html"
+"""Name of the page in the output dataset."""
 
 MOST_BYTES = 8e6
 """Size of all matrices of a page together, which a browser opens without a pause."""
@@ -38,14 +41,53 @@ MOST_BYTES = 8e6
 MOST_CHOICES = 40
 """Pictures of one kind among which readers can choose."""
 
-_BYTES_OF_PAIR = 2.7
-"""In base64, of a picture or of values."""
+_BYTES_OF_PAIR = 2.7  # in base64, of a picture or of values
+_MOST_FILES = 600
+
+KINDS = {
+    "runs": "quality of every run",
+    "strategies": "strategies, with the effect of motion that is left",
+    "coverage": "seeds that the group has, and where they are",
+    "mean": "mean over participants",
+    "sd": "standard deviation over participants",
+    "n": "participants of each pair",
+    "t": "Student's t of the mean",
+    "p": "p of t, not corrected",
+    "q": "p corrected for all pairs",
+    "edges": "index of pairs: nodes, networks, distance, QC-FC",
+    "networks": "means within and between networks",
+    "model": "coefficients and tests of the model",
+    "contrast-_edges": "effects and tests of a contrast",
+    "contrast-_nbs": "components of pairs of a contrast",
+    "contrast-_cnbs": "pairs of networks of a contrast",
+    "harmonization": "effects of sites that ComBat removed",
+    "reliability": "reliability of each pair over sessions or runs",
+    "networkreliability": "reliability of means of networks",
+    "stacked": "pairs of every participant, for machine learning",
+    "participants": "participants with a result, and why others have none",
+}
+"""Descriptions of the tables by their suffixes; a JSON file beside each has more."""
+
+
+def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> Path:
+    """Write the page into the root of the results; temporary files go there or elsewhere.
+
+    MissingInputError without results of the group level, DataError or ReadWriteError when they
+    can't be read, OutputError when the page can't be written.
+    """
+    level = load_level(output_dir)
+    with temporary_files_in(temporary_dir or output_dir):
+        html = group_page(level).html
+    path = output_dir / PAGE
+    write_text(path, html)
+    return path
 
 
 def group_page(level: Level) -> HTMLReport:
     """The report of the group level."""
     shown = affordable(level.results)
     seeds = seeds_sections(level.images[:MOST_CHOICES])
+    stages = {anchor: section.stage for anchor, section in seeds.items()}
     n_all = sum(result.has_matrices for result in level.results)
     shown_note = ""
     if len(shown) < n_all:
@@ -61,28 +103,44 @@ def group_page(level: Level) -> HTMLReport:
             names[f"{condition.image.anchor}-networks"] = network_names(results)
     runs = quality_of_runs(level)
     participants, links = participants_section(level, runs)
-    people = count(level.runs["participant_id"].nunique(), "participant")
     return page(
         "group.html.j2",
-        f"Group of {people}",
+        f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}",
         summary=tuple(summary(level)),
         verdicts=tuple(verdicts(runs)),
         limits=LIMITS_IN_WORDS,
         warnings=tuple(cautions(level)),
-        reading=reading(level),
-        comparisons=tuple(comparison_sections(level, shown))[:MOST_CHOICES],
-        strategies=strategies_table(level),
+        reading=strategies.reading(level),
+        comparisons=tuple(strategies.comparison_sections(level, shown))[:MOST_CHOICES],
+        strategies=strategies.strategies_table(level),
         participants=participants,
         links=links,
         seeds=tuple(seeds.values()),
-        conditions=tuple(condition_sections(level, shown, seeds))[:MOST_CHOICES],
+        conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
         shown_note=shown_note,
-        contrasts=tuple(contrast_sections(level, shown, seeds))[:MOST_CHOICES],
-        models=tuple(model_sections(level, shown))[:MOST_CHOICES],
+        contrasts=tuple(tested_pairs.contrast_sections(level, shown, stages))[:MOST_CHOICES],
+        models=tuple(tested_pairs.model_sections(level, shown))[:MOST_CHOICES],
         names=names,
         methods=group_methods(level),
         **origin(level.output_dir),
     )
+
+
+def origin(output_dir: Path) -> dict[str, object]:
+    """Command, settings, versions and files, by the names of the template's variables."""
+    path, settings = last_settings(output_dir, lambda call: call.get("analysis_level") == GROUP)
+    # Records have the options of both levels.
+    used = {each.name for each in declared_options(Settings) if GROUP in each.option.levels}
+    software = provenance.generators(read_description(output_dir))
+    return {
+        "command": provenance.command(path, settings, output_dir),
+        "settings": provenance.settings_in_words({k: v for k, v in settings.items() if k in used}),
+        "versions": (
+            *(("Results", text) for text in software),
+            *provenance.versions_of_this_page(),
+        ),
+        "files": files_table(output_dir / paths.GROUP_FOLDER),
+    }
 
 
 def affordable(results: Iterable[Result]) -> frozenset[str]:
@@ -129,5 +187,35 @@ def summary(level: Level) -> Iterator[str]:
         yield f"Mean framewise displacement of the run: {number(float(known[0]))} mm."
     elif known.size:
         low, middle, high = (number(float(fd)) for fd in np.percentile(known, (0, 50, 100)))
-        yield (f"Mean framewise displacement of runs: median {middle} mm, from {low} to {high} mm.")
-    yield from sentence_of_software(generators(read_description(level.output_dir)))
+        yield f"Mean framewise displacement of runs: median {middle} mm, from {low} to {high} mm."
+    software = provenance.generators(read_description(level.output_dir))
+    yield from provenance.sentence_of_software(software)
+
+
+def files_table(folder: Path) -> Table:
+    """Links to all tables of the group."""
+    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
+    tables.sort(key=lambda path: (path.name.count("_") > 0, natural(path.name)))
+    kinds, groups, links = [], [], []
+    for path in tables[:_MOST_FILES]:
+        try:
+            name = parse_name(path.name)
+        except ValueError:  # a table of all groups, or not ours
+            kind, group = path.name.partition(".")[0], "all groups"
+        else:
+            own = name.get(paths.CONTRAST)
+            kind = paths.of_contrast("", name.suffix) if own else name.suffix
+            group = paths.title(paths.group_of_contrast(name))
+        kinds.append(KINDS.get(kind, "not by this version"))
+        groups.append(group)
+        ending = path.name.removeprefix(f"{group}_")
+        links.append(Cell(ending, href=f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"))
+    rest = len(tables) - _MOST_FILES
+    more = f" {rest:,} more are in the folder group." if rest > 0 else ""
+    return table_of(
+        f"Tables of the group; the JSON file beside each describes it.{more}",
+        text_column("Content", kinds),
+        text_column("Of", groups),
+        (Column("File", numeric=False), links),
+        file="the folder group",
+    )

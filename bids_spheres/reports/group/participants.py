@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bids_spheres.inputs.runs import natural
+from bids_spheres.files.names import natural
 from bids_spheres.outputs.find import pages_of_participants
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram

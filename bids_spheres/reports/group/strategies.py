@@ -10,22 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from bids_spheres.reports.group.group_warnings import FEW_PARTICIPANTS
-from bids_spheres.reports.toolkit.charts import (
-    WIDTH,
-    Axis,
-    Chart,
-    Frame,
-    Label,
-    Mark,
-    axis,
-    circles,
-    round_ticks,
-    shorten,
-    tick_text,
-)
+from bids_spheres.reports.toolkit import charts
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.render import (
     Block,
@@ -39,13 +28,11 @@ from bids_spheres.reports.toolkit.render import (
 from bids_spheres.wording import listing, number, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from bids_spheres.reports.group.load import Level, Result
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.reports.group.load import FloatArray, Level, Result
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
@@ -74,107 +61,7 @@ CAVEATS = (
 )
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One column of the figure, from a column of the table of strategies times a factor.
-
-    `title` and `hint` stand above it; `best` is "least", "most" or "nearest to 0"; `span` is the
-    smallest range of its axis, as small differences must not look large.
-    """
-
-    column: str
-    title: str
-    hint: str
-    factor: float
-    digits: int
-    best: str
-    span: tuple[float, float]
-
-    @property
-    def of_motion(self) -> bool:
-        """Whether it says how much head motion is left."""
-        return self.column.startswith("qc_fc")
-
-    def values(self, results: Sequence[Result]) -> FloatArray:
-        """Of each strategy, as the figure shows them."""
-        rows = [result.row for result in results if result.row is not None]
-        return np.array([float(row[self.column]) for row in rows]) * self.factor
-
-    def by_chance(self, results: Sequence[Result]) -> list[float]:
-        """Value of each strategy by chance alone, or without dependence; empty if unknown."""
-        if self is _QC_FC:
-            rows = [result.row for result in results if result.row is not None]
-            return [chance_median(int(row["qc_fc_degrees_of_freedom"])) for row in rows]
-        levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
-        return [levels[self.column]] * len(results) if self.column in levels else []
-
-    def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Which strategies are best, to the digits shown; none where all are equal."""
-        scores = np.round(values, self.digits)
-        if self.best == "most":
-            scores = -scores
-        elif self.best == "nearest to 0":
-            scores = np.abs(scores)
-        known = np.isfinite(scores)
-        if known.sum() < 2 or np.ptp(scores[known]) == 0:
-            return np.zeros(len(values), dtype=bool)
-        return np.asarray(known & (scores == np.min(scores[known])))
-
-
-_QC_FC = Measure("qc_fc_median", "QC-FC, median |r|", "less is better", 1, 2, "least", (0, 0.1))
-MEASURES = (
-    _QC_FC,
-    Measure(
-        "qc_fc_significant", "Pairs with p < .05 (%)", "less is better", 100, 1, "least", (0, 10)
-    ),
-    Measure(
-        "qc_fc_distance_spearman",
-        "Distance dependence",
-        "near 0 is better",
-        1,
-        2,
-        "nearest to 0",
-        (-0.1, 0.1),
-    ),
-    Measure("modularity", "Modularity", "more is better", 1, 2, "most", (0, 0.1)),
-    Measure("degrees_of_freedom_lost", "D.o.f. lost", "less is cheaper", 1, 0, "least", (0, 10)),
-)
-
-
-def reading(level: Level) -> tuple[str, str]:
-    """How to choose a strategy; limits of the comparison, and the covariates of QC-FC."""
-    names = dict.fromkeys(name for result in level.results for name in result.covariates)
-    adjusted = f" Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
-    if not level.strategies["qc_fc_median"].notna().any():
-        return _ON_THE_REST, ""
-    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
-
-
-def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
-    """Figures of every condition that is connectivity.
-
-    Parameters
-    ----------
-    level : Level
-    shown : collection of str
-        Anchors of the groups whose pairs may be read.
-    """
-    for condition in level.conditions:
-        results = [result for result in condition.results if result.row is not None]
-        if not (len(results) > 1 or np.isfinite(_QC_FC.values(results)).any()):
-            continue
-        figure = Block("Strategies side by side", (_figure(level, results),))
-        own = [result for result in results if result.anchor in shown]
-        yield Section(
-            f"compare-{condition.anchor}",
-            condition.title,
-            condition.short,
-            tuple(result.strategy for result in results),
-            blocks=(figure, *_motion_blocks(level, own)),
-        )
-
-
-def chance_median(degrees_of_freedom: int) -> float:
+def chance_median(degrees_of_freedom: float) -> float:
     """Median absolute correlation of unrelated normal values; NaN without degrees of freedom.
 
     (r + 1) / 2 has the beta distribution with both parameters v / 2, and v = n - 2 for n pairs,
@@ -188,59 +75,145 @@ def chance_median(degrees_of_freedom: int) -> float:
     return float(2 * stats.beta.ppf(0.75, degrees_of_freedom / 2, degrees_of_freedom / 2) - 1)
 
 
-# The figure by which to choose
+@dataclass(frozen=True)
+class Measure:
+    """A column of the figure: one of the table of strategies times a factor.
+
+    `title` and `hint` stand above it; the least `score` is best; `span` is the smallest range of
+    its axis, as small differences must not look large.
+    """
+
+    column: str
+    title: str
+    hint: str
+    factor: float
+    digits: int
+    score: Callable[[FloatArray], FloatArray]
+    span: tuple[float, float]
+
+    @property
+    def of_motion(self) -> bool:
+        """Whether it says how much head motion is left."""
+        return self.column.startswith("qc_fc")
+
+    def values(self, rows: pd.DataFrame) -> FloatArray:
+        """Of each strategy, as the figure shows them."""
+        return rows[self.column].to_numpy(np.float64) * self.factor
+
+    def by_chance(self, rows: pd.DataFrame) -> list[float]:
+        """Value of each strategy by chance alone, or without dependence; empty if unknown."""
+        if self.column == "qc_fc_median":
+            return [chance_median(left) for left in rows["qc_fc_degrees_of_freedom"]]
+        levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
+        return [levels[self.column]] * len(rows) if self.column in levels else []
+
+    def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
+        """Which strategies are best, to the digits shown; none where all are equal."""
+        scores = self.score(np.round(values, self.digits))
+        known = scores[np.isfinite(scores)]
+        if len(known) < 2 or np.ptp(known) == 0:
+            return np.zeros(len(values), dtype=bool)
+        return np.asarray(scores == known.min())
 
 
-def _figure(level: Level, results: Sequence[Result]) -> Graphic:
-    width = (WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
-    height = _ROW * len(results)
-    middles = _TOP + _ROW * (np.arange(len(results)) + 0.5)
-    rows = [result.row for result in results if result.row is not None]
+_LESS, _MORE = "less is better", "more is better"
+MEASURES = (
+    Measure("qc_fc_median", "QC-FC, median |r|", _LESS, 1, 2, np.positive, (0, 0.1)),
+    Measure("qc_fc_significant", "Pairs with p < .05 (%)", _LESS, 100, 1, np.positive, (0, 10)),
+    Measure(
+        *("qc_fc_distance_spearman", "Distance dependence", "near 0 is better"),
+        *(1, 2, np.abs, (-0.1, 0.1)),
+    ),
+    Measure("modularity", "Modularity", _MORE, 1, 2, np.negative, (0, 0.1)),
+    Measure(
+        "degrees_of_freedom_lost", "D.o.f. lost", "less is cheaper", 1, 0, np.positive, (0, 10)
+    ),
+)
+
+
+def reading(level: Level) -> tuple[str, str]:
+    """How to choose a strategy; limits of the comparison, and the covariates of QC-FC."""
+    names = dict.fromkeys(name for result in level.results for name in result.covariates)
+    adjusted = f" Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
+    if not level.strategies["qc_fc_median"].notna().any():
+        return _ON_THE_REST, ""
+    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
+
+
+def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
+    """Every condition that is connectivity, with pairs of groups whose anchors are in `shown`."""
+    for condition in level.conditions:
+        results = [result for result in condition.results if result.row is not None]
+        rows = pd.DataFrame([result.row for result in results])
+        if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
+            figure = Block("Strategies side by side", (_figure(level, rows),))
+            own = [result for result in results if result.anchor in shown]
+            yield Section(
+                f"compare-{condition.anchor}",
+                condition.title,
+                condition.short,
+                tuple(result.strategy for result in results),
+                blocks=(figure, *_motion_blocks(level, own)),
+            )
+
+
+# The figure by which to choose; `rows` are those of the table of strategies
+
+
+def _figure(level: Level, rows: pd.DataFrame) -> Graphic:
+    width = (charts.WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
+    height = _ROW * len(rows)
     # Images that were smoothed differently are not comparable, and few participants give chance.
-    alike = len({float(row["smoothing_fwhm"]) for row in rows}) < 2
-    few = min(int(row["qc_fc_participants"]) for row in rows) < FEW_PARTICIPANTS
-    marks: list[Mark] = []
+    alike = rows["smoothing_fwhm"].nunique(dropna=False) < 2
+    few = rows["qc_fc_participants"].min() < FEW_PARTICIPANTS
+    marks: list[charts.Mark] = []
     labels = [
-        Label(_LEFT - 10, down + 4, shorten(result.strategy, _MOST_NAME), "end", "name")
-        for result, down in zip(results, middles, strict=True)
+        charts.Label(_LEFT - 10, down, charts.shorten(strategy, _MOST_NAME), "end", "name")
+        for strategy, down in zip(rows["strategy"], _middles(rows) + 4, strict=True)
     ]
     words: list[str] = []
     for measure in MEASURES:
-        values = measure.values(results)
+        values = measure.values(rows)
         if not np.isfinite(values).any():
             continue
         # Room for a number to the right of each dot.
-        ends = np.append(values, [*measure.by_chance(results), *measure.span])
-        tight = axis(ends, "", zero=True, room=0.06)
+        ends = np.append(values, [*measure.by_chance(rows), *measure.span])
+        tight = charts.axis(ends, "", zero=True, room=0.06)
         high = tight.high + _NUMBER * (tight.high - tight.low)
-        ticks = [tick for tick in round_ticks(tight.low, high, 4) if tick <= tight.high]
-        x = Axis(tight.low, high, "", tuple(ticks))
+        ticks = [tick for tick in charts.round_ticks(tight.low, high, 4) if tick <= tight.high]
+        x = charts.Axis(tight.low, high, "", tuple(ticks))
         left = _LEFT + len(words) * (width + _GAP)
-        frame = Frame(left, _TOP, width, height, x, Axis(0, len(results)))
-        if measure is _QC_FC:
-            labels.append(Label(left, 13, "Head motion that is left", "start", "axis"))
+        frame = charts.Frame(left, _TOP, width, height, x, charts.Axis(0, len(rows)))
+        if measure is MEASURES[0]:
+            labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
         ranked = alike and not (few and measure.of_motion)
-        panel_marks, panel_labels = _panel(level, results, measure, frame, ranked=ranked)
+        panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
         listed = [
-            f"{result.strategy} {number(value, measure.digits)}"
-            for result, value in zip(results, values, strict=True)
+            f"{strategy} {number(value, measure.digits)}"
+            for strategy, value in zip(rows["strategy"], values, strict=True)
             if np.isfinite(value)
         ]
-        chance = [value for value in measure.by_chance(results) if np.isfinite(value)]
+        chance = [value for value in measure.by_chance(rows) if np.isfinite(value)]
         by_chance = f", {number(min(chance), measure.digits)} by chance" if any(chance) else ""
         words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
-    chart = Chart(WIDTH, _TOP + height + 24, " ".join(words), tuple(marks), tuple(labels))
-    return Graphic(chart, _caption(results, alike=alike, few=few))
+    alt = " ".join(words)
+    chart = charts.Chart(charts.WIDTH, _TOP + height + 24, alt, tuple(marks), tuple(labels))
+    return Graphic(chart, _caption(rows, alike=alike, few=few))
 
 
-def _caption(results: Sequence[Result], *, alike: bool, few: bool) -> str:
+def _middles(rows: pd.DataFrame) -> FloatArray:
+    """Pixels from the top of the line of each strategy."""
+    return _TOP + _ROW * (np.arange(len(rows)) + 0.5)
+
+
+def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
     """What is in bold, and what chance gives."""
     caption = "The best of each column is in bold."
     if not alike:
         caption = "None is marked as best, as images were smoothed differently."
-    if chance := [value for value in _QC_FC.by_chance(results) if np.isfinite(value)]:
+    if chance := [value for value in MEASURES[0].by_chance(rows) if np.isfinite(value)]:
         if alike and few:
             caption += (
                 " None is marked in the columns of head motion: with fewer than "
@@ -254,34 +227,34 @@ def _caption(results: Sequence[Result], *, alike: bool, few: bool) -> str:
 
 
 def _panel(
-    level: Level, results: Sequence[Result], measure: Measure, frame: Frame, *, ranked: bool
-) -> tuple[list[Mark], list[Label]]:
+    level: Level, rows: pd.DataFrame, measure: Measure, frame: charts.Frame, *, ranked: bool
+) -> tuple[list[charts.Mark], list[charts.Label]]:
     """A dot and a number for each strategy, in the frame of one measure."""
     grid, ticks = frame.x_marks()
     labels = [
-        Label(frame.left, _TOP - 28, measure.title, "start", "name"),
-        Label(frame.left, _TOP - 13, measure.hint, "start"),
+        charts.Label(frame.left, _TOP - 28, measure.title, "start", "name"),
+        charts.Label(frame.left, _TOP - 13, measure.hint, "start"),
         *(label for label in ticks if label.text),
     ]
-    middles = frame.top + _ROW * (np.arange(len(results)) + 0.5)
+    middles = _middles(rows)
     lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for down in middles)
     by_chance = "".join(
         f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
-        for row, across in enumerate(frame.across(measure.by_chance(results)))
+        for row, across in enumerate(frame.across(measure.by_chance(rows)))
         if np.isfinite(across)
     )
-    marks = [*grid, Mark(lanes, "grid"), Mark(by_chance, "chance", title="By chance")]
-    values = measure.values(results)
+    chance = charts.Mark(by_chance, "chance", title="By chance")
+    marks = [*grid, charts.Mark(lanes, "grid"), chance]
+    values = measure.values(rows)
     best = measure.best_of(values) & ranked
-    for result, value, down, is_best in zip(results, values, middles, best, strict=True):
-        if not np.isfinite(value):
-            continue
-        across = float(frame.across(value))
-        dot = circles(np.array([[across, down]]), _DOT)
-        marks.append(Mark(dot, f"dot {level.styles[result.strategy]}", result.strategy))
-        text = tick_text(float(number(value, measure.digits)))
-        look = "name value best" if is_best else "value"
-        labels.append(Label(across + _DOT + 4, down + 4, text, "start", look))
+    for strategy, value, down, is_best in zip(rows["strategy"], values, middles, best, strict=True):
+        if np.isfinite(value):
+            across = float(frame.across(value))
+            dot = charts.circles(np.array([[across, down]]), _DOT)
+            marks.append(charts.Mark(dot, f"dot {level.styles[strategy]}", strategy))
+            text = charts.tick_text(float(number(value, measure.digits)))
+            look = "name value best" if is_best else "value"
+            labels.append(charts.Label(across + _DOT + 4, down + 4, text, "start", look))
     return marks, labels
 
 
@@ -346,10 +319,9 @@ def strategies_table(level: Level) -> Table:
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
     # Widths that are equal are of no use to choose; repeated measures are needed for reliability.
-    left_out = [
-        *(["smoothing_fwhm"] if rows["smoothing_fwhm"].nunique(dropna=False) < 2 else []),
-        *(name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()),
-    ]
+    left_out = [name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()]
+    if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
+        left_out.append("smoothing_fwhm")
     return table_of(
         "Strategies: the same numbers, and those of group/strategies.tsv.",
         text_column("Strategy", rows["strategy"]),

@@ -6,18 +6,17 @@ import re
 from math import inf
 from typing import TYPE_CHECKING
 
-from bids_spheres.confounds import column_names, load_strategy, published_strategies
-from bids_spheres.confounds.compcor import MASKS_OF, needs_cosines
-from bids_spheres.confounds.components import COSINE
+from bids_spheres.confounds.columns import COSINE, MASKS_OF, column_names, needs_cosines
 from bids_spheres.confounds.strategy import EXPANSIONS
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.methods.markdown import cite, code, escape, listing
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bids_spheres.confounds import Censor, Strategy, Task, TemporalFilter
-    from bids_spheres.confounds.strategy import Expansion
+    from bids_spheres.confounds.strategy import Censor, Expansion, Strategy, Task, TemporalFilter
     from bids_spheres.reports.methods.methods_facts import MethodsFacts
 
 _EXPANSIONS: dict[Expansion, str] = {

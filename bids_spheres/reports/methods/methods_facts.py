@@ -9,7 +9,7 @@ from bids_spheres import __version__
 from bids_spheres.settings import Processing
 
 if TYPE_CHECKING:
-    from bids_spheres.confounds import Strategy
+    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
 
 

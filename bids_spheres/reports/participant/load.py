@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.outputs.find import find_runs
 from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.logs import find_crashes, last_settings
-from bids_spheres.reports.toolkit.charts import strategy_styles
-from bids_spheres.reports.toolkit.order import Order, network_order
+from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
@@ -29,10 +28,8 @@ class SeedSet:
     files: SeedSetResults
     spheres: Spheres | None  # None where neither the run's nor another run's table is there
     series: dict[str, Series]  # By strategy; empty for several runs together
-    # Sidecar of each strategy's series, or of its matrices for several runs together.
-    facts: dict[str, JsonObject]
-    # Before cleaning; None for several runs together, and where that was not written.
-    uncleaned: Series | None = None
+    facts: dict[str, JsonObject]  # Sidecar of each strategy's series, or else of its matrices
+    uncleaned: Series | None = None  # Series before cleaning, where they were written
 
     @property
     def title(self) -> str:
@@ -40,9 +37,14 @@ class SeedSet:
         return f"{self.files.label} in {self.files.space}"
 
     @cached_property
-    def order(self) -> Order | None:
-        """Spheres by network."""
-        return None if self.spheres is None else network_order(self.spheres.networks)
+    def order(self) -> Order:
+        """Spheres by network; empty where their table is gone."""
+        return network_order(() if self.spheres is None else self.spheres.networks)
+
+    @property
+    def noun(self) -> str:
+        """What its nodes are, in a word."""
+        return "sphere" if self.spheres is None else self.spheres.noun
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.reports.toolkit.carpets import volumes_axis
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Frame,
@@ -24,11 +23,13 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     shorten,
 )
+from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -51,38 +52,24 @@ _NO_COURSES = (
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of motion: its column today and in fMRIPrep < 1.2, and its names."""
+    """A measure of motion: its names, and the columns that have it."""
 
-    columns: tuple[str, str]
-    label: str
     name: str
+    label: str
     unit: str
     threshold: str
-    strategies: tuple[str, ...] = ()  # that measure motion so; () is by the confounds table
+    columns: tuple[str, ...] = ()  # Today, and in fMRIPrep < 1.2
+    strategies: tuple[str, ...] = ()  # Those that recompute it; none where the table has it
 
 
+_FD, _DVARS, _RMSD = "Framewise displacement", "Standardized DVARS", "Root mean square displacement"
 MEASURES = (
     Measure(
+        *(_FD, "FD (mm)", " mm", "fd_threshold"),
         ("framewise_displacement", "FramewiseDisplacement"),
-        "FD (mm)",
-        "Framewise displacement",
-        " mm",
-        "fd_threshold",
     ),
-    Measure(
-        ("std_dvars", "stdDVARS"),
-        "std. DVARS",
-        "Standardized DVARS",
-        "",
-        "std_dvars_threshold",
-    ),
-    Measure(
-        ("rmsd", "rmsd"),
-        "RMSD (mm)",
-        "Root mean square displacement",
-        " mm",
-        "rmsd_threshold",
-    ),
+    Measure(_DVARS, "std. DVARS", "", "std_dvars_threshold", ("std_dvars", "stdDVARS")),
+    Measure(_RMSD, "RMSD (mm)", " mm", "rmsd_threshold", ("rmsd",)),
 )
 
 
@@ -91,8 +78,7 @@ class Motion:
     """Motion in a run, and the volumes that strategies censor for it."""
 
     n_volumes: int
-    # (T,); Those that the confounds table has; NaN where a value is missing.
-    courses: Mapping[Measure, FloatArray]
+    courses: Mapping[Measure, FloatArray]  # (T,); NaN where a value is missing
     censored: Mapping[str, NDArray[np.bool_]]  # (T,); By strategy
     thresholds: Mapping[str, Mapping[str, object]]  # ``CensoringThresholds`` of each strategy
 
@@ -116,7 +102,7 @@ def motion_block(run: Run, links: Links) -> Block | None:
     if not run.files.outliers:
         return None
     motion = _read_motion(run, links)
-    words = []
+    words, legend = [], []
     for measure, course in motion.courses.items():
         text = f"{measure.name} is not known."
         if np.isfinite(course).any():
@@ -130,20 +116,16 @@ def motion_block(run: Run, links: Links) -> Block | None:
     if free := [s for s, flags in motion.censored.items() if not flags.any()]:
         caption.append(f"No volume is censored by {listing(free)}.")
     caption.append("Volumes are counted from 0.")
-    words += [
-        f"{strategy} leaves out {count(int(flags.sum()), 'volume')} of {len(flags)}."
-        for strategy, flags in motion.censored.items()
-    ]
-    legend = [
-        Key(f"swatch {run.styles[s]}", f"censored by {s}", s)
-        for s in motion.censored
-        if motion.censored[s].any()
-    ]
+    for strategy, flags in motion.censored.items():
+        n_censored = count(int(flags.sum()), "volume")
+        words.append(f"{strategy} leaves out {n_censored} of {len(flags)}.")
+        if flags.any():
+            swatch = f"swatch {run.styles[strategy]}"
+            legend.append(Key(swatch, f"censored by {strategy}", strategy))
     if any(map(motion.levels, MEASURES)):
         legend.append(Key("threshold", "threshold"))
-    graphic = Graphic(
-        _chart(motion, run.styles, " ".join(words)), " ".join(caption), legend=tuple(legend)
-    )
+    chart = _chart(motion, run.styles, " ".join(words))
+    graphic = Graphic(chart, " ".join(caption), legend=tuple(legend))
     return Block("Motion and censoring", (graphic,), () if motion.courses else (_NO_COURSES,))
 
 
@@ -152,18 +134,12 @@ def _read_motion(run: Run, links: Links) -> Motion:
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
     facts = read_sidecar(sidecar_path(run.files.outliers[strategies[0]]), optional=True)
-    measures = {column: measure for measure in MEASURES for column in measure.columns}
-    courses: dict[Measure, FloatArray] = {}
-    if (path := links.first(facts, ".tsv")) is not None:
-        # The input may have changed since; the rest of the report stands without it.
-        with suppress(OSError, ValueError), open_regular(path) as file:
-            table = pd.read_csv(
-                file, sep="\t", usecols=lambda name: name.strip() in measures, na_values=[MISSING]
-            )
-            courses = {
-                measures[name.strip()]: table[name].to_numpy(dtype=np.float64)
-                for name in table.columns
-            }
+    path, columns = links.first(facts, ".tsv"), {}
+    # The input may have changed since; the rest of the report stands without it.
+    with suppress(OSError, ValueError):
+        columns = (
+            {} if path is None else _read_columns(path, {c for m in MEASURES for c in m.columns})
+        )
     thresholds = {
         s: seeds.facts[s].get("CensoringThresholds") or {}
         for s in strategies
@@ -171,35 +147,35 @@ def _read_motion(run: Run, links: Links) -> Motion:
         if s in seeds.facts
     }
     limited = {key for limits in thresholds.values() for key in limits if limits[key] is not None}
-    fitting = {
-        m: courses[m]
-        for m in MEASURES
-        if m in courses and len(courses[m]) == n_volumes
-        if m.columns[0] != "rmsd" or m.threshold in limited
-    }
-    return Motion(n_volumes, _recomputed(run, strategies) | fitting, censored, thresholds)
+    courses = _recomputed(run, strategies)
+    for measure in MEASURES:
+        for course in (columns[c] for c in measure.columns if c in columns):
+            if len(course) == n_volumes and (measure.name != _RMSD or measure.threshold in limited):
+                courses[measure] = course
+    return Motion(n_volumes, courses, censored, thresholds)
+
+
+def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
+    """Some columns of a table, whose names may have blanks around them."""
+    with open_regular(path) as file:
+        table = pd.read_csv(
+            file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
+        )
+    return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in table}
 
 
 def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:
     """Displacement as strategies measure it anew; that of several is one where it is the same."""
     columns: dict[bytes, tuple[FloatArray, list[str]]] = {}
     for strategy in strategies:
-        with open_regular(run.files.outliers[strategy]) as file:
-            table = pd.read_csv(file, sep="\t", na_values=[MISSING])
-        if "fd_recomputed" in table:
-            values = table["fd_recomputed"].to_numpy(dtype=np.float64)
+        for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values():
             columns.setdefault(values.tobytes(), (values, []))[1].append(strategy)
-    return {
-        Measure(
-            ("fd_recomputed", "fd_recomputed"),
-            "FD anew (mm)",
-            f"Framewise displacement as {listing(owners)} recomputes it",
-            " mm",
-            "fd_threshold",
-            tuple(owners),
-        ): values
-        for values, owners in columns.values()
-    }
+    courses = {}
+    for values, owners in columns.values():
+        name = f"{_FD} as {listing(owners)} recomputes it"
+        owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
+        courses[owned] = values
+    return courses
 
 
 def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> Chart:

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.methods_text import read_methods
 from bids_spheres.reports.participant.motion_charts import motion_block
-from bids_spheres.reports.participant.regressor_correlations import regressor_block
-from bids_spheres.reports.participant.relations import relation_blocks
-from bids_spheres.reports.participant.run_warnings import cautions
-from bids_spheres.reports.participant.seed_maps import seed_map_block
-from bids_spheres.reports.participant.signals import cleaned_series, picture_before, signal_blocks
-from bids_spheres.reports.participant.sphere_section import seeds_section
-from bids_spheres.reports.participant.summary import runs_table, summary, verdicts
+from bids_spheres.reports.participant.relations import regressor_block, relation_blocks
+from bids_spheres.reports.participant.signals import signal_view
+from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
+from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
 
@@ -32,8 +28,7 @@ class SetView:
     title: str
     remarks: tuple[str, ...]
     blocks: tuple[Block, ...]
-    # Picture that several blocks refer to, and its identifier.
-    before: tuple[str, Raster] | None = None
+    before: tuple[str, Raster] | None  # Picture that blocks refer to by its identifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +53,19 @@ def participant_page(participant: Participant) -> HTMLReport:
     names: dict[str, tuple[str, ...]] = {}
     drawn, runs = [], []
     for run in participant.runs:
-        sections = {
-            seeds.anchor: seeds_section(run, seeds, seeds.spheres, participant.links)
-            for seeds in run.sets
-            if seeds.spheres is not None
-        }
-        drawn += [(run, section) for section in sections.values()]
-        after, names_of_regressors = regressor_block(run)
-        names |= names_of_regressors
+        views = []
         for seeds in run.sets:
-            if seeds.spheres is not None and seeds.order is not None:
+            section = None
+            if seeds.spheres is not None:
+                section = seeds_section(run, seeds, seeds.spheres, participant.links)
+                drawn.append((run, section))
                 rows = tuple(seeds.spheres.names[i] for i in seeds.order.indices)
                 names[f"{seeds.anchor}-names"] = rows
-        sets = tuple(_set_view(run, seeds, sections.get(seeds.anchor)) for seeds in run.sets)
+            views.append(_set_view(run, seeds, section))
         before = motion_block(run, participant.links)
-        runs.append(RunView(run.anchor, run.title, run.strategies, before, sets, after))
+        after, names_of_regressors = regressor_block(run)
+        names |= names_of_regressors
+        runs.append(RunView(run.anchor, run.title, run.strategies, before, tuple(views), after))
     return page(
         "participant.html.j2",
         participant.title,
@@ -85,7 +78,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         stages=tuple(section.stage for _, section in drawn),
         runs=tuple(runs),
         names=names,
-        methods=read_methods(participant.output_dir, participant.label),
+        methods=provenance.read_methods(participant.output_dir, participant.label),
         command=provenance.command(
             participant.settings_path, participant.settings, participant.output_dir
         ),
@@ -97,12 +90,11 @@ def participant_page(participant: Participant) -> HTMLReport:
 
 
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
-    cleaned = cleaned_series(seeds, run.strategies)
-    blocks = list(signal_blocks(seeds, cleaned, run.styles))
-    stage = None if section is None else section.stage
-    relations = [] if stage is None else list(relation_blocks(seeds, run.styles, stage))
-    if stage is not None and (maps := seed_map_block(seeds, run.strategies, stage.scene)):
-        relations.append(maps)
+    blocks, before = signal_view(seeds, run.styles)
+    relations = []
+    if section is not None and section.stage is not None:
+        relations += relation_blocks(seeds, run.styles, section.stage)
+        relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
     remarks = []
     for strategy in run.strategies:
         reason = seeds.facts.get(strategy, {}).get("Excluded")
@@ -111,7 +103,5 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
-        noun = "sphere" if seeds.spheres is None else seeds.spheres.noun
-        remarks.append(f"Fewer than two {noun}s have a series: no pairs.")
-    before = picture_before(seeds, cleaned)
+        remarks.append(f"Fewer than two {seeds.noun}s have a series: no pairs.")
     return SetView(seeds.title, tuple(remarks), (*blocks, *relations), before)

@@ -1,24 +1,63 @@
-"""Origin of the results: the call, its settings, versions, and input files."""
+"""Origin of the results: the methods section, the call, its settings, versions, input files."""
 
 from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres import __version__
+from bids_spheres.errors import UsageError
+from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.links import all_sources, read_description
+from bids_spheres.outputs.logs import CITATION_FILE, methods_file
+from bids_spheres.reports.methods import cited_keys, in_plain_words, load_references
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from bids_spheres.reports.methods import Reference
     from bids_spheres.reports.participant.load import Participant
 
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "pybids")
+_METHODS = re.compile(r"^## Methods\n(?P<text>.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MethodsText:
+    """Paragraphs, references in the order of their first citation, and the file of both."""
+
+    paragraphs: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    file: str = CITATION_FILE
+
+
+def read_methods(output_dir: Path, participant: str) -> MethodsText:
+    """The participant's text, or else that of the last call; empty without either."""
+    for file in (methods_file(participant), CITATION_FILE):
+        if match := _METHODS.search(read_own_text(output_dir / file)):
+            text = match["text"].strip()
+            return methods_text([part for part in text.split("\n\n") if part.strip()], file)
+    return MethodsText()
+
+
+def methods_text(paragraphs: list[str], file: str = CITATION_FILE) -> MethodsText:
+    """Paragraphs of Markdown as plain text, and the references that they cite."""
+    known = load_references()
+    keys = cited_keys("\n\n".join(paragraphs))
+    plain = []
+    for paragraph in paragraphs:
+        try:
+            plain.append(in_plain_words(paragraph))
+        except UsageError:  # another version wrote it, and cites what this one does not know
+            plain.append(paragraph)
+    return MethodsText(tuple(plain), tuple(known[key] for key in keys if key in known), file)
 
 
 def command(path: Path | None, settings: Mapping[str, object], output_dir: Path) -> str | None:
@@ -32,24 +71,20 @@ def command(path: Path | None, settings: Mapping[str, object], output_dir: Path)
 
 def settings_in_words(settings: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
     """Names and values of the settings that have a value."""
-    texts = {
-        name: ", ".join(map(str, value))
-        if isinstance(value, list)
-        else value
-        if isinstance(value, str)
-        else json.dumps(value)
-        for name, value in settings.items()
-        if value not in (None, [], "")
-    }
-    return tuple(texts.items())
+    texts = []
+    for name, value in settings.items():
+        if value not in (None, [], ""):
+            words = value if isinstance(value, list) else [value]
+            strings = (word if isinstance(word, str) else json.dumps(word) for word in words)
+            texts.append((name, ", ".join(strings)))
+    return tuple(texts)
 
 
 def made_with(participant: Participant) -> Iterator[str]:
     """Software of the results and of their input, in a sentence."""
-    software: dict[str, dict[str, None]] = {"Results": {}, "Input": {}}
-    for name, text in _versions_of_data(participant):
-        software[name.partition(" ")[0]][text] = None
-    yield from sentence_of_software(software["Results"], software["Input"])
+    known = [*_versions_of_data(participant)]
+    results = [text for name, text in known if name == "Results"]
+    yield from sentence_of_software(results, [text for name, text in known if name != "Results"])
 
 
 def sentence_of_software(results: Iterable[str], inputs: Iterable[str] = ()) -> Iterator[str]:

@@ -1,13 +1,15 @@
-"""Connectivity of a run: matrices, the strongest pairs in a glass brain, and distributions."""
+"""Matrices of a run: connectivity after each strategy, and correlations of its regressors."""
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.engine.connectivity import MEASURES
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON
+from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_picture
@@ -16,72 +18,79 @@ from bids_spheres.reports.toolkit.summaries import pairs
 from bids_spheres.wording import coefficient, count, naming, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from bids_spheres.outputs.read import Spheres
-    from bids_spheres.reports.participant.load import SeedSet
+    from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
-    from bids_spheres.reports.toolkit.order import Order
 
     FloatArray = NDArray[np.float64]
 
-
-NAMES_OF_MEASURES = {measure.stat: measure.title for measure in MEASURES}
-"""Names of measures in words, by their labels in names of files."""
+_KINDS = (
+    ("cosine", "cosines"),
+    ("trans_", "translations"),
+    ("rot_", "rotations"),
+    ("a_comp_cor", "aCompCor"),
+    ("w_comp_cor", "WM CompCor"),
+    ("c_comp_cor", "CSF CompCor"),
+    ("t_comp_cor", "tCompCor"),
+    ("aroma", "ICA-AROMA"),
+    ("csf", "CSF"),
+    ("white_matter", "white matter"),
+    ("global_signal", "global signal"),
+)
+"""Prefixes of fMRIPrep's column names, and the names beside a matrix."""
 
 
 def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> Iterator[Block]:
     """Matrices, connectomes and distributions of each measure."""
-    spheres, order = seeds.spheres, seeds.order
-    assert spheres is not None and order is not None  # noqa: S101, PT018 - a stage needs them
+    if seeds.spheres is None:
+        return
+    names_of_measures = {measure.stat: measure.title for measure in MEASURES}
     for stat in seeds.files.measures:
-        is_pearson = stat == PEARSON
-        title = NAMES_OF_MEASURES.get(stat, stat)
+        title = names_of_measures.get(stat, stat)
         written = [s for s in styles if (stat, s) in seeds.files.matrix_paths]
         read = {s: seeds.files.matrix(s, stat).values for s in written}
         matrices = {s: matrix for s, matrix in read.items() if np.isfinite(pairs(matrix)).any()}
         if not matrices:
             continue
-        graphics = _matrices(seeds, title, matrices, order, spheres)
-        yield Block(title, tuple(graphics), columns=2)
+        yield Block(title, tuple(_matrices(seeds, seeds.spheres, title, matrices)), columns=2)
         strongest = (stage.strongest_pairs(matrix, s) for s, matrix in matrices.items())
         yield Block(f"Strongest pairs: {title}", tuple(strongest))
-        samples = [
-            Sample(strategy, pairs(matrix), styles[strategy], strategy)
-            for strategy, matrix in matrices.items()
-        ]
-        notes = tuple(_effective_volumes(seeds, matrices)) if is_pearson else ()
-        label = "r" if is_pearson else title
-        yield distribution_block(
-            f"Distribution: {title}", label, samples, spheres.coordinates, notes
-        )
+        samples = [Sample(s, pairs(matrix), styles[s], s) for s, matrix in matrices.items()]
+        notes = tuple(_effective_volumes(seeds, [*matrices])) if stat == PEARSON else ()
+        label, points = "r" if stat == PEARSON else title, seeds.spheres.coordinates
+        yield distribution_block(f"Distribution: {title}", label, samples, points, notes)
 
 
 def _matrices(
-    seeds: SeedSet,
-    title: str,
-    matrices: Mapping[str, FloatArray],
-    order: Order,
-    spheres: Spheres,
+    seeds: SeedSet, spheres: Spheres, title: str, matrices: Mapping[str, FloatArray]
 ) -> Iterator[Graphic]:
-    limit = colour_limit(list(matrices.values()))
+    limit, order = colour_limit(list(matrices.values())), seeds.order
     names = tuple(spheres.names[i] for i in order.indices)
     beside = Beside(order.groups, names if len(names) <= 24 else ())
     for strategy, matrix in matrices.items():
-        edges, values = strongest_edges(matrix, 1), pairs(matrix)
+        values = pairs(matrix)
         median = float(np.median(values[np.isfinite(values)]))
         words = f"{title} after {strategy}: median {coefficient(median)}"
-        if len(edges.values):
-            ends = naming([spheres.names[i] for i in edges.pairs[0]])
-            words += f", strongest {coefficient(float(edges.values[0]))} between {ends}"
+        if strongest := _strongest(matrix, spheres.names):
+            words += ", strongest {} between {}".format(*strongest)
         if missing := int((~np.isfinite(matrix)).all(axis=0).sum()):
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
         ordered = matrix[np.ix_(order.indices, order.indices)]
         picture = matrix_picture(ordered, limit, beside, words)
         yield matrix_graphic(picture, words, strategy, f"{seeds.anchor}-names")
+
+
+def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:
+    """The strongest value of a pair, and the names of its ends."""
+    edges = strongest_edges(matrix, 1)
+    if not len(edges.values):
+        return None
+    return coefficient(float(edges.values[0])), naming([names[i] for i in edges.pairs[0]])
 
 
 def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
@@ -94,13 +103,11 @@ def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
     within, between = matrix[known & same & upper], matrix[known & ~same & upper]
     if not within.size or not between.size:
         return ""
-    return (
-        f" Mean within networks {number(float(within.mean()))}, "
-        f"between networks {number(float(between.mean()))}."
-    )
+    means = [number(float(values.mean())) for values in (within, between)]
+    return " Mean within networks {}, between networks {}.".format(*means)
 
 
-def _effective_volumes(seeds: SeedSet, strategies: Mapping[str, FloatArray]) -> Iterator[str]:
+def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[str]:
     """How many independent volumes a pair is worth, where effective degrees were written."""
     for strategy in strategies:
         if (EFFECTIVE_DOF, strategy) not in seeds.files.matrix_paths:
@@ -108,9 +115,59 @@ def _effective_volumes(seeds: SeedSet, strategies: Mapping[str, FloatArray]) -> 
         values = pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
         known = values[np.isfinite(values)]
         if known.size:
-            low, middle, high = np.percentile(known, (5, 50, 95))
+            low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
             yield (
-                f"{strategy}: a pair is worth {number(float(middle), 0)} independent volumes "
-                f"(median; 90 % of pairs from {number(float(low), 0)} to "
-                f"{number(float(high), 0)}), given the autocorrelation of both series."
+                f"{strategy}: a pair is worth {middle} independent volumes (median; 90 % of pairs "
+                f"from {low} to {high}), given the autocorrelation of both series."
             )
+
+
+def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]:
+    """Correlations of regressors over the kept volumes, None where no strategy has two of them.
+
+    Also the names of the rows of each matrix by the identifier of their list in the page.
+    """
+    graphics, names = [], {}
+    for i, strategy in enumerate(run.strategies):
+        if strategy not in run.files.designs:
+            continue
+        table = run.files.design(strategy)
+        columns = tuple(map(str, table.columns))
+        if len(columns) < 2:
+            continue
+        values = table.to_numpy(dtype=np.float64, na_value=np.nan)
+        kept = run.files.kept(strategy) if strategy in run.files.outliers else []
+        matrix = correlations(values[kept] if len(kept) == len(values) else values)
+        words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
+        if strongest := _strongest(matrix, columns):
+            words += " The strongest correlation, {}, is between {}.".format(*strongest)
+        if flat := int(np.isnan(np.diag(matrix)).sum()):
+            words += f" {count(flat, 'regressor')} without variation (grey)."
+        beside = Beside(_kinds(columns)) if len(columns) > 12 else Beside((), columns)
+        picture, key = matrix_picture(matrix, 1.0, beside, words), f"{run.anchor}-design-{i}"
+        graphics.append(matrix_graphic(picture, words, strategy, key))
+        names[key] = columns
+    block = Block("Correlation of regressors", tuple(graphics), columns=2) if graphics else None
+    return block, names
+
+
+def _kinds(columns: Sequence[str]) -> tuple[Group, ...]:
+    """Neighbours of one kind of regressors."""
+    kinds = (next((k for start, k in _KINDS if c.startswith(start)), c) for c in columns)
+    groups: list[Group] = []
+    for kind, members in groupby(kinds):
+        start = groups[-1].stop if groups else 0
+        groups.append(Group(kind, start, start + len(list(members))))
+    return tuple(groups)
+
+
+def correlations(values: FloatArray) -> FloatArray:
+    """Pearson's r of columns, (R, R); NaN for columns without variation."""
+    if len(values) < 3:
+        return np.full((values.shape[1],) * 2, np.nan)
+    centred = values - values.mean(axis=0)
+    norms = np.linalg.norm(centred, axis=0)
+    # Rounding leaves something of a constant column.
+    flat = norms <= 1e-12 * np.linalg.norm(values, axis=0)
+    scaled = centred / np.where(flat, np.nan, norms)
+    return np.asarray(scaled.T @ scaled)

@@ -8,14 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.reports.participant.motion_charts import LEFT, RIGHT
-from bids_spheres.reports.toolkit.carpets import (
-    MOST_COLUMNS,
-    MOST_ROWS,
-    Panel,
-    carpet_raster,
-    carpets,
-    volumes_axis,
-)
 from bids_spheres.reports.toolkit.charts import (
     WIDTH,
     Axis,
@@ -28,18 +20,25 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     shorten,
 )
+from bids_spheres.reports.toolkit.matrices import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    Panel,
+    carpet_raster,
+    carpets,
+    volumes_axis,
+)
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import SeedSet
-    from bids_spheres.reports.toolkit.order import Order
     from bids_spheres.reports.toolkit.summaries import Spectrum
 
     FloatArray = NDArray[np.float64]
@@ -50,71 +49,48 @@ _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 BEFORE = "Before cleaning"
 """Name of the series before cleaning."""
 
-BANDS = ((0.0, 0.01), (0.01, 0.1), (0.1, np.inf))
-"""Bands whose share of the power is given, Hz: drift, the range of resting-state networks
+BORDERS = (0.01, 0.1)
+"""Between bands whose share of the power is given, Hz: drift, the range of resting-state networks
 (Biswal 1995, doi:10.1002/mrm.1910340409), and higher frequencies."""
 
 
-def cleaned_series(seeds: SeedSet, strategies: Sequence[str]) -> dict[str, Series]:
-    """Series of a seed set that are not excluded, by strategy."""
-    return {
-        s: seeds.series[s]
-        for s in strategies
-        if s in seeds.series and seeds.series[s].exclusion is None
-    }
+def signal_view(
+    seeds: SeedSet, styles: Mapping[str, str]
+) -> tuple[list[Block], tuple[str, Raster] | None]:
+    """Carpets and spectra of the strategies that are not excluded.
 
-
-def series_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> Series | None:
-    """Series before cleaning, where their shape is that after cleaning."""
-    before, shapes = seeds.uncleaned, {series.values.shape for series in cleaned.values()}
-    return before if before is not None and {before.values.shape} == shapes else None
-
-
-def picture_before(seeds: SeedSet, cleaned: Mapping[str, Series]) -> tuple[str, Raster] | None:
-    """Identifier and carpet before cleaning, which the charts of all strategies refer to."""
-    before, order = series_before(seeds, cleaned), seeds.order
-    if before is None or order is None:
-        return None
-    kept = np.any([series.kept for series in cleaned.values()], axis=0)
-    return f"{seeds.anchor}-before", carpet_raster(before.values, order, _frames(before)[0], kept)
-
-
-def signal_blocks(
-    seeds: SeedSet, cleaned: Mapping[str, Series], styles: Mapping[str, str]
-) -> Iterator[Block]:
-    """Carpets and spectra of the strategies that have series."""
-    order = seeds.order
-    if not cleaned or order is None:
-        return
-    before = series_before(seeds, cleaned)
-    series = next(iter(cleaned.values())).values
-    spheres = per_pixel(series.shape[1], MOST_ROWS)
-    volumes = per_pixel(len(series), MOST_COLUMNS)
-    noun = _noun(seeds)
-    rows = "by network" if order.groups else "in the order of the table"
+    Also identifier and carpet before cleaning, which the carpets of all strategies refer to.
+    """
+    known = {s: seeds.series[s] for s in styles if s in seeds.series}
+    cleaned = {s: series for s, series in known.items() if series.exclusion is None}
+    if not cleaned or seeds.spheres is None:
+        return [], None
+    shapes = {series.values.shape for series in cleaned.values()}
+    before, picture = seeds.uncleaned, None
+    if before is not None and {before.values.shape} == shapes:
+        kept = np.any([series.kept for series in cleaned.values()], axis=0)
+        carpet = carpet_raster(before.values, seeds.order, _frames(before)[0], kept)
+        picture = f"{seeds.anchor}-before", carpet
+        title, note = "Series before and after cleaning", ""
+        series = {BEFORE: before, **cleaned}
+    else:
+        before, series, title = None, cleaned, "Series"
+        note = " The results do not include the series before cleaning."
+    n_volumes, n_spheres = next(iter(shapes))
+    rows = "by network" if seeds.order.groups else "in the order of the table"
     note = (
-        f"A row for {_each(spheres, noun)} ({rows}), a column for "
-        f"{_each(volumes, 'volume')}; black to white is 2 standard deviations below to above the "
-        f"{noun}'s mean, and orange is missing."
+        f"A row for {_each(per_pixel(n_spheres, MOST_ROWS), seeds.noun)} ({rows}), a column for "
+        f"{_each(per_pixel(n_volumes, MOST_COLUMNS), 'volume')}; black to white is 2 standard "
+        f"deviations below to above the {seeds.noun}'s mean, and orange is missing.{note}"
     )
-    if before is None:
-        note += " The results do not include the series before cleaning."
-    stored = f"#{seeds.anchor}-before"
-    graphics = tuple(_carpet(order, s, own, before, stored) for s, own in cleaned.items())
-    title = "Series" if before is None else "Series before and after cleaning"
-    yield Block(title, graphics, (note,))
-    known = cleaned if before is None else {BEFORE: before, **cleaned}
-    spectra = {
-        name: spectrum
-        for name, own in known.items()
-        if (spectrum := mean_spectrum(own.values, own.kept, own.t_r)) is not None
-    }
+    graphics = tuple(_carpet(seeds, s, own, before) for s, own in cleaned.items())
+    blocks = [Block(title, graphics, (note,))]
+    powers = {name: mean_spectrum(own.values, own.kept, own.t_r) for name, own in series.items()}
+    spectra = {name: spectrum for name, spectrum in powers.items() if spectrum is not None}
     if spectra.keys() - {BEFORE}:
-        yield Block("Power spectra before and after cleaning", (_spectra(spectra, noun, styles),))
-
-
-def _noun(seeds: SeedSet) -> str:
-    return "sphere" if seeds.spheres is None else seeds.spheres.noun
+        graphic = _spectra(spectra, seeds.noun, styles)
+        blocks.append(Block("Power spectra before and after cleaning", (graphic,)))
+    return blocks, picture
 
 
 def _each(n: int, thing: str) -> str:
@@ -132,9 +108,7 @@ def _frames(series: Series) -> tuple[Frame, Frame]:
     return before, replace(before, left=LEFT + width + _BETWEEN)
 
 
-def _carpet(
-    order: Order, strategy: str, series: Series, before: Series | None, stored: str
-) -> Graphic:
+def _carpet(seeds: SeedSet, strategy: str, series: Series, before: Series | None) -> Graphic:
     """Series after a strategy, beside the stored picture of those before."""
     n_volumes, n_spheres = series.values.shape
     missing = int((~np.isfinite(series.values[series.kept])).all(axis=0).sum())
@@ -145,16 +119,16 @@ def _carpet(
     left, right = _frames(series)
     panels, compared, frame = [], "", left
     if before is not None:
-        raster = Raster(stored, left.left, left.top, left.width, left.height)
+        raster = Raster(f"#{seeds.anchor}-before", left.left, left.top, left.width, left.height)
         panels, frame = [Panel(raster, left, "before cleaning")], right
         earlier = shared_variance(before.values[series.kept])
         compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
     shared = shared_variance(series.values[series.kept])
     if shared is not None and n_spheres > 1:
         words += f" Their mean explains {percent(shared)} of their variance{compared}."
-    raster = carpet_raster(series.values, order, frame)
+    raster = carpet_raster(series.values, seeds.order, frame)
     panels.append(Panel(raster, frame, f"after {shorten(strategy, 30)}"))
-    return Graphic(carpets(panels, order, words), words, strategy, strategy)
+    return Graphic(carpets(panels, seeds.order, words), words, strategy, strategy)
 
 
 def shared_variance(values: FloatArray) -> float | None:
@@ -163,14 +137,12 @@ def shared_variance(values: FloatArray) -> float | None:
     if len(values) < 3 or not values.size:
         return None
     values = values - values.mean(axis=0)
-    norms = np.sqrt((values**2).sum(axis=0))
+    norms = np.linalg.norm(values, axis=0)
     values = values[:, norms > 0] / norms[norms > 0]
     mean = values.mean(axis=1)
-    length = float(np.sqrt(mean @ mean))
-    if not length:
-        return 0.0
-    loadings = (mean / length) @ values
-    return float(loadings @ loadings / values.shape[1])
+    length = float(np.linalg.norm(mean))
+    loadings = mean @ values / (length or 1.0)
+    return float(loadings @ loadings / max(values.shape[1], 1))
 
 
 def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, str]) -> Graphic:
@@ -185,14 +157,12 @@ def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, st
         look = f"line {styles[name]}" if of else "before"
         marks.append(Mark(frame.line(spectrum.frequencies, spectrum.density), look, of))
         legend.append(Key(look, name, of))
-        frequencies, power = spectrum.frequencies, spectrum.density / spectrum.density.sum()
-        below, middle, above = (
-            f"{100 * power[(frequencies >= low) & (frequencies < high)].sum():.0f}"
-            for low, high in BANDS
-        )
+        power = 100 * spectrum.density / spectrum.density.sum()
+        which = np.digitize(spectrum.frequencies, BORDERS)
+        below, middle, above = (f"{power[which == i].sum():.0f}{NO_BREAK}%" for i in range(3))
         sentences.append(
-            f"{name}: {below}{NO_BREAK}% of the power below 0.01 Hz, {middle}{NO_BREAK}% from 0.01 "
-            f"to 0.1 Hz, {above}{NO_BREAK}% above."
+            f"{name}: {below} of the power below 0.01 Hz, {middle} from 0.01 to 0.1 Hz, "
+            f"{above} above."
         )
     words = " ".join(sentences)
     caption = (

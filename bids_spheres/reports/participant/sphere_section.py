@@ -1,47 +1,41 @@
-"""Spheres of a seed set in a run: where they lie, and how many of their voxels have a signal."""
+"""Seeds of a run in the brain: where they lie, how many of their voxels have a signal, maps."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 
 from bids_spheres.engine.seeds import is_network
+from bids_spheres.engine.stream import image_grid
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.reports.participant.backgrounds import find_background, read_image
+from bids_spheres.files.names import parse_name
+from bids_spheres.files.regular import check_regular
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.reports.toolkit import render, sphere_figures
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
-from bids_spheres.reports.toolkit.render import (
-    Cell,
-    Column,
-    Figure,
-    Section,
-    Table,
-    number_cell,
-    percent_cell,
-)
-from bids_spheres.reports.toolkit.slices import Drawn, mosaic
-from bids_spheres.reports.toolkit.sphere_figures import (
-    EMPTY,
-    FULL,
-    MANY,
-    PARTIAL,
-    Scene,
-    describe_spheres,
-    overview,
-)
+from bids_spheres.reports.toolkit.geometry import backdrop
+from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
+from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
+from bids_spheres.spaces.templates import template_home
 from bids_spheres.wording import naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine import Grid
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.figures import Picture
-
+    from bids_spheres.reports.toolkit.geometry import Backdrop
 
 _EXPECTED = {
     "sphere": "whose centre lies in the sphere",
@@ -52,27 +46,77 @@ _COLUMNS_IN_WORDS = (
     "mask. Coverage: share of the expected voxels that is used and has a signal. Shared: used "
     "voxels that another {noun} of the set uses as well."
 )
+_SLICES = "Slices in three directions."
 _TSNR_IN_WORDS = (
     "tSNR: temporal signal-to-noise ratio, the mean over voxels of mean / standard deviation in "
     "time, before cleaning, of all volumes, including those that strategies censor."
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Grey values of a brain, and a description of the image."""
+
+    picture: Backdrop
+    words: str
+
+
+def find_background(facts: Mapping[str, object], links: Links) -> Background | None:
+    """The first image that exists and can be read, by the sidecar of the spheres.
+
+    The BOLD image itself is never opened, and nothing is downloaded.
+    """
+    for path, words in _candidates(facts, links):
+        if (image := read_image(path)) is not None:
+            data, grid = image
+            return Background(backdrop(data[..., 0] if data.ndim == 4 else data, grid), words)
+    return None
+
+
+def read_image(path: Path) -> tuple[NDArray[np.number], Grid] | None:
+    """Values and grid of an image; None without it, as a page without it is better than none."""
+    try:
+        check_regular(path)
+        img: Any = nib.load(path)
+        return np.asarray(img.dataobj), image_grid(img)
+    except (OSError, ValueError, EOFError, nib.filebasedimages.ImageFileError):
+        return None
+
+
+def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Path, str]]:
+    bold, space = links.first(facts, "_bold.nii.gz"), str(facts.get("SpatialReference"))
+    if bold is not None:
+        boldref = replace(parse_name(bold.name).without_desc, suffix="boldref", extension=".nii.gz")
+        reference = bold.with_name(str(boldref))
+        if reference.is_file():
+            yield reference, "the run's BOLD reference image"
+    name, _, cohort = space.partition("+")
+    stem = f"tpl-{name}_cohort-{cohort}" if cohort else f"tpl-{name}"
+    folder = template_home() / f"tpl-{name}" / (f"cohort-{cohort}" if cohort else "")
+    for resolution in ("02", "2", "01", "1"):
+        template = folder / f"{stem}_res-{resolution}_T1w.nii.gz"
+        # TemplateFlow marks files that it has not downloaded by empty ones.
+        if template.is_file() and template.stat().st_size:
+            yield template, f"the T1-weighted template {space}"
+    if (mask := links.first(facts, "_mask.nii.gz")) is not None:
+        yield mask, "the brain mask"
+
+
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
-    complete = np.isclose(spheres.coverage, 1)
-    colours = np.select([~spheres.used, ~complete], [EMPTY, PARTIAL], FULL)
+    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
+    inks = [sphere_figures.EMPTY, sphere_figures.PARTIAL]
+    colours = np.select(states, inks, sphere_figures.FULL)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
-    share, notes = spheres.sidecar.get("DespikedShare"), ("SpaceNote", "DespikeNote")
-    stated = [spheres.sidecar[key] for key in notes if spheres.sidecar.get(key)]
-    spikes = [f"Despiking changed {share:.2%} of the values of its voxels."] if share else []
-    sentences = (*_sentences(spheres), *spikes, *stated)
+    sentences = tuple(_sentences(spheres))
     behind = "" if background is None else f" over {background.words}"
-    title = f"{run.title}: {seeds.title}"
-    file, noun = seeds.files.spheres_path, spheres.noun
-    has_tsnr = bool(np.isfinite(spheres.tsnr).any())
+    title, noun = f"{run.title}: {seeds.title}", spheres.noun
+    notes = [_COLUMNS_IN_WORDS.format(noun=noun, expected=_EXPECTED[noun])]
+    if np.isfinite(spheres.tsnr).any():
+        notes.append(_TSNR_IN_WORDS)
+    file = seeds.files.spheres_path
     return Section(
         seeds.anchor,
         title,
@@ -80,10 +124,7 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         sentences=sentences,
         figures=tuple(_figures(seeds.anchor, scene, spheres, behind, " ".join(sentences))),
         tables=(_table(spheres, "" if file is None else file.name),),
-        notes=(
-            _COLUMNS_IN_WORDS.format(noun=noun, expected=_EXPECTED[noun]),
-            *((_TSNR_IN_WORDS,) if has_tsnr else ()),
-        ),
+        notes=tuple(notes),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),
     )
 
@@ -97,22 +138,22 @@ def _figures(
         if (image := read_image(spheres.image)) is not None:
             labels, grid = image
             known = np.where(labels <= len(spheres.names), labels, 0).ravel(order="F")
-            drawn = Drawn(grid, known.astype(np.intp))
+            drawn = VoxelMap(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
-            _sharp(mosaic(scene, drawn, spheres.names), f"Slices in three directions. {words}"),
+            _sharp(sphere_figures.mosaic(scene, drawn, spheres.names), f"{_SLICES} {words}"),
             f"Voxels of the {noun}s{behind}. Blue: the whole {noun} has a signal; amber: part of "
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
         )
     far = [spheres.names[s] for s in np.flatnonzero(~scene.seen)]
     note = f" Too far away to be shown: {naming(far)}." if far else ""
-    networks = spheres.networks if len(spheres.names) > MANY else ()
+    networks = spheres.networks if len(spheres.names) > sphere_figures.MANY else ()
     coloured = any(map(is_network, networks))
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
     yield Figure(
         f"{anchor}-glass-brain",
-        _sharp(overview(scene, networks), f"All {noun}s from three sides. {words}"),
+        _sharp(sphere_figures.overview(scene, networks), f"All {noun}s from three sides. {words}"),
         f"All {noun}s{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
     )
 
@@ -123,7 +164,7 @@ def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
     n, used = len(spheres.names), spheres.used
-    yield describe_spheres(spheres.radii, regions=spheres.noun == "region")
+    yield sphere_figures.describe_spheres(spheres.radii, regions=spheres.noun == "region")
     whole = int((np.isclose(spheres.coverage, 1) & used).sum())
     if not used.all():
         names = naming([spheres.names[s] for s in np.flatnonzero(~used)])
@@ -145,49 +186,73 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
         yield f"{spheres.noun.capitalize()}s that share voxels with another: {shared:,}."
     known = spheres.tsnr[np.isfinite(spheres.tsnr)]
     if known.size:
-        low, middle, high = np.percentile(known, (5, 50, 95))
+        low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
         yield (
-            f"Median temporal signal-to-noise ratio: {number(float(middle), 0)} (90 % of "
-            f"{spheres.noun}s from {number(float(low), 0)} to {number(float(high), 0)})."
+            f"Median temporal signal-to-noise ratio: {middle} (90 % of {spheres.noun}s from {low} "
+            f"to {high})."
         )
+    if share := spheres.sidecar.get("DespikedShare"):
+        yield f"Despiking changed {share:.2%} of the values of its voxels."
+    notes = map(spheres.sidecar.get, ("SpaceNote", "DespikeNote"))
+    yield from (note for note in notes if note)
 
 
-def _table(spheres: Spheres, file: str) -> Table:
-    has_networks = any(network != MISSING for network in spheres.networks)
-    has_radii = bool((spheres.radii != spheres.radii[0]).any())
-    columns = (
-        Column("No."),
-        Column("Name", numeric=False),
-        *((Column("Network", numeric=False),) if has_networks else ()),
-        *(Column(axis, unit="mm") for axis in "xyz"),
-        *((Column("Radius", unit="mm"),) if has_radii else ()),
-        Column("Coverage", unit="%"),
-        *(Column(label, unit="voxels") for label in ("Used", "Expected", "Shared")),
-        Column("tSNR"),
+def _table(spheres: Spheres, file: str) -> render.Table:
+    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
+    tones = np.select(states, ["bad", "warn"], "").tolist()
+    cells = zip(spheres.coverage.tolist(), spheres.used, tones, strict=True)
+    coverage = [render.percent_cell(c, "" if u else " (no series)", t) for c, u, t in cells]
+    columns = [
+        number_column("No.", range(1, len(spheres.names) + 1)),
+        render.text_column("Name", spheres.names),
+    ]
+    if any(network != MISSING for network in spheres.networks):
+        columns.append(render.text_column("Network", spheres.networks))
+    for axis, places in zip("xyz", spheres.coordinates.T, strict=True):
+        columns.append(number_column(axis, places, 1, "mm"))
+    if (spheres.radii != spheres.radii[0]).any():
+        columns.append(number_column("Radius", spheres.radii, 1, "mm"))
+    columns += [
+        (render.Column("Coverage", unit="%"), coverage),
+        number_column("Used", spheres.voxels_used, unit="voxels"),
+        number_column("Expected", spheres.voxels_asked, unit="voxels"),
+        number_column("Shared", spheres.overlap, unit="voxels"),
+        number_column("tSNR", spheres.tsnr, 1),
+    ]
+    title = f"{spheres.noun.capitalize()}s, coverage and signal."
+    return render.table_of(title, *columns, head=1, file=file)
+
+
+def seed_map_blocks(seeds: SeedSet, strategies: Sequence[str], scene: Scene) -> Iterator[Block]:
+    """The maps of the first seeds that have one, over the background of a scene."""
+    graphics = [g for s in strategies if (g := _seed_maps(seeds, s, scene)) is not None]
+    if graphics:
+        yield Block("Maps of seeds", tuple(graphics))
+
+
+def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
+    paths = seeds.files.seed_maps(strategy)
+    known = () if seeds.spheres is None else seeds.spheres.names
+    maps: dict[int, VoxelMap] = {}
+    for path in paths:
+        name = read_sidecar(sidecar_path(path), optional=True).get("Seed")
+        if name in known and len(maps) < sphere_figures.COLUMNS and (image := read_image(path)):
+            values = np.nan_to_num(image[0].astype(np.float64)).ravel(order="F")
+            maps[known.index(name)] = VoxelMap(image[1], values)
+    if not maps:
+        return None
+    chosen = sorted(maps)
+    names = [known[s] for s in chosen]
+    own = Scene(scene.centres[chosen], scene.radii[chosen], scene.backdrop)
+    pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
+    named = naming(names, sphere_figures.COLUMNS)
+    words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
+    drawn = _sharp(pixels, words)
+    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
+    strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
+    caption = (
+        f"{words} Blue to red: -{strongest} to {strongest}, transparent within {least}; white: the "
+        f"{seeds.noun}. Maps written: {len(paths):,}; they end in _boldmap.nii.gz."
     )
-    rows = []
-    for s, name in enumerate(spheres.names):
-        share = float(spheres.coverage[s])
-        note = "" if spheres.used[s] else " (no series)"
-        tone = "bad" if note else ("" if np.isclose(share, 1) else "warn")
-        rows.append(
-            (
-                Cell(str(s + 1)),
-                Cell(name),
-                *((Cell(spheres.networks[s]),) if has_networks else ()),
-                *(number_cell(mm, 1) for mm in spheres.coordinates[s]),
-                *((number_cell(spheres.radii[s], 1),) if has_radii else ()),
-                percent_cell(share, note, tone),
-                Cell(str(spheres.voxels_used[s])),
-                Cell(str(spheres.voxels_asked[s])),
-                Cell(str(spheres.overlap[s])),
-                number_cell(spheres.tsnr[s], 1),
-            )
-        )
-    return Table(
-        f"{spheres.noun.capitalize()}s, coverage and signal.",
-        columns,
-        tuple(rows),
-        head=1,
-        file=file,
-    )
+    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
+    return Graphic(chart, caption, strategy, strategy)

@@ -1,4 +1,4 @@
-"""The participant in a few sentences and one table."""
+"""What a reader must know first: a few sentences, verdicts, warnings, and the table of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.participant.run_warnings import by_space_and_strategy
+from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit.limits import (
     Judgement,
     Verdict,
@@ -15,28 +16,20 @@ from bids_spheres.reports.toolkit.limits import (
     judge_degrees_of_freedom,
     judge_motion,
 )
-from bids_spheres.reports.toolkit.render import Cell, Column, Table, number_cell
-from bids_spheres.wording import count, listing
+from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
+from bids_spheres.wording import count, listing, naming, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from bids_spheres.files.text import JsonObject
-    from bids_spheres.reports.participant.load import Participant, Run
+    from bids_spheres.reports.participant.load import Participant, Run, SeedSet
+    from bids_spheres.reports.toolkit.render import Table, TableColumn
 
-_COLUMNS = (
-    Column("Strategy", numeric=False),
-    Column("Degrees of freedom", unit="left"),
-    Column("Kept", unit="volumes"),
-    Column("Volumes"),
-    Column("Mean FD", unit="mm"),
-    Column("Rank removed"),
-    Column("Lost to filter", unit="d.o.f."),
-    Column("Lost to censoring", unit="d.o.f."),
-)
+_REAL = (int, float)
 
-
-_ANEW = "MeanFramewiseDisplacementRecomputed"
+_LOW_COVERAGE = 0.75
+"""Coverage below which a sphere that has a series is warned of: a quarter of it is missing."""
 
 
 def summary(participant: Participant) -> Iterator[str]:
@@ -67,9 +60,8 @@ def _censors_motion(run: Run, strategy: str) -> bool:
         facts = seeds.facts.get(strategy, {})
         thresholds = facts.get("CensoringThresholds") or {}
         limits = ("fd_threshold", "std_dvars_threshold", "rmsd_threshold")
-        if any(thresholds.get(key) is not None for key in limits) or (
-            facts.get("CensoredVolumes") or {}
-        ).get("external"):
+        by_table = (facts.get("CensoredVolumes") or {}).get("external")
+        if by_table or any(thresholds.get(key) is not None for key in limits):
             return True
     return False
 
@@ -98,9 +90,6 @@ def verdicts(participant: Participant) -> Iterator[Verdict]:
         yield Verdict.of(run.anchor, run.title, judged)
 
 
-_REAL = (int, float)
-
-
 def _kept(facts: JsonObject) -> Judgement:
     return judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
 
@@ -116,41 +105,110 @@ def _mean_fd(facts: JsonObject) -> float:
 
 def runs_table(participant: Participant) -> Table:
     """A row for every run, space and strategy."""
-    spaces = {seeds.files.space for run in participant.runs for seeds in run.sets}
-    all_facts = [f for run in participant.runs for _, _, f in by_space_and_strategy(run)]
-    anew = [_ANEW] * any(facts.get(_ANEW) is not None for facts in all_facts)
-    rows = []
-    for run in participant.runs:
-        for space, strategy, facts in by_space_and_strategy(run):
-            dims = ("DimensionsLostToFilter", "DimensionsLostToCensoring", "DegreesOfFreedom")
-            *lost, left = (
-                number_cell(value, int(isinstance(value, float) and not value.is_integer()))
-                for value in map(facts.get, dims)
-            )
-            kept = number_cell(facts.get("NumberOfVolumesKept"), 0)
+    rows = [(run, *row) for run in participant.runs for row in by_space_and_strategy(run)]
+
+    def numbers(label: str, key: str, digits: int = 0, unit: str = "") -> TableColumn:
+        return number_column(label, [facts.get(key) for *_, facts in rows], digits, unit)
+
+    left = numbers("Degrees of freedom", "DegreesOfFreedom", 1, "left")
+    kept = numbers("Kept", "NumberOfVolumesKept", 0, "volumes")
+    motion = numbers("Mean FD", "MeanFramewiseDisplacement", 2, "mm")
+    anew = numbers("Mean FD recomputed", "MeanFramewiseDisplacementRecomputed", 2, "mm")
+    for i, (*_, facts) in enumerate(rows):
+        motion[1][i] = replace(motion[1][i], tone=judge_motion(_mean_fd(facts)).tone)
+        if facts.get("Excluded"):
+            left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
+        elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
+            left[1][i] = replace(left[1][i], tone=_left(facts).tone)
+            kept[1][i] = replace(kept[1][i], tone=_kept(facts).tone)
+    spaces = text_column("Space", [space for _, space, *_ in rows])
+    runs = [Cell(run.title, href=f"#{run.anchor}") for run, *_ in rows]
+    return table_of(
+        "Runs, and what each strategy leaves of them.",
+        (Column("Run", numeric=False), runs),
+        *[spaces] * (len({cell.text for cell in spaces[1]}) > 1),
+        text_column("Strategy", [strategy for *_, strategy, _ in rows]),
+        left,
+        kept,
+        numbers("Volumes", "NumberOfVolumes"),
+        motion,
+        *[anew] * any(cell.text != MISSING for cell in anew[1]),
+        numbers("Rank removed", "RankRemoved"),
+        numbers("Lost to filter", "DimensionsLostToFilter", 1, "d.o.f."),
+        numbers("Lost to censoring", "DimensionsLostToCensoring", 1, "d.o.f."),
+    )
+
+
+def cautions(participant: Participant) -> list[str]:
+    """Exclusions, few degrees of freedom and low coverage; each once."""
+    single = [run for run in participant.runs if not run.files.together]
+    about: list[tuple[str, str]] = []
+    few: dict[str, float] = {}
+    for run in single:
+        reasons: dict[str, dict[str, None]] = {}
+        for _, strategy, facts in by_space_and_strategy(run):
+            left = facts.get("DegreesOfFreedom")
             if facts.get("Excluded"):
-                left = replace(left, text=f"{left.text} (excluded)", tone="bad")
-            elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
-                left = replace(left, tone=_left(facts).tone)
-                kept = replace(kept, tone=_kept(facts).tone)
-            mean_fd = number_cell(facts.get("MeanFramewiseDisplacement"), 2)
-            rows.append(
-                (
-                    Cell(run.title, href=f"#{run.anchor}"),
-                    *((Cell(space),) if len(spaces) > 1 else ()),
-                    Cell(strategy),
-                    left,
-                    kept,
-                    number_cell(facts.get("NumberOfVolumes"), 0),
-                    replace(mean_fd, tone=judge_motion(_mean_fd(facts)).tone),
-                    *(number_cell(facts.get(key), 2) for key in anew),
-                    number_cell(facts.get("RankRemoved"), 0),
-                    *lost,
-                )
-            )
-    where = (Column("Space", numeric=False),) if len(spaces) > 1 else ()
-    names = [column.label for column in _COLUMNS]
-    after = names.index("Mean FD") + 1
-    own = (Column("Mean FD recomputed", unit="mm"),) if anew else ()
-    columns = (Column("Run", numeric=False), *where, *_COLUMNS[:after], *own, *_COLUMNS[after:])
-    return Table("Runs, and what each strategy leaves of them.", columns, tuple(rows))
+                reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+            elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
+                few[run.title] = min(left, few.get(run.title, np.inf))
+        for reason, strategies in reasons.items():
+            text = f"excluded for {listing(list(strategies), most=16)}. {reason}."
+            about.append((text, run.title))
+    if few:
+        about += [(_chance(min(few.values())), title) for title in few]
+    about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
+    return list(joined(about))
+
+
+def _chance(left: float) -> str:
+    """What few degrees of freedom mean for correlations."""
+    if left <= 2:
+        return f"few degrees of freedom, down to {number(left, 0)}: correlations say nothing."
+    # Of Fisher's z, with variance 1 / (n - 3) and n one more than the degrees of freedom.
+    limit = number(float(np.tanh(1.959964 / np.sqrt(left - 2))))
+    return (
+        f"few degrees of freedom. With {number(left, 0)}, one pair in 20 of unrelated series "
+        f"correlates beyond \N{PLUS-MINUS SIGN}{limit} by chance, and more pairs where series are "
+        "autocorrelated."
+    )
+
+
+def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
+    """Each text once, after the names of all that it is about; pairs of text and name."""
+    names: dict[str, dict[str, None]] = {}
+    for text, name in about:
+        names.setdefault(text, {})[name] = None
+    for text, own in names.items():
+        yield f"{listing(list(own), most)}: {text}"
+
+
+def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:
+    """Space, strategy and sidecar; once for all seed sets of a space."""
+    known: dict[tuple[str, str], JsonObject] = {}
+    for seeds in run.sets:
+        for strategy in run.strategies:
+            if strategy in seeds.facts:
+                known.setdefault((seeds.files.space, strategy), seeds.facts[strategy])
+    yield from ((*key, facts) for key, facts in known.items())
+
+
+def _coverage(seeds: SeedSet) -> Iterator[str]:
+    if seeds.spheres is None:
+        return
+    names, used, coverage = seeds.spheres.names, seeds.spheres.used, seeds.spheres.coverage
+    order = np.argsort(coverage, kind="stable")
+    missing = [names[s] for s in np.flatnonzero(~used)]
+    partial = [s for s in order if used[s] and coverage[s] < _LOW_COVERAGE]
+    of_all = f"of {len(names)} of {seeds.title}"
+    if missing:
+        yield (
+            f"{count(len(missing), seeds.noun)} {of_all} without a series, because too few of "
+            f"their voxels have a signal: {naming(missing)}."
+        )
+    if partial:
+        yield (
+            f"{count(len(partial), seeds.noun)} {of_all} with a series of less than "
+            f"{percent(_LOW_COVERAGE)} of their voxels, down to "
+            f"{percent(float(coverage[partial[0]]))}: {naming([names[s] for s in partial])}."
+        )

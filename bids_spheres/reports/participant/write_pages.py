@@ -3,35 +3,107 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from contextlib import closing
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from bids_spheres.errors import MissingInputError, NothingSelectedError
-from bids_spheres.reports.participant import (
-    Pages,
-    Written,
-    attempt_report,
-    participants_with_outputs,
-    report_missing,
-)
+from bids_spheres.errors import MissingInputError, NothingSelectedError, describe_error
+from bids_spheres.files.atomic import write_text
+from bids_spheres.outputs.find import participants_with_outputs, sessions_with_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from bids_spheres.execute.executor import Executor
-    from bids_spheres.reports.participant import ReportLevel
 
 logger = logging.getLogger(__name__)
+
+ReportLevel = Literal["participant", "session", "none"]
+"""What each page is about; ``"none"``: no pages."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Pages of one participant, or why they could not be written."""
+
+    label: str  # Of the participant, without ``sub-``
+    paths: tuple[Path, ...] = ()
+    problem: str | None = None
+    trace: str = ""  # Traceback of the problem
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Pages of one participant that are to be written."""
+
+    output_dir: Path  # Root of the results; the pages go there
+    label: str  # Of the participant, without ``sub-``
+    level: ReportLevel = "participant"
+
+    def __str__(self) -> str:
+        return f"sub-{self.label}"
+
+
+def attempt_report(pages: Pages) -> Written:
+    """Write the pages of a participant; a problem is returned, not raised."""
+    try:
+        return Written(pages.label, write_report(pages.output_dir, pages.label, pages.level))
+    except Exception as error:  # noqa: BLE001 - results are written, and others have reports too
+        problem, _ = describe_error(error)
+        return Written(pages.label, problem=problem, trace=traceback.format_exc())
+
+
+def write_report(
+    output_dir: Path, label: str, level: ReportLevel = "participant"
+) -> tuple[Path, ...]:
+    """Write the page of one participant, or those of the sessions; none without results.
+
+    Results that can't be read are a DataError or a ReadWriteError, a page that can't be written an
+    OutputError.
+    """
+    # Figures take long to import, and a repeated call seldom writes a page.
+    from bids_spheres.reports.participant.load import load_participant  # noqa: PLC0415
+    from bids_spheres.reports.participant.page import participant_page  # noqa: PLC0415
+
+    written = []
+    for session, path in _pages(output_dir, label, level):
+        participant = load_participant(output_dir, label, session)
+        if participant.runs or participant.failures:
+            write_text(path, participant_page(participant).html)
+            written.append(path)
+    return tuple(written)
+
+
+def report_missing(output_dir: Path, label: str, level: ReportLevel) -> bool:
+    """Whether a page of a participant is missing."""
+    return not all(path.is_file() for _, path in _pages(output_dir, label, level))
+
+
+def pages_of(output_dir: Path, label: str) -> list[Path]:
+    """Existing pages of a participant and of the sessions.
+
+    Their names are tried, as the folder can hold the pages of ten thousand other participants.
+    """
+    levels: tuple[ReportLevel, ...] = ("participant", "session")
+    tried = dict.fromkeys(path for each in levels for _, path in _pages(output_dir, label, each))
+    return [path for path in tried if path.is_file()]
+
+
+def _pages(output_dir: Path, label: str, level: ReportLevel) -> list[tuple[str | None, Path]]:
+    """Session of each page, None for the whole participant, and its path."""
+    if level == "none":
+        return []
+    sessions = sessions_with_outputs(output_dir, label) if level == "session" else []
+    whole = [(None, output_dir / f"sub-{label}.html")]
+    return [(ses, output_dir / f"sub-{label}_ses-{ses}.html") for ses in sessions] or [*whole]
 
 
 def outdated_participants(
     output_dir: Path, level: ReportLevel, labels: Iterable[str], changed: Collection[str]
 ) -> list[str]:
-    """Participants whose pages have to be written: something has changed, or a page is missing.
-
-    Labels are without ``sub-``; of those in `changed` a run was done or has failed.
-    """
+    """Participants of whom a run was done or has failed (`changed`), or whose page is missing."""
     return [
         label
         for label in dict.fromkeys(labels)

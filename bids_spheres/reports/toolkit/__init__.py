@@ -1,10 +1,7 @@
 """Self-contained HTML pages: geometry of slices, figures, charts, and templates.
 
-Design
-------
 `geometry` computes places in millimetres, voxels and pixels; `figures` turns pixels and lines into
-PNG data URIs; `sphere_figures` and `slices` draw spheres with both. `charts` are vector graphics:
-`carpets`, `matrices`, `distributions` and `connectome` are kinds of them. `render` has the parts of
-a page and fills the templates, `html` is the finished page. Only `masker_facts` knows where its
-values come from: `NiftiSpheresMasker`.
+PNG data URIs; `sphere_figures` draws spheres with both. `charts` are vector graphics: `matrices`,
+`distributions` and `connectome` are kinds of them. `render` has the parts of a page and fills the
+templates, `html` is the finished page.
 """

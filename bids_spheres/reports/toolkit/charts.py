@@ -1,29 +1,24 @@
-"""Charts as SVG values: axes, lines, bands and images, coloured by the page's style sheet.
+"""Charts as SVG values: axes, lines, bands and names, in pixels.
 
-Design
-------
-The template ``charts.html.j2`` draws a chart from the paths and texts computed here, in pixels.
-Colours come from the page's style sheet, by the class names in `Mark.style`, so that one chart
-suits light and dark screens and paper. Nothing here knows HTML or matplotlib.
+The template ``charts.html.j2`` draws them. Colours come from the page's style sheet, by the class
+names in `Mark.style`, so that one chart suits light and dark screens and paper.
 """
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bids_spheres.data.published import published_strategies
-from bids_spheres.reports.toolkit.order import spread
+from bids_spheres.engine.seeds import NO_NETWORK, is_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-    from bids_spheres.reports.toolkit.order import Group
 
     FloatArray = NDArray[np.float64]
 
@@ -108,26 +103,25 @@ class Axis:
     ticks: tuple[float, ...] = ()
 
     def share(self, values: ArrayLike) -> FloatArray:
-        """Relative position of values: 0 at the low end, 1 at the high end."""
+        """Values as shares of the axis, 0 at the low end."""
         return (np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low)
 
 
 def axis(
     values: ArrayLike, label: str, *, zero: bool = False, room: float = 0.0, most: int = 6
 ) -> Axis:
-    """An axis for finite values, with at most `most` round ticks; from 0 on with `zero`.
+    """An axis for finite values, from 0 on with `zero`, with at most `most` ticks.
 
     `room` is the share of the span left free above, and below unless the axis starts at 0.
 
     >>> axis([0.1, 0.93], "r", zero=True).ticks
     (0.0, 0.2, 0.4, 0.6, 0.8)
     """
-    finite = np.asarray(values, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
     low = min(low, 0.0) if zero else low
-    if high <= low:
-        high = low + 1.0
+    high = high if high > low else low + 1.0
     free = room * (high - low)
     low, high = low - (0.0 if zero and low == 0 else free), high + free
     return Axis(low, high, label, round_ticks(low, high, most))
@@ -170,11 +164,11 @@ class Frame:
         return self.top + self.height * (1 - self.y.share(values))
 
     def line(self, x: ArrayLike, y: ArrayLike) -> str:
-        """Path through points, interrupted at values that are not finite."""
+        """Path through points, with gaps where a value is missing."""
         return polyline(self.across(x), self.down(np.asarray(y, dtype=np.float64)))
 
     def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike) -> str:
-        """Path around the area between two lines, where both are finite."""
+        """Path around the area between two lines, where both are known."""
         edges = np.array([x, low, high], dtype=np.float64)
         edges = edges[:, np.isfinite(edges).all(axis=0)]
         forth = polyline(self.across(edges[0]), self.down(edges[1]))
@@ -182,7 +176,7 @@ class Frame:
         return f"{forth}L{back[1:]}Z" if forth else ""
 
     def columns(self, starts: ArrayLike, stops: ArrayLike) -> str:
-        """Path around columns as high as the frame, between values on the x axis."""
+        """Path around columns as high as the frame."""
         pairs = zip(self.across(starts), self.across(stops), strict=True)
         return "".join(
             f"M{a:.1f},{self.top:.1f}H{b:.1f}V{self.top + self.height:.1f}H{a:.1f}Z"
@@ -197,22 +191,17 @@ class Frame:
     def x_marks(self, *, words: bool = True) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
         """Vertical grid lines, and the tick labels and title below."""
         floor = self.top + self.height
-        places = self.across(self.x.ticks)
-        grid = "".join(f"M{at:.1f},{self.top:.1f}V{floor:.1f}" for at in places)
-        labels = [
-            Label(at, floor + 14, tick_text(v)) for at, v in zip(places, self.x.ticks, strict=True)
-        ]
+        ticks = [*zip(self.across(self.x.ticks), self.x.ticks, strict=True)]
+        grid = "".join(f"M{at:.1f},{self.top:.1f}V{floor:.1f}" for at, _ in ticks)
+        labels = [Label(at, floor + 14, tick_text(value)) for at, value in ticks]
         title = Label(self.left + self.width / 2, floor + 32, self.x.label, style="axis")
         return (Mark(grid, "grid"),), (*labels, title) if words else ()
 
     def y_marks(self) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
         """Horizontal grid lines, and the tick labels and title on the left."""
-        places = self.down(self.y.ticks)
-        grid = "".join(f"M{self.left:.1f},{at:.1f}H{self.left + self.width:.1f}" for at in places)
-        labels = [
-            Label(self.left - 6, at + 4, tick_text(v), "end")
-            for at, v in zip(places, self.y.ticks, strict=True)
-        ]
+        ticks = zip(self.down(self.y.ticks), self.y.ticks, strict=True)
+        labels = [Label(self.left - 6, at + 4, tick_text(value), "end") for at, value in ticks]
+        grid = "".join(map(self.level, self.y.ticks))
         title = Label(14, self.top + self.height / 2, self.y.label, style="axis", turned=True)
         return (Mark(grid, "grid"),), (*labels, title)
 
@@ -222,7 +211,7 @@ class Plot:
     """A frame and the marks in it."""
 
     frame: Frame
-    marks: tuple[Mark, ...] = field(default=())
+    marks: tuple[Mark, ...] = ()
     x_words: bool = True  # Write tick labels; off where the frame below has the same axis
 
 
@@ -235,6 +224,55 @@ def chart_of(plots: Sequence[Plot], width: int, height: int, alt: str) -> Chart:
         marks += [*x_grid, *y_grid, *plot.marks]
         labels += [label for label in (*x_labels, *y_labels) if label.text]
     return Chart(width, height, alt, tuple(marks), tuple(labels))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbours in an order that belong together: from `start`, up to and without `stop`."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """A new order of spheres."""
+
+    indices: NDArray[np.intp]  # (S,); Which sphere is at each place
+    groups: tuple[Group, ...] = ()  # Networks; empty when no sphere has one
+
+
+def network_order(networks: Sequence[str]) -> Order:
+    """Networks in the order of their first sphere; spheres without one come last.
+
+    >>> order = network_order(["b", "n/a", "a", "b"])
+    >>> order.indices.tolist(), [group.name for group in order.groups]
+    ([0, 3, 2, 1], ['b', 'a', 'n/a'])
+    """
+    names = list(dict.fromkeys(networks))
+    if len(names) < 2 and names[:1] in ([], [NO_NETWORK]):
+        return Order(np.arange(len(networks)))
+    names.sort(key=lambda name: not is_network(name))  # sorting keeps the order of equals
+    members = [np.flatnonzero([network == name for network in networks]) for name in names]
+    edges = np.cumsum([0, *map(len, members)]).tolist()
+    groups = tuple(map(Group, names, edges[:-1], edges[1:]))
+    return Order(np.concatenate(members), groups)
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Rising places moved as little as needed to be `gap` apart from `low` to `high`.
+
+    >>> spread([1, 2, 50], 10, 0, 60)
+    [1.0, 11.0, 50.0]
+    """
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(float(place), moved[-1] + gap) if moved else max(float(place), low))
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], high)
+        high = moved[i] - gap
+    return moved
 
 
 def names_beside(
@@ -254,11 +292,8 @@ def names_beside(
         away, along = np.array(points).T
         return polyline(along, edge + away) if below else polyline(edge - away, along)
 
-    brackets = [
-        path([(1, first), (5, first), (5, last), (1, last)])
-        for group in groups
-        for first, last in [(start + row * group.start + 1.2, start + row * group.stop - 1.2)]
-    ]
+    ends = [(start + row * g.start + 1.2, start + row * g.stop - 1.2) for g in groups]
+    brackets = [path([(1, first), (5, first), (5, last), (1, last)]) for first, last in ends]
     largest = sorted(groups, key=lambda group: group.start - group.stop)
     named = sorted(largest[: int(length / NAME_HEIGHT)], key=lambda group: group.start)
     middles = [start + row * (group.start + group.stop) / 2 for group in named]
@@ -272,18 +307,17 @@ def names_beside(
 
 
 def polyline(across: FloatArray, down: FloatArray) -> str:
-    """Path through points, pixels, with five digits.
+    """Path through points, pixels.
 
     >>> polyline(np.array([0, 1, 2, 3]), np.array([5, np.nan, 6, 7.25]))
     'M0,5M2,6L3,7.25'
     """
     words, pen = [], "M"
     for a, d in zip(across.tolist(), down.tolist(), strict=True):
-        if np.isfinite(a) and np.isfinite(d):
+        known = np.isfinite(a) and np.isfinite(d)
+        if known:
             words.append(f"{pen}{a:.5g},{d:.5g}" if abs(a) < 1000 else f"{pen}{a:.1f},{d:.1f}")
-            pen = "L"
-        else:
-            pen = "M"
+        pen = "L" if known else "M"
     return "".join(words)
 
 
@@ -312,7 +346,7 @@ def series_style(number: int) -> str:
 
 
 def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
-    """Line style of each strategy, the same on every page and in every order.
+    """Line style of each strategy, the same on every page.
 
     A published strategy has its place among all of them, another that of a hash of its name; of
     two with the same place, the later in the alphabet takes the next free one.
@@ -323,8 +357,7 @@ def strategy_styles(strategies: Iterable[str]) -> dict[str, str]:
     published = [*dict.fromkeys([*_FIRST, *sorted(published_strategies())])]
     styles: dict[str, str] = {}
     for name in sorted(set(strategies), key=lambda name: (name not in published, name)):
-        known = name in published
-        place = published.index(name) if known else zlib.crc32(name.encode())
+        place = published.index(name) if name in published else zlib.crc32(name.encode())
         tried = [series_style(place + i) for i in range(N_STYLES)]
         styles[name] = next((style for style in tried if style not in styles.values()), tried[0])
     return styles

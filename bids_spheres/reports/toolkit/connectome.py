@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.reports.toolkit.charts import Chart, Label, Mark, Raster
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Label, Mark, Raster
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
 from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
 from bids_spheres.reports.toolkit.render import Graphic
-from bids_spheres.reports.toolkit.sphere_figures import WIDTH
 from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
@@ -83,8 +82,10 @@ class Stage:
                 lines = places[chosen].reshape(-1, 4).tolist()
                 path = "".join(f"M{a:.1f},{b:.1f}L{c:.1f},{d:.1f}" for a, b, c, d in lines)
                 marks.append(Mark(path, f"edge {style}"))
-            marks.append(Mark(_points(places[scene.seen & ~ends]), "node"))
-            marks.append(Mark(_points(places[ends]), "node node-end"))
+            for chosen, style in ((scene.seen & ~ends, "node"), (ends, "node node-end")):
+                # Lines of length 0, whose round ends are dots: a fifth of the text of circles.
+                dots = "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places[chosen].tolist())
+                marks.append(Mark(dots, style))
             view, columns = panel.view, panel.region[1]
             middle = (columns.start + columns.stop) / 2
             labels.append(Label(columns.start + 2, 14, view.left, "start", "on-dark"))
@@ -104,13 +105,6 @@ class Stage:
             weakest = coefficient(float(np.abs(edges.values).min()))
             which = f"The {n} strongest of {n_pairs:,} pairs after {strategy}"
             which += f", all beyond \N{PLUS-MINUS SIGN}{weakest}"
-        words = (
-            f"{which}: {positive} positive (red, solid), {n - positive} negative (blue, dashed)."
-            f"{note}"
-        )
+        signs = f"{positive} positive (red, solid), {n - positive} negative (blue, dashed)."
+        words = f"{which}: {signs}{note}"
         return Graphic(self.connectome(edges, words), words, strategy, strategy)
-
-
-def _points(places: FloatArray) -> str:
-    """Path of lines of length 0, whose round ends are dots; a fifth of the text of circles."""
-    return "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places.tolist())

@@ -104,16 +104,15 @@ def histogram(
     few = max((sample.known.size for sample in samples), default=0) < _FEW and expected is None
     if few:
         return _strips(samples, words)
-    spread = [100 * shares(sample.values, edges) for sample in samples]
-    compared = [] if expected is None else [100 * expected]
+    drawn = [] if expected is None else [("chance", "", 100 * expected)]
+    drawn += [(f"line {s.style}", s.of, 100 * shares(s.values, edges)) for s in samples]
     x = axis(edges, words.x, most=6)
-    highest = [float(heights.max()) for heights in (*spread, *compared)]
-    y = axis(highest, words.y, zero=True, room=0.05, most=5)
+    y = axis([heights.max() for *_, heights in drawn], words.y, zero=True, room=0.05, most=5)
     frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-    marks = [Mark(frame.line(*_steps(edges, heights)), "chance") for heights in compared]
-    marks += [
-        Mark(frame.line(*_steps(edges, heights)), f"line {sample.style}", sample.of)
-        for sample, heights in zip(samples, spread, strict=True)
+    corners = np.repeat(edges, 2)
+    marks = [
+        Mark(frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of)
+        for style, of, heights in drawn
     ]
     return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words.alt)
 
@@ -133,11 +132,6 @@ def _strips(samples: Sequence[Sample], words: Words) -> Chart:
         path = circles(np.stack([across, down], axis=1), 4.0)
         marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
     return Chart(HALF, int(8 + height + 42), words.alt, tuple(marks), labels)
-
-
-def _steps(edges: FloatArray, heights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Corners of a line in steps."""
-    return np.repeat(edges, 2), np.concatenate([[0], np.repeat(heights, 2), [0]])
 
 
 def spread_words(sample: Sample) -> str:
@@ -184,14 +178,13 @@ class Along:
     @property
     def words(self) -> str:
         """A sentence for each sample."""
-        correlations = (
-            f"rank correlation with distance {coefficient(trend.correlation)}"
-            if np.isfinite(trend.correlation)
-            else "too few pairs for a correlation with distance"
-            for trend in self.trends
-        )
-        pairs = zip(self.samples, correlations, strict=True)
-        return " ".join(f"{sample.name}: {text}." for sample, text in pairs)
+        words = []
+        for sample, trend in zip(self.samples, self.trends, strict=True):
+            text = "too few pairs for a correlation with distance"
+            if np.isfinite(trend.correlation):
+                text = f"rank correlation with distance {coefficient(trend.correlation)}"
+            words.append(f"{sample.name}: {text}.")
+        return " ".join(words)
 
     def chart(self, label: str) -> Chart:
         """Medians as lines and quartiles as bands, with `label` at the upward axis."""
@@ -202,9 +195,8 @@ class Along:
         frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
         marks = [Mark(frame.level(0.0), "lead")]
         for sample in self.samples if self.few else ():
-            known = np.isfinite(sample.values)
-            dots = frame.across(self.distances[known]), frame.down(sample.values[known])
-            path = circles(np.stack(dots, axis=1), 2.2)
+            dots = np.stack([frame.across(self.distances), frame.down(sample.values)], axis=1)
+            path = circles(dots[np.isfinite(sample.values)], 2.2)
             marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
         for sample, trend in zip(self.samples, self.trends, strict=True):
             if _is_line(trend):

@@ -1,10 +1,7 @@
 """Pixels and ink to pictures of a page, without pyplot and without a trace in the user's home.
 
-Design
-------
-Matplotlib draws lines and letters; images lie under them as finished pixels, because
-that is ten times faster than its own resampling and shows voxels as they are. One `Sheet` is
-drawn as often as one likes, with its lines moved in between.
+Matplotlib draws lines and letters; images lie under them as finished pixels, because that is ten
+times faster than its own resampling and shows voxels as they are.
 """
 
 from __future__ import annotations
@@ -42,15 +39,11 @@ _CONFIG = "MPLCONFIGDIR"
 
 _LOOK = {
     "agg.path.chunksize": 0,
-    "figure.autolayout": False,
-    "figure.constrained_layout.use": False,
     "font.family": ["DejaVu Sans"],
-    "font.style": "normal",
-    "font.variant": "normal",
-    "font.weight": "normal",
+    **dict.fromkeys(("font.style", "font.variant", "font.weight"), "normal"),
+    **dict.fromkeys(("figure.autolayout", "figure.constrained_layout.use", "text.usetex"), False),
     "path.effects": [],
     "path.sketch": None,
-    "text.usetex": False,
 }
 """Settings that a user may have changed for other figures, and that must not change these."""
 
@@ -58,9 +51,8 @@ _LOOK = {
 def quiet_matplotlib(name: str = "matplotlib") -> ModuleType:
     """Import matplotlib or one of its modules, with its caches in a temporary folder.
 
-    Matplotlib writes a list of fonts to the user's home when it is first imported. Where
-    ``MPLCONFIGDIR`` names a writable folder, or matplotlib is loaded already, nothing is changed.
-    A read-only folder, such as that of a container, is still read.
+    Else it writes a list of fonts to the user's home. Where ``MPLCONFIGDIR`` names a writable
+    folder, nothing is changed; a read-only one, such as that of a container, is still read.
     """
     if "matplotlib" not in sys.modules:
         chosen = os.environ.get(_CONFIG)
@@ -155,7 +147,7 @@ def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 class Sheet:
-    """Lines and letters in pixel coordinates from the upper left, over pixels that may change.
+    """Lines and letters over pixels that may change, in pixels from the upper left.
 
     With a `density`, a unit of the coordinates is so many pixels across and down.
     """
@@ -175,7 +167,7 @@ class Sheet:
             self._axes.set_axis_off()
 
     def line(self, points: ArrayLike = (), **style: Any) -> Line2D:
-        """Draw a line through points ((N, 2), pixels; NaN lifts the pen)."""
+        """Draw a line through points ((N, 2); NaN lifts the pen)."""
         across, down = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
         # Snapping to whole pixels would move a line by up to half a pixel.
         look = {"linestyle": "solid", "linewidth": 1, "marker": "", "snap": False, **style}
@@ -184,7 +176,7 @@ class Sheet:
         return drawn
 
     def text(self, across: float, down: float, words: str = "", **style: Any) -> Text:
-        """Write `words`, with their middle at a place unless `style` says otherwise."""
+        """Write words around a place, unless `style` says otherwise."""
         look = {"fontsize": 8, "color": "#e6e6e6", "ha": "center", "va": "center", **style}
         with self._matplotlib.rc_context(_LOOK):
             # Names may hold dollar signs; they are no formulas.
@@ -192,11 +184,11 @@ class Sheet:
 
     def background(self, grey: int) -> NDArray[np.uint8]:
         """Pixels of one grey, (H, W, 3)."""
-        size = self.height * self.density, self.width * self.density
-        return np.full((*size, 3), grey, dtype=np.uint8)
+        size = self.height * self.density, self.width * self.density, 3
+        return np.full(size, grey, dtype=np.uint8)
 
     def pixels(self, base: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What has been drawn, over `base` ((H, W, 3)), as pixels of the same shape."""
+        """What has been drawn, over `base` (H, W, 3), as pixels of the same shape."""
         renderer = self._canvas.get_renderer()
         buffer: NDArray[np.uint8] = np.asarray(renderer.buffer_rgba())
         buffer[..., :3] = base

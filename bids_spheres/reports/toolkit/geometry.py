@@ -1,10 +1,8 @@
 """Millimetres, voxels and pixels of pictures of slices.
 
-Design
-------
-Pictures are in world axes (x to the right, y to the front, z up), not in voxel axes: a sphere
-is then a circle whatever the image's affine, oblique or sheared, and a pixel shows the voxel
-that holds its centre. Nothing is interpolated, so one sees the voxels that are used.
+Pictures are in world axes (x to the right, y to the front, z up), not in voxel axes: a sphere is
+then a circle whatever the image's affine, and a pixel shows the voxel that holds its centre.
+Nothing is interpolated, so one sees the voxels that are used.
 """
 
 from __future__ import annotations
@@ -71,21 +69,10 @@ class Box:
         """Lengths of the sides, (3,), mm."""
         return self.upper - self.lower
 
-    def padded(self, margin: float) -> Box:
-        """Larger by `margin` mm on every side."""
-        return Box(self.lower - margin, self.upper + margin)
-
     def touches(self, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
         """Which spheres ((S, 3) mm, (S,) mm) have a point in the box."""
         nearest = np.clip(centres, self.lower, self.upper)
         return np.asarray(np.linalg.norm(centres - nearest, axis=1) <= radii)
-
-
-def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all `boxes`."""
-    return Box(
-        np.min([box.lower for box in boxes], axis=0), np.max([box.upper for box in boxes], axis=0)
-    )
 
 
 def image_box(grid: Grid) -> Box:
@@ -93,12 +80,6 @@ def image_box(grid: Grid) -> Box:
     ends = [(-0.5, n - 0.5) for n in grid.shape]
     corners = grid.to_mm(list(product(*ends)))
     return Box(corners.min(axis=0), corners.max(axis=0))
-
-
-def spheres_box(centres: FloatArray, radii: FloatArray) -> Box:
-    """The box around spheres, (S, 3) mm and (S,) mm."""
-    reach = radii[:, None]
-    return Box((centres - reach).min(axis=0), (centres + reach).max(axis=0))
 
 
 def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
@@ -143,44 +124,34 @@ class Backdrop:
         return float(np.linalg.norm(self.grid.affine[:3, :3], axis=0).min())
 
     @cached_property
-    def lattice(self) -> Lattice:
-        """The image on a coarse lattice along the world axes."""
+    def _lattice(self) -> tuple[FloatArray, float, ByteArray]:
+        """Cubes along the world axes: the first one's lower corner, their side, (X, Y, Z) greys."""
         box = image_box(self.grid)
         step = max(self.voxel_size, float(box.size.max()) / _LATTICE)
         counts = np.ceil(box.size / step).astype(int)
-        x, y, z = (
-            low + (np.arange(n) + 0.5) * step for low, n in zip(box.lower, counts, strict=True)
-        )
-        return Lattice(box.lower, step, self.at(np.ix_(x, y, z)))
+        axes = (low + (np.arange(n) + 0.5) * step for low, n in zip(box.lower, counts, strict=True))
+        return box.lower, step, self.at(np.ix_(*axes))
 
     @property
     def head(self) -> Box:
         """The box around what is not dark; the whole image where all is."""
-        lattice = self.lattice
-        bright = lattice.grey > _BRIGHT
+        origin, step, grey = self._lattice
+        bright = grey > _BRIGHT
         if not bright.any():
             return image_box(self.grid)
         hit = [np.flatnonzero(bright.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
         first, last = np.array([(axis[0], axis[-1] + 1) for axis in hit]).T
-        return Box(lattice.origin + first * lattice.step, lattice.origin + last * lattice.step)
-
-
-@dataclass(frozen=True, eq=False)
-class Lattice:
-    """Grey values on cubes along the world axes."""
-
-    origin: FloatArray  # (3,), mm; Lower corner of the first cube
-    step: float  # mm
-    grey: ByteArray  # (X, Y, Z)
+        return Box(origin + first * step, origin + last * step)
 
     def projection(self, panel: Panel) -> ByteArray:
         """The brightest value behind every pixel of `panel`, (height, width), top row first."""
+        origin, step, grey = self._lattice
         # A black rim stands for all that is outside.
-        brightest = np.pad(self.grey.max(axis=panel.view.through), 1)
+        brightest = np.pad(grey.max(axis=panel.view.through), 1)
         cubes = []
         for points, axis in zip(panel.points, (panel.view.across, panel.view.up), strict=True):
-            cube = np.floor((points - self.origin[axis]) / self.step).astype(int)
-            cubes.append(np.clip(cube, -1, self.grey.shape[axis]) + 1)
+            cube = np.floor((points - origin[axis]) / step).astype(int)
+            cubes.append(np.clip(cube, -1, grey.shape[axis]) + 1)
         return brightest[np.ix_(*cubes)].T[::-1]
 
 
@@ -208,13 +179,15 @@ def field_of_view(
     The head, and all spheres that touch the image: one seed with a typing error must not
     shrink the brain to a dot. Without an image, all spheres.
     """
+    reach = radii[:, None]
+    lower, upper = centres - reach, centres + reach
     if picture is None:
-        return spheres_box(centres, radii).padded(margin + 6)
-    touching = image_box(picture.grid).touches(centres, radii)
-    boxes = [picture.head]
-    if touching.any():
-        boxes.append(spheres_box(centres[touching], radii[touching]))
-    return union(boxes).padded(margin)
+        margin += 6
+    else:
+        touching = image_box(picture.grid).touches(centres, radii)
+        lower = np.vstack([lower[touching], picture.head.lower])
+        upper = np.vstack([upper[touching], picture.head.upper])
+    return Box(lower.min(axis=0) - margin, upper.max(axis=0) + margin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,10 +230,7 @@ class Panel:
         return across, up
 
     def mesh(self, depth: float, every: int = 1) -> Mesh:
-        """Open mesh (x, y, z) in mm of the pixels, top row first, of the slice at `depth` mm.
-
-        With `every`, of the first pixel alone of that many, across and down.
-        """
+        """Open mesh (x, y, z) in mm of every so many pixels, top row first, at `depth` mm."""
         across, up = self.points
         mesh: list[ArrayLike] = [depth, depth, depth]
         mesh[self.view.across] = across[None, ::every]
@@ -275,7 +245,7 @@ class Panel:
         return np.stack([across, down], axis=-1)
 
     def shows(self, point: ArrayLike) -> bool:
-        """True when a point ((3,), mm) is in front of or behind the panel's rectangle."""
+        """Whether a point ((3,), mm) is in front of or behind the panel's rectangle."""
         axes = [self.view.across, self.view.up]
         at = np.asarray(point, dtype=np.float64)[axes]
         return bool(((at >= self.box.lower[axes]) & (at <= self.box.upper[axes])).all())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bids_spheres.confounds import FEW_DEGREES_OF_FREEDOM
+from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.wording import count, number, percent
 
 HIGH_MOTION, VERY_HIGH_MOTION = 0.25, 0.55
@@ -69,6 +69,5 @@ class Verdict:
     @classmethod
     def of(cls, anchor: str, name: str, judgements: list[Judgement]) -> Verdict:
         """Join judgements; the worst gives the colour."""
-        tones = {judgement.tone for judgement in judgements}
-        tone = next((tone for tone in ("bad", "warn") if tone in tones), "")
+        tone = min((j.tone for j in judgements if j.tone), default="")  # "bad" is before "warn"
         return cls(anchor, name, "; ".join(j.text for j in judgements), tone)

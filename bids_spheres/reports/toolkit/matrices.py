@@ -1,8 +1,7 @@
-"""Matrices of pairs as pictures: one pixel per pair, values for the pointer, names beside.
+"""Matrices of pairs and carpets of series as pictures: one pixel per value, names beside.
 
-The picture is a PNG with a palette from blue below zero over white to red above. The values under
-it go into the page as 16-bit integers, so that a script can show the value of each pair without
-an element per pair.
+The values of a matrix go into the page as integers, so that a script can show that of each pair
+without an element per pair.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from bids_spheres.reports.toolkit.charts import (
     Axis,
     Chart,
     Frame,
+    Group,
     Label,
     Mark,
     Raster,
@@ -28,13 +28,14 @@ from bids_spheres.reports.toolkit.charts import (
     tick_text,
 )
 from bids_spheres.reports.toolkit.figures import png_uri
-from bids_spheres.reports.toolkit.order import Group
 from bids_spheres.reports.toolkit.summaries import block_means, pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from bids_spheres.reports.toolkit.charts import Order
 
     FloatArray = NDArray[np.float64]
 
@@ -43,19 +44,10 @@ MISSING = 255
 
 _ANCHORS = np.array(
     [
-        (8, 48, 107),
-        (33, 113, 181),
-        (107, 174, 214),
-        (198, 219, 239),
-        (247, 247, 247),
-        (253, 208, 190),
-        (251, 136, 97),
-        (215, 48, 39),
-        (103, 0, 13),
-    ],
-    dtype=np.float64,
+        *[(8, 48, 107), (33, 113, 181), (107, 174, 214), (198, 219, 239), (247, 247, 247)],
+        *[(253, 208, 190), (251, 136, 97), (215, 48, 39), (103, 0, 13)],
+    ]
 )
-_MISSING_COLOUR = (138, 143, 150)
 _LARGE, _SMALL = 100, 12
 """Rows above which a matrix has the whole column, and up to which its values are written in it."""
 
@@ -64,7 +56,7 @@ _MANY = 400
 
 _PLACES = np.linspace(0, len(_ANCHORS) - 1, 255)
 _CHANNELS = [np.interp(_PLACES, range(len(_ANCHORS)), channel) for channel in _ANCHORS.T]
-DIVERGING = np.rint([*np.stack(_CHANNELS, axis=1), _MISSING_COLOUR]).astype(np.uint8)
+DIVERGING = np.rint([*np.stack(_CHANNELS, axis=1), (138, 143, 150)]).astype(np.uint8)
 """Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)."""
 
 
@@ -90,13 +82,6 @@ class Layer:
     # Show values that round to 0 as less than the last decimal, e.g. "< 0.001".
     probability: bool = False
 
-    @property
-    def packed(self) -> dict[str, str | float | int]:
-        """Input of the page's script."""
-        text, step, n_bytes = packed(self.values, self.digits)
-        about = {"digits": self.digits, "probability": self.probability}
-        return {"label": self.label, "values": text, "step": step, "bytes": n_bytes, **about}
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -107,9 +92,7 @@ class Beside:
 
 
 def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:
-    """Value of the strongest colour for several matrices: their 99th percentile, rounded up.
-
-    Diagonals are left out.
+    """Value of the strongest colour: the 99th percentile of all pairs, rounded up.
 
     >>> colour_limit([np.array([[1.0, -0.43], [-0.43, 1.0]])])
     0.5
@@ -130,7 +113,7 @@ def palette_codes(values: FloatArray, limit: float) -> NDArray[np.uint8]:
 
 
 def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
-    """Upper triangle of a symmetric matrix, (S, S), of values shown with so many decimals.
+    """Upper triangle of a symmetric matrix, (S, S), shown with so many decimals, for the page.
 
     Base64 of little-endian integers, the lowest of which is a missing value; the value of the
     integer 1; bytes per integer.
@@ -158,13 +141,19 @@ def matrix_picture(
 ) -> MatrixPicture:
     """A symmetric matrix, (S, S), with names beside it and a colour scale below.
 
-    The strongest colour is that of `limit`; `shown`, (S, S), is coloured instead of the values,
-    and need not be symmetric.
+    `limit` has the strongest colour; `shown`, (S, S), is coloured instead of the values, and need
+    not be symmetric.
     """
     text, step, n_bytes = packed(values)
     chart = _matrix_chart(values if shown is None else shown, limit, beside, alt)
-    more = json.dumps([layer.packed for layer in layers]) if layers else ""
-    return MatrixPicture(chart, text, step, len(values), more, n_bytes)
+    more = []
+    for layer in layers:
+        own = dict(
+            zip(("values", "step", "bytes"), packed(layer.values, layer.digits), strict=True)
+        )
+        about = {"digits": layer.digits, "probability": layer.probability}
+        more.append({"label": layer.label, **own, **about})
+    return MatrixPicture(chart, text, step, len(values), json.dumps(more) if more else "", n_bytes)
 
 
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
@@ -183,23 +172,19 @@ def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) ->
     frame = Frame(left, top, side, side, Axis(0, n), Axis(0, n))
     marks: list[Mark] = []
     labels: list[Label] = []
-    if groups:
-        for is_below in (False, True):
-            beside_marks, names = names_beside(groups, frame, letters=16, below=is_below)
-            marks += beside_marks
-            labels += names
-    else:
+    for is_below in (False, True) if groups else ():
+        brackets, names = names_beside(groups, frame, letters=16, below=is_below)
+        marks += brackets
+        labels += names
+    if not groups:
         rows = [1, *(int(tick) for tick in round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
         for row in rows:
             middle = side * (row - 0.5) / n
             labels.append(Label(left - 6, top + middle + 4, str(row), "end"))
             labels.append(Label(left + middle, floor + 14, str(row)))
-    if edges := [side * group.start / n for group in beside.groups[1:]]:
-        path = "".join(
-            f"M{left:.1f},{top + edge:.1f}h{side}M{left + edge:.1f},{top:.1f}v{side}"
-            for edge in edges
-        )
-        marks.append(Mark(path, "divide"))
+    edges = (side * group.start / n for group in beside.groups[1:])
+    lines = (f"M{left:.1f},{top + at:.1f}h{side}M{left + at:.1f},{top:.1f}v{side}" for at in edges)
+    marks.append(Mark("".join(lines), "divide"))
     if n <= _SMALL:
         labels += _numbers(values, limit, frame)
     labels += (
@@ -221,3 +206,77 @@ def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
             style = "cell-bright" if abs(value) > 0.62 * limit else "cell"
             across, down = frame.left + step * (j + 0.5), frame.top + step * (i + 0.5) + 3
             yield Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)
+
+
+MOST_ROWS, MOST_COLUMNS = 264, 308
+"""Pixels of the picture: room in half the width of a page."""
+
+_N_GREYS = 32
+_REACH = 2.0
+"""Standard deviations from black to white."""
+
+GREYS = np.rint(
+    [*np.repeat(np.linspace(0, 255, _N_GREYS)[:, None], 3, axis=1), (201, 120, 32)]
+).astype(np.uint8)
+"""Greys from black to white, and the colour of missing values."""
+
+
+def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+    """Indices into `GREYS`, (S', T'): series, (T, S), from -2 to 2 standard deviations.
+
+    Mean and standard deviation are those of the `typical` volumes, (T,). Neighbours are averaged
+    into one pixel where there are more than a screen shows.
+    """
+    known = np.isfinite(series)
+    counted = known if typical is None else known & typical[:, None]
+    counts = np.maximum(counted.sum(axis=0), 1)
+    centred = series - np.where(counted, series, 0.0).sum(axis=0) / counts
+    squares = np.where(counted, centred**2, 0.0).sum(axis=0)
+    deviation = np.sqrt(squares / np.maximum(counts - 1, 1))
+    scaled = np.where(known, centred / np.where(deviation > 0, deviation, 1.0), np.nan)
+    shown = block_means(scaled.T, MOST_ROWS, MOST_COLUMNS)
+    share = np.clip(np.nan_to_num(shown) / (2 * _REACH) + 0.5, 0, 1)
+    codes = np.rint(share * (_N_GREYS - 1)).astype(np.uint8)
+    codes[np.isnan(shown)] = _N_GREYS
+    return codes
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of several carpets of the same spheres."""
+
+    picture: Raster  # Of `carpet_raster`, or a reference to such a picture in the page
+    time: Frame  # Its place; the x axis is in volumes, the y axis in spheres
+    title: str = ""  # Text above it
+
+
+def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
+    """Carpets of the same spheres, in an order, side by side; networks beside the first."""
+    last = panels[-1].time
+    marks, labels = names_beside(order.groups, panels[0].time, letters=17)
+    for panel in panels:
+        time = panel.time
+        row = time.height / max(len(order.indices), 1)
+        edges = (time.top + row * group.start for group in order.groups[1:])
+        dividers = (f"M{time.left:.1f},{edge:.1f}h{time.width:.1f}" for edge in edges)
+        title = Label(time.left + time.width / 2, time.top - 6, panel.title, style="name")
+        marks += (Mark("".join(dividers), "divide-light"),)
+        labels += (*time.x_marks()[1], title) if panel.title else time.x_marks()[1]
+    size = int(last.left + last.width + 16), int(last.top + last.height + 38)
+    return Chart(*size, alt, marks, labels, tuple(panel.picture for panel in panels))
+
+
+def carpet_raster(
+    series: FloatArray, order: Order, time: Frame, typical: NDArray[np.bool_] | None = None
+) -> Raster:
+    """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
+
+    NaN stands for censored volumes and missing spheres.
+    """
+    uri = png_uri(carpet_codes(series[:, order.indices], typical), GREYS)
+    return Raster(uri, time.left, time.top, time.width, time.height)
+
+
+def volumes_axis(n: int, label: str = "", most: int = 10) -> Axis:
+    """Axis of `n` volumes, the first from 0 to 1."""
+    return Axis(0, n, label, round_ticks(0, n, most))

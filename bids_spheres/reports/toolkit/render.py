@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
 
 
-TableColumn = tuple["Column", "Sequence[Cell]"]
+TableColumn = tuple["Column", "list[Cell]"]
 """Head and cells of a column of a table."""
 
 
@@ -50,9 +50,7 @@ class Cell:
 
 
 def number_cell(value: object, digits: int) -> Cell:
-    """A number with at most `digits` decimals, sorted by 6 significant digits; else ``n/a``.
-
-    One digit more than its zeros where it would round to 0.
+    """A number with at most `digits` decimals, or one digit where it would be 0; else ``n/a``.
 
     >>> number_cell(0.0042, 2).text, number_cell(0, 2).text, number_cell(None, 2).text
     ('0.004', '0', 'n/a')
@@ -93,19 +91,19 @@ class Table:
 
 
 def text_column(label: str, values: Iterable[object], unit: str = "") -> TableColumn:
-    """Head and cells of a column of words."""
+    """Column of words."""
     return Column(label, numeric=False, unit=unit), [Cell(str(value)) for value in values]
 
 
 def number_column(
     label: str, values: Iterable[object], digits: int = 0, unit: str = ""
 ) -> TableColumn:
-    """Head and cells of a column of numbers with at most `digits` decimals."""
+    """Column of numbers with at most `digits` decimals."""
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
-    """Head and cells of a column of probabilities, with two significant digits."""
+    """Column of probabilities with two significant digits."""
     cells = [
         Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
         if np.isfinite(p)
@@ -115,10 +113,10 @@ def probability_column(label: str, values: Iterable[float], unit: str = "") -> T
     return Column(label, unit=unit), cells
 
 
-def table_of(caption: str, *columns: TableColumn, file: str = "") -> Table:
-    """A table from its columns, of which the first names the row; see `Table.file`."""
-    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
-    return Table(caption, tuple(column for column, _ in columns), rows, file=file)
+def table_of(caption: str, *columns: TableColumn, head: int = 0, file: str = "") -> Table:
+    """A table from its columns; see `Table`."""
+    heads, cells = zip(*columns, strict=True)
+    return Table(caption, heads, tuple(zip(*cells, strict=True)), head, file)
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,7 @@ class Graphic:
     heading: str = ""
     of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
     legend: tuple[Key, ...] = ()
-    # Values under the chart, which a pointer or the keyboard shows.
-    matrix: MatrixPicture | None = None
+    matrix: MatrixPicture | None = None  # Its values, which a pointer or the keyboard shows
     words: str = ""  # Identifier of the page's list of names of its rows
 
 

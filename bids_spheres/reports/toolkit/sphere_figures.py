@@ -1,4 +1,4 @@
-"""Figures of spheres: all from three sides, and one in three slices, to scale."""
+"""Figures of spheres in the brain: all from three sides, in many slices, and one by one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.engine.spheres import ball_volume
-from bids_spheres.reports.toolkit.charts import shorten
+from bids_spheres.reports.toolkit.charts import WIDTH, shorten
 from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes
 from bids_spheres.reports.toolkit.geometry import (
+    VIEWS,
     Margins,
     Panel,
     field_of_view,
@@ -21,23 +22,21 @@ from bids_spheres.reports.toolkit.geometry import (
     section_radius,
     three_panels,
 )
+from bids_spheres.reports.toolkit.matrices import DIVERGING, palette_codes
 from bids_spheres.wording import count, number, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.text import Text
     from numpy.typing import NDArray
 
-    from bids_spheres.engine import SphereWeights
-    from bids_spheres.reports.toolkit.geometry import Backdrop, Box, Mesh
+    from bids_spheres.engine import Grid, SphereWeights
+    from bids_spheres.reports.toolkit.geometry import Backdrop, Box, Mesh, View
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
     ByteArray = NDArray[np.uint8]
-
-WIDTH = 780
-"""Pixels of a figure: what the column of a page holds."""
 
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
 """Colours of spheres with all, some and none of their voxels; dashes tell them apart as well."""
@@ -45,16 +44,8 @@ FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
 DASHES = {FULL: "solid", PARTIAL: (0, (4, 2)), EMPTY: (0, (1, 1.5))}
 """How matplotlib draws the outlines of such spheres."""
 
-_RING, _OTHER_RING, _HAIR = "#ffd23f", "#f2f2f2", "#b4b4b4"
 PAPER, PANEL = 0, 22
 """Greys of a figure around its panels, and of a panel where nothing is."""
-
-_INK = "#e6e6e6"
-_TINT = np.array([0, 190, 255], dtype=np.float32)
-_HEADING = 10  # pixels from a panel up to the middle of its heading
-_FINE = 1.6  # pixels per voxel
-_SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
-_PER_ROW = 5  # names of networks
 
 MANY = 100
 """Spheres above which outlines would hide each other."""
@@ -65,7 +56,21 @@ NETWORK_COLOURS = (
 )
 """Fills of spheres by their networks, on dark grey."""
 
+COLUMNS = 6
+"""Slices side by side. Up to so many spheres, each has a column of slices through its seed."""
+
+LEAST_SHOWN, STRONGEST = 0.2, 0.8
+"""Absolute values below which a map is transparent, and from which on it has its full colour."""
+
 _OTHER_NETWORK = "#9aa3ad"
+_RING, _OTHER_RING, _HAIR, _INK = "#ffd23f", "#f2f2f2", "#b4b4b4", "#e6e6e6"
+_TINT = np.array([0, 190, 255], dtype=np.float32)
+_HEADING = 10  # pixels from a panel up to the middle of its heading
+_FINE = 1.6  # pixels per voxel
+_SMALLEST = 1.0  # mm: how a sphere of radius 0 is drawn
+_PER_ROW = 5  # names of networks
+_HEAD, _BETWEEN = 18, 6  # pixels above a slice for its depth, and between slices
+_TALLEST = 200  # pixels of a slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,13 +109,6 @@ class Scene:
         near[sphere] = False
         return np.flatnonzero(near)
 
-    def voxels(self, sphere: int) -> IntArray:
-        """Flat positions of the voxels that one sphere uses, on the grid of the weights."""
-        if self.weights is None:
-            return np.empty(0, dtype=np.intp)
-        start, stop = self.weights.membership.indptr[sphere : sphere + 2]
-        return self.weights.voxels[self.weights.membership.indices[start:stop]]
-
     def projection(
         self, panels: Sequence[Panel], height: int, darker: int, density: int = 1
     ) -> ByteArray:
@@ -119,7 +117,7 @@ class Scene:
         for panel in (panel.enlarged(density) for panel in panels):
             pixels[panel.region] = PANEL
             if self.backdrop is not None:
-                grey = self.backdrop.lattice.projection(panel) // darker
+                grey = self.backdrop.projection(panel) // darker
                 pixels[panel.region] = np.maximum(grey, PANEL)[..., None]
         return pixels
 
@@ -133,8 +131,9 @@ class Scene:
         """Grey values at the points of a mesh (mm), a sphere's voxels tinted, (h, w, 3)."""
         pixels = self.slice(mesh)
         if self.weights is not None:
-            positions = mesh_positions(self.weights.grid, mesh)
-            inside = np.isin(positions, self.voxels(sphere), kind="table")
+            start, stop = self.weights.membership.indptr[sphere : sphere + 2]
+            used = self.weights.voxels[self.weights.membership.indices[start:stop]]
+            inside = np.isin(mesh_positions(self.weights.grid, mesh), used, kind="table")
             pixels[inside] = 0.5 * pixels[inside] + 0.5 * _TINT
         return pixels
 
@@ -155,7 +154,7 @@ def describe_spheres(radii: FloatArray, *, regions: bool = False) -> str:
     return sentence(f"{count(len(radii), 'sphere')} {words}")
 
 
-# All spheres
+# All spheres from three sides
 
 
 def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
@@ -166,14 +165,13 @@ def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
     """
     many = len(scene.radii) > MANY
     named = list(dict.fromkeys(filter(is_network, networks))) if many else []
-    named = named[: len(NETWORK_COLOURS)]
-    legend_rows = -(-len(named) // _PER_ROW)
+    fill = dict(zip(named, NETWORK_COLOURS, strict=False))
+    legend_rows = -(-len(fill) // _PER_ROW)
     margins = Margins(left=40, right=8, top=24, bottom=36 + 16 * legend_rows, between=40)
     panels = three_panels(scene.box, WIDTH, margins)
     sheet = Sheet(WIDTH, figure_height(panels, margins), DENSITY)
     status = scene.colours()
-    fill = dict(zip(named, NETWORK_COLOURS, strict=False))
-    inks = np.array([fill.get(name, _OTHER_NETWORK) for name in networks]) if named else status
+    inks = np.array([fill.get(name, _OTHER_NETWORK) for name in networks]) if fill else status
     drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
     for panel in panels:
         _draw_rulers(sheet, panel)
@@ -203,13 +201,12 @@ def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
     """Ticks in mm below and left, letters of the sides above."""
     rows, columns = panel.region
     for tick in ticks(panel, panel.view.across):
-        across = panel.pixel(tick)[0]
+        across, label = panel.pixel(tick)[0], f"{tick[panel.view.across]:g}"
         sheet.line([(across, rows.stop), (across, rows.stop + 4)], color=_INK)
-        sheet.text(across, rows.stop + 7, f"{tick[panel.view.across]:g}", va="top", fontsize=7)
+        sheet.text(across, rows.stop + 7, label, va="top", fontsize=7)
     for tick in ticks(panel, panel.view.up):
-        down = panel.pixel(tick)[1]
+        down, label = panel.pixel(tick)[1], f"{tick[panel.view.up]:g}"
         sheet.line([(columns.start - 4, down), (columns.start, down)], color=_INK)
-        label = f"{tick[panel.view.up]:g}"
         sheet.text(columns.start - 6, down, label, ha="right", fontsize=7)
     middle = (columns.start + columns.stop) / 2
     sheet.text(middle, rows.stop + 26, f"{'xyz'[panel.view.across]} (mm)", fontsize=7)
@@ -235,11 +232,126 @@ def _heading(sheet: Sheet, panel: Panel, words: str = "") -> Text:
 
 def _letter_sides(sheet: Sheet, panel: Panel) -> None:
     rows, columns = panel.region
-    for letter, across in (
-        (panel.view.left, columns.start + 6),
-        (panel.view.right, columns.stop - 6),
-    ):
-        sheet.text(across, rows.start - _HEADING, letter, weight="bold")
+    sheet.text(columns.start + 6, rows.start - _HEADING, panel.view.left, weight="bold")
+    sheet.text(columns.stop - 6, rows.start - _HEADING, panel.view.right, weight="bold")
+
+
+# Slices through the whole image
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelMap:
+    """A value of every voxel, such as the number of its sphere, from 1; 0 is none."""
+
+    grid: Grid
+    values: NDArray[np.number]  # (V,), in Fortran order
+
+    def at(self, mesh: Mesh) -> NDArray[np.number]:
+        """Values at the points of a mesh (mm), 0 outside."""
+        positions = mesh_positions(self.grid, mesh)
+        return np.where(positions >= 0, self.values[positions], 0)
+
+
+def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> ByteArray:
+    """Slices in three directions where spheres are, `DENSITY` times their size, (H, W, 3) pixels.
+
+    Without the written image, `drawn`, spheres are outlines only. Slices through a seed have its
+    name.
+    """
+    colours = scene.colours()
+    rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
+    tints = np.array([[0, 0, 0], *(rgb[colour] for colour in colours.tolist())], np.float32)
+
+    def spheres(mesh: Mesh, _: int | None) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        labels = np.zeros(1) if drawn is None else drawn.at(mesh)
+        return labels > 0, tints[labels[labels > 0]]
+
+    panels = slice_panels(scene)
+    sheet, pixels = _paint(scene, panels, names, None if drawn is None else spheres)
+    for colour, dashes in DASHES.items():
+        rings = []
+        for s in np.flatnonzero(scene.seen & (colours == colour)):
+            for panel, depth, _ in panels:
+                apart = float(scene.centres[s, panel.view.through]) - depth
+                if cut := section_radius(float(scene.radii[s]), apart):
+                    rings.append(panel.circle(scene.centres[s], cut))
+        thin = 0.7 if colour == FULL else 1.1
+        sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
+    return sheet.pixels(pixels)
+
+
+def map_slices(scene: Scene, maps: Sequence[VoxelMap], names: Sequence[str]) -> ByteArray:
+    """Slices of a map of each of a few spheres, through its seed; see `mosaic`."""
+
+    def values(mesh: Mesh, sphere: int | None) -> tuple[NDArray[np.bool_], ByteArray]:
+        shown = maps[sphere or 0].at(mesh)
+        mask = np.abs(shown) >= LEAST_SHOWN
+        return mask, DIVERGING[palette_codes(shown[mask], STRONGEST)]
+
+    panels = slice_panels(scene)
+    sheet, pixels = _paint(scene, panels, names, values)
+    rings = [p.circle(scene.centres[s], scene.radii[s]) for p, _, s in panels if s is not None]
+    sheet.line(pen_strokes(rings), color="#ffffff", linewidth=0.8)
+    return sheet.pixels(pixels)
+
+
+def _paint(
+    scene: Scene,
+    panels: Sequence[tuple[Panel, float, int | None]],
+    names: Sequence[str],
+    tint: Callable[[Mesh, int | None], tuple[NDArray[np.bool_], NDArray[np.number]]] | None,
+) -> tuple[Sheet, ByteArray]:
+    """Slices with their depths in words, and with tints of some points of their meshes."""
+    sheet = Sheet(WIDTH, max(panel.top + panel.height for panel, *_ in panels) + 2, DENSITY)
+    pixels = sheet.background(PAPER)
+    for panel, depth, sphere in panels:
+        region, columns = panel.region
+        words = f"{'xyz'[panel.view.through]} = {number(depth, 0)}"
+        if sphere is not None and names:
+            words = f"{shorten(names[sphere], 14)}, {words}"
+        sheet.text((columns.start + columns.stop) / 2, region.start - 9, words, fontsize=7)
+        sheet.text(columns.start + 5, region.start + 8, panel.view.left, fontsize=6)
+        sheet.text(columns.stop - 5, region.start + 8, panel.view.right, fontsize=6)
+        fine = panel.enlarged(DENSITY)
+        mesh = fine.mesh(depth)
+        cut = np.maximum(scene.slice(mesh), PANEL)
+        if tint is not None:
+            mask, colours = tint(mesh, sphere)
+            cut[mask] = 0.45 * cut[mask] + 0.55 * colours
+        pixels[fine.region] = cut
+    return sheet, pixels
+
+
+def depths(scene: Scene, view: View, n: int) -> FloatArray:
+    """Depths of `n` slices, mm: even between the 4th and 96th percentile of spheres with voxels."""
+    held = scene.seen & (scene.colours() != EMPTY)
+    shown = scene.centres[held if held.any() else scene.seen]
+    low, high = np.percentile(shown[:, view.through], (4, 96))
+    return np.linspace(low, high, n)
+
+
+def slice_panels(scene: Scene) -> list[tuple[Panel, float, int | None]]:
+    """Panel and depth, mm, of every slice, and the sphere whose seed it cuts if there are few.
+
+    All are at one scale, so that lengths compare.
+    """
+    seen = np.flatnonzero(scene.seen).tolist()
+    spheres = [*seen] if len(seen) <= COLUMNS else [None] * COLUMNS
+    # Three columns at least: a single slice as wide as the page would be coarse.
+    room = (WIDTH + _BETWEEN) / max(len(spheres), 3) - _BETWEEN
+    widest = max(float(scene.box.size[view.across]) for view in VIEWS)
+    tallest = max(float(scene.box.size[view.up]) for view in VIEWS)
+    scale = min((room - 1) / widest, _TALLEST / tallest)
+    top, panels = _HEAD, []
+    for view in VIEWS:
+        spare = (room - float(scene.box.size[view.across]) * scale) / 2
+        even = depths(scene, view, COLUMNS)
+        for i, sphere in enumerate(spheres):
+            depth = even[i] if sphere is None else scene.centres[sphere, view.through]
+            panel = Panel(view, scene.box, int(i * (room + _BETWEEN) + spare), top, scale)
+            panels.append((panel, float(depth), sphere))
+        top += panels[-1][0].height + _HEAD + _BETWEEN
+    return panels
 
 
 # One sphere
@@ -257,7 +369,7 @@ class SlicePainter:
         letters = Sheet(WIDTH, height)
         for panel in self._panels:
             _letter_sides(letters, panel)
-        self._blank = letters.pixels(np.full((height, WIDTH, 3), PAPER, dtype=np.uint8))
+        self._blank = letters.pixels(letters.background(PAPER))
         self._sheet = Sheet(WIDTH, height)
         self._hairs = self._sheet.line(color=_HAIR, linewidth=0.8, alpha=0.7)
         self._others = self._sheet.line(color=_OTHER_RING, linewidth=0.9, linestyle=(0, (3, 2)))
@@ -281,10 +393,8 @@ class SlicePainter:
                     neighbours.append(panel.circle(scene.centres[other], cut))
         move(self._others, pen_strokes(neighbours))
         for text, panel in zip(self._depths, self._panels, strict=True):
-            axis = panel.view.through
-            text.set_text(
-                f"{panel.view.name.capitalize()}, {'xyz'[axis]} = {number(seed[axis], 1)} mm"
-            )
+            axis, name = panel.view.through, panel.view.name.capitalize()
+            text.set_text(f"{name}, {'xyz'[axis]} = {number(seed[axis], 1)} mm")
         return self._sheet.pixels(self.slices(sphere))
 
     def slices(self, sphere: int) -> ByteArray:
@@ -302,9 +412,7 @@ class SlicePainter:
 def pixels_per_sample(scene: Scene, scale: float) -> int:
     """How many pixels across and down show the same point of a slice."""
     # Voxels hardly larger than a pixel make files four times as large and show no more.
-    if scene.backdrop is None:
-        return 1
-    return 2 if scene.backdrop.voxel_size * scale < _FINE else 1
+    return 2 if scene.backdrop and scene.backdrop.voxel_size * scale < _FINE else 1
 
 
 def hairs(panel: Panel, seed: FloatArray, radius: float) -> list[FloatArray]:

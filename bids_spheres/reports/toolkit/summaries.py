@@ -18,17 +18,11 @@ MOST_FREQUENCIES = 160
 
 
 def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) -> FloatArray:
-    r"""Lomb-Scargle periodogram of series sampled at irregular times.
+    """Lomb-Scargle periodogram, (F, S), of series, (T, S), without mean, at irregular times, s.
 
-    At every frequency a sine and a cosine are fitted, shifted in time so that they are orthogonal;
-    with regular times and at multiples of 1 / duration this is the classic periodogram.
-    `scipy.signal.lombscargle` gives the same numbers for one series at a time.
-
-    Times, (T,), are in s; series, (T, S), have no mean and no missing value; frequencies, (F,), in
-    Hz, are above 0; the power is (F, S).
-
-    Scargle JD (1982). Studies in astronomical time series analysis II. The Astrophysical Journal
-    263, 835-853, equation 10. doi:10.1086/160554
+    At every frequency, Hz and above 0, a sine and a cosine are fitted, shifted in time so that they
+    are orthogonal (Scargle 1982, equation 10, doi:10.1086/160554). `scipy.signal.lombscargle` gives
+    the same for one series at a time.
     """
     angles = 2 * np.pi * frequencies[:, None] * times
     shift = np.arctan2(np.sin(2 * angles).sum(axis=1), np.cos(2 * angles).sum(axis=1)) / 2
@@ -56,16 +50,15 @@ def mean_spectrum(series: FloatArray, kept: NDArray[np.bool_], t_r: float) -> Sp
     NaN stands for missing spheres, and for volumes that are not `kept`, (T,). None when there are
     fewer than 8 volumes or no series.
     """
-    values = series[kept]
-    values = values[:, np.isfinite(values).all(axis=0)] if len(values) else values
-    n = len(series)
-    if len(values) < 8 or not values.size:
+    values, n = series[kept], len(series)
+    if len(values) < 8:
         return None
-    values = values - values.mean(axis=0)
     deviation = values.std(axis=0)
-    values = values[:, deviation > 0] / deviation[deviation > 0]
-    if not values.size:
+    varies = deviation > 0  # not where a value is missing
+    if not varies.any():
         return None
+    values = values[:, varies] - values[:, varies].mean(axis=0)
+    values /= deviation[varies]
     frequencies = np.arange(1, n // 2 + 1, dtype=np.float64) / (n * t_r)
     times = np.flatnonzero(kept).astype(np.float64) * t_r
     power = periodogram(times, values, frequencies).mean(axis=1)
@@ -85,7 +78,7 @@ def per_pixel(n: int, most: int) -> int:
 def block_means(values: FloatArray, most_rows: int, most_columns: int) -> FloatArray:
     """Means of blocks of neighbours, such that a picture has at most that many pixels.
 
-    All blocks have one size, except the last ones. A block is NaN when all its values are missing.
+    A block is NaN when all its values are missing.
     """
     known = np.isfinite(values)
     sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
@@ -133,10 +126,8 @@ def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
     n_bins = int(along.max() // width) + 1 if along.size else 0
     which = (along // width).astype(int)
     quartiles = np.full((3, n_bins), np.nan)
-    order = np.argsort(which, kind="stable")
-    edges = np.searchsorted(which[order], np.arange(n_bins + 1))
     for i in range(n_bins):
-        inside = values[order[edges[i] : edges[i + 1]]]
+        inside = values[which == i]
         if len(inside) >= FEWEST:
             quartiles[:, i] = np.percentile(inside, (25, 50, 75))
     middles = (np.arange(n_bins, dtype=np.float64) + 0.5) * width
@@ -145,9 +136,7 @@ def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
 
 
 def spearman(x: FloatArray, y: FloatArray) -> float:
-    """Rank correlation; NaN for fewer than three pairs or without variation.
-
-    `scipy.stats` has it as well, but takes longer to import than a page to write.
-    """
+    """Rank correlation; NaN for fewer than three pairs or without variation."""
+    # `scipy.stats` has it as well, but takes longer to import than a page to write.
     ranks = pd.DataFrame({"x": x, "y": y}).rank()
     return float(ranks.corr(min_periods=3).to_numpy()[0, 1])

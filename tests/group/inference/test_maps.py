@@ -66,6 +66,7 @@ def nilearns():
         )
 
 
+@pytest.mark.slow
 def test_tfce_and_clusters_are_those_of_nilearn(nilearns):
     z, mask, design = study()
     threshold = stats.t.isf(0.0005, len(z) - 2)

@@ -35,6 +35,7 @@ def real_run(real_scan, run: int) -> Path:
     return real_scan / "sub-03" / "func" / stem
 
 
+@pytest.mark.slow
 def test_a_real_scan_with_the_sample_config(task, real_scan, run_task):
     task.stage_run(real_run(real_scan, 1))
     task.write()
@@ -82,6 +83,7 @@ def test_known_physiology_survives(task, real_scan, run_task):
     assert matrix(task)[0, 1] == pytest.approx(0.74, abs=0.01)
 
 
+@pytest.mark.slow
 def test_product_is_small_and_in_the_platforms_words(task, real_scan, run_task):
     task.stage_run(real_run(real_scan, 1))
     task.write()
@@ -116,6 +118,7 @@ def test_a_second_call_does_nothing(tiny_task, run_task):
     assert tiny_task.outputs() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unset", [None, "", []], ids=repr)
 def test_without_mask_and_regressors(tiny_task, run_task, unset):
     tiny_task.write(mask=unset, regressors=unset, strategy=unset)
@@ -260,6 +263,7 @@ def test_a_failure_leaves_earlier_results(tiny_task, run_task):
     assert {p: kept for p, kept in tiny_task.outputs().items() if p != product} == before
 
 
+@pytest.mark.slow
 def test_another_config_leaves_nothing_of_the_first(tiny_task, run_task):
     tiny_task.write(connectivity="pearson covariance", mask=tiny_task.config["mask"])
     assert run_task(tiny_task)[0] == 0
@@ -291,6 +295,7 @@ def test_metadata_become_the_sidecar(tiny_task, run_task):
     }
 
 
+@pytest.mark.slow
 def test_the_executable_of_the_platform(tiny_task, tmp_path):
     """`main` as the platform starts it: in the folder of the task, without arguments."""
     command = tmp_path / "bin" / "bids-spheres-brainlife"

@@ -102,6 +102,7 @@ def test_every_measure_has_a_short_name():
     assert set(SYMBOLS) == {measure.stat for measure in MEASURES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "warned"), [(19, True), (20, False)])
 def test_few_participants_are_too_few_for_motion(outputs, rng, parse, n, warned):
     many(outputs, rng, n)

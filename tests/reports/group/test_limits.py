@@ -76,6 +76,7 @@ def test_participants_with_few_degrees_of_freedom(outputs, rng, page):
     assert "sub-02 with 24.9 and sub-04 with 2.4" in text
 
 
+@pytest.mark.slow
 def test_strategies_that_are_smoothed_differently_are_not_ranked(outputs, rng, page, caplog):
     for i in range(1, 6):
         for strategy, width in (("aroma", 6), ("simple", 0), ("24P", 0)):

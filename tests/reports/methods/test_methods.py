@@ -13,20 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.confounds import (
+from bids_spheres.confounds.columns import MASKS_OF, column_names, select
+from bids_spheres.confounds.strategy import (
+    BOLD_KINDS,
+    EXPANSIONS,
     Censor,
     CompCor,
     HeadMotion,
     Strategy,
     Task,
     TemporalFilter,
-    column_names,
-    load_strategy,
-    published_strategies,
 )
-from bids_spheres.confounds.compcor import MASKS_OF
-from bids_spheres.confounds.components import select
-from bids_spheres.confounds.strategy import BOLD_KINDS, EXPANSIONS
+from bids_spheres.confounds.strategy_file import load_strategy
+from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import SeedTable, load_seeds, published_seed_sets
 from bids_spheres.errors import UsageError
 from bids_spheres.reports.methods import (

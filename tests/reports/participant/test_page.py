@@ -438,6 +438,7 @@ def test_methods_and_references_are_those_of_the_citation_file(made, soup):
     assert "denoising strategy scrubbing" in text(methods)
 
 
+@pytest.mark.slow
 def test_the_command_of_the_page_does_the_same_again(own, run_app, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command = shlex.split(soup_of(own / "sub-01.html").find(id="provenance").pre.text)
@@ -474,6 +475,7 @@ def test_provenance_names_every_source(made, soup):
 # Reports again, and without this and that
 
 
+@pytest.mark.slow
 def test_the_page_is_made_again_without_any_image(own, run_app):
     before = (own / "sub-01.html").read_bytes()
     for path in own.parent.rglob("*_bold.nii.gz"):
@@ -484,6 +486,7 @@ def test_the_page_is_made_again_without_any_image(own, run_app):
     assert (own / "sub-01.html").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_page_is_made_without_the_input(own, run_app):
     shutil.rmtree(own.parent / "fmriprep")
     assert run_app("gone", own, "participant", "--reports-only").status == 0
@@ -493,6 +496,7 @@ def test_the_page_is_made_without_the_input(own, run_app):
     assert len(soup.find(id="seeds").find_all("img")) == 4
 
 
+@pytest.mark.slow
 def test_who_is_done_keeps_the_page(own, run_app):
     page = own / "sub-01.html"
     page.write_text("kept")
@@ -533,6 +537,7 @@ def test_pages_of_sessions(tiny, tmp_path, seeds_file, run_app, level):
         assert "ses-b" not in text(soup_of(out / "sub-01_ses-a.html").find(id="runs"))
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_in_the_page_of_its_participant(tiny, tmp_path, seeds_file, run_app):
     tiny.add_run("sub-01_task-rest_run-1")
     tiny.add_run("sub-01_task-rest_run-2").write_bytes(b"no image")
@@ -600,6 +605,7 @@ def test_without_motion_in_the_confounds_censoring_is_shown_alone(
     assert table_of(soup, "runs-table")[0]["Mean FD"] == "n/a"
 
 
+@pytest.mark.slow
 def test_a_broken_table_costs_one_page(own):
     folder = own / "sub-02" / "func"
     folder.mkdir(parents=True)
@@ -691,6 +697,7 @@ def test_a_page_of_a_real_scan_is_small(real_scan, tmp_path, run_app):
     assert (out / "sub-03.html").stat().st_size < 2 * 5e6
 
 
+@pytest.mark.slow
 def test_maps_of_seeds_are_shown(tiny, tmp_path, seeds_file, run_app):
     tiny.add_run("sub-01_task-rest", n_volumes=60)
     out = tmp_path / "out"

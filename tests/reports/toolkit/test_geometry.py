@@ -177,7 +177,7 @@ def test_a_projection_shows_the_brightest_voxel_behind_a_pixel():
     grey = shown.grey[:-1].reshape(SHAPE, order="F")
     box = geometry.image_box(shown.grid)
     for panel in three_panels(box, 600, Margins()):
-        projected = shown.lattice.projection(panel)
+        projected = shown.projection(panel)
         across, up = panel.points
         brightest = grey.max(axis=panel.view.through)
         columns = np.clip(np.rint(across / 2).astype(int), 0, brightest.shape[0] - 1)
@@ -192,7 +192,7 @@ def test_a_projection_of_an_oblique_image_keeps_its_place(grid):
     panels = three_panels(geometry.image_box(grid), 900, Margins())
     centre = apply_affine(grid.affine, [5, 6, 7])
     for panel in panels:
-        rows, columns = np.nonzero(backdrop(data, grid).lattice.projection(panel))
+        rows, columns = np.nonzero(backdrop(data, grid).projection(panel))
         middle = np.array([columns.mean() + panel.left, rows.mean() + panel.top]) + 0.5
         assert np.abs(middle - panel.pixel(centre)).max() / panel.scale < 2  # mm: within the voxel
 

@@ -1,4 +1,4 @@
-"""Figures of spheres: which voxels are coloured, where lines end."""
+"""Figures of spheres: which voxels are coloured, where slices and lines are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,33 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bids_spheres.engine import Grid, sphere_weights
+from bids_spheres.engine.spheres import label_volume
 from bids_spheres.reports.toolkit import sphere_figures as spheres
-from bids_spheres.reports.toolkit.geometry import Margins, backdrop, mesh_positions, three_panels
-from bids_spheres.reports.toolkit.sphere_figures import Scene, SlicePainter
+from bids_spheres.reports.toolkit.geometry import (
+    VIEWS,
+    Margins,
+    backdrop,
+    mesh_positions,
+    three_panels,
+)
+from bids_spheres.reports.toolkit.sphere_figures import (
+    COLUMNS,
+    EMPTY,
+    FULL,
+    PARTIAL,
+    Scene,
+    SlicePainter,
+    VoxelMap,
+    depths,
+    map_slices,
+    mosaic,
+    slice_panels,
+)
+
+AFFINE = np.array([[3.0, 0, 0, -45], [0, 3, 0, -54], [0, 0, 3, -36], [0, 0, 0, 1]])
+SHAPE = (31, 37, 26)
+GRID = Grid(SHAPE, AFFINE)
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +116,104 @@ def test_the_overview_shows_every_state(scene):
     for colour in (spheres.FULL, spheres.PARTIAL):
         rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(drawn.astype(int) - rgb).max(axis=1) < 12).any()
+
+
+@pytest.fixture
+def brain():
+    seeds = np.random.default_rng(0).uniform([-30, -40, -25], [30, 40, 30], (30, 3))
+    colours = np.array([FULL] * 20 + [PARTIAL] * 10)
+    return Scene(seeds, np.full(30, 9.0), backdrop(np.ones(SHAPE), GRID), given_colours=colours)
+
+
+@pytest.fixture
+def drawn(brain):
+    weights = sphere_weights(brain.centres, brain.radii, GRID)
+    return VoxelMap(GRID, label_volume(weights, brain.centres).ravel(order="F"))
+
+
+def test_slices_lie_where_spheres_are(brain):
+    for view in VIEWS:
+        cuts = depths(brain, view, 6)
+        along = brain.centres[:, view.through]
+        assert along.min() <= cuts.min() < cuts.max() <= along.max()
+        np.testing.assert_allclose(np.diff(cuts), np.diff(cuts)[0])
+
+
+def test_spheres_without_a_voxel_do_not_move_the_slices(brain):
+    far = np.vstack([brain.centres, [[0, 0, 33.0]] * 3])
+    colours = np.append(brain.given_colours, [EMPTY] * 3)
+    with_empty = Scene(far, np.full(33, 9.0), brain.backdrop, given_colours=colours)
+    for view in VIEWS:
+        np.testing.assert_array_equal(depths(with_empty, view, 4), depths(brain, view, 4))
+
+
+def test_voxels_have_the_colour_of_their_sphere(brain, drawn):
+    pixels = mosaic(brain, drawn).astype(int)
+    seen = 0
+    for small, depth, _ in slice_panels(brain):
+        panel = small.enlarged(2)
+        mesh = np.meshgrid(*panel.points, indexing="xy")
+        points = np.empty((*mesh[0].shape, 3))
+        points[..., panel.view.across], points[..., panel.view.up] = mesh
+        points[..., panel.view.through] = depth
+        voxel = np.rint((points - AFFINE[:3, 3]) / 3).astype(int)
+        ok = np.all((voxel >= 0) & (voxel < SHAPE), axis=-1)
+        labels = np.zeros(ok.shape, dtype=int)
+        volume = drawn.values.reshape(SHAPE, order="F")
+        labels[ok] = volume[tuple(voxel[ok].T)]
+        shown = pixels[panel.region][::-1]
+        blue, amber = shown[(labels > 0) & (labels <= 20)], shown[labels > 20]
+        grey = shown[labels == 0]
+        # Outlines and letters cover a few pixels.
+        assert np.mean(blue[:, 2] > blue[:, 0]) > 0.8 if len(blue) else True
+        assert np.mean(amber[:, 0] > amber[:, 2]) > 0.8 if len(amber) else True
+        assert np.mean(grey[:, 0] == grey[:, 2]) > 0.7
+        seen += len(blue) + len(amber)
+    assert seen > 1000
+
+
+def test_every_direction_has_its_slices(brain):
+    panels = slice_panels(brain)
+    assert len(panels) == 3 * COLUMNS
+    for panel, *_ in panels:
+        rows, columns = panel.region
+        assert 0 <= columns.start < columns.stop <= 780
+        assert rows.start > 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 6])
+def test_slices_of_few_spheres_go_through_their_seeds(brain, n):
+    few = Scene(brain.centres[:n], brain.radii[:n], brain.backdrop)
+    panels = slice_panels(few)
+    assert [sphere for *_, sphere in panels] == [*range(n)] * 3
+    for panel, depth, sphere in panels:
+        assert depth == brain.centres[sphere, panel.view.through]
+        assert panel.region[1].stop <= 780
+    assert mosaic(few, None, ["a $b$"] * n).shape[1] == 2 * 780
+
+
+def test_maps_are_blue_and_red_where_they_are_strong(brain):
+    x = GRID.affine[0, 0] * np.arange(SHAPE[0]) + GRID.affine[0, 3]
+    values = np.broadcast_to(np.sign(x)[:, None, None], SHAPE).ravel(order="F")
+    few = Scene(brain.centres[:2], brain.radii[:2], brain.backdrop)
+    strong, weak = (
+        map_slices(few, [VoxelMap(GRID, values * z)] * 2, ["a", "b"]).astype(int)
+        for z in (0.8, 0.1)
+    )
+    for small, *_ in [panel for panel in slice_panels(few) if panel[0].view.name == "axial"]:
+        panel = small.enlarged(2)
+        across = panel.points[0]
+        shown = strong[panel.region][panel.height // 4 : -panel.height // 4]
+        left, right = (
+            shown[:, (across < -10) & (across > -30)],
+            shown[:, (across > 10) & (across < 30)],
+        )
+        assert np.mean(left[..., 2] > left[..., 0]) > 0.8
+        assert np.mean(right[..., 0] > right[..., 2]) > 0.8
+        assert np.mean(np.ptp(weak[panel.region], axis=-1) == 0) > 0.9
+
+
+def test_without_background_and_image_outlines_are_left(brain):
+    bare = Scene(brain.centres, brain.radii, given_colours=brain.given_colours)
+    pixels = mosaic(bare, None).astype(int)
+    assert ((pixels[..., 2] - pixels[..., 0]) > 60).sum() > 100

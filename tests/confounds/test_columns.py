@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from bids_spheres.confounds.patterns import MAX_NAME, matching_names, pattern_problem
+from bids_spheres.confounds.columns import MAX_NAME, matching_names, pattern_problem
 
 NAMES = ("csf", "trans_x", "trans_x_derivative1_power2", "a_comp_cor_00", "motion_outlier12")
 

@@ -88,6 +88,7 @@ def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
     assert "baggio2018" not in keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tail", "words_of_it"),
     [("two", "two-sided"), ("positive", "one-sided (positive)"), ("negative", "one-sided (neg")],
@@ -111,6 +112,7 @@ def test_methods_and_sidecars_of_means_say_the_tail(tmp_path, tail, words_of_it)
     np.testing.assert_allclose(upper(outputs.matrix("p")), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said", "cited"),
     [

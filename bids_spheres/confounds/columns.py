@@ -1,4 +1,13 @@
-"""Look up the columns that a strategy asks for in the table of one run."""
+r"""Look up the columns that a strategy asks for in the table of one run.
+
+CompCor components: fMRIPrep 1.4 to 20.2 calls those of all three anatomical masks
+``a_comp_cor_XX`` and distinguishes them in the JSON file only; before 1.4 it had one mask, and
+since 21.0 the name says which ("CompCor confounds" at https://fmriprep.org/en/stable/outputs.html).
+
+Patterns: a strategy may come from somebody else, and Python's ``re`` tries every way to match. A
+name of 30 letters keeps ``^(\w+_?)*$`` busy for hours, and no other thread can stop it. So the ways
+in which a pattern could match are counted before it is used.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +16,15 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
-from bids_spheres.confounds.compcor import MASKS_OF, find_components, needs_cosines
-from bids_spheres.confounds.patterns import matching_names
 from bids_spheres.confounds.strategy import EXPANSIONS
-from bids_spheres.confounds.versions import MOTION, todays_name
+from bids_spheres.confounds.tables import MOTION, todays_name
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bids_spheres.confounds.strategy import Strategy
+    from bids_spheres.confounds.strategy import CompCor, Strategy
 
 COSINE = re.compile(r"^cosine_?\d+$")
 NON_STEADY_STATE = re.compile(r"^non_steady_state_outlier_?\d+$")
@@ -25,10 +32,45 @@ FRAMEWISE_DISPLACEMENT = "framewise_displacement"
 STD_DVARS = "std_dvars"
 RMSD = "rmsd"
 
+MASKS_OF: dict[str, tuple[str, ...]] = {
+    "anat_combined": ("combined",),
+    "anat_separated": ("WM", "CSF"),
+    "temporal": ("temporal",),
+    "temporal_anat_combined": ("temporal", "combined"),
+    "temporal_anat_separated": ("temporal", "WM", "CSF"),
+    "WM": ("WM",),
+    "CSF": ("CSF",),
+}
+"""Masks of each kind of CompCor; the first five are nilearn's names."""
+
+_COMPONENT = re.compile(r"^([tawc])_comp_cor_(\d+)$")
+_AFTER_HIGH_PASS = re.compile(r"^([tawc]_comp_cor_|edge_comp_)\d+$")
+
+MAX_LENGTH = 1000
+"""Characters of a pattern."""
+
+MAX_NAME = 100
+"""Characters of a column's name; longer names match no pattern."""
+
+MAX_WAYS = 4 * 10**6
+"""Ways to match one name: four alternatives with three repetitions each, or 21 optional parts."""
+
+_PART = re.compile(
+    r"""(?P<refused>\\[1-9] | \(\?(?![:=!]))
+    | (?P<opened>\((\?[:=!])?)
+    | (?P<closed>\))
+    | (?P<alternative>\|)
+    | (?P<optional>\?[?+]?)
+    | (?P<exact>\{[0-9]+\}[?+]?)
+    | (?P<repeated>[*+][?+]? | \{[0-9]*,[0-9]*\}[?+]?)
+    | (?P<atom>\\. | \[\^?\]?(\\.|[^\]\\])*\] | .)""",
+    re.VERBOSE | re.DOTALL,
+)
+
 _NO_NOISE = "intercept"
 """The only column that fMRIPost-AROMA writes for a run without noise components."""
 
-_STAND_IN = (
+_AGGRESSIVE_INSTEAD = (
     "Aggressive regression: the table has no aroma_orth_motion columns, which fMRIPost-AROMA "
     "writes, and the aroma_motion columns stand in for them. They take with them what motion "
     "components share with others, signal too."
@@ -82,7 +124,8 @@ def select(
 ) -> Selection:
     """Columns of one run that a strategy regresses out, of its `names` as fMRIPrep has them today.
 
-    `metadata` is the JSON file beside the table; `one_mask` as for `find_components`.
+    `metadata` is the JSON file beside the table; `one_mask` when the version of fMRIPrep had only
+    the combined mask of CompCor.
     """
     chosen = Selection()
     cosines = [name for name in names if COSINE.match(name)]
@@ -91,19 +134,27 @@ def select(
     for key, wanted in fixed_columns(strategy):
         chosen.require(key, wanted, names)
     if strategy.compcor:
-        components = find_components(strategy.compcor, names, metadata, one_mask=one_mask)
-        # Without any component the problems say it all.
-        chosen.notes += components.notes if components.names else []
-        chosen.missing += [Missing("compcor", problem=text) for text in components.problems]
-        chosen.require("compcor", components.names, names)
+        masks, in_json = _masks_of_components(names, metadata, one_mask=one_mask)
+        components = _choose_components(chosen, strategy.compcor, masks, in_json=in_json)
+        chosen.require("compcor", components, names)
     _add_noise_components(chosen, strategy, names)
+    _add_confounds(chosen, strategy, names)
+    for key, needed in _measures(strategy).items():
+        if absent := [name for name in needed if name not in names]:
+            chosen.missing.append(Missing(key, tuple(absent)))
+    _match_high_pass(chosen, strategy, cosines)
+    return chosen
+
+
+def _add_confounds(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
+    """Take the columns that `confounds` names, as they are or by patterns."""
     absent = []
     for entry in strategy.confounds:
-        matches = columns_named(entry, names)
-        if entry.startswith("^") and not matches:
+        matches, is_pattern = columns_named(entry, names), entry.startswith("^")
+        if is_pattern and not matches:
             # A run without outliers has no column of them.
             chosen.notes.append(f"The pattern {entry!r} matches no column of this run.")
-        elif len(matches) > 1 and not entry.startswith("^"):
+        elif len(matches) > 1 and not is_pattern:
             # A key of the strategy, as wm_csf, has fMRIPrep's column.
             renamed = ["rename the column of your own"] if entry in matches else []
             ways = [f"name {name}" for name in matches if name != entry] + renamed
@@ -114,11 +165,6 @@ def select(
         else:
             absent.append(entry)
     chosen.require("confounds", absent, names)
-    for key, needed in _measures(strategy).items():
-        if absent := [name for name in needed if name not in names]:
-            chosen.missing.append(Missing(key, tuple(absent)))
-    _match_high_pass(chosen, strategy, cosines)
-    return chosen
 
 
 def _measures(strategy: Strategy) -> dict[str, tuple[str, ...]]:
@@ -163,9 +209,7 @@ def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
 def column_names(strategy: Strategy) -> tuple[str, ...]:
     """Columns as a list of strategies shows them; ``*`` stands for a number.
 
-    Examples
-    --------
-    >>> from bids_spheres.confounds import Strategy
+    >>> from bids_spheres.confounds.strategy import Strategy
     >>> column_names(Strategy("a", "", ("rot_x", "^rot_y"), high_pass=True, wm_csf="basic"))
     ('cosine*', 'csf', 'white_matter', 'rot_x', '^rot_y')
     """
@@ -189,6 +233,78 @@ def column_names(strategy: Strategy) -> tuple[str, ...]:
     )
 
 
+def needs_cosines(name: str) -> bool:
+    """Whether fMRIPrep made this column from high-pass filtered data.
+
+    >>> needs_cosines("a_comp_cor_00"), needs_cosines("edge_comp_03"), needs_cosines("csf")
+    (True, True, False)
+    """
+    return bool(_AFTER_HIGH_PASS.match(name))
+
+
+def _masks_of_components(
+    names: Iterable[str], metadata: Mapping[str, object], *, one_mask: bool
+) -> tuple[dict[str, object], bool]:
+    """Mask of each CompCor component, None if not known; whether the JSON file describes them.
+
+    When it does, only those that it describes are used, as in nilearn.
+    """
+    described = [name for name in metadata if _COMPONENT.match(name)]
+    components = described or [name for name in names if _COMPONENT.match(name)]
+    # JSON files have no order, and as text 10 comes before 9.
+    components.sort(key=lambda name: int(name.rpartition("_")[2]))
+    # Versions that name masks apart write w_comp_cor and c_comp_cor beside the combined one's.
+    only_combined = one_mask or any(name[0] in "wc" for name in components)
+    of_prefix = {"t": "temporal", "w": "WM", "c": "CSF", "a": "combined" if only_combined else None}
+    masks: dict[str, object] = {name: of_prefix[name[0]] for name in components}
+    for name in described:
+        entry = metadata[name]
+        if not isinstance(entry, dict) or entry.get("Retained") is False:
+            del masks[name]
+        elif not name.startswith("t"):
+            masks[name] = entry.get("Mask")
+    return masks, bool(described)
+
+
+def _choose_components(
+    chosen: Selection, wanted: CompCor, masks: Mapping[str, object], *, in_json: bool
+) -> list[str]:
+    """The first components of every mask wanted; notes and problems go to the selection."""
+
+    def kind(mask: str) -> str:
+        return "tCompCor" if mask == "temporal" else f"aCompCor ({mask} mask)"
+
+    of_mask = {
+        mask: [name for name, its_mask in masks.items() if its_mask == mask]
+        for mask in MASKS_OF[wanted.mask]
+    }
+    empty = [mask for mask, names in of_mask.items() if not names]
+    for mask, names in of_mask.items():
+        if names and wanted.n != "all" and len(names) < wanted.n:
+            asked = f"{wanted.n} {kind(mask)} components are asked for"
+            chosen.notes.append(f"{asked}; there are {len(names)}.")
+    components = [
+        name
+        for names in of_mask.values()
+        for name in (names if wanted.n == "all" else names[: wanted.n])
+    ]
+    kinds = " or ".join(map(kind, empty))
+    if empty and in_json and components:
+        # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
+        chosen.notes += [f"The JSON file has no {kind(mask)} components." for mask in empty]
+    elif empty:
+        problem = f"no {kinds} components"
+        if in_json:
+            problem += " in its JSON file"
+        elif None in masks.values() and empty != ["temporal"]:
+            problem = (
+                f"{kinds} components that can't be told from others without the JSON file beside "
+                "it (fMRIPrep 1.4 to 20.2)"
+            )
+        chosen.missing.append(Missing("compcor", problem=problem))
+    return components
+
+
 def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[str, ...]) -> None:
     """Take components that ICA-AROMA or tedana holds for noise."""
 
@@ -200,7 +316,7 @@ def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[st
         orthogonal = numbered("aroma_orth_motion_") if strategy.ica_aroma == "orthogonal" else []
         chosen.add(orthogonal or plain)
         if plain and not orthogonal and strategy.ica_aroma == "orthogonal":
-            chosen.notes.append(_STAND_IN)
+            chosen.notes.append(_AGGRESSIVE_INSTEAD)
         if not (orthogonal or plain) and _NO_NOISE in names:
             chosen.notes.append("ICA-AROMA found no noise component in this run.")
         elif not (orthogonal or plain):
@@ -250,3 +366,39 @@ def similar_columns(wanted: Iterable[str], names: Sequence[str]) -> str | None:
     """Hint with the existing name nearest to each name asked for, if any is near."""
     near = {close for name in wanted for close in get_close_matches(todays_name(name), names, n=1)}
     return f"Similar columns in the table: {', '.join(sorted(near))}." if near else None
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Why a regular expression can't be used, to be read after its name; None for a good one."""
+    if len(pattern) > MAX_LENGTH:
+        return f"has {len(pattern)} characters, more than {MAX_LENGTH}"
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is not a regular expression: {error}"
+    # Of each open group: ways of the alternatives before, and of the one that is being read.
+    groups = [[0, 1]]
+    before = ""
+    for part in _PART.finditer(pattern):
+        kind = part.lastgroup
+        if kind == "refused":
+            return f"has {part.group()!r}, a reference or an extension that is not supported"
+        if kind == "opened":
+            groups.append([0, 1])
+        elif kind == "closed":
+            ways = sum(groups.pop())
+            groups[-1][1] *= ways
+        elif kind == "alternative":
+            groups[-1] = [sum(groups[-1]), 1]
+        elif kind in {"repeated", "exact"} and before == "closed":
+            return f"repeats a group ({part.group()!r} after a bracket), which may take for ever"
+        groups[-1][1] *= {"optional": 2, "repeated": MAX_NAME}.get(kind or "", 1)
+        before = kind or ""
+    if sum(groups[0]) > MAX_WAYS:
+        return "could match in too many ways: leave out some of *, +, ? and {}"
+    return None
+
+
+def matching_names(pattern: str, names: Iterable[str]) -> list[str]:
+    """Names in which a pattern is found, but for those longer than `MAX_NAME`."""
+    return [name for name in names if len(name) <= MAX_NAME and re.search(pattern, name)]

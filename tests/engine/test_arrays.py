@@ -8,7 +8,7 @@ import pytest
 
 from bids_spheres import NiftiSpheresMasker
 from bids_spheres.engine import spheres
-from bids_spheres.engine.memo import memoized
+from bids_spheres.engine.arrays import memoized
 from bids_spheres.engine.smoothing import applied_weights
 
 AFFINE = np.diag([3.0, 3, 3, 1])

@@ -1,0 +1,339 @@
+"""Pairs that are related to a term of the model, or that a contrast tests by permutations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.outputs.paths import of_contrast
+from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
+from bids_spheres.reports.participant.summary import joined
+from bids_spheres.reports.toolkit.connectome import Edges
+from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
+from bids_spheres.reports.toolkit.render import (
+    Block,
+    Graphic,
+    Section,
+    Table,
+    number_column,
+    probability_column,
+    table_of,
+    text_column,
+)
+from bids_spheres.wording import count, listing, number
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from bids_spheres.reports.group.load import FloatArray, Level, Result
+    from bids_spheres.reports.toolkit.connectome import Stage
+
+CORRECTIONS = {
+    "q": ("q", "q, by the false discovery rate"),
+    "p_maxt": ("max-T p", "family-wise p, by the largest statistic of all pairs (max-T)"),
+    "p_tfnbs": ("TFNBS p", "family-wise p, by the threshold-free network-based statistic"),
+}
+"""Columns of corrected p of every pair with their short and long names; that to show last."""
+
+WHAT_A_COMPONENT_IS = (
+    "A component is a set of pairs beyond a threshold connected by seeds. Its p belongs to "
+    "the whole: how often chance gives so large a component anywhere. No single pair of it is "
+    "tested, and none can be named as significant; with another threshold it has other pairs."
+)
+
+_INTERCEPT = "Intercept"  # the constant term in formulas
+_MOST_TERMS = 4  # with matrices
+_STRONGEST = 15  # pairs of each term and strategy in the table
+_MOST_NODES = 12
+_DASH = " \N{EN DASH} "
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """A contrast or a term after one strategy: its sidecar, and its table with a row per pair."""
+
+    result: Result
+    name: str
+    about: Mapping[str, object]
+    table: pd.DataFrame
+
+    @property
+    def statistic(self) -> FloatArray:
+        """T of each pair, or the F of an F test."""
+        return self.values("f" if "f" in self.table else "t")
+
+    def values(self, column: str) -> FloatArray:
+        """A column of the table."""
+        return self.table[column].to_numpy(np.float64)
+
+    def significant(self, column: str) -> int:
+        """Number of pairs with a p in this column below the usual limit."""
+        return int((self.values(column) < SIGNIFICANT).sum())
+
+    def rows(self, what: str) -> pd.DataFrame:
+        """Table of components or of pairs of networks; empty where none was written."""
+        name = of_contrast(self.name, what)
+        if name not in self.result.whats:
+            return pd.DataFrame({"contrast": [], "strategy": []})
+        names = {"contrast": self.name, "strategy": self.result.strategy}
+        threshold = self.result.sidecar(name).get("Threshold")
+        return self.result.table(name).assign(**names, threshold=threshold)
+
+
+def _blocks(tests: Sequence[Tested], most: int = 0, stage: Stage | None = None) -> Iterator[Block]:
+    """Matrices and components of each contrast or term, or of the first ones."""
+    for name in list(dict.fromkeys(test.name for test in tests))[: most or None]:
+        yield from _statistic_blocks([test for test in tests if test.name == name], stage)
+
+
+def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
+    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
+    columns = [column for column in CORRECTIONS if column in tests[0].table]
+    name, column = tests[0].name, columns[-1]
+    limit = colour_limit([test.result.square(test.statistic) for test in tests])
+    symbol = "F" if "f" in tests[0].table else "t"
+
+    def matrices(shown: str, label: str) -> Iterator[Graphic]:
+        p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
+        for test in tests:
+            square, table = test.result.square, test.table
+            significant = count(test.significant(shown), "pair")
+            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
+            if np.isfinite(test.values("p")).any():
+                row = table.iloc[int(np.nanargmin(test.values("p")))]
+                value = number(float(row[symbol.lower()]))
+                words += f"; least p: {row['node_1']}{_DASH}{row['node_2']}, {symbol} = {value}"
+            layers = [
+                Layer(CORRECTIONS[other][0], square(test.values(other)), 3, probability=True)
+                for other in columns
+                if other != shown
+            ]
+            effects = [effect for effect in ("effect", "coefficient") if effect in table]
+            layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
+            t, p = square(test.statistic), square(test.values(shown))
+            yield seed_matrix(
+                test.result, t, p, f"{words}.", limit=limit, layers=layers, p_label=p_label
+            )
+
+    short, long = CORRECTIONS[column]
+    note = (
+        f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: {long}."
+    )
+    graphics = matrices(column, f"with {short} < {SIGNIFICANT:g}")
+    yield Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
+    if "p_nbs_extent" not in tests[0].table:
+        return
+    graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
+    note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
+    yield Block(f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2)
+    brains = [] if stage is None else list(_component_brains(tests, stage))
+    if brains:
+        yield Block(f"Components of {name} in the brain", tuple(brains))
+
+
+def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic]:
+    """Pairs of significant components as lines, after each strategy that has any."""
+    for test in tests:
+        chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
+        seeds = pd.Index(test.result.image.names)
+        ends = [seeds.get_indexer(pd.Index(test.table[f"node_{i}"].iloc[chosen])) for i in (1, 2)]
+        if len(chosen):
+            edges = Edges(np.stack(ends, axis=1), test.statistic[chosen])
+            strategy, pairs = test.result.strategy, count(len(chosen), "pair")
+            words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
+            yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
+
+
+# The model of participants' variables
+
+
+def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
+    """Every condition with a model of which a group is shown."""
+    for condition in level.conditions:
+        results = [r for r in condition.results if "model" in r.whats and r.anchor in shown]
+        if not results:
+            continue
+        terms = [
+            Tested(result, str(name), result.model_about, own)
+            for result in results
+            for name, own in result.table("model").groupby("term", sort=False)
+        ]
+        participants = []
+        for result in results:
+            n = result.model_about.get("NumberOfParticipantsInModel")
+            text = count(n if isinstance(n, int) else 0, "participant")
+            if result.left_out:
+                text += f"; left out: {listing(result.left_out, 10)}"
+            participants.append((f"{text}.", result.strategy))
+        # The constant term is seldom what a model is for.
+        selected = [term for term in terms if term.name != _INTERCEPT] or terms
+        yield Section(
+            f"model-{condition.anchor}",
+            condition.title,
+            condition.short,
+            tuple(result.strategy for result in results),
+            (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
+            blocks=tuple(_blocks(selected, _MOST_TERMS)),
+            tables=(_terms_table(terms), _strongest_table(selected)),
+        )
+
+
+def _terms_table(terms: Sequence[Tested]) -> Table:
+    known = [term.values("q")[np.isfinite(term.values("q"))] for term in terms]
+    signs = [np.sign(term.values("coefficient"))[term.values("q") < SIGNIFICANT] for term in terms]
+    shares = [
+        100 * term.significant("p") / len(q) if len(q) else np.nan
+        for term, q in zip(terms, known, strict=True)
+    ]
+    return table_of(
+        "Terms, and the number of pairs related to each.",
+        text_column("Term", [term.name for term in terms]),
+        text_column("Strategy", [term.result.strategy for term in terms]),
+        number_column("Tested", map(len, known), 0, "pairs"),
+        number_column("q < .05", map(len, signs), 0, "pairs"),
+        number_column("Positive", [int((own == 1).sum()) for own in signs], 0, "of these"),
+        number_column("Negative", [int((own == -1).sum()) for own in signs], 0, "of these"),
+        number_column("p < .05", shares, 1, "% of pairs"),
+        probability_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
+    )
+
+
+def _strongest_table(terms: Sequence[Tested]) -> Table:
+    tables = []
+    for term in terms:
+        image = term.result.image
+        networks = dict(zip(image.names, image.networks, strict=True))
+        # By p and not by t: pairs that few participants have need a larger t.
+        best = term.table[np.isfinite(term.values("t"))].sort_values("p", kind="stable")
+        best = best[:_STRONGEST].assign(term=term.name, strategy=term.result.strategy)
+        ends = list(zip(best["node_1"], best["node_2"], strict=True))
+        between = [dict.fromkeys(networks.get(end, "n/a") for end in pair) for pair in ends]
+        best["pair"] = [_DASH.join(pair) for pair in ends]
+        best["networks"] = [_DASH.join(names) for names in between]
+        tables.append(best)
+    rows = pd.concat(tables)
+    return table_of(
+        f"The {_STRONGEST} pairs with the least p of each term after each strategy.",
+        text_column("Pair", rows["pair"]),
+        text_column("Networks", rows["networks"]),
+        text_column("Term", rows["term"]),
+        text_column("Strategy", rows["strategy"]),
+        number_column("Coefficient", rows["coefficient"], 4),
+        number_column("Std. error", rows["standard_error"], 4),
+        number_column("t", rows["t"], 2),
+        probability_column("p", rows["p"]),
+        probability_column("q", rows["q"]),
+        number_column("Participants", rows["n"]),
+        file="group/*_model.tsv",
+    )
+
+
+# Contrasts
+
+
+def contrast_sections(
+    level: Level, shown: Collection[str], stages: Mapping[str, Stage | None]
+) -> Iterator[Section]:
+    """Every condition with contrasts, other than q of the mean, of which a group is shown."""
+    for condition in level.conditions:
+        tests = [
+            Tested(result, name, about, result.table(of_contrast(name, "edges")))
+            for result in condition.results
+            if result.anchor in shown
+            for name, about in result.contrast_sidecars.items()
+            # Without permutations, t and q of the mean are in the section of connectivity.
+            if name != "mean" or "Permutations" in about
+        ]
+        if tests:
+            yield Section(
+                f"contrasts-{condition.anchor}",
+                condition.title,
+                condition.short,
+                tuple(dict.fromkeys(test.result.strategy for test in tests)),
+                tuple(dict.fromkeys(_describe(test) for test in tests)),
+                blocks=tuple(_blocks(tests, stage=stages.get(condition.image.anchor))),
+                tables=tuple(_contrast_tables(tests)),
+            )
+
+
+def _describe(test: Tested) -> str:
+    """What was tested, and by which permutations."""
+    about = test.about
+    weights = about.get("Weights")
+    sums = [_sum(row) for row in (weights if isinstance(weights, list) else [])]
+    words = f"Contrast {test.name}: {listing(sums, 4)} "
+    paired = about.get("Within") if about.get("Model") == "1" else None
+    words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
+    if (n := about.get("Permutations")) is None:
+        return f"{words}."
+    every = "all " if about.get("AllPermutations") else ""
+    least = about.get("SmallestP")
+    smallest = f"; the smallest possible p is {least:.2g}" if isinstance(least, float) else ""
+    return f"{words}, tested by {every}{n:,} {about.get('Exchangeability')}{smallest}."
+
+
+def _sum(weights: Mapping[str, float]) -> str:
+    """Terms with their weights; those of weight 0 have no part in it."""
+    words = ""
+    for term, weight in weights.items():
+        factor = "" if abs(weight) == 1 else f"{abs(weight):g} \N{MULTIPLICATION SIGN} "
+        sign = "\N{MINUS SIGN}" if weight < 0 else "+"
+        words += f" {sign} {factor}{term}" if weight else ""
+    return words.removeprefix(" + ").strip()
+
+
+def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
+    """Contrasts with their numbers of pairs, components, and pairs of networks."""
+    counts = {
+        column: [test.significant(column) if column in test.table else np.nan for test in tests]
+        for column in CORRECTIONS
+        if any(column in test.table for test in tests)
+    }
+    yield table_of(
+        "Contrasts, and the number of pairs with a corrected p < .05.",
+        text_column("Contrast", [test.name for test in tests]),
+        text_column("Strategy", [test.result.strategy for test in tests]),
+        text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
+        number_column("Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"),
+        *(
+            number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
+            for column, own in counts.items()
+        ),
+    )
+    if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
+        rows = pd.concat([test.rows("nbs") for test in tests])
+        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
+        yield table_of(
+            "Components of pairs beyond a threshold of t or F"
+            f"{': none' if rows.empty else ', the largest first'}.",
+            text_column("Contrast", rows["contrast"]),
+            text_column("Strategy", rows["strategy"]),
+            number_column("Threshold", rows.get("threshold", []), 2),
+            number_column("No.", rows.get("component", [])),
+            number_column("Sign", rows.get("sign", [])),
+            number_column("Pairs", rows.get("edges", [])),
+            number_column("Intensity", rows.get("intensity", []), 2),
+            probability_column("p", rows.get("p_extent", []), "extent"),
+            probability_column("p", rows.get("p_intensity", []), "intensity"),
+            number_column("Seeds", rows.get("n_nodes", [])),
+            text_column("Which", nodes),
+            file="group/*_nbs.tsv",
+        )
+    networks = pd.concat([test.rows("cnbs") for test in tests])
+    if len(networks):
+        networks = networks.sort_values("p_fwe", kind="stable")
+        yield table_of(
+            "Pairs of networks by the constrained network-based statistic, the least p first.",
+            text_column("Contrast", networks["contrast"]),
+            text_column("Strategy", networks["strategy"]),
+            text_column("Network", networks["network_1"]),
+            text_column("Other network", networks["network_2"]),
+            number_column("Pairs", networks["edges"]),
+            number_column("Mean statistic", networks["mean_statistic"], 2),
+            probability_column("p", networks["p"], "not corrected"),
+            probability_column("p", networks["p_fwe"], "family-wise"),
+            file="group/*_cnbs.tsv",
+        )
