@@ -8,21 +8,21 @@ Viewer does not draw them, and NBS gets the regions that all runs have.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
 
-from bids_spheres.errors import UsageError
-from bids_spheres.files.atomic import replacing, write_text
+from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.files.atomic import remove, replacing, write_text
 from bids_spheres.outputs.paths import RELMAT, TIMESERIES
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -52,9 +52,9 @@ class _Batch:
     runs: list[str]
     values: FloatArray | list[FloatArray]
     regions: Spheres
-    stacked: bool
-    volumes: list[NDArray[np.intp]] | None
+    volumes: list[NDArray[np.intp]] | None = None
     """Numbers of the volumes of series; None for matrices."""
+    stacked: bool = False
 
     @property
     def nodes(self) -> zip[tuple[str, str, Any]]:
@@ -88,14 +88,16 @@ def export(
                 hint=f"Formats that do are {listing(able, 10)}.",
             )
     suffix = TIMESERIES if timeseries else RELMAT
-    batches = _batches(results, folder, suffix, together=stacked or form == "nbs")
-    numbers = [_WRITERS[form](batch, stacked=stacked) for batch in batches]
-    if not numbers:
-        raise UsageError(f"There are no {'series' if timeseries else 'matrices'} to export.")
-    return len(numbers)
+    number = 0
+    for batch in _batches(results, suffix, together=stacked or form == "nbs"):
+        _WRITERS[form](replace(batch, path=folder / batch.path, stacked=stacked))
+        number += 1
+    if not number:
+        raise MissingInputError(f"There are no {'series' if timeseries else 'matrices'} to export.")
+    return number
 
 
-def _batches(results: Results, folder: Path, suffix: str, *, together: bool) -> Iterator[_Batch]:
+def _batches(results: Results, suffix: str, *, together: bool) -> Iterator[_Batch]:
     groups: dict[str, list[OutputFile]] = {}
     for file in results.leaves(suffix):
         shared = [f"{k}-{label}" for k, label in file.name.entities if k not in _OF_RUN]
@@ -113,48 +115,44 @@ def _batches(results: Results, folder: Path, suffix: str, *, together: bool) -> 
             for file in files
         ]
         if stack:
-            yield _Batch(folder / stem, runs, stack.values, regions, together, None)
+            yield _Batch(Path(stem), runs, stack.values, regions)
             continue
         pairs = zip(owners, files, strict=True)
         series = [own.series(str(file.name.get("desc"))) for own, file in pairs]
         values = [each.values[each.kept] for each in series]
         volumes = [np.flatnonzero(each.kept) for each in series]
-        yield _Batch(folder / stem, runs, values, regions, together, volumes)
+        yield _Batch(Path(stem), runs, values, regions, volumes)
 
 
-def _write_npz(batch: _Batch, *, stacked: bool) -> None:
-    arrays: dict[str, Any]
-    if batch.volumes and stacked:
-        arrays = dict(zip(batch.runs, batch.values, strict=True))  # of different lengths
-    elif stacked:
-        arrays = {"matrices": batch.values}
-    else:
-        arrays = {"timeseries" if batch.volumes else "matrix": batch.values[0]}
-    with replacing(batch.path.with_suffix(".npz")) as file:
-        np.savez_compressed(
-            file,
-            runs=np.array(batch.runs, dtype=str),
-            names=np.array(batch.regions.names, dtype=str),
-            networks=np.array(batch.regions.networks, dtype=str),
-            coordinates=batch.regions.coordinates,
-            **arrays,
-        )
-
-
-def _write_mat(batch: _Batch, *, stacked: bool) -> None:
-    arrays: dict[str, Any]
-    if batch.volumes and stacked:
-        arrays = {"timeseries": _cells(batch.values)}
-    elif stacked:
-        arrays = {"matrices": np.moveaxis(np.asarray(batch.values), 0, -1)}  # runs last
-    else:
-        arrays = {"timeseries" if batch.volumes else "matrix": batch.values[0]}
-    arrays |= {
-        "runs": _cells(batch.runs),
-        "names": _cells(batch.regions.names),
-        "networks": _cells(batch.regions.networks),
+def _arrays(batch: _Batch, words: Callable[[Sequence[str]], Any]) -> dict[str, Any]:
+    """Arrays by name; `words` makes arrays of texts."""
+    arrays = {
+        "runs": words(batch.runs),
+        "names": words(batch.regions.names),
+        "networks": words(batch.regions.networks),
         "coordinates": batch.regions.coordinates,
     }
+    if not batch.stacked:
+        arrays["timeseries" if batch.volumes else "matrix"] = batch.values[0]
+    return arrays
+
+
+def _write_npz(batch: _Batch) -> None:
+    arrays = _arrays(batch, np.array)
+    if batch.stacked and batch.volumes:
+        arrays |= zip(batch.runs, batch.values, strict=True)  # of different lengths
+    elif batch.stacked:
+        arrays["matrices"] = batch.values
+    with replacing(batch.path.with_suffix(".npz")) as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _write_mat(batch: _Batch) -> None:
+    arrays = _arrays(batch, _cells)
+    if batch.stacked and batch.volumes:
+        arrays["timeseries"] = _cells(batch.values)
+    elif batch.stacked:
+        arrays["matrices"] = np.moveaxis(np.asarray(batch.values), 0, -1)  # runs last
     _save_mat(batch.path.with_suffix(".mat"), arrays)
 
 
@@ -177,8 +175,8 @@ def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
     return cells
 
 
-def _write_csv(batch: _Batch, *, stacked: bool) -> None:
-    if not stacked:
+def _write_csv(batch: _Batch) -> None:
+    if not batch.stacked:
         table = batch.frames[0].rename_axis("volume" if batch.volumes else "region")
     elif batch.volumes:
         table = pd.concat(batch.frames, keys=batch.runs, names=["run", "volume"])
@@ -192,9 +190,8 @@ def _write_csv(batch: _Batch, *, stacked: bool) -> None:
     write_text(batch.path.with_suffix(".csv"), text)
 
 
-def _write_graphml(batch: _Batch, *, stacked: bool) -> None:
+def _write_graphml(batch: _Batch) -> None:
     """Write a complete undirected graph: regions with coordinates, and the pairs with a value."""
-    del stacked
     kinds = {
         "node": {"label": "string", "network": "string", **dict.fromkeys("xyz", "double")},
         "edge": {"weight": "double"},
@@ -218,9 +215,8 @@ def _write_graphml(batch: _Batch, *, stacked: bool) -> None:
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
 
 
-def _write_brainnet(batch: _Batch, *, stacked: bool) -> None:
+def _write_brainnet(batch: _Batch) -> None:
     """Write regions, coloured by network and without size when they are missing, and edges."""
-    del stacked
     networks = list(dict.fromkeys(batch.regions.networks))
     lines = []
     for (name, network, point), used in zip(batch.nodes, batch.regions.used, strict=True):
@@ -233,7 +229,7 @@ def _write_brainnet(batch: _Batch, *, stacked: bool) -> None:
     _write_numbers(batch.path.with_suffix(".edge"), edges)
 
 
-def _write_nbs(batch: _Batch, *, stacked: bool) -> None:
+def _write_nbs(batch: _Batch) -> None:
     """Write a folder with a matrix of each run, or all in one file, coordinates and labels."""
     matrices = np.array(batch.values)
     matrices[:, *np.diag_indices(len(batch.regions.names))] = 0
@@ -248,9 +244,13 @@ def _write_nbs(batch: _Batch, *, stacked: bool) -> None:
     labels = [name for name, keep in zip(batch.regions.names, kept, strict=True) if keep]
     write_text(batch.path / "nodeLabels.txt", "".join(f"{label}\n" for label in labels))
     write_text(batch.path / "runs.txt", "".join(f"{run}\n" for run in batch.runs))
-    if stacked:
+    if batch.stacked:
         _save_mat(batch.path / "matrices.mat", {"Mat": np.moveaxis(matrices, 0, -1)})
-    for run, matrix in () if stacked else zip(batch.runs, matrices, strict=True):
+        return
+    # NBS reads whatever lies in the folder.
+    for old in (batch.path / "matrices").glob("sub-*.txt"):
+        remove(old)
+    for run, matrix in zip(batch.runs, matrices, strict=True):
         _write_numbers(batch.path / "matrices" / f"{run}.txt", matrix)
 
 
@@ -259,7 +259,7 @@ def _write_numbers(path: Path, values: FloatArray) -> None:
         np.savetxt(file, values, fmt="%.10g", delimiter="\t")
 
 
-_WRITERS: dict[str, Callable[..., None]] = {
+_WRITERS: dict[str, Callable[[_Batch], None]] = {
     "npz": _write_npz,
     "mat": _write_mat,
     "csv": _write_csv,

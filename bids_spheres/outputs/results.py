@@ -133,12 +133,21 @@ class Results:
     root: Path
     files: tuple[OutputFile, ...]
 
+    @cached_property
+    def _runs(self) -> list[RunResults]:
+        runs = runs_of(self.root, self.files)
+        sets = ((run, tuple(own for own in run.seed_sets if own.strategies)) for run in runs)
+        return [replace(run, seed_sets=own) for run, own in sets if own]
+
+    @property
+    def _sets(self) -> list[SeedSetResults]:
+        return [own for run in self._runs for own in run.seed_sets]
+
     def __iter__(self) -> Iterator[RunResults]:
-        sets = ((run, [own for own in run.seed_sets if own.strategies]) for run in self._all_runs)
-        return iter(replace(run, seed_sets=tuple(own)) for run, own in sets if own)
+        return iter(self._runs)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._runs)
 
     def __repr__(self) -> str:
         return f"<Results: {'; '.join(self._summary)}>"
@@ -158,12 +167,8 @@ class Results:
         )
 
     @cached_property
-    def _all_runs(self) -> list[RunResults]:
-        return runs_of(self.root, self.files)
-
-    @cached_property
     def _rows(self) -> list[dict[str, object]]:
-        return [row for run in self for own in run.seed_sets for row in _rows_of(own)]
+        return [row for own in self._sets for row in _rows_of(own)]
 
     @property
     def participants(self) -> tuple[str, ...]:
@@ -173,7 +178,7 @@ class Results:
     @property
     def seeds(self) -> tuple[str, ...]:
         """Seed sets of all runs, with the radius where a set was used with several."""
-        return tuple(dict.fromkeys(own.label for run in self for own in run.seed_sets))
+        return tuple(dict.fromkeys(own.label for own in self._sets))
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -183,8 +188,7 @@ class Results:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        sets = (own for run in self for own in run.seed_sets)
-        return tuple(dict.fromkeys(stat for own in sets for stat in own.measures))
+        return tuple(dict.fromkeys(stat for own in self._sets for stat in own.measures))
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -279,10 +283,9 @@ class Results:
 
     @cached_property
     def _owners(self) -> dict[Path, SeedSetResults]:
-        sets = [own for run in self._all_runs for own in run.seed_sets]
         return {
             path: own
-            for own in sets
+            for own in self._sets
             for path in (*own.series_paths.values(), *own.matrix_paths.values())
         }
 

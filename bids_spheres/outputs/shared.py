@@ -18,6 +18,7 @@ from bids_spheres.files.atomic import (
     check_folders,
     json_text,
     look_again,
+    table_text,
     write_if_changed,
 )
 from bids_spheres.files.names import natural
@@ -289,14 +290,13 @@ def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
     description = json_text({k: v for k, v in seeds.metadata.items() if k != "Columns"})
     write_if_changed(output_dir / f"{stem}_description.json", description)
     networks = seeds.networks or [MISSING] * len(seeds)
+    pairs = zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True)
     rows = [
-        f"{i}\t{name}\t{x:g}\t{y:g}\t{z:g}\t{radius:g}\t{network}"
-        for i, (name, (x, y, z), radius, network) in enumerate(
-            zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True), start=1
-        )
+        [str(number), name, *(f"{mm:g}" for mm in (*point, radius)), network]
+        for number, (name, point, radius, network) in enumerate(pairs, start=1)
     ]
     columns = ("x", "y", "z", "radius", "network")
-    header = "\t".join(["index", "name", *columns])
-    write_if_changed(output_dir / f"{stem}_dseg.tsv", "\n".join([header, *rows]) + "\n")
+    text = table_text(("index", "name", *columns), rows)
+    write_if_changed(output_dir / f"{stem}_dseg.tsv", text)
     about = json_text({name: SPHERE_COLUMNS[name] for name in columns})
     write_if_changed(output_dir / f"{stem}_dseg.json", about)

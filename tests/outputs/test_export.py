@@ -201,6 +201,12 @@ def test_network_based_statistic(export, output, flags):
         np.testing.assert_array_equal(values, expected)
 
 
+def test_matrices_of_an_earlier_export_are_not_left_for_nbs(export, output):
+    export("nbs")
+    (folder,) = export("nbs", "--participant-label", "02").iterdir()
+    assert [file.name for file in (folder / "matrices").iterdir()] == ["sub-02.txt"]
+
+
 def test_options_select_as_elsewhere(output, tmp_path, run_app):
     words = ["--participant-label", "sub-02", "10", "--connectivity", "pearson"]
     done = run_app("export", output, tmp_path / "x", "--format", "npz", "csv", *words)
