@@ -201,7 +201,7 @@ def test_network_based_statistic(export, output, flags):
         np.testing.assert_array_equal(values, expected)
 
 
-def test_matrices_of_an_earlier_export_are_not_left_for_nbs(export, output):
+def test_matrices_of_an_earlier_export_are_not_left_for_nbs(export):
     export("nbs")
     (folder,) = export("nbs", "--participant-label", "02").iterdir()
     assert [file.name for file in (folder / "matrices").iterdir()] == ["sub-02.txt"]
