@@ -112,7 +112,7 @@ class RunInputs:
             if (about := regressors.with_suffix(".json")).is_file():
                 yield replace(table, extension=".json"), about
         else:
-            # A table with just the numbers of volumes; an unreadable image fails later, with a message.
+            # A table with just the numbers of volumes; an unreadable image fails later.
             with suppress(BidsSpheresError):
                 volumes = range(open_volumes(bold).n_volumes)
                 yield table, table_text(["volume"], [[str(number)] for number in volumes])
@@ -174,7 +174,7 @@ class _Config:
     def options(self) -> dict[str, Any]:
         """Options of the command line, lists as lists.
 
-        Those of the participant level that write results and select no runs, which config.json names.
+        Those of the participant level that write results and do not select runs.
         """
         allowed = {
             each.name: each
