@@ -248,8 +248,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        labels = {stat for stat, _ in self.matrix_paths if stat != EFFECTIVE_DOF}
-        return tuple(sorted(labels, key=lambda stat: (stat != PEARSON, stat)))
+        return pearson_first({stat for stat, _ in self.matrix_paths} - {EFFECTIVE_DOF})
 
     @property
     def spheres(self) -> Spheres | None:
@@ -292,6 +291,11 @@ class SeedSetResults:
         matrices = (path for (_, label), path in self.matrix_paths.items() if label == strategy)
         path = self.series_paths.get(strategy) or next(matrices, None)
         return {} if path is None else read_sidecar(sidecar_path(path), optional=True)
+
+
+def pearson_first(measures: Iterable[str]) -> tuple[str, ...]:
+    """Labels of measures, Pearson's correlation first."""
+    return tuple(sorted(measures, key=lambda stat: (stat != PEARSON, stat)))
 
 
 def _chosen(paths: Mapping[str, Path], label: str, what: str) -> Path:

@@ -22,6 +22,7 @@ from bids_spheres.outputs.find import (
     RunResults,
     SeedSetResults,
     find_groups,
+    pearson_first,
     run_files,
     runs_of,
     selected,
@@ -188,7 +189,7 @@ class Results:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return tuple(dict.fromkeys(stat for own in self._sets for stat in own.measures))
+        return pearson_first({stat for own in self._sets for stat in own.measures})
 
     @cached_property
     def runs(self) -> pd.DataFrame:

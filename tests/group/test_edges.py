@@ -15,7 +15,7 @@ def test_edges_of_a_matrix_and_back(rng, diagonal):
     matrix = rng.standard_normal((5, 5))
     matrix += matrix.T
     edges = Edges(NAMES, NETWORKS, diagonal)
-    assert len(edges) == 15 if diagonal else 10
+    assert len(edges) == (15 if diagonal else 10)
     np.testing.assert_array_equal(edges.matrix(edges.of(matrix), np.diag(matrix)), matrix)
 
 

@@ -11,12 +11,37 @@ from scipy import stats
 
 from bids_spheres.group.statistics import (
     Moments,
+    Scale,
     confidence_limits,
     false_discovery_rate,
     fisher_z_variance,
 )
 
 VALUES = st.one_of(st.floats(-1e3, 1e3), st.just(np.nan))
+
+
+@pytest.mark.parametrize(
+    ("stat", "transformed", "tested", "connectivity", "sign"),
+    [
+        *((f"{name}correlation", True, True, True, 1) for name in ("pearson", "partial")),
+        *((f"{name}correlation", True, True, True, 1) for name in ("ledoitwolf", "spearman")),
+        ("fisherz", False, True, True, 1),
+        ("covariance", False, False, True, 1),
+        ("precision", False, False, True, -1),
+        ("effectivedof", False, False, False, 1),
+    ],
+)
+def test_scales_of_measures(stat, transformed, tested, connectivity, sign):
+    scale = Scale(stat)
+    assert (scale.transformed, scale.tested) == (transformed, tested)
+    assert (scale.connectivity, scale.sign) == (connectivity, sign)
+    assert scale.name == ("Fisher z" if tested else "as the measure")
+    forth = np.arctanh(0.5) if transformed else 0.5
+    assert scale.forth(np.array([0.5])) == pytest.approx(forth)
+    assert scale.back(np.array([forth])) == pytest.approx(0.5)
+    # Rounding may take a correlation beyond 1, by a little.
+    assert scale.possible(np.array([np.nan, -1 - 5e-7, 1 + 5e-7]))
+    assert scale.possible(np.array([0, 1 + 5e-6])) is not transformed
 
 
 def moments_of(rows):

@@ -120,7 +120,8 @@ def facts(path, **changes):
 def test_facts_of_a_run(tmp_path):
     read = facts(tmp_path / "m.tsv", DegreesOfFreedom=61.5)
     assert (read.n_volumes, read.n_kept, read.degrees_of_freedom) == (120, 110, 61.5)
-    assert (read.mean_fd, read.excluded) == (0.1, None)
+    assert (read.mean_fd, read.n_fd, read.excluded) == (0.1, 119, None)
+    assert np.isnan([read.mean_fd_recomputed, read.rank, read.lost_to_filter]).all()
     # The well-known variance of Fisher's z, 1 / (n - 3), is near the exact one for many volumes.
     assert read.weight == pytest.approx(62.5 - 3, abs=0.01)
 
@@ -133,6 +134,36 @@ def test_the_degrees_of_freedom_of_an_excluded_run_need_not_be_known(tmp_path):
 def test_motion_that_is_not_known(tmp_path):
     unknown = {"MeanFramewiseDisplacement": None, "VolumesWithFramewiseDisplacement": 0}
     assert np.isnan(facts(tmp_path / "m.tsv", **unknown).mean_fd)
+
+
+@pytest.mark.parametrize(
+    ("changes", "possible"),
+    [
+        ({"NumberOfVolumesKept": 120}, True),
+        ({"NumberOfVolumesKept": 121}, False),
+        ({"NumberOfVolumesKept": 0, "Excluded": "nothing is left"}, True),
+        ({"NumberOfVolumesKept": -1, "Excluded": "nothing is left"}, False),
+        ({"NumberOfVolumesKept": 0, "NumberOfVolumes": 0, "Excluded": "empty"}, False),
+        ({"VolumesWithFramewiseDisplacement": 120}, True),
+        ({"VolumesWithFramewiseDisplacement": 121}, False),
+        ({"VolumesWithFramewiseDisplacement": 1}, True),
+        ({"VolumesWithFramewiseDisplacement": 0}, False),
+        ({"MeanFramewiseDisplacement": 0}, True),
+        ({"MeanFramewiseDisplacement": -0.01}, False),
+        ({"DegreesOfFreedom": 1.01}, True),
+        ({"DegreesOfFreedom": 1}, False),
+        ({"DegreesOfFreedom": 1, "Excluded": "too short"}, True),
+        ({"Excluded": 1}, False),
+    ],
+)
+def test_numbers_of_a_run_that_can_be(tmp_path, changes, possible):
+    if possible:
+        assert facts(tmp_path / "m.tsv", **changes).n_kept == changes.get(
+            "NumberOfVolumesKept", 110
+        )
+        return
+    with pytest.raises(DataError, match=r"m\.json"):
+        facts(tmp_path / "m.tsv", **changes)
 
 
 @pytest.mark.parametrize(

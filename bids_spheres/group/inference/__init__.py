@@ -5,13 +5,13 @@ knows files, tables or names, and numpy and scipy are all that is imported.
 
 Design
 ------
-`linear_model` estimates contrasts of a linear model for each column, `repeated` does so with errors
-that are clustered, `meta_analysis` with errors that are known. `permutations` draws sign flips and
-permutations within exchangeability blocks, and `freedman_lane` runs them through all contrasts.
-What it corrects with is an `Enhancement`: a function from one map of statistics to one or more maps
-of the same or of fewer units, whose largest value makes the null distribution. `edge_statistics`
-has those for edges (`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`), `maps` those for voxels (`Tfce`,
-`ClusterExtent`). `reliability` and `combat` stand on their own.
+`linear_model` estimates contrasts of a linear model for each column, `other_errors` does so with
+errors that are clustered, or known. `permutations` draws sign flips and permutations within
+exchangeability blocks, and `freedman_lane` runs them through all contrasts. What it corrects with
+is an `Enhancement`: a function from one map of statistics to one or more maps of the same or of
+fewer units, whose largest value makes the null distribution. `enhancements` has those for edges
+(`MaxT`, `Nbs`, `Tfnbs`, `Cnbs`) and for voxels (`MaxT`, `Tfce`, `ClusterExtent`). `reliability` and
+`combat` stand on their own.
 
 Examples
 --------
@@ -32,12 +32,16 @@ True
 """
 
 from bids_spheres.group.inference.combat import Combat, fit_combat
-from bids_spheres.group.inference.edge_statistics import (
+from bids_spheres.group.inference.enhancements import (
+    Cluster,
+    ClusterExtent,
     Cnbs,
     Component,
     MaxT,
     Nbs,
+    Tfce,
     Tfnbs,
+    clusters,
     components,
     root_f_threshold,
 )
@@ -48,8 +52,12 @@ from bids_spheres.group.inference.freedman_lane import (
     permutation_test,
 )
 from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate
-from bids_spheres.group.inference.maps import Cluster, ClusterExtent, Tfce, clusters
-from bids_spheres.group.inference.meta_analysis import RandomEffects, random_effects
+from bids_spheres.group.inference.other_errors import (
+    RandomEffects,
+    paired_contrast,
+    random_effects,
+    robust_estimate,
+)
 from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, arrange
 from bids_spheres.group.inference.reliability import (
     Reliability,
@@ -57,7 +65,6 @@ from bids_spheres.group.inference.reliability import (
     identification_rate,
     intraclass_correlation,
 )
-from bids_spheres.group.inference.repeated import paired_contrast, robust_estimate
 
 __all__ = [
     "Arrangements",

@@ -10,10 +10,7 @@ import numpy as np
 from bids_spheres.group.inference.linear_model import Contrast, ModelSpace, column_blocks, fit
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
 
 _CONVERGED = 1e-4
 """Largest relative change of a site's estimates after which they are not changed any more."""
@@ -85,10 +82,6 @@ def fit_combat(z: FloatArray, sites: IntArray, covariates: FloatArray) -> Combat
         From 0; each with at least two participants.
     covariates : (N, c) array
         Whose effects are kept; without a constant.
-
-    Returns
-    -------
-    Combat
 
     Raises
     ------

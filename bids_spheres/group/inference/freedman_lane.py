@@ -14,14 +14,15 @@ from bids_spheres.group.inference.permutations import arrange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    from bids_spheres.group.inference.linear_model import Contrast, Tail
+    from bids_spheres.group.inference.linear_model import (
+        BoolArray,
+        Contrast,
+        FloatArray,
+        IntArray,
+        Tail,
+    )
     from bids_spheres.group.inference.permutations import Arrangements, Exchangeability, Scheme
 
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
-    IntArray = NDArray[np.intp]
     _Ways = Callable[[FloatArray], FloatArray]
 
 _TIES = 1e-9
@@ -110,7 +111,7 @@ class PermutationTest:
     n_permutations: int
     exhaustive: bool
     smallest_p: float
-    tested: NDArray[np.bool_]
+    tested: BoolArray
 
 
 def permutation_test(
@@ -123,12 +124,12 @@ def permutation_test(
     n_permutations: int = 5000,
     seed: int = 0,
     exchangeability: Exchangeability | None = None,
-    variance_groups: NDArray[np.intp] | None = None,
+    variance_groups: IntArray | None = None,
     transform: Callable[[FloatArray], FloatArray] | None = None,
     progress: Callable[[int], None] | None = None,
     max_bytes: int = 2**26,
 ) -> list[PermutationTest]:
-    """Test contrasts by permutations of what their nuisance terms leave.
+    """Test contrasts, each in turn, by permutations of what its nuisance terms leave.
 
     Residuals of the terms that a contrast does not test change places or signs, and the full model
     is fitted to them: Freedman & Lane 1983 (doi:10.2307/1391660), as Winkler et al. 2014
@@ -161,11 +162,6 @@ def permutation_test(
     max_bytes : int
         Memory to use beside z and results, about.
 
-    Returns
-    -------
-    list of PermutationTest
-        In the order of the contrasts.
-
     Raises
     ------
     ValueError
@@ -194,14 +190,8 @@ def permutation_test(
 class _PermutedModel:
     """A contrast and what it takes to find its statistic for any arrangement of the residuals.
 
-    Parameters
-    ----------
-    contrast : Contrast
-    basis : (N, k) array
-        Orthonormal; the first q columns are what is tested, the others the nuisance terms.
-    scheme : {"permute", "flip"}
-    members : (N, g) array
-        1 for the variance group of a row; one group without such.
+    The first q columns of the orthonormal `basis` (N, k) are what is tested, the others the
+    nuisance terms; `members` (N, g) is 1 for the variance group of a row.
     """
 
     contrast: Contrast

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
     IntArray = NDArray[np.intp]
 
 _SINGULAR = 1e-10
@@ -85,7 +86,7 @@ def estimate(
     *,
     tail: Tail = "two",
     confidence: float = 0.95,
-    variance_groups: NDArray[np.intp] | None = None,
+    variance_groups: IntArray | None = None,
 ) -> Estimates:
     """Estimate a contrast by ordinary least squares, for each column from the rows that it has.
 
@@ -133,13 +134,9 @@ def estimate(
             return t_estimates(fitted, np.sqrt(covariance[:, 0, 0]), degrees, tail, confidence)
         solved = np.linalg.solve(covariance, fitted.effects[..., np.newaxis])[..., 0]
         f = np.sum(fitted.effects * solved, axis=1) / (q * scale)
-        unknown = np.full(len(f), np.nan)
+        no_effect = ("effect", "standard_error", "ci_low", "ci_high", "d")
         return Estimates(
-            effect=unknown,
-            standard_error=unknown,
-            ci_low=unknown,
-            ci_high=unknown,
-            d=unknown,
+            **dict.fromkeys(no_effect, np.full(len(f), np.nan)),
             partial_r=np.sqrt(q * f / (q * f + degrees)),
             statistic=f,
             p=np.asarray(stats.f.sf(f, q, degrees)),
@@ -152,13 +149,9 @@ def estimate(
 
 @dataclass(frozen=True, eq=False)
 class ModelSpace:
-    """A design in an orthonormal basis, in which columns that lack few rows are well conditioned.
+    """A design in an orthonormal basis (N, k), in which columns that lack few rows do well.
 
-    Parameters
-    ----------
-    basis : (N, k) array
-    weights : (q, k) array
-        Of the contrast, for coefficients of the basis.
+    `weights` (q, k) of the contrast are for coefficients of the basis.
     """
 
     basis: FloatArray
@@ -183,26 +176,17 @@ class ModelSpace:
 class Fit:
     """Least squares of M columns.
 
-    Parameters
-    ----------
-    effects : (M, q) array
-        Of the contrast.
-    covariance : (M, q, q) array
-        Of the effects, for residuals of variance 1; with one entry M is 1.
-    inverse : (M, k, k) array
-        Of the normal equations, in the basis; with one entry M is 1.
-    residuals : (N, M) array
-        0 where a value is missing.
-    present : (N, M) array of bool
-    n, degrees_of_freedom : (M,) arrays
-        The latter NaN where nothing is left.
+    `effects` (M, q) of the contrast with their `covariance` (M, q, q) for residuals of variance 1,
+    and the `inverse` (M, k, k) of the normal equations: one matrix where all rows are `present`
+    (N, M). `residuals` (N, M) are 0 where a value is missing; `n` and `degrees_of_freedom` (M,),
+    the latter NaN where nothing is left.
     """
 
     effects: FloatArray
     covariance: FloatArray
     inverse: FloatArray
     residuals: FloatArray
-    present: NDArray[np.bool_]
+    present: BoolArray
     n: FloatArray
     degrees_of_freedom: FloatArray
 

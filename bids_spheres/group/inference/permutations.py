@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
 
 Scheme = Literal["permute", "flip"]
 
@@ -35,7 +34,7 @@ class Exchangeability:
         doi:10.1016/j.neuroimage.2015.05.092).
     """
 
-    blocks: NDArray[np.intp] | None = None
+    blocks: IntArray | None = None
     whole: bool = False
 
 
@@ -110,24 +109,23 @@ def arrange(
     """
     exchangeability = exchangeability or Exchangeability()
     n = len(design)
-    if exchangeability.blocks is None:
-        blocks = [np.arange(n)] if not exchangeability.whole else list(np.arange(n)[:, np.newaxis])
-    else:
-        labels = exchangeability.blocks
-        blocks = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    labels = exchangeability.blocks
+    if labels is None:
+        labels = np.arange(n) if exchangeability.whole else np.zeros(n, dtype=np.intp)
     rng = np.random.default_rng(seed)
     if scheme == "flip":
-        units = blocks if exchangeability.whole else list(np.arange(n)[:, np.newaxis])
-        exhaustive = len(units) < 63 and 2 ** len(units) <= n_permutations
+        _, unit_of_row = np.unique(labels, return_inverse=True)
+        if not exchangeability.whole:
+            unit_of_row = np.arange(n)
+        n_units = int(unit_of_row.max()) + 1
+        exhaustive = n_units < 63 and 2**n_units <= n_permutations
         if exhaustive:
-            signs = np.array(list(product((1, -1), repeat=len(units))), dtype=np.int8)
+            signs = np.array(list(product((1, -1), repeat=n_units)), dtype=np.int8)
         else:
-            signs = rng.integers(0, 2, (n_permutations + 1, len(units)), dtype=np.int8) * 2 - 1
+            signs = rng.integers(0, 2, (n_permutations + 1, n_units), dtype=np.int8) * 2 - 1
             signs[0] = 1
-        unit_of_row = np.empty(n, dtype=np.intp)
-        for number, unit in enumerate(units):
-            unit_of_row[unit] = number
-        return Arrangements("flip", None, signs[:, unit_of_row], exhaustive)
+        return Arrangements("flip", None, signs[:, unit_of_row.reshape(-1)], exhaustive)
+    blocks = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     _, alike = np.unique(design, axis=0, return_inverse=True)
     if exchangeability.whole:
         sizes = sorted({len(block) for block in blocks})

@@ -11,10 +11,7 @@ from scipy import stats
 from bids_spheres.group.inference.linear_model import column_blocks
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
+    from bids_spheres.group.inference.linear_model import FloatArray, IntArray
 
 _TIES = 1e-12
 """Relative difference of equal distances and correlations, which rounding separates."""
@@ -52,10 +49,6 @@ def intraclass_correlation(
         that edge.
     kind : {"2,1", "3,1"}
     confidence : float
-
-    Returns
-    -------
-    Reliability
 
     Raises
     ------
