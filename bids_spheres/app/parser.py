@@ -49,7 +49,8 @@ usage:
       summarize what the participant level has written
 
 bids-spheres --help lists common options, --help-all all of them; bids-spheres strategies and
-bids-spheres seeds describe the denoising strategies and the seed sets.\
+bids-spheres seeds describe the denoising strategies and the seed sets, and bids-spheres export
+writes results for other programs.\
 """
 
 EXPORT_FORMATS = ("npz", "mat", "csv", "graphml", "brainnet", "nbs")
@@ -145,7 +146,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "fMRIPrep's output.\n\n"
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
-        f"See the seed sets:             bids-spheres seeds\n{others}",
+        "See the seed sets:             bids-spheres seeds\n"
+        f"Results for other programs:    bids-spheres export\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
