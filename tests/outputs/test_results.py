@@ -164,9 +164,11 @@ def test_groups(output, run_app):
         results.group()
 
 
-def test_pybids_tells_files_apart(output):
+def test_pybids_tells_files_apart(output, run_app):
     """By the packaged configuration; without it, pybids drops stat and scale."""
     bids = pytest.importorskip("bids")
+    done = run_app(output.parent / "fmriprep", output, "group", "--report-level", "none")
+    assert done.status == 0, done.err
     seed_map = "sub-01_task-rest_atlas-Power2011_scale-6p5mm_label-PCC_stat-fisherz_desc-a"
     (output / "sub-01" / "func" / f"{seed_map}_boldmap.nii.gz").touch()
     layout = bids.BIDSLayout(
