@@ -168,6 +168,19 @@ class Spheres(_WithSidecar):
         """Path of the image whose voxels have the numbers of the spheres."""
         return self.path.with_suffix(".nii.gz")
 
+    def to_frame(self) -> pd.DataFrame:
+        """Data frame with a row for every sphere, by its name."""
+        columns = ("voxels_asked", "voxels_used", "coverage", "used", "overlap", "tsnr")
+        return pd.DataFrame(
+            {
+                **dict(zip("xyz", self.coordinates.T, strict=True)),
+                "radius": self.radii,
+                "network": self.networks,
+                **{column: getattr(self, column) for column in columns},
+            },
+            index=pd.Index(self.names, name="name"),
+        )
+
 
 _WORDS = ("name", "network")
 _SPHERE_NUMBERS = (

@@ -229,6 +229,11 @@ def test_spheres_and_signals_before_cleaning(output, tmp_path):
         "_desc-preproc_bold.nii.gz"
     ).get_fdata()
     assert spheres.voxels_used[0] == (labels == 1).sum()
+    table = spheres.to_frame()
+    assert table.index.tolist() == list(NAMES)
+    assert table.loc["front", ["x", "y", "z"]].tolist() == [0, 10, 4]
+    written = pd.read_csv(spheres.path, sep="\t", index_col="name")
+    np.testing.assert_array_equal(table["coverage"], written["coverage"])
     np.testing.assert_allclose(seeds.uncleaned.values[:, 0], bold[labels == 1].mean(0), rtol=1e-6)
     assert seeds.uncleaned.names == NAMES
 
