@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING
 
-from bids_spheres.app.group_options import selection
+from bids_spheres.app.group_level import selection
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.errors import UsageError
 from bids_spheres.outputs.export import export
@@ -13,12 +12,9 @@ from bids_spheres.outputs.results import open_results
 from bids_spheres.settings import GROUP
 from bids_spheres.wording import count
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-
-def export_results(options: Namespace) -> Iterator[str]:
-    """Write what the options of `export_parser` select; a line for each format."""
+def export_results(options: Namespace) -> int:
+    """Write what the options of `export_parser` select, and print a line for each format."""
     results, folder = open_results(options.output_dir), options.folder
     if folder.resolve().is_relative_to(results.root.resolve()):
         raise UsageError(
@@ -31,4 +27,5 @@ def export_results(options: Namespace) -> Iterator[str]:
     part = results.select(**{key: labels for key, labels in selection(settings) if labels})
     for form in dict.fromkeys(options.format):
         number = export(part, folder, form, timeseries=options.timeseries, stacked=options.stacked)
-        yield f"{form}: {count(number, 'file')} in {folder}"
+        print(f"{form}: {count(number, 'file')} in {folder}")
+    return 0

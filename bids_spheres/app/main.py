@@ -11,21 +11,19 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bids_spheres.app.config_file import typed_options, with_config
-from bids_spheres.app.early_checks import check_words
 from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
+    COMMANDS,
     SHORT_USAGE,
-    demo_parser,
-    export_parser,
+    check_words,
     ignored_options,
     main_parser,
-    seeds_parser,
     settings_of,
-    strategies_parser,
     translate,
 )
 from bids_spheres.app.streams import (
@@ -73,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if asked_for else 2
     try:
         with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
-            options, do = _parsed(words)
+            options, function = _parsed(words)
             prepare_for_limits()
             configure_logging(options.verbose - options.quiet)
             for note in getattr(options, "notes", ()):
                 logger.info("%s", note)
             with _with_a_home():
-                status = do(options)
+                status = _command(function)(options) if function else _run_level(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -120,16 +118,11 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
-    """Options, and what to do with them."""
-    if words[:1] == ["demo"]:
-        return demo_parser().parse_args(words[1:]), _run_demo
-    if words[:1] == ["strategies"]:
-        return strategies_parser().parse_args(words[1:]), _list_strategies
-    if words[:1] == ["seeds"]:
-        return seeds_parser().parse_args(words[1:]), _list_seeds
-    if words[:1] == ["export"]:
-        return export_parser().parse_args(words[1:]), _export
+def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
+    """Options, and the function of this room that does what they ask for; "" for a level."""
+    if words[0] in COMMANDS:
+        command_parser, function = COMMANDS[words[0]]
+        return command_parser().parse_args(words[1:]), function
     parser = main_parser()
     words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
@@ -137,7 +130,13 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Na
     typed = typed_options(parser, words)
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, _run_level
+    return options, ""
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    module, _, function = name.partition(".")
+    with ended_at_once():
+        return getattr(import_module(f"bids_spheres.app.{module}"), function)
 
 
 def _run_level(options: argparse.Namespace) -> int:
@@ -148,56 +147,18 @@ def _run_level(options: argparse.Namespace) -> int:
         )
     if settings.analysis_level == GROUP:
         with ended_at_once():
-            from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
+            from bids_spheres.app import group_level  # noqa: PLC0415 - keeps --help fast
 
         if options.dry_run:
-            dry_run_group(settings)
+            group_level.dry_run_group(settings)
             return 0
-        return SOME_FAILED if run_group_level(settings) else 0
+        return SOME_FAILED if group_level.run_group_level(settings) else 0
     if not settings.reports_only:
         check_words(settings)
     with ended_at_once():
-        from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
+        from bids_spheres.app import participant_level, planning  # noqa: PLC0415 - as above
 
     if options.explain or options.dry_run:
-        (participant_level.explain if options.explain else participant_level.dry_run)(settings)
+        (planning.explain if options.explain else planning.dry_run)(settings)
         return 0
     return SOME_FAILED if participant_level.run_participants(settings, debug=options.debug) else 0
-
-
-def _list_strategies(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.strategies import describe_strategies  # noqa: PLC0415
-
-    for line in describe_strategies(options.strategy):
-        print(line)
-    return 0
-
-
-def _list_seeds(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.seeds import centroids_of, describe_seed_sets  # noqa: PLC0415
-
-    lines = describe_seed_sets(options.seeds)
-    if options.centroids_of:
-        lines = centroids_of(options.centroids_of, options.parcellation_space)
-    for line in lines:
-        print(line)
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.export import export_results  # noqa: PLC0415
-
-    for line in export_results(options):
-        print(line)
-    return 0
-
-
-def _run_demo(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.demo import run_demo  # noqa: PLC0415 - keeps --help fast
-
-    done = run_demo(options.output_dir, options.nprocs, debug=options.debug)
-    return 0 if done else SOME_FAILED

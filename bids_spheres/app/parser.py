@@ -1,4 +1,4 @@
-"""The parsers of the command line, made from the declared options, and the settings they give.
+"""The parsers of the command line, made from the declared options, and the settings they make.
 
 Imports at the top are cheap, so that ``--help`` and ``--version`` answer at once.
 """
@@ -14,15 +14,27 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
+from bids_spheres.data.published import (
+    STRATEGY_FILES,
+    hint_for_seeds,
+    measure_name,
+    published_seed_sets,
+    published_strategies,
+    unknown_seed_set,
+    unknown_strategy,
+)
 from bids_spheres.errors import (
     EXIT_STATUSES,
+    MissingInputError,
     UnknownLevelError,
     UsageError,
     did_you_mean,
     printable,
 )
+from bids_spheres.files.text import is_there
 from bids_spheres.settings import (
     GROUP,
+    MASKS,
     PARTICIPANT,
     Execution,
     Settings,
@@ -185,10 +197,8 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def demo_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres demo``."""
-    parser = _Parser(
-        prog="bids-spheres demo",
-        description="Write a small simulated fMRIPrep dataset and run both levels on it.",
-        allow_abbrev=False,
+    parser = _command_parser(
+        "demo", "Write a small simulated fMRIPrep dataset and run both levels on it."
     )
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
     processes = (each for each in declared_options(Execution) if each.name == "nprocs")
@@ -198,28 +208,16 @@ def demo_parser() -> argparse.ArgumentParser:
 
 def strategies_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres strategies``."""
-    parser = _Parser(
-        prog="bids-spheres strategies",
-        description="List what denoising strategies regress out, censor and filter.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "strategy", nargs="*", metavar="NAME", help="names, or files of your own (default: all)"
-    )
+    text = "List what denoising strategies regress out, censor and filter."
+    parser = _command_parser("strategies", text, names="strategy", own="files")
     _add_options(parser, _TALK)
     return parser
 
 
 def seeds_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres seeds``."""
-    parser = _Parser(
-        prog="bids-spheres seeds",
-        description="List seed sets, or print a table of the centres of regions for --seeds.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "seeds", nargs="*", metavar="NAME", help="names, or tables of your own (default: all)"
-    )
+    text = "List seed sets, or print a table of the centres of regions for --seeds."
+    parser = _command_parser("seeds", text, names="seeds", own="tables")
     group = parser.add_argument_group("centres of regions")
     group.add_argument(
         "--centroids-of",
@@ -233,6 +231,20 @@ def seeds_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
+    """Parser of a command, which may take names of what ships, or of `own` files."""
+    parser = _Parser(
+        prog=f"bids-spheres {name}",
+        description=text,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
+    if names:
+        text = f"names, or {own} of your own (default: all)"
+        parser.add_argument(names, nargs="*", metavar="NAME", help=text)
+    return parser
+
+
 _SELECTING = (
     *("participant_label", "session_label", "task_label", "acquisition", "run", "echo", "space"),
     *("res", "atlas", "seeds", "parcellation", "roi", "radius", "strategy", "connectivity"),
@@ -242,12 +254,10 @@ _SELECTING = (
 
 def export_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres export``."""
-    parser = _Parser(
-        prog="bids-spheres export",
-        description="Write matrices or time series of results for other programs. Options select "
-        "as they do at the group level.",
-        formatter_class=_Formatter,
-        allow_abbrev=False,
+    parser = _command_parser(
+        "export",
+        "Write matrices or time series of results for other programs. Options select as they do at "
+        "the group level.",
     )
     parser.add_argument("output_dir", type=Path, help="results of the participant level")
     parser.add_argument("folder", type=Path, help="folder to write into")
@@ -268,6 +278,15 @@ def export_parser() -> argparse.ArgumentParser:
     )
     _add_options(parser, [*(each for each in _ALL if each.name in _SELECTING), *_TALK])
     return parser
+
+
+COMMANDS = {
+    "demo": (demo_parser, "demo.run_demo"),
+    "export": (export_parser, "export.export_results"),
+    "seeds": (seeds_parser, "listings.list_seeds"),
+    "strategies": (strategies_parser, "listings.list_strategies"),
+}
+"""Parser of each command, and the function of this room that does it."""
 
 
 class _Extend(argparse.Action):
@@ -326,13 +345,13 @@ def ignored_options(level: str, typed: Iterable[str]) -> list[str]:
 
     A `UsageError` when one promises that nothing is written.
     """
-    ignored = {each.name for each in _ALL if level not in each.option.levels}.intersection(typed)
-    if "explain" in ignored:
+    ignored = [o.flag for o in _ALL if o.name in typed and level not in o.option.levels]
+    if "--explain" in ignored:
         raise UsageError(
             "--explain works only at the participant level.",
             hint="At the group level --dry-run lists what would be summarized; nothing is written.",
         )
-    return sorted(f"--{name.replace('_', '-')}" for name in ignored)
+    return sorted(ignored)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -350,29 +369,62 @@ def settings_of(options: argparse.Namespace) -> Settings:
         if isinstance(each.default, tuple) and not values[each.name]:
             everything = options.analysis_level == GROUP and each.option.selects_at_group
             values[each.name] = () if everything else each.default
-    values["executor"] = _executor(options)
+    workers = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
+    places = [f"--{name.replace('_', '-')}" for name in workers if values[name]]
+    if len(places) > 1:
+        raise UsageError(
+            f"{places[0]} and {places[1]} both say where the workers are.", hint="Give one of them."
+        )
+    if places and options.executor == "local":
+        raise UsageError(
+            f"--executor local does not go with {places[0]}.",
+            hint="Leave one of them out; --executor dask is meant when workers are named.",
+        )
+    if places and options.mem:
+        raise UsageError(
+            f"--mem limits a call on one machine, and {places[0]} has the jobs done elsewhere.",
+            hint="For Slurm give the memory of each job, as in --dask-slurm memory=4GB.",
+        )
+    values["executor"] = "dask" if places else options.executor or "local"
     return build(Settings, values)
 
 
-_WORKERS = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
-"""Options each of which says where workers are."""
+def check_words(settings: Settings) -> None:
+    """Check that seeds are given, names known, and the user's files and folders present.
+
+    Not for calls that only read results: these may name seed sets and strategies of the user's own
+    by the names of files, and need no input.
+    """
+    for name in settings.processing.connectivity:
+        measure_name(name)
+    for name in set(settings.atlas).difference(published_seed_sets()):
+        raise unknown_seed_set(name)
+    own = [name for name in settings.strategy if name not in published_strategies()]
+    for name in own:
+        if Path(name).suffix.lower() not in STRATEGY_FILES:
+            raise unknown_strategy(name)
+    for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
+        if not folder.exists():
+            raise MissingInputError(f"The folder {folder} does not exist.")
+    no_file = f"The strategies that need no file are: {', '.join(published_strategies())}."
+    mask, filters = settings.processing.mask, settings.labels.bids_filter_file
+    files = [
+        *(("The seed table", s, hint_for_seeds(s)) for s in settings.seeds if isinstance(s, Path)),
+        *(("--roi: the image", path, "") for path in settings.roi),
+        *(("The strategy file", Path(name), no_file) for name in own),
+        ("--mask: the image", None if mask in MASKS else Path(mask), _MASK_HINT),
+        ("The outlier table or folder of such tables", settings.outliers, ""),
+        ("The filter file", filters, ""),
+    ]
+    for called, path, hint in files:
+        if path and not is_there(path):
+            raise MissingInputError(f"{called} {path} is missing.", hint=hint)
+    if not (settings.atlas or settings.seeds or settings.parcellation or settings.roi):
+        raise UsageError(
+            "No seeds are given.",
+            hint="Name a built-in set (--atlas Power2011), a table of your own (--seeds FILE), or "
+            "regions (--parcellation FILE, --roi FILE).",
+        )
 
 
-def _executor(options: argparse.Namespace) -> str:
-    """Who does the jobs; a `UsageError` when options contradict each other."""
-    flags = [f"--{name.replace('_', '-')}" for name in _WORKERS if getattr(options, name)]
-    if len(flags) > 1:
-        raise UsageError(
-            f"{flags[0]} and {flags[1]} both say where the workers are.", hint="Give one of them."
-        )
-    if flags and options.executor == "local":
-        raise UsageError(
-            f"--executor local does not go with {flags[0]}.",
-            hint="Leave one of them out; --executor dask is meant when workers are named.",
-        )
-    if flags and options.mem:
-        raise UsageError(
-            f"--mem limits a call on one machine, and {flags[0]} has the jobs done elsewhere.",
-            hint="For Slurm give the memory of each job, as in --dask-slurm memory=4GB.",
-        )
-    return "dask" if flags else options.executor or "local"
+_MASK_HINT = "Give run, template, none, or the path of a mask image."

@@ -13,6 +13,7 @@ from scipy import stats
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import write_image
+from bids_spheres.group import testing
 from bids_spheres.group.facts import check_agreement
 from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.gather import read_runs
@@ -20,14 +21,6 @@ from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, ro
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
 from bids_spheres.group.stream import by_participant
-from bids_spheres.group.testing import (
-    Hypotheses,
-    Rows,
-    all_participants,
-    permuted,
-    sample_of_model,
-    tested_contrasts,
-)
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
@@ -47,7 +40,6 @@ if TYPE_CHECKING:
     from bids_spheres.group.results import Writer
     from bids_spheres.group.stream import GroupRun, Participant
     from bids_spheres.group.summary import Analysis
-    from bids_spheres.group.testing import Sample, Tested
     from bids_spheres.outputs.find import OutputFile
 
     FloatArray = NDArray[np.float64]
@@ -135,7 +127,7 @@ def summarize_maps(
     if len(people) < 2:
         raise DataError("one participant has neither spread nor tests, and so no map of a group")
     grid = _common_grid(people, options.min_participants)
-    rows = Rows(int(grid.mask.sum()))
+    rows = testing.Rows(int(grid.mask.sum()))
     for person in people:
         rows.values.add(person.label, _average(person.runs)[grid.mask])
     model, contrasts = None, [MEAN]
@@ -145,15 +137,15 @@ def summarize_maps(
         if options.model:
             terms, groups = model.design.terms, model.design.groups
             contrasts = [contrast_for(text, terms, groups) for text in analysis.contrasts]
-        sample = sample_of_model(rows, model, options)
+        sample = testing.sample_of_model(rows, model, options)
         if not contrasts:
             logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
     else:
-        sample = all_participants(rows.values)
+        sample = testing.all_participants(rows.values)
     facts = {**runs[0].facts.described, "NumberOfParticipants": len(people)}
     writer = replace(writer, facts=facts)
-    hypotheses = Hypotheses.of(sample, contrasts)
-    for tested in tested_contrasts(sample, contrasts, options):
+    hypotheses = testing.Hypotheses.of(sample, contrasts)
+    for tested in testing.tested_contrasts(sample, contrasts, options):
         test = _permuted(sample, tested.contrast, grid, options)
         own_test = replace(tested, permuted=test)
         about = describe_contrast(SCALE, own_test, hypotheses, model, options)
@@ -200,7 +192,7 @@ def _average(runs: Sequence[GroupRun]) -> FloatArray:
     return np.asarray(sums) / np.where(total > 0, total, np.nan)
 
 
-def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
+def _t_threshold(sample: testing.Sample, contrast: Contrast, options: GroupOptions) -> float:
     """Threshold of t, or of the root of F, with the p of ``--cluster-threshold``."""
     n, k = sample.design.values.shape
     p, two_sided = options.cluster_threshold, contrast.is_f or options.tail == "two"
@@ -209,7 +201,7 @@ def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> f
 
 
 def _permuted(
-    sample: Sample, contrast: Contrast, grid: Grid, options: GroupOptions
+    sample: testing.Sample, contrast: Contrast, grid: Grid, options: GroupOptions
 ) -> PermutationTest | None:
     """Test a contrast by permutations; None where only q is requested."""
     enhancements: dict[str, Enhancement] = {
@@ -226,13 +218,15 @@ def _permuted(
     if not requested:
         return None
     try:
-        (test,) = permuted(sample, [contrast], requested, options)
+        (test,) = testing.permuted(sample, [contrast], requested, options)
     except ValueError as error:
         raise DataError(f"nothing is permuted. {error}") from error
     return test
 
 
-def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str, object]) -> None:
+def _write_images(
+    writer: Writer, tested: testing.Tested, grid: Grid, about: Mapping[str, object]
+) -> None:
     estimates, test = tested.estimates, tested.permuted
     own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
     if tested.contrast.is_f:
@@ -252,7 +246,7 @@ def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str
 
 
 def _cluster_table(
-    tested: Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
+    tested: testing.Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
 ) -> pd.DataFrame:
     """A row per cluster; see `CLUSTER_COLUMNS`."""
     t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe

@@ -64,6 +64,9 @@ RUN_COLUMNS = {
 }
 """Columns of the table of runs."""
 
+RUN_ENTITIES = tuple(RUN_COLUMNS)[:9]
+"""Columns that say which run and strategy a row is about."""
+
 STRATEGY_COLUMNS = {
     "group": {"Description": "Entities of the group that the row is about"},
     "task": {"Description": "Task"},
@@ -128,6 +131,21 @@ STRATEGY_COLUMNS = {
         "Description": "Share of participants whose measurement correlates most with their own in "
         "another condition (Finn et al. 2015, doi:10.1038/nn.4135)"
     },
+    "split_half": {
+        "Description": "Correlation over edges of the matrices of the first and the second half of "
+        "a run, mean over runs; n/a without --stability"
+    },
+    "minutes_for_r": {
+        "Description": "Kept minutes of a run whose matrix correlates with that of the whole by "
+        "0.8 (Gordon et al. 2017, doi:10.1016/j.neuron.2017.07.011); n/a: not reached",
+        "Units": "min",
+    },
+    "minutes_for_icc": {
+        "Description": "Kept minutes of a run by which mean connectivity has an ICC(2,1) of 0.8 "
+        "over sessions (Noble et al. 2017, doi:10.1093/cercor/bhx230); n/a: not reached, or no "
+        "sessions",
+        "Units": "min",
+    },
 }
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -137,11 +155,10 @@ Row = dict[str, float | str | None]
 """Cells of a table, by its columns."""
 
 
-def run_row(run: GroupRun, quality: RunQuality) -> Row:
-    """One row of the table of runs; see `RUN_COLUMNS`."""
-    name, facts = run.file.name, run.facts
+def run_entities(run: GroupRun) -> Row:
+    """Which run and strategy a row is about; see `RUN_ENTITIES`."""
+    name = run.file.name
     session = name.get("ses")
-    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
     return {
         "participant_id": run.file.participant,
         "session_id": f"ses-{session}" if session else MISSING,
@@ -152,6 +169,15 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "seeds": label_of(name, SEEDS),
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
+    }
+
+
+def run_row(run: GroupRun, quality: RunQuality) -> Row:
+    """One row of the table of runs; see `RUN_COLUMNS`."""
+    facts = run.facts
+    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
+    return {
+        **run_entities(run),
         **{column: getattr(facts, column) for column in own},
         "n_censored": facts.n_volumes - facts.n_kept,
         "lost_to_censoring": facts.lost_to_censoring,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import nibabel as nib
 import numpy as np
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.html import HTMLReport
 
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _CLEANING = ("detrend", "standardize", "standardize_confounds", "low_pass", "high_pass", "t_r")
@@ -483,7 +482,7 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
     def _transformed(
         self, series: Series, confounds: Confounds | None, sample_mask: SampleMask | None
     ) -> Any:
-        if series.is_3d:
+        if series.volumes.is_3d:
             warnings.warn(
                 "A 3-D image gives one row of a 2-D array; later versions may give a 1-D array, "
                 "as nilearn does from version 0.12 on.",
@@ -504,18 +503,19 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
         given = list(confounds) if isinstance(confounds, list | tuple) else [confounds]
         regressors: list[Any] = [part for part in given if part is not None]
         if self.high_variance_confounds:
-            compute = self._cached(_variance_confounds)
-            regressors.insert(0, compute(series, series.fingerprint))
+            regressors.insert(0, self._computed(series, high_variance_confounds))
         self._log("transform_single_imgs", "Cleaning extracted signals")
-        signals = self._cached(_cleaned_signals)(
-            series, series.fingerprint, self._recipe, regressors or None, sample_mask
-        )
+        signals = self._computed(series, self._recipe.signals, regressors or None, sample_mask)
         return signals.astype(output_dtype(self.dtype, series.volumes.real_dtype))
 
-    def _cached(self, function: Callable[P, FloatArray]) -> Callable[P, FloatArray]:
-        if self.memory_level < 1 or self.memory_.location is None:
-            return function
-        return self.memory_.cache(function, ignore=["series"])
+    def _computed(
+        self, series: Series, function: Callable[..., FloatArray], *arguments: object
+    ) -> FloatArray:
+        """Call a function of volumes, or take its result from the cache."""
+        compute = _of_volumes
+        if self.memory_level > 0 and self.memory_.location is not None:
+            compute = self.memory_.cache(_of_volumes, ignore=["series"])
+        return compute(series, series.fingerprint, function, *arguments)
 
     def _report_warnings(self, background: SpatialImage | None) -> tuple[str, ...]:
         if not self.__sklearn_is_fitted__():
@@ -533,22 +533,12 @@ class NiftiSpheresMasker(  # type: ignore[misc]  # nilearn has confounds where s
             print(f"[{type(self).__name__}.{method}] {message}")  # noqa: T201 - verbose asks for it
 
 
-def _cleaned_signals(
-    series: Series,
-    key: object,
-    recipe: Recipe,
-    confounds: Confounds | None,
-    sample_mask: SampleMask | None,
+def _of_volumes(
+    series: Series, key: object, function: Callable[..., FloatArray], *arguments: object
 ) -> FloatArray:
-    """Signals of a series; a cache recognises it by `key`."""
+    """A function of the volumes of a series, which a cache recognises by `key`."""
     del key
-    return recipe.signals(series.volumes, confounds, sample_mask)
-
-
-def _variance_confounds(series: Series, key: object) -> FloatArray:
-    """High variance confounds of a series; a cache recognises it by `key`."""
-    del key
-    return high_variance_confounds(series.volumes)
+    return function(series.volumes, *arguments)
 
 
 def _per_series(values: Sequence[T] | T | None, count: int, name: str) -> list[T | None]:

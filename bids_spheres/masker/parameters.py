@@ -49,7 +49,6 @@ class Series:
 
     images: tuple[Image, ...]
     volumes: Volumes
-    is_3d: bool
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
@@ -81,9 +80,9 @@ def open_series(images: Images) -> Series | list[Series]:
     if not images:
         raise DataError("An empty list holds no image.")
     opened = [_open(image) for image in images]
-    if all(series.is_3d for series in opened):
+    if all(series.volumes.is_3d for series in opened):
         return _joined(opened)
-    if any(series.is_3d for series in opened):
+    if any(series.volumes.is_3d for series in opened):
         raise DataError("A list of images must hold 3-D or 4-D images, not both.")
     return opened
 
@@ -100,14 +99,12 @@ def _open(image: object) -> Series:
             "Data given cannot be loaded because it is not compatible with nibabel format: "
             f"{type(image).__name__}; neither arrays nor sparse matrices are images."
         )
-    volumes = open_volumes(image)
-    return Series((image,), volumes, is_3d=volumes.is_3d)
+    return Series((image,), open_volumes(image))
 
 
 def _joined(opened: list[Series]) -> Series:
     images = tuple(image for series in opened for image in series.images)
-    volumes = stack_volumes([series.volumes for series in opened])
-    return Series(images, volumes, is_3d=False)
+    return Series(images, stack_volumes([series.volumes for series in opened]))
 
 
 CLEAN_PREFIX = "clean__"

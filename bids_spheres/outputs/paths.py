@@ -46,6 +46,7 @@ GROUP_SUFFIXES = frozenset(
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        "minutes",
     }
 )
 """Suffixes of results of a group, and of files that all strategies share."""

@@ -8,71 +8,46 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.engine.extract import extract
-from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
-from bids_spheres.engine.spheres import nearest_only, stack_weights
-from bids_spheres.engine.stream import open_volumes, read_mask
-from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputError
+from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.cleaned import clean_series, effective_dof
-from bids_spheres.participant.designs import (
-    StrategyFailures,
-    missing_image,
-    run_designs,
-    run_timing,
-)
-from bids_spheres.participant.messages import coverage_note, design_warnings, sphere_warnings
-from bids_spheres.participant.plan import JobReport
-from bids_spheres.participant.results import SphereSet, write_series
+from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
+from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.seeds_in_space import place_in_run
-from bids_spheres.participant.sidecars import (
-    cleaning_sidecar,
-    design_sidecar,
-    image_sidecar,
-    smoothed_before,
+from bids_spheres.participant.series import clean_series, effective_dof, write_series
+from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
+from bids_spheres.participant.sphere_sets import (
+    coverage_note,
+    extract_spheres,
+    open_spheres,
+    sphere_warnings,
 )
-from bids_spheres.participant.usable_voxels import usable_voxels
-from bids_spheres.settings import OFF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.engine.spheres import Grid
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.participant.designs import RunDesign, Timing
+    from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.participant.usable_voxels import UsableVoxels
+    from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing
-
-    FloatArray = NDArray[np.float64]
-
-
-_LARGEST = 1e100
-"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
+    from bids_spheres.spaces import SeedsInSpace
 
 
 def run_job(job: Job) -> JobReport:
     """Do one job; every image is read once, whatever the number of seed sets and strategies.
 
     What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
-    that can't be applied keeps no other back.
-
-    Raises
-    ------
-    BidsSpheresError
-        When an input can't be used so that no strategy can be applied, and then nothing is
-        written; or when an output can't be written.
+    that can't be applied keeps no other back. An error when no strategy can be applied, and then
+    nothing is written, or when an output can't be written.
     """
     if job.run.problem:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
@@ -83,31 +58,24 @@ def run_job(job: Job) -> JobReport:
         placements = place_in_run(job.work.seed_sets, job.run, roots, warp=warp)
         job = replace(job, placements=placements)
         notes = {placement.note: None for placement in job.placements if placement.note}
-    failures = StrategyFailures()
-    failures.errors |= {strategy: missing_image(strategy) for strategy in job.without_image}
+    failures = StrategyFailures(job.without_image)
     todo = list(_to_do(job, failures))
     if failures.of_all(job.work.strategies):
         raise failures.as_error()
     warnings: list[str] = []
     unwritten: set[Path] = set()
     for part in todo:
-        bold = part.image.bold
-        sphere_sets: list[SphereSet] | None = None
+        bold, written = part.image.bold, None
         with failures.of(*part.image.strategies):
-            sphere_sets, mask_notes = _write_image(job, part, failures)
-        if sphere_sets is None:
+            written = _write_image(job, part, failures)
+        if written is None:
             unwritten |= {job.paths.spheres(seeds) for seeds in part.spheres}
             continue
-        before, ours = smoothed_before(job.run, bold), job.work.processing.smoothing_fwhm
-        if before and ours:
-            warnings.append(
-                f"--smoothing-fwhm {ours:g} smooths {bold.name} once more: fMRIPrep smoothed it by "
-                f"{before:g} mm (SUSAN) before ICA-AROMA, {np.hypot(before, ours):.3g} mm "
-                "together. Leave the option out for strategies that start from it."
-            )
-        warnings += [text for design in part.designs for text in design_warnings(design)]
+        sphere_sets, image_notes = written
+        warnings += _smoothed_twice(smoothed_before(job.run, bold), job.work.processing, bold)
+        warnings += [text for design in part.designs for text in design.warnings()]
         warnings += [text for spheres in sphere_sets for text in sphere_warnings(spheres, bold)]
-        notes |= dict.fromkeys([*mask_notes, *map(coverage_note, sphere_sets)])
+        notes |= dict.fromkeys([*image_notes, *map(coverage_note, sphere_sets)])
     if failures.of_all(job.work.strategies):
         raise failures.as_error()
     for strategy in failures.errors:
@@ -120,48 +88,52 @@ def run_job(job: Job) -> JobReport:
     )
 
 
+def _smoothed_twice(before: float, rules: Processing, bold: Path) -> Iterator[str]:
+    """A warning when an image was smoothed by some mm already."""
+    if before and rules.smoothing_fwhm:
+        yield (
+            f"--smoothing-fwhm {rules.smoothing_fwhm:g} smooths {bold.name} once more: fMRIPrep "
+            f"smoothed it by {before:g} mm (SUSAN) before ICA-AROMA, "
+            f"{np.hypot(before, rules.smoothing_fwhm):.3g} mm together. Leave the option out for "
+            "strategies that start from it."
+        )
+
+
 @dataclass(frozen=True)
 class _ToDo:
     """Outputs of one image that are missing or out of date.
 
-    `image` has the strategies concerned, `seed_sets` are the seed sets, and `spheres` those whose
-    spheres are. `timing` is None when the image can't be opened, and `designs` are of
-    the strategies that can be applied.
+    `image` has the strategies concerned, `placements` are the seed sets, and `spheres` those whose
+    spheres are. `designs` are of the strategies that can be applied.
     """
 
     image: JobImage
-    seed_sets: tuple[SeedTable, ...]
+    placements: tuple[SeedsInSpace, ...]
     spheres: tuple[SeedTable, ...]
-    timing: Timing | None = None
     designs: tuple[RunDesign, ...] = ()
 
 
 def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
     """Images with outputs that are missing or out of date, which outputs, and the designs."""
-    tables = [placement.table for placement in job.placements]
+    tables, paths = [placement.table for placement in job.placements], job.paths
     for number, image in enumerate(job.images):
-        spheres = [t for t in tables if not number and job.paths.spheres(t) not in job.current]
+        spheres = [t for t in tables if not number and paths.spheres(t) not in job.current]
         pairs = [
             (seeds, strategy)
             for strategy in image.strategies
             for seeds in tables
-            if job.paths.series(seeds, strategy.name) not in job.current
+            if paths.series(seeds, strategy.name) not in job.current
         ]
-        strategies = tuple(
-            strategy
-            for strategy in image.strategies
-            if job.paths.design(strategy.name) not in job.current
-            or any(strategy is stale for _, stale in pairs)
-        )
+        stale = {strategy for _, strategy in pairs}
+        stale |= {s for s in image.strategies if paths.design(s.name) not in job.current}
+        strategies = tuple(strategy for strategy in image.strategies if strategy in stale)
         stale_sets = [*spheres, *(seeds for seeds, _ in pairs)]
-        seed_sets = tuple(seeds for seeds in tables if seeds in stale_sets)
-        if not strategies and not seed_sets:
+        placements = tuple(each for each in job.placements if each.table in stale_sets)
+        if not strategies and not placements:
             continue
-        part = _ToDo(replace(image, strategies=strategies), seed_sets, tuple(spheres))
+        part = _ToDo(replace(image, strategies=strategies), placements, tuple(spheres))
         with failures.of(*strategies):
-            timing = run_timing(job.run, image.bold)
-            designs = run_designs(job, part.image, timing, failures)
-            part = replace(part, timing=timing, designs=tuple(designs))
+            part = replace(part, designs=tuple(run_designs(job, part.image, failures)))
         yield part
 
 
@@ -172,7 +144,7 @@ def _write_image(
     if not todo.designs and not todo.spheres:
         return [], []
     written: tuple[list[SphereSet], list[str]] = ([], [])
-    if todo.seed_sets:
+    if todo.placements:
         written = _write_spheres_and_series(job, todo, failures)
     for run_design in todo.designs:
         strategy, design = run_design.strategy, run_design.design
@@ -215,26 +187,15 @@ def _write_spheres_and_series(
 ) -> tuple[list[SphereSet], list[str]]:
     """Extract and clean the series of one image, and write what needs its voxels."""
     bold, paths, rules = todo.image.bold, job.paths, job.work.processing
-    timing = todo.timing or run_timing(job.run, bold)
-    volumes = open_volumes(bold)
-    if job.mask is None and rules.mask != OFF:
-        raise MissingInputError(
-            f"No brain mask belongs to {bold}.",
-            hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz; --mask "
-            "template, none or PATH does without.",
-        )
-    mask = read_mask(job.mask) if job.mask else None
-    usable = usable_voxels(job.run, bold, volumes.grid, mask, rules)
-    sphere_sets = _draw_spheres(job, todo, volumes.grid, usable)
+    timing = todo.designs[0].timing if todo.designs else run_timing(job.run, bold)
+    volumes, mask, sphere_sets, found = open_spheres(job, bold, todo.placements)
+    notes = list(found)
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     recording = recording_voxels(volumes, mask, folder, rules.smoothing_fwhm)
     with recording if rules.seed_maps else nullcontext(volumes) as source:
-        extraction = _extract(source, sphere_sets, rules, job.work.threads)
-        sphere_sets = [spheres.with_signal_of(extraction) for spheres in sphere_sets]
+        extraction, sphere_sets = extract_spheres(source, sphere_sets, rules, job.work.threads)
         for spheres in sphere_sets:
-            values = extraction.timeseries[:, spheres.columns]
-            values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
                 measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
                 if spheres.spikes is not None:
@@ -244,6 +205,7 @@ def _write_spheres_and_series(
                     measured={**measured, "used": ~spheres.missing},
                     sidecar=spheres.sidecar,
                 )
+                values = extraction.timeseries[:, spheres.columns]
                 write.write_uncleaned(paths, spheres.seeds, values, timing.t_r, spheres.sidecar)
         for run_design in todo.designs:
             name = run_design.strategy.name
@@ -252,59 +214,9 @@ def _write_spheres_and_series(
                 with failures.of(run_design.strategy):
                     sources = _sources(job, run_design)
                     _write_strategy(paths, (source, extraction, stale), run_design, sources)
-    notes = [*(() if mask is None else mask.notes(volumes.grid)), *usable.notes]
     if extraction.read_twice:
         notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
     return sphere_sets, notes
-
-
-def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, usable: UsableVoxels) -> list[SphereSet]:
-    """Spheres of every seed set on the image's grid, of the voxels that may be used."""
-    sphere_sets: list[SphereSet] = []
-    rules, start = job.work.processing, 0
-    for placement in job.placements:
-        seeds = placement.table
-        if seeds not in todo.seed_sets:
-            continue
-        weights = row_weights(seeds, grid, usable.inside, usable.grid)
-        is_spheres = seeds.regions is None
-        if rules.overlap == "nearest" and is_spheres and weights.overlaps.any():
-            weights = nearest_only(weights, seeds.coordinates, seeds.radii)
-        if rules.overlap == "error" and is_spheres and weights.overlaps.any():
-            shared = np.flatnonzero(weights.overlaps)
-            names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
-            raise DataError(
-                f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
-                hint="Choose a smaller --radius, or --overlap nearest or allow.",
-            )
-        columns = slice(start, start + len(seeds))
-        weights = usable.of_tissue(weights, seeds)
-        sidecar = image_sidecar(job.run, todo.image.bold, job.mask, placement, job.work)
-        sphere_set = SphereSet(seeds, weights, columns, rules.min_coverage, sidecar)
-        sphere_sets.append(replace(sphere_set, tissues=usable.shares(weights)))
-        start += len(seeds)
-    return sphere_sets
-
-
-def _extract(
-    volumes: Volumes, sphere_sets: Sequence[SphereSet], rules: Processing, threads: int
-) -> Extraction:
-    """Series of all seed sets, in one pass over the image."""
-    weights = stack_weights([spheres.weights for spheres in sphere_sets])
-    with np.errstate(over="ignore", invalid="ignore"):
-        extraction = extract(
-            *(volumes, weights, rules.smoothing_fwhm),
-            aggregation=rules.aggregation,
-            despike=rules.despike,
-            moments=True,
-            threads=threads,
-        )
-    if (np.abs(extraction.timeseries) >= _LARGEST).any():
-        raise DataError(
-            f"{volumes.name} has values above {_LARGEST:g}, which are no signal.",
-            hint="Its header is damaged, or something went wrong before; compute it again.",
-        )
-    return extraction
 
 
 def _write_strategy(

@@ -47,19 +47,9 @@ _LONGEST_NAME = 255
 class Work:
     """What is asked of every run.
 
-    Parameters
-    ----------
-    seed_sets : tuple of SeedTable
-    strategies : tuple of Strategy
-    processing : Processing
-    output_dir : Path
-        Root of the output dataset.
-    links : tuple of (str, Path)
-        Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
-    work_dir : Path or None
-        Where there is room for temporary files.
-    threads : int
-        Of one job.
+    `links` are the names under which the output's ``DatasetLinks`` has the input datasets, with
+    their roots; `work_dir` is where there is room for temporary files, and `threads` are those of
+    one job.
     """
 
     seed_sets: tuple[SeedTable, ...]
@@ -93,21 +83,10 @@ class JobImage:
 class Job:
     """Work on one run in one space.
 
-    Parameters
-    ----------
-    run : Run
-    images : tuple of JobImage
-        Every strategy starts from one of them.
-    placements : tuple of SeedsInSpace
-        Seed sets in the space of the run; empty while that is the participant's own and the
-        transforms were not read.
-    mask : Path or None
-        None uses the whole image.
-    work : Work
-    outliers : Path or None
-        Table of outliers of the user's own.
-    current : frozenset of Path
-        Tables that are up to date: of spheres, designs, and series with all that is made of them.
+    Every strategy starts from one of the `images`. `placements` are the seed sets in the space of
+    the run, empty while that is the participant's own and the transforms were not read. Without a
+    `mask` the whole image is used; `outliers` is a table of the user's own. `current` are the
+    tables that are up to date: of spheres, designs, and series with all that is made of them.
     """
 
     run: Run
@@ -156,30 +135,6 @@ class Job:
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
-
-
-@dataclass(frozen=True)
-class FailedStrategy:
-    """Name of a strategy that could not be applied to a run, while others could, and why."""
-
-    name: str
-    error: str
-    trace: str = ""
-
-
-@dataclass(frozen=True)
-class JobReport:
-    """What a user should know about the outputs of a job, a sentence each.
-
-    `excluded` are names of strategies that exclude the run. Nothing was written of those that
-    failed, and `unwritten` are the tables, as in `Job.current`, that lack because of them.
-    """
-
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    excluded: tuple[str, ...] = ()
-    failed: tuple[FailedStrategy, ...] = ()
-    unwritten: frozenset[Path] = frozenset()
 
 
 def load_seed_sets(
@@ -246,16 +201,10 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
 def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> list[Job]:
     """One job per run and space.
 
-    `outliers` is a table of volumes to censor, or a folder of such tables.
-
-    Raises
-    ------
-    UsageError
-        When a seed set can't be used in the space of a run, or two jobs would write one file.
-    OutputError
-        When the name of an output is longer than file systems allow.
-    BidsSpheresError
-        When a mask, a transform or an outlier table is missing or can't be used.
+    `outliers` is a table of volumes to censor, or a folder of such tables. A `UsageError` when a
+    seed set can't be used in the space of a run, or two jobs would write one file; an `OutputError`
+    when the name of an output is longer than file systems allow; and other errors when a mask, a
+    transform or an outlier table is missing or can't be used.
     """
     rules, spaces = work.processing, sorted({run.space for run in runs})
     placements = {

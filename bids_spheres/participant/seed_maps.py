@@ -12,7 +12,7 @@ from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
-from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
+from bids_spheres.participant.series import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
-    from bids_spheres.participant.results import SphereSet
+    from bids_spheres.participant.sphere_sets import SphereSet
 
     FloatArray = NDArray[np.float64]
 

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bids_spheres import __version__
 from bids_spheres.engine.connectivity import measure
@@ -35,12 +35,12 @@ from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.seed_maps import chosen_seeds
-from bids_spheres.participant.usable_voxels import restricting_files
+from bids_spheres.participant.sphere_sets import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bids_spheres.confounds.strategy import Strategy
@@ -61,51 +61,27 @@ _THREADS = 8
 """Look-ups at the same time: each mostly waits for the file system."""
 
 
-class Entry(TypedDict):
-    """What a record says of a group."""
+class Stamp(TypedDict):
+    """Version of this package and digests of all on which the content of files depends.
+
+    `Settings` are those that change the files, and `Inputs` the names, sizes and times of last
+    change of input files; `Contents` is what is in these, if wanted: then sizes and times don't
+    count.
+    """
 
     Version: str
     Settings: str
     Inputs: str
     Contents: str | None
+
+
+class Entry(Stamp):
+    """What a record says of a group: its stamp, and sizes of files from the output folder."""
+
     Files: dict[str, int | None]
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """Version of this package and digests of all on which the content of files depends.
-
-    `settings` are those that change the files, and `inputs` the names, sizes and times of last
-    change of input files; `contents` is what is in these, if wanted: then sizes and times don't
-    count.
-    """
-
-    version: str
-    settings: str
-    inputs: str
-    contents: str | None = None
-
-    def difference(self, entry: Mapping[str, Any]) -> str | None:
-        """What is different in a record; None when nothing is."""
-        if entry.get("Version") != self.version:
-            return OTHER_VERSION
-        if entry.get("Settings") != self.settings:
-            return OTHER_SETTINGS
-        key, now = ("Contents", self.contents) if self.contents else ("Inputs", self.inputs)
-        return None if entry.get(key) == now else OTHER_INPUTS
-
-    def entry(self, files: dict[str, int | None]) -> Entry:
-        """What a record says of files with these sizes."""
-        return Entry(
-            Version=self.version,
-            Settings=self.settings,
-            Inputs=self.inputs,
-            Contents=self.contents,
-            Files=files,
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
@@ -127,12 +103,19 @@ class Group:
         """Why it has to be made, from its entry in the record; None when it is up to date."""
         if not isinstance(entry, dict):
             return NEW
+        if entry.get("Version") != self.stamp["Version"]:
+            return OTHER_VERSION
+        if entry.get("Settings") != self.stamp["Settings"]:
+            return OTHER_SETTINGS
+        inputs: Literal["Contents", "Inputs"] = "Contents" if self.stamp["Contents"] else "Inputs"
+        if entry.get(inputs) != self.stamp[inputs]:
+            return OTHER_INPUTS
         sizes = entry.get("Files")
         complete = isinstance(sizes, dict) and all(
             _size(root / name) is not None if size is None else _size(root / name) == size
             for name, size in sizes.items()
         )
-        return self.stamp.difference(entry) or (None if complete else FILES_GONE)
+        return None if complete else FILES_GONE
 
     def entry(self, root: Path, excluded: Iterable[str]) -> Entry:
         """What the record says when all files are written."""
@@ -140,7 +123,7 @@ class Group:
         files: dict[str, int | None] = {n: size for n, size in sizes.items() if size is not None}
         if self.strategy in set(excluded):
             files[_EXCLUSIONS] = None  # of all runs, so of any size
-        return self.stamp.entry(files)
+        return {**self.stamp, "Files": files}
 
 
 @dataclass(frozen=True)
@@ -170,7 +153,7 @@ class Task:
         An `OutputError` when that is impossible, or a folder leads elsewhere.
         """
         check_folders(self.job.work.output_dir, self.folders)
-        for record, groups in self._by_record():
+        for record, groups in self._by_record().items():
             known = _read(record)
             left = {key: entry for key, entry in known.items() if key not in groups}
             if left and left != known:
@@ -189,7 +172,7 @@ class Task:
         to the next call.
         """
         root, names = self.job.work.output_dir, set[str]()
-        for record, groups in self._by_record():
+        for record, groups in self._by_record().items():
             written = {
                 key: group.entry(root, excluded)
                 for key, group in groups.items()
@@ -200,19 +183,15 @@ class Task:
             names.update(name for entry in written.values() for name in entry["Files"])
         return tuple(sorted(names))
 
-    def _by_record(self) -> Iterable[tuple[Path, dict[str, Group]]]:
+    def _by_record(self) -> dict[Path, dict[str, Group]]:
         records: dict[Path, dict[str, Group]] = defaultdict(dict)
         for group in self.groups:
             records[group.record][group.key] = group
-        return records.items()
+        return records
 
 
 def find_tasks(
-    jobs: Sequence[Job],
-    *,
-    overwrite: bool = False,
-    hash_inputs: bool = False,
-    nprocs: int = 1,
+    jobs: Sequence[Job], *, overwrite: bool = False, hash_inputs: bool = False, nprocs: int = 1
 ) -> list[Task]:
     """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
@@ -226,11 +205,9 @@ def find_tasks(
     def task(job: Job) -> Task:
         groups = list(_JobGroups(job, lookups).all())
         root, records = job.work.output_dir, cache(_read)
+        states = (g.staleness(records(g.record).get(g.key), root) for g in groups)
         reasons = {
-            group: ASKED_FOR
-            if overwrite
-            else group.staleness(records(group.record).get(group.key), root)
-            for group in groups
+            g: ASKED_FOR if overwrite else why for g, why in zip(groups, states, strict=True)
         }
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
@@ -273,7 +250,12 @@ class _Lookups:
         contents = None
         if self._hash:
             contents = _digest({name: self._hash(path) for name, path in names.items()})
-        return Stamp(__version__, _digest(settings), _digest(states), contents)
+        return Stamp(
+            Version=__version__,
+            Settings=_digest(settings),
+            Inputs=_digest(states),
+            Contents=contents,
+        )
 
 
 class _JobGroups:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
+    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
@@ -351,6 +352,11 @@ class GroupChoices:
         "column of it, and standard errors are robust to the rows of a participant",
         choice("session", "task", "run"),
     )
+    stability: bool = _group(
+        False,
+        "correlate matrices of split halves and of the first 2, 4, 6 ... minutes of each run with "
+        "that of the whole, and find the minutes that pairs of networks need",
+    )
     clusters: str | None = _group(
         None,
         "column of that table, as site or family, within which errors may be correlated: robust "
@@ -564,7 +570,7 @@ class Settings:
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
     )
-    parcellation_weights: str = _seeds(
+    parcellation_weights: MapWeighting = _seeds(
         "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import h5py
     from nitransforms.io.itk import ITKLinearTransform
@@ -102,29 +102,6 @@ def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
         through = _through_file(moved.coordinates, path)
         moved = MovedPoints(through.coordinates, moved.outside | through.outside)
     return moved
-
-
-def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
-    """Take points through one transform file, for those who have no run: see `move_points`.
-
-    Parameters
-    ----------
-    points : (S, 3) array-like, mm, RAS
-        In the space that the file's name gives as ``to-``.
-    path : path
-
-    Returns
-    -------
-    (S, 3) array, mm, RAS
-        In the space that the file's name gives as ``from-``. Points outside a displacement field
-        are not displaced by it.
-
-    Raises
-    ------
-    MissingInputError, DataError, ReadWriteError, UsageError
-        As `move_points`.
-    """
-    return move_points(points, [Path(path)]).coordinates
 
 
 def _through_file(points: FloatArray, path: Path) -> MovedPoints:

@@ -4,6 +4,11 @@ There are up to four steps from the space of the seeds to that of the image: Tal
 MNI152NLin6Asym, one template to another, template to anatomical image, anatomical image to the
 grid of the run. A subject's own transforms are used where the image or the seeds are in the
 subject's space, and only there: between templates all subjects go the same way.
+
+The transforms of Lancaster et al. (2007) from Talairach to MNI152 were fitted, over one hundred
+brains, between coordinates that landmarks give in the frame of Talairach and Tournoux and those
+that SPM2 or FSL's FLIRT gives with the ICBM-152 template. The residual was 1 to 2 mm on average,
+where the two frames differ by 5 to 13 mm.
 """
 
 from __future__ import annotations
@@ -12,18 +17,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import apply_affine
 
+from bids_spheres.engine.spheres import as_points
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.spaces.fmriprep import NATIVE, find_transforms, is_native, other_session
 from bids_spheres.spaces.itk import move_points
-from bids_spheres.spaces.talairach import talairach_to_mni
 from bids_spheres.spaces.templates import template_transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import ArrayLike, NDArray
+
     from bids_spheres.engine.seeds import SeedTable
+
+    FloatArray = NDArray[np.float64]
 
 TALAIRACH = "Talairach"
 FSL_MNI = "MNI152NLin6Asym"
@@ -31,6 +41,16 @@ FSL_MNI = "MNI152NLin6Asym"
 
 LINKED_TEMPLATES = (FSL_MNI, "MNI152NLin2009cAsym")
 """Templates with a transform of TemplateFlow each way."""
+
+MNI_TO_TALAIRACH = np.array(
+    [
+        (0.9464, 0.0034, -0.0026, -1.0680),
+        (-0.0083, 0.9479, -0.0580, -1.0239),
+        (0.0053, 0.0617, 0.9010, 3.1883),
+        (0, 0, 0, 1),
+    ]
+)
+"""The matrix that Lancaster et al. (2007), doi:10.1002/hbm.20345, name icbm2tal, for FSL."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +76,22 @@ class SeedsInSpace:
     table: SeedTable
     note: str = ""
     transforms: tuple[Path, ...] = ()
+
+
+def talairach_to_mni(points: ArrayLike) -> FloatArray:
+    """Talairach coordinates as MNI152 coordinates, (S, 3), mm, by Lancaster et al. (2007).
+
+    Of the transforms that the authors fitted, the one to brains that FSL registered: its standard
+    space has a name, MNI152NLin6Asym, from which a transform to MNI152NLin2009cAsym is published.
+    Over the seeds of Raichle et al. (2011), that for SPM2 differs from it by less than 4 mm, and
+    that for other software by less than 2 mm. Points go through the inverse of the matrix that the
+    article prints.
+
+    >>> talairach_to_mni([(-44, 31, 27)]).round(1).tolist()
+    [[-45.4, 34.9, 24.3]]
+    """
+    moved: FloatArray = apply_affine(np.linalg.inv(MNI_TO_TALAIRACH), as_points(points))
+    return moved
 
 
 def place_seeds(

@@ -20,7 +20,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
 OF_EDGES = ("contrast edges", "contrast nbs", "contrast cnbs")
 OF_MAPS = ("contrast clusters", "contrast statmap")
-REPEATED = ("reliability", "networkreliability", "harmonization")
+REPEATED = ("reliability", "networkreliability", "harmonization", "minutes")
 OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_EDGES, *REPEATED)
 SHORT = {
     "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
@@ -44,6 +44,7 @@ HEADINGS = {
     "exclusions": "Exclusions",
     "group runs": "`runs.tsv`",
     "group strategies": "`strategies.tsv`",
+    "group stability": "`stability.tsv`",
     **{
         f"group {what}": f"`*_{what}.tsv`"
         for what in ("participants", "edges", "networks", "model", "coverage", *REPEATED)

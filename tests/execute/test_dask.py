@@ -22,10 +22,10 @@ from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
-from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.participant_level import keep_crash
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.errors import TemporaryError, UsageError
 from bids_spheres.execute import clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource

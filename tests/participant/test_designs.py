@@ -13,7 +13,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 from scipy import signal
 
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.preflight import Problem
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream

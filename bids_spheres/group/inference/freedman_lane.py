@@ -118,7 +118,7 @@ def permutation_test(
     z: FloatArray,
     design: FloatArray,
     contrasts: Sequence[Contrast],
-    enhancements: Mapping[str, Enhancement],
+    enhancements: Mapping[str, Enhancement] | Callable[[Contrast], Mapping[str, Enhancement]],
     *,
     tail: Tail = "two",
     n_permutations: int = 5000,
@@ -144,7 +144,8 @@ def permutation_test(
     design : (N, k) array
         Of full rank, without NaN.
     contrasts : sequence of Contrast
-    enhancements : mapping of str to Enhancement
+    enhancements : mapping of str to Enhancement, or callable
+        By names; or a function that gives those of a contrast, as thresholds of F are its own.
     tail : {"two", "positive", "negative"}
         Of t; F has no tails.
     n_permutations : int
@@ -182,7 +183,8 @@ def permutation_test(
     for model in models:
         arranged = arrangements(model.scheme)
         source = _Source(z, tested, model, arranged, transform, max_bytes)
-        tests.append(_test_contrast(source, enhancements, tail, progress))
+        own = enhancements(model.contrast) if callable(enhancements) else enhancements
+        tests.append(_test_contrast(source, own, tail, progress))
     return tests
 
 

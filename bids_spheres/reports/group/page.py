@@ -63,6 +63,8 @@ KINDS = {
     "harmonization": "effects of sites that ComBat removed",
     "reliability": "reliability of each pair over sessions or runs",
     "networkreliability": "reliability of means of networks",
+    "stability": "agreement of parts of every run with the whole",
+    "minutes": "minutes of data that pairs of networks need",
     "stacked": "pairs of every participant, for machine learning",
     "participants": "participants with a result, and why others have none",
 }

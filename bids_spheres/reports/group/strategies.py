@@ -305,6 +305,9 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("icc_median", "Reliability", "median ICC(2,1)", 1, 2),
     ("discriminability", "Discriminability", "", 1, 2),
     ("identification_rate", "Identified", "%", 100, 1),
+    ("split_half", "Split halves", "corr. of matrices", 1, 2),
+    ("minutes_for_r", "Minutes for r", "of .8", 1, 1),
+    ("minutes_for_icc", "Minutes for ICC", "of .8", 1, 1),
 )
 
 
@@ -318,8 +321,8 @@ def strategies_table(level: Level) -> Table:
         if result.row is not None
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
-    # Widths that are equal are of no use to choose; repeated measures are needed for reliability.
-    left_out = [name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()]
+    # Widths that are equal are of no use to choose; others are of some calls alone.
+    left_out = [name for name, *_ in _TABLE[-6:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
         left_out.append("smoothing_fwhm")
     return table_of(

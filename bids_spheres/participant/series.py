@@ -1,4 +1,4 @@
-"""Series of a run through the steps of a strategy."""
+"""Series of a run through the steps of a strategy, their relations, and files of both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ import numpy as np
 from bids_spheres.confounds.design import removed_regressors, temporal_steps
 from bids_spheres.engine.aggregate import aggregate_cleaned
 from bids_spheres.engine.clean import clean
+from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
+from bids_spheres.outputs import write
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
+from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.engine.aggregate import VoxelSeries
+    from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.sphere_sets import SphereSet
 
     FloatArray = NDArray[np.float64]
 
@@ -23,17 +31,10 @@ if TYPE_CHECKING:
 def clean_series(
     timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
 ) -> FloatArray:
-    """Cleaned series of the volumes in use, (T', S).
+    """Cleaned series of the volumes in use, (T', S), of series (T, S).
 
-    NaN for spheres without a signal, and for all when the run is excluded.
-
-    Parameters
-    ----------
-    timeseries : (T, S) array
-        NaN for spheres without a signal.
-    run_design : RunDesign
-    voxels : VoxelSeries, optional
-        Series of the voxels of the spheres, which are cleaned instead and put together afterwards.
+    NaN for spheres without a signal, and for all when the run is excluded. With the series of the
+    `voxels` of the spheres these are cleaned instead, and put together afterwards.
     """
     rows = rows_in_use(run_design)
     cleaned = np.full((int(rows.sum()), timeseries.shape[1]), np.nan)
@@ -94,3 +95,47 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
         regressors=np.hstack(regressors)[rows_in_use(run_design)],
         degrees_lost=int(run_design.used.sum()) - left.residual,
     )
+
+
+def write_series(
+    paths: OutputPaths,
+    spheres: SphereSet,
+    run_design: RunDesign,
+    cleaned: FloatArray,
+    *,
+    sidecar: CleaningSidecar,
+    effective_dof: FloatArray | None,
+) -> None:
+    """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
+
+    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
+    degrees of freedom of each correlation, if wanted.
+    """
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
+    strategy = run_design.strategy.name
+    values = cleaned
+    if rules.full_length:
+        values = np.full((len(kept), len(seeds)), np.nan)
+        values[kept] = cleaned
+    common = {**spheres.sidecar, **sidecar}
+    own = SeriesSidecar(
+        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        **sampling(run_design.timing.t_r),
+        FullLength=rules.full_length,
+    )
+    write.write_series(paths, seeds, strategy, values, {**common, **own})
+    common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
+    nodes = paths.uri(paths.spheres(seeds))
+    for chosen in map(measure, rules.connectivity):
+        relations = np.full((len(seeds), len(seeds)), np.nan)
+        about = matrix_sidecar(chosen, nodes)
+        if run_design.exclusion is None:
+            relations = chosen.function(cleaned)
+            if chosen.shrinkage:
+                about["Shrinkage"] = chosen.shrinkage(cleaned)
+        path = paths.matrix(seeds, strategy, chosen.stat)
+        write.write_matrix(path, seeds.names, relations, {**common, **about})
+    if effective_dof is not None:
+        path = paths.matrix(seeds, strategy, EFFECTIVE_DOF)
+        facts = {**common, **effective_dof_sidecar(nodes)}
+        write.write_matrix(path, seeds.names, effective_dof, facts)
