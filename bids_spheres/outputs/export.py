@@ -186,8 +186,8 @@ def _write_csv(batch: _Batch) -> None:
         pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
         edges = np.asarray(batch.values)[:, rows, columns]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
-    text = table.to_csv(na_rep="NaN", float_format="%.10g", lineterminator="\n")
-    write_text(batch.path.with_suffix(".csv"), text)
+    with replacing(batch.path.with_suffix(".csv")) as file:
+        table.to_csv(file, mode="wb", na_rep="NaN", float_format="%.10g", lineterminator="\n")
 
 
 def _write_graphml(batch: _Batch) -> None:

@@ -456,9 +456,10 @@ def _not_single(
     if not files:
         return MissingInputError(f"There are no {what} with these labels.")
     names = [key for key in keys if key not in ("atlas", "seg")]
-    texts = []
-    for key, labels in _differing(files, names).items():
-        texts.append(f"{_NAMES.get(key, key)} ({listing([lab or 'None' for lab in labels])})")
+    texts = [
+        f"{_NAMES.get(key, key)} ({listing([label or 'None' for label in labels])})"
+        for key, labels in _differing(files, names).items()
+    ]
     return UsageError(
         f"{len(files)} {what} match, which differ in {listing(texts)}.",
         hint="Select one of each, as in select(task='rest').",
