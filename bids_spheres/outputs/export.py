@@ -66,7 +66,7 @@ class _Batch:
     def frames(self) -> list[pd.DataFrame]:
         """A table of each run."""
         names = list(self.regions.names)
-        rows = self.volumes or [names] * len(self.runs)
+        rows = map(pd.Index, self.volumes) if self.volumes else [pd.Index(names)] * len(self.runs)
         pairs = zip(self.values, rows, strict=True)
         return [pd.DataFrame(values, own, names) for values, own in pairs]
 
@@ -150,7 +150,7 @@ def _write_npz(batch: _Batch) -> None:
 def _write_mat(batch: _Batch) -> None:
     arrays = _arrays(batch, _cells)
     if batch.stacked and batch.volumes:
-        arrays["timeseries"] = _cells(batch.values)
+        arrays["timeseries"] = _cells([*batch.values])
     elif batch.stacked:
         arrays["matrices"] = np.moveaxis(np.asarray(batch.values), 0, -1)  # runs last
     _save_mat(batch.path.with_suffix(".mat"), arrays)
@@ -165,7 +165,7 @@ def _save_mat(path: Path, arrays: dict[str, Any]) -> None:
             hint="Select fewer runs, leave out --stacked, or use --format npz.",
         )
     with replacing(path) as file:
-        savemat(file, arrays, do_compression=True)
+        savemat(file, arrays, do_compression=True)  # type: ignore[arg-type]  # open files, too
 
 
 def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
@@ -232,7 +232,8 @@ def _write_brainnet(batch: _Batch) -> None:
 def _write_nbs(batch: _Batch) -> None:
     """Write a folder with a matrix of each run, or all in one file, coordinates and labels."""
     matrices = np.array(batch.values)
-    matrices[:, *np.diag_indices(len(batch.regions.names))] = 0
+    for matrix in matrices:
+        np.fill_diagonal(matrix, 0)
     kept = ~(np.isnan(matrices).sum(axis=1) >= matrices.shape[1] - 1).any(axis=0)
     if not kept.all():
         left_out = [name for name, keep in zip(batch.regions.names, kept, strict=True) if not keep]
