@@ -38,7 +38,7 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
             too = ", regressors too" * motion.filter_regressors
             yield f"  motion:    {by}head radius {size}{too}"
         yield f"  censoring: {_censoring(strategy.censor)}"
-        yield f"  filter:    {_band(strategy.filter)}"
+        yield f"  filter:    {describe_filter(strategy.filter)}"
         yield f"  image:     {' or '.join(f'desc-{kind}' for kind in strategy.bold_kinds)}"
         least = [count(strategy.min_volumes, "volume")] if strategy.min_volumes else []
         least += [f"{strategy.min_seconds:g} s"] if strategy.min_seconds else []
@@ -64,54 +64,48 @@ def _censoring(rules: Censor) -> str:
     return "; ".join(parts) or "only volumes before the steady state"
 
 
-def _band(chosen: TemporalFilter | None) -> str:
-    if chosen is None:
+def describe_filter(band: TemporalFilter | None) -> str:
+    """Describe which frequencies pass a temporal filter."""
+    if band is None:
         return "none"
-    low, high = chosen.high_pass, chosen.low_pass
-    band = " to ".join(
-        [f"{low:g}" if low is not None else "0", f"{high:g} Hz" if high is not None else "Nyquist"]
-    )
-    order = f" of order {chosen.order}" if chosen.type == "butterworth" else ""
-    return f"{chosen.type}{order}, {band} passes"
+    low = "0" if band.high_pass is None else f"{band.high_pass:g}"
+    high = "Nyquist" if band.low_pass is None else f"{band.low_pass:g} Hz"
+    order = f" of order {band.order}" if band.type == "butterworth" else ""
+    return f"{band.type}{order}, {low} to {high} passes"
 
 
 def list_seeds(options: Namespace) -> int:
     """Print what seed sets are, or the centres of the regions of a parcellation."""
-    lines = _describe_seed_sets(options.seeds)
+    from bids_spheres.engine.seeds import is_network, load_seeds  # noqa: PLC0415 - loads numpy
+
     if options.centroids_of:
-        lines = _centroids(options.centroids_of, options.parcellation_space)
-    for line in lines:
-        print(line)
+        _print_centroids(options.centroids_of, options.parcellation_space)
+        return 0
+    for name in options.seeds or published_seed_sets():
+        seeds = load_seeds(name)
+        print(seeds.label)
+        if description := seeds.metadata.get("Description"):
+            print(f"  {description}")
+        low, high = seeds.radii.min(), seeds.radii.max()
+        radii = number(low) if low == high else f"{number(low)} to {number(high)}"
+        print(f"  seeds:     {count(len(seeds), 'seed')} with a radius of {radii} mm")
+        if networks := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
+            print(f"  networks:  {', '.join(networks)}")
+        print(f"  space:     {seeds.space or 'that of the images'}")
+        if doi := seeds.metadata.get("DOI"):
+            print(f"  source:    https://doi.org/{doi}")
+        print()
     return 0
 
 
-def _describe_seed_sets(names: Sequence[str]) -> Iterator[str]:
-    from bids_spheres.engine.seeds import is_network, load_seeds  # noqa: PLC0415 - loads numpy
-
-    for name in names or published_seed_sets():
-        seeds = load_seeds(name)
-        yield seeds.label
-        if description := seeds.metadata.get("Description"):
-            yield f"  {description}"
-        low, high = seeds.radii.min(), seeds.radii.max()
-        radii = number(low) if low == high else f"{number(low)} to {number(high)}"
-        yield f"  seeds:     {count(len(seeds), 'seed')} with a radius of {radii} mm"
-        if networks := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
-            yield f"  networks:  {', '.join(networks)}"
-        yield f"  space:     {seeds.space or 'that of the images'}"
-        if doi := seeds.metadata.get("DOI"):
-            yield f"  source:    https://doi.org/{doi}"
-        yield ""
-
-
-def _centroids(parcellation: str, space: str | None) -> Iterator[str]:
-    """Table of the centres of mass of regions, as ``--seeds`` takes it, line by line."""
+def _print_centroids(parcellation: str, space: str | None) -> None:
+    """Print the centres of mass of regions as a table that ``--seeds`` takes."""
     from bids_spheres.spaces.parcellations import load_regions  # noqa: PLC0415 - reads images
 
     (table,) = load_regions([parcellation], (), space=space)
     with_network = table.networks is not None
-    yield "\t".join(("name", "x", "y", "z", *["network"] * with_network, "space"))
+    print("name", "x", "y", "z", *["network"] * with_network, "space", sep="\t")
     networks = table.networks or ("",) * len(table)
     for name, point, network in zip(table.names, table.coordinates, networks, strict=True):
-        cells = (name, *(f"{mm:.6g}" for mm in point.tolist()), *[network] * with_network)
-        yield "\t".join((*cells, str(table.space)))
+        place = (f"{mm:.6g}" for mm in point.tolist())
+        print(name, *place, *[network] * with_network, table.space, sep="\t")

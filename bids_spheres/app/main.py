@@ -15,22 +15,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_spheres.app import streams
 from bids_spheres.app.config_file import typed_options, with_config
 from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
     COMMANDS,
     SHORT_USAGE,
+    TALK_FLAGS,
+    check_group_files,
     check_words,
     ignored_options,
     main_parser,
     settings_of,
     translate,
-)
-from bids_spheres.app.streams import (
-    StandardOutput,
-    configure_logging,
-    discard_output,
-    open_missing_streams,
 )
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
@@ -39,24 +36,13 @@ from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger("bids_spheres")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status of the BIDS execution specification.
-    """
+    """Run the command line, by default that of the process; return its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     # argparse takes -38,-22,56 for an option, and not what begins with a blank. --seeds=-38,-22,56
     # is an option with a value, though its beginning could be the name of a seed.
@@ -64,25 +50,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" {word}" if word[:1] == "-" and word[:2] != "--" and is_typed_seed(word) else word
         for word in given
     ]
-    open_missing_streams()
+    streams.open_missing_streams()
     if not words or words in (["help"], ["demo"]):
         asked_for = words == ["help"]
         print(SHORT_USAGE, file=sys.stdout if asked_for else sys.stderr)
         return 0 if asked_for else 2
     try:
-        with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
-            options, function = _parsed(words)
+        with ended_by_sigterm(), redirect_stdout(streams.StandardOutput(sys.stdout)):
+            options, command = _parsed(words)
             prepare_for_limits()
-            configure_logging(options.verbose - options.quiet)
+            streams.configure_logging(options.verbose - options.quiet)
             for note in getattr(options, "notes", ()):
                 logger.info("%s", note)
             with _with_a_home():
-                status = _command(function)(options) if function else _run_level(options)
+                status = _run_command(command, options) if command else _run_level(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
-        discard_output()
+        streams.discard_output()
         return 0
     except SystemExit as end:
         if end.code == TERMINATED:
@@ -120,9 +106,11 @@ def _with_a_home() -> Iterator[None]:
 
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     """Options, and the function of this room that does what they ask for; "" for a level."""
-    if words[0] in COMMANDS:
-        command_parser, function = COMMANDS[words[0]]
-        return command_parser().parse_args(words[1:]), function
+    # How much it says may be said before the command.
+    place = next((i for i, word in enumerate(words) if word not in TALK_FLAGS), 0)
+    if words[place] in COMMANDS:
+        command_parser, function = COMMANDS[words[place]]
+        return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
     parser = main_parser()
     words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
@@ -133,19 +121,21 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     return options, ""
 
 
-def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    module, _, function = name.partition(".")
+def _run_command(name: str, options: argparse.Namespace) -> int:
+    module, function = name.split(".")
     with ended_at_once():
-        return getattr(import_module(f"bids_spheres.app.{module}"), function)
+        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+    return int(run(options))
 
 
 def _run_level(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    if ignored := ignored_options(options.analysis_level, options.typed):
+    if ignored := ignored_options(options, options.typed):
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
     if settings.analysis_level == GROUP:
+        check_group_files(settings.group)
         with ended_at_once():
             from bids_spheres.app import group_level  # noqa: PLC0415 - keeps --help fast
 
@@ -161,4 +151,6 @@ def _run_level(options: argparse.Namespace) -> int:
     if options.explain or options.dry_run:
         (planning.explain if options.explain else planning.dry_run)(settings)
         return 0
-    return SOME_FAILED if participant_level.run_participants(settings, debug=options.debug) else 0
+    level = participant_level
+    run = level.rewrite_reports if settings.reports_only else level.run_participants
+    return SOME_FAILED if run(settings, debug=options.debug) else 0

@@ -14,15 +14,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
-from bids_spheres.data.published import (
-    STRATEGY_FILES,
-    hint_for_seeds,
-    measure_name,
-    published_seed_sets,
-    published_strategies,
-    unknown_seed_set,
-    unknown_strategy,
-)
+from bids_spheres.data import published
 from bids_spheres.errors import (
     EXIT_STATUSES,
     MissingInputError,
@@ -44,12 +36,12 @@ from bids_spheres.settings import (
 )
 from bids_spheres.settings.option import SECTIONS
 from bids_spheres.settings.table import IGNORED
-from bids_spheres.settings.values import Labels, PathName
+from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
-    from bids_spheres.settings import Declared
+    from bids_spheres.settings import Declared, GroupChoices
 
 SHORT_USAGE = """\
 usage:
@@ -105,6 +97,7 @@ class Call:
 
 
 _TALK = tuple(declared_options(Talk))
+TALK_FLAGS = frozenset(flag for each in _TALK for flag in each.flags)
 _ALL = (*declared_options(Settings), *declared_options(Call), *_TALK)
 
 
@@ -118,7 +111,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             typed = words.split()[0].partition("=")[0].replace("_", "-")
             hint = did_you_mean(typed, flags) + hint
-        if message.startswith("the following arguments are required"):
+        if message.startswith("the following arguments are required") and "--" not in message:
             hint = (
                 "Give them first, before all options: one that takes several values, as --atlas "
                 "and --seeds do, takes every word up to the next option."
@@ -159,7 +152,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
         "See the seed sets:             bids-spheres seeds\n"
-        f"Results for other programs:    bids-spheres export\n{others}",
+        "Results for other programs:    bids-spheres export\n"
+        f"See what a correlation is of:  bids-spheres why --help\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -231,6 +225,34 @@ def seeds_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def why_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres why``."""
+    parser = _command_parser(
+        "why",
+        "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
+        "is made of, what is left, and whether it equals that of the file.",
+    )
+    parser.add_argument("output_dir", type=Path, help="results of the participant level")
+    edge = parser.add_argument_group("the correlation")
+    edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
+    edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
+    which = parser.add_argument_group("which of several")
+    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+        which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
+    name_of, text = published.strategy_name, "after this denoising strategy"
+    which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
+    name_of, text = published.seed_set_name, "of this set of seeds or regions"
+    which.add_argument("--seed-set", metavar="NAME", type=name_of, help=text)
+    which.add_argument(
+        "--radius", metavar="MM", type=Number("MM"), help="of spheres of this radius"
+    )
+    _add_options(parser, _TALK)
+    return parser
+
+
+_FULL = {"res": "resolution"}
+
+
 def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
     """Parser of a command, which may take names of what ships, or of `own` files."""
     parser = _Parser(
@@ -285,6 +307,7 @@ COMMANDS = {
     "export": (export_parser, "export.export_results"),
     "seeds": (seeds_parser, "listings.list_seeds"),
     "strategies": (strategies_parser, "listings.list_strategies"),
+    "why": (why_parser, "why.explain_edge"),
 }
 """Parser of each command, and the function of this room that does it."""
 
@@ -340,12 +363,19 @@ def _arguments(declared: Declared) -> dict[str, Any]:
     return about
 
 
-def ignored_options(level: str, typed: Iterable[str]) -> list[str]:
-    """Flags of the typed options, by their names, that change nothing at an analysis level.
+def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list[str]:
+    """Flags of the typed options, by their names, that change nothing in this call.
 
     A `UsageError` when one promises that nothing is written.
     """
-    ignored = [o.flag for o in _ALL if o.name in typed and level not in o.option.levels]
+    level, ignored = options.analysis_level, []
+    for each in (declared for declared in _ALL if declared.name in typed):
+        needs = each.option.needs
+        if level not in each.option.levels:
+            ignored.append(each.flag)
+        elif needs and not any(getattr(options, name) for name in needs):
+            others = " or ".join(f"--{name.replace('_', '-')}" for name in needs)
+            ignored.append(f"{each.flag} (without {others})")
     if "--explain" in ignored:
         raise UsageError(
             "--explain works only at the participant level.",
@@ -396,29 +426,28 @@ def check_words(settings: Settings) -> None:
     by the names of files, and need no input.
     """
     for name in settings.processing.connectivity:
-        measure_name(name)
-    for name in set(settings.atlas).difference(published_seed_sets()):
-        raise unknown_seed_set(name)
-    own = [name for name in settings.strategy if name not in published_strategies()]
+        published.measure_name(name)
+    for name in set(settings.atlas).difference(published.published_seed_sets()):
+        raise published.unknown_seed_set(name)
+    strategies = published.published_strategies()
+    own = [name for name in settings.strategy if name not in strategies]
     for name in own:
-        if Path(name).suffix.lower() not in STRATEGY_FILES:
-            raise unknown_strategy(name)
+        if Path(name).suffix.lower() not in published.STRATEGY_FILES:
+            raise published.unknown_strategy(name)
     for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} does not exist.")
-    no_file = f"The strategies that need no file are: {', '.join(published_strategies())}."
-    mask, filters = settings.processing.mask, settings.labels.bids_filter_file
-    files = [
-        *(("The seed table", s, hint_for_seeds(s)) for s in settings.seeds if isinstance(s, Path)),
+    no_file = f"The strategies that need no file are: {', '.join(strategies)}."
+    mask = settings.processing.mask
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    _check_files(
+        *(("The seed table", path, published.hint_for_seeds(path)) for path in tables),
         *(("--roi: the image", path, "") for path in settings.roi),
         *(("The strategy file", Path(name), no_file) for name in own),
         ("--mask: the image", None if mask in MASKS else Path(mask), _MASK_HINT),
         ("The outlier table or folder of such tables", settings.outliers, ""),
-        ("The filter file", filters, ""),
-    ]
-    for called, path, hint in files:
-        if path and not is_there(path):
-            raise MissingInputError(f"{called} {path} is missing.", hint=hint)
+        ("The filter file", settings.labels.bids_filter_file, ""),
+    )
     if not (settings.atlas or settings.seeds or settings.parcellation or settings.roi):
         raise UsageError(
             "No seeds are given.",
@@ -427,4 +456,21 @@ def check_words(settings: Settings) -> None:
         )
 
 
+def check_group_files(choices: GroupChoices) -> None:
+    """Check that the files of the group level are present."""
+    _check_files(
+        ("The table of participants", choices.participants_table, _TABLE_HINT),
+        ("--harmonize-from: the file", choices.harmonize_from, _ESTIMATES_HINT),
+    )
+
+
+def _check_files(*files: tuple[str, Path | None, str]) -> None:
+    """Refuse files of the user's that are missing; each has a name and a hint."""
+    for called, path, hint in files:
+        if path and not is_there(path):
+            raise MissingInputError(f"{called} {path} is missing.", hint=hint)
+
+
 _MASK_HINT = "Give run, template, none, or the path of a mask image."
+_TABLE_HINT = "Name the participants.tsv of the dataset."
+_ESTIMATES_HINT = "A call with --harmonize writes it as *_harmonization.tsv into its group folder."

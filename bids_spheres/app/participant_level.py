@@ -19,23 +19,9 @@ from bids_spheres.app.planning import freshness, plan_jobs, roots_of, tasks_of, 
 from bids_spheres.app.run_messages import RunMessages
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import (
-    discard_stale,
-    json_text,
-    remove,
-    temporary_files_in,
-    write_if_changed,
-    write_text,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.library_warnings import collected
-from bids_spheres.outputs.logs import (
-    CITATION_FILE,
-    LOGS,
-    crash_file,
-    find_crashes,
-    methods_file,
-    write_record,
-)
+from bids_spheres.outputs import logs
 from bids_spheres.outputs.paths import UNCLEANED
 from bids_spheres.outputs.shared import write_shared_files
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
@@ -44,18 +30,8 @@ from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
 from bids_spheres.participant.up_to_date import last_finished
 from bids_spheres.process.versions import versions
-from bids_spheres.reports.methods import (
-    MethodsFacts,
-    bibliography,
-    citation_file,
-    methods_paragraph,
-)
-from bids_spheres.reports.participant import pages_of
-from bids_spheres.reports.participant.write_pages import (
-    outdated_participants,
-    participants_to_report,
-    write_reports,
-)
+from bids_spheres.reports import methods
+from bids_spheres.reports.participant import pages_of, write_pages
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -71,6 +47,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]:
+    """Write pages again from existing results; return participants whose page failed."""
+    labels = write_pages.participants_to_report(
+        settings.output_dir, settings.labels.participant_label
+    )
+    with open_executor(settings, []) as executor, atomic.temporary_files_in(settings.temporary_dir):
+        return _write_reports(executor, settings, labels, debug=debug)
+
+
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
     """Run the participant level; return runs that failed and participants whose page did.
 
@@ -79,10 +64,6 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     """
     if settings.execution.executor == "dask":
         settings = settings.absolute()
-    if settings.reports_only:
-        labels = participants_to_report(settings.output_dir, settings.labels.participant_label)
-        with open_executor(settings, []) as executor, temporary_files_in(settings.temporary_dir):
-            return _write_reports(executor, settings, labels, debug=debug)
     inputs, jobs, _ = plan_jobs(settings)
     tasks = tasks_of(settings, jobs)
     stale = [task for task in tasks if task.reason]
@@ -102,12 +83,10 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
                 raise
             logger.warning("Nothing to do; no record of this call is kept: %s", error.message)
             return []
-        with temporary_files_in(settings.temporary_dir):
+        with atomic.temporary_files_in(settings.temporary_dir):
             listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
             messages = RunMessages(listed, known)
             failures, untried = _execute(executor, stale, settings, messages, debug=debug)
-            messages.log()
-            _log_totals(stale, failures, untried, settings.output_dir)
             if not any(outcome.fatal for outcome in failures):
                 _concatenate(settings, jobs, failures, untried)
             failures += _report(executor, settings, tasks, debug=debug)
@@ -124,24 +103,26 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     labels |= {strategy.name: strategy.description for strategy in work.strategies}
     for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
         logger.warning("%s", replaced)
-    record = write_record(out, settings.to_json(), settings.labels.participant_label)
+    record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
     spaces: dict[str, set[str]] = defaultdict(set)
     for job in jobs:
         spaces[job.run.name.get("sub") or ""].add(job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
-    write_if_changed(out / CITATION_FILE, citation_file(facts))
-    write_if_changed(out / LOGS / "CITATION.bib", bibliography(methods_paragraph(facts)))
-    text = cache(lambda own: citation_file(_methods_facts(settings, inputs, work, own)))
+    atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
+    atomic.write_if_changed(
+        out / logs.LOGS / "CITATION.bib", methods.bibliography(methods.methods_paragraph(facts))
+    )
+    text = cache(lambda own: methods.citation_file(_methods_facts(settings, inputs, work, own)))
     for label, own in spaces.items():
-        write_if_changed(out / methods_file(label), text(frozenset(own)))
+        atomic.write_if_changed(out / logs.methods_file(label), text(frozenset(own)))
     return record
 
 
 def _methods_facts(
     settings: Settings, inputs: Inputs, work: Work, spaces: Collection[str]
-) -> MethodsFacts:
+) -> methods.MethodsFacts:
     rules, names = settings.processing, tuple(sorted(spaces))
-    return MethodsFacts(
+    return methods.MethodsFacts(
         **vars(rules),
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
@@ -161,13 +142,13 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     folders |= {settings.work_dir} if settings.work_dir else set()
     if not settings.labels.participant_label:
         # Not in every task of an array: these folders have files of every participant.
-        folders |= {out, out / LOGS}
+        folders |= {out, out / logs.LOGS}
     for folder in folders:
-        discard_stale(folder)
-    done = {crash_file(out, str(task)) for task in tasks if not task.reason}
-    for crash in find_crashes(out):
+        atomic.discard_stale(folder)
+    done = {logs.crash_file(out, str(task)) for task in tasks if not task.reason}
+    for crash in logs.find_crashes(out):
         if crash.path in done:
-            remove(crash.path)
+            atomic.remove(crash.path)
 
 
 def _execute(
@@ -178,7 +159,7 @@ def _execute(
     *,
     debug: bool,
 ) -> tuple[list[Outcome], set[str]]:
-    """Do all tasks; return failures, and the names of the tasks that were not tried."""
+    """Do all tasks, and log what came of them; return failures, and names of those not tried."""
     failures: list[Outcome] = []
     untried = {str(task) for task in tasks}
     with (
@@ -204,6 +185,16 @@ def _execute(
                 failures.append(outcome)
                 if outcome.fatal or settings.stop_on_first_error:
                     break
+    messages.log()
+    done, runs = len(tasks) - len(failures) - len(untried), count(len(tasks), "run")
+    if tasks:
+        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
+    if failures:
+        names = listing([outcome.job for outcome in failures])
+        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
+        logger.error("More on each is in %s", settings.output_dir / logs.LOGS / "crash-*.txt")
+    if untried:
+        logger.error("%d of %s were not tried after that", len(untried), runs)
     return failures, untried
 
 
@@ -234,7 +225,7 @@ def _report(
         written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
         if written and min(written) < last_finished(out, label):
             changed.add(label)
-    outdated = outdated_participants(out, level, labels, changed)
+    outdated = write_pages.outdated_participants(out, level, labels, changed)
     return _write_reports(executor, settings, outdated, debug=debug)
 
 
@@ -242,23 +233,8 @@ def _write_reports(
     executor: Executor, settings: Settings, labels: Sequence[str], *, debug: bool
 ) -> list[Outcome]:
     out, level = settings.output_dir, settings.report_level
-    broken = write_reports(executor, out, level, labels, debug=debug)
+    broken = write_pages.write_reports(executor, out, level, labels, debug=debug)
     return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
-
-
-def _log_totals(
-    tasks: Sequence[Task], failures: Sequence[Outcome], untried: Collection[str], out: Path
-) -> None:
-    runs = count(len(tasks), "run")
-    if tasks:
-        done = len(tasks) - len(failures) - len(untried)
-        logger.info("%d of %s written to %s", done, runs, out)
-    if failures:
-        names = listing([outcome.job for outcome in failures])
-        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
-        logger.error("More on each is in %s", out / LOGS / "crash-*.txt")
-    if untried:
-        logger.error("%d of %s were not tried after that", len(untried), runs)
 
 
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
@@ -267,9 +243,9 @@ def keep_crash(outcome: Outcome, settings: Settings) -> None:
     Message, traceback, versions where the run was tried, and settings; nothing of the environment,
     which holds secrets.
     """
-    path = crash_file(settings.output_dir, outcome.job)
+    path = logs.crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:
-        remove(path)
+        atomic.remove(path)
         return
     when = datetime.now(UTC).isoformat(timespec="seconds")
     software = outcome.versions or versions()
@@ -278,6 +254,6 @@ def keep_crash(outcome: Outcome, settings: Settings) -> None:
         outcome.error,
         outcome.trace.rstrip() or "No traceback: the process is gone.",
         "\n".join(f"{name} {version}" for name, version in software.items()),
-        json_text(settings.to_json()).rstrip(),
+        atomic.json_text(settings.to_json()).rstrip(),
     )
-    write_text(path, "\n\n".join(parts) + "\n")
+    atomic.write_text(path, "\n\n".join(parts) + "\n")

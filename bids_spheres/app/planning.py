@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.app.run_messages import kind_of
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
+from bids_spheres.errors import printable
 from bids_spheres.inputs.dataset import Dataset, find_inputs
 from bids_spheres.inputs.matching import find_events
 from bids_spheres.inputs.runs import find_runs
@@ -133,82 +136,52 @@ def freshness(tasks: Sequence[Task]) -> str:
     )
 
 
+_FEW = 3
+"""Problems of one kind that are shown one by one."""
+
+
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:
-    """Warn before an image is read; return names of the jobs and strategies that will fail."""
+    """Warn before an image is read; return names of the jobs and strategies that will fail.
+
+    Of many problems of one kind the first is shown, and a temporary file lists all: a dry run
+    writes nothing into the output.
+    """
     problems = list(problems)
+    kinds: dict[str, list[Problem]] = defaultdict(list)
     for problem in problems:
-        logger.warning("%s", problem)
+        kinds[kind_of(problem.message)].append(problem)
+    for alike in kinds.values():
+        if len(alike) > _FEW:
+            with NamedTemporaryFile(
+                "w", prefix="bids-spheres-problems-", suffix=".txt", delete=False
+            ) as listed:
+                listed.writelines(f"{printable(str(problem))}\n" for problem in alike)
+            text = "%s\n  %d more of this kind are listed with it in %s"
+            logger.warning(text, alike[0], len(alike) - 1, listed.name)
+            continue
+        for problem in alike:
+            logger.warning("%s", problem)
     return failing(jobs, problems)
 
 
 def explain(settings: Settings) -> None:
-    """Print the design of every strategy in every run; nothing is written."""
+    """Print columns, volumes kept and degrees of freedom of every strategy in every run."""
     _, jobs, _ = plan_jobs(settings)
-    for line in _explain(jobs):
-        print(line)
-    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict))
-
-
-def dry_run(settings: Settings) -> None:
-    """Print the runs, and what would be written; nothing is written."""
-    _, jobs, selected = plan_jobs(settings)
-    tasks = tasks_of(settings, jobs)
-    states = [task.reason or "up to date" for task in tasks]
-    for line in (*_preview(jobs, states, selected.skipped), "", freshness(tasks)):
-        print(line)
-    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict, values=settings.strict))
-
-
-def _explain(jobs: Sequence[Job]) -> Iterator[str]:
-    """Describe per run and strategy the columns, volumes kept, rank and degrees of freedom."""
     for job in jobs:
-        yield f"{job}"
+        print(job)
         if job.run.problem:
-            yield f"  FAILED: {job.run.problem}"
-            yield ""
+            print(f"  FAILED: {job.run.problem}\n")
             continue
         failures = StrategyFailures(job.without_image)
         for image in job.images:
             with failures.of(*image.strategies):
                 for run_design in run_designs(job, image, failures):
-                    yield from _describe_design(run_design)
-                    yield f"    image: {image.bold}"
+                    print(*_describe_design(run_design), sep="\n")
+                    print(f"    image: {image.bold}")
         for strategy, error in failures.errors.items():
-            yield f"  {strategy.name}"
-            yield f"    FAILED: {error.message}"
-        yield ""
-
-
-def _preview(
-    jobs: Sequence[Job], states: Sequence[str], rejected: Sequence[tuple[Path, str]]
-) -> Iterator[str]:
-    """Describe runs with their files, what would be written, and images that are not used.
-
-    `states` say of each job whether it is up to date, `rejected` why images are not used.
-    """
-    header: tuple[str, ...] = ("run", "images", "mask", "confounds", "files", "state")
-    outputs = [job.outputs() for job in jobs]
-    rows = [header]
-    for job, state, paths in zip(jobs, states, outputs, strict=True):
-        kinds = {path: kind for kind, path in job.run.images}
-        images = ", ".join(kinds[image.bold] for image in job.images)
-        if lacking := len(job.without_image):
-            images += f" ({count(lacking, 'strategy', 'strategies')} without an image)"
-        has_mask = job.work.processing.mask == OFF or job.mask is not None
-        needs_table = any(strategy.needs_table for strategy in job.strategies)
-        has_table = job.run.tables.confounds is not None or not needs_table
-        presence = [("MISSING", "yes")[has] for has in (has_mask, has_table)]
-        rows.append((str(job), images, *presence, str(len(paths)), state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
-    for job, paths in zip(jobs, outputs, strict=True):
-        yield from ("", str(job), *(f"  {path}" for path in paths))
-    if problems := dict.fromkeys(job.run.problem for job in jobs if job.run.problem):
-        yield from ("", "Runs that would fail:", *(f"  {problem}" for problem in problems))
-    if rejected:
-        yield from ("", "Not used:")
-        yield from (f"  {path}: {reason}" for path, reason in rejected)
+            print(f"  {strategy.name}\n    FAILED: {error.message}")
+        print()
+    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict))
 
 
 def _describe_design(run_design: RunDesign) -> Iterator[str]:
@@ -226,3 +199,32 @@ def _describe_design(run_design: RunDesign) -> Iterator[str]:
         yield f"    note: {note}"
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
+
+
+def dry_run(settings: Settings) -> None:
+    """Print the runs with their files, what would be written, and images that are not used."""
+    _, jobs, selected = plan_jobs(settings)
+    tasks = tasks_of(settings, jobs)
+    outputs = [job.outputs() for job in jobs]
+    rows: list[tuple[str, ...]] = [("run", "images", "mask", "confounds", "files", "state")]
+    for job, task, paths in zip(jobs, tasks, outputs, strict=True):
+        kinds = {path: kind for kind, path in job.run.images}
+        images = ", ".join(kinds[image.bold] for image in job.images)
+        if lacking := len(job.without_image):
+            images += f" ({count(lacking, 'strategy', 'strategies')} without an image)"
+        has_mask = job.work.processing.mask == OFF or job.mask is not None
+        needs_table = any(strategy.needs_table for strategy in job.strategies)
+        has_table = job.run.tables.confounds is not None or not needs_table
+        presence = [("MISSING", "yes")[has] for has in (has_mask, has_table)]
+        rows.append((str(job), images, *presence, str(len(paths)), task.reason or "up to date"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+    for job, paths in zip(jobs, outputs, strict=True):
+        print("", job, *(f"  {path}" for path in paths), sep="\n")
+    if problems := dict.fromkeys(job.run.problem for job in jobs if job.run.problem):
+        print("", "Runs that would fail:", *(f"  {problem}" for problem in problems), sep="\n")
+    if selected.skipped:
+        print("", "Not used:", *(f"  {path}: {why}" for path, why in selected.skipped), sep="\n")
+    print("", freshness(tasks), sep="\n")
+    warn_of_problems(jobs, check_runs(jobs, strict=settings.strict, values=settings.strict))

@@ -25,6 +25,11 @@ _VARYING = re.compile(r"\S*/\S*|\S*sub-\S*|\d+(\.\d+)?")
 """What differs between messages of one kind: names of files and of runs, numbers."""
 
 
+def kind_of(message: str) -> str:
+    """What messages about different files and runs have in common."""
+    return _VARYING.sub("", message)
+
+
 class RunMessages:
     """Warnings and errors of runs, those of one kind together.
 
@@ -50,7 +55,7 @@ class RunMessages:
             self._add(logging.ERROR, run, outcome.error)
 
     def _add(self, level: int, run: str, text: str) -> None:
-        self._kinds[level, _VARYING.sub("", text)].append((run, text))
+        self._kinds[level, kind_of(text)].append((run, text))
 
     def log(self) -> None:
         """Log one line for each kind of message, warnings before errors.

@@ -265,6 +265,43 @@ def measure(name: str) -> Measure:
     return next(known for known in MEASURES if known.name == wanted)
 
 
+class Moments:
+    """Number, mean and spread of E entries over arrays that come one after the other.
+
+    Updated by Welford 1962 (doi:10.1080/00401706.1962.10490022), which loses no digits where the
+    mean is large against the spread. An entry that is NaN is missing; the mean of none is 0.
+
+    Examples
+    --------
+    >>> moments = Moments(2)
+    >>> for values in ([1.0, np.nan], [2.0, 5.0], [3.0, np.nan]):
+    ...     moments.add(np.array(values))
+    >>> moments.n, moments.mean, moments.sd
+    (array([3., 1.]), array([2., 5.]), array([ 1., nan]))
+    """
+
+    def __init__(self, size: int) -> None:
+        self.n, self.mean, self._squares = np.zeros((3, size))
+
+    def add(self, values: FloatArray) -> None:
+        """Take one array (E,) in."""
+        known = np.isfinite(values)
+        before = np.where(known, values - self.mean, 0)
+        self.n += known
+        self.mean += before / np.maximum(self.n, 1)
+        self._squares += before * np.where(known, values - self.mean, 0)
+
+    @property
+    def known_mean(self) -> FloatArray:
+        """Mean, NaN where nothing is known, (E,)."""
+        return np.where(self.n > 0, self.mean, np.nan)
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviation with n - 1, NaN for fewer than two, (E,)."""
+        return np.sqrt(self._squares / np.where(self.n > 1, self.n - 1, np.nan))
+
+
 def concatenate(parts: Sequence[FloatArray]) -> FloatArray:
     """Runs of the same series, (T_i, S), one after the other, each standardized first.
 

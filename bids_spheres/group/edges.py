@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.engine.seeds import is_network
-from bids_spheres.group.statistics import Moments, confidence_limits
+from bids_spheres.group.statistics import confidence_limits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist, squareform
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group import facts
 from bids_spheres.group.edges import Edges
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.statistics import Moments, Scale, mean_of_known
+from bids_spheres.group.statistics import Scale, mean_of_known
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres

@@ -29,7 +29,10 @@ _EXCLUSIVE = (
         ("within", "blocks", "variance_groups", "harmonize"),
         "Rows of a participant change signs together already.",
     ),
-    (("seed_maps", "within", "weights", "harmonize"), "Run the group level twice."),
+    (
+        ("seed_maps", "harmonize_from"),
+        "The estimates of edges are not those of voxels: run the group level twice.",
+    ),
 )
 """An option, those that it does not go with, and what to do."""
 
@@ -88,9 +91,10 @@ class GroupOptions(GroupChoices):
         )
         for (name, *others), hint in _EXCLUSIVE:
             flags = [f"--{other.replace('_', '-')}" for other in (name, *others)]
+            alternatives = " or ".join(filter(None, [", ".join(flags[1:-1]), flags[-1]]))
             yield (
                 getattr(self, name) and any(getattr(self, other) for other in others),
-                f"{flags[0]} does not go with {', '.join(flags[1:-1])} or {flags[-1]}.",
+                f"{flags[0]} does not go with {alternatives}.",
                 hint,
             )
         yield (
@@ -98,6 +102,22 @@ class GroupOptions(GroupChoices):
             "--inference cluster and tfce are about maps of seeds.",
             "Add --seed-maps, or take nbs and tfnbs for edges.",
         )
+        yield (
+            self.multiverse and self.weights,
+            "--multiverse does not go with --weights.",
+            "Leave one of them out.",
+        )
+        yield (
+            self.multiverse_edges and not self.multiverse,
+            "--multiverse-edges needs --multiverse.",
+            "Add it, or leave out the edges.",
+        )
+        for edge in self.multiverse_edges:
+            yield (
+                "," not in edge,
+                f"--multiverse-edges {edge} is not NODE,NODE.",
+                "Name both seeds of the edge, with a comma between them.",
+            )
         yield (
             self.whole_blocks and not self.blocks,
             "--whole-blocks needs --blocks COLUMN.",

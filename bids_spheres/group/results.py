@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.connectivity import Moments
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.inference import Correction
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.statistics import Moments
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Hypotheses, Tested
 

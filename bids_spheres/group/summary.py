@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
 from bids_spheres.group import (
     harmonization,
     head_motion,
+    multiverse,
     reliability,
     results,
     stability,
@@ -25,12 +27,10 @@ from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import Row, result_cells, strategy_row
 from bids_spheres.group.stacked import EXTENSIONS, stacked_table
-from bids_spheres.group.statistics import Moments
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
@@ -85,23 +85,23 @@ class Summary:
         self.refused: list[str] = []
         self.motion: Design | None = None
         self.model: GroupDesign | None = None
-        self.contrasts: tuple[Contrast, ...] = ()
         self.mean: testing.Tested | None = None
         self.qc_fc: head_motion.QcFc | None = None
         self.left = head_motion.Benchmark()
         self.reliability: reliability.Reliability | None = None
         self.stability: stability.Stability | None = None
+        self.effects: dict[str, pd.DataFrame] = {}
 
     def plan(self) -> None:
         """Make the designs of motion and of the model, with its contrasts."""
-        people = self.group.with_result
+        people, title = self.group.with_result, self.group.title
         if not self.group.scale.connectivity or not people:
             return
         mean_fd = {person.label: person.mean_fd for person in people}
         try:
             if self.analysis.covariates:
                 adjusted = design_for(self.analysis.covariates, mean_fd)
-                warn_of_design(self.group.title, len(people), adjusted, "adjusted QC-FC")
+                warn_of_design(title, len(people), adjusted, "adjusted QC-FC")
                 self.motion = adjusted.design
             else:
                 self.motion = head_motion.motion_design(mean_fd)
@@ -109,24 +109,13 @@ class Summary:
             self.refused.append(f"QC-FC is not known. {error}")
         try:
             if self.analysis.model:
-                self._plan_model(self.analysis.model, mean_fd)
+                self.model = testing.design_of(self.analysis.model, people, self.options, title)
+                for text in self.analysis.contrasts:  # refused before matrices are read
+                    contrast_for(text, self.model.design.terms, self.model.design.groups)
         except UsageError:
             raise
         except BidsSpheresError as error:
             self.refused.append(f"no model is estimated. {error}")
-
-    def _plan_model(self, model: Model, mean_fd: dict[str, float]) -> None:
-        people = self.group.with_result
-        if within := self.options.within:
-            conditions = {person.label: person.conditions(within) for person in people}
-            model = testing.with_conditions(model, conditions, within)
-            rows = [(label, own) for label, each in conditions.items() for own in each]
-            mean_fd = {testing.row_label(label, own): mean_fd[label] for label, own in rows}
-        design = design_for(model, mean_fd)
-        warn_of_design(self.group.title, len(people), design, "model")
-        terms, groups = design.design.terms, design.design.groups
-        self.contrasts = tuple(contrast_for(c, terms, groups) for c in self.analysis.contrasts)
-        self.model = design
 
     def read(self) -> None:
         """Take in the edges of all participants, and write them into the stacked table."""
@@ -143,16 +132,10 @@ class Summary:
                     self.problems.append(f"{where}: {edges}")
 
     def _add(self, participant: Participant, edges: ParticipantEdges) -> None:
-        label, rows = participant.label, self.rows
         self.used.append(participant)
         self.moments.add(edges.mean)
         self.networks.add(edges.mean)
-        rows.values.add(label, edges.mean)
-        if edges.variance is not None:
-            rows.variances.add(label, edges.variance)
-        for condition, values in edges.conditions.items():
-            rows.repeated.add(testing.row_label(label, condition), values)
-            rows.conditions.append((label, condition))
+        self.rows.add(participant.label, edges)
 
     def test_means(self) -> None:
         """Test means against 0, and correlate edges with motion."""
@@ -228,9 +211,15 @@ class Summary:
     def _test_contrasts(self) -> None:
         """Estimate all coefficients of the model, and test contrasts."""
         group, writer, options, model = self.group, self.writer, self.options, self.model
+        if options.multiverse and self.mean:
+            mean = testing.Hypotheses.of(testing.all_participants(self.rows.values), (MEAN,))
+            self.effects = multiverse.estimate_effects(self, mean)
         of_model = None
         if model:
-            of_model = self._sample_of_model(model)
+            of_model = testing.sample_of_model(self.rows, model, options)
+            if options.harmonize:
+                of_model, estimates = harmonization.harmonize(of_model, model, options, group.title)
+                writer.table("harmonization", estimates.table(), harmonization.COLUMNS)
             names = of_model.design.terms
             terms = [
                 Contrast(*pair) for pair in zip(names, np.eye(len(names))[:, None], strict=True)
@@ -239,10 +228,15 @@ class Summary:
             results.write_model(
                 writer, group, model, testing.tested_contrasts(of_model, terms, two_sided), options
             )
-        for hypotheses in self._hypotheses(of_model):
+        elif not (options.within or self.mean):
+            return
+        of_group = self.rows, of_model, model, self.analysis, group.title
+        for hypotheses in testing.hypotheses_of(*of_group):
             sample, contrasts = hypotheses.sample, hypotheses.contrasts
             if not contrasts:
                 continue
+            if options.multiverse and group.scale.tested:
+                self.effects |= multiverse.estimate_effects(self, hypotheses)
             tests = list(testing.tested_contrasts(sample, contrasts, options))
             try:
                 permuted = testing.permuted_contrasts(
@@ -258,37 +252,6 @@ class Summary:
                 threshold = testing.nbs_threshold(sample, own.contrast, options)
                 results.write_components(writer, group, own, about, threshold)
                 results.write_network_tests(writer, self.networks, own, about)
-
-    def _hypotheses(self, sample: testing.Sample | None) -> Iterator[testing.Hypotheses]:
-        """Contrasts of the model, or else of conditions, or else the mean."""
-        options, rows = self.options, self.rows
-        if sample:
-            yield testing.Hypotheses.of(sample, self.contrasts if options.model else (MEAN,))
-        elif options.within and not options.model:
-            yield from testing.paired_hypotheses(rows, self.analysis.contrasts, self.group.title)
-        elif self.mean and not options.model:
-            sample = testing.all_participants(rows.values)
-            if options.weights:
-                sample = replace(sample, variances=rows.variances.array)
-            yield testing.Hypotheses.of(sample, (MEAN,))
-
-    def _sample_of_model(self, model: GroupDesign) -> testing.Sample:
-        """Rows of the model, harmonized if so requested."""
-        options = self.options
-        sample = testing.sample_of_model(self.rows, model, options)
-        if options.harmonize is None:
-            return sample
-        sites = model.data.loc[list(sample.design.participants), options.harmonize]
-        sample, estimates = harmonization.harmonize(sample, sites, options)
-        self.writer.table("harmonization", estimates.table(), harmonization.COLUMNS)
-        if options.harmonize not in model.columns and not options.harmonize_within:
-            logger.warning(
-                "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
-                "estimated in each permutation (--harmonize-within).",
-                self.group.title,
-                options.harmonize,
-            )
-        return sample
 
     def _facts(self) -> dict[str, object]:
         """What is the same for all results of the group."""

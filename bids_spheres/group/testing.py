@@ -15,7 +15,7 @@ import pandas as pd
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group import inference
-from bids_spheres.group.model import MEAN, Design, contrast_for
+from bids_spheres.group.model import MEAN, Design, contrast_for, design_for, warn_of_design
 from bids_spheres.group.statistics import false_discovery_rate
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.model import ContrastText, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.stream import Group
+    from bids_spheres.group.stream import Group, Participant, ParticipantEdges
+    from bids_spheres.group.summary import Analysis
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
@@ -80,6 +81,15 @@ class Rows:
         self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
         self.conditions: list[tuple[str, str]] = []
 
+    def add(self, participant: str, edges: ParticipantEdges) -> None:
+        """Take the edges of a participant in."""
+        self.values.add(participant, edges.mean)
+        if edges.variance is not None:
+            self.variances.add(participant, edges.variance)
+        for condition, values in edges.conditions.items():
+            self.repeated.add(row_label(participant, condition), values)
+            self.conditions.append((participant, condition))
+
     @property
     def labels(self) -> list[str]:
         """Conditions, sorted."""
@@ -120,21 +130,48 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     return sample
 
 
-def with_conditions(model: Model, people: Mapping[str, Sequence[str]], name: str) -> Model:
-    """The same model with a row per participant and condition, and a column of conditions.
-
-    `people` has the conditions of each participant.
-    """
-    pairs = [(who, own) for who in people if who in model.table.index for own in people[who]]
-    table = model.table.loc[[label for label, _ in pairs]].copy()
-    table.index = pd.Index([row_label(label, own) for label, own in pairs])
-    table[name] = [own for _, own in pairs]
-    return replace(model, table=table)
+def design_of(
+    model: Model, people: Sequence[Participant], options: GroupOptions, group_title: str
+) -> GroupDesign:
+    """The design of participants, or with ``--within`` of participants and conditions."""
+    mean_fd = {person.label: person.mean_fd for person in people}
+    if within := options.within:
+        pairs = [(who.label, own) for who in people for own in who.conditions(within)]
+        mean_fd = {row_label(who, own): mean_fd[who] for who, own in pairs}
+        pairs = [(who, own) for who, own in pairs if who in model.table.index]
+        table = model.table.loc[[who for who, _ in pairs]].copy()
+        table.index = pd.Index([row_label(who, own) for who, own in pairs])
+        table[within] = [own for _, own in pairs]
+        model = replace(model, table=table)
+    design = design_for(model, mean_fd)
+    warn_of_design(group_title, len(people), design, "model")
+    return design
 
 
 def row_label(participant: str, condition: str) -> str:
     """Label of a row of a participant and condition."""
     return f"{participant} {condition}"
+
+
+def hypotheses_of(
+    rows: Rows, sample: Sample | None, model: GroupDesign | None, analysis: Analysis, name: str
+) -> Iterator[Hypotheses]:
+    """Contrasts of a model and its sample, or else of conditions, or else the mean.
+
+    UsageError when a contrast names no term; `name` is that of the group, for messages.
+    """
+    options = analysis.options
+    if sample and model:
+        terms, groups = model.design.terms, model.design.groups
+        own = [contrast_for(text, terms, groups) for text in analysis.contrasts]
+        yield Hypotheses.of(sample, own if options.model else (MEAN,))
+    elif options.within and not options.model:
+        yield from paired_hypotheses(rows, analysis.contrasts, name)
+    elif not options.model:
+        sample = all_participants(rows.values)
+        if options.weights:
+            sample = replace(sample, variances=rows.variances.array)
+        yield Hypotheses.of(sample, (MEAN,))
 
 
 def paired_hypotheses(
@@ -257,20 +294,19 @@ def permuted_contrasts(
         requested.remove("cnbs")
     if not requested:
         return {}
-    tests: dict[str, inference.PermutationTest] = {}
     powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
-    # An F test has a threshold of its own; the arrangements are the same.
-    together = [[contrast for contrast in contrasts if not contrast.is_f]]
-    for own in filter(None, [*together, *([c] for c in contrasts if c.is_f)]):
-        enhancements: dict[str, inference.Enhancement] = {
+
+    def enhancements(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
+        own: dict[str, inference.Enhancement] = {
             "maxt": inference.MaxT(),
-            "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, own[0], options)),
+            "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, contrast, options)),
             "tfnbs": inference.Tfnbs(group.edges.ends, *powers),
         }
         if networks.names:
-            enhancements["cnbs"] = inference.Cnbs(networks.pair_of_edge)
-        chosen = {name: enhancements[name] for name in requested}
-        tests |= {test.contrast.name: test for test in permuted(sample, own, chosen, options)}
+            own["cnbs"] = inference.Cnbs(networks.pair_of_edge)
+        return {name: own[name] for name in requested}
+
+    tests = permuted(sample, contrasts, enhancements, options)
     _warn_of_permutations(group, next(iter(tests.values())), sample)
     return tests
 
@@ -278,14 +314,14 @@ def permuted_contrasts(
 def permuted(
     sample: Sample,
     contrasts: Sequence[inference.Contrast],
-    enhancements: Mapping[str, inference.Enhancement],
+    enhancements: Callable[[inference.Contrast], Mapping[str, inference.Enhancement]],
     options: GroupOptions,
-) -> Sequence[inference.PermutationTest]:
-    """Test contrasts by the permutations that options and sample ask for.
+) -> dict[str, inference.PermutationTest]:
+    """Test contrasts, by name, by one set of permutations that options and sample ask for.
 
     ValueError when nothing can be permuted.
     """
-    return inference.permutation_test(
+    tests = inference.permutation_test(
         sample.rows,
         sample.design.values,
         contrasts,
@@ -297,6 +333,7 @@ def permuted(
         variance_groups=sample.variance_groups,
         transform=sample.transform,
     )
+    return {test.contrast.name: test for test in tests}
 
 
 def nbs_threshold(sample: Sample, contrast: inference.Contrast, options: GroupOptions) -> float:

@@ -23,6 +23,7 @@ from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_ima
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
 from bids_spheres.group.model import load_model, read_contrasts
+from bids_spheres.group.multiverse import Multiverse
 from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.results import Writer
 from bids_spheres.group.stream import FEW_DOF
@@ -104,7 +105,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
         if {ALL, seed, name.get("label")} & {*options.seed_maps}:
             level.do_maps(name, [file for file in own if is_selected(file, options.select)])
-    _tidy(output_dir, [*images, *groups, *maps], everything)
+    families = level.write_multiverse()
+    _tidy(output_dir, [*images, *groups, *maps, *families], everything)
     level.write_tables()
     level.warn()
     return level.all_problems
@@ -140,6 +142,7 @@ class _Level:
         self.output_dir, self.analysis = output_dir, analysis
         self.motion, self.expected = motion, expected
         self.unusable = absent.Unusable()
+        self.multiverse = Multiverse(analysis.options)
         self.absent: dict[str, Mapping[str, str]] = {}
         self.failed: dict[str, Mapping[str, list[str]]] = {}
         self.few_dof: dict[tuple[str, ...], list[str]] = {}
@@ -224,6 +227,13 @@ class _Level:
             self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
         self.stability.extend(done.stability.rows if done.stability else ())
+        self.multiverse.add(done)
+
+    def write_multiverse(self) -> list[Name]:
+        """Write effects over all groups; return the entities of their tables."""
+        names, problems = self.multiverse.write(self.output_dir)
+        self.problems.extend(problems)
+        return names
 
     def do_maps(self, name: Name, files: Sequence[OutputFile]) -> None:
         """Maps of one seed."""

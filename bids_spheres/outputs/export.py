@@ -66,9 +66,10 @@ class _Batch:
     def frames(self) -> list[pd.DataFrame]:
         """A table of each run."""
         names = list(self.regions.names)
-        rows = map(pd.Index, self.volumes) if self.volumes else [pd.Index(names)] * len(self.runs)
-        pairs = zip(self.values, rows, strict=True)
-        return [pd.DataFrame(values, own, names) for values, own in pairs]
+        if self.volumes is None:
+            return [pd.DataFrame(values, names, names) for values in self.values]
+        pairs = zip(self.values, self.volumes, strict=True)
+        return [pd.DataFrame(values, numbers, names) for values, numbers in pairs]
 
 
 def export(

@@ -111,7 +111,7 @@ class OutputFile:
         return label_of(self.name, "space")
 
 
-def _parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:
+def parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:
     """Files with names of BIDS, as ours are; others are left out."""
     for path in paths:
         with suppress(ValueError):
@@ -123,7 +123,7 @@ def _participant_files(
 ) -> Iterator[OutputFile]:
     """Files of the participant level whose names have one of some endings, in no order."""
     patterns = (f"sub-{participant}/{folder}/*{end}" for folder in _FOLDERS for end in endings)
-    return _parsed_files(path for pattern in patterns for path in output_dir.glob(pattern))
+    return parsed_files(path for pattern in patterns for path in output_dir.glob(pattern))
 
 
 def matrix_files(output_dir: Path) -> list[OutputFile]:
@@ -278,7 +278,7 @@ class SeedSetResults:
         if self.spheres_path is None:
             return []
         paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
-        own = [f.path for f in _parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
+        own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
         return sorted(own, key=lambda path: natural(path.name))
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
@@ -526,7 +526,7 @@ def read_group_table(path: Path, columns: Iterable[str] = ()) -> pd.DataFrame:
 def group_files(output_dir: Path) -> list[OutputFile]:
     """Results of groups and of their images, in the order of their names."""
     paths = sorted((output_dir / GROUP_FOLDER).glob("*"))
-    return [file for file in _parsed_files(paths) if file.name.suffix in GROUP_SUFFIXES]
+    return [file for file in parsed_files(paths) if file.name.suffix in GROUP_SUFFIXES]
 
 
 def find_groups(output_dir: Path) -> list[GroupFiles]:

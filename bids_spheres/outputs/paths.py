@@ -47,6 +47,7 @@ GROUP_SUFFIXES = frozenset(
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
         "minutes",
+        *("specifications", "robustness"),
     }
 )
 """Suffixes of results of a group, and of files that all strategies share."""

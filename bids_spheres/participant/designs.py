@@ -370,8 +370,8 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     missing: list[_Failure] = []
     for job in jobs:
         missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
-        with_task = [s for s in job.strategies if s.task and job.run.tables.events is None]
-        missing += [(str(job), strategy, missing_events()) for strategy in with_task]
+        if job.run.tables.events is None:
+            missing += [(str(job), s, missing_events()) for s in job.strategies if s.task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_put_together([*missing, *_filter_problems(jobs)]),

@@ -17,7 +17,6 @@ from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
-from bids_spheres.participant.seeds_in_space import place_in_run
 from bids_spheres.participant.series import clean_series, effective_dof, write_series
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.participant.sphere_sets import SphereSet
-    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -53,10 +51,7 @@ def run_job(job: Job) -> JobReport:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
     notes: dict[str, None] = {}
     if not job.placements:
-        # Seeds in the participant's own space need transforms, which are read here.
-        roots, warp = [root for _, root in job.work.links], job.work.processing.warp_seeds
-        placements = place_in_run(job.work.seed_sets, job.run, roots, warp=warp)
-        job = replace(job, placements=placements)
+        job = job.placed()
         notes = {placement.note: None for placement in job.placements if placement.note}
     failures = StrategyFailures(job.without_image)
     todo = list(_to_do(job, failures))
@@ -65,17 +60,13 @@ def run_job(job: Job) -> JobReport:
     warnings: list[str] = []
     unwritten: set[Path] = set()
     for part in todo:
-        bold, written = part.image.bold, None
+        unread = {job.paths.spheres(seeds) for seeds in part.spheres}
         with failures.of(*part.image.strategies):
-            written = _write_image(job, part, failures)
-        if written is None:
-            unwritten |= {job.paths.spheres(seeds) for seeds in part.spheres}
-            continue
-        sphere_sets, image_notes = written
-        warnings += _smoothed_twice(smoothed_before(job.run, bold), job.work.processing, bold)
-        warnings += [text for design in part.designs for text in design.warnings()]
-        warnings += [text for spheres in sphere_sets for text in sphere_warnings(spheres, bold)]
-        notes |= dict.fromkeys([*image_notes, *map(coverage_note, sphere_sets)])
+            image_notes, image_warnings = _write_image(job, part, failures)
+            notes |= dict.fromkeys(image_notes)
+            warnings += image_warnings
+            unread = set()
+        unwritten |= unread
     if failures.of_all(job.work.strategies):
         raise failures.as_error()
     for strategy in failures.errors:
@@ -86,17 +77,6 @@ def run_job(job: Job) -> JobReport:
     return JobReport(
         tuple(notes), tuple(warnings), excluded, failures.report(), frozenset(unwritten)
     )
-
-
-def _smoothed_twice(before: float, rules: Processing, bold: Path) -> Iterator[str]:
-    """A warning when an image was smoothed by some mm already."""
-    if before and rules.smoothing_fwhm:
-        yield (
-            f"--smoothing-fwhm {rules.smoothing_fwhm:g} smooths {bold.name} once more: fMRIPrep "
-            f"smoothed it by {before:g} mm (SUSAN) before ICA-AROMA, "
-            f"{np.hypot(before, rules.smoothing_fwhm):.3g} mm together. Leave the option out for "
-            "strategies that start from it."
-        )
 
 
 @dataclass(frozen=True)
@@ -137,15 +117,14 @@ def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
         yield part
 
 
-def _write_image(
-    job: Job, todo: _ToDo, failures: StrategyFailures
-) -> tuple[list[SphereSet], list[str]]:
-    """Write the outputs of one image; return the sphere sets, and notes about the mask."""
+def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[list[str], list[str]]:
+    """Write the outputs of one image; return notes and warnings."""
     if not todo.designs and not todo.spheres:
         return [], []
-    written: tuple[list[SphereSet], list[str]] = ([], [])
+    sphere_sets: list[SphereSet] = []
+    notes: list[str] = []
     if todo.placements:
-        written = _write_spheres_and_series(job, todo, failures)
+        sphere_sets, notes = _write_spheres_and_series(job, todo, failures)
     for run_design in todo.designs:
         strategy, design = run_design.strategy, run_design.design
         if job.paths.design(strategy.name) in job.current or strategy in failures.errors:
@@ -170,7 +149,17 @@ def _write_image(
     ]
     names = [strategy.name for strategy in todo.image.strategies]
     record_exclusions(job.work.output_dir, source, names, rows)
-    return written
+    warnings = []
+    before, ours = smoothed_before(job.run, bold), job.work.processing.smoothing_fwhm
+    if before and ours:
+        warnings.append(
+            f"--smoothing-fwhm {ours:g} smooths {bold.name} once more: fMRIPrep smoothed it by "
+            f"{before:g} mm (SUSAN) before ICA-AROMA, {np.hypot(before, ours):.3g} mm "
+            "together. Leave the option out for strategies that start from it."
+        )
+    warnings += [text for design in todo.designs for text in design.warnings()]
+    warnings += [text for spheres in sphere_sets for text in sphere_warnings(spheres, bold)]
+    return [*notes, *map(coverage_note, sphere_sets)], warnings
 
 
 def _sources(job: Job, run_design: RunDesign) -> list[str]:
@@ -188,8 +177,8 @@ def _write_spheres_and_series(
     """Extract and clean the series of one image, and write what needs its voxels."""
     bold, paths, rules = todo.image.bold, job.paths, job.work.processing
     timing = todo.designs[0].timing if todo.designs else run_timing(job.run, bold)
-    volumes, mask, sphere_sets, found = open_spheres(job, bold, todo.placements)
-    notes = list(found)
+    volumes, mask, usable, sphere_sets = open_spheres(job, bold, todo.placements)
+    notes = [*(() if mask is None else mask.notes(volumes.grid)), *usable.notes]
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     recording = recording_voxels(volumes, mask, folder, rules.smoothing_fwhm)

@@ -25,7 +25,7 @@ from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
-from bids_spheres.participant.seeds_in_space import place_in_template
+from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
 from bids_spheres.spaces import template_mask
 from bids_spheres.spaces.fmriprep import is_native
 
@@ -109,6 +109,14 @@ class Job:
     def without_image(self) -> tuple[Strategy, ...]:
         """Those that have none."""
         return tuple(s for s in self.work.strategies if s not in self.strategies)
+
+    def placed(self) -> Job:
+        """The same with the seed sets in the space of the run, for which transforms may be read."""
+        if self.placements:
+            return self
+        roots, warp = [root for _, root in self.work.links], self.work.processing.warp_seeds
+        placements = place_in_run(self.work.seed_sets, self.run, roots, warp=warp)
+        return replace(self, placements=placements)
 
     @cached_property
     def paths(self) -> OutputPaths:

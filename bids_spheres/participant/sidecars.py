@@ -16,7 +16,6 @@ from bids_spheres.outputs.sidecars import (
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
-    MotionSidecar,
     generated_by,
     input_uri,
 )
@@ -80,21 +79,23 @@ def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidec
 
 def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningSidecar:
     """What was done to series, and what is left of them; `sources` are URIs of the tables."""
-    left, design, band = (
-        run_design.degrees_of_freedom,
-        run_design.design,
-        run_design.strategy.filter,
-    )
+    left, design = run_design.degrees_of_freedom, run_design.design
+    strategy, motion = run_design.strategy, design.motion
+    known = np.empty(0) if motion is None else motion.displacement
+    known = known[np.isfinite(known)]
     about = CleaningSidecar(
         **design_sidecar(run_design, sources),
-        SoftwareFilters="n/a" if band is None else {"Temporal": asdict(band)},
+        SoftwareFilters={"Temporal": asdict(strategy.filter)} if strategy.filter else "n/a",
         NumberOfVolumes=left.volumes,
         NumberOfVolumesKept=left.kept,
         NumberOfVolumesCensored=left.volumes - left.kept,
         NumberOfVolumesUsed=int(run_design.used.sum()),
         CensoredVolumes={name: int(flags.sum()) for name, flags in run_design.reasons.items()},
-        CensoringThresholds=asdict(run_design.strategy.censor),
-        **_motion_sidecar(run_design),
+        CensoringThresholds=asdict(strategy.censor),
+        HeadMotion=asdict(strategy.head_motion) if strategy.head_motion else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=float(known.mean()) if known.size else None,
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
@@ -107,20 +108,6 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     rules = run_design.processing
     content = {**about, **sidecar_of(rules, "design"), **sidecar_of(rules, "series")}
     return cast("CleaningSidecar", content)
-
-
-def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
-    """How head motion was measured where it is not fMRIPrep's measure."""
-    rules, motion = run_design.strategy.head_motion, run_design.design.motion
-    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
-    return MotionSidecar(
-        HeadMotion=asdict(rules) if rules else None,
-        HeadRadius=motion.head_radius if motion else None,
-        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
-        MeanFramewiseDisplacementRecomputed=(
-            None if known is None or not known.size else float(known.mean())
-        ),
-    )
 
 
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:

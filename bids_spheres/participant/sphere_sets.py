@@ -140,12 +140,12 @@ def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
 
 
 class ImageSpheres(NamedTuple):
-    """An image that is open, its mask, the spheres on its grid, and notes on their voxels."""
+    """An image that is open, its mask, the voxels that may be used, and the spheres on its grid."""
 
     volumes: Volumes
     mask: Mask | None
+    usable: UsableVoxels
     sphere_sets: list[SphereSet]
-    notes: tuple[str, ...]
 
 
 def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> ImageSpheres:
@@ -169,8 +169,7 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
         tissues = usable.shares(weights)
         sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, tissues))
         start += len(seeds)
-    of_mask = () if mask is None else mask.notes(volumes.grid)
-    return ImageSpheres(volumes, mask, sphere_sets, (*of_mask, *usable.notes))
+    return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
 def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -> SphereWeights:

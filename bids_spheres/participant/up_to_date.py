@@ -275,29 +275,21 @@ class _JobGroups:
         seed_sets = [placement.table for placement in self.job.placements]
         seed_sets = seed_sets or list(self.job.work.seed_sets)
         for seeds in seed_sets if self.job.images else ():
-            yield self._spheres(seeds)
+            files = [self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
+            files += [self.paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
+            inputs = self._images(self.job.images[0].bold, seeds)
+            stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
+            yield Group(files[0].stem, self.record, files[0], tuple(files), stamp)
         for image in self.job.images:
             for strategy in image.strategies:
-                yield self._design(strategy)
+                makers, ends = (self.paths.design, self.paths.outliers), (".tsv", ".json")
+                files = [make(strategy.name, end) for make in makers for end in ends]
+                digest = self.lookups.of_strategy(strategy)
+                stamp = self._stamp("design", [digest], self._tables(strategy))
+                table = files[0]
+                yield Group(table.stem, self.record_of_designs, table, tuple(files), stamp)
                 for seeds in seed_sets:
                     yield from self._series(image.bold, strategy, seeds)
-
-    def _spheres(self, seeds: SeedTable) -> Group:
-        table, *others = (self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz"))
-        series = (self.paths.uncleaned(seeds, extension) for extension in (".tsv.gz", ".json"))
-        inputs = self._images(self.job.images[0].bold, seeds)
-        stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
-        return Group(table.stem, self.record, table, (table, *others, *series), stamp)
-
-    def _design(self, strategy: Strategy) -> Group:
-        table, *others = (
-            path_of(strategy.name, extension)
-            for path_of in (self.paths.design, self.paths.outliers)
-            for extension in (".tsv", ".json")
-        )
-        tables = self._tables(strategy)
-        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], tables)
-        return Group(table.stem, self.record_of_designs, table, (table, *others), stamp)
 
     def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""

@@ -59,6 +59,7 @@ _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
 _COUNT = Number(least=1, whole=True)
 _WHOLE = Number(whole=True)
+_SHARE = Number("SHARE", most=1, unit="a share")
 # What is smoothed more is no image any more, and the weights of a sphere fill memory.
 _FWHM = Number("MM", most=40, unit="a length in mm", zero_is_off=True)
 # Longer than a head: a larger radius is in other units.
@@ -200,6 +201,7 @@ class Processing:
         _WHOLE,
         affects=_DESIGN,
         sidecar="EqualSecondsSeed",
+        needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
         False, "keep a row of n/a for every censored volume", affects=("series",)
@@ -448,6 +450,31 @@ class GroupChoices:
         "which is read faster and needs pyarrow",
         choice("tsv", "parquet"),
     )
+    multiverse: bool = _group(
+        False,
+        "write effects - means of pairs of networks, and contrasts - under every strategy, radius, "
+        "measure and seed set of the same nodes, which are robust, and what each choice changes",
+    )
+    multiverse_edges: tuple[str, ...] = _group(
+        (),
+        "edges whose mean is one more effect of --multiverse, as PCC,mPFC",
+        Kind("NODE,NODE"),
+    )
+    robust_q: float = _group(
+        0.05, "q below which an effect of --multiverse is significant (default: 0.05)", _SHARE
+    )
+    robust_share: float = _group(
+        0.8,
+        "share of analyses in which an effect of one sign must be significant to be robust, among "
+        "those whose QC-FC is within chance (default: 0.8)",
+        _SHARE,
+    )
+    robust_qcfc: float = _group(
+        0.1,
+        "largest share of edges that go with head motion (p < 0.05) in an analysis whose QC-FC is "
+        "within chance (default: 0.1)",
+        _SHARE,
+    )
 
 
 @dataclass(frozen=True)
@@ -569,12 +596,14 @@ class Settings:
         "space of images of regions whose names and JSON files don't say it, and template of "
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
+        needs=("parcellation", "roi"),
     )
     parcellation_weights: MapWeighting = _seeds(
         "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",
         choice("least-squares", "mean"),
+        needs=("parcellation",),
     )
     radius: tuple[float, ...] = _seeds(
         (),

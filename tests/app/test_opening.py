@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_spheres.app.opening import open_executor, slurm_settings
-from bids_spheres.errors import UsageError
+from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.settings import Execution, Settings
 
@@ -15,6 +15,19 @@ def test_runs_are_done_on_this_machine_unless_dask_is_asked_for(tmp_path, execut
     settings = Settings(tmp_path, tmp_path / "out", execution=Execution(executor=executor))
     with open_executor(settings, ["a task"]) as opened:
         assert isinstance(opened, LocalExecutor)
+
+
+def test_a_missing_file_of_a_scheduler_has_a_hint(tmp_path, monkeypatch):
+    clusters = pytest.importorskip("bids_spheres.execute.clusters")
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(clusters, "_CONNECT", 0)
+    place = tmp_path / "scheduler.json"
+    execution = Execution(executor="dask", dask_scheduler_file=place)
+    settings = Settings(tmp_path, tmp_path / "out", execution=execution)
+    with pytest.raises(MissingInputError) as caught, open_executor(settings, ["a task"]):
+        pass
+    assert caught.value.message == f"--dask-scheduler-file: {place} is missing."
+    assert "dask scheduler --scheduler-file PATH writes it" in str(caught.value.hint)
 
 
 def test_slurm_settings():

@@ -65,7 +65,8 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
           "--participants-table", folder / "participants.tsv", "--permutations", 5,
           "--inference", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce",
-          "--tfce-step", "auto", "--stability")  # fmt: skip
+          "--tfce-step", "auto", "--stability",
+          "--multiverse", "--multiverse-edges", "left,right")  # fmt: skip
     _of_larger_groups(folder / "people", out / "people" / "group")
     return out
 

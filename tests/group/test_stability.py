@@ -141,6 +141,19 @@ def test_minutes_that_pairs_of_networks_need(dataset, call):
     assert strategies["split_half"] == pytest.approx(halves["split_half"].mean())
 
 
+def test_the_page_says_how_many_minutes_it_takes(dataset, run_app, tmp_path):
+    outputs, _ = dataset
+    page = outputs.root / "group.html"
+    words = (tmp_path / "no", outputs.root, "group")
+    shown = ("Split halves", "Minutes for r", "Minutes for ICC", "Gordon", "Noble")
+    assert run_app(*words).status == 0
+    assert not [text for text in shown if text in page.read_text()]
+    assert run_app(*words, "--stability").status == 0
+    assert [text for text in shown if text in page.read_text()] == [*shown]
+    minutes = outputs.result("minutes").iloc[0]
+    assert f">{minutes['minutes_for_r']:.1f}<" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("curve", "expected"),
     [

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from bids_spheres.engine.connectivity import Moments
 from bids_spheres.group.statistics import (
-    Moments,
     Scale,
     confidence_limits,
     false_discovery_rate,
