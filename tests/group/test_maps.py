@@ -9,8 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nilearn.mass_univariate import permuted_ols
-from scipy import ndimage, stats
-from scipy.special import polygamma
+from scipy import ndimage, special, stats
 
 from bids_spheres.group.inference import arrange
 from tests.group.conftest import SETTINGS, correlations, read_tsv
@@ -137,6 +136,58 @@ def test_a_voxel_outside_of_the_mask_of_some_is_the_mean_of_the_others(filled, c
         assert got == pytest.approx(value, rel=1e-5)
 
 
+def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
+    outputs, maps = filled
+    path = next((outputs.root / "sub-02" / "func").glob("*_boldmap.nii.gz"))
+    about = path.with_name(path.name.replace(".nii.gz", ".json"))
+    about.write_text(json.dumps({**SETTINGS, "DegreesOfFreedom": 20}))
+    second = np.where(maps[1] == 0, 0, maps[1] + 0.5).astype(np.float32)
+    second[3, 4, 2] = np.nan
+    for name, freedom, values in (("dir-AP", 3, second), ("dir-PA", 80, 9 * second)):
+        other = path.with_name(path.name.replace("task-rest", f"task-rest_{name}"))
+        nib.save(nib.Nifti1Image(values, AFFINE), other)
+        facts = {"DegreesOfFreedom": freedom, **({"Excluded": "?"} if freedom == 80 else {})}
+        content = json.dumps({**SETTINGS, **facts})
+        other.with_name(other.name.replace(".nii.gz", ".json")).write_text(content)
+    assert call(outputs).status == 0
+    # 1 / var(z) is 2 / trigamma((v - 1) / 2); that of 3 degrees of freedom is 12 / pi^2.
+    first, last = 2 / special.polygamma(1, 9.5), 12 / np.pi**2
+    own = (first * maps[1] + last * second) / (first + last)
+    own[3, 4, 2] = maps[1][3, 4, 2]
+    everyone = np.array([own if i == 1 else values for i, values in enumerate(maps)])
+    inside = maps[0] != 0
+    got = image(outputs, "mean", "effect").get_fdata()[inside]
+    np.testing.assert_allclose(got, everyone[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+def test_clusters_of_one_tail(filled, call, tail, sign):
+    outputs, maps = filled
+    words = ("--tail", tail, "--inference", "cluster", "--permutations", "9")
+    words += ("--cluster-threshold", "0.05")
+    assert call(outputs, *words).status == 0
+    inside, threshold = maps[0] != 0, stats.t.isf(0.05, 6)
+    volume = np.zeros(SHAPE)
+    volume[inside] = sign * stats.ttest_1samp(maps[:, inside], 0).statistic
+    labels, number = ndimage.label(volume > threshold)
+    expected = sorted(np.bincount(labels.ravel())[1:], reverse=True)
+    table = read_tsv(outputs.root / "group" / f"{STEM}_contrast-mean_clusters.tsv")
+    assert table["size"].tolist() == expected
+    assert table["cluster"].tolist() == [*range(1, number + 1)]
+    assert (table["sign"] == sign).all()
+    assert table["peak"].iloc[0] * sign > threshold
+    np.testing.assert_allclose(
+        table["mass"].sum(), np.sum(volume[volume > threshold] - threshold), rtol=1e-5
+    )
+    places = np.linalg.solve(AFFINE[:3, :3], (table[["x", "y", "z"]] - AFFINE[:3, 3]).T).round()
+    peaks = volume[tuple(places.astype(int))]
+    np.testing.assert_allclose(sign * table["peak"], peaks, rtol=1e-5)
+    about = json.loads((outputs.root / "group" / f"{STEM}_contrast-mean_clusters.json").read_text())
+    assert about["Threshold"] == pytest.approx(threshold)
+    lone = labels[tuple(places.astype(int))]
+    assert len(set(lone.tolist())) == number
+
+
 def test_all_flips_of_maps_by_hand(filled, call):
     outputs, maps = filled
     words = ("--inference", "maxt", "cluster", "tfce", "--cluster-threshold", "0.01")
@@ -246,7 +297,7 @@ def test_a_model_of_sessions_has_errors_robust_to_participants(sessions, call):
 def test_precise_participants_weigh_more_in_maps(outputs, rng, call):
     """Paule & Mandel's equation, solved for some voxels."""
     volumes = [4, 30, 12, 80, 9, 55, 20]
-    variances = np.array([polygamma(1, (v - 1) / 2) / 2 for v in volumes])
+    variances = np.array([special.polygamma(1, (v - 1) / 2) / 2 for v in volumes])
     maps = 0.3 + rng.standard_normal((7, *SHAPE)) * np.sqrt(variances + 0.1)[:, None, None, None]
     for label, values, v in zip(LABELS, maps, volumes, strict=True):
         outputs.add(label, correlations(rng, 5, v), DegreesOfFreedom=v)
@@ -301,8 +352,9 @@ def test_sites_are_harmonized_in_maps(outputs, rng, call, words):
 def test_estimates_of_edges_are_not_for_maps(filled, call, tmp_path):
     outputs, _ = filled
     outputs.participants(participant_id=LABELS, age=range(7), site=list("abababa"))
-    words = ("--model", "age", "--harmonize", "site", "--harmonize-from", tmp_path / "x.tsv")
-    done = call(outputs, *words)
+    estimates = tmp_path / "estimates.tsv"
+    estimates.touch()
+    done = call(outputs, "--model", "age", "--harmonize", "site", "--harmonize-from", estimates)
     assert done.status == 2
     assert "--seed-maps does not go with --harmonize-from" in done.err
 

@@ -17,6 +17,7 @@ from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.render import Section
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,10 +50,14 @@ SYMBOLS = {
 
 @dataclass(frozen=True, eq=False)
 class Image(GroupFiles):
-    """One task, space and seed set, with its identifier in the page and its table of S seeds."""
+    """One task, space and seed set, with its identifier in the page and its table of S seeds.
+
+    What is said of seeds holds for regions.
+    """
 
     anchor: str
     coverage: pd.DataFrame
+    noun: str  # "seed", or "region" of a parcellation
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -252,6 +257,11 @@ class Level:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
 
+    @property
+    def things(self) -> str:
+        """What pairs are of: seeds, regions, or both."""
+        return listing(list(dict.fromkeys(f"{image.noun}s" for image in self.images)))
+
     @cached_property
     def styles(self) -> dict[str, str]:
         """Line styles of all strategies, the same in all charts."""
@@ -295,9 +305,11 @@ def load_level(output_dir: Path) -> Level:
         )
     strategies = read_group_table(folder / "strategies.tsv", ("group", "strategy"))
     by_name = {}
+    radii = {_image_of(files.name): "Radius" in files.sidecar("participants") for files in groups}
     for i, files in enumerate(images, start=1):
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
-        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage)
+        noun = "seed" if radii.get(files.entities, True) else "region"  # which has no radius
+        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage, noun)
         by_name[image.entities] = image
     results: dict[tuple[str, str], list[Result]] = {}
     for result in _results(groups, by_name, strategies):
@@ -314,7 +326,7 @@ def load_level(output_dir: Path) -> Level:
             Condition(f"condition-{i}", ", ".join(part) or own[0].measure, tuple(own))
             for i, (own, part) in enumerate(zip(ordered, parts, strict=True), start=1)
         ),
-        distinct=([("Runs", "Seeds", "Space", "Measure")[i] for i in places], parts),
+        distinct=([("Runs", "Set", "Space", "Measure")[i] for i in places], parts),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,
         problems=texts(summary.get("Problems")),

@@ -128,7 +128,7 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     if spaces := dict.fromkeys(space for result in results for space in result.pooled):
         yield (
             "Participants whose images were in different spaces "
-            f"({listing(list(spaces), 16)}) were pooled, at the same seeds."
+            f"({listing(list(spaces), 16)}) were pooled, at the same {level.things}."
         )
     if any(Scale(result.stat).transformed for result in results):
         yield (
@@ -142,7 +142,8 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
         yield (
             f"Means of Fisher's z were compared with zero by "
             f"{listing([_TAILS[tail] for tail in tails])} one-sample t tests, "
-            "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]. "
+            f"corrected over all pairs of {level.things} by the false discovery rate "
+            "[@benjamini1995]. "
             f"Pairs of fewer than {fewest} participants were not tested."
         )
     reasons = collect(
@@ -154,9 +155,9 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
         yield f"After {listing(names, 16)} these tests do not hold: {reason}."
     if any("networks" in result.whats for result in results):
         yield (
-            "Connectivity within and between networks is the mean over their pairs of seeds in "
-            f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "
-            "confidence intervals of Student's t."
+            "Connectivity within and between networks is the mean over their pairs of "
+            f"{level.things} in each participant, averaged over participants with "
+            f"{round(100 * CONFIDENCE)} % confidence intervals of Student's t."
         )
 
 
@@ -170,10 +171,10 @@ def _benchmarks(level: Level) -> Iterator[str]:
         "over participants of the strength of each pair with mean framewise displacement (over "
         f"all volumes of all runs of the task, before censoring){adjusted}, the "
         "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with "
-        "the distance of the two seeds [@ciric2017; @parkes2018]."
+        f"the distance of the two {level.things} [@ciric2017; @parkes2018]."
     )
     if level.strategies["modularity"].notna().any():
         yield (
             "Modularity is that of the positive part of the mean matrix for the networks of the "
-            "seeds [@newman2004]."
+            f"{level.things} [@newman2004]."
         )

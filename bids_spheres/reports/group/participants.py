@@ -155,7 +155,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
     caption = "Runs and their quality, those to look at first."
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
-            " Coverage and tSNR are the lowest, missing seeds the most, of all seed sets and "
+            f" Coverage and tSNR are the lowest, missing {level.things} the most, of all sets and "
             "spaces."
         )
     dof_left, censored, n, fd = [], [], runs["n_volumes"], runs["mean_fd"]
@@ -185,7 +185,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
         number_column("Volumes", n),
         *censored,
         number_column("Coverage", 100 * runs["coverage"], 1, "%"),
-        number_column("Missing", runs["spheres_missing"], 0, "seeds"),
+        number_column("Missing", runs["spheres_missing"], 0, level.things),
         number_column("tSNR", runs["tsnr"]),
         *((text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
@@ -206,7 +206,7 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
     for title, label, factor, digits, name in (
         ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
         ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
-        ("Coverage", "Mean coverage of seeds (%)", 100, 1, "coverage"),
+        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, "coverage"),
         ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
     ):
         columns = [("", name, series_style(0))] if name else by_strategy

@@ -44,8 +44,8 @@ _ON_MOTION = (
     "grey bars, which are what chance alone gives, the better."
 )
 _ON_THE_REST = (
-    "Modularity is how clearly the networks of the seeds stand out. The last column is the price "
-    "in degrees of freedom."
+    "Modularity is how clearly networks stand out. The last column is the price in degrees of "
+    "freedom."
 )
 _HOW_TO_CHOOSE = (
     "A good strategy is near chance on the left without losing modularity or more degrees of "
@@ -272,7 +272,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
 
     if samples:
         yield distribution_block(
-            "Motion in pairs of seeds (QC-FC)",
+            f"Motion in pairs of {results[0].image.noun}s (QC-FC)",
             "Correlation with motion, r",
             samples,
             results[0].image.points,

@@ -39,8 +39,8 @@ CORRECTIONS = {
 """Columns of corrected p of every pair with their short and long names; that to show last."""
 
 WHAT_A_COMPONENT_IS = (
-    "A component is a set of pairs beyond a threshold connected by seeds. Its p belongs to "
-    "the whole: how often chance gives so large a component anywhere. No single pair of it is "
+    "A component is a set of connected pairs beyond a threshold. Its p belongs to the "
+    "whole: how often chance gives so large a component anywhere. No single pair of it is "
     "tested, and none can be named as significant; with another threshold it has other pairs."
 )
 
@@ -333,7 +333,7 @@ def _components_table(rows: pd.DataFrame) -> Table:
         number_column("Intensity", rows.get("intensity", []), 2),
         probability_column("p", rows.get("p_extent", []), "extent"),
         probability_column("p", rows.get("p_intensity", []), "intensity"),
-        number_column("Seeds", rows.get("n_nodes", [])),
+        number_column("Nodes", rows.get("n_nodes", [])),
         text_column("Which", nodes),
         file="group/*_nbs.tsv",
     )
