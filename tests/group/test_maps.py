@@ -352,8 +352,9 @@ def test_sites_are_harmonized_in_maps(outputs, rng, call, words):
 def test_estimates_of_edges_are_not_for_maps(filled, call, tmp_path):
     outputs, _ = filled
     outputs.participants(participant_id=LABELS, age=range(7), site=list("abababa"))
-    words = ("--model", "age", "--harmonize", "site", "--harmonize-from", tmp_path / "x.tsv")
-    done = call(outputs, *words)
+    estimates = tmp_path / "estimates.tsv"
+    estimates.touch()
+    done = call(outputs, "--model", "age", "--harmonize", "site", "--harmonize-from", estimates)
     assert done.status == 2
     assert "--seed-maps does not go with --harmonize-from" in done.err
 
