@@ -113,6 +113,7 @@ def _group_options(settings: Settings) -> GroupOptions:
         select=tuple((key, labels) for key, labels in selection(settings) if labels),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
+        controls=settings.processing.controls,
     )
 
 

@@ -77,19 +77,19 @@ def explain_edge(options: Namespace) -> int:
     job = _planned(out, participant, matrix.path)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
-        made = _Recomputed.of(job, edge)
+        result = _Recomputed.of(job, edge)
         sections = {
-            "Voxels": made.voxels(),
-            "Volumes": made.volumes(),
-            "Columns": made.columns(),
-            "What is left": made.what_is_left(),
+            "Voxels": result.voxels(),
+            "Volumes": result.volumes(),
+            "Columns": result.columns(),
+            "What is left": result.what_is_left(),
         }
         names = " and ".join(matrix.names[place] for place in edge)
         print(f"{names} of {matrix.path.name}", f"from {job.images[0].bold}", sep="\n")
         for title, lines in sections.items():
             print("", title, *lines, sep="\n")
     print("\nCorrelation")
-    written, value = float(matrix.values[edge]), made.correlation
+    written, value = float(matrix.values[edge]), result.correlation
     print(f"  recomputed:  {_shown(value)}")
     print(f"  in the file: {_shown(written)}, {matrix.path}")
     if np.array_equal([value], [written], equal_nan=True) or abs(value - written) <= _ROUNDING:

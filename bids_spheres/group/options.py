@@ -51,11 +51,14 @@ class GroupOptions(GroupChoices):
         Participants of the input and of its table, with their key, and where they are known from.
     seed_maps : tuple of str
         Average and test maps of these seeds too, or of all.
+    controls : bool
+        Average negative controls, and permute head motion.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
     seed_maps: tuple[str, ...] = ()
+    controls: bool = False
 
     def __post_init__(self) -> None:
         """Refuse (UsageError) options that exclude one another, or need one that is missing."""

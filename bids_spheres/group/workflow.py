@@ -30,7 +30,7 @@ from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
+from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore, read_sidecar, sidecar_path
 from bids_spheres.settings.table import ALL
@@ -92,6 +92,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     expected = absent.ExpectedParticipants(output_dir, everything, options)
     level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
     groups = files.make_groups(chosen, options)
+    if options.stability and all(name.get("stat") != PEARSON for name in groups):
+        logger.warning("--stability is about Pearson correlations, and no matrix has them.")
     images: dict[Name, dict[Name, Sequence[OutputFile]]] = {}
     for group, own in groups.items():
         images.setdefault(image_name(group), {})[group] = own

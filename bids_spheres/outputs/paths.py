@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DSEG, TIMESERIES, RELMAT, BOLDMAP = "dseg", "timeseries", "relmat", "boldmap"
 """Suffixes of files of a seed set in a space."""
 
+CONTROLS = "controls"
+"""Suffix of relations of negative controls."""
+
 DESIGN, OUTLIERS = "design", "outliers"
 """Suffixes of files that every space and seed set of a run shares."""
 
@@ -98,6 +101,10 @@ class OutputPaths:
         """Matrix over pairs of spheres; `stat` is the measure's label."""
         entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
         return self._path(RELMAT, extension, **entities)
+
+    def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
+        """Relations of negative controls."""
+        return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
 
     def seed_map(
         self, seeds: SeedTable, seed: str, strategy: str, extension: str = ".nii.gz"

@@ -418,7 +418,7 @@ def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
 def _tables(
     jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
 ) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, object]]]]:
-    """Table of every run, and what is known of it; tables that can't be used go to the list."""
+    """Table of every run with its JSON file; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
         source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies

@@ -166,6 +166,13 @@ class Processing:
         "also write the effective degrees of freedom of each correlation, given the "
         "autocorrelation of both series",
     )
+    controls: bool = _seeds(
+        False,
+        "also write how many pairs of series correlate that should not: surrogates with random "
+        "phases, spheres in fluid, and mirrored seeds; at the group level average these, and "
+        "compare QC-FC with permutations of head motion",
+        levels=_BOTH,
+    )
     detrend: bool = _series(True, "remove the linear trend (default: on)", sidecar="Detrend")
     standardize: Standardize = _series(
         "zscore_sample",
