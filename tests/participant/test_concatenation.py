@@ -630,6 +630,8 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
     correlations = np.corrcoef(concatenate(parts).T)[np.triu_indices(500, 1)]
     assert degrees_of_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
     assert degrees_of_freedom(used) < 0.7 * (90 + 20)
+    assert degrees_of_freedom(used[:1]) == pytest.approx(90)
+    assert degrees_of_freedom([]) == 0
 
 
 @pytest.mark.slow
