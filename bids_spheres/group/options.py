@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
@@ -85,6 +86,11 @@ class GroupOptions(GroupChoices):
             permuted and (self.clusters or (self.within and self.model) or self.weights),
             "Permutations don't go with --clusters, --weights or --within with a model.",
             "Take --inference fdr, or --blocks for what may be permuted.",
+        )
+        yield (
+            self.stacked_format == "parquet" and find_spec("pyarrow") is None,
+            "--stacked-format parquet needs pyarrow, which is not installed.",
+            'pip install "bids-spheres[group]"',
         )
         for (name, *others), hint in _EXCLUSIVE:
             flags = [f"--{other.replace('_', '-')}" for other in (name, *others)]

@@ -245,8 +245,7 @@ def _minutes_table(
             row |= {"longest": minutes[last], **{x: c[last, own] for x, c in curves.items()}}
         rows.append(row)
     values = pd.DataFrame(rows, columns=list(MINUTES_COLUMNS)[3:])
-    whole = {"network_1": MISSING, "network_2": MISSING, "edges": n_edges}
-    table = values.iloc[:1].assign(**whole)
+    table = values.iloc[:1].assign(network_1=MISSING, network_2=MISSING, edges=n_edges)
     if networks.names:
         of_pairs = {str(name): column.to_numpy()[1:] for name, column in values.items()}
         table = pd.concat([table, networks.pairs(**of_pairs)], ignore_index=True)

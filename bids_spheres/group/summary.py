@@ -26,7 +26,7 @@ from bids_spheres.group.files import POOLED
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
-from bids_spheres.group.stacked import stacked_extension, stacked_table
+from bids_spheres.group.stacked import EXTENSIONS, stacked_table
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
@@ -121,7 +121,7 @@ class Summary:
         """Take in the edges of all participants, and write them into the stacked table."""
         if not self.group.with_result:
             return
-        path = self.writer.path("stacked", stacked_extension())
+        path = self.writer.path("stacked", EXTENSIONS[self.options.stacked_format])
         with stacked_table(path, len(self.group.edges)) as stack:
             for participant, edges in stream(self.group, self.options):
                 if isinstance(edges, ParticipantEdges):

@@ -12,7 +12,7 @@ from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
-from bids_spheres.outputs.exclusions import record_exclusions
+from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.controls import write_controls
 from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing

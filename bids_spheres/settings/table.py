@@ -451,6 +451,12 @@ class GroupChoices:
     min_participants: int = _group(
         3, "do not test edges that fewer participants have (default: 3)", _COUNT
     )
+    stacked_format: Literal["tsv", "parquet"] = _group(
+        "tsv",
+        "table with the edges of all participants as compressed text (default), or as Parquet, "
+        "which is read faster and needs pyarrow",
+        choice("tsv", "parquet"),
+    )
     multiverse: bool = _group(
         False,
         "write effects - means of pairs of networks, and contrasts - under every strategy, radius, "
