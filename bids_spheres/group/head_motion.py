@@ -134,7 +134,7 @@ def permuted_qc_fc(
     mean, spread = float(np.mean(permuted)), float(np.std(permuted))
     return {
         "qc_fc_null": mean,
-        "qc_fc_excess": (observed - mean) / spread if spread else nan,
+        "qc_fc_excess": float(observed - mean) / spread if spread else nan,
         "qc_fc_p": float((1 + np.sum(permuted >= observed)) / (1 + MOTION_PERMUTATIONS)),
     }
 

@@ -102,7 +102,7 @@ class OutputPaths:
         entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
         return self._path(RELMAT, extension, **entities)
 
-    def controls(self, seeds: SeedSetLabels, strategy: str, extension: str = ".tsv") -> Path:
+    def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Relations of negative controls."""
         return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
 
