@@ -21,8 +21,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     rounded,
     without_undrawn,
 )
-from bids_spheres.confounds.design import make_design
-from bids_spheres.confounds.preflight import Problem, check_strategies
+from bids_spheres.confounds.design import Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
@@ -37,7 +36,7 @@ from bids_spheres.confounds.task import read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.inputs.anatomy import anatomical_mask
+from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.shared import ExclusionRow
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
