@@ -36,7 +36,7 @@ from bids_spheres.confounds.task import read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.inputs.matching import anatomical_mask
+from bids_spheres.inputs.anatomy import anatomical_mask
 from bids_spheres.outputs.shared import ExclusionRow
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
