@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MODEL = "age + sex"
-_HEADER = ("participants x strategies", "s", "CPU s", "peak MB", "growth MB", "written MB")
+_HEADER = ("participants x groups", "s", "CPU s", "peak MB", "growth MB", "written MB")
 _PARTS = {
     ("files", "all_matrices"): "names of files",
     ("workflow", "gather_image"): "tables of spheres",
@@ -22,6 +22,8 @@ _PARTS = {
     ("stream", "read_upper_triangle"): "matrices (two threads)",
     ("stacked", "Stack.add"): "stacked table",
     ("summary", "Summary.test_means"): "tests of means, QC-FC",
+    ("multiverse", "estimate_effects"): "effects of the multiverse",
+    ("multiverse", "Multiverse.write"): "tables of the multiverse",
     ("summary", "Summary.write"): "model, contrasts, matrices, tables",
 }
 """Functions by module of the group level, and what they are about."""
@@ -33,6 +35,8 @@ def main() -> None:
     add_data_options(parser, volumes=None)
     parser.add_argument("--participants", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--strategies", type=int, nargs="+", default=[1, 3], help="at most 3")
+    parser.add_argument("--measures", type=int, default=1, help="at most 4")
+    parser.add_argument("--multiverse", action="store_true")
     parser.add_argument("--no-model", action="store_true")
     options = parser.parse_args()
     model = None if options.no_model else _MODEL
@@ -41,11 +45,13 @@ def main() -> None:
         for strategies in options.strategies:
             for participants in options.participants:
                 size = {"participants": participants, "strategies": strategies}
-                say(f"making {participants} x {strategies}")
+                size["measures"] = options.measures
+                say(f"making {participants} x {strategies} x {options.measures}")
                 root = run_fresh("group_data:outputs", folder=folder, **size)
                 say("measuring")
-                name = f"{participants} x {strategies}"
-                found[name] = run_fresh("group:measured", root=root, model=model)
+                name = f"{participants} x {strategies * options.measures}"
+                call = {"root": root, "model": model, "multiverse": options.multiverse}
+                found[name] = run_fresh("group:measured", **call)
     print(machine())
     print(table(_HEADER, [_row(name, one) for name, one in found.items()]))
     print()
@@ -62,7 +68,7 @@ def _parts(found: dict[str, Any]) -> Any:
         yield about, *(f"{one['parts'].get(about, 0):.2f}" for one in found.values())
 
 
-def measured(*, root: str, model: str | None) -> dict[str, Any]:
+def measured(*, root: str, model: str | None, multiverse: bool = False) -> dict[str, Any]:
     """Do the group level once, imports not counted.
 
     Parameters
@@ -70,6 +76,8 @@ def measured(*, root: str, model: str | None) -> dict[str, Any]:
     root : str
         Outputs of the participant level.
     model : str, optional
+    multiverse : bool
+        With effects over all strategies and measures, of the mean and of age.
     """
     from pathlib import Path  # noqa: PLC0415 - not in the starting process
 
@@ -78,9 +86,13 @@ def measured(*, root: str, model: str | None) -> dict[str, Any]:
 
     if model:
         import formulaic  # noqa: F401, PLC0415
+    words: dict[str, Any] = {"model": model, "multiverse": multiverse}
+    if model:
+        words["contrast"] = ("age=age",) if multiverse else ()
+    words["participants_table"] = Path(root) / "participants.tsv"
     parts = _watched()
     with Meter() as meter:
-        problems = run_group(Path(root), GroupOptions(model=model))
+        problems = run_group(Path(root), GroupOptions(**words))
     if problems:
         raise SystemExit("\n".join(problems))
     size = sum(path.stat().st_size for path in (Path(root) / "group").iterdir())

@@ -20,6 +20,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 STRATEGIES = ("simple", "36P", "scrubbing")
+MEASURES = ("pearson", "spearman", "partial", "ledoit-wolf")
 _MODEL = "sub-01"
 _LABEL = "sub-{:05d}"
 _SPREAD = 0.2
@@ -37,19 +38,19 @@ class _Source:
     z: dict[str, Any]
 
 
-def outputs(*, folder: str, participants: int, strategies: int) -> str:
+def outputs(*, folder: str, participants: int, strategies: int, measures: int = 1) -> str:
     """Folder of outputs of the participant level, made unless it is there.
 
     Parameters
     ----------
     folder : str
-        Where there is room: 0.95 MB per participant and strategy.
-    participants, strategies : int
+        Where there is room: 0.95 MB per participant, strategy and measure.
+    participants, strategies, measures : int
     """
-    root = Path(folder) / f"group-{participants}-{strategies}"
+    root = Path(folder) / f"group-{participants}-{strategies}-{measures}"
     if not root.exists():
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            made = _processed(Path(own), STRATEGIES[:strategies])
+            made = _processed(Path(own), STRATEGIES[:strategies], MEASURES[:measures])
             labels = [_LABEL.format(i) for i in range(1, participants + 1)]
             for label in labels:
                 (made / label / "func").mkdir(parents=True)
@@ -62,7 +63,7 @@ def outputs(*, folder: str, participants: int, strategies: int) -> str:
     return str(root)
 
 
-def _processed(folder: Path, strategies: tuple[str, ...]) -> Path:
+def _processed(folder: Path, strategies: tuple[str, ...], measures: tuple[str, ...]) -> Path:
     """Outputs of the demo's participants."""
     from bids_spheres.app.main import main as call  # noqa: PLC0415 - also loads pybids
     from bids_spheres.demo import write_demo_dataset  # noqa: PLC0415
@@ -71,6 +72,7 @@ def _processed(folder: Path, strategies: tuple[str, ...]) -> Path:
     write_demo_dataset(dataset)
     words = (dataset, out, "participant", "--participant-label", "01", "--atlas", "Power2011")
     options = ("--report-level", "none", "--quiet", "--strategy", *strategies)
+    options += ("--connectivity", *measures)
     if call([*map(str, words), *options]):
         raise SystemExit("The simulated dataset could not be processed.")
     return out

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import load_seeds
     from bids_spheres.engine.variance import high_variance_confounds
     from bids_spheres.masker.estimator import NiftiSpheresMasker
-    from bids_spheres.outputs.find import open_results
+    from bids_spheres.outputs.results import open_results, pybids_config
 
 __version__ = "0.2.0"
 
@@ -24,6 +24,7 @@ __all__ = [
     "high_variance_confounds",
     "load_seeds",
     "open_results",
+    "pybids_config",
 ]
 
 _HOME = {
@@ -31,7 +32,8 @@ _HOME = {
     "clean": "bids_spheres.engine.clean",
     "high_variance_confounds": "bids_spheres.engine.variance",
     "load_seeds": "bids_spheres.engine.seeds",
-    "open_results": "bids_spheres.outputs.find",
+    "open_results": "bids_spheres.outputs.results",
+    "pybids_config": "bids_spheres.outputs.results",
 }
 
 

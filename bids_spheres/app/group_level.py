@@ -15,10 +15,11 @@ from bids_spheres.engine.seeds import TYPED_LABEL, scale_label, seed_file_label
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.atomic import temporary_files_in
 from bids_spheres.files.text import is_there
-from bids_spheres.group.files import all_matrices, make_groups, selected
+from bids_spheres.group.files import all_matrices, make_groups
 from bids_spheres.group.model import read_participants
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
+from bids_spheres.outputs.find import selected
 from bids_spheres.outputs.links import read_links
 from bids_spheres.outputs.logs import write_record
 from bids_spheres.outputs.paths import GROUP_FOLDER, SEEDS, title
@@ -109,13 +110,14 @@ def _group_options(settings: Settings) -> GroupOptions:
             expected = dict.fromkeys(labels, f"in {table.name}, not in the input") | expected
     return GroupOptions(
         **vars(replace(choices, participants_table=table if needed else None)),
-        select=tuple((key, labels) for key, labels in _selection(settings) if labels),
+        select=tuple((key, labels) for key, labels in selection(settings) if labels),
         expected=tuple(expected.items()),
         seed_maps=settings.processing.seed_maps,
+        controls=settings.processing.controls,
     )
 
 
-def _selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+def selection(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Entities, and the labels of them that are wanted."""
     yield from ((key, labels) for _, key, labels in settings.labels.named())
     own = (TYPED_LABEL if isinstance(s, str) else seed_file_label(s) for s in settings.seeds)

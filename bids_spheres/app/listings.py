@@ -75,11 +75,19 @@ def describe_filter(band: TemporalFilter | None) -> str:
 
 
 def list_seeds(options: Namespace) -> int:
-    """Print what seed sets are, or the centres of the regions of a parcellation."""
+    """Print what seed sets are, or the centres of regions as a table that ``--seeds`` takes."""
     from bids_spheres.engine.seeds import is_network, load_seeds  # noqa: PLC0415 - loads numpy
 
     if options.centroids_of:
-        _print_centroids(options.centroids_of, options.parcellation_space)
+        from bids_spheres.spaces.parcellations import load_regions  # noqa: PLC0415 - reads images
+
+        (table,) = load_regions([options.centroids_of], (), space=options.parcellation_space)
+        with_network = table.networks is not None
+        print("name", "x", "y", "z", *["network"] * with_network, "space", sep="\t")
+        networks = table.networks or ("",) * len(table)
+        for name, point, network in zip(table.names, table.coordinates, networks, strict=True):
+            place = (f"{mm:.6g}" for mm in point.tolist())
+            print(name, *place, *[network] * with_network, table.space, sep="\t")
         return 0
     for name in options.seeds or published_seed_sets():
         seeds = load_seeds(name)
@@ -89,23 +97,10 @@ def list_seeds(options: Namespace) -> int:
         low, high = seeds.radii.min(), seeds.radii.max()
         radii = number(low) if low == high else f"{number(low)} to {number(high)}"
         print(f"  seeds:     {count(len(seeds), 'seed')} with a radius of {radii} mm")
-        if networks := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
-            print(f"  networks:  {', '.join(networks)}")
+        if named := [n for n in dict.fromkeys(seeds.networks or ()) if is_network(n)]:
+            print(f"  networks:  {', '.join(named)}")
         print(f"  space:     {seeds.space or 'that of the images'}")
         if doi := seeds.metadata.get("DOI"):
             print(f"  source:    https://doi.org/{doi}")
         print()
     return 0
-
-
-def _print_centroids(parcellation: str, space: str | None) -> None:
-    """Print the centres of mass of regions as a table that ``--seeds`` takes."""
-    from bids_spheres.spaces.parcellations import load_regions  # noqa: PLC0415 - reads images
-
-    (table,) = load_regions([parcellation], (), space=space)
-    with_network = table.networks is not None
-    print("name", "x", "y", "z", *["network"] * with_network, "space", sep="\t")
-    networks = table.networks or ("",) * len(table)
-    for name, point, network in zip(table.names, table.coordinates, networks, strict=True):
-        place = (f"{mm:.6g}" for mm in point.tolist())
-        print(name, *place, *[network] * with_network, table.space, sep="\t")

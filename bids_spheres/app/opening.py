@@ -151,11 +151,13 @@ def job_memory(job: Job) -> int:
     """
     rules, tables, sizes = job.work.processing, job.work.seed_sets, [0]
     seeds, most = sum(len(table) for table in tables), max(len(table) for table in tables)
+    if rules.controls:  # mirrored spheres, at most 20 in fluid, and 150 surrogates
+        seeds, most = 2 * seeds + 20 * len(tables), max(most, 150) + 20
     for shape in {_Shape.of(image.bold) for image in job.images}:
         floats = 6 * shape.voxels + 12 * shape.volumes * seeds + 8 * most**2
         if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
-            floats += 2 * shape.volumes * inside
+            floats += 2 * shape.volumes * inside * (1 + rules.controls)
         sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * bool(rules.seed_maps))
     return _BASE + max(sizes)
 

@@ -53,8 +53,11 @@ usage:
       summarize what the participant level has written
 
 bids-spheres --help lists common options, --help-all all of them; bids-spheres strategies and
-bids-spheres seeds describe the denoising strategies and the seed sets.\
+bids-spheres seeds describe the denoising strategies and the seed sets, and bids-spheres export
+writes results for other programs.\
 """
+
+EXPORT_FORMATS = ("npz", "mat", "csv", "graphml", "brainnet", "nbs")
 
 _BOTH = (PARTICIPANT, GROUP)
 
@@ -149,6 +152,7 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
         "See the seed sets:             bids-spheres seeds\n"
+        "Results for other programs:    bids-spheres export\n"
         f"See what a correlation is of:  bids-spheres why --help\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
@@ -251,15 +255,56 @@ _FULL = {"res": "resolution"}
 
 def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
     """Parser of a command, which may take names of what ships, or of `own` files."""
-    parser = _Parser(prog=f"bids-spheres {name}", description=text, allow_abbrev=False)
+    parser = _Parser(
+        prog=f"bids-spheres {name}",
+        description=text,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+    )
     if names:
         text = f"names, or {own} of your own (default: all)"
         parser.add_argument(names, nargs="*", metavar="NAME", help=text)
     return parser
 
 
+_SELECTING = (
+    *("participant_label", "session_label", "task_label", "acquisition", "run", "echo", "space"),
+    *("res", "atlas", "seeds", "parcellation", "roi", "radius", "strategy", "connectivity"),
+)
+"""Options that select among results, as at the group level."""
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres export``."""
+    parser = _command_parser(
+        "export",
+        "Write matrices or time series of results for other programs. Options select as they do at "
+        "the group level.",
+    )
+    parser.add_argument("output_dir", type=Path, help="results of the participant level")
+    parser.add_argument("folder", type=Path, help="folder to write into")
+    group = parser.add_argument_group("export")
+    group.add_argument(
+        "--format",
+        nargs="+",
+        required=True,
+        choices=EXPORT_FORMATS,
+        help="npz (NumPy), mat (MATLAB, Octave), csv, graphml (NetworkX, Gephi), brainnet "
+        "(BrainNet Viewer), nbs (Network-Based Statistic Toolbox)",
+    )
+    group.add_argument("--timeseries", action="store_true", help="time series in place of matrices")
+    group.add_argument(
+        "--stacked",
+        action="store_true",
+        help="one file for all runs of a task, space, seed set, strategy and measure",
+    )
+    _add_options(parser, [*(each for each in _ALL if each.name in _SELECTING), *_TALK])
+    return parser
+
+
 COMMANDS = {
     "demo": (demo_parser, "demo.run_demo"),
+    "export": (export_parser, "export.export_results"),
     "seeds": (seeds_parser, "listings.list_seeds"),
     "strategies": (strategies_parser, "listings.list_strategies"),
     "why": (why_parser, "why.explain_edge"),

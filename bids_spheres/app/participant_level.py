@@ -238,7 +238,7 @@ def _write_reports(
 
 
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
-    """Write what is known of a failure; after a success remove what an earlier call wrote.
+    """Write a file about a failure; after a success remove that of an earlier call.
 
     Message, traceback, versions where the run was tried, and settings; nothing of the environment,
     which holds secrets.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -147,21 +148,26 @@ def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tu
     writes nothing into the output.
     """
     problems = list(problems)
-    kinds: dict[str, list[Problem]] = defaultdict(list)
+    kinds: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
-        kinds[kind_of(problem.message)].append(problem)
+        kinds[kind_of(problem.message)].append(str(problem))
     for alike in kinds.values():
-        if len(alike) > _FEW:
-            with NamedTemporaryFile(
-                "w", prefix="bids-spheres-problems-", suffix=".txt", delete=False
-            ) as listed:
-                listed.writelines(f"{printable(str(problem))}\n" for problem in alike)
-            text = "%s\n  %d more of this kind are listed with it in %s"
-            logger.warning(text, alike[0], len(alike) - 1, listed.name)
-            continue
-        for problem in alike:
-            logger.warning("%s", problem)
+        shown = alike
+        # Without room for the list all are shown.
+        with suppress(OSError):
+            shown = alike if len(alike) <= _FEW else [f"{alike[0]}\n  {_list_all(alike)}"]
+        for text in shown:
+            logger.warning("%s", text)
     return failing(jobs, problems)
+
+
+def _list_all(texts: Sequence[str]) -> str:
+    """Write texts into a temporary file, and say so after the first of them was shown."""
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="bids-spheres-problems-", suffix=".txt", delete=False
+    ) as listed:
+        listed.writelines(f"{printable(text)}\n" for text in texts)
+    return f"{len(texts) - 1} more of this kind are listed with it in {listed.name}"
 
 
 def explain(settings: Settings) -> None:

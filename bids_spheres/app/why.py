@@ -77,19 +77,19 @@ def explain_edge(options: Namespace) -> int:
     job = _planned(out, participant, matrix.path)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
-        made = _Recomputed.of(job, edge)
+        result = _Recomputed.of(job, edge)
         sections = {
-            "Voxels": made.voxels(),
-            "Volumes": made.volumes(),
-            "Columns": made.columns(),
-            "What is left": made.what_is_left(),
+            "Voxels": result.voxels(),
+            "Volumes": result.volumes(),
+            "Columns": result.columns(),
+            "What is left": result.what_is_left(),
         }
         names = " and ".join(matrix.names[place] for place in edge)
         print(f"{names} of {matrix.path.name}", f"from {job.images[0].bold}", sep="\n")
         for title, lines in sections.items():
             print("", title, *lines, sep="\n")
     print("\nCorrelation")
-    written, value = float(matrix.values[edge]), made.correlation
+    written, value = float(matrix.values[edge]), result.correlation
     print(f"  recomputed:  {_shown(value)}")
     print(f"  in the file: {_shown(written)}, {matrix.path}")
     if np.array_equal([value], [written], equal_nan=True) or abs(value - written) <= _ROUNDING:
@@ -239,10 +239,7 @@ def _planned(out: Path, participant: str, matrix: Path) -> Job:
 
 @dataclass(frozen=True, eq=False)
 class _Recomputed:
-    """Series of the two seeds of an edge, as the participant level makes them.
-
-    `edge` are their places in the set, whose uncleaned and cleaned series are (T, S) and (T', S).
-    """
+    """What the participant level makes of the set of an edge's seeds, which have these places."""
 
     job: Job
     edge: tuple[int, int]
@@ -250,7 +247,6 @@ class _Recomputed:
     image: ImageSpheres
     spheres: SphereSet
     extraction: Extraction
-    cleaned: NDArray[np.float64]
 
     @classmethod
     def of(cls, job: Job, edge: tuple[int, int]) -> _Recomputed:
@@ -264,27 +260,34 @@ class _Recomputed:
         extraction, (spheres,) = extract_spheres(
             *(image.volumes, image.sphere_sets, work.processing, work.threads)
         )
-        cleaned = clean_series(extraction.timeseries, designs[0], extraction.voxels)
-        return cls(job, edge, designs[0], image, spheres, extraction, cleaned)
+        return cls(job, edge, designs[0], image, spheres, extraction)
+
+    def cleaned(self, design: RunDesign) -> NDArray[np.float64]:
+        """Series of the set, (T', S), through the steps of a strategy."""
+        # The extraction may have further spheres, as controls.
+        own, voxels = self.spheres.columns, self.extraction.voxels
+        series = np.ascontiguousarray(self.extraction.timeseries[:, own])
+        members = None if voxels is None else voxels.of(np.arange(own.start, own.stop))
+        return clean_series(series, design, members)
 
     @property
     def correlation(self) -> float:
         """Pearson's; NaN when a sphere has no series or the run is excluded."""
         if self.design.exclusion:
             return float("nan")
-        return float(measure("pearson").function(self.cleaned)[self.edge])
+        return float(measure("pearson").function(self.cleaned(self.design))[self.edge])
 
     def voxels(self) -> Iterator[str]:
         """Voxels of each of the two, and those left out for each reason."""
         rules, seeds, weights = self.job.work.processing, self.spheres.seeds, self.spheres.weights
-        grid, usable = weights.grid, self.image.usable
+        grid, usable, extracted = weights.grid, self.image.usable, self.extraction.weights
         whole = row_weights(seeds, grid, None, None)
         masked = row_weights(seeds, grid, usable.inside, usable.grid)
         limits = [f"the mask {self.job.mask.name}"] if self.job.mask else []
         limits += [f"--tissue {rules.tissue}"] if usable.tissue is not None else []
         limits += ["--exclude-mask"] if rules.exclude_mask else []
         for seed in self.edge:
-            members = weights.core[[seed]].indices
+            members = extracted.core[[seed]].indices
             bad = self.extraction.unusable[members]
             left_out = {
                 "outside the image": whole.asked[seed] - whole.used[seed],
@@ -298,7 +301,7 @@ class _Recomputed:
             used = len(members) - int(bad.sum())
             yield f"  {seeds.names[seed]}: {used} of {whole.asked[seed]} voxels {where} are used"
             if used:
-                at = grid.to_mm(grid.unflat(weights.voxels[members[~bad]]))
+                at = grid.to_mm(grid.unflat(extracted.voxels[members[~bad]]))
                 ends = zip("xyz", at.min(axis=0).tolist(), at.max(axis=0).tolist(), strict=True)
                 spans = (f"{axis} {number(low)} to {number(high)}" for axis, low, high in ends)
                 yield f"    centres: {', '.join(spans)} mm"
@@ -338,10 +341,8 @@ class _Recomputed:
             yield f"  EXCLUDED, all is n/a: {self.design.exclusion.reason}"
             return
         rules = replace(self.design.processing, standardize=False)
-        unscaled = replace(self.design, processing=rules)
-        before = self.extraction.timeseries
-        after = clean_series(before, unscaled, self.extraction.voxels).var(axis=0, ddof=1)
-        before = before[self.design.used].var(axis=0, ddof=1)
+        after = self.cleaned(replace(self.design, processing=rules)).var(axis=0, ddof=1)
+        before = self.extraction.timeseries[self.design.used].var(axis=0, ddof=1)
         for seed in self.edge:
             name, was, now = self.spheres.seeds.names[seed], before[seed], after[seed]
             if np.isfinite(now):

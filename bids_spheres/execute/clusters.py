@@ -1,8 +1,8 @@
-"""Dask schedulers: found, or started with their workers and stopped in the end.
+"""Find a Dask scheduler, or start one with its workers and stop it in the end.
 
-Workers of Slurm are dask-jobqueue's, started again by `adapt` when they end early. Its settings,
-and those of ``jobqueue.yaml``, are checked by its ``SLURMCluster``. It only logs what ``sbatch``
-refuses, and never asks what became of its jobs, so both are asked here.
+Workers in Slurm are those of dask-jobqueue, whose `adapt` replaces workers that end early, and
+whose ``SLURMCluster`` checks settings and ``jobqueue.yaml``. It only logs what ``sbatch`` refuses
+and never asks what became of its jobs, so both are asked here.
 """
 
 from __future__ import annotations
@@ -35,46 +35,35 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _CONNECT = 5.0
-"""How long to wait for a scheduler to answer, s."""
+"""Time in which a scheduler must answer, s."""
 
 _NO_OWN_TRIES = {"allowed_failures": 0}
-"""Else Dask tries again, three times, all that was waiting on a worker that died."""
+"""Otherwise Dask tries all items of a dead worker three times again, also waiting ones."""
 
 _ROOM = 1.5
-"""Memory of a worker over what a job needs: Dask itself takes some, and kills at 0.95 of it."""
+"""Memory of a worker / need of a job: Dask takes some itself, and kills at 0.95 of it."""
 
 _LEAST = 1024
-"""Memory of a worker in any case, MiB."""
+"""Smallest memory of a worker, MiB."""
 
 _ANSWER = 60.0
-"""How long a command of Slurm may take, s."""
+"""Time that a command of Slurm may take, s."""
 
 _NO_ANSWER = ("unable to contact", "timed out", "connection refused", "communication")
 
 
 @contextmanager
 def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
-    """Connect to a scheduler that runs already.
+    """Connect to a running scheduler, by its address or the file that it wrote its address to.
 
-    Parameters
-    ----------
-    place : str or Path
-        Its address, or the file in which it has left it.
-
-    Raises
-    ------
-    UsageError
-        When it is no address, or Dask is not installed.
-    MissingInputError, DataError
-        When there is no such file, or it holds no address.
-    TemporaryError
-        When no scheduler answers there.
+    UsageError when it is no address, MissingInputError or DataError when the file is missing or
+    holds no address, TemporaryError when no scheduler answers there.
     """
     library("distributed")
     address: object = place
     if isinstance(place, Path):
         how = "dask scheduler --scheduler-file PATH writes it when it starts."
-        # A scheduler that starts at the same time may take a moment.
+        # A scheduler started at the same time may take a moment.
         deadline = time.monotonic() + _CONNECT
         while not place.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -100,13 +89,13 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
 
 
 async def _ping(address: str) -> None:
-    """Connect to a scheduler: a `Client` that finds none goes on trying, and complains at exit."""
+    """Connect to a scheduler once: a `Client` would go on trying, and complain at exit."""
     from distributed import comm, security  # noqa: PLC0415 - load Dask
 
     place = comm.normalize_address(address)
     comm.get_address_host_port(place)
     certificates = security.Security().get_connection_args("client")
-    # Its own timeout is not that of the handshake, to which a stopped scheduler says nothing.
+    # Dask's own timeout does not cover the handshake, which a stopped scheduler never answers.
     async with asyncio.timeout(_CONNECT):
         connection = await comm.connect(place, timeout=_CONNECT, **certificates)
     connection.abort()
@@ -114,19 +103,7 @@ async def _ping(address: str) -> None:
 
 @contextmanager
 def local_cluster(workers: int, memory: int | None) -> Iterator[tuple[Any, WorkerSource]]:
-    """Start a scheduler and workers on this machine.
-
-    Parameters
-    ----------
-    workers : int
-    memory : int or None
-        Of all of them, bytes; None sets no limit.
-
-    Raises
-    ------
-    UsageError
-        When Dask is not installed.
-    """
+    """Start a scheduler and workers on this machine; `memory` (bytes) limits all of them."""
     cluster = library("distributed").LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
@@ -143,26 +120,12 @@ def local_cluster(workers: int, memory: int | None) -> Iterator[tuple[Any, Worke
 def slurm_cluster(
     settings: Mapping[str, Any], *, items: int, workers: int, cores: int, memory: int, logs: Path
 ) -> Iterator[tuple[Any, WorkerSource]]:
-    """Start a scheduler, and workers as jobs of Slurm; these are cancelled in the end.
+    """Start a scheduler, and workers as jobs of Slurm that are cancelled in the end.
 
-    Parameters
-    ----------
-    settings : mapping
-        Arguments of ``SLURMCluster``, and `jobs`.
-    items : int
-        How many things there are to do.
-    workers, cores, memory : int
-        Workers, and the cores and bytes of each, where neither `settings` nor ``jobqueue.yaml`` say
-        anything.
-    logs : Path
-        Folder of what jobs print, where the user names no other.
-
-    Raises
-    ------
-    UsageError
-        When a setting can't be used, Slurm refuses it, or Dask is not installed.
-    TemporaryError
-        When Slurm does not answer.
+    `settings` are arguments of ``SLURMCluster`` and `jobs`. Where neither they nor
+    ``jobqueue.yaml`` say otherwise, there are `workers` with `cores` and `memory` (bytes) each, and
+    what jobs print goes to the folder `logs`. UsageError for settings that can't be used or that
+    Slurm refuses, TemporaryError when Slurm does not answer.
     """
     config, jobqueue = library("dask").config, library("dask_jobqueue")
     given = {"processes": config.get("jobqueue.slurm.processes") or 1, **settings}
@@ -177,35 +140,37 @@ def slurm_cluster(
     }
     config.update_defaults({"jobqueue": {"slurm": defaults}})
     try:
-        # Asked before anything is begun; a cluster makes the folder of its logs.
+        # Asked first, since a cluster creates the folder of its logs.
         job = jobqueue.SLURMCluster.job_cls("tcp://127.0.0.1:8786", name="test", **given)
         each = job.worker_memory / processes
         if each < memory:
             text = "--dask-slurm: a worker has %.1f GB, and the largest run may need %.1f GB."
             logger.warning(text, each / 1e9, memory / 1e9)
-        _check(job.job_script())
+        _check_accepted(job.job_script())
         given["log_directory"] = folder
         cluster = jobqueue.SLURMCluster(**given, silence_logs=logging.CRITICAL)
     except BidsSpheresError:
         raise
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"--dask-slurm, as dask-jobqueue's SLURMCluster: {error}.") from error
+
+    def some_in_queue() -> bool:
+        numbers = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
+        answered, lines = (
+            _call("squeue", "--noheader", "--jobs", numbers) if numbers else (True, "")
+        )
+        return bool(lines) or not answered
+
     jobs = math.ceil(min(items / processes, jobs or workers / processes))
     with closing(cluster), _client_of(cluster) as client:
         cluster.adapt(minimum_jobs=jobs, maximum_jobs=jobs)
         logger.info("%s for Slurm; logs are in %s", count(jobs, "job"), folder)
         name = f"Slurm (logs in {folder})"
-        yield client, WorkerSource(name, more_expected=lambda: _in_queue(cluster))
+        yield client, WorkerSource(name, more_expected=some_in_queue)
 
 
-def _check(script: str) -> None:
-    """Have Slurm look at the script of a job.
-
-    Raises
-    ------
-    UsageError, TemporaryError
-        When Slurm refuses it, or does not answer.
-    """
+def _check_accepted(script: str) -> None:
+    """Raise UsageError when Slurm refuses the script of a job, TemporaryError without an answer."""
     accepted, answer = _call("sbatch", "--test-only", script=script)
     if not accepted:
         later = any(phrase in answer.lower() for phrase in _NO_ANSWER)
@@ -215,15 +180,8 @@ def _check(script: str) -> None:
         )
 
 
-def _in_queue(cluster: Any) -> bool:
-    """Whether a job waits or runs."""
-    jobs = ",".join(job.job_id for job in cluster.workers.values() if job.job_id)
-    answered, lines = _call("squeue", "--noheader", "--jobs", jobs) if jobs else (True, "")
-    return bool(lines) or not answered
-
-
 def _call(*words: str, script: str = "") -> tuple[bool, str]:
-    """Whether a command of Slurm succeeds, and what it says."""
+    """Whether a command of Slurm succeeds, and its answer."""
     try:
         done = subprocess.run(  # noqa: S603 - commands of Slurm
             words, input=script, capture_output=True, text=True, check=False, timeout=_ANSWER
@@ -246,13 +204,7 @@ def _client_of(scheduler: Any) -> Iterator[Any]:
 
 
 def library(name: str) -> Any:
-    """Import a package of Dask.
-
-    Raises
-    ------
-    UsageError
-        When it is not installed.
-    """
+    """Import a package of Dask; UsageError when it is not installed."""
     interrupted = signal.getsignal(signal.SIGINT)
     try:
         return importlib.import_module(name)

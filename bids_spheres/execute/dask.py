@@ -1,19 +1,18 @@
-"""Items done by the workers of a Dask scheduler.
+"""Process items on the workers of a Dask scheduler.
 
-Dask chooses the worker of each item and tries it again on another when a worker dies. Some of its
-parts do not serve here, and what is done in their place is in this module:
+Dask chooses the worker of each item. This module replaces parts of Dask that do not serve here:
 
-- a worker is used when it has proven that it sees our files (`proof`). `WorkerPlugin` would be
-  Dask's way, but registering one waits for every worker, also for one that never answers, and goes
-  on with workers for which it failed; so do `Client.run` and `Client.get_versions`, and
-  `Client.wait_for_workers` counts workers that are paused;
-- no more items are handed out than workers can be used. Dask sends all to workers at once and
-  leaves those there that wait on a worker that is paused or does not answer;
-- `submit(retries=)` tries again what raised, and our functions raise nothing. An item on a worker
-  that is paused or silent for long is given to another;
-- `as_completed` has one time limit for all of its futures, where each wait needs its own;
-- one item at a time in a process, whatever its number of threads: memory is planned so, and the
-  number of BLAS threads is one for all threads of a process.
+- A worker is used once it has proven that it sees our files (`proof`). Registering a
+  `WorkerPlugin`, Dask's way, waits for every worker, even one that never answers, and goes on with
+  workers for which it failed; so do `Client.run` and `Client.get_versions`, and
+  `Client.wait_for_workers` counts paused workers.
+- No more items are handed out than workers can be used. Dask sends all items at once, and leaves
+  them with a worker that is paused or silent.
+- `submit(retries=)` repeats what raised, but our functions raise nothing. An item on a worker that
+  is paused or silent for long is given to another.
+- `as_completed` has one time limit for all futures, where each wait needs its own.
+- A process does one item at a time, whatever its number of threads: memory is planned for that,
+  and all threads of a process share one number of BLAS threads.
 """
 
 from __future__ import annotations
@@ -41,35 +40,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _POLL = 1.0
-"""How often to ask which workers there are, s."""
+"""Time between questions which workers exist, s."""
 
 _ANSWER = 30.0
-"""How long a scheduler may take to answer, or a worker to send a result of a few sentences, s."""
+"""Time in which a scheduler must answer, and a worker send a result of a few sentences, s."""
 
 _SILENCE = 15.0
-"""Workers send a heartbeat every few seconds; one without is not used after this time, s."""
+"""Time without a heartbeat, due every few seconds, after which a worker is not used, s."""
 
 _GIVE_UP = 120.0
-"""How long a worker may be paused or silent before its item is given to another, s."""
+"""Time that a worker may be paused or silent before its item is given to another, s."""
 
 _ASK_AGAIN = 30.0
-"""When to ask a worker again that could not be used, s: NFS shows new files after as long."""
+"""Time after which a rejected worker is asked again, s; NFS shows new files by then."""
 
 _one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
 class WorkerSource:
-    """Where workers come from.
+    """Where workers come from: the scheduler's name, for messages, and how long to wait for one.
 
-    Parameters
-    ----------
-    name : str
-        Name of the scheduler, for messages.
-    timeout : float
-        How long to wait while no worker can be used, s.
-    more_expected : callable
-        Whether to wait longer than that.
+    While no worker can be used, the call waits `timeout` seconds, and on while more are expected.
     """
 
     name: str
@@ -81,15 +73,8 @@ class WorkerSource:
 class DaskExecutor:
     """Workers of a Dask scheduler.
 
-    Parameters
-    ----------
-    client : distributed.Client
-    source : WorkerSource
-    inputs, outputs : sequence of Path
-        Folders that all machines must see under the same names: datasets that are read, and
-        folders that are written to.
-    shared : sequence
-        Objects to which many items refer.
+    All machines must see the folders `inputs`, which are read, and `outputs`, which are written,
+    under the same names. `shared` are objects to which many items refer.
     """
 
     client: Client
@@ -101,14 +86,9 @@ class DaskExecutor:
     def run(
         self, do: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result | Lost]]:
-        """See `Executor`. What a worker has begun on a foreign scheduler, it brings to its end.
+        """See `Executor`; workers of a foreign scheduler finish what they have begun.
 
-        Raises
-        ------
-        TemporaryError
-            When no worker can be used for too long, or the scheduler is gone.
-        OutputError
-            When the files by which workers prove themselves can't be written.
+        TemporaryError when no worker can be used for too long, or the scheduler is gone.
         """
         try:
             with tokens(self.inputs, self.outputs, self.shared) as token:
@@ -123,15 +103,7 @@ class DaskExecutor:
 
 
 def perform(token: Token, call: bytes) -> object:
-    """Apply a function to an item; runs in a worker.
-
-    Parameters
-    ----------
-    token : Token
-        Of the call, by which this process must have proven itself.
-    call : bytes
-        Function and item, pickled and compressed.
-    """
+    """Apply a function to an item, both pickled and compressed in `call`; runs in a worker."""
     with _one_at_a_time:
         do, item = unpickled(zlib.decompress(call), shared_objects(token))
         return do(item)
@@ -139,10 +111,10 @@ def perform(token: Token, call: bytes) -> object:
 
 @dataclass(eq=False)
 class _Run:
-    """Some items, from the first to the last result.
+    """State of a call from the first to the last result.
 
-    `pending` has the number of each item that was handed out, `seen` when each worker was last
-    running, and `proofs` when it was asked for its proof.
+    `pending` has the number of each item that was handed out, `seen` the time at which each worker
+    was last running, and `proofs` the time at which it was asked for its proof.
     """
 
     executor: DaskExecutor
@@ -181,8 +153,8 @@ class _Run:
                     )
                 while waiting and usable and len(self.pending) < len(proven):
                     call = zlib.compress(pickled((do, items[waiting[0]]), shared))
-                    # A list of hundreds of addresses goes along only where some are left out. When
-                    # all of them are gone, any other may do it; one that is unfit refuses.
+                    # Hundreds of addresses are sent only where some workers are left out. If all
+                    # of these are gone, any other may do it; one that is unfit refuses.
                     all_fit = usable == self.seen.keys()
                     where = {} if all_fit else {"workers": usable, "allow_other_workers": True}
                     future = self._submit(perform, self.token, call, **where)
@@ -197,7 +169,7 @@ class _Run:
             self._cancel([*self.pending, *(proof for _, proof in self.proofs.values())])
 
     def _look(self, now: float) -> list[tuple[int, Lost]]:
-        """Ask which workers run, and take items from those that have not for long."""
+        """Ask which workers run, and take items from those silent for too long."""
         workers, self.looked = self._ask("identity")["workers"], now
         for address in self.seen.keys() - workers.keys():
             logger.info("The worker %s is gone; what it had is tried again.", address)
@@ -225,7 +197,7 @@ class _Run:
         return [self._lose(self.pending.pop(future), "it does not go on") for future in stuck]
 
     def _completed(self) -> Iterator[tuple[int, Any]]:
-        """An item that is done, if one comes within a moment."""
+        """An item that is done, if one is within a moment."""
         with suppress(Empty):
             future = self.ended.get(timeout=_POLL)
             if future in self.pending:
@@ -252,13 +224,13 @@ class _Run:
         return number, Lost(f"{who} lost with this run: {why}", hint)
 
     def _submit(self, *call: object, **where: object) -> Future:
-        """Have a worker call a function; its future goes to `ended`."""
+        """Have a worker call a function, whose future then goes to `ended`."""
         future = self.executor.client.submit(*call, pure=False, **where)
         future.add_done_callback(self.ended.put)
         return future
 
     def _ask(self, question: str) -> Any:
-        """Answer of the scheduler."""
+        """Ask the scheduler."""
         remote = getattr(self.executor.client.scheduler, question)
         return self.executor.client.sync(remote, callback_timeout=_ANSWER)
 

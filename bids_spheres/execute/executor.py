@@ -18,22 +18,16 @@ class Lost(BidsSpheresError):  # noqa: N818 - a record, which is never raised
 
 
 class Executor(Protocol):
-    """Something that applies a function to many things, mostly in other processes."""
+    """Applies a function to many items, mostly in other processes."""
 
     def run(
         self, do: Callable[[Item], Result], items: Sequence[Item]
     ) -> Generator[tuple[Item, Result | Lost]]:
         """Yield every item with the result of the function, in the order in which they end.
 
-        An item whose worker is lost is tried once more when all others are done. Nothing is at
-        work any more when the generator is closed or comes to its end, as far as that is in the
-        executor's power.
-
-        Parameters
-        ----------
-        do : callable
-            Of a module that workers can import; raises nothing.
-        items : sequence
-            Can be pickled, as can results.
+        An item whose worker is lost is tried once more when all others are done. When the generator
+        ends or is closed, nothing is at work any more, as far as the executor can help it. The
+        function comes from a module that workers can import and raises nothing; items and results
+        can be pickled.
         """
         ...

@@ -1,11 +1,10 @@
-"""Workers on this machine.
+"""Worker processes on this machine.
 
-Every worker process gets its items one by one. So when it dies, the item it died on is known: it is
-tried again when all others are done, alone, since workers mostly die because memory runs out.
+Every worker gets its items one by one. So when it dies, the item it died on is known; that is tried
+again when all others are done, alone, since workers mostly die out of memory.
 
-Workers are not those of `multiprocessing`, which run the caller's main script once more in each of
-them, nor joblib's, whose pool goes down with the first that dies. They end when the process that
-started them does, however that ends.
+Workers of `multiprocessing` would run the caller's main script once more, and joblib's pool goes
+down with the first that dies. Ours end when the process that started them does, however it ends.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
 GRACE = 5.0
-"""How long a worker may take to clean up after SIGTERM, s."""
+"""Time in which a worker may clean up after SIGTERM, s."""
 
 _BOOT = """\
 import signal, sys
@@ -40,21 +39,14 @@ sys.path[:] = {path!r}
 from bids_spheres.execute.local import serve
 serve({pipe})
 """
-"""What a worker runs. An interrupt from the keyboard reaches it too; its parent answers that."""
+"""Code of a worker. It ignores interrupts from the keyboard, which its parent answers."""
 
 _BUG = "That is a fault of this program or of a library; please report it with the run's files."
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Processes of this machine.
-
-    Parameters
-    ----------
-    processes : int
-        At work at the same time; 1 does everything in this one. What is written does not depend
-        on it.
-    """
+    """Up to `processes` processes at the same time; 1 does everything in this process."""
 
     processes: int = 1
 
@@ -78,13 +70,13 @@ class LocalExecutor:
 
 
 class _Worker:
-    """A process that does one task after the other, and our end of the pipe to it."""
+    """A process that does one item after the other, and our end of the pipe to it."""
 
     def __init__(self) -> None:
         self.channel, theirs = Pipe()
         with theirs:
             boot = [sys.executable, "-P", "-c", _BOOT.format(path=sys.path, pipe=theirs.fileno())]
-            # Nothing is written to its standard input, which is closed when this process is gone.
+            # Its standard input stays empty, and is closed when this process ends.
             self.process = subprocess.Popen(  # noqa: S603 - our own code
                 boot, stdin=subprocess.PIPE, pass_fds=[theirs.fileno()]
             )
@@ -96,7 +88,7 @@ class _Worker:
         return item
 
     def answer(self) -> Any:
-        """The result of its item; or how it died, as when it was the second to die on it."""
+        """Result of its item, or how it died, worded as for the second worker that dies on it."""
         try:
             return self.channel.recv()
         except (EOFError, ConnectionResetError):
@@ -115,7 +107,7 @@ class _Worker:
 def _shared_out(
     do: Callable[[Item], Result], items: Sequence[Item], number: int
 ) -> Generator[tuple[Item, Result | Lost]]:
-    """Items with their results, or with how the worker died that had them."""
+    """Items with their results, or with how their worker died."""
     waiting = deque(items)
     workers = {_Worker() for _ in range(number)}
     try:
@@ -130,7 +122,7 @@ def _shared_out(
                     at_work[able] = able.ask(do, waiting.popleft())
                 yield item, end
     finally:
-        # All at once: each has some time to remove what it had begun to write.
+        # All at once, as each has some time to remove what it had begun to write.
         for worker in workers:
             worker.process.terminate()
         deadline = time.monotonic() + GRACE
@@ -143,24 +135,18 @@ def _shared_out(
 
 
 def serve(descriptor: int) -> None:
-    """Do what comes through a pipe, until the process at its other end is gone.
+    """Do what comes through a pipe with this descriptor until the process at its other end ends."""
 
-    Parameters
-    ----------
-    descriptor : int
-        Of the open pipe.
-    """
+    def end_with_parent() -> None:
+        # Else this process would go on to write what nobody asks for.
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(GRACE)
+        os._exit(1)
+
     channel = Connection(descriptor)
     with ended_by_sigterm(), suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        threading.Thread(target=_end_with_parent, daemon=True).start()
+        threading.Thread(target=end_with_parent, daemon=True).start()
         while True:
             do, item = channel.recv()
             channel.send(do(item))
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone; else it goes on to write what nobody asks for."""
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE)
-    os._exit(1)

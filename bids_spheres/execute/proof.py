@@ -1,9 +1,9 @@
-"""What a worker elsewhere must prove before it gets work: the same files, the same software.
+"""Proof of a worker elsewhere, before it gets work, that it has the same files and software.
 
-The call writes a token with a random name into each folder that is written to and removes them at
-its end. The input is never written to; there a worker reads the dataset's description. A folder of
-the right name is no proof: on a node it may be a disk of its own. The token in the output folder
-also holds what all items share, so that it travels once and not with each item.
+The call writes a token with a random name into each output folder and removes it in the end. Inputs
+are never written to; there a worker reads the dataset's description. The name of a folder is no
+proof, since on a node it may be another disk. The token in the output folder also holds what all
+items share, so that this travels once and not with each item.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _LONGEST = 30 * 24 * 3600.0
-"""How long a call may last, s."""
+"""Longest duration of a call, s."""
 
 
 class WorkerProblemError(Exception):
-    """Why this process can't do the work of a call."""
+    """Says why this process can't do the work of a call."""
 
 
 class Token(NamedTuple):
     """A file in the output folder and the SHA-256 of its content.
 
-    Without the digest, whoever may write there could have workers run code.
+    Without the digest, anyone who may write there could have workers run code.
     """
 
     path: str
@@ -47,21 +47,12 @@ class Token(NamedTuple):
 def tokens(
     inputs: Sequence[Path], outputs: Sequence[Path], shared: Sequence[object] = ()
 ) -> Iterator[Token]:
-    """Write what workers have to find, while a block lasts.
+    """Write, for the duration of a block, the tokens that workers must find in `outputs`.
 
-    Parameters
-    ----------
-    inputs, outputs : sequence of Path
-        Folders of datasets that are read, and folders that are written to.
-    shared : sequence
-        See `shared_objects`.
-
-    Raises
-    ------
-    OutputError
-        When a token can't be written or removed.
+    `inputs` are folders of datasets that are read; `shared` see `shared_objects`. OutputError when
+    a token can't be written or removed.
     """
-    # By a name of this form the next call removes what a killed one left.
+    # By a name of this form the next call removes what a killed call left.
     name = f".tmp-bids_spheres-{uuid4().hex}"
     first, *others = written = [folder / name for folder in outputs]
     try:
@@ -73,7 +64,7 @@ def tokens(
         content = pickle.dumps((software(), digests, pickle.dumps(shared)))
         write_if_changed(first, content)
         for path in written:
-            # Other calls take old ones for leftovers, and this one may last for days.
+            # Other calls take old files for leftovers, and this one may last for days.
             os.utime(path, (time.time() + _LONGEST,) * 2)
         yield Token(str(first), sha256(content).hexdigest())
     finally:
@@ -83,12 +74,9 @@ def tokens(
 
 @lru_cache(maxsize=4)  # a worker may serve a few calls at a time; what raises is not kept
 def shared_objects(token: Token) -> Sequence[Any]:
-    """What the items of a call share. Runs in a worker, and proves that it is fit for work.
+    """Objects that the items of a call share; runs in a worker, and proves that it can be used.
 
-    Raises
-    ------
-    WorkerProblemError
-        When this process sees other files, or has other software, than the call.
+    WorkerProblemError when this process sees other files or has other software than the call.
     """
     path = Path(token.path)
     _check_file(path, token.digest)
@@ -116,7 +104,7 @@ def _digest(path: Path) -> str | None:
 
 
 def pickled(value: object, shared: Sequence[object]) -> bytes:
-    """Pickle a value without the objects that are shared, which it refers to by their numbers."""
+    """Pickle a value with numbers in the place of shared objects."""
     file, numbers = BytesIO(), {id(part): number for number, part in enumerate(shared)}
     pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
     pickler.persistent_id = lambda part: numbers.get(id(part))  # type: ignore[method-assign]
@@ -125,7 +113,7 @@ def pickled(value: object, shared: Sequence[object]) -> bytes:
 
 
 def unpickled(content: bytes, shared: Sequence[object]) -> Any:
-    """Read what `pickled` has made."""
+    """Read a value that `pickled` wrote."""
     unpickler = pickle.Unpickler(BytesIO(content))  # noqa: S301 - of the call, as Dask's own are
     unpickler.persistent_load = shared.__getitem__  # type: ignore[method-assign]
     return unpickler.load()

@@ -11,11 +11,11 @@ from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.names import natural
 from bids_spheres.group.facts import OtherVersionError
 from bids_spheres.group.files import group_of, without_space
-from bids_spheres.outputs.exclusions import EXCLUSIONS
 from bids_spheres.outputs.find import participants_with_outputs
 from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_columns
+from bids_spheres.outputs.shared import EXCLUSIONS
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:

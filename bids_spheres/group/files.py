@@ -11,13 +11,12 @@ from collections import defaultdict
 from itertools import product
 from typing import TYPE_CHECKING
 
-from bids_spheres.errors import MissingInputError, NothingSelectedError
+from bids_spheres.errors import MissingInputError
 from bids_spheres.files.atomic import remove
-from bids_spheres.files.names import Name, entity_value, natural
+from bids_spheres.files.names import Name, natural
 from bids_spheres.inputs.selection import MNI_PREFERENCE
 from bids_spheres.outputs.find import group_files, grouped, matrix_files
-from bids_spheres.outputs.paths import group_of_contrast, image_name, label_of, title
-from bids_spheres.wording import listing
+from bids_spheres.outputs.paths import group_of_contrast, image_name, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,32 +75,6 @@ def all_matrices(output_dir: Path) -> list[OutputFile]:
             hint="Run the participant level with this output folder first.",
         )
     return sorted(kept, key=lambda file: natural(file.path.name))
-
-
-def selected(
-    files: list[OutputFile], select: Iterable[tuple[str, Sequence[str]]]
-) -> list[OutputFile]:
-    """Matrices with the labels that are wanted, by entity; NothingSelectedError without any."""
-    for key, labels in select:
-        wanted = {_plain(key, label) for label in labels}
-        present = {_plain(key, label_of(file.name, key)) for file in files}
-        names = sorted((label or "(none)" for label in present), key=natural)
-        choice = f"Available: {listing([f'{key}-{label}' for label in names], 20)}."
-        files = [file for file in files if _plain(key, label_of(file.name, key)) in wanted]
-        if not files:
-            raise NothingSelectedError(f"No matrix has {key}-{', '.join(labels)}.", hint=choice)
-        for label in sorted(wanted - present, key=natural):
-            logger.warning("No matrix has %s-%s. %s", key, label, choice)
-    return files
-
-
-def is_selected(file: OutputFile, select: Iterable[tuple[str, Sequence[str]]]) -> bool:
-    """Whether a map has labels that are wanted; measures are those of matrices."""
-    return all(
-        _plain(key, label_of(file.name, key)) in {_plain(key, label) for label in labels}
-        for key, labels in select
-        if key != "stat"
-    )
 
 
 def make_groups(
@@ -164,10 +137,3 @@ def possible_groups(files: Iterable[OutputFile]) -> set[str]:
         for by_session, pooled, within_task in product((False, True), repeat=3)
     }
     return {title(name) for group in groups for name in (group, image_name(group))}
-
-
-def _plain(key: str, label: str) -> str:
-    """run-1 is also run-01, a participant may be given with the key; both spaces are one."""
-    if key == "space" and label == "boldref":
-        return "func"
-    return entity_value(key, label.removeprefix(f"{key}-"))

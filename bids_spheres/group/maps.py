@@ -270,7 +270,7 @@ def _cluster_table(
     """A row per cluster; see `CLUSTER_COLUMNS`."""
     t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe
     places = np.argwhere(grid.mask) @ grid.affine[:3, :3].T + grid.affine[:3, 3]
-    seeds = read_spheres(file.spheres_of_map)
+    seeds = read_spheres(file.spheres)
     rows = []
     found = clusters(t, grid.mask, threshold, two_sided=not tested.one_sided)
     for number, own in enumerate(found, start=1):

@@ -146,9 +146,8 @@ class Multiverse:
         names, problems = [], self._without_effects()
         for family in self._families.values():
             groups = _each_once(family)
-            name = Name(
-                tuple(e for e in groups[0].entities if e[0] not in CHOICES.values()), "", ""
-            )
+            kept = (pair for pair in groups[0].entities if pair[0] not in CHOICES.values())
+            name = Name(tuple(kept), "", "")
             if len(groups) < 2:
                 problems.append(
                     f"{title(name)}: --multiverse needs several strategies, radii, measures or "
@@ -161,9 +160,7 @@ class Multiverse:
             curves = table[list(SPECIFICATION_COLUMNS)]
             writer.table("specifications", curves, {**SPECIFICATION_COLUMNS, **about})
             effects = robustness(table, self._options)
-            about["Description"] = (
-                "Every effect: how it depends on the analysis, and if it is robust"
-            )
+            about["Description"] = "Effects: how they depend on the analysis, if they are robust"
             writer.table("robustness", effects, {**EFFECT_COLUMNS, **about})
             written |= writer.written
             names.append(name)
@@ -244,9 +241,10 @@ def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.D
 
 def _named_edges(edges: Edges, names: Sequence[str]) -> list[int]:
     """Numbers of the edges that ``A,B`` name; none unless all are there."""
-    number = {frozenset(edges.names[node] for node in ends): e for e, ends in enumerate(edges.ends)}
-    found = [number.get(frozenset(name.split(",", 1))) for name in names]
-    return [edge for edge in found if edge is not None] if None not in found else []
+    number = {name: place for place, name in enumerate(edges.names)}
+    nodes = [sorted(number.get(node, -1) for node in name.split(",", 1)) for name in names]
+    found = [np.flatnonzero((edges.ends == pair).all(axis=1)) for pair in nodes]
+    return [int(edge[0]) for edge in found] if all(map(len, found)) else []
 
 
 def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import UsageError
@@ -50,11 +51,14 @@ class GroupOptions(GroupChoices):
         Participants of the input and of its table, with their key, and where they are known from.
     seed_maps : tuple of str
         Average and test maps of these seeds too, or of all.
+    controls : bool
+        Average negative controls, and permute head motion.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()
     expected: tuple[tuple[str, str], ...] = ()
     seed_maps: tuple[str, ...] = ()
+    controls: bool = False
 
     def __post_init__(self) -> None:
         """Refuse (UsageError) options that exclude one another, or need one that is missing."""
@@ -82,6 +86,11 @@ class GroupOptions(GroupChoices):
             permuted and (self.clusters or (self.within and self.model) or self.weights),
             "Permutations don't go with --clusters, --weights or --within with a model.",
             "Take --inference fdr, or --blocks for what may be permuted.",
+        )
+        yield (
+            self.stacked_format == "parquet" and find_spec("pyarrow") is None,
+            "--stacked-format parquet needs pyarrow, which is not installed.",
+            'pip install "bids-spheres[group]"',
         )
         for (name, *others), hint in _EXCLUSIVE:
             flags = [f"--{other.replace('_', '-')}" for other in (name, *others)]

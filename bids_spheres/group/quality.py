@@ -10,7 +10,8 @@ import numpy as np
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
 from bids_spheres.group.statistics import mean_of_known
-from bids_spheres.outputs.paths import SEEDS, label_of
+from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
+from bids_spheres.outputs.read import read_table
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -115,6 +116,30 @@ STRATEGY_COLUMNS = {
         "negative: motion makes neighbours look related"
     },
     "qc_fc_distance_pearson": {"Description": "The same as Pearson correlation"},
+    "qc_fc_null": {
+        "Description": "Mean of qc_fc_median over 1000 permutations of head motion over "
+        "participants (--controls), of at most 5000 edges that all of them have"
+    },
+    "qc_fc_excess": {
+        "Description": "Standard deviations of these permutations by which qc_fc_median of the "
+        "same edges exceeds their mean: compares groups of different sizes"
+    },
+    "qc_fc_p": {"Description": "Share of these permutations with at least this qc_fc_median"},
+    "surrogate_significant": {
+        "Description": "Share of pairs of surrogates of cleaned series that correlate with p < "
+        "0.05, mean over runs (--controls): false positives, 0.05 by chance"
+    },
+    "surrogate_significant_nominal": {
+        "Description": "The same by the degrees of freedom of white series"
+    },
+    "fluid_significant": {
+        "Description": "Share of pairs of a seed and a sphere in fluid that correlate with p < "
+        "0.05, mean over runs; 0.05 by chance"
+    },
+    "mirrored_similarity": {
+        "Description": "Correlation over pairs of the correlations of mirrored spheres with those "
+        "of the seeds, mean over runs"
+    },
     "modularity": {
         "Description": "Modularity of the positive part of the mean matrix, for the networks of "
         "the seeds; the larger the more of them is seen"
@@ -225,6 +250,27 @@ def result_cells(left: Benchmark, modularity: float, reliability: Reliability | 
         cells["discriminability"] = reliability.discriminability
         cells["identification_rate"] = reliability.identification_rate
     return cells
+
+
+def controls_cells(participants: Iterable[Participant]) -> Row:
+    """Cells of the table of strategies about negative controls; missing where none were written."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for run in (run for person in participants for run in person.runs):
+        strategy = run.file.name.get("desc")
+        name = run.file.name.with_(CONTROLS, ".tsv", stat=None, desc=strategy)
+        path = run.file.path.with_name(str(name))
+        if path.is_file():
+            table = read_table(path).set_index("control")
+            for row, column in _CONTROLS:
+                cells[f"{row}_{column}"].append(float(table[column][row]))
+    return {name: _mean(values) for name, values in cells.items()}
+
+
+_CONTROLS = (
+    *(("surrogate", "significant"), ("surrogate", "significant_nominal")),
+    *(("fluid", "significant"), ("mirrored", "similarity")),
+)
+"""Rows and columns of tables of controls that the table of strategies has."""
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:

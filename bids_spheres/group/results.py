@@ -66,7 +66,8 @@ PARTICIPANT_COLUMNS = {
         "Description": "Participant; also those of the input, of participants.tsv and of the "
         "exclusions who have no result"
     },
-    "space": {"Description": "Space of the images; func: the grid of acquisition"},
+    # pybids takes the description of a column for a value where names of files have the entity.
+    "image_space": {"Description": "Space of the images; func: the grid of acquisition"},
     "runs": {"Description": "Runs with a result, which are averaged"},
     "runs_excluded": {"Description": "Runs of which too little was left"},
     "mean_fd": {
@@ -420,7 +421,7 @@ def write_participants(
         rows.append(
             {
                 "participant_id": person.label,
-                "space": " ".join(sorted(spaces)),
+                "image_space": " ".join(sorted(spaces)),
                 "runs": len(person.runs),
                 "runs_excluded": len(person.excluded),
                 "mean_fd": person.mean_fd,
@@ -432,9 +433,21 @@ def write_participants(
                 or MISSING,
             }
         )
-    nothing = {"runs": 0, "runs_excluded": 0, "used": 0, "in_model": 0 if model else MISSING}
+    nothing = {
+        "image_space": MISSING,
+        "runs": 0,
+        "runs_excluded": 0,
+        "used": 0,
+        "in_model": 0 if model else MISSING,
+    }
     rows += [
-        {"participant_id": label, "space": MISSING, **nothing, "reason": reason, "note": MISSING}
+        {
+            "participant_id": label,
+            "image_space": MISSING,
+            **nothing,
+            "reason": reason,
+            "note": MISSING,
+        }
         for label, reason in group.absent.items()
     ]
     table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))

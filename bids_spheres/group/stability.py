@@ -140,11 +140,11 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
             **run_entities(run),
             "minutes_kept": own.minutes_kept,
             "split_half": own.split_half,
-            "minutes": STEP * (part + 1),
-            "r": own.r[part, 0],
+            "minutes": STEP * (part + 1) if len(own.r) else np.nan,
+            "r": own.r[part, 0] if len(own.r) else np.nan,
         }
         for run, own in found
-        for part in range(len(own.r))
+        for part in range(max(len(own.r), 1))
     ]
     table = _minutes_table(found, networks, len(group.edges))
     first = table.iloc[0]
@@ -157,22 +157,22 @@ def run_stability(
     series: FloatArray, t_r: float, edges: Edges, networks: NetworkMeans
 ) -> RunStability:
     """Compare parts of cleaned series (T, S), which are `t_r` s apart, with one another."""
-    members = [np.zeros(len(edges), dtype=np.intp)]
-    if networks.names:
-        members.append(networks.pair_of_edge)
+    everything = np.zeros(len(edges), dtype=np.intp)
     minutes = len(series) * t_r / 60
     lengths = [round(part * 60 / t_r) for part in np.arange(STEP, minutes, STEP)]
     whole, parts = fisher_z(series, edges), [fisher_z(series[:n], edges) for n in lengths]
     middle = len(series) // 2
     halves = fisher_z(series[:middle], edges), fisher_z(series[middle:], edges)
-    size = 1 + len(networks.means(whole)) if networks.names else 1
-    r, means = np.full((2, len(parts), size), np.nan)
+    n_pairs = len(networks.means(whole)) if networks.names else 0
+    r, means = np.full((2, len(parts), 1 + n_pairs), np.nan)
     for row, part in enumerate(parts):
-        r[row] = np.concatenate([correlate_edges(part, whole, own) for own in members])
+        [r[row, 0]] = correlate_edges(part, whole, everything, 1)
         means[row, 0] = _mean(part, 0)
         if networks.names:
+            r[row, 1:] = correlate_edges(part, whole, networks.pair_of_edge, n_pairs)
             means[row, 1:] = networks.means(part)
-    return RunStability(minutes, float(correlate_edges(*halves, members[0])[0]), r, means)
+    [split_half] = correlate_edges(*halves, everything, 1)
+    return RunStability(minutes, float(split_half), r, means)
 
 
 def fisher_z(series: FloatArray, edges: Edges) -> FloatArray:
@@ -184,12 +184,13 @@ def fisher_z(series: FloatArray, edges: Edges) -> FloatArray:
     return np.where(np.isfinite(z), z, np.nan)
 
 
-def correlate_edges(first: FloatArray, second: FloatArray, members: IntArray) -> FloatArray:
-    """Correlation over the edges (E,) of each set (P,), whose numbers `members` (E,) has.
+def correlate_edges(
+    first: FloatArray, second: FloatArray, members: IntArray, size: int
+) -> FloatArray:
+    """Correlation over the edges (E,) of each set, (size,), whose numbers `members` (E,) has.
 
     -1 is of none; NaN for fewer than three edges that both have.
     """
-    size = int(members.max(initial=-1)) + 1
     known = np.isfinite(first) & np.isfinite(second) & (members >= 0)
     own = members[known]
     n = np.bincount(own, minlength=size)
@@ -223,53 +224,47 @@ def _minutes_table(
     found: Sequence[tuple[GroupRun, RunStability]], networks: NetworkMeans, n_edges: int
 ) -> pd.DataFrame:
     """A row for all edges and for each pair of networks; see `MINUTES_COLUMNS`."""
-    people = sorted({run.file.participant for run, _ in found})
-    sessions = sorted({run.file.name.get("ses") or "" for run, _ in found})
-    n_parts, size = max(len(own.r) for _, own in found), found[0][1].r.shape[1]
-    shape = (len(people), len(sessions), n_parts, size)
-    by_cell: dict[tuple[int, int], list[RunStability]] = {}
-    for run, own in found:
-        place = people.index(run.file.participant), sessions.index(run.file.name.get("ses") or "")
-        by_cell.setdefault(place, []).append(own)
-    r, z = np.full((2, *shape), np.nan)
-    for place, runs in by_cell.items():
-        padding = [((0, n_parts - len(own.r)), (0, 0)) for own in runs]
-        for target, name in ((r, "r"), (z, "means")):
-            padded = [
-                np.pad(getattr(own, name), pad, constant_values=np.nan)
-                for own, pad in zip(runs, padding, strict=True)
-            ]
-            target[place] = _mean(np.array(padded), 0)
+    r, z = _by_session(found, "r"), _by_session(found, "means")
+    n_people, n_sessions, n_parts, size = r.shape
     of_people = _mean(r, 1)
-    enough = np.isfinite(of_people).sum(axis=0) * 2 >= len(people)
-    curves = {"r": np.where(enough, _mean(of_people, 0), np.nan), "icc": np.full(shape[2:], np.nan)}
-    if len(sessions) > 1:
-        for part in range(n_parts):
-            icc = intraclass_correlation(z[:, :, part])
-            curves["icc"][part] = np.where((icc.n > 1) & enough[part], icc.icc, np.nan)
-    minutes = STEP * np.arange(1, n_parts + 1)
-    longest = np.array([np.flatnonzero(own).max(initial=-1) for own in enough.T])
-    columns: dict[str, object] = {
-        "participants": len(people),
-        **{
-            f"minutes_for_{name}": np.array([minutes_needed(minutes, own) for own in curve.T])
-            for name, curve in curves.items()
-        },
-        "longest": np.where(longest < 0, np.nan, STEP * (longest + 1)),
-        **{
-            name: np.where(longest < 0, np.nan, curve[longest, np.arange(size)])
-            if n_parts
-            else np.full(size, np.nan)
-            for name, curve in curves.items()
-        },
+    enough = np.isfinite(of_people).sum(axis=0) * 2 >= n_people
+    curves = {
+        "r": np.where(enough, _mean(of_people, 0), np.nan),
+        "icc": np.full_like(z[0, 0], np.nan),
     }
-    values = pd.DataFrame(columns, index=range(size))
-    nodes = pd.DataFrame({"network_1": [MISSING], "network_2": [MISSING], "edges": [n_edges]})
-    table = pd.concat([nodes, values.iloc[:1]], axis=1)
+    for part in range(n_parts if n_sessions > 1 else 0):
+        icc = intraclass_correlation(z[:, :, part])
+        curves["icc"][part] = np.where((icc.n > 1) & enough[part], icc.icc, np.nan)
+    minutes: FloatArray = STEP * np.arange(1, n_parts + 1, dtype=np.float64)
+    rows: list[Row] = []
+    for own in range(size):
+        row: Row = {"participants": n_people}
+        for name, curve in curves.items():
+            row[f"minutes_for_{name}"] = minutes_needed(minutes, curve[:, own])
+        for last in np.flatnonzero(enough[:, own])[-1:]:
+            row |= {"longest": minutes[last], **{x: c[last, own] for x, c in curves.items()}}
+        rows.append(row)
+    values = pd.DataFrame(rows, columns=list(MINUTES_COLUMNS)[3:])
+    table = values.iloc[:1].assign(network_1=MISSING, network_2=MISSING, edges=n_edges)
     if networks.names:
-        of_pairs = {name: values[name].to_numpy()[1:] for name in values}
+        of_pairs = {str(name): column.to_numpy()[1:] for name, column in values.items()}
         table = pd.concat([table, networks.pairs(**of_pairs)], ignore_index=True)
     return table[list(MINUTES_COLUMNS)]
+
+
+def _by_session(found: Sequence[tuple[GroupRun, RunStability]], name: str) -> FloatArray:
+    """Means over runs, (participants, sessions, M, K), of an attribute of their stability."""
+    n_parts = max(len(own.r) for _, own in found)
+    cells: dict[tuple[str, str], list[FloatArray]] = {}
+    for run, own in found:
+        lacking = ((0, n_parts - len(own.r)), (0, 0))
+        padded = np.pad(getattr(own, name), lacking, constant_values=np.nan)
+        cells.setdefault((run.file.participant, run.file.name.get("ses") or ""), []).append(padded)
+    people, sessions = (sorted(set(labels)) for labels in zip(*cells, strict=True))
+    nothing = [np.full_like(padded, np.nan)]
+    return np.array(
+        [[_mean(np.array(cells.get((x, y), nothing)), 0) for y in sessions] for x in people]
+    )
 
 
 def _mean(values: FloatArray, axis: int) -> FloatArray:

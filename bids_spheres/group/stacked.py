@@ -1,10 +1,10 @@
 """A table of participants and edges for machine learning, written row by row.
 
-As Parquet where pyarrow is installed: the edges of a participant are one list of fixed length, of
-which `numpy.stack` makes the matrix of features. A column per edge would be the more obvious form,
-but 35,000 columns take 18 s and 11 GB to read back for a thousand participants, and the list 3 s
-and 1 GB; a writer would also have to keep notes on every column of every block. Elsewhere it is
-compressed TSV, with a column per edge.
+It is compressed TSV with a column per edge, or Parquet, in which the edges of a participant are one
+list of fixed length, of which `numpy.stack` makes the matrix of features. A column per edge would
+be the more obvious form there too, but 35,000 columns take 18 s and 11 GB to read back for a
+thousand participants, and the list 3 s and 1 GB; a writer would also have to keep notes on every
+column of every block.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -54,9 +53,8 @@ class Stack:
         self._block = []
 
 
-def stacked_extension() -> str:
-    """Extension of the table that can be written here."""
-    return ".parquet" if find_spec("pyarrow") else ".tsv.gz"
+EXTENSIONS = {"tsv": ".tsv.gz", "parquet": ".parquet"}
+"""Extension of the table in each format."""
 
 
 @contextmanager

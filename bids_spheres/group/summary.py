@@ -25,8 +25,8 @@ from bids_spheres.group.facts import differences
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
-from bids_spheres.group.quality import Row, result_cells, strategy_row
-from bids_spheres.group.stacked import stacked_extension, stacked_table
+from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
+from bids_spheres.group.stacked import EXTENSIONS, stacked_table
 from bids_spheres.group.stream import ParticipantEdges, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
@@ -121,7 +121,7 @@ class Summary:
         """Take in the edges of all participants, and write them into the stacked table."""
         if not self.group.with_result:
             return
-        path = self.writer.path("stacked", stacked_extension())
+        path = self.writer.path("stacked", EXTENSIONS[self.options.stacked_format])
         with stacked_table(path, len(self.group.edges)) as stack:
             for participant, edges in stream(self.group, self.options):
                 if isinstance(edges, ParticipantEdges):
@@ -163,7 +163,14 @@ class Summary:
         seen = modularity(group.scale.sign * mean, group.edges.networks)
         own = strategy_row(group, self.used, self.qc_fc)
         own |= result_cells(self.left, seen, self.reliability)
-        return own | (self.stability.cells if self.stability else {})
+        own |= self.stability.cells if self.stability else {}
+        if self.options.controls:
+            own |= controls_cells(self.used)
+            if self.motion:
+                values, between = self.rows.values, group.edges.between_nodes
+                seed = self.options.seed
+                own |= head_motion.permuted_qc_fc(values, self.motion, between, seed)
+        return own
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
@@ -273,6 +280,8 @@ class Summary:
         if self.qc_fc:
             covariates = self.analysis.covariates
             facts["QCFCCovariates"] = list(covariates.table.columns) if covariates else []
+            if self.options.controls:
+                facts["QCFCPermutationSeed"] = self.options.seed
         if self.mean:
             facts["EdgesWithoutTest"] = int(np.isnan(self.mean.estimates.p).sum())
             reasons = head_motion.reasons_against_zero(group, self.left, self.qc_fc)

@@ -17,7 +17,7 @@ from bids_spheres.files.atomic import (
     write_json,
     write_table,
 )
-from bids_spheres.files.names import natural, plain_label
+from bids_spheres.files.names import natural
 from bids_spheres.group import absent, files, quality, stability
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
@@ -28,10 +28,11 @@ from bids_spheres.group.options import RUN_KEYS
 from bids_spheres.group.results import Writer
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
+from bids_spheres.outputs.find import is_selected, selected
 from bids_spheres.outputs.logs import LOGS
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
+from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
-from bids_spheres.outputs.sidecars import bidsignore
+from bids_spheres.outputs.sidecars import bidsignore, read_sidecar, sidecar_path
 from bids_spheres.settings.table import ALL
 from bids_spheres.wording import count, listing
 
@@ -82,8 +83,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = files.all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
-    runs = files.selected(everything, of_runs)
-    chosen = files.selected(runs, [pair for pair in options.select if pair not in of_runs])
+    runs = selected(everything, of_runs)
+    chosen = selected(runs, [pair for pair in options.select if pair not in of_runs])
     for folder in (output_dir, *folders):
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
@@ -91,6 +92,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     expected = absent.ExpectedParticipants(output_dir, everything, options)
     level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
     groups = files.make_groups(chosen, options)
+    if options.stability and all(name.get("stat") != PEARSON for name in groups):
+        logger.warning("--stability is about Pearson correlations, and no matrix has them.")
     images: dict[Name, dict[Name, Sequence[OutputFile]]] = {}
     for group, own in groups.items():
         images.setdefault(image_name(group), {})[group] = own
@@ -99,10 +102,11 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     maps = map_groups(output_dir, options)
     if options.seed_maps and not maps:
         logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
-    named = {plain_label(seed) for seed in options.seed_maps}
     for name, own in maps.items():
-        if ALL in options.seed_maps or name.get("label") in named:
-            level.do_maps(name, [file for file in own if files.is_selected(file, options.select)])
+        # The label in names of files is the seed's name without signs, or has a number.
+        seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
+        if {ALL, seed, name.get("label")} & {*options.seed_maps}:
+            level.do_maps(name, [file for file in own if is_selected(file, options.select)])
     families = level.write_multiverse()
     _tidy(output_dir, [*images, *groups, *maps, *families], everything)
     level.write_tables()

@@ -1,21 +1,21 @@
-"""Descriptor of the command line for Boutiques, made from the parser.
+"""Boutiques descriptor of the command line, made from the parser.
 
     python -m bids_spheres.integrations.boutiques > descriptor.json
     bids-spheres --bids-exec-spec
 
 Names, flags, groups, choices, defaults and limits are those of the declared options, so that a new
-one needs no change here. What they do not say is in the constants below. The format is that of
-Boutiques 0.5, with what its check of BIDS Apps (``bosh validate --bids``) asks for, and the ids
-that the draft of the BIDS execution specification requires. That check allows one output alone; so
-single files are named only where the draft is asked for (`DRAFT_FLAG`).
+option needs no change here; the constants below have the rest. The format is Boutiques 0.5, with
+what its check of BIDS Apps (``bosh validate --bids``) requires and the ids of the draft of the BIDS
+execution specification. That check allows a single output, so files are listed only for the draft
+(`DRAFT_FLAG`).
 
-Some things that look different than in the parser:
+Differences from the parser:
 
 - ``--config`` is left out: a Boutiques invocation is such a file itself, and the defaults that
-  Boutiques puts on the command line would count more than what the file says.
-- A flag can be given once, so ``-vv`` can't be; it says no more than ``-v``.
-- ``--option=VALUE`` is used where it can be, as a value may begin with a minus.
-- An option that takes a number or a word, as ``none``, is a Number, and a Flag for the word.
+  Boutiques puts on the command line would override the file.
+- A flag can be given once, so ``-vv`` can't be; it does the same as ``-v``.
+- ``--option=VALUE`` is used where possible, as a value may begin with a minus.
+- An option for a number or a word, such as ``none``, is a Number, and a Flag for the word.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     Input = dict[str, Any]
 
 RESOURCES = {"cpu-cores": 2, "ram": 1, "disk-space": 2, "walltime-estimate": 600}
-"""What a participant with four runs of 490 volumes of 2 mm asks for, in GB and seconds.
+"""Resources for a participant with four runs of 490 volumes of 2 mm, in GB and seconds.
 
 Measured with `benchmarks/data.py`, one run at a time, ``--atlas Power2011``: 13 s of processor
 time, 275 MB of memory and 14 MB of disk; with ``--seed-maps --smoothing-fwhm 6``: 149 s, 379 MB and
-889 MB. The rest is for slower disks, and for runs that are longer.
+889 MB. The rest is for slower disks and longer runs.
 """
 
 _FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "session_label")
-"""In the order that the check of BIDS Apps asks for."""
+"""In the order that the check of BIDS Apps requires."""
 
 _LEFT_OUT = ("help", "help_all", "version", "config")
 
 DRAFT_FLAG = "--bids-exec-spec"
-"""By which the draft of the BIDS execution specification has descriptors retrieved."""
+"""Flag by which the draft of the BIDS execution specification retrieves descriptors."""
 
 _DRAFT_IDS = {
     "bids_dir": "InputDataset",
@@ -78,10 +78,10 @@ _WORDS = {
     "dask": "Dask",
     "executor": "where runs are processed",
 }
-"""Names of options, and words in them, as a person writes them."""
+"""Names of options, and words in them, for people."""
 
 _CLOSED = {"atlas": published_seed_sets(), "connectivity": tuple(MEASURES)}
-"""Choices of options that are known by the names of files, or by other spellings as well."""
+"""Choices of options that also accept names of files or other spellings."""
 
 _GROUP_ONLY = {
     each.name for each in declared_options(Settings) if PARTICIPANT not in each.option.levels
@@ -97,7 +97,7 @@ _FILES = {
     "matrices_of_sessions": ("Connectivity of sessions", "sub-*/ses-*/func/*_relmat.tsv"),
     "group_tables": ("Tables and matrices of the group", "group/*.tsv"),
 }
-"""Single outputs: names and places in the output folder."""
+"""Single outputs by id: names and paths in the output folder."""
 
 _HOME = {
     "id": "templateflow_home",
@@ -110,7 +110,7 @@ _HOME = {
     "command-line-flag": "TEMPLATEFLOW_HOME=",
     "command-line-flag-separator": "",
 }
-"""A variable that Boutiques sets can't keep the value it has; one that `env` sets can."""
+"""A variable that Boutiques sets can't keep its current value; one that `env` sets can."""
 
 _VARIABLES = [
     {
@@ -124,7 +124,6 @@ _VARIABLES = [
         "description": "TemplateFlow does not ask the network whether its index is new.",
     },
 ]
-
 
 _RESULTS: dict[str, object] = {
     "id": "results",
@@ -140,12 +139,8 @@ def descriptor(
 ) -> dict[str, object]:
     """Boutiques descriptor of a parser, by default that of the BIDS App.
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser, optional
-    draft : bool
-        Add what the draft of the BIDS execution specification allows and Boutiques' check of BIDS
-        Apps does not: single outputs, and flags for help and version.
+    For the `draft` of the BIDS execution specification it has what Boutiques' check of BIDS Apps
+    forbids: single outputs, and flags for help and version.
     """
     parser = parser or main_parser()
     inputs = list(_inputs(parser))
@@ -198,7 +193,7 @@ def descriptor(
 
 
 def text(*, draft: bool = False) -> str:
-    """What descriptor.json holds, or what `DRAFT_FLAG` prints."""
+    """Content of descriptor.json, or what `DRAFT_FLAG` prints."""
     return json.dumps(descriptor(draft=draft), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -209,8 +204,8 @@ def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
         text = parser._get_formatter()._expand_help(action) if action.help else ""  # noqa: SLF001
         about = {**_named(action.dest), "description": text}
         if action.dest == "output_dir":
-            # The check of BIDS Apps asks for a String and a File with one key. Boutiques drops a
-            # key when the first input that has it is not given, so that one has to be given.
+            # The check of BIDS Apps requires a String and a File with one key. Boutiques drops a
+            # key when the first input with it is not given, so that one is required.
             yield {**about, "type": "String", "optional": False}
             yield {
                 **about,
@@ -224,7 +219,7 @@ def _inputs(parser: argparse.ArgumentParser) -> Iterator[Input]:
         elif not action.option_strings:
             yield {**about, **_value(action), "optional": False}
         else:
-            # The long form of a flag; of two spellings, the first.
+            # The long form of a flag, and the first of two spellings.
             flag = max(action.option_strings, key=len)
             yield {**about, **_option(action, flag), "optional": True}
             words = action.type.words if isinstance(action.type, Number) else ()
@@ -258,10 +253,10 @@ def _option(action: argparse.Action, flag: str) -> Input:
     if action.nargs == 0:
         return {"type": "Flag", "command-line-flag": flag}
     many = action.nargs is not None
-    # Boutiques gives defaults with every call, and those of the group level have no effect before.
+    # Boutiques passes defaults in every call, where those of the group level may have no effect.
     shown = action.default not in (None, []) and action.dest not in _GROUP_ONLY
     default = {"default-value": action.default} if shown else {}
-    # One flag for all values of a list, and = between flag and value where there is one value.
+    # A list has one flag for all of its values; a single value follows = .
     separator = {} if many else {"command-line-flag-separator": "="}
     return {**_value(action), "command-line-flag": flag, **separator, **default}
 

@@ -1,4 +1,4 @@
-"""What calls leave in the folder ``logs``: settings, methods, and what is known of failed runs."""
+"""The folder ``logs``: settings and methods of calls, and files about runs that failed."""
 
 from __future__ import annotations
 
@@ -20,47 +20,31 @@ LOGS = "logs"
 """Name of the folder in an output dataset."""
 
 CITATION_FILE = "logs/CITATION.md"
-"""Path, in the output, of the methods text of the last call."""
+"""Path in the output of the methods text of the last call."""
 
 
 def record_folders(output_dir: Path) -> tuple[Path, Path]:
-    """Folders of the records of calls, and of what each run was made from."""
+    """Folders of the records of calls, and of the inputs of each run."""
     return output_dir / LOGS / "calls", done_folder(output_dir)
 
 
 def done_folder(output_dir: Path) -> Path:
-    """Folder of what each run was made from."""
+    """Folder of the records of the inputs and settings that each run was made from."""
     return output_dir / LOGS / "done"
 
 
 def write_record(
     output_dir: Path, settings: Mapping[str, object], participants: Sequence[str] = ()
 ) -> Path:
-    """Write the settings of a call, under the time of its start.
+    """Write the settings of a call into a file named after the time of its start.
 
-    Those of a call about one participant go into a folder of the participant's own: an array of
-    ten thousand tasks makes so many, and who looks for the last one is not to read all of them.
-
-    Parameters
-    ----------
-    output_dir : Path
-    settings : mapping
-    participants : sequence of str
-        Labels of those whom the call is about; empty for all.
-
-    Returns
-    -------
-    Path
-        Of the record.
-
-    Raises
-    ------
-    OutputError
-        When that is not possible.
+    Settings for a single participant go into a folder of the participant's own: an array of ten
+    thousand tasks writes as many, which nobody should have to read to find the last one.
+    `participants` are labels; empty for all.
     """
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    one = len(participants) == 1
-    folder = calls_folder(output_dir, participants[0]) if one else output_dir / LOGS
+    single = len(participants) == 1
+    folder = calls_folder(output_dir, participants[0]) if single else output_dir / LOGS
     check_folders(output_dir, [folder])
     path = folder / f"{stamp}_settings.json"
     write_json(path, settings)
@@ -68,14 +52,14 @@ def write_record(
 
 
 def calls_folder(output_dir: Path, participant: str) -> Path:
-    """Folder of the records of calls that were about one participant alone."""
+    """Folder of the records of calls for one participant alone."""
     return output_dir / LOGS / "calls" / f"sub-{participant}"
 
 
 def methods_file(participant: str) -> str:
-    """Path, in the output, of the methods text of one participant's results.
+    """Path in the output of the methods text for one participant's results.
 
-    That of a call, ``logs/CITATION.md``, is about all participants in it, and their spaces.
+    That of a call, ``logs/CITATION.md``, covers all of its participants and their spaces.
     """
     return f"logs/methods/sub-{participant}.md"
 
@@ -83,15 +67,9 @@ def methods_file(participant: str) -> str:
 def last_settings(
     output_dir: Path, wanted: Callable[[JsonObject], bool], participant: str | None = None
 ) -> tuple[Path | None, JsonObject]:
-    """Path and content of the newest record of a call that is wanted; nothing without any.
+    """Path and content of the newest record of a call whose settings are `wanted`, if any.
 
-    Parameters
-    ----------
-    output_dir : Path
-    wanted : callable
-        Whether the settings are those of such a call.
-    participant : str, optional
-        Label of a participant whose own records are looked at as well.
+    With the label of a participant, also the participant's own records are searched.
     """
     folders = [output_dir / LOGS]
     if participant is not None:
@@ -106,38 +84,33 @@ def last_settings(
 
 @dataclass(frozen=True)
 class Crash:
-    """The file about a run that failed.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """The file about a run that failed."""
 
     path: Path
 
     @property
     def entities(self) -> Mapping[str, str]:
-        """Labels of the run by their keys."""
+        """Labels of the run by entity."""
         words = self.path.stem.removeprefix("crash-").split("_")
         return {key: label for key, _, label in (word.partition("-") for word in words)}
 
     @property
     def message(self) -> str:
-        """Which run failed, and why."""
+        """Which run failed and why."""
         first, _, rest = read_own_text(self.path).partition("\n\n")
         why = " ".join(rest.partition("\n\n")[0].split())
         return f"{first.rpartition(', ')[0]} has failed: {why or f'see {self.path.name}'}"
 
 
 def crash_file(output_dir: Path, job: str) -> Path:
-    """File about the failure of a job, by the job's name."""
+    """File about the failure of a job with this name."""
     return output_dir / LOGS / f"crash-{job.replace(' ', '_')}.txt"
 
 
 def find_crashes(
     output_dir: Path, participant: str | None = None, session: str | None = None
 ) -> list[Crash]:
-    """Files about runs that failed, of one participant or session or of all."""
+    """Files about failed runs of all, or of one participant or session."""
     crashes = map(Crash, sorted((output_dir / LOGS).glob("crash-sub-*.txt")))
     return [
         crash

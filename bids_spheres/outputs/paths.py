@@ -1,10 +1,10 @@
-"""Names of our files: the path of everything that is written for a run, from plain values."""
+"""Names and paths of everything that is written for a run or a group."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bids_spheres.files.names import Name
 from bids_spheres.outputs.sidecars import own_uri
@@ -12,33 +12,34 @@ from bids_spheres.outputs.sidecars import own_uri
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bids_spheres.engine.seeds import SeedTable
+
 DSEG, TIMESERIES, RELMAT, BOLDMAP = "dseg", "timeseries", "relmat", "boldmap"
-"""Suffixes of what belongs to a seed set in a space."""
+"""Suffixes of files of a seed set in a space."""
+
+CONTROLS = "controls"
+"""Suffix of relations of negative controls."""
 
 DESIGN, OUTLIERS = "design", "outliers"
-"""Suffixes of what is the same for every space and seed set of a run."""
+"""Suffixes of files that every space and seed set of a run shares."""
 
-SPHERES = "spheres"
-"""Label of the entity ``desc`` of spheres as they were drawn."""
+SPHERES, REGIONS, UNCLEANED = "spheres", "regions", "raw"
+"""Labels of ``desc``: spheres, regions of a parcellation, and series before cleaning.
 
-REGIONS = "regions"
-"""Label of the entity ``desc`` of regions of a parcellation."""
-
-UNCLEANED = "raw"
-"""Label of the entity ``desc`` of series before cleaning; no strategy may have it as its name."""
+No strategy may have the last as its name.
+"""
 
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
-"""Labels of the entity ``stat``; the last is of effective degrees of freedom, no relation."""
-
+"""Labels of ``stat``; the last marks effective degrees of freedom, which are no relation."""
 
 SEEDS = "seeds"
-"""Stands for the entity of a seed set, be it published (``atlas``) or not (``seg``)."""
+"""Stands for the entity of a seed set: ``atlas`` of a published one, else ``seg``."""
 
 GROUP_FOLDER = "group"
-"""Where in the output dataset results of the group level are."""
+"""Folder of the results of the group level."""
 
 GROUP_SUMMARY = "summary.json"
-"""Which groups the last call of the group level was about, and what it could not do."""
+"""Groups of the last call of the group level, and what it could not do."""
 
 STATMAP = "statmap"
 """Suffix of images of contrasts."""
@@ -52,53 +53,23 @@ GROUP_SUFFIXES = frozenset(
         *("specifications", "robustness"),
     }
 )
-"""Suffixes of results of a group, and of what is the same for all strategies."""
-
+"""Suffixes of results of a group, and of files that all strategies share."""
 
 CONTRAST = "contrast"
-"""Entity of results of one contrast of a group."""
+"""Entity of results of a contrast."""
 
 
-class SeedSetLabels(Protocol):
-    """How a seed set is called in names: as `SeedTable` is."""
-
-    @property
-    def label(self) -> str:
-        """Label of the set."""
-
-    @property
-    def published(self) -> bool:
-        """True for sets that ship with the package."""
-
-    @property
-    def scale(self) -> str | None:
-        """What tells sets apart that differ by their radius only."""
-
-    @property
-    def regions(self) -> object:
-        """Where regions are, if they are no spheres."""
-
-
-def seed_entities(seeds: SeedSetLabels) -> dict[str, str | None]:
+def seed_entities(seeds: SeedTable) -> dict[str, str | None]:
     """Entities of a seed set: ``atlas`` of a published one, else ``seg``, and ``scale``."""
     return {"atlas" if seeds.published else "seg": seeds.label, "scale": seeds.scale}
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """Paths of the outputs of a run, or of several runs put together.
+    """Paths of the outputs of a run or of several concatenated runs.
 
-    Parameters
-    ----------
-    root : Path
-        Of the output dataset.
-    name : Name
-        Of an image of the run.
-    aggregation : str
-        What makes one series of a sphere's voxels.
+    `name` is that of an image of the run, `aggregation` what turns a sphere's voxels into a series.
 
-    Examples
-    --------
     >>> from pathlib import Path
     >>> from bids_spheres import load_seeds
     >>> from bids_spheres.files.names import parse_name
@@ -112,40 +83,42 @@ class OutputPaths:
     name: Name
     aggregation: str
 
-    def spheres(self, seeds: SeedSetLabels, extension: str = ".tsv") -> Path:
-        """The spheres of one seed set, or its regions, as table, image or sidecar."""
+    def spheres(self, seeds: SeedTable, extension: str = ".tsv") -> Path:
+        """Spheres or regions of a seed set, as table, image or sidecar."""
         desc = SPHERES if seeds.regions is None else REGIONS
         return self._path(DSEG, extension, **seed_entities(seeds), desc=desc)
 
-    def uncleaned(self, seeds: SeedSetLabels, extension: str = ".tsv.gz") -> Path:
-        """Series of one seed set before cleaning."""
+    def uncleaned(self, seeds: SeedTable, extension: str = ".tsv.gz") -> Path:
+        """Series of a seed set before cleaning."""
         return self.series(seeds, UNCLEANED, extension)
 
-    def series(self, seeds: SeedSetLabels, strategy: str, extension: str = ".tsv") -> Path:
-        """Series after the cleaning of a strategy."""
+    def series(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
+        """Series cleaned by a strategy."""
         entities = {**seed_entities(seeds), "stat": self.aggregation, "desc": strategy}
         return self._path(TIMESERIES, extension, **entities)
 
-    def matrix(
-        self, seeds: SeedSetLabels, strategy: str, stat: str, extension: str = ".tsv"
-    ) -> Path:
-        """Matrix over pairs of spheres; `stat` is the label of the measure."""
+    def matrix(self, seeds: SeedTable, strategy: str, stat: str, extension: str = ".tsv") -> Path:
+        """Matrix over pairs of spheres; `stat` is the measure's label."""
         entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
         return self._path(RELMAT, extension, **entities)
 
+    def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
+        """Relations of negative controls."""
+        return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
+
     def seed_map(
-        self, seeds: SeedSetLabels, seed: str, strategy: str, extension: str = ".nii.gz"
+        self, seeds: SeedTable, seed: str, strategy: str, extension: str = ".nii.gz"
     ) -> Path:
-        """Map of one seed, by its label."""
+        """Map of one seed, by the seed's label."""
         entities = {**seed_entities(seeds), "label": seed, "stat": FISHER_Z, "desc": strategy}
         return self._path(BOLDMAP, extension, **entities)
 
     def design(self, strategy: str, extension: str = ".tsv") -> Path:
-        """Regressors; the same for every space and seed set."""
+        """Regressors."""
         return self._of_run(DESIGN, strategy, extension)
 
     def outliers(self, strategy: str, extension: str = ".tsv") -> Path:
-        """Censored volumes; the same for every space and seed set."""
+        """Censored volumes."""
         return self._of_run(OUTLIERS, strategy, extension)
 
     def uri(self, path: Path) -> str:
@@ -165,10 +138,8 @@ class OutputPaths:
 
 
 def label_of(name: Name, key: str) -> str:
-    """Label of an entity; ``"func"`` for images without a space, "" for others without it.
+    """Label of an entity; for a missing one ``"func"`` as the space, else "".
 
-    Examples
-    --------
     >>> from bids_spheres.files.names import parse_name
     >>> name = parse_name("sub-01_task-rest_seg-mine_relmat.tsv")
     >>> label_of(name, "space"), label_of(name, SEEDS), label_of(name, "run")
@@ -180,13 +151,13 @@ def label_of(name: Name, key: str) -> str:
 
 
 def image_name(group: Name) -> Name:
-    """What is the same for all strategies and measures of a group."""
+    """Name of what all strategies and measures of a group share."""
     kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
     return Name(tuple(kept), group.suffix, group.extension)
 
 
 def of_contrast(contrast: str, suffix: str) -> str:
-    """What a result of a contrast is, in the place of a suffix.
+    """Ending of the name of a result of a contrast, in the place of a suffix.
 
     >>> of_contrast("age", "edges")
     'contrast-age_edges'
@@ -195,7 +166,7 @@ def of_contrast(contrast: str, suffix: str) -> str:
 
 
 def map_of_contrast(contrast: str, stat: str) -> str:
-    """What an image of a contrast is, in the place of a suffix.
+    """Ending of the name of an image of a contrast, in the place of a suffix.
 
     >>> map_of_contrast("age", "t")
     'contrast-age_stat-t_statmap'
@@ -204,7 +175,7 @@ def map_of_contrast(contrast: str, stat: str) -> str:
 
 
 def group_of_contrast(name: Name) -> Name:
-    """Name of the group of a file of one of its contrasts; any other name as it is."""
+    """Name of the group that a file of a contrast belongs to; other names stay the same."""
     keys = [key for key, _ in name.entities]
     end = keys.index(CONTRAST) if CONTRAST in keys else len(keys)
     return Name(name.entities[:end], name.suffix, name.extension)
@@ -216,5 +187,5 @@ def title(name: Name) -> str:
 
 
 def group_path(root: Path, group: Name, what: str, extension: str = ".tsv") -> Path:
-    """Path of a result of a group: the entities it is about, and what it is as suffix."""
+    """Path of a result of a group; `what` is its suffix."""
     return root / GROUP_FOLDER / str(Name(group.entities, what, extension))

@@ -1,4 +1,4 @@
-"""Files of our dataset back to arrays, tables and sidecars: one reader for each kind."""
+"""Read files of our dataset as arrays, tables and sidecars: one reader for each kind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.errors import DataError, MissingInputError, ReadWriteError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
-_NUMBERS: dict[str, Any] = {"na_values": [MISSING], "keep_default_na": False}
-"""How tables are read: ``n/a`` and nothing else is missing."""
+_NA: dict[str, Any] = {"na_values": [MISSING], "keep_default_na": False}
+"""``n/a`` and nothing else is missing in a table."""
 
 _NEWLINE = ord("\n")
 
 
 class _WithSidecar:
-    """What is read from a table with a sidecar, which is read when it is asked for."""
+    """Content of a table, whose sidecar is read when it is asked for."""
 
     path: Path
 
     @cached_property
     def sidecar(self) -> JsonObject:
-        """What the sidecar says; empty without one."""
+        """Content of the sidecar; empty without one."""
         return read_sidecar(sidecar_path(self.path), optional=True)
 
 
@@ -50,22 +51,10 @@ class _WithSidecar:
 
 
 def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFrame:
-    """A TSV file, with ``n/a`` and nothing else as missing.
+    """Read a TSV file; `types` of columns whose words may look like numbers.
 
-    Parameters
-    ----------
-    path : Path
-    types : mapping of str to type, optional
-        Of columns in which a name may look like a number.
-
-    Raises
-    ------
-    MissingInputError
-        When there is no such file.
-    ReadWriteError
-        When it can't be read.
-    DataError
-        When it is no table.
+    MissingInputError when there is no file, ReadWriteError when it can't be read, DataError when
+    it is no table. The other readers raise the same.
     """
     return _parsed(path, dtype=dict(types) if types else None, encoding="utf-8-sig")
 
@@ -73,7 +62,7 @@ def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFr
 def _parsed(path: Path, **rules: Any) -> pd.DataFrame:
     try:
         with open_regular(path) as file:
-            table: pd.DataFrame = pd.read_csv(file, sep="\t", **_NUMBERS, **rules)
+            table: pd.DataFrame = pd.read_csv(file, sep="\t", **_NA, **rules)
             return table
     except DataError:
         raise
@@ -87,7 +76,7 @@ def _parsed(path: Path, **rules: Any) -> pd.DataFrame:
 
 
 def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
-    """Values of a table of numbers; columns without a number are NaN throughout."""
+    """Values of a table of numbers; columns without any number are NaN throughout."""
     try:
         return np.asarray(table.to_numpy(dtype=np.float64, na_value=np.nan))
     except ValueError as error:
@@ -95,25 +84,9 @@ def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Some columns of a table as text; a fifth of the time that pandas takes.
+    """Cells of some columns of a table as text, in a fifth of the time that pandas takes.
 
-    Parameters
-    ----------
-    path : Path
-    columns : sequence of str
-        That the table must have, among others.
-
-    Returns
-    -------
-    dict of str to tuple of str
-        Cells of every column, at least one.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When there is no such file, or it can't be read.
-    DataError
-        When it lacks a column, is empty, or was cut off.
+    DataError when the table lacks one of them, has no rows, or was cut off.
     """
     try:
         text = _content(path).decode("utf-8-sig")
@@ -127,10 +100,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...
 
 
 def _content(path: Path) -> bytes:
-    """What is in a file that ends with a line's end, as all of ours do.
-
-    Where the end is missing, so may be half of a number before it.
-    """
+    """Bytes of a table; one that does not end with a line end was cut off, maybe in a number."""
     try:
         with open_regular(path) as file:
             content = file.read()
@@ -149,27 +119,27 @@ def _content(path: Path) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Spheres(_WithSidecar):
-    """The S spheres of one seed set in one space of a run, as the columns of their table.
+    """The S spheres, or regions, of a seed set in one space of a run: columns of their table.
 
     Parameters
     ----------
     path : Path
         Of the table.
     names, networks : tuple of str
-        A sphere without a network has ``n/a``.
+        ``n/a`` as the network of a sphere without one.
     coordinates : (S, 3) array
-        Of the seeds, mm.
+        Seeds, or centres of mass of regions, mm.
     radii : (S,) array
-        mm; NaN or 0 for the one voxel that holds the seed; of regions those of balls of their
-        volumes.
+        mm; NaN or 0 for the single voxel that holds the seed; for regions, radii of balls with
+        their volumes.
     voxels_asked, voxels_used, overlap : (S,) int arrays
-        Voxels in the sphere, those used, and those of them also in another sphere.
+        Voxels in the sphere, those used, and those used that are also in another sphere.
     coverage : (S,) array
         Share of the voxels that is used and has a signal.
     tsnr : (S,) array
         Temporal signal-to-noise ratio before cleaning.
     used, seed_in_mask : (S,) bool arrays
-        Which have a series, and which have the seed's own voxel.
+        Which have a series, and which use the voxel that holds the seed.
     """
 
     path: Path
@@ -190,13 +160,26 @@ class Spheres(_WithSidecar):
 
     @property
     def noun(self) -> str:
-        """What to call each of them."""
+        """What to call one of them: sphere or region."""
         return "region" if REGIONS in self.path.name else "sphere"
 
     @property
     def image(self) -> Path:
-        """Image of their numbers."""
+        """Path of the image whose voxels have the numbers of the spheres."""
         return self.path.with_suffix(".nii.gz")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Data frame with a row for every sphere, by its name."""
+        columns = ("voxels_asked", "voxels_used", "coverage", "used", "overlap", "tsnr")
+        return pd.DataFrame(
+            {
+                **dict(zip("xyz", self.coordinates.T, strict=True)),
+                "radius": self.radii,
+                "network": self.networks,
+                **{column: getattr(self, column) for column in columns},
+            },
+            index=pd.Index(self.names, name="name"),
+        )
 
 
 _WORDS = ("name", "network")
@@ -207,20 +190,7 @@ _SPHERE_NUMBERS = (
 
 
 def read_spheres(path: Path) -> Spheres:
-    """Read the table of spheres.
-
-    Parameters
-    ----------
-    path : Path
-        Of the TSV file.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When it is not there or can't be read.
-    DataError
-        When a column is missing or holds something else.
-    """
+    """Read a table of spheres or regions; DataError when a column is missing or wrong."""
     regions = f"desc-{REGIONS}_" in path.name
     other = {"radius": "volume", "seed_in_mask": "used"} if regions else {}
     columns = {name: other.get(name, name) for name in _SPHERE_NUMBERS}
@@ -237,7 +207,7 @@ def read_spheres(path: Path) -> Spheres:
         raise DataError(f"{path} is not a table of spheres of ours: a coordinate is missing.", ANEW)
     counts = ("voxels_asked", "voxels_used", "overlap")
     if regions:
-        numbers["radius"] = np.cbrt(3 * numbers["radius"] / (4 * np.pi))
+        numbers["radius"] = ball_radius(numbers["radius"])
     return Spheres(
         path=path,
         names=cells["name"],
@@ -257,7 +227,7 @@ def read_spheres(path: Path) -> Spheres:
 
 @dataclass(frozen=True, eq=False)
 class Series(_WithSidecar):
-    """Series of one seed set, cleaned by a strategy or not at all.
+    """Series of a seed set, cleaned by a strategy or before cleaning.
 
     Parameters
     ----------
@@ -266,7 +236,7 @@ class Series(_WithSidecar):
     names : tuple of str
         Of the S spheres.
     values : (T, S) array
-        One row for every volume; NaN where it is censored or the sphere is missing.
+        A row for every volume; NaN for censored volumes and missing spheres.
     kept : (T,) bool array
         Volumes that are not censored.
     """
@@ -287,32 +257,20 @@ class Series(_WithSidecar):
 
     @property
     def exclusion(self) -> str | None:
-        """Why there are no results, if so."""
+        """Why the strategy excludes the run; None when it does not."""
         reason = self.sidecar.get("Excluded")
         return str(reason) if reason else None
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for every kept volume, by its number, and a column for every sphere."""
+        """Data frame with a row for every kept volume, by its number, and a column per sphere."""
         volumes = pd.Index(np.flatnonzero(self.kept), name="volume")
         return pd.DataFrame(self.values[self.kept], volumes, list(self.names))
 
 
 def read_series(path: Path, outliers: Path | None = None) -> Series:
-    """Read cleaned series, and put those of kept volumes where they were in the run.
+    """Read cleaned series, with kept volumes at their places in the run by the table of outliers.
 
-    Parameters
-    ----------
-    path : Path
-        Of the TSV file.
-    outliers : Path, optional
-        Table of the volumes that are censored; without it rows stay as they are.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When a table is not there or can't be read.
-    DataError
-        When it is none, or has neither a row for each volume nor one for each that was kept.
+    DataError when there is neither a row for each volume nor one for each kept volume.
     """
     table = _parsed(path)
     values, names = _floats(path, table), tuple(map(str, table.columns))
@@ -330,15 +288,7 @@ def read_series(path: Path, outliers: Path | None = None) -> Series:
 
 
 def read_uncleaned(path: Path) -> Series:
-    """Read series before cleaning, of every volume, whose columns the sidecar names.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When they are not there or can't be read.
-    DataError
-        When they are no table of numbers.
-    """
+    """Read series of all volumes before cleaning; the sidecar names their columns."""
     values = _floats(path, _parsed(path, header=None, compression="gzip"))
     columns = read_sidecar(sidecar_path(path), optional=True).get("Columns")
     names = columns if isinstance(columns, list) else range(1, values.shape[1] + 1)
@@ -346,7 +296,7 @@ def read_uncleaned(path: Path) -> Series:
 
 
 def read_kept(path: Path) -> BoolArray:
-    """Which volumes are not censored, (T,), by a table of outliers."""
+    """Volumes that are not censored, (T,) bool, by a table of outliers."""
     return np.asarray(read_table(path)["censored"].to_numpy() == 0)
 
 
@@ -355,7 +305,7 @@ def read_kept(path: Path) -> BoolArray:
 
 @dataclass(frozen=True, eq=False)
 class Matrix(_WithSidecar):
-    """Relations of every two spheres.
+    """Relations of all pairs of spheres.
 
     Parameters
     ----------
@@ -376,24 +326,16 @@ class Matrix(_WithSidecar):
 
     @property
     def title(self) -> str:
-        """What the sidecar calls the measure."""
+        """Name of the measure in the sidecar."""
         return str(self.sidecar.get("RelationshipMeasure") or "relation")
 
     def to_frame(self) -> pd.DataFrame:
-        """A row and a column for every sphere."""
+        """Data frame with a row and a column for every sphere."""
         return pd.DataFrame(self.values, list(self.names), list(self.names))
 
 
 def read_matrix(path: Path) -> Matrix:
-    """Read a whole matrix.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When it is not there or can't be read.
-    DataError
-        When it is no table of numbers, or not square.
-    """
+    """Read a whole matrix; DataError when it is no table of numbers or not square."""
     table = _parsed(path)
     values = _floats(path, table.iloc[:, 1:])
     if values.shape[0] != values.shape[1]:
@@ -402,39 +344,27 @@ def read_matrix(path: Path) -> Matrix:
 
 
 def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -> FloatArray:
-    """Upper triangle of a symmetric matrix of nodes, row by row.
+    """Upper triangle of a symmetric matrix of S named nodes, row by row.
 
-    What is below the diagonal says the same again, and is not even parsed: of 264 nodes that takes
-    3 ms, and the whole table 13 ms, most of which are for its 264 columns.
-
-    Parameters
-    ----------
-    path : Path
-    names : tuple of str
-        Names that its nodes must have, S.
-    diagonal : bool
-        Whether the diagonal is part of it.
-
-    Returns
-    -------
-    (E,) array
-        S (S - 1) / 2 entries, or S (S + 1) / 2 with the diagonal; NaN for missing ones.
-
-    Raises
-    ------
-    MissingInputError, ReadWriteError
-        When there is no such file, or it can't be read.
-    DataError
-        When it has other nodes, is not square, was cut off, or holds something that is no number.
+    Returns S (S - 1) / 2 entries, or S (S + 1) / 2 with the diagonal; NaN for missing ones. The
+    lower triangle is the same and not parsed: 264 nodes take 3 ms, and the whole table 13 ms, most
+    of them for its 264 columns. DataError when the file has other nodes, is not square, was cut
+    off, or holds something that is no number.
     """
     content = _content(path)
-    columns = _checked_header(path, content, names)
+    header = content.partition(b"\n")[0]
+    columns = header.split(b"\t")
+    # Only the header is parsed as CSV, which quotes names with quotes in them.
+    (cells,) = csv.reader([header.decode(errors="replace")], delimiter="\t")
+    other = DataError(f"{path} has other nodes than the table of its spheres.", hint=ANEW)
+    if tuple(cells) != ("Node", *names):
+        raise other
     ends = _cell_ends(path, content, len(columns))
     starts = ends + 1
     rows = [content[a:b] for a, b in zip(starts[:-1, -1], ends[1:, 0], strict=True)]
     if rows != columns[1:]:
-        raise _other_nodes(path)
-    # Row i has its name, the i entries before the diagonal, and maybe the diagonal before the rest.
+        raise other
+    # Row i has its name, i entries before the diagonal, and maybe the diagonal before the rest.
     first = np.arange(len(names)) + (0 if diagonal else 1)
     places = zip(starts[np.arange(1, len(names) + 1), first], ends[1:, -1], strict=True)
     text = b"\t".join(content[a:b] for a, b in places if a <= b)
@@ -443,9 +373,9 @@ def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -
 
 
 def _cell_ends(path: Path, content: bytes, columns: int) -> NDArray[np.intp]:
-    """Where the cells of a square table end, header and first column with it, (S + 1, S + 1)."""
+    """Positions of the ends of all cells, with header and first column, (S + 1, S + 1)."""
     characters = np.frombuffer(content, np.uint8)
-    # One comparison instead of two; of what is below a newline, our text has tabs alone.
+    # One comparison instead of two: of characters up to the newline our text has tabs alone.
     ends = np.flatnonzero(characters <= _NEWLINE)
     if len(ends) == columns**2:
         square = ends.reshape(columns, columns)
@@ -455,25 +385,11 @@ def _cell_ends(path: Path, content: bytes, columns: int) -> NDArray[np.intp]:
     raise DataError(f"{path} is not square, with a row and a column per sphere.", hint=ANEW)
 
 
-def _checked_header(path: Path, content: bytes, names: tuple[str, ...]) -> list[bytes]:
-    """Cells of the header as they are written."""
-    header = content.partition(b"\n")[0]
-    # Only a header is parsed as CSV, which puts quotes around quotes.
-    (parsed,) = csv.reader([header.decode(errors="replace")], delimiter="\t")
-    if tuple(parsed) != ("Node", *names):
-        raise _other_nodes(path)
-    return header.split(b"\t")
-
-
-def _other_nodes(path: Path) -> DataError:
-    return DataError(f"{path} has other nodes than the table of its spheres.", hint=ANEW)
-
-
 def _numbers(path: Path, text: bytes, size: int) -> FloatArray:
-    """Numbers between tabs."""
+    """Parse numbers between tabs."""
     try:
         column = pd.read_csv(
-            BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NUMBERS
+            BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NA
         )[0]
     except ValueError as error:
         raise DataError(f"{path} holds something that is no number: {error}.", hint=ANEW) from error

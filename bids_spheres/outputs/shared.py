@@ -1,15 +1,14 @@
-"""Files that the whole output dataset shares.
+"""Files that the whole output dataset shares, and the table of excluded runs.
 
-Every call writes them, and an array of jobs makes thousands of calls: a file that is as it should
-be is only read, and what other calls put into one is kept (see `bids.shared_tables`).
+Every call writes them, and an array of jobs makes thousands of calls. So a file with the right
+content is only read, and what other calls put into it is kept (see `outputs.shared_tables`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, OutputError, UsageError
@@ -19,17 +18,17 @@ from bids_spheres.files.atomic import (
     check_folders,
     json_text,
     look_again,
+    table_text,
     write_if_changed,
 )
+from bids_spheres.files.names import natural
 from bids_spheres.files.text import read_own_text
-from bids_spheres.outputs.exclusions import EXCLUSIONS
-from bids_spheres.outputs.links import dataset_uri, linked_dataset
+from bids_spheres.outputs.links import dataset_uri, linked_dataset, nearest_existing
 from bids_spheres.outputs.logs import record_folders
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
     SPHERE_COLUMNS,
-    atlas_description,
     bidsignore,
     dataset_description,
     readme,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
 
 _SHARED_NAMES = ("dataset_description.json", "README.md", ".bidsignore", "descriptions.tsv")
-"""Files at the root that would be overwritten."""
+"""Files at the root that would be overwritten in another dataset."""
 
 DESCRIPTIONS = SharedTable(
     "descriptions.tsv",
@@ -56,17 +55,17 @@ DESCRIPTIONS = SharedTable(
         "Description": "What the label of the entity desc stands for in file names of this dataset"
     },
 )
-"""Labels of ``desc-``, made from one part for each."""
+"""What labels of ``desc-`` stand for."""
 
 
-def _linked(_path: Path, text: str, _columns: Sequence[str]) -> list[Cells]:
+def _read_links(_path: Path, text: str, _columns: Sequence[str]) -> list[Cells]:
     links = _json_object(text).get("DatasetLinks")
-    known = links.items() if isinstance(links, dict) else ()
-    return [(str(name), uri) for name, uri in known if isinstance(uri, str)]
+    pairs = links.items() if isinstance(links, dict) else ()
+    return [(str(name), uri) for name, uri in pairs if isinstance(uri, str)]
 
 
-def _description(before: str, _columns: Sequence[str], rows: Sequence[Cells]) -> str:
-    """The same with what this version says; a person may have added other keys."""
+def _write_description(before: str, _columns: Sequence[str], rows: Sequence[Cells]) -> str:
+    # A person may have added other keys, which are kept.
     return json_text(_json_object(before) | dataset_description({row[0]: row[1] for row in rows}))
 
 
@@ -74,25 +73,106 @@ LINKS = SharedTable(
     "dataset_description.json",
     ("name", "uri"),
     keys=("name",),
-    order=lambda _row: 0,  # in the order in which they came
-    read=_linked,
-    write=_description,
+    order=lambda _row: 0,  # as they are added
+    read=_read_links,
+    write=_write_description,
 )
-"""Other datasets in the description of this one, made from one part for each."""
+"""Other datasets in the description of this one."""
+
+
+@dataclass(frozen=True)
+class ExclusionRow:
+    """One strategy for which a run is excluded; `EXCLUSION_COLUMNS` describes the fields.
+
+    None is written as ``n/a``: no session in the dataset, or a limit that is not set.
+    """
+
+    participant_id: str
+    session_id: str | None
+    source: str
+    strategy: str
+    reason: str
+    n_volumes: int | None
+    n_kept: int | None
+    rank: int | None
+    lost_to_filter: float | None
+    lost_to_censoring: float | None
+    degrees_of_freedom: float | None
+    seconds: float | None
+    min_degrees_of_freedom: int | None = None
+    min_volumes: int | None = None
+    min_seconds: float | None = None
+
+
+EXCLUSION_COLUMNS: JsonObject = {
+    "participant_id": {"Description": "Participant of the run"},
+    "session_id": {"Description": "Session of the run; n/a without sessions"},
+    "source": {"Description": "BOLD file of the run, relative to the dataset that it is from"},
+    "strategy": {"Description": "Strategy of cleaning for which the run is excluded"},
+    "reason": {"Description": "What there is too little of"},
+    "n_volumes": {"Description": "Volumes of the run"},
+    "n_kept": {"Description": "Volumes that are not censored"},
+    "rank": {
+        "Description": "Dimensions that the regressors take, with the mean and, where it is "
+        "removed, the trend"
+    },
+    "lost_to_filter": {"Description": "Degrees of freedom that the temporal filter takes"},
+    "lost_to_censoring": {
+        "Description": "Degrees of freedom that censoring takes beyond the volumes themselves, "
+        "because a filter sees interpolated volumes in their place"
+    },
+    "degrees_of_freedom": {
+        "Description": "1 / variance of the correlation of two independent white series after "
+        "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring"
+    },
+    "seconds": {"Description": "Duration of the kept volumes", "Units": "s"},
+    "min_degrees_of_freedom": {"Description": "Degrees of freedom that a run must have"},
+    "min_volumes": {"Description": "Kept volumes that a run must have; n/a: any number"},
+    "min_seconds": {
+        "Description": "Duration of kept volumes that a run must have; n/a: any",
+        "Units": "s",
+    },
+}
+"""Columns of the table of exclusions, in the order of its rows' fields."""
+
+EXCLUSIONS = SharedTable(
+    "exclusions.tsv",
+    tuple(EXCLUSION_COLUMNS),
+    keys=("source", "strategy"),
+    order=lambda row: [natural(word) for word in row[2:4]],
+    about=EXCLUSION_COLUMNS,
+)
+"""Runs that have no result because too little data is left, a row for each run and strategy.
+
+A job replaces the rows of its own run alone; a run that is not excluded any more leaves the table.
+"""
+
+
+def record_exclusions(
+    output_dir: Path, source: str, strategies: Sequence[str], rows: Sequence[ExclusionRow]
+) -> None:
+    """Record in the table of exclusions which of the strategies tried on a run exclude it.
+
+    Any number of processes may do so at the same time. `source` is the BOLD file relative to the
+    root of its dataset, and `rows` has one row for each excluding strategy among `strategies`; rows
+    of other strategies are kept. A table without rows is removed. DataError when it is not ours.
+    """
+    if strange := [row for row in rows if row.source != source or row.strategy not in strategies]:
+        raise UsageError(
+            f"{strange[0].source} with {strange[0].strategy} is not among the exclusions of "
+            f"{source} with {', '.join(strategies)}."
+        )
+    new = {row.strategy: tuple(map(cell, astuple(row))) for row in rows}
+    EXCLUSIONS.change(
+        output_dir, {(cell(source), cell(name)): new.get(name) for name in strategies}
+    )
 
 
 def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to write where something else lives.
+    """Refuse an output folder that is not ours to write to.
 
-    Raises
-    ------
-    UsageError
-        When the folder lies in an input dataset.
-    OutputError
-        When it is a file or below one, can't be reached, is a dataset that this package did
-        not make, or has a folder that is a link to another place.
-    MissingInputError, ReadWriteError
-        When git-annex has not fetched what tells whose dataset it is, or it can't be read.
+    UsageError when it lies in an input dataset; OutputError when it is a file or below one, can't
+    be reached, is a dataset of another program, or has a folder that is a link to another place.
     """
     check_place(output_dir)
     for root in inputs:
@@ -101,12 +181,12 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
                 f"The output folder {output_dir} lies in the input {root}.",
                 hint="The input is never written to; choose a folder outside it.",
             )
-    # In this order: whoever begins the dataset at this moment writes the description first.
-    there = [name for name in _SHARED_NAMES if os.path.lexists(output_dir / name)]
+    # In this order: a call that begins the dataset at this moment writes the description first.
+    present = [name for name in _SHARED_NAMES if os.path.lexists(output_dir / name)]
     look_again(output_dir)
-    if there and GENERATOR not in _generators(output_dir / LINKS.name):
+    if present and GENERATOR not in _generators(output_dir / LINKS.name):
         raise OutputError(
-            f"{output_dir} is another dataset: its {there[0]} is not by {GENERATOR}.",
+            f"{output_dir} is another dataset: its {present[0]} is not by {GENERATOR}.",
             hint="Choose an empty or a new folder for the results.",
         )
     tables = (LINKS, DESCRIPTIONS, EXCLUSIONS)
@@ -115,16 +195,10 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
 
 
 def check_place(output_dir: Path) -> None:
-    """Refuse a folder that can't be there.
-
-    Raises
-    ------
-    OutputError
-        When it is a file or below one, or the way to it leads nowhere.
-    """
+    """Refuse a folder that is a file or below one, or whose path leads nowhere (OutputError)."""
     try:
         place = output_dir.resolve()
-        nearest = _nearest_existing(place)
+        nearest = nearest_existing(place)
     except (OSError, RuntimeError) as error:  # the latter for links in a circle, until Python 3.12
         why = getattr(error, "strerror", None) or error
         raise OutputError(f"The output folder {output_dir} can't be used: {why}.") from error
@@ -133,27 +207,9 @@ def check_place(output_dir: Path) -> None:
         raise OutputError(f"The output folder {output_dir} {lies} a file.")
 
 
-def _nearest_existing(place: Path) -> Path:
-    """Nearest existing ancestor, or the folder itself; errors but for missing ones are raised."""
-    for folder in (place, *place.parents):
-        with suppress(FileNotFoundError, NotADirectoryError):
-            folder.stat()
-            return folder
-    return place
-
-
 @dataclass(frozen=True)
 class Replaced:
-    """Something that an earlier call wrote, and this one wrote otherwise.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    what : str
-        Which entry of it.
-    before, now : str
-    """
+    """An entry (`what`) of a shared file whose value an earlier call wrote and this one changed."""
 
     path: Path
     what: str
@@ -175,33 +231,13 @@ def write_shared_files(
 ) -> list[Replaced]:
     """Write what describes the dataset, its seed sets and its ``desc-`` labels.
 
-    Any number of processes may do so at the same time. A file that says all of it is not touched.
-
-    Parameters
-    ----------
-    output_dir : Path
-    datasets : mapping of str to Dataset
-        Inputs by the names that they have in ``DatasetLinks``; those of earlier calls are kept,
-        and so are keys of dataset_description.json that are not ours, such as ``Authors``.
-    seed_sets : sequence of SeedTable
-    descriptions : mapping of str to str
-        Label of ``desc-`` to a sentence; labels of earlier calls are kept.
-
-    Returns
-    -------
-    list of Replaced
-        Links and labels that stood for something else before, for the caller to warn of.
-
-    Raises
-    ------
-    DataError
-        When descriptions.tsv or exclusions.tsv is not the table that was written there.
-    MissingInputError
-        When git-annex has not fetched one of them.
-    OutputError, ReadWriteError
-        When a file can't be written or read.
+    Any number of processes may do so at the same time. `datasets` are the inputs by their names in
+    ``DatasetLinks``, `descriptions` a sentence for each label of ``desc-``; those of earlier calls
+    are kept, and so are other keys of dataset_description.json, such as ``Authors``. Returns the
+    links and labels that stood for something else before, for the caller to warn of. DataError
+    when descriptions.tsv or exclusions.tsv is another table.
     """
-    # What can't be changed is found before anything else is.
+    # A table that can't be changed is noticed before anything is written.
     DESCRIPTIONS.rows(output_dir)
     EXCLUSIONS.rows(output_dir)
     links = {name: dataset_uri(dataset.root, output_dir) for name, dataset in datasets.items()}
@@ -228,7 +264,7 @@ def _generators(description: Path) -> list[object]:
 
 
 def _json_object(text: str) -> JsonObject:
-    """Empty for what is none: a broken file is written anew, with what this call knows."""
+    """Object in a JSON text; empty for a broken one, which this call then writes anew."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -239,7 +275,7 @@ def _json_object(text: str) -> JsonObject:
 def _change(
     output_dir: Path, table: SharedTable, new: Mapping[str, str], meaning: Callable[[str], object]
 ) -> list[Replaced]:
-    """Put pairs into a table; return those that stood for something else."""
+    """Put pairs into a table; return those whose meaning changed."""
     before = table.change(output_dir, {(name,): (name, text) for name, text in new.items()})
     return [
         Replaced(output_dir / table.name, name, earlier, new[name])
@@ -250,17 +286,17 @@ def _change(
 
 def _write_atlas(output_dir: Path, seeds: SeedTable) -> None:
     stem = f"atlas-{seeds.label}"
-    description = json_text(atlas_description(seeds.metadata))
+    # The key is about columns of our own table of seeds.
+    description = json_text({k: v for k, v in seeds.metadata.items() if k != "Columns"})
     write_if_changed(output_dir / f"{stem}_description.json", description)
     networks = seeds.networks or [MISSING] * len(seeds)
+    pairs = zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True)
     rows = [
-        f"{i}\t{name}\t{x:g}\t{y:g}\t{z:g}\t{radius:g}\t{network}"
-        for i, (name, (x, y, z), radius, network) in enumerate(
-            zip(seeds.names, seeds.coordinates, seeds.radii, networks, strict=True), start=1
-        )
+        [str(number), name, *(f"{mm:g}" for mm in (*point, radius)), network]
+        for number, (name, point, radius, network) in enumerate(pairs, start=1)
     ]
     columns = ("x", "y", "z", "radius", "network")
-    header = "\t".join(["index", "name", *columns])
-    write_if_changed(output_dir / f"{stem}_dseg.tsv", "\n".join([header, *rows]) + "\n")
+    text = table_text(("index", "name", *columns), rows)
+    write_if_changed(output_dir / f"{stem}_dseg.tsv", text)
     about = json_text({name: SPHERE_COLUMNS[name] for name in columns})
     write_if_changed(output_dir / f"{stem}_dseg.json", about)

@@ -1,30 +1,28 @@
-"""Tables to which many processes add rows, also from different machines, without a lock.
+"""Tables to which processes on any number of machines add rows without a lock.
 
 A lock on a shared file system is slow, may hold on one machine only, and is a file that a saved
-dataset makes read-only. Here every row is a small file of its own, a *part*, under
-``logs/<table>/``: the process that knows the row writes it whole and under its final name, and
-nobody else does. The table is made from the parts by whoever changed one of them.
+dataset makes read-only. Here every row is a small file of its own, a *part*, in ``logs/<table>/``.
+Only the process that knows the row writes its part, whole and under its final name. The table is
+made from the parts by whoever changed one of them.
 
-The name of a part is made of what the row is about and of what it says, so that a listing of the
-folder is the state of the whole table, and only parts that the table does not have yet are read. A
-row that is withdrawn leaves a part without one. Rows of the table that have no part at all are
-those of earlier versions, or a person's, and are kept.
+The name of a part is a digest of the row's keys and one of its cells. So a listing of the folder is
+the state of the whole table, and only new parts are read. A withdrawn row leaves an empty part.
+Rows without a part come from earlier versions or from a person, and are kept.
 
 Why the table has every row in the end
-    A writer W (1) changes its own parts, (2) lists the folder, (3) makes the table say what the
-    parts of that listing say; if it did not already, (4) lists again, and goes back to 3 when the
-    listings differ. A listing shows all parts that were there before it began and are not removed
-    meanwhile, and a rename is seen whole or not at all.
+    A writer W (1) changes its own parts, (2) lists the folder, (3) makes the table agree with that
+    listing and, if that changed it, (4) lists again, and goes back to 3 when the listings differ. A
+    listing shows all parts that existed before it began and are not removed meanwhile, and a rename
+    is seen whole or not at all.
 
     Let W be the last process that changes the table, and P one that changed a part in step 1. If
-    that was before the last listing of W, the listing shows it, and by 4 it is what the table says.
-    If it was later, then P took its own listing after W's last change, which showed a table without
-    P's part; by 3 P changes the table then, and W was not the last. So the table has the parts of
-    all processes that came to their end.
+    P did so before W's last listing, the listing shows it, and by 4 the table has it. If later,
+    P listed after W's last change and read a table without its part; by 3 P then changed the table,
+    and W was not the last. So the table has the parts of all processes that finished.
 
-    One that was killed may have left a part that is in no table, or have put back a table that it
-    made from an older listing. Both are mended by the next process that goes through 2 to 4, which
-    every call does once (`complete`), and every run that changes or confirms a row.
+    A killed process may leave a part that is in no table, or a table made from an older listing.
+    The next process that goes through 2 to 4 mends both: every call does so once (`complete`), and
+    so does every run that changes or confirms a row.
 """
 
 from __future__ import annotations
@@ -54,7 +52,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Cells = tuple[str, ...]
-"""Text of a row, one for each column."""
+"""Text of a row, a cell for each column."""
 
 _PART = re.compile(r"[0-9a-f]{16}-([0-9a-f]{16}|none)\.tsv")
 _NO_ROW = "none"
@@ -62,23 +60,11 @@ _NO_ROW = "none"
 
 @dataclass(frozen=True)
 class SharedTable:
-    """A file at the root of a dataset that is made of rows of many processes.
+    """A file at the root of a dataset, made of rows that many processes write.
 
-    Parameters
-    ----------
-    name : str
-        Of the file.
-    columns : tuple of str
-    keys : tuple of str
-        Columns that say what a row is about: there is one row for each.
-    order : callable
-        Key by which a row finds its place among those that are there.
-    about : mapping, optional
-        Content of the JSON file of the same name, which is there when the table is.
-    read : callable
-        From path, text and columns to rows.
-    write : callable
-        From the text before, columns and rows to text; empty for a file that is to go.
+    `keys` are the columns that identify a row; `order` is the key by which rows are sorted;
+    `about` is the content of the JSON file beside the table. `read` gets path, text and columns;
+    `write` gets the earlier text, columns and rows, and returns "" to remove the file.
     """
 
     name: str
@@ -96,41 +82,16 @@ class SharedTable:
         return root / LOGS / self.name.partition(".")[0]
 
     def rows(self, root: Path) -> dict[Cells, Cells]:
-        """Rows that the table of a dataset has, by what they are about.
-
-        Raises
-        ------
-        DataError, ReadWriteError, MissingInputError
-            When it is not the table that was written there, can't be read, or git-annex has not
-            fetched it.
-        """
+        """Rows of a dataset's table by their keys; DataError when it is another table."""
         path = root / self.name
-        found = self.read(path, read_own_text(path), self.columns)
-        return {self._key(row): row for row in found}
+        rows = self.read(path, read_own_text(path), self.columns)
+        return {self._key(row): row for row in rows}
 
     def change(self, root: Path, rows: Mapping[Cells, Cells | None]) -> dict[Cells, Cells]:
-        """Say what rows there are about some things; any number of processes may do so at once.
+        """Set rows by their keys, or remove them where None; return the earlier ones.
 
-        Nothing is written where all is said already.
-
-        Parameters
-        ----------
-        root : Path
-            Of the dataset.
-        rows : mapping
-            By what they are about; None where there is no row, or none any more.
-
-        Returns
-        -------
-        dict
-            Rows that the table had about these things before.
-
-        Raises
-        ------
-        DataError, ReadWriteError, MissingInputError
-            As `rows`.
-        OutputError
-            When a file can't be written or removed.
+        Any number of processes may do so at the same time; nothing is written when nothing changes.
+        DataError when the file is another table, OutputError when something can't be written.
         """
         known, folder = self.rows(root), self.parts_folder(root)
         names = _listing(folder)
@@ -138,7 +99,7 @@ class SharedTable:
         for key, row in rows.items():
             wanted = _part_name(key, row)
             mine = {name for name in names if _about(name) == _about(wanted)}
-            # In this order, so that a process that ends in between leaves no two.
+            # In this order, so that a process that ends in between does not leave two.
             for old in mine - {wanted}:
                 remove(folder / old)
             if wanted not in mine and (row or mine or key in known):
@@ -149,13 +110,7 @@ class SharedTable:
         return {key: known[key] for key in rows if key in known}
 
     def complete(self, root: Path) -> None:
-        """Make the table say what all parts say, as `change` does after a change.
-
-        Raises
-        ------
-        DataError, ReadWriteError, MissingInputError, OutputError
-            As `change`.
-        """
+        """Bring the table up to date with all parts, as `change` does."""
         folder = self.parts_folder(root)
         if folder.is_dir():
             discard_stale(folder)
@@ -175,7 +130,7 @@ class SharedTable:
                 if about and self.about and write_if_changed(about, json_text(self.about)):
                     changed = True
             else:
-                # Looked at now: another may have written them since the table was read.
+                # Looked at now, since another process may have written them meanwhile.
                 present = [file for file in (path, about) if file and os.path.lexists(file)]
                 changed = bool(present)
                 for file in present:
@@ -183,17 +138,17 @@ class SharedTable:
             names = _listing(folder) if changed else listed
 
     def _merged(self, path: Path, text: str, listed: Iterable[str]) -> str:
-        """Text of the table with what the parts say instead of what it said about the same."""
+        """Text of the table with the rows of the listed parts in place of earlier ones."""
         rows = {_part_name(self._key(row), row): row for row in self.read(path, text, self.columns)}
-        # Two parts about one thing are left by calls that contradict each other at the same time.
+        # Calls that contradict each other at the same time leave two parts with the same keys.
         parts = {_about(name): name for name in sorted(listed)}
         kept = [row for name, row in rows.items() if parts.get(_about(name), name) == name]
         for name in sorted(set(parts.values()) - set(rows)):
             part = self.parts_folder(path.parent) / name
-            # Without a row when it was withdrawn, or removed since it was listed.
+            # Empty when the row was withdrawn, or the part removed since it was listed.
             content = "" if part.stem.endswith(_NO_ROW) else read_own_text(part)
             for row in table_rows(part, content, self.columns):
-                # The others are in order. To sort ten thousand takes longer than all the rest.
+                # The others are in order; sorting ten thousand takes longer than all the rest.
                 insort(kept, row, key=self.order)
         return self.write(text, self.columns, kept)
 
@@ -210,7 +165,7 @@ def _part_name(key: Cells, row: Cells | None) -> str:
 
 
 def _listing(folder: Path) -> set[str]:
-    """Names of the parts in a folder; it is opened, so that NFS asks the server."""
+    """Names of the parts in a folder, which is opened so that NFS asks the server."""
     try:
         return {name for path in folder.iterdir() if _PART.fullmatch(name := path.name)}
     except FileNotFoundError:

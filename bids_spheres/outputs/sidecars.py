@@ -1,8 +1,7 @@
-"""What goes into JSON sidecars and dataset-level files.
+"""Keys of JSON sidecars, descriptions of columns, and content of dataset-level files.
 
-Keys are those of BIDS where it has one (``Sources``, ``SamplingFrequency``,
-``RepetitionTime``), and of BEP 012 and BEP 017 for time series and matrices. Functions here
-return plain dictionaries and text; `bids.files` writes them.
+Keys are those of BIDS where it has one (``Sources``, ``SamplingFrequency``, ``RepetitionTime``),
+and of BEP 012 and BEP 017 for time series and matrices.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.dataset import Dataset
 
 ANEW = "Run the participant level anew for this run."
-"""What to do about a file that is not as it was written."""
+"""Hint about a file that is not as it was written."""
 
 BIDS_VERSION = "1.11.1"
-"""Since 1.11.0 it knows atlases."""
+"""Atlases are part of BIDS since 1.11.0."""
 
 GENERATOR = "bids_spheres"
-"""Name under which this package appears in ``GeneratedBy``."""
+"""Name of this package in ``GeneratedBy``."""
 
 BIDSIGNORE = (
     *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*_boldmap.*"),
-    *("exclusions.*", "*.html", "figures", "group"),
+    *("*_controls.*", "exclusions.*", "*.html", "figures", "group"),
 )
-"""What the released BIDS schema does not know yet."""
+"""Patterns of files that the released BIDS schema does not know yet."""
 
 
 def input_uri(path: Path, links: Iterable[tuple[str, Path]]) -> str:
@@ -57,13 +56,7 @@ def _uri_path(path: str) -> str:
 
 
 def dataset_description(links: Mapping[str, str]) -> JsonObject:
-    """Content of the output's dataset_description.json.
-
-    Parameters
-    ----------
-    links : mapping of str to str
-        Name and URI of every input dataset.
-    """
+    """Content of the output's dataset_description.json; `links` are URIs of inputs by name."""
     return {
         "Name": "bids_spheres: time series and connectivity of spheres around seeds",
         "BIDSVersion": BIDS_VERSION,
@@ -94,11 +87,6 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
-def atlas_description(metadata: Mapping[str, object]) -> JsonObject:
-    """Content of atlas-<label>_description.json, without what only concerns our own table."""
-    return {key: value for key, value in metadata.items() if key != "Columns"}
-
-
 class GeneratedBy(TypedDict):
     """The program that wrote a file."""
 
@@ -107,9 +95,9 @@ class GeneratedBy(TypedDict):
 
 
 class ImageSidecar(TypedDict, total=False):
-    """Which seeds on which image, with where seeds come from when they are from another space.
+    """Seeds and image, and how seeds came into the image's space.
 
-    The keys of what options set, such as ``Mask``, are declared with the options.
+    Keys for values of options, such as ``Mask``, are declared with the options.
     """
 
     Sources: list[str]
@@ -127,7 +115,7 @@ class ImageSidecar(TypedDict, total=False):
 
 
 class SpheresSidecar(TypedDict):
-    """What the spheres of a run came to."""
+    """Spheres of a run."""
 
     Description: str
     Resolution: str
@@ -138,7 +126,7 @@ class SpheresSidecar(TypedDict):
 
 
 class RegionsSidecar(TypedDict):
-    """What the regions of a parcellation came to in a run."""
+    """Regions of a parcellation in a run."""
 
     Description: str
     Resolution: str
@@ -150,7 +138,7 @@ class RegionsSidecar(TypedDict):
 
 
 class UncleanedSidecar(TypedDict):
-    """What series before cleaning are."""
+    """Series before cleaning."""
 
     Description: str
     Columns: list[str]
@@ -173,7 +161,7 @@ class DesignSidecar(TypedDict):
 
 
 class MotionSidecar(TypedDict):
-    """How head motion was measured anew; None for fMRIPrep's measure."""
+    """How head motion was recomputed; None for fMRIPrep's measure."""
 
     HeadMotion: JsonObject | None
     HeadRadius: float | None
@@ -182,7 +170,7 @@ class MotionSidecar(TypedDict):
 
 
 class CleaningSidecar(DesignSidecar, MotionSidecar):
-    """What was done to series beside the keys that options declare, and what is left of them."""
+    """Cleaning of series and what it leaves of them, beside the keys that options declare."""
 
     SoftwareFilters: JsonObject | str
     NumberOfVolumes: int
@@ -229,7 +217,7 @@ class MatrixSidecar(TypedDict):
 
 
 class ConcatenationSidecar(TypedDict):
-    """A matrix of several runs, beside what all runs agree on."""
+    """A matrix of several runs, beside the keys on which all runs agree."""
 
     Sources: list[str]
     Concatenation: str
@@ -254,18 +242,30 @@ class SeedMapSidecar(TypedDict):
     Resolution: str
 
 
+class ControlsSidecar(TypedDict):
+    """Relations of negative controls."""
+
+    Sources: list[str]
+    GeneratedBy: list[GeneratedBy]
+    SpatialReference: str
+    Seeds: str
+    Strategy: str
+    DegreesOfFreedom: float
+    SurrogateSeed: int
+
+
 def sampling(t_r: float) -> SamplingSidecar:
     """Times of volumes, one every `t_r` seconds."""
     return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
 
 
 def generated_by() -> list[GeneratedBy]:
-    """How every sidecar names the package."""
+    """The package, as every sidecar names it."""
     return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
 def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> JsonObject:
-    """Descriptions of seed columns: their networks, where they have one."""
+    """Descriptions of the columns of seeds that have a network."""
     if networks is None:
         return {}
     return {
@@ -282,7 +282,33 @@ DISPLACEMENTS: JsonObject = {
         "Units": "mm",
     },
 }
-"""Columns of tables of censored volumes where a strategy measures motion anew."""
+"""Columns of tables of censored volumes where a strategy recomputes motion."""
+
+CONTROL_COLUMNS: JsonObject = {
+    "control": {
+        "Description": "What correlates",
+        "Levels": {
+            "seeds": "Seeds with one another, for comparison",
+            "surrogate": "Series with random phases and the spectra of the seeds' cleaned series",
+            "fluid": "Seeds with spheres in cerebrospinal fluid",
+            "mirrored": "Spheres at the seeds mirrored from left to right (x to -x)",
+        },
+    },
+    "spheres": {"Description": "Series; of fluid, those in fluid"},
+    "pairs": {"Description": "Pairs of series with a correlation"},
+    "significant": {
+        "Description": "Share of pairs with p < 0.05 by their effective degrees of freedom; of "
+        "surrogates and fluid these are false positives, 0.05 by chance"
+    },
+    "significant_nominal": {
+        "Description": "Share of pairs with p < 0.05 by DegreesOfFreedom, as if series were white"
+    },
+    "similarity": {
+        "Description": "Correlation over pairs of the correlations of mirrored spheres with those "
+        "of the seeds"
+    },
+}
+"""Columns of the table of negative controls."""
 
 SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
@@ -305,7 +331,7 @@ SPHERE_COLUMNS: JsonObject = {
         "voxels of temporal mean / standard deviation of all volumes, censored ones too"
     },
 }
-"""Columns of the table of spheres, beside `index` and `name`, which BIDS defines."""
+"""Columns of the table of spheres beside `index` and `name`, which BIDS defines."""
 
 EXTRA_COLUMNS: JsonObject = {
     **{
@@ -318,8 +344,7 @@ EXTRA_COLUMNS: JsonObject = {
     },
     "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
 }
-"""Columns of both tables where the dataset has images of tissues in the space of the run, and
-after despiking."""
+"""Columns of both tables when the run's space has images of tissues, and after despiking."""
 
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
@@ -352,25 +377,9 @@ def sidecar_path(path: Path) -> Path:
 def read_sidecar(
     path: Path, *, optional: bool = False, parse_float: Callable[[str], float] | None = None
 ) -> JsonObject:
-    """Content of a sidecar.
+    """Content of a sidecar; where it is `optional`, a missing one is empty, else an error.
 
-    Parameters
-    ----------
-    path : Path
-        Of the JSON file.
-    optional : bool
-        Take a file that is not there for an empty one.
-    parse_float : callable, optional
-        Makes numbers of what has a point or an exponent.
-
-    Raises
-    ------
-    MissingInputError
-        When it is not there, or git-annex has not fetched it.
-    DataError
-        When it holds no JSON object.
-    ReadWriteError
-        When it can't be read.
+    DataError when it holds no JSON object. `parse_float` converts numbers with a point or exponent.
     """
     text = read_own_text(path)
     if text:

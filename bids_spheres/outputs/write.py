@@ -1,4 +1,4 @@
-"""Spheres, designs, series and matrices to files, each with its sidecar."""
+"""Write spheres, designs, series and matrices, each with its sidecar."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
+    CONTROL_COLUMNS,
     DISPLACEMENTS,
     EXTRA_COLUMNS,
     REGION_COLUMNS,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.engine.regions import RegionImage
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.outputs.paths import OutputPaths
@@ -49,7 +49,14 @@ _ORIENTATION = (
     *("qform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("sform_code", "srow_x", "srow_y", "srow_z"),
 )
-"""Fields of a NIfTI header that say where voxels are, beside ``pixdim``."""
+"""Fields of a NIfTI header that place voxels, beside ``pixdim``."""
+
+_SIGNALS = {
+    "labels": "Mean of the voxels",
+    "mean": "Mean weighted by the map",
+    "least-squares": "Least squares: signals by which maps, times them, are nearest to the voxels",
+}
+"""How the voxels of a region give its signal."""
 
 
 def write_spheres(
@@ -61,38 +68,26 @@ def write_spheres(
     measured: Mapping[str, NDArray[Any] | None],
     sidecar: Mapping[str, object],
 ) -> None:
-    """Write the spheres of S seeds as image and table.
+    """Write the spheres, or regions, of S seeds as image and table.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    seeds : SeedTable
-    bold : Path
-        The image, whose orientation that of the spheres has.
-    weights : SphereWeights
-        Their voxels.
-    measured : mapping of str to (S,) array
-        Columns ``coverage``, ``used`` and ``tsnr``, and those of `EXTRA_COLUMNS` that are known.
-    sidecar : mapping
-        What is known of image and seeds.
+    The image is oriented as `bold` is. `measured` are columns (S,): ``coverage``, ``used``,
+    ``tsnr`` and those of `EXTRA_COLUMNS` that are known; `sidecar` describes image and seeds.
     """
     write_image(paths.spheres(seeds, ".nii.gz"), _label_image(seeds, bold, weights))
+    regions = seeds.regions
+    size = {"volume": ball_volume(seeds.radii).round(1)} if regions else {"radius": seeds.radii}
     table = pd.DataFrame(
         {
             "index": np.arange(1, len(seeds) + 1),
             "name": seeds.names,
             **dict(zip("xyz", seeds.coordinates.T, strict=True)),
-            **(
-                {"radius": seeds.radii}
-                if seeds.regions is None
-                else {"volume": ball_volume(seeds.radii).round(1)}
-            ),
+            **size,
             "network": seeds.networks or [MISSING] * len(seeds),
             "voxels_asked": weights.asked,
             "voxels_used": weights.used,
             "coverage": measured["coverage"],
             "used": np.asarray(measured["used"]).astype(int),
-            **({"seed_in_mask": weights.seed_used.astype(int)} if seeds.regions is None else {}),
+            **({} if regions else {"seed_in_mask": weights.seed_used.astype(int)}),
             "overlap": weights.overlaps,
             "tsnr": measured["tsnr"],
             **{name: measured[name] for name in EXTRA_COLUMNS if name in measured},
@@ -100,41 +95,35 @@ def write_spheres(
     )
     write_table(paths.spheres(seeds), table)
     low = int((table["used"] == 0).sum())
-    extra = {name: about for name, about in EXTRA_COLUMNS.items() if name in measured}
-    if seeds.regions is not None:
-        regions = RegionsSidecar(
+    about: RegionsSidecar | SpheresSidecar
+    if regions:
+        about = RegionsSidecar(
             Description="Regions; a voxel in several has the index of that of the largest weight, "
             "or of the nearest centre",
             Resolution="Grid of the BOLD image",
-            Parcellation=[path.name for path in seeds.regions.paths],
-            RegionSignals=_signals_of(seeds.regions),
+            Parcellation=[path.name for path in regions.paths],
+            RegionSignals=_SIGNALS[regions.weighting if regions.kind == "maps" else "labels"],
             RegionsWithoutVoxels=int(weights.empty.sum()),
             RegionsPartlyOutsideMask=int(weights.partial.sum()),
             RegionsOfTooLittleCoverage=low,
         )
-        write_json(paths.spheres(seeds, ".json"), {**sidecar, **regions, **REGION_COLUMNS, **extra})
-        return
-    about = SpheresSidecar(
-        Description="Spheres around seeds; a voxel in several spheres has the index of the "
-        "sphere whose seed is nearest",
-        Resolution="Grid of the BOLD image",
-        SpheresWithoutVoxels=int(weights.empty.sum()),
-        SpheresPartlyOutsideMask=int(weights.partial.sum()),
-        SpheresOfTooLittleCoverage=low,
-        SeedsOutsideMask=int((~weights.seed_used).sum()),
-    )
-    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **SPHERE_COLUMNS, **extra})
-
-
-def _signals_of(regions: RegionImage) -> str:
-    if regions.kind != "maps":
-        return "Mean of the voxels"
-    joint = "Least squares: signals by which maps, times them, are nearest to the voxels"
-    return joint if regions.weighting == "least-squares" else "Mean weighted by the map"
+    else:
+        about = SpheresSidecar(
+            Description="Spheres around seeds; a voxel in several spheres has the index of the "
+            "sphere whose seed is nearest",
+            Resolution="Grid of the BOLD image",
+            SpheresWithoutVoxels=int(weights.empty.sum()),
+            SpheresPartlyOutsideMask=int(weights.partial.sum()),
+            SpheresOfTooLittleCoverage=low,
+            SeedsOutsideMask=int((~weights.seed_used).sum()),
+        )
+    columns = REGION_COLUMNS if regions else SPHERE_COLUMNS
+    extra = {name: text for name, text in EXTRA_COLUMNS.items() if name in measured}
+    write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **columns, **extra})
 
 
 def _label_image(seeds: SeedTable, bold: Path, weights: SphereWeights) -> nib.Nifti1Image:
-    """Labels of the spheres, oriented as the BOLD image is, also for programs that read qforms."""
+    """Labels of the spheres, oriented as the BOLD image, also for programs that read qforms."""
     smallest = next(i for i in (np.uint8, np.int16, np.int32) if len(seeds) <= np.iinfo(i).max)
     labels = label_volume(weights, seeds.coordinates).astype(smallest)
     img = nib.Nifti1Image(labels, weights.grid.affine)
@@ -157,7 +146,7 @@ def write_uncleaned(
     t_r: float,
     sidecar: Mapping[str, object],
 ) -> None:
-    """Write series before cleaning, (T, S); `sidecar` says what is known of image and seeds."""
+    """Write series before cleaning, (T, S); `sidecar` describes image and seeds."""
     write_compressed_numbers(paths.uncleaned(seeds), values)
     about = UncleanedSidecar(
         Description="Signals of the spheres before cleaning, in the units of the image",
@@ -184,22 +173,12 @@ def write_design(
     displacements: Mapping[str, FloatArray],
     sidecar: Mapping[str, object],
 ) -> None:
-    """Write regressors and censored volumes.
+    """Write the regressors of T volumes and the censored volumes.
 
-    Parameters
-    ----------
-    paths : OutputPaths
-    strategy : str
-    columns : mapping of str to (T,) array
-        Regressors; without any, the mean stands for itself, as a table needs a column.
-    kept : (T,) bool array
-        Volumes that are not censored.
-    reasons : mapping of str to (T,) bool array
-        Volumes that each criterion censors.
-    displacements : mapping of str to (T,) array, mm
-        Columns of `DISPLACEMENTS` for the table of censored volumes.
-    sidecar : mapping
+    `reasons` has the volumes that each criterion censors, and `displacements`, in mm, columns of
+    `DISPLACEMENTS` for the table of censored volumes.
     """
+    # A table needs a column: without regressors, the mean that is removed anyway.
     columns = columns or {"intercept": np.ones(len(kept))}
     write_numbers(paths.design(strategy), tuple(columns), np.stack([*columns.values()], axis=1))
     write_json(paths.design(strategy, ".json"), sidecar)
@@ -219,10 +198,10 @@ def write_series(
     values: FloatArray,
     sidecar: Mapping[str, object],
 ) -> None:
-    """Write cleaned series, a row for every volume or for every kept one and S columns."""
+    """Write cleaned series of S spheres, a row for every volume or for every kept one."""
     path = paths.series(seeds, strategy)
     write_numbers(path, seeds.names, values)
-    # A seed may have the name of a key; then the key counts, not the network of the seed.
+    # A seed may have the name of a key, which then counts instead of the seed's network.
     columns = column_descriptions(seeds.names, seeds.networks)
     write_json(sidecar_path(path), {**columns, **sidecar})
 
@@ -233,3 +212,9 @@ def write_matrix(
     """Write a matrix over pairs of S spheres, (S, S)."""
     write_numbers(path, names, values, ("Node", names))
     write_json(sidecar_path(path), sidecar)
+
+
+def write_controls(path: Path, table: pd.DataFrame, sidecar: Mapping[str, object]) -> None:
+    """Write relations of negative controls; see `CONTROL_COLUMNS`."""
+    write_table(path, table)
+    write_json(sidecar_path(path), {**sidecar, **CONTROL_COLUMNS})

@@ -38,7 +38,7 @@ from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.inputs.anatomy import anatomical_mask
-from bids_spheres.outputs.exclusions import ExclusionRow
+from bids_spheres.outputs.shared import ExclusionRow
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
@@ -418,7 +418,7 @@ def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
 def _tables(
     jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
 ) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, object]]]]:
-    """Table of every run, and what is known of it; tables that can't be used go to the list."""
+    """Table of every run with its JSON file; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
         source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies

@@ -12,8 +12,9 @@ from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
-from bids_spheres.outputs.exclusions import record_exclusions
+from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
+from bids_spheres.participant.controls import write_controls
 from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
@@ -234,6 +235,8 @@ def _write_strategy(
         )
         pairs = effective_dof(series, run_design) if run_design.processing.effective_dof else None
         write_series(paths, spheres, run_design, series, sidecar=sidecar, effective_dof=pairs)
+        if run_design.processing.controls:
+            write_controls(paths, spheres, run_design, extracted[1], series)
         cleaned.append((replace(spheres, columns=own), series))
         start = own.stop
     if isinstance(volumes, SpooledVolumes):

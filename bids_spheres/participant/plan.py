@@ -139,6 +139,8 @@ class Job:
                     paths[self.paths.series(seeds, strategy)] = image.bold
                     relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
                     paths |= dict.fromkeys(relmats, image.bold)
+                    if rules.controls:
+                        paths[self.paths.controls(seeds, strategy)] = image.bold
                 # Images of one run in several spaces share the table, and so the design.
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table

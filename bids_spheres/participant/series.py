@@ -78,7 +78,17 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
     n_spheres = cleaned.shape[1]
     if run_design.exclusion is not None:
         return np.full((n_spheres, n_spheres), np.nan)
-    # What was regressed out at the kept volumes, filtered as the series were.
+    left = run_design.degrees_of_freedom
+    return effective_degrees_of_freedom(
+        cleaned,
+        kept=run_design.used,
+        regressors=regressed_out(run_design),
+        degrees_lost=int(run_design.used.sum()) - left.residual,
+    )
+
+
+def regressed_out(run_design: RunDesign) -> FloatArray:
+    """What was regressed out at the volumes in use, filtered as series were, (T', Q)."""
     kept, t_r = run_design.design.kept, run_design.timing.t_r
     removed = removed_regressors(run_design.design, run_design.strategy, t_r)
     regressors = [np.empty((int(kept.sum()), 0))]
@@ -88,13 +98,7 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
         steps = temporal_steps(run_design.design, run_design.strategy, t_r)
         # Detrended, so that a filter does not see the jump from the end to the beginning.
         regressors.append(clean(removed, detrend=True, standardize=False, **steps))
-    left = run_design.degrees_of_freedom
-    return effective_degrees_of_freedom(
-        cleaned,
-        kept=run_design.used,
-        regressors=np.hstack(regressors)[rows_in_use(run_design)],
-        degrees_lost=int(run_design.used.sum()) - left.residual,
-    )
+    return np.hstack(regressors)[rows_in_use(run_design)]
 
 
 def write_series(

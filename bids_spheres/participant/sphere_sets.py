@@ -15,6 +15,7 @@ from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.anatomy import lesion_masks, tissue_images
+from bids_spheres.participant.controls import control_sets
 from bids_spheres.participant.sidecars import image_sidecar
 from bids_spheres.settings import OFF
 from bids_spheres.wording import count, plural
@@ -55,7 +56,8 @@ class SphereSet:
     in the voxels used, (S,), by column. Once the image was read, `coverage`, `tsnr` and `spikes`,
     (S,), are the share of each sphere's voxels that has a signal, their temporal signal-to-noise
     ratio and the share of their values that despiking changed; `reduced` counts spheres with voxels
-    that are constant, or not finite in a volume.
+    that are constant, or not finite in a volume. `controls` are further spheres of the same image,
+    which are extracted with these.
     """
 
     seeds: SeedTable
@@ -68,6 +70,7 @@ class SphereSet:
     tsnr: FloatArray | None = None
     spikes: FloatArray | None = None
     reduced: int = 0
+    controls: tuple[SphereSet, ...] = ()
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
         """The same with what the moments of an extraction say of the voxels."""
@@ -169,6 +172,10 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
         tissues = usable.shares(weights)
         sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, tissues))
         start += len(seeds)
+    for i, spheres in enumerate(sphere_sets if rules.controls else ()):
+        controls = tuple(control_sets(spheres, usable, start))
+        sphere_sets[i] = replace(spheres, controls=controls)
+        start += sum(len(control.seeds) for control in controls)
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
@@ -194,7 +201,8 @@ def extract_spheres(
 
     Spheres without a usable voxel, or with too little coverage, have series of NaN.
     """
-    weights = stack_weights([spheres.weights for spheres in sphere_sets])
+    every = [*sphere_sets, *(control for spheres in sphere_sets for control in spheres.controls)]
+    weights = stack_weights([spheres.weights for spheres in every])
     with np.errstate(over="ignore", invalid="ignore"):
         extraction = extract(
             *(volumes, weights, rules.smoothing_fwhm),
@@ -208,10 +216,10 @@ def extract_spheres(
             f"{volumes.name} has values above {_LARGEST:g}, which are no signal.",
             hint="Its header is damaged, or something went wrong before; compute it again.",
         )
-    sphere_sets = [spheres.with_signal_of(extraction) for spheres in sphere_sets]
-    missing = np.concatenate([spheres.missing for spheres in sphere_sets])
+    every = [spheres.with_signal_of(extraction) for spheres in every]
+    missing = np.concatenate([spheres.missing for spheres in every])
     extraction.timeseries[:, missing] = np.nan
-    return extraction, sphere_sets
+    return extraction, every[: len(sphere_sets)]
 
 
 @dataclass(frozen=True, eq=False)

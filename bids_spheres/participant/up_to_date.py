@@ -300,7 +300,8 @@ class _JobGroups:
         stats = [measure(name).stat for name in self.rules.connectivity]
         stats += [EFFECTIVE_DOF] * self.rules.effective_dof
         matrices = [self.paths.matrix(seeds, strategy.name, stat) for stat in stats]
-        for table in (series, *matrices):
+        controls = [self.paths.controls(seeds, strategy.name)] * self.rules.controls
+        for table in (series, *matrices, *controls):
             both = (table, table.with_suffix(".json"))
             yield Group(table.stem, self.record, series, both, stamp, strategy.name)
         if self.rules.seed_maps:

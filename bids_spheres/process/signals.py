@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM, which clusters send when time is up, end the block like an error.
 
-    So workers are stopped and temporary files removed. The exit status is a shell's for the
-    signal, 143. Where signals can't be handled, outside the main thread, nothing is changed.
+    So workers are stopped and temporary files removed. The exit status is 143, as a shell's for the
+    signal. Outside the main thread, where signals can't be handled, nothing changes.
     """
 
     def end(number: int, _frame: FrameType | None) -> None:
-        # A second one, sent to the process group and to its leader, must not stop the cleaning up.
+        # Sent to the process group and to its leader, a second one must not stop the cleaning up.
         signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
@@ -33,10 +33,10 @@ def ended_by_sigterm() -> Iterator[None]:
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the process with one line, as long as nothing is begun.
+    """Let SIGTERM and SIGINT end the process with one line, while libraries are imported.
 
-    For the time in which libraries are imported: Python drops what a handler raises while it runs
-    a callback of its import locks, and some libraries make another error of it.
+    Python drops what a handler raises during a callback of its import locks, and some libraries
+    turn it into another error.
     """
 
     def end(number: int, _frame: FrameType | None) -> None:
@@ -45,7 +45,7 @@ def ended_at_once() -> Iterator[None]:
             os.write(2, f"bids-spheres: {how}. Nothing was begun.\n".encode())
         os._exit(128 + number)
 
-    # A shell lets what it puts into the background ignore interrupts.
+    # Shells make processes in the background ignore interrupts.
     both = (signal.SIGTERM, signal.SIGINT)
     with _handled(end, *(n for n in both if signal.getsignal(n) != signal.SIG_IGN)):
         yield

@@ -1,4 +1,4 @@
-"""Versions of what a result may depend on."""
+"""Versions of the software that a result may depend on."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from bids_spheres import __version__
 
 _COMPARED = ("bids-spheres", "nibabel", "numpy", "pandas", "scipy")
-"""Other versions of these may give other numbers."""
+"""Packages whose versions may change numbers."""
 
 
 def versions() -> dict[str, str]:
-    """Names and versions of what a result may depend on, as this process has them."""
-    found = {
+    """Versions, in this process, of the software that a result may depend on."""
+    installed = {
         "bids-spheres": __version__,
         "Python": f"{platform.python_version()} on {platform.platform()}",
     }
     for name in ("h5py", "nibabel", "numpy", "pandas", "pybids", "scipy", "zlib-ng"):
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            installed[name] = version(name)
+    return installed
 
 
 @cache
 def software() -> dict[str, str]:
-    """Versions that machines must share, and a digest: a working copy has one version for all."""
+    """Versions that machines must share, with a digest, as a working copy has one version."""
     root, digest = Path(__file__).parents[1], sha256()
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.suffix not in (".pyc", ".pyo"):

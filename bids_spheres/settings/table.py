@@ -166,6 +166,13 @@ class Processing:
         "also write the effective degrees of freedom of each correlation, given the "
         "autocorrelation of both series",
     )
+    controls: bool = _seeds(
+        False,
+        "also write how many pairs of series correlate that should not: surrogates with random "
+        "phases, spheres in fluid, and mirrored seeds; at the group level average these, and "
+        "compare QC-FC with permutations of head motion",
+        levels=_BOTH,
+    )
     detrend: bool = _series(True, "remove the linear trend (default: on)", sidecar="Detrend")
     standardize: Standardize = _series(
         "zscore_sample",
@@ -443,6 +450,12 @@ class GroupChoices:
     )
     min_participants: int = _group(
         3, "do not test edges that fewer participants have (default: 3)", _COUNT
+    )
+    stacked_format: Literal["tsv", "parquet"] = _group(
+        "tsv",
+        "table with the edges of all participants as compressed text (default), or as Parquet, "
+        "which is read faster and needs pyarrow",
+        choice("tsv", "parquet"),
     )
     multiverse: bool = _group(
         False,

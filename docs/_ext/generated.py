@@ -185,6 +185,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options_of_demo": lambda: options_page(options.demo_parser()),
     "options_of_strategies": lambda: options_page(options.strategies_parser()),
     "options_of_seeds": lambda: options_page(options.seeds_parser()),
+    "options_of_export": lambda: options_page(options.export_parser()),
     "options_of_why": lambda: options_page(options.why_parser()),
     "exit_statuses": exit_statuses,
     "strategies": strategies,

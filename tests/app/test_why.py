@@ -129,7 +129,7 @@ def test_volumes_that_are_left_out(why, results, tiny):
         ("--smoothing-fwhm", 6, "--despike"),
         ("--overlap", "nearest", "--high-pass", 0.01, "--filter", "butterworth"),
         ("--connectivity", "partial", "pearson", "--equal-seconds", 60),
-        ("--mask", "none", "--no-detrend"),
+        ("--mask", "none", "--no-detrend", "--controls"),
     ],
     ids=lambda options: " ".join(map(str, options)),
 )

@@ -43,6 +43,7 @@ NAMED_BY_INPUT = ("design",)
 HEADINGS = {
     "dseg": "Spheres",
     "outliers": "Volumes left out",
+    "controls": "Negative controls",
     "exclusions": "Exclusions",
     "group runs": "`runs.tsv`",
     "group strategies": "`strategies.tsv`",
@@ -137,7 +138,7 @@ def documented_keys():
 
 
 OF_SOME_CALLS = {
-    *("Tissue", "HeadMotion"),
+    *("Tissue", "HeadMotion", "QCFCPermutationSeed"),
     *("Within", "Clusters", "ParticipantWeights", "Harmonized", "HarmonizedInPermutations"),
 }
 """Keys that the last call of the group does not give to all kinds of files that may have them."""

@@ -77,6 +77,7 @@ print(own_memory())
         ("--aggregation", "eigenvariate", "--radius", 30),
         ("--seed-maps",),
         ("--effective-dof", "--connectivity", "partial", "ledoit-wolf"),
+        ("--controls", "--aggregation", "median"),
     ],
     ids=lambda options: " ".join(map(str, options)) or "plain",
 )

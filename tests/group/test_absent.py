@@ -9,10 +9,9 @@ import pytest
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.names import parse_name
-from bids_spheres.group.files import selected
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
-from bids_spheres.outputs.find import OutputFile
+from bids_spheres.outputs.find import OutputFile, selected
 from tests.group.conftest import PEARSON, POINTS, correlations, read_tsv, upper
 
 S = len(POINTS)
@@ -290,7 +289,7 @@ def test_spaces_are_pooled_when_that_is_asked_for(two_spaces, caplog):
     about = json.loads(mean.with_suffix(".json").read_text())
     assert about["PooledSpaces"] == {ASYM: 1, NLIN6: 2}
     (people,) = (outputs.root / "group").glob("*_space-MNI_*_participants.tsv")
-    assert read_tsv(people)["space"].tolist() == [ASYM, NLIN6, NLIN6]
+    assert read_tsv(people)["image_space"].tolist() == [ASYM, NLIN6, NLIN6]
 
 
 def test_a_run_with_images_in_two_spaces_counts_once_in_the_preferred_one(outputs, rng):

@@ -418,6 +418,18 @@ def test_names_choose_seeds(filled, run_app, tmp_path):
     assert image(outputs, "mean", "t").shape == SHAPE
 
 
+def test_seeds_are_known_by_the_names_in_sidecars(filled, run_app, tmp_path):
+    """Labels in names of files are without signs, and numbered where they are the same."""
+    outputs, _ = filled
+    for path in outputs.root.rglob("*_boldmap.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"Seed": "left M1"}))
+    words = (tmp_path / "no", outputs.root, "group", "--report-level", "none", "--seed-maps")
+    assert run_app(*words, "right M1").status == 0
+    assert not list((outputs.root / "group").glob("*_statmap.nii.gz"))
+    assert run_app(*words, "left M1").status == 0
+    assert image(outputs, "mean", "t").shape == SHAPE
+
+
 def test_one_participant_has_no_map_of_a_group(filled, call):
     done = call(filled[0], "--participant-label", "01")
     assert "one participant has neither spread nor tests" in done.err

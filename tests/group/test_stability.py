@@ -197,6 +197,26 @@ def test_censored_rows_missing_spheres_and_lost_series(outputs, rng, call):
     assert pairs.loc["default", "r"].isna().any()
 
 
+def test_runs_below_two_minutes_and_networks_of_one_seed(outputs, rng, call):
+    outputs.networks = ("default", "default", "visual", "visual", "motor")
+    for label in LABELS[:3]:
+        values = rng.standard_normal((50, 5)) + rng.standard_normal((50, 1))
+        path = outputs.add(label, np.round(np.corrcoef(values.T), 9))
+        save(path, values)
+    done = call(outputs)
+    assert done.status == 0, done.err
+    table = read_tsv(outputs.root / "group" / "stability.tsv")
+    assert len(table) == 3
+    assert table[["minutes", "r"]].isna().all(axis=None)
+    assert table["split_half"].notna().all()
+    minutes = outputs.result("minutes")
+    assert minutes["edges"].tolist() == [10, 1, 4, 2, 1, 2]
+    assert minutes[["minutes_for_r", "longest", "r"]].isna().all(axis=None)
+    path = save(path, np.vstack([values] * 3))
+    assert call(outputs, "--participant-label", LABELS[2]).status == 0
+    assert len(read_tsv(outputs.root / "group" / "stability.tsv")) == 2
+
+
 def test_without_the_option_nothing_of_it_is_left(dataset, call, run_app, tmp_path):
     outputs, _ = dataset
     assert call(outputs).status == 0
@@ -205,6 +225,15 @@ def test_without_the_option_nothing_of_it_is_left(dataset, call, run_app, tmp_pa
     assert run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none").status == 0
     assert not [*folder.glob("*_minutes.*"), *folder.glob("stability.*")]
     assert "split_half" not in read_tsv(folder / "strategies.tsv").dropna(axis=1, how="all")
+
+
+def test_pearson_correlations_are_needed(outputs, rng, call):
+    for label in LABELS[:3]:
+        matrix = np.round(np.corrcoef(rng.standard_normal((5, 90))), 9)
+        outputs.add(label, matrix, stat="partialcorrelation")
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "--stability is about Pearson correlations" in done.err
 
 
 def test_series_are_needed(outputs, rng, call):

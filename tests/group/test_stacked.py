@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.group.stacked import stacked_extension, stacked_table
+from bids_spheres.errors import UsageError
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.stacked import stacked_table
 
 
 @pytest.fixture
@@ -56,11 +58,12 @@ def test_parquet_read_by_polars(tmp_path, rows):
     np.testing.assert_array_equal(table["values"].to_numpy(), rows)
 
 
-def test_which_one_depends_on_what_is_installed(monkeypatch):
-    monkeypatch.setattr("bids_spheres.group.stacked.find_spec", lambda _: None)
-    assert stacked_extension() == ".tsv.gz"
-    monkeypatch.setattr("bids_spheres.group.stacked.find_spec", lambda _: object())
-    assert stacked_extension() == ".parquet"
+def test_parquet_without_pyarrow_is_refused(monkeypatch):
+    """And the default is the same file, whatever is installed."""
+    monkeypatch.setattr("bids_spheres.group.options.find_spec", lambda _: None)
+    assert GroupOptions().stacked_format == "tsv"
+    with pytest.raises(UsageError, match="needs pyarrow"):
+        GroupOptions(stacked_format="parquet")
 
 
 def test_nothing_is_left_of_a_table_that_was_not_finished(tmp_path, rows):

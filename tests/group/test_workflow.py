@@ -192,15 +192,10 @@ def test_networks(filled):
 def test_the_stacked_table_has_the_edges_of_the_index(filled):
     outputs, z = filled
     group(outputs)
-    if (path := outputs.path("stat-pearsoncorrelation_desc-simple_stacked.parquet")).exists():
-        table = pd.read_parquet(path).set_index("participant_id")
-        stacked = np.stack(table["values"])
-    else:
-        table = pd.read_csv(
-            path.with_suffix(".tsv.gz"), sep="\t", na_values=["n/a"], index_col="participant_id"
-        )
-        stacked = table.to_numpy()
-        assert table.columns.tolist() == outputs.result("edges")["edge"].astype(str).tolist()
+    path = outputs.path("stat-pearsoncorrelation_desc-simple_stacked.tsv.gz")
+    table = pd.read_csv(path, sep="\t", na_values=["n/a"], index_col="participant_id")
+    stacked = table.to_numpy()
+    assert table.columns.tolist() == outputs.result("edges")["edge"].astype(str).tolist()
     assert table.index.tolist() == [f"sub-{label}" for label in LABELS]
     np.testing.assert_allclose(stacked, z, rtol=1e-7)
     names = outputs.result("edges")[["node_1", "node_2"]].to_numpy().tolist()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from bids_spheres.errors import DataError, UsageError
-from bids_spheres.outputs.exclusions import COLUMNS, ExclusionRow, record_exclusions
+from bids_spheres.outputs.shared import EXCLUSION_COLUMNS, ExclusionRow, record_exclusions
 
 HEADER = (
     "participant_id\tsession_id\tsource\tstrategy\treason\tn_volumes\tn_kept\trank\t"
@@ -71,9 +71,9 @@ def test_what_is_missing_is_na(tmp_path):
 def test_columns_are_described(tmp_path):
     record_exclusions(tmp_path, bold(), ["simple"], [row()])
     about = json.loads((tmp_path / "exclusions.json").read_text())
-    assert list(about) == HEADER.split() == list(COLUMNS)
-    assert all(about[name]["Description"] for name in COLUMNS)
-    assert {name: about[name]["Units"] for name in COLUMNS if "Units" in about[name]} == {
+    assert list(about) == HEADER.split() == list(EXCLUSION_COLUMNS)
+    assert all(about[name]["Description"] for name in EXCLUSION_COLUMNS)
+    assert {name: about[name]["Units"] for name in EXCLUSION_COLUMNS if "Units" in about[name]} == {
         "seconds": "s",
         "min_seconds": "s",
     }

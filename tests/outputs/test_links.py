@@ -43,8 +43,9 @@ def test_on_another_file_system(tmp_path, monkeypatch, other):
     """As a disk that is mounted in a study, or of which one dataset alone is mounted."""
     (tmp_path / "fmriprep").mkdir()
     (tmp_path / "out").mkdir()
+    mounted = (tmp_path / other).resolve()
     monkeypatch.setattr(
-        links, "_device", lambda folder: int(folder == (tmp_path / other).resolve())
+        links, "nearest_existing", lambda place: Path("/proc") if place == mounted else tmp_path
     )
     uri = dataset_uri(tmp_path / "fmriprep", tmp_path / "out")
     assert uri == (tmp_path / "fmriprep").as_uri()

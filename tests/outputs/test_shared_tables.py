@@ -144,7 +144,7 @@ def test_the_last_row_goes_while_another_comes(tmp_path, monkeypatch):
 def test_another_begins_the_table_that_one_finds_empty(tmp_path, monkeypatch, table):
     say(tmp_path, "a", "1")
     say(tmp_path, "a", None)
-    pending, read = [True], shared_tables.read_text
+    pending, read = [True], shared_tables.read_own_text
 
     def disturbed(path):
         text = read(path)
@@ -153,7 +153,7 @@ def test_another_begins_the_table_that_one_finds_empty(tmp_path, monkeypatch, ta
             table.change(tmp_path, {("b",): ("b", "2")})
         return text
 
-    monkeypatch.setattr(shared_tables, "read_text", disturbed)
+    monkeypatch.setattr(shared_tables, "read_own_text", disturbed)
     table.complete(tmp_path)
     assert lines(tmp_path)[1:] == ["b\t2"]
     assert (tmp_path / "t.json").exists() == (table.about is not None)
@@ -183,8 +183,12 @@ MANY = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 from bids_spheres.inputs.dataset import Dataset
-from bids_spheres.outputs.exclusions import EXCLUSIONS, ExclusionRow, record_exclusions
-from bids_spheres.outputs.shared import write_shared_files
+from bids_spheres.outputs.shared import (
+    EXCLUSIONS,
+    ExclusionRow,
+    record_exclusions,
+    write_shared_files,
+)
 
 root, n_processes, n_tasks, seed = Path(sys.argv[1]), *map(int, sys.argv[2:])
 rng = random.Random(seed)

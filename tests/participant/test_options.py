@@ -40,6 +40,7 @@ STALE = {
     "connectivity": ((), ("--connectivity", "partial")),
     "seed_maps": ((), ("--seed-maps",)),
     "effective_dof": ((), ("--effective-dof",)),
+    "controls": ((), ("--controls",)),
     "radius": ((), ("--radius", "7")),
     "atlas": ((), ("--atlas", "Raichle2011")),
     "seeds": ((), ("--seeds", "other.tsv")),

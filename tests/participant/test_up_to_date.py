@@ -217,6 +217,7 @@ OTHER_SETTINGS = [
     ["--high-pass", "0.01", "--low-pass", "0.1", "--filter", "butterworth"],
     ["--connectivity", "partial", "fisher-z"],
     ["--effective-dof"],
+    ["--controls"],
     ["--seed-maps"],
 ]
 

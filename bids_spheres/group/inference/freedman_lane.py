@@ -139,15 +139,11 @@ def permutation_test(
 
     Parameters
     ----------
-    z : (N, E) array
-        Also a memory map; NaN is missing, and its columns stay out.
-    design : (N, k) array
-        Of full rank, without NaN.
+    z, design, tail
+        As for `estimate`; columns with NaN stay out, F has no tails.
     contrasts : sequence of Contrast
     enhancements : mapping of str to Enhancement, or callable
         By names; or a function that gives those of a contrast, as thresholds of F are its own.
-    tail : {"two", "positive", "negative"}
-        Of t; F has no tails.
     n_permutations : int
         At most; all arrangements are used where they are fewer.
     seed : int

@@ -1,4 +1,4 @@
-"""One task on brainlife.io: its ``config.json`` to the data types that other apps there read.
+"""Run a task on brainlife.io, from its ``config.json`` to the data types that other apps read.
 
 The platform clones an app's repository for every task, writes ``config.json`` into it and starts
 the executable ``main`` there. Ours is `bids_spheres/integrations/brainlife/main`, to be copied
@@ -18,10 +18,10 @@ output ``conmat``       neuro/conmat          index.json, label.json, csv/
 output ``report``       report/html           html/
 ======================  ====================  =========================================
 
-Inputs may be *multi*: all runs of a participant, told apart by their metadata. Parameters are
-options of the command line by their names (``atlas``, ``strategy``, ``space``, ...), lists also as
-words in a text; one that is missing, null or empty is not given. ``config.json.sample`` shows one.
+Inputs may be *multi*: all runs of a participant, distinguished by their metadata. Parameters are
+names of options of the command line (``atlas``, ``strategy``, ``space``, ...), lists also as words
+in a text; a missing, null or empty one is not given. See ``config.json.sample``.
 
-`task` reads the file, `layout` links the inputs as fMRIPrep would have named them, `datatypes`
-writes the outputs, `product` what the platform shows, and `command` puts it together.
+`task` reads the file and links the inputs under the names that fMRIPrep gives them, `datatypes`
+writes the outputs, `product` what the platform shows, and `command` runs it all.
 """

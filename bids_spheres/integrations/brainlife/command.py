@@ -15,7 +15,7 @@ from bids_spheres.app.config_file import option_words
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.errors import FAULT, SOME_FAILED, BidsSpheresError, printable
 from bids_spheres.integrations.brainlife.product import collected_messages, message, write_product
-from bids_spheres.integrations.brainlife.task import read_task
+from bids_spheres.integrations.brainlife.task import link_inputs, read_task
 from bids_spheres.settings import PARTICIPANT
 from bids_spheres.wording import count
 
@@ -25,25 +25,14 @@ if TYPE_CHECKING:
     from bids_spheres.integrations.brainlife.task import Task
 
 CONFIG, PRODUCT = Path("config.json"), Path("product.json")
-"""Names that the platform gives."""
+"""Names set by the platform."""
 
 INPUTS, DERIVATIVES = Path("fmriprep"), Path("derivatives")
-"""Folders of links to the inputs, and of all results as BIDS derivatives."""
+"""Folders of links to the inputs, and of the results as BIDS derivatives."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do the task in the current folder.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status, as of the command line.
-    """
+    """Do the task in the current folder; return the exit status, as of the command line."""
     parser = argparse.ArgumentParser(
         prog="bids-spheres-brainlife",
         description="Do the task of brainlife.io in the current folder: read config.json, write "
@@ -72,9 +61,7 @@ def _failed(text: str, status: int) -> int:
 
 
 def _do_task(task: Task) -> int:
-    """Do the runs of a task, and write the outputs in the data types of the platform."""
-    from bids_spheres.integrations.brainlife.layout import link_inputs  # noqa: PLC0415 - keeps --help fast
-
+    """Process the runs of a task, and write the outputs in the data types of the platform."""
     parser = main_parser()
     options = option_words(parser, task.options, task.config)[1]
     words = [str(INPUTS), str(DERIVATIVES), PARTICIPANT, *options]
@@ -93,7 +80,7 @@ def _do_task(task: Task) -> int:
     from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415
     from bids_spheres.participant.concatenation import group_runs  # noqa: PLC0415
 
-    logging.getLogger("bids_spheres").setLevel(logging.ERROR)  # all has been said
+    logging.getLogger("bids_spheres").setLevel(logging.ERROR)  # warnings were logged above
     settings = settings_of(parser.parse_args(words))
     jobs = plan_jobs(settings)[1]
     results = datatypes.read_results(jobs, group_runs(jobs, settings.concatenate))

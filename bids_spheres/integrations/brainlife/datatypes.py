@@ -42,62 +42,41 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 _UNITS = {"pearsoncorrelation": "r", "spearmancorrelation": "r", "fisherz": "z"}
-"""Of what has one."""
+"""Units of measures, by label of ``stat``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix over pairs of spheres.
-
-    Parameters
-    ----------
-    run : str
-        Entities of the run or runs.
-    name : str
-        File name without its ending.
-    stat : str
-        What it holds, as the entity says.
-    title : str
-        The same for people.
-    values : (S, S) array
-    """
+    """A matrix over pairs of spheres, (S, S)."""
 
     run: str
+    """Entities of the run or runs."""
     name: str
+    """File name without its ending."""
     stat: str
+    """Label of the measure."""
     title: str
+    """Name of the measure for people."""
     values: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What the runs of a task came to.
-
-    Parameters
-    ----------
-    jobs : tuple of Job
-        Of runs that have results.
-    spheres : Spheres
-        S of them, of the first run.
-    used : (S,) array
-        Spheres that have a series in every run.
-    matrices : tuple of Matrix
-    """
+    """Results of the runs of a task."""
 
     jobs: tuple[Job, ...]
+    """Jobs of runs that have results."""
     spheres: Spheres
+    """Of the first run."""
     used: NDArray[np.bool_]
+    """Spheres that have a series in every run, (S,)."""
     matrices: tuple[Matrix, ...]
 
 
 def read_results(jobs: Sequence[Job], groups: Sequence[RunGroup]) -> Results | None:
-    """Results of jobs and of groups of them, without those that failed; None when all did.
+    """Results of jobs and of groups of them without failed ones; None when all failed.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        With one seed set and one strategy each.
-    groups : sequence of RunGroup
+    Each job has one seed set and one strategy.
     """
     done = tuple(job for job in jobs if _series(job).is_file())
     if not done:
@@ -138,13 +117,13 @@ def _matrices(sources: Sequence[Job] | Sequence[RunGroup], *, several: bool) -> 
 
 
 def write_timeseries(results: Results, folder: Path) -> None:
-    """Write the series as generic/timeseries, those of several runs one after the other."""
+    """Write the series as generic/timeseries, runs one after the other."""
     texts = [read_own_text(_series(job)) for job in results.jobs]
     headers = {text.partition("\n")[0] for text in texts}
     if len(headers) > 1:
         raise DataError(f"{_series(results.jobs[0])} and other runs have different columns.")
     rows = "".join(text.partition("\n")[2] for text in texts)
-    # Without a time in it, the same rows make the same bytes.
+    # Without a time in the header, the same rows give the same bytes.
     content = gzip.compress(f"{headers.pop()}\n{rows}".encode(), mtime=0)
     write_if_changed(folder / "timeseries.tsv.gz", content)
     columns = [
@@ -155,7 +134,7 @@ def write_timeseries(results: Results, folder: Path) -> None:
 
 
 def _nodes(results: Results) -> list[dict[str, object]]:
-    """What is known of every sphere, and is the same in every run."""
+    """Description of every sphere, which is the same in every run."""
     spheres = results.spheres
     return [
         {
@@ -196,7 +175,7 @@ def write_conmat(results: Results, folder: Path) -> None:
 
 
 def write_report(pages: Sequence[Path], folder: Path) -> None:
-    """Write pages as report/html: one as its index, of several a list of links."""
+    """Write pages as report/html: a single one as its index, several with a list of links."""
     html = folder / "html"
     texts = {page.name: read_own_text(page) for page in pages}
     if len(texts) > 1:

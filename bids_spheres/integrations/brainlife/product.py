@@ -1,8 +1,8 @@
 """The ``product.json`` of a task: what the platform shows of it, in a few kilobytes.
 
-Under ``brainlife`` it takes messages (``type`` error, danger, warning, info or success, and
-``msg``) and figures for plotly (``data`` and ``layout``); ``tags`` are added to those of the
-outputs; the rest is kept for whoever asks the database.
+Under ``brainlife`` it has messages (``type`` error, danger, warning, info or success, and ``msg``)
+and figures for plotly (``data`` and ``layout``); ``tags`` are added to those of the outputs; other
+keys are kept in the platform's database.
 """
 
 from __future__ import annotations
@@ -29,25 +29,16 @@ if TYPE_CHECKING:
     Item = dict[str, object]
 
 _MOST_MESSAGES = 20
-_LONGEST = 600
-"""Characters of a message."""
+_MOST_CHARACTERS = 600  # of a message
 _FEWEST_NETWORKS, _MOST_NETWORKS = 2, 30
 _BINS = 40
 
 _ERROR = re.compile(r"^bids-spheres[\w -]*: error: (.*(?:\n[ -].*)*)", re.MULTILINE)
-"""What the command line prints when it ends early; the rest is logged."""
+"""Errors that the command line prints when it ends early; others are logged."""
 
 
 def write_product(path: Path, messages: Sequence[Item], results: Results | None) -> None:
-    """Write a product.json.
-
-    Parameters
-    ----------
-    path : Path
-    messages : sequence of dict
-        With ``type`` and ``msg``.
-    results : Results, optional
-    """
+    """Write a product.json with messages and, where there are results, figures."""
     ordered = sorted(messages, key=lambda each: each["type"] != "error")
     shown, more = ordered[:_MOST_MESSAGES], len(ordered) - _MOST_MESSAGES
     if more > 0:
@@ -64,14 +55,18 @@ def write_product(path: Path, messages: Sequence[Item], results: Results | None)
 
 
 def message(kind: str, text: str) -> Item:
-    """A message of a type that the platform knows."""
-    said = "\n".join(line.strip() for line in printable(text).splitlines())
-    return {"type": kind, "msg": said if len(said) <= _LONGEST else f"{said[:_LONGEST]}..."}
+    """A message; `kind` is a type that the platform knows."""
+    full = "\n".join(line.strip() for line in printable(text).splitlines())
+    shown = full if len(full) <= _MOST_CHARACTERS else f"{full[:_MOST_CHARACTERS]}..."
+    return {
+        "type": kind,
+        "msg": shown,
+    }
 
 
 @contextmanager
 def collected_messages() -> Iterator[list[Item]]:
-    """Collect what the command line logs and prints as warnings and errors, each once."""
+    """Collect warnings and errors that the command line logs and prints, each once."""
     messages: dict[tuple[str, str], None] = {}
     handler = logging.Handler(logging.WARNING)
 
@@ -89,11 +84,11 @@ def collected_messages() -> Iterator[list[Item]]:
     finally:
         root.removeHandler(handler)
         collected += [message(*each) for each in messages]
-        collected += [message("error", said) for said in _ERROR.findall(printed.getvalue())]
+        collected += [message("error", text) for text in _ERROR.findall(printed.getvalue())]
 
 
 class _Tee(io.StringIO):
-    """A copy of what is written to a stream."""
+    """Copies what is written to a stream."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -106,7 +101,7 @@ class _Tee(io.StringIO):
 
 
 def _figures(results: Results) -> list[Item]:
-    """Of the first matrix of the first run: the values of all pairs, and means of networks."""
+    """Distribution of values and means of networks in the first matrix of the first run."""
     matrices = [each for each in results.matrices[:1] if np.isfinite(each.values).any()]
     if not matrices:
         return []
@@ -133,7 +128,7 @@ def _figures(results: Results) -> list[Item]:
         ]
         largest = max((abs(mean) for row in means for mean in row if mean is not None), default=1)
         heat: Item = {"type": "heatmap", "x": names, "y": names, "z": means}
-        # In plotly.js, other than in Python, this goes from blue to red.
+        # In plotly.js, unlike in Python, this goes from blue to red.
         heat |= {"colorscale": "RdBu", "zmin": -largest, "zmax": largest}
         shown.append(_figure("Networks", f"Mean {title}, {matrix.run}", heat, "", ""))
     return shown

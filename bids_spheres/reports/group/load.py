@@ -229,7 +229,8 @@ class Condition:
 class Level:
     """All that the group level wrote.
 
-    Conditions of Pearson's correlation come first; `distinct` are the names of what distinguishes
+    Conditions of Pearson's correlation come first; `families` have the specifications of the same
+    nodes; `distinct` are the names of what distinguishes
     conditions, and these parts of each. `runs` has a row per run and strategy, `strategies` one
     per group; `problems` are those of the last call.
     """
@@ -237,6 +238,7 @@ class Level:
     output_dir: Path
     images: tuple[Image, ...]
     conditions: tuple[Condition, ...]
+    families: tuple[GroupFiles, ...]
     distinct: tuple[list[str], list[tuple[str, ...]]]
     runs: pd.DataFrame
     strategies: pd.DataFrame
@@ -292,6 +294,7 @@ def load_level(output_dir: Path) -> Level:
     summary = read_sidecar(folder / paths.GROUP_SUMMARY, optional=True)
     groups = find_groups(output_dir)
     images = [files for files in groups if "coverage" in files.whats]
+    families = tuple(files for files in groups if "specifications" in files.whats)
     groups = [files for files in groups if "participants" in files.whats]
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
@@ -326,6 +329,7 @@ def load_level(output_dir: Path) -> Level:
             Condition(f"condition-{i}", ", ".join(part) or own[0].measure, tuple(own))
             for i, (own, part) in enumerate(zip(ordered, parts, strict=True), start=1)
         ),
+        families=families,
         distinct=([("Runs", "Set", "Space", "Measure")[i] for i in places], parts),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,

@@ -9,7 +9,7 @@ from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.methods.markdown import code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
-from bids_spheres.wording import collect, count, listing, plural
+from bids_spheres.wording import collect, count, listing, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +46,8 @@ def group_methods(level: Level) -> MethodsText:
     sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
     if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
         sentences.append(_STABILITY)
-    return methods_text([" ".join([*sentences, *_contrasts(results)])])
+    sentences += [*_contrasts(results), *_specifications(level)]
+    return methods_text([" ".join(sentences)])
 
 
 def _models(results: Sequence[Result]) -> Iterator[str]:
@@ -108,6 +109,23 @@ def _contrasts(results: Sequence[Result]) -> Iterator[str]:
     yield f"The family-wise error was controlled for {controlled}."
     if "nbs" in used:
         yield "The test of a component is not a test of any single pair of it."
+
+
+def _specifications(level: Level) -> Iterator[str]:
+    """How effects were compared over choices of analysis; nothing without."""
+    for files in level.families:
+        about = files.sidecar("robustness")
+        rule: dict[str, float] = about["Robust"]
+        several = [name for name, labels in about["Choices"].items() if len(labels) > 1]
+        named = {"scale": "radius", "seeds": "seed set"}
+        yield (
+            f"Effects were estimated under all {len(about['Specifications'])} specifications of "
+            f"{listing([named.get(name, name) for name in several])} [@simonsohn2020]; one was "
+            "called robust if it had the same sign in all, and q below "
+            f"{rule['Q']:g} in at least {percent(rule['Share'])} of those in which at most "
+            f"{percent(rule['QCFCSignificant'])} of pairs were related to motion (p < .05). The "
+            "variance of estimates was divided among choices by Shapley values [@gromping2007]."
+        )
 
 
 def _tested(names: Sequence[str], most: int) -> str:

@@ -12,7 +12,7 @@ from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.reports.group import strategies, tested_pairs
+from bids_spheres.reports.group import multiverse, strategies, tested_pairs
 from bids_spheres.reports.group.coverage import seeds_sections
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import load_level
@@ -67,6 +67,8 @@ KINDS = {
     "minutes": "minutes of data that pairs of networks need",
     "stacked": "pairs of every participant, for machine learning",
     "participants": "participants with a result, and why others have none",
+    "specifications": "effects under every choice of analysis",
+    "robustness": "how effects depend on choices of analysis, and which are robust",
 }
 """Descriptions of the tables by their suffixes; a JSON file beside each has more."""
 
@@ -105,6 +107,7 @@ def group_page(level: Level) -> HTMLReport:
             names[f"{condition.image.anchor}-networks"] = network_names(results)
     runs = quality_of_runs(level)
     participants, links = participants_section(level, runs)
+    effects = multiverse.effects(level)
     return page(
         "group.html.j2",
         f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}",
@@ -121,6 +124,8 @@ def group_page(level: Level) -> HTMLReport:
         conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
         shown_note=shown_note,
         contrasts=tuple(tested_pairs.contrast_sections(level, shown, stages))[:MOST_CHOICES],
+        robustness=multiverse.robustness_section(effects) if effects else None,
+        curves=tuple(multiverse.curve_sections(level, effects, MOST_CHOICES)),
         models=tuple(tested_pairs.model_sections(level, shown))[:MOST_CHOICES],
         names=names,
         methods=group_methods(level),

@@ -295,6 +295,10 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("qc_fc_significant", "p < .05", "% of pairs", 100, 1),
     ("qc_fc_distance_spearman", "Distance", "rank corr.", 1, 2),
     ("modularity", "Modularity", "", 1, 3),
+    ("qc_fc_excess", "QC-FC excess", "s.d. by chance", 1, 1),
+    ("surrogate_significant", "Surrogates", "% p < .05", 100, 1),
+    ("fluid_significant", "Fluid", "% p < .05", 100, 1),
+    ("mirrored_similarity", "Mirrored", "similarity", 1, 2),
     ("icc_median", "Reliability", "median ICC(2,1)", 1, 2),
     ("discriminability", "Discriminability", "", 1, 2),
     ("identification_rate", "Identified", "%", 100, 1),
@@ -315,7 +319,7 @@ def strategies_table(level: Level) -> Table:
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
     # Widths that are equal are of no use to choose; others are of some calls alone.
-    left_out = [name for name, *_ in _TABLE[-6:] if name not in rows or rows[name].isna().all()]
+    left_out = [name for name, *_ in _TABLE[-10:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
         left_out.append("smoothing_fwhm")
     return table_of(

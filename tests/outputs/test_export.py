@@ -1,0 +1,239 @@
+"""Matrices and series as other programs read them."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.io import loadmat
+
+from bids_spheres import open_results
+from bids_spheres.app.main import main
+
+NAMES = ["left", "right", "front", "far"]
+KEPT = ["left", "right", "front"]
+SPACE = "task-rest_space-MNI152NLin2009cAsym_seg-mine"
+MATRIX = "stat-pearsoncorrelation_desc-simple_relmat"
+PAIRS = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory, make_dataset):
+    """Three participants with a sphere outside of the mask, and networks."""
+    folder = tmp_path_factory.mktemp("export")
+    dataset = make_dataset(folder / "fmriprep")
+    for label in ("01", "02", "10"):
+        dataset.add_run(f"sub-{label}_task-rest", n_volumes=60 + int(label))
+    seeds = folder / "mine.tsv"
+    seeds.write_text(
+        "name\tx\ty\tz\tnetwork\nleft\t-10\t0\t0\tA\nright\t10\t0\t0\tB\nfront\t0\t10\t4\tA\n"
+        "far\t90\t0\t0\tn/a\n"
+    )
+    flags = ["--seeds", seeds, "--strategy", "simple", "none", "--report-level", "none"]
+    words = [dataset.root, folder / "out", "participant", *flags, "--dummy-scans", "3"]
+    assert main([str(word) for word in words]) == 0
+    return folder / "out"
+
+
+@pytest.fixture
+def export(output, tmp_path, run_app):
+    """Call the command, which selects one strategy; return the folder."""
+
+    def call(form, *flags):
+        words = ["export", output, tmp_path / form, "--format", form, "--strategy", "simple"]
+        done = run_app(*words, *flags)
+        assert done.status == 0, done.err
+        return tmp_path / form
+
+    return call
+
+
+def written(output, label):
+    """A matrix as pandas reads it from the results."""
+    name = f"sub-{label}_{SPACE}_{MATRIX}.tsv"
+    path = output / f"sub-{label}" / "func" / name
+    return pd.read_csv(path, sep="\t", index_col=0, na_values="n/a")
+
+
+def series_of(output, label):
+    name = f"sub-{label}_{SPACE}_stat-mean_desc-simple_timeseries.tsv"
+    return pd.read_csv(output / f"sub-{label}" / "func" / name, sep="\t", na_values="n/a")
+
+
+def test_numpy(export, output):
+    folder = export("npz")
+    assert len(list(folder.iterdir())) == 3
+    with np.load(folder / f"sub-02_{SPACE}_{MATRIX}.npz") as arrays:
+        np.testing.assert_array_equal(arrays["matrix"], written(output, "02").to_numpy())
+        assert arrays["names"].tolist() == NAMES
+        assert arrays["networks"].tolist() == ["A", "B", "A", "n/a"]
+        np.testing.assert_array_equal(arrays["coordinates"][2], [0, 10, 4])
+
+
+def test_numpy_stacked(export, output):
+    (file,) = export("npz", "--stacked").iterdir()
+    assert file.name == f"{SPACE}_{MATRIX}.npz"
+    with np.load(file) as arrays:
+        assert arrays["runs"].tolist() == ["sub-01", "sub-02", "sub-10"]
+        for values, label in zip(arrays["matrices"], ("01", "02", "10"), strict=True):
+            np.testing.assert_array_equal(values, written(output, label).to_numpy())
+
+
+def test_matlab(export, output):
+    arrays = loadmat(export("mat") / f"sub-10_{SPACE}_{MATRIX}.mat")
+    np.testing.assert_array_equal(arrays["matrix"], written(output, "10").to_numpy())
+    assert [cell.item() for cell in arrays["names"][:, 0]] == NAMES
+    assert arrays["coordinates"].shape == (4, 3)
+
+
+def test_matlab_stacked_has_runs_last(export, output):
+    (file,) = export("mat", "--stacked").iterdir()
+    arrays = loadmat(file)
+    assert arrays["matrices"].shape == (4, 4, 3)
+    np.testing.assert_array_equal(arrays["matrices"][:, :, 1], written(output, "02").to_numpy())
+    assert [cell.item() for cell in arrays["runs"][:, 0]] == ["sub-01", "sub-02", "sub-10"]
+
+
+def test_text(export, output):
+    path = export("csv") / f"sub-01_{SPACE}_{MATRIX}.csv"
+    pd.testing.assert_frame_equal(
+        pd.read_csv(path, index_col=0), written(output, "01"), check_names=False
+    )
+
+
+def test_text_stacked_has_a_column_for_every_pair(export, output):
+    (file,) = export("csv", "--stacked").iterdir()
+    table = pd.read_csv(file, index_col="run")
+    assert table.index.tolist() == ["sub-01", "sub-02", "sub-10"]
+    assert list(table) == [f"{NAMES[a]}--{NAMES[b]}" for a, b in PAIRS]
+    expected = [written(output, "10").to_numpy()[pair] for pair in PAIRS]
+    np.testing.assert_array_equal(table.loc["sub-10"], expected)
+
+
+@pytest.mark.parametrize("form", ["npz", "mat", "csv"])
+def test_series(export, output, form):
+    path = export(form, "--timeseries") / (
+        f"sub-02_{SPACE}_stat-mean_desc-simple_timeseries.{form}"
+    )
+    if form == "csv":
+        table = pd.read_csv(path, index_col="volume")
+        assert table.index.tolist() == list(range(3, 62))
+        values = table.to_numpy()
+    else:
+        values = (np.load if form == "npz" else loadmat)(path)["timeseries"]
+    np.testing.assert_allclose(values, series_of(output, "02"), rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["npz", "mat", "csv"])
+def test_series_stacked(export, output, form):
+    (file,) = export(form, "--timeseries", "--stacked").iterdir()
+    if form == "npz":
+        series = np.load(file)["sub-10"]
+    elif form == "mat":
+        arrays = loadmat(file)
+        series = arrays["timeseries"][2, 0]
+        assert arrays["runs"][2, 0].item() == "sub-10"
+    else:
+        series = pd.read_csv(file, index_col=["run", "volume"]).loc["sub-10"]
+    np.testing.assert_allclose(series, series_of(output, "10"), rtol=1e-9)
+
+
+def test_graph(export, output):
+    path = export("graphml") / f"sub-01_{SPACE}_{MATRIX}.graphml"
+    space = {"g": "http://graphml.graphdrawing.org/xmlns"}
+    root = ET.parse(path).getroot()  # noqa: S314 - our own file
+    nodes = {
+        node.get("id"): {data.get("key"): data.text for data in node}
+        for node in root.findall(".//g:node", space)
+    }
+    assert list(nodes) == NAMES
+    assert nodes["front"] == {"label": "front", "network": "A", "x": "0.0", "y": "10.0", "z": "4.0"}
+    weights = {
+        (edge.get("source"), edge.get("target")): float(edge[0].text)
+        for edge in root.findall(".//g:edge", space)
+    }
+    matrix = written(output, "01")
+    pairs = [("left", "right"), ("left", "front"), ("right", "front")]  # none to the missing one
+    assert weights == {pair: matrix.loc[pair] for pair in pairs}
+
+
+def test_graph_read_by_networkx(export, output):
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.read_graphml(export("graphml") / f"sub-01_{SPACE}_{MATRIX}.graphml")
+    assert graph.nodes["right"]["x"] == 10.0
+    found = networkx.to_numpy_array(graph, nodelist=KEPT)
+    np.testing.assert_array_equal(found, written(output, "01").loc[KEPT, KEPT] - np.eye(3))
+
+
+def test_brainnet_viewer(export, output):
+    folder = export("brainnet")
+    stem = folder / f"sub-02_{SPACE}_{MATRIX}"
+    nodes = [line.split("\t") for line in stem.with_suffix(".node").read_text().splitlines()]
+    assert nodes == [
+        ["-10", "0", "0", "1", "1", "left"],
+        ["10", "0", "0", "2", "1", "right"],
+        ["0", "10", "4", "1", "1", "front"],
+        ["90", "0", "0", "3", "0", "far"],
+    ]
+    edges = np.loadtxt(stem.with_suffix(".edge"))
+    expected = written(output, "02").fillna(0).to_numpy(copy=True)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_array_equal(edges, expected)
+
+
+@pytest.mark.parametrize("flags", [(), ("--stacked",)])
+def test_network_based_statistic(export, output, flags):
+    (folder,) = export("nbs", *flags).iterdir()
+    np.testing.assert_array_equal(np.loadtxt(folder / "COG.txt")[1], [10, 0, 0])
+    assert (folder / "nodeLabels.txt").read_text().split() == KEPT
+    if flags:
+        matrices = np.moveaxis(loadmat(folder / "matrices.mat")["Mat"], -1, 0)
+    else:
+        files = sorted((folder / "matrices").iterdir())
+        assert [file.stem for file in files] == ["sub-01", "sub-02", "sub-10"]
+        matrices = [np.loadtxt(file) for file in files]
+    assert (folder / "runs.txt").read_text().split() == ["sub-01", "sub-02", "sub-10"]
+    for values, label in zip(matrices, ("01", "02", "10"), strict=True):
+        expected = written(output, label).loc[KEPT, KEPT].to_numpy(copy=True)
+        np.fill_diagonal(expected, 0)
+        np.testing.assert_array_equal(values, expected)
+
+
+def test_matrices_of_an_earlier_export_are_not_left_for_nbs(export):
+    export("nbs")
+    (folder,) = export("nbs", "--participant-label", "02").iterdir()
+    assert [file.name for file in (folder / "matrices").iterdir()] == ["sub-02.txt"]
+
+
+def test_options_select_as_elsewhere(output, tmp_path, run_app):
+    words = ["--participant-label", "sub-02", "10", "--connectivity", "pearson"]
+    done = run_app("export", output, tmp_path / "x", "--format", "npz", "csv", *words)
+    assert done.status == 0, done.err
+    assert done.out == f"npz: 4 files in {tmp_path / 'x'}\ncsv: 4 files in {tmp_path / 'x'}\n"
+    part = open_results(output).select(participant=["02", "10"])
+    stems = {path.stem for path in part.runs["matrix"]}
+    assert {path.stem for path in (tmp_path / "x").iterdir()} == stems
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (["--format", "graphml", "--stacked"], 2, "does not go with --stacked"),
+        (["--format", "nbs", "--timeseries"], 2, "does not go with --timeseries"),
+        (["--format", "npz", "--task-label", "nback"], 18, "Available: task-rest"),
+        (["--format", "xls"], 2, "invalid choice"),
+        ([], 2, "--format"),
+    ],
+)
+def test_calls_that_are_refused(output, tmp_path, run_app, flags, status, message):
+    done = run_app("export", output, tmp_path / "x", *flags)
+    assert (done.status, message in done.err) == (status, True), done.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_nothing_is_written_into_the_results(output, run_app):
+    done = run_app("export", output, output / "export", "--format", "npz")
+    assert "lies in the results" in done.err
+    assert not (output / "export").exists()
