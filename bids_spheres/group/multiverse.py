@@ -306,7 +306,9 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
     total = centred @ centred
     if not total > (1e-12 * np.abs(values).max(initial=0)) ** 2 * len(values):
         return {}
-    dummies: dict[str, FloatArray] = {name: pd.get_dummies(pd.Series(choices[name])).to_numpy(float) for name in varying}
+    dummies: dict[str, FloatArray] = {
+        name: pd.get_dummies(pd.Series(choices[name])).to_numpy(float) for name in varying
+    }
 
     def explained(names: Sequence[str]) -> float:
         if not names:
