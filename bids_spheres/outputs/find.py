@@ -16,9 +16,9 @@ from bids_spheres.outputs.paths import (
     CONTRAST,
     DESIGN,
     DSEG,
-    EFFECTIVE_DOF,
     GROUP_FOLDER,
     GROUP_SUFFIXES,
+    NO_MEASURE,
     OUTLIERS,
     PEARSON,
     REGIONS,
@@ -219,7 +219,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of relation as names of files have them, Pearson's correlation first."""
-        return _pearson_first({stat for stat, _ in self.matrix_paths} - {EFFECTIVE_DOF})
+        return _pearson_first({stat for stat, _ in self.matrix_paths} - NO_MEASURE)
 
     @property
     def spheres(self) -> Spheres | None:

@@ -30,6 +30,12 @@ UNCLEANED = "raw"
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
 """Labels of the entity ``stat``; the last is of effective degrees of freedom, no relation."""
 
+PLACEMENT_MEAN, PLACEMENT_SD = "placementmean", "placementsd"
+"""Labels of Fisher's z over random placements of spheres."""
+
+NO_MEASURE = frozenset({EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD})
+"""Labels of matrices that say how good a relation is, and are none."""
+
 
 SEEDS = "seeds"
 """Stands for the entity of a seed set, be it published (``atlas``) or not (``seg``)."""

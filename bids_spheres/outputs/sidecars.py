@@ -226,6 +226,9 @@ class MatrixSidecar(TypedDict):
     NodeFiles: list[str]
     Software: str
     Shrinkage: NotRequired[float]
+    PlacementJitter: NotRequired[float]
+    NumberOfPlacements: NotRequired[int]
+    PlacementSeed: NotRequired[int]
 
 
 class ConcatenationSidecar(TypedDict):
@@ -317,9 +320,14 @@ EXTRA_COLUMNS: JsonObject = {
         )
     },
     "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
+    "moved": {
+        "Description": "How far transforms between templates moved the seed from its published or "
+        "given coordinates",
+        "Units": "mm",
+    },
 }
-"""Columns of both tables where the dataset has images of tissues in the space of the run, and
-after despiking."""
+"""Columns of both tables where the dataset has images of tissues in the space of the run, after
+despiking, and of seeds of another template."""
 
 REGION_COLUMNS: JsonObject = {
     **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},

@@ -17,6 +17,7 @@ from bids_spheres.errors import DataError, InvalidDatasetError, MissingInputErro
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
 from bids_spheres.outputs.exclusions import record_exclusions
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.cleaned import clean_series, effective_dof
 from bids_spheres.participant.designs import (
@@ -26,8 +27,9 @@ from bids_spheres.participant.designs import (
     run_timing,
 )
 from bids_spheres.participant.messages import coverage_note, design_warnings, sphere_warnings
+from bids_spheres.participant.placements import PlacedSeries, placement_spread, shifts
 from bids_spheres.participant.plan import JobReport
-from bids_spheres.participant.results import SphereSet, write_series
+from bids_spheres.participant.results import SphereSet, write_series, write_spheres
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.seeds_in_space import place_in_run
 from bids_spheres.participant.sidecars import (
@@ -38,16 +40,18 @@ from bids_spheres.participant.sidecars import (
 )
 from bids_spheres.participant.usable_voxels import usable_voxels
 from bids_spheres.settings import OFF
+from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.engine.spheres import Grid
+    from bids_spheres.engine.spheres import Grid, SphereWeights
     from bids_spheres.engine.stream import Volumes
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.designs import RunDesign, Timing
@@ -228,22 +232,21 @@ def _write_spheres_and_series(
     sphere_sets = _draw_spheres(job, todo, volumes.grid, usable)
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
-    recording = recording_voxels(volumes, mask, folder, rules.smoothing_fwhm)
-    with recording if rules.seed_maps else nullcontext(volumes) as source:
+    placements = [weights for spheres in sphere_sets for weights in spheres.placements]
+    reading: AbstractContextManager[Volumes] = nullcontext(volumes)
+    if rules.seed_maps or placements:
+        reading = recording_voxels(volumes, mask, folder, rules, placements)
+    with reading as source:
         extraction = _extract(source, sphere_sets, rules, job.work.threads)
         sphere_sets = [spheres.with_signal_of(extraction) for spheres in sphere_sets]
+        for i, spheres in enumerate(sphere_sets):
+            if spheres.placements and isinstance(source, SpooledVolumes):
+                sphere_sets[i] = replace(spheres, placed=PlacedSeries(source, spheres, rules))
         for spheres in sphere_sets:
             values = extraction.timeseries[:, spheres.columns]
             values[:, spheres.missing] = np.nan
             if spheres.seeds in todo.spheres:
-                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
-                if spheres.spikes is not None:
-                    measured["despiked"] = spheres.spikes
-                write.write_spheres(
-                    *(paths, spheres.seeds, bold, spheres.weights),
-                    measured={**measured, "used": ~spheres.missing},
-                    sidecar=spheres.sidecar,
-                )
+                write_spheres(paths, spheres, bold)
                 write.write_uncleaned(paths, spheres.seeds, values, timing.t_r, spheres.sidecar)
         for run_design in todo.designs:
             name = run_design.strategy.name
@@ -262,15 +265,18 @@ def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, usable: UsableVoxels) -> li
     """Spheres of every seed set on the image's grid, of the voxels that may be used."""
     sphere_sets: list[SphereSet] = []
     rules, start = job.work.processing, 0
-    for placement in job.placements:
+
+    def draw(seeds: SeedTable) -> SphereWeights:
+        weights = row_weights(seeds, grid, usable.inside, usable.grid)
+        nearest = rules.overlap == "nearest" and seeds.regions is None and weights.overlaps.any()
+        return nearest_only(weights, seeds.coordinates, seeds.radii) if nearest else weights
+
+    for placement, given in zip(job.placements, job.work.seed_sets, strict=True):
         seeds = placement.table
         if seeds not in todo.seed_sets:
             continue
-        weights = row_weights(seeds, grid, usable.inside, usable.grid)
-        is_spheres = seeds.regions is None
-        if rules.overlap == "nearest" and is_spheres and weights.overlaps.any():
-            weights = nearest_only(weights, seeds.coordinates, seeds.radii)
-        if rules.overlap == "error" and is_spheres and weights.overlaps.any():
+        weights = draw(seeds)
+        if rules.overlap == "error" and seeds.regions is None and weights.overlaps.any():
             shared = np.flatnonzero(weights.overlaps)
             names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
             raise DataError(
@@ -281,7 +287,18 @@ def _draw_spheres(job: Job, todo: _ToDo, grid: Grid, usable: UsableVoxels) -> li
         weights = usable.of_tissue(weights, seeds)
         sidecar = image_sidecar(job.run, todo.image.bold, job.mask, placement, job.work)
         sphere_set = SphereSet(seeds, weights, columns, rules.min_coverage, sidecar)
-        sphere_sets.append(replace(sphere_set, tissues=usable.shares(weights)))
+        placed = []
+        if rules.placements and seeds.regions is None and todo.designs:
+            for shift in shifts(*rules.placements, len(seeds)):
+                shifted = replace(seeds, coordinates=seeds.coordinates + shift)
+                placed.append(usable.of_tissue(draw(shifted), shifted))
+        columns_beside = usable.shares(weights)
+        moved = np.linalg.norm(seeds.coordinates - given.coordinates, axis=1)
+        # Distances between the frames of two scans say nothing.
+        if moved.any() and not is_native(job.run.space):
+            columns_beside["moved"] = moved
+        sphere_set = replace(sphere_set, extra=columns_beside, placements=tuple(placed))
+        sphere_sets.append(sphere_set)
         start += len(seeds)
     return sphere_sets
 
@@ -331,9 +348,13 @@ def _write_strategy(
             run_design,
             None if voxels is None else voxels.of(np.arange(own.start, own.stop)),
         )
-        pairs = effective_dof(series, run_design) if run_design.processing.effective_dof else None
-        write_series(paths, spheres, run_design, series, sidecar=sidecar, effective_dof=pairs)
+        beside = {}
+        if run_design.processing.effective_dof:
+            beside[EFFECTIVE_DOF] = effective_dof(series, run_design)
+        if spheres.placed:
+            beside |= placement_spread(spheres.placed, run_design)
+        write_series(paths, spheres, run_design, series, sidecar=sidecar, beside=beside)
         cleaned.append((replace(spheres, columns=own), series))
         start = own.stop
-    if isinstance(volumes, SpooledVolumes):
+    if isinstance(volumes, SpooledVolumes) and run_design.processing.seed_maps:
         write_seed_maps(paths, volumes, extraction, cleaned, run_design=run_design, sidecar=sidecar)

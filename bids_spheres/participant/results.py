@@ -11,10 +11,11 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
-from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
+from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import CleaningSidecar, ImageSidecar
     from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.placements import PlacedSeries
 
     FloatArray = NDArray[np.float64]
 
@@ -52,8 +54,12 @@ class SphereSet:
         the share of their values that despiking changed, once the image was read.
     reduced : int
         Spheres with voxels in image and mask that are constant, or not finite in a volume.
-    tissues : mapping of str to (S,) array
-        Shares of tissues in the voxels used, by column.
+    extra : mapping of str to (S,) array
+        Further columns of the table of spheres: shares of tissues, and how far seeds were moved.
+    placements : tuple of SphereWeights
+        All spheres, shifted at random, as often as wanted.
+    placed : PlacedSeries, optional
+        Their series, once the image was read.
     """
 
     seeds: SeedTable
@@ -65,7 +71,9 @@ class SphereSet:
     tsnr: FloatArray | None = None
     spikes: FloatArray | None = None
     reduced: int = 0
-    tissues: Mapping[str, FloatArray] = field(default_factory=dict)
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+    placements: tuple[SphereWeights, ...] = ()
+    placed: PlacedSeries | None = None
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
         """The same with what the moments of an extraction say of the voxels."""
@@ -88,8 +96,23 @@ class SphereSet:
     def missing(self) -> NDArray[np.bool_]:
         """Spheres without a usable voxel, or with too little coverage, (S,)."""
         coverage = self.weights.coverage if self.coverage is None else self.coverage
-        too_little = (coverage == 0) | (coverage < self.min_coverage)
-        return np.asarray(self.weights.empty | too_little)
+        return np.asarray(self.weights.empty | self.too_little(coverage))
+
+    def too_little(self, coverage: FloatArray) -> NDArray[np.bool_]:
+        """Whether so much coverage is not enough."""
+        return np.asarray((coverage == 0) | (coverage < self.min_coverage))
+
+
+def write_spheres(paths: OutputPaths, spheres: SphereSet, bold: Path) -> None:
+    """Write the spheres of an image that was read, as image and table."""
+    measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.extra}
+    if spheres.spikes is not None:
+        measured["despiked"] = spheres.spikes
+    write.write_spheres(
+        *(paths, spheres.seeds, bold, spheres.weights),
+        measured={**measured, "used": ~spheres.missing},
+        sidecar=spheres.sidecar,
+    )
 
 
 def write_series(
@@ -99,12 +122,12 @@ def write_series(
     cleaned: FloatArray,
     *,
     sidecar: CleaningSidecar,
-    effective_dof: FloatArray | None,
+    beside: Mapping[str, FloatArray],
 ) -> None:
     """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
 
-    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
-    degrees of freedom of each correlation, if wanted.
+    All relations are `n/a` when the run is excluded. `beside` are matrices, (S, S), that say how
+    good correlations are, by the label of ``stat``.
     """
     seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name
@@ -130,7 +153,8 @@ def write_series(
                 about["Shrinkage"] = chosen.shrinkage(cleaned)
         path = paths.matrix(seeds, strategy, chosen.stat)
         write.write_matrix(path, seeds.names, relations, {**common, **about})
-    if effective_dof is not None:
-        path = paths.matrix(seeds, strategy, EFFECTIVE_DOF)
-        facts = {**common, **effective_dof_sidecar(nodes)}
-        write.write_matrix(path, seeds.names, effective_dof, facts)
+    for stat, values in beside.items():
+        # Over placements of the spheres, from the image and not from the series
+        sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
+        facts = {**common, **sidecar_beside(stat, nodes, rules), "Sources": sources}
+        write.write_matrix(paths.matrix(seeds, strategy, stat), seeds.names, values, facts)
