@@ -16,14 +16,13 @@ if TYPE_CHECKING:
 _MODEL = "age + sex"
 _HEADER = ("participants x strategies", "s", "CPU s", "peak MB", "growth MB", "written MB")
 _PARTS = {
-    ("workflow", "all_matrices"): "names of files",
+    ("files", "all_matrices"): "names of files",
     ("workflow", "gather_image"): "tables of spheres",
     ("workflow", "gather_group"): "sidecars of matrices",
     ("stream", "read_upper_triangle"): "matrices (two threads)",
-    ("stacked", "_TextRows.add"): "stacked: to text, and waiting for the compressor",
-    ("stacked", "_ParquetRows.add"): "stacked: Parquet",
-    ("summary", "_Sums.add"): "sums: mean, networks, motion, model",
-    ("summary", "_write"): "tests, matrices, tables",
+    ("stacked", "Stack.add"): "stacked table",
+    ("summary", "Summary.test_means"): "tests of means, QC-FC",
+    ("summary", "Summary.write"): "model, contrasts, matrices, tables",
 }
 """Functions by module of the group level, and what they are about."""
 

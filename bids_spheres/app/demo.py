@@ -15,17 +15,20 @@ from bids_spheres.demo import (
     write_own_seeds,
     write_truth,
 )
+from bids_spheres.errors import SOME_FAILED
 from bids_spheres.outputs.shared import check_place
 from bids_spheres.settings import GROUP, Execution, Settings
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 
-def run_demo(out: Path, nprocs: int, *, debug: bool) -> bool:
-    """Write dataset and results into a folder, say where, and return whether all went well."""
+def run_demo(options: Namespace) -> int:
+    """Write dataset and results into a folder, say where, and return the exit status."""
+    out: Path = options.output_dir
     source, seeds = out / "fmriprep", out / "seeds" / "networks.tsv"
     check_place(source)
     check_demo_dir(source)
@@ -38,16 +41,16 @@ def run_demo(out: Path, nprocs: int, *, debug: bool) -> bool:
         atlas=("Power2011",),
         seeds=(seeds,),
         strategy=("simple", "scrubbing"),
-        execution=Execution(nprocs=nprocs),
+        execution=Execution(nprocs=options.nprocs),
     )
-    failures = run_participants(settings, debug=debug)
+    failures = run_participants(settings, debug=options.debug)
     problems = run_group_level(replace(settings, analysis_level=GROUP))
     results = settings.output_dir
-    print(  # noqa: T201 - what the user looks for
+    print(
         f"Time series and correlations: {results / 'sub-01' / 'func'}\n"
         f"What the files are:           {results / 'README.md'}\n"
         f"The truth that was simulated: {out / 'truth'}\n"
         f"A report of each participant: {results / 'sub-01.html'}\n"
         f"The report of the group:      {results / 'group.html'}"
     )
-    return not failures and not problems
+    return SOME_FAILED if failures or problems else 0

@@ -11,27 +11,23 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_spheres.app import streams
 from bids_spheres.app.config_file import typed_options, with_config
-from bids_spheres.app.early_checks import check_words
 from bids_spheres.app.memory_limits import prepare_for_limits
 from bids_spheres.app.parser import (
+    COMMANDS,
     SHORT_USAGE,
-    demo_parser,
+    TALK_FLAGS,
+    check_group_files,
+    check_words,
     ignored_options,
     main_parser,
-    seeds_parser,
     settings_of,
-    strategies_parser,
     translate,
-)
-from bids_spheres.app.streams import (
-    StandardOutput,
-    configure_logging,
-    discard_output,
-    open_missing_streams,
 )
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
@@ -40,24 +36,13 @@ from bids_spheres.settings import GROUP
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger("bids_spheres")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, optional
-        Arguments; those of the process by default.
-
-    Returns
-    -------
-    int
-        Exit status of the BIDS execution specification.
-    """
+    """Run the command line, by default that of the process; return its exit status."""
     given = list(sys.argv[1:] if argv is None else argv)
     # argparse takes -38,-22,56 for an option, and not what begins with a blank. --seeds=-38,-22,56
     # is an option with a value, though its beginning could be the name of a seed.
@@ -65,25 +50,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         f" {word}" if word[:1] == "-" and word[:2] != "--" and is_typed_seed(word) else word
         for word in given
     ]
-    open_missing_streams()
+    streams.open_missing_streams()
     if not words or words in (["help"], ["demo"]):
         asked_for = words == ["help"]
         print(SHORT_USAGE, file=sys.stdout if asked_for else sys.stderr)
         return 0 if asked_for else 2
     try:
-        with ended_by_sigterm(), redirect_stdout(StandardOutput(sys.stdout)):
-            options, do = _parsed(words)
+        with ended_by_sigterm(), redirect_stdout(streams.StandardOutput(sys.stdout)):
+            options, command = _parsed(words)
             prepare_for_limits()
-            configure_logging(options.verbose - options.quiet)
+            streams.configure_logging(options.verbose - options.quiet)
             for note in getattr(options, "notes", ()):
                 logger.info("%s", note)
             with _with_a_home():
-                status = do(options)
+                status = _run_command(command, options) if command else _run_level(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
         # Whoever read our lines, as `head` does, has seen enough; nothing is left to flush.
-        discard_output()
+        streams.discard_output()
         return 0
     except SystemExit as end:
         if end.code == TERMINATED:
@@ -119,14 +104,13 @@ def _with_a_home() -> Iterator[None]:
         yield
 
 
-def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Namespace], int]]:
-    """Options, and what to do with them."""
-    if words[:1] == ["demo"]:
-        return demo_parser().parse_args(words[1:]), _run_demo
-    if words[:1] == ["strategies"]:
-        return strategies_parser().parse_args(words[1:]), _list_strategies
-    if words[:1] == ["seeds"]:
-        return seeds_parser().parse_args(words[1:]), _list_seeds
+def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
+    """Options, and the function of this room that does what they ask for; "" for a level."""
+    # How much it says may be said before the command.
+    place = next((i for i, word in enumerate(words) if word not in TALK_FLAGS), 0)
+    if words[place] in COMMANDS:
+        command_parser, function = COMMANDS[words[place]]
+        return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
     parser = main_parser()
     words, notes = translate(words)
     options = parser.parse_args(with_config(parser, words))
@@ -134,58 +118,39 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, Callable[[argparse.Na
     typed = typed_options(parser, words)
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
-    return options, _run_level
+    return options, ""
+
+
+def _run_command(name: str, options: argparse.Namespace) -> int:
+    module, function = name.split(".")
+    with ended_at_once():
+        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+    return int(run(options))
 
 
 def _run_level(options: argparse.Namespace) -> int:
     settings = settings_of(options)
-    if ignored := ignored_options(options.analysis_level, options.typed):
+    if ignored := ignored_options(options, options.typed):
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
     if settings.analysis_level == GROUP:
+        check_group_files(settings.group)
         with ended_at_once():
-            from bids_spheres.app.group_level import dry_run_group, run_group_level  # noqa: PLC0415
+            from bids_spheres.app import group_level  # noqa: PLC0415 - keeps --help fast
 
         if options.dry_run:
-            dry_run_group(settings)
+            group_level.dry_run_group(settings)
             return 0
-        return SOME_FAILED if run_group_level(settings) else 0
+        return SOME_FAILED if group_level.run_group_level(settings) else 0
     if not settings.reports_only:
         check_words(settings)
     with ended_at_once():
-        from bids_spheres.app import participant_level  # noqa: PLC0415 - keeps --help fast
+        from bids_spheres.app import participant_level, planning  # noqa: PLC0415 - as above
 
     if options.explain or options.dry_run:
-        (participant_level.explain if options.explain else participant_level.dry_run)(settings)
+        (planning.explain if options.explain else planning.dry_run)(settings)
         return 0
-    return SOME_FAILED if participant_level.run_participants(settings, debug=options.debug) else 0
-
-
-def _list_strategies(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.strategies import describe_strategies  # noqa: PLC0415
-
-    for line in describe_strategies(options.strategy):
-        print(line)
-    return 0
-
-
-def _list_seeds(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.seeds import centroids_of, describe_seed_sets  # noqa: PLC0415
-
-    lines = describe_seed_sets(options.seeds)
-    if options.centroids_of:
-        lines = centroids_of(options.centroids_of, options.parcellation_space)
-    for line in lines:
-        print(line)
-    return 0
-
-
-def _run_demo(options: argparse.Namespace) -> int:
-    with ended_at_once():
-        from bids_spheres.app.demo import run_demo  # noqa: PLC0415 - keeps --help fast
-
-    done = run_demo(options.output_dir, options.nprocs, debug=options.debug)
-    return 0 if done else SOME_FAILED
+    level = participant_level
+    run = level.rewrite_reports if settings.reports_only else level.run_participants
+    return SOME_FAILED if run(settings, debug=options.debug) else 0

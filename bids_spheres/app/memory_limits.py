@@ -40,12 +40,8 @@ _M_ARENA_MAX = -8
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
     """Bytes that this process and others may have together; None without a limit.
 
-    Parameters
-    ----------
-    root : Path
-        Where Linux shows groups of processes and their limits (cgroups).
-    own : Path, optional
-        File that names the groups of this process.
+    Linux shows groups of processes and their limits (cgroups) in `root`, and the groups of this
+    process in the file `own`.
     """
     limits = []
     with suppress(OSError):
@@ -68,10 +64,7 @@ def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -
 def prepare_for_limits() -> None:
     """Bound the threads of OpenBLAS where memory is limited; to be called before numpy is loaded.
 
-    Raises
-    ------
-    TemporaryError
-        When there is less than the libraries take.
+    A `TemporaryError` when there is less than the libraries take.
     """
     addresses, group = address_space(), group_memory()
     for limit, least, name in (

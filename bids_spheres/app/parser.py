@@ -1,4 +1,4 @@
-"""The parsers of the command line, made from the declared options, and the settings they give.
+"""The parsers of the command line, made from the declared options, and the settings they make.
 
 Imports at the top are cheap, so that ``--help`` and ``--version`` answer at once.
 """
@@ -14,15 +14,19 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bids_spheres import __version__
+from bids_spheres.data import published
 from bids_spheres.errors import (
     EXIT_STATUSES,
+    MissingInputError,
     UnknownLevelError,
     UsageError,
     did_you_mean,
     printable,
 )
+from bids_spheres.files.text import is_there
 from bids_spheres.settings import (
     GROUP,
+    MASKS,
     PARTICIPANT,
     Execution,
     Settings,
@@ -32,12 +36,12 @@ from bids_spheres.settings import (
 )
 from bids_spheres.settings.option import SECTIONS
 from bids_spheres.settings.table import IGNORED
-from bids_spheres.settings.values import Labels, PathName
+from bids_spheres.settings.values import Labels, Number, PathName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
-    from bids_spheres.settings import Declared
+    from bids_spheres.settings import Declared, GroupChoices
 
 SHORT_USAGE = """\
 usage:
@@ -90,6 +94,7 @@ class Call:
 
 
 _TALK = tuple(declared_options(Talk))
+TALK_FLAGS = frozenset(flag for each in _TALK for flag in each.flags)
 _ALL = (*declared_options(Settings), *declared_options(Call), *_TALK)
 
 
@@ -103,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             typed = words.split()[0].partition("=")[0].replace("_", "-")
             hint = did_you_mean(typed, flags) + hint
-        if message.startswith("the following arguments are required"):
+        if message.startswith("the following arguments are required") and "--" not in message:
             hint = (
                 "Give them first, before all options: one that takes several values, as --atlas "
                 "and --seeds do, takes every word up to the next option."
@@ -143,7 +148,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "fMRIPrep's output.\n\n"
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
-        f"See the seed sets:             bids-spheres seeds\n{others}",
+        "See the seed sets:             bids-spheres seeds\n"
+        f"See what a correlation is of:  bids-spheres why --help\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -181,10 +187,8 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def demo_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres demo``."""
-    parser = _Parser(
-        prog="bids-spheres demo",
-        description="Write a small simulated fMRIPrep dataset and run both levels on it.",
-        allow_abbrev=False,
+    parser = _command_parser(
+        "demo", "Write a small simulated fMRIPrep dataset and run both levels on it."
     )
     parser.add_argument("output_dir", type=Path, help="folder to write everything into")
     processes = (each for each in declared_options(Execution) if each.name == "nprocs")
@@ -194,28 +198,16 @@ def demo_parser() -> argparse.ArgumentParser:
 
 def strategies_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres strategies``."""
-    parser = _Parser(
-        prog="bids-spheres strategies",
-        description="List what denoising strategies regress out, censor and filter.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "strategy", nargs="*", metavar="NAME", help="names, or files of your own (default: all)"
-    )
+    text = "List what denoising strategies regress out, censor and filter."
+    parser = _command_parser("strategies", text, names="strategy", own="files")
     _add_options(parser, _TALK)
     return parser
 
 
 def seeds_parser() -> argparse.ArgumentParser:
     """Parser of ``bids-spheres seeds``."""
-    parser = _Parser(
-        prog="bids-spheres seeds",
-        description="List seed sets, or print a table of the centres of regions for --seeds.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "seeds", nargs="*", metavar="NAME", help="names, or tables of your own (default: all)"
-    )
+    text = "List seed sets, or print a table of the centres of regions for --seeds."
+    parser = _command_parser("seeds", text, names="seeds", own="tables")
     group = parser.add_argument_group("centres of regions")
     group.add_argument(
         "--centroids-of",
@@ -227,6 +219,52 @@ def seeds_parser() -> argparse.ArgumentParser:
     )
     _add_options(parser, _TALK)
     return parser
+
+
+def why_parser() -> argparse.ArgumentParser:
+    """Parser of ``bids-spheres why``."""
+    parser = _command_parser(
+        "why",
+        "Recompute one correlation from the image, and tell which voxels, volumes and columns it "
+        "is made of, what is left, and whether it equals that of the file.",
+    )
+    parser.add_argument("output_dir", type=Path, help="results of the participant level")
+    edge = parser.add_argument_group("the correlation")
+    edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
+    edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
+    which = parser.add_argument_group("which of several")
+    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+        which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
+    name_of, text = published.strategy_name, "after this denoising strategy"
+    which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
+    name_of, text = published.seed_set_name, "of this set of seeds or regions"
+    which.add_argument("--seed-set", metavar="NAME", type=name_of, help=text)
+    which.add_argument(
+        "--radius", metavar="MM", type=Number("MM"), help="of spheres of this radius"
+    )
+    _add_options(parser, _TALK)
+    return parser
+
+
+_FULL = {"res": "resolution"}
+
+
+def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
+    """Parser of a command, which may take names of what ships, or of `own` files."""
+    parser = _Parser(prog=f"bids-spheres {name}", description=text, allow_abbrev=False)
+    if names:
+        text = f"names, or {own} of your own (default: all)"
+        parser.add_argument(names, nargs="*", metavar="NAME", help=text)
+    return parser
+
+
+COMMANDS = {
+    "demo": (demo_parser, "demo.run_demo"),
+    "seeds": (seeds_parser, "listings.list_seeds"),
+    "strategies": (strategies_parser, "listings.list_strategies"),
+    "why": (why_parser, "why.explain_edge"),
+}
+"""Parser of each command, and the function of this room that does it."""
 
 
 class _Extend(argparse.Action):
@@ -280,18 +318,25 @@ def _arguments(declared: Declared) -> dict[str, Any]:
     return about
 
 
-def ignored_options(level: str, typed: Iterable[str]) -> list[str]:
-    """Flags of the typed options, by their names, that change nothing at an analysis level.
+def ignored_options(options: argparse.Namespace, typed: Collection[str]) -> list[str]:
+    """Flags of the typed options, by their names, that change nothing in this call.
 
     A `UsageError` when one promises that nothing is written.
     """
-    ignored = {each.name for each in _ALL if level not in each.option.levels}.intersection(typed)
-    if "explain" in ignored:
+    level, ignored = options.analysis_level, []
+    for each in (declared for declared in _ALL if declared.name in typed):
+        needs = each.option.needs
+        if level not in each.option.levels:
+            ignored.append(each.flag)
+        elif needs and not any(getattr(options, name) for name in needs):
+            others = " or ".join(f"--{name.replace('_', '-')}" for name in needs)
+            ignored.append(f"{each.flag} (without {others})")
+    if "--explain" in ignored:
         raise UsageError(
             "--explain works only at the participant level.",
             hint="At the group level --dry-run lists what would be summarized; nothing is written.",
         )
-    return sorted(f"--{name.replace('_', '-')}" for name in ignored)
+    return sorted(ignored)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -309,29 +354,78 @@ def settings_of(options: argparse.Namespace) -> Settings:
         if isinstance(each.default, tuple) and not values[each.name]:
             everything = options.analysis_level == GROUP and each.option.selects_at_group
             values[each.name] = () if everything else each.default
-    values["executor"] = _executor(options)
+    workers = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
+    places = [f"--{name.replace('_', '-')}" for name in workers if values[name]]
+    if len(places) > 1:
+        raise UsageError(
+            f"{places[0]} and {places[1]} both say where the workers are.", hint="Give one of them."
+        )
+    if places and options.executor == "local":
+        raise UsageError(
+            f"--executor local does not go with {places[0]}.",
+            hint="Leave one of them out; --executor dask is meant when workers are named.",
+        )
+    if places and options.mem:
+        raise UsageError(
+            f"--mem limits a call on one machine, and {places[0]} has the jobs done elsewhere.",
+            hint="For Slurm give the memory of each job, as in --dask-slurm memory=4GB.",
+        )
+    values["executor"] = "dask" if places else options.executor or "local"
     return build(Settings, values)
 
 
-_WORKERS = ("dask_scheduler", "dask_scheduler_file", "dask_slurm")
-"""Options each of which says where workers are."""
+def check_words(settings: Settings) -> None:
+    """Check that seeds are given, names known, and the user's files and folders present.
+
+    Not for calls that only read results: these may name seed sets and strategies of the user's own
+    by the names of files, and need no input.
+    """
+    for name in settings.processing.connectivity:
+        published.measure_name(name)
+    for name in set(settings.atlas).difference(published.published_seed_sets()):
+        raise published.unknown_seed_set(name)
+    strategies = published.published_strategies()
+    own = [name for name in settings.strategy if name not in strategies]
+    for name in own:
+        if Path(name).suffix.lower() not in published.STRATEGY_FILES:
+            raise published.unknown_strategy(name)
+    for folder in (settings.bids_dir, *(path for _, path in settings.derivatives)):
+        if not folder.exists():
+            raise MissingInputError(f"The folder {folder} does not exist.")
+    no_file = f"The strategies that need no file are: {', '.join(strategies)}."
+    mask = settings.processing.mask
+    tables = [path for path in settings.seeds if isinstance(path, Path)]
+    _check_files(
+        *(("The seed table", path, published.hint_for_seeds(path)) for path in tables),
+        *(("--roi: the image", path, "") for path in settings.roi),
+        *(("The strategy file", Path(name), no_file) for name in own),
+        ("--mask: the image", None if mask in MASKS else Path(mask), _MASK_HINT),
+        ("The outlier table or folder of such tables", settings.outliers, ""),
+        ("The filter file", settings.labels.bids_filter_file, ""),
+    )
+    if not (settings.atlas or settings.seeds or settings.parcellation or settings.roi):
+        raise UsageError(
+            "No seeds are given.",
+            hint="Name a built-in set (--atlas Power2011), a table of your own (--seeds FILE), or "
+            "regions (--parcellation FILE, --roi FILE).",
+        )
 
 
-def _executor(options: argparse.Namespace) -> str:
-    """Who does the jobs; a `UsageError` when options contradict each other."""
-    flags = [f"--{name.replace('_', '-')}" for name in _WORKERS if getattr(options, name)]
-    if len(flags) > 1:
-        raise UsageError(
-            f"{flags[0]} and {flags[1]} both say where the workers are.", hint="Give one of them."
-        )
-    if flags and options.executor == "local":
-        raise UsageError(
-            f"--executor local does not go with {flags[0]}.",
-            hint="Leave one of them out; --executor dask is meant when workers are named.",
-        )
-    if flags and options.mem:
-        raise UsageError(
-            f"--mem limits a call on one machine, and {flags[0]} has the jobs done elsewhere.",
-            hint="For Slurm give the memory of each job, as in --dask-slurm memory=4GB.",
-        )
-    return "dask" if flags else options.executor or "local"
+def check_group_files(choices: GroupChoices) -> None:
+    """Check that the files of the group level are present."""
+    _check_files(
+        ("The table of participants", choices.participants_table, _TABLE_HINT),
+        ("--harmonize-from: the file", choices.harmonize_from, _ESTIMATES_HINT),
+    )
+
+
+def _check_files(*files: tuple[str, Path | None, str]) -> None:
+    """Refuse files of the user's that are missing; each has a name and a hint."""
+    for called, path, hint in files:
+        if path and not is_there(path):
+            raise MissingInputError(f"{called} {path} is missing.", hint=hint)
+
+
+_MASK_HINT = "Give run, template, none, or the path of a mask image."
+_TABLE_HINT = "Name the participants.tsv of the dataset."
+_ESTIMATES_HINT = "A call with --harmonize writes it as *_harmonization.tsv into its group folder."

@@ -4,60 +4,56 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
+from collections import defaultdict
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from datetime import UTC, datetime
+from functools import cache
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import open_executor
-from bids_spheres.app.preview import dry_run as dry_run_lines
-from bids_spheres.app.preview import explain_jobs
+from bids_spheres.app.planning import freshness, plan_jobs, roots_of, tasks_of, warn_of_problems
 from bids_spheres.app.run_messages import RunMessages
-from bids_spheres.app.shared_outputs import write_what_runs_share
+from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import OutputError
-from bids_spheres.files.atomic import discard_stale, remove, temporary_files_in
+from bids_spheres.files import atomic
 from bids_spheres.files.library_warnings import collected
-from bids_spheres.inputs.dataset import Dataset, find_inputs
-from bids_spheres.inputs.matching import find_events
-from bids_spheres.inputs.runs import find_runs
-from bids_spheres.inputs.selection import Filter, Selection, read_filters
-from bids_spheres.outputs.logs import LOGS, crash_file, find_crashes
-from bids_spheres.outputs.shared import check_output_dir
+from bids_spheres.outputs import logs
+from bids_spheres.outputs.paths import UNCLEANED
+from bids_spheres.outputs.shared import write_shared_files
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
-from bids_spheres.participant.designs import check_runs, failing
+from bids_spheres.participant.designs import check_runs
 from bids_spheres.participant.outcomes import Outcome, attempt
-from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
-from bids_spheres.participant.seed_maps import check_chosen
-from bids_spheres.participant.seeds_in_space import can_use
-from bids_spheres.participant.up_to_date import find_tasks, last_finished
-from bids_spheres.reports.participant import pages_of
-from bids_spheres.reports.participant.write_pages import (
-    outdated_participants,
-    participants_to_report,
-    write_reports,
-)
-from bids_spheres.spaces.parcellations import load_regions
+from bids_spheres.participant.seeds_in_space import transformed_labels
+from bids_spheres.participant.up_to_date import last_finished
+from bids_spheres.process.versions import versions
+from bids_spheres.reports import methods
+from bids_spheres.reports.participant import pages_of, write_pages
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
-    from bids_spheres.confounds.preflight import Problem
-    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.execute.executor import Executor
     from bids_spheres.inputs.dataset import Inputs
-    from bids_spheres.inputs.runs import SelectedRuns
-    from bids_spheres.participant.plan import Job
+    from bids_spheres.participant.plan import Job, Work
     from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]:
+    """Write pages again from existing results; return participants whose page failed."""
+    labels = write_pages.participants_to_report(
+        settings.output_dir, settings.labels.participant_label
+    )
+    with open_executor(settings, []) as executor, atomic.temporary_files_in(settings.temporary_dir):
+        return _write_reports(executor, settings, labels, debug=debug)
 
 
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
@@ -68,156 +64,74 @@ def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome
     """
     if settings.execution.executor == "dask":
         settings = settings.absolute()
-    if settings.reports_only:
-        labels = participants_to_report(settings.output_dir, settings.labels.participant_label)
-        with open_executor(settings, []) as executor, temporary_files_in(settings.temporary_dir):
-            return _write_reports(executor, settings, labels, debug=debug)
     inputs, jobs, _ = plan_jobs(settings)
-    tasks = _find_tasks(settings, jobs)
+    tasks = tasks_of(settings, jobs)
     stale = [task for task in tasks if task.reason]
-    logger.info("%s", _freshness(tasks))
+    logger.info("%s", freshness(tasks))
     known: set[tuple[str, str]] = set()
     if stale:
         # What is wrong with a file, and what nibabel says of it, is logged with its run.
         with collected("bids_spheres"):
-            problems = _check(settings, jobs)
-        known = _warn(jobs, problems, of_files=False)
-    with open_executor(settings, stale, _roots(inputs)) as executor:
+            problems = check_runs(jobs, strict=settings.strict)
+        known = warn_of_problems(jobs, (each for each in problems if not each.of_file))
+    with open_executor(settings, stale, roots_of(inputs)) as executor:
         try:
-            record = write_what_runs_share(settings, inputs, jobs)
+            record = _write_what_runs_share(settings, inputs, jobs)
             _tidy(settings, tasks)
         except OutputError as error:
             if stale or settings.concatenate:
                 raise
             logger.warning("Nothing to do; no record of this call is kept: %s", error.message)
             return []
-        with temporary_files_in(settings.temporary_dir):
+        with atomic.temporary_files_in(settings.temporary_dir):
             listed = record.with_name(record.name.replace("settings.json", "messages.tsv"))
             messages = RunMessages(listed, known)
             failures, untried = _execute(executor, stale, settings, messages, debug=debug)
-            _summarize(stale, failures, untried, settings, messages)
             if not any(outcome.fatal for outcome in failures):
                 _concatenate(settings, jobs, failures, untried)
             failures += _report(executor, settings, tasks, debug=debug)
     return failures
 
 
-def explain(settings: Settings) -> None:
-    """Print the design of every strategy in every run; nothing is written."""
-    _, jobs, _ = plan_jobs(settings)
-    for line in explain_jobs(jobs):
-        print(line)  # noqa: T201 - what was asked for
-    _warn(jobs, _check(settings, jobs))
-
-
-def dry_run(settings: Settings) -> None:
-    """Print the runs, and what would be written; nothing is written."""
-    _, jobs, selected = plan_jobs(settings)
-    tasks = _find_tasks(settings, jobs)
-    states = [task.reason or "up to date" for task in tasks]
-    for line in (*dry_run_lines(jobs, states, selected.skipped), "", _freshness(tasks)):
-        print(line)  # noqa: T201 - what was asked for
-    _warn(jobs, _check(settings, jobs, values=False))
-
-
-def _check(settings: Settings, jobs: Sequence[Job], *, values: bool = True) -> list[Problem]:
-    return check_runs(jobs, strict=settings.strict, values=values or settings.strict)
-
-
-def _warn(
-    jobs: Sequence[Job], problems: Sequence[Problem], *, of_files: bool = True
-) -> set[tuple[str, str]]:
-    """Warn of problems before an image is read; return names of jobs and strategies that fail."""
-    shown = [problem for problem in problems if of_files or not problem.of_file]
-    for problem in shown:
-        logger.warning("%s", problem)
-    return failing(jobs, shown)
-
-
-def plan_jobs(settings: Settings) -> tuple[Inputs, list[Job], SelectedRuns]:
-    """Find the runs, and plan the work on each; an error when no input is left or usable."""
-    inputs = find_inputs(settings.bids_dir, settings.derivatives)
-    check_output_dir(settings.output_dir, _roots(inputs))
-    weighting: MapWeighting = "mean" if settings.parcellation_weights == "mean" else "least-squares"
-    regions = load_regions(
-        *(settings.parcellation, settings.roi),
-        space=settings.parcellation_space,
-        weighting=weighting,
+def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Job]) -> Path:
+    """Write what the whole output dataset shares, and the record of this call; return its path."""
+    work, out = jobs[0].work, settings.output_dir
+    labels = {
+        "spheres": "Spheres around seeds on the grid of an image",
+        UNCLEANED: "Signals of spheres before cleaning",
+    }
+    labels |= {strategy.name: strategy.description for strategy in work.strategies}
+    for replaced in write_shared_files(out, inputs.all, work.seed_sets, labels):
+        logger.warning("%s", replaced)
+    record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
+    spaces: dict[str, set[str]] = defaultdict(set)
+    for job in jobs:
+        spaces[job.run.name.get("sub") or ""].add(job.run.space)
+    facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
+    atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
+    atomic.write_if_changed(
+        out / logs.LOGS / "CITATION.bib", methods.bibliography(methods.methods_paragraph(facts))
     )
-    work = Work(
-        seed_sets=load_seed_sets(settings.atlas, settings.seeds, settings.radius, regions),
-        strategies=load_strategies(settings.strategy, settings.changes.as_keys()),
-        processing=settings.processing,
-        output_dir=settings.output_dir,
-        links=_links(inputs),
-        work_dir=settings.work_dir,
-        threads=settings.execution.omp_nthreads or 2,
-    )
-    check_chosen(settings.processing.seed_maps, work.seed_sets)
-    others = read_filters(settings.labels.bids_filter_file)
-    selection = Selection(
-        tuple(Filter(*named) for named in settings.labels.named()),
-        tuple(Filter("--bids-filter-file", key, labels) for key, labels in others),
-    )
-    kinds = [kind for strategy in work.strategies for kind in strategy.bold_kinds]
-    warp = settings.processing.warp_seeds
-    selected = find_runs(
-        *(inputs, selection, kinds, settings.bids_database_dir),
-        usable=lambda space: can_use(work.seed_sets, space, warp=warp),
-    )
-    if any(strategy.task for strategy in work.strategies):
-        selected, inputs = _with_events(settings, selected, inputs)
-        work = replace(work, links=_links(inputs))
-    jobs = make_jobs(work, selected.runs, settings.outliers)
-    group_runs(jobs, settings.concatenate)  # an error now, and not when the runs are done
-    logger.info("%s found", count(len(jobs), "run"))
-    return inputs, jobs, selected
+    text = cache(lambda own: methods.citation_file(_methods_facts(settings, inputs, work, own)))
+    for label, own in spaces.items():
+        atomic.write_if_changed(out / logs.methods_file(label), text(frozenset(own)))
+    return record
 
 
-def _with_events(
-    settings: Settings, selected: SelectedRuns, inputs: Inputs
-) -> tuple[SelectedRuns, Inputs]:
-    """Runs with their events, and the datasets with that in which events are, as "raw"."""
-    from bids_spheres.app.group_options import raw_datasets  # noqa: PLC0415 - loads the group level
-
-    roots = [*_roots(inputs), *map(Path.resolve, raw_datasets(settings.bids_dir))]
-    runs, raw = [], None
-    for run in selected.runs:
-        everywhere = ((root, find_events(run.name, root)) for root in dict.fromkeys(roots))
-        root, events = next(((r, path) for r, path in everywhere if path), (None, None))
-        runs.append(replace(run, tables=replace(run.tables, events=events)))
-        if root not in _roots(inputs):
-            raw = raw or root
-    if raw and "raw" not in inputs.others:
-        inputs = replace(inputs, others={**inputs.others, "raw": Dataset(raw, raw.name)})
-    return replace(selected, runs=tuple(runs)), inputs
-
-
-def _links(inputs: Inputs) -> tuple[tuple[str, Path], ...]:
-    return tuple((name, dataset.root) for name, dataset in inputs.all.items())
-
-
-def _roots(inputs: Inputs) -> list[Path]:
-    return [dataset.root for dataset in inputs.all.values()]
-
-
-def _find_tasks(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
-    return find_tasks(
-        jobs,
-        overwrite=settings.overwrite,
-        hash_inputs=settings.hash_inputs,
-        nprocs=settings.execution.nprocs,
-    )
-
-
-def _freshness(tasks: Sequence[Task]) -> str:
-    """A sentence: how many runs are to be done, and why."""
-    why = Counter(task.reason for task in tasks if task.reason)
-    stale = sum(why.values())
-    reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
-    why_stale = f" ({reasons})" if reasons else ""
-    return (
-        f"{stale} of {count(len(tasks), 'run')} to do{why_stale}, {len(tasks) - stale} up to date"
+def _methods_facts(
+    settings: Settings, inputs: Inputs, work: Work, spaces: Collection[str]
+) -> methods.MethodsFacts:
+    rules, names = settings.processing, tuple(sorted(spaces))
+    return methods.MethodsFacts(
+        **vars(rules),
+        pipeline=inputs.main.program,
+        pipeline_version=inputs.main.version,
+        spaces=names,
+        seed_sets=work.seed_sets,
+        transformed=transformed_labels(work.seed_sets, names, warp=rules.warp_seeds),
+        strategies=work.strategies,
+        external_outliers=settings.outliers is not None,
+        measures=tuple(measure(name).stat for name in rules.connectivity),
     )
 
 
@@ -228,13 +142,13 @@ def _tidy(settings: Settings, tasks: Sequence[Task]) -> None:
     folders |= {settings.work_dir} if settings.work_dir else set()
     if not settings.labels.participant_label:
         # Not in every task of an array: these folders have files of every participant.
-        folders |= {out, out / LOGS}
+        folders |= {out, out / logs.LOGS}
     for folder in folders:
-        discard_stale(folder)
-    done = {crash_file(out, str(task)) for task in tasks if not task.reason}
-    for crash in find_crashes(out):
+        atomic.discard_stale(folder)
+    done = {logs.crash_file(out, str(task)) for task in tasks if not task.reason}
+    for crash in logs.find_crashes(out):
         if crash.path in done:
-            remove(crash.path)
+            atomic.remove(crash.path)
 
 
 def _execute(
@@ -245,7 +159,7 @@ def _execute(
     *,
     debug: bool,
 ) -> tuple[list[Outcome], set[str]]:
-    """Do all tasks; return failures, and the names of the tasks that were not tried."""
+    """Do all tasks, and log what came of them; return failures, and names of those not tried."""
     failures: list[Outcome] = []
     untried = {str(task) for task in tasks}
     with (
@@ -271,6 +185,16 @@ def _execute(
                 failures.append(outcome)
                 if outcome.fatal or settings.stop_on_first_error:
                     break
+    messages.log()
+    done, runs = len(tasks) - len(failures) - len(untried), count(len(tasks), "run")
+    if tasks:
+        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
+    if failures:
+        names = listing([outcome.job for outcome in failures])
+        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
+        logger.error("More on each is in %s", settings.output_dir / logs.LOGS / "crash-*.txt")
+    if untried:
+        logger.error("%d of %s were not tried after that", len(untried), runs)
     return failures, untried
 
 
@@ -301,7 +225,7 @@ def _report(
         written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
         if written and min(written) < last_finished(out, label):
             changed.add(label)
-    outdated = outdated_participants(out, level, labels, changed)
+    outdated = write_pages.outdated_participants(out, level, labels, changed)
     return _write_reports(executor, settings, outdated, debug=debug)
 
 
@@ -309,26 +233,27 @@ def _write_reports(
     executor: Executor, settings: Settings, labels: Sequence[str], *, debug: bool
 ) -> list[Outcome]:
     out, level = settings.output_dir, settings.report_level
-    broken = write_reports(executor, out, level, labels, debug=debug)
+    broken = write_pages.write_reports(executor, out, level, labels, debug=debug)
     return [Outcome(f"sub-{end.label}", error=end.problem) for end in broken]
 
 
-def _summarize(
-    tasks: Sequence[Task],
-    failures: Sequence[Outcome],
-    untried: Collection[str],
-    settings: Settings,
-    messages: RunMessages,
-) -> None:
-    done, logs = len(tasks) - len(failures) - len(untried), settings.output_dir / LOGS
-    runs = count(len(tasks), "run")
-    messages.write()
-    messages.log()
-    if tasks:
-        logger.info("%d of %s written to %s", done, runs, settings.output_dir)
-    if failures:
-        names = listing([outcome.job for outcome in failures])
-        logger.error("%d of %s failed:\n  %s", len(failures), runs, names)
-        logger.error("More on each is in %s", logs / "crash-*.txt")
-    if untried:
-        logger.error("%d of %s were not tried after that", len(untried), runs)
+def keep_crash(outcome: Outcome, settings: Settings) -> None:
+    """Write a file about a failure; after a success remove that of an earlier call.
+
+    Message, traceback, versions where the run was tried, and settings; nothing of the environment,
+    which holds secrets.
+    """
+    path = logs.crash_file(settings.output_dir, outcome.job)
+    if outcome.error is None:
+        atomic.remove(path)
+        return
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    software = outcome.versions or versions()
+    parts = (
+        f"{outcome.job}, {when}",
+        outcome.error,
+        outcome.trace.rstrip() or "No traceback: the process is gone.",
+        "\n".join(f"{name} {version}" for name, version in software.items()),
+        atomic.json_text(settings.to_json()).rstrip(),
+    )
+    atomic.write_text(path, "\n\n".join(parts) + "\n")

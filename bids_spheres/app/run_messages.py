@@ -24,8 +24,10 @@ COLUMNS = ("run", "level", "message")
 _VARYING = re.compile(r"\S*/\S*|\S*sub-\S*|\d+(\.\d+)?")
 """What differs between messages of one kind: names of files and of runs, numbers."""
 
-Entries = list[tuple[str, str]]
-"""Runs and what each says."""
+
+def kind_of(message: str) -> str:
+    """What messages about different files and runs have in common."""
+    return _VARYING.sub("", message)
 
 
 class RunMessages:
@@ -37,7 +39,8 @@ class RunMessages:
 
     def __init__(self, path: Path, known: Collection[tuple[str, str]]) -> None:
         self._path, self._known = path, set(known)
-        self._kinds: dict[tuple[int, str], Entries] = defaultdict(list)
+        # Runs and what each says, by the level and the kind of message.
+        self._kinds: dict[tuple[int, str], list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, outcome: Outcome, strategies: Collection[str]) -> None:
         """Keep what a run says, to which these strategies were to be applied."""
@@ -52,22 +55,21 @@ class RunMessages:
             self._add(logging.ERROR, run, outcome.error)
 
     def _add(self, level: int, run: str, text: str) -> None:
-        self._kinds[level, _VARYING.sub("", text)].append((run, text))
+        self._kinds[level, kind_of(text)].append((run, text))
 
     def log(self) -> None:
-        """Log one line for each kind of message, warnings before errors."""
+        """Log one line for each kind of message, warnings before errors.
+
+        If several messages are of one kind, the table of all is written first.
+        """
+        if any(len(entries) > 1 for entries in self._kinds.values()):
+            rows = [
+                (cell(run), logging.getLevelName(level).lower(), cell(text))
+                for (level, _), entries in self._kinds.items()
+                for run, text in entries
+            ]
+            write_text(self._path, table_text(COLUMNS, rows))
         for (level, _), entries in sorted(self._kinds.items(), key=lambda item: item[0][0]):
             (run, text), others = entries[0], len(entries) - 1
             more = f" and {count(others, 'more run')} in {self._path}" if others else ""
             logger.log(level, "%s%s: %s", run, more, text)
-
-    def write(self) -> None:
-        """Write the table of all messages, if several are of one kind."""
-        if all(len(entries) == 1 for entries in self._kinds.values()):
-            return
-        rows = [
-            (cell(run), logging.getLevelName(level).lower(), cell(text))
-            for (level, _), entries in self._kinds.items()
-            for run, text in entries
-        ]
-        write_text(self._path, table_text(COLUMNS, rows))

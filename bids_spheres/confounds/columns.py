@@ -139,9 +139,20 @@ def select(
         chosen.require("compcor", components, names)
     _add_noise_components(chosen, strategy, names)
     _add_confounds(chosen, strategy, names)
-    for key, needed in _measures(strategy).items():
-        if absent := [name for name in needed if name not in names]:
-            chosen.missing.append(Missing(key, tuple(absent)))
+    rules, measures_motion = strategy.censor, strategy.head_motion is not None
+    needed = {
+        "head_motion": (measures_motion, MOTION),
+        "censor.fd_threshold": (
+            rules.fd_threshold is not None and not measures_motion,  # else it is computed
+            (FRAMEWISE_DISPLACEMENT,),
+        ),
+        "censor.std_dvars_threshold": (rules.std_dvars_threshold is not None, (STD_DVARS,)),
+        "censor.rmsd_threshold": (rules.rmsd_threshold is not None, (RMSD,)),
+    }
+    for key, (is_needed, columns) in needed.items():
+        absent = tuple(name for name in columns if name not in names)
+        if is_needed and absent:
+            chosen.missing.append(Missing(key, absent))
     _match_high_pass(chosen, strategy, cosines)
     return chosen
 
@@ -165,20 +176,6 @@ def _add_confounds(chosen: Selection, strategy: Strategy, names: tuple[str, ...]
         else:
             absent.append(entry)
     chosen.require("confounds", absent, names)
-
-
-def _measures(strategy: Strategy) -> dict[str, tuple[str, ...]]:
-    """Keys of a strategy with columns that they need, and that are not regressed out."""
-    rules = strategy.censor
-    keys = {
-        "head_motion": (strategy.head_motion, MOTION),
-        "censor.fd_threshold": (rules.fd_threshold, (FRAMEWISE_DISPLACEMENT,)),
-        "censor.std_dvars_threshold": (rules.std_dvars_threshold, (STD_DVARS,)),
-        "censor.rmsd_threshold": (rules.rmsd_threshold, (RMSD,)),
-    }
-    if strategy.head_motion:
-        del keys["censor.fd_threshold"]  # it is computed
-    return {key: columns for key, (value, columns) in keys.items() if value is not None}
 
 
 def columns_named(entry: str, names: Sequence[str]) -> list[str]:

@@ -117,7 +117,11 @@ def task_regressors(
             responses = [
                 np.convolve(course, kernel)[: len(course)] for kernel in kernels(task.hrf, t_r)
             ]
-            columns = _orthogonal([np.interp(times, fine_times, each) for each in responses])
+            columns = [np.interp(times, fine_times, each) for each in responses]
+            for at in range(1, len(columns)):  # each without what those before it explain
+                before = np.column_stack(columns[:at])
+                explained = before @ np.linalg.lstsq(before, columns[at], rcond=None)[0]
+                columns[at] = columns[at] - explained
             suffixes = ["", "_derivative", "_dispersion"][: len(columns)]
         named = zip(suffixes, columns, strict=True)
         regressors |= {f"task.{condition}{suffix}": column for suffix, column in named}
@@ -192,12 +196,4 @@ def _delayed(
         kernel = np.repeat([0.0, 1 / _OVERSAMPLING], [delay * _OVERSAMPLING, _OVERSAMPLING])
         response = np.convolve(course, kernel)[_OVERSAMPLING - 1 : len(course)]
         columns.append(np.interp(times, fine_times[: 1 - _OVERSAMPLING], response))
-    return columns
-
-
-def _orthogonal(columns: list[FloatArray]) -> list[FloatArray]:
-    """Each column without what those before it explain."""
-    for at in range(1, len(columns)):
-        before = np.column_stack(columns[:at])
-        columns[at] = columns[at] - before @ np.linalg.lstsq(before, columns[at], rcond=None)[0]
     return columns

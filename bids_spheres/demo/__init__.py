@@ -8,7 +8,7 @@ turns these into an image, ``regressors`` reads the confounds off that image as 
 from __future__ import annotations
 
 from bids_spheres.demo.dataset import SPACE, check_demo_dir, write_demo_dataset, write_own_seeds
-from bids_spheres.demo.truth import DemoTruth, write_truth
+from bids_spheres.demo.networks import DemoTruth, write_truth
 
 __all__ = [
     "SPACE",

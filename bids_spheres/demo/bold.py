@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.demo.head import Head
 
+    Floats = NDArray[np.float64]
+
 # Standard deviations in percent of the baseline.
 SIGNAL, NOISE, DRIFT, PHYSIOLOGY = 1.0, 0.8, 0.5, 0.5
 # Percent per mm (the parameters, their differences) and per mm^2 (the squares of both).
@@ -37,16 +39,15 @@ STEP = 8
 class Artefacts:
     """A sum of fields in space, (V, K), times courses in time, (K, T): percent signal change."""
 
-    fields: NDArray[np.float64]
-    courses: NDArray[np.float64]
+    fields: Floats
+    courses: Floats
 
     def __add__(self, other: Artefacts) -> Artefacts:
-        return Artefacts(
-            np.hstack([self.fields, other.fields]), np.vstack([self.courses, other.courses])
-        )
+        fields = np.hstack([self.fields, other.fields])
+        return Artefacts(fields, np.vstack([self.courses, other.courses]))
 
 
-def motion_fields(head: Head, rng: np.random.Generator) -> NDArray[np.float64]:
+def motion_fields(head: Head, rng: np.random.Generator) -> Floats:
     """Draw how voxels respond to the 24 motion parameters, (V, 24), percent per mm or mm^2.
 
     Smooth over 25 mm, plus what the whole head shares.
@@ -56,16 +57,12 @@ def motion_fields(head: Head, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def motion_artefacts(
-    head: Head,
-    weights: NDArray[np.float64],
-    parameters: NDArray[np.float64],
-    rng: np.random.Generator,
+    head: Head, weights: Floats, parameters: Floats, rng: np.random.Generator
 ) -> Artefacts:
-    """What motion does: a linear function of 24 parameters, and spikes that are not.
+    """A linear function of 24 parameters by `motion_fields`, and spikes.
 
-    `weights` are those of `motion_fields`, `parameters` (T, 6) in mm and rad. A spike, its size
-    proportional to framewise displacement, has a field of its own that is smooth over 15 mm:
-    neighbours share it, distant voxels don't.
+    A spike, its size proportional to framewise displacement, has a field of its own that is smooth
+    over 15 mm: neighbours share it, distant voxels don't. `parameters` are (T, 6) in mm and rad.
     """
     displacement = np.nan_to_num(framewise_displacement(parameters))
     spikes = np.flatnonzero(displacement > SPIKE_THRESHOLD)
@@ -76,17 +73,14 @@ def motion_artefacts(
 
 
 def drift_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artefacts:
-    """What the scanner does slowly: a line and half a wave, in different places."""
+    """Slow drift of the scanner: a line and half a wave, in different places."""
     time = np.linspace(-1, 1, volumes)
     courses = DRIFT * np.vstack([time, np.cos(np.pi * time)])
     return Artefacts(smooth_fields(head, len(courses), 30.0, rng), courses)
 
 
 def physiological_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artefacts:
-    """What heart and breath do: one course strong in CSF, one in white matter.
-
-    Both reach grey matter too, in patches.
-    """
+    """Noise of heart and breath, strong in CSF and in white matter, and in patches elsewhere."""
     fields = 0.5 * smooth_fields(head, 2, 20.0, rng)
     fields[head.inside(head.csf), 0] = 3.0
     fields[head.inside(head.white_matter), 1] = 1.5
@@ -94,15 +88,9 @@ def physiological_artefacts(head: Head, volumes: int, rng: np.random.Generator) 
 
 
 def image_of(
-    head: Head,
-    signals: NDArray[np.float64],
-    artefacts: Artefacts,
-    non_steady: int,
-    rng: np.random.Generator,
+    head: Head, signals: Floats, artefacts: Artefacts, non_steady: int, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """The sum of signals, noise and artefacts on the grid, (I, J, K, T), in units of `STEP`.
-
-    Signals of the seeds, (S, T), have variance 1.
+    """Sum of signals, (S, T) of variance 1, noise and artefacts: (I, J, K, T), in units of `STEP`.
 
     The first `non_steady` volumes, at most 2, are brighter.
     """

@@ -10,25 +10,10 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from bids_spheres.demo.bold import (
-    STEP,
-    drift_artefacts,
-    image_of,
-    motion_artefacts,
-    motion_fields,
-    physiological_artefacts,
-)
+from bids_spheres.demo import bold, networks
 from bids_spheres.demo.head import draw_head
 from bids_spheres.demo.motion import Restlessness, framewise_displacement, realignment
-from bids_spheres.demo.networks import (
-    CENTRES,
-    centre_distance,
-    read_seeds,
-    seed_correlation,
-    seed_signals,
-)
 from bids_spheres.demo.regressors import confounds_of
-from bids_spheres.demo.truth import DemoTruth
 from bids_spheres.errors import OutputError
 from bids_spheres.files.atomic import cell, table_text, write_json, write_text
 from bids_spheres.files.text import read_own_text
@@ -39,7 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.demo.head import Head
-    from bids_spheres.demo.networks import Seeds
+
+    Floats = NDArray[np.float64]
 
 MNI_CODE = 4
 SEED = 20110117
@@ -76,16 +62,13 @@ PARTICIPANTS_SIDECAR = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run to simulate: of a participant with `sub-`, numbered if there is more than one.
+    """One run to simulate."""
 
-    The first `non_steady` volumes are not in the steady state.
-    """
-
-    participant: str
-    number: int | None
+    participant: str  # with ``sub-``
+    number: int | None  # where there is more than one
     volumes: int
     restlessness: Restlessness
-    non_steady: int = 0
+    non_steady: int = 0  # first volumes that are not in the steady state
 
     @property
     def stem(self) -> str:
@@ -105,15 +88,6 @@ RUNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _World:
-    """What all runs have in common: seeds, head, and how voxels respond to motion."""
-
-    seeds: Seeds
-    head: Head
-    motion_weights: NDArray[np.float64]
-
-
 def check_demo_dir(root: Path) -> None:
     """Refuse, by an `OutputError`, to write over a dataset that is not an earlier demo."""
     description = root / "dataset_description.json"
@@ -124,7 +98,7 @@ def check_demo_dir(root: Path) -> None:
         )
 
 
-def write_demo_dataset(root: Path) -> DemoTruth:
+def write_demo_dataset(root: Path) -> networks.DemoTruth:
     """Write the simulated dataset, three participants and four runs, into a new or old folder.
 
     What is true in it is returned, and not written into the dataset; see `write_truth`.
@@ -135,37 +109,39 @@ def write_demo_dataset(root: Path) -> DemoTruth:
     write_text(root / "participants.tsv", table_text(header, PARTICIPANTS))
     write_json(root / "participants.json", PARTICIPANTS_SIDECAR)
     write_text(root / ".bidsignore", IGNORED)
-    seeds = read_seeds()
+    seeds = networks.read_seeds()
     head = draw_head(seeds.points)
-    world = _World(seeds, head, motion_fields(head, np.random.default_rng(SEED)))
-    mean_fd = {run.stem: _write_run(root, run, world, order) for order, run in enumerate(RUNS)}
-    correlation = seed_correlation(world.seeds.network)
+    weights = bold.motion_fields(head, np.random.default_rng(SEED))
+    mean_fd = {}
+    for order, run in enumerate(RUNS):
+        # A generator of its own, so that one run can change without changing the others.
+        rng = np.random.default_rng([SEED, order])
+        parameters = realignment(run.restlessness, run.volumes, rng)
+        signals = networks.seed_signals(seeds.network, run.volumes, T_R, rng)
+        artefacts = (
+            bold.motion_artefacts(head, weights, parameters, rng)
+            + bold.physiological_artefacts(head, run.volumes, rng)
+            + bold.drift_artefacts(head, run.volumes, rng)
+        )
+        image = bold.image_of(head, signals, artefacts, run.non_steady, rng)
+        _write_run(root / run.participant / "func", run, head, image, parameters)
+        mean_fd[run.stem] = float(np.nanmean(framewise_displacement(parameters)))
+    correlation = networks.seed_correlation(seeds.network)
     correlation.setflags(write=False)
-    return DemoTruth(world.seeds.names, world.seeds.labels, correlation, MappingProxyType(mean_fd))
+    return networks.DemoTruth(seeds.names, seeds.labels, correlation, MappingProxyType(mean_fd))
 
 
-def _write_run(root: Path, run: Run, world: _World, order: int) -> float:
-    # A generator of its own, so that one run can change without changing the others.
-    rng = np.random.default_rng([SEED, order])
-    parameters = realignment(run.restlessness, run.volumes, rng)
-    head = world.head
-    signals = seed_signals(world.seeds.network, run.volumes, T_R, rng)
-    artefacts = (
-        motion_artefacts(head, world.motion_weights, parameters, rng)
-        + physiological_artefacts(head, run.volumes, rng)
-        + drift_artefacts(head, run.volumes, rng)
-    )
-    image = image_of(head, signals, artefacts, run.non_steady, rng)
-    folder = root / run.participant / "func"
+def _write_run(
+    folder: Path, run: Run, head: Head, image: NDArray[np.int16], parameters: Floats
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_images(folder, run, head, image)
-    intensity = STEP * image.astype(np.float64)
+    intensity = bold.STEP * image.astype(np.float64)
     columns, metadata = confounds_of(intensity, parameters, head, T_R, run.non_steady)
     stem = folder / f"{run.stem}_desc-confounds_timeseries"
     rows = [list(map(cell, row)) for row in zip(*columns.values(), strict=True)]
     write_text(stem.with_suffix(".tsv"), table_text(list(columns), rows))
     write_json(stem.with_suffix(".json"), metadata)
-    return float(np.nanmean(framewise_displacement(parameters)))
 
 
 def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) -> None:
@@ -173,8 +149,8 @@ def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) 
     reference = np.rint(image[..., run.non_steady :].mean(axis=-1)).astype(np.int16)
     mask = head.brain.astype(np.uint8)
     for kind, img in (
-        ("desc-preproc_bold", image_in_mni(image, head.affine, T_R, STEP)),
-        ("boldref", image_in_mni(reference, head.affine, slope=STEP)),
+        ("desc-preproc_bold", image_in_mni(image, head.affine, T_R, bold.STEP)),
+        ("boldref", image_in_mni(reference, head.affine, slope=bold.STEP)),
         ("desc-brain_mask", image_in_mni(mask, head.affine)),
     ):
         # Smaller than what `files.atomic` writes, and without a time: the same at every call.
@@ -186,10 +162,7 @@ def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) 
 
 
 def image_in_mni(
-    values: NDArray[Any],
-    affine: NDArray[np.float64],
-    t_r: float | None = None,
-    slope: float | None = None,
+    values: NDArray[Any], affine: Floats, t_r: float | None = None, slope: float | None = None
 ) -> nib.Nifti1Image:
     """An image in MNI space by sform and qform, whose values stay as they are, in their own type.
 
@@ -211,10 +184,10 @@ def write_own_seeds(path: Path, space: str) -> None:
 
     Those nearest to the centres; `space` is the template of the simulated images.
     """
-    seeds = read_seeds()
-    distance = centre_distance(seeds.points).min(axis=1)
+    seeds = networks.read_seeds()
+    distance = networks.centre_distance(seeds.points).min(axis=1)
     rows: list[tuple[str, ...]] = []
-    for number, network in enumerate(CENTRES):
+    for number, network in enumerate(networks.CENTRES):
         members = np.flatnonzero(seeds.network == number)
         nearest = members[np.argsort(distance[members], kind="stable")[:4]]
         for place, seed in enumerate(nearest, start=1):

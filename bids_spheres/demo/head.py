@@ -17,6 +17,8 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 VOXEL = 5.0
 ORIGIN = (-95.0, -130.0, -75.0)
 SHAPE = (39, 46, 38)
@@ -62,12 +64,12 @@ class Head:
     voxel carries: the nearest within 8 mm, or -1.
     """
 
-    affine: NDArray[np.float64]
+    affine: Floats
     brain: NDArray[np.bool_]
     csf: NDArray[np.bool_]
     white_matter: NDArray[np.bool_]
     voxels: NDArray[np.bool_]
-    baseline: NDArray[np.float64]
+    baseline: Floats
     seed_of: NDArray[np.intp]
 
     def inside(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -81,19 +83,15 @@ class Head:
         return grid
 
 
-def draw_head(seeds: NDArray[np.float64]) -> Head:
+def draw_head(seeds: Floats) -> Head:
     """Draw the head, and place the spheres of seeds, (S, 3) in MNI mm, in it."""
     affine = np.diag([VOXEL, VOXEL, VOXEL, 1.0])
     affine[:3, 3] = ORIGIN
     points = apply_affine(affine, np.moveaxis(np.indices(SHAPE), 0, -1))
     x, y, z = np.moveaxis(points, -1, 0)
     fissure = (np.abs(x) < VOXEL / 2) & (z > 0) & ~_in_ellipsoids(points, FISSURE)
-    brain = (
-        _in_ellipsoids(points, BRAIN)
-        & ~_in_ellipsoids(points, DROPOUT)
-        & ~fissure
-        & (z >= LOWEST_SLICE)
-    )
+    brain = _in_ellipsoids(points, BRAIN) & ~_in_ellipsoids(points, DROPOUT)
+    brain &= ~fissure & (z >= LOWEST_SLICE)
     # Power's seeds are more than 10 mm apart, so a sphere of 5 mm or less holds one seed's signal
     # alone; where larger ones overlap, a voxel goes to the nearer seed.
     distance, nearest = cKDTree(seeds).query(points, distance_upper_bound=SPHERE_RADIUS + 1e-6)
@@ -108,19 +106,14 @@ def draw_head(seeds: NDArray[np.float64]) -> Head:
     )
     # A receive coil is more sensitive to what is near it: brighter at the back.
     baseline = tissue * (1 - 0.0004 * (y + 18.0))
-    return Head(
-        *(affine, brain, csf, white, voxels),
-        baseline=baseline[voxels],
-        seed_of=np.where(brain, seed_of, -1)[voxels],
-    )
+    seed_of = np.where(brain, seed_of, -1)
+    return Head(affine, brain, csf, white, voxels, baseline[voxels], seed_of[voxels])
 
 
-def smooth_fields(
-    head: Head, count: int, length: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Draw random fields, (V, count), of mean square 1 over the voxels.
+def smooth_fields(head: Head, count: int, length: float, rng: np.random.Generator) -> Floats:
+    """White noise, (V, count), smoothed by a Gaussian with a standard deviation of `length` mm.
 
-    White noise smoothed by a Gaussian whose standard deviation is `length`, mm.
+    Scaled to a mean square of 1 over the voxels.
     """
     fields = np.empty((np.count_nonzero(head.voxels), count))
     for column in range(count):
@@ -129,9 +122,7 @@ def smooth_fields(
     return np.asarray(fields / np.sqrt((fields**2).mean(axis=0)))
 
 
-def _in_ellipsoids(
-    points: NDArray[np.float64], ellipsoids: tuple[tuple[float, ...], ...]
-) -> NDArray[np.bool_]:
+def _in_ellipsoids(points: Floats, ellipsoids: tuple[tuple[float, ...], ...]) -> NDArray[np.bool_]:
     folded = points.copy()
     folded[..., 0] = np.abs(folded[..., 0])
     rows = np.array(ellipsoids, float)

@@ -11,6 +11,8 @@ from scipy.spatial.transform import Rotation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 HEAD_RADIUS = 50.0  # Power et al. (2012), mm
 FSL_RADIUS = 80.0  # FSL's rmsdiff, mm
 AXES = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
@@ -18,26 +20,16 @@ AXES = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
 @dataclass(frozen=True)
 class Restlessness:
-    """How much somebody moves.
+    """How much somebody moves, mm."""
 
-    The head sinks by `drift` in a run, trembles from volume to volume by a standard deviation of
-    `tremor`, and moves abruptly `jumps` times, by a standard deviation of `jump` along each axis;
-    mm.
-    """
-
-    drift: float
-    tremor: float
-    jumps: int
-    jump: float
+    drift: float  # sinking of the head in a run
+    tremor: float  # standard deviation from volume to volume
+    jumps: int  # number of abrupt movements
+    jump: float  # standard deviation of one along each axis
 
 
-def realignment(
-    restlessness: Restlessness, volumes: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Draw realignment parameters of drift, tremor and abrupt jumps, (T, 6) in mm and rad.
-
-    Rounded to six decimals, as files have them.
-    """
+def realignment(restlessness: Restlessness, volumes: int, rng: np.random.Generator) -> Floats:
+    """Draw parameters of drift, tremor and jumps, (T, 6) in mm and rad, to six decimals."""
     time = np.linspace(0, 1, volumes)[:, None]
     slope, sway, phase = rng.uniform(-1, 1, (3, 6))
     wander = slope * time + 0.3 * sway * np.sin(2 * np.pi * (time + phase))
@@ -49,9 +41,7 @@ def realignment(
     return np.asarray(millimetres.round(6))
 
 
-def _jumps(
-    restlessness: Restlessness, volumes: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _jumps(restlessness: Restlessness, volumes: int, rng: np.random.Generator) -> Floats:
     onsets = np.sort(rng.choice(np.arange(6, volumes - 4), restlessness.jumps, replace=False))
     offset = np.zeros((volumes, 6))
     for onset in onsets:
@@ -62,14 +52,14 @@ def _jumps(
     return offset
 
 
-def backward_difference(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def backward_difference(columns: Floats) -> Floats:
     """The change since the volume before, along the first axis; NaN where there is none."""
     difference = np.full(columns.shape, np.nan)
     difference[1:] = np.diff(columns, axis=0)
     return difference
 
 
-def twenty_four(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+def twenty_four(parameters: Floats) -> Floats:
     """The 24 motion parameters, (T, 24): six, their differences, and the squares of both.
 
     In mm and mm^2, rotations as the arc at 50 mm; 0 where there is no volume before.
@@ -79,16 +69,12 @@ def twenty_four(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.hstack([twelve, twelve**2])
 
 
-def framewise_displacement(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Power's framewise displacement, (T,) in mm; NaN in the first volume.
+def framewise_displacement(parameters: Floats) -> Floats:
+    """Power's framewise displacement, (T,) in mm, of parameters, (T, 6); NaN in the first volume.
 
-    The sum of the absolute backward differences of the six parameters, (T, 6) in mm and rad,
-    rotations as the arc at 50 mm (Power et al. 2012,
-    https://doi.org/10.1016/j.neuroimage.2011.10.018).
+    The sum of their absolute backward differences, rotations as the arc at 50 mm (Power et al.
+    2012, https://doi.org/10.1016/j.neuroimage.2011.10.018).
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> framewise_displacement(np.array([[0.0] * 6, [0.1, 0, 0, 0, -0.002, 0]])).round(3)
     array([nan, 0.2])
     """
@@ -96,7 +82,7 @@ def framewise_displacement(parameters: NDArray[np.float64]) -> NDArray[np.float6
     return np.asarray(change[:, :3].sum(axis=1) + HEAD_RADIUS * change[:, 3:].sum(axis=1))
 
 
-def relative_rms(parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+def relative_rms(parameters: Floats) -> Floats:
     """Root mean square displacement of a sphere of 80 mm since the volume before, (T,) in mm.
 
     Jenkinson's formula (FMRIB technical report TR99MJ1), as FSL's ``rmsdiff`` has it.

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.files.atomic import cell, table_text, write_text
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 # Centres in MNI millimetres; the mirror image in x = 0 is meant too.
 CENTRES = {
@@ -42,20 +49,41 @@ LOADINGS = {
 SHARED = 0.6
 BAND = (0.01, 0.1)
 
+README = """\
+# What is true in the simulated dataset
+
+No person was scanned: the images and confounds were computed from a fixed random seed.
+
+- `networks.tsv`: the simulated network that each seed of Power2011 was given. These are the
+  simulation's networks, not those that were published with the coordinates: each seed belongs to
+  the nearest of a few hand-placed centres, left and right alike.
+- `correlation.tsv`: the correlation of the seeds' signals in the population, 0.6 times that of
+  their networks. It belongs to signals between 0.01 and 0.1 Hz without noise, in spheres of 5 mm or
+  less. A finite run scatters around it, and noise pulls every estimate towards zero.
+
+On top of the signals the images hold an artefact that is a fixed linear function of 24 motion
+parameters, a spike that neighbours share at each abrupt movement, physiological noise that is
+strongest in cerebrospinal fluid and white matter, and slow drift.
+
+Mean framewise displacement (Power's, mm):
+
+| run | mm |
+|---|---|
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
     """Names, MNI coordinates, (S, 3) in mm, and networks of seeds, (S,) positions in `CENTRES`."""
 
     names: tuple[str, ...]
-    points: NDArray[np.float64]
+    points: Floats
     network: NDArray[np.intp]
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The name of each seed's network."""
-        networks = tuple(CENTRES)
-        return tuple(networks[index] for index in self.network)
+        return tuple(list(CENTRES)[index] for index in self.network)
 
 
 def read_seeds() -> Seeds:
@@ -67,40 +95,34 @@ def read_seeds() -> Seeds:
     return Seeds(tuple(row["name"] for row in rows), points, nearest_network(points))
 
 
-def nearest_network(points: NDArray[np.float64]) -> NDArray[np.intp]:
+def nearest_network(points: Floats) -> NDArray[np.intp]:
     """The network, (S,), whose centre or its mirror image is nearest to each point, (S, 3)."""
     counts = [len(centres) for centres in CENTRES.values()]
     owner: NDArray[np.intp] = np.repeat(np.arange(len(CENTRES)), counts)
     return np.asarray(owner[centre_distance(points).argmin(axis=1)])
 
 
-def centre_distance(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of points, (S, 3), from every centre or its mirror image in x = 0, (S, C) in mm.
-
-    Centres are in the order of `CENTRES`, network by network.
-    """
+def centre_distance(points: Floats) -> Floats:
+    """Distance of points, (S, 3), from the C `CENTRES` or their mirror images, (S, C) in mm."""
     centres = np.array([centre for centres in CENTRES.values() for centre in centres], float)
     folded = np.column_stack([np.abs(points[:, 0]), points[:, 1:]])
     return np.asarray(np.linalg.norm(folded[:, None] - centres, axis=-1))
 
 
-def network_correlation() -> NDArray[np.float64]:
+def network_correlation() -> Floats:
     """The population correlation of the networks' signals, (N, N)."""
     weights = np.array(list(LOADINGS.values()))
-    correlation: NDArray[np.float64] = weights @ weights.T
+    correlation: Floats = weights @ weights.T
     np.fill_diagonal(correlation, 1.0)
     return correlation
 
 
-def seed_correlation(network: NDArray[np.intp]) -> NDArray[np.float64]:
+def seed_correlation(network: NDArray[np.intp]) -> Floats:
     """The population correlation of the signals of seeds of the given networks, (S, S).
 
     A seed's signal is ``sqrt(a) * network + sqrt(1 - a) * own`` with ``a = 0.6``, so two seeds
     correlate at ``a`` times their networks' correlation.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> float(seed_correlation(np.array([0, 0]))[0, 1])
     0.6
     """
@@ -111,7 +133,7 @@ def seed_correlation(network: NDArray[np.intp]) -> NDArray[np.float64]:
 
 def seed_signals(
     network: NDArray[np.intp], volumes: int, t_r: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+) -> Floats:
     """Draw the seeds' signals, (S, T): Gaussian, 0.01 to 0.1 Hz, with population variance 1."""
     mixing = np.linalg.cholesky(network_correlation())
     shared = mixing @ band_noise(len(mixing), volumes, t_r, rng)
@@ -119,9 +141,7 @@ def seed_signals(
     return np.asarray(np.sqrt(SHARED) * shared[network] + np.sqrt(1 - SHARED) * own)
 
 
-def band_noise(
-    count: int, volumes: int, t_r: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def band_noise(count: int, volumes: int, t_r: float, rng: np.random.Generator) -> Floats:
     """Draw independent Gaussian noise, (count, T): 0.01 to 0.1 Hz, population variance 1."""
     # Twice as long as needed, then cut: noise made from a spectrum is periodic, a scan is not.
     length = 2 * volumes
@@ -132,3 +152,30 @@ def band_noise(
     spectrum[:, kept] = drawn[0] + 1j * drawn[1]
     scale = length / (2 * np.sqrt(np.count_nonzero(kept)))
     return np.asarray(np.fft.irfft(spectrum, length, axis=1)[:, :volumes] * scale)
+
+
+@dataclass(frozen=True, eq=False)
+class DemoTruth:
+    """What is true in the simulated dataset."""
+
+    seed_names: tuple[str, ...]  # of the S seeds, as in the package's Power2011 table
+    networks: tuple[str, ...]  # simulated, of each seed
+    correlation: Floats  # (S, S), of their signals in the population
+    mean_fd: Mapping[str, float]  # mm, by the start of a run's files: sub-02_task-rest_run-1
+
+
+def write_truth(truth: DemoTruth, folder: Path) -> None:
+    """Write ``networks.tsv``, ``correlation.tsv`` and a ``README.md`` into a new or old folder.
+
+    Not inside the dataset: pybids would index it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = list(zip(truth.seed_names, truth.networks, strict=True))
+    write_text(folder / "networks.tsv", table_text(("name", "network"), pairs))
+    rows = [
+        (name, *map(cell, row))
+        for name, row in zip(truth.seed_names, truth.correlation.tolist(), strict=True)
+    ]
+    write_text(folder / "correlation.tsv", table_text(("Node", *truth.seed_names), rows))
+    table = "".join(f"| {run} | {fd:.3f} |\n" for run, fd in truth.mean_fd.items())
+    write_text(folder / "README.md", README + table)

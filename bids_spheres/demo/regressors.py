@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bids_spheres.demo.motion import (
-    AXES,
-    backward_difference,
-    framewise_displacement,
-    relative_rms,
-)
+from bids_spheres.demo import motion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,26 +19,24 @@ if TYPE_CHECKING:
 
     from bids_spheres.demo.head import Head
 
+    Floats = NDArray[np.float64]
+
 CUTOFF = 128.0  # s, of the cosines
 COMPONENTS = 5
 MOST_VARIABLE = 0.02  # share of the brain's voxels that tCompCor looks at
 OUTLIER_FD, OUTLIER_DVARS = 0.5, 1.5  # fMRIPrep's --fd-spike-threshold and --dvars-spike-threshold
 
-Columns = dict[str, "NDArray[np.float64]"]
+Columns = dict[str, "Floats"]
 Metadata = dict[str, dict[str, object]]
 
 
 def confounds_of(
-    image: NDArray[np.float64],
-    parameters: NDArray[np.float64],
-    head: Head,
-    t_r: float,
-    non_steady: int,
+    image: Floats, parameters: Floats, head: Head, t_r: float, non_steady: int
 ) -> tuple[Columns, Metadata]:
-    """Compute every column, and what the sidecar says of those that are not self-explaining.
+    """Columns of an image, (I, J, K, T), and of realignment parameters, (T, 6) in mm and rad.
 
-    Of an image, (I, J, K, T), and realignment parameters, (T, 6) in mm and rad. The first
-    `non_steady` volumes are not in the steady state. Missing values are NaN.
+    With the sidecar of those that are not self-explaining. The first `non_steady` volumes are not
+    in the steady state. Missing values are NaN.
     """
     brain = image[head.brain]
     regions = {"CSF": image[head.csf], "WM": image[head.white_matter]}
@@ -52,19 +45,16 @@ def confounds_of(
     variance = _filtered(brain, cosines, non_steady).var(axis=1)
     most = np.argsort(-variance, kind="stable")[: int(MOST_VARIABLE * len(brain))]
     variable = brain[np.sort(most)]
-    means = {
-        "global_signal": _mean(brain),
-        "csf": _mean(regions["CSF"]),
-        "white_matter": _mean(regions["WM"]),
-    }
+    means = {"global_signal": brain, "csf": regions["CSF"], "white_matter": regions["WM"]}
+    means = {name: _mean(voxels) for name, voxels in means.items()}
     extra = {"csf_wm": _mean(regions["combined"]), "tcompcor": _mean(variable)}
     components, metadata = _all_components(regions | {"": variable}, cosines, non_steady)
     change, standardized = dvars(brain)
     quality = {
         "std_dvars": standardized,
         "dvars": change,
-        "framewise_displacement": framewise_displacement(parameters),
-        "rmsd": relative_rms(parameters),
+        "framewise_displacement": motion.framewise_displacement(parameters),
+        "rmsd": motion.relative_rms(parameters),
     }
     # A missing value compares as False, so the first volume is never an outlier.
     bad = (quality["framewise_displacement"] > OUTLIER_FD) | (standardized > OUTLIER_DVARS)
@@ -75,14 +65,14 @@ def confounds_of(
         | components
         | _numbered("cosine", cosines.T)
         | _numbered("non_steady_state_outlier", np.eye(len(parameters))[:non_steady])
-        | _four_forms(dict(zip(AXES, parameters.T, strict=True)))
+        | _four_forms(dict(zip(motion.AXES, parameters.T, strict=True)))
         | _numbered("motion_outlier", np.eye(len(bad))[bad])
     )
     averages: Metadata = {name: {"Method": "Mean"} for name in means | extra}
     return columns, averages | metadata
 
 
-def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> NDArray[np.float64]:
+def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> Floats:
     """The discrete cosines slower than 128 s, without the constant: (T, C), orthonormal.
 
     They leave out the first `non_steady` volumes, and are 0 there.
@@ -95,24 +85,15 @@ def cosine_basis(volumes: int, t_r: float, non_steady: int = 0) -> NDArray[np.fl
     return basis
 
 
-def dvars(voxels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How much the image changes from volume to volume, as nipype's ``ComputeDVARS`` has it.
+def dvars(voxels: Floats) -> tuple[Floats, Floats]:
+    """Change of an image, (V, T), from volume to volume, as nipype's ``ComputeDVARS`` has it.
 
-    Parameters
-    ----------
-    voxels : (V, T) array
-        Intensities in the brain; scaled to a median of 1000 first.
-
-    Returns
-    -------
-    change : (T,) array
-        Root mean square difference to the volume before; NaN in the first.
-    standardized : (T,) array
-        The same in units of what first-order autoregressive noise of the same robust standard
-        deviation would give (Nichols 2017, https://arxiv.org/abs/1704.01469).
+    Root mean square difference, (T,), to the volume before, after scaling to a median of 1000; NaN
+    in the first. Then the same in units of what first-order autoregressive noise of the same robust
+    standard deviation would give (Nichols 2017, https://arxiv.org/abs/1704.01469).
     """
     scaled = voxels * (1000 / np.median(voxels))
-    change = np.sqrt((backward_difference(scaled.T) ** 2).mean(axis=1))
+    change = np.sqrt((motion.backward_difference(scaled.T) ** 2).mean(axis=1))
     quartiles = np.percentile(scaled, [25, 75], axis=1, method="lower")
     centred = scaled - scaled.mean(axis=1, keepdims=True)
     autocorrelation = (centred[:, 1:] * centred[:, :-1]).sum(axis=1) / (centred**2).sum(axis=1)
@@ -120,16 +101,16 @@ def dvars(voxels: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     return change, change / expected.mean()
 
 
-def _mean(voxels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean(voxels: Floats) -> Floats:
     # Rounded before anything is derived from it, so that the columns of the file agree.
     return np.asarray(voxels.mean(axis=0)).round(6)
 
 
-def _four_forms(columns: Mapping[str, NDArray[np.float64]]) -> Columns:
+def _four_forms(columns: Mapping[str, Floats]) -> Columns:
     """Columns with their differences and the squares of both, as fMRIPrep orders them."""
     forms: Columns = {}
     for name, column in columns.items():
-        derivative = backward_difference(column)
+        derivative = motion.backward_difference(column)
         forms |= {
             name: column,
             f"{name}_derivative1": derivative,
@@ -139,20 +120,18 @@ def _four_forms(columns: Mapping[str, NDArray[np.float64]]) -> Columns:
     return forms
 
 
-def _numbered(name: str, rows: NDArray[np.float64]) -> Columns:
+def _numbered(name: str, rows: Floats) -> Columns:
     return {f"{name}{index:02d}": row for index, row in enumerate(rows)}
 
 
-def _filtered(
-    voxels: NDArray[np.float64], cosines: NDArray[np.float64], skipped: int
-) -> NDArray[np.float64]:
+def _filtered(voxels: Floats, cosines: Floats, skipped: int) -> Floats:
     steady, slow = voxels[:, skipped:], cosines[skipped:]
     centred = steady - steady.mean(axis=1, keepdims=True)
     return np.asarray(centred - (centred @ slow) @ slow.T)
 
 
 def _all_components(
-    regions: Mapping[str, NDArray[np.float64]], cosines: NDArray[np.float64], skipped: int
+    regions: Mapping[str, Floats], cosines: Floats, skipped: int
 ) -> tuple[Columns, Metadata]:
     columns: Columns = {}
     metadata: Metadata = {}
@@ -172,9 +151,7 @@ def _all_components(
     return columns, metadata
 
 
-def _components(
-    voxels: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _components(voxels: Floats) -> tuple[Floats, Floats]:
     standardized = voxels / voxels.std(axis=1, keepdims=True)
     # The covariance in time is small; its eigenvectors are the wanted left singular vectors.
     squares, courses = np.linalg.eigh(standardized.T @ standardized)

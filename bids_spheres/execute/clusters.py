@@ -18,7 +18,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.errors import BidsSpheresError, DataError, TemporaryError, UsageError
+from bids_spheres.errors import (
+    BidsSpheresError,
+    DataError,
+    MissingInputError,
+    TemporaryError,
+    UsageError,
+)
 from bids_spheres.execute.dask import WorkerSource
 from bids_spheres.files.text import read_json_object
 from bids_spheres.wording import count
@@ -67,13 +73,15 @@ def scheduler_at(place: str | Path) -> Iterator[tuple[Any, WorkerSource]]:
     library("distributed")
     address: object = place
     if isinstance(place, Path):
+        how = "dask scheduler --scheduler-file PATH writes it when it starts."
         # A scheduler that starts at the same time may take a moment.
         deadline = time.monotonic() + _CONNECT
         while not place.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
+        if not place.exists():
+            raise MissingInputError(f"--dask-scheduler-file: {place} is missing.", hint=how)
         address = read_json_object(place).get("address")
         if not isinstance(address, str):
-            how = "dask scheduler --scheduler-file PATH writes it when it starts."
             raise DataError(f"{place} holds no address.", hint=how)
     try:
         asyncio.run(_ping(str(address)))

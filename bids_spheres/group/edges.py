@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.intp]
     BoolArray = NDArray[np.bool_]
 
+NODE_COLUMNS = {
+    "node_1": {"Description": "One node of the edge"},
+    "node_2": {"Description": "The other"},
+}
+"""Columns of every table about edges."""
+
 PAIR_COLUMNS = {
     "network_1": {"Description": "Network of one node of the edges"},
     "network_2": {"Description": "Network of the other; the same for edges within a network"},

@@ -27,23 +27,12 @@ if TYPE_CHECKING:
     from enum import Enum
     from types import ModuleType
 
-MAX_LENGTH = 2000
-"""Characters of a formula."""
-
-MAX_POWER = 10
-"""Exponents of variables and of terms, and degrees of polynomials."""
-
-MAX_TERMS = 10_000
-"""Terms, counted before those that are equal become one."""
-
-MAX_FACTORS = 8
-"""Variables in one interaction; formulaic looks at each subset of them."""
-
-MAX_DF = 100
-"""Columns of one basis of splines."""
-
-MAX_COLUMNS = 2000
-"""Columns of a design, with all levels of every factor."""
+MAX_LENGTH = 2000  # characters of a formula
+MAX_POWER = 10  # exponents of variables and of terms, and degrees of polynomials
+MAX_TERMS = 10_000  # counted before those that are equal become one
+MAX_FACTORS = 8  # variables in one interaction; formulaic looks at each subset of them
+MAX_DF = 100  # columns of one basis of splines
+MAX_COLUMNS = 2000  # of a design, with all levels of every factor
 
 ELEMENTWISE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("I", "log", "log2", "log10", "log1p", "exp", "exp2", "sqrt", "abs"), ()),
@@ -69,7 +58,7 @@ BASES: Mapping[str, tuple[str, ...]] = {
 """Functions that give several columns for one, and what else they take."""
 
 CONTRASTS: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("Treatment",), ("reference",)),
+    "Treatment": ("reference",),
     **dict.fromkeys(("contr.treatment", "contr.SAS"), ("base",)),
     **dict.fromkeys(("Sum", "contr.sum"), ()),
     **dict.fromkeys(("Poly", "contr.poly"), ("scores",)),
@@ -97,15 +86,8 @@ _LARGEST = 1e15
 class Formula:
     """A formula without anything that could do harm.
 
-    Parameters
-    ----------
-    text : str
-    categories : frozenset of str
-        Columns of a table of which it makes categories, by ``C``.
-    numbers : frozenset of str
-        Columns that it uses in another way, be it as well.
-    terms : tuple of tuples of str
-        Names, calls and numbers that are multiplied in each term.
+    `categories` are columns of a table of which ``C`` makes categories, `numbers` those that it
+    uses in another way, be it as well; `terms` the names, calls and numbers of each term.
     """
 
     text: str
@@ -157,12 +139,8 @@ class Formula:
 def read_formula(text: str) -> Formula:
     """Check a formula without an outcome and find the columns it uses; nothing is evaluated.
 
-    Raises
-    ------
-    MissingInputError
-        When formulaic is not installed.
-    UsageError
-        When it is no formula, has anything that is not allowed, or is too large.
+    MissingInputError when formulaic is not installed; UsageError when it is no formula, has
+    anything that is not allowed, or is too large.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(

@@ -14,20 +14,8 @@ from scipy.spatial.distance import pdist, squareform
 
 from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, DataError
+from bids_spheres.group import facts
 from bids_spheres.group.edges import Edges
-from bids_spheres.group.facts import (
-    GEOMETRY,
-    Settings,
-    as_integer,
-    as_json,
-    check_agreement,
-    check_geometry,
-    check_version,
-    differences,
-    of_several_runs,
-    pick,
-    read_facts,
-)
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.statistics import Scale, mean_of_known
 from bids_spheres.group.stream import Group, GroupRun, by_participant
@@ -81,7 +69,7 @@ class RunQuality:
     coverage: float
     missing: int
     tsnr: float
-    geometry: Settings
+    geometry: facts.Settings
 
 
 class _SphereTables:
@@ -95,8 +83,8 @@ class _SphereTables:
         self._first: Spheres | None = None
         self._known: dict[str, str] = {}
         self._mixed = False
-        self._participants: dict[Settings, list[str]] = defaultdict(list)
-        self._geometries: dict[Settings, Settings] = {}
+        self._participants: dict[facts.Settings, list[str]] = defaultdict(list)
+        self._geometries: dict[facts.Settings, facts.Settings] = {}
         self._distances = self._points = Moments(0)
         self._used: dict[str, NDArray[np.bool_]] = {}
         self._coverage: dict[str, Moments] = {}
@@ -107,11 +95,11 @@ class _SphereTables:
         Once there are other spheres than the first, who has which is all that is noted.
         """
         path, participant = file.spheres, file.participant
-        content = read_sidecar(path.with_suffix(".json"), parse_float=as_integer)
-        check_version(content)
+        content = read_sidecar(path.with_suffix(".json"), parse_float=facts.as_integer)
+        facts.check_version(content)
         spheres = read_spheres(path)
         # Settings are by far the largest part of what is kept of a run: one copy for all.
-        geometry = pick(content, GEOMETRY)
+        geometry = facts.pick(content, facts.GEOMETRY)
         self.quality[path] = RunQuality(
             coverage=mean_of_known(spheres.coverage),
             missing=int((~spheres.used).sum()),
@@ -135,7 +123,7 @@ class _SphereTables:
 
     def image(self, name: Name) -> Image:
         """What all runs have in common; DataError when spheres differ, or there is no table."""
-        check_agreement(
+        facts.check_agreement(
             (participant, identity)
             for identity, participants in self._participants.items()
             for participant in participants
@@ -159,7 +147,7 @@ class _SphereTables:
         return Image(name, first.names, first.networks, distances, coverage, self.quality)
 
 
-def _identity(spheres: Spheres, space: str, *, moved: bool) -> Settings:
+def _identity(spheres: Spheres, space: str, *, moved: bool) -> facts.Settings:
     """What must be the same in all runs of a group.
 
     A participant's own space has its own places, and so has a template to which seeds were moved
@@ -198,7 +186,7 @@ def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) ->
     """
     tables = _SphereTables()
     for path, file in {file.spheres: file for file in files}.items():
-        if not path.is_file() and of_several_runs(file.path):
+        if not path.is_file() and facts.of_several_runs(file.path):
             continue  # it has no spheres of its own, and its runs are averaged instead
         try:
             tables.add(file)
@@ -210,16 +198,16 @@ def gather_image(name: Name, files: Iterable[OutputFile], unusable: Unusable) ->
 def read_runs(name: Name, files: Iterable[OutputFile], unusable: Unusable) -> Iterator[GroupRun]:
     """Runs of matrices or maps of one group; those that can't be used are added to `unusable`."""
     # Settings are by far the largest part of what is kept of a run: one copy for all.
-    alike: dict[Settings, Settings] = {}
+    alike: dict[facts.Settings, facts.Settings] = {}
     for file in files:
         try:
-            facts = read_facts(file.path)
+            own = facts.read_facts(file.path)
         except BidsSpheresError as error:
             unusable.add(file, name, error)
             continue
-        if facts is not None:
-            settings, noted = (alike.setdefault(own, own) for own in (facts.settings, facts.noted))
-            yield GroupRun(file, replace(facts, settings=settings, noted=noted))
+        if own is not None:
+            settings, noted = (alike.setdefault(each, each) for each in (own.settings, own.noted))
+            yield GroupRun(file, replace(own, settings=settings, noted=noted))
 
 
 def gather_group(
@@ -238,13 +226,13 @@ def gather_group(
     for run in runs:
         settings, spheres = run.facts.settings, image.quality[run.file.spheres].geometry
         compared.append((run.file.participant, tuple(s for s in settings if s[0] not in apart)))
-        of_matrix = tuple(setting for setting in settings if setting[0] in GEOMETRY)
+        of_matrix = tuple(setting for setting in settings if setting[0] in facts.GEOMETRY)
         drawn.append((run.file.participant, of_matrix, spheres))
-    check_agreement(compared)
-    check_geometry(drawn)
-    for difference in differences((run.file.participant, run.facts.noted) for run in runs):
+    facts.check_agreement(compared)
+    facts.check_geometry(drawn)
+    for difference in facts.differences((run.file.participant, run.facts.noted) for run in runs):
         logger.warning("%s: %s.", title(name), difference)
-    diagonal = bool(as_json(runs[0].facts.settings)["ValidDiagonal"])
+    diagonal = bool(facts.as_json(runs[0].facts.settings)["ValidDiagonal"])
     edges = Edges(image.seeds, image.networks, diagonal)
     people = by_participant(runs, lambda label: motion.of(label, name))
     return Group(name, people, edges, Scale(name.get("stat") or ""), edges.of(image.distances))

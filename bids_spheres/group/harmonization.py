@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.testing import Sample
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = {
     "parameter": {
@@ -61,14 +65,22 @@ class Harmonization:
 
 
 def harmonize(
-    sample: Sample, sites: pd.Series, options: GroupOptions
+    sample: Sample, model: GroupDesign, options: GroupOptions, group_title: str
 ) -> tuple[Sample, Harmonization]:
-    """Remove what sites, one per participant, add to edges, and keep what the model explains.
+    """Remove what sites add to edges or voxels, and keep what the model explains.
 
     Terms that sites determine are not kept. With ``harmonize_within`` it is done again after each
     permutation. DataError when sites or terms differ from those of a file; ValueError when a site
     has one participant, or there is one site.
     """
+    sites = model.data.loc[list(sample.design.participants), options.harmonize]
+    if options.harmonize not in model.columns and not options.harmonize_within:
+        logger.warning(
+            "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
+            "estimated in each permutation (--harmonize-within).",
+            group_title,
+            options.harmonize,
+        )
     names = tuple(sorted(map(str, sites.unique())))
     terms, covariates = _kept_terms(sample, sites)
     harmonization, known = None, names

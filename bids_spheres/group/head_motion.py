@@ -98,6 +98,47 @@ class HeadMotion:
         return participant, task or "", session or ""
 
 
+MOTION_PERMUTATIONS = 1000
+"""Orders of participants; the standard deviation over them is known to some 5 %."""
+
+_MOST_EDGES = 5000
+"""Of which QC-FC is permuted, evenly spaced: a median of more says the same."""
+
+
+def permuted_qc_fc(
+    values: EdgeValues, design: Design, between: NDArray[np.bool_], seed: int
+) -> dict[str, float | str | None]:
+    """Median absolute QC-FC against that of permuted head motion, as cells of a table.
+
+    Motion and edges, of those `between` nodes that all participants have, are residuals of the
+    other terms of the design; empty where nothing can be permuted.
+    """
+    known = design.only(values.participants)
+    column, (n, k) = known.terms.index(MEAN_FD), known.values.shape
+    if n <= k or np.ptp(known.values[:, column]) == 0:
+        return {}
+    edges = np.flatnonzero(between)
+    rows = values.rows_of(known.participants).array[:, edges[:: -(-len(edges) // _MOST_EDGES)]]
+    rows = rows[:, np.isfinite(rows).all(axis=0)]
+    both = np.column_stack([known.values[:, column], rows])
+    others = np.delete(known.values, column, axis=1)
+    both -= others @ np.linalg.lstsq(others, both, rcond=None)[0]
+    norms = np.linalg.norm(both, axis=0)
+    both = both[:, norms > 0] / norms[norms > 0]
+    if both.shape[1] < 2:
+        return {}
+    rng = np.random.default_rng(seed)
+    orders = np.stack([np.arange(n), *(rng.permutation(n) for _ in range(MOTION_PERMUTATIONS))])
+    blocks = (np.abs(both[block, 0] @ both[:, 1:]) for block in np.array_split(orders, 20))
+    observed, *permuted = np.concatenate([np.median(r, axis=1) for r in blocks])
+    mean, spread = float(np.mean(permuted)), float(np.std(permuted))
+    return {
+        "qc_fc_null": mean,
+        "qc_fc_excess": (observed - mean) / spread if spread else nan,
+        "qc_fc_p": float((1 + np.sum(permuted >= observed)) / (1 + MOTION_PERMUTATIONS)),
+    }
+
+
 def motion_design(mean_fd: Mapping[str, float]) -> Design:
     """A constant and mean framewise displacement, of the participants of whom it is known."""
     known = {label: value for label, value in mean_fd.items() if np.isfinite(value)}

@@ -13,21 +13,14 @@ from scipy import stats
 
 from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import write_image
+from bids_spheres.group import testing
 from bids_spheres.group.facts import check_agreement
 from bids_spheres.group.files import discard_earlier, group_of
 from bids_spheres.group.gather import read_runs
+from bids_spheres.group.harmonization import harmonize
 from bids_spheres.group.inference import ClusterExtent, MaxT, Tfce, clusters, root_f_threshold
-from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.results import describe_contrast
-from bids_spheres.group.stream import by_participant
-from bids_spheres.group.testing import (
-    Hypotheses,
-    Rows,
-    all_participants,
-    permuted,
-    sample_of_model,
-    tested_contrasts,
-)
+from bids_spheres.group.stream import ParticipantEdges, by_participant, condition_of
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
@@ -47,7 +40,6 @@ if TYPE_CHECKING:
     from bids_spheres.group.results import Writer
     from bids_spheres.group.stream import GroupRun, Participant
     from bids_spheres.group.summary import Analysis
-    from bids_spheres.group.testing import Sample, Tested
     from bids_spheres.outputs.find import OutputFile
 
     FloatArray = NDArray[np.float64]
@@ -71,11 +63,14 @@ CLUSTER_COLUMNS = {
 }
 
 MAPS = {
-    "effect": "Estimate by ordinary least squares: a mean, coefficient or sum of such",
+    "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: a "
+    "mean, coefficient or sum of such",
     "t": "effect / standard error",
     "f": "F of all rows of the contrast together",
     "n": "Participants who have the voxel",
     "d": "Effect in standard deviations of what the model leaves",
+    "tau2": "Variance between participants (Paule & Mandel 1982)",
+    "i2": "Share of the variance that is between participants",
     "p": "p of t or F, not corrected",
     "q": "p corrected for all voxels by the false discovery rate",
     "pmaxt": "Family-wise p of the voxel, from the largest statistic of all voxels",
@@ -106,7 +101,12 @@ def map_groups(output_dir: Path, options: GroupOptions) -> dict[Name, list[Outpu
     """Maps of the participant level by group: one task, space, seed and strategy."""
 
     def key(file: OutputFile) -> Name:
-        own = group_of(file, by_session=options.by_session, pool_spaces=options.pool_spaces)
+        own = group_of(
+            file,
+            by_session=options.by_session,
+            pool_spaces=options.pool_spaces,
+            within_task=options.within == "task",
+        )
         # Images of contrasts have an entity stat of their own.
         kept = tuple(entity for entity in own.entities if entity[0] != "stat")
         return replace(own, entities=kept)
@@ -135,34 +135,30 @@ def summarize_maps(
     if len(people) < 2:
         raise DataError("one participant has neither spread nor tests, and so no map of a group")
     grid = _common_grid(people, options.min_participants)
-    rows = Rows(int(grid.mask.sum()))
+    rows = testing.Rows(int(grid.mask.sum()))
     for person in people:
-        rows.values.add(person.label, _average(person.runs)[grid.mask])
-    model, contrasts = None, [MEAN]
+        rows.add(person.label, _participant_maps(person, grid.mask, options))
+    writer = replace(writer, facts={**runs[0].facts.described, "NumberOfParticipants": len(people)})
+    model, sample = None, None
     if analysis.model:
-        model = design_for(analysis.model, {person.label: person.mean_fd for person in people})
-        warn_of_design(title(name), len(people), model, "model")
-        if options.model:
-            terms, groups = model.design.terms, model.design.groups
-            contrasts = [contrast_for(text, terms, groups) for text in analysis.contrasts]
-        sample = sample_of_model(rows, model, options)
-        if not contrasts:
-            logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
-    else:
-        sample = all_participants(rows.values)
-    facts = {**runs[0].facts.described, "NumberOfParticipants": len(people)}
-    writer = replace(writer, facts=facts)
-    hypotheses = Hypotheses.of(sample, contrasts)
-    for tested in tested_contrasts(sample, contrasts, options):
-        test = _permuted(sample, tested.contrast, grid, options)
-        own_test = replace(tested, permuted=test)
-        about = describe_contrast(SCALE, own_test, hypotheses, model, options)
-        _write_images(writer, own_test, grid, about)
-        if test and "cluster" in test.corrections:
-            threshold = _t_threshold(sample, tested.contrast, options)
-            table = _cluster_table(own_test, test, grid, threshold, files[0])
-            about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
-            writer.table(of_contrast(tested.contrast.name, "clusters"), table, about)
+        model = testing.design_of(analysis.model, people, options, title(name))
+        sample = testing.sample_of_model(rows, model, options)
+        if options.harmonize:
+            sample, _ = harmonize(sample, model, options, title(name))
+    if (options.model or options.within) and not analysis.contrasts:
+        logger.warning("%s: no map is tested; add --contrast, as age=age.", title(name))
+    for hypotheses in testing.hypotheses_of(rows, sample, model, analysis, title(name)):
+        permuted = _permuted(hypotheses, grid, options)
+        tests = testing.tested_contrasts(hypotheses.sample, hypotheses.contrasts, options)
+        for tested in tests:
+            own = replace(tested, permuted=permuted.get(tested.contrast.name))
+            about = describe_contrast(SCALE, own, hypotheses, model, options)
+            _write_images(writer, own, grid, about)
+            if own.permuted and "cluster" in own.permuted.corrections:
+                threshold = _t_threshold(hypotheses.sample, own.contrast, options)
+                table = _cluster_table(own, own.permuted, grid, threshold, files[0])
+                about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
+                writer.table(of_contrast(own.contrast.name, "clusters"), table, about)
     discard_earlier(writer.output_dir, name, writer.written)
     logger.info("%s: map of %s", title(name), count(len(people), "participant"))
 
@@ -178,15 +174,31 @@ def _common_grid(people: Sequence[Participant], min_participants: int) -> Grid:
                 f"{path.name} has another grid than {paths[0].name}.",
                 hint="Choose one space and resolution, as --space MNI152NLin2009cAsym.",
             )
-    numbers = sum(np.isfinite(_average(own.runs)).astype(np.intp) for own in people)
+    numbers = sum(np.isfinite(_average(own.runs)[0]).astype(np.intp) for own in people)
     mask = np.asarray(numbers) >= min(min_participants, len(people))
     if not mask.any():
         raise DataError("no voxel is in the maps of enough participants.")
     return Grid(mask, np.asarray(first.affine, dtype=np.float64))
 
 
-def _average(runs: Sequence[GroupRun]) -> FloatArray:
-    """Mean of the maps of runs, each counting by 1 / var(z); NaN where no run has a value."""
+def _participant_maps(
+    person: Participant, mask: BoolArray, options: GroupOptions
+) -> ParticipantEdges:
+    """Voxels of a mask: mean over runs, and what ``--weights`` and ``--within`` need."""
+    mean, variance = _average(person.runs)
+    conditions = {}
+    if within := options.within:
+        for condition in person.conditions(within):
+            own = [run for run in person.runs if condition_of(run, within) == condition]
+            conditions[condition] = _average(own)[0][mask]
+    return ParticipantEdges(mean[mask], variance[mask] if options.weights else None, conditions)
+
+
+def _average(runs: Sequence[GroupRun]) -> tuple[FloatArray, FloatArray]:
+    """Mean of the maps of runs, each counting by 1 / var(z), and its variance.
+
+    NaN where no run has a value.
+    """
     sums: FloatArray | float = 0.0
     weights: FloatArray | float = 0.0
     for run in runs:
@@ -196,11 +208,11 @@ def _average(runs: Sequence[GroupRun]) -> FloatArray:
         known = np.isfinite(values) & (values != 0)
         sums = sums + run.facts.weight * np.where(known, values, 0)
         weights = weights + run.facts.weight * known
-    total = np.asarray(weights)
-    return np.asarray(sums) / np.where(total > 0, total, np.nan)
+    total = np.where(np.asarray(weights) > 0, weights, np.nan)
+    return np.asarray(sums) / total, 1 / total
 
 
-def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
+def _t_threshold(sample: testing.Sample, contrast: Contrast, options: GroupOptions) -> float:
     """Threshold of t, or of the root of F, with the p of ``--cluster-threshold``."""
     n, k = sample.design.values.shape
     p, two_sided = options.cluster_threshold, contrast.is_f or options.tail == "two"
@@ -209,36 +221,37 @@ def _t_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> f
 
 
 def _permuted(
-    sample: Sample, contrast: Contrast, grid: Grid, options: GroupOptions
-) -> PermutationTest | None:
-    """Test a contrast by permutations; None where only q is requested."""
-    enhancements: dict[str, Enhancement] = {
-        "maxt": MaxT(),
-        "cluster": ClusterExtent(grid.mask, _t_threshold(sample, contrast, options)),
-        "tfce": Tfce(
-            grid.mask,
-            options.tfce_extent,
-            options.tfce_height,
-            None if options.tfce_step == "auto" else options.tfce_step,
-        ),
-    }
-    requested = {name: own for name, own in enhancements.items() if name in options.inference}
-    if not requested:
-        return None
+    hypotheses: testing.Hypotheses, grid: Grid, options: GroupOptions
+) -> dict[str, PermutationTest]:
+    """Test contrasts by permutations, by their names; none where only q is requested."""
+    sample, contrasts = hypotheses.sample, hypotheses.contrasts
+    requested = [name for name in options.inference if name in ("maxt", "cluster", "tfce")]
+    if not requested or not contrasts:
+        return {}
+    step = None if options.tfce_step == "auto" else options.tfce_step
+    tfce = Tfce(grid.mask, options.tfce_extent, options.tfce_height, step)
+
+    def enhancements(contrast: Contrast) -> dict[str, Enhancement]:
+        extent = ClusterExtent(grid.mask, _t_threshold(sample, contrast, options))
+        own: dict[str, Enhancement] = {"maxt": MaxT(), "cluster": extent, "tfce": tfce}
+        return {name: own[name] for name in requested}
+
     try:
-        (test,) = permuted(sample, [contrast], requested, options)
+        return testing.permuted(sample, contrasts, enhancements, options)
     except ValueError as error:
         raise DataError(f"nothing is permuted. {error}") from error
-    return test
 
 
-def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str, object]) -> None:
+def _write_images(
+    writer: Writer, tested: testing.Tested, grid: Grid, about: Mapping[str, object]
+) -> None:
     estimates, test = tested.estimates, tested.permuted
     own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
     if tested.contrast.is_f:
         own["f"] = estimates.statistic
     else:
         own |= {"effect": estimates.effect, "t": estimates.statistic, "d": estimates.d}
+    own |= {name: values for name, values in tested.columns.items() if name in MAPS}
     if test:
         for name in ("maxt", "tfce"):
             if name in test.corrections:
@@ -252,7 +265,7 @@ def _write_images(writer: Writer, tested: Tested, grid: Grid, about: Mapping[str
 
 
 def _cluster_table(
-    tested: Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
+    tested: testing.Tested, test: PermutationTest, grid: Grid, threshold: float, file: OutputFile
 ) -> pd.DataFrame:
     """A row per cluster; see `CLUSTER_COLUMNS`."""
     t, p = test.threshold_statistic, test.corrections["cluster"].p_fwe

@@ -10,7 +10,8 @@ import numpy as np
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.facts import as_json
 from bids_spheres.group.statistics import mean_of_known
-from bids_spheres.outputs.paths import SEEDS, label_of
+from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
+from bids_spheres.outputs.read import read_table
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ RUN_COLUMNS = {
 }
 """Columns of the table of runs."""
 
+RUN_ENTITIES = tuple(RUN_COLUMNS)[:9]
+"""Columns that say which run and strategy a row is about."""
+
 STRATEGY_COLUMNS = {
     "group": {"Description": "Entities of the group that the row is about"},
     "task": {"Description": "Task"},
@@ -112,6 +116,30 @@ STRATEGY_COLUMNS = {
         "negative: motion makes neighbours look related"
     },
     "qc_fc_distance_pearson": {"Description": "The same as Pearson correlation"},
+    "qc_fc_null": {
+        "Description": "Mean of qc_fc_median over 1000 permutations of head motion over "
+        "participants (--controls), of at most 5000 edges that all of them have"
+    },
+    "qc_fc_excess": {
+        "Description": "Standard deviations of these permutations by which qc_fc_median of the "
+        "same edges exceeds their mean: compares groups of different sizes"
+    },
+    "qc_fc_p": {"Description": "Share of these permutations with at least this qc_fc_median"},
+    "surrogate_significant": {
+        "Description": "Share of pairs of surrogates of cleaned series that correlate with p < "
+        "0.05, mean over runs (--controls): false positives, 0.05 by chance"
+    },
+    "surrogate_significant_nominal": {
+        "Description": "The same by the degrees of freedom of white series"
+    },
+    "fluid_significant": {
+        "Description": "Share of pairs of a seed and a sphere in fluid that correlate with p < "
+        "0.05, mean over runs; 0.05 by chance"
+    },
+    "mirrored_similarity": {
+        "Description": "Correlation over pairs of the correlations of mirrored spheres with those "
+        "of the seeds, mean over runs"
+    },
     "modularity": {
         "Description": "Modularity of the positive part of the mean matrix, for the networks of "
         "the seeds; the larger the more of them is seen"
@@ -128,6 +156,21 @@ STRATEGY_COLUMNS = {
         "Description": "Share of participants whose measurement correlates most with their own in "
         "another condition (Finn et al. 2015, doi:10.1038/nn.4135)"
     },
+    "split_half": {
+        "Description": "Correlation over edges of the matrices of the first and the second half of "
+        "a run, mean over runs; n/a without --stability"
+    },
+    "minutes_for_r": {
+        "Description": "Kept minutes of a run whose matrix correlates with that of the whole by "
+        "0.8 (Gordon et al. 2017, doi:10.1016/j.neuron.2017.07.011); n/a: not reached",
+        "Units": "min",
+    },
+    "minutes_for_icc": {
+        "Description": "Kept minutes of a run by which mean connectivity has an ICC(2,1) of 0.8 "
+        "over sessions (Noble et al. 2017, doi:10.1093/cercor/bhx230); n/a: not reached, or no "
+        "sessions",
+        "Units": "min",
+    },
 }
 """Columns of the table of strategies (Ciric et al. 2017, doi:10.1016/j.neuroimage.2017.03.020;
 Parkes et al. 2018, doi:10.1016/j.neuroimage.2017.12.073)."""
@@ -137,11 +180,10 @@ Row = dict[str, float | str | None]
 """Cells of a table, by its columns."""
 
 
-def run_row(run: GroupRun, quality: RunQuality) -> Row:
-    """One row of the table of runs; see `RUN_COLUMNS`."""
-    name, facts = run.file.name, run.facts
+def run_entities(run: GroupRun) -> Row:
+    """Which run and strategy a row is about; see `RUN_ENTITIES`."""
+    name = run.file.name
     session = name.get("ses")
-    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
     return {
         "participant_id": run.file.participant,
         "session_id": f"ses-{session}" if session else MISSING,
@@ -152,6 +194,15 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
         "seeds": label_of(name, SEEDS),
         "scale": name.get("scale") or MISSING,
         "strategy": name.get("desc"),
+    }
+
+
+def run_row(run: GroupRun, quality: RunQuality) -> Row:
+    """One row of the table of runs; see `RUN_COLUMNS`."""
+    facts = run.facts
+    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
+    return {
+        **run_entities(run),
         **{column: getattr(facts, column) for column in own},
         "n_censored": facts.n_volumes - facts.n_kept,
         "lost_to_censoring": facts.lost_to_censoring,
@@ -199,6 +250,27 @@ def result_cells(left: Benchmark, modularity: float, reliability: Reliability | 
         cells["discriminability"] = reliability.discriminability
         cells["identification_rate"] = reliability.identification_rate
     return cells
+
+
+def controls_cells(participants: Iterable[Participant]) -> Row:
+    """Cells of the table of strategies about negative controls; missing where none were written."""
+    cells: dict[str, list[float]] = defaultdict(list)
+    for run in (run for person in participants for run in person.runs):
+        strategy = run.file.name.get("desc")
+        name = run.file.name.with_(CONTROLS, ".tsv", stat=None, desc=strategy)
+        path = run.file.path.with_name(str(name))
+        if path.is_file():
+            table = read_table(path).set_index("control")
+            for row, column in _CONTROLS:
+                cells[f"{row}_{column}"].append(float(table[column][row]))
+    return {name: _mean(values) for name, values in cells.items()}
+
+
+_CONTROLS = (
+    *(("surrogate", "significant"), ("surrogate", "significant_nominal")),
+    *(("fluid", "significant"), ("mirrored", "similarity")),
+)
+"""Rows and columns of tables of controls that the table of strategies has."""
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:

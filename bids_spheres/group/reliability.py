@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from bids_spheres.group.edges import PAIR_COLUMNS
+from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS
 from bids_spheres.group.inference import (
     discriminability,
     identification_rate,
@@ -40,8 +40,7 @@ _ICC = {
 
 EDGE_COLUMNS = {
     "edge": {"Description": "Number of the edge in the table of edges"},
-    "node_1": {"Description": "One node of the edge"},
-    "node_2": {"Description": "The other"},
+    **NODE_COLUMNS,
     **_ICC,
 }
 """Columns of the table of edges."""
@@ -67,11 +66,15 @@ class Reliability:
     identification_rate: float
 
 
-def reliability(rows: Rows, networks: NetworkMeans) -> Reliability | None:
+def compare_conditions(rows: Rows, networks: NetworkMeans) -> Reliability | None:
     """Agreement of the conditions of participants; None unless two people have two of them."""
-    places = _places(rows)
-    complete = places[(places >= 0).all(axis=1)]
-    if places.shape[1] < 2 or len(complete) < 2:
+    table = pd.DataFrame(rows.conditions).reset_index()
+    if not len(table):
+        return None
+    # Row of every participant in every condition.
+    places = table.pivot_table(index=0, columns=1, values="index").reindex(rows.values.participants)
+    complete = places.dropna().to_numpy(dtype=np.intp)
+    if complete.shape[1] < 2 or len(complete) < 2:
         return None
     array = rows.repeated.array
     width = max(1, _BLOCK // complete.size)
@@ -80,7 +83,6 @@ def reliability(rows: Rows, networks: NetworkMeans) -> Reliability | None:
         for start in range(0, array.shape[1], width)
     ]
     means = np.array([networks.means(values) for values in array])
-    people = np.unique([label for label, _ in rows.conditions], return_inverse=True)[1]
     rates = [
         rate
         for first, second in combinations(complete.T, 2)
@@ -89,19 +91,9 @@ def reliability(rows: Rows, networks: NetworkMeans) -> Reliability | None:
     return Reliability(
         edges=pd.concat(parts, ignore_index=True),
         networks=_intraclass(means[complete]) if networks.names else pd.DataFrame(),
-        discriminability=discriminability(np.asarray(array), people),
+        discriminability=discriminability(np.asarray(array), pd.factorize(table[0], sort=True)[0]),
         identification_rate=float(np.mean(rates)) if rates else nan,
     )
-
-
-def _places(rows: Rows) -> NDArray[np.intp]:
-    """Row of every participant in every condition, (P, S); -1 without one."""
-    people = {label: n for n, label in enumerate(rows.values.participants)}
-    conditions = {condition: n for n, condition in enumerate(rows.labels)}
-    places = np.full((len(people), len(conditions)), -1)
-    for row, (label, condition) in enumerate(rows.conditions):
-        places[people[label], conditions[condition]] = row
-    return places
 
 
 def _intraclass(values: FloatArray) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_table
-from bids_spheres.group.edges import PAIR_COLUMNS
+from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS
 from bids_spheres.group.inference import components
 from bids_spheres.outputs.paths import group_path, of_contrast
 
@@ -48,8 +48,7 @@ _MATRICES = {
 
 EDGE_COLUMNS = {
     "edge": {"Description": "Number of the edge: its column in the stacked table, from 1"},
-    "node_1": {"Description": "One node of the edge"},
-    "node_2": {"Description": "The other"},
+    **NODE_COLUMNS,
     "network_1": {"Description": "Network of node_1"},
     "network_2": {"Description": "Network of node_2"},
     "distance": {"Description": "Between the two nodes", "Units": "mm"},
@@ -104,8 +103,7 @@ _ESTIMATE_COLUMNS = {
 }
 
 MODEL_COLUMNS = {
-    "node_1": {"Description": "One node of the edge"},
-    "node_2": {"Description": "The other"},
+    **NODE_COLUMNS,
     "term": {"Description": "Term of the model"},
     "n": {"Description": "Participants in the model who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms"},
@@ -119,7 +117,8 @@ MODEL_COLUMNS = {
 }
 
 CONTRAST_COLUMNS = {
-    **{name: EDGE_COLUMNS[name] for name in ("edge", "node_1", "node_2")},
+    "edge": EDGE_COLUMNS["edge"],
+    **NODE_COLUMNS,
     "n": {"Description": "Participants in the test who have the edge"},
     "degrees_of_freedom": {"Description": "n - number of terms of the model"},
     **_ESTIMATE_COLUMNS,

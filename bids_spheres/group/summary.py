@@ -11,62 +11,31 @@ import pandas as pd
 
 from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
+from bids_spheres.group import (
+    harmonization,
+    head_motion,
+    multiverse,
+    reliability,
+    results,
+    stability,
+    testing,
+)
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans, modularity
 from bids_spheres.group.facts import differences
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.harmonization import COLUMNS as HARMONIZATION_COLUMNS
-from bids_spheres.group.harmonization import harmonize
-from bids_spheres.group.head_motion import (
-    Benchmark,
-    benchmark,
-    motion_design,
-    qc_fc,
-    reasons_against_zero,
-)
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
-from bids_spheres.group.quality import Row, result_cells, strategy_row
-from bids_spheres.group.reliability import EDGE_COLUMNS as RELIABILITY_COLUMNS
-from bids_spheres.group.reliability import NETWORK_COLUMNS as NETWORK_RELIABILITY_COLUMNS
-from bids_spheres.group.reliability import reliability
-from bids_spheres.group.results import (
-    STACKED,
-    Writer,
-    describe_contrast,
-    write_components,
-    write_contrast,
-    write_edges,
-    write_matrices,
-    write_model,
-    write_network_tests,
-    write_participants,
-)
+from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
 from bids_spheres.group.stacked import stacked_extension, stacked_table
 from bids_spheres.group.stream import ParticipantEdges, stream
-from bids_spheres.group.testing import (
-    Hypotheses,
-    Rows,
-    all_participants,
-    nbs_threshold,
-    paired_hypotheses,
-    permuted_contrasts,
-    row_label,
-    sample_of_model,
-    tested_contrasts,
-    with_conditions,
-)
-from bids_spheres.outputs.paths import label_of
+from bids_spheres.outputs.paths import PEARSON, label_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from bids_spheres.group.head_motion import QcFc
     from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.reliability import Reliability
     from bids_spheres.group.stream import Group, Participant
-    from bids_spheres.group.testing import Sample, Tested
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +55,7 @@ def summarize(group: Group, output_dir: Path, analysis: Analysis) -> Summary:
 
     UsageError when a contrast names no term of the model, OutputError when a file can't be written.
     """
-    summary = Summary(group, Writer(output_dir, group.name), analysis)
+    summary = Summary(group, results.Writer(output_dir, group.name), analysis)
     summary.plan()
     summary.read()
     if summary.used:
@@ -102,61 +71,51 @@ class Summary:
     says why there is no model, contrast or QC-FC.
     """
 
-    def __init__(self, group: Group, writer: Writer, analysis: Analysis) -> None:
+    def __init__(self, group: Group, writer: results.Writer, analysis: Analysis) -> None:
         self.group, self.writer, self.analysis = group, writer, analysis
         self.options = analysis.options
         size = len(group.edges)
         self.moments, self.networks, self.rows = (
             Moments(size),
             NetworkMeans(group.edges),
-            Rows(size),
+            testing.Rows(size),
         )
         self.used: list[Participant] = []
         self.problems: list[str] = []
         self.refused: list[str] = []
         self.motion: Design | None = None
         self.model: GroupDesign | None = None
-        self.contrasts: tuple[Contrast, ...] = ()
-        self.mean: Tested | None = None
-        self.qc_fc: QcFc | None = None
-        self.left = Benchmark()
-        self.reliability: Reliability | None = None
+        self.mean: testing.Tested | None = None
+        self.qc_fc: head_motion.QcFc | None = None
+        self.left = head_motion.Benchmark()
+        self.reliability: reliability.Reliability | None = None
+        self.stability: stability.Stability | None = None
+        self.effects: dict[str, pd.DataFrame] = {}
 
     def plan(self) -> None:
         """Make the designs of motion and of the model, with its contrasts."""
-        people = self.group.with_result
+        people, title = self.group.with_result, self.group.title
         if not self.group.scale.connectivity or not people:
             return
         mean_fd = {person.label: person.mean_fd for person in people}
         try:
             if self.analysis.covariates:
                 adjusted = design_for(self.analysis.covariates, mean_fd)
-                warn_of_design(self.group.title, len(people), adjusted, "adjusted QC-FC")
+                warn_of_design(title, len(people), adjusted, "adjusted QC-FC")
                 self.motion = adjusted.design
             else:
-                self.motion = motion_design(mean_fd)
+                self.motion = head_motion.motion_design(mean_fd)
         except BidsSpheresError as error:
             self.refused.append(f"QC-FC is not known. {error}")
         try:
             if self.analysis.model:
-                self._plan_model(self.analysis.model, mean_fd)
+                self.model = testing.design_of(self.analysis.model, people, self.options, title)
+                for text in self.analysis.contrasts:  # refused before matrices are read
+                    contrast_for(text, self.model.design.terms, self.model.design.groups)
         except UsageError:
             raise
         except BidsSpheresError as error:
             self.refused.append(f"no model is estimated. {error}")
-
-    def _plan_model(self, model: Model, mean_fd: dict[str, float]) -> None:
-        people = self.group.with_result
-        if within := self.options.within:
-            conditions = {person.label: person.conditions(within) for person in people}
-            model = with_conditions(model, conditions, within)
-            rows = [(label, own) for label, each in conditions.items() for own in each]
-            mean_fd = {row_label(label, own): mean_fd[label] for label, own in rows}
-        design = design_for(model, mean_fd)
-        warn_of_design(self.group.title, len(people), design, "model")
-        terms, groups = design.design.terms, design.design.groups
-        self.contrasts = tuple(contrast_for(c, terms, groups) for c in self.analysis.contrasts)
-        self.model = design
 
     def read(self) -> None:
         """Take in the edges of all participants, and write them into the stacked table."""
@@ -173,30 +132,26 @@ class Summary:
                     self.problems.append(f"{where}: {edges}")
 
     def _add(self, participant: Participant, edges: ParticipantEdges) -> None:
-        label, rows = participant.label, self.rows
         self.used.append(participant)
         self.moments.add(edges.mean)
         self.networks.add(edges.mean)
-        rows.values.add(label, edges.mean)
-        if edges.variance is not None:
-            rows.variances.add(label, edges.variance)
-        for condition, values in edges.conditions.items():
-            rows.repeated.add(row_label(label, condition), values)
-            rows.conditions.append((label, condition))
+        self.rows.add(participant.label, edges)
 
     def test_means(self) -> None:
         """Test means against 0, and correlate edges with motion."""
         group, values, options = self.group, self.rows.values, self.options
         if options.within and group.scale.connectivity:
-            self.reliability = reliability(self.rows, self.networks)
+            self.reliability = reliability.compare_conditions(self.rows, self.networks)
         if group.scale.tested and len(self.used) > 1:
-            (mean,) = tested_contrasts(all_participants(values), [MEAN], options)
+            (mean,) = testing.tested_contrasts(testing.all_participants(values), [MEAN], options)
             self.mean = mean if np.isfinite(mean.estimates.p).any() else None
         if self.motion:
-            self.qc_fc = qc_fc(values, self.motion, options.min_participants, group.scale.sign)
+            self.qc_fc = head_motion.qc_fc(
+                values, self.motion, options.min_participants, group.scale.sign
+            )
             between = group.edges.between_nodes
             r, p = self.qc_fc.r[between], self.qc_fc.p[between]
-            self.left = benchmark(r, p, group.distances[between])
+            self.left = head_motion.benchmark(r, p, group.distances[between])
 
     @property
     def row(self) -> Row:
@@ -207,7 +162,15 @@ class Summary:
         mean = group.edges.matrix(group.scale.back(self.moments.known_mean))
         seen = modularity(group.scale.sign * mean, group.edges.networks)
         own = strategy_row(group, self.used, self.qc_fc)
-        return own | result_cells(self.left, seen, self.reliability)
+        own |= result_cells(self.left, seen, self.reliability)
+        own |= self.stability.cells if self.stability else {}
+        if self.options.controls:
+            own |= controls_cells(self.used)
+            if self.motion:
+                values, between = self.rows.values, group.edges.between_nodes
+                seed = self.options.seed
+                own |= head_motion.permuted_qc_fc(values, self.motion, between, seed)
+        return own
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
@@ -223,11 +186,11 @@ class Summary:
                 raise
             except ValueError as error:
                 self.refused.append(f"no contrast is tested. {error}")
-        write_participants(self.writer, self.group, self.used, self.model)
+        results.write_participants(self.writer, self.group, self.used, self.model)
 
     def _write_means(self) -> None:
         writer, group, networks = self.writer, self.group, self.networks
-        write_matrices(writer, group, self.moments, self.mean)
+        results.write_matrices(writer, group, self.moments, self.mean)
         columns = {"n": self.moments.n}
         if group.scale.connectivity:
             if networks.names:
@@ -235,78 +198,67 @@ class Summary:
             unknown = np.full(len(group.edges), np.nan)
             own = self.qc_fc
             columns |= {"qc_fc": own.r if own else unknown, "qc_fc_p": own.p if own else unknown}
+        if self.options.stability and group.name.get("stat") == PEARSON:
+            self.stability = stability.group_stability(group, networks)
+        if self.stability:
+            about = {**stability.MINUTES_COLUMNS, "Target": stability.TARGET}
+            writer.table("minutes", self.stability.table, about)
         if self.reliability:
             scale = {"Scale": group.scale.name}
             nodes = group.edges.table()[["edge", "node_1", "node_2"]]
             table = pd.concat([nodes, self.reliability.edges], axis=1)
-            writer.table("reliability", table, {**RELIABILITY_COLUMNS, **scale})
+            writer.table("reliability", table, {**reliability.EDGE_COLUMNS, **scale})
             if networks.names:
                 pairs = networks.pairs(**self.reliability.networks)
-                about = {**NETWORK_RELIABILITY_COLUMNS, **scale}
+                about = {**reliability.NETWORK_COLUMNS, **scale}
                 writer.table("networkreliability", pairs, about)
-        write_edges(writer, group, columns)
-        writer.about("stacked", {"Description": STACKED, "Scale": group.scale.name})
+        results.write_edges(writer, group, columns)
+        writer.about("stacked", {"Description": results.STACKED, "Scale": group.scale.name})
 
     def _test_contrasts(self) -> None:
         """Estimate all coefficients of the model, and test contrasts."""
         group, writer, options, model = self.group, self.writer, self.options, self.model
+        if options.multiverse and self.mean:
+            mean = testing.Hypotheses.of(testing.all_participants(self.rows.values), (MEAN,))
+            self.effects = multiverse.estimate_effects(self, mean)
         of_model = None
         if model:
-            of_model = self._sample_of_model(model)
+            of_model = testing.sample_of_model(self.rows, model, options)
+            if options.harmonize:
+                of_model, estimates = harmonization.harmonize(of_model, model, options, group.title)
+                writer.table("harmonization", estimates.table(), harmonization.COLUMNS)
             names = of_model.design.terms
             terms = [
                 Contrast(*pair) for pair in zip(names, np.eye(len(names))[:, None], strict=True)
             ]
             two_sided = replace(options, tail="two")
-            write_model(writer, group, model, tested_contrasts(of_model, terms, two_sided), options)
-        for hypotheses in self._hypotheses(of_model):
+            results.write_model(
+                writer, group, model, testing.tested_contrasts(of_model, terms, two_sided), options
+            )
+        elif not (options.within or self.mean):
+            return
+        of_group = self.rows, of_model, model, self.analysis, group.title
+        for hypotheses in testing.hypotheses_of(*of_group):
             sample, contrasts = hypotheses.sample, hypotheses.contrasts
             if not contrasts:
                 continue
-            tests = list(tested_contrasts(sample, contrasts, options))
+            if options.multiverse and group.scale.tested:
+                self.effects |= multiverse.estimate_effects(self, hypotheses)
+            tests = list(testing.tested_contrasts(sample, contrasts, options))
             try:
-                permuted = permuted_contrasts(sample, contrasts, group, self.networks, options)
+                permuted = testing.permuted_contrasts(
+                    sample, contrasts, group, self.networks, options
+                )
             except ValueError as error:
                 self.refused.append(f"nothing is permuted. {error}")
                 permuted = {}
             for tested in tests:
                 own = replace(tested, permuted=permuted.get(tested.contrast.name))
-                about = describe_contrast(group.scale.name, own, hypotheses, model, options)
-                write_contrast(writer, group, own, about)
-                threshold = nbs_threshold(sample, own.contrast, options)
-                write_components(writer, group, own, about, threshold)
-                write_network_tests(writer, self.networks, own, about)
-
-    def _hypotheses(self, sample: Sample | None) -> Iterator[Hypotheses]:
-        """Contrasts of the model, or else of conditions, or else the mean."""
-        options, rows = self.options, self.rows
-        if sample:
-            yield Hypotheses.of(sample, self.contrasts if options.model else (MEAN,))
-        elif options.within and not options.model:
-            yield from paired_hypotheses(rows, self.analysis.contrasts, self.group.title)
-        elif self.mean and not options.model:
-            sample = all_participants(rows.values)
-            if options.weights:
-                sample = replace(sample, variances=rows.variances.array)
-            yield Hypotheses.of(sample, (MEAN,))
-
-    def _sample_of_model(self, model: GroupDesign) -> Sample:
-        """Rows of the model, harmonized if so requested."""
-        options = self.options
-        sample = sample_of_model(self.rows, model, options)
-        if options.harmonize is None:
-            return sample
-        sites = model.data.loc[list(sample.design.participants), options.harmonize]
-        sample, harmonization = harmonize(sample, sites, options)
-        self.writer.table("harmonization", harmonization.table(), HARMONIZATION_COLUMNS)
-        if options.harmonize not in model.columns and not options.harmonize_within:
-            logger.warning(
-                "%s: tests after harmonization are liberal unless %s is in the model, or ComBat is "
-                "estimated in each permutation (--harmonize-within).",
-                self.group.title,
-                options.harmonize,
-            )
-        return sample
+                about = results.describe_contrast(group.scale.name, own, hypotheses, model, options)
+                results.write_contrast(writer, group, own, about)
+                threshold = testing.nbs_threshold(sample, own.contrast, options)
+                results.write_components(writer, group, own, about, threshold)
+                results.write_network_tests(writer, self.networks, own, about)
 
     def _facts(self) -> dict[str, object]:
         """What is the same for all results of the group."""
@@ -328,8 +280,10 @@ class Summary:
         if self.qc_fc:
             covariates = self.analysis.covariates
             facts["QCFCCovariates"] = list(covariates.table.columns) if covariates else []
+            if self.options.controls:
+                facts["QCFCPermutationSeed"] = self.options.seed
         if self.mean:
             facts["EdgesWithoutTest"] = int(np.isnan(self.mean.estimates.p).sum())
-            reasons = reasons_against_zero(group, self.left, self.qc_fc)
+            reasons = head_motion.reasons_against_zero(group, self.left, self.qc_fc)
             facts["TestsAgainstZeroDoNotHold"] = list(reasons)
         return facts

@@ -14,21 +14,8 @@ import pandas as pd
 
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.inference import (
-    Cnbs,
-    Contrast,
-    Exchangeability,
-    MaxT,
-    Nbs,
-    Tfnbs,
-    estimate,
-    paired_contrast,
-    permutation_test,
-    random_effects,
-    robust_estimate,
-    root_f_threshold,
-)
-from bids_spheres.group.model import MEAN, Design, contrast_for
+from bids_spheres.group import inference
+from bids_spheres.group.model import MEAN, Design, contrast_for, design_for, warn_of_design
 from bids_spheres.group.statistics import false_discovery_rate
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
@@ -39,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.group.edges import NetworkMeans
-    from bids_spheres.group.inference import Enhancement, Estimates, PermutationTest, Tail
     from bids_spheres.group.model import ContrastText, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.stream import Group
+    from bids_spheres.group.stream import Group, Participant, ParticipantEdges
+    from bids_spheres.group.summary import Analysis
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.intp]
@@ -61,7 +48,7 @@ class Sample:
 
     rows: FloatArray
     design: Design
-    exchangeability: Exchangeability | None = None
+    exchangeability: inference.Exchangeability | None = None
     variance_groups: IntArray | None = None
     clusters: IntArray | None = None
     variances: FloatArray | None = None
@@ -73,12 +60,12 @@ class Hypotheses:
     """Contrasts of one sample, and the weights of `terms` that sidecars say they have, by name."""
 
     sample: Sample
-    contrasts: tuple[Contrast, ...]
+    contrasts: tuple[inference.Contrast, ...]
     terms: tuple[str, ...]
     weights: Mapping[str, FloatArray]
 
     @classmethod
-    def of(cls, sample: Sample, contrasts: Sequence[Contrast]) -> Hypotheses:
+    def of(cls, sample: Sample, contrasts: Sequence[inference.Contrast]) -> Hypotheses:
         """Contrasts of the terms of the design."""
         weights = {contrast.name: contrast.weights for contrast in contrasts}
         return cls(sample, tuple(contrasts), sample.design.terms, weights)
@@ -93,6 +80,15 @@ class Rows:
     def __init__(self, n_edges: int) -> None:
         self.values, self.variances, self.repeated = (EdgeValues(n_edges) for _ in range(3))
         self.conditions: list[tuple[str, str]] = []
+
+    def add(self, participant: str, edges: ParticipantEdges) -> None:
+        """Take the edges of a participant in."""
+        self.values.add(participant, edges.mean)
+        if edges.variance is not None:
+            self.variances.add(participant, edges.variance)
+        for condition, values in edges.conditions.items():
+            self.repeated.add(row_label(participant, condition), values)
+            self.conditions.append((participant, condition))
 
     @property
     def labels(self) -> list[str]:
@@ -119,7 +115,9 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     sample = Sample(
         rows=values.rows_of(design.participants).array,
         design=design,
-        exchangeability=None if blocks is None else Exchangeability(blocks, options.whole_blocks),
+        exchangeability=None
+        if blocks is None
+        else inference.Exchangeability(blocks, options.whole_blocks),
         variance_groups=codes(options.variance_groups),
         clusters=codes(options.clusters),
     )
@@ -132,21 +130,48 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     return sample
 
 
-def with_conditions(model: Model, people: Mapping[str, Sequence[str]], name: str) -> Model:
-    """The same model with a row per participant and condition, and a column of conditions.
-
-    `people` has the conditions of each participant.
-    """
-    pairs = [(who, own) for who in people if who in model.table.index for own in people[who]]
-    table = model.table.loc[[label for label, _ in pairs]].copy()
-    table.index = pd.Index([row_label(label, own) for label, own in pairs])
-    table[name] = [own for _, own in pairs]
-    return replace(model, table=table)
+def design_of(
+    model: Model, people: Sequence[Participant], options: GroupOptions, group_title: str
+) -> GroupDesign:
+    """The design of participants, or with ``--within`` of participants and conditions."""
+    mean_fd = {person.label: person.mean_fd for person in people}
+    if within := options.within:
+        pairs = [(who.label, own) for who in people for own in who.conditions(within)]
+        mean_fd = {row_label(who, own): mean_fd[who] for who, own in pairs}
+        pairs = [(who, own) for who, own in pairs if who in model.table.index]
+        table = model.table.loc[[who for who, _ in pairs]].copy()
+        table.index = pd.Index([row_label(who, own) for who, own in pairs])
+        table[within] = [own for _, own in pairs]
+        model = replace(model, table=table)
+    design = design_for(model, mean_fd)
+    warn_of_design(group_title, len(people), design, "model")
+    return design
 
 
 def row_label(participant: str, condition: str) -> str:
     """Label of a row of a participant and condition."""
     return f"{participant} {condition}"
+
+
+def hypotheses_of(
+    rows: Rows, sample: Sample | None, model: GroupDesign | None, analysis: Analysis, name: str
+) -> Iterator[Hypotheses]:
+    """Contrasts of a model and its sample, or else of conditions, or else the mean.
+
+    UsageError when a contrast names no term; `name` is that of the group, for messages.
+    """
+    options = analysis.options
+    if sample and model:
+        terms, groups = model.design.terms, model.design.groups
+        own = [contrast_for(text, terms, groups) for text in analysis.contrasts]
+        yield Hypotheses.of(sample, own if options.model else (MEAN,))
+    elif options.within and not options.model:
+        yield from paired_hypotheses(rows, analysis.contrasts, name)
+    elif not options.model:
+        sample = all_participants(rows.values)
+        if options.weights:
+            sample = replace(sample, variances=rows.variances.array)
+        yield Hypotheses.of(sample, (MEAN,))
 
 
 def paired_hypotheses(
@@ -182,7 +207,7 @@ def paired_hypotheses(
             codes = np.array([numbers[condition] for condition in present])
             zeros = np.zeros(len(own), dtype=np.intp)
             differences.add(
-                label, paired_contrast(array[own], zeros, codes, contrast.weights[0])[0]
+                label, inference.paired_contrast(array[own], zeros, codes, contrast.weights[0])[0]
             )
         if lacking:
             people = f"{count(len(lacking), 'participant')} without all conditions"
@@ -202,12 +227,12 @@ class Tested:
     give beside, (E,) each.
     """
 
-    contrast: Contrast
-    tail: Tail
-    estimates: Estimates
+    contrast: inference.Contrast
+    tail: inference.Tail
+    estimates: inference.Estimates
     q: FloatArray
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
-    permuted: PermutationTest | None = None
+    permuted: inference.PermutationTest | None = None
 
     @property
     def one_sided(self) -> bool:
@@ -221,7 +246,7 @@ class Tested:
 
 
 def tested_contrasts(
-    sample: Sample, contrasts: Iterable[Contrast], options: GroupOptions
+    sample: Sample, contrasts: Iterable[inference.Contrast], options: GroupOptions
 ) -> Iterator[Tested]:
     """Estimate and test contrasts; edges of fewer than the minimum of participants get no test.
 
@@ -232,15 +257,19 @@ def tested_contrasts(
     for contrast in contrasts:
         columns: dict[str, FloatArray] = {}
         if sample.variances is not None:
-            effects = random_effects(rows, sample.variances, design, contrast, tail=tail)
+            effects = inference.random_effects(rows, sample.variances, design, contrast, tail=tail)
             estimates = effects.estimates
             columns = {"tau2": effects.tau2, "cochran_q": effects.q}
             columns |= {"cochran_p": effects.q_p, "i2": effects.i2}
         elif sample.clusters is not None:
-            estimates = robust_estimate(rows, design, contrast, sample.clusters, tail=tail)
+            estimates = inference.robust_estimate(
+                rows, design, contrast, sample.clusters, tail=tail
+            )
         else:
             groups = sample.variance_groups
-            estimates = estimate(rows, design, contrast, tail=tail, variance_groups=groups)
+            estimates = inference.estimate(
+                rows, design, contrast, tail=tail, variance_groups=groups
+            )
         enough = estimates.n >= options.min_participants
         statistic = np.where(enough, estimates.statistic, np.nan)
         p = np.where(enough, estimates.p, np.nan)
@@ -250,11 +279,11 @@ def tested_contrasts(
 
 def permuted_contrasts(
     sample: Sample,
-    contrasts: Sequence[Contrast],
+    contrasts: Sequence[inference.Contrast],
     group: Group,
     networks: NetworkMeans,
     options: GroupOptions,
-) -> dict[str, PermutationTest]:
+) -> dict[str, inference.PermutationTest]:
     """Test contrasts by permutations, by their names; none where only q is requested.
 
     ValueError when nothing can be permuted, or tested.
@@ -265,35 +294,34 @@ def permuted_contrasts(
         requested.remove("cnbs")
     if not requested:
         return {}
-    tests: dict[str, PermutationTest] = {}
     powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
-    # An F test has a threshold of its own; the arrangements are the same.
-    together = [[contrast for contrast in contrasts if not contrast.is_f]]
-    for own in filter(None, [*together, *([c] for c in contrasts if c.is_f)]):
-        enhancements: dict[str, Enhancement] = {
-            "maxt": MaxT(),
-            "nbs": Nbs(group.edges.ends, nbs_threshold(sample, own[0], options)),
-            "tfnbs": Tfnbs(group.edges.ends, *powers),
+
+    def enhancements(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
+        own: dict[str, inference.Enhancement] = {
+            "maxt": inference.MaxT(),
+            "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, contrast, options)),
+            "tfnbs": inference.Tfnbs(group.edges.ends, *powers),
         }
         if networks.names:
-            enhancements["cnbs"] = Cnbs(networks.pair_of_edge)
-        chosen = {name: enhancements[name] for name in requested}
-        tests |= {test.contrast.name: test for test in permuted(sample, own, chosen, options)}
+            own["cnbs"] = inference.Cnbs(networks.pair_of_edge)
+        return {name: own[name] for name in requested}
+
+    tests = permuted(sample, contrasts, enhancements, options)
     _warn_of_permutations(group, next(iter(tests.values())), sample)
     return tests
 
 
 def permuted(
     sample: Sample,
-    contrasts: Sequence[Contrast],
-    enhancements: Mapping[str, Enhancement],
+    contrasts: Sequence[inference.Contrast],
+    enhancements: Callable[[inference.Contrast], Mapping[str, inference.Enhancement]],
     options: GroupOptions,
-) -> Sequence[PermutationTest]:
-    """Test contrasts by the permutations that options and sample ask for.
+) -> dict[str, inference.PermutationTest]:
+    """Test contrasts, by name, by one set of permutations that options and sample ask for.
 
     ValueError when nothing can be permuted.
     """
-    return permutation_test(
+    tests = inference.permutation_test(
         sample.rows,
         sample.design.values,
         contrasts,
@@ -305,17 +333,18 @@ def permuted(
         variance_groups=sample.variance_groups,
         transform=sample.transform,
     )
+    return {test.contrast.name: test for test in tests}
 
 
-def nbs_threshold(sample: Sample, contrast: Contrast, options: GroupOptions) -> float:
+def nbs_threshold(sample: Sample, contrast: inference.Contrast, options: GroupOptions) -> float:
     """Threshold of components: of t, or for an F test the root of F with the same p."""
     n, k = sample.design.values.shape
     if not contrast.is_f:
         return options.nbs_threshold
-    return root_f_threshold(options.nbs_threshold, len(contrast.weights), n - k)
+    return inference.root_f_threshold(options.nbs_threshold, len(contrast.weights), n - k)
 
 
-def _warn_of_permutations(group: Group, test: PermutationTest, sample: Sample) -> None:
+def _warn_of_permutations(group: Group, test: inference.PermutationTest, sample: Sample) -> None:
     """Say when all arrangements were used, and which edges are in none."""
     if test.exhaustive:
         logger.info(

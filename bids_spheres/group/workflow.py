@@ -18,33 +18,18 @@ from bids_spheres.files.atomic import (
     write_table,
 )
 from bids_spheres.files.names import natural, plain_label
-from bids_spheres.group.absent import (
-    IN_OTHER_SPACE,
-    ExpectedParticipants,
-    Unusable,
-    describe_absent,
-    describe_failed,
-)
-from bids_spheres.group.files import (
-    all_matrices,
-    discard_earlier,
-    earlier_results,
-    is_selected,
-    make_groups,
-    possible_groups,
-    selected,
-)
+from bids_spheres.group import absent, files, quality, stability
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
 from bids_spheres.group.model import load_model, read_contrasts
+from bids_spheres.group.multiverse import Multiverse
 from bids_spheres.group.options import RUN_KEYS
-from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS, run_row, smoothing_differences
 from bids_spheres.group.results import Writer
 from bids_spheres.group.stream import FEW_DOF
 from bids_spheres.group.summary import Analysis, summarize
 from bids_spheres.outputs.logs import LOGS
-from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, image_name, title
+from bids_spheres.outputs.paths import GROUP_FOLDER, GROUP_SUMMARY, PEARSON, image_name, title
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.outputs.sidecars import bidsignore
 from bids_spheres.settings.table import ALL
@@ -57,7 +42,6 @@ if TYPE_CHECKING:
     from bids_spheres.files.names import Name
     from bids_spheres.group.gather import Image
     from bids_spheres.group.options import GroupOptions
-    from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group
     from bids_spheres.outputs.find import OutputFile
 
@@ -96,17 +80,19 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     check_folders(output_dir, folders)
     model, contrasts = load_model(output_dir, options), read_contrasts(options.contrast)
     analysis = Analysis(options, model, contrasts, load_covariates(options))
-    everything = all_matrices(output_dir)
+    everything = files.all_matrices(output_dir)
     of_runs = [pair for pair in options.select if pair[0] in RUN_KEYS]
-    runs = selected(everything, of_runs)
-    files = selected(runs, [pair for pair in options.select if pair not in of_runs])
+    runs = files.selected(everything, of_runs)
+    chosen = files.selected(runs, [pair for pair in options.select if pair not in of_runs])
     for folder in (output_dir, *folders):
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    expected = ExpectedParticipants(output_dir, everything, options)
+    expected = absent.ExpectedParticipants(output_dir, everything, options)
     level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
-    groups = make_groups(files, options)
+    groups = files.make_groups(chosen, options)
+    if options.stability and all(name.get("stat") != PEARSON for name in groups):
+        logger.warning("--stability is about Pearson correlations, and no matrix has them.")
     images: dict[Name, dict[Name, Sequence[OutputFile]]] = {}
     for group, own in groups.items():
         images.setdefault(image_name(group), {})[group] = own
@@ -118,8 +104,9 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     named = {plain_label(seed) for seed in options.seed_maps}
     for name, own in maps.items():
         if ALL in options.seed_maps or name.get("label") in named:
-            level.do_maps(name, [file for file in own if is_selected(file, options.select)])
-    _tidy(output_dir, [*images, *groups, *maps], everything)
+            level.do_maps(name, [file for file in own if files.is_selected(file, options.select)])
+    families = level.write_multiverse()
+    _tidy(output_dir, [*images, *groups, *maps, *families], everything)
     level.write_tables()
     level.warn()
     return level.all_problems
@@ -127,8 +114,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
 
 def _tidy(output_dir: Path, names: Sequence[Name], everything: Sequence[OutputFile]) -> None:
     """Remove results of matrices that are gone; name others that this call did not update."""
-    possible, left = possible_groups(everything), []
-    for name, paths in earlier_results(output_dir, names).items():
+    possible, left = files.possible_groups(everything), []
+    for name, paths in files.earlier_results(output_dir, names).items():
         if name in possible:
             left.append(name)
             continue
@@ -150,16 +137,18 @@ class _Level:
         output_dir: Path,
         analysis: Analysis,
         motion: HeadMotion,
-        expected: ExpectedParticipants,
+        expected: absent.ExpectedParticipants,
     ) -> None:
         self.output_dir, self.analysis = output_dir, analysis
         self.motion, self.expected = motion, expected
-        self.unusable = Unusable()
+        self.unusable = absent.Unusable()
+        self.multiverse = Multiverse(analysis.options)
         self.absent: dict[str, Mapping[str, str]] = {}
         self.failed: dict[str, Mapping[str, list[str]]] = {}
         self.few_dof: dict[tuple[str, ...], list[str]] = {}
-        self.runs: dict[tuple[str, str], Row] = {}
-        self.strategies: list[Row] = []
+        self.runs: dict[tuple[str, str], quality.Row] = {}
+        self.strategies: list[quality.Row] = []
+        self.stability: list[quality.Row] = []
         self.problems: list[str] = []
         self.groups: list[str] = []
         self.refused: dict[str, list[str]] = {}
@@ -174,12 +163,12 @@ class _Level:
         """All strategies and measures of one space and seed set."""
         self.groups.extend(map(title, groups))
         try:
-            files = [file for own in groups.values() for file in own]
-            image = gather_image(name, files, self.unusable)
+            matrices = [file for own in groups.values() for file in own]
+            image = gather_image(name, matrices, self.unusable)
         except DataError as error:
             self._refuse(name, error)
             for group in groups:
-                discard_earlier(self.output_dir, group)
+                files.discard_earlier(self.output_dir, group)
             return
         rare = image.coverage["name"][image.coverage["share"] < _RARE]
         if len(rare):
@@ -214,11 +203,11 @@ class _Level:
 
     def _do_group(self, group: Group, image: Image) -> None:
         for run in group.runs:
-            row = run_row(run, image.quality[run.file.spheres])
+            row = quality.run_row(run, image.quality[run.file.spheres])
             self.runs[str(run.file.spheres), str(row["strategy"])] = row
         if not len(group.edges):
             logger.warning("%s: a single seed is related to nothing.", group.title)
-            discard_earlier(self.output_dir, group.name)
+            files.discard_earlier(self.output_dir, group.name)
             self.strategies.append({})
             return
         if few := tuple(p.label for p in group.with_result if p.degrees_of_freedom < FEW_DOF):
@@ -232,11 +221,19 @@ class _Level:
             needed = "%s: %s, and a test needs %d (--min-participants)."
             logger.warning(needed, group.title, people, least)
         done = summarize(group, self.output_dir, self.analysis)
-        discard_earlier(self.output_dir, group.name, done.writer.written)
+        files.discard_earlier(self.output_dir, group.name, done.writer.written)
         self.problems.extend(done.problems)
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
         self.strategies.append(done.row)
+        self.stability.extend(done.stability.rows if done.stability else ())
+        self.multiverse.add(done)
+
+    def write_multiverse(self) -> list[Name]:
+        """Write effects over all groups; return the entities of their tables."""
+        names, problems = self.multiverse.write(self.output_dir)
+        self.problems.extend(problems)
+        return names
 
     def do_maps(self, name: Name, files: Sequence[OutputFile]) -> None:
         """Maps of one seed."""
@@ -253,7 +250,7 @@ class _Level:
     def _refuse(self, name: Name, error: ValueError) -> None:
         """Note why no results exist, and remove those of earlier calls."""
         self.refused.setdefault(str(error), []).append(title(name))
-        discard_earlier(self.output_dir, name)
+        files.discard_earlier(self.output_dir, name)
 
     def write_tables(self) -> None:
         """Write what is about all groups; DataError, with all problems, without any group."""
@@ -263,13 +260,18 @@ class _Level:
             self.runs.values(), key=lambda row: natural(" ".join(str(row[k]) for k in by_run))
         )
         tables = {
-            "runs.tsv": (rows, RUN_COLUMNS),
-            "strategies.tsv": ([row for row in self.strategies if row], STRATEGY_COLUMNS),
+            "runs.tsv": (rows, quality.RUN_COLUMNS),
+            "strategies.tsv": ([row for row in self.strategies if row], quality.STRATEGY_COLUMNS),
+            "stability.tsv": (self.stability, stability.STABILITY_COLUMNS),
         }
         if not self.strategies:
             for name in (*tables, GROUP_SUMMARY):
                 remove(folder / name)
             raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
+        if not self.stability:
+            del tables["stability.tsv"]
+            for end in (".tsv", ".json"):
+                remove(folder / f"stability{end}")
         for name, (own, about) in tables.items():
             write_table(folder / name, pd.DataFrame(own, columns=list(about)))
             write_json((folder / name).with_suffix(".json"), about)
@@ -278,8 +280,9 @@ class _Level:
 
     def warn(self) -> None:
         """Say who has no result or a poor one, and which strategies are not comparable."""
-        absent = (*describe_absent(self.absent), *describe_failed(self.failed))
-        for sentence in (*absent, *smoothing_differences(filter(None, self.strategies))):
+        sentences = (*absent.describe_absent(self.absent), *absent.describe_failed(self.failed))
+        differing = quality.smoothing_differences(filter(None, self.strategies))
+        for sentence in (*sentences, *differing):
             logger.warning("%s.", sentence)
         for few, titles in self.few_dof.items():
             logger.warning(
@@ -290,6 +293,6 @@ class _Level:
                 listing(few, len(few)),
             )
         reasons = (reason for own in self.absent.values() for reason in own.values())
-        divided = any(reason.startswith(IN_OTHER_SPACE) for reason in reasons)
+        divided = any(reason.startswith(absent.IN_OTHER_SPACE) for reason in reasons)
         if divided and not self.analysis.options.pool_spaces:
             logger.warning("Each space is a group of its own; --pool-spaces pools MNI spaces.")

@@ -14,6 +14,7 @@ from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
     BOLDMAP,
     CONTRAST,
+    CONTROLS,
     DESIGN,
     DSEG,
     GROUP_FOLDER,
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
-_SUFFIXES = frozenset({DSEG, TIMESERIES, RELMAT, DESIGN, OUTLIERS})
+_SUFFIXES = frozenset({DSEG, TIMESERIES, RELMAT, CONTROLS, DESIGN, OUTLIERS})
 _FOLDERS = ("func", "ses-*/func")
 """Where in the folder of a participant outputs are."""
 
@@ -179,8 +180,8 @@ class SeedSetResults:
         Entities that all files share.
     spheres_path, uncleaned_path : Path or None
         Table of spheres, and series before cleaning; None for several runs put together.
-    series_paths : mapping of str to Path
-        Table of each strategy.
+    series_paths, controls_paths : mapping of str to Path
+        Table of each strategy; of controls, where they were written.
     matrix_paths : mapping of (str, str) to Path
         By measure and strategy.
     outliers : mapping of str to Path
@@ -194,6 +195,7 @@ class SeedSetResults:
     series_paths: Mapping[str, Path] = field(default_factory=dict)
     matrix_paths: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     outliers: Mapping[str, Path] = field(default_factory=dict)
+    controls_paths: Mapping[str, Path] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         made = f"{listing(list(self.measures)) or 'no matrix'} after {listing(self.strategies)}"
@@ -251,6 +253,11 @@ class SeedSetResults:
         paths = self.spheres_path.parent.glob(f"*_desc-{strategy}_{BOLDMAP}.nii.gz")
         own = [f.path for f in parsed_files(paths) if _without(f.name, _OF_RESULT) == self.name]
         return sorted(own, key=lambda path: natural(path.name))
+
+    def controls(self, strategy: str) -> pd.DataFrame:
+        """Relations of negative controls after the cleaning of a strategy, a row for each."""
+        path = _chosen(self.controls_paths, strategy, "controls of the strategy")
+        return read_table(path).set_index("control")
 
     def matrix(self, strategy: str, measure: str = PEARSON) -> Matrix:
         """Relations of every two spheres after the cleaning of a strategy."""
@@ -399,6 +406,7 @@ def _seed_set(
         spheres_path=next(iter(_by_desc(files, DSEG).values()), None),
         uncleaned_path=series.pop(UNCLEANED, None),
         series_paths=series,
+        controls_paths=_by_desc(files, CONTROLS),
         matrix_paths={
             (str(file.name.get("stat")), str(file.name.get("desc"))): file.path
             for file in files

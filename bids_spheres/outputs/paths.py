@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DSEG, TIMESERIES, RELMAT, BOLDMAP = "dseg", "timeseries", "relmat", "boldmap"
 """Suffixes of what belongs to a seed set in a space."""
 
+CONTROLS = "controls"
+"""Suffix of relations of negative controls."""
+
 DESIGN, OUTLIERS = "design", "outliers"
 """Suffixes of what is the same for every space and seed set of a run."""
 
@@ -54,6 +57,8 @@ GROUP_SUFFIXES = frozenset(
         *("mean", "sd", "n", "t", "p", "q"),
         *("networks", "model", "edges", "stacked", "participants", "coverage"),
         *("clusters", STATMAP, "nbs", "cnbs", "harmonization", "reliability", "networkreliability"),
+        "minutes",
+        *("specifications", "robustness"),
     }
 )
 """Suffixes of results of a group, and of what is the same for all strategies."""
@@ -136,6 +141,10 @@ class OutputPaths:
         """Matrix over pairs of spheres; `stat` is the label of the measure."""
         entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
         return self._path(RELMAT, extension, **entities)
+
+    def controls(self, seeds: SeedSetLabels, strategy: str, extension: str = ".tsv") -> Path:
+        """Relations of negative controls."""
+        return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
 
     def seed_map(
         self, seeds: SeedSetLabels, seed: str, strategy: str, extension: str = ".nii.gz"

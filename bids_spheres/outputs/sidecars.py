@@ -33,7 +33,7 @@ GENERATOR = "bids_spheres"
 
 BIDSIGNORE = (
     *("*_timeseries.*", "*_relmat.*", "*_design.*", "*_outliers.*", "*_boldmap.*"),
-    *("exclusions.*", "*.html", "figures", "group"),
+    *("*_controls.*", "exclusions.*", "*.html", "figures", "group"),
 )
 """What the released BIDS schema does not know yet."""
 
@@ -257,6 +257,18 @@ class SeedMapSidecar(TypedDict):
     Resolution: str
 
 
+class ControlsSidecar(TypedDict):
+    """Relations of negative controls."""
+
+    Sources: list[str]
+    GeneratedBy: list[GeneratedBy]
+    SpatialReference: str
+    Seeds: str
+    Strategy: str
+    DegreesOfFreedom: float
+    SurrogateSeed: int
+
+
 def sampling(t_r: float) -> SamplingSidecar:
     """Times of volumes, one every `t_r` seconds."""
     return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
@@ -286,6 +298,32 @@ DISPLACEMENTS: JsonObject = {
     },
 }
 """Columns of tables of censored volumes where a strategy measures motion anew."""
+
+CONTROL_COLUMNS: JsonObject = {
+    "control": {
+        "Description": "What correlates",
+        "Levels": {
+            "seeds": "Seeds with one another, for comparison",
+            "surrogate": "Series with random phases and the spectra of the seeds' cleaned series",
+            "fluid": "Seeds with spheres in cerebrospinal fluid",
+            "mirrored": "Spheres at the seeds mirrored from left to right (x to -x)",
+        },
+    },
+    "spheres": {"Description": "Series; of fluid, those in fluid"},
+    "pairs": {"Description": "Pairs of series with a correlation"},
+    "significant": {
+        "Description": "Share of pairs with p < 0.05 by their effective degrees of freedom; of "
+        "surrogates and fluid these are false positives, 0.05 by chance"
+    },
+    "significant_nominal": {
+        "Description": "Share of pairs with p < 0.05 by DegreesOfFreedom, as if series were white"
+    },
+    "similarity": {
+        "Description": "Correlation over pairs of the correlations of mirrored spheres with those "
+        "of the seeds"
+    },
+}
+"""Columns of the table of negative controls."""
 
 SPHERE_COLUMNS: JsonObject = {
     "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},

@@ -19,6 +19,7 @@ from bids_spheres.files.atomic import (
 )
 from bids_spheres.files.library_warnings import naming
 from bids_spheres.outputs.sidecars import (
+    CONTROL_COLUMNS,
     DISPLACEMENTS,
     EXTRA_COLUMNS,
     REGION_COLUMNS,
@@ -233,3 +234,9 @@ def write_matrix(
     """Write a matrix over pairs of S spheres, (S, S)."""
     write_numbers(path, names, values, ("Node", names))
     write_json(sidecar_path(path), sidecar)
+
+
+def write_controls(path: Path, table: pd.DataFrame, sidecar: Mapping[str, object]) -> None:
+    """Write relations of negative controls; see `CONTROL_COLUMNS`."""
+    write_table(path, table)
+    write_json(sidecar_path(path), {**sidecar, **CONTROL_COLUMNS})

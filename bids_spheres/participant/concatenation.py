@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.files.names import Name
     from bids_spheres.outputs.paths import OutputPaths
@@ -146,15 +145,16 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
     if {(str(job), name) for job in group.jobs for name in strategies} <= set(unfinished):
         yield "none of its runs is done, and no matrix of them is written."
         return
-    for strategy in work.strategies:
+    for strategy in strategies:
+        lost = {job for job, name in unfinished if name == strategy}
         for seeds in work.seed_sets:
-            parts = _GroupSeries.read(group, seeds, strategy, unfinished)
+            parts = _read_group(group, seeds, strategy, lost)
             yield from (f"made without {job}: {why}" for job, why in parts.missing)
             yield from parts.left_behind()
             if parts.described:
                 parts.write()
             else:
-                yield f"no run is left for {strategy.name}, and no matrix of all is written."
+                yield f"no run is left for {strategy}, and no matrix of all is written."
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,21 +169,6 @@ class RunSeries:
     values: FloatArray
     sidecar: Mapping[str, Any]
 
-    @classmethod
-    def read(cls, paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
-        """Series of a run without the rows of censored volumes, and what their sidecar says.
-
-        An error when they are missing, can't be read, are no numbers, or those of other seeds.
-        """
-        path = paths.series(seeds, strategy)
-        series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
-        if series.names != seeds.names or not sidecar.keys() >= _NEEDED:
-            raise DataError(
-                f"{path} and its sidecar are not those of {seeds.label} and of this call."
-            )
-        values = series.values[np.isfinite(series.values).any(axis=1)]
-        return cls(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
-
     @property
     def exclusion(self) -> str | None:
         """Why the run has no result, if so."""
@@ -192,38 +177,49 @@ class RunSeries:
         return None if np.isfinite(self.values).any() else "no sphere has a series"
 
 
+def read_run(paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
+    """Series of a run without the rows of censored volumes, and what their sidecar says.
+
+    An error when they are missing, can't be read, are no numbers, or those of other seeds.
+    """
+    path = paths.series(seeds, strategy)
+    series, sidecar = read_series(path), read_sidecar(sidecar_path(path))
+    if series.names != seeds.names or not sidecar.keys() >= _NEEDED:
+        raise DataError(f"{path} and its sidecar are not those of {seeds.label} and of this call.")
+    values = series.values[np.isfinite(series.values).any(axis=1)]
+    return RunSeries(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
+
+
+def _read_group(
+    group: RunGroup, seeds: SeedTable, strategy: str, lost: Collection[str]
+) -> _GroupSeries:
+    """What the jobs of a group have written; earlier files of those `lost` don't count."""
+    used: list[RunSeries] = []
+    excluded: list[RunSeries] = []
+    missing: list[tuple[Job, str]] = []
+    for job in group.jobs:
+        if str(job) in lost:
+            missing.append((job, "It failed, or was not tried."))
+            continue
+        try:
+            run = read_run(job.paths, seeds, strategy)
+        except BidsSpheresError as error:
+            missing.append((job, error.message))
+        else:
+            (excluded if run.exclusion else used).append(run)
+    return _GroupSeries(group, seeds, strategy, used, excluded, missing)
+
+
 @dataclass(frozen=True, eq=False)
 class _GroupSeries:
     """Series of the runs of a group, and the runs without any, and why."""
 
     group: RunGroup
     seeds: SeedTable
-    strategy: Strategy
+    strategy: str
     used: list[RunSeries]
     excluded: list[RunSeries]
     missing: list[tuple[Job, str]]
-
-    @classmethod
-    def read(
-        cls,
-        group: RunGroup,
-        seeds: SeedTable,
-        strategy: Strategy,
-        unfinished: Collection[tuple[str, str]],
-    ) -> _GroupSeries:
-        """Those that their jobs have written."""
-        parts = cls(group, seeds, strategy, used=[], excluded=[], missing=[])
-        for job in group.jobs:
-            if (str(job), strategy.name) in unfinished:
-                parts.missing.append((job, "It failed, or was not tried."))
-                continue
-            try:
-                run = RunSeries.read(job.paths, seeds, strategy.name)
-            except BidsSpheresError as error:
-                parts.missing.append((job, error.message))
-            else:
-                (parts.excluded if run.exclusion else parts.used).append(run)
-        return parts
 
     @property
     def described(self) -> list[RunSeries]:
@@ -232,11 +228,11 @@ class _GroupSeries:
 
     def uri(self, job: Job) -> str:
         """BIDS URI of the series of a run."""
-        return job.paths.uri(job.paths.series(self.seeds, self.strategy.name))
+        return job.paths.uri(job.paths.series(self.seeds, self.strategy))
 
     def path(self, stat: str) -> Path:
         """Where a matrix of the group goes."""
-        return self.group.paths.matrix(self.seeds, self.strategy.name, stat)
+        return self.group.paths.matrix(self.seeds, self.strategy, stat)
 
     def left_behind(self) -> Iterator[str]:
         """Runs of an earlier matrix in this place that the call at hand does not know of."""

@@ -13,9 +13,12 @@ import numpy as np
 
 from bids_spheres.confounds.columns import columns_named
 from bids_spheres.confounds.degrees_of_freedom import (
+    FEW_DEGREES_OF_FREEDOM,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
+    parts,
+    rounded,
     without_undrawn,
 )
 from bids_spheres.confounds.design import make_design
@@ -36,7 +39,7 @@ from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.inputs.anatomy import anatomical_mask
 from bids_spheres.outputs.exclusions import ExclusionRow
-from bids_spheres.participant.plan import FailedStrategy
+from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -124,6 +127,23 @@ class RunDesign:
             reasons["undrawn"] = self.design.kept & ~self.used
         return reasons
 
+    def warnings(self) -> Iterator[str]:
+        """Notes of a strategy on this run, and whether it leaves too little of it."""
+        name, left = self.strategy.name, self.degrees_of_freedom
+        yield from (f"{name}: {note}" for note in self.design.notes)
+        if self.exclusion:
+            yield (
+                f"{name} leaves too little of this run, and its outputs are n/a: "
+                f"{self.exclusion.reason}. Choose a strategy with fewer regressors or no "
+                "filter for this run, or leave it out; exclusions.tsv lists it."
+            )
+        elif left.residual < FEW_DEGREES_OF_FREEDOM:
+            yield (
+                f"{name} leaves {rounded(left.residual)} degrees of freedom of this run, "
+                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(left)}): its correlations "
+                "vary much by chance. --min-dof excludes such runs."
+            )
+
     def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> ExclusionRow:
         """Row of the table of exclusions about the image `source` of a run."""
         left = excluded.degrees_of_freedom
@@ -179,8 +199,10 @@ class StrategyFailures:
     What a strategy lacks in a run concerns nothing else: the others are still applied.
     """
 
-    def __init__(self) -> None:
-        self.errors: dict[Strategy, BidsSpheresError] = {}
+    def __init__(self, without_image: Iterable[Strategy] = ()) -> None:
+        self.errors: dict[Strategy, BidsSpheresError] = {
+            strategy: missing_image(strategy) for strategy in without_image
+        }
 
     @contextmanager
     def of(self, *strategies: Strategy) -> Iterator[None]:
@@ -215,29 +237,29 @@ class StrategyFailures:
         )
 
 
-def run_designs(
-    job: Job, image: JobImage, timing: Timing, failures: StrategyFailures
-) -> list[RunDesign]:
+def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[RunDesign]:
     """Apply the strategies of an image to the tables of its run.
 
     `failures` takes those that can't be applied: a table is missing or can't be used, or the run
-    can't carry a filter.
+    can't carry a filter. An error when the image can't be opened.
     """
+    timing, rules = run_timing(job.run, image.bold), job.work.processing
     inputs, designs = _RunInputs(job.run, image.bold, job.outliers, timing.n_volumes), []
-    rules = job.work.processing
     for strategy in image.strategies:
         with failures.of(strategy):
             if inputs.files.confounds is None and strategy.needs_table:
                 raise MissingInputError(
                     f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
                 )
+            extra = inputs.programs if _wants_extra(strategy) else []
+            own = inputs.own if strategy.confounds else []
             design = make_design(
                 inputs.confounds,
                 strategy,
                 inputs.files.confounds or image.bold,
                 timing.n_volumes,
                 metadata=inputs.metadata,
-                extra=inputs.extra_of(strategy),
+                extra=[*extra, *(table for table in own if _names_any(strategy, table))],
                 dummy_scans=rules.dummy_scans,
                 outliers=inputs.outliers,
                 t_r=timing.t_r,
@@ -283,18 +305,14 @@ class _RunInputs:
         return read_metadata(self.files.metadata) if self.files.metadata else {}
 
     @cached_property
-    def _programs(self) -> list[pd.DataFrame]:
+    def programs(self) -> list[pd.DataFrame]:
+        """Tables of other programs."""
         return list(_extra(self.files, read_confounds))
 
     @cached_property
-    def _own(self) -> list[pd.DataFrame]:
+    def own(self) -> list[pd.DataFrame]:
+        """Tables of the user's own."""
         return [own_table(read_confounds(path), link) for link, path in self.files.own]
-
-    def extra_of(self, strategy: Strategy) -> list[pd.DataFrame]:
-        """Those of other programs and the user's own of which a strategy may use columns."""
-        extra = self._programs if _wants_extra(strategy) else []
-        own = self._own if strategy.confounds else []
-        return [*extra, *(table for table in own if _names_any(strategy, table))]
 
     @cached_property
     def events(self) -> RunEvents:
@@ -352,8 +370,8 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
     missing: list[_Failure] = []
     for job in jobs:
         missing += [(str(job), strategy, missing_image(strategy)) for strategy in job.without_image]
-        with_task = [s for s in job.strategies if s.task and job.run.tables.events is None]
-        missing += [(str(job), strategy, missing_events()) for strategy in with_task]
+        if job.run.tables.events is None:
+            missing += [(str(job), s, missing_events()) for s in job.strategies if s.task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
         *_put_together([*missing, *_filter_problems(jobs)]),
@@ -400,7 +418,7 @@ def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
 def _tables(
     jobs: Sequence[Job], unusable: list[_Failure], read: Callable[[Path], pd.DataFrame]
 ) -> Iterator[tuple[str, tuple[pd.DataFrame, Mapping[str, object]]]]:
-    """Table of every run, and what is known of it; tables that can't be used go to the list."""
+    """Table of every run with its JSON file; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
         source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies
@@ -473,7 +491,7 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
             if timing and doubtful:
                 # Only the volumes that are left decide whether the run is excluded before that.
                 failures = StrategyFailures()
-                run_designs(job, replace(image, strategies=tuple(doubtful)), timing, failures)
+                run_designs(job, replace(image, strategies=tuple(doubtful)), failures)
                 yield from ((str(job), *failure) for failure in failures.errors.items())
 
 

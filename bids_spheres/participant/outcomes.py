@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from bids_spheres.errors import describe_error
 from bids_spheres.execute.executor import Lost
 from bids_spheres.files.library_warnings import collected
-from bids_spheres.participant.plan import JobReport
 from bids_spheres.process.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from bids_spheres.participant.up_to_date import Task
 
@@ -24,6 +24,30 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 _VISIBLE = 60.0
 """How long what a worker wrote may take to be seen here, s: NFS keeps folders for as long."""
+
+
+@dataclass(frozen=True)
+class FailedStrategy:
+    """Name of a strategy that could not be applied to a run, while others could, and why."""
+
+    name: str
+    error: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a user should know about the outputs of a job, a sentence each.
+
+    `excluded` are names of strategies that exclude the run. Nothing was written of those that
+    failed, and `unwritten` are the tables, as in `Job.current`, that lack because of them.
+    """
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    failed: tuple[FailedStrategy, ...] = ()
+    unwritten: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,7 @@ class Outcome:
     """
 
     job: str
-    report: JobReport = field(default_factory=lambda: JobReport((), ()))
+    report: JobReport = JobReport()
     error: str | None = None
     trace: str = ""
     fatal: bool = False

@@ -8,6 +8,7 @@ time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ from bids_spheres.engine.connectivity import Moments, fisher_z
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import stack_weights
 from bids_spheres.outputs.paths import PLACEMENT_MEAN, PLACEMENT_SD
-from bids_spheres.participant.cleaned import clean_series
+from bids_spheres.participant.series import clean_series
+from bids_spheres.participant.sidecars import PLACEMENT_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +27,12 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.aggregate import VoxelSeries
     from bids_spheres.engine.seedmaps import SpooledVolumes
+    from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.participant.designs import RunDesign
-    from bids_spheres.participant.results import SphereSet
+    from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing
 
     FloatArray = NDArray[np.float64]
-
-PLACEMENT_SEED = 0
-"""Fixes the shifts, which are the same in all runs with as many seeds."""
 
 _BLOCK_BYTES, _MOST_HELD = 2**26, 2**28
 """Series extracted at a time, or of their voxels where these count; and those that are held."""
@@ -47,6 +47,13 @@ def shifts(distance: float, n_placements: int, n_seeds: int) -> FloatArray:
     return distance * np.cbrt(rng.random((n_placements, n_seeds, 1))) * directions
 
 
+def shifted_seeds(seeds: SeedTable, distance: float, n_placements: int) -> Iterator[SeedTable]:
+    """All seeds of each placement; none of regions, which have places of their own."""
+    if seeds.regions is None:
+        for shift in shifts(distance, n_placements, len(seeds)):
+            yield replace(seeds, coordinates=seeds.coordinates + shift)
+
+
 class PlacedSeries:
     """Series of the spheres of each placement, (T, S), and of their voxels where these count.
 
@@ -58,7 +65,7 @@ class PlacedSeries:
         self.n_seeds = len(spheres.seeds)
         self._volumes, self._spheres, self._rules = volumes, spheres, rules
         by_voxel = rules.aggregation != "mean" or rules.despike
-        widths = [w.membership.nnz if by_voxel else self.n_seeds for w in spheres.placements]
+        widths = [w.membership.nnz if by_voxel else self.n_seeds for w in spheres.shifted]
         self._bytes = 8 * volumes.n_volumes * sum(widths)
         self._step = max(1, len(widths) * _BLOCK_BYTES // max(1, self._bytes))
         self._held: list[tuple[FloatArray, VoxelSeries | None]] = []
@@ -71,7 +78,7 @@ class PlacedSeries:
 
     def _extracted(self) -> Iterator[tuple[FloatArray, VoxelSeries | None]]:
         """Some placements at a time, from the voxels that were kept."""
-        rules, placements = self._rules, self._spheres.placements
+        rules, placements = self._rules, self._spheres.shifted
         for start in range(0, len(placements), self._step):
             block = placements[start : start + self._step]
             extraction = extract(

@@ -32,7 +32,7 @@ from bids_spheres.outputs.paths import (
     OutputPaths,
     seed_entities,
 )
-from bids_spheres.participant.seeds_in_space import place_in_template
+from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
 from bids_spheres.spaces import template_mask
 from bids_spheres.spaces.fmriprep import is_native
 
@@ -54,19 +54,9 @@ _LONGEST_NAME = 255
 class Work:
     """What is asked of every run.
 
-    Parameters
-    ----------
-    seed_sets : tuple of SeedTable
-    strategies : tuple of Strategy
-    processing : Processing
-    output_dir : Path
-        Root of the output dataset.
-    links : tuple of (str, Path)
-        Names under which the output's ``DatasetLinks`` has the input datasets, and their roots.
-    work_dir : Path or None
-        Where there is room for temporary files.
-    threads : int
-        Of one job.
+    `links` are the names under which the output's ``DatasetLinks`` has the input datasets, with
+    their roots; `work_dir` is where there is room for temporary files, and `threads` are those of
+    one job.
     """
 
     seed_sets: tuple[SeedTable, ...]
@@ -100,21 +90,10 @@ class JobImage:
 class Job:
     """Work on one run in one space.
 
-    Parameters
-    ----------
-    run : Run
-    images : tuple of JobImage
-        Every strategy starts from one of them.
-    placements : tuple of SeedsInSpace
-        Seed sets in the space of the run; empty while that is the participant's own and the
-        transforms were not read.
-    mask : Path or None
-        None uses the whole image.
-    work : Work
-    outliers : Path or None
-        Table of outliers of the user's own.
-    current : frozenset of Path
-        Tables that are up to date: of spheres, designs, and series with all that is made of them.
+    Every strategy starts from one of the `images`. `placements` are the seed sets in the space of
+    the run, empty while that is the participant's own and the transforms were not read. Without a
+    `mask` the whole image is used; `outliers` is a table of the user's own. `current` are the
+    tables that are up to date: of spheres, designs, and series with all that is made of them.
     """
 
     run: Run
@@ -138,6 +117,14 @@ class Job:
         """Those that have none."""
         return tuple(s for s in self.work.strategies if s not in self.strategies)
 
+    def placed(self) -> Job:
+        """The same with the seed sets in the space of the run, for which transforms may be read."""
+        if self.placements:
+            return self
+        roots, warp = [root for _, root in self.work.links], self.work.processing.warp_seeds
+        placements = place_in_run(self.work.seed_sets, self.run, roots, warp=warp)
+        return replace(self, placements=placements)
+
     @cached_property
     def paths(self) -> OutputPaths:
         """Where the outputs go."""
@@ -158,6 +145,8 @@ class Job:
                     stats = (*relation_stats(rules), *placement_stats(rules, seeds))
                     relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
                     paths |= dict.fromkeys(relmats, image.bold)
+                    if rules.controls:
+                        paths[self.paths.controls(seeds, strategy)] = image.bold
                 # Images of one run in several spaces share the table, and so the design.
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
@@ -166,39 +155,14 @@ class Job:
 
 def relation_stats(rules: Processing) -> list[str]:
     """Labels of the matrices of every seed set after a strategy."""
-    return [measure(name).stat for name in rules.connectivity] + [EFFECTIVE_DOF] * (
-        rules.effective_dof
-    )
+    stats = [measure(name).stat for name in rules.connectivity]
+    return [*stats, EFFECTIVE_DOF] if rules.effective_dof else stats
 
 
 def placement_stats(rules: Processing, seeds: SeedTable) -> tuple[str, ...]:
     """Labels of the matrices over random placements of spheres; regions have none."""
     spheres = rules.placement_jitter is not None and seeds.regions is None
     return (PLACEMENT_MEAN, PLACEMENT_SD) if spheres else ()
-
-
-@dataclass(frozen=True)
-class FailedStrategy:
-    """Name of a strategy that could not be applied to a run, while others could, and why."""
-
-    name: str
-    error: str
-    trace: str = ""
-
-
-@dataclass(frozen=True)
-class JobReport:
-    """What a user should know about the outputs of a job, a sentence each.
-
-    `excluded` are names of strategies that exclude the run. Nothing was written of those that
-    failed, and `unwritten` are the tables, as in `Job.current`, that lack because of them.
-    """
-
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
-    excluded: tuple[str, ...] = ()
-    failed: tuple[FailedStrategy, ...] = ()
-    unwritten: frozenset[Path] = frozenset()
 
 
 def load_seed_sets(
@@ -265,16 +229,10 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
 def make_jobs(work: Work, runs: Sequence[Run], outliers: Path | None = None) -> list[Job]:
     """One job per run and space.
 
-    `outliers` is a table of volumes to censor, or a folder of such tables.
-
-    Raises
-    ------
-    UsageError
-        When a seed set can't be used in the space of a run, or two jobs would write one file.
-    OutputError
-        When the name of an output is longer than file systems allow.
-    BidsSpheresError
-        When a mask, a transform or an outlier table is missing or can't be used.
+    `outliers` is a table of volumes to censor, or a folder of such tables. A `UsageError` when a
+    seed set can't be used in the space of a run, or two jobs would write one file; an `OutputError`
+    when the name of an output is longer than file systems allow; and other errors when a mask, a
+    transform or an outlier table is missing or can't be used.
     """
     rules, spaces = work.processing, sorted({run.space for run in runs})
     placements = {

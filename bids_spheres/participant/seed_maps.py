@@ -12,7 +12,7 @@ from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
 from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
-from bids_spheres.participant.cleaned import clean_arguments, rows_in_use
+from bids_spheres.participant.series import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
-    from bids_spheres.participant.results import SphereSet
+    from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing
 
     FloatArray = NDArray[np.float64]
@@ -40,15 +40,15 @@ def recording_voxels(
     mask: Mask | None,
     folder: Path,
     rules: Processing,
-    placements: Sequence[SphereWeights],
+    shifted: Sequence[SphereWeights],
 ) -> AbstractContextManager[SpooledVolumes]:
     """The image, which keeps voxels in a temporary file while it is read, smoothed if so wanted.
 
-    For maps those of the mask, all without one; else those of random placements of spheres, which
-    are among them.
+    For maps those of the mask, all without one; else those of spheres that are `shifted` at
+    random, which are among them.
     """
     if not rules.seed_maps:
-        voxels = np.unique(np.concatenate([weights.voxels for weights in placements]))
+        voxels = np.unique(np.concatenate([weights.voxels for weights in shifted]))
     elif mask is None:
         voxels = np.arange(int(np.prod(volumes.grid.shape)))
     else:

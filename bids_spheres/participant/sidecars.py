@@ -17,11 +17,9 @@ from bids_spheres.outputs.sidecars import (
     DesignSidecar,
     ImageSidecar,
     MatrixSidecar,
-    MotionSidecar,
     generated_by,
     input_uri,
 )
-from bids_spheres.participant.placements import PLACEMENT_SEED
 from bids_spheres.settings import sidecar_of
 
 if TYPE_CHECKING:
@@ -83,21 +81,23 @@ def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidec
 
 def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningSidecar:
     """What was done to series, and what is left of them; `sources` are URIs of the tables."""
-    left, design, band = (
-        run_design.degrees_of_freedom,
-        run_design.design,
-        run_design.strategy.filter,
-    )
+    left, design = run_design.degrees_of_freedom, run_design.design
+    strategy, motion = run_design.strategy, design.motion
+    known = np.empty(0) if motion is None else motion.displacement
+    known = known[np.isfinite(known)]
     about = CleaningSidecar(
         **design_sidecar(run_design, sources),
-        SoftwareFilters="n/a" if band is None else {"Temporal": asdict(band)},
+        SoftwareFilters={"Temporal": asdict(strategy.filter)} if strategy.filter else "n/a",
         NumberOfVolumes=left.volumes,
         NumberOfVolumesKept=left.kept,
         NumberOfVolumesCensored=left.volumes - left.kept,
         NumberOfVolumesUsed=int(run_design.used.sum()),
         CensoredVolumes={name: int(flags.sum()) for name, flags in run_design.reasons.items()},
-        CensoringThresholds=asdict(run_design.strategy.censor),
-        **_motion_sidecar(run_design),
+        CensoringThresholds=asdict(strategy.censor),
+        HeadMotion=asdict(strategy.head_motion) if strategy.head_motion else None,
+        HeadRadius=motion.head_radius if motion else None,
+        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
+        MeanFramewiseDisplacementRecomputed=float(known.mean()) if known.size else None,
         RankRemoved=left.rank,
         DimensionsLostToFilter=left.filtered,
         DimensionsLostToCensoring=left.censored,
@@ -112,20 +112,6 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def _motion_sidecar(run_design: RunDesign) -> MotionSidecar:
-    """How head motion was measured where it is not fMRIPrep's measure."""
-    rules, motion = run_design.strategy.head_motion, run_design.design.motion
-    known = None if motion is None else motion.displacement[np.isfinite(motion.displacement)]
-    return MotionSidecar(
-        HeadMotion=asdict(rules) if rules else None,
-        HeadRadius=motion.head_radius if motion else None,
-        MotionStopBand=list(motion.stop_band) if motion and motion.stop_band else None,
-        MeanFramewiseDisplacementRecomputed=(
-            None if known is None or not known.size else float(known.mean())
-        ),
-    )
-
-
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
@@ -138,6 +124,9 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
         Software=f"{GENERATOR} {__version__}",
     )
 
+
+PLACEMENT_SEED = 0
+"""Fixes random shifts of spheres, which are the same in all runs with as many seeds."""
 
 _OVER_PLACEMENTS = (
     "{} of Fisher's z of the Pearson correlation over random placements of both spheres, uniform "

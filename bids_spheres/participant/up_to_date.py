@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bids_spheres import __version__
 from bids_spheres.errors import DataError
@@ -34,12 +34,12 @@ from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.plan import placement_stats, relation_stats
 from bids_spheres.participant.seed_maps import chosen_seeds
-from bids_spheres.participant.usable_voxels import restricting_files
+from bids_spheres.participant.sphere_sets import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bids_spheres.confounds.strategy import Strategy
@@ -60,51 +60,27 @@ _THREADS = 8
 """Look-ups at the same time: each mostly waits for the file system."""
 
 
-class Entry(TypedDict):
-    """What a record says of a group."""
+class Stamp(TypedDict):
+    """Version of this package and digests of all on which the content of files depends.
+
+    `Settings` are those that change the files, and `Inputs` the names, sizes and times of last
+    change of input files; `Contents` is what is in these, if wanted: then sizes and times don't
+    count.
+    """
 
     Version: str
     Settings: str
     Inputs: str
     Contents: str | None
+
+
+class Entry(Stamp):
+    """What a record says of a group: its stamp, and sizes of files from the output folder."""
+
     Files: dict[str, int | None]
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """Version of this package and digests of all on which the content of files depends.
-
-    `settings` are those that change the files, and `inputs` the names, sizes and times of last
-    change of input files; `contents` is what is in these, if wanted: then sizes and times don't
-    count.
-    """
-
-    version: str
-    settings: str
-    inputs: str
-    contents: str | None = None
-
-    def difference(self, entry: Mapping[str, Any]) -> str | None:
-        """What is different in a record; None when nothing is."""
-        if entry.get("Version") != self.version:
-            return OTHER_VERSION
-        if entry.get("Settings") != self.settings:
-            return OTHER_SETTINGS
-        key, now = ("Contents", self.contents) if self.contents else ("Inputs", self.inputs)
-        return None if entry.get(key) == now else OTHER_INPUTS
-
-    def entry(self, files: dict[str, int | None]) -> Entry:
-        """What a record says of files with these sizes."""
-        return Entry(
-            Version=self.version,
-            Settings=self.settings,
-            Inputs=self.inputs,
-            Contents=self.contents,
-            Files=files,
-        )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
@@ -126,12 +102,19 @@ class Group:
         """Why it has to be made, from its entry in the record; None when it is up to date."""
         if not isinstance(entry, dict):
             return NEW
+        if entry.get("Version") != self.stamp["Version"]:
+            return OTHER_VERSION
+        if entry.get("Settings") != self.stamp["Settings"]:
+            return OTHER_SETTINGS
+        inputs: Literal["Contents", "Inputs"] = "Contents" if self.stamp["Contents"] else "Inputs"
+        if entry.get(inputs) != self.stamp[inputs]:
+            return OTHER_INPUTS
         sizes = entry.get("Files")
         complete = isinstance(sizes, dict) and all(
             _size(root / name) is not None if size is None else _size(root / name) == size
             for name, size in sizes.items()
         )
-        return self.stamp.difference(entry) or (None if complete else FILES_GONE)
+        return None if complete else FILES_GONE
 
     def entry(self, root: Path, excluded: Iterable[str]) -> Entry:
         """What the record says when all files are written."""
@@ -139,7 +122,7 @@ class Group:
         files: dict[str, int | None] = {n: size for n, size in sizes.items() if size is not None}
         if self.strategy in set(excluded):
             files[_EXCLUSIONS] = None  # of all runs, so of any size
-        return self.stamp.entry(files)
+        return {**self.stamp, "Files": files}
 
 
 @dataclass(frozen=True)
@@ -169,7 +152,7 @@ class Task:
         An `OutputError` when that is impossible, or a folder leads elsewhere.
         """
         check_folders(self.job.work.output_dir, self.folders)
-        for record, groups in self._by_record():
+        for record, groups in self._by_record().items():
             known = _read(record)
             left = {key: entry for key, entry in known.items() if key not in groups}
             if left and left != known:
@@ -188,7 +171,7 @@ class Task:
         to the next call.
         """
         root, names = self.job.work.output_dir, set[str]()
-        for record, groups in self._by_record():
+        for record, groups in self._by_record().items():
             written = {
                 key: group.entry(root, excluded)
                 for key, group in groups.items()
@@ -199,19 +182,15 @@ class Task:
             names.update(name for entry in written.values() for name in entry["Files"])
         return tuple(sorted(names))
 
-    def _by_record(self) -> Iterable[tuple[Path, dict[str, Group]]]:
+    def _by_record(self) -> dict[Path, dict[str, Group]]:
         records: dict[Path, dict[str, Group]] = defaultdict(dict)
         for group in self.groups:
             records[group.record][group.key] = group
-        return records.items()
+        return records
 
 
 def find_tasks(
-    jobs: Sequence[Job],
-    *,
-    overwrite: bool = False,
-    hash_inputs: bool = False,
-    nprocs: int = 1,
+    jobs: Sequence[Job], *, overwrite: bool = False, hash_inputs: bool = False, nprocs: int = 1
 ) -> list[Task]:
     """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
@@ -225,11 +204,9 @@ def find_tasks(
     def task(job: Job) -> Task:
         groups = list(_JobGroups(job, lookups).all())
         root, records = job.work.output_dir, cache(_read)
+        states = (g.staleness(records(g.record).get(g.key), root) for g in groups)
         reasons = {
-            group: ASKED_FOR
-            if overwrite
-            else group.staleness(records(group.record).get(group.key), root)
-            for group in groups
+            g: ASKED_FOR if overwrite else why for g, why in zip(groups, states, strict=True)
         }
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
@@ -272,7 +249,12 @@ class _Lookups:
         contents = None
         if self._hash:
             contents = _digest({name: self._hash(path) for name, path in names.items()})
-        return Stamp(__version__, _digest(settings), _digest(states), contents)
+        return Stamp(
+            Version=__version__,
+            Settings=_digest(settings),
+            Inputs=_digest(states),
+            Contents=contents,
+        )
 
 
 class _JobGroups:
@@ -292,29 +274,21 @@ class _JobGroups:
         seed_sets = [placement.table for placement in self.job.placements]
         seed_sets = seed_sets or list(self.job.work.seed_sets)
         for seeds in seed_sets if self.job.images else ():
-            yield self._spheres(seeds)
+            files = [self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
+            files += [self.paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
+            inputs = self._images(self.job.images[0].bold, seeds)
+            stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
+            yield Group(files[0].stem, self.record, files[0], tuple(files), stamp)
         for image in self.job.images:
             for strategy in image.strategies:
-                yield self._design(strategy)
+                makers, ends = (self.paths.design, self.paths.outliers), (".tsv", ".json")
+                files = [make(strategy.name, end) for make in makers for end in ends]
+                digest = self.lookups.of_strategy(strategy)
+                stamp = self._stamp("design", [digest], self._tables(strategy))
+                table = files[0]
+                yield Group(table.stem, self.record_of_designs, table, tuple(files), stamp)
                 for seeds in seed_sets:
                     yield from self._series(image.bold, strategy, seeds)
-
-    def _spheres(self, seeds: SeedTable) -> Group:
-        table, *others = (self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz"))
-        series = (self.paths.uncleaned(seeds, extension) for extension in (".tsv.gz", ".json"))
-        inputs = self._images(self.job.images[0].bold, seeds)
-        stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
-        return Group(table.stem, self.record, table, (table, *others, *series), stamp)
-
-    def _design(self, strategy: Strategy) -> Group:
-        table, *others = (
-            path_of(strategy.name, extension)
-            for path_of in (self.paths.design, self.paths.outliers)
-            for extension in (".tsv", ".json")
-        )
-        tables = self._tables(strategy)
-        stamp = self._stamp("design", [self.lookups.of_strategy(strategy)], tables)
-        return Group(table.stem, self.record_of_designs, table, (table, *others), stamp)
 
     def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
@@ -322,12 +296,15 @@ class _JobGroups:
         inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
         stamp = self._stamp("series", settings, inputs)
         series = self.paths.series(seeds, strategy.name)
-        stamps = dict.fromkeys(relation_stats(self.rules), stamp)
+        stats = relation_stats(self.rules)
+        matrices = [self.paths.matrix(seeds, strategy.name, stat) for stat in stats]
+        controls = [self.paths.controls(seeds, strategy.name)] * self.rules.controls
+        stamps = dict.fromkeys((series, *matrices, *controls), stamp)
         jitter = [*settings, self.rules.placement_jitter or ""]
         for stat in placement_stats(self.rules, seeds):
-            stamps[stat] = self._stamp("series", jitter, inputs)
-        matrices = {self.paths.matrix(seeds, strategy.name, s): own for s, own in stamps.items()}
-        for table, own in {series: stamp, **matrices}.items():
+            table = self.paths.matrix(seeds, strategy.name, stat)
+            stamps[table] = self._stamp("series", jitter, inputs)
+        for table, own in stamps.items():
             both = (table, table.with_suffix(".json"))
             yield Group(table.stem, self.record, series, both, own, strategy.name)
         if self.rules.seed_maps:

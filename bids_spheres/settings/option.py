@@ -64,6 +64,8 @@ class Option:
     """Key under which the outputs it affects record it; "" for none."""
     mixing: Mixing = "allow"
     """Whether the group level pools matrices made with different values."""
+    needs: tuple[str, ...] = ()
+    """Names of options without any of which it has no effect; empty when it needs none."""
     changes: str = ""
     """Key of every strategy that it sets, from the top and joined by dots; "" for none."""
     common: bool = False

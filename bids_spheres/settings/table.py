@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.design import DummyScans
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
+    from bids_spheres.engine.regions import MapWeighting
     from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
@@ -59,6 +60,7 @@ _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")
 _COUNT = Number(least=1, whole=True)
 _WHOLE = Number(whole=True)
+_SHARE = Number("SHARE", most=1, unit="a share")
 # What is smoothed more is no image any more, and the weights of a sphere fill memory.
 _FWHM = Number("MM", most=40, unit="a length in mm", zero_is_off=True)
 # Longer than a head: a larger radius is in other units.
@@ -171,6 +173,13 @@ class Processing:
         "mean and standard deviation of each correlation over these placements",
         Jitter(),
     )
+    controls: bool = _seeds(
+        False,
+        "also write how many pairs of series correlate that should not: surrogates with random "
+        "phases, spheres in fluid, and mirrored seeds; at the group level average these, and "
+        "compare QC-FC with permutations of head motion",
+        levels=_BOTH,
+    )
     detrend: bool = _series(True, "remove the linear trend (default: on)", sidecar="Detrend")
     standardize: Standardize = _series(
         "zscore_sample",
@@ -206,6 +215,7 @@ class Processing:
         _WHOLE,
         affects=_DESIGN,
         sidecar="EqualSecondsSeed",
+        needs=("equal_seconds",),
     )
     full_length: bool = _denoising(
         False, "keep a row of n/a for every censored volume", affects=("series",)
@@ -364,6 +374,11 @@ class GroupChoices:
         "column of it, and standard errors are robust to the rows of a participant",
         choice("session", "task", "run"),
     )
+    stability: bool = _group(
+        False,
+        "correlate matrices of split halves and of the first 2, 4, 6 ... minutes of each run with "
+        "that of the whole, and find the minutes that pairs of networks need",
+    )
     clusters: str | None = _group(
         None,
         "column of that table, as site or family, within which errors may be correlated: robust "
@@ -448,6 +463,31 @@ class GroupChoices:
     )
     min_participants: int = _group(
         3, "do not test edges that fewer participants have (default: 3)", _COUNT
+    )
+    multiverse: bool = _group(
+        False,
+        "write effects - means of pairs of networks, and contrasts - under every strategy, radius, "
+        "measure and seed set of the same nodes, which are robust, and what each choice changes",
+    )
+    multiverse_edges: tuple[str, ...] = _group(
+        (),
+        "edges whose mean is one more effect of --multiverse, as PCC,mPFC",
+        Kind("NODE,NODE"),
+    )
+    robust_q: float = _group(
+        0.05, "q below which an effect of --multiverse is significant (default: 0.05)", _SHARE
+    )
+    robust_share: float = _group(
+        0.8,
+        "share of analyses in which an effect of one sign must be significant to be robust, among "
+        "those whose QC-FC is within chance (default: 0.8)",
+        _SHARE,
+    )
+    robust_qcfc: float = _group(
+        0.1,
+        "largest share of edges that go with head motion (p < 0.05) in an analysis whose QC-FC is "
+        "within chance (default: 0.1)",
+        _SHARE,
     )
 
 
@@ -570,12 +610,14 @@ class Settings:
         "space of images of regions whose names and JSON files don't say it, and template of "
         "TemplateFlow's atlases (default of these: MNI152NLin2009cAsym)",
         Kind("SPACE"),
+        needs=("parcellation", "roi"),
     )
-    parcellation_weights: str = _seeds(
+    parcellation_weights: MapWeighting = _seeds(
         "least-squares",
         "signals of maps: least-squares, all maps together, or mean, weighted by each map "
         "(default: least-squares)",
         choice("least-squares", "mean"),
+        needs=("parcellation",),
     )
     radius: tuple[float, ...] = _seeds(
         (),

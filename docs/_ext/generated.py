@@ -16,11 +16,21 @@ import house
 
 from bids_spheres import errors
 from bids_spheres.app import parser as options
-from bids_spheres.app.strategies import describe_strategies
+from bids_spheres.app.listings import describe_strategies
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import load_seeds, published_seed_sets
-from bids_spheres.group import edges, gather, harmonization, maps, quality, reliability, results
+from bids_spheres.group import (
+    edges,
+    gather,
+    harmonization,
+    maps,
+    multiverse,
+    quality,
+    reliability,
+    results,
+    stability,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -136,9 +146,13 @@ _GROUP_TABLES = {
     "reliability": reliability.EDGE_COLUMNS,
     "networkreliability": reliability.NETWORK_COLUMNS,
     "harmonization": harmonization.COLUMNS,
+    "minutes": stability.MINUTES_COLUMNS,
     "coverage": gather.COVERAGE_COLUMNS,
+    "specifications": multiverse.SPECIFICATION_COLUMNS,
+    "robustness": multiverse.EFFECT_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,
+    "stability": stability.STABILITY_COLUMNS,
 }
 
 
@@ -150,7 +164,7 @@ def group_columns() -> str:
 
 
 def _file(what: str) -> str:
-    return f"`{what}.tsv`" if what in ("runs", "strategies") else f"`*_{what}.tsv`"
+    return f"`{what}.tsv`" if what in ("runs", "strategies", "stability") else f"`*_{what}.tsv`"
 
 
 def _columns(about: Mapping[str, Mapping[str, str]]) -> str:
@@ -171,6 +185,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "options_of_demo": lambda: options_page(options.demo_parser()),
     "options_of_strategies": lambda: options_page(options.strategies_parser()),
     "options_of_seeds": lambda: options_page(options.seeds_parser()),
+    "options_of_why": lambda: options_page(options.why_parser()),
     "exit_statuses": exit_statuses,
     "strategies": strategies,
     "seed_sets": seed_sets,

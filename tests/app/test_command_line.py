@@ -180,3 +180,22 @@ def test_typed_seeds_may_begin_with_a_minus(run_app, tiny, tmp_path, words):
     done = run_app(tiny.root, tmp_path / "out", "participant", *words, "--dry-run")
     assert done.status == 0, done.err
     assert "typed" in done.out
+
+
+@pytest.mark.parametrize("talk", [("-q",), ("--verbose", "--debug"), ()])
+def test_how_much_is_said_may_come_before_a_command(run_app, talk):
+    done = run_app(*talk, "demo", "--help")
+    assert done.status == 0, done.err
+    assert done.out.startswith("usage: bids-spheres demo")
+
+
+def test_a_missing_file_of_the_group_level_is_told_at_once(run_app, tmp_path):
+    estimates, table = tmp_path / "old_harmonization.tsv", tmp_path / "participants.tsv"
+    words = (tmp_path, tmp_path / "out", "group", "--harmonize", "site")
+    done = run_app(*words, "--harmonize-from", estimates)
+    assert done.status == 66
+    assert f"--harmonize-from: the file {estimates} is missing." in done.err
+    assert "hint: A call with --harmonize writes it" in done.err
+    done = run_app(*words, "--participants-table", table)
+    assert done.status == 66
+    assert f"The table of participants {table} is missing." in done.err

@@ -562,7 +562,7 @@ def test_nothing_to_do_in_an_output_that_takes_no_record_is_no_error(
     def refused(*_):
         raise OutputError("logs can't be written: Read-only file system.")
 
-    monkeypatch.setattr("bids_spheres.app.shared_outputs.write_record", refused)
+    monkeypatch.setattr("bids_spheres.outputs.logs.write_record", refused)
     done = run_app(*call)
     assert done.status == 0
     assert "Nothing to do; no record of this call is kept: logs can't be written" in done.err

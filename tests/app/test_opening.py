@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bids_spheres.app.opening import open_executor
+from bids_spheres.app.opening import open_executor, slurm_settings
+from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.settings import Execution, Settings
 
@@ -14,3 +15,39 @@ def test_runs_are_done_on_this_machine_unless_dask_is_asked_for(tmp_path, execut
     settings = Settings(tmp_path, tmp_path / "out", execution=Execution(executor=executor))
     with open_executor(settings, ["a task"]) as opened:
         assert isinstance(opened, LocalExecutor)
+
+
+def test_a_missing_file_of_a_scheduler_has_a_hint(tmp_path, monkeypatch):
+    clusters = pytest.importorskip("bids_spheres.execute.clusters")
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(clusters, "_CONNECT", 0)
+    place = tmp_path / "scheduler.json"
+    execution = Execution(executor="dask", dask_scheduler_file=place)
+    settings = Settings(tmp_path, tmp_path / "out", execution=execution)
+    with pytest.raises(MissingInputError) as caught, open_executor(settings, ["a task"]):
+        pass
+    assert caught.value.message == f"--dask-scheduler-file: {place} is missing."
+    assert "dask scheduler --scheduler-file PATH writes it" in str(caught.value.hint)
+
+
+def test_slurm_settings():
+    words = ["queue=short", "time=04:00:00", "mem=4GB", "cores=2", "jobs=10", "job-name=x=y"]
+    assert slurm_settings(words) == {
+        "queue": "short",
+        "walltime": "04:00:00",
+        "memory": "4GB",
+        "cores": 2,
+        "jobs": 10,
+        "job_name": "x=y",
+    }
+
+
+def test_lists_of_slurm_grow_word_by_word():
+    words = ["job_extra_directives=--qos=low", "job_extra_directives=--gres=tmp:1"]
+    assert slurm_settings(words) == {"job_extra_directives": ["--qos=low", "--gres=tmp:1"]}
+
+
+@pytest.mark.parametrize("word", ["cores=0", "jobs=many", "processes=-1", "cores="])
+def test_numbers_of_slurm_that_make_no_sense(word):
+    with pytest.raises(UsageError, match="must be a number from 1"):
+        slurm_settings([word])

@@ -103,6 +103,10 @@ def test_nothing_calls_regions_spheres(run_app, tiny, atlas, tmp_path):
         words += " ".join(str(tag["alt"]) for tag in soup.find_all(alt=True))
         ours = " ".join(re.sub("bids[-_]spheres", "", words).split())
         assert re.findall(r".{40}[Ss]phere.{40}", ours) == []
+    # Options and files have the names that they have for seeds.
+    soup.find(id="provenance").decompose()
+    assert re.findall(r".{0,40}[Ss]eed.{0,40}", soup.get_text(" ")) == []
+    assert "1 set of regions (Mine: 3 regions)" in soup.get_text(" ")
 
 
 def test_regions_of_another_kind_of_space_are_refused(run_app, tiny, atlas, tmp_path):

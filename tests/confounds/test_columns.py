@@ -64,6 +64,16 @@ def test_the_worst_that_is_taken_ends_soon(pattern):
     assert time.process_time() - start < 2
 
 
+def test_just_as_long_and_in_just_as_many_ways_as_are_taken():
+    assert pattern_problem("^" + 999 * "a") is None
+    assert "has 1001 characters, more than 1000" in pattern_problem("^" + 1000 * "a")
+    # 100 to the third for the three stars of each.
+    four = "|".join(4 * ["a*a*a*"])
+    assert pattern_problem(four) is None
+    assert "too many ways" in pattern_problem(f"{four}|x")
+    assert "too many ways" in pattern_problem(f"(b?)({four})")
+
+
 def test_longer_names_match_nothing():
     assert matching_names("^a", ["a" * MAX_NAME, "a" * (MAX_NAME + 1)]) == ["a" * MAX_NAME]
 

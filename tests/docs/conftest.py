@@ -54,18 +54,19 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     equal = ["--equal-seconds", 120, "--equal-seconds-seed", 1]
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
           *equal, "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
-          "--despike", "--placement-jitter", "3:2",
+          "--despike", "--placement-jitter", "3:2", "--controls",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
     _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
           *equal, "--head-radius", 60)  # fmt: skip
     group = [demo_dataset, out, "group", "--quiet", "--report-level", "none"]
     people = "".join(f"{path.name}\ta\n" for path in demo_dataset.glob("sub-*"))
     (folder / "participants.tsv").write_text(f"participant_id\tsite\n{people}")
-    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none", "--seed-maps",
+    _call(*group, "--model", "mean_fd", "--strategy", "simple", "none", "--seed-maps", "--controls",
           "--contrast", "fd=mean_fd", "F:both=Intercept,mean_fd", "--variance-groups", "site",
           "--participants-table", folder / "participants.tsv", "--permutations", 5,
           "--inference", "maxt", "nbs", "tfnbs", "cnbs", "cluster", "tfce",
-          "--tfce-step", "auto")  # fmt: skip
+          "--tfce-step", "auto", "--stability",
+          "--multiverse", "--multiverse-edges", "left,right")  # fmt: skip
     _of_larger_groups(folder / "people", out / "people" / "group")
     return out
 

@@ -20,7 +20,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 GROUP_MATRICES = tuple(f"group {what}" for what in ("mean", "sd", *"ntpq"))
 OF_EDGES = ("contrast edges", "contrast nbs", "contrast cnbs")
 OF_MAPS = ("contrast clusters", "contrast statmap")
-REPEATED = ("reliability", "networkreliability", "harmonization")
+MULTIVERSE = ("specifications", "robustness")
+REPEATED = ("reliability", "networkreliability", "harmonization", "minutes")
 OTHER_RESULTS = ("networks", "model", "edges", "stacked", "participants", *OF_EDGES, *REPEATED)
 SHORT = {
     "data": ("timeseries", "relmat", "relmat of runs", "boldmap"),
@@ -28,6 +29,7 @@ SHORT = {
     "contrast results": tuple(f"group {what}" for what in (*OF_EDGES, *OF_MAPS)),
     "contrast tables": tuple(f"group {what}" for what in OF_EDGES),
     "map results": tuple(f"group {what}" for what in OF_MAPS),
+    "multiverse": tuple(f"group {what}" for what in MULTIVERSE),
     "group results": (*GROUP_MATRICES, *(f"group {what}" for what in OTHER_RESULTS)),
 }
 """What words on the page of keys stand for."""
@@ -41,12 +43,22 @@ NAMED_BY_INPUT = ("design",)
 HEADINGS = {
     "dseg": "Spheres",
     "outliers": "Volumes left out",
+    "controls": "Negative controls",
     "exclusions": "Exclusions",
     "group runs": "`runs.tsv`",
     "group strategies": "`strategies.tsv`",
+    "group stability": "`stability.tsv`",
     **{
         f"group {what}": f"`*_{what}.tsv`"
-        for what in ("participants", "edges", "networks", "model", "coverage", *REPEATED)
+        for what in (
+            "participants",
+            "edges",
+            "networks",
+            "model",
+            "coverage",
+            *MULTIVERSE,
+            *REPEATED,
+        )
     },
     **{
         f"group {what}": f"`*_{what.replace(' ', '-<name>_')}.tsv`"
@@ -126,7 +138,7 @@ def documented_keys():
 
 
 OF_SOME_CALLS = {
-    *("Tissue", "HeadMotion"),
+    *("Tissue", "HeadMotion", "QCFCPermutationSeed"),
     *("Within", "Clusters", "ParticipantWeights", "Harmonized", "HarmonizedInPermutations"),
 }
 """Keys that the last call of the group does not give to all kinds of files that may have them."""
@@ -194,7 +206,7 @@ def test_every_option_is_on_the_page_of_the_command_line(generated):
     page = generated.filled((DOCS / "reference" / "command-line.md").read_text(encoding="utf-8"))
     from bids_spheres.app import parser as parsers  # noqa: PLC0415
 
-    names = ("main", "demo", "strategies", "seeds")
+    names = ("main", "demo", "strategies", "seeds", "why")
     for parser in (getattr(parsers, f"{name}_parser")() for name in names):
         for action in parser._actions:
             names = [n for n in action.option_strings if "_" not in n] or [action.dest]

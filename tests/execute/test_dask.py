@@ -22,10 +22,10 @@ from tests.processes import children, is_alive, results, wait_for
 
 pytest.importorskip("distributed")
 
-from bids_spheres.app.crashes import keep_crash
 from bids_spheres.app.opening import shared_by
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.participant_level import keep_crash
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.errors import TemporaryError, UsageError
 from bids_spheres.execute import clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
@@ -130,6 +130,30 @@ def test_what_a_killed_call_leaves_is_removed_by_the_next(dataset):
         old = time.time() - 2 * STALE_SECONDS
         os.utime(token.path, (old, old))
         assert discard_stale(dataset[1][0]) == 1
+
+
+def test_no_other_call_takes_the_marks_of_one_that_lasts_for_weeks_for_leftovers(dataset):
+    with tokens(*dataset) as token:
+        marks = [path for folder in dataset[1] for path in folder.iterdir()]
+        assert token.path in map(str, marks)
+        for mark in marks:
+            assert mark.stat().st_mtime - time.time() == pytest.approx(30 * 24 * 3600, abs=60)
+        assert [discard_stale(folder) for folder in dataset[1]] == [0, 0]
+
+
+def test_a_worker_that_may_not_write_is_refused(dataset, monkeypatch):
+    with tokens(*dataset) as token:
+        monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
+        with pytest.raises(WorkerProblemError, match="may not write to"):
+            shared_objects(token)
+
+
+def test_what_is_shared_is_not_in_an_item():
+    seeds, strategy = list(range(10_000)), {"name": "simple"}
+    content = proof.pickled((seeds, "sub-01", strategy), [strategy, seeds])
+    assert len(content) < 200
+    first, label, second = proof.unpickled(content, ["the strategy", "the seeds"])
+    assert (first, label, second) == ("the seeds", "sub-01", "the strategy")
 
 
 @pytest.mark.parametrize("name", ["in", "out", "work"])

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.config_file import with_config
+from bids_spheres.app.opening import MEGABYTE, _Shape, job_memory, largest_job
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.app.participant_level import _find_tasks, plan_jobs
+from bids_spheres.app.planning import plan_jobs, tasks_of
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.spheres import sphere_weights
 from bids_spheres.engine.stream import open_volumes
-from bids_spheres.participant.memory import MEGABYTE, _Shape, job_memory, largest_job
 from tests.processes import results
 
 SEEDS = np.array([[-10.0, 0, 0], [10, 0, 0], [0, 10, 4]])
@@ -52,7 +52,7 @@ def planned(tiny, seeds_file, tmp_path):
     def tasks(*options):
         words = [tiny.root, tmp_path / "planned", "participant", "--seeds", seeds_file, *options]
         settings = settings_of(main_parser().parse_args([str(word) for word in words]))
-        return _find_tasks(settings, plan_jobs(settings)[1])
+        return tasks_of(settings, plan_jobs(settings)[1])
 
     return tasks
 

@@ -72,6 +72,7 @@ class Outputs:
         source: str = "task-rest",
         strategy: str = "simple",
         stat: str = PEARSON,
+        seeds: str = "atlas-Tiny",
         coverage: Sequence[float] | None = None,
         tsnr: float = 50.0,
         **facts: Any,
@@ -82,7 +83,7 @@ class Outputs:
             folder = folder.parent / source.split("_", maxsplit=1)[0] / "func"
         folder.mkdir(parents=True, exist_ok=True)
         space = f"_space-{self.space}" if self.space else ""
-        stem = f"sub-{participant}_{source}{space}_atlas-Tiny"
+        stem = f"sub-{participant}_{source}{space}_{seeds}"
         table = pd.DataFrame(matrix, columns=self.names)
         table.insert(0, "Node", self.names)
         path = folder / f"{stem}_stat-{stat}_desc-{strategy}_relmat.tsv"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from bids_spheres.group.head_motion import benchmark, motion_design, qc_fc
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.stream import EdgeValues
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import correlations, read_tsv
 
@@ -89,3 +92,52 @@ def test_it_is_not_known_when_that_of_a_run_is_not(outputs, rng):
     assert run_group(outputs.root, GroupOptions()) == []
     assert np.isnan(mean_fd(outputs)["sub-01"])
     assert mean_fd(outputs, "none")["sub-02"] == pytest.approx(np.nanmean(values), rel=1e-9)
+
+
+def test_benchmarks_of_too_few_edges_or_equal_distances():
+    r, p = np.array([0.1, -0.3, 0.2]), np.array([0.04, 0.05, 0.2])
+    left = benchmark(r, p, np.array([10.0, 20, 40]))
+    # 0.05 itself is not significant; ranks 2 1 3 beside 1 2 3.
+    assert (left.edges, left.median, left.share) == (3, 0.2, pytest.approx(1 / 3))
+    assert left.spearman == pytest.approx(0.5)
+    assert np.isnan(benchmark(r, p, np.full(3, 10.0)).pearson)
+    assert np.isnan(benchmark(np.full(3, 0.1), p, np.arange(3.0)).spearman)
+    two = benchmark(r[:2], p[:2], np.array([10.0, 20]))
+    assert (two.edges, two.share) == (2, 0.5)
+    assert np.isnan([two.spearman, two.pearson]).all()
+
+
+@pytest.mark.parametrize(("least", "known"), [(1, 5), (3, 5), (4, 4), (5, 3), (6, 2), (7, 0)])
+def test_edges_of_as_many_participants_as_are_needed_go_with_motion(rng, least, known):
+    labels = [f"sub-0{i}" for i in range(1, 7)]
+    values = EdgeValues(5)
+    rows = rng.standard_normal((6, 5))
+    for edge, n in enumerate((6, 6, 5, 4, 3)):
+        rows[n:, edge] = np.nan
+    for label, row in zip(labels, rows, strict=True):
+        values.add(label, row)
+    fd = dict(zip(labels, rng.gamma(2, 0.1, 6), strict=True))
+    for sign in (1, -1):
+        found = qc_fc(values, motion_design(fd), least, sign)
+        assert (found.participants, found.degrees_of_freedom) == (6, 4)
+        # Three participants and two terms leave one degree of freedom.
+        n_known = [6, 6, 5, 4, 3][:known]
+        assert np.isfinite(found.r).tolist() == np.isfinite(found.p).tolist()
+        assert np.isfinite(found.r).tolist() == [True] * len(n_known) + [False] * (5 - len(n_known))
+        for edge, n in enumerate(n_known):
+            expected = stats.pearsonr(list(fd.values())[:n], rows[:n, edge])
+            assert found.r[edge] == pytest.approx(sign * expected.statistic)
+            assert found.p[edge] == pytest.approx(expected.pvalue)
+
+
+def test_motion_that_is_the_same_in_all_or_unknown_goes_with_nothing(rng):
+    values, labels = EdgeValues(3), [f"sub-0{i}" for i in range(1, 6)]
+    for label in labels:
+        values.add(label, rng.standard_normal(3))
+    found = qc_fc(values, motion_design(dict.fromkeys(labels, 0.2)), 3, 1)
+    assert np.isnan([found.r, found.p]).all()
+    assert (found.participants, found.degrees_of_freedom) == (5, 3)
+    unknown = dict(zip(labels, [np.nan, 0.1, 0.2, np.nan, 0.4], strict=True))
+    assert qc_fc(values, motion_design(unknown), 3, 1).participants == 3
+    nobody = qc_fc(values, motion_design(dict.fromkeys(labels, np.nan)), 3, 1)
+    assert (nobody.participants, nobody.degrees_of_freedom) == (0, 0)

@@ -9,9 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nilearn.mass_univariate import permuted_ols
-from scipy import ndimage, stats
+from scipy import ndimage, special, stats
 
+from bids_spheres.group.inference import arrange
 from tests.group.conftest import SETTINGS, correlations, read_tsv
+from tests.group.test_repeated import cochran_q, paule_mandel
 
 SHAPE = (7, 8, 6)
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -52,6 +54,36 @@ def filled(outputs, rng):
 def image(outputs, contrast, stat):
     path = outputs.root / "group" / f"{STEM}_contrast-{contrast}_stat-{stat}_statmap.nii.gz"
     return nib.load(path)
+
+
+def about(outputs, contrast, stat):
+    path = outputs.root / "group" / f"{STEM}_contrast-{contrast}_stat-{stat}_statmap.json"
+    return json.loads(path.read_text())
+
+
+def save_map(outputs, label, values, session=None, **facts):
+    """A map of a participant, in a session or without sessions."""
+    folder = outputs.root / f"sub-{label}" / (f"ses-{session}" if session else "") / "func"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = f"sub-{label}_ses-{session}" if session else f"sub-{label}"
+    name = f"{source}_task-rest_space-MNI152NLin2009cAsym_atlas-Tiny_label-s1_stat-fisherz"
+    path = folder / f"{name}_desc-simple_boldmap.nii.gz"
+    nib.save(nib.Nifti1Image(values.astype(np.float32), AFFINE), path)
+    content = json.dumps({**SETTINGS, **facts})
+    path.with_name(path.name.replace(".nii.gz", ".json")).write_text(content)
+
+
+@pytest.fixture
+def sessions(outputs, rng):
+    """Maps of seven participants before and after, with a change in a corner."""
+    maps = rng.standard_normal((7, 2, *SHAPE)) + 0.5
+    maps[:, 1, 1:4, 1:4, 1:4] += 1.2
+    for label, of_sessions in zip(LABELS, maps, strict=True):
+        for session, values in zip(("pre", "post"), of_sessions, strict=True):
+            source = f"ses-{session}_task-rest"
+            outputs.add(label, correlations(rng, 5), source=source)
+            save_map(outputs, label, values, session)
+    return outputs, maps.astype(np.float32).astype(float).reshape(7, 2, -1)
 
 
 def tfce(t, inside, step):
@@ -102,6 +134,58 @@ def test_a_voxel_outside_of_the_mask_of_some_is_the_mean_of_the_others(filled, c
     for stat, value in expected.items():
         got = image(outputs, "mean", stat).get_fdata()[3, 4, 2]
         assert got == pytest.approx(value, rel=1e-5)
+
+
+def test_runs_of_a_participant_count_by_their_degrees_of_freedom(filled, call):
+    outputs, maps = filled
+    path = next((outputs.root / "sub-02" / "func").glob("*_boldmap.nii.gz"))
+    about = path.with_name(path.name.replace(".nii.gz", ".json"))
+    about.write_text(json.dumps({**SETTINGS, "DegreesOfFreedom": 20}))
+    second = np.where(maps[1] == 0, 0, maps[1] + 0.5).astype(np.float32)
+    second[3, 4, 2] = np.nan
+    for name, freedom, values in (("dir-AP", 3, second), ("dir-PA", 80, 9 * second)):
+        other = path.with_name(path.name.replace("task-rest", f"task-rest_{name}"))
+        nib.save(nib.Nifti1Image(values, AFFINE), other)
+        facts = {"DegreesOfFreedom": freedom, **({"Excluded": "?"} if freedom == 80 else {})}
+        content = json.dumps({**SETTINGS, **facts})
+        other.with_name(other.name.replace(".nii.gz", ".json")).write_text(content)
+    assert call(outputs).status == 0
+    # 1 / var(z) is 2 / trigamma((v - 1) / 2); that of 3 degrees of freedom is 12 / pi^2.
+    first, last = 2 / special.polygamma(1, 9.5), 12 / np.pi**2
+    own = (first * maps[1] + last * second) / (first + last)
+    own[3, 4, 2] = maps[1][3, 4, 2]
+    everyone = np.array([own if i == 1 else values for i, values in enumerate(maps)])
+    inside = maps[0] != 0
+    got = image(outputs, "mean", "effect").get_fdata()[inside]
+    np.testing.assert_allclose(got, everyone[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+def test_clusters_of_one_tail(filled, call, tail, sign):
+    outputs, maps = filled
+    words = ("--tail", tail, "--inference", "cluster", "--permutations", "9")
+    words += ("--cluster-threshold", "0.05")
+    assert call(outputs, *words).status == 0
+    inside, threshold = maps[0] != 0, stats.t.isf(0.05, 6)
+    volume = np.zeros(SHAPE)
+    volume[inside] = sign * stats.ttest_1samp(maps[:, inside], 0).statistic
+    labels, number = ndimage.label(volume > threshold)
+    expected = sorted(np.bincount(labels.ravel())[1:], reverse=True)
+    table = read_tsv(outputs.root / "group" / f"{STEM}_contrast-mean_clusters.tsv")
+    assert table["size"].tolist() == expected
+    assert table["cluster"].tolist() == [*range(1, number + 1)]
+    assert (table["sign"] == sign).all()
+    assert table["peak"].iloc[0] * sign > threshold
+    np.testing.assert_allclose(
+        table["mass"].sum(), np.sum(volume[volume > threshold] - threshold), rtol=1e-5
+    )
+    places = np.linalg.solve(AFFINE[:3, :3], (table[["x", "y", "z"]] - AFFINE[:3, 3]).T).round()
+    peaks = volume[tuple(places.astype(int))]
+    np.testing.assert_allclose(sign * table["peak"], peaks, rtol=1e-5)
+    about = json.loads((outputs.root / "group" / f"{STEM}_contrast-mean_clusters.json").read_text())
+    assert about["Threshold"] == pytest.approx(threshold)
+    lone = labels[tuple(places.astype(int))]
+    assert len(set(lone.tolist())) == number
 
 
 def test_all_flips_of_maps_by_hand(filled, call):
@@ -170,6 +254,133 @@ def test_random_permutations_agree_with_nilearn(filled, call, rng):
     p = 10.0 ** -np.ravel(theirs["logp_max_t"])
     ours = image(outputs, "age", "pmaxt").get_fdata()[inside]
     assert np.abs(ours - p).max() < 4 * np.sqrt(2 * 0.25 / 500)
+
+
+def test_changes_between_sessions_are_paired_tests(sessions, call):
+    outputs, maps = sessions
+    words = ("--within", "session", "--contrast", "change=post-pre", "sum=post+pre")
+    done = call(outputs, *words, "--inference", "maxt", "tfce")
+    assert done.status == 0, done.err
+    before, after = maps[:, 0], maps[:, 1]
+    expected = stats.ttest_rel(after, before)
+    got = {
+        stat: image(outputs, "change", stat).get_fdata().ravel() for stat in ("effect", "t", "p")
+    }
+    np.testing.assert_allclose(got["effect"], (after - before).mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(got["t"], expected.statistic, rtol=1e-4)
+    np.testing.assert_allclose(got["p"], expected.pvalue, rtol=1e-4)
+    largest = []
+    for signs in product((1, -1), repeat=7):
+        flipped = (after - before) * np.array(signs)[:, np.newaxis]
+        largest.append(np.abs(stats.ttest_1samp(flipped, 0).statistic).max())
+    p = [np.mean(np.array(largest) >= abs(t) - 1e-9) for t in expected.statistic]
+    np.testing.assert_allclose(image(outputs, "change", "pmaxt").get_fdata().ravel(), p, rtol=1e-5)
+    total = stats.ttest_1samp(after + before, 0).statistic
+    np.testing.assert_allclose(image(outputs, "sum", "t").get_fdata().ravel(), total, rtol=1e-4)
+    said = about(outputs, "change", "t")
+    assert (said["Within"], said["Permutations"], said["AllPermutations"]) == ("session", 128, True)
+
+
+def test_a_model_of_sessions_has_errors_robust_to_participants(sessions, call):
+    """Of a balanced difference they are those of the paired test."""
+    outputs, maps = sessions
+    outputs.participants(participant_id=LABELS)
+    words = ("--within", "session", "--model", "session", "--contrast", "change=session[T.pre]")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    expected = stats.ttest_rel(maps[:, 0], maps[:, 1])
+    t, p = (image(outputs, "change", stat).get_fdata().ravel() for stat in ("t", "p"))
+    np.testing.assert_allclose(t, expected.statistic, rtol=1e-4)
+    np.testing.assert_allclose(p, expected.pvalue, rtol=1e-4)
+
+
+def test_precise_participants_weigh_more_in_maps(outputs, rng, call):
+    """Paule & Mandel's equation, solved for some voxels."""
+    volumes = [4, 30, 12, 80, 9, 55, 20]
+    variances = np.array([special.polygamma(1, (v - 1) / 2) / 2 for v in volumes])
+    maps = 0.3 + rng.standard_normal((7, *SHAPE)) * np.sqrt(variances + 0.1)[:, None, None, None]
+    for label, values, v in zip(LABELS, maps, volumes, strict=True):
+        outputs.add(label, correlations(rng, 5, v), DegreesOfFreedom=v)
+        save_map(outputs, label, values, DegreesOfFreedom=v)
+    done = call(outputs, "--weights", "precision")
+    assert done.status == 0, done.err
+    stats_of = {
+        stat: image(outputs, "mean", stat).get_fdata() for stat in ("effect", "t", "tau2", "i2")
+    }
+    for voxel in [(0, 0, 0), (1, 2, 3), (3, 3, 3), (6, 7, 5), (2, 5, 1)]:
+        z = maps[:, *voxel].astype(np.float32).astype(float)
+        tau2, effect, error = paule_mandel(z, variances)
+        assert stats_of["tau2"][voxel] == pytest.approx(tau2, rel=1e-4, abs=1e-6)
+        assert stats_of["effect"][voxel] == pytest.approx(effect, rel=1e-4)
+        assert stats_of["t"][voxel] == pytest.approx(effect / error, rel=1e-4)
+        i2 = max(0, 1 - 6 / cochran_q(z, 1 / variances))
+        assert stats_of["i2"][voxel] == pytest.approx(i2, rel=1e-3, abs=1e-5)
+    assert (stats_of["tau2"] > 0).any()
+    assert about(outputs, "mean", "t")["ParticipantWeights"] == "precision"
+
+
+@pytest.mark.parametrize("words", [(), ("--harmonize-within", "--inference", "maxt")])
+def test_sites_are_harmonized_in_maps(outputs, rng, call, words):
+    """A shift of a site is gone with ComBat, and the effect of age is what it was without it."""
+    n = 16
+    labels, sites = [f"{i:02d}" for i in range(n)], np.arange(n) % 2
+    age = np.repeat(rng.uniform(20, 60, n // 2), 2)  # as old at both sites
+    plain = rng.standard_normal((n, *SHAPE)) + 0.05 * (age - 40)[:, None, None, None]
+    shifted = plain + 4 * sites[:, None, None, None]
+    for label, values in zip(labels, shifted, strict=True):
+        outputs.add(label, correlations(rng, 5))
+        save_map(outputs, label, values)
+    outputs.participants(participant_id=labels, age=age, site=np.array(["a", "b"])[sites])
+    model = ("--model", "age", "--contrast", "age=age", "--permutations", "9")
+    done = call(outputs, *model, "--harmonize", "site", *words)
+    assert done.status == 0, done.err
+    assert ("tests after harmonization are liberal" in done.err) == (not words)
+    fits = [stats.linregress(age, values) for values in plain.reshape(n, -1).T]
+    r = np.array([fit.rvalue for fit in fits])
+    expected = r * np.sqrt((n - 2) / (1 - r**2))
+    t = image(outputs, "age", "t").get_fdata().ravel()
+    # The site's means are estimated, which takes a degree of freedom that t does not count.
+    assert np.corrcoef(t, expected)[0, 1] > 0.95
+    assert np.median(t / expected) == pytest.approx(1, abs=0.1)
+    assert about(outputs, "age", "t")["Harmonized"] == "site"
+    raw = call(outputs, *model)
+    assert raw.status == 0, raw.err
+    shrunken = image(outputs, "age", "t").get_fdata().ravel()
+    assert np.median(np.abs(shrunken)) < 0.7 * np.median(np.abs(expected))
+
+
+def test_estimates_of_edges_are_not_for_maps(filled, call, tmp_path):
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, age=range(7), site=list("abababa"))
+    estimates = tmp_path / "estimates.tsv"
+    estimates.touch()
+    done = call(outputs, "--model", "age", "--harmonize", "site", "--harmonize-from", estimates)
+    assert done.status == 2
+    assert "--seed-maps does not go with --harmonize-from" in done.err
+
+
+def test_contrasts_of_maps_share_one_set_of_permutations(filled, call, rng, monkeypatch):
+    """Also F, whose clusters have a threshold of their own."""
+    outputs, _ = filled
+    drawn = []
+
+    def count(*args, **options):
+        drawn.append(args)
+        return arrange(*args, **options)
+
+    monkeypatch.setattr("bids_spheres.group.inference.freedman_lane.arrange", count)
+    ages = rng.uniform(20, 60, (2, len(LABELS)))
+    outputs.participants(participant_id=LABELS, age=ages[0], size=ages[1])
+    words = ("--model", "age + size", "--permutations", "20", "--inference", "maxt", "cluster")
+    done = call(outputs, *words, "--contrast", "a=age", "b=size", "F:both=age,size")
+    assert done.status == 0, done.err
+    # One for edges and one for the maps.
+    assert len(drawn) == 2
+    inside = np.isfinite(image(outputs, "both", "f").get_fdata())
+    f = image(outputs, "both", "f").get_fdata()[inside]
+    size = image(outputs, "both", "psize").get_fdata()[inside]
+    limit = stats.f.isf(0.001, 2, len(LABELS) - 3)
+    assert (size[f < limit] == 1).all()
 
 
 def test_maps_of_another_grid_are_refused(filled, call):

@@ -96,3 +96,16 @@ def test_every_cell_of_the_table_of_strategies(three):
         "qc_fc_edges": 0,
     }
     assert {name: first[name] for name in expected} == expected
+
+
+def test_strategies_that_differ_in_smoothing_are_not_compared(rng, outputs, caplog):
+    for label in ("01", "02"):
+        for strategy, width in (("simple", 6), ("36P", 6), ("24P", 0)):
+            outputs.add(label, correlations(rng, 5), strategy=strategy, SmoothingFWHM=width)
+        outputs.add(label, correlations(rng, 5), source="task-nback", SmoothingFWHM=4)
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions()) == []
+    (line,) = (line for line in caplog.messages if "smoothed differently" in line)
+    assert line.startswith(f"task-rest_space-{SPACE}_atlas-Tiny_stat-pearsoncorrelation: images")
+    assert "6 mm for 36P and simple" in line.replace("simple and 36P", "36P and simple")
+    assert "0 mm for 24P" in line

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.engine.connectivity import concatenate
 from bids_spheres.participant.concatenation import (
     RunSeries,
@@ -555,6 +555,68 @@ def test_seeds_named_like_a_key(place, two_runs, seeds_file):
     assert (facts["Mask"], facts["Seeds"]) == ("run", "mine")
 
 
+def write_run(group, number, values, **facts):
+    """Series of a run of a group by hand, as its job would write them; return their URIs."""
+    job = group.jobs[number]
+    (seeds,) = job.work.seed_sets
+    path = job.paths.series(seeds, "gsrOnly")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(values, columns=list(seeds.names))
+    table.to_csv(path, sep="\t", index=False, na_rep="n/a", float_format="%.12g")
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    return job.paths.uri(path), job.paths.uri(job.paths.spheres(seeds))
+
+
+def test_every_key_of_the_sidecar_by_hand(tiny, seeds_file, tmp_path):
+    rng = np.random.default_rng(3)
+    for run in "1234":
+        tiny.add_run(f"sub-01_task-rest_run-{run}", n_volumes=10)
+    asked = Settings(tiny.root, tmp_path / "out", seeds=(seeds_file,), strategy=("gsrOnly",))
+    (group,) = group_runs(plan_jobs(asked)[1], "session")
+    first = np.column_stack([rng.standard_normal((12, 3)), np.full(12, np.nan)])
+    second = np.column_stack([rng.standard_normal((9, 2)), np.full((9, 2), np.nan)])
+    second[[0, 4]] = np.nan  # volumes that are censored, in their rows
+    common = {"Radius": 5, "SoftwareFilters": "n/a", "Mask": "run", "GeneratedBy": [{"Name": "x"}]}
+    numbers = ("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored", "RankRemoved")
+    numbers += ("DimensionsLostToFilter", "DimensionsLostToCensoring", "DegreesOfFreedom")
+    numbers += ("VolumesWithFramewiseDisplacement", "MeanFramewiseDisplacement")
+    rows = [(15, 12, 3, 4, 0.5, 0.25, 8.0, 14, 0.1), (9, 7, 2, 2, 1.5, 0.5, 3.0, 8, 0.4)]
+    own = [dict(zip(numbers, row, strict=True)) for row in rows]
+    own[0] |= {"CensoredVolumes": {"fd": 2, "dvars": 1}, "Standardize": "psc"}
+    own[1] |= {"CensoredVolumes": {"fd": 2}, "Standardize": "zscore"}
+    recomputed = {"MeanFramewiseDisplacementRecomputed": 0.2}
+    one = write_run(group, 0, first, **common, **own[0], **recomputed)
+    two = write_run(group, 1, second, **common, **own[1])
+    gone = dict.fromkeys(numbers, 99) | {"Excluded": "too short", "Radius": 7}
+    three = write_run(group, 2, np.full((5, 4), np.nan), **gone)
+    (said,) = concatenate_runs([group], ())
+    assert "made without sub-01 task-rest run-4" in said
+    path = matrix_file(tmp_path / "out", "sub-01_task-rest")
+    left, right = zscored(first[:, :2], second[[1, 2, 3, 5, 6, 7, 8], :2]).T
+    table = read(path).set_index("Node")
+    assert table.loc["left", "right"] == pytest.approx(np.corrcoef(left, right)[0, 1], rel=1e-8)
+    assert table[["front", "far"]].isna().all(axis=None)
+    facts = sidecar(path)
+    assert (facts["NumberOfRuns"], facts["Sources"]) == (2, [one[0], two[0]])
+    assert facts["NodeFiles"] == [one[1], two[1]]
+    assert facts["NodesMissingInSomeRuns"] == ["front"]  # the last is missing in all
+    assert facts["ExcludedRuns"] == {three[0]: "too short"}
+    assert list(facts["MissingRuns"]) == [one[0].replace("run-1", "run-4")]
+    assert facts["CensoredVolumes"] == {"fd": 4, "dvars": 1}
+    sums = (24, 19, 5, 6, 2.0, 0.75)
+    assert tuple(facts[name] for name in numbers[:6]) == sums
+    # w = T' - 1 of every run: 1 / var of the weighted mean of two correlations.
+    variance = (11**2 / 8 + 6**2 / 3) / 17**2
+    assert facts["DegreesOfFreedom"] == pytest.approx(1 / variance)
+    mean = (14 * 0.1 + 8 * 0.4) / 22
+    assert facts["MeanFramewiseDisplacement"] == pytest.approx(mean)
+    assert facts["MeanFramewiseDisplacementRecomputed"] is None  # unknown of one
+    # What they agree in, without what is each one's own.
+    assert (facts["Radius"], facts["SoftwareFilters"], facts["Mask"]) == (5, "n/a", "run")
+    assert "Standardize" not in facts
+    assert "GeneratedBy" not in facts  # of the series
+
+
 def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
     """Simulated: 500 series in 90 and in 20 dimensions of 100 volumes; variance of correlations."""
     rng = np.random.default_rng(7)
@@ -568,6 +630,8 @@ def test_degrees_of_freedom_of_white_noise_in_runs_of_unlike_loss():
     correlations = np.corrcoef(concatenate(parts).T)[np.triu_indices(500, 1)]
     assert degrees_of_freedom(used) == pytest.approx(1 / np.mean(correlations**2), rel=0.03)
     assert degrees_of_freedom(used) < 0.7 * (90 + 20)
+    assert degrees_of_freedom(used[:1]) == pytest.approx(90)
+    assert degrees_of_freedom([]) == 0
 
 
 @pytest.mark.slow

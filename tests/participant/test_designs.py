@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -13,12 +14,17 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 from scipy import signal
 
 from bids_spheres.app.parser import main_parser, settings_of
-from bids_spheres.app.participant_level import plan_jobs
+from bids_spheres.app.planning import plan_jobs
+from bids_spheres.confounds.degrees_of_freedom import Exclusion
+from bids_spheres.confounds.design import make_design
 from bids_spheres.confounds.preflight import Problem
+from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
-from bids_spheres.participant.designs import failing
+from bids_spheres.files.names import parse_name
+from bids_spheres.participant.designs import RunDesign, Timing, failing
+from bids_spheres.settings import Processing
 
 STEM = "sub-01_task-rest"
 SERIES = "seg-mine_stat-mean_desc"
@@ -931,3 +937,99 @@ def test_the_same_amount_of_data_of_every_run(place, tiny, tmp_path, seed, strat
         next(func.parents[1].glob(f"sub-02/func/*_desc-{name}_timeseries.json")).read_text()
     )
     assert "fewer than 69.5" in short["Excluded"]
+
+
+# How much of a run is used
+
+
+def run_design(kept, t_r=2.0, strategy=None, **rules):
+    """A strategy with two regressors on a run of which some volumes are kept."""
+    rng = np.random.default_rng(len(kept))
+    values = rng.standard_normal((len(kept), 2)).cumsum(axis=0)
+    table = pd.DataFrame({"csf": values[:, 0], "white_matter": values[:, 1]})
+    strategy = strategy or Strategy("two", "", confounds=("csf", "white_matter"))
+    outliers = ~np.asarray(kept)
+    design = make_design(
+        table, strategy, Path("x_timeseries.tsv"), len(kept), t_r=t_r, outliers=outliers
+    )
+    return RunDesign(strategy, design, Timing(len(kept), t_r), Processing(**rules))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "t_r", "number"),
+    [
+        (60, 2.0, 30),
+        (59, 2.0, 30),  # 29 volumes would be less
+        (61, 2.0, 31),
+        (70, 0.7, 100),  # 100.00000000000001 by the computer
+        (180, 2.0, 90),
+        (0, 2.0, 100),
+        (None, 2.0, 100),
+    ],
+)
+def test_the_first_kept_volumes_of_enough_seconds_are_used(seconds, t_r, number):
+    kept = np.ones(110, bool)
+    kept[[0, 3, 4, 50, *range(104, 110)]] = False
+    design = run_design(kept, t_r, equal_seconds=seconds)
+    places = np.flatnonzero(kept)
+    assert np.flatnonzero(design.used).tolist() == places[:number].tolist()
+    assert design.exclusion is None
+    undrawn = design.reasons.get("undrawn", np.zeros(110, bool))
+    np.testing.assert_array_equal(undrawn, kept & ~design.used)
+    assert ("undrawn" in design.reasons) is bool(seconds)
+    left = design.degrees_of_freedom
+    # The mean, the trend and two regressors are fitted to all that is kept.
+    assert (left.volumes, left.kept, left.rank) == (110, 100, 4)
+    assert left.residual + left.undrawn == pytest.approx(96)
+    assert (left.undrawn > 0) is (number < 100)
+
+
+def test_volumes_drawn_at_random_are_kept_ones_and_the_same_in_each_call():
+    kept = np.arange(120) % 5 > 0
+    one, two, other = (
+        run_design(kept, equal_seconds=60, equal_seconds_seed=seed).used for seed in (7, 7, 8)
+    )
+    assert one.sum() == other.sum() == 30
+    assert not (one & ~kept).any()
+    np.testing.assert_array_equal(one, two)
+    assert (one != other).any()
+    assert one[60:].any()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "own", "row", "reason"),
+    [
+        (192, None, 192, None),
+        (194, None, 194, "192 s are left, fewer than 194"),
+        (100, 200, 200, "192 s are left, fewer than 200"),
+        (None, 192, 192, None),
+        (None, None, None, None),
+    ],
+)
+def test_a_run_without_the_seconds_of_all_is_excluded(seconds, own, row, reason):
+    strategy = Strategy("two", "", confounds=("csf",), min_seconds=own)
+    design = run_design(np.arange(120) % 5 > 0, strategy=strategy, equal_seconds=seconds)
+    assert (design.exclusion and design.exclusion.reason) == reason
+    found = Exclusion("why", design.degrees_of_freedom)
+    entry = design.exclusion_row(parse_name("sub-01_ses-b_task-x_bold.nii.gz"), "file", found)
+    assert (entry.participant_id, entry.session_id) == ("sub-01", "ses-b")
+    assert (entry.source, entry.strategy, entry.reason) == ("file", "two", "why")
+    assert (entry.n_volumes, entry.n_kept, entry.rank) == (120, 96, 3)
+    assert (entry.seconds, entry.min_degrees_of_freedom) == (192, 10)
+    assert entry.min_seconds == pytest.approx(row) if row else entry.min_seconds is None
+    assert entry.degrees_of_freedom == design.degrees_of_freedom.residual
+
+
+def test_degrees_of_freedom_of_drawn_volumes_are_those_of_white_series():
+    kept = np.arange(100) % 10 > 0
+    design = run_design(kept, equal_seconds=50)
+    assert design.used.sum() == 25
+    rng = np.random.default_rng(1)
+    regressors = np.column_stack([design.design.values, np.ones(100), np.arange(100)])[kept]
+    basis = np.linalg.qr(regressors)[0]
+    series = rng.standard_normal((90, 20_000))
+    cleaned = (series - basis @ (basis.T @ series))[:25]
+    first, second = np.split(cleaned - cleaned.mean(axis=0), 2, axis=1)
+    products = np.sum(first * second, axis=0)
+    r = products / np.sqrt(np.sum(first**2, axis=0) * np.sum(second**2, axis=0))
+    assert design.degrees_of_freedom.residual == pytest.approx(1 / np.mean(r**2), rel=0.06)

@@ -41,6 +41,7 @@ STALE = {
     "seed_maps": ((), ("--seed-maps",)),
     "effective_dof": ((), ("--effective-dof",)),
     "placement_jitter": (("--placement-jitter", "3:2"), ("--placement-jitter", "3:3")),
+    "controls": ((), ("--controls",)),
     "radius": ((), ("--radius", "7")),
     "atlas": ((), ("--atlas", "Raichle2011")),
     "seeds": ((), ("--seeds", "other.tsv")),

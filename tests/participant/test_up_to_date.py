@@ -217,6 +217,7 @@ OTHER_SETTINGS = [
     ["--high-pass", "0.01", "--low-pass", "0.1", "--filter", "butterworth"],
     ["--connectivity", "partial", "fisher-z"],
     ["--effective-dof"],
+    ["--controls"],
     ["--seed-maps"],
 ]
 
@@ -634,7 +635,7 @@ def test_what_vanishes_and_what_cant_be_written_concern_one_run(
 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub-02").write_text("a file in the way")
-    monkeypatch.setattr("bids_spheres.app.participant_level.find_tasks", vanishing)
+    monkeypatch.setattr("bids_spheres.app.planning.find_tasks", vanishing)
     done = call_app(status=1)
     failed = done.err.partition("2 of 3 runs failed:")[2]
     assert "sub-01 task-rest" in failed

@@ -282,13 +282,10 @@ def clusters(
     Parameters
     ----------
     t : (V,) array
-        NaN for voxels that are not tested; see `PermutationTest.threshold_statistic`.
     mask : (X, Y, Z) array of bool
         With V voxels.
-    threshold : float
-        That ``|t|`` must exceed.
-    two_sided : bool
-        Also of negative voxels, apart.
+    threshold, two_sided
+        As for `components`.
     """
     return [
         Cluster(sign, voxels, len(voxels), mass, int(voxels[np.argmax(sign * t[voxels])]))

@@ -118,7 +118,7 @@ def permutation_test(
     z: FloatArray,
     design: FloatArray,
     contrasts: Sequence[Contrast],
-    enhancements: Mapping[str, Enhancement],
+    enhancements: Mapping[str, Enhancement] | Callable[[Contrast], Mapping[str, Enhancement]],
     *,
     tail: Tail = "two",
     n_permutations: int = 5000,
@@ -139,14 +139,11 @@ def permutation_test(
 
     Parameters
     ----------
-    z : (N, E) array
-        Also a memory map; NaN is missing, and its columns stay out.
-    design : (N, k) array
-        Of full rank, without NaN.
+    z, design, tail
+        As for `estimate`; columns with NaN stay out, F has no tails.
     contrasts : sequence of Contrast
-    enhancements : mapping of str to Enhancement
-    tail : {"two", "positive", "negative"}
-        Of t; F has no tails.
+    enhancements : mapping of str to Enhancement, or callable
+        By names; or a function that gives those of a contrast, as thresholds of F are its own.
     n_permutations : int
         At most; all arrangements are used where they are fewer.
     seed : int
@@ -182,7 +179,8 @@ def permutation_test(
     for model in models:
         arranged = arrangements(model.scheme)
         source = _Source(z, tested, model, arranged, transform, max_bytes)
-        tests.append(_test_contrast(source, enhancements, tail, progress))
+        own = enhancements(model.contrast) if callable(enhancements) else enhancements
+        tests.append(_test_contrast(source, own, tail, progress))
     return tests
 
 

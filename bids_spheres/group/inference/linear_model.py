@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -144,7 +144,7 @@ def estimate(
             degrees_of_freedom=degrees,
         )
 
-    return by_blocks(z, estimated)
+    return concatenate([estimated(block) for block in column_blocks(z)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,11 +280,6 @@ def t_estimates(
         n=fitted.n,
         degrees_of_freedom=degrees,
     )
-
-
-def by_blocks(z: FloatArray, estimated: Callable[[FloatArray], Estimates]) -> Estimates:
-    """Estimates of all columns, of which a bounded number are held at a time."""
-    return concatenate([estimated(block) for block in column_blocks(z)])
 
 
 def concatenate(parts: Sequence[Estimates]) -> Estimates:

@@ -12,7 +12,6 @@ from scipy.sparse import csr_array
 
 from bids_spheres.group.inference.linear_model import (
     ModelSpace,
-    by_blocks,
     column_blocks,
     concatenate,
     fit,
@@ -94,16 +93,10 @@ def robust_estimate(
 
     Parameters
     ----------
-    z : (N, E) array
-        NaN is missing.
-    design : (N, k) array
-        Of full rank, without NaN.
-    contrast : Contrast
-        With one row of weights.
+    z, design, contrast, tail, confidence
+        As for `estimate`; of the contrast one row of weights.
     clusters : (N,) array of int
         Rows of the same cluster (participant, site) have the same number.
-    tail : {"two", "positive", "negative"}
-    confidence : float
 
     Returns
     -------
@@ -136,7 +129,7 @@ def robust_estimate(
             error[columns] = np.linalg.norm(adjusted.T @ fitted.residuals[:, columns], axis=0)
         return t_estimates(fitted, error, degrees, tail, confidence)
 
-    return by_blocks(z, estimated)
+    return concatenate([estimated(block) for block in column_blocks(z)])
 
 
 def _adjusted_rows(
@@ -202,17 +195,11 @@ def random_effects(
 
     Parameters
     ----------
-    z : (N, E) array
-        NaN is missing.
+    z, design, contrast, tail, confidence
+        As for `estimate`; of the contrast one row of weights.
     variances : (N,) or (N, E) array
         Of each value within its participant: of Fisher's z `fisher_z_variance`. A value without
         one, NaN, counts as missing.
-    design : (N, k) array
-        Of full rank, without NaN.
-    contrast : Contrast
-        With one row of weights.
-    tail : {"two", "positive", "negative"}
-    confidence : float
 
     Raises
     ------

@@ -89,7 +89,7 @@ def _do_task(task: Task) -> int:
         write_product(PRODUCT, [*notes, *messages], None)
         return status
 
-    from bids_spheres.app.participant_level import plan_jobs  # noqa: PLC0415
+    from bids_spheres.app.planning import plan_jobs  # noqa: PLC0415
     from bids_spheres.integrations.brainlife import datatypes  # noqa: PLC0415
     from bids_spheres.participant.concatenation import group_runs  # noqa: PLC0415
 

@@ -49,7 +49,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
         back = None if behind is None else behind.picture
         scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
         sentences, legend = _describe(image, share)
-        caption = f"All seeds{'' if behind is None else f' over {behind.words}'}{legend}"
+        caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
         if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
             caption += f" Too far away to be shown: {listing(far)}."
         if is_native(image.space):
@@ -57,7 +57,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
                 " Every participant has coordinates of their own in this space; the figure and the "
                 "table show their means, which are approximate."
             )
-        alt = " ".join(["All seeds from three sides.", *sentences])
+        alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         pixels = sphere_figures.overview(scene, image.networks)
         shown = figures.picture(pixels, alt, small=True, density=figures.DENSITY)
         sections[image.anchor] = render.Section(
@@ -75,26 +75,28 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
 def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     """Sentences about the seeds that participants have, and what colours mean."""
     n, whole, half = len(share), int((share == 1).sum()), int((share < HALF).sum())
+    noun = image.noun
     worst = listing([image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1])
     who, few, some = "All participants have", "fewer than half have", "some lack"
     if image.n_participants == 2:
         who, few, some = "Both participants have", "none has", "some lack" if half else "one lacks"
     lack = f"{some} {n - whole:,}" + (f", and {few} {half:,}" if half else "")
-    legend = f"all participants have the seed; amber, dashed: some lack it; red, dotted: {few} it"
+    legend = f"all participants have the {noun}; amber, dashed: some lack it; red, dotted: {few} it"
     if image.n_participants == 1:
         who, lack = "The participant has", "missing"
-        legend = "the participant has the seed; red, dotted: the seed is missing"
-    legend = f", to scale and transparent. Blue: {legend}."
+        legend = f"the participant has the {noun}; red, dotted: the {noun} is missing"
+    shape = "to scale" if noun == "seed" else "as balls of their volume"
+    legend = f", {shape} and transparent. Blue: {legend}."
     if n > sphere_figures.MANY and any(map(is_network, image.networks)):
         legend = (
             ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
-            f"seed; in red, dotted: {few} it."
+            f"{noun}; in red, dotted: {few} it."
         )
-    sentence = f"{who} {whole:,} of {count(n, 'seed')}; {lack}: {worst}."
+    sentence = f"{who} {whole:,} of {count(n, noun)}; {lack}: {worst}."
     if whole == n:
-        sentence = f"{who} each of {count(n, 'seed')}."
+        sentence = f"{who} each of {count(n, noun)}."
     mean = float(image.coverage["coverage"].mean())
-    signal = f"Mean coverage of a seed: {percent(mean)} of its voxels have a signal."
+    signal = f"Mean coverage of a {noun}: {percent(mean)} of its voxels have a signal."
     return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 
@@ -135,8 +137,8 @@ def _table(image: Image) -> render.Table:
     ]
     networks = render.text_column("Network", seeds["network"])
     return render.table_of(
-        f"Seeds; those that most participants lack come first.{more}",
-        render.text_column("Seed", seeds["name"]),
+        f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
+        render.text_column(image.noun.capitalize(), seeds["name"]),
         *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
         *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
         render.number_column("Participants", seeds["participants"]),

@@ -53,7 +53,7 @@ def _missing_seeds(level: Level) -> Iterator[str]:
             (some, "some participants, so that pairs rest on different participants; most often "),
         ):
             if n := len(own):
-                of, verb = f"{n:,} of {count(len(seeds), 'seed')}", plural(n, "is", "are")
+                of, verb = f"{n:,} of {count(len(seeds), image.noun)}", plural(n, "is", "are")
                 names = listing(list(own["name"]))
                 yield f"{image.image_title}: {of} {verb} missing in {who}{names}."
 

@@ -12,24 +12,22 @@ from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import parse_name
 from bids_spheres.group.edges import Edges
+from bids_spheres.outputs import paths
 from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
-from bids_spheres.outputs.paths import (
-    GROUP_FOLDER,
-    GROUP_SUMMARY,
-    PEARSON,
-    image_name,
-    of_contrast,
-    title,
-)
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
+from bids_spheres.reports.toolkit.render import Section
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from bids_spheres.files.names import Name
+    from bids_spheres.reports.toolkit.render import Block, Table
 
     FloatArray = NDArray[np.float64]
 
@@ -39,7 +37,7 @@ _OF_PARTICIPANTS = (
 )
 
 SYMBOLS = {
-    PEARSON: "r",
+    paths.PEARSON: "r",
     "fisherz": "Fisher's z",
     "partialcorrelation": "partial correlation",
     "covariance": "covariance",
@@ -52,10 +50,14 @@ SYMBOLS = {
 
 @dataclass(frozen=True, eq=False)
 class Image(GroupFiles):
-    """One task, space and seed set, with its identifier in the page and its table of S seeds."""
+    """One task, space and seed set, with its identifier in the page and its table of S seeds.
+
+    What is said of seeds holds for regions.
+    """
 
     anchor: str
     coverage: pd.DataFrame
+    noun: str  # "seed", or "region" of a parcellation
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -78,15 +80,15 @@ class Image(GroupFiles):
         return network_order(self.networks)
 
     @property
+    def ordered_names(self) -> tuple[str, ...]:
+        """Names in the order of matrices."""
+        return tuple(self.names[i] for i in self.order.indices)
+
+    @property
     def n_participants(self) -> int:
         """Participants of whom the table of seeds is; 0 where no seed is known in anybody."""
         counts = self.coverage["participants"] / self.coverage["share"]
         return int(np.nan_to_num(counts.max()).round())
-
-    @property
-    def ordered_names(self) -> tuple[str, ...]:
-        """Names in the order of matrices."""
-        return tuple(self.names[i] for i in self.order.indices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,12 +126,12 @@ class Result(GroupFiles):
         spaces = self.about.get("PooledSpaces")
         return spaces if isinstance(spaces, dict) and len(spaces) > 1 else {}
 
-    @cached_property
+    @property
     def used(self) -> pd.DataFrame:
         """Rows of the participants with a result."""
         return self.participants[self.participants["used"] == 1]
 
-    @cached_property
+    @property
     def absent(self) -> pd.DataFrame:
         """Rows of the participants without a result."""
         return self.participants[self.participants["used"] != 1]
@@ -142,17 +144,20 @@ class Result(GroupFiles):
     @cached_property
     def mean(self) -> FloatArray:
         """Means, (S, S)."""
-        return self.square(self.matrix("mean", self.image.names))
+        return self._square_of("mean")
 
     @cached_property
     def q(self) -> FloatArray | None:
         """Corrected p of the means, (S, S); None where they are not tested."""
-        return self.square(self.matrix("q", self.image.names)) if "q" in self.whats else None
+        return self._square_of("q") if "q" in self.whats else None
 
     @cached_property
     def numbers(self) -> FloatArray:
         """Participants of each pair, (S, S)."""
-        return self.square(self.matrix("n", self.image.names))
+        return self._square_of("n")
+
+    def _square_of(self, what: str) -> FloatArray:
+        return self.square(self.matrix(what, self.image.names))
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
@@ -167,7 +172,7 @@ class Result(GroupFiles):
     @cached_property
     def contrast_sidecars(self) -> dict[str, Mapping[str, object]]:
         """What is recorded of contrasts, by their names."""
-        return {name: self.sidecar(of_contrast(name, "edges")) for name in self.contrasts}
+        return {name: self.sidecar(paths.of_contrast(name, "edges")) for name in self.contrasts}
 
     @property
     def left_out(self) -> list[str]:
@@ -178,15 +183,8 @@ class Result(GroupFiles):
 
     def square(self, values: FloatArray) -> FloatArray:
         """Matrix (S, S) of values of pairs, row by row, with the diagonal or without."""
-        n = len(self.image.names)
-        return Edges(self.image.names, self.image.networks, len(values) > n * (n - 1) / 2).matrix(
-            values
-        )
-
-    def ordered(self, matrix: FloatArray) -> FloatArray:
-        """A matrix with its seeds by network."""
-        indices = self.image.order.indices
-        return np.asarray(matrix[np.ix_(indices, indices)])
+        n, networks = len(self.image.names), self.image.networks
+        return Edges(self.image.names, networks, len(values) > n * (n - 1) / 2).matrix(values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,6 +209,20 @@ class Condition:
     def title(self) -> str:
         """Task, seeds and space, measure."""
         return f"{self.image.image_title}: {self.results[0].measure}"
+
+    def section(
+        self,
+        prefix: str,
+        strategies: Iterable[str],
+        sentences: Iterable[str] = (),
+        *,
+        blocks: Iterable[Block],
+        tables: Iterable[Table] = (),
+    ) -> Section:
+        """A section about this condition; `prefix` is that of its identifier."""
+        anchor, shown = f"{prefix}{self.anchor}", tuple(dict.fromkeys(strategies))
+        parts = tuple(sentences), (), tuple(blocks), tuple(tables)
+        return Section(anchor, self.title, self.short, shown, *parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +257,11 @@ class Level:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
 
+    @property
+    def things(self) -> str:
+        """What pairs are of: seeds, regions, or both."""
+        return listing(list(dict.fromkeys(f"{image.noun}s" for image in self.images)))
+
     @cached_property
     def styles(self) -> dict[str, str]:
         """Line styles of all strategies, the same in all charts."""
@@ -271,15 +288,15 @@ def load_level(output_dir: Path) -> Level:
 
     MissingInputError when there are no results, DataError or ReadWriteError when one can't be read.
     """
-    folder = output_dir / GROUP_FOLDER
-    summary = read_sidecar(folder / GROUP_SUMMARY, optional=True)
+    folder = output_dir / paths.GROUP_FOLDER
+    summary = read_sidecar(folder / paths.GROUP_SUMMARY, optional=True)
     groups = find_groups(output_dir)
     images = [files for files in groups if "coverage" in files.whats]
     groups = [files for files in groups if "participants" in files.whats]
     if isinstance(names := summary.get("Groups"), list):
         # Without what only earlier calls, with another selection, were about.
         groups = [files for files in groups if files.entities in names]
-        own = {title(image_name(parse_name(f"{name}_relmat.tsv"))) for name in names}
+        own = {_image_of(parse_name(f"{name}_relmat.tsv")) for name in names}
         images = [files for files in images if files.entities in own]
     if not images or not (folder / "runs.tsv").is_file():
         raise MissingInputError(
@@ -287,50 +304,52 @@ def load_level(output_dir: Path) -> Level:
             hint="Run the group level first; it writes the page as well.",
         )
     strategies = read_group_table(folder / "strategies.tsv", ("group", "strategy"))
-    tables = []
+    by_name = {}
+    radii = {_image_of(files.name): "Radius" in files.sidecar("participants") for files in groups}
     for i, files in enumerate(images, start=1):
         coverage = files.table("coverage", _OF_COVERAGE).fillna({"network": MISSING})
-        tables.append(Image(files.root, files.name, files.whats, f"image-{i}", coverage))
+        noun = "seed" if radii.get(files.entities, True) else "region"  # which has no radius
+        image = Image(files.root, files.name, files.whats, f"image-{i}", coverage, noun)
+        by_name[image.entities] = image
     results: dict[tuple[str, str], list[Result]] = {}
-    for result in _results(groups, tables, strategies):
+    for result in _results(groups, by_name, strategies):
         results.setdefault((result.image.anchor, result.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.
-    ordered = sorted(results.values(), key=lambda own: own[0].stat != PEARSON)
+    ordered = sorted(results.values(), key=lambda own: own[0].stat != paths.PEARSON)
     places, parts = parts_apart(
         [(own[0].measured, own[0].seeds, own[0].space, own[0].measure) for own in ordered]
     )
     return Level(
         output_dir=output_dir,
-        images=tuple(tables),
+        images=tuple(by_name.values()),
         conditions=tuple(
             Condition(f"condition-{i}", ", ".join(part) or own[0].measure, tuple(own))
             for i, (own, part) in enumerate(zip(ordered, parts, strict=True), start=1)
         ),
-        distinct=([("Runs", "Seeds", "Space", "Measure")[i] for i in places], parts),
+        distinct=([("Runs", "Set", "Space", "Measure")[i] for i in places], parts),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,
         problems=texts(summary.get("Problems")),
     )
 
 
+def _image_of(name: Name) -> str:
+    return paths.title(paths.image_name(name))
+
+
 def _results(
-    groups: Sequence[GroupFiles], images: Sequence[Image], strategies: pd.DataFrame
+    groups: Sequence[GroupFiles], images: Mapping[str, Image], strategies: pd.DataFrame
 ) -> Iterator[Result]:
-    by_name = {image.entities: image for image in images}
     rows = {str(row["group"]): row for _, row in strategies.iterrows()}
     for i, files in enumerate(groups, start=1):
-        image = by_name.get(title(image_name(files.name)))
+        image = images.get(_image_of(files.name))
         if image is None:
             raise DataError(
                 f"The table of coverage of {files.entities} is missing.",
                 hint="Run the group level anew.",
             )
         yield Result(
-            files.root,
-            files.name,
-            files.whats,
-            anchor=f"group-{i}",
-            image=image,
+            *(files.root, files.name, files.whats, f"group-{i}", image),
             participants=files.table("participants", _OF_PARTICIPANTS),
             about=files.sidecar("participants"),
             row=rows.get(files.entities),

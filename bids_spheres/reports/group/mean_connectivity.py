@@ -15,7 +15,6 @@ from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, m
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     matrix_graphic,
     number_column,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
+    from bids_spheres.reports.toolkit.render import Section
 
 SIGNIFICANT = 0.05
 """q below which a pair counts as connected."""
@@ -57,15 +57,9 @@ def condition_sections(
                 own.append("not shown, to keep this page small; see the tables of group.")
             remarks += [f"{result.strategy}: {remark}" for remark in own]
         stage = stages.get(condition.image.anchor)
-        yield Section(
-            condition.anchor,
-            condition.title,
-            condition.short,
-            tuple(result.strategy for result in results),
-            tuple(remarks),
-            blocks=tuple(_blocks(level, condition, results, stage)) if results else (),
-            tables=tuple(_network_table(results)),
-        )
+        blocks = _blocks(level, condition, results, stage) if results else ()
+        names = [result.strategy for result in results]
+        yield condition.section("", names, remarks, blocks=blocks, tables=_network_table(results))
 
 
 def _blocks(
@@ -112,9 +106,10 @@ def seed_matrix(
     `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
     diagonal, and only those with a `q` below the limit below it. `limit` has the strongest colour.
     """
-    image, ordered = result.image, result.ordered(values)
+    image, by_network = result.image, np.ix_(*[result.image.order.indices] * 2)
     tested = () if q is None else (Layer(p_label, q, 3, probability=True),)
-    own = [replace(layer, values=result.ordered(layer.values)) for layer in (*tested, *layers)]
+    own = [replace(layer, values=layer.values[by_network]) for layer in (*tested, *layers)]
+    ordered = values[by_network]
     shown = ordered.copy()
     if tested:
         lower = np.tril(np.ones(shown.shape, dtype=bool), -1)
@@ -187,21 +182,18 @@ def _network_blocks(
                 words += f", between networks {number(float(np.nanmean(between)))}"
             best = int(np.nanargmax(within))
             words += f"; most within {names[best]} ({number(float(within[best]))})"
+        columns = (("95 % interval from", "ci_low", 2), ("to", "ci_high", 2), ("N", "n", 0))
         layers = [
             Layer(label, _network_matrix(tables[result], names, column), digits)
-            for label, column, digits in (
-                ("95 % interval from", "ci_low", 2),
-                ("to", "ci_high", 2),
-                ("N", "n", 0),
-            )
+            for label, column, digits in columns
         ]
         picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
         rows = f"{result.image.anchor}-networks"
         graphics.append(matrix_graphic(picture, f"{words}.", result.strategy, rows))
     yield Block("Networks", tuple(graphics), columns=2)
-    columns = ("mean", "ci_low", "ci_high")
+    ends = ("mean", "ci_low", "ci_high")
     limits = {
-        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in columns], 1)
+        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in ends], 1)
         for result, table in tables.items()
     }
     if any(np.isfinite(values).any() for values in limits.values()):

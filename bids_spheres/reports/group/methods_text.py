@@ -9,7 +9,7 @@ from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.methods.markdown import code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import collect, count, listing, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,29 +22,41 @@ _TAILS = {
     "negative": "one-sided (negative)",
 }
 
+_WAYS = {
+    "maxt": "single pairs by the largest statistic of all pairs (max-T)",
+    "nbs": "components of pairs beyond a threshold by the network-based statistic, in extent "
+    "and intensity [@zalesky2010]",
+    "tfnbs": "pairs by the threshold-free network-based statistic [@baggio2018]",
+    "cnbs": "pairs of networks by the constrained network-based statistic [@noble2020]",
+}
+
+_STABILITY = (
+    "Matrices of Fisher's z of split halves of every run were correlated with one another, and "
+    "those of its first 2, 4, 6 ... minutes with that of the whole; the minutes were interpolated "
+    "at which this correlation [@gordon2017] and, of mean connectivity over sessions, ICC(2,1) "
+    "[@noble2017] reach .8."
+)
+
 
 def group_methods(level: Level) -> MethodsText:
     """Sentences for what was done, and nothing else, with their references."""
     results = [result for result in level.results if result.has_matrices]
     if not results:
         return MethodsText()
-    sentences = [*_means_and_tests(level, results), *_benchmarks(level)]
-    sentences += [*_models(results), *_contrasts(results)]
-    sentences += _permutations(results)
-    return methods_text([" ".join(sentences)])
+    sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
+    if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
+        sentences.append(_STABILITY)
+    return methods_text([" ".join([*sentences, *_contrasts(results)])])
 
 
 def _models(results: Sequence[Result]) -> Iterator[str]:
     """How coefficients were estimated and tested; nothing without a model."""
-    formulas: dict[str, dict[str, None]] = {}
-    for result in results:
-        if "model" in result.whats:
-            formula = code(str(result.model_about.get("Model")))
-            formulas.setdefault(_errors(result.model_about), {})[formula] = None
+    models = [result.model_about for result in results if "model" in result.whats]
+    formulas = collect((_errors(about), code(str(about.get("Model")))) for about in models)
     for errors, own in formulas.items():
         yield (
             f"Each pair was explained by variables of the participants in {errors} "
-            f"({listing(list(own))}); coefficients were tested by two-sided t tests, corrected "
+            f"({listing(own)}); coefficients were tested by two-sided t tests, corrected "
             "over all pairs of each term by the false discovery rate [@benjamini1995]."
         )
 
@@ -66,57 +78,42 @@ def _errors(about: Mapping[str, object]) -> str:
 
 
 def _contrasts(results: Sequence[Result]) -> Iterator[str]:
-    """Which tests contrasts have without permutations; the mean has its own sentence."""
-    names: dict[str, dict[str, None]] = {}
-    for result in results:
-        for name, about in result.contrast_sidecars.items():
-            of_mean = about.get("Model") == "1"
-            special = about.get("ParticipantWeights") or about.get("Harmonized")
-            if name != "mean" or not of_mean or special:
-                words = _TAILS.get(str(about.get("Tail")))
-                kind = f"{words} t tests" if words else "F tests"
-                kind += f" in {_errors(about)}" if of_mean and special else ""
-                names.setdefault(kind, {})[code(name)] = None
-    for kind, own in names.items():
+    """Which tests contrasts have, without permutations and with them."""
+    tests = [item for result in results for item in result.contrast_sidecars.items()]
+    kinds = []
+    for name, about in tests:
+        of_mean = about.get("Model") == "1"
+        special = about.get("ParticipantWeights") or about.get("Harmonized")
+        if name != "mean" or not of_mean or special:  # the mean has its own sentence
+            words = _TAILS.get(str(about.get("Tail")))
+            kind = f"{words} t tests" if words else "F tests"
+            kinds.append((f"{kind} in {_errors(about)}" if of_mean and special else kind, name))
+    for kind, names in collect(kinds).items():
         yield (
-            f"The {'contrast' if len(own) == 1 else 'contrasts'} {listing(list(own), 16)} "
-            f"{'was' if len(own) == 1 else 'were'} tested by {kind}, corrected over all pairs by "
-            "the false discovery rate [@benjamini1995]."
+            f"{_tested(names, 16)} by {kind}, corrected over all pairs by the false discovery "
+            "rate [@benjamini1995]."
         )
-
-
-def _permutations(results: Sequence[Result]) -> Iterator[str]:
-    """How contrasts were tested by permutations; nothing without."""
-    tests = [
-        (name, about)
-        for result in results
-        for name, about in result.contrast_sidecars.items()
-        if "Permutations" in about
-    ]
-    names = [code(name) for name in dict.fromkeys(name for name, _ in tests)]
+    permuted = [(name, about) for name, about in tests if "Permutations" in about]
+    if not permuted:
+        return
     hows = dict.fromkeys(
         f"{'all ' if a.get('AllPermutations') else ''}{a['Permutations']:,} {a['Exchangeability']}"
-        for _, a in tests
+        for _, a in permuted
     )
-    used = {word for _, about in tests for word in texts(about.get("Inference"))}
-    if not tests:
-        return
     cited = "[@freedman1983; @winkler2014]" if "permutations" in str(hows) else "[@winkler2014]"
-    yield (
-        f"The {'contrast' if len(names) == 1 else 'contrasts'} {listing(names, 16)} "
-        f"{'was' if len(names) == 1 else 'were'} tested by {listing(list(hows), 4)} {cited}."
-    )
-    ways = {
-        "maxt": "single pairs by the largest statistic of all pairs (max-T)",
-        "nbs": "components of pairs beyond a threshold by the network-based statistic, in extent "
-        "and intensity [@zalesky2010]",
-        "tfnbs": "pairs by the threshold-free network-based statistic [@baggio2018]",
-        "cnbs": "pairs of networks by the constrained network-based statistic [@noble2020]",
-    }
-    controlled = listing([words for way, words in ways.items() if way in used])
+    names = list(dict.fromkeys(name for name, _ in permuted))
+    yield f"{_tested(names, 16)} by {listing(list(hows), 4)} {cited}."
+    used = {word for _, about in permuted for word in texts(about.get("Inference"))}
+    controlled = listing([words for way, words in _WAYS.items() if way in used])
     yield f"The family-wise error was controlled for {controlled}."
     if "nbs" in used:
         yield "The test of a component is not a test of any single pair of it."
+
+
+def _tested(names: Sequence[str], most: int) -> str:
+    """How a sentence about tests of contrasts begins."""
+    n, named = len(names), listing([code(name) for name in names], most)
+    return f"The {plural(n, 'contrast')} {named} {plural(n, 'was', 'were')} tested"
 
 
 def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
@@ -131,41 +128,37 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
     if spaces := dict.fromkeys(space for result in results for space in result.pooled):
         yield (
             "Participants whose images were in different spaces "
-            f"({listing(list(spaces), 16)}) were pooled, at the same seeds."
+            f"({listing(list(spaces), 16)}) were pooled, at the same {level.things}."
         )
     if any(Scale(result.stat).transformed for result in results):
         yield (
             "Correlations were averaged over participants as Fisher's z "
             "[@fisher1915; @silver1987], and the means transformed back."
         )
-    tested = [result for result in results if "q" in result.whats]
-    if tested:
+    if tested := [result for result in results if "q" in result.whats]:
         least = [result.about.get("MinimumParticipants") for result in tested]
         fewest = max([2, *(n for n in least if isinstance(n, int))])
-        tails = listing([_TAILS[tail] for tail in dict.fromkeys(map(_tail_of_means, tested))])
+        tails = dict.fromkeys(str(result.sidecar("q").get("Tail", "two")) for result in tested)
         yield (
-            f"Means of Fisher's z were compared with zero by {tails} one-sample t tests, "
-            "corrected over all pairs of seeds by the false discovery rate [@benjamini1995]. "
+            f"Means of Fisher's z were compared with zero by "
+            f"{listing([_TAILS[tail] for tail in tails])} one-sample t tests, "
+            f"corrected over all pairs of {level.things} by the false discovery rate "
+            "[@benjamini1995]. "
             f"Pairs of fewer than {fewest} participants were not tested."
         )
-    strategies_of: dict[str, dict[str, None]] = {}
-    for result in tested:
-        for reason in result.against_zero:
-            cited = reason.replace(MURPHY, "[@murphy2009]")
-            strategies_of.setdefault(cited, {})[result.strategy] = None
-    for reason, strategies in strategies_of.items():
-        names = listing([code(name) for name in strategies], 16)
-        yield f"After {names} these tests do not hold: {reason}."
+    reasons = collect(
+        (reason.replace(MURPHY, "[@murphy2009]"), code(result.strategy))
+        for result in tested
+        for reason in result.against_zero
+    )
+    for reason, names in reasons.items():
+        yield f"After {listing(names, 16)} these tests do not hold: {reason}."
     if any("networks" in result.whats for result in results):
         yield (
-            "Connectivity within and between networks is the mean over their pairs of seeds in "
-            f"each participant, averaged over participants with {round(100 * CONFIDENCE)} % "
-            "confidence intervals of Student's t."
+            "Connectivity within and between networks is the mean over their pairs of "
+            f"{level.things} in each participant, averaged over participants with "
+            f"{round(100 * CONFIDENCE)} % confidence intervals of Student's t."
         )
-
-
-def _tail_of_means(result: Result) -> str:
-    return str(result.sidecar("q").get("Tail", "two"))
 
 
 def _benchmarks(level: Level) -> Iterator[str]:
@@ -178,10 +171,10 @@ def _benchmarks(level: Level) -> Iterator[str]:
         "over participants of the strength of each pair with mean framewise displacement (over "
         f"all volumes of all runs of the task, before censoring){adjusted}, the "
         "share of pairs in which it has an uncorrected p below 0.05, and its rank correlation with "
-        "the distance of the two seeds [@ciric2017; @parkes2018]."
+        f"the distance of the two {level.things} [@ciric2017; @parkes2018]."
     )
     if level.strategies["modularity"].notna().any():
         yield (
             "Modularity is that of the positive part of the mean matrix for the networks of the "
-            "seeds [@newman2004]."
+            f"{level.things} [@newman2004]."
         )

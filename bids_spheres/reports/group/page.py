@@ -23,7 +23,7 @@ from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, page, table_of, text_column
 from bids_spheres.settings import GROUP, Settings, declared_options
-from bids_spheres.wording import count, listing, number
+from bids_spheres.wording import collect, count, listing, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +47,7 @@ _MOST_FILES = 600
 KINDS = {
     "runs": "quality of every run",
     "strategies": "strategies, with the effect of motion that is left",
-    "coverage": "seeds that the group has, and where they are",
+    "coverage": "seeds or regions that the group has, and where they are",
     "mean": "mean over participants",
     "sd": "standard deviation over participants",
     "n": "participants of each pair",
@@ -63,6 +63,8 @@ KINDS = {
     "harmonization": "effects of sites that ComBat removed",
     "reliability": "reliability of each pair over sessions or runs",
     "networkreliability": "reliability of means of networks",
+    "stability": "agreement of parts of every run with the whole",
+    "minutes": "minutes of data that pairs of networks need",
     "stacked": "pairs of every participant, for machine learning",
     "participants": "participants with a result, and why others have none",
 }
@@ -167,11 +169,15 @@ def summary(level: Level) -> Iterator[str]:
     people = count(runs["participant_id"].nunique(), "participant").capitalize()
     by_strategy = f"{excluded:,} of them excluded by a strategy" if excluded else "none excluded"
     yield f"{people}, {count(runs['source'].nunique(), 'run')}, {by_strategy}."
-    sets = [f"{image.seeds}: {count(len(image.names), 'seed')}" for image in level.images]
+    sets = collect(
+        (image.noun, f"{image.seeds}: {count(len(image.names), image.noun)}")
+        for image in level.images
+    )
     named = (
         ("task", None, runs["task"].dropna()),
         ("space", None, [image.space for image in level.images]),
-        ("seed set", None, sets),
+        ("seed set", None, sets.get("seed", [])),
+        ("set of regions", "sets of regions", sets.get("region", [])),
         ("strategy", "strategies", [*level.run_strategies, *(r.strategy for r in level.results)]),
         ("measure", None, [condition.results[0].measure for condition in level.conditions]),
     )

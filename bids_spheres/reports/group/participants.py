@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,15 +11,10 @@ import pandas as pd
 
 from bids_spheres.files.names import natural
 from bids_spheres.outputs.find import pages_of_participants
+from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram
-from bids_spheres.reports.toolkit.limits import (
-    Judgement,
-    Verdict,
-    judge_censoring,
-    judge_degrees_of_freedom,
-    judge_motion,
-)
+from bids_spheres.reports.toolkit.limits import Judgement, Verdict
 from bids_spheres.reports.toolkit.render import (
     Block,
     Cell,
@@ -32,7 +26,7 @@ from bids_spheres.reports.toolkit.render import (
     table_of,
     text_column,
 )
-from bids_spheres.wording import count, listing, number, sentence
+from bids_spheres.wording import collect, count, listing, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,35 +54,36 @@ def participants_section(level: Level, runs: pd.DataFrame) -> tuple[Section, lis
             f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
             "most; all of them are in group/runs.tsv."
         )
-    in_table = set(shown["participant_id"])
-    others = dict.fromkeys(label for label in runs["participant_id"] if label not in in_table)
-    links = (Cell(label, href=_href(label, "", pages)) for label in others)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for result in level.results:
-        people = result.absent
-        for label, reason in zip(people["participant_id"], people["reason"], strict=True):
-            groups[str(label), str(reason)].append(result.entities)
-    gone = sorted(groups, key=lambda person: natural(person[0]))
-    rest = len(gone) - MOST_ROWS
-    more = f" {rest:,} more are in the tables of participants." if rest > 0 else ""
-    titles = [groups[person] for person in gone[:MOST_ROWS]]
-    places = ["all groups" if len(own) == len(level.results) else listing(own, 2) for own in titles]
-    absent = table_of(
-        f"Participants without a result.{more}",
-        text_column("Participant", [label for label, _ in gone[:MOST_ROWS]]),
-        text_column("Why", [reason for _, reason in gone[:MOST_ROWS]]),
-        text_column("In", places),
-        file="group/*_participants.tsv",
-    )
+    others = runs.loc[~runs["participant_id"].isin(shown["participant_id"]), "participant_id"]
+    links = (Cell(label, href=_href(label, "", pages)) for label in dict.fromkeys(others))
+    tables = [_runs_table(level, shown, pages), *_absent_table(level)]
+    blocks = (_distributions(level, runs),)
     section = Section(
-        "participants",
-        "Participants",
-        "",
-        blocks=(_distributions(level, runs),),
-        tables=(_runs_table(level, shown, pages), *((absent,) if gone else ())),
-        notes=tuple(notes),
+        *("participants", "Participants", ""), blocks=blocks, tables=tuple(tables), notes=(*notes,)
     )
     return section, [link for link in links if link.href]
+
+
+def _absent_table(level: Level) -> Iterator[Table]:
+    """Participants without a result in some group; nothing without such."""
+    groups = collect(
+        ((str(label), str(reason)), result.entities)
+        for result in level.results
+        for label, reason in result.absent[["participant_id", "reason"]].itertuples(index=False)
+    )
+    people = sorted(groups, key=lambda person: natural(person[0]))
+    rest, shown = len(people) - MOST_ROWS, people[:MOST_ROWS]
+    more = f" {rest:,} more are in the tables of participants." if rest > 0 else ""
+    titles = [groups[person] for person in shown]
+    places = ["all groups" if len(own) == len(level.results) else listing(own, 2) for own in titles]
+    if people:
+        yield table_of(
+            f"Participants without a result.{more}",
+            text_column("Participant", [label for label, _ in shown]),
+            text_column("Why", [reason for _, reason in shown]),
+            text_column("In", places),
+            file="group/*_participants.tsv",
+        )
 
 
 def quality_of_runs(level: Level) -> pd.DataFrame:
@@ -117,12 +112,12 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     runs["left"] = usable["degrees_of_freedom"].min()
     every, words = [], []
     for run in runs.to_dict("records"):
-        judged = {"head motion": judge_motion(run["mean_fd"])}
+        judged = {"head motion": limits.judge_motion(run["mean_fd"])}
         if by := run["excluded_by"]:
             judged = {"excluded": Judgement(f"excluded by {by}", "bad")} | judged
         if np.isfinite(run["left"]):
-            judged["censoring"] = judge_censoring(run["kept"], run["n_volumes"])
-            judged["d.o.f."] = judge_degrees_of_freedom(run["left"])
+            judged["censoring"] = limits.judge_censoring(run["kept"], run["n_volumes"])
+            judged["d.o.f."] = limits.judge_degrees_of_freedom(run["left"])
         flagged = {word: judgement for word, judgement in judged.items() if judgement.tone}
         words.append(", ".join(flagged))
         name = f"{run['participant_id']}, {run['run']}"
@@ -153,49 +148,44 @@ def _toned(column: TableColumn, judgements: Iterable[Judgement]) -> TableColumn:
 
 def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Table:
     people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
+    looks = zip(runs["look_at"], runs["rank"], runs["verdict"], strict=True)
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
     if len(strategies) > _MOST_STRATEGIES:
         strategies = [("", "worst")]
     caption = "Runs and their quality, those to look at first."
     if len(level.runs[["space", "seeds", "scale"]].drop_duplicates()) > 1:
         caption += (
-            " Coverage and tSNR are the lowest, missing seeds the most, of all seed sets and "
+            f" Coverage and tSNR are the lowest, missing {level.things} the most, of all sets and "
             "spaces."
         )
-    by_strategy, n = [], runs["n_volumes"]
+    dof_left, censored, n, fd = [], [], runs["n_volumes"], runs["mean_fd"]
     for end, unit in strategies:
-        censored, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
-        by_strategy += [
-            _toned(
-                number_column("Censored", censored, 0, unit), map(judge_censoring, n - censored, n)
-            ),
-            _toned(
-                number_column("D.o.f. left", left, 0, unit), map(judge_degrees_of_freedom, left)
-            ),
-        ]
+        lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
+        judged = map(limits.judge_degrees_of_freedom, left)
+        dof_left.append(_toned(number_column("D.o.f. left", left, 0, unit), judged))
+        judged = map(limits.judge_censoring, n - lost, n)
+        censored.append(_toned(number_column("Censored", lost, 0, unit), judged))
     return table_of(
         caption,
         (
             Column("Participant", numeric=False),
             [Cell(label, href=_href(label, session, pages)) for label, session in people],
         ),
+        text_column("Run", runs["run"]),
+        # Here also a phone shows them without scrolling.
+        *dof_left,
         (
             Column("Look at", numeric=False),
             [
                 Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone)
-                for words, rank, verdict in zip(
-                    runs["look_at"], runs["rank"], runs["verdict"], strict=True
-                )
+                for words, rank, verdict in looks
             ],
         ),
-        text_column("Run", runs["run"]),
-        _toned(
-            number_column("Mean FD", runs["mean_fd"], 2, "mm"), map(judge_motion, runs["mean_fd"])
-        ),
+        _toned(number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
         number_column("Volumes", n),
-        *by_strategy,
+        *censored,
         number_column("Coverage", 100 * runs["coverage"], 1, "%"),
-        number_column("Missing", runs["spheres_missing"], 0, "seeds"),
+        number_column("Missing", runs["spheres_missing"], 0, level.things),
         number_column("tSNR", runs["tsnr"]),
         *((text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
@@ -211,15 +201,14 @@ def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
 
 def _distributions(level: Level, runs: pd.DataFrame) -> Block:
     """Histograms of the quality of runs; a note for what is the same in all."""
-    quantities = (
-        ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
-        ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
-        ("Coverage", "Mean coverage of seeds (%)", 100, 1, "coverage"),
-        ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
-    )
     by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
     notes, graphics = [], []
-    for title, label, factor, digits, name in quantities:
+    for title, label, factor, digits, name in (
+        ("Head motion", "Mean FD (mm)", 1, 2, "mean_fd"),
+        ("Degrees of freedom left", "Degrees of freedom", 1, 0, ""),
+        ("Coverage", f"Mean coverage of {level.things} (%)", 100, 1, "coverage"),
+        ("Temporal signal-to-noise", "tSNR", 1, 0, "tsnr"),
+    ):
         columns = [("", name, series_style(0))] if name else by_strategy
         samples = [
             Sample(who, factor * runs[column].to_numpy(np.float64), style)

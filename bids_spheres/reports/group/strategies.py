@@ -19,7 +19,6 @@ from bids_spheres.reports.toolkit.distributions import Sample, distribution_bloc
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     number_column,
     table_of,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
+    from bids_spheres.reports.toolkit.render import Section
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
@@ -44,8 +44,8 @@ _ON_MOTION = (
     "grey bars, which are what chance alone gives, the better."
 )
 _ON_THE_REST = (
-    "Modularity is how clearly the networks of the seeds stand out. The last column is the price "
-    "in degrees of freedom."
+    "Modularity is how clearly networks stand out. The last column is the price in degrees of "
+    "freedom."
 )
 _HOW_TO_CHOOSE = (
     "A good strategy is near chance on the left without losing modularity or more degrees of "
@@ -104,7 +104,7 @@ class Measure:
         """Value of each strategy by chance alone, or without dependence; empty if unknown."""
         if self.column == "qc_fc_median":
             return [chance_median(left) for left in rows["qc_fc_degrees_of_freedom"]]
-        levels = {"qc_fc_significant": 5.0, "qc_fc_distance_spearman": 0.0}
+        levels = {"qc_fc_significant": 5.0, _DISTANCE: 0.0}
         return [levels[self.column]] * len(rows) if self.column in levels else []
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
@@ -116,14 +116,12 @@ class Measure:
         return np.asarray(scores == known.min())
 
 
+_DISTANCE = "qc_fc_distance_spearman"
 _LESS, _MORE = "less is better", "more is better"
 MEASURES = (
     Measure("qc_fc_median", "QC-FC, median |r|", _LESS, 1, 2, np.positive, (0, 0.1)),
     Measure("qc_fc_significant", "Pairs with p < .05 (%)", _LESS, 100, 1, np.positive, (0, 10)),
-    Measure(
-        *("qc_fc_distance_spearman", "Distance dependence", "near 0 is better"),
-        *(1, 2, np.abs, (-0.1, 0.1)),
-    ),
+    Measure(_DISTANCE, "Distance dependence", "near 0 is better", 1, 2, np.abs, (-0.1, 0.1)),
     Measure("modularity", "Modularity", _MORE, 1, 2, np.negative, (0, 0.1)),
     Measure(
         "degrees_of_freedom_lost", "D.o.f. lost", "less is cheaper", 1, 0, np.positive, (0, 10)
@@ -148,13 +146,8 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Sectio
         if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
             figure = Block("Strategies side by side", (_figure(level, rows),))
             own = [result for result in results if result.anchor in shown]
-            yield Section(
-                f"compare-{condition.anchor}",
-                condition.title,
-                condition.short,
-                tuple(result.strategy for result in results),
-                blocks=(figure, *_motion_blocks(level, own)),
-            )
+            blocks = (figure, *_motion_blocks(level, own))
+            yield condition.section("compare-", rows["strategy"], blocks=blocks)
 
 
 # The figure by which to choose; `rows` are those of the table of strategies
@@ -205,7 +198,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> Graphic:
 
 def _middles(rows: pd.DataFrame) -> FloatArray:
     """Pixels from the top of the line of each strategy."""
-    return _TOP + _ROW * (np.arange(len(rows)) + 0.5)
+    return np.asarray(_TOP + _ROW * (np.arange(len(rows)) + 0.5), dtype=np.float64)
 
 
 def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
@@ -279,7 +272,7 @@ def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
 
     if samples:
         yield distribution_block(
-            "Motion in pairs of seeds (QC-FC)",
+            f"Motion in pairs of {results[0].image.noun}s (QC-FC)",
             "Correlation with motion, r",
             samples,
             results[0].image.points,
@@ -302,9 +295,16 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
     ("qc_fc_significant", "p < .05", "% of pairs", 100, 1),
     ("qc_fc_distance_spearman", "Distance", "rank corr.", 1, 2),
     ("modularity", "Modularity", "", 1, 3),
+    ("qc_fc_excess", "QC-FC excess", "s.d. by chance", 1, 1),
+    ("surrogate_significant", "Surrogates", "% p < .05", 100, 1),
+    ("fluid_significant", "Fluid", "% p < .05", 100, 1),
+    ("mirrored_similarity", "Mirrored", "similarity", 1, 2),
     ("icc_median", "Reliability", "median ICC(2,1)", 1, 2),
     ("discriminability", "Discriminability", "", 1, 2),
     ("identification_rate", "Identified", "%", 100, 1),
+    ("split_half", "Split halves", "corr. of matrices", 1, 2),
+    ("minutes_for_r", "Minutes for r", "of .8", 1, 1),
+    ("minutes_for_icc", "Minutes for ICC", "of .8", 1, 1),
 )
 
 
@@ -318,8 +318,8 @@ def strategies_table(level: Level) -> Table:
         if result.row is not None
     ]
     rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
-    # Widths that are equal are of no use to choose; repeated measures are needed for reliability.
-    left_out = [name for name, *_ in _TABLE[-3:] if name not in rows or rows[name].isna().all()]
+    # Widths that are equal are of no use to choose; others are of some calls alone.
+    left_out = [name for name, *_ in _TABLE[-10:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
         left_out.append("smoothing_fwhm")
     return table_of(

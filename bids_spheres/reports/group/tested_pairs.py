@@ -16,7 +16,6 @@ from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
 from bids_spheres.reports.toolkit.render import (
     Block,
     Graphic,
-    Section,
     Table,
     number_column,
     probability_column,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
+    from bids_spheres.reports.toolkit.render import Section
 
 CORRECTIONS = {
     "q": ("q", "q, by the false discovery rate"),
@@ -39,8 +39,8 @@ CORRECTIONS = {
 """Columns of corrected p of every pair with their short and long names; that to show last."""
 
 WHAT_A_COMPONENT_IS = (
-    "A component is a set of pairs beyond a threshold connected by seeds. Its p belongs to "
-    "the whole: how often chance gives so large a component anywhere. No single pair of it is "
+    "A component is a set of connected pairs beyond a threshold. Its p belongs to the "
+    "whole: how often chance gives so large a component anywhere. No single pair of it is "
     "tested, and none can be named as significant; with another threshold it has other pairs."
 )
 
@@ -170,13 +170,11 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
             participants.append((f"{text}.", result.strategy))
         # The constant term is seldom what a model is for.
         selected = [term for term in terms if term.name != _INTERCEPT] or terms
-        yield Section(
-            f"model-{condition.anchor}",
-            condition.title,
-            condition.short,
-            tuple(result.strategy for result in results),
+        yield condition.section(
+            "model-",
+            [result.strategy for result in results],
             (f"Model: {results[0].model_about.get('Model')}", *joined(participants, 16)),
-            blocks=tuple(_blocks(selected, _MOST_TERMS)),
+            blocks=_blocks(selected, _MOST_TERMS),
             tables=(_terms_table(terms), _strongest_table(selected)),
         )
 
@@ -248,14 +246,12 @@ def contrast_sections(
             if name != "mean" or "Permutations" in about
         ]
         if tests:
-            yield Section(
-                f"contrasts-{condition.anchor}",
-                condition.title,
-                condition.short,
-                tuple(dict.fromkeys(test.result.strategy for test in tests)),
-                tuple(dict.fromkeys(_describe(test) for test in tests)),
-                blocks=tuple(_blocks(tests, stage=stages.get(condition.image.anchor))),
-                tables=tuple(_contrast_tables(tests)),
+            yield condition.section(
+                "contrasts-",
+                [test.result.strategy for test in tests],
+                dict.fromkeys(map(_describe, tests)),
+                blocks=_blocks(tests, stage=stages.get(condition.image.anchor)),
+                tables=_contrast_tables(tests),
             )
 
 
@@ -304,24 +300,7 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
         ),
     )
     if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        rows = pd.concat([test.rows("nbs") for test in tests])
-        nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
-        yield table_of(
-            "Components of pairs beyond a threshold of t or F"
-            f"{': none' if rows.empty else ', the largest first'}.",
-            text_column("Contrast", rows["contrast"]),
-            text_column("Strategy", rows["strategy"]),
-            number_column("Threshold", rows.get("threshold", []), 2),
-            number_column("No.", rows.get("component", [])),
-            number_column("Sign", rows.get("sign", [])),
-            number_column("Pairs", rows.get("edges", [])),
-            number_column("Intensity", rows.get("intensity", []), 2),
-            probability_column("p", rows.get("p_extent", []), "extent"),
-            probability_column("p", rows.get("p_intensity", []), "intensity"),
-            number_column("Seeds", rows.get("n_nodes", [])),
-            text_column("Which", nodes),
-            file="group/*_nbs.tsv",
-        )
+        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
     networks = pd.concat([test.rows("cnbs") for test in tests])
     if len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
@@ -337,3 +316,24 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
             probability_column("p", networks["p_fwe"], "family-wise"),
             file="group/*_cnbs.tsv",
         )
+
+
+def _components_table(rows: pd.DataFrame) -> Table:
+    """Components of all contrasts and strategies, with the seeds that they join."""
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
+    return table_of(
+        "Components of pairs beyond a threshold of t or F"
+        f"{': none' if rows.empty else ', the largest first'}.",
+        text_column("Contrast", rows["contrast"]),
+        text_column("Strategy", rows["strategy"]),
+        number_column("Threshold", rows.get("threshold", []), 2),
+        number_column("No.", rows.get("component", [])),
+        number_column("Sign", rows.get("sign", [])),
+        number_column("Pairs", rows.get("edges", [])),
+        number_column("Intensity", rows.get("intensity", []), 2),
+        probability_column("p", rows.get("p_extent", []), "extent"),
+        probability_column("p", rows.get("p_intensity", []), "intensity"),
+        number_column("Nodes", rows.get("n_nodes", [])),
+        text_column("Which", nodes),
+        file="group/*_nbs.tsv",
+    )

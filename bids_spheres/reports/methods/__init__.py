@@ -1,13 +1,12 @@
 """The methods section of a paper for the settings of a call, with its citations.
 
-`methods_facts` has the settings; `material`, `denoising` and `cleaning` write sentences, only for
-what was done; `citation` joins them. `references` reads the bibliography that ships with the
+`citation` has the settings, and joins the sentences that `material` and `denoising` write, only for
+what was done. `references` reads the bibliography that ships with the
 package and turns citation keys into words. Text is Markdown with the citation keys of pandoc,
 ``[@power2011; @ciric2017]``; texts of users are escaped (`markdown`).
 """
 
-from bids_spheres.reports.methods.citation import citation_file, methods_paragraph
-from bids_spheres.reports.methods.methods_facts import MethodsFacts
+from bids_spheres.reports.methods.citation import MethodsFacts, citation_file, methods_paragraph
 from bids_spheres.reports.methods.references import (
     Reference,
     bibliography,

@@ -1,17 +1,20 @@
-"""The methods section and the file that contains it."""
+"""The settings that the methods section describes, the section, and the file that contains it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bids_spheres.reports.methods.cleaning import cleaning, connectivity
-from bids_spheres.reports.methods.denoising import denoising
+from bids_spheres import __version__
+from bids_spheres.reports.methods.denoising import cleaning, connectivity, denoising
 from bids_spheres.reports.methods.markdown import escape
 from bids_spheres.reports.methods.material import material, nouns
 from bids_spheres.reports.methods.references import bibliography, cited_keys, find_references
+from bids_spheres.settings import Processing
 
 if TYPE_CHECKING:
-    from bids_spheres.reports.methods.methods_facts import MethodsFacts
+    from bids_spheres.confounds.strategy import Strategy
+    from bids_spheres.engine.seeds import SeedTable
 
 _HOW_TO_USE = (
     "Copy what you need of this text, which was made from the settings of the call that wrote "
@@ -20,11 +23,32 @@ _HOW_TO_USE = (
 )
 
 
-def methods_paragraph(facts: MethodsFacts) -> str:
-    """Methods section for the settings of a call, in Markdown with pandoc's citation keys.
+@dataclass(frozen=True)
+class MethodsFacts(Processing):
+    """How runs were processed, with the input, seeds and strategies that it was done with.
 
-    Its paragraphs are on images and signals, on each strategy, on what strategies have in common,
-    and on connectivity.
+    `pipeline` and its version are those of ``GeneratedBy`` of the input's dataset_description.json,
+    and None when that does not say; `spaces` and `measures` are labels as in file names. Seed sets
+    have their radii as used, and the coordinates of their source; `transformed` are the labels of
+    those whose coordinates were transformed to the space of the images. `external_outliers`:
+    tables of the user's own marked volumes to censor.
+    """
+
+    version: str = __version__
+    pipeline: str | None = None
+    pipeline_version: str | None = None
+    spaces: tuple[str, ...] = ()
+    seed_sets: tuple[SeedTable, ...] = ()
+    transformed: tuple[str, ...] = ()
+    strategies: tuple[Strategy, ...] = ()
+    external_outliers: bool = False
+    measures: tuple[str, ...] = ("pearsoncorrelation",)
+
+
+def methods_paragraph(facts: MethodsFacts) -> str:
+    """Methods section in Markdown with pandoc's citation keys.
+
+    Paragraphs on images and signals, each strategy, what strategies share, and connectivity.
     """
     paragraphs = [
         material(facts),

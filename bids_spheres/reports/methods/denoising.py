@@ -1,4 +1,4 @@
-"""Sentences about a denoising strategy."""
+"""Sentences about denoising strategies, what all have in common, and connectivity."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.reports.methods.markdown import cite, code, escape, listing
-from bids_spheres.wording import count
+from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bids_spheres.confounds.strategy import Censor, Expansion, Strategy, Task, TemporalFilter
-    from bids_spheres.reports.methods.methods_facts import MethodsFacts
+    from bids_spheres.reports.methods.citation import MethodsFacts
 
 _EXPANSIONS: dict[Expansion, str] = {
     "power2": "squares",
@@ -45,14 +45,19 @@ _IMAGES = {
 _AROMA = cite("pruim2015")
 _TEDANA = cite("dupre2021", "kundu2012")
 
-_COMPONENT_NAMES, _COSINE_NAMES = (
-    tuple(f"{prefix}{number:02d}" for prefix in prefixes for number in range(100))
-    for prefixes in (
-        ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_"),
-        ("cosine",),
-    )
-)
-"""Columns that fMRIPrep computes after its high-pass filter, and those of that filter."""
+_AROMA_COMPONENTS = {
+    "basic": "(aggressive regression)",
+    "orthogonal": "(orthogonalized with respect to the other components if fMRIPost-AROMA had done "
+    "so, and otherwise aggressive regression)",
+}
+
+_TEDANA_COMPONENTS = {
+    "aggressive": "",
+    "orthogonal": ", orthogonalized with respect to the accepted components",
+}
+
+_COMPONENTS = ("a_comp_cor_", "t_comp_cor_", "w_comp_cor_", "c_comp_cor_", "edge_comp_")
+"""Beginnings of the columns that fMRIPrep computes after its high-pass filter."""
 
 
 def removes_something(strategy: Strategy) -> bool:
@@ -64,7 +69,7 @@ def removes_global_signal(strategy: Strategy) -> bool:
     """Whether the global signal is among the regressors, by any key."""
     name = "global_signal"
     named = strategy.global_signal is not None or name in strategy.confounds
-    return named or _matches(strategy, (name,))
+    return named or any(re.search(pattern, name) for pattern in _patterns(strategy))
 
 
 def denoising(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
@@ -111,11 +116,11 @@ def _regressors(strategy: Strategy) -> Iterator[str]:
     if chosen := strategy.task:
         yield _responses(chosen)
     names = [code(entry) for entry in strategy.confounds if not entry.startswith("^")]
-    patterns = [code(entry) for entry in strategy.confounds if entry.startswith("^")]
+    patterns = [code(entry) for entry in _patterns(strategy)]
     if names:
-        yield f"the {'column' if len(names) == 1 else 'columns'} {listing(names)} of the confounds"
+        yield f"the {plural(len(names), 'column')} {listing(names)} of the confounds"
     if patterns:
-        word = "expression" if len(patterns) == 1 else "expressions"
+        word = plural(len(patterns), "expression")
         yield f"the columns of the confounds that match the regular {word} {listing(patterns)}"
     own = _cosine_filter(strategy)
     if own and not _has_cosines(strategy):
@@ -141,19 +146,24 @@ def _wants_cosines(strategy: Strategy) -> bool:
     """Whether fMRIPrep's cosines are regressed out: selected, or because CompCor needs them."""
     if strategy.wants_cosines or strategy.compcor:
         return True
-    return any(map(needs_cosines, strategy.confounds)) or _matches(strategy, _COMPONENT_NAMES)
+    return any(map(needs_cosines, strategy.confounds)) or _matches(strategy, *_COMPONENTS)
 
 
 def _has_cosines(strategy: Strategy) -> bool:
     """Whether fMRIPrep's cosines are regressed out, by any key."""
     named = any(COSINE.match(entry) for entry in strategy.confounds)
-    return named or _wants_cosines(strategy) or _matches(strategy, _COSINE_NAMES)
+    return named or _wants_cosines(strategy) or _matches(strategy, "cosine")
 
 
-def _matches(strategy: Strategy, names: Sequence[str]) -> bool:
-    """Whether a pattern of a strategy matches any of these columns."""
-    patterns = [entry for entry in strategy.confounds if entry.startswith("^")]
-    return any(re.search(pattern, name) for pattern in patterns for name in names)
+def _patterns(strategy: Strategy) -> list[str]:
+    """Regular expressions among the columns of a strategy."""
+    return [entry for entry in strategy.confounds if entry.startswith("^")]
+
+
+def _matches(strategy: Strategy, *beginnings: str) -> bool:
+    """Whether a pattern matches a column with one of these beginnings, before two digits."""
+    names = [f"{beginning}{n:02d}" for beginning in beginnings for n in range(100)]
+    return any(re.search(pattern, name) for pattern in _patterns(strategy) for name in names)
 
 
 def _expanded(title: str, base: str, form: Expansion, *also: str) -> str:
@@ -170,27 +180,17 @@ def _components(strategy: Strategy) -> Iterator[str]:
         for mask in masks:
             kind = "tCompCor" if mask == "temporal" else "aCompCor"
             where = "" if mask == "temporal" else f" of {_TISSUES[mask]}"
-            if chosen.n == "all":
-                parts.append(f"all {kind} components{where} that fMRIPrep retained")
-            elif chosen.n == 1:
-                parts.append(f"the first {kind} component{where}")
-            else:
-                parts.append(f"the first {chosen.n} {kind} components{where}")
+            number = "" if chosen.n == 1 else f"{chosen.n} "
+            part = f"the first {number}{kind} component{'s' if number else ''}{where}"
+            retained = f"all {kind} components{where} that fMRIPrep retained"
+            parts.append(retained if chosen.n == "all" else part)
         anatomical = ("muschelli2014",) if set(masks) - {"temporal"} else ()
         yield f"{listing(parts)} {cite('behzadi2007', *anatomical)}"
-    aroma = "the time courses of the components that ICA-AROMA classified as motion"
-    if strategy.ica_aroma == "basic":
-        yield f"{aroma} {_AROMA} (aggressive regression)"
-    if strategy.ica_aroma == "orthogonal":
-        yield (
-            f"{aroma} {_AROMA} (orthogonalized with respect to the other components if "
-            "fMRIPost-AROMA had done so, and otherwise aggressive regression)"
-        )
-    tedana = f"the time courses of the components that tedana rejected {_TEDANA}"
-    if strategy.tedana == "aggressive":
-        yield tedana
-    if strategy.tedana == "orthogonal":
-        yield f"{tedana}, orthogonalized with respect to the accepted components"
+    courses = "the time courses of the components that"
+    if how := _AROMA_COMPONENTS.get(strategy.ica_aroma or ""):
+        yield f"{courses} ICA-AROMA classified as motion {_AROMA} {how}"
+    if strategy.tedana in _TEDANA_COMPONENTS:
+        yield f"{courses} tedana rejected {_TEDANA}{_TEDANA_COMPONENTS[strategy.tedana]}"
 
 
 def _head_motion(strategy: Strategy) -> Iterator[str]:
@@ -216,16 +216,16 @@ def _head_motion(strategy: Strategy) -> Iterator[str]:
 
 
 def _censoring(rules: Censor, *, external: bool) -> Iterator[str]:
-    high = []
-    if rules.fd_threshold is not None:
-        cited = cite("power2012", "power2014")
-        high.append(f"with a framewise displacement above {rules.fd_threshold:g} mm {cited}")
-    if rules.std_dvars_threshold is not None:
-        cited = cite("power2012", "nichols2017")
-        high.append(f"with standardized DVARS above {rules.std_dvars_threshold:g} {cited}")
-    if rules.rmsd_threshold is not None:
-        limit = f"{rules.rmsd_threshold:g} mm {cite('jenkinson2002')}"
-        high.append(f"with a root mean square displacement above {limit}")
+    measures = (
+        ("a framewise displacement", rules.fd_threshold, " mm", ("power2012", "power2014")),
+        ("standardized DVARS", rules.std_dvars_threshold, "", ("power2012", "nichols2017")),
+        ("a root mean square displacement", rules.rmsd_threshold, " mm", ("jenkinson2002",)),
+    )
+    high = [
+        f"with {name} above {limit:g}{unit} {cite(*keys)}"
+        for name, limit, unit, keys in measures
+        if limit is not None
+    ]
     if rules.combine == "all" and len(high) > 1:
         high = [listing(high)]
     marked = ["that were marked in the user's tables of outliers"] if external else []
@@ -282,3 +282,82 @@ def _filtering(strategy: Strategy, facts: MethodsFacts) -> Iterator[str]:
         f"frequencies {band}. So that no step undid another, signals and confounds "
         f"went through the same steps in this order {cite('lindquist2019')}: {listing(steps)}."
     )
+
+
+# For every strategy
+
+_STANDARDIZED = {
+    "zscore_sample": "standardized to zero mean and unit variance, with the sample standard "
+    "deviation (N - 1)",
+    "zscore": "standardized to zero mean and unit variance, with the population standard "
+    "deviation (N)",
+    "psc": r"expressed as per cent signal change, 100 (x - mean) / \|mean\|",
+}
+"""By the names of `bids_spheres.engine.clean`, with its formulas."""
+
+
+def cleaning(facts: MethodsFacts) -> Iterator[str]:
+    """What all strategies have in common."""
+    if len(facts.strategies) > 1:
+        names = listing([escape(strategy.name) for strategy in facts.strategies])
+        yield f"These {len(facts.strategies)} strategies ({names}) were alternatives."
+    flagged = "that fMRIPrep flagged as acquired before the magnetization was steady"
+    n = facts.dummy_scans
+    if isinstance(n, int) and n > 0:
+        first = "volume" if n == 1 else f"{n} volumes"
+        yield f"The first {first} of each run, and any others {flagged}, were left out."
+    else:
+        yield f"Volumes {flagged} were left out."
+    regresses = any(map(removes_something, facts.strategies))
+    if facts.detrend:
+        what = "signals and confounds before regression" if regresses else "the signals"
+        yield f"Mean and linear trend were removed from {what}."
+    standardize = "zscore_sample" if facts.standardize is True else facts.standardize
+    if standardize:
+        yield f"At the end, the signals were {_STANDARDIZED[standardize]}."
+    if least := facts.min_dof:
+        trend = ["trend"] if facts.detrend else []
+        removed = [*(["confounds"] if regresses else []), "mean", *trend]
+        counted = f"volumes kept, less the rank of {listing(removed)}"
+        if any(own.filter and own.filter.type != "cosine" for own in facts.strategies):
+            counted += (
+                "; with a Butterworth filter, one over the variance that the correlation of two "
+                "independent white series has after the same steps"
+            )
+        yield (
+            f"Runs that a strategy left with fewer than {count(least, 'degree')} of freedom "
+            f"({counted}) were excluded from its results."
+        )
+    if facts.full_length:
+        yield "In the files of time series, volumes left out are rows of missing values."
+    if any(map(removes_global_signal, facts.strategies)):
+        yield f"Removal of the global signal is debated {cite('murphy2009', 'fox2009')}."
+    kinds = [
+        (s.motion, s.wm_csf, s.global_signal, s.compcor, s.ica_aroma) for s in facts.strategies
+    ]
+    if any(map(any, kinds)):
+        compared = cite("ciric2017", "parkes2018", "wang2024")
+        yield f"Benchmarks have compared strategies of this kind {compared}."
+
+
+_SHRUNK = f"a covariance shrunk after Ledoit and Wolf {cite('ledoit2004')}"
+
+_MEASURES = {
+    "pearsoncorrelation": "Pearson's correlation coefficient",
+    "fisherz": "Fisher's z, the inverse hyperbolic tangent of Pearson's correlation coefficient "
+    f"{cite('fisher1915')}",
+    "spearmancorrelation": f"Spearman's rank correlation coefficient {cite('spearman1904')}",
+    "covariance": "the sample covariance",
+    "ledoitwolfcorrelation": f"the correlation coefficient from {_SHRUNK}",
+    "partialcorrelation": "the partial correlation given all others of the set "
+    f"{cite('marrelec2006')}, from {_SHRUNK}",
+    "precision": f"the precision, which is the inverse of {_SHRUNK}",
+}
+"""By the labels of their ``stat`` entities."""
+
+
+def connectivity(measures: Sequence[str], things: str) -> Iterator[str]:
+    """Which measures were computed; an unknown one by its label."""
+    if measures:
+        named = listing([_MEASURES.get(label) or code(label) for label in measures])
+        yield f"Connectivity of all pairs of {things} of a set was measured in each run by {named}."

@@ -9,13 +9,13 @@ import numpy as np
 from bids_spheres.reports.methods.markdown import cite, code, escape, listing
 from bids_spheres.reports.methods.references import find_doi
 from bids_spheres.settings import OFF
-from bids_spheres.wording import count
+from bids_spheres.wording import collect, count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.reports.methods.methods_facts import MethodsFacts
+    from bids_spheres.reports.methods.citation import MethodsFacts
 
 _TEMPLATES = {"MNI152NLin2009cAsym": "fonov2009", "MNI152NLin6Asym": "evans2012"}
 """Publications of the templates, as fMRIPrep cites them."""
@@ -74,8 +74,8 @@ def material(facts: MethodsFacts) -> Iterator[str]:
 def nouns(facts: MethodsFacts) -> str:
     """What to call all that has a signal: spheres, regions, or both."""
     are_regions = {seeds.regions is not None for seeds in facts.seed_sets}
-    spheres = [] if are_regions == {True} else ["spheres"]
-    return " and ".join([*spheres, *(["regions"] if True in are_regions else [])])
+    names = {"spheres": are_regions != {True}, "regions": True in are_regions}
+    return " and ".join(name for name, is_there in names.items() if is_there)
 
 
 def _aggregation(facts: MethodsFacts) -> str:
@@ -134,7 +134,7 @@ def _images(facts: MethodsFacts) -> Iterator[str]:
     if spaces:
         is_mni = any(space.startswith("MNI") for space in facts.spaces)
         known = f", named as in TemplateFlow {cite('ciric2022')}" if is_mni else ""
-        word = "space" if len(spaces) == 1 else "spaces"
+        word = plural(len(spaces), "space")
         yield f"The images were in the {word} {listing(spaces)}{known}."
 
 
@@ -180,11 +180,11 @@ def _regions(seeds: SeedTable, facts: MethodsFacts) -> str:
 
 def _coordinates(facts: MethodsFacts) -> Iterator[str]:
     """How coordinates in another space than the images were used."""
-    moved: dict[tuple[str, bool], list[str]] = {}
-    for seeds in facts.seed_sets:
-        if seeds.space is not None and set(facts.spaces) - {seeds.space}:
-            case = seeds.space, seeds.label in facts.transformed
-            moved.setdefault(case, []).append(escape(seeds.label))
+    moved = collect(
+        ((seeds.space, seeds.label in facts.transformed), escape(seeds.label))
+        for seeds in facts.seed_sets
+        if seeds.space is not None and set(facts.spaces) - {seeds.space}
+    )
     for (space, is_transformed), labels in moved.items():
         coordinates = f"The coordinates of {listing(labels)}, taken to be in {escape(space)} space,"
         if is_transformed:

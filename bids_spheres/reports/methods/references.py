@@ -56,18 +56,19 @@ class Reference:
     @property
     def text(self) -> str:
         """Authors (year). Title. Journal volume(number), pages. No DOI, no markup."""
-        title = re.sub(r"[{}]", "", self.fields["title"])
-        end = "" if title.endswith("?") else "."
-        authors = self.fields["author"].removesuffix(" and others").split(" and ")
-        names = [_name(author) for author in authors]
-        if len(names) > _MOST_AUTHORS or self.fields["author"].endswith(" and others"):
+        fields = self.fields
+        title = re.sub(r"[{}]", "", fields["title"])
+        authors = fields["author"].removesuffix(" and others")
+        names = [_name(author) for author in authors.split(" and ")]
+        if len(names) > _MOST_AUTHORS or authors != fields["author"]:
             names = [*names[:_FIRST_AUTHORS], "et al."]
-        source = self.fields.get("journal") or self.fields["howpublished"]
-        volume, number = self.fields.get("volume", ""), self.fields.get("number", "")
+        source = fields.get("journal") or fields["howpublished"]
+        volume, number = fields.get("volume", ""), fields.get("number", "")
         source += f" {volume}({number})" if number else f" {volume}".rstrip()
-        if pages := self.fields.get("pages", "").replace("--", "\N{EN DASH}"):
+        if pages := fields.get("pages", "").replace("--", "\N{EN DASH}"):
             source += f", {pages}"
-        return f"{', '.join(names)} ({self.fields['year']}). {title}{end} {source}."
+        end = "" if title.endswith("?") else "."
+        return f"{', '.join(names)} ({fields['year']}). {title}{end} {source}."
 
 
 @cache
@@ -84,8 +85,6 @@ def load_references() -> Mapping[str, Reference]:
 def cited_keys(text: str) -> tuple[str, ...]:
     """Keys that a text cites, each once, in the order of their first citation.
 
-    Examples
-    --------
     >>> cited_keys("One [@power2011; @ciric2017], two [@power2011], `[@no]`.")
     ('power2011', 'ciric2017')
     """
@@ -94,13 +93,7 @@ def cited_keys(text: str) -> tuple[str, ...]:
 
 
 def find_references(keys: Iterable[str]) -> Iterator[Reference]:
-    """Entries of the bibliography.
-
-    Raises
-    ------
-    UsageError
-        For a key that the bibliography does not have.
-    """
+    """Entries of the bibliography; UsageError for a key that it does not have."""
     known = load_references()
     for key in keys:
         if key not in known:
@@ -118,28 +111,15 @@ def find_doi(doi: object) -> Reference | None:
 
 
 def bibliography(text: str) -> str:
-    """BibTeX of what a text cites, in the order of the first citation.
-
-    Raises
-    ------
-    UsageError
-        For a key that the bibliography does not have.
-    """
+    """BibTeX of what a text cites, in the order of the first citation."""
     return "\n\n".join(entry.bibtex for entry in find_references(cited_keys(text)))
 
 
 def in_plain_words(text: str) -> str:
     """Markdown of this package as plain text, its citations as authors and years.
 
-    Examples
-    --------
     >>> in_plain_words("Seeds [@power2011; @ciric2017] of `my_table`.")
     'Seeds (Power et al., 2011; Ciric et al., 2017) of my_table.'
-
-    Raises
-    ------
-    UsageError
-        For a key that the bibliography does not have.
     """
     words, end = [], 0
     for match in _CODE_OR_CITATION.finditer(text):

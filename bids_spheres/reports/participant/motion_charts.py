@@ -161,7 +161,7 @@ def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
         table = pd.read_csv(
             file, sep="\t", usecols=lambda name: name.strip() in wanted, na_values=[MISSING]
         )
-    return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in table}
+    return {name.strip(): table[name].to_numpy(dtype=np.float64) for name in map(str, table)}
 
 
 def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:

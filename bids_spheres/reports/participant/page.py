@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.participant.motion_charts import motion_block
-from bids_spheres.reports.participant.relations import regressor_block, relation_blocks
+from bids_spheres.reports.participant.relations import (
+    CONTROLS_IN_WORDS,
+    controls_table,
+    regressor_block,
+    relation_blocks,
+)
 from bids_spheres.reports.participant.signals import signal_view
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
     from bids_spheres.reports.toolkit.charts import Raster
     from bids_spheres.reports.toolkit.html import HTMLReport
-    from bids_spheres.reports.toolkit.render import Block, Section
+    from bids_spheres.reports.toolkit.render import Block, Section, Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +46,7 @@ class RunView:
     before: Block | None  # Of the whole run, before and after those of its seed sets
     sets: tuple[SetView, ...]
     after: Block | None
+    controls: Table | None
 
     @property
     def entry(self) -> tuple[str, str]:
@@ -65,7 +71,8 @@ def participant_page(participant: Participant) -> HTMLReport:
         before = motion_block(run, participant.links)
         after, names_of_regressors = regressor_block(run)
         names |= names_of_regressors
-        runs.append(RunView(run.anchor, run.title, run.strategies, before, tuple(views), after))
+        own = before, tuple(views), after, controls_table(run)
+        runs.append(RunView(run.anchor, run.title, run.strategies, *own))
     return page(
         "participant.html.j2",
         participant.title,
@@ -78,6 +85,7 @@ def participant_page(participant: Participant) -> HTMLReport:
         stages=tuple(section.stage for _, section in drawn),
         runs=tuple(runs),
         names=names,
+        controls_note=CONTROLS_IN_WORDS,
         methods=provenance.read_methods(participant.output_dir, participant.label),
         command=provenance.command(
             participant.settings_path, participant.settings, participant.output_dir
@@ -91,7 +99,7 @@ def participant_page(participant: Participant) -> HTMLReport:
 
 def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     blocks, before = signal_view(seeds, run.styles)
-    relations = []
+    relations: list[Block] = []
     if section is not None and section.stage is not None:
         relations += relation_blocks(seeds, run.styles, section.stage)
         relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)

@@ -15,9 +15,11 @@ from bids_spheres.reports.toolkit.distributions import Sample, distribution_bloc
 from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_picture
 from bids_spheres.reports.toolkit.render import (
     Block,
+    Column,
     Graphic,
     matrix_graphic,
     number_column,
+    percent_cell,
     table_of,
     text_column,
 )
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
+    from bids_spheres.reports.toolkit.render import Table, TableColumn
 
     FloatArray = NDArray[np.float64]
 
@@ -164,6 +167,40 @@ def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[st
             )
 
 
+def controls_table(run: Run) -> Table | None:
+    """Pairs that correlate and should not, a row for every seed set and strategy."""
+    sets = [(seeds, s) for seeds in run.sets for s in run.strategies]
+    known = [(seeds, s) for seeds, s in sets if s in seeds.files.controls_paths]
+    tables = [seeds.files.controls(s) for seeds, s in known]
+
+    def shares(label: str, control: str, column: str = "significant") -> TableColumn:
+        values = [float(table[column][control]) for table in tables]
+        return Column(label, unit="% of pairs"), [percent_cell(value) for value in values]
+
+    if not known:
+        return None
+    similarity = [table["similarity"]["mirrored"] for table in tables]
+    return table_of(
+        "Negative controls: pairs of series that correlate with p < .05.",
+        text_column("Strategy", [s for _, s in known]),
+        text_column("Seed set", [seeds.title for seeds, _ in known]),
+        shares("Surrogates", "surrogate"),
+        shares("Surrogates, as if white", "surrogate", "significant_nominal"),
+        shares("Fluid", "fluid"),
+        shares("Mirrored seeds", "mirrored"),
+        number_column("Similarity of mirrored", similarity, 2),
+        shares("Seeds", "seeds"),
+    )
+
+
+CONTROLS_IN_WORDS = (
+    "By chance 5 % of pairs have p < .05. Surrogates have the spectra of the cleaned series and no "
+    "relation: more than 5 % mean that degrees of freedom are too many. More than 5 % of the pairs "
+    "of a seed and a sphere in fluid are signals without neurons that the strategy left. "
+    "Similarity: correlation of the matrix of mirrored seeds with that of the seeds."
+)
+
+
 def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]:
     """Correlations of regressors over the kept volumes, None where no strategy has two of them.
 
@@ -178,8 +215,10 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         if len(columns) < 2:
             continue
         values = table.to_numpy(dtype=np.float64, na_value=np.nan)
-        kept = run.files.kept(strategy) if strategy in run.files.outliers else []
-        matrix = correlations(values[kept] if len(kept) == len(values) else values)
+        if strategy in run.files.outliers:
+            kept = run.files.kept(strategy)
+            values = values[kept] if len(kept) == len(values) else values
+        matrix = correlations(values)
         words = f"{count(len(columns), 'regressor')} of {strategy} over the kept volumes."
         if strongest := _strongest(matrix, columns):
             words += " The strongest correlation, {}, is between {}.".format(*strongest)

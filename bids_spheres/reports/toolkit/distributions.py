@@ -188,7 +188,7 @@ class Along:
 
     def chart(self, label: str) -> Chart:
         """Medians as lines and quartiles as bands, with `label` at the upward axis."""
-        x = axis(self.distances, "Distance between seeds (mm)", zero=True, most=6)
+        x = axis(self.distances, "Distance between centres (mm)", zero=True, most=6)
         ends = (np.append(trend.lower, trend.upper) for trend in self.trends)
         single = [sample.values for sample in self.samples] if self.few else []
         y = axis(np.concatenate([[0.0], *ends, *single]), label, room=0.04, most=5)

@@ -116,6 +116,19 @@ def test_tfnbs_of_nothing_and_of_infinity():
     assert np.isfinite(perfect).all()
 
 
+@pytest.mark.parametrize("two_sided", [False, True])
+def test_a_huge_t_takes_a_bounded_number_of_thresholds(two_sided):
+    """A single edge has the sum over thresholds of h^H step; t beyond 1,000 count as 1,000."""
+    ends = np.array([[0, 1], [2, 3], [4, 5]])
+    t = np.array([400.0, -5.0, 0.5])
+    heights = 0.4 * np.arange(1, 1001)
+    expected = [np.sum(heights[: int(n)] ** 3 * 0.4) for n in (1000, 12, 1)]
+    expected = np.array(expected) * [1, -1 if two_sided else 0, 1]
+    np.testing.assert_allclose(Tfnbs(ends)(t, two_sided=two_sided)[0], expected)
+    beyond, at = (Tfnbs(ends)(np.array([n, 5, 0.5]), two_sided=two_sided) for n in (1e9, 1e3))
+    np.testing.assert_array_equal(beyond, at)
+
+
 def test_cnbs_is_the_mean_of_each_pair_of_networks():
     t = np.array([1.0, 2.0, -4.0, np.nan, 5.0, np.nan])
     found = Cnbs(np.array([0, 0, 1, 1, -1, 2]))(t, two_sided=True)

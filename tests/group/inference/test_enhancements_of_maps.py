@@ -124,6 +124,17 @@ def test_tfce_by_hand():
     assert not Tfce(mask)(np.zeros(5), two_sided=True).any()
 
 
+@pytest.mark.parametrize("step", [0.1, None])
+def test_a_huge_t_takes_a_bounded_number_of_thresholds(step):
+    """A single voxel has the sum over thresholds of h^H step; t beyond 1,000 count as 1,000."""
+    mask = np.array([1, 0, 1, 0, 1], dtype=bool).reshape(5, 1, 1)
+    spacing = 1.0 if step else 10.0
+    heights = spacing * np.arange(1, 1001)
+    found = Tfce(mask, step=step)(np.array([1e7, 25.0, -0.5]), two_sided=True)
+    expected = [np.sum(heights[heights <= t] ** 2 * spacing) for t in (1000, 25)]
+    np.testing.assert_allclose(found, [[*expected, 0]])
+
+
 def test_incomplete_voxels_stay_out():
     z, mask, design = study()
     z[0, 5] = np.nan

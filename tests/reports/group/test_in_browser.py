@@ -153,6 +153,16 @@ def test_the_page_is_never_wider_than_the_window(made, tmp_path, width):
         assert browser.ask("document.documentElement.scrollWidth") <= width
 
 
+def test_a_phone_shows_degrees_of_freedom_without_scrolling(made, tmp_path):
+    with Browser(tmp_path / "profile") as browser:
+        browser.open(made[2], width=420)
+        heads = "Array.from(document.querySelectorAll('#participants-table thead th'))"
+        own = f"{heads}.filter(h => h.innerText.includes('D.o.f.'))"
+        rights = browser.ask(f"{own}.map(h => h.getBoundingClientRect().right)")
+        assert len(rights) == len(STRATEGIES)
+        assert max(rights) <= 420
+
+
 def test_dots_and_whiskers_stand_out_on_dark_screens(page):
     page.media("", "dark")
     paper = page.ask("getComputedStyle(document.body).backgroundColor")

@@ -265,6 +265,7 @@ OF_GROUPS = {
     *("benjamini1995", "newman2004", "silver1987"),
     *("johnson2007", "yu2018", "pustejovsky2018", "paule1982", "knapp2003"),
     *("freedman1983", "winkler2014", "zalesky2010", "baggio2018", "noble2020"),
+    *("gordon2017", "noble2017"),
 }
 """Cited by the page of the group, see tests/reports/group."""
 

@@ -47,7 +47,7 @@ def call(folder, *more):
         *(str(folder / "fmriprep"), str(folder / "out"), "participant", "--quiet"),
         *("--seeds", str(folder / "odd.tsv"), "--strategy", *STRATEGIES),
         *("--connectivity", "pearson", "partial", "--fd-threshold", "0.03", "--effective-dof"),
-        *("--min-dof", "1"),
+        *("--min-dof", "1", "--controls"),
         *more,
     ]
 
@@ -118,6 +118,20 @@ def unpacked(matrix):
     values = np.full((n, n), np.nan)
     values[np.triu_indices(n)] = np.where(whole == -32768, np.nan, whole * step)
     return np.where(np.isnan(values), values.T, values)
+
+
+def test_negative_controls_are_those_of_the_files(soup, made):
+    for run in (1, 2):
+        rows = table_of(soup, f"run-{run}-controls")
+        assert [row["Strategy"] for row in rows] == [*STRATEGIES]
+        for row in rows:
+            path = output(made, run, f"desc-{row['Strategy']}_controls.tsv")
+            table = pd.read_csv(path, sep="\t", index_col="control")
+            for head, control in (("Surrogates", "surrogate"), ("Seeds", "seeds")):
+                share = float(row[head].replace("n/a", "nan"))
+                expected = 100 * table.loc[control, "significant"]
+                assert share == pytest.approx(expected, abs=0.051, nan_ok=True)
+            assert row["Fluid"] == "n/a"
 
 
 # The page as a whole

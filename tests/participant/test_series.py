@@ -9,8 +9,8 @@ from scipy.interpolate import CubicSpline
 
 from bids_spheres.confounds.design import Design
 from bids_spheres.confounds.strategy import Censor, Strategy, TemporalFilter
-from bids_spheres.participant.cleaned import clean_series, effective_dof
 from bids_spheres.participant.designs import RunDesign, Timing
+from bids_spheres.participant.series import clean_series, effective_dof
 from bids_spheres.settings import Processing
 
 T_R = 2.0

@@ -1,0 +1,349 @@
+"""Recompute one correlation from the image, and tell step by step what it is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from bids_spheres.app.config_file import option_words
+from bids_spheres.app.listings import describe_filter
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.planning import plan_jobs
+from bids_spheres.confounds.degrees_of_freedom import parts, rounded
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.regions import row_weights
+from bids_spheres.engine.seeds import scale_label
+from bids_spheres.errors import (
+    SOME_FAILED,
+    BidsSpheresError,
+    MissingInputError,
+    UsageError,
+    did_you_mean,
+)
+from bids_spheres.outputs.find import parsed_files
+from bids_spheres.outputs.logs import LOGS, last_settings
+from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
+from bids_spheres.outputs.read import read_matrix
+from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
+from bids_spheres.participant.designs import StrategyFailures, run_designs
+from bids_spheres.participant.series import clean_series
+from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
+from bids_spheres.participant.up_to_date import find_tasks
+from bids_spheres.settings import PARTICIPANT
+from bids_spheres.wording import count, listing, number, percent
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Collection, Iterable, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.files.text import JsonObject
+    from bids_spheres.outputs.read import Matrix
+    from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.plan import Job
+    from bids_spheres.participant.sphere_sets import ImageSpheres, SphereSet
+
+_ENTITIES = {
+    "session": "ses",
+    "task": "task",
+    "acquisition": "acq",
+    "run": "run",
+    "echo": "echo",
+    "space": "space",
+    "res": "res",
+    "seed_set": SEEDS,
+    "radius": "scale",
+    "strategy": "desc",
+}
+"""Options that choose a matrix, and the entities of its name."""
+
+_ROUNDING = 1e-9
+"""Tables have ten digits, and other linear algebra libraries another last one."""
+
+_MOST_VOLUMES = 20
+"""Numbers of volumes that are shown for one reason."""
+
+
+def explain_edge(options: Namespace) -> int:
+    """Print what a correlation is made of; return 0 if it equals that of the file, or else 1."""
+    out, participant = options.output_dir.absolute(), options.participant.removeprefix("sub-")
+    matrix, edge = _chosen_edge(out, participant, options)
+    job = _planned(out, participant, matrix.path)
+    # Sums come out the same to the last bit only for the same number of BLAS threads.
+    with threadpool_limits(1):
+        result = _Recomputed.of(job, edge)
+        sections = {
+            "Voxels": result.voxels(),
+            "Volumes": result.volumes(),
+            "Columns": result.columns(),
+            "What is left": result.what_is_left(),
+        }
+        names = " and ".join(matrix.names[place] for place in edge)
+        print(f"{names} of {matrix.path.name}", f"from {job.images[0].bold}", sep="\n")
+        for title, lines in sections.items():
+            print("", title, *lines, sep="\n")
+    print("\nCorrelation")
+    written, value = float(matrix.values[edge]), result.correlation
+    print(f"  recomputed:  {_shown(value)}")
+    print(f"  in the file: {_shown(written)}, {matrix.path}")
+    if np.array_equal([value], [written], equal_nan=True) or abs(value - written) <= _ROUNDING:
+        print("  They are equal.")
+        return 0
+    by = f" by {value - written:.3g}" if np.isfinite(value - written) else ""
+    (task,) = find_tasks([job])
+    why = f" The outputs are {task.reason}; the next call makes them again." if task.reason else ""
+    print(f"  They differ{by}.{why}")
+    return SOME_FAILED
+
+
+def _shown(value: float) -> str:
+    return f"{value:.10g}" if np.isfinite(value) else "n/a"
+
+
+# Which correlation
+
+
+def _chosen_edge(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tuple[int, int]]:
+    """The matrix that the options name, and row and column of the edge."""
+    labels = _correlations(out, participant)
+    asked = {name: getattr(options, name) for name in _ENTITIES}
+    asked["radius"] = scale_label(options.radius) if options.radius else None
+    wanted = {name: _plain(label) for name, label in asked.items() if label}
+    fitting = [path for path, own in labels.items() if wanted.items() <= own.items()]
+    if not fitting:
+        raise UsageError(
+            f"No correlations match {_typed({name: [label] for name, label in wanted.items()})}.",
+            hint=f"There are: {_choices(labels.values(), wanted)}.",
+        )
+    matrices = [read_matrix(path) for path in fitting]
+    edges = [(own, edge) for own in matrices if (edge := _places(options.edge, own.names))]
+    if not edges:
+        known = list(dict.fromkeys(name for own in matrices for name in own.names))
+        near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
+        raise UsageError(
+            f"--edge {options.edge}: these are not two of {listing(known)}.",
+            hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
+        )
+    if len(edges) > 1:
+        own = [labels[matrix.path] for matrix, _ in edges]
+        raise UsageError(
+            f"{len(edges)} correlations of {options.edge} match.",
+            hint=f"Choose one: {_choices(own, _ENTITIES)}.",
+        )
+    return edges[0]
+
+
+def _correlations(out: Path, participant: str) -> dict[Path, dict[str, str]]:
+    """Matrices of correlations of a participant's runs, and the options that name each."""
+    labels = {}
+    paths = (out / f"sub-{participant}").rglob(f"*_stat-{PEARSON}_*_relmat.tsv")
+    for file in parsed_files(sorted(paths)):
+        about = read_sidecar(sidecar_path(file.path), optional=True)
+        if "Concatenation" in about:
+            continue  # of several runs
+        own = {name: _plain(label_of(file.name, key)) for name, key in _ENTITIES.items()}
+        # It is in the name only where a set has several.
+        if not own["radius"] and isinstance(radius := about.get("Radius"), int | float):
+            own["radius"] = scale_label(radius)
+        labels[file.path] = own
+    if not labels:
+        raise MissingInputError(
+            f"{out} has no correlations of the runs of sub-{participant}.",
+            hint="Give the output folder of the participant level, and a participant in it.",
+        )
+    return labels
+
+
+def _plain(label: str) -> str:
+    """A label as it is compared: an index without zeros before it."""
+    return label.lstrip("0") or "0" if label.isdecimal() else label
+
+
+def _choices(rows: Collection[dict[str, str]], names: Iterable[str]) -> str:
+    """What can be given to options that tell some matrices apart."""
+    values = {name: sorted({own[name] for own in rows} - {""}) for name in names}
+    several = {name: known for name, known in values.items() if len(known) > 1}
+    return _typed(several or values, "; ")
+
+
+def _typed(values: dict[str, list[str]], mark: str = " ") -> str:
+    """Options with values as they are typed, ``--radius 5 or 6.5``."""
+    if radii := values.get("radius"):
+        values["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
+    flags = {f"--{name.replace('_', '-')}": " or ".join(own) for name, own in values.items()}
+    return mark.join(f"{flag} {known}" for flag, known in flags.items() if known)
+
+
+def _places(text: str, names: tuple[str, ...]) -> tuple[int, int] | None:
+    """Places of two names, as A,B, in which there may be further commas."""
+    for end in (i for i, letter in enumerate(text) if letter == ","):
+        pair = text[:end].strip(), text[end + 1 :].strip()
+        if pair[0] != pair[1] and set(pair) <= set(names):
+            return names.index(pair[0]), names.index(pair[1])
+    return None
+
+
+# What it is made of
+
+
+def _planned(out: Path, participant: str, matrix: Path) -> Job:
+    """The job that makes a matrix and nothing else, by the newest record of a call that did."""
+    tried: list[object] = []
+    problem: BidsSpheresError | None = None
+
+    def may_have(settings: JsonObject) -> bool:
+        chosen = settings.get("participant_label")
+        of_level = settings.get("analysis_level") == PARTICIPANT and settings not in tried
+        return of_level and (not chosen or participant in chosen)
+
+    parser = main_parser()
+    while True:
+        record, content = last_settings(out, may_have, participant)
+        if record is None:
+            raise problem or MissingInputError(
+                f"No call on record in {out / LOGS} makes {matrix.name}.",
+                hint="Call the participant level again; it leaves a record of its settings.",
+            )
+        tried.append(content)
+        try:
+            positional, named = option_words(parser, content, record)
+            settings = settings_of(parser.parse_args([*positional, *named]))
+            labels = replace(settings.labels, participant_label=(participant,))
+            jobs = plan_jobs(replace(settings, output_dir=out, labels=labels, concatenate=None))[1]
+        except BidsSpheresError as error:
+            problem = problem or error
+            continue
+        makers = (
+            (job, image, strategy, place)
+            for job in jobs
+            for image in job.images
+            for strategy in image.strategies
+            for place, seeds in enumerate(job.work.seed_sets)
+            if job.paths.matrix(seeds, strategy.name, PEARSON) == matrix
+        )
+        for job, image, strategy, place in makers:
+            work = replace(job.work, seed_sets=(job.work.seed_sets[place],), strategies=(strategy,))
+            return replace(
+                job,
+                images=(replace(image, strategies=(strategy,)),),
+                placements=(job.placed().placements[place],),
+                work=work,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Recomputed:
+    """Series of the two seeds of an edge, as the participant level makes them.
+
+    `edge` are their places in the set, whose uncleaned and cleaned series are (T, S) and (T', S).
+    """
+
+    job: Job
+    edge: tuple[int, int]
+    design: RunDesign
+    image: ImageSpheres
+    spheres: SphereSet
+    extraction: Extraction
+    cleaned: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, job: Job, edge: tuple[int, int]) -> _Recomputed:
+        """Extract and clean the series of the set."""
+        failures = StrategyFailures()
+        designs = run_designs(job, job.images[0], failures)
+        if not designs:
+            raise failures.as_error()
+        work = job.work
+        image = open_spheres(job, job.images[0].bold, job.placements)
+        extraction, (spheres,) = extract_spheres(
+            *(image.volumes, image.sphere_sets, work.processing, work.threads)
+        )
+        cleaned = clean_series(extraction.timeseries, designs[0], extraction.voxels)
+        return cls(job, edge, designs[0], image, spheres, extraction, cleaned)
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's; NaN when a sphere has no series or the run is excluded."""
+        if self.design.exclusion:
+            return float("nan")
+        return float(measure("pearson").function(self.cleaned)[self.edge])
+
+    def voxels(self) -> Iterator[str]:
+        """Voxels of each of the two, and those left out for each reason."""
+        rules, seeds, weights = self.job.work.processing, self.spheres.seeds, self.spheres.weights
+        grid, usable = weights.grid, self.image.usable
+        whole = row_weights(seeds, grid, None, None)
+        masked = row_weights(seeds, grid, usable.inside, usable.grid)
+        limits = [f"the mask {self.job.mask.name}"] if self.job.mask else []
+        limits += [f"--tissue {rules.tissue}"] if usable.tissue is not None else []
+        limits += ["--exclude-mask"] if rules.exclude_mask else []
+        for seed in self.edge:
+            members = weights.core[[seed]].indices
+            bad = self.extraction.unusable[members]
+            left_out = {
+                "outside the image": whole.asked[seed] - whole.used[seed],
+                f"outside {listing(limits)}": whole.used[seed] - masked.used[seed],
+                "nearer to another seed": masked.used[seed] - weights.used[seed],
+                "constant, or not finite in a volume": int(bad.sum()),
+            }
+            place = ", ".join(number(mm) for mm in seeds.coordinates[seed].tolist())
+            ball = f"within {seeds.radii[seed]:g} mm of {place}"
+            where = ball if seeds.regions is None else "in it"
+            used = len(members) - int(bad.sum())
+            yield f"  {seeds.names[seed]}: {used} of {whole.asked[seed]} voxels {where} are used"
+            if used:
+                at = grid.to_mm(grid.unflat(weights.voxels[members[~bad]]))
+                ends = zip("xyz", at.min(axis=0).tolist(), at.max(axis=0).tolist(), strict=True)
+                spans = (f"{axis} {number(low)} to {number(high)}" for axis, low, high in ends)
+                yield f"    centres: {', '.join(spans)} mm"
+            yield from (f"    {n} left out: {why}" for why, n in left_out.items() if n)
+            if self.spheres.missing[seed]:
+                yield f"    n/a: less than --min-coverage {rules.min_coverage:g} have a signal"
+        joint = "signals of all maps together, by least squares"
+        steps = [joint if weights.joint else f"{rules.aggregation} of the voxels"]
+        steps += [f"weighted by --tissue {rules.tissue}"] if usable.weight is not None else []
+        steps += ["spikes squeezed"] if rules.despike else []
+        steps += [f"smoothed by {rules.smoothing_fwhm:g} mm"] if rules.smoothing_fwhm else []
+        yield f"  series: {', '.join(steps)}"
+
+    def volumes(self) -> Iterator[str]:
+        """Volumes kept, and those left out for each reason, numbered from 0."""
+        used, t_r = self.design.used, self.design.timing.t_r
+        yield f"  {int(used.sum())} of {len(used)} volumes of {t_r:g} s are used"
+        for why, flags in self.design.reasons.items():
+            if flags.any():
+                where = listing([str(i) for i in np.flatnonzero(flags)], _MOST_VOLUMES)
+                yield f"    {int(flags.sum())} left out for {why}: {where}"
+
+    def columns(self) -> Iterator[str]:
+        """Regressors, and other steps of cleaning."""
+        columns, rules = self.design.design.columns, self.design.processing
+        table = self.job.run.tables.confounds
+        of_table = f" of {table.name}" if table and columns else ""
+        yield f"  {count(len(columns), 'column')}{of_table}: {', '.join(columns) or 'none'}"
+        yield f"  linear trend: {'removed' if rules.detrend else 'kept'}"
+        yield f"  filter: {describe_filter(self.design.strategy.filter)}"
+
+    def what_is_left(self) -> Iterator[str]:
+        """Degrees of freedom, and variance of both series before and after cleaning."""
+        left = self.design.degrees_of_freedom
+        yield f"  degrees of freedom: {rounded(left.residual)} = {parts(left)}"
+        if self.design.exclusion:
+            yield f"  EXCLUDED, all is n/a: {self.design.exclusion.reason}"
+            return
+        rules = replace(self.design.processing, standardize=False)
+        unscaled = replace(self.design, processing=rules)
+        before = self.extraction.timeseries
+        after = clean_series(before, unscaled, self.extraction.voxels).var(axis=0, ddof=1)
+        before = before[self.design.used].var(axis=0, ddof=1)
+        for seed in self.edge:
+            name, was, now = self.spheres.seeds.names[seed], before[seed], after[seed]
+            if np.isfinite(now):
+                share = percent(now / was)
+                yield f"  variance of {name}: {was:.6g} before and {now:.6g} after, {share}"

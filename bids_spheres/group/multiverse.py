@@ -1,0 +1,334 @@
+"""Effects over all choices of analysis: specification curves, robustness, variance explained.
+
+What strategies, radii, measures and seed sets change is shown by all of them side by side
+(Simonsohn et al. 2020, doi:10.1038/s41562-020-0912-z). A matrix of Fisher's z is the same as one of
+Pearson correlations here, as these are averaged as Fisher's z, and counts once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from itertools import combinations
+from math import factorial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.files.atomic import MISSING, remove
+from bids_spheres.files.names import Name, natural
+from bids_spheres.group.edges import PAIR_COLUMNS
+from bids_spheres.group.results import Writer
+from bids_spheres.group.testing import tested_contrasts
+from bids_spheres.outputs.find import group_files
+from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.group.edges import Edges
+    from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.summary import Summary
+    from bids_spheres.group.testing import Hypotheses
+
+    FloatArray = NDArray[np.float64]
+
+CHOICES = {"strategy": "desc", "scale": "scale", "measure": "stat", "seeds": SEEDS}
+"""What specifications differ in, and the entity that says it."""
+
+_EFFECT_COLUMNS = {
+    "effect": {"Description": "Number of the effect, the same in both tables"},
+    "contrast": {"Description": "mean: the mean against 0; else a contrast of the call"},
+    "network_1": {
+        "Description": "Network of one node of the edges that are averaged; n/a: the named edges"
+    },
+    "network_2": PAIR_COLUMNS["network_2"],
+}
+
+SPECIFICATION_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "rank": {"Description": "Place of the specification, from the smallest estimate, 1"},
+    "group": {"Description": "Entities of the group with this specification"},
+    "strategy": {"Description": "Strategy of cleaning"},
+    "scale": {"Description": "Size of the spheres, where a seed set is used with several"},
+    "measure": {"Description": "Measure of connectivity"},
+    "seeds": {"Description": "Seed set"},
+    "n": {"Description": "Participants in the test"},
+    "estimate": {"Description": "Mean or contrast of the averaged edges, Fisher z"},
+    "standard_error": {"Description": "Of the estimate"},
+    "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
+    "ci_high": {"Description": "Upper limit of its 95 % confidence interval, of both tails"},
+    "t": {"Description": "estimate / standard_error"},
+    "p": {"Description": "p of t, of the tails that Tail names; not corrected"},
+    "q": {
+        "Description": "p corrected for all effects of the contrast in the specification "
+        "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
+    },
+    "qc_fc_median": {"Description": "QC-FC of the specification, as in strategies.tsv"},
+    "qc_fc_significant": {
+        "Description": "Share of its edges whose correlation with motion has p < 0.05"
+    },
+    "qc_fc_within_chance": {
+        "Description": "1: that share is at most that of Robust; n/a where it is not known"
+    },
+}
+"""Columns of the table of specifications, a row per effect and specification."""
+
+EFFECT_COLUMNS = {
+    **_EFFECT_COLUMNS,
+    "specifications": {"Description": "Specifications that have an estimate"},
+    "median": {"Description": "Median of their estimates, Fisher z"},
+    "minimum": {"Description": "Smallest of their estimates"},
+    "maximum": {"Description": "Largest of their estimates"},
+    "positive": {"Description": "Share of the estimates that are positive"},
+    "significant": {"Description": "Share of the specifications whose q is below that of Robust"},
+    "within_chance": {"Description": "Specifications whose QC-FC is within chance"},
+    "significant_within_chance": {"Description": "Share of those whose q is below that of Robust"},
+    "verdict": {
+        "Description": "robust: all estimates have one sign, and significant_within_chance is at "
+        "least the share of Robust; else fragile; n/a where signs agree and no specification has "
+        "QC-FC within chance"
+    },
+    "r_squared": {
+        "Description": "Share of the variance of the estimates that main effects of the choices "
+        "explain; n/a where estimates do not vary"
+    },
+    **{
+        f"share_{choice}": {
+            "Description": f"Part of r_squared that is due to the {choice}: its Shapley value "
+            "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
+        }
+        for choice in CHOICES
+    },
+}
+"""Columns of the table of effects, a row each."""
+
+_TABLES = {"specifications": SPECIFICATION_COLUMNS, "robustness": EFFECT_COLUMNS}
+_EFFECT = ["contrast", "network_1", "network_2"]
+
+
+class Multiverse:
+    """Effects of one group after the other, to two tables for each set of nodes."""
+
+    def __init__(self, options: GroupOptions) -> None:
+        self._options = options
+        self._families: dict[tuple[object, ...], dict[Name, pd.DataFrame]] = defaultdict(dict)
+
+    def add(self, summary: Summary) -> None:
+        """Take in the effects of a group, if its measure is on the scale of z."""
+        group, options = summary.group, self._options
+        if not (options.multiverse and group.scale.tested and summary.effects):
+            return
+        effects = pd.concat(summary.effects.values())
+        share = summary.left.share
+        effects = effects.assign(
+            group=group.title,
+            **{choice: label_of(group.name, key) or MISSING for choice, key in CHOICES.items()},
+            qc_fc_median=summary.left.median,
+            qc_fc_significant=share,
+            qc_fc_within_chance=share if np.isnan(share) else float(share <= options.robust_qcfc),
+        )
+        left_out = ("atlas", "seg", *CHOICES.values())
+        common = tuple(entity for entity in group.name.entities if entity[0] not in left_out)
+        edges = group.edges
+        self._families[common, edges.names, edges.networks][group.name] = effects
+
+    def write(self, output_dir: Path) -> tuple[list[Name], list[str]]:
+        """Write the tables; return their entities, and why there are none.
+
+        Tables of earlier calls are removed: they are about other groups.
+        """
+        written: set[Path] = set()
+        names, problems = [], self._without_effects()
+        for family in self._families.values():
+            groups = _each_once(family)
+            name = Name(
+                tuple(e for e in groups[0].entities if e[0] not in CHOICES.values()), "", ""
+            )
+            if len(groups) < 2:
+                problems.append(
+                    f"{title(name)}: --multiverse needs several strategies, radii, measures or "
+                    "seed sets of the same nodes among the outputs, and there is one."
+                )
+                continue
+            writer = Writer(output_dir, name)
+            table = specification_curves([family[group] for group in groups])
+            about = self._describe(table)
+            curves = table[list(SPECIFICATION_COLUMNS)]
+            writer.table("specifications", curves, {**SPECIFICATION_COLUMNS, **about})
+            effects = robustness(table, self._options)
+            about["Description"] = (
+                "Every effect: how it depends on the analysis, and if it is robust"
+            )
+            writer.table("robustness", effects, {**EFFECT_COLUMNS, **about})
+            written |= writer.written
+            names.append(name)
+        for file in group_files(output_dir):
+            if file.name.suffix in _TABLES and file.path not in written:
+                remove(file.path)
+        return names, problems
+
+    def _without_effects(self) -> list[str]:
+        """What was asked for and is in no group."""
+        tables = [table for family in self._families.values() for table in family.values()]
+        if self._options.multiverse and not tables:
+            what = "seeds have no networks, and no edge of theirs is named"
+            return [f"--multiverse has no effect: {what} (--multiverse-edges NODE,NODE)."]
+        named = any((table["network_1"] == MISSING).any() for table in tables)
+        if self._options.multiverse_edges and not named:
+            return ["--multiverse-edges: no seed set has all of these edges."]
+        return []
+
+    def _describe(self, table: pd.DataFrame) -> dict[str, object]:
+        options = self._options
+        return {
+            "Description": "Every effect under every specification (Simonsohn et al. 2020, "
+            "doi:10.1038/s41562-020-0912-z)",
+            "Scale": "Fisher z",
+            "Choices": {choice: sorted(set(table[choice]), key=natural) for choice in CHOICES},
+            "Specifications": sorted(set(table["group"]), key=natural),
+            "NamedEdges": [edge.split(",", 1) for edge in options.multiverse_edges],
+            "Robust": {
+                "Q": options.robust_q,
+                "Share": options.robust_share,
+                "QCFCSignificant": options.robust_qcfc,
+            },
+            "Model": options.model or "1",
+            "Tail": options.tail,
+            "MinimumParticipants": options.min_participants,
+        }
+
+
+def _each_once(groups: Iterable[Name]) -> list[Name]:
+    """Groups but for those of Fisher's z whose Pearson correlations are there, in order."""
+    by_name = {title(group): group for group in groups}
+    z, r = f"_stat-{FISHER_Z}_", f"_stat-{PEARSON}_"
+    own = [name for name in by_name if z not in name or name.replace(z, r) not in by_name]
+    return [by_name[name] for name in sorted(own, key=natural)]
+
+
+def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.DataFrame]:
+    """Contrasts of means over pairs of networks and over the named edges, by their names.
+
+    An F test has no estimate, and is left out.
+    """
+    sample, options = hypotheses.sample, summary.options
+    contrasts = [contrast for contrast in hypotheses.contrasts if not contrast.is_f]
+    rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
+    pairs = summary.networks.pairs()
+    named = _named_edges(summary.group.edges, options.multiverse_edges)
+    values = np.array([summary.networks.means(row)[pairs.index] for row in rows])
+    if named:
+        chosen = np.asarray(rows[:, named])
+        known = np.isfinite(chosen)
+        n = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+        mean = np.where(known, chosen, 0).sum(axis=1) / n
+        values = np.column_stack([values, mean])
+        pairs.loc[-1] = [MISSING, MISSING, len(named)]
+    if not len(pairs):
+        return {}
+    sample = replace(sample, rows=values, transform=None)
+    tables = {}
+    for tested in tested_contrasts(sample, contrasts, options):
+        own = tested.estimates
+        columns = {"n": own.n, "estimate": own.effect, "standard_error": own.standard_error}
+        columns |= {"ci_low": own.ci_low, "ci_high": own.ci_high, "t": own.statistic}
+        name = tested.contrast.name
+        tables[name] = pairs.assign(contrast=name, **columns, p=own.p, q=tested.q)
+    return tables
+
+
+def _named_edges(edges: Edges, names: Sequence[str]) -> list[int]:
+    """Numbers of the edges that ``A,B`` name; none unless all are there."""
+    number = {frozenset(edges.names[node] for node in ends): e for e, ends in enumerate(edges.ends)}
+    found = [number.get(frozenset(name.split(",", 1))) for name in names]
+    return [edge for edge in found if edge is not None] if None not in found else []
+
+
+def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Effects of all specifications, numbered, and sorted by their estimates."""
+    table = pd.concat(tables, ignore_index=True)
+    by_effect = table.groupby(_EFFECT, sort=False)
+    table["effect"] = by_effect.ngroup() + 1
+    table = table.sort_values(["effect", "estimate"], kind="stable", ignore_index=True)
+    table["rank"] = table.groupby("effect").cumcount() + 1
+    return table
+
+
+def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
+    """A row per effect; see `EFFECT_COLUMNS`."""
+    rows = []
+    for number, own in table.groupby("effect", sort=True):
+        known = own[own["estimate"].notna()]
+        estimates = known["estimate"].to_numpy()
+        significant = known["q"] < options.robust_q
+        within = known["qc_fc_within_chance"] == 1
+        share = float(significant[within].mean())
+        if len(set(np.sign(estimates))) > 1:
+            verdict = "fragile"
+        elif np.isnan(share):
+            verdict = MISSING
+        else:
+            verdict = "robust" if share >= options.robust_share else "fragile"
+        shares = shapley_shares(estimates, {choice: known[choice] for choice in CHOICES})
+        rows.append(
+            {
+                "effect": number,
+                **own[_EFFECT].iloc[0],
+                "specifications": len(known),
+                **known["estimate"].agg({"median": "median", "minimum": "min", "maximum": "max"}),
+                "positive": float((known["estimate"] > 0).mean()),
+                "significant": float(significant.mean()),
+                "within_chance": int(within.sum()),
+                "significant_within_chance": share,
+                "verdict": verdict,
+                "r_squared": sum(shares.values()) if shares else np.nan,
+                **{f"share_{choice}": share for choice, share in shares.items()},
+            }
+        )
+    return pd.DataFrame(rows, columns=list(EFFECT_COLUMNS))
+
+
+def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) -> dict[str, float]:
+    """Shares of the variance of values (S,) that belong to each choice, which add up to R squared.
+
+    R squared of a linear model with the main effects of choices grows by a share when a choice is
+    added; it is the mean over all orders in which they can be added (the Shapley value; Grömping
+    2007, doi:10.1198/000313007X188252). Choices without an alternative have none, and where values
+    do not vary there are no shares.
+    """
+    varying = [name for name, labels in choices.items() if len(set(labels)) > 1]
+    centred = values - values.mean() if len(values) else values
+    total = centred @ centred
+    if not total > (1e-12 * np.abs(values).max(initial=0)) ** 2 * len(values):
+        return {}
+    dummies = {
+        name: pd.get_dummies(pd.Series([*choices[name]])).to_numpy(float) for name in varying
+    }
+
+    def explained(names: Sequence[str]) -> float:
+        if not names:
+            return 0.0
+        design = np.column_stack([np.ones(len(values)), *(dummies[name] for name in names)])
+        fitted = design @ np.linalg.lstsq(design, centred, rcond=None)[0]
+        return float(fitted @ fitted / total)
+
+    k, r_squared = len(varying), {}
+    for size in range(k + 1):
+        for names in combinations(varying, size):
+            r_squared[frozenset(names)] = explained(names)
+    return {
+        name: sum(
+            factorial(len(others))
+            * factorial(k - len(others) - 1)
+            / factorial(k)
+            * (r_squared[others | {name}] - r_squared[others])
+            for others in r_squared
+            if name not in others
+        )
+        for name in varying
+    }

@@ -1,0 +1,203 @@
+"""Negative controls: series between which a strategy should leave no relation.
+
+Surrogates keep the spectrum of every region and no relation between regions; spheres in fluid have
+no signal of neurons; spheres at mirrored seeds show what is not specific to the place of the seeds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from bids_spheres.engine.connectivity import pearson_correlation
+from bids_spheres.engine.regions import row_weights
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.engine.spheres import nearest_values
+from bids_spheres.outputs import write
+from bids_spheres.outputs.sidecars import ControlsSidecar
+from bids_spheres.participant.series import clean_series, effective_dof, regressed_out
+from bids_spheres.spaces.fmriprep import is_native
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.spheres import Grid
+    from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels
+
+SURROGATES = 150
+"""Surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %."""
+
+CRITICAL_Z = 1.959964
+"""Of a normal distribution, two-sided p < .05."""
+
+_FLUID_SPHERES, _FEWEST_VOXELS = 20, 4
+_FLUID = 0.9
+"""Least probability of fluid of a voxel: less would hold grey matter."""
+
+
+# Spheres
+
+
+def control_sets(spheres: SphereSet, usable: UsableVoxels, start: int) -> Iterator[SphereSet]:
+    """Spheres at mirrored seeds and in fluid, where image and mask have such.
+
+    Their columns of an extraction begin at `start`.
+    """
+    seeds, grid = spheres.seeds, spheres.weights.grid
+    if seeds.regions is None and not is_native(spheres.sidecar["SpatialReference"]):
+        mirrored = replace(seeds, label="mirrored", coordinates=seeds.coordinates * [-1, 1, 1])
+        weights = row_weights(mirrored, grid, usable.inside, usable.grid)
+        weights = usable.of_tissue(weights, mirrored)
+        columns = slice(start, start + len(seeds))
+        yield replace(spheres, seeds=mirrored, weights=weights, columns=columns)
+        start += len(seeds)
+    if "CSF" not in usable.tissues:
+        return
+    fluid = usable.tissues["CSF"] >= _FLUID
+    if usable.inside is not None and usable.grid is not None:
+        voxels = np.argwhere(fluid)
+        fluid[tuple(voxels.T)] = nearest_values(voxels, grid, usable.inside, usable.grid)
+    radius = float(np.median(seeds.radii))
+    centres = fluid_centres(fluid, grid, radius)
+    if len(centres):
+        names = tuple(f"fluid{i}" for i in range(len(centres)))
+        table = SeedTable("fluid", names, centres, np.full(len(centres), radius))
+        weights = row_weights(table, grid, fluid, grid)
+        # Coverage is of the fluid that there is.
+        weights = replace(weights, asked=np.maximum(weights.used, 1))
+        columns = slice(start, start + len(table))
+        yield replace(spheres, seeds=table, weights=weights, columns=columns)
+
+
+def fluid_centres(fluid: BoolArray, grid: Grid, radius: float) -> FloatArray:
+    """Centres, (N, 3) mm, of disjoint spheres that hold the most voxels of fluid, (X, Y, Z)."""
+    points = grid.to_mm(np.argwhere(fluid))
+    if not len(points):
+        return np.empty((0, 3))
+    tree = cKDTree(points)
+    held = np.asarray(tree.query_ball_point(points, radius + 1e-6, return_length=True))
+    chosen: list[FloatArray] = []
+    while len(chosen) < _FLUID_SPHERES and held.max() >= _FEWEST_VOXELS:
+        chosen.append(points[held.argmax()])
+        held[np.linalg.norm(points - chosen[-1], axis=1) <= 2 * radius] = 0
+    return np.array(chosen).reshape(-1, 3)
+
+
+# Relations
+
+
+def write_controls(
+    paths: OutputPaths,
+    spheres: SphereSet,
+    run_design: RunDesign,
+    extraction: Extraction,
+    cleaned: FloatArray,
+) -> None:
+    """Clean the series of control spheres, and write how many of them correlate.
+
+    `extraction` has the series of all spheres before cleaning, and `cleaned`, (T', S), are those
+    of the seeds.
+    """
+    controls = {}
+    for control in spheres.controls:
+        columns = np.arange(control.columns.start, control.columns.stop)
+        voxels = None if extraction.voxels is None else extraction.voxels.of(columns)
+        own = np.ascontiguousarray(extraction.timeseries[:, columns])
+        controls[control.seeds.label] = clean_series(own, run_design, voxels)
+    strategy = run_design.strategy.name
+    path = paths.controls(spheres.seeds, strategy)
+    about = ControlsSidecar(
+        Sources=[paths.uri(paths.series(spheres.seeds, strategy)), *spheres.sidecar["Sources"]],
+        GeneratedBy=spheres.sidecar["GeneratedBy"],
+        SpatialReference=spheres.sidecar["SpatialReference"],
+        Seeds=spheres.sidecar["Seeds"],
+        Strategy=strategy,
+        DegreesOfFreedom=run_design.degrees_of_freedom.residual,
+        SurrogateSeed=crc32(path.name.encode()),
+    )
+    table = controls_table(cleaned, controls, run_design, about["SurrogateSeed"])
+    write.write_controls(path, table, about)
+
+
+def controls_table(
+    seeds: FloatArray, controls: Mapping[str, FloatArray], run_design: RunDesign, seed: int
+) -> pd.DataFrame:
+    """Share of pairs that correlate, of cleaned series (T', S): of seeds and of each control."""
+    n_seeds = seeds.shape[1]
+    of_seeds = np.triu(np.ones((n_seeds, n_seeds), dtype=bool), 1)
+    rows = {"seeds": _row(seeds, of_seeds, run_design)}
+    surrogates = surrogate_series(seeds, run_design, seed)
+    every = np.triu(np.ones((surrogates.shape[1],) * 2, dtype=bool), 1)
+    rows["surrogate"] = _row(surrogates, every, run_design)
+    fluid = controls.get("fluid", np.empty((len(seeds), 0)))
+    between = np.zeros((n_seeds + fluid.shape[1],) * 2, dtype=bool)
+    between[:n_seeds, n_seeds:] = True
+    of_fluid = _row(np.hstack([seeds, fluid]), between, run_design)
+    rows["fluid"] = {**of_fluid, "spheres": _known(fluid)}
+    mirrored = controls.get("mirrored", np.full_like(seeds, np.nan))
+    rows["mirrored"] = _row(mirrored, of_seeds, run_design)
+    both = np.stack([pearson_correlation(values)[of_seeds] for values in (seeds, mirrored)])
+    both = both[:, np.isfinite(both).all(axis=0)]
+    if both.shape[1] > 2:
+        rows["mirrored"]["similarity"] = float(pearson_correlation(both.T)[0, 1])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("control").reset_index()
+
+
+def surrogate_series(cleaned: FloatArray, run_design: RunDesign, seed: int) -> FloatArray:
+    """Series with random phases and the spectra of cleaned ones, (T', S): (T', M).
+
+    Of few series there are several surrogates each, M of at least `SURROGATES` together. What new
+    phases put back where regressors were is taken out again.
+    """
+    known = cleaned[:, np.isfinite(cleaned).all(axis=0)]
+    if not known.size:
+        return np.empty((len(cleaned), 0))
+    known = np.tile(known, -(-SURROGATES // known.shape[1]))
+    values = phase_randomized(known, np.random.default_rng(seed))
+    removed = np.column_stack([np.ones(len(values)), regressed_out(run_design)])
+    return np.asarray(values - removed @ np.linalg.lstsq(removed, values, rcond=None)[0])
+
+
+def phase_randomized(series: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Series, (T, S), with the same power at every frequency, and phases drawn anew for each.
+
+    Theiler et al. 1992, doi:10.1016/0167-2789(92)90102-S; other phases for each series leave no
+    relation between them (Prichard & Theiler 1994, doi:10.1103/PhysRevLett.73.951).
+    """
+    spectrum = np.fft.rfft(series, axis=0)
+    turns = np.exp(2j * np.pi * rng.random(spectrum.shape))
+    turns[0] = 1  # the mean
+    if len(series) % 2 == 0:
+        turns[-1] = 1  # the Nyquist frequency has no phase
+    return np.fft.irfft(spectrum * turns, n=len(series), axis=0)
+
+
+def _row(series: FloatArray, pairs: BoolArray, run_design: RunDesign) -> dict[str, float]:
+    """Spheres and pairs with a correlation, and the shares of pairs with p < .05."""
+    row = {"spheres": _known(series), "pairs": 0, "significant": np.nan}
+    row |= {"significant_nominal": np.nan, "similarity": np.nan}
+    if not pairs.any() or run_design.exclusion is not None:
+        return row
+    r, effective = pearson_correlation(series)[pairs], effective_dof(series, run_design)[pairs]
+    nominal = np.full(len(r), run_design.degrees_of_freedom.residual + 1)
+    known = np.isfinite(r) & np.isfinite(effective)
+    z = np.abs(np.arctanh(np.clip(r[known], -1 + 1e-12, 1 - 1e-12)))
+    row["pairs"] = int(known.sum())
+    if known.any():
+        for column, n in (("significant", effective), ("significant_nominal", nominal)):
+            scale = np.sqrt(np.maximum(n[known] - 3, 0))
+            row[column] = float(np.mean(z * scale > CRITICAL_Z))
+    return row
+
+
+def _known(series: FloatArray) -> int:
+    return int(np.isfinite(series).all(axis=0).sum()) if series.size else 0

@@ -1,0 +1,148 @@
+"""Series of a run through the steps of a strategy, their relations, and files of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bids_spheres.confounds.design import removed_regressors, temporal_steps
+from bids_spheres.engine.aggregate import aggregate_cleaned
+from bids_spheres.engine.clean import clean
+from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
+from bids_spheres.outputs import write
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
+from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bids_spheres.engine.aggregate import VoxelSeries
+    from bids_spheres.outputs.paths import OutputPaths
+    from bids_spheres.outputs.sidecars import CleaningSidecar
+    from bids_spheres.participant.designs import RunDesign
+    from bids_spheres.participant.sphere_sets import SphereSet
+
+    FloatArray = NDArray[np.float64]
+
+
+def clean_series(
+    timeseries: FloatArray, run_design: RunDesign, voxels: VoxelSeries | None = None
+) -> FloatArray:
+    """Cleaned series of the volumes in use, (T', S), of series (T, S).
+
+    NaN for spheres without a signal, and for all when the run is excluded. With the series of the
+    `voxels` of the spheres these are cleaned instead, and put together afterwards.
+    """
+    rows = rows_in_use(run_design)
+    cleaned = np.full((int(rows.sum()), timeseries.shape[1]), np.nan)
+    complete = ~np.isnan(timeseries).any(axis=0)
+    # Without degrees of freedom the residuals are rounding errors, scaled up to look like data.
+    if not complete.any() or run_design.exclusion is not None:
+        return cleaned
+    arguments = clean_arguments(run_design)
+    if voxels is None:
+        cleaned[:, complete] = clean(timeseries[:, complete], **arguments)[rows]
+    else:
+        used, rule = voxels.of(np.flatnonzero(complete)), run_design.processing.aggregation
+        cleaned[:, complete] = aggregate_cleaned(used, rule, arguments)[rows]
+    return cleaned
+
+
+def rows_in_use(run_design: RunDesign) -> NDArray[np.bool_]:
+    """Those of the kept volumes that are drawn after cleaning."""
+    return np.asarray(run_design.used[run_design.design.kept])
+
+
+def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
+    """Arguments of `bids_spheres.engine.clean.clean` for a strategy in its run."""
+    rules = run_design.processing
+    return {
+        "detrend": rules.detrend,
+        "standardize": rules.standardize,
+        "confounds": removed_regressors(
+            run_design.design, run_design.strategy, run_design.timing.t_r
+        ),
+        **temporal_steps(run_design.design, run_design.strategy, run_design.timing.t_r),
+    }
+
+
+def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
+    """Effective degrees of freedom of the correlation of every two cleaned series, (S, S).
+
+    At most one more than the degrees of freedom of white series, because the variance of a
+    correlation of N independent values is 1 / (N - 1).
+    """
+    n_spheres = cleaned.shape[1]
+    if run_design.exclusion is not None:
+        return np.full((n_spheres, n_spheres), np.nan)
+    left = run_design.degrees_of_freedom
+    return effective_degrees_of_freedom(
+        cleaned,
+        kept=run_design.used,
+        regressors=regressed_out(run_design),
+        degrees_lost=int(run_design.used.sum()) - left.residual,
+    )
+
+
+def regressed_out(run_design: RunDesign) -> FloatArray:
+    """What was regressed out at the volumes in use, filtered as series were, (T', Q)."""
+    kept, t_r = run_design.design.kept, run_design.timing.t_r
+    removed = removed_regressors(run_design.design, run_design.strategy, t_r)
+    regressors = [np.empty((int(kept.sum()), 0))]
+    if run_design.processing.detrend:
+        regressors.append(np.linspace(-1, 1, len(kept))[kept, np.newaxis])
+    if removed is not None:
+        steps = temporal_steps(run_design.design, run_design.strategy, t_r)
+        # Detrended, so that a filter does not see the jump from the end to the beginning.
+        regressors.append(clean(removed, detrend=True, standardize=False, **steps))
+    return np.hstack(regressors)[rows_in_use(run_design)]
+
+
+def write_series(
+    paths: OutputPaths,
+    spheres: SphereSet,
+    run_design: RunDesign,
+    cleaned: FloatArray,
+    *,
+    sidecar: CleaningSidecar,
+    beside: Mapping[str, FloatArray],
+) -> None:
+    """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
+
+    All relations are `n/a` when the run is excluded. `beside` are matrices, (S, S), that say how
+    good correlations are, by the label of ``stat``.
+    """
+    seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
+    strategy = run_design.strategy.name
+    values = cleaned
+    if rules.full_length:
+        values = np.full((len(kept), len(seeds)), np.nan)
+        values[kept] = cleaned
+    common = {**spheres.sidecar, **sidecar}
+    own = SeriesSidecar(
+        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        **sampling(run_design.timing.t_r),
+        FullLength=rules.full_length,
+    )
+    write.write_series(paths, seeds, strategy, values, {**common, **own})
+    common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
+    nodes = paths.uri(paths.spheres(seeds))
+    for chosen in map(measure, rules.connectivity):
+        relations = np.full((len(seeds), len(seeds)), np.nan)
+        about = matrix_sidecar(chosen, nodes)
+        if run_design.exclusion is None:
+            relations = chosen.function(cleaned)
+            if chosen.shrinkage:
+                about["Shrinkage"] = chosen.shrinkage(cleaned)
+        path = paths.matrix(seeds, strategy, chosen.stat)
+        write.write_matrix(path, seeds.names, relations, {**common, **about})
+    for stat, values in beside.items():
+        # Over placements of the spheres, from the image and not from the series
+        sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
+        facts = {**common, **sidecar_beside(stat, nodes, rules), "Sources": sources}
+        write.write_matrix(paths.matrix(seeds, strategy, stat), seeds.names, values, facts)

@@ -1,0 +1,361 @@
+"""Spheres of a run on the grid of an image: the voxels that they may use, and their signal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bids_spheres.engine.extract import extract
+from bids_spheres.engine.regions import image_on_grid, row_weights
+from bids_spheres.engine.seedmaps import SpooledVolumes
+from bids_spheres.engine.spheres import nearest_only, nearest_values, stack_weights
+from bids_spheres.engine.stream import open_volumes, read_mask
+from bids_spheres.errors import DataError, MissingInputError, UsageError
+from bids_spheres.files.names import same_template
+from bids_spheres.inputs.anatomy import lesion_masks, tissue_images
+from bids_spheres.participant.controls import control_sets
+from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
+from bids_spheres.participant.sidecars import image_sidecar
+from bids_spheres.settings import OFF
+from bids_spheres.wording import count, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.engine.spheres import Grid, SphereWeights
+    from bids_spheres.engine.stream import Mask, Volumes
+    from bids_spheres.inputs.runs import Run
+    from bids_spheres.outputs.sidecars import ImageSidecar
+    from bids_spheres.participant.plan import Job
+    from bids_spheres.settings import Processing
+    from bids_spheres.spaces import SeedsInSpace
+
+COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
+"""Columns of tables of spheres with the shares of tissues."""
+
+
+_LARGEST = 1e100
+"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
+
+_NOT_LINEAR = (
+    "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
+    "do not count it."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SphereSet:
+    """A seed set of S spheres on the grid of an image.
+
+    `columns` are its part of the columns of an extraction of several sets, and `min_coverage` is
+    the smallest share of a sphere's voxels that must have a signal. `extra` are further columns of
+    the table, (S,): shares of tissues in the voxels used, and how far seeds were moved. Once the
+    image was read, `coverage`, `tsnr` and `spikes`, (S,), are the share of each sphere's voxels
+    that has a signal, their temporal signal-to-noise ratio and the share of their values that
+    despiking changed; `reduced` counts spheres with voxels that are constant, or not finite in a
+    volume. `controls` are further spheres of the same image, which are extracted with these;
+    `shifted` are all of these spheres, shifted at random, as often as wanted, and `placed` their
+    series, once the image was read.
+    """
+
+    seeds: SeedTable
+    weights: SphereWeights
+    columns: slice
+    min_coverage: float
+    sidecar: ImageSidecar
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
+    coverage: FloatArray | None = None
+    tsnr: FloatArray | None = None
+    spikes: FloatArray | None = None
+    reduced: int = 0
+    controls: tuple[SphereSet, ...] = ()
+    shifted: tuple[SphereWeights, ...] = ()
+    placed: PlacedSeries | None = None
+
+    def with_signal_of(self, extraction: Extraction) -> SphereSet:
+        """The same with what the moments of an extraction say of the voxels."""
+        moments, all_weights = extraction.moments, extraction.weights
+        assert moments is not None  # noqa: S101 - they were asked for
+        coverage = moments.coverage(all_weights)[self.columns]
+        tsnr = moments.tsnr(all_weights)[self.columns]
+        reduced = int(extraction.reduced[self.columns].sum())
+        signal = replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
+        if extraction.spikes is None:
+            return signal
+        spikes = extraction.spikes[self.columns]
+        known = spikes[np.isfinite(spikes)]
+        sidecar = self.sidecar.copy()
+        sidecar["DespikedShare"] = float(known.mean()) if known.size else None
+        sidecar["DespikeNote"] = _NOT_LINEAR
+        return replace(signal, spikes=spikes, sidecar=sidecar)
+
+    @property
+    def missing(self) -> BoolArray:
+        """Spheres without a usable voxel, or with too little coverage, (S,)."""
+        coverage = self.weights.coverage if self.coverage is None else self.coverage
+        return np.asarray(self.weights.empty | self.too_little(coverage))
+
+    def too_little(self, coverage: FloatArray) -> BoolArray:
+        """Whether so much coverage is not enough."""
+        return np.asarray((coverage == 0) | (coverage < self.min_coverage))
+
+    @property
+    def noun(self) -> str:
+        """What the user calls its members."""
+        return "sphere" if self.seeds.regions is None else "region"
+
+
+def coverage_note(spheres: SphereSet) -> str:
+    """How many spheres there are, and how many lack a part or all of their voxels."""
+    weights = spheres.weights
+    low = spheres.missing & ~weights.empty
+    text = f"{spheres.seeds.label}: {count(len(spheres.seeds), spheres.noun)}"
+    if not weights.seed_used.all():
+        text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
+    if weights.partial.any():
+        text += f", {int(weights.partial.sum())} partly outside the mask"
+    if weights.empty.any():
+        text += f", {int(weights.empty.sum())} without a voxel in the mask (n/a)"
+    if low.any():
+        text += f", {int(low.sum())} with a coverage below {spheres.min_coverage:g} (n/a)"
+    if spheres.sidecar.get("DespikedShare") is not None:
+        text += f", {spheres.sidecar['DespikedShare']:.2%} of their voxels' values despiked"
+    return text
+
+
+def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
+    """What to look for when spheres of an image have no signal or lost voxels."""
+    label, number, noun = spheres.seeds.label, spheres.reduced, spheres.noun
+    if spheres.weights.empty.all():
+        yield (
+            f"{label}: no {noun} has a voxel in image and mask, and all outputs are n/a. Are the "
+            f"coordinates millimetres in the space {spheres.sidecar['SpatialReference']}, and is "
+            "the mask of this image?"
+        )
+    elif spheres.missing.all():
+        yield (
+            f"{label}: no {noun} has a signal, and all outputs are n/a. Is {bold} constant or "
+            "empty there?"
+        )
+    if number:
+        yield (
+            f"{label}: {number} of {count(len(spheres.seeds), noun)} "
+            f"{plural(number, 'holds', 'hold')} voxels that are constant or, in some volume, not "
+            f"finite in {bold.name}; these are left out and count as missing in the coverage."
+        )
+
+
+class ImageSpheres(NamedTuple):
+    """An image that is open, its mask, the voxels that may be used, and the spheres on its grid."""
+
+    volumes: Volumes
+    mask: Mask | None
+    usable: UsableVoxels
+    sphere_sets: list[SphereSet]
+
+
+def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> ImageSpheres:
+    """Open an image of a run and draw the spheres of seed sets on its grid."""
+    rules, start = job.work.processing, 0
+    volumes = open_volumes(bold)
+    if job.mask is None and rules.mask != OFF:
+        raise MissingInputError(
+            f"No brain mask belongs to {bold}.",
+            hint="fMRIPrep writes it beside the image as *_desc-brain_mask.nii.gz; --mask "
+            "template, none or PATH does without.",
+        )
+    mask = read_mask(job.mask) if job.mask else None
+    usable = usable_voxels(job.run, bold, volumes.grid, mask, rules)
+    sphere_sets: list[SphereSet] = []
+    for placement in placements:
+        seeds = placement.table
+        weights = usable.of_tissue(_weights(seeds, volumes.grid, usable, rules.overlap), seeds)
+        columns = slice(start, start + len(seeds))
+        sidecar = image_sidecar(job.run, bold, job.mask, placement, job.work)
+        extra = usable.shares(weights)
+        if placement.moved:
+            extra["moved"] = np.array(placement.moved)
+        sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, extra))
+        start += len(seeds)
+    for i, spheres in enumerate(sphere_sets if rules.controls else ()):
+        controls = tuple(control_sets(spheres, usable, start))
+        sphere_sets[i] = replace(spheres, controls=controls)
+        start += sum(len(control.seeds) for control in controls)
+    if rules.placements:
+        overlap = "allow" if rules.overlap == "error" else rules.overlap
+        for i, spheres in enumerate(sphere_sets):
+            shifted = tuple(
+                usable.of_tissue(_weights(table, volumes.grid, usable, overlap), table)
+                for table in shifted_seeds(spheres.seeds, *rules.placements)
+            )
+            sphere_sets[i] = replace(spheres, shifted=shifted)
+    return ImageSpheres(volumes, mask, usable, sphere_sets)
+
+
+def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -> SphereWeights:
+    """Weights of spheres or regions, by the rule for voxels that several spheres share."""
+    weights = row_weights(seeds, grid, usable.inside, usable.grid)
+    if overlap == "allow" or seeds.regions is not None or not weights.overlaps.any():
+        return weights
+    if overlap == "nearest":
+        return nearest_only(weights, seeds.coordinates, seeds.radii)
+    shared = np.flatnonzero(weights.overlaps)
+    names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
+    raise DataError(
+        f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
+        hint="Choose a smaller --radius, or --overlap nearest or allow.",
+    )
+
+
+def extract_spheres(
+    volumes: Volumes, sphere_sets: Sequence[SphereSet], rules: Processing, threads: int
+) -> tuple[Extraction, list[SphereSet]]:
+    """Series of all sets, in one pass over the image, and the sets with their signal.
+
+    Spheres without a usable voxel, or with too little coverage, have series of NaN.
+    """
+    every = [*sphere_sets, *(control for spheres in sphere_sets for control in spheres.controls)]
+    weights = stack_weights([spheres.weights for spheres in every])
+    with np.errstate(over="ignore", invalid="ignore"):
+        extraction = extract(
+            *(volumes, weights, rules.smoothing_fwhm),
+            aggregation=rules.aggregation,
+            despike=rules.despike,
+            moments=True,
+            threads=threads,
+        )
+    if (np.abs(extraction.timeseries) >= _LARGEST).any():
+        raise DataError(
+            f"{volumes.name} has values above {_LARGEST:g}, which are no signal.",
+            hint="Its header is damaged, or something went wrong before; compute it again.",
+        )
+    every = [spheres.with_signal_of(extraction) for spheres in every]
+    if isinstance(volumes, SpooledVolumes):
+        every = [
+            replace(s, placed=PlacedSeries(volumes, s, rules)) if s.shifted else s for s in every
+        ]
+    missing = np.concatenate([spheres.missing for spheres in every])
+    extraction.timeseries[:, missing] = np.nan
+    return extraction, every[: len(sphere_sets)]
+
+
+@dataclass(frozen=True, eq=False)
+class UsableVoxels:
+    """Voxels that may be used: those `inside` on their own `grid`, or all without one.
+
+    On the image's grid are the voxels of the `tissue`, where it is a threshold, its probability as
+    `weight`, where voxels count by it, and the probabilities of all `tissues`.
+    """
+
+    inside: BoolArray | None
+    grid: Grid | None
+    tissue: BoolArray | None = None
+    weight: FloatArray | None = None
+    tissues: Mapping[str, FloatArray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def of_tissue(self, weights: SphereWeights, seeds: SeedTable) -> SphereWeights:
+        """Weights with the voxels of the tissue as those that count, or weighted by it."""
+        if self.tissue is not None:
+            # Coverage is of what the participant has of the tissue.
+            every = row_weights(seeds, weights.grid, self.tissue, weights.grid)
+            total = np.asarray(every.sums.sum(axis=1)).ravel()
+            whole = None if weights.whole is None else np.where(total > 0, total, 1.0)
+            return replace(weights, asked=np.maximum(every.used, 1), whole=whole)
+        if self.weight is None:
+            return weights
+        if weights.joint:
+            raise UsageError(
+                "--tissue: voxels of maps can't be weighted twice.",
+                hint="Use a threshold, as GM:0.5, or --parcellation-weights mean.",
+            )
+        at_voxels = self.weight.reshape(-1, order="F")[weights.voxels]
+        values = weights.sums.data * at_voxels[weights.membership.indices]
+        weighted = replace(weights, values=values, compact=False)
+        before, after = (np.asarray(part.sums.sum(axis=1)).ravel() for part in (weights, weighted))
+        # Coverage stays what it is: the tissue is no part of it.
+        whole = after / np.where(weights.coverage > 0, weights.coverage, 1)
+        return replace(weighted, whole=np.where((before > 0) & (after > 0), whole, 1.0))
+
+    def shares(self, weights: SphereWeights) -> dict[str, FloatArray]:
+        """Share of each tissue in the voxels used of each sphere, (S,), by column."""
+        members = weights.core.astype(np.float64)
+        used = np.where(weights.used > 0, weights.used, np.nan)
+        return {
+            COLUMNS[tissue]: members @ values.reshape(-1, order="F")[weights.voxels] / used
+            for tissue, values in self.tissues.items()
+        }
+
+
+def usable_voxels(
+    run: Run, bold: Path, grid: Grid, mask: Mask | None, rules: Processing
+) -> UsableVoxels:
+    """Voxels of a run that may be used.
+
+    A `MissingInputError` when the tissue that is asked for has no image in the space of the run, a
+    `DataError` when no voxel is left, and other errors when an image can't be read.
+    """
+    images = tissue_images(bold, run.space)
+    tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
+    usable = UsableVoxels(None, None, tissues=tissues)
+    if mask is not None:
+        usable = replace(usable, inside=mask.inside, grid=mask.grid)
+    name, _, least = (rules.tissue or "").partition(":")
+    if name and name not in tissues:
+        raise MissingInputError(
+            f"--tissue: no image of {name} in {run.space} belongs to {bold.name}.",
+            hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
+        )
+    lesions = _lesions(run, rules.exclude_mask)
+    if least == "weight":
+        usable = replace(usable, weight=tissues[name])
+    if not lesions and (not name or least == "weight"):
+        notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
+        return replace(usable, notes=tuple(notes))
+    voxels = np.indices(grid.shape).reshape(3, -1).T
+    inside = np.ones(grid.shape, dtype=bool)
+    if mask is not None:
+        inside = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
+    if name and least != "weight":
+        tissue = tissues[name] >= float(least or 0.5)
+        usable, inside = replace(usable, tissue=tissue), inside & tissue
+    notes = []
+    for path in lesions:
+        lesion = read_mask(path)
+        excluded = nearest_values(voxels, grid, lesion.inside, lesion.grid).reshape(grid.shape)
+        notes.append(f"{count(int((inside & excluded).sum()), 'voxel')} of {path.name} excluded.")
+        inside &= ~excluded
+    if not inside.any():
+        raise DataError(f"--tissue and --exclude-mask leave no voxel of {bold.name}.")
+    return replace(usable, inside=inside, grid=grid, notes=tuple(notes))
+
+
+def restricting_files(run: Run, bold: Path, rules: Processing) -> list[Path]:
+    """Images of tissues and lesions on which the spheres of a run depend."""
+    tissues = [path for path, _ in tissue_images(bold, run.space).values()]
+    return [*tissues, *_lesions(run, rules.exclude_mask)]
+
+
+def _lesions(run: Run, given: str | None) -> list[Path]:
+    """Masks of lesions of a run: a file of all, or those of a folder that belong to it."""
+    if given is None:
+        return []
+    path = Path(given)
+    if not path.exists():
+        raise MissingInputError(f"--exclude-mask: {path} is missing.")
+    if path.is_dir():
+        return lesion_masks(path, run.name, run.space)
+    known = [part.removeprefix("space-") for part in path.name.split("_") if "space-" in part]
+    if known and not same_template(known[0], run.space):
+        raise UsageError(
+            f"--exclude-mask: {path.name} is in {known[0]} space, and the images are in "
+            f"{run.space}.",
+            hint="Give masks in the space of the images.",
+        )
+    return [path]

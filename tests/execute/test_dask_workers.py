@@ -1,0 +1,257 @@
+"""Which workers of Dask get which items, by a scheduler and a clock that tests set."""
+
+from __future__ import annotations
+
+import operator
+from itertools import count, pairwise
+from types import SimpleNamespace
+
+import pytest
+
+from bids_spheres.errors import TemporaryError
+from bids_spheres.execute import dask
+from bids_spheres.execute.dask import DaskExecutor, WorkerSource
+from bids_spheres.execute.executor import Lost
+from bids_spheres.execute.proof import WorkerProblemError
+
+RUNNING, PAUSED = {"status": "running", "last_seen": 0.0}, {"status": "paused", "last_seen": 0.0}
+
+
+class Future:
+    """What a worker was asked to call."""
+
+    _numbers = count()
+
+    def __init__(self, function, arguments, where):
+        self.function, self.arguments, self.where = function, arguments, where
+        self.key, self.status, self._callbacks = f"call-{next(self._numbers)}", "pending", []
+        self._end = None
+
+    @property
+    def is_proof(self):
+        return self.function is not dask.perform
+
+    def add_done_callback(self, callback):
+        self._callbacks.append(callback)
+
+    def finish(self, error=None):
+        if self.status != "pending":
+            return
+        self.status = "error" if error else "finished"
+        self._end = error or self.function(*self.arguments)
+        for callback in self._callbacks:
+            callback(self)
+
+    def result(self, timeout):
+        assert timeout
+        if self.status == "error":
+            raise self._end
+        return self._end
+
+    def exception(self, timeout):
+        assert timeout
+        return self._end
+
+
+class Scheduler:
+    """Workers by their addresses, and what happens whenever they are asked for."""
+
+    def __init__(self, step, **workers):
+        self.step, self.workers, self.now = step, dict(workers), 0.0
+        self.submitted, self.held = [], {}
+        self.scheduler = SimpleNamespace(
+            identity=lambda: {"workers": self.workers}, processing=lambda: self.held
+        )
+
+    def sync(self, question, callback_timeout):
+        assert callback_timeout
+        if question is self.scheduler.identity:
+            self.step(self)
+        return question()
+
+    def submit(self, function, *arguments, pure, **where):
+        assert pure is False
+        self.submitted.append(Future(function, arguments, where))
+        self.submitted[-1].time = self.now
+        return self.submitted[-1]
+
+    def cancel(self, futures, force):
+        assert force
+        for future in futures:
+            future.status = "cancelled"
+
+    def pending(self, *, proofs):
+        return [f for f in self.submitted if f.is_proof is proofs and f.status == "pending"]
+
+    def tick(self):
+        self.now += 0.25
+        return self.now
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Do items, whose function is to change their sign."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    for folder in (source, out):
+        folder.mkdir()
+    (source / "dataset_description.json").write_text("{}")
+    monkeypatch.setattr(dask, "_POLL", 0.0)
+
+    def call(client, items, timeout=1e6, more_expected=lambda: False):
+        monkeypatch.setattr(dask, "time", SimpleNamespace(monotonic=client.tick))
+        workers = WorkerSource("Test", timeout, more_expected)
+        executor = DaskExecutor(client, workers, [source], [out])
+        ends = list(executor.run(operator.neg, items))
+        assert not list(out.iterdir())
+        assert not client.pending(proofs=True)
+        return ends
+
+    return call
+
+
+def prove(client, *addresses):
+    for future in client.pending(proofs=True):
+        if future.where["workers"][0] in addresses:
+            future.finish()
+
+
+def test_items_go_to_running_workers_that_have_proven_themselves(run):
+    def step(client):
+        for future in client.pending(proofs=False):
+            future.finish()
+        prove(client, "a", "b")
+        assert len(client.pending(proofs=False)) <= 2
+
+    client = Scheduler(step, a=RUNNING, b=RUNNING, c=RUNNING, d=PAUSED)
+    assert sorted(run(client, [1, 2, 3, 4, 5])) == [(i, -i) for i in range(1, 6)]
+    asked = sorted(f.where["workers"][0] for f in client.submitted if f.is_proof)
+    assert asked == ["a", "b", "c"]
+    for future in client.submitted:
+        if not future.is_proof:
+            assert future.where["workers"] <= {"a", "b"}
+            assert future.where["allow_other_workers"] is True
+
+
+def test_where_all_workers_are_fit_any_of_them_will_do(run):
+    def step(client):
+        prove(client, "a", "b")
+        for future in client.pending(proofs=False):
+            future.finish()
+
+    client = Scheduler(step, a=RUNNING, b=RUNNING)
+    assert sorted(run(client, [1, 2])) == [(1, -1), (2, -2)]
+    *_, last = (future.where for future in client.submitted if not future.is_proof)
+    assert last == {}
+
+
+@pytest.mark.parametrize(("behind", "used"), [(14.9, True), (15.0, False)])
+def test_a_worker_without_a_heartbeat_is_not_used(run, behind, used):
+    def step(client):
+        prove(client, "a", "b")
+        for future in client.pending(proofs=False):
+            future.finish()
+
+    now = {"status": "running", "last_seen": 1e9}
+    client = Scheduler(step, a=now, b={"status": "running", "last_seen": 1e9 - behind})
+    assert run(client, [1]) == [(1, -1)]
+    assert ({f.where["workers"][0] for f in client.submitted if f.is_proof} == {"a", "b"}) is used
+
+
+def test_an_item_of_a_worker_that_does_not_go_on_is_given_to_another_once(run):
+    began = []
+
+    def step(client):
+        prove(client, "a", "b")
+        for future in client.pending(proofs=False):
+            if future.key not in began:
+                began.append(future.key)
+                # The first two workers stop when they have begun.
+                address = "a" if len(began) == 1 else "b"
+                client.workers = {**client.workers, address: PAUSED}
+                client.held = {**client.held, address: (future.key,)}
+
+    client = Scheduler(step, a=RUNNING, b=PAUSED)
+
+    def then(client):
+        step(client)
+        if len(began) == 1 and client.submitted[-1].status == "cancelled":
+            client.workers = {"a": PAUSED, "b": RUNNING}
+
+    client.step = then
+    ((item, end),) = run(client, [7])
+    assert item == 7
+    assert isinstance(end, Lost)
+    assert "2 Dask workers were lost with this run: it does not go on" in end.message
+    first, second = (f for f in client.submitted if not f.is_proof)
+    assert first.status == second.status == "cancelled"
+    # A worker may be silent for 120 s, and not for much longer.
+    assert 120 < second.time - first.time < 130
+
+
+@pytest.mark.parametrize(("failures", "lost"), [(1, False), (2, True)])
+def test_an_item_that_a_worker_could_not_send_back_is_tried_once_more(run, failures, lost):
+    left = [failures]
+
+    def step(client):
+        prove(client, "a")
+        for future in client.pending(proofs=False):
+            if left[0] and future.arguments[1]:
+                left[0] -= 1
+                future.finish(OSError("no route"))
+            else:
+                future.finish()
+
+    client = Scheduler(step, a=RUNNING)
+    ((item, end),) = run(client, [3])
+    assert item == 3
+    assert isinstance(end, Lost) is lost
+    if lost:
+        assert "2 Dask workers were lost with this run: OSError: no route" in end.message
+    else:
+        assert end == -3
+
+
+def test_a_worker_that_is_unfit_is_asked_again_after_a_while(run, caplog):
+    def step(client):
+        for future in client.pending(proofs=False):
+            future.finish()
+        for future in client.pending(proofs=True):
+            if len(client.submitted) < 3:
+                future.finish(WorkerProblemError("it has another numpy"))
+            else:
+                future.finish()
+
+    client = Scheduler(step, a=RUNNING)
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run(client, [1]) == [(1, -1)]
+    times = [future.time for future in client.submitted if future.is_proof]
+    assert len(times) == 3
+    assert all(30 < b - a < 32 for a, b in pairwise(times))
+    (line,) = caplog.messages  # the same problem is told once
+    assert line == "The worker a can't be used: it has another numpy."
+
+
+@pytest.mark.parametrize(("polls", "expected"), [(0, 0), (5, 5)])
+def test_a_call_without_a_worker_ends_when_no_more_are_expected(run, polls, expected):
+    asked = []
+
+    def more():
+        asked.append(1)
+        return len(asked) <= polls
+
+    def step(client):
+        for future in client.pending(proofs=True):
+            future.finish(WorkerProblemError("it does not see the folder"))
+
+    client = Scheduler(step, a=RUNNING)
+    with pytest.raises(TemporaryError, match="Test has had no worker for 10 s that can be") as told:
+        run(client, [1], timeout=10.0, more_expected=more)
+    assert "be used: it does not see the folder." in told.value.message
+    assert len(asked) == expected + 1
+    assert client.now > 10 * (expected + 1)
+    assert all(future.is_proof for future in client.submitted)
+
+
+def test_a_call_to_which_no_worker_comes(run):
+    with pytest.raises(TemporaryError, match="none has come"):
+        run(Scheduler(lambda _: None), [1], timeout=3.0)

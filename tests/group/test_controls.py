@@ -1,0 +1,118 @@
+"""Negative controls at the group level: averages of tables, and QC-FC of permuted motion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bids_spheres.group.head_motion import motion_design, permuted_qc_fc
+from bids_spheres.group.model import MEAN_FD, Design
+from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.stream import EdgeValues
+from bids_spheres.group.workflow import run_group
+from tests.group.conftest import correlations, read_tsv
+
+EDGES = 300
+
+
+def simulated(rng, n, effect=0.0, missing=0):
+    """Edges of n participants that share a factor, with motion in them, and motion."""
+    motion = rng.gamma(4, 0.05, n)
+    z = (motion - motion.mean()) / motion.std()
+    factor = rng.standard_normal((n, 1)) * rng.uniform(0, 0.7, EDGES)
+    array = rng.standard_normal((n, EDGES)) + factor + effect * z[:, None]
+    array[0, :missing] = np.nan
+    values = EdgeValues(EDGES)
+    for i, row in enumerate(array):
+        values.add(f"sub-{i:03d}", row)
+    return values, array, dict(zip(values.participants, motion, strict=True))
+
+
+def medians(array, motion, orders):
+    array = array[:, np.isfinite(array).all(axis=0)]
+    edges = (array - array.mean(axis=0)) / array.std(axis=0)
+    z = (motion - motion.mean()) / motion.std()
+    return np.array([np.median(np.abs(z[order] @ edges / len(z))) for order in orders])
+
+
+def test_the_null_is_that_of_permuted_motion():
+    rng = np.random.default_rng(0)
+    values, array, motion = simulated(rng, 30, effect=0.3, missing=20)
+    cells = permuted_qc_fc(values, motion_design(motion), np.ones(EDGES, dtype=bool), seed=1)
+    fd = np.array([*motion.values()])
+    observed, *null = medians(
+        array, fd, [np.arange(30), *(rng.permutation(30) for _ in range(4000))]
+    )
+    assert cells["qc_fc_null"] == pytest.approx(np.mean(null), rel=0.05)
+    excess = (observed - np.mean(null)) / np.std(null)
+    assert cells["qc_fc_excess"] == pytest.approx(excess, rel=0.2)
+    assert cells["qc_fc_p"] == pytest.approx(np.mean(np.array(null) >= observed), abs=0.02)
+    again = permuted_qc_fc(values, motion_design(motion), np.ones(EDGES, dtype=bool), seed=1)
+    assert again == cells
+
+
+def test_excess_of_nothing_is_nothing_in_groups_of_any_size_and_grows_with_motion():
+    excess, null = {}, {}
+    for n in (15, 120):
+        for effect in (0.0, 0.5):
+            found = []
+            for seed in range(12):
+                values, _, motion = simulated(np.random.default_rng(seed), n, effect)
+                design, every = motion_design(motion), np.ones(EDGES, dtype=bool)
+                found.append(permuted_qc_fc(values, design, every, seed))
+            excess[n, effect] = np.mean([cells["qc_fc_excess"] for cells in found])
+            null[n] = np.mean([cells["qc_fc_null"] for cells in found])
+    assert null[15] > 2 * null[120]
+    # The mean of 12 with a standard deviation of 1
+    assert abs(excess[15, 0.0]) < 1
+    assert abs(excess[120, 0.0]) < 1
+    assert excess[15, 0.5] > 1
+    assert excess[120, 0.5] > 4
+
+
+def test_what_covariates_explain_is_no_motion():
+    rng = np.random.default_rng(2)
+    values, array, motion = simulated(rng, 60)
+    age = np.array([*motion.values()]) * 100 + rng.standard_normal(60)
+    with_age = EdgeValues(EDGES)
+    for label, row in zip(values.participants, array + 0.5 * age[:, None], strict=True):
+        with_age.add(label, row)
+    plain = motion_design(motion)
+    columns = np.column_stack([plain.values, age])
+    adjusted = Design(plain.participants, ("Intercept", MEAN_FD, "age"), columns)
+    every = np.ones(EDGES, dtype=bool)
+    assert permuted_qc_fc(with_age, plain, every, 0)["qc_fc_excess"] > 4
+    assert permuted_qc_fc(with_age, adjusted, every, 0)["qc_fc_excess"] < 2
+
+
+def test_without_differences_in_motion_nothing_is_permuted():
+    values, _, motion = simulated(np.random.default_rng(3), 10)
+    same = motion_design(dict.fromkeys(motion, 0.2))
+    assert permuted_qc_fc(values, same, np.ones(EDGES, dtype=bool), 0) == {}
+
+
+def test_strategies_have_the_means_of_their_runs(outputs, rng):
+    shares = rng.uniform(0, 0.2, (8, 3))
+    for i, (surrogate, nominal, fluid) in enumerate(shares):
+        path = outputs.add(f"{i:02d}", correlations(rng, 5), MeanFramewiseDisplacement=0.1 + i / 50)
+        table = pd.DataFrame(
+            {
+                "control": ["seeds", "surrogate", "fluid", "mirrored"],
+                "significant": [0.5, surrogate, fluid if i else np.nan, 0.5],
+                "significant_nominal": [0.6, nominal, 0.1, 0.6],
+                "similarity": [np.nan, np.nan, np.nan, i / 10],
+            }
+        )
+        stem = path.name.replace("_stat-pearsoncorrelation", "").replace("_relmat", "_controls")
+        table.to_csv(path.with_name(stem), sep="\t", index=False, na_rep="n/a")
+    assert run_group(outputs.root, GroupOptions(controls=True)) == []
+    row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    means = row[["surrogate_significant", "surrogate_significant_nominal", "fluid_significant"]]
+    expected = [*shares[:, :2].mean(axis=0), shares[1:, 2].mean()]
+    np.testing.assert_allclose(means.astype(float), expected)
+    assert row["mirrored_similarity"] == pytest.approx(0.35)
+    assert 0 < row["qc_fc_p"] <= 1
+    assert run_group(outputs.root, GroupOptions()) == []
+    row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert row.filter(regex="surrogate|fluid|mirrored|null|excess|qc_fc_p$").isna().all()

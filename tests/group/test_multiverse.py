@@ -1,0 +1,306 @@
+"""Effects over all choices of analysis: formulas, and data in which the robust ones are known."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bids_spheres.group.multiverse import shapley_shares
+from tests.group.conftest import SPACE, read_tsv, without
+
+LABELS = [f"{i:02d}" for i in range(1, 13)]
+STEM = f"task-rest_space-{SPACE}_atlas-Tiny"
+DEFAULT, BETWEEN, VISUAL = ("default", "default"), ("default", "visual"), ("visual", "visual")
+
+
+@pytest.fixture
+def call(run_app, tmp_path):
+    """Call the group level without a page."""
+
+    def run(outputs, *words):
+        return run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none", *words)
+
+    return run
+
+
+ORIGIN = np.eye(5) / 2
+"""What makes the diagonal of correlations finite on the scale of z."""
+
+
+def matrix(within_default, between, within_visual, rest=0.0):
+    """Correlations of the five nodes: two of each network, and one of none, with (4,) others."""
+    z = np.zeros((5, 5))
+    z[4, :4] = z[:4, 4] = rest
+    z[:2, :2], z[2:4, 2:4] = within_default, within_visual
+    z[:2, 2:4] = z[2:4, :2] = between
+    r = np.tanh(z)
+    np.fill_diagonal(r, 1)
+    return r
+
+
+def tables(outputs, stem=STEM):
+    """Both tables and their sidecars."""
+    paths = [
+        outputs.root / "group" / f"{stem}_{what}.tsv" for what in ("specifications", "robustness")
+    ]
+    sidecars = [json.loads(path.with_suffix(".json").read_text()) for path in paths]
+    return (*map(read_tsv, paths), *sidecars)
+
+
+def row(table, networks, contrast="mean"):
+    """Rows of an effect."""
+    own = table[(table["network_1"] == networks[0]) & (table["network_2"] == networks[1])]
+    return own[own["contrast"] == contrast]
+
+
+@pytest.fixture
+def simulated(outputs, rng):
+    """Twelve participants, three strategies and two radii.
+
+    Within default all strategies see an effect. Within visual one does not. Between networks the
+    sign depends on the strategy. After the strategy `moved` all edges go with head motion, and
+    the effect within default drowns in it.
+    """
+    fd = np.linspace(0.05, 0.6, len(LABELS))
+    for (label, motion), strategy, radius in product(
+        zip(LABELS, fd, strict=True), ("simple", "36P", "moved"), (4, 6)
+    ):
+        moved = 5 * (motion - fd.mean()) if strategy == "moved" else 0
+        noise = rng.normal(0, 0.02, 3) + moved
+        z = np.array([0.3, {"simple": -0.2}.get(strategy, 0.2), {"36P": 0}.get(strategy, 0.3)])
+        z[0] += 0.05 * (radius == 6)
+        outputs.add(
+            label,
+            matrix(*(z + noise), rest=rng.normal(0, 0.1, 4) + moved),
+            strategy=strategy,
+            seeds=f"atlas-Tiny_scale-{radius}mm",
+            Radius=radius,
+            MeanFramewiseDisplacement=motion,
+        )
+    return outputs
+
+
+def test_robust_and_fragile_effects_are_those_that_were_simulated(simulated, call):
+    done = call(simulated, "--multiverse")
+    assert done.status == 0, done.err
+    curves, effects, _, about = tables(simulated)
+    motion = curves.groupby("strategy")["qc_fc_within_chance"].unique().map(list)
+    assert motion.to_dict() == {"36P": [1], "moved": [0], "simple": [1]}
+    own = {pair: row(effects, pair).iloc[0] for pair in (DEFAULT, BETWEEN, VISUAL)}
+    assert {pair: own[pair]["verdict"] for pair in own} == {
+        DEFAULT: "robust", BETWEEN: "fragile", VISUAL: "fragile"
+    }  # fmt: skip
+    # Drowned in motion, but that does not count.
+    assert own[DEFAULT]["significant"] == pytest.approx(4 / 6)
+    assert own[DEFAULT]["significant_within_chance"] == 1
+    assert own[DEFAULT]["positive"] == 1
+    assert own[BETWEEN]["positive"] == pytest.approx(4 / 6)
+    assert own[BETWEEN]["share_strategy"] > 0.95
+    assert own[VISUAL]["significant_within_chance"] == 0.5
+    assert about["Choices"] == {
+        "strategy": ["36P", "moved", "simple"], "scale": ["4mm", "6mm"],
+        "measure": ["pearsoncorrelation"], "seeds": ["Tiny"],
+    }  # fmt: skip
+    assert about["Robust"] == {"Q": 0.05, "Share": 0.8, "QCFCSignificant": 0.1}
+    assert effects["share_measure"].isna().all()
+
+
+def test_numbers_that_decide_can_be_chosen(simulated, call):
+    words = ("--robust-qcfc", "1", "--robust-share", "0.6", "--robust-q", "0.01")
+    assert call(simulated, "--multiverse", *words).status == 0
+    _, effects, _, about = tables(simulated)
+    assert about["Robust"] == {"Q": 0.01, "Share": 0.6, "QCFCSignificant": 1}
+    assert row(effects, DEFAULT).iloc[0]["within_chance"] == 6
+    assert row(effects, DEFAULT).iloc[0]["verdict"] == "robust"  # 4 of 6
+    call(simulated, "--multiverse", "--robust-qcfc", "1")
+    assert row(tables(simulated)[1], DEFAULT).iloc[0]["verdict"] == "fragile"
+
+
+def test_estimates_are_those_of_scipy_and_sorted(simulated, call):
+    call(simulated, "--multiverse")
+    curves, *_ = tables(simulated)
+    assert len(curves) == 3 * 6
+    for _, own in curves.groupby("effect"):
+        assert own["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+        assert own["estimate"].is_monotonic_increasing
+    one = curves[(curves["strategy"] == "simple") & (curves["scale"] == "4mm")].sort_values(
+        "effect"
+    )
+    pairs = {DEFAULT: ([0], [1]), BETWEEN: ([0, 0, 1, 1], [2, 3, 2, 3]), VISUAL: ([2], [3])}
+    z = {pair: [] for pair in pairs}
+    for label in LABELS:
+        path = next(simulated.root.rglob(f"sub-{label}_*scale-4mm*desc-simple_relmat.tsv"))
+        values = np.arctanh(read_tsv(path).iloc[:, 1:].to_numpy() - ORIGIN)
+        for pair, ends in pairs.items():
+            z[pair].append(values[ends].mean())
+    tests = [stats.ttest_1samp(z[pair], 0) for pair in pairs]
+    for test, pair in zip(tests, pairs, strict=True):
+        own = row(one, pair).iloc[0]
+        low, high = test.confidence_interval(0.95)
+        np.testing.assert_allclose(own["estimate"], np.mean(z[pair]), rtol=1e-8)
+        np.testing.assert_allclose([own["ci_low"], own["ci_high"]], [low, high], rtol=1e-6)
+        np.testing.assert_allclose(own["p"], test.pvalue, rtol=1e-6)
+    q = stats.false_discovery_control([test.pvalue for test in tests])
+    np.testing.assert_allclose([row(one, pair)["q"].iloc[0] for pair in pairs], q, rtol=1e-6)
+
+
+@pytest.fixture
+def aged(outputs, rng):
+    """Age shows between networks after both strategies; a missing node, and a third measure."""
+    age = np.linspace(20, 70, len(LABELS))
+    for (label, years), strategy in product(zip(LABELS, age, strict=True), ("simple", "36P")):
+        z = np.array([0.3, 0.01 * (years - 45), -0.1]) + rng.normal(0, 0.02, 3)
+        own = matrix(*z, rest=rng.normal(0, 0.1, 4))
+        own = without(own, 3) if label == "05" else own
+        fd = 0.1 + 0.1 * (int(label) % 2)
+        by_stat = {
+            "pearsoncorrelation": own,
+            "fisherz": np.arctanh(own - ORIGIN),
+            "covariance": own,
+        }
+        for (stat, values), seeds in product(by_stat.items(), ("atlas-Tiny", "seg-Zed")):
+            facts = {"seeds": seeds, "MeanFramewiseDisplacement": fd}
+            outputs.add(label, values, strategy=strategy, stat=stat, **facts)
+    outputs.participants(participant_id=LABELS, age=age)
+    return outputs, age
+
+
+def test_contrasts_and_named_edges(aged, call):
+    outputs, age = aged
+    words = ("--model", "age", "--contrast", "old=age", "F:both=Intercept,age")
+    done = call(outputs, "--multiverse", "--multiverse-edges", "s0,s2", "s3,s1", *words)
+    assert done.status == 0, done.err
+    curves, effects, _, about = tables(outputs)
+    assert set(effects["contrast"]) == {"mean", "old"}
+    # Fisher's z is the same as Pearson's correlation; a covariance is on no scale of z.
+    assert set(curves["measure"]) == {"pearsoncorrelation"}
+    assert set(curves["seeds"]) == {"Tiny", "Zed"}
+    assert len(about["Specifications"]) == 4
+    assert about["NamedEdges"] == [["s0", "s2"], ["s3", "s1"]]
+    assert about["Model"] == "age"
+    named = effects[effects["network_1"].isna()]
+    assert named["contrast"].tolist() == ["mean", "old"]
+    for pair in (BETWEEN, (None, None)):
+        own = curves[curves["network_1"].isna()] if pair[0] is None else row(curves, pair, "old")
+        own = own[(own["contrast"] == "old") & (own["group"].str.endswith("simple"))].iloc[0]
+        means = []
+        for label in LABELS:
+            name = f"sub-{label}_*atlas-Tiny_stat-pearson*simple_relmat.tsv"
+            path = next(outputs.root.rglob(name))
+            z = np.arctanh(read_tsv(path).iloc[:, 1:].to_numpy() - ORIGIN)
+            ends = ([0, 0, 1, 1], [2, 3, 2, 3]) if pair[0] else ([0, 3], [2, 1])
+            means.append(np.nanmean(z[ends]))
+        line = stats.linregress(age, means)
+        np.testing.assert_allclose(own["estimate"], line.slope, rtol=1e-7)
+        np.testing.assert_allclose(own["standard_error"], line.stderr, rtol=1e-6)
+        assert own["n"] == 12
+    assert row(effects, BETWEEN, "old")["verdict"].item() == "robust"
+    assert row(effects, DEFAULT, "old")["verdict"].item() == "fragile"
+
+
+def test_conditions_of_repeated_measures(outputs, rng, call):
+    for label, strategy, session in product(LABELS, ("simple", "36P"), ("pre", "post")):
+        z = np.array([0.3, 0.1 + 0.4 * (session == "post"), 0.2]) + rng.normal(0, 0.02, 3)
+        own = matrix(*z, rest=rng.normal(0, 0.1, 4))
+        facts = {"MeanFramewiseDisplacement": 0.1 + 0.1 * (int(label) % 2)}
+        source = f"ses-{session}_task-rest"
+        outputs.add(label, own, strategy=strategy, source=source, **facts)
+    words = ("--within", "session", "--contrast", "change=post-pre")
+    assert call(outputs, "--multiverse", *words).status == 0
+    _, effects, *_ = tables(outputs)
+    change = row(effects, BETWEEN, "change").iloc[0]
+    assert change["verdict"] == "robust"
+    assert change["median"] == pytest.approx(0.4, abs=0.02)
+    assert row(effects, DEFAULT, "change")["verdict"].item() == "fragile"
+
+
+def test_tables_of_earlier_calls_go(simulated, call):
+    call(simulated, "--multiverse")
+    done = call(simulated, "--multiverse", "--strategy", "simple", "--radius", "4", "6")
+    assert done.status == 0
+    assert set(tables(simulated)[0]["strategy"]) == {"simple"}
+    assert call(simulated).status == 0
+    group = simulated.root / "group"
+    assert not [*group.glob("*_robustness.*"), *group.glob("*_specifications.*")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--multiverse-edges", "s0,s1"), "--multiverse-edges needs --multiverse"),
+        (("--multiverse", "--multiverse-edges", "s0"), "is not NODE,NODE"),
+        (("--multiverse", "--weights", "precision"), "does not go with --weights"),
+    ],
+)
+def test_options_that_do_not_go(simulated, call, words, message):
+    done = call(simulated, *words)
+    assert done.status == 2
+    assert message in done.err
+
+
+def test_seeds_without_networks_need_named_edges(outputs, rng, call):
+    outputs.networks = ("n/a",) * 5
+    for label, strategy in product(LABELS[:5], ("simple", "36P")):
+        outputs.add(label, matrix(0.2, 0.1, 0.3, rest=rng.normal(0, 0.1, 4)), strategy=strategy)
+    done = call(outputs, "--multiverse")
+    assert done.status == 1
+    assert "--multiverse has no effect: seeds have no networks" in done.err
+    done = call(outputs, "--multiverse", "--multiverse-edges", "s0,nobody")
+    assert "--multiverse has no effect" in done.err
+    assert call(outputs, "--multiverse", "--multiverse-edges", "s0,s1").status == 0
+    assert tables(outputs)[1]["contrast"].tolist() == ["mean"]
+
+
+def test_one_specification_is_no_multiverse(outputs, rng, call):
+    for label in LABELS[:4]:
+        outputs.add(label, matrix(*rng.normal(0.2, 0.1, 3)))
+    done = call(outputs, "--multiverse")
+    assert done.status == 1
+    assert "there is one" in done.err
+
+
+def designed(sizes):
+    """All combinations of choices, by their names."""
+    levels = product(*(range(size) for size in sizes))
+    return pd.DataFrame(levels, columns=["strategy", "scale", "measure"][: len(sizes)])
+
+
+def test_shares_of_a_balanced_design_are_sums_of_squares(rng):
+    design = designed((3, 2, 2))
+    values = rng.standard_normal(3)[design["strategy"]] + 0.1 * rng.standard_normal(12)
+    values += 2 * design["scale"].to_numpy()
+    shares = shapley_shares(values, {name: design[name] for name in design})
+    total = ((values - values.mean()) ** 2).sum()
+    for name, share in shares.items():
+        means = pd.Series(values).groupby(design[name]).transform("mean")
+        assert share == pytest.approx(((means - values.mean()) ** 2).sum() / total)
+
+
+def test_shares_of_any_design_are_means_over_orders(rng):
+    design = designed((3, 2, 2)).drop(index=[0, 5, 6])
+    values = rng.standard_normal(len(design)) + design["scale"].to_numpy()
+
+    def r_squared(names):
+        dummies = pd.get_dummies(design[list(names)].astype(str)) if names else design[[]]
+        x = np.column_stack([np.ones(len(design)), dummies.to_numpy(float)])
+        residuals = values - x @ np.linalg.pinv(x) @ values
+        return 1 - residuals.var() / values.var()
+
+    expected = dict.fromkeys(design, 0.0)
+    for order in permutations(design):
+        for place, name in enumerate(order):
+            expected[name] += (r_squared(order[: place + 1]) - r_squared(order[:place])) / 6
+    shares = shapley_shares(values, {name: design[name] for name in design})
+    assert shares == pytest.approx(expected)
+    assert sum(shares.values()) == pytest.approx(r_squared(tuple(design)))
+
+
+def test_nothing_is_explained_where_nothing_varies():
+    assert shapley_shares(np.full(3, 0.7), {"strategy": ["a", "b", "c"]}) == {}
+    one = {"strategy": ["a", "b"], "scale": ["4", "4"]}
+    assert shapley_shares(np.array([0.1, 0.4]), one) == {"strategy": pytest.approx(1)}

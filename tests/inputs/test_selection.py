@@ -1,0 +1,215 @@
+"""Which images are selected, by names alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.errors import DataError, InvalidDatasetError, NothingSelectedError
+from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.matching import find_events
+from bids_spheres.inputs.selection import Filter, Selection, read_filters
+from tests.inputs.conftest import select
+
+FIRST, SECOND = "MNI152NLin2009cAsym", "MNI152NLin6Asym"
+
+
+def files_of(*stems):
+    """Images by the beginnings of their names."""
+    names = [f"{stem}_desc-preproc_bold.nii.gz" for stem in stems]
+    return [(Path(name), parse_name(name)) for name in names]
+
+
+def apply(selection, files, usable=bool):
+    """Beginnings of the names of what is selected, and of what is skipped with the reason."""
+    skipped = []
+    left = selection.apply(files, usable, skipped)
+    assert len(left) + len(skipped) == len(files)
+    return [stem(path) for path, _ in left], {stem(path): why for path, why in skipped}
+
+
+def stem(path):
+    return path.name.removesuffix("_desc-preproc_bold.nii.gz")
+
+
+# The space of images where none is named
+
+
+def test_every_participant_is_in_the_first_mni_space_that_it_has(caplog):
+    files = files_of(
+        *(f"sub-1_task-x_space-{space}" for space in ("T1w", SECOND, FIRST)),
+        *(f"sub-2_task-x_space-{space}" for space in ("MNI152Lin", SECOND)),
+        *(f"sub-3_task-x_space-{space}" for space in ("MNIPediatricAsym", "MNIInfant_cohort-2")),
+        *("sub-4_task-x", "sub-4_task-x_space-T1w"),
+    )
+    left, skipped = apply(Selection(), files)
+    assert left == [
+        f"sub-1_task-x_space-{FIRST}",
+        f"sub-2_task-x_space-{SECOND}",
+        "sub-3_task-x_space-MNIInfant_cohort-2",
+    ]
+    assert set(skipped.values()) == {"in another space than the one that is taken"}
+    assert "Left out: sub-4: in no MNI space in which the seeds can be used" in caplog.text
+    assert "Available: space-(none), space-MNI152Lin, space-MNI152NLin2009cAsym" in caplog.text
+    (line,) = (line for line in caplog.messages if "in different spaces" in line)
+    assert f"{FIRST}: sub-1; {SECOND}: sub-2; MNIInfant+2: sub-3" in line
+
+
+def test_a_space_in_which_seeds_can_be_used_comes_before_the_preferred_one(caplog):
+    files = files_of(*(f"sub-{i}_task-x_space-{s}" for i in (1, 2) for s in (FIRST, SECOND)))
+    left, _ = apply(Selection(), files, lambda space: space == SECOND)
+    assert left == [f"sub-{i}_task-x_space-{SECOND}" for i in (1, 2)]
+    # Where they can be used in none, the error about them says why.
+    left, _ = apply(Selection(), files, lambda _: False)
+    assert left == [f"sub-{i}_task-x_space-{FIRST}" for i in (1, 2)]
+    assert "different spaces" not in caplog.text
+
+
+def test_a_run_that_lacks_the_space_of_its_participant_is_named(caplog):
+    files = files_of(
+        *(f"sub-1_task-x_run-1_space-{space}" for space in (FIRST, SECOND)),
+        f"sub-1_task-x_run-10_space-{SECOND}",
+        f"sub-1_task-x_run-9_space-{SECOND}",
+        "sub-1_task-x_run-3_space-T1w",
+    )
+    left, _ = apply(Selection(), files)
+    assert left == [f"sub-1_task-x_run-1_space-{FIRST}"]
+    (line,) = (line for line in caplog.messages if "taken for the participant" in line)
+    assert line.startswith("sub-1_task-x_run-9 and sub-1_task-x_run-10: no image in the space")
+
+
+def test_no_mni_space_and_no_magnitude():
+    with pytest.raises(NothingSelectedError, match="no --space is given") as error:
+        apply(Selection(), files_of("sub-1_task-x_space-T1w", "sub-1_task-x"))
+    assert error.value.hint == "Available: space-(none) and space-T1w."
+    phase = files_of(f"sub-1_task-x_part-phase_space-{FIRST}")
+    with pytest.raises(NothingSelectedError, match="No image of magnitude, only sub-1_task-x_part"):
+        apply(Selection(), phase)
+    assert apply(Selection(others=(Filter("-", "part", ("phase",)),)), phase)[0]
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("key", "labels", "numbers"),
+    [
+        ("run", ("1",), [0, 1]),
+        ("run", ("02", ""), [2, 3]),
+        ("run", ("*",), [0, 1, 2]),
+        ("run", ("*", ""), [0, 1, 2, 3]),
+        ("space", ("MNIInfant:cohort-2",), [0]),
+        ("space", ("MNIInfant",), [0, 1]),
+        ("space", ("func",), [2]),
+        ("space", ("boldref", "T1w"), [2, 3]),
+        ("res", ("2",), [1]),
+        ("res", ("",), [0, 2, 3]),
+        ("acq", ("a",), [0, 1, 2]),
+        ("acq", ("01", "a"), [0, 1, 2]),
+    ],
+)
+def test_labels_choose_images(key, labels, numbers):
+    stems = [
+        "sub-1_task-x_acq-a_run-1_space-MNIInfant_cohort-2",
+        "sub-1_task-x_acq-a_run-01_space-MNIInfant_cohort-3_res-2",
+        "sub-1_task-x_acq-a_run-2",
+        "sub-1_task-x_acq-1_space-T1w",
+    ]
+    spaces = ("func", "T1w", "MNIInfant")
+    others = ((key, labels),) if key == "acq" else ()
+    wanted = {"space": spaces, **({} if others else {key: labels})}
+    left, skipped = apply(select(others, **wanted), files_of(*stems))
+    assert left == [stems[i] for i in numbers]
+    assert all(labels[0] in why for why in skipped.values())
+
+
+def test_labels_that_no_image_has(caplog):
+    files = files_of(f"sub-1_task-x_run-2_space-{FIRST}", f"sub-2_task-y_run-10_space-{FIRST}")
+    left, _ = apply(select(task=("x", "z")), files)
+    assert left == [f"sub-1_task-x_run-2_space-{FIRST}"]
+    assert "z: no run has it. Available: task-x and task-y." in caplog.text
+    assert "Left out: sub-2: " in caplog.text
+    with pytest.raises(NothingSelectedError, match="leaves no run") as error:
+        apply(select(run=("3",)), files)
+    assert error.value.hint == "Available: run-2 and run-10."
+
+
+def test_a_resolution_is_chosen_among_images_of_the_space():
+    stems = [f"sub-1_task-x_space-{space}_res-2" for space in (SECOND, "MNI152Lin")]
+    stems += [f"sub-1_task-x_space-{SECOND}"]
+    left, _ = apply(select(res=("2",)), files_of(*stems))
+    assert left == stems[:1]
+
+
+# Filter files
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            {"bold": {"session": ["ses-01", 2], "run": None, "acquisition": "*"}, "t1w": {}},
+            (("ses", ("01", "2")), ("run", ("",)), ("acq", ("*",))),
+        ),
+        ({"direction": "dir-AP", "echo": [1, None]}, (("dir", ("AP",)), ("echo", ("1", "")))),
+        ({"suffix": "bold", "datatype": "func", "desc": "x", "task": "x"}, (("task", ("x",)),)),
+        ({"t1w": {"session": "01"}}, ()),
+        ({"subject": "sub-01"}, (("sub", ("01",)),)),
+        ({}, ()),
+    ],
+)
+def test_filter_files_as_those_of_fmriprep(tmp_path, content, expected):
+    path = tmp_path / "filters.json"
+    path.write_text(json.dumps(content))
+    assert read_filters(path) == expected
+    assert read_filters(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"sesion": "1"}, "no entity 'sesion'"),
+        ({"bold": {"run": []}}, "run must be a label"),
+        ({"bold": {"run": [True]}}, "run must be a label"),
+        ({"run": 1.5}, "run must be a label"),
+        ({"run": {"a": 1}}, "run must be a label"),
+        ({"bold": ["run"]}, '"bold" must hold entities'),
+    ],
+)
+def test_filter_files_that_make_no_sense(tmp_path, content, said):
+    path = tmp_path / "filters.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=said):
+        read_filters(path)
+
+
+# Events
+
+
+def test_events_are_inherited_from_the_folders_above(tmp_path):
+    run = parse_name("sub-01_ses-b_task-x_run-1_space-T1w_desc-preproc_bold.nii.gz")
+    folder = tmp_path / "sub-01" / "ses-b" / "func"
+    folder.mkdir(parents=True)
+    in_order = [
+        tmp_path / "task-x_events.tsv",
+        tmp_path / "sub-01" / "sub-01_task-x_events.tsv",
+        tmp_path / "sub-01" / "ses-b" / "sub-01_ses-b_task-x_events.tsv",
+        folder / "sub-01_ses-b_task-x_run-01_events.tsv",
+    ]
+    for other in (
+        tmp_path / "task-y_events.tsv",
+        tmp_path / "sub-01" / "sub-01_task-x_run-2_events.tsv",
+        folder / "sub-01_ses-b_task-x_acq-a_events.tsv",
+        folder / "not a name_events.tsv",
+    ):
+        other.touch()
+    assert find_events(run, tmp_path) is None
+    for path in in_order:
+        path.touch()
+        assert find_events(run, tmp_path) == path
+    twice = folder / "sub-01_ses-b_task-x_run-1_events.tsv"
+    twice.touch()
+    with pytest.raises(InvalidDatasetError, match="are both the events of one run"):
+        find_events(run, tmp_path)

@@ -1,0 +1,187 @@
+"""Negative controls: simulated series whose relations are known, and tables against the image."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scipy.signal import lfilter
+
+from bids_spheres.engine import Grid
+from bids_spheres.participant.controls import controls_table, fluid_centres, phase_randomized
+from bids_spheres.participant.series import clean_series
+from tests.conftest import AFFINE, MNI, SHAPE
+from tests.participant.test_series import KEPT, run_design
+
+STEM = f"sub-01_task-rest_space-{MNI}_seg-mine_desc-simple_controls"
+
+
+def autoregressive(rng, n_volumes, n_series, coefficient):
+    noise = rng.standard_normal((n_volumes + 100, n_series))
+    return lfilter([1], [1, -coefficient], noise, axis=0)[100:]
+
+
+def by_chance(share, n):
+    """Whether a share of n tests at .05 is within what chance gives in 999 of 1000 cases."""
+    low, high = stats.binom(n, 0.05).ppf([0.0005, 0.9995]) / n
+    return low <= share <= high
+
+
+@pytest.mark.parametrize("n", [120, 121])
+def test_surrogates_keep_spectra_and_means_and_lose_relations(n):
+    rng = np.random.default_rng(0)
+    series = np.repeat(autoregressive(rng, n, 1, 0.5), 60, axis=1) + 3
+    surrogates = phase_randomized(series, rng)
+    power = np.abs(np.fft.rfft(surrogates, axis=0))
+    np.testing.assert_allclose(power, np.abs(np.fft.rfft(series, axis=0)), atol=1e-9)
+    np.testing.assert_allclose(surrogates.mean(axis=0), series.mean(axis=0))
+    r = np.corrcoef(surrogates.T)[np.triu_indices(60, 1)]
+    assert abs(r.mean()) < 0.02
+    assert r.std() > 0.05
+
+
+@pytest.mark.parametrize("coefficient", [0, 0.6], ids=["white", "autocorrelated"])
+@pytest.mark.parametrize("n_regressors", [0, 24])
+@pytest.mark.parametrize("kept", [KEPT["all"], KEPT["gap"]], ids=["all", "gap"])
+def test_right_degrees_of_freedom_give_5_percent_and_naive_ones_more(
+    coefficient, n_regressors, kept
+):
+    rng = np.random.default_rng(1)
+    series = autoregressive(rng, 200, 30, coefficient)
+    design = run_design(kept, rng.standard_normal((200, n_regressors)), min_dof=1)
+    table = controls_table(clean_series(series, design), {}, design, 7).set_index("control")
+    surrogate = table.loc["surrogate"]
+    assert (surrogate["spheres"], surrogate["pairs"]) == (150, 150 * 149 / 2)
+    assert by_chance(surrogate["significant"], 11175)
+    assert (surrogate["significant_nominal"] > 0.1) == (coefficient > 0)
+
+
+def test_relations_of_seeds_are_none_of_surrogates_and_a_seed_fixes_these():
+    rng = np.random.default_rng(5)
+    design = run_design(KEPT["all"])
+    series = clean_series(rng.standard_normal((200, 30)) + rng.standard_normal((200, 1)), design)
+    tables = [
+        controls_table(series, {}, design, seed).set_index("control")["significant"]
+        for seed in (7, 7, 8)
+    ]
+    assert tables[0]["seeds"] > 0.99
+    # Spectra share their chance peaks, as the series do.
+    assert 0.05 < tables[0]["surrogate"] < 0.09
+    assert tables[0]["surrogate"] == tables[1]["surrogate"] != tables[2]["surrogate"]
+
+
+def test_fluid_without_the_seeds_signal_is_at_chance_and_with_it_is_not():
+    rng = np.random.default_rng(2)
+    design = run_design(KEPT["all"])
+    seeds = clean_series(rng.standard_normal((200, 40)), design)
+    fluid = clean_series(rng.standard_normal((200, 20)), design)
+    shares = {}
+    for name, shared in (("alone", 0), ("shared", 0.5)):
+        common = shared * rng.standard_normal((200, 1))
+        parts = {"fluid": fluid + common}
+        row = controls_table(seeds + common, parts, design, 0).set_index("control").loc["fluid"]
+        assert (row["spheres"], row["pairs"]) == (20, 800)
+        shares[name] = row["significant"]
+    assert by_chance(shares["alone"], 800)
+    assert shares["shared"] > 0.4
+
+
+def test_mirrored_seeds_are_as_similar_as_their_matrices():
+    rng = np.random.default_rng(3)
+    design = run_design(KEPT["all"])
+    seeds, mirrored = (
+        clean_series(rng.standard_normal((200, 5)) @ rng.standard_normal((5, 12)), design)
+        for _ in range(2)
+    )
+    mirrored[:, 3] = np.nan
+    table = controls_table(seeds, {"mirrored": mirrored}, design, 0).set_index("control")
+    first, second = np.triu_indices(12, 1)
+    known = (first != 3) & (second != 3)
+    r = [np.corrcoef(x.T)[first[known], second[known]] for x in (seeds, mirrored)]
+    assert table.loc["mirrored", "similarity"] == pytest.approx(np.corrcoef(r)[0, 1])
+    assert table.loc["mirrored", "pairs"] == known.sum()
+
+
+def test_an_excluded_run_has_no_relations():
+    series = np.random.default_rng(4).standard_normal((200, 6))
+    design = run_design(KEPT["gap"], min_dof=129)
+    table = controls_table(clean_series(series, design), {}, design, 0)
+    assert (table["pairs"] == 0).all()
+    assert table.filter(like="significant").isna().to_numpy().all()
+
+
+def test_spheres_of_fluid_are_apart_and_hold_the_most():
+    fluid = np.zeros((30, 30, 30), dtype=bool)
+    fluid[4:12, 4:12, 4:12] = True
+    fluid[20:23, 20:23, 20:23] = True
+    fluid[28, 2, 2] = True
+    grid = Grid(fluid.shape, np.diag([2.0, 2, 2, 1]))
+    centres = fluid_centres(fluid, grid, 4.0)
+    points = 2.0 * np.argwhere(fluid)
+    held = [(np.linalg.norm(points - c, axis=1) <= 4 + 1e-6).sum() for c in centres]
+    every = (np.linalg.norm(points[:, None] - points, axis=-1) <= 4 + 1e-6).sum(axis=1)
+    assert held[0] == every.max()
+    assert held == sorted(held, reverse=True)
+    assert min(held) >= 4
+    apart = np.linalg.norm(centres[:, None] - centres, axis=-1)[np.triu_indices(len(centres), 1)]
+    assert apart.min() > 8
+    assert any((c > 38).all() for c in centres)
+    assert len(fluid_centres(np.zeros_like(fluid), grid, 4.0)) == 0
+
+
+@pytest.fixture
+def call(tiny, seeds_file, tmp_path, run_app):
+    """Results with an image of fluid in some voxels of the grid."""
+    tiny.add_run(n_volumes=80)
+
+    def called(name, *options, fluid=None):
+        if fluid is not None:
+            share = np.zeros(SHAPE, np.float32)
+            share[fluid] = 1
+            anat = tiny.root / "sub-01" / "anat"
+            anat.mkdir(exist_ok=True)
+            path = anat / f"sub-01_space-{MNI}_label-CSF_probseg.nii.gz"
+            nib.Nifti1Image(share, AFFINE).to_filename(path)
+        words = (tiny.root, tmp_path / name, "participant", "--seeds", seeds_file)
+        done = run_app(*words, "--report-level", "none", *options)
+        assert done.status == 0, done.err
+        return tmp_path / name / "sub-01" / "func"
+
+    return called
+
+
+def test_a_run_has_a_table_for_each_strategy(call):
+    func = call("out", "--controls", "--strategy", "simple", "none", fluid=np.s_[2:5, 2:6, 2:6])
+    assert len(list(func.glob("*_controls.tsv"))) == 2
+    table = pd.read_csv(func / f"{STEM}.tsv", sep="\t", index_col="control")
+    assert [*table.index] == ["seeds", "surrogate", "fluid", "mirrored"]
+    assert table.loc["seeds", ["spheres", "pairs"]].tolist() == [3, 3]
+    assert table.loc["surrogate", "pairs"] == 150 * 149 / 2
+    assert table.loc["fluid", "spheres"] >= 1
+    assert table.loc["fluid", "pairs"] == 3 * table.loc["fluid", "spheres"]
+    # Left and right change places; the front one goes to its own place.
+    assert table.loc["mirrored", "spheres"] == 3
+    facts = json.loads((func / f"{STEM}.json").read_text())
+    series = json.loads(next(func.glob("*desc-simple_timeseries.json")).read_text())
+    assert facts["DegreesOfFreedom"] == series["DegreesOfFreedom"]
+    assert isinstance(facts["SurrogateSeed"], int)
+    first = (func / f"{STEM}.tsv").read_bytes()
+    again = call("again", "--controls", "--strategy", "simple", "none")
+    assert (again / f"{STEM}.tsv").read_bytes() == first
+    without = call("without", "--strategy", "simple", "none")
+    assert not list(without.glob("*_controls*"))
+    for path in without.glob("*.tsv"):
+        assert (func / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("fluid", [None, np.s_[0, :, :]], ids=["no image", "outside the mask"])
+def test_what_image_and_mask_do_not_give_is_missing(call, fluid):
+    func = call("out", "--controls", "--aggregation", "median", fluid=fluid)
+    table = pd.read_csv(func / f"{STEM}.tsv", sep="\t", index_col="control")
+    assert table.loc["fluid", ["spheres", "pairs"]].tolist() == [0, 0]
+    assert np.isnan(table.loc["fluid", "significant"])
+    assert table.loc["surrogate", "pairs"] > 0

@@ -1,0 +1,165 @@
+"""What is to be done of which run: images, seed sets, strategies and names of outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bids_spheres.confounds.strategy import Strategy
+from bids_spheres.errors import OutputError, UsageError
+from bids_spheres.files.names import parse_name
+from bids_spheres.inputs.runs import Run, Tables
+from bids_spheres.participant.plan import (
+    JobImage,
+    Work,
+    load_seed_sets,
+    load_strategies,
+    make_jobs,
+)
+from bids_spheres.participant.sidecars import image_sidecar, smoothed_before
+from bids_spheres.settings import Processing
+
+STEM = "sub-01_task-x_space-MNI152NLin2009cAsym"
+
+
+def strategy(name, *kinds):
+    return Strategy(name, "", bold=kinds) if kinds else Strategy(name, "")
+
+
+def run_with(*kinds, table="table.tsv"):
+    images = tuple((kind, Path(f"{STEM}_desc-{kind}_bold.nii.gz")) for kind in kinds)
+    tables = Tables(confounds=Path(table) if table else None)
+    return Run(parse_name(f"{STEM}_bold.nii.gz"), images, Path("mask.nii.gz"), tables)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    path = tmp_path / "mine.tsv"
+    path.write_text("name\tx\ty\tz\nleft\t-10\t0\t0\nright\t10\t0\t0\n")
+    return path
+
+
+def test_every_set_with_every_radius(mine):
+    (plain,) = load_seed_sets((), [mine], ())
+    assert (plain.label, plain.scale, plain.radii.tolist()) == ("mine", None, [5, 5])
+    (one,) = load_seed_sets((), [mine], [7.5])
+    assert (one.scale, one.radii.tolist()) == (None, [7.5, 7.5])
+    sets = load_seed_sets(("Raichle2011",), [mine], [4.0, 6.5])
+    assert [(own.label, own.scale) for own in sets] == [
+        *(("Raichle2011", "4mm"), ("Raichle2011", "6p5mm")),
+        *(("mine", "4mm"), ("mine", "6p5mm")),
+    ]
+    assert [set(own.radii.tolist()) for own in sets] == [{4}, {6.5}, {4}, {6.5}]
+
+
+def test_sets_whose_outputs_would_collide(mine, tmp_path):
+    other = tmp_path / "other" / "mine.tsv"
+    other.parent.mkdir()
+    other.write_text(mine.read_text())
+    with pytest.raises(UsageError, match="Two seed sets have the label seg-mine"):
+        load_seed_sets((), [mine, other], ())
+    # A published set of the same label has another entity.
+    other = other.rename(other.with_name("Raichle2011.tsv"))
+    assert len(load_seed_sets(("Raichle2011",), [mine, other], ())) == 3
+    mine.write_text(mine.read_text().replace("left", "Node"))
+    with pytest.raises(UsageError, match="is named Node"):
+        load_seed_sets((), [mine], ())
+
+
+def test_strategies_are_loaded_once_and_changed(tmp_path):
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "motion": "basic"}')
+    names = [one.name for one in load_strategies(["24P", str(own), "24P"], {})]
+    assert names == ["24P", "own"]
+    (changed,) = load_strategies([str(own)], {"censor.fd_threshold": 0.25})
+    assert changed.censor.fd_threshold == 0.25
+    own.write_text('{"name": "24P", "motion": "basic"}')
+    with pytest.raises(UsageError, match="Two strategies are named 24P"):
+        load_strategies(["24P", str(own)], {})
+    own.write_text('{"name": "raw", "motion": "basic"}')
+    with pytest.raises(UsageError, match="named raw, as are the series before cleaning"):
+        load_strategies([str(own)], {})
+
+
+def test_strategies_start_from_the_first_of_their_images_that_is_there(mine, tmp_path):
+    plain, aroma = strategy("plain"), strategy("aroma", "nonaggrDenoised", "smoothAROMAnonaggr")
+    other, lacking = strategy("other", "smoothAROMAnonaggr"), strategy("lacking", "optcom")
+    wanted = (plain, aroma, other, lacking)
+    run = run_with("preproc", "smoothAROMAnonaggr")
+    images = JobImage.all_of(run, wanted)
+    assert [(image.bold, image.strategies) for image in images] == [
+        (run.images[0][1], (plain,)),
+        (run.images[1][1], (aroma, other)),
+    ]
+    seeds = load_seed_sets((), [mine], ())
+    rules = Processing(effective_dof=True, connectivity=("pearson", "covariance"))
+    (job,) = make_jobs(Work(seeds, wanted, rules, tmp_path / "out", ()), [run])
+    assert (job.strategies, job.without_image) == ((plain, aroma, other), (lacking,))
+    assert job.mask == run.mask
+    outputs = {path.name: source for path, source in job.outputs().items()}
+    first, second = (path for _, path in run.images)
+    set_of = f"{STEM}_seg-mine"
+    assert outputs.pop(f"{set_of}_desc-spheres_dseg.nii.gz") == first
+    assert outputs.pop(f"{set_of}_desc-spheres_dseg.tsv") == first
+    assert outputs.pop(f"{set_of}_stat-mean_desc-raw_timeseries.tsv.gz") == first
+    for name, bold in (("plain", first), ("aroma", second), ("other", second)):
+        assert outputs.pop(f"{set_of}_stat-mean_desc-{name}_timeseries.tsv") == bold
+        for stat in ("pearsoncorrelation", "covariance", "effectivedof"):
+            assert outputs.pop(f"{set_of}_stat-{stat}_desc-{name}_relmat.tsv") == bold
+        for what in ("design", "outliers"):
+            assert outputs.pop(f"sub-01_task-x_desc-{name}_{what}.tsv") == Path("table.tsv")
+    assert outputs == {}
+
+
+@pytest.mark.parametrize(("choice", "own"), [("run", True), ("none", False)])
+def test_the_mask_of_a_job(mine, tmp_path, choice, own):
+    rules = Processing(mask=choice)
+    work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), rules, tmp_path, ())
+    (job,) = make_jobs(work, [run_with("preproc")])
+    assert job.mask == (Path("mask.nii.gz") if own else None)
+
+
+def test_names_of_outputs_are_as_long_as_file_systems_allow(mine, tmp_path):
+    def jobs(name):
+        work = Work(load_seed_sets((), [mine], ()), (strategy(name),), Processing(), tmp_path, ())
+        return make_jobs(work, [run_with("preproc")])
+
+    fixed = len(f"{STEM}_seg-mine_stat-pearsoncorrelation_desc-_relmat.json")
+    (job,) = jobs((255 - fixed) * "a")
+    assert max(len(path.with_suffix(".json").name) for path in job.outputs()) == 255
+    with pytest.raises(OutputError, match="longer than 255 bytes"):
+        jobs((256 - fixed) * "a")
+
+
+def test_two_runs_of_one_name(mine, tmp_path):
+    work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), Processing(), tmp_path, ())
+    with pytest.raises(UsageError):
+        make_jobs(work, [run_with("preproc"), run_with("other", "preproc", table="2.tsv")])
+    assert len(make_jobs(work, [run_with("preproc")] * 2)) == 2
+
+
+@pytest.mark.parametrize(("ours", "width"), [(None, 6), (8.0, 10)])
+def test_what_sidecars_say_of_seeds_and_smoothing(mine, tmp_path, ours, width):
+    mine.write_text("name\tx\ty\tz\tradius\nleft\t-10\t0\t0\t4\nright\t10\t0\t0\t6\n")
+    rules = Processing(smoothing_fwhm=ours)
+    links = (("preprocessed", Path("/data")),)
+    run = run_with("preproc", "smoothAROMAnonaggr")
+    work = Work(load_seed_sets((), [mine], ()), (strategy("a"),), rules, tmp_path, links)
+    (job,) = make_jobs(work, [run])
+    plain, smooth = (path for _, path in run.images)
+    assert (smoothed_before(run, plain), smoothed_before(run, smooth)) == (0, 6)
+    first, second = (
+        image_sidecar(run, bold, Path("/data/mask.nii.gz"), job.placements[0], work)
+        for bold in (plain, smooth)
+    )
+    assert (first["SmoothingFWHM"], first["SmoothingBefore"]) == (ours or 0, None)
+    # Variances of Gaussians add up.
+    assert second["SmoothingFWHM"] == pytest.approx(width)
+    assert second["SmoothingBefore"].startswith("6 mm by FSL SUSAN")
+    assert (first["Seeds"], first["Radius"]) == ("mine", [4, 6])
+    assert first["SpatialReference"] == "MNI152NLin2009cAsym"
+    assert first["Sources"][1] == "bids:preprocessed:mask.nii.gz"
+    work = Work(load_seed_sets((), [mine], [7.5]), (strategy("a"),), rules, tmp_path, links)
+    (job,) = make_jobs(work, [run])
+    assert image_sidecar(run, plain, None, job.placements[0], work)["Radius"] == 7.5
