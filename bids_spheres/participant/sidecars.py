@@ -128,10 +128,7 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
 PLACEMENT_SEED = 0
 """Fixes random shifts of spheres, which are the same in all runs with as many seeds."""
 
-_OVER_PLACEMENTS = (
-    "{} of Fisher's z of the Pearson correlation over random placements of both spheres, uniform "
-    "in a ball of radius PlacementJitter (mm) around each seed"
-)
+_OVER_PLACEMENTS = "{} of Fisher's z of Pearson's r over random placements of the spheres"
 _NO_MEASURE = {
     EFFECTIVE_DOF: "Effective number of volumes of the correlation of two spheres, given the "
     "autocorrelation of both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is "
