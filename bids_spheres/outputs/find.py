@@ -210,7 +210,7 @@ class SeedSetResults:
     spheres_path, uncleaned_path : Path or None
         Table of spheres, and series before cleaning; None for concatenated runs.
     series_paths, controls_paths : mapping of str to Path
-        By strategy; of controls, where they were written.
+        By strategy; controls where they were written.
     matrix_paths : mapping of (str, str) to Path
         By measure and strategy.
     outliers : mapping of str to Path
@@ -284,7 +284,7 @@ class SeedSetResults:
         return sorted(own, key=lambda path: natural(path.name))
 
     def controls(self, strategy: str) -> pd.DataFrame:
-        """Relations of negative controls after the cleaning of a strategy, a row for each."""
+        """Relations of negative controls after a strategy, a row for each."""
         path = _chosen(self.controls_paths, strategy, "controls of the strategy")
         return read_table(path).set_index("control")
 
