@@ -37,7 +37,8 @@ from bids_spheres.confounds.task import read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.inputs.anatomy import anatomical_mask
+from bids_spheres.files.names import as_written
+from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
@@ -515,4 +516,4 @@ def _wants_extra(strategy: Strategy) -> bool:
 
 def _source(run: Run) -> str:
     """Name of a run without its space, which tables have in common with it."""
-    return "_".join(f"{key}-{label}" for key, label in run.name.source)
+    return "_".join(as_written(run.name.source))
