@@ -21,8 +21,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     rounded,
     without_undrawn,
 )
-from bids_spheres.confounds.design import make_design
-from bids_spheres.confounds.preflight import Problem, check_strategies
+from bids_spheres.confounds.design import Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,

@@ -16,8 +16,7 @@ from scipy import signal
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import Exclusion
-from bids_spheres.confounds.design import make_design
-from bids_spheres.confounds.preflight import Problem
+from bids_spheres.confounds.design import Problem, make_design
 from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
