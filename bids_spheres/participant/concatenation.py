@@ -17,6 +17,7 @@ import numpy as np
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
+from bids_spheres.files.names import as_written
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
@@ -83,7 +84,7 @@ class RunGroup:
     jobs: tuple[Job, ...]
 
     def __str__(self) -> str:
-        return " ".join(f"{key}-{label}" for key, label in self.name.entities)
+        return " ".join(as_written(self.name.entities))
 
     @property
     def paths(self) -> OutputPaths:
