@@ -17,9 +17,9 @@ from bids_spheres.outputs.paths import (
     CONTROLS,
     DESIGN,
     DSEG,
-    EFFECTIVE_DOF,
     GROUP_FOLDER,
     GROUP_SUFFIXES,
+    NO_MEASURE,
     OUTLIERS,
     PEARSON,
     REGIONS,
@@ -250,7 +250,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return pearson_first({stat for stat, _ in self.matrix_paths} - {EFFECTIVE_DOF})
+        return pearson_first({stat for stat, _ in self.matrix_paths} - NO_MEASURE)
 
     @property
     def spheres(self) -> Spheres | None:

@@ -32,6 +32,13 @@ No strategy may have the last as its name.
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
 """Labels of ``stat``; the last marks effective degrees of freedom, which are no relation."""
 
+PLACEMENT_MEAN, PLACEMENT_SD = "placementmean", "placementsd"
+"""Labels of ``stat``: Fisher's z over random placements of spheres."""
+
+NO_MEASURE = frozenset({EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD})
+"""Labels of matrices that qualify a relation and are none themselves."""
+
+
 SEEDS = "seeds"
 """Stands for the entity of a seed set: ``atlas`` of a published one, else ``seg``."""
 

@@ -12,7 +12,7 @@ from bids_spheres.files.names import parse_name
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.workflow import run_group
 from bids_spheres.outputs.find import OutputFile, selected
-from tests.group.conftest import POINTS, correlations, read_tsv, upper
+from tests.group.conftest import PEARSON, POINTS, correlations, read_tsv, upper
 
 S = len(POINTS)
 ASYM, NLIN6 = "MNI152NLin2009cAsym", "MNI152NLin6Asym"
@@ -156,6 +156,89 @@ def test_who_is_in_a_group_without_a_run_that_failed_is_named(outputs, rng, run_
     assert line.endswith(f" without 1 run that failed, see logs/{failed}.")
     notes = outputs.result("participants").set_index("participant_id")["note"]
     assert notes.dropna().to_dict() == {"sub-02": f"logs/{failed}"}
+
+
+def write_exclusions(outputs, *rows):
+    """Rows of participant, source, strategy and reason."""
+    columns = ("participant_id", "session_id", "source", "strategy", "reason")
+    lines = [columns, *((label, "n/a", *rest) for label, *rest in rows)]
+    text = "\n".join("\t".join(line) for line in lines) + "\n"
+    (outputs.root / "exclusions.tsv").write_text(text)
+
+
+def test_reasons_are_those_of_the_task_the_strategy_and_the_run(outputs, rng, caplog):
+    for label in ("01", "02"):
+        for strategy in ("simple", "36P"):
+            add(outputs, rng, label, strategy=strategy)
+    of = "sub-0{}/func/sub-0{}_task-{}_run-1_desc-preproc_bold.nii.gz"
+    write_exclusions(
+        outputs,
+        ("sub-03", of.format(3, 3, "rest"), "36P", "short"),
+        ("sub-04", of.format(4, 4, "restless"), "simple", "of another task"),
+        ("sub-04", of.format(4, 4, "rest"), "simple", "moved"),
+        ("sub-05", "task-rest/" + of.format(5, 5, "nback"), "simple", "of another task"),
+    )
+    (outputs.root / "logs").mkdir()
+    for name in ("sub-06_task-nback", "sub-06_task-rest_run-2", "sub-07_task-nback"):
+        (outputs.root / "logs" / f"crash-{name}.txt").touch()
+    (outputs.root / "sub-08").mkdir()
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions()) == []
+    simple, other = (reasons(outputs, f"*_desc-{s}_participants.tsv") for s in ("simple", "36P"))
+    assert simple == {
+        **dict.fromkeys(["sub-01", "sub-02"], ""),
+        "sub-03": "no outputs",
+        "sub-04": "excluded: moved",
+        "sub-05": "no outputs",
+        "sub-06": "failed at the participant level, see logs/crash-sub-06_task-rest_run-2.txt",
+        "sub-07": "no outputs",
+        "sub-08": "no matrix among the outputs",
+    }
+    assert other["sub-03"] == "excluded: short"
+    assert other["sub-04"] == "no outputs"
+    text, one = caplog.text, "1 participant without a result in"
+    assert f"{one} any group (no matrix among the outputs): sub-08" in text
+    image = f"task-rest_space-{ASYM}_atlas-Tiny_stat-{PEARSON}"
+    titles = [f"{image}_desc-{strategy}" for strategy in ("simple", "36P")]
+    assert f"{one} {titles[0]} (excluded: moved): sub-04" in text
+    assert f"{one} {titles[1]} (excluded: short): sub-03" in text
+    assert f"in {titles[0]} (no outputs): sub-03, sub-05 and sub-07" in text
+    assert f"in {titles[1]} (no outputs): sub-04, sub-05 and sub-07" in text
+
+
+def test_runs_that_failed_in_sessions_that_are_groups_by_themselves(outputs, rng):
+    for label in ("01", "02"):
+        for session in "ab":
+            add(outputs, rng, label, source=f"ses-{session}_task-rest_run-1")
+    (outputs.root / "logs").mkdir()
+    failed = f"crash-sub-02_ses-b_task-rest_run-2_space-{ASYM}.txt"
+    (outputs.root / "logs" / failed).touch()
+    assert run_group(outputs.root, GroupOptions(by_session=True)) == []
+    for session, note in (("a", {}), ("b", {"sub-02": f"logs/{failed}"})):
+        (path,) = (outputs.root / "group").glob(f"ses-{session}_*_participants.tsv")
+        table = read_tsv(path).set_index("participant_id")
+        assert table["note"].dropna().to_dict() == note
+    assert run_group(outputs.root, GroupOptions()) == []
+    assert outputs.result("participants").set_index("participant_id")["note"].notna().tolist() == [
+        *(False, True),
+    ]
+
+
+def test_what_is_gone_is_removed_and_what_was_not_asked_for_is_named(outputs, rng, caplog):
+    for label in ("01", "02", "03"):
+        for task in ("rest", "nback", "film"):
+            add(outputs, rng, label, source=f"task-{task}")
+    assert run_group(outputs.root, GroupOptions()) == []
+    for path in outputs.root.rglob("*_task-film_*_relmat.*"):
+        path.unlink()
+    with caplog.at_level("WARNING", "bids_spheres"):
+        assert run_group(outputs.root, GroupOptions(select=(("task", ("rest",)),))) == []
+    folder = outputs.root / "group"
+    assert not list(folder.glob("task-film_*"))
+    assert list(folder.glob("task-nback_*_mean.tsv"))
+    (line,) = (line for line in caplog.messages if "results of earlier calls" in line)
+    assert "task-nback" in line
+    assert "task-rest" not in line
 
 
 def test_a_table_of_participants_that_is_missing_is_told_once(outputs, rng, run_app, tmp_path):

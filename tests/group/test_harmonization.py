@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from bids_spheres.errors import DataError
-from bids_spheres.group.harmonization import harmonize, read_harmonization
-from bids_spheres.group.model import Design
+from bids_spheres.group import harmonization
+from bids_spheres.group.harmonization import read_harmonization
+from bids_spheres.group.model import Design, GroupDesign
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.testing import Sample
 from tests.group.conftest import write_tsv
@@ -36,6 +37,13 @@ def sites():
     return pd.Series(NAMES[SITES][ORDER])
 
 
+def harmonize(sample, sites, options, columns=()):
+    """With a table of the variables whose rows are in another order."""
+    data = pd.DataFrame({"site": sites.to_numpy()}, list(sample.design.participants)).iloc[::-1]
+    model = GroupDesign("age", sample.design, {}, (), data, frozenset(columns))
+    return harmonization.harmonize(sample, model, options, "a group")
+
+
 def check(rows):
     """The numbers of neuroHarmonize."""
     for row, expected in zip((0, 6, 20), HARMONIZED, strict=True):
@@ -48,6 +56,16 @@ def test_rows_in_disorder_have_the_numbers_of_neuroharmonize(sample, sites):
     assert (found.sites, found.terms) == (tuple(NAMES), ("age",))
     assert harmonized.design is sample.design
     assert harmonized.transform is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "within", "told"), [((), False, True), (("site",), False, False), ((), True, False)]
+)
+def test_tests_that_do_not_know_of_the_sites_are_called_liberal(
+    sample, sites, caplog, columns, within, told
+):
+    harmonize(sample, sites, replace(COMBAT, harmonize_within=within), columns)
+    assert ("a group: tests after harmonization are liberal unless site" in caplog.text) is told
 
 
 def test_in_each_permutation_rows_are_harmonized_when_they_are_used(sample, sites):

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from bids_spheres.group.edges import Edges, NetworkMeans
-from bids_spheres.group.reliability import reliability
+from bids_spheres.group.reliability import compare_conditions
 from bids_spheres.group.testing import Rows
 from tests.group.test_repeated import icc
 
@@ -41,7 +41,7 @@ def test_participants_with_all_conditions_in_any_order(rng, monkeypatch):
     values = 1.5 * person + noise
     order = [(p, c) for p in range(5) for c in range(3) if (p, c) != (3, 1)]
     rng.shuffle(order)
-    found = reliability(rows_of(values, order), means_of_networks())
+    found = compare_conditions(rows_of(values, order), means_of_networks())
     complete = values[[0, 1, 2, 4]]
     expected = np.array([icc(complete[:, :, edge]) for edge in range(6)])
     np.testing.assert_allclose(found.edges[["icc21", "icc31"]], expected, rtol=1e-9)
@@ -78,7 +78,7 @@ def test_two_participants_with_two_conditions_are_enough(rng, people, conditions
     values = rng.standard_normal((2, 3, 6))
     order = [(p, c) for p in range(people) for c in range(conditions)]
     order += [(1, 2)] * (people == 1)  # of another who lacks the others
-    found = reliability(rows_of(values, order), means_of_networks())
+    found = compare_conditions(rows_of(values, order), means_of_networks())
     assert (found is not None) is known
     if found:
         expected = [icc(values[:, :2, edge])[0] for edge in range(6)]

@@ -340,6 +340,46 @@ def test_seeds_that_the_group_lacks(outputs, rng):
     np.testing.assert_allclose(table["coverage"], [1, 1.7 / 3, 1, 2.7 / 3, 0.5 / 3], rtol=1e-9)
 
 
+@pytest.mark.parametrize(("lacking", "told"), [(2, False), (3, True)])
+def test_seeds_that_more_than_half_lack_are_named(outputs, rng, caplog, lacking, told):
+    for i in range(4):
+        coverage = [1, 1, 0.2 if i < lacking else 1, 1, 1]
+        outputs.add(f"{i:02d}", correlations(rng, S), coverage=coverage)
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    named = "1 of 5 seeds are missing in more than half of the participants: s2"
+    assert (named in caplog.text) is told
+
+
+@pytest.mark.parametrize(("n", "told"), [(2, True), (3, False), (4, False)])
+def test_a_group_of_just_enough_participants_is_tested(outputs, rng, caplog, n, told):
+    for i in range(n):
+        for run in (1, 2):
+            outputs.add(f"{i:02d}", correlations(rng, S), source=f"task-rest_run-{run}")
+    with caplog.at_level(logging.WARNING, "bids_spheres"):
+        assert group(outputs) == []
+    assert ("and a test needs 3 (--min-participants)" in caplog.text) is told
+    about = outputs.about("mean")
+    assert (about["NumberOfParticipants"], about["NumberOfRuns"]) == (n, 2 * n)
+
+
+def test_the_variance_of_a_node_is_no_edge_of_the_benchmark(outputs, rng):
+    for label in LABELS:
+        fd = 0.02 * int(label)
+        matrix = np.cov(rng.standard_normal((50, S)).T) + np.diag(np.full(S, 10 * fd))
+        facts = {"MeanFramewiseDisplacement": fd, "ValidDiagonal": True}
+        outputs.add(label, matrix, stat="covariance", **facts)
+    assert group(outputs) == []
+    edges = outputs.result("edges", stat="covariance")
+    between = edges["node_1"] != edges["node_2"]
+    assert edges["qc_fc"][~between].min() > 0.5
+    (row,) = read_tsv(outputs.root / "group" / "strategies.tsv").itertuples()
+    assert row.qc_fc_edges == E
+    assert row.qc_fc_median == pytest.approx(edges["qc_fc"][between].abs().median())
+    expected = stats.spearmanr(edges["qc_fc"][between], edges["distance"][between]).statistic
+    assert row.qc_fc_distance_spearman == pytest.approx(expected)
+
+
 # What must not be mixed
 
 

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bids_spheres.errors import InvalidDatasetError, NothingSelectedError
+from bids_spheres.errors import (
+    InvalidDatasetError,
+    MissingInputError,
+    NothingSelectedError,
+    UsageError,
+)
 from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
 from bids_spheres.inputs.matching import find_outliers
 from bids_spheres.inputs.runs import find_runs
@@ -320,3 +325,48 @@ def test_outlier_tables_of_the_users_own_are_matched_by_value(tmp_path):
         (tmp_path / f"sub-01_task-rest_run-{run}_outliers.tsv").touch()
     found = [path.name for path in find_outliers(tmp_path, [run.name for run in runs])]
     assert found == [f"sub-01_task-rest_run-0{run}_outliers.tsv" for run in "12"]
+
+
+def test_outlier_tables_and_how_many_runs_they_are_for(tmp_path):
+    names = [bold("_run-1"), bold("_run-1", "_space-T1w"), bold("_run-2")]
+    one, same, other = (run.name for run in runs_of(tmp_path / "x", names))
+    assert find_outliers(None, [one, other]) == [None, None]
+    table = tmp_path / "mine.tsv"
+    with pytest.raises(MissingInputError, match=r"mine\.tsv is missing"):
+        find_outliers(table, [one])
+    table.touch()
+    # Two images of one run share it.
+    assert find_outliers(table, [one, same]) == [table, table]
+    with pytest.raises(UsageError, match="is given for 3 runs"):
+        find_outliers(table, [one, same, other])
+    folder = tmp_path / "folder" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "outliers_outliers.tsv").touch()
+    (folder / "sub-01_task-rest_run-2_desc-x_outliers.tsv").touch()
+    assert find_outliers(tmp_path / "folder", [other])[0].parent == folder
+    with pytest.raises(MissingInputError, match="no outlier table for sub-01_task-rest_run-1"):
+        find_outliers(tmp_path / "folder", [one])
+    (folder / "sub-01_task-rest_outliers.tsv").touch()
+    assert find_outliers(tmp_path / "folder", [one])[0].name == "sub-01_task-rest_outliers.tsv"
+    with pytest.raises(UsageError, match="are both outlier tables of sub-01_task-rest_run-2"):
+        find_outliers(tmp_path / "folder", [other])
+
+
+def test_tables_of_the_users_own_are_of_whatever_desc_and_of_the_participants_asked_for(tmp_path):
+    main, other = tmp_path / "main", tmp_path / "physio"
+    write(main, [bold("_run-1"), table("_run-1")])
+    write(main, [bold("_run-1").replace("sub-01", "sub-02")], sub="sub-02")
+    stem = "sub-01_task-rest_run-1_desc"
+    write(other, [f"{stem}-physio_timeseries.tsv", f"{stem}-physio_timeseries.json"])
+    write(other, [f"{stem}-resp_timeseries.tsv", f"{stem}-other_events.tsv"])
+    write(other, ["sub-01_task-rest_run-2_desc-more_timeseries.tsv"])
+    inputs = Inputs(Dataset(main, "x"), {"mine": Dataset(other, "y")})
+    first, second = find_runs(inputs, EVERY_PART, PREPROC).runs
+    assert sorted((link, path.name) for link, path in first.tables.own) == [
+        ("mine", f"{stem}-physio_timeseries.tsv"),
+        ("mine", f"{stem}-resp_timeseries.tsv"),
+    ]
+    assert (second.tables.own, second.tables.confounds) == ((), None)
+    assert first.tables.confounds.name == table("_run-1")
+    (alone,) = find_runs(inputs, select(sub=("02",)), PREPROC).runs
+    assert alone.name.get("sub") == "02"

@@ -114,7 +114,12 @@ def test_a_segmentation_takes_the_place_of_probabilities(run, study):
     img.to_filename(tiny.root / "sub-01" / "anat" / f"sub-01_space-{MNI}_dseg.nii.gz")
     kept = [mask & (most == 1) & (labels == i) for i in (1, 2)]
     expected = [data[k].mean(axis=0) for k in kept]
-    np.testing.assert_allclose(series(run("--tissue", "GM")), expected, rtol=1e-6)
+    output = run("--tissue", "GM")
+    np.testing.assert_allclose(series(output), expected, rtol=1e-6)
+    table, _ = regions(run())
+    for number, column in enumerate(("grey_matter", "white_matter", "csf"), start=1):
+        parts = [(most == number)[mask & (labels == i)].mean() for i in (1, 2)]
+        np.testing.assert_allclose(table[column], parts, rtol=1e-6)
 
 
 def test_a_tissue_without_an_image_is_an_error(run, study):

@@ -6,10 +6,11 @@ As Simonsohn et al. 2020 (doi:10.1038/s41562-020-0912-z) draw them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.errors import DataError
 from bids_spheres.files.names import natural
 from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.toolkit import charts
@@ -26,15 +27,24 @@ from bids_spheres.reports.toolkit.render import (
 from bids_spheres.wording import count, listing, number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level
 
 CHOICES = {"strategy": "Strategy", "scale": "Radius", "measure": "Measure", "seeds": "Seed set"}
 """Columns of choices, and their names."""
+
+_OF_EFFECTS = (
+    *("effect", "contrast", "network_1", "network_2", "specifications", "median", "minimum"),
+    *("maximum", "positive", "significant", "within_chance", "significant_within_chance"),
+    *("verdict", *(f"share_{choice}" for choice in CHOICES)),
+)
+_OF_SPECIFICATIONS = ("effect", "estimate", "ci_low", "ci_high", "q", "qc_fc_significant", *CHOICES)
 
 _LEFT, _RIGHT, _TOP, _CURVE, _QC_FC, _ROW, _GAP = 150, 100, 8, 180, 60, 15, 26  # pixels
 _DASH = " \N{EN DASH} "
@@ -49,9 +59,9 @@ class Effect:
 
     anchor: str
     family: str
-    row: Mapping[str, Any]
+    row: pd.Series
     rows: pd.DataFrame
-    about: Mapping[str, Any]
+    about: JsonObject
 
     @property
     def pairs(self) -> str:
@@ -91,22 +101,26 @@ class Effect:
 
 def effects(level: Level) -> list[Effect]:
     """Effects of all families of specifications."""
-    found = []
+    found: list[Effect] = []
     for files in level.families:
-        about = files.sidecar("robustness")
-        rows = files.table("specifications")
-        rows = rows[np.isfinite(rows["estimate"].to_numpy(np.float64))]
-        by_effect = dict(list(rows.groupby("effect")))
-        found += [
-            Effect(f"effect-{len(found) + i}", _title(files), row, by_effect[row["effect"]], about)
-            for i, row in enumerate(files.table("robustness").to_dict("records"), start=1)
-            if row["effect"] in by_effect
-        ]
+        about, title = read_rule(files), f"{files.measured}, {files.seeds} in {files.space}"
+        table = files.table("robustness", _OF_EFFECTS)
+        rows = files.table("specifications", _OF_SPECIFICATIONS)
+        known = rows[rows["estimate"].notna()]
+        for _, row in table.iterrows():
+            own = known[known["effect"] == row["effect"]]
+            if len(own):
+                found.append(Effect(f"effect-{len(found) + 1}", title, row, own, about))
     return found
 
 
-def _title(files: GroupFiles) -> str:
-    return f"{files.measured}, {files.seeds} in {files.space}"
+def read_rule(files: GroupFiles) -> JsonObject:
+    """Choices, specifications and the rule of robust effects; DataError where they are missing."""
+    about = files.sidecar("robustness")
+    if not {"Choices", "Specifications", "NamedEdges", "Robust"} <= about.keys():
+        path = files.path("robustness", ".json")
+        raise DataError(f"{path} does not say what is robust.", hint="Run the group level anew.")
+    return about
 
 
 def robustness_section(found: Sequence[Effect]) -> Section:
@@ -190,7 +204,7 @@ def _curve(level: Level, effect: Effect) -> Graphic:
     is_significant = rows["q"].to_numpy(np.float64) < effect.about["Robust"]["Q"]
     marks += columns.dots(frame.down(rows["estimate"]), "dot", is_significant)
     marks += columns.dots(frame.down(rows["estimate"]), "dot hollow", ~is_significant)
-    bottom = _TOP + _CURVE + _GAP
+    bottom: float = _TOP + _CURVE + _GAP
     shares = 100 * rows["qc_fc_significant"].to_numpy(np.float64)
     if np.isfinite(shares).any():
         limit = 100 * effect.about["Robust"]["QCFCSignificant"]
@@ -223,7 +237,7 @@ class _Columns:
     middles: FloatArray  # pixels
     radius: float
 
-    def paths(self, paths: Sequence[str], style: str, chosen: FloatArray) -> Iterator[Mark]:
+    def paths(self, paths: Sequence[str], style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """A mark for each strategy, of the paths of its chosen columns."""
         for strategy in dict.fromkeys(self.strategies):
             own = [
@@ -233,9 +247,9 @@ class _Columns:
             ]
             yield Mark("".join(own), f"{style} {self.level.styles[strategy]}", strategy)
 
-    def dots(self, down: FloatArray | float, style: str, chosen: FloatArray) -> Iterator[Mark]:
+    def dots(self, down: ArrayLike, style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """Dots at these pixels from the top."""
-        places = np.stack(np.broadcast_arrays(self.middles, down), axis=1)
+        places = np.stack(np.broadcast_arrays(self.middles, np.asarray(down)), axis=1)
         paths = [charts.circles(place[None], self.radius) for place in places]
         return self.paths(paths, style, chosen)
 
