@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.execute.executor import Executor
+    from bids_spheres.execute import Executor
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Execution, Settings
@@ -39,6 +39,9 @@ _BLOCKS = 110 * MEGABYTE
 
 _SEED_MAPS = 150 * MEGABYTE
 """What cleaning a block of voxels over all time takes."""
+
+_PLACEMENTS = 500 * MEGABYTE
+"""Series of random placements, those that are held and those extracted at a time."""
 
 _DOUBLE = 8
 
@@ -158,7 +161,9 @@ def job_memory(job: Job) -> int:
         if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
             floats += 2 * shape.volumes * inside * (1 + rules.controls)
-        sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * bool(rules.seed_maps))
+        floats += 3 * most**2 * bool(rules.placements)
+        further = _SEED_MAPS * bool(rules.seed_maps) + _PLACEMENTS * bool(rules.placements)
+        sizes.append(_BLOCKS + _DOUBLE * floats + further)
     return _BASE + max(sizes)
 
 

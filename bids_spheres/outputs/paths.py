@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bids_spheres.files.names import Name
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.sidecars import own_uri
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ No strategy may have the last as its name.
 
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
 """Labels of ``stat``; the last marks effective degrees of freedom, which are no relation."""
+
+PLACEMENT_MEAN, PLACEMENT_SD = "placementmean", "placementsd"
+"""Labels of ``stat``: Fisher's z over random placements of spheres."""
+
+NO_MEASURE = frozenset({EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD})
+"""Labels of matrices that qualify a relation and are none themselves."""
+
 
 SEEDS = "seeds"
 """Stands for the entity of a seed set: ``atlas`` of a published one, else ``seg``."""
@@ -183,7 +190,7 @@ def group_of_contrast(name: Name) -> Name:
 
 def title(name: Name) -> str:
     """Entities of a group, for messages."""
-    return "_".join(f"{key}-{label}" for key, label in name.entities)
+    return "_".join(as_written(name.entities))
 
 
 def group_path(root: Path, group: Name, what: str, extension: str = ".tsv") -> Path:

@@ -171,6 +171,9 @@ class MatrixSidecar(TypedDict):
     NodeFiles: list[str]
     Software: str
     Shrinkage: NotRequired[float]
+    PlacementJitter: NotRequired[float]
+    NumberOfPlacements: NotRequired[int]
+    PlacementSeed: NotRequired[int]
 
 
 class ConcatenationSidecar(TypedDict):
@@ -298,9 +301,13 @@ EXTRA_COLUMNS = described(
         "white_matter": "Mean probability of white matter over the voxels used",
         "csf": "Mean probability of cerebrospinal fluid over the voxels used",
         "despiked": "Share of the values of its voxels that despiking changed",
-    }
+        "moved": "How far transforms between templates moved the seed from its published or given "
+        "coordinates",
+    },
+    moved="mm",
 )
-"""Columns of both tables when the run's space has images of tissues, and after despiking."""
+"""Columns of both tables where the dataset has images of tissues in the space of the run, after
+despiking, and of seeds of another template."""
 
 REGION_COLUMNS = described(
     {

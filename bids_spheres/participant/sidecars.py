@@ -10,6 +10,7 @@ import numpy as np
 from bids_spheres import __version__
 from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
     CleaningSidecar,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
+    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -123,13 +125,24 @@ def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
     )
 
 
-EFFECTIVE_DOF_MEASURE = (
-    "Effective number of volumes of the correlation of two spheres, given the autocorrelation of "
-    "both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is 1 / (this - 3)"
-)
+PLACEMENT_SEED = 0
+"""Fixes random shifts of spheres, which are the same in all runs with as many seeds."""
+
+_OVER_PLACEMENTS = "{} of Fisher's z of Pearson's r over random placements of the spheres"
+_NO_MEASURE = {
+    EFFECTIVE_DOF: "Effective number of volumes of the correlation of two spheres, given the "
+    "autocorrelation of both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is "
+    "1 / (this - 3)",
+    PLACEMENT_MEAN: _OVER_PLACEMENTS.format("Mean"),
+    PLACEMENT_SD: _OVER_PLACEMENTS.format("Standard deviation"),
+}
 
 
-def effective_dof_sidecar(nodes: str) -> MatrixSidecar:
-    """Of the matrix of effective degrees of freedom."""
+def sidecar_beside(stat: str, nodes: str, rules: Processing) -> MatrixSidecar:
+    """Of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
-    return {**about, "RelationshipMeasure": EFFECTIVE_DOF_MEASURE, "ValidDiagonal": False}
+    about["RelationshipMeasure"] = _NO_MEASURE[stat]
+    if stat in (PLACEMENT_MEAN, PLACEMENT_SD) and rules.placements:
+        about["PlacementJitter"], about["NumberOfPlacements"] = rules.placements
+        about["PlacementSeed"] = PLACEMENT_SEED
+    return about

@@ -154,12 +154,13 @@ def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) ->
 
 @dataclass(frozen=True)
 class Block:
-    """Graphics under a heading."""
+    """Graphics or a table under a heading."""
 
     heading: str
     graphics: tuple[Graphic, ...] = ()
     notes: tuple[str, ...] = ()  # Sentences above them
     columns: int = 1  # Graphics side by side where there is room: 1 or 2
+    table: tuple[str, Table] | None = None  # With its identifier in the page
 
 
 @dataclass(frozen=True, eq=False)
