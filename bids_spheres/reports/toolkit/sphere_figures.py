@@ -109,7 +109,7 @@ class Scene:
         near[sphere] = False
         return np.flatnonzero(near)
 
-    def outline(self, sphere: int, panel: Panel, depth: float) -> list[FloatArray]:
+    def outline(self, sphere: int | np.intp, panel: Panel, depth: float) -> list[FloatArray]:
         """Circle (pixels) in which the slice at a depth cuts a sphere; none where it doesn't."""
         apart = float(self.centres[sphere, panel.view.through]) - depth
         radius = section_radius(float(self.radii[sphere]), apart)
