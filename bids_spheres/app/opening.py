@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.execute.executor import Executor
+    from bids_spheres.execute import Executor
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Execution, Settings

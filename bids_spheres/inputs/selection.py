@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, did_you_mean
-from bids_spheres.files.names import ENTITY_ORDER, entity_value, is_mni, natural, same_template
+from bids_spheres.files.names import (
+    ENTITY_ORDER,
+    as_written,
+    entity_value,
+    is_mni,
+    natural,
+    same_template,
+)
 from bids_spheres.files.text import is_there, read_json_object
 from bids_spheres.inputs.dataset import MOST_LABELS
 from bids_spheres.wording import listing
@@ -195,9 +202,6 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
         mni = sorted(space for space in own if space.startswith("MNI"))
         return next((x for x in (*MNI_PREFERENCE, *mni) if x in own and usable(x)), None)
 
-    def run_name(name: Name) -> str:
-        return "_".join(f"{key}-{label}" for key, label in name.source)
-
     spaces = _spaces(bolds)
     chosen = {label: preferred(own, usable) for label, own in spaces.items()}
     if not any(chosen.values()):
@@ -217,11 +221,11 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
     _warn_of_lost(bolds, left, reason)
     # Runs with an image in an MNI space, but not in the one that is taken for their participant.
     in_mni = {
-        run_name(name)
+        "_".join(as_written(name.source))
         for _, name in others
         if is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
     }
-    if lost := in_mni - {run_name(name) for _, name in left}:
+    if lost := in_mni - {"_".join(as_written(name.source)) for _, name in left}:
         logger.warning(
             "%s: no image in the space that is taken for the participant; left out. --space "
             "chooses others.",

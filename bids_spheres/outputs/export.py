@@ -8,8 +8,8 @@ Viewer does not draw them, and NBS gets the regions that all runs have.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -18,11 +18,13 @@ import pandas as pd
 
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.files.atomic import remove, replacing, write_text
+from bids_spheres.files.names import as_written
 from bids_spheres.outputs.paths import RELMAT, TIMESERIES
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WITH_SERIES = ("npz", "mat", "csv")
-_WITH_STACKS = ("npz", "mat", "csv", "nbs")
+_FORMATS = {"--timeseries": ("npz", "mat", "csv"), "--stacked": ("npz", "mat", "csv", "nbs")}
+"""Formats that an option goes with."""
 
 _OF_RUN = ("sub", "ses", "run", "dir")
 """Entities whose runs are stacked."""
@@ -79,50 +81,46 @@ def export(
 
     UsageError when the format has no series or no stacks.
     """
-    for wanted, flag, able in (
-        (timeseries, "--timeseries", _WITH_SERIES),
-        (stacked, "--stacked", _WITH_STACKS),
-    ):
-        if wanted and form not in able:
+    for flag, wanted in {"--timeseries": timeseries, "--stacked": stacked}.items():
+        if wanted and form not in _FORMATS[flag]:
             raise UsageError(
                 f"--format {form} does not go with {flag}.",
-                hint=f"Formats that do are {listing(able, 10)}.",
+                hint=f"Formats that do are {listing(_FORMATS[flag], 10)}.",
             )
     suffix = TIMESERIES if timeseries else RELMAT
     number = 0
-    for batch in _batches(results, suffix, together=stacked or form == "nbs"):
-        _WRITERS[form](replace(batch, path=folder / batch.path, stacked=stacked))
+    for batch in _batches(results, folder, suffix, stacked=stacked, form=form):
+        _WRITERS[form](batch)
         number += 1
     if not number:
         raise MissingInputError(f"There are no {'series' if timeseries else 'matrices'} to export.")
     return number
 
 
-def _batches(results: Results, suffix: str, *, together: bool) -> Iterator[_Batch]:
-    groups: dict[str, list[OutputFile]] = {}
+def _batches(
+    results: Results, folder: Path, suffix: str, *, stacked: bool, form: str
+) -> Iterator[_Batch]:
+    groups: dict[str, list[OutputFile]] = defaultdict(list)
     for file in results.leaves(suffix):
-        shared = [f"{k}-{label}" for k, label in file.name.entities if k not in _OF_RUN]
-        stem = "_".join([*shared, suffix]) if together else file.path.stem
-        groups.setdefault(stem, []).append(file)
+        shared = as_written(e for e in file.name.entities if e[0] not in _OF_RUN)
+        together = stacked or form == "nbs"
+        groups["_".join([*shared, suffix]) if together else file.path.stem].append(file)
     for stem, files in groups.items():
-        stack = results.matrices_of(files) if suffix == RELMAT else None
-        owners = [results.owner(file) for file in files]
-        regions = stack.regions if stack else owners[0].spheres
-        if regions is None:
-            logger.warning("%s is left out: its table of regions is gone.", stem)
-            continue
-        runs = [
-            "_".join(f"{k}-{label}" for k, label in file.name.entities if k in _OF_RUN)
-            for file in files
-        ]
-        if stack:
-            yield _Batch(Path(stem), runs, stack.values, regions)
-            continue
-        pairs = zip(owners, files, strict=True)
-        series = [own.series(str(file.name.get("desc"))) for own, file in pairs]
-        values = [each.values[each.kept] for each in series]
-        volumes = [np.flatnonzero(each.kept) for each in series]
-        yield _Batch(Path(stem), runs, values, regions, volumes)
+        values: FloatArray | list[FloatArray]
+        if suffix == RELMAT:
+            stack = results.matrices_of(files)
+            values, regions, volumes = stack.values, stack.regions, None
+        else:
+            regions = results.owner(files[0]).spheres
+            if regions is None:
+                logger.warning("%s is left out: its table of regions is gone.", stem)
+                continue
+            series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
+            values = [each.values[each.kept] for each in series]
+            volumes = [np.flatnonzero(each.kept) for each in series]
+        entities = ([e for e in file.name.entities if e[0] in _OF_RUN] for file in files)
+        runs = ["_".join(as_written(own)) for own in entities]
+        yield _Batch(folder / stem, runs, values, regions, volumes, stacked)
 
 
 def _arrays(batch: _Batch, words: Callable[[Sequence[str]], Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bids_spheres.files.names import Name
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.sidecars import own_uri
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def group_of_contrast(name: Name) -> Name:
 
 def title(name: Name) -> str:
     """Entities of a group, for messages."""
-    return "_".join(f"{key}-{label}" for key, label in name.entities)
+    return "_".join(as_written(name.entities))
 
 
 def group_path(root: Path, group: Name, what: str, extension: str = ".tsv") -> Path:

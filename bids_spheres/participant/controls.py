@@ -63,6 +63,8 @@ def control_sets(spheres: SphereSet, usable: UsableVoxels, start: int) -> Iterat
     if "CSF" not in usable.tissues:
         return
     fluid = usable.tissues["CSF"] >= _FLUID
+    # What seeds share with fluid would correlate with it.
+    fluid[tuple(grid.unflat(spheres.weights.voxels).T)] = False
     if usable.inside is not None and usable.grid is not None:
         voxels = np.argwhere(fluid)
         fluid[tuple(voxels.T)] = nearest_values(voxels, grid, usable.inside, usable.grid)
