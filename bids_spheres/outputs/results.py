@@ -31,7 +31,7 @@ from bids_spheres.outputs.links import Links, read_links
 from bids_spheres.outputs.paths import (
     DESIGN,
     DSEG,
-    EFFECTIVE_DOF,
+    NO_MEASURE,
     OUTLIERS,
     RELMAT,
     SEEDS,
@@ -203,7 +203,7 @@ class Results:
         strategy excludes the run), and paths: ``matrix``, ``timeseries`` and ``regions``. Sidecars
         and tables of regions are read for it, 1 ms for each.
         """
-        return _table([row for row in self._rows if row["stat"] != EFFECTIVE_DOF])
+        return _table([row for row in self._rows if row["stat"] not in NO_MEASURE])
 
     def select(self, **labels: Labels) -> Results:
         """Part of the results with some labels.
@@ -315,9 +315,9 @@ class Results:
         return read_links(self.root)
 
     def leaves(self, suffix: str, labels: Mapping[str, object] | None = None) -> list[OutputFile]:
-        """Files of a kind: series when cleaned, effective degrees of freedom when named."""
+        """Files of a kind: cleaned series, or matrices; what is no measure only when named."""
         named = {"measure", "stat"} & (labels or {}).keys()
-        hidden = {UNCLEANED} if named else {UNCLEANED, EFFECTIVE_DOF}
+        hidden = {UNCLEANED} if named else {UNCLEANED, *NO_MEASURE}
         return [
             file
             for file in self.files
@@ -395,7 +395,7 @@ def pairs_of(labels: Mapping[str, Labels]) -> Iterator[tuple[str, list[str]]]:
             values = [v if v is None or isinstance(v, str) else scale_label(v) for v in values]
         texts = ["" if value is None else str(value) for value in values]
         if key == "stat":
-            texts = [t if t in ("", EFFECTIVE_DOF) else MEASURES[measure_name(t)] for t in texts]
+            texts = [t if t in {"", *NO_MEASURE} else MEASURES[measure_name(t)] for t in texts]
         yield key, texts
 
 

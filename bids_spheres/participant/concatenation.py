@@ -149,7 +149,7 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
     for strategy in strategies:
         lost = {job for job, name in unfinished if name == strategy}
         for seeds in work.seed_sets:
-            parts = _read_group(group, seeds, strategy, lost)
+            parts = _GroupSeries(group, seeds, strategy, lost)
             yield from (f"made without {job}: {why}" for job, why in parts.missing)
             yield from parts.left_behind()
             if parts.described:
@@ -191,36 +191,29 @@ def read_run(paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
     return RunSeries(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
 
 
-def _read_group(
-    group: RunGroup, seeds: SeedTable, strategy: str, lost: Collection[str]
-) -> _GroupSeries:
-    """What the jobs of a group have written; earlier files of those `lost` don't count."""
-    used: list[RunSeries] = []
-    excluded: list[RunSeries] = []
-    missing: list[tuple[Job, str]] = []
-    for job in group.jobs:
-        if str(job) in lost:
-            missing.append((job, "It failed, or was not tried."))
-            continue
-        try:
-            run = read_run(job.paths, seeds, strategy)
-        except BidsSpheresError as error:
-            missing.append((job, error.message))
-        else:
-            (excluded if run.exclusion else used).append(run)
-    return _GroupSeries(group, seeds, strategy, used, excluded, missing)
-
-
-@dataclass(frozen=True, eq=False)
 class _GroupSeries:
-    """Series of the runs of a group, and the runs without any, and why."""
+    """Series of the runs of a group, as their jobs wrote them, and the runs without any, and why.
 
-    group: RunGroup
-    seeds: SeedTable
-    strategy: str
-    used: list[RunSeries]
-    excluded: list[RunSeries]
-    missing: list[tuple[Job, str]]
+    Earlier files of jobs that are `lost`, by their names, don't count.
+    """
+
+    def __init__(
+        self, group: RunGroup, seeds: SeedTable, strategy: str, lost: Collection[str]
+    ) -> None:
+        self.group, self.seeds, self.strategy = group, seeds, strategy
+        self.used: list[RunSeries] = []
+        self.excluded: list[RunSeries] = []
+        self.missing: list[tuple[Job, str]] = []
+        for job in group.jobs:
+            if str(job) in lost:
+                self.missing.append((job, "It failed, or was not tried."))
+                continue
+            try:
+                run = read_run(job.paths, seeds, strategy)
+            except BidsSpheresError as error:
+                self.missing.append((job, error.message))
+            else:
+                (self.excluded if run.exclusion else self.used).append(run)
 
     @property
     def described(self) -> list[RunSeries]:
