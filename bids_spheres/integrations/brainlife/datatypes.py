@@ -139,7 +139,7 @@ def _nodes(results: Results) -> list[dict[str, object]]:
     nodes = table[["name", "x", "y", "z", "radius", "network"]].to_dict("records")
     return [
         {"label": str(number), "voxel_value": number}
-        | {key: value for key, value in node.items() if (key, value) != ("network", MISSING)}
+        | {str(key): value for key, value in node.items() if (key, value) != ("network", MISSING)}
         for number, node in enumerate(nodes, start=1)
     ]
 
