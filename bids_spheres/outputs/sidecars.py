@@ -153,8 +153,15 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     Excluded: str | None
 
 
-class SeriesSidecar(TypedDict):
-    """Cleaned series, beside image, cleaning and `sampling`."""
+class SamplingSidecar(TypedDict):
+    """Times of the volumes of a series."""
+
+    SamplingFrequency: float
+    RepetitionTime: float
+
+
+class SeriesSidecar(SamplingSidecar):
+    """Cleaned series, beside image and cleaning."""
 
     Sources: list[str]
     FullLength: bool
@@ -214,9 +221,9 @@ class ControlsSidecar(TypedDict):
     SurrogateSeed: int
 
 
-def sampling(t_r: float) -> dict[str, float]:
+def sampling(t_r: float) -> SamplingSidecar:
     """Times of volumes, one every `t_r` seconds."""
-    return {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r}
+    return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
 
 
 def generated_by() -> list[GeneratedBy]:
