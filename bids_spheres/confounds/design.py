@@ -63,6 +63,15 @@ REASONS = (
 )
 """Why a volume can be left out; more than one can hold for a volume."""
 
+_RENAMED = (
+    "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are used for "
+    "them."
+)
+_COMPUTED = (
+    "fMRIPrep before 1.4 wrote no derivatives and squares; {} columns were computed as later "
+    "versions do."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -145,21 +154,11 @@ def make_design(
         raise missing_columns(chosen.missing, columns.names, strategy, path)
     regressors = tuple(chosen.columns)
     computed = tuple(name for name in regressors if name in columns.computable)
-    if columns.renamed:
-        chosen.notes.append(
-            "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are "
-            "used for them."
-        )
-    if computed:
-        chosen.notes.append(
-            f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
-            "computed as later versions do."
-        )
+    chosen.notes += [_RENAMED] if columns.renamed else []
+    chosen.notes += [_COMPUTED.format(len(computed))] if computed else []
+    displacement, motion = np.full(n_volumes, np.nan), None
     if FRAMEWISE_DISPLACEMENT in columns.names:
         displacement = columns.numbers(FRAMEWISE_DISPLACEMENT)
-    else:
-        displacement = np.full(n_volumes, np.nan)
-    motion = None
     if strategy.head_motion:
         columns, motion, notes = measure_again(columns, strategy, t_r, brain_radius)
         chosen.notes += notes

@@ -276,7 +276,7 @@ def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
         rows.append(
             {
                 "effect": number,
-                **own[_EFFECT].iloc[0].to_dict(),
+                **{key: own[key].iloc[0] for key in _EFFECT},
                 "specifications": len(known),
                 "median": known["estimate"].median(),
                 "minimum": known["estimate"].min(),

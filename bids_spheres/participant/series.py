@@ -13,7 +13,7 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.outputs.sidecars import sampling
 from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 
 if TYPE_CHECKING:
@@ -124,12 +124,12 @@ def write_series(
         values = np.full((len(kept), len(seeds)), np.nan)
         values[kept] = cleaned
     common = {**spheres.sidecar, **sidecar}
-    own = SeriesSidecar(
-        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
-        **sampling(run_design.timing.t_r),
-        FullLength=rules.full_length,
-    )
-    write.write_series(paths, seeds, strategy, values, {**common, **own})
+    own = {
+        "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        "FullLength": rules.full_length,
+    }
+    facts = {**common, **own, **sampling(run_design.timing.t_r)}
+    write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
     nodes = paths.uri(paths.spheres(seeds))
     for chosen in map(measure, rules.connectivity):
@@ -144,5 +144,6 @@ def write_series(
     for stat, values in beside.items():
         # Over placements of the spheres, from the image and not from the series
         sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
-        facts = {**common, **sidecar_beside(stat, nodes, rules), "Sources": sources}
-        write.write_matrix(paths.matrix(seeds, strategy, stat), seeds.names, values, facts)
+        about = sidecar_beside(stat, nodes, rules)
+        path = paths.matrix(seeds, strategy, stat)
+        write.write_matrix(path, seeds.names, values, {**common, **about, "Sources": sources})

@@ -15,7 +15,7 @@ from bids_spheres.engine.spheres import nearest_only, nearest_values, stack_weig
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
-from bids_spheres.inputs.anatomy import lesion_masks, tissue_images
+from bids_spheres.inputs.matching import lesion_masks, tissue_images
 from bids_spheres.participant.controls import control_sets
 from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
 from bids_spheres.participant.sidecars import image_sidecar

@@ -29,7 +29,7 @@ from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
-from bids_spheres.inputs.anatomy import anatomical_mask
+from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.plan import placement_stats, relation_stats

@@ -27,9 +27,8 @@ from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.participant_level import keep_crash
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.errors import TemporaryError, UsageError
-from bids_spheres.execute import clusters, dask, proof
+from bids_spheres.execute import Lost, clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
-from bids_spheres.execute.executor import Lost
 from bids_spheres.execute.proof import WorkerProblemError, shared_objects, tokens
 from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
 from bids_spheres.participant import outcomes
@@ -139,6 +138,16 @@ def test_no_other_call_takes_the_marks_of_one_that_lasts_for_weeks_for_leftovers
         for mark in marks:
             assert mark.stat().st_mtime - time.time() == pytest.approx(30 * 24 * 3600, abs=60)
         assert [discard_stale(folder) for folder in dataset[1]] == [0, 0]
+
+
+def test_an_input_without_a_description_has_none_for_workers_either(dataset, tmp_path):
+    (tmp_path / "in" / "dataset_description.json").unlink()
+    with tokens(*dataset) as token:
+        assert shared_objects(token) == ()
+        shared_objects.cache_clear()
+        (tmp_path / "in" / "dataset_description.json").write_text("{}")
+        with pytest.raises(WorkerProblemError, match="sees another folder"):
+            shared_objects(token)
 
 
 def test_a_worker_that_may_not_write_is_refused(dataset, monkeypatch):

@@ -13,8 +13,8 @@ from bs4 import BeautifulSoup
 from nilearn.maskers import NiftiSpheresMasker
 from scipy import signal
 
+from bids_spheres import open_results
 from bids_spheres.engine import stream
-from bids_spheres.outputs.find import open_results
 from bids_spheres.participant.placements import shifts
 
 INSIDE = np.array([(-6.0, 0, 0), (6, 0, 0), (0, 6, 4)])
@@ -231,10 +231,11 @@ def test_the_page_lists_the_pairs_that_depend_most_on_placement(run_app, tiny, t
 
 def test_results_know_it_as_no_measure(run_app, tiny, tmp_path):
     tiny.add_run()
-    spread(run_app, tiny, tmp_path, INSIDE, "--placement-jitter", "2:2")
-    (seeds,) = open_results(tmp_path / "out").runs[0].seed_sets
-    assert seeds.measures == ("pearsoncorrelation",)
-    assert seeds.matrix("none", "placementsd").values.shape == (3, 3)
+    _, sd, _ = spread(run_app, tiny, tmp_path, INSIDE, "--placement-jitter", "2:2")
+    results = open_results(tmp_path / "out")
+    assert results.measures == ("pearsoncorrelation",)
+    assert list(results.runs["measure"]) == ["pearsoncorrelation"]
+    np.testing.assert_allclose(results.matrix(measure="placementsd").values, sd)
 
 
 def test_an_excluded_run_has_none(run_app, tiny, tmp_path):
