@@ -33,8 +33,26 @@ _EXCLUSIVE = (
         ("seed_maps", "harmonize_from"),
         "The estimates of edges are not those of voxels: run the group level twice.",
     ),
+    (("multiverse", "weights"), "Leave one of them out."),
 )
 """An option, those that it does not go with, and what to do."""
+
+_NEEDS = (
+    (("multiverse_edges",), "multiverse", "--multiverse-edges needs --multiverse.", "Add it."),
+    (
+        ("whole_blocks",),
+        "blocks",
+        "--whole-blocks needs --blocks COLUMN.",
+        "Name the column of families or sites.",
+    ),
+    (
+        ("harmonize_within", "harmonize_from"),
+        "harmonize",
+        "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
+        "Name the column of sites.",
+    ),
+)
+"""Options that need another one, and what is said without it."""
 
 
 @dataclass(frozen=True)
@@ -105,32 +123,15 @@ class GroupOptions(GroupChoices):
             "--inference cluster and tfce are about maps of seeds.",
             "Add --seed-maps, or take nbs and tfnbs for edges.",
         )
-        yield (
-            self.multiverse and self.weights,
-            "--multiverse does not go with --weights.",
-            "Leave one of them out.",
-        )
-        yield (
-            self.multiverse_edges and not self.multiverse,
-            "--multiverse-edges needs --multiverse.",
-            "Add it, or leave out the edges.",
-        )
         for edge in self.multiverse_edges:
             yield (
                 "," not in edge,
                 f"--multiverse-edges {edge} is not NODE,NODE.",
                 "Name both seeds of the edge, with a comma between them.",
             )
-        yield (
-            self.whole_blocks and not self.blocks,
-            "--whole-blocks needs --blocks COLUMN.",
-            "Name the column of families or sites.",
-        )
-        yield (
-            (self.harmonize_within or self.harmonize_from) and not self.harmonize,
-            "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
-            "Name the column of sites.",
-        )
+        for names, needed, problem, hint in _NEEDS:
+            named = any(getattr(self, name) for name in names)
+            yield named and not getattr(self, needed), problem, hint
         yield (
             self.harmonize_within and self.harmonize_from,
             "--harmonize-within estimates anew what --harmonize-from gives.",
