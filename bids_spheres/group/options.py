@@ -87,6 +87,15 @@ class GroupOptions(GroupChoices):
             # Tests are liberal when participants change their site and are harmonized there.
             object.__setattr__(self, "blocks", self.harmonize)
 
+    @property
+    def grouping(self) -> dict[str, bool]:
+        """How matrices become groups, as `group_of` takes it."""
+        return {
+            "by_session": self.by_session,
+            "pool_spaces": self.pool_spaces,
+            "within_task": self.within == "task",
+        }
+
     def _rules(self) -> Iterator[tuple[object, str, str]]:
         """Whether a rule is broken, what is wrong then, and what to do."""
         yield (
