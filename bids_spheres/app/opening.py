@@ -16,6 +16,7 @@ from bids_spheres.app.memory_limits import group_memory, own_memory
 from bids_spheres.errors import UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.outputs.logs import LOGS
+from bids_spheres.participant.placements import MOST_HELD
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ _BLOCKS = 110 * MEGABYTE
 _SEED_MAPS = 150 * MEGABYTE
 """What cleaning a block of voxels over all time takes."""
 
-_PLACEMENTS = 500 * MEGABYTE
-"""Series of random placements, those that are held and those extracted at a time."""
+_PLACEMENTS = 250 * MEGABYTE
+"""Weights of random placements, and series of those that are extracted at a time."""
 
 _DOUBLE = 8
 
@@ -161,8 +162,11 @@ def job_memory(job: Job) -> int:
         if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
             floats += 2 * shape.volumes * inside * (1 + rules.controls)
-        floats += 3 * most**2 * bool(rules.placements)
-        further = _SEED_MAPS * bool(rules.seed_maps) + _PLACEMENTS * bool(rules.placements)
+        further = _SEED_MAPS * bool(rules.seed_maps)
+        if rules.placements:
+            each = _DOUBLE * shape.volumes * rules.placements[1]
+            floats += 3 * most**2
+            further += _PLACEMENTS + sum(min(each * len(table), MOST_HELD) for table in tables)
         sizes.append(_BLOCKS + _DOUBLE * floats + further)
     return _BASE + max(sizes)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-_BLOCK_BYTES, _MOST_HELD = 2**26, 2**28
+_BLOCK_BYTES, MOST_HELD = 2**26, 2**27
 """Series extracted at a time, or of their voxels where these count; and those that are held."""
 
 
@@ -71,7 +71,7 @@ class PlacedSeries:
         self._held: list[tuple[FloatArray, VoxelSeries | None]] = []
 
     def __iter__(self) -> Iterator[tuple[FloatArray, VoxelSeries | None]]:
-        if self._bytes > _MOST_HELD:
+        if self._bytes > MOST_HELD:
             return self._extracted()
         self._held = self._held or list(self._extracted())
         return iter(self._held)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.planning import plan_jobs
 from bids_spheres.engine.inflate import open_gzip
 from bids_spheres.errors import OutputError
 from bids_spheres.files import atomic as files
@@ -652,3 +654,93 @@ def test_an_output_that_cant_be_written_at_all_is_one_message(app, monkeypatch):
     monkeypatch.setattr("bids_spheres.outputs.shared_tables.write_text", refused)
     done = app(status=73)
     assert done.err.count("Read-only file system") == 1
+
+
+# What depends on what, without doing it: a record of files that are not there counts
+
+
+def jobs_of(dataset, seeds_file, tmp_path, *options):
+    words = [dataset.root, tmp_path / "out", "participant", "--seeds", seeds_file, *options]
+    parsed = main_parser().parse_args([str(word) for word in words])
+    return plan_jobs(settings_of(parsed))[1]
+
+
+def stale(jobs):
+    """Beginnings of the names of the groups that would be made again, and why."""
+    tasks = freshness.find_tasks(jobs)
+    kinds = {
+        key.rpartition("_")[2] for task in tasks for group in task.groups for key in [group.key]
+    }
+    return kinds, {task.reason for task in tasks}
+
+
+def record(jobs):
+    for task in freshness.find_tasks(jobs):
+        task.begin()
+        task.finish(())
+
+
+SPHERES, DESIGN, SERIES = {"dseg"}, {"design"}, {"timeseries", "relmat"}
+EVERYTHING = SPHERES | SERIES
+ALONE = [
+    (("--min-coverage", "0.6"), EVERYTHING),
+    (("--overlap", "nearest"), EVERYTHING),
+    (("--mask", "none"), EVERYTHING),
+    (("--despike",), EVERYTHING),
+    (("--smoothing-fwhm", "5"), EVERYTHING),
+    (("--warp-seeds",), EVERYTHING),
+    (("--radius", "7"), EVERYTHING),
+    (("--no-detrend",), SERIES),
+    (("--standardize", "psc"), SERIES),
+    (("--min-dof", "11"), SERIES),
+    (("--full-length",), SERIES),
+    (("--dummy-scans", "3"), DESIGN | SERIES),
+    (("--equal-seconds", "20"), DESIGN | SERIES),
+    (("--fd-threshold", "0.5"), DESIGN | SERIES),
+    (("--high-pass", "0.01"), DESIGN | SERIES),
+    (("--min-volumes", "3"), DESIGN | SERIES),
+]
+
+
+@pytest.mark.parametrize(("options", "kinds"), ALONE, ids=lambda value: " ".join(map(str, value)))
+def test_each_option_alone_makes_stale_what_depends_on_it(
+    tiny, seeds_file, tmp_path, options, kinds
+):
+    tiny.add_run()
+    plain, changed = (jobs_of(tiny, seeds_file, tmp_path, *words) for words in ((), options))
+    assert stale(plain) == (EVERYTHING | DESIGN, {freshness.NEW})
+    record(plain)
+    assert stale(plain) == (set(), {None})
+    assert stale(changed) == (kinds, {freshness.OTHER_SETTINGS})
+
+
+def test_each_input_alone_makes_stale_what_is_made_of_it(tiny, seeds_file, tmp_path):
+    bold = tiny.add_run()
+    raw = tmp_path / "raw" / "sub-01" / "func"
+    raw.mkdir(parents=True)
+    events = raw / "sub-01_task-rest_events.tsv"
+    events.write_text("onset\tduration\n4\t3\n30\t3\n")
+    own = tmp_path / "own.json"
+    own.write_text('{"name": "own", "task": {"model": "hrf"}, "motion": "basic"}')
+    words = ("--strategy", own, "-d", f"raw={tmp_path / 'raw'}")
+    jobs = jobs_of(tiny, seeds_file, tmp_path, *words)
+    table = next(bold.parent.glob("*_timeseries.tsv"))
+    mask = next(bold.parent.glob("*_mask.nii.gz"))
+    sidecar = bold.with_name(bold.name.replace(".nii.gz", ".json"))
+    for path, kinds in (
+        (bold, SPHERES | SERIES),
+        (mask, SPHERES | SERIES),
+        (table, DESIGN | SERIES),
+        (events, DESIGN | SERIES),
+        # It has the time of the first volume, on the clock of the events.
+        (sidecar, DESIGN | SERIES),
+    ):
+        record(jobs)
+        assert stale(jobs) == (set(), {None})
+        os.utime(path, ns=(1, path.stat().st_size))
+        assert stale(jobs) == (kinds, {freshness.OTHER_INPUTS}), path
+    record(jobs)
+    plain = jobs_of(tiny, seeds_file, tmp_path, "--strategy", "24P")
+    record(plain)
+    os.utime(events, ns=(2, 2))
+    assert stale(plain) == (set(), {None})

@@ -104,12 +104,10 @@ def number_column(
 
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
     """Column of probabilities with two significant digits."""
-    cells = [
-        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
-        if np.isfinite(p)
-        else Cell(MISSING, "")
-        for p in values
-    ]
+    cells = []
+    for p in values:
+        text = f"{p:.2g}" if p >= 0.001 else f"{p:.1e}"
+        cells.append(Cell(text, float(f"{p:.6g}")) if np.isfinite(p) else Cell(MISSING, ""))
     return Column(label, unit=unit), cells
 
 
