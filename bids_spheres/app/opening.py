@@ -16,13 +16,14 @@ from bids_spheres.app.memory_limits import group_memory, own_memory
 from bids_spheres.errors import UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.outputs.logs import LOGS
+from bids_spheres.participant.placements import MOST_HELD
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from bids_spheres.execute.executor import Executor
+    from bids_spheres.execute import Executor
     from bids_spheres.participant.plan import Job
     from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Execution, Settings
@@ -39,6 +40,9 @@ _BLOCKS = 110 * MEGABYTE
 
 _SEED_MAPS = 150 * MEGABYTE
 """What cleaning a block of voxels over all time takes."""
+
+_PLACEMENTS = 250 * MEGABYTE
+"""Weights of random placements, and series of those that are extracted at a time."""
 
 _DOUBLE = 8
 
@@ -158,7 +162,12 @@ def job_memory(job: Job) -> int:
         if rules.aggregation != "mean" or rules.despike:
             inside = sum(shape.voxels_within(radius) for table in tables for radius in table.radii)
             floats += 2 * shape.volumes * inside * (1 + rules.controls)
-        sizes.append(_BLOCKS + _DOUBLE * floats + _SEED_MAPS * bool(rules.seed_maps))
+        further = _SEED_MAPS * bool(rules.seed_maps)
+        if rules.placements:
+            each = _DOUBLE * shape.volumes * rules.placements[1]
+            floats += 3 * most**2
+            further += _PLACEMENTS + sum(min(each * len(table), MOST_HELD) for table in tables)
+        sizes.append(_BLOCKS + _DOUBLE * floats + further)
     return _BASE + max(sizes)
 
 

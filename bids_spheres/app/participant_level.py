@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from bids_spheres.execute.executor import Executor
+    from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.participant.plan import Job, Work
     from bids_spheres.participant.up_to_date import Task

@@ -38,7 +38,7 @@ from bids_spheres.wording import count
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bids_spheres.confounds.preflight import Problem
+    from bids_spheres.confounds.design import Problem
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.inputs.runs import SelectedRuns
     from bids_spheres.participant.designs import RunDesign

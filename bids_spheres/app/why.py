@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,12 +42,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.engine.extract import Extraction
     from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.read import Matrix
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job
-    from bids_spheres.participant.sphere_sets import ImageSpheres, SphereSet
 
 _ENTITIES = {
     "session": "ses",
@@ -77,7 +75,7 @@ def explain_edge(options: Namespace) -> int:
     job = _planned(out, participant, matrix.path)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
-        result = _Recomputed.of(job, edge)
+        result = _Recomputed(job, edge)
         sections = {
             "Voxels": result.voxels(),
             "Volumes": result.volumes(),
@@ -237,30 +235,20 @@ def _planned(out: Path, participant: str, matrix: Path) -> Job:
             )
 
 
-@dataclass(frozen=True, eq=False)
 class _Recomputed:
     """What the participant level makes of the set of an edge's seeds, which have these places."""
 
-    job: Job
-    edge: tuple[int, int]
-    design: RunDesign
-    image: ImageSpheres
-    spheres: SphereSet
-    extraction: Extraction
-
-    @classmethod
-    def of(cls, job: Job, edge: tuple[int, int]) -> _Recomputed:
-        """Extract and clean the series of the set."""
-        failures = StrategyFailures()
+    def __init__(self, job: Job, edge: tuple[int, int]) -> None:
+        failures, rules = StrategyFailures(), job.work.processing
         designs = run_designs(job, job.images[0], failures)
         if not designs:
             raise failures.as_error()
-        work = job.work
-        image = open_spheres(job, job.images[0].bold, job.placements)
-        extraction, (spheres,) = extract_spheres(
-            *(image.volumes, image.sphere_sets, work.processing, work.threads)
+        self.job, self.edge, self.design = job, edge, designs[0]
+        opened = open_spheres(job, job.images[0].bold, job.placements)
+        self.usable = opened.usable
+        self.extraction, (self.spheres,) = extract_spheres(
+            *(opened.volumes, opened.sphere_sets, rules, job.work.threads)
         )
-        return cls(job, edge, designs[0], image, spheres, extraction)
 
     def cleaned(self, design: RunDesign) -> NDArray[np.float64]:
         """Series of the set, (T', S), through the steps of a strategy."""
@@ -280,7 +268,7 @@ class _Recomputed:
     def voxels(self) -> Iterator[str]:
         """Voxels of each of the two, and those left out for each reason."""
         rules, seeds, weights = self.job.work.processing, self.spheres.seeds, self.spheres.weights
-        grid, usable, extracted = weights.grid, self.image.usable, self.extraction.weights
+        grid, usable, extracted = weights.grid, self.usable, self.extraction.weights
         whole = row_weights(seeds, grid, None, None)
         masked = row_weights(seeds, grid, usable.inside, usable.grid)
         limits = [f"the mask {self.job.mask.name}"] if self.job.mask else []

@@ -1,8 +1,12 @@
-"""Regressors and kept volumes of a run, from its table and a strategy, as arguments of `clean`."""
+"""Regressors and kept volumes of a run, from its table and a strategy, as arguments of `clean`.
+
+`check_strategies` says what is wrong over all runs before the first is used.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,8 +20,10 @@ from bids_spheres.confounds.columns import (
     STD_DVARS,
     missing_columns,
     select,
+    similar_columns,
 )
 from bids_spheres.confounds.motion import measure_again
+from bids_spheres.confounds.strategy import HeadMotion
 from bids_spheres.confounds.tables import (
     check_rows,
     check_unique,
@@ -28,10 +34,10 @@ from bids_spheres.confounds.tables import (
 )
 from bids_spheres.confounds.task import task_regressors
 from bids_spheres.errors import DataError, UsageError
-from bids_spheres.wording import count
+from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from bids_spheres.confounds.tables import RunColumns
     from bids_spheres.confounds.task import RunEvents
 
+    RunTable = tuple[pd.DataFrame, Mapping[str, object] | None]
     BoolArray = NDArray[np.bool_]
     FloatArray = NDArray[np.float64]
 
@@ -55,6 +62,15 @@ REASONS = (
     *("external", "segment"),
 )
 """Why a volume can be left out; more than one can hold for a volume."""
+
+_RENAMED = (
+    "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are used for "
+    "them."
+)
+_COMPUTED = (
+    "fMRIPrep before 1.4 wrote no derivatives and squares; {} columns were computed as later "
+    "versions do."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,21 +154,11 @@ def make_design(
         raise missing_columns(chosen.missing, columns.names, strategy, path)
     regressors = tuple(chosen.columns)
     computed = tuple(name for name in regressors if name in columns.computable)
-    if columns.renamed:
-        chosen.notes.append(
-            "The table has the column names of fMRIPrep 1.0 and 1.1; those of 1.2 and later are "
-            "used for them."
-        )
-    if computed:
-        chosen.notes.append(
-            f"fMRIPrep before 1.4 wrote no derivatives and squares; {len(computed)} columns were "
-            "computed as later versions do."
-        )
+    chosen.notes += [_RENAMED] if columns.renamed else []
+    chosen.notes += [_COMPUTED.format(len(computed))] if computed else []
+    displacement, motion = np.full(n_volumes, np.nan), None
     if FRAMEWISE_DISPLACEMENT in columns.names:
         displacement = columns.numbers(FRAMEWISE_DISPLACEMENT)
-    else:
-        displacement = np.full(n_volumes, np.nan)
-    motion = None
     if strategy.head_motion:
         columns, motion, notes = measure_again(columns, strategy, t_r, brain_radius)
         chosen.notes += notes
@@ -330,3 +336,85 @@ def rank_of(values: FloatArray, kept: BoolArray, *, detrend: bool) -> int:
     design[:, 1:] -= design[:, 1:].mean(axis=0)
     norms = np.linalg.norm(design, axis=0)
     return int(np.linalg.matrix_rank(design / np.where(norms == 0, 1, norms)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem in the runs of these labels; without any it concerns none in particular.
+
+    `strategy` is "" for a problem with any strategy; `of_file` when a file of the run can't be
+    used, and the strategy itself is fine.
+    """
+
+    message: str
+    runs: tuple[str, ...] = ()
+    strategy: str = ""
+    hint: str | None = None
+    of_file: bool = False
+
+    def __str__(self) -> str:
+        runs = self.runs
+        where = f" In {count(len(runs), 'run')}: {listing(runs, 3)}." if runs else ""
+        return f"{self.message}{where}" + (f"\n  hint: {self.hint}" if self.hint else "")
+
+
+def check_strategies(
+    tables: Iterable[tuple[str, RunTable]],
+    strategies: Sequence[Strategy],
+    *,
+    values: bool = True,
+) -> list[Problem]:
+    """Look up the columns of every strategy in every run; the same problem in several runs once.
+
+    `tables` are labels of runs with the table, to which those that go with it are merged, and its
+    metadata. Runs are checked one after the other, and nothing is kept of those without a problem:
+    the JSON files of fMRIPrep's components alone would fill gigabytes for ten thousand
+    participants. `values` of columns are checked where tables have rows.
+    """
+    names = Counter(strategy.name for strategy in strategies)
+    same_names = [
+        Problem(
+            f"{number} strategies have the name {name}, so their outputs would collide.",
+            strategy=name,
+            hint="Give each strategy its own name.",
+        )
+        for name, number in names.items()
+        if number > 1
+    ]
+    # By message, since strategies share columns and so what is wrong with them.
+    problems: dict[str, tuple[int, Problem, dict[str, None]]] = {}
+    for label, run in tables:
+        for position, problem in _problems_of_run(run, strategies, problems, values=values):
+            _, _, labels = problems.setdefault(problem.message, (position, problem, {}))
+            labels[label] = None
+    in_order = sorted(problems.values(), key=lambda entry: entry[0])
+    return same_names + [replace(problem, runs=tuple(labels)) for _, problem, labels in in_order]
+
+
+def _problems_of_run(
+    run: RunTable, strategies: Sequence[Strategy], known: Container[str], *, values: bool
+) -> Iterator[tuple[int, Problem]]:
+    """Problems of one run, each with the position of its strategy; -1 stands for any strategy."""
+    table, metadata = run
+    try:
+        columns = run_columns(table, "The confounds table")
+    except DataError as error:
+        yield -1, Problem(error.message, hint=error.hint)
+        return
+    for position, strategy in enumerate(strategies):
+        chosen = select_columns(columns, strategy, metadata)
+        for item in chosen.missing:
+            text = f"The {strategy} asks for {item.key}, but the confounds table has {item.what}."
+            # To compare a name with a thousand others, for every run, would take minutes.
+            hint = None if text in known else similar_columns(item.columns, columns.names)
+            yield position, Problem(text, strategy=strategy.name, hint=hint)
+        try:
+            if values and len(table) and not chosen.missing:
+                measured = columns
+                if strategy.head_motion:
+                    unfiltered = replace(strategy, head_motion=HeadMotion())
+                    measured, _, _ = measure_again(columns, unfiltered, None, None)
+                column_values(measured, tuple(chosen.columns))
+                censoring_reasons(measured, strategy.censor)
+        except DataError as error:
+            yield position, Problem(error.message, hint=error.hint, of_file=True)

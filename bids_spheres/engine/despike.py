@@ -33,7 +33,11 @@ def despike(voxels: FloatArray) -> tuple[FloatArray, BoolArray]:
     """Squeeze the spikes of (T, N) voxels; return the values, and which were changed."""
     if len(voxels) < LEAST_VOLUMES:
         raise DataError(f"Despiking needs {LEAST_VOLUMES} volumes or more, not {len(voxels)}.")
-    curve = least_absolute_fit(_curve_basis(len(voxels)), voxels)
+    n_volumes = len(voxels)
+    order = min(round(n_volumes / _VOLUMES_PER_ORDER), _HIGHEST_ORDER)
+    phases = 2 * np.pi * np.outer(np.arange(n_volumes) / n_volumes, np.arange(1, order + 1))
+    parabola = np.vander(np.linspace(-1, 1, n_volumes), 3, increasing=True)
+    curve = least_absolute_fit(np.hstack([parabola, np.sin(phases), np.cos(phases)]), voxels)
     residuals = voxels - curve
     sigma = np.sqrt(np.pi / 2) * np.median(np.abs(residuals), axis=0)
     # A voxel that is constant most of the time has no spread by which to judge it.
@@ -106,11 +110,3 @@ def _exchanged(
     points = points.copy()
     points[rows[better], out[better]] = enters[better]
     return points, better
-
-
-def _curve_basis(n_volumes: int) -> FloatArray:
-    """A parabola, and sines and cosines with 1 to L periods in the run, (T, 3 + 2 L)."""
-    order = min(round(n_volumes / _VOLUMES_PER_ORDER), _HIGHEST_ORDER)
-    times = np.linspace(-1, 1, n_volumes)
-    phases = 2 * np.pi * np.outer(np.arange(n_volumes) / n_volumes, np.arange(1, order + 1))
-    return np.hstack([np.vander(times, 3, increasing=True), np.sin(phases), np.cos(phases)])

@@ -379,8 +379,11 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
     near to the sphere is bad in some volumes alone.
     """
     screened, weights, own = job.screened, job.weights, job.screened.own
-    # The weights are made when some blocks were read: the next is on its way meanwhile.
-    blocks = _read_until_varying(job.blocks())
+    blocks = job.blocks()
+    head: list[RealArray] = []
+    while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
+        head.append(block)
+    # The weights are made when it is known which voxels vary: the next block is on its way.
     with_all = _SmoothedSums(applied, screened.voxels, job.threads)
     suspects = screened.unusable[own]
     concerned = weights.membership @ suspects.astype(np.intp) > 0
@@ -388,7 +391,7 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
     if concerned.any():
         without = _restricted(job, applied, concerned, ~suspects)
         computed.append(_SmoothedSums(without, screened.voxels, job.threads))
-    for change in _changes(blocks, applied.dtype):
+    for change in _changes(chain(head, blocks), applied.dtype):
         for sums in computed:
             sums.add(change)
     usable, origin = job.usable(), screened.origin
@@ -404,14 +407,6 @@ def _smoothed_means(job: _Extracting, applied: AppliedWeights) -> FloatArray:
         stored[:, affected] = _read_again(job, applied, affected)[:, affected]
     stored[:, left == 0] = np.nan
     return _real(stored, screened.volumes)
-
-
-def _read_until_varying(blocks: Iterator[RealArray]) -> Iterator[RealArray]:
-    """Read as many blocks as show whether voxels vary; yield these and the others."""
-    head: list[RealArray] = []
-    while sum(map(len, head)) < _ENOUGH_VOLUMES and (block := next(blocks, None)) is not None:
-        head.append(block)
-    return chain(head, blocks)
 
 
 def _restricted(

@@ -20,7 +20,7 @@ from bids_spheres.errors import DataError, did_you_mean
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _FRAME = (
     r"((?:mni(?:152)?|tal(?:airach)?|mm|coords?|coordinates?|cent(?:er|re|roid)|peak"
@@ -259,7 +259,13 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     space = "Talairach" if "tal" in frame else None
     for i, given, plain in unused:
         if plain in {"space", "template"}:
-            space = _single_space(table[i][1], where) or space
+            spaces = sorted(set(filter(None, table[i][1])))
+            if len(spaces) > 1:
+                raise DataError(
+                    f"{where}: seeds in several spaces: {listing(spaces)}.",
+                    hint="Write a table for each.",
+                )
+            space = spaces[0] if spaces else space
         elif plain in _SIDES:
             _check_sides(table[i][1], cells["x"], given, where)
         elif plain not in _INDICES:
@@ -301,16 +307,6 @@ def _name_column(
     return ranked[0] if ranked else None
 
 
-def _single_space(cells: Sequence[str], where: str) -> str | None:
-    spaces = {cell for cell in cells if cell}
-    if len(spaces) > 1:
-        raise DataError(
-            f"{where}: seeds in several spaces: {listing(sorted(spaces))}.",
-            hint="Write a table for each.",
-        )
-    return next(iter(spaces), None)
-
-
 def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: str) -> None:
     """Refuse coordinates without a sign, to which the side belongs."""
     left = [x for cell, x in zip(cells, xs, strict=True) if cell.lower().startswith("l")]
@@ -326,19 +322,12 @@ def _check_sides(cells: Sequence[str], xs: Sequence[str], column: str, where: st
 def numbered(names: Sequence[str], notes: list[str]) -> tuple[str, ...]:
     """Names with a number each where they are repeated."""
     often = Counter(names)
-    repeated = [name for name, count in often.items() if count > 1]
-    if not repeated:
-        return tuple(names)
-    notes.append(f"Repeated names have a number now: {listing(repeated)}.")
-    return tuple(_with_numbers(names, often))
-
-
-def _with_numbers(names: Sequence[str], often: Counter[str]) -> Iterator[str]:
-    taken, counts = set(names), Counter[str]()
-    for name in names:
-        new = name
-        while often[name] > 1 and new in taken:
+    if repeated := [name for name, count in often.items() if count > 1]:
+        notes.append(f"Repeated names have a number now: {listing(repeated)}.")
+    taken, counts, new = set(names), Counter[str](), list(names)
+    for i, name in enumerate(names):
+        while often[name] > 1 and new[i] in taken:
             counts[name] += 1
-            new = f"{name}_{counts[name]}"
-        taken.add(new)
-        yield new
+            new[i] = f"{name}_{counts[name]}"
+        taken.add(new[i])
+    return tuple(new)

@@ -171,6 +171,13 @@ class SpooledVolumes(Volumes):
         """The image itself: what is kept is kept already."""
         return self.raw.again
 
+    def kept_volumes(self) -> Volumes:
+        """What is kept as an image of its own, once the volumes were read to their end."""
+        of_image = self.name, self.grid, self.n_volumes, self.t_r, self.is_3d
+        if self.fwhm is None:
+            return _KeptVolumes(*of_image, self.stored_dtype, self.slope, self.inter, source=self)
+        return _KeptVolumes(*of_image, np.dtype(np.float64), 1.0, 0.0, source=self)
+
     def over_time(self, part: slice) -> FloatArray:
         """Real values of some of `voxels` in all volumes, (T, n), smoothed if so they are kept.
 
@@ -219,6 +226,24 @@ class SpooledVolumes(Volumes):
         """Real values of `voxels` in smoothed volumes, (B, V), from stored ones, (B, X Y Z)."""
         real = block.astype(np.float64) * self.slope + self.inter
         return np.vstack([smoothed(v, self.grid, self.fwhm or 0.0)[self.voxels] for v in real])
+
+
+@dataclass(frozen=True)
+class _KeptVolumes(Volumes):
+    """The voxels that an image kept; in a smoothed one those without a signal are 0."""
+
+    source: SpooledVolumes
+
+    def blocks_of(self, voxels: Voxels, size: int) -> Iterator[RealArray]:
+        """Yield blocks of voxels, which have to be among those kept."""
+        kept, own = self.source.kept, self.source.voxels
+        places = _places(voxels, own)
+        silent = self.source.screened.unusable[own] if self.source.fwhm else None
+        for start, stop in self._starts(size):
+            block = np.stack([kept.row(number) for number in range(start, stop)])
+            if silent is not None:
+                block[:, silent] = 0
+            yield _taken(block, places)
 
 
 def _places(wanted: Voxels, among: Voxels) -> Voxels:

@@ -28,7 +28,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import BidsSpheresError, TemporaryError
-from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.execute import Item, Lost, Result
 from bids_spheres.execute.proof import Token, pickled, shared_objects, tokens, unpickled
 
 if TYPE_CHECKING:

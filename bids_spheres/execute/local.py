@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import MORE_MEMORY, address_space
-from bids_spheres.execute.executor import Item, Lost, Result
+from bids_spheres.execute import Item, Lost, Result
 from bids_spheres.process.signals import ended_by_sigterm
 
 if TYPE_CHECKING:

@@ -8,8 +8,14 @@ has that entity for templates alone.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 ENTITY_ORDER = (
     *("sub", "ses", "cohort", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc"),
@@ -44,6 +50,11 @@ def plain_label(text: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]", "", text)
 
 
+def as_written(entities: Iterable[tuple[str, str]]) -> list[str]:
+    """Entities as they stand in names of files: ``["sub-01", "task-rest"]``."""
+    return [f"{key}-{label}" for key, label in entities]
+
+
 @dataclass(frozen=True, slots=True)
 class Name:
     """Name of a BIDS file: entities with labels as written, suffix (``"bold"``) and extension."""
@@ -53,8 +64,7 @@ class Name:
     extension: str
 
     def __str__(self) -> str:
-        parts = [f"{key}-{label}" for key, label in self.entities]
-        return "_".join([*parts, self.suffix]) + self.extension
+        return "_".join([*as_written(self.entities), self.suffix]) + self.extension
 
     def get(self, key: str) -> str | None:
         """Label of an entity; None when the name does not have it."""
@@ -126,17 +136,24 @@ def parse_name(filename: str) -> Name:
             "brainmask": "desc-brain_mask",
             "confounds": "desc-confounds_timeseries",
         }
-        parts = (old["source"], old["space"], kinds[old["what"]])
-        filename = "_".join(part for part in parts if part) + old["extension"]
+        known = (old["source"], old["space"], kinds[old["what"]])
+        filename = "_".join(part for part in known if part) + old["extension"]
     stem, dot, extension = filename.partition(".")
-    *pairs, suffix = stem.split("_")
-    matches = [_ENTITY.fullmatch(pair) for pair in pairs]
-    if not dot or not pairs or not suffix.isalnum() or None in matches:
+    *parts, suffix = stem.split("_")
+    matches = [_ENTITY.fullmatch(part) for part in parts]
+    if not dot or not parts or not suffix.isalnum() or None in matches:
         raise ValueError(f"{filename} is not the name of a BIDS file.")
     entities = tuple((m[1], m[2]) for m in matches if m is not None)
     if len(dict(entities)) != len(entities):
         raise ValueError(f"{filename} has an entity twice.")
     return Name(entities, suffix, dot + extension)
+
+
+def named_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Name]]:
+    """Files with names of BIDS, and these names; others are left out."""
+    for path in paths:
+        with suppress(ValueError):
+            yield path, parse_name(path.name)
 
 
 def _cohort_in_space(labels: dict[str, str | None]) -> dict[str, str | None]:

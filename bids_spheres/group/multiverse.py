@@ -225,17 +225,17 @@ def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.D
         n = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
         mean = np.where(known, chosen, 0).sum(axis=1) / n
         values = np.column_stack([values, mean])
-        pairs.loc[-1] = [MISSING, MISSING, len(named)]
+        own = {"network_1": MISSING, "network_2": MISSING, "edges": len(named)}
+        pairs = pd.concat([pairs, pd.DataFrame([own])])
     if not len(pairs):
         return {}
     sample = replace(sample, rows=values, transform=None)
     tables = {}
     for tested in tested_contrasts(sample, contrasts, options):
-        own = tested.estimates
-        columns = {"n": own.n, "estimate": own.effect, "standard_error": own.standard_error}
-        columns |= {"ci_low": own.ci_low, "ci_high": own.ci_high, "t": own.statistic}
-        name = tested.contrast.name
-        tables[name] = pairs.assign(contrast=name, **columns, p=own.p, q=tested.q)
+        name, by = tested.contrast.name, tested.estimates
+        columns = {"n": by.n, "estimate": by.effect, "standard_error": by.standard_error}
+        columns |= {"ci_low": by.ci_low, "ci_high": by.ci_high, "t": by.statistic}
+        tables[name] = pairs.assign(contrast=name, **columns, p=by.p, q=tested.q)
     return tables
 
 
@@ -272,13 +272,15 @@ def robustness(table: pd.DataFrame, options: GroupOptions) -> pd.DataFrame:
             verdict = MISSING
         else:
             verdict = "robust" if share >= options.robust_share else "fragile"
-        shares = shapley_shares(estimates, {choice: known[choice] for choice in CHOICES})
+        shares = shapley_shares(estimates, {choice: known[choice].tolist() for choice in CHOICES})
         rows.append(
             {
                 "effect": number,
-                **own[_EFFECT].iloc[0],
+                **{key: own[key].iloc[0] for key in _EFFECT},
                 "specifications": len(known),
-                **known["estimate"].agg({"median": "median", "minimum": "min", "maximum": "max"}),
+                "median": known["estimate"].median(),
+                "minimum": known["estimate"].min(),
+                "maximum": known["estimate"].max(),
                 "positive": float((known["estimate"] > 0).mean()),
                 "significant": float(significant.mean()),
                 "within_chance": int(within.sum()),
@@ -304,8 +306,8 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
     total = centred @ centred
     if not total > (1e-12 * np.abs(values).max(initial=0)) ** 2 * len(values):
         return {}
-    dummies = {
-        name: pd.get_dummies(pd.Series([*choices[name]])).to_numpy(float) for name in varying
+    dummies: dict[str, FloatArray] = {
+        name: pd.get_dummies(pd.Series(choices[name])).to_numpy(float) for name in varying
     }
 
     def explained(names: Sequence[str]) -> float:
@@ -315,7 +317,8 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
         fitted = design @ np.linalg.lstsq(design, centred, rcond=None)[0]
         return float(fitted @ fitted / total)
 
-    k, r_squared = len(varying), {}
+    k = len(varying)
+    r_squared: dict[frozenset[str], float] = {}
     for size in range(k + 1):
         for names in combinations(varying, size):
             r_squared[frozenset(names)] = explained(names)

@@ -18,6 +18,8 @@ from bids_spheres.group.inference import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bids_spheres.group.edges import NetworkMeans
@@ -61,7 +63,7 @@ class Reliability:
     """
 
     edges: pd.DataFrame
-    networks: pd.DataFrame
+    networks: Mapping[str, FloatArray]
     discriminability: float
     identification_rate: float
 
@@ -79,7 +81,7 @@ def compare_conditions(rows: Rows, networks: NetworkMeans) -> Reliability | None
     array = rows.repeated.array
     width = max(1, _BLOCK // complete.size)
     parts = [
-        _intraclass(array[:, start : start + width][complete])
+        pd.DataFrame(_intraclass(array[:, start : start + width][complete]))
         for start in range(0, array.shape[1], width)
     ]
     means = np.array([networks.means(values) for values in array])
@@ -90,13 +92,13 @@ def compare_conditions(rows: Rows, networks: NetworkMeans) -> Reliability | None
     ]
     return Reliability(
         edges=pd.concat(parts, ignore_index=True),
-        networks=_intraclass(means[complete]) if networks.names else pd.DataFrame(),
+        networks=_intraclass(means[complete]) if networks.names else {},
         discriminability=discriminability(np.asarray(array), pd.factorize(table[0], sort=True)[0]),
         identification_rate=float(np.mean(rates)) if rates else nan,
     )
 
 
-def _intraclass(values: FloatArray) -> pd.DataFrame:
+def _intraclass(values: FloatArray) -> dict[str, FloatArray]:
     """Both correlations of participants and conditions (P, S, E)."""
     columns: dict[str, FloatArray] = {}
     kinds: tuple[tuple[Literal["2,1", "3,1"], str], ...] = (("2,1", "icc21"), ("3,1", "icc31"))
@@ -104,4 +106,4 @@ def _intraclass(values: FloatArray) -> pd.DataFrame:
         own = intraclass_correlation(values, kind)
         limits = {f"{name}_low": own.ci_low, f"{name}_high": own.ci_high}
         columns |= {"n": own.n, name: own.icc, **limits}
-    return pd.DataFrame(columns)
+    return columns

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.special import polygamma
 
 from bids_spheres.engine.connectivity import fisher_transform
-from bids_spheres.outputs.paths import EFFECTIVE_DOF, FISHER_Z
+from bids_spheres.outputs.paths import FISHER_Z, NO_MEASURE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Scale:
     @property
     def connectivity(self) -> bool:
         """Whether it says how related two series are."""
-        return self.stat != EFFECTIVE_DOF
+        return self.stat not in NO_MEASURE
 
     @property
     def sign(self) -> int:

@@ -1,4 +1,4 @@
-"""Find the file that belongs to an image or a run, by the entities in their names.
+"""Find the files that belong to an image, a run or its participant's anatomy, by their names.
 
 A file belongs to an image when it has all entities of the image's run; else when it has all but
 ``part``; all but ``echo``; all but both. Of what describes the image itself (``space``, ``res``,
@@ -8,15 +8,14 @@ A file belongs to an image when it has all entities of the image's run; else whe
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import InvalidDatasetError, MissingInputError, UsageError
-from bids_spheres.files.names import IMAGE_ENTITIES, parse_name
+from bids_spheres.files.names import IMAGE_ENTITIES, as_written, named_files, same_template
 from bids_spheres.files.text import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.files.names import Name
@@ -26,6 +25,11 @@ if TYPE_CHECKING:
 
 KEEP_ONE = "Keep the one that belongs to the image, and move the other elsewhere."
 """What to do when two files belong to one image."""
+
+TISSUES = {"GM": 1, "WM": 2, "CSF": 3}
+"""Labels of tissues in names of ``probseg`` images, and their numbers in fMRIPrep's ``dseg``."""
+
+_ANATOMICAL = ("T1w", "T2w")
 
 _SHARED_BY = ((), ("part",), ("echo",), ("echo", "part"))
 """Entities that a file may leave out since it is of several images of a run, in this order."""
@@ -102,11 +106,10 @@ def find_events(run: Name, root: Path) -> Path | None:
     folders = [root, *(root / folder for folder in reversed(run.folder.parents)), root / run.folder]
     best: dict[int, list[Path]] = defaultdict(list)
     for folder in dict.fromkeys(folders):
-        for path in sorted(folder.glob("*_events.tsv")):
-            with suppress(ValueError):  # not the name of a BIDS file
-                entities = parse_name(path.name).values.items()
-                if entities <= run_entities:
-                    best[len(entities)].append(path)
+        for path, name in named_files(sorted(folder.glob("*_events.tsv"))):
+            entities = name.values.items()
+            if entities <= run_entities:
+                best[len(entities)].append(path)
     chosen = best[max(best)] if best else []
     if len(chosen) > 1:
         raise InvalidDatasetError(
@@ -124,10 +127,8 @@ def find_outliers(given: Path | None, runs: Sequence[Name]) -> list[Path | None]
     if given is None:
         return [None] * len(runs)
     if given.is_dir():
-        tables = {}
-        for path in sorted(given.rglob("*_outliers.tsv")):
-            with suppress(ValueError):  # not the name of a BIDS file
-                tables[path] = frozenset(parse_name(path.name).without_desc.values.items())
+        files = named_files(sorted(given.rglob("*_outliers.tsv")))
+        tables = {path: frozenset(name.without_desc.values.items()) for path, name in files}
         return [_outliers_in_folder(given, tables, name) for name in runs]
     if not is_there(given):
         raise MissingInputError(f"The outlier table or folder of such tables {given} is missing.")
@@ -141,7 +142,7 @@ def find_outliers(given: Path | None, runs: Sequence[Name]) -> list[Path | None]
 
 def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: Name) -> Path:
     own = [path for path, labels in tables.items() if labels and labels <= name.values.items()]
-    run = "_".join(f"{key}-{label}" for key, label in name.source)
+    run = "_".join(as_written(name.source))
     if not own:
         raise MissingInputError(
             f"{folder} has no outlier table for {run}.", hint=f"It would be {run}_outliers.tsv."
@@ -152,3 +153,61 @@ def _outliers_in_folder(folder: Path, tables: Mapping[Path, RunEntities], name: 
             hint="Keep one table for every run in the folder.",
         )
     return own[0]
+
+
+def tissue_images(bold: Path, space: str) -> dict[str, tuple[Path, int | None]]:
+    """Images of tissues in the space of a BOLD image of fMRIPrep, by the label of the tissue.
+
+    With the number of the tissue in the image: None for images of its probability, which come
+    first.
+    """
+    tissues: dict[str, tuple[Path, int | None]] = {}
+    images = list(_images(_anatomical_folders(bold), space))
+    for path, name in images:
+        label = str(name.get("label"))
+        if name.suffix == "probseg" and label in TISSUES:
+            tissues.setdefault(label, (path, None))
+    for path, name in images:
+        if name.suffix == "dseg" and name.get("desc") is None and name.get("atlas") is None:
+            for label, number in TISSUES.items():
+                tissues.setdefault(label, (path, number))
+    return tissues
+
+
+def anatomical_mask(bold: Path) -> Path | None:
+    """Brain mask of an image's participant on the anatomy's own grid, of the same session first."""
+    masks = (
+        path
+        for folder in _anatomical_folders(bold)
+        for path in sorted(folder.glob("sub-*_desc-brain_mask.nii*"))
+    )
+    return next((path for path in masks if "_space-" not in path.name), None)
+
+
+def lesion_masks(folder: Path, run: Name, space: str) -> list[Path]:
+    """Masks of a participant's lesions in the space of a run, at any depth of a folder."""
+    return [
+        path
+        for path, name in _images([folder], space, below=True)
+        if name.suffix in ("mask", "roi", "dseg")
+        and name.get("sub") == run.get("sub")
+        and name.get("ses") in (None, run.get("ses"))
+    ]
+
+
+def _anatomical_folders(bold: Path) -> list[Path]:
+    """Folders of a participant's anatomical images, that of the session first."""
+    participants = [x for x in bold.parents if x.name.startswith("sub-")]
+    participant = participants[-1] if participants else bold.parent
+    sessions = sorted(participant.glob("ses-*"))
+    folders = dict.fromkeys([bold.parent.parent, participant, *sessions])
+    return [folder / "anat" for folder in folders]
+
+
+def _images(folders: list[Path], space: str, *, below: bool = False) -> Iterator[tuple[Path, Name]]:
+    """Images with BIDS names in a space; without one in their names, in the anatomy's."""
+    for folder in folders:
+        for path, name in named_files(sorted(folder.glob("**/*.nii*" if below else "*.nii*"))):
+            own = name.space
+            if same_template(own, space) if own else space in _ANATOMICAL:
+                yield path, name

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.errors import InvalidDatasetError
-from bids_spheres.files.names import natural, parse_name
+from bids_spheres.files.names import as_written, natural, parse_name
 from bids_spheres.files.text import read_json_object
 from bids_spheres.inputs.dataset import MAIN, PROGRAMS, index_files
 from bids_spheres.inputs.matching import KEEP_ONE, FilesOfImages
@@ -76,7 +76,7 @@ class Run:
     problem: str = ""
 
     def __str__(self) -> str:
-        return " ".join(f"{key}-{label}" for key, label in self.name.entities)
+        return " ".join(as_written(self.name.entities))
 
     @property
     def space(self) -> str:

@@ -8,8 +8,8 @@ Viewer does not draw them, and NBS gets the regions that all runs have.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -18,11 +18,13 @@ import pandas as pd
 
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.files.atomic import remove, replacing, write_text
+from bids_spheres.files.names import as_written
 from bids_spheres.outputs.paths import RELMAT, TIMESERIES
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_WITH_SERIES = ("npz", "mat", "csv")
-_WITH_STACKS = ("npz", "mat", "csv", "nbs")
+_FORMATS = {"--timeseries": ("npz", "mat", "csv"), "--stacked": ("npz", "mat", "csv", "nbs")}
+"""Formats that an option goes with."""
 
 _OF_RUN = ("sub", "ses", "run", "dir")
 """Entities whose runs are stacked."""
@@ -62,15 +64,6 @@ class _Batch:
         regions = self.regions
         return zip(regions.names, regions.networks, regions.coordinates.tolist(), strict=True)
 
-    @property
-    def frames(self) -> list[pd.DataFrame]:
-        """A table of each run."""
-        names = list(self.regions.names)
-        if self.volumes is None:
-            return [pd.DataFrame(values, names, names) for values in self.values]
-        pairs = zip(self.values, self.volumes, strict=True)
-        return [pd.DataFrame(values, numbers, names) for values, numbers in pairs]
-
 
 def export(
     results: Results, folder: Path, form: str, *, timeseries: bool = False, stacked: bool = False
@@ -79,50 +72,47 @@ def export(
 
     UsageError when the format has no series or no stacks.
     """
-    for wanted, flag, able in (
-        (timeseries, "--timeseries", _WITH_SERIES),
-        (stacked, "--stacked", _WITH_STACKS),
-    ):
-        if wanted and form not in able:
+    for flag, wanted in {"--timeseries": timeseries, "--stacked": stacked}.items():
+        if wanted and form not in _FORMATS[flag]:
             raise UsageError(
                 f"--format {form} does not go with {flag}.",
-                hint=f"Formats that do are {listing(able, 10)}.",
+                hint=f"Formats that do are {listing(_FORMATS[flag], 10)}.",
             )
     suffix = TIMESERIES if timeseries else RELMAT
     number = 0
-    for batch in _batches(results, suffix, together=stacked or form == "nbs"):
-        _WRITERS[form](replace(batch, path=folder / batch.path, stacked=stacked))
+    for batch in _batches(results, folder, suffix, stacked=stacked, form=form):
+        _WRITERS[form](batch)
         number += 1
     if not number:
         raise MissingInputError(f"There are no {'series' if timeseries else 'matrices'} to export.")
     return number
 
 
-def _batches(results: Results, suffix: str, *, together: bool) -> Iterator[_Batch]:
-    groups: dict[str, list[OutputFile]] = {}
+def _batches(
+    results: Results, folder: Path, suffix: str, *, stacked: bool, form: str
+) -> Iterator[_Batch]:
+    groups: dict[str, list[OutputFile]] = defaultdict(list)
     for file in results.leaves(suffix):
-        shared = [f"{k}-{label}" for k, label in file.name.entities if k not in _OF_RUN]
-        stem = "_".join([*shared, suffix]) if together else file.path.stem
-        groups.setdefault(stem, []).append(file)
+        shared = as_written(e for e in file.name.entities if e[0] not in _OF_RUN)
+        together = stacked or form == "nbs"
+        groups["_".join([*shared, suffix]) if together else file.path.stem].append(file)
     for stem, files in groups.items():
-        stack = results.matrices_of(files) if suffix == RELMAT else None
-        owners = [results.owner(file) for file in files]
-        regions = stack.regions if stack else owners[0].spheres
-        if regions is None:
-            logger.warning("%s is left out: its table of regions is gone.", stem)
-            continue
-        runs = [
-            "_".join(f"{k}-{label}" for k, label in file.name.entities if k in _OF_RUN)
-            for file in files
-        ]
-        if stack:
-            yield _Batch(Path(stem), runs, stack.values, regions)
-            continue
-        pairs = zip(owners, files, strict=True)
-        series = [own.series(str(file.name.get("desc"))) for own, file in pairs]
-        values = [each.values[each.kept] for each in series]
-        volumes = [np.flatnonzero(each.kept) for each in series]
-        yield _Batch(Path(stem), runs, values, regions, volumes)
+        regions: Spheres | None
+        values: FloatArray | list[FloatArray]
+        if suffix == RELMAT:
+            stack = results.matrices_of(files)
+            values, regions, volumes = stack.values, stack.regions, None
+        else:
+            regions = results.owner(files[0]).spheres
+            if regions is None:
+                logger.warning("%s is left out: its table of regions is gone.", stem)
+                continue
+            series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
+            values = [each.values[each.kept] for each in series]
+            volumes = [np.flatnonzero(each.kept) for each in series]
+        entities = ([e for e in file.name.entities if e[0] in _OF_RUN] for file in files)
+        runs = ["_".join(as_written(own)) for own in entities]
+        yield _Batch(folder / stem, runs, values, regions, volumes, stacked)
 
 
 def _arrays(batch: _Batch, words: Callable[[Sequence[str]], Any]) -> dict[str, Any]:
@@ -177,16 +167,20 @@ def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
 
 
 def _write_csv(batch: _Batch) -> None:
-    if not batch.stacked:
-        table = batch.frames[0].rename_axis("volume" if batch.volumes else "region")
-    elif batch.volumes:
-        table = pd.concat(batch.frames, keys=batch.runs, names=["run", "volume"])
-    else:
-        names = batch.regions.names
+    names = list(batch.regions.names)
+    if batch.stacked and not batch.volumes:
         rows, columns = np.triu_indices(len(names), k=1)
         pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
         edges = np.asarray(batch.values)[:, rows, columns]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
+    else:
+        indices: list[Any] = batch.volumes or [names] * len(batch.runs)
+        each = zip(batch.values, indices, strict=True)
+        frames = [pd.DataFrame(values, index, names) for values, index in each]
+        if batch.stacked:
+            table = pd.concat(frames, keys=batch.runs, names=["run", "volume"])
+        else:
+            table = frames[0].rename_axis("volume" if batch.volumes else "region")
     with replacing(batch.path.with_suffix(".csv")) as file:
         table.to_csv(file, mode="wb", na_rep="NaN", float_format="%.10g", lineterminator="\n")
 
@@ -236,16 +230,16 @@ def _write_nbs(batch: _Batch) -> None:
     for matrix in matrices:
         np.fill_diagonal(matrix, 0)
     kept = ~(np.isnan(matrices).sum(axis=1) >= matrices.shape[1] - 1).any(axis=0)
+    names = np.array(batch.regions.names)
     if not kept.all():
-        left_out = [name for name, keep in zip(batch.regions.names, kept, strict=True) if not keep]
-        logger.warning("NBS gets the regions that all runs have, without %s.", listing(left_out))
+        left_out = listing(names[~kept].tolist())
+        logger.warning("NBS gets the regions that all runs have, without %s.", left_out)
     if len({run.partition("_")[0] for run in batch.runs}) < len(batch.runs):
         logger.warning("NBS takes each matrix for a participant: select one run of each.")
     matrices = np.nan_to_num(matrices[:, kept][:, :, kept])
     _write_numbers(batch.path / "COG.txt", batch.regions.coordinates[kept])
-    labels = [name for name, keep in zip(batch.regions.names, kept, strict=True) if keep]
-    write_text(batch.path / "nodeLabels.txt", "".join(f"{label}\n" for label in labels))
-    write_text(batch.path / "runs.txt", "".join(f"{run}\n" for run in batch.runs))
+    for file, lines in {"nodeLabels.txt": names[kept], "runs.txt": batch.runs}.items():
+        write_text(batch.path / file, "".join(f"{line}\n" for line in lines))
     if batch.stacked:
         _save_mat(batch.path / "matrices.mat", {"Mat": np.moveaxis(matrices, 0, -1)})
         return

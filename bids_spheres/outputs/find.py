@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from itertools import starmap
+from typing import TYPE_CHECKING, TypeVar
 
 from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError
-from bids_spheres.files.names import Name, entity_value, natural, parse_name
+from bids_spheres.files.names import Name, as_written, entity_value, named_files, natural
 from bids_spheres.outputs.links import Links
 from bids_spheres.outputs.paths import (
     BOLDMAP,
@@ -17,9 +17,9 @@ from bids_spheres.outputs.paths import (
     CONTROLS,
     DESIGN,
     DSEG,
-    EFFECTIVE_DOF,
     GROUP_FOLDER,
     GROUP_SUFFIXES,
+    NO_MEASURE,
     OUTLIERS,
     PEARSON,
     REGIONS,
@@ -63,12 +63,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class _Named(Protocol):
-    @property
-    def name(self) -> Name: ...
-
-
-F = TypeVar("F", bound=_Named)
+File = TypeVar("File", "OutputFile", "GroupFiles")
 
 _OF_IMAGE = ("space", "cohort", "atlas", "seg", "scale", "res", "den")
 _OF_RESULT = ("label", "stat", "desc")
@@ -93,7 +88,7 @@ class OutputFile:
     def source(self) -> str:
         """Entities of the run, as in names of its files."""
         ours = {"atlas", "seg", "scale", "stat"}
-        return "_".join(f"{k}-{label}" for k, label in self.name.source if k not in ours)
+        return "_".join(as_written(entity for entity in self.name.source if entity[0] not in ours))
 
     @property
     def spheres(self) -> Path:
@@ -114,9 +109,7 @@ class OutputFile:
 
 def parsed_files(paths: Iterable[Path]) -> Iterator[OutputFile]:
     """Files with names of BIDS, as ours are; others are left out."""
-    for path in paths:
-        with suppress(ValueError):
-            yield OutputFile(path, parse_name(path.name))
+    return starmap(OutputFile, named_files(paths))
 
 
 def _participant_files(
@@ -161,7 +154,7 @@ def pages_of_participants(output_dir: Path) -> frozenset[str]:
     return frozenset(path.name for path in output_dir.glob("sub-*.html"))
 
 
-def selected(files: Sequence[F], select: Iterable[tuple[str, Sequence[str]]]) -> list[F]:
+def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]]) -> list[File]:
     """Files with some labels of entities; NothingSelectedError when none has one of them."""
     chosen = list(files)
     for key, labels in select:
@@ -250,7 +243,7 @@ class SeedSetResults:
     @property
     def measures(self) -> tuple[str, ...]:
         """Measures of connectivity by their labels in names, Pearson's correlation first."""
-        return pearson_first({stat for stat, _ in self.matrix_paths} - {EFFECTIVE_DOF})
+        return pearson_first({stat for stat, _ in self.matrix_paths} - NO_MEASURE)
 
     @property
     def spheres(self) -> Spheres | None:
@@ -345,8 +338,7 @@ class RunResults:
     @property
     def title(self) -> str:
         """Entities without the participant."""
-        words = [f"{key}-{label}" for key, label in self.name.entities if key != "sub"]
-        return " ".join(words) or "run"
+        return " ".join(as_written(e for e in self.name.entities if e[0] != "sub")) or "run"
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -493,8 +485,7 @@ class GroupFiles:
     def measured(self) -> str:
         """Entities of the runs, for people."""
         entities = image_name(self.name).entities
-        rest = [f"{key}-{label}" for key, label in entities if key not in _SHOWN_APART]
-        return " ".join(rest) or "all runs"
+        return " ".join(as_written(e for e in entities if e[0] not in _SHOWN_APART)) or "all runs"
 
     @property
     def image_title(self) -> str:

@@ -23,11 +23,6 @@ CITATION_FILE = "logs/CITATION.md"
 """Path in the output of the methods text of the last call."""
 
 
-def record_folders(output_dir: Path) -> tuple[Path, Path]:
-    """Folders of the records of calls, and of the inputs of each run."""
-    return output_dir / LOGS / "calls", done_folder(output_dir)
-
-
 def done_folder(output_dir: Path) -> Path:
     """Folder of the records of the inputs and settings that each run was made from."""
     return output_dir / LOGS / "done"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bids_spheres.files.names import Name
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.sidecars import own_uri
 
 if TYPE_CHECKING:
@@ -31,6 +30,13 @@ No strategy may have the last as its name.
 
 PEARSON, FISHER_Z, EFFECTIVE_DOF = "pearsoncorrelation", "fisherz", "effectivedof"
 """Labels of ``stat``; the last marks effective degrees of freedom, which are no relation."""
+
+PLACEMENT_MEAN, PLACEMENT_SD = "placementmean", "placementsd"
+"""Labels of ``stat``: Fisher's z over random placements of spheres."""
+
+NO_MEASURE = frozenset({EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD})
+"""Labels of matrices that qualify a relation and are none themselves."""
+
 
 SEEDS = "seeds"
 """Stands for the entity of a seed set: ``atlas`` of a published one, else ``seg``."""
@@ -86,7 +92,7 @@ class OutputPaths:
     def spheres(self, seeds: SeedTable, extension: str = ".tsv") -> Path:
         """Spheres or regions of a seed set, as table, image or sidecar."""
         desc = SPHERES if seeds.regions is None else REGIONS
-        return self._path(DSEG, extension, **seed_entities(seeds), desc=desc)
+        return self._of_seeds(DSEG, extension, seeds, desc=desc)
 
     def uncleaned(self, seeds: SeedTable, extension: str = ".tsv.gz") -> Path:
         """Series of a seed set before cleaning."""
@@ -94,24 +100,23 @@ class OutputPaths:
 
     def series(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Series cleaned by a strategy."""
-        entities = {**seed_entities(seeds), "stat": self.aggregation, "desc": strategy}
-        return self._path(TIMESERIES, extension, **entities)
+        stat = self.aggregation
+        return self._of_seeds(TIMESERIES, extension, seeds, stat=stat, desc=strategy)
 
     def matrix(self, seeds: SeedTable, strategy: str, stat: str, extension: str = ".tsv") -> Path:
         """Matrix over pairs of spheres; `stat` is the measure's label."""
-        entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
-        return self._path(RELMAT, extension, **entities)
+        return self._of_seeds(RELMAT, extension, seeds, stat=stat, desc=strategy)
 
     def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Relations of negative controls."""
-        return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
+        return self._of_seeds(CONTROLS, extension, seeds, desc=strategy)
 
     def seed_map(
         self, seeds: SeedTable, seed: str, strategy: str, extension: str = ".nii.gz"
     ) -> Path:
         """Map of one seed, by the seed's label."""
-        entities = {**seed_entities(seeds), "label": seed, "stat": FISHER_Z, "desc": strategy}
-        return self._path(BOLDMAP, extension, **entities)
+        entities = {"label": seed, "stat": FISHER_Z, "desc": strategy}
+        return self._of_seeds(BOLDMAP, extension, seeds, **entities)
 
     def design(self, strategy: str, extension: str = ".tsv") -> Path:
         """Regressors."""
@@ -129,12 +134,13 @@ class OutputPaths:
         no_image = {"space": None, "cohort": None, "res": None, "den": None}
         return self._path(suffix, extension, **no_image, desc=strategy)
 
-    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
-        return self._folder / str(self.name.with_(suffix, extension, **entities))
+    def _of_seeds(
+        self, suffix: str, extension: str, seeds: SeedTable, **entities: str | None
+    ) -> Path:
+        return self._path(suffix, extension, **seed_entities(seeds), **entities)
 
-    @cached_property
-    def _folder(self) -> Path:
-        return self.root / self.name.folder
+    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
+        return self.root / self.name.folder / str(self.name.with_(suffix, extension, **entities))
 
 
 def label_of(name: Name, key: str) -> str:
@@ -183,7 +189,7 @@ def group_of_contrast(name: Name) -> Name:
 
 def title(name: Name) -> str:
     """Entities of a group, for messages."""
-    return "_".join(f"{key}-{label}" for key, label in name.entities)
+    return "_".join(as_written(name.entities))
 
 
 def group_path(root: Path, group: Name, what: str, extension: str = ".tsv") -> Path:

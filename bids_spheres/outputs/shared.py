@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import DataError, OutputError, UsageError
@@ -24,13 +23,14 @@ from bids_spheres.files.atomic import (
 from bids_spheres.files.names import natural
 from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.links import dataset_uri, linked_dataset, nearest_existing
-from bids_spheres.outputs.logs import record_folders
+from bids_spheres.outputs.logs import LOGS, done_folder
 from bids_spheres.outputs.shared_tables import Cells, SharedTable
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
     SPHERE_COLUMNS,
     bidsignore,
     dataset_description,
+    described,
     readme,
 )
 
@@ -80,60 +80,31 @@ LINKS = SharedTable(
 """Other datasets in the description of this one."""
 
 
-@dataclass(frozen=True)
-class ExclusionRow:
-    """One strategy for which a run is excluded; `EXCLUSION_COLUMNS` describes the fields.
-
-    None is written as ``n/a``: no session in the dataset, or a limit that is not set.
-    """
-
-    participant_id: str
-    session_id: str | None
-    source: str
-    strategy: str
-    reason: str
-    n_volumes: int | None
-    n_kept: int | None
-    rank: int | None
-    lost_to_filter: float | None
-    lost_to_censoring: float | None
-    degrees_of_freedom: float | None
-    seconds: float | None
-    min_degrees_of_freedom: int | None = None
-    min_volumes: int | None = None
-    min_seconds: float | None = None
-
-
-EXCLUSION_COLUMNS: JsonObject = {
-    "participant_id": {"Description": "Participant of the run"},
-    "session_id": {"Description": "Session of the run; n/a without sessions"},
-    "source": {"Description": "BOLD file of the run, relative to the dataset that it is from"},
-    "strategy": {"Description": "Strategy of cleaning for which the run is excluded"},
-    "reason": {"Description": "What there is too little of"},
-    "n_volumes": {"Description": "Volumes of the run"},
-    "n_kept": {"Description": "Volumes that are not censored"},
-    "rank": {
-        "Description": "Dimensions that the regressors take, with the mean and, where it is "
-        "removed, the trend"
+EXCLUSION_COLUMNS = described(
+    {
+        "participant_id": "Participant of the run",
+        "session_id": "Session of the run; n/a without sessions",
+        "source": "BOLD file of the run, relative to the dataset that it is from",
+        "strategy": "Strategy of cleaning for which the run is excluded",
+        "reason": "What there is too little of",
+        "n_volumes": "Volumes of the run",
+        "n_kept": "Volumes that are not censored",
+        "rank": "Dimensions that the regressors take, with the mean and, where it is removed, the "
+        "trend",
+        "lost_to_filter": "Degrees of freedom that the temporal filter takes",
+        "lost_to_censoring": "Degrees of freedom that censoring takes beyond the volumes "
+        "themselves, because a filter sees interpolated volumes in their place",
+        "degrees_of_freedom": "1 / variance of the correlation of two independent white series "
+        "after cleaning: n_kept - rank - lost_to_filter - lost_to_censoring",
+        "seconds": "Duration of the kept volumes",
+        "min_degrees_of_freedom": "Degrees of freedom that a run must have",
+        "min_volumes": "Kept volumes that a run must have; n/a: any number",
+        "min_seconds": "Duration of kept volumes that a run must have; n/a: any",
     },
-    "lost_to_filter": {"Description": "Degrees of freedom that the temporal filter takes"},
-    "lost_to_censoring": {
-        "Description": "Degrees of freedom that censoring takes beyond the volumes themselves, "
-        "because a filter sees interpolated volumes in their place"
-    },
-    "degrees_of_freedom": {
-        "Description": "1 / variance of the correlation of two independent white series after "
-        "cleaning: n_kept - rank - lost_to_filter - lost_to_censoring"
-    },
-    "seconds": {"Description": "Duration of the kept volumes", "Units": "s"},
-    "min_degrees_of_freedom": {"Description": "Degrees of freedom that a run must have"},
-    "min_volumes": {"Description": "Kept volumes that a run must have; n/a: any number"},
-    "min_seconds": {
-        "Description": "Duration of kept volumes that a run must have; n/a: any",
-        "Units": "s",
-    },
-}
-"""Columns of the table of exclusions, in the order of its rows' fields."""
+    seconds="s",
+    min_seconds="s",
+)
+"""Columns of the table of exclusions."""
 
 EXCLUSIONS = SharedTable(
     "exclusions.tsv",
@@ -149,23 +120,23 @@ A job replaces the rows of its own run alone; a run that is not excluded any mor
 
 
 def record_exclusions(
-    output_dir: Path, source: str, strategies: Sequence[str], rows: Sequence[ExclusionRow]
+    output_dir: Path,
+    source: str,
+    strategies: Sequence[str],
+    rows: Sequence[Mapping[str, object]],
 ) -> None:
     """Record in the table of exclusions which of the strategies tried on a run exclude it.
 
     Any number of processes may do so at the same time. `source` is the BOLD file relative to the
-    root of its dataset, and `rows` has one row for each excluding strategy among `strategies`; rows
-    of other strategies are kept. A table without rows is removed. DataError when it is not ours.
+    root of its dataset. A row has a value, or None, for each of `EXCLUSION_COLUMNS`; rows of
+    strategies that were not tried are kept. A table without rows is removed. DataError when it is
+    not ours.
     """
-    if strange := [row for row in rows if row.source != source or row.strategy not in strategies]:
-        raise UsageError(
-            f"{strange[0].source} with {strange[0].strategy} is not among the exclusions of "
-            f"{source} with {', '.join(strategies)}."
-        )
-    new = {row.strategy: tuple(map(cell, astuple(row))) for row in rows}
-    EXCLUSIONS.change(
-        output_dir, {(cell(source), cell(name)): new.get(name) for name in strategies}
-    )
+    excluded = {
+        row["strategy"]: tuple(cell(row[name]) for name in EXCLUSION_COLUMNS) for row in rows
+    }
+    keys = {name: (cell(source), cell(name)) for name in strategies}
+    EXCLUSIONS.change(output_dir, {key: excluded.get(name) for name, key in keys.items()})
 
 
 def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
@@ -190,8 +161,8 @@ def check_output_dir(output_dir: Path, inputs: Sequence[Path]) -> None:
             hint="Choose an empty or a new folder for the results.",
         )
     tables = (LINKS, DESCRIPTIONS, EXCLUSIONS)
-    folders = [table.parts_folder(output_dir) for table in tables]
-    check_folders(output_dir, [*folders, *record_folders(output_dir)])
+    parts = [table.parts_folder(output_dir) for table in tables]
+    check_folders(output_dir, [*parts, output_dir / LOGS / "calls", done_folder(output_dir)])
 
 
 def check_place(output_dir: Path) -> None:
@@ -207,35 +178,19 @@ def check_place(output_dir: Path) -> None:
         raise OutputError(f"The output folder {output_dir} {lies} a file.")
 
 
-@dataclass(frozen=True)
-class Replaced:
-    """An entry (`what`) of a shared file whose value an earlier call wrote and this one changed."""
-
-    path: Path
-    what: str
-    before: str
-    now: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path}: {self.what} was {self.before!r} for an earlier call, and is "
-            f"{self.now!r} now. Files that call wrote go by what it was."
-        )
-
-
 def write_shared_files(
     output_dir: Path,
     datasets: Mapping[str, Dataset],
     seed_sets: Sequence[SeedTable],
     descriptions: Mapping[str, str],
-) -> list[Replaced]:
+) -> list[str]:
     """Write what describes the dataset, its seed sets and its ``desc-`` labels.
 
     Any number of processes may do so at the same time. `datasets` are the inputs by their names in
     ``DatasetLinks``, `descriptions` a sentence for each label of ``desc-``; those of earlier calls
-    are kept, and so are other keys of dataset_description.json, such as ``Authors``. Returns the
-    links and labels that stood for something else before, for the caller to warn of. DataError
-    when descriptions.tsv or exclusions.tsv is another table.
+    are kept, and so are other keys of dataset_description.json, such as ``Authors``. Returns a
+    warning for each link and label that stood for something else before. DataError when
+    descriptions.tsv or exclusions.tsv is another table.
     """
     # A table that can't be changed is noticed before anything is written.
     DESCRIPTIONS.rows(output_dir)
@@ -274,11 +229,12 @@ def _json_object(text: str) -> JsonObject:
 
 def _change(
     output_dir: Path, table: SharedTable, new: Mapping[str, str], meaning: Callable[[str], object]
-) -> list[Replaced]:
-    """Put pairs into a table; return those whose meaning changed."""
+) -> list[str]:
+    """Put pairs into a table; return a warning for each whose meaning changed."""
     before = table.change(output_dir, {(name,): (name, text) for name, text in new.items()})
     return [
-        Replaced(output_dir / table.name, name, earlier, new[name])
+        f"{output_dir / table.name}: {name} was {earlier!r} for an earlier call, and is "
+        f"{new[name]!r} now. Files that call wrote go by what it was."
         for name, earlier in before.values()
         if meaning(earlier) != meaning(new[name])
     ]

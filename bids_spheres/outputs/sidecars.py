@@ -7,7 +7,7 @@ and of BEP 012 and BEP 017 for time series and matrices.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -87,13 +87,6 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
-class GeneratedBy(TypedDict):
-    """The program that wrote a file."""
-
-    Name: str
-    Version: str
-
-
 class ImageSidecar(TypedDict, total=False):
     """Seeds and image, and how seeds came into the image's space.
 
@@ -101,7 +94,7 @@ class ImageSidecar(TypedDict, total=False):
     """
 
     Sources: list[str]
-    GeneratedBy: list[GeneratedBy]
+    GeneratedBy: list[dict[str, str]]
     SpatialReference: str
     Seeds: str
     SeedSpace: str | None
@@ -112,42 +105,6 @@ class ImageSidecar(TypedDict, total=False):
     SmoothingBefore: str | None
     DespikedShare: float | None
     DespikeNote: str
-
-
-class SpheresSidecar(TypedDict):
-    """Spheres of a run."""
-
-    Description: str
-    Resolution: str
-    SpheresWithoutVoxels: int
-    SpheresPartlyOutsideMask: int
-    SpheresOfTooLittleCoverage: int
-    SeedsOutsideMask: int
-
-
-class RegionsSidecar(TypedDict):
-    """Regions of a parcellation in a run."""
-
-    Description: str
-    Resolution: str
-    Parcellation: list[str]
-    RegionSignals: str
-    RegionsWithoutVoxels: int
-    RegionsPartlyOutsideMask: int
-    RegionsOfTooLittleCoverage: int
-
-
-class UncleanedSidecar(TypedDict):
-    """Series before cleaning."""
-
-    Description: str
-    Columns: list[str]
-    SoftwareFilters: str
-    NuisanceParameters: list[str]
-    Detrend: bool
-    Standardize: bool
-    NumberOfVolumes: int
-    DegreesOfFreedom: float
 
 
 class DesignSidecar(TypedDict):
@@ -189,99 +146,40 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     Excluded: str | None
 
 
-class SamplingSidecar(TypedDict):
-    """Times of the volumes of a series."""
-
-    SamplingFrequency: float
-    RepetitionTime: float
+def sampling(t_r: float) -> JsonObject:
+    """Times of the volumes of a series, one every `t_r` seconds."""
+    return {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r}
 
 
-class SeriesSidecar(SamplingSidecar):
-    """Cleaned series, beside image and cleaning."""
-
-    Sources: list[str]
-    FullLength: bool
-
-
-class MatrixSidecar(TypedDict):
-    """A matrix over pairs of spheres."""
-
-    RelationshipMeasure: str
-    Weighted: bool
-    Directed: bool
-    ValidDiagonal: bool
-    StorageFormat: str
-    NodeFiles: list[str]
-    Software: str
-    Shrinkage: NotRequired[float]
-
-
-class ConcatenationSidecar(TypedDict):
-    """A matrix of several runs, beside the keys on which all runs agree."""
-
-    Sources: list[str]
-    Concatenation: str
-    NumberOfRuns: int
-    ExcludedRuns: dict[str, str | None]
-    MissingRuns: dict[str, str]
-    NodesMissingInSomeRuns: list[str]
-    CensoredVolumes: dict[str, int]
-    DegreesOfFreedom: float
-    MeanFramewiseDisplacement: float | None
-    MeanFramewiseDisplacementRecomputed: float | None
-    NodeFiles: list[str]
-
-
-class SeedMapSidecar(TypedDict):
-    """A map of one seed, beside image and cleaning."""
-
-    Sources: list[str]
-    Seed: str
-    SeedCoordinates: list[float]
-    RelationshipMeasure: str
-    Resolution: str
-
-
-class ControlsSidecar(TypedDict):
-    """Relations of negative controls."""
-
-    Sources: list[str]
-    GeneratedBy: list[GeneratedBy]
-    SpatialReference: str
-    Seeds: str
-    Strategy: str
-    DegreesOfFreedom: float
-    SurrogateSeed: int
-
-
-def sampling(t_r: float) -> SamplingSidecar:
-    """Times of volumes, one every `t_r` seconds."""
-    return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
-
-
-def generated_by() -> list[GeneratedBy]:
+def generated_by() -> list[dict[str, str]]:
     """The package, as every sidecar names it."""
-    return [GeneratedBy(Name=GENERATOR, Version=__version__)]
+    return [{"Name": GENERATOR, "Version": __version__}]
+
+
+def described(columns: Mapping[str, str], **units: str) -> JsonObject:
+    """Descriptions of columns of a table as in its sidecar, and units of some."""
+    return {
+        name: {"Description": text} | ({"Units": units[name]} if name in units else {})
+        for name, text in columns.items()
+    }
 
 
 def column_descriptions(names: Sequence[str], networks: Sequence[str] | None) -> JsonObject:
     """Descriptions of the columns of seeds that have a network."""
-    if networks is None:
-        return {}
-    return {
-        name: {"Description": f"Seed of the network {network}"}
-        for name, network in zip(names, networks, strict=True)
-        if network != "n/a"
-    }
+    known = dict(zip(names, networks, strict=True)) if networks else {}
+    return described({name: f"Seed of the network {n}" for name, n in known.items() if n != "n/a"})
 
 
-DISPLACEMENTS: JsonObject = {
-    "fd": {"Description": "Framewise displacement in fMRIPrep's table", "Units": "mm"},
-    "fd_recomputed": {
-        "Description": "Framewise displacement as HeadMotion of the strategy measures it",
-        "Units": "mm",
+_MM = dict.fromkeys(("x", "y", "z", "radius"), "mm")
+
+DISPLACEMENTS = described(
+    {
+        "fd": "Framewise displacement in fMRIPrep's table",
+        "fd_recomputed": "Framewise displacement as HeadMotion of the strategy measures it",
     },
-}
+    fd="mm",
+    fd_recomputed="mm",
+)
 """Columns of tables of censored volumes where a strategy recomputes motion."""
 
 CONTROL_COLUMNS: JsonObject = {
@@ -294,78 +192,73 @@ CONTROL_COLUMNS: JsonObject = {
             "mirrored": "Spheres at the seeds mirrored from left to right (x to -x)",
         },
     },
-    "spheres": {"Description": "Series; of fluid, those in fluid"},
-    "pairs": {"Description": "Pairs of series with a correlation"},
-    "significant": {
-        "Description": "Share of pairs with p < 0.05 by their effective degrees of freedom; of "
-        "surrogates and fluid these are false positives, 0.05 by chance"
-    },
-    "significant_nominal": {
-        "Description": "Share of pairs with p < 0.05 by DegreesOfFreedom, as if series were white"
-    },
-    "similarity": {
-        "Description": "Correlation over pairs of the correlations of mirrored spheres with those "
-        "of the seeds"
-    },
+    **described(
+        {
+            "spheres": "Series; of fluid, those in fluid",
+            "pairs": "Pairs of series with a correlation",
+            "significant": "Share of pairs with p < 0.05 by their effective degrees of freedom; of "
+            "surrogates and fluid these are false positives, 0.05 by chance",
+            "significant_nominal": "Share of pairs with p < 0.05 by DegreesOfFreedom, as if series "
+            "were white",
+            "similarity": "Correlation over pairs of the correlations of mirrored spheres with "
+            "those of the seeds",
+        }
+    ),
 }
 """Columns of the table of negative controls."""
 
-SPHERE_COLUMNS: JsonObject = {
-    "x": {"Description": "Coordinate of the seed, left to right", "Units": "mm"},
-    "y": {"Description": "Coordinate of the seed, posterior to anterior", "Units": "mm"},
-    "z": {"Description": "Coordinate of the seed, inferior to superior", "Units": "mm"},
-    "radius": {"Description": "Radius of the sphere", "Units": "mm"},
-    "network": {"Description": "Network of the seed, where its source gives one"},
-    "voxels_asked": {
-        "Description": "Voxels whose centre lies in the sphere; with --tissue those of the tissue"
+SPHERE_COLUMNS = described(
+    {
+        "x": "Coordinate of the seed, left to right",
+        "y": "Coordinate of the seed, posterior to anterior",
+        "z": "Coordinate of the seed, inferior to superior",
+        "radius": "Radius of the sphere",
+        "network": "Network of the seed, where its source gives one",
+        "voxels_asked": "Voxels whose centre lies in the sphere; with --tissue those of the tissue",
+        "voxels_used": "Those of them that lie in the image and in its mask",
+        "coverage": "Share of voxels_asked that is used and has a signal: finite, not constant",
+        "used": "1: has a time series; 0: coverage is 0 or below MinimumCoverage",
+        "seed_in_mask": "1: the voxel that holds the seed is one of those used",
+        "overlap": "Voxels used that are also in another sphere of the set",
+        "tsnr": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's voxels of "
+        "temporal mean / standard deviation of all volumes, censored ones too",
     },
-    "voxels_used": {"Description": "Those of them that lie in the image and in its mask"},
-    "coverage": {
-        "Description": "Share of voxels_asked that is used and has a signal: finite, not constant"
-    },
-    "used": {"Description": "1: has a time series; 0: coverage is 0 or below MinimumCoverage"},
-    "seed_in_mask": {"Description": "1: the voxel that holds the seed is one of those used"},
-    "overlap": {"Description": "Voxels used that are also in another sphere of the set"},
-    "tsnr": {
-        "Description": "Temporal signal-to-noise ratio before cleaning: mean over the sphere's "
-        "voxels of temporal mean / standard deviation of all volumes, censored ones too"
-    },
-}
+    **_MM,
+)
 """Columns of the table of spheres beside `index` and `name`, which BIDS defines."""
 
-EXTRA_COLUMNS: JsonObject = {
-    **{
-        column: {"Description": f"Mean probability of {tissue} over the voxels used"}
-        for column, tissue in (
-            ("grey_matter", "grey matter"),
-            ("white_matter", "white matter"),
-            ("csf", "cerebrospinal fluid"),
-        )
+EXTRA_COLUMNS = described(
+    {
+        "grey_matter": "Mean probability of grey matter over the voxels used",
+        "white_matter": "Mean probability of white matter over the voxels used",
+        "csf": "Mean probability of cerebrospinal fluid over the voxels used",
+        "despiked": "Share of the values of its voxels that despiking changed",
+        "moved": "How far transforms between templates moved the seed from its published or given "
+        "coordinates",
     },
-    "despiked": {"Description": "Share of the values of its voxels that despiking changed"},
-}
-"""Columns of both tables when the run's space has images of tissues, and after despiking."""
+    moved="mm",
+)
+"""Columns of both tables where the dataset has images of tissues in the space of the run, after
+despiking, and of seeds of another template."""
 
-REGION_COLUMNS: JsonObject = {
-    **{axis: {"Description": "Centre of mass", "Units": "mm"} for axis in "xyz"},
-    "volume": {"Description": "Volume of the region in the parcellation", "Units": "mm3"},
-    "network": {"Description": "Network of the region, where its source gives one"},
-    "voxels_asked": {
-        "Description": "Voxels of the region on the grid of the image; of maps, those of at least "
-        "1 % of the largest weight; with --tissue those of the tissue"
+REGION_COLUMNS = described(
+    {
+        **dict.fromkeys("xyz", "Centre of mass"),
+        "volume": "Volume of the region in the parcellation",
+        "network": "Network of the region, where its source gives one",
+        "voxels_asked": "Voxels of the region on the grid of the image; of maps, those of at least "
+        "1 % of the largest weight; with --tissue those of the tissue",
+        "voxels_used": "Those of them that lie in the image and in its mask",
+        "coverage": "Share of the region's voxels, of maps of the weights, that is used and has a "
+        "signal: finite, not constant",
+        "used": "1: has a time series; 0: coverage is 0 or below MinimumCoverage",
+        "overlap": "Voxels used that are also in another region of the set",
+        "tsnr": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the region's "
+        "voxels of temporal mean / standard deviation of all volumes",
     },
-    "voxels_used": SPHERE_COLUMNS["voxels_used"],
-    "coverage": {
-        "Description": "Share of the region's voxels, of maps of the weights, that is used and has "
-        "a signal: finite, not constant"
-    },
-    "used": SPHERE_COLUMNS["used"],
-    "overlap": {"Description": "Voxels used that are also in another region of the set"},
-    "tsnr": {
-        "Description": "Temporal signal-to-noise ratio before cleaning: (weighted) mean over the "
-        "region's voxels of temporal mean / standard deviation of all volumes"
-    },
-}
+    **_MM,
+    volume="mm3",
+)
 """Columns of the table of regions."""
 
 

@@ -24,9 +24,6 @@ from bids_spheres.outputs.sidecars import (
     EXTRA_COLUMNS,
     REGION_COLUMNS,
     SPHERE_COLUMNS,
-    RegionsSidecar,
-    SpheresSidecar,
-    UncleanedSidecar,
     column_descriptions,
     sampling,
     sidecar_path,
@@ -50,6 +47,14 @@ _ORIENTATION = (
     *("sform_code", "srow_x", "srow_y", "srow_z"),
 )
 """Fields of a NIfTI header that place voxels, beside ``pixdim``."""
+
+_LABELS = {
+    "Spheres": "Spheres around seeds; a voxel in several spheres has the index of the sphere whose "
+    "seed is nearest",
+    "Regions": "Regions; a voxel in several has the index of that of the largest weight, or of the "
+    "nearest centre",
+}
+"""What the numbers of voxels in an image stand for."""
 
 _SIGNALS = {
     "labels": "Mean of the voxels",
@@ -94,30 +99,20 @@ def write_spheres(
         }
     )
     write_table(paths.spheres(seeds), table)
-    low = int((table["used"] == 0).sum())
-    about: RegionsSidecar | SpheresSidecar
+    noun, columns = ("Regions", REGION_COLUMNS) if regions else ("Spheres", SPHERE_COLUMNS)
+    about: dict[str, object] = {
+        "Description": _LABELS[noun],
+        "Resolution": "Grid of the BOLD image",
+        f"{noun}WithoutVoxels": int(weights.empty.sum()),
+        f"{noun}PartlyOutsideMask": int(weights.partial.sum()),
+        f"{noun}OfTooLittleCoverage": int((table["used"] == 0).sum()),
+    }
     if regions:
-        about = RegionsSidecar(
-            Description="Regions; a voxel in several has the index of that of the largest weight, "
-            "or of the nearest centre",
-            Resolution="Grid of the BOLD image",
-            Parcellation=[path.name for path in regions.paths],
-            RegionSignals=_SIGNALS[regions.weighting if regions.kind == "maps" else "labels"],
-            RegionsWithoutVoxels=int(weights.empty.sum()),
-            RegionsPartlyOutsideMask=int(weights.partial.sum()),
-            RegionsOfTooLittleCoverage=low,
-        )
+        about["Parcellation"] = [path.name for path in regions.paths]
+        kind = regions.weighting if regions.kind == "maps" else "labels"
+        about["RegionSignals"] = _SIGNALS[kind]
     else:
-        about = SpheresSidecar(
-            Description="Spheres around seeds; a voxel in several spheres has the index of the "
-            "sphere whose seed is nearest",
-            Resolution="Grid of the BOLD image",
-            SpheresWithoutVoxels=int(weights.empty.sum()),
-            SpheresPartlyOutsideMask=int(weights.partial.sum()),
-            SpheresOfTooLittleCoverage=low,
-            SeedsOutsideMask=int((~weights.seed_used).sum()),
-        )
-    columns = REGION_COLUMNS if regions else SPHERE_COLUMNS
+        about["SeedsOutsideMask"] = int((~weights.seed_used).sum())
     extra = {name: text for name, text in EXTRA_COLUMNS.items() if name in measured}
     write_json(paths.spheres(seeds, ".json"), {**sidecar, **about, **columns, **extra})
 
@@ -148,16 +143,16 @@ def write_uncleaned(
 ) -> None:
     """Write series before cleaning, (T, S); `sidecar` describes image and seeds."""
     write_compressed_numbers(paths.uncleaned(seeds), values)
-    about = UncleanedSidecar(
-        Description="Signals of the spheres before cleaning, in the units of the image",
-        Columns=list(seeds.names),
-        SoftwareFilters=MISSING,
-        NuisanceParameters=[],
-        Detrend=False,
-        Standardize=False,
-        NumberOfVolumes=len(values),
-        DegreesOfFreedom=len(values),
-    )
+    about = {
+        "Description": "Signals of the spheres before cleaning, in the units of the image",
+        "Columns": list(seeds.names),
+        "SoftwareFilters": MISSING,
+        "NuisanceParameters": [],
+        "Detrend": False,
+        "Standardize": False,
+        "NumberOfVolumes": len(values),
+        "DegreesOfFreedom": len(values),
+    }
     columns = column_descriptions(seeds.names, seeds.networks)
     content = {**columns, **sidecar, **about, **sampling(t_r)}
     write_json(paths.uncleaned(seeds, ".json"), content)

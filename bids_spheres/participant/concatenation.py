@@ -17,10 +17,10 @@ import numpy as np
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
+from bids_spheres.files.names import as_written
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
-    ConcatenationSidecar,
     DesignSidecar,
     ImageSidecar,
     read_sidecar,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
 """Entities by which the runs of a group differ."""
 
+_AVERAGED = ("MeanFramewiseDisplacement", "MeanFramewiseDisplacementRecomputed")
 _SUMMED = (
     *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
     *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
@@ -83,7 +84,7 @@ class RunGroup:
     jobs: tuple[Job, ...]
 
     def __str__(self) -> str:
-        return " ".join(f"{key}-{label}" for key, label in self.name.entities)
+        return " ".join(as_written(self.name.entities))
 
     @property
     def paths(self) -> OutputPaths:
@@ -148,7 +149,7 @@ def _write_group(group: RunGroup, unfinished: Collection[tuple[str, str]]) -> It
     for strategy in strategies:
         lost = {job for job, name in unfinished if name == strategy}
         for seeds in work.seed_sets:
-            parts = _read_group(group, seeds, strategy, lost)
+            parts = _GroupSeries(group, seeds, strategy, lost)
             yield from (f"made without {job}: {why}" for job, why in parts.missing)
             yield from parts.left_behind()
             if parts.described:
@@ -190,36 +191,29 @@ def read_run(paths: OutputPaths, seeds: SeedTable, strategy: str) -> RunSeries:
     return RunSeries(paths.uri(path), paths.uri(paths.spheres(seeds)), values, sidecar)
 
 
-def _read_group(
-    group: RunGroup, seeds: SeedTable, strategy: str, lost: Collection[str]
-) -> _GroupSeries:
-    """What the jobs of a group have written; earlier files of those `lost` don't count."""
-    used: list[RunSeries] = []
-    excluded: list[RunSeries] = []
-    missing: list[tuple[Job, str]] = []
-    for job in group.jobs:
-        if str(job) in lost:
-            missing.append((job, "It failed, or was not tried."))
-            continue
-        try:
-            run = read_run(job.paths, seeds, strategy)
-        except BidsSpheresError as error:
-            missing.append((job, error.message))
-        else:
-            (excluded if run.exclusion else used).append(run)
-    return _GroupSeries(group, seeds, strategy, used, excluded, missing)
-
-
-@dataclass(frozen=True, eq=False)
 class _GroupSeries:
-    """Series of the runs of a group, and the runs without any, and why."""
+    """Series of the runs of a group, as their jobs wrote them, and the runs without any, and why.
 
-    group: RunGroup
-    seeds: SeedTable
-    strategy: str
-    used: list[RunSeries]
-    excluded: list[RunSeries]
-    missing: list[tuple[Job, str]]
+    Earlier files of jobs that are `lost`, by their names, don't count.
+    """
+
+    def __init__(
+        self, group: RunGroup, seeds: SeedTable, strategy: str, lost: Collection[str]
+    ) -> None:
+        self.group, self.seeds, self.strategy = group, seeds, strategy
+        self.used: list[RunSeries] = []
+        self.excluded: list[RunSeries] = []
+        self.missing: list[tuple[Job, str]] = []
+        for job in group.jobs:
+            if str(job) in lost:
+                self.missing.append((job, "It failed, or was not tried."))
+                continue
+            try:
+                run = read_run(job.paths, seeds, strategy)
+            except BidsSpheresError as error:
+                self.missing.append((job, error.message))
+            else:
+                (self.excluded if run.exclusion else self.used).append(run)
 
     @property
     def described(self) -> list[RunSeries]:
@@ -281,19 +275,18 @@ class _GroupSeries:
         censored: Counter[str] = Counter()
         for run in used:
             censored.update(run.sidecar.get("CensoredVolumes") or {})
-        about = ConcatenationSidecar(
-            Sources=[run.uri for run in used],
-            Concatenation=_HOW,
-            NumberOfRuns=len(used),
-            ExcludedRuns={run.uri: run.exclusion for run in self.excluded},
-            MissingRuns={self.uri(job): why for job, why in self.missing},
-            NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)] if used else [],
-            CensoredVolumes=dict(censored),
-            DegreesOfFreedom=degrees_of_freedom(used),
-            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
-            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
-            NodeFiles=[run.nodes for run in described],
-        )
+        about = {
+            "Sources": [run.uri for run in used],
+            "Concatenation": _HOW,
+            "NumberOfRuns": len(used),
+            "ExcludedRuns": {run.uri: run.exclusion for run in self.excluded},
+            "MissingRuns": {self.uri(job): why for job, why in self.missing},
+            "NodesMissingInSomeRuns": [names[i] for i in np.flatnonzero(incomplete)],
+            "CensoredVolumes": dict(censored),
+            "DegreesOfFreedom": degrees_of_freedom(used),
+            **{key: self._mean(key) for key in _AVERAGED},
+            "NodeFiles": [run.nodes for run in described],
+        }
         return {
             **agreed,
             **about,

@@ -19,7 +19,6 @@ from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.spheres import nearest_values
 from bids_spheres.outputs import write
-from bids_spheres.outputs.sidecars import ControlsSidecar
 from bids_spheres.participant.series import clean_series, effective_dof, regressed_out
 from bids_spheres.spaces.fmriprep import is_native
 
@@ -63,6 +62,8 @@ def control_sets(spheres: SphereSet, usable: UsableVoxels, start: int) -> Iterat
     if "CSF" not in usable.tissues:
         return
     fluid = usable.tissues["CSF"] >= _FLUID
+    # What seeds share with fluid would correlate with it.
+    fluid[tuple(grid.unflat(spheres.weights.voxels).T)] = False
     if usable.inside is not None and usable.grid is not None:
         voxels = np.argwhere(fluid)
         fluid[tuple(voxels.T)] = nearest_values(voxels, grid, usable.inside, usable.grid)
@@ -115,16 +116,17 @@ def write_controls(
         controls[control.seeds.label] = clean_series(own, run_design, voxels)
     strategy = run_design.strategy.name
     path = paths.controls(spheres.seeds, strategy)
-    about = ControlsSidecar(
-        Sources=[paths.uri(paths.series(spheres.seeds, strategy)), *spheres.sidecar["Sources"]],
-        GeneratedBy=spheres.sidecar["GeneratedBy"],
-        SpatialReference=spheres.sidecar["SpatialReference"],
-        Seeds=spheres.sidecar["Seeds"],
-        Strategy=strategy,
-        DegreesOfFreedom=run_design.degrees_of_freedom.residual,
-        SurrogateSeed=crc32(path.name.encode()),
-    )
-    table = controls_table(cleaned, controls, run_design, about["SurrogateSeed"])
+    seed = crc32(path.name.encode())
+    about = {
+        "Sources": [paths.uri(paths.series(spheres.seeds, strategy)), *spheres.sidecar["Sources"]],
+        "GeneratedBy": spheres.sidecar["GeneratedBy"],
+        "SpatialReference": spheres.sidecar["SpatialReference"],
+        "Seeds": spheres.sidecar["Seeds"],
+        "Strategy": strategy,
+        "DegreesOfFreedom": run_design.degrees_of_freedom.residual,
+        "SurrogateSeed": seed,
+    }
+    table = controls_table(cleaned, controls, run_design, seed)
     write.write_controls(path, table, about)
 
 

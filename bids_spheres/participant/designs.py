@@ -21,8 +21,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     rounded,
     without_undrawn,
 )
-from bids_spheres.confounds.design import make_design
-from bids_spheres.confounds.preflight import Problem, check_strategies
+from bids_spheres.confounds.design import Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
@@ -37,8 +36,8 @@ from bids_spheres.confounds.task import read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.inputs.anatomy import anatomical_mask
-from bids_spheres.outputs.shared import ExclusionRow
+from bids_spheres.files.names import as_written
+from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
@@ -144,26 +143,26 @@ class RunDesign:
                 "vary much by chance. --min-dof excludes such runs."
             )
 
-    def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> ExclusionRow:
+    def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> dict[str, object]:
         """Row of the table of exclusions about the image `source` of a run."""
         left = excluded.degrees_of_freedom
-        return ExclusionRow(
-            participant_id=f"sub-{name.get('sub')}",
-            session_id=f"ses-{name.get('ses')}" if name.get("ses") else None,
-            source=source,
-            strategy=self.strategy.name,
-            reason=excluded.reason,
-            n_volumes=left.volumes,
-            n_kept=left.kept,
-            rank=left.rank,
-            lost_to_filter=left.filtered,
-            lost_to_censoring=left.censored,
-            degrees_of_freedom=left.residual,
-            seconds=left.seconds,
-            min_degrees_of_freedom=self.processing.min_dof,
-            min_volumes=self.strategy.min_volumes,
-            min_seconds=_for_all(self.strategy, self.processing).min_seconds,
-        )
+        return {
+            "participant_id": f"sub-{name.get('sub')}",
+            "session_id": f"ses-{name.get('ses')}" if name.get("ses") else None,
+            "source": source,
+            "strategy": self.strategy.name,
+            "reason": excluded.reason,
+            "n_volumes": left.volumes,
+            "n_kept": left.kept,
+            "rank": left.rank,
+            "lost_to_filter": left.filtered,
+            "lost_to_censoring": left.censored,
+            "degrees_of_freedom": left.residual,
+            "seconds": left.seconds,
+            "min_degrees_of_freedom": self.processing.min_dof,
+            "min_volumes": self.strategy.min_volumes,
+            "min_seconds": _for_all(self.strategy, self.processing).min_seconds,
+        }
 
 
 def _for_all(strategy: Strategy, rules: Processing) -> Strategy:
@@ -516,4 +515,4 @@ def _wants_extra(strategy: Strategy) -> bool:
 
 def _source(run: Run) -> str:
     """Name of a run without its space, which tables have in common with it."""
-    return "_".join(f"{key}-{label}" for key, label in run.name.source)
+    return "_".join(as_written(run.name.source))

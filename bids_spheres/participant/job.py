@@ -12,11 +12,13 @@ from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
+from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.controls import write_controls
 from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
+from bids_spheres.participant.placements import placement_spread
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.series import clean_series, effective_dof, write_series
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
@@ -29,6 +31,7 @@ from bids_spheres.participant.sphere_sets import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bids_spheres.engine.extract import Extraction
@@ -182,12 +185,15 @@ def _write_spheres_and_series(
     notes = [*(() if mask is None else mask.notes(volumes.grid)), *usable.notes]
     folder = job.work.work_dir or job.work.output_dir
     folder.mkdir(parents=True, exist_ok=True)
-    recording = recording_voxels(volumes, mask, folder, rules.smoothing_fwhm)
-    with recording if rules.seed_maps else nullcontext(volumes) as source:
+    shifted = [weights for spheres in sphere_sets for weights in spheres.shifted]
+    reading: AbstractContextManager[Volumes] = nullcontext(volumes)
+    if rules.seed_maps or shifted:
+        reading = recording_voxels(volumes, mask, folder, rules, shifted)
+    with reading as source:
         extraction, sphere_sets = extract_spheres(source, sphere_sets, rules, job.work.threads)
         for spheres in sphere_sets:
             if spheres.seeds in todo.spheres:
-                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.tissues}
+                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.extra}
                 if spheres.spikes is not None:
                     measured["despiked"] = spheres.spikes
                 write.write_spheres(
@@ -233,11 +239,13 @@ def _write_strategy(
             run_design,
             None if voxels is None else voxels.of(np.arange(own.start, own.stop)),
         )
-        pairs = effective_dof(series, run_design) if run_design.processing.effective_dof else None
-        write_series(paths, spheres, run_design, series, sidecar=sidecar, effective_dof=pairs)
+        beside = placement_spread(spheres.placed, run_design) if spheres.placed else {}
+        if run_design.processing.effective_dof:
+            beside[EFFECTIVE_DOF] = effective_dof(series, run_design)
+        write_series(paths, spheres, run_design, series, sidecar=sidecar, beside=beside)
         if run_design.processing.controls:
             write_controls(paths, spheres, run_design, extracted[1], series)
         cleaned.append((replace(spheres, columns=own), series))
         start = own.stop
-    if isinstance(volumes, SpooledVolumes):
+    if isinstance(volumes, SpooledVolumes) and run_design.processing.seed_maps:
         write_seed_maps(paths, volumes, extraction, cleaned, run_design=run_design, sidecar=sidecar)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from bids_spheres.errors import describe_error
-from bids_spheres.execute.executor import Lost
+from bids_spheres.execute import Lost
 from bids_spheres.files.library_warnings import collected
 from bids_spheres.process.versions import versions
 

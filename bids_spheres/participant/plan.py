@@ -24,7 +24,14 @@ from bids_spheres.engine.seeds import (
 from bids_spheres.engine.stream import read_mask
 from bids_spheres.errors import DataError, OutputError, UsageError
 from bids_spheres.inputs.matching import find_outliers
-from bids_spheres.outputs.paths import EFFECTIVE_DOF, UNCLEANED, OutputPaths, seed_entities
+from bids_spheres.outputs.paths import (
+    EFFECTIVE_DOF,
+    PLACEMENT_MEAN,
+    PLACEMENT_SD,
+    UNCLEANED,
+    OutputPaths,
+    seed_entities,
+)
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
 from bids_spheres.spaces import template_mask
 from bids_spheres.spaces.fmriprep import is_native
@@ -131,12 +138,11 @@ class Job:
             first = self.images[0].bold
             paths[self.paths.spheres(seeds, ".nii.gz")] = first
             paths[self.paths.spheres(seeds)] = paths[self.paths.uncleaned(seeds)] = first
-        stats = [measure(name).stat for name in rules.connectivity]
-        stats += [EFFECTIVE_DOF] * rules.effective_dof
         for image in self.images:
             for strategy in (strategy.name for strategy in image.strategies):
                 for seeds in seed_sets:
                     paths[self.paths.series(seeds, strategy)] = image.bold
+                    stats = (*relation_stats(rules), *placement_stats(rules, seeds))
                     relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
                     paths |= dict.fromkeys(relmats, image.bold)
                     if rules.controls:
@@ -145,6 +151,18 @@ class Job:
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
+
+
+def relation_stats(rules: Processing) -> list[str]:
+    """Labels of the matrices of every seed set after a strategy."""
+    stats = [measure(name).stat for name in rules.connectivity]
+    return [*stats, EFFECTIVE_DOF] if rules.effective_dof else stats
+
+
+def placement_stats(rules: Processing, seeds: SeedTable) -> tuple[str, ...]:
+    """Labels of the matrices over random placements of spheres; regions have none."""
+    spheres = rules.placement_jitter is not None and seeds.regions is None
+    return (PLACEMENT_MEAN, PLACEMENT_SD) if spheres else ()
 
 
 def load_seed_sets(

@@ -11,7 +11,7 @@ from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps,
 from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
-from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
+from bids_spheres.outputs.sidecars import sidecar_path
 from bids_spheres.participant.series import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
 
@@ -24,25 +24,36 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
+    from bids_spheres.settings import Processing
 
     FloatArray = NDArray[np.float64]
 
 
 def recording_voxels(
-    volumes: Volumes, mask: Mask | None, folder: Path, smoothing_fwhm: float | None
+    volumes: Volumes,
+    mask: Mask | None,
+    folder: Path,
+    rules: Processing,
+    shifted: Sequence[SphereWeights],
 ) -> AbstractContextManager[SpooledVolumes]:
-    """The image, which keeps the voxels of the mask in a temporary file while it is read.
+    """The image, which keeps voxels in a temporary file while it is read, smoothed if so wanted.
 
-    Without a mask all voxels are kept, smoothed by a Gaussian of `smoothing_fwhm` mm.
+    For maps those of the mask, all without one; else those of spheres that are `shifted` at
+    random, which are among them.
     """
-    everything = np.arange(int(np.prod(volumes.grid.shape)))
-    voxels = everything if mask is None else mask_voxels(volumes.grid, mask.inside, mask.grid)
-    return spooled(volumes, voxels, folder, smoothing_fwhm)
+    if not rules.seed_maps:
+        voxels = np.unique(np.concatenate([weights.voxels for weights in shifted]))
+    elif mask is None:
+        voxels = np.arange(int(np.prod(volumes.grid.shape)))
+    else:
+        voxels = mask_voxels(volumes.grid, mask.inside, mask.grid)
+    return spooled(volumes, voxels, folder, rules.smoothing_fwhm)
 
 
 def write_seed_maps(
@@ -86,14 +97,14 @@ def write_seed_maps(
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")
         write_image(path, img)
-        about = SeedMapSidecar(
-            Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
-            Seed=spheres.seeds.names[number],
-            SeedCoordinates=spheres.seeds.coordinates[number].tolist(),
-            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with "
+        about = {
+            "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
+            "Seed": spheres.seeds.names[number],
+            "SeedCoordinates": spheres.seeds.coordinates[number].tolist(),
+            "RelationshipMeasure": "Fisher z of the Pearson correlation of the seed's series with "
             "that of every voxel",
-            Resolution="Grid of the BOLD image",
-        )
+            "Resolution": "Grid of the BOLD image",
+        }
         write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})
 
 

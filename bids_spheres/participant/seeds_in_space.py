@@ -6,6 +6,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bids_spheres.errors import UsageError
 from bids_spheres.files.names import is_mni, same_template
 from bids_spheres.spaces import RunTransforms, SeedsInSpace, place_seeds, transform_files
@@ -45,11 +47,19 @@ def place_in_template(
         _check(seeds, space, warp=warp)
     if is_native(space):
         return ()
-    placements = tuple(_place(seeds, space, RunTransforms(), warp=warp) for seeds in seed_sets)
+    placements = tuple(
+        _with_distances(_place(seeds, space, RunTransforms(), warp=warp), seeds)
+        for seeds in seed_sets
+    )
     # Sets that differ by their radius only say the same.
     for note in dict.fromkeys(placement.note for placement in placements if placement.note):
         logger.log(logging.WARNING if OTHER_HEADS in note else logging.INFO, "%s", note)
     return placements
+
+
+def _with_distances(placed: SeedsInSpace, given: SeedTable) -> SeedsInSpace:
+    moved = np.linalg.norm(placed.table.coordinates - given.coordinates, axis=1)
+    return replace(placed, moved=tuple(moved.tolist())) if moved.any() else placed
 
 
 def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:

@@ -13,10 +13,12 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
-from bids_spheres.participant.sidecars import effective_dof_sidecar, matrix_sidecar
+from bids_spheres.outputs.sidecars import sampling
+from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from bids_spheres.engine.aggregate import VoxelSeries
@@ -108,12 +110,12 @@ def write_series(
     cleaned: FloatArray,
     *,
     sidecar: CleaningSidecar,
-    effective_dof: FloatArray | None,
+    beside: Mapping[str, FloatArray],
 ) -> None:
     """Write cleaned series, (T', S) with NaN for spheres without a signal, and their relations.
 
-    All relations are `n/a` when the run is excluded. `effective_dof`, (S, S), are the effective
-    degrees of freedom of each correlation, if wanted.
+    All relations are `n/a` when the run is excluded. `beside` are matrices, (S, S), that say how
+    good correlations are, by the label of ``stat``.
     """
     seeds, rules, kept = spheres.seeds, run_design.processing, run_design.used
     strategy = run_design.strategy.name
@@ -122,12 +124,12 @@ def write_series(
         values = np.full((len(kept), len(seeds)), np.nan)
         values[kept] = cleaned
     common = {**spheres.sidecar, **sidecar}
-    own = SeriesSidecar(
-        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
-        **sampling(run_design.timing.t_r),
-        FullLength=rules.full_length,
-    )
-    write.write_series(paths, seeds, strategy, values, {**common, **own})
+    own = {
+        "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        "FullLength": rules.full_length,
+    }
+    facts = {**common, **own, **sampling(run_design.timing.t_r)}
+    write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
     nodes = paths.uri(paths.spheres(seeds))
     for chosen in map(measure, rules.connectivity):
@@ -139,7 +141,9 @@ def write_series(
                 about["Shrinkage"] = chosen.shrinkage(cleaned)
         path = paths.matrix(seeds, strategy, chosen.stat)
         write.write_matrix(path, seeds.names, relations, {**common, **about})
-    if effective_dof is not None:
-        path = paths.matrix(seeds, strategy, EFFECTIVE_DOF)
-        facts = {**common, **effective_dof_sidecar(nodes)}
-        write.write_matrix(path, seeds.names, effective_dof, facts)
+    for stat, values in beside.items():
+        # Over placements of the spheres, from the image and not from the series
+        sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
+        about = sidecar_beside(stat, nodes, rules)
+        path = paths.matrix(seeds, strategy, stat)
+        write.write_matrix(path, seeds.names, values, {**common, **about, "Sources": sources})

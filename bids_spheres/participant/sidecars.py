@@ -10,12 +10,12 @@ import numpy as np
 from bids_spheres import __version__
 from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
 from bids_spheres.engine.connectivity import measure
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
-    MatrixSidecar,
     generated_by,
     input_uri,
 )
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.engine.connectivity import Measure
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
+    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -110,26 +112,37 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
+def matrix_sidecar(chosen: Measure, nodes: str) -> JsonObject:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
-    return MatrixSidecar(
-        RelationshipMeasure=chosen.title,
-        Weighted=True,
-        Directed=False,
-        ValidDiagonal=chosen.valid_diagonal,
-        StorageFormat="Full",
-        NodeFiles=[nodes],
-        Software=f"{GENERATOR} {__version__}",
-    )
+    return {
+        "RelationshipMeasure": chosen.title,
+        "Weighted": True,
+        "Directed": False,
+        "ValidDiagonal": chosen.valid_diagonal,
+        "StorageFormat": "Full",
+        "NodeFiles": [nodes],
+        "Software": f"{GENERATOR} {__version__}",
+    }
 
 
-EFFECTIVE_DOF_MEASURE = (
-    "Effective number of volumes of the correlation of two spheres, given the autocorrelation of "
-    "both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is 1 / (this - 3)"
-)
+PLACEMENT_SEED = 0
+"""Fixes random shifts of spheres, which are the same in all runs with as many seeds."""
+
+_OVER_PLACEMENTS = "{} of Fisher's z of Pearson's r over random placements of the spheres"
+_NO_MEASURE = {
+    EFFECTIVE_DOF: "Effective number of volumes of the correlation of two spheres, given the "
+    "autocorrelation of both (Dutilleul 1993, doi:10.2307/2532625); the variance of Fisher's z is "
+    "1 / (this - 3)",
+    PLACEMENT_MEAN: _OVER_PLACEMENTS.format("Mean"),
+    PLACEMENT_SD: _OVER_PLACEMENTS.format("Standard deviation"),
+}
 
 
-def effective_dof_sidecar(nodes: str) -> MatrixSidecar:
-    """Of the matrix of effective degrees of freedom."""
+def sidecar_beside(stat: str, nodes: str, rules: Processing) -> JsonObject:
+    """Of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
-    return {**about, "RelationshipMeasure": EFFECTIVE_DOF_MEASURE, "ValidDiagonal": False}
+    about["RelationshipMeasure"] = _NO_MEASURE[stat]
+    if stat in (PLACEMENT_MEAN, PLACEMENT_SD) and rules.placements:
+        about["PlacementJitter"], about["NumberOfPlacements"] = rules.placements
+        about["PlacementSeed"] = PLACEMENT_SEED
+    return about

@@ -10,12 +10,14 @@ import numpy as np
 
 from bids_spheres.engine.extract import extract
 from bids_spheres.engine.regions import image_on_grid, row_weights
+from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.engine.spheres import nearest_only, nearest_values, stack_weights
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
-from bids_spheres.inputs.anatomy import lesion_masks, tissue_images
+from bids_spheres.inputs.matching import lesion_masks, tissue_images
 from bids_spheres.participant.controls import control_sets
+from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
 from bids_spheres.participant.sidecars import image_sidecar
 from bids_spheres.settings import OFF
 from bids_spheres.wording import count, plural
@@ -52,12 +54,14 @@ class SphereSet:
     """A seed set of S spheres on the grid of an image.
 
     `columns` are its part of the columns of an extraction of several sets, and `min_coverage` is
-    the smallest share of a sphere's voxels that must have a signal. `tissues` are shares of tissues
-    in the voxels used, (S,), by column. Once the image was read, `coverage`, `tsnr` and `spikes`,
-    (S,), are the share of each sphere's voxels that has a signal, their temporal signal-to-noise
-    ratio and the share of their values that despiking changed; `reduced` counts spheres with voxels
-    that are constant, or not finite in a volume. `controls` are further spheres of the same image,
-    which are extracted with these.
+    the smallest share of a sphere's voxels that must have a signal. `extra` are further columns of
+    the table, (S,): shares of tissues in the voxels used, and how far seeds were moved. Once the
+    image was read, `coverage`, `tsnr` and `spikes`, (S,), are the share of each sphere's voxels
+    that has a signal, their temporal signal-to-noise ratio and the share of their values that
+    despiking changed; `reduced` counts spheres with voxels that are constant, or not finite in a
+    volume. `controls` are further spheres of the same image, which are extracted with these;
+    `shifted` are all of these spheres, shifted at random, as often as wanted, and `placed` their
+    series, once the image was read.
     """
 
     seeds: SeedTable
@@ -65,12 +69,14 @@ class SphereSet:
     columns: slice
     min_coverage: float
     sidecar: ImageSidecar
-    tissues: Mapping[str, FloatArray] = field(default_factory=dict)
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)
     coverage: FloatArray | None = None
     tsnr: FloatArray | None = None
     spikes: FloatArray | None = None
     reduced: int = 0
     controls: tuple[SphereSet, ...] = ()
+    shifted: tuple[SphereWeights, ...] = ()
+    placed: PlacedSeries | None = None
 
     def with_signal_of(self, extraction: Extraction) -> SphereSet:
         """The same with what the moments of an extraction say of the voxels."""
@@ -93,8 +99,11 @@ class SphereSet:
     def missing(self) -> BoolArray:
         """Spheres without a usable voxel, or with too little coverage, (S,)."""
         coverage = self.weights.coverage if self.coverage is None else self.coverage
-        too_little = (coverage == 0) | (coverage < self.min_coverage)
-        return np.asarray(self.weights.empty | too_little)
+        return np.asarray(self.weights.empty | self.too_little(coverage))
+
+    def too_little(self, coverage: FloatArray) -> BoolArray:
+        """Whether so much coverage is not enough."""
+        return np.asarray((coverage == 0) | (coverage < self.min_coverage))
 
     @property
     def noun(self) -> str:
@@ -169,13 +178,23 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
         weights = usable.of_tissue(_weights(seeds, volumes.grid, usable, rules.overlap), seeds)
         columns = slice(start, start + len(seeds))
         sidecar = image_sidecar(job.run, bold, job.mask, placement, job.work)
-        tissues = usable.shares(weights)
-        sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, tissues))
+        extra = usable.shares(weights)
+        if placement.moved:
+            extra["moved"] = np.array(placement.moved)
+        sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, extra))
         start += len(seeds)
     for i, spheres in enumerate(sphere_sets if rules.controls else ()):
         controls = tuple(control_sets(spheres, usable, start))
         sphere_sets[i] = replace(spheres, controls=controls)
         start += sum(len(control.seeds) for control in controls)
+    if rules.placements:
+        overlap = "allow" if rules.overlap == "error" else rules.overlap
+        for i, spheres in enumerate(sphere_sets):
+            shifted = tuple(
+                usable.of_tissue(_weights(table, volumes.grid, usable, overlap), table)
+                for table in shifted_seeds(spheres.seeds, *rules.placements)
+            )
+            sphere_sets[i] = replace(spheres, shifted=shifted)
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
@@ -217,6 +236,10 @@ def extract_spheres(
             hint="Its header is damaged, or something went wrong before; compute it again.",
         )
     every = [spheres.with_signal_of(extraction) for spheres in every]
+    if isinstance(volumes, SpooledVolumes):
+        every = [
+            replace(s, placed=PlacedSeries(volumes, s, rules)) if s.shifted else s for s in every
+        ]
     missing = np.concatenate([spheres.missing for spheres in every])
     extraction.timeseries[:, missing] = np.nan
     return extraction, every[: len(sphere_sets)]

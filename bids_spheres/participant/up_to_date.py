@@ -25,15 +25,14 @@ from hashlib import file_digest, sha256
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from bids_spheres import __version__
-from bids_spheres.engine.connectivity import measure
 from bids_spheres.errors import DataError
 from bids_spheres.files.atomic import check_folders, remove, write_json
 from bids_spheres.files.names import Name
 from bids_spheres.files.regular import open_regular
-from bids_spheres.inputs.anatomy import anatomical_mask
+from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
-from bids_spheres.outputs.paths import EFFECTIVE_DOF
 from bids_spheres.outputs.sidecars import input_uri
+from bids_spheres.participant.plan import placement_stats, relation_stats
 from bids_spheres.participant.seed_maps import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
 from bids_spheres.settings import MASKS, settings_that_affect
@@ -297,13 +296,17 @@ class _JobGroups:
         inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
         stamp = self._stamp("series", settings, inputs)
         series = self.paths.series(seeds, strategy.name)
-        stats = [measure(name).stat for name in self.rules.connectivity]
-        stats += [EFFECTIVE_DOF] * self.rules.effective_dof
+        stats = relation_stats(self.rules)
         matrices = [self.paths.matrix(seeds, strategy.name, stat) for stat in stats]
         controls = [self.paths.controls(seeds, strategy.name)] * self.rules.controls
-        for table in (series, *matrices, *controls):
+        stamps = dict.fromkeys((series, *matrices, *controls), stamp)
+        jitter = [*settings, self.rules.placement_jitter or ""]
+        for stat in placement_stats(self.rules, seeds):
+            table = self.paths.matrix(seeds, strategy.name, stat)
+            stamps[table] = self._stamp("series", jitter, inputs)
+        for table, own in stamps.items():
             both = (table, table.with_suffix(".json"))
-            yield Group(table.stem, self.record, series, both, stamp, strategy.name)
+            yield Group(table.stem, self.record, series, both, own, strategy.name)
         if self.rules.seed_maps:
             files = tuple(
                 self.paths.seed_map(seeds, label, strategy.name, extension)

@@ -15,6 +15,7 @@ from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
     ImageOrAtlas,
+    Jitter,
     Kind,
     Labels,
     Memory,
@@ -166,6 +167,12 @@ class Processing:
         "also write the effective degrees of freedom of each correlation, given the "
         "autocorrelation of both series",
     )
+    placement_jitter: str | None = _seeds(
+        None,
+        "also shift every sphere N times (default: 50) at random by at most so many mm, and write "
+        "mean and standard deviation of each correlation over these placements",
+        Jitter(),
+    )
     controls: bool = _seeds(
         False,
         "also write how many pairs of series correlate that should not: surrogates with random "
@@ -213,6 +220,12 @@ class Processing:
     full_length: bool = _denoising(
         False, "keep a row of n/a for every censored volume", affects=("series",)
     )
+
+    @property
+    def placements(self) -> tuple[float, int] | None:
+        """Distance of random placements of spheres, mm, and their number."""
+        distance, _, number = (self.placement_jitter or "").partition(":")
+        return (float(distance), int(number)) if distance else None
 
 
 def _change(text: str, kind: Kind, key: str, **rest: Any) -> Any:

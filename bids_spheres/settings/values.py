@@ -120,6 +120,29 @@ class TissueRule(Kind):
         )
 
 
+MOST_JITTER, MOST_PLACEMENTS = 20, 1000
+"""mm by which spheres are shifted at random, and how often, at most."""
+
+
+@dataclass(frozen=True)
+class Jitter(Kind):
+    """A distance in mm and a number of random placements within it; as text, the same for both."""
+
+    metavar: str = "MM[:N]"
+
+    def __call__(self, text: str) -> str:
+        """The rule with its number, 50 by default."""
+        distance, _, number = text.partition(":")
+        with suppress(ValueError):
+            mm, n = float(distance), int(number or 50)
+            if 0 < mm <= MOST_JITTER and 2 <= n <= MOST_PLACEMENTS:
+                return f"{mm:g}:{n}"
+        raise argparse.ArgumentTypeError(
+            f"{text} is no distance of at most {MOST_JITTER} mm, with a number of placements from "
+            f"2 to {MOST_PLACEMENTS} if any, as 3 or 3:100"
+        )
+
+
 @dataclass(frozen=True)
 class WordOrPath(Kind):
     """One of several words, or the path of a file; both as text."""

@@ -129,7 +129,8 @@ def test_volumes_that_are_left_out(why, results, tiny):
         ("--smoothing-fwhm", 6, "--despike"),
         ("--overlap", "nearest", "--high-pass", 0.01, "--filter", "butterworth"),
         ("--connectivity", "partial", "pearson", "--equal-seconds", 60),
-        ("--mask", "none", "--no-detrend", "--controls"),
+        ("--mask", "none", "--no-detrend", "--controls", "--placement-jitter", "2:3"),
+        ("--controls", "--placement-jitter", "2:3", "--aggregation", "eigenvariate"),
     ],
     ids=lambda options: " ".join(map(str, options)),
 )

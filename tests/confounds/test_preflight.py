@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.confounds.preflight import check_strategies
+from bids_spheres.confounds.design import check_strategies
 from bids_spheres.confounds.strategy import Censor, Strategy
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies as published

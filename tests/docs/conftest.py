@@ -54,7 +54,7 @@ def everything(demo_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     equal = ["--equal-seconds", 120, "--equal-seconds-seed", 1]
     _call(*words, "--seeds", folder / "mine.tsv", "--strategy", "simple", folder / "own.json",
           *equal, "--dummy-scans", 3, "--outliers", outliers, "--seed-maps", "--effective-dof",
-          "--despike", "--controls",
+          "--despike", "--placement-jitter", "3:2", "--controls",
           "--connectivity", "pearson", "ledoit-wolf", "--concatenate", "participant")  # fmt: skip
     _call(*words, "--atlas", "Raichle2011", "--radius", 4, 6, "--strategy", "none",
           *equal, "--head-radius", 60)  # fmt: skip

@@ -27,9 +27,8 @@ from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.participant_level import keep_crash
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.errors import TemporaryError, UsageError
-from bids_spheres.execute import clusters, dask, proof
+from bids_spheres.execute import Lost, clusters, dask, proof
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
-from bids_spheres.execute.executor import Lost
 from bids_spheres.execute.proof import WorkerProblemError, shared_objects, tokens
 from bids_spheres.files.atomic import STALE_SECONDS, discard_stale
 from bids_spheres.participant import outcomes

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from bids_spheres.errors import TemporaryError
-from bids_spheres.execute import dask
+from bids_spheres.execute import Lost, dask
 from bids_spheres.execute.dask import DaskExecutor, WorkerSource
-from bids_spheres.execute.executor import Lost
 from bids_spheres.execute.proof import WorkerProblemError
 
 RUNNING, PAUSED = {"status": "running", "last_seen": 0.0}, {"status": "paused", "last_seen": 0.0}

@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from bids_spheres.execute import local
-from bids_spheres.execute.executor import Lost
+from bids_spheres.execute import Lost, local
 from bids_spheres.execute.local import LocalExecutor
 
 PID = "__import__('os').getpid()"

@@ -78,6 +78,8 @@ print(own_memory())
         ("--seed-maps",),
         ("--effective-dof", "--connectivity", "partial", "ledoit-wolf"),
         ("--controls", "--aggregation", "median"),
+        ("--placement-jitter", "5:1000"),
+        ("--placement-jitter", "5", "--aggregation", "median", "--smoothing-fwhm", "6"),
     ],
     ids=lambda options: " ".join(map(str, options)) or "plain",
 )

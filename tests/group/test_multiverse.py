@@ -274,7 +274,7 @@ def test_shares_of_a_balanced_design_are_sums_of_squares(rng):
     design = designed((3, 2, 2))
     values = rng.standard_normal(3)[design["strategy"]] + 0.1 * rng.standard_normal(12)
     values += 2 * design["scale"].to_numpy()
-    shares = shapley_shares(values, {name: design[name] for name in design})
+    shares = shapley_shares(values, {name: design[name].tolist() for name in design})
     total = ((values - values.mean()) ** 2).sum()
     for name, share in shares.items():
         means = pd.Series(values).groupby(design[name]).transform("mean")
@@ -295,7 +295,7 @@ def test_shares_of_any_design_are_means_over_orders(rng):
     for order in permutations(design):
         for place, name in enumerate(order):
             expected[name] += (r_squared(order[: place + 1]) - r_squared(order[:place])) / 6
-    shares = shapley_shares(values, {name: design[name] for name in design})
+    shares = shapley_shares(values, {name: design[name].tolist() for name in design})
     assert shares == pytest.approx(expected)
     assert sum(shares.values()) == pytest.approx(r_squared(tuple(design)))
 

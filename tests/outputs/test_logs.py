@@ -10,10 +10,8 @@ from bids_spheres.outputs.logs import (
     Crash,
     calls_folder,
     crash_file,
-    done_folder,
     find_crashes,
     last_settings,
-    record_folders,
     write_record,
 )
 
@@ -25,7 +23,6 @@ def test_a_call_about_one_participant_is_in_a_folder_of_its_own(tmp_path):
     assert several.parent == everyone.parent == tmp_path / "logs"
     assert one.parent == calls_folder(tmp_path, "02") == tmp_path / "logs" / "calls" / "sub-02"
     assert json.loads(one.read_text()) == {"a": 3}
-    assert record_folders(tmp_path) == (tmp_path / "logs" / "calls", done_folder(tmp_path))
     assert several.name < everyone.name < one.name
 
 

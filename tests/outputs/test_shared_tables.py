@@ -184,8 +184,8 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 from bids_spheres.inputs.dataset import Dataset
 from bids_spheres.outputs.shared import (
+    EXCLUSION_COLUMNS,
     EXCLUSIONS,
-    ExclusionRow,
     record_exclusions,
     write_shared_files,
 )
@@ -198,7 +198,8 @@ def task(process, number):
     links = {f"d{name}": Dataset(Path(f"/data/{name}"), "fMRIPrep")}
     write_shared_files(root, links, [], {name: f"Strategy {name}"})
     source, both = f"sub-{name}_bold.nii.gz", ["simple", "24P"]
-    rows = [ExclusionRow(f"sub-{name}", None, source, each, "short", *[1] * 7) for each in both]
+    known = dict.fromkeys(EXCLUSION_COLUMNS, 1) | {"participant_id": name, "source": source}
+    rows = [{**known, "strategy": each} for each in both]
     # Excluded for both, then for the first alone.
     record_exclusions(root, source, both, rows)
     record_exclusions(root, source, both, rows[:1])

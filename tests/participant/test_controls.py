@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -11,9 +12,16 @@ import pytest
 from scipy import stats
 from scipy.signal import lfilter
 
-from bids_spheres.engine import Grid
-from bids_spheres.participant.controls import controls_table, fluid_centres, phase_randomized
+from bids_spheres.engine import Grid, sphere_weights
+from bids_spheres.engine.seeds import SeedTable
+from bids_spheres.participant.controls import (
+    control_sets,
+    controls_table,
+    fluid_centres,
+    phase_randomized,
+)
 from bids_spheres.participant.series import clean_series
+from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels
 from tests.conftest import AFFINE, MNI, SHAPE
 from tests.participant.test_series import KEPT, run_design
 
@@ -131,6 +139,33 @@ def test_spheres_of_fluid_are_apart_and_hold_the_most():
     assert apart.min() > 8
     assert any((c > 38).all() for c in centres)
     assert len(fluid_centres(np.zeros_like(fluid), grid, 4.0)) == 0
+
+
+def test_control_spheres_are_mirrored_or_in_fluid_that_no_seed_uses():
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = -30
+    grid = Grid((20, 20, 20), affine)
+    seeds, radii = np.array([[-12.0, 0, 0], [9, 6, -3]]), np.array([6.0, 8])
+    inside = np.zeros(grid.shape, dtype=bool)
+    inside[2:-2, 2:-2, 2:10] = True
+    fluid = np.random.default_rng(6).uniform(0.85, 1, grid.shape)
+    usable = UsableVoxels(inside, grid, tissues={"CSF": fluid})
+    weights = sphere_weights(seeds, radii, grid, inside)
+    table = SeedTable("mine", ("a", "b"), seeds, radii)
+    spheres = SphereSet(table, weights, slice(0, 2), 0.5, {"SpatialReference": MNI})
+    mirrored, in_fluid = control_sets(spheres, usable, 2)
+    np.testing.assert_array_equal(mirrored.seeds.coordinates, seeds * [-1, 1, 1])
+    expected = sphere_weights(seeds * [-1, 1, 1], radii, grid, inside)
+    np.testing.assert_array_equal(mirrored.weights.used, expected.used)
+    voxels = in_fluid.weights.voxels
+    assert fluid.ravel(order="F")[voxels].min() >= 0.9
+    assert inside.ravel(order="F")[voxels].all()
+    assert not set(voxels) & set(weights.voxels)
+    assert not in_fluid.missing.any()
+    assert (mirrored.columns, in_fluid.columns.start) == (slice(2, 4), 4)
+    native = replace(spheres, sidecar={"SpatialReference": "T1w"})
+    assert [own.seeds.label for own in control_sets(native, usable, 2)] == ["fluid"]
+    assert not [*control_sets(native, replace(usable, tissues={}), 2)]
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from scipy import signal
 from bids_spheres.app.parser import main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import Exclusion
-from bids_spheres.confounds.design import make_design
-from bids_spheres.confounds.preflight import Problem
+from bids_spheres.confounds.design import Problem, make_design
 from bids_spheres.confounds.strategy import Strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine import stream
 from bids_spheres.engine.despike import despike
 from bids_spheres.files.names import parse_name
+from bids_spheres.outputs.shared import EXCLUSION_COLUMNS
 from bids_spheres.participant.designs import RunDesign, Timing, failing
 from bids_spheres.settings import Processing
 
@@ -1012,12 +1012,13 @@ def test_a_run_without_the_seconds_of_all_is_excluded(seconds, own, row, reason)
     assert (design.exclusion and design.exclusion.reason) == reason
     found = Exclusion("why", design.degrees_of_freedom)
     entry = design.exclusion_row(parse_name("sub-01_ses-b_task-x_bold.nii.gz"), "file", found)
-    assert (entry.participant_id, entry.session_id) == ("sub-01", "ses-b")
-    assert (entry.source, entry.strategy, entry.reason) == ("file", "two", "why")
-    assert (entry.n_volumes, entry.n_kept, entry.rank) == (120, 96, 3)
-    assert (entry.seconds, entry.min_degrees_of_freedom) == (192, 10)
-    assert entry.min_seconds == pytest.approx(row) if row else entry.min_seconds is None
-    assert entry.degrees_of_freedom == design.degrees_of_freedom.residual
+    assert set(entry) == set(EXCLUSION_COLUMNS)
+    assert entry | {"participant_id": "sub-01", "session_id": "ses-b", "source": "file"} == entry
+    assert entry | {"strategy": "two", "reason": "why", "rank": 3} == entry
+    assert entry | {"n_volumes": 120, "n_kept": 96, "seconds": 192} == entry
+    assert entry["min_degrees_of_freedom"] == 10
+    assert entry["min_seconds"] == (pytest.approx(row) if row else None)
+    assert entry["degrees_of_freedom"] == design.degrees_of_freedom.residual
 
 
 def test_degrees_of_freedom_of_drawn_volumes_are_those_of_white_series():

@@ -40,6 +40,7 @@ STALE = {
     "connectivity": ((), ("--connectivity", "partial")),
     "seed_maps": ((), ("--seed-maps",)),
     "effective_dof": ((), ("--effective-dof",)),
+    "placement_jitter": (("--placement-jitter", "3:2"), ("--placement-jitter", "3:3")),
     "controls": ((), ("--controls",)),
     "radius": ((), ("--radius", "7")),
     "atlas": ((), ("--atlas", "Raichle2011")),

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from bids_spheres.errors import DataError, OutputError
-from bids_spheres.execute.executor import Lost
+from bids_spheres.execute import Lost
 from bids_spheres.participant import job, outcomes
 from bids_spheres.participant.outcomes import FailedStrategy, JobReport, Outcome, attempt
 

@@ -459,6 +459,8 @@ def test_warped_seeds_are_where_itk_takes_them(
     assert done.status == 0, done.err
     spheres, facts = spheres_in(tmp_path / "out")
     np.testing.assert_allclose(points_of(spheres), truth["composite"], rtol=1e-8, atol=1e-6)
+    distance = np.linalg.norm(np.array(truth["composite"]) - truth["points"], axis=1)
+    np.testing.assert_allclose(spheres["moved"], distance, rtol=1e-6, atol=1e-6)
     file = home / f"tpl-{source}" / f"tpl-{source}_from-{target}_mode-image_xfm.h5"
     assert facts["SeedSpace"] == source
     assert facts["SeedTransforms"] == [file.as_uri()]
@@ -522,6 +524,7 @@ def test_the_way_from_another_template_to_the_own_space(
     assert done.status == 0, done.err
     spheres, facts = spheres_in(tmp_path / "out")
     np.testing.assert_allclose(points_of(spheres), truth[expected] + by, rtol=1e-7, atol=1e-6)
+    assert "moved" not in spheres  # the frames of template and scan have different origins
     assert len(facts["SeedTransforms"]) == n_files
     assert ("used in" in facts["SpaceNote"]) == (n_files == 1 and not own)
 

@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit import figures, render, sphere_figures
 from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.spaces.fmriprep import is_native
-from bids_spheres.wording import count, listing, percent
+from bids_spheres.wording import count, listing, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +81,8 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     if image.n_participants == 2:
         who, few, some = "Both participants have", "none has", "some lack" if half else "one lacks"
     lack = f"{some} {n - whole:,}" + (f", and {few} {half:,}" if half else "")
+    if not share[share < 1].any():
+        lack = f"{n - whole:,} {plural(n - whole, 'is', 'are')} missing in every participant"
     legend = f"all participants have the {noun}; amber, dashed: some lack it; red, dotted: {few} it"
     if image.n_participants == 1:
         who, lack = "The participant has", "missing"

@@ -8,19 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.reports.toolkit import charts
+from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
 from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Graphic,
-    Table,
-    matrix_graphic,
-    number_column,
-    table_of,
-    text_column,
-)
 from bids_spheres.reports.toolkit.summaries import pairs
 from bids_spheres.wording import count, number, percent, plural
 
@@ -29,7 +20,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import Condition, FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
-    from bids_spheres.reports.toolkit.render import Section
 
 SIGNIFICANT = 0.05
 """q below which a pair counts as connected."""
@@ -42,7 +32,7 @@ _LEFT, _TOP, _BETWEEN, _LINE, _DOT = 150, 8, 8, 9, 3.2  # pixels
 
 def condition_sections(
     level: Level, shown: Collection[str], stages: Mapping[str, Stage | None]
-) -> Iterator[Section]:
+) -> Iterator[render.Section]:
     """Every condition with a group among the anchors `shown`, over the brains of images."""
     for condition in level.conditions:
         results = [result for result in condition.results if result.anchor in shown]
@@ -64,12 +54,12 @@ def condition_sections(
 
 def _blocks(
     level: Level, condition: Condition, results: Sequence[Result], stage: Stage | None
-) -> Iterator[Block]:
+) -> Iterator[render.Block]:
     tested = any(result.q is not None for result in results)
     note = "Grey is missing."
     if tested:
         note = f"Above the diagonal are all pairs, below it those with q < {SIGNIFICANT:g}. {note}"
-    yield Block("Mean", tuple(_matrices(condition, results)), (note,), columns=2)
+    yield render.Block("Mean", tuple(_matrices(condition, results)), (note,), columns=2)
     if stage is not None:
         graphics = []
         for result in results:
@@ -78,7 +68,7 @@ def _blocks(
                 n = int((result.q[tuple(chosen.T)] < SIGNIFICANT).sum())
                 note = f" {n or 'None'} of them {'has' if n <= 1 else 'have'} q < {SIGNIFICANT:g}."
             graphics.append(stage.strongest_pairs(result.mean, result.strategy, note))
-        yield Block("Strongest pairs", tuple(graphics))
+        yield render.Block("Strongest pairs", tuple(graphics))
     yield from _network_blocks(level, condition, results)
     samples = [
         Sample(r.strategy, pairs(r.mean), level.styles[r.strategy], r.strategy) for r in results
@@ -100,7 +90,7 @@ def seed_matrix(
     limit: float,
     layers: Iterable[Layer] = (),
     p_label: str = "q",
-) -> Graphic:
+) -> render.Graphic:
     """Matrix of all seeds by network, with q or another p and further values of each pair.
 
     `values`, `q` and those of `layers` are (S, S) in the order of tables. All pairs are above the
@@ -117,10 +107,10 @@ def seed_matrix(
     few = len(image.names) <= MOST_NAMES
     beside = Beside(image.order.groups, image.ordered_names if few else ())
     picture = matrix_picture(ordered, limit, beside, words, shown=shown, layers=own)
-    return matrix_graphic(picture, words, result.strategy, f"{image.anchor}-names")
+    return render.matrix_graphic(picture, words, result.strategy, f"{image.anchor}-names")
 
 
-def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[Graphic]:
+def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[render.Graphic]:
     limit = colour_limit([result.mean for result in results])
     for result in results:
         edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
@@ -161,7 +151,7 @@ def network_names(results: Sequence[Result]) -> tuple[str, ...]:
 
 def _network_blocks(
     level: Level, condition: Condition, results: Sequence[Result]
-) -> Iterator[Block]:
+) -> Iterator[render.Block]:
     """Matrices of networks, and means within each; nothing without networks."""
     tables = {
         result: table for result in results if (table := result.networks) is not None and len(table)
@@ -189,15 +179,15 @@ def _network_blocks(
         ]
         picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
         rows = f"{result.image.anchor}-networks"
-        graphics.append(matrix_graphic(picture, f"{words}.", result.strategy, rows))
-    yield Block("Networks", tuple(graphics), columns=2)
+        graphics.append(render.matrix_graphic(picture, f"{words}.", result.strategy, rows))
+    yield render.Block("Networks", tuple(graphics), columns=2)
     ends = ("mean", "ci_low", "ci_high")
     limits = {
         result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in ends], 1)
         for result, table in tables.items()
     }
     if any(np.isfinite(values).any() for values in limits.values()):
-        yield Block("Within networks", (_within(level, condition, limits, names),))
+        yield render.Block("Within networks", (_within(level, condition, limits, names),))
 
 
 def _network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
@@ -210,7 +200,7 @@ def _network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> F
 
 def _within(
     level: Level, condition: Condition, rows: Mapping[str, FloatArray], names: Sequence[str]
-) -> Graphic:
+) -> render.Graphic:
     """Means within networks and their intervals, strategies side by side; (networks, 3) each."""
     band = _BETWEEN + _LINE * len(rows)
     label = f"Mean {condition.symbol} within the network"
@@ -246,10 +236,12 @@ def _within(
     lines = any(np.isfinite(own[:, 1]).any() for own in rows.values())
     intervals = ", lines their 95 % confidence intervals" if lines else ""
     legend = tuple(charts.Key(f"swatch {level.styles[name]}", name, name) for name in rows)
-    return Graphic(chart, f"Dots are means over participants{intervals}. {words}", legend=legend)
+    return render.Graphic(
+        chart, f"Dots are means over participants{intervals}. {words}", legend=legend
+    )
 
 
-def _network_table(results: Sequence[Result]) -> Iterator[Table]:
+def _network_table(results: Sequence[Result]) -> Iterator[render.Table]:
     """All pairs of networks after all strategies; nothing without networks."""
     tables = [
         result.networks.assign(strategy=result.strategy)
@@ -258,15 +250,15 @@ def _network_table(results: Sequence[Result]) -> Iterator[Table]:
     ]
     if tables:
         rows = pd.concat(tables)
-        yield table_of(
+        yield render.table_of(
             "Means within and between networks.",
-            text_column("Strategy", rows["strategy"]),
-            text_column("Network", rows["network_1"]),
-            text_column("Other network", rows["network_2"]),
-            number_column("Pairs", rows["edges"]),
-            number_column("Participants", rows["n"]),
-            number_column("Mean", rows["mean"], 3),
-            number_column("From", rows["ci_low"], 3, "95 % interval"),
-            number_column("To", rows["ci_high"], 3, "95 % interval"),
+            render.text_column("Strategy", rows["strategy"]),
+            render.text_column("Network", rows["network_1"]),
+            render.text_column("Other network", rows["network_2"]),
+            render.number_column("Pairs", rows["edges"]),
+            render.number_column("Participants", rows["n"]),
+            render.number_column("Mean", rows["mean"], 3),
+            render.number_column("From", rows["ci_low"], 3, "95 % interval"),
+            render.number_column("To", rows["ci_high"], 3, "95 % interval"),
             file="group/*_networks.tsv",
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
+from bids_spheres.reports.group.multiverse import read_rule
 from bids_spheres.reports.methods.markdown import code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import collect, count, listing, percent, plural
@@ -114,8 +115,8 @@ def _contrasts(results: Sequence[Result]) -> Iterator[str]:
 def _specifications(level: Level) -> Iterator[str]:
     """How effects were compared over choices of analysis; nothing without."""
     for files in level.families:
-        about = files.sidecar("robustness")
-        rule: dict[str, float] = about["Robust"]
+        about = read_rule(files)
+        rule = about["Robust"]
         several = [name for name, labels in about["Choices"].items() if len(labels) > 1]
         named = {"scale": "radius", "seeds": "seed set"}
         yield (

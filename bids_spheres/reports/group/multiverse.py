@@ -6,30 +6,24 @@ As Simonsohn et al. 2020 (doi:10.1038/s41562-020-0912-z) draw them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from bids_spheres.errors import DataError
 from bids_spheres.files.names import natural
 from bids_spheres.reports.group.load import SYMBOLS
-from bids_spheres.reports.toolkit import charts
+from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.charts import WIDTH, Axis, Frame, Label, Mark
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Graphic,
-    Section,
-    Table,
-    number_column,
-    table_of,
-    text_column,
-)
-from bids_spheres.wording import count, listing, number, percent
+from bids_spheres.wording import count, listing, number, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level
 
@@ -38,6 +32,11 @@ CHOICES = {"strategy": "Strategy", "scale": "Radius", "measure": "Measure", "see
 
 _LEFT, _RIGHT, _TOP, _CURVE, _QC_FC, _ROW, _GAP = 150, 100, 8, 180, 60, 15, 26  # pixels
 _DASH = " \N{EN DASH} "
+_HOW_TO_READ = (
+    "A column is a specification. Lines: 95 % confidence intervals; hollow dots: not significant. "
+    "QC-FC: share of pairs that go with motion, with the limit of chance (dashed). Bars: share of "
+    "the variance of estimates that a choice explains (Shapley values)."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,17 +48,9 @@ class Effect:
 
     anchor: str
     family: str
-    row: Mapping[str, Any]
+    row: pd.Series
     rows: pd.DataFrame
-    about: Mapping[str, Any]
-
-    @property
-    def pairs(self) -> str:
-        """Networks of the pairs, or the named edges."""
-        ends = [str(self.row["network_1"]), str(self.row["network_2"])]
-        if self.is_named:
-            return listing([_DASH.join(edge) for edge in self.about["NamedEdges"]])
-        return f"Within {ends[0]}" if ends[0] == ends[1] else _DASH.join(ends)
+    about: JsonObject
 
     @property
     def is_named(self) -> bool:
@@ -68,9 +59,18 @@ class Effect:
 
     @property
     def name(self) -> str:
-        """Pairs, after the contrast unless it is the mean."""
-        contrast = self.row["contrast"]
-        return self.pairs if contrast == "mean" else f"{contrast}: {self.pairs}"
+        """Networks or edges, after the contrast unless it is the mean."""
+        first, second, contrast = self.row["network_1"], self.row["network_2"], self.row["contrast"]
+        pairs = f"Within {first}" if first == second else f"{first}{_DASH}{second}"
+        if self.is_named:
+            pairs = listing([_DASH.join(edge) for edge in self.about["NamedEdges"]])
+        return pairs if contrast == "mean" else f"{contrast}: {pairs}"
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """What choices with alternatives explain of the variance of the estimates."""
+        shares = {choice: float(self.row[f"share_{choice}"]) for choice in CHOICES}
+        return {choice: share for choice, share in shares.items() if np.isfinite(share)}
 
     @property
     def verdict(self) -> str:
@@ -80,9 +80,8 @@ class Effect:
         signs = f"{positive} of {n} estimates are positive"
         if positive in (0, n):
             signs = f"all {n} estimates are {'positive' if positive else 'negative'}"
-        within = int(row["within_chance"])
         tests = "no specification has QC-FC within chance"
-        if within:
+        if within := int(row["within_chance"]):
             significant = round(within * row["significant_within_chance"])
             tests = f"q < {limit:g} in {significant} of {within} whose QC-FC is within chance"
         word = {"robust": "Robust", "fragile": "Fragile"}.get(row["verdict"], "No verdict")
@@ -90,26 +89,29 @@ class Effect:
 
 
 def effects(level: Level) -> list[Effect]:
-    """Effects of all families of specifications."""
-    found = []
+    """Effects of all families of specifications that have an estimate."""
+    found: list[Effect] = []
     for files in level.families:
-        about = files.sidecar("robustness")
-        rows = files.table("specifications")
-        rows = rows[np.isfinite(rows["estimate"].to_numpy(np.float64))]
-        by_effect = dict(list(rows.groupby("effect")))
-        found += [
-            Effect(f"effect-{len(found) + i}", _title(files), row, by_effect[row["effect"]], about)
-            for i, row in enumerate(files.table("robustness").to_dict("records"), start=1)
-            if row["effect"] in by_effect
-        ]
+        about, title = read_rule(files), files.image_title
+        rows = files.table("specifications", ("effect", "estimate", *CHOICES))
+        known = rows[rows["estimate"].notna()]
+        for _, row in files.table("robustness", ("effect", "verdict")).iterrows():
+            own = known[known["effect"] == row["effect"]]
+            if len(own):
+                found.append(Effect(f"effect-{len(found) + 1}", title, row, own, about))
     return found
 
 
-def _title(files: GroupFiles) -> str:
-    return f"{files.measured}, {files.seeds} in {files.space}"
+def read_rule(files: GroupFiles) -> JsonObject:
+    """Choices, specifications and the rule of robust effects; DataError where they are missing."""
+    about = files.sidecar("robustness")
+    if not {"Choices", "Specifications", "NamedEdges", "Robust"} <= about.keys():
+        path = files.path("robustness", ".json")
+        raise DataError(f"{path} does not say what is robust.", hint="Run the group level anew.")
+    return about
 
 
-def robustness_section(found: Sequence[Effect]) -> Section:
+def robustness_section(found: Sequence[Effect]) -> render.Section:
     """Which effects are robust, by which rule, and the table of all."""
     sentences = []
     for family in dict.fromkeys(effect.family for effect in found):
@@ -119,44 +121,43 @@ def robustness_section(found: Sequence[Effect]) -> Section:
         named = f": {listing(robust, 8)}" if robust else ""
         sentences.append(
             f"{family}: {len(robust) or 'none'} of {count(len(own), 'effect')} "
-            f"{'is' if len(robust) < 2 else 'are'} robust over {count(n, 'specification')}{named}. "
-            f"Robust means one sign in all of them, and q < {rule['Q']:g} in at least "
+            f"{plural(len(robust) or 1, 'is', 'are')} robust over {count(n, 'specification')}"
+            f"{named}. Robust means one sign in all of them, and q < {rule['Q']:g} in at least "
             f"{percent(rule['Share'])} of those in which QC-FC is within chance: at most "
             f"{percent(rule['QCFCSignificant'])} of pairs go with motion (p < .05)."
         )
-    return Section(
-        "multiverse", "Across choices", "", sentences=(*sentences,), tables=(_table(found),)
-    )
+    tables = (_table(found),)
+    return render.Section("multiverse", "", "", sentences=tuple(sentences), tables=tables)
 
 
-def _table(found: Sequence[Effect]) -> Table:
-    def values(name: str, factor: float = 1) -> list[float]:
-        return [factor * effect.row[name] for effect in found]
-
+def _table(found: Sequence[Effect]) -> render.Table:
+    rows = pd.DataFrame([effect.row for effect in found])
     families = [effect.family for effect in found]
-    shares = {
-        title: values(f"share_{choice}", 100)
-        for choice, title in CHOICES.items()
-        if np.isfinite(values(f"share_{choice}")).any()
-    }
-    return table_of(
+    columns = (
+        ("Median", "median", 1, 3, ""),
+        ("From", "minimum", 1, 3, ""),
+        ("To", "maximum", 1, 3, ""),
+        ("Positive", "positive", 100, 1, "%"),
+        ("Significant", "significant", 100, 1, "%"),
+        ("Within chance", "within_chance", 1, 0, "by QC-FC"),
+        ("Significant", "significant_within_chance", 100, 1, "% of these"),
+        *((title, f"share_{choice}", 100, 1, "% of variance") for choice, title in CHOICES.items()),
+    )
+    return render.table_of(
         "Effects over all specifications; estimates are Fisher's z.",
-        text_column("Effect", [effect.name for effect in found]),
-        *((text_column("Of", families),) if len(set(families)) > 1 else ()),
-        text_column("Verdict", [effect.row["verdict"] for effect in found]),
-        number_column("Median", values("median"), 3),
-        number_column("From", values("minimum"), 3),
-        number_column("To", values("maximum"), 3),
-        number_column("Positive", values("positive", 100), 1, "%"),
-        number_column("Significant", values("significant", 100), 1, "%"),
-        number_column("Within chance", values("within_chance"), 0, "by QC-FC"),
-        number_column("Significant", values("significant_within_chance", 100), 1, "% of these"),
-        *(number_column(title, own, 1, "% of variance") for title, own in shares.items()),
+        render.text_column("Effect", [effect.name for effect in found]),
+        *((render.text_column("Of", families),) if len(set(families)) > 1 else ()),
+        render.text_column("Verdict", rows["verdict"].fillna("n/a")),
+        *(
+            render.number_column(label, factor * rows[name], digits, unit)
+            for label, name, factor, digits, unit in columns
+            if rows[name].notna().any()
+        ),
         file="group/*_robustness.tsv",
     )
 
 
-def curve_sections(level: Level, found: Sequence[Effect], most: int) -> Iterator[Section]:
+def curve_sections(level: Level, found: Sequence[Effect], most: int) -> Iterator[render.Section]:
     """A specification curve for each effect: named edges and contrasts, then the largest."""
     order = sorted(
         found, key=lambda e: (not e.is_named, e.row["contrast"] == "mean", -abs(e.row["median"]))
@@ -164,17 +165,12 @@ def curve_sections(level: Level, found: Sequence[Effect], most: int) -> Iterator
     several = len({effect.family for effect in found}) > 1
     for effect in order[:most]:
         title = f"{effect.family}: {effect.name}" if several else effect.name
-        yield Section(
-            effect.anchor,
-            title,
-            title,
-            tuple(dict.fromkeys(effect.rows["strategy"])),
-            (effect.verdict,),
-            blocks=(Block("Specification curve", (_curve(level, effect),)),),
-        )
+        names = tuple(dict.fromkeys(effect.rows["strategy"]))
+        blocks = (render.Block("Specification curve", (_curve(level, effect),)),)
+        yield render.Section(effect.anchor, title, title, names, (effect.verdict,), blocks=blocks)
 
 
-def _curve(level: Level, effect: Effect) -> Graphic:
+def _curve(level: Level, effect: Effect) -> render.Graphic:
     """Estimates and their intervals, QC-FC, and the choices of each specification in a column."""
     rows, n = effect.rows, len(effect.rows)
     x, width = Axis(0, n), WIDTH - _LEFT - _RIGHT
@@ -190,7 +186,7 @@ def _curve(level: Level, effect: Effect) -> Graphic:
     is_significant = rows["q"].to_numpy(np.float64) < effect.about["Robust"]["Q"]
     marks += columns.dots(frame.down(rows["estimate"]), "dot", is_significant)
     marks += columns.dots(frame.down(rows["estimate"]), "dot hollow", ~is_significant)
-    bottom = _TOP + _CURVE + _GAP
+    bottom: float = _TOP + _CURVE + _GAP
     shares = 100 * rows["qc_fc_significant"].to_numpy(np.float64)
     if np.isfinite(shares).any():
         limit = 100 * effect.about["Robust"]["QCFCSignificant"]
@@ -204,14 +200,7 @@ def _curve(level: Level, effect: Effect) -> Graphic:
     more_marks, more_texts, bottom = _grid(effect, columns, bottom)
     words = _words(effect)
     chart = charts.Chart(WIDTH, int(bottom), words, (*marks, *more_marks), (*texts, *more_texts))
-    return Graphic(chart, f"{words} {_HOW_TO_READ}")
-
-
-_HOW_TO_READ = (
-    "A column is a specification. Lines: 95 % confidence intervals; hollow dots: not significant. "
-    "QC-FC: share of pairs that go with motion, with the limit of chance (dashed). Bars: share of "
-    "the variance of estimates that a choice explains (Shapley values)."
-)
+    return render.Graphic(chart, f"{words} {_HOW_TO_READ}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +212,7 @@ class _Columns:
     middles: FloatArray  # pixels
     radius: float
 
-    def paths(self, paths: Sequence[str], style: str, chosen: FloatArray) -> Iterator[Mark]:
+    def paths(self, paths: Sequence[str], style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """A mark for each strategy, of the paths of its chosen columns."""
         for strategy in dict.fromkeys(self.strategies):
             own = [
@@ -233,9 +222,9 @@ class _Columns:
             ]
             yield Mark("".join(own), f"{style} {self.level.styles[strategy]}", strategy)
 
-    def dots(self, down: FloatArray | float, style: str, chosen: FloatArray) -> Iterator[Mark]:
+    def dots(self, down: ArrayLike, style: str, chosen: NDArray[np.bool_]) -> Iterator[Mark]:
         """Dots at these pixels from the top."""
-        places = np.stack(np.broadcast_arrays(self.middles, down), axis=1)
+        places = np.stack(np.broadcast_arrays(self.middles, np.asarray(down)), axis=1)
         paths = [charts.circles(place[None], self.radius) for place in places]
         return self.paths(paths, style, chosen)
 
@@ -247,11 +236,10 @@ def _grid(effect: Effect, columns: _Columns, top: float) -> tuple[list[Mark], li
     right = WIDTH - _RIGHT
     for choice, title in CHOICES.items():
         options = effect.rows[choice].fillna("n/a").astype(str)
-        share = effect.row[f"share_{choice}"]
         if options.nunique() < 2:
             continue
         texts.append(Label(_LEFT - 8, top + 4, title, "end", "name"))
-        if np.isfinite(share):
+        if (share := effect.shares.get(choice)) is not None:
             bar = f"M{right + 8},{top - 5:.1f}h{max(0.5, 50 * share):.1f}v10H{right + 8}Z"
             marks.append(Mark(bar, "stripe", title=f"{title}: {percent(share)}"))
             texts.append(Label(WIDTH - 2, top + 4, percent(share), "end"))
@@ -266,13 +254,8 @@ def _grid(effect: Effect, columns: _Columns, top: float) -> tuple[list[Mark], li
 
 
 def _words(effect: Effect) -> str:
-    row, n = effect.row, len(effect.rows)
-    low, middle, high = (number(row[name]) for name in ("minimum", "median", "maximum"))
-    words = f"{effect.name}: {count(n, 'estimate')} from {low} to {high}, median {middle}."
-    shares = {
-        title.lower(): row[f"share_{choice}"]
-        for choice, title in CHOICES.items()
-        if np.isfinite(row[f"share_{choice}"])
-    }
-    parts = [f"{title} {percent(share)}" for title, share in shares.items()]
+    low, high, middle = (number(effect.row[name]) for name in ("minimum", "maximum", "median"))
+    estimates = f"{count(len(effect.rows), 'estimate')} from {low} to {high}, median {middle}"
+    words = f"{effect.name}: {estimates}."
+    parts = [f"{CHOICES[name].lower()} {percent(share)}" for name, share in effect.shares.items()]
     return f"{words} Variance explained: {listing(parts)}." if parts else words

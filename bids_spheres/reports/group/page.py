@@ -60,6 +60,7 @@ KINDS = {
     "contrast-_edges": "effects and tests of a contrast",
     "contrast-_nbs": "components of pairs of a contrast",
     "contrast-_cnbs": "pairs of networks of a contrast",
+    "contrast-_clusters": "clusters of seed maps of a contrast",
     "harmonization": "effects of sites that ComBat removed",
     "reliability": "reliability of each pair over sessions or runs",
     "networkreliability": "reliability of means of networks",

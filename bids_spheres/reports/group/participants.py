@@ -11,28 +11,16 @@ import pandas as pd
 
 from bids_spheres.files.names import natural
 from bids_spheres.outputs.find import pages_of_participants
-from bids_spheres.reports.toolkit import limits
+from bids_spheres.reports.toolkit import limits, render
 from bids_spheres.reports.toolkit.charts import series_style
 from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram
 from bids_spheres.reports.toolkit.limits import Judgement, Verdict
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Cell,
-    Column,
-    Graphic,
-    Section,
-    Table,
-    number_column,
-    table_of,
-    text_column,
-)
 from bids_spheres.wording import collect, count, listing, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bids_spheres.reports.group.load import Level
-    from bids_spheres.reports.toolkit.render import TableColumn
 
 MOST_ROWS = 2000
 """Rows of the table; a browser takes seconds to lay out more."""
@@ -43,7 +31,9 @@ _MOST_STRATEGIES = 4
 """With more strategies, columns have the worst of all."""
 
 
-def participants_section(level: Level, runs: pd.DataFrame) -> tuple[Section, list[Cell]]:
+def participants_section(
+    level: Level, runs: pd.DataFrame
+) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
     pages = pages_of_participants(level.output_dir)
     shown, notes = runs, []
@@ -55,16 +45,16 @@ def participants_section(level: Level, runs: pd.DataFrame) -> tuple[Section, lis
             "most; all of them are in group/runs.tsv."
         )
     others = runs.loc[~runs["participant_id"].isin(shown["participant_id"]), "participant_id"]
-    links = (Cell(label, href=_href(label, "", pages)) for label in dict.fromkeys(others))
+    links = (render.Cell(label, href=_href(label, "", pages)) for label in dict.fromkeys(others))
     tables = [_runs_table(level, shown, pages), *_absent_table(level)]
     blocks = (_distributions(level, runs),)
-    section = Section(
+    section = render.Section(
         *("participants", "Participants", ""), blocks=blocks, tables=tuple(tables), notes=(*notes,)
     )
     return section, [link for link in links if link.href]
 
 
-def _absent_table(level: Level) -> Iterator[Table]:
+def _absent_table(level: Level) -> Iterator[render.Table]:
     """Participants without a result in some group; nothing without such."""
     groups = collect(
         ((str(label), str(reason)), result.entities)
@@ -77,11 +67,11 @@ def _absent_table(level: Level) -> Iterator[Table]:
     titles = [groups[person] for person in shown]
     places = ["all groups" if len(own) == len(level.results) else listing(own, 2) for own in titles]
     if people:
-        yield table_of(
+        yield render.table_of(
             f"Participants without a result.{more}",
-            text_column("Participant", [label for label, _ in shown]),
-            text_column("Why", [reason for _, reason in shown]),
-            text_column("In", places),
+            render.text_column("Participant", [label for label, _ in shown]),
+            render.text_column("Why", [reason for _, reason in shown]),
+            render.text_column("In", places),
             file="group/*_participants.tsv",
         )
 
@@ -140,13 +130,13 @@ def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
         yield Verdict("participants", count(rest, "more run"), "see the table of runs", "warn")
 
 
-def _toned(column: TableColumn, judgements: Iterable[Judgement]) -> TableColumn:
+def _toned(column: render.TableColumn, judgements: Iterable[Judgement]) -> render.TableColumn:
     """A column in the colours of judgements."""
     head, cells = column
     return head, [replace(cell, tone=j.tone) for cell, j in zip(cells, judgements, strict=True)]
 
 
-def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Table:
+def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> render.Table:
     people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
     looks = zip(runs["look_at"], runs["rank"], runs["verdict"], strict=True)
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
@@ -162,32 +152,32 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> Tabl
     for end, unit in strategies:
         lost, left = runs[f"n_censored{end}"], runs[f"degrees_of_freedom{end}"]
         judged = map(limits.judge_degrees_of_freedom, left)
-        dof_left.append(_toned(number_column("D.o.f. left", left, 0, unit), judged))
+        dof_left.append(_toned(render.number_column("D.o.f. left", left, 0, unit), judged))
         judged = map(limits.judge_censoring, n - lost, n)
-        censored.append(_toned(number_column("Censored", lost, 0, unit), judged))
-    return table_of(
+        censored.append(_toned(render.number_column("Censored", lost, 0, unit), judged))
+    return render.table_of(
         caption,
         (
-            Column("Participant", numeric=False),
-            [Cell(label, href=_href(label, session, pages)) for label, session in people],
+            render.Column("Participant", numeric=False),
+            [render.Cell(label, href=_href(label, session, pages)) for label, session in people],
         ),
-        text_column("Run", runs["run"]),
+        render.text_column("Run", runs["run"]),
         # Here also a phone shows them without scrolling.
         *dof_left,
         (
-            Column("Look at", numeric=False),
+            render.Column("Look at", numeric=False),
             [
-                Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone)
+                render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone)
                 for words, rank, verdict in looks
             ],
         ),
-        _toned(number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
-        number_column("Volumes", n),
+        _toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
+        render.number_column("Volumes", n),
         *censored,
-        number_column("Coverage", 100 * runs["coverage"], 1, "%"),
-        number_column("Missing", runs["spheres_missing"], 0, level.things),
-        number_column("tSNR", runs["tsnr"]),
-        *((text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
+        render.number_column("Coverage", 100 * runs["coverage"], 1, "%"),
+        render.number_column("Missing", runs["spheres_missing"], 0, level.things),
+        render.number_column("tSNR", runs["tsnr"]),
+        *((render.text_column("Why excluded", runs["why"]),) if len(level.excluded) else ()),
         file="group/runs.tsv",
     )
 
@@ -199,7 +189,7 @@ def _href(label: str, session: str, pages: frozenset[str]) -> str | None:
     return None if page is None else quote(page, safe="")
 
 
-def _distributions(level: Level, runs: pd.DataFrame) -> Block:
+def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
     """Histograms of the quality of runs; a note for what is the same in all."""
     by_strategy = [(s, f"degrees_of_freedom {s}", level.styles[s]) for s in level.run_strategies]
     notes, graphics = [], []
@@ -231,6 +221,6 @@ def _distributions(level: Level, runs: pd.DataFrame) -> Block:
         texts = Words(label, "Runs (%)", f"{label}: {words}")
         legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()
         chart = histogram(known, bins(known), texts)
-        graphics.append(Graphic(chart, words, title, legend=legend))
+        graphics.append(render.Graphic(chart, words, title, legend=legend))
     heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
-    return Block(heading, tuple(graphics), tuple(notes), columns=2)
+    return render.Block(heading, tuple(graphics), tuple(notes), columns=2)

@@ -14,16 +14,8 @@ import pandas as pd
 from scipy import stats
 
 from bids_spheres.reports.group.group_warnings import FEW_PARTICIPANTS
-from bids_spheres.reports.toolkit import charts
+from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Graphic,
-    Table,
-    number_column,
-    table_of,
-    text_column,
-)
 from bids_spheres.wording import listing, number, sentence
 
 if TYPE_CHECKING:
@@ -32,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
-    from bids_spheres.reports.toolkit.render import Section
 
 _LEFT, _RIGHT, _GAP, _TOP, _ROW, _DOT = 124, 6, 16, 60, 24, 4.5  # pixels
 _MOST_NAME = 18  # letters
@@ -138,13 +129,13 @@ def reading(level: Level) -> tuple[str, str]:
     return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
 
 
-def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
+def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition that is connectivity, with pairs of groups whose anchors are in `shown`."""
     for condition in level.conditions:
         results = [result for result in condition.results if result.row is not None]
         rows = pd.DataFrame([result.row for result in results])
         if len(results) > 1 or (results and rows["qc_fc_median"].notna().any()):
-            figure = Block("Strategies side by side", (_figure(level, rows),))
+            figure = render.Block("Strategies side by side", (_figure(level, rows),))
             own = [result for result in results if result.anchor in shown]
             blocks = (figure, *_motion_blocks(level, own))
             yield condition.section("compare-", rows["strategy"], blocks=blocks)
@@ -153,7 +144,7 @@ def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[Sectio
 # The figure by which to choose; `rows` are those of the table of strategies
 
 
-def _figure(level: Level, rows: pd.DataFrame) -> Graphic:
+def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
     width = (charts.WIDTH - _LEFT - _RIGHT - _GAP * (len(MEASURES) - 1)) / len(MEASURES)
     height = _ROW * len(rows)
     # Images that were smoothed differently are not comparable, and few participants give chance.
@@ -193,7 +184,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> Graphic:
         words.append(sentence(f"{measure.title}: {listing(listed, 16)}{by_chance}"))
     alt = " ".join(words)
     chart = charts.Chart(charts.WIDTH, _TOP + height + 24, alt, tuple(marks), tuple(labels))
-    return Graphic(chart, _caption(rows, alike=alike, few=few))
+    return render.Graphic(chart, _caption(rows, alike=alike, few=few))
 
 
 def _middles(rows: pd.DataFrame) -> FloatArray:
@@ -254,7 +245,7 @@ def _panel(
 # QC-FC of all pairs
 
 
-def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[Block]:
+def _motion_blocks(level: Level, results: Sequence[Result]) -> Iterator[render.Block]:
     """How pairs correlate with motion; nothing where that is not known."""
     samples, degrees_of_freedom = [], 0
     for result in results:
@@ -308,7 +299,7 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
 )
 
 
-def strategies_table(level: Level) -> Table:
+def strategies_table(level: Level) -> render.Table:
     """A row for every group that is connectivity."""
     heads, parts = level.distinct
     results = [
@@ -322,12 +313,15 @@ def strategies_table(level: Level) -> Table:
     left_out = [name for name, *_ in _TABLE[-10:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
         left_out.append("smoothing_fwhm")
-    return table_of(
+    return render.table_of(
         "Strategies: the same numbers, and those of group/strategies.tsv.",
-        text_column("Strategy", rows["strategy"]),
-        *(text_column(head, [part[i] for _, part in results]) for i, head in enumerate(heads)),
+        render.text_column("Strategy", rows["strategy"]),
         *(
-            number_column(label, rows[name] * factor, digits, unit)
+            render.text_column(head, [part[i] for _, part in results])
+            for i, head in enumerate(heads)
+        ),
+        *(
+            render.number_column(label, rows[name] * factor, digits, unit)
             for name, label, unit, factor, digits in _TABLE
             if name not in left_out
         ),

@@ -11,17 +11,9 @@ import pandas as pd
 from bids_spheres.outputs.paths import of_contrast
 from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT, seed_matrix
 from bids_spheres.reports.participant.summary import joined
+from bids_spheres.reports.toolkit import render
 from bids_spheres.reports.toolkit.connectome import Edges
 from bids_spheres.reports.toolkit.matrices import Layer, colour_limit
-from bids_spheres.reports.toolkit.render import (
-    Block,
-    Graphic,
-    Table,
-    number_column,
-    probability_column,
-    table_of,
-    text_column,
-)
 from bids_spheres.wording import count, listing, number
 
 if TYPE_CHECKING:
@@ -29,7 +21,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
-    from bids_spheres.reports.toolkit.render import Section
 
 CORRECTIONS = {
     "q": ("q", "q, by the false discovery rate"),
@@ -83,20 +74,22 @@ class Tested:
         return self.result.table(name).assign(**names, threshold=threshold)
 
 
-def _blocks(tests: Sequence[Tested], most: int = 0, stage: Stage | None = None) -> Iterator[Block]:
+def _blocks(
+    tests: Sequence[Tested], most: int = 0, stage: Stage | None = None
+) -> Iterator[render.Block]:
     """Matrices and components of each contrast or term, or of the first ones."""
     for name in list(dict.fromkeys(test.name for test in tests))[: most or None]:
         yield from _statistic_blocks([test for test in tests if test.name == name], stage)
 
 
-def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[Block]:
+def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[render.Block]:
     """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
     columns = [column for column in CORRECTIONS if column in tests[0].table]
     name, column = tests[0].name, columns[-1]
     limit = colour_limit([test.result.square(test.statistic) for test in tests])
     symbol = "F" if "f" in tests[0].table else "t"
 
-    def matrices(shown: str, label: str) -> Iterator[Graphic]:
+    def matrices(shown: str, label: str) -> Iterator[render.Graphic]:
         p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
         for test in tests:
             square, table = test.result.square, test.table
@@ -123,18 +116,20 @@ def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[
         f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: {long}."
     )
     graphics = matrices(column, f"with {short} < {SIGNIFICANT:g}")
-    yield Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
+    yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
     if "p_nbs_extent" not in tests[0].table:
         return
     graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
     note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
-    yield Block(f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2)
+    yield render.Block(
+        f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2
+    )
     brains = [] if stage is None else list(_component_brains(tests, stage))
     if brains:
-        yield Block(f"Components of {name} in the brain", tuple(brains))
+        yield render.Block(f"Components of {name} in the brain", tuple(brains))
 
 
-def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic]:
+def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.Graphic]:
     """Pairs of significant components as lines, after each strategy that has any."""
     for test in tests:
         chosen = np.flatnonzero(test.values("p_nbs_extent") < SIGNIFICANT)
@@ -144,13 +139,13 @@ def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[Graphic
             edges = Edges(np.stack(ends, axis=1), test.statistic[chosen])
             strategy, pairs = test.result.strategy, count(len(chosen), "pair")
             words = f"{pairs} in components with p < {SIGNIFICANT:g} by extent after {strategy}."
-            yield Graphic(stage.connectome(edges, words), words, strategy, strategy)
+            yield render.Graphic(stage.connectome(edges, words), words, strategy, strategy)
 
 
 # The model of participants' variables
 
 
-def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
+def model_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
     """Every condition with a model of which a group is shown."""
     for condition in level.conditions:
         results = [r for r in condition.results if "model" in r.whats and r.anchor in shown]
@@ -179,27 +174,27 @@ def model_sections(level: Level, shown: Collection[str]) -> Iterator[Section]:
         )
 
 
-def _terms_table(terms: Sequence[Tested]) -> Table:
+def _terms_table(terms: Sequence[Tested]) -> render.Table:
     known = [term.values("q")[np.isfinite(term.values("q"))] for term in terms]
     signs = [np.sign(term.values("coefficient"))[term.values("q") < SIGNIFICANT] for term in terms]
     shares = [
         100 * term.significant("p") / len(q) if len(q) else np.nan
         for term, q in zip(terms, known, strict=True)
     ]
-    return table_of(
+    return render.table_of(
         "Terms, and the number of pairs related to each.",
-        text_column("Term", [term.name for term in terms]),
-        text_column("Strategy", [term.result.strategy for term in terms]),
-        number_column("Tested", map(len, known), 0, "pairs"),
-        number_column("q < .05", map(len, signs), 0, "pairs"),
-        number_column("Positive", [int((own == 1).sum()) for own in signs], 0, "of these"),
-        number_column("Negative", [int((own == -1).sum()) for own in signs], 0, "of these"),
-        number_column("p < .05", shares, 1, "% of pairs"),
-        probability_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
+        render.text_column("Term", [term.name for term in terms]),
+        render.text_column("Strategy", [term.result.strategy for term in terms]),
+        render.number_column("Tested", map(len, known), 0, "pairs"),
+        render.number_column("q < .05", map(len, signs), 0, "pairs"),
+        render.number_column("Positive", [int((own == 1).sum()) for own in signs], 0, "of these"),
+        render.number_column("Negative", [int((own == -1).sum()) for own in signs], 0, "of these"),
+        render.number_column("p < .05", shares, 1, "% of pairs"),
+        render.probability_column("Least q", [float(q.min()) if len(q) else np.nan for q in known]),
     )
 
 
-def _strongest_table(terms: Sequence[Tested]) -> Table:
+def _strongest_table(terms: Sequence[Tested]) -> render.Table:
     tables = []
     for term in terms:
         image = term.result.image
@@ -213,18 +208,18 @@ def _strongest_table(terms: Sequence[Tested]) -> Table:
         best["networks"] = [_DASH.join(names) for names in between]
         tables.append(best)
     rows = pd.concat(tables)
-    return table_of(
+    return render.table_of(
         f"The {_STRONGEST} pairs with the least p of each term after each strategy.",
-        text_column("Pair", rows["pair"]),
-        text_column("Networks", rows["networks"]),
-        text_column("Term", rows["term"]),
-        text_column("Strategy", rows["strategy"]),
-        number_column("Coefficient", rows["coefficient"], 4),
-        number_column("Std. error", rows["standard_error"], 4),
-        number_column("t", rows["t"], 2),
-        probability_column("p", rows["p"]),
-        probability_column("q", rows["q"]),
-        number_column("Participants", rows["n"]),
+        render.text_column("Pair", rows["pair"]),
+        render.text_column("Networks", rows["networks"]),
+        render.text_column("Term", rows["term"]),
+        render.text_column("Strategy", rows["strategy"]),
+        render.number_column("Coefficient", rows["coefficient"], 4),
+        render.number_column("Std. error", rows["standard_error"], 4),
+        render.number_column("t", rows["t"], 2),
+        render.probability_column("p", rows["p"]),
+        render.probability_column("q", rows["q"]),
+        render.number_column("Participants", rows["n"]),
         file="group/*_model.tsv",
     )
 
@@ -234,7 +229,7 @@ def _strongest_table(terms: Sequence[Tested]) -> Table:
 
 def contrast_sections(
     level: Level, shown: Collection[str], stages: Mapping[str, Stage | None]
-) -> Iterator[Section]:
+) -> Iterator[render.Section]:
     """Every condition with contrasts, other than q of the mean, of which a group is shown."""
     for condition in level.conditions:
         tests = [
@@ -281,21 +276,23 @@ def _sum(weights: Mapping[str, float]) -> str:
     return words.removeprefix(" + ").strip()
 
 
-def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
+def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
     """Contrasts with their numbers of pairs, components, and pairs of networks."""
     counts = {
         column: [test.significant(column) if column in test.table else np.nan for test in tests]
         for column in CORRECTIONS
         if any(column in test.table for test in tests)
     }
-    yield table_of(
+    yield render.table_of(
         "Contrasts, and the number of pairs with a corrected p < .05.",
-        text_column("Contrast", [test.name for test in tests]),
-        text_column("Strategy", [test.result.strategy for test in tests]),
-        text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
-        number_column("Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"),
+        render.text_column("Contrast", [test.name for test in tests]),
+        render.text_column("Strategy", [test.result.strategy for test in tests]),
+        render.text_column("Tail", [test.about.get("Tail", "n/a") for test in tests]),
+        render.number_column(
+            "Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"
+        ),
         *(
-            number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
+            render.number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
             for column, own in counts.items()
         ),
     )
@@ -304,36 +301,36 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[Table]:
     networks = pd.concat([test.rows("cnbs") for test in tests])
     if len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
-        yield table_of(
+        yield render.table_of(
             "Pairs of networks by the constrained network-based statistic, the least p first.",
-            text_column("Contrast", networks["contrast"]),
-            text_column("Strategy", networks["strategy"]),
-            text_column("Network", networks["network_1"]),
-            text_column("Other network", networks["network_2"]),
-            number_column("Pairs", networks["edges"]),
-            number_column("Mean statistic", networks["mean_statistic"], 2),
-            probability_column("p", networks["p"], "not corrected"),
-            probability_column("p", networks["p_fwe"], "family-wise"),
+            render.text_column("Contrast", networks["contrast"]),
+            render.text_column("Strategy", networks["strategy"]),
+            render.text_column("Network", networks["network_1"]),
+            render.text_column("Other network", networks["network_2"]),
+            render.number_column("Pairs", networks["edges"]),
+            render.number_column("Mean statistic", networks["mean_statistic"], 2),
+            render.probability_column("p", networks["p"], "not corrected"),
+            render.probability_column("p", networks["p_fwe"], "family-wise"),
             file="group/*_cnbs.tsv",
         )
 
 
-def _components_table(rows: pd.DataFrame) -> Table:
+def _components_table(rows: pd.DataFrame) -> render.Table:
     """Components of all contrasts and strategies, with the seeds that they join."""
     nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
-    return table_of(
+    return render.table_of(
         "Components of pairs beyond a threshold of t or F"
         f"{': none' if rows.empty else ', the largest first'}.",
-        text_column("Contrast", rows["contrast"]),
-        text_column("Strategy", rows["strategy"]),
-        number_column("Threshold", rows.get("threshold", []), 2),
-        number_column("No.", rows.get("component", [])),
-        number_column("Sign", rows.get("sign", [])),
-        number_column("Pairs", rows.get("edges", [])),
-        number_column("Intensity", rows.get("intensity", []), 2),
-        probability_column("p", rows.get("p_extent", []), "extent"),
-        probability_column("p", rows.get("p_intensity", []), "intensity"),
-        number_column("Nodes", rows.get("n_nodes", [])),
-        text_column("Which", nodes),
+        render.text_column("Contrast", rows["contrast"]),
+        render.text_column("Strategy", rows["strategy"]),
+        render.number_column("Threshold", rows.get("threshold", []), 2),
+        render.number_column("No.", rows.get("component", [])),
+        render.number_column("Sign", rows.get("sign", [])),
+        render.number_column("Pairs", rows.get("edges", [])),
+        render.number_column("Intensity", rows.get("intensity", []), 2),
+        render.probability_column("p", rows.get("p_extent", []), "extent"),
+        render.probability_column("p", rows.get("p_intensity", []), "intensity"),
+        render.number_column("Nodes", rows.get("n_nodes", [])),
+        render.text_column("Which", nodes),
         file="group/*_nbs.tsv",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.connectivity import MEASURES
-from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON, PLACEMENT_MEAN, PLACEMENT_SD
 from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
@@ -24,7 +24,7 @@ from bids_spheres.reports.toolkit.render import (
     text_column,
 )
 from bids_spheres.reports.toolkit.summaries import pairs
-from bids_spheres.wording import coefficient, count, naming, number
+from bids_spheres.wording import coefficient, count, listing, naming, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +53,9 @@ _KINDS = (
 )
 """Prefixes of fMRIPrep's column names, and the names beside a matrix."""
 
+_MOST_PLACED = 10
+"""Pairs of each strategy in the table of those that depend on placement."""
+
 
 def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> Iterator[Block]:
     """Matrices, connectomes and distributions of each measure."""
@@ -73,6 +76,8 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
         notes = tuple(_effective_volumes(seeds, [*matrices])) if stat == PEARSON else ()
         label, points = "r" if stat == PEARSON else title, seeds.spheres.coordinates
         yield distribution_block(f"Distribution: {title}", label, samples, points, notes)
+    if any((PLACEMENT_SD, strategy) in seeds.files.matrix_paths for strategy in styles):
+        yield _placement_block(seeds, styles)
 
 
 def _matrices(
@@ -115,6 +120,36 @@ def _within_and_between(matrix: FloatArray, spheres: Spheres) -> str:
         return ""
     means = [number(float(values.mean())) for values in (within, between)]
     return " Mean within networks {}, between networks {}.".format(*means)
+
+
+def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
+    """Pairs whose correlation depends most on where exactly their spheres are."""
+    rows, medians, facts = [], [], {}
+    for strategy in (s for s in styles if (PLACEMENT_SD, s) in seeds.files.matrix_paths):
+        over = seeds.files.matrix(strategy, PLACEMENT_SD)
+        mean, facts = seeds.files.matrix(strategy, PLACEMENT_MEAN).values, over.sidecar
+        known = pairs(over.values)[np.isfinite(pairs(over.values))]
+        if known.size:
+            medians.append(f"{number(float(np.median(known)), 3)} after {strategy}")
+        edges = strongest_edges(over.values, _MOST_PLACED)
+        for (i, j), sd in zip(edges.pairs, edges.values, strict=True):
+            rows.append((strategy, over.names[i], over.names[j], np.tanh(mean[i, j]), sd))
+    strategies, first, second, r, sds = zip(*rows, strict=True) if rows else ((),) * 5
+    jitter, n = facts.get("PlacementJitter", 0), facts.get("NumberOfPlacements", 0)
+    words = (
+        f"Every sphere was shifted at random {n} times, by up to {number(float(jitter))} mm, and "
+        "correlations computed anew. SD: standard deviation of Fisher's z over these placements. "
+        f"Median over all pairs: {listing(medians) or 'n/a'}. The matrices have every pair."
+    )
+    table = table_of(
+        f"Pairs that depend most on placement, at most {_MOST_PLACED} for each strategy.",
+        text_column("Sphere", first),
+        text_column("Sphere", second),
+        text_column("Strategy", strategies),
+        number_column("Mean", r, 3, "r"),
+        number_column("SD", sds, 3, "z"),
+    )
+    return Block("Placement of spheres", notes=(words,), table=(f"{seeds.anchor}-placement", table))
 
 
 def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
-    from bids_spheres.execute.executor import Executor
+    from bids_spheres.execute import Executor
 
 logger = logging.getLogger(__name__)
 

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-WIDTH = 780
-"""Pixels of a chart that fills the column of a page."""
-
-HALF = 384
-"""Pixels of one of two charts side by side."""
+WIDTH, HALF = 780, 384
+"""Pixels of a chart that fills the column of a page, and of one of two side by side."""
 
 N_STYLES = 16
 """Line styles in the style sheet, ``series-0`` and so on: 8 colours in two patterns each."""
@@ -280,8 +277,8 @@ def names_beside(
 ) -> tuple[tuple[Mark, ...], tuple[Label, ...]]:
     """Names of groups of rows to the left of a picture, or of columns below it, with brackets.
 
-    Rows count from the top up to the high end of the y axis. Names have at most so many letters;
-    where there is no room for all of them, the largest groups have theirs.
+    Names have at most so many letters; where there is no room for all, the largest groups have
+    theirs.
     """
     start, length, edge = frame.top, frame.height, frame.left
     if below:

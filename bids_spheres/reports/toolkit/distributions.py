@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,10 +93,7 @@ def number_of_bins(samples: Sequence[Sample]) -> int:
 
 
 def histogram(
-    samples: Sequence[Sample],
-    edges: FloatArray,
-    words: Words,
-    expected: FloatArray | None = None,
+    samples: Sequence[Sample], edges: FloatArray, words: Words, expected: FloatArray | None = None
 ) -> Chart:
     """Histograms as step lines, per cent of the values of each sample; dots for few values.
 
@@ -148,14 +146,12 @@ class Along:
     """Samples of values of pairs along the distance of their nodes."""
 
     samples: Sequence[Sample]
-    trends: Sequence[Trend]  # Of each sample
     distances: FloatArray  # (N,), mm
 
-    @classmethod
-    def of(cls, samples: Sequence[Sample], distances: FloatArray) -> Along:
-        """Medians and quartiles in steps of `STEP` mm."""
-        trends = [trend_along(distances, sample.values, STEP) for sample in samples]
-        return cls(samples, trends, distances)
+    @cached_property
+    def trends(self) -> list[Trend]:
+        """Medians and quartiles of each sample in steps of `STEP` mm."""
+        return [trend_along(self.distances, sample.values, STEP) for sample in self.samples]
 
     @property
     def known(self) -> bool:
@@ -170,10 +166,10 @@ class Along:
     @property
     def drawn(self) -> str:
         """What the chart shows, in a sentence."""
-        quartiles = f"median and quartiles of pairs in steps of {STEP:g} mm"
-        if self.few and not any(map(_is_line, self.trends)):
-            return "A dot for each pair."
-        return sentence(f"a dot for each pair; {quartiles}" if self.few else quartiles)
+        words = ["a dot for each pair"] if self.few else []
+        if not self.few or any(map(_is_line, self.trends)):
+            words.append(f"median and quartiles of pairs in steps of {STEP:g} mm")
+        return sentence("; ".join(words))
 
     @property
     def words(self) -> str:
@@ -233,7 +229,7 @@ def distribution_block(
     chart = histogram(samples, edges, Words(label, "Pairs (%)", words), expected)
     graphics = [Graphic(chart, words, "All pairs", legend=legend)]
     distances = pairs(np.linalg.norm(points[:, None] - points[None], axis=-1))
-    along = Along.of(samples, distances)
+    along = Along(samples, distances)
     if along.known or along.few:
         caption = f"{along.drawn} {along.words}"
         graphics.append(Graphic(along.chart(label), caption, "Along distance", legend=legend))

@@ -83,9 +83,7 @@ def image_box(grid: Grid) -> Box:
 
 
 def mesh_positions(grid: Grid, mesh: Mesh) -> IntArray:
-    """Voxels at the points of an open mesh (x, y and z, mm, of shapes that broadcast).
-
-    Positions in the flattened image (Fortran order, as `Grid.flat`); -1 outside the image.
+    """Voxels at the points of an open mesh (x, y, z in mm), as `Grid.flat` counts; -1 outside.
 
     >>> from bids_spheres.engine import Grid
     >>> grid = Grid((4, 3, 2), np.diag([2.0, 2, 2, 1]))
@@ -174,10 +172,9 @@ def backdrop(data: NDArray[np.number], grid: Grid) -> Backdrop:
 def field_of_view(
     picture: Backdrop | None, centres: FloatArray, radii: FloatArray, margin: float = 4.0
 ) -> Box:
-    """Part of space that all figures of a page show.
+    """Part of space that all figures of a page show: the head, and spheres that touch the image.
 
-    The head, and all spheres that touch the image: one seed with a typing error must not
-    shrink the brain to a dot. Without an image, all spheres.
+    One seed with a typing error must not shrink the brain to a dot. Without an image, all spheres.
     """
     reach = radii[:, None]
     lower, upper = centres - reach, centres + reach
@@ -269,10 +266,7 @@ class Margins:
 
 
 def three_panels(box: Box, width: int, margins: Margins) -> tuple[Panel, ...]:
-    """The three views of `box` side by side at one scale, filling `width` pixels.
-
-    A box that is much taller than wide is drawn smaller, in the middle.
-    """
+    """The three views of a box side by side at one scale, `width` pixels or less wide."""
     across = sum(float(box.size[view.across]) for view in VIEWS)
     up = max(float(box.size[view.up]) for view in VIEWS)
     room = width - margins.left - margins.right - 2 * margins.between

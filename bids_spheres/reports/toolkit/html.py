@@ -15,19 +15,10 @@ DEFAULT_SIZE = 800
 
 
 class HTMLReport:
-    """A self-contained HTML page.
+    """A self-contained HTML page, with the interface of nilearn's reports.
 
-    Has the interface of nilearn's reports: it displays itself in a notebook, ``str(report)`` is
-    the page, and `save_as_html` writes it.
-
-    Parameters
-    ----------
-    html : str
-        The whole page.
-    title : str
-        Name of the frame in a notebook, for screen readers.
-    width, height : int
-        Pixels of that frame.
+    It displays itself in a notebook, in a frame of `width` x `height` pixels that is called `title`
+    for screen readers; ``str(report)`` is the page, and `save_as_html` writes it.
     """
 
     def __init__(
@@ -72,13 +63,7 @@ class HTMLReport:
         return self.html
 
     def get_iframe(self, width: int | None = None, height: int | None = None) -> str:
-        """HTML of a frame that holds the page, for a notebook or another page.
-
-        Parameters
-        ----------
-        width, height : int, optional
-            Pixels, instead of those of the report.
-        """
+        """HTML of a frame that holds the page; its size in pixels, instead of the report's."""
         across = self.width if width is None else _pixels(width, "width")
         down = self.height if height is None else _pixels(height, "height")
         return (
@@ -87,13 +72,7 @@ class HTMLReport:
         )
 
     def save_as_html(self, file_name: str | Path) -> None:
-        """Write the page to a file, in UTF-8.
-
-        Raises
-        ------
-        OutputError
-            When the file can't be written, for example because its folder is not there.
-        """
+        """Write the page to a file, in UTF-8; OutputError when that can't be."""
         path = Path(file_name)
         if not path.parent.is_dir():
             raise OutputError(
@@ -108,16 +87,8 @@ class HTMLReport:
     def open_in_browser(self, file_name: str | Path | None = None) -> None:
         """Write the page to a file and show that in the web browser.
 
-        Parameters
-        ----------
-        file_name : str or path, optional
-            Default: a new file in the system's temporary folder. It stays there, because a
-            browser may read it long after this call, even after Python has ended.
-
-        Raises
-        ------
-        OutputError
-            As `save_as_html`.
+        By default to a new file in the system's temporary folder. It stays there, because a browser
+        may read it long after this call, even after Python has ended.
         """
         # mkdtemp makes a folder that only the user may read: reports show brains.
         if file_name is None:

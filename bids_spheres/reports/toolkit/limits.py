@@ -38,23 +38,25 @@ def judge_motion(mean_fd: float) -> Judgement:
     """Mean framewise displacement, mm; NaN where it is not known."""
     if not np.isfinite(mean_fd):
         return Judgement("mean FD not known")
-    tone = "bad" if mean_fd > VERY_HIGH_MOTION else "warn" if mean_fd > HIGH_MOTION else ""
-    word = {"bad": ": very high", "warn": ": high", "": ""}[tone]
-    return Judgement(f"mean FD {number(mean_fd)} mm{word}", tone)
+    text = f"mean FD {number(mean_fd)} mm"
+    if mean_fd > VERY_HIGH_MOTION:
+        return Judgement(f"{text}: very high", "bad")
+    return Judgement(f"{text}: high", "warn") if mean_fd > HIGH_MOTION else Judgement(text)
 
 
 def judge_censoring(kept: float, n_volumes: float) -> Judgement:
     """Volumes that are kept, of all."""
-    many = kept < (1 - MANY_CENSORED) * n_volumes
     text = f"{kept:,.0f} of {count(int(n_volumes), 'volume')} kept"
-    return Judgement(text + (": many censored" if many else ""), "warn" if many else "")
+    many = kept < (1 - MANY_CENSORED) * n_volumes
+    return Judgement(f"{text}: many censored", "warn") if many else Judgement(text)
 
 
 def judge_degrees_of_freedom(left: float) -> Judgement:
     """Degrees of freedom that cleaning leaves."""
-    tone = "bad" if left <= 2 else "warn" if left < FEW_DEGREES_OF_FREEDOM else ""
-    word = {"bad": ": too few", "warn": ": few", "": ""}[tone]
-    return Judgement(f"{number(left, 0)} degrees of freedom{word}", tone)
+    text = f"{number(left, 0)} degrees of freedom"
+    if left <= 2:
+        return Judgement(f"{text}: too few", "bad")
+    return Judgement(f"{text}: few", "warn") if left < FEW_DEGREES_OF_FREEDOM else Judgement(text)
 
 
 @dataclass(frozen=True)

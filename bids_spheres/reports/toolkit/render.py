@@ -104,12 +104,10 @@ def number_column(
 
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
     """Column of probabilities with two significant digits."""
-    cells = [
-        Cell(f"{p:.2g}" if p >= 0.001 else f"{p:.1e}", float(f"{p:.6g}"))
-        if np.isfinite(p)
-        else Cell(MISSING, "")
-        for p in values
-    ]
+    cells = []
+    for p in values:
+        text = f"{p:.2g}" if p >= 0.001 else f"{p:.1e}"
+        cells.append(Cell(text, float(f"{p:.6g}")) if np.isfinite(p) else Cell(MISSING, ""))
     return Column(label, unit=unit), cells
 
 
@@ -154,12 +152,13 @@ def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) ->
 
 @dataclass(frozen=True)
 class Block:
-    """Graphics under a heading."""
+    """Graphics or a table under a heading."""
 
     heading: str
     graphics: tuple[Graphic, ...] = ()
     notes: tuple[str, ...] = ()  # Sentences above them
     columns: int = 1  # Graphics side by side where there is room: 1 or 2
+    table: tuple[str, Table] | None = None  # With its identifier in the page
 
 
 @dataclass(frozen=True, eq=False)

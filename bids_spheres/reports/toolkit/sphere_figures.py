@@ -109,6 +109,12 @@ class Scene:
         near[sphere] = False
         return np.flatnonzero(near)
 
+    def outline(self, sphere: int | np.intp, panel: Panel, depth: float) -> list[FloatArray]:
+        """Circle (pixels) in which the slice at a depth cuts a sphere; none where it doesn't."""
+        apart = float(self.centres[sphere, panel.view.through]) - depth
+        radius = section_radius(float(self.radii[sphere]), apart)
+        return [panel.circle(self.centres[sphere], radius)] if radius else []
+
     def projection(
         self, panels: Sequence[Panel], height: int, darker: int, density: int = 1
     ) -> ByteArray:
@@ -271,10 +277,7 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
     for colour, dashes in DASHES.items():
         rings = []
         for s in np.flatnonzero(scene.seen & (colours == colour)):
-            for panel, depth, _ in panels:
-                apart = float(scene.centres[s, panel.view.through]) - depth
-                if cut := section_radius(float(scene.radii[s]), apart):
-                    rings.append(panel.circle(scene.centres[s], cut))
+            rings += [ring for panel, depth, _ in panels for ring in scene.outline(s, panel, depth)]
         thin = 0.7 if colour == FULL else 1.1
         sheet.line(pen_strokes(rings), color=colour, linestyle=dashes, linewidth=thin)
     return sheet.pixels(pixels)
@@ -384,13 +387,13 @@ class SlicePainter:
         rings = [panel.circle(seed, radius) for panel in shown] if radius else []
         move(self._ring, pen_strokes(rings))
         move(self._hairs, pen_strokes([hair for p in shown for hair in hairs(p, seed, radius)]))
-        neighbours = []
-        for other in scene.overlapping(sphere):
-            for panel in self._panels:
-                apart = float((scene.centres[other] - seed)[panel.view.through])
-                cut = section_radius(float(scene.radii[other]), apart)
-                if cut and panel.shows(scene.centres[other]):
-                    neighbours.append(panel.circle(scene.centres[other], cut))
+        neighbours = [
+            ring
+            for other in scene.overlapping(sphere)
+            for panel in self._panels
+            if panel.shows(scene.centres[other])
+            for ring in scene.outline(other, panel, float(seed[panel.view.through]))
+        ]
         move(self._others, pen_strokes(neighbours))
         for text, panel in zip(self._depths, self._panels, strict=True):
             axis, name = panel.view.through, panel.view.name.capitalize()

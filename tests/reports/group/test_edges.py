@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bids_spheres.engine.connectivity import MEASURES
+from bids_spheres.outputs import paths
 from bids_spheres.reports.group import coverage, load_level, page, participants
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import SYMBOLS
@@ -185,9 +186,15 @@ def test_seeds_that_nobody_has(outputs, rng, parse):
     for i in range(1, 6):
         matrix = without(correlations(rng, S), 1)
         outputs.add(f"{i:02d}", matrix, coverage=[1, 0, 1, 1, 1])
-    assert "1 of 5 seeds is missing in every participant: s1." in warnings_of(
-        read_page(parse, outputs)
-    )
+    document = read_page(parse, outputs)
+    assert "1 of 5 seeds is missing in every participant: s1." in warnings_of(document)
+    told = "All participants have 4 of 5 seeds; 1 is missing in every participant: s1."
+    assert told in words(by_id(document, "coverage"))
+
+
+def test_every_kind_of_table_has_its_words():
+    known = {kind.removeprefix("contrast-_") for kind in page.KINDS}
+    assert paths.GROUP_SUFFIXES - known == {paths.STATMAP}  # images
 
 
 def test_problems_failures_and_folders_without_a_matrix(outputs, rng, parse):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
+from bids_spheres.errors import DataError
+from bids_spheres.reports.group import write_group_report
 from tests.group.conftest import NETWORKS, correlations, new_outputs
 from tests.reports.group.conftest import page_of, read
 from tests.reports.group.test_page import by_id, table_of, words
@@ -199,6 +202,14 @@ def test_methods_and_files_have_their_words(document):
     contents = {row["Content"] for row in table_of(document, "files-table")}
     assert "effects under every choice of analysis" in contents
     assert not [content for content in contents if "not by" in content]
+
+
+def test_a_table_without_its_rule_is_one_message(multiverse, tmp_path):
+    shutil.copytree(multiverse[0].parent, tmp_path / "out")
+    path = tmp_path / "out" / "group" / multiverse[3].name
+    path.write_text("{}")
+    with pytest.raises(DataError, match=re.escape(f"{path} does not say what is robust.")):
+        write_group_report(tmp_path / "out")
 
 
 @pytest.mark.slow

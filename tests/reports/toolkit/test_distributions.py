@@ -82,7 +82,7 @@ def test_medians_along_distance_are_those_of_bins():
     rng = np.random.default_rng(5)
     distances = rng.uniform(0, 100, 4000)
     sample = Sample("24P", rng.normal(1 - distances / 100, 0.1), "series-2", "24P")
-    along = Along.of([sample], distances)
+    along = Along([sample], distances)
     assert along.known
     (one,) = along.trends
     for middle, median in zip(one.middles, one.median, strict=True):
@@ -94,8 +94,8 @@ def test_medians_along_distance_are_those_of_bins():
 
 
 def test_a_few_pairs_have_no_medians():
-    along = Along.of([Sample("a", np.arange(3.0), "series-0")], np.array([5.0, 50, 90]))
+    along = Along([Sample("a", np.arange(3.0), "series-0")], np.array([5.0, 50, 90]))
     assert not along.known
-    assert Along.of([Sample("a", np.ones(3), "")], np.ones(3)).words == (
+    assert Along([Sample("a", np.ones(3), "")], np.ones(3)).words == (
         "a: too few pairs for a correlation with distance."
     )
