@@ -423,8 +423,10 @@ def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
         row |= {name: sidecar.get(key) for name, key in _KEYS.items()}
         row |= {"desc": strategy, "timeseries": own.series_paths.get(strategy)}
         matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
-        for stat, path in sorted(matrices.items()) or [(None, None)]:
-            yield {**row, "stat": stat, "matrix": path}
+        for stat in sorted(matrices):
+            yield {**row, "stat": stat, "matrix": matrices[stat]}
+        if not matrices:
+            yield {**row, "stat": None, "matrix": None}
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
