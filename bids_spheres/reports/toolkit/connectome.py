@@ -14,13 +14,10 @@ from bids_spheres.reports.toolkit.render import Graphic
 from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Panel
     from bids_spheres.reports.toolkit.sphere_figures import Scene
-
-    FloatArray = NDArray[np.float64]
 
 MOST_EDGES = 120
 """Lines that are drawn; more would hide each other."""
@@ -32,7 +29,7 @@ _MARGINS = Margins(top=20)
 class Edges:
     """Pairs of spheres and their values."""
 
-    pairs: NDArray[np.intp]  # (N, 2); Spheres, from 0; the strongest pair first
+    pairs: IntArray  # (N, 2); Spheres, from 0; the strongest pair first
     values: FloatArray  # (N,)
 
 

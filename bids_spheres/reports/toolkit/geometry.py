@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from bids_spheres.engine import Grid
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
     ByteArray = NDArray[np.uint8]
     Mesh = Sequence[ArrayLike]
 
@@ -69,7 +68,7 @@ class Box:
         """Lengths of the sides, (3,), mm."""
         return self.upper - self.lower
 
-    def touches(self, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
+    def touches(self, centres: FloatArray, radii: FloatArray) -> BoolArray:
         """Which spheres ((S, 3) mm, (S,) mm) have a point in the box."""
         nearest = np.clip(centres, self.lower, self.upper)
         return np.asarray(np.linalg.norm(centres - nearest, axis=1) <= radii)

@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.engine import Grid, SphereWeights
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
     from bids_spheres.reports.toolkit.geometry import Backdrop, Box, Mesh, View
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
     ByteArray = NDArray[np.uint8]
 
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
@@ -90,7 +89,7 @@ class Scene:
         return field_of_view(self.backdrop, self.centres, self.radii)
 
     @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> BoolArray:
         """Spheres that are in the figures, (S,)."""
         return self.box.touches(self.centres, self.radii)
 
@@ -268,7 +267,7 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
     rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
     tints = np.array([[0, 0, 0], *(rgb[colour] for colour in colours.tolist())], np.float32)
 
-    def spheres(mesh: Mesh, _: int | None) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    def spheres(mesh: Mesh, _: int | None) -> tuple[BoolArray, NDArray[np.float32]]:
         labels = np.zeros(1) if drawn is None else drawn.at(mesh)
         return labels > 0, tints[labels[labels > 0]]
 
@@ -286,7 +285,7 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
 def map_slices(scene: Scene, maps: Sequence[VoxelMap], names: Sequence[str]) -> ByteArray:
     """Slices of a map of each of a few spheres, through its seed; see `mosaic`."""
 
-    def values(mesh: Mesh, sphere: int | None) -> tuple[NDArray[np.bool_], ByteArray]:
+    def values(mesh: Mesh, sphere: int | None) -> tuple[BoolArray, ByteArray]:
         shown = maps[sphere or 0].at(mesh)
         mask = np.abs(shown) >= LEAST_SHOWN
         return mask, DIVERGING[palette_codes(shown[mask], STRONGEST)]
@@ -302,7 +301,7 @@ def _paint(
     scene: Scene,
     panels: Sequence[tuple[Panel, float, int | None]],
     names: Sequence[str],
-    tint: Callable[[Mesh, int | None], tuple[NDArray[np.bool_], NDArray[np.number]]] | None,
+    tint: Callable[[Mesh, int | None], tuple[BoolArray, NDArray[np.number]]] | None,
 ) -> tuple[Sheet, ByteArray]:
     """Slices with their depths in words, and with tints of some points of their meshes."""
     sheet = Sheet(WIDTH, max(panel.top + panel.height for panel, *_ in panels) + 2, DENSITY)
