@@ -29,14 +29,11 @@ from bids_spheres.wording import coefficient, count, listing, naming, number
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.render import Table, TableColumn
-
-    FloatArray = NDArray[np.float64]
 
 _KINDS = (
     ("cosine", "cosines"),

@@ -35,13 +35,10 @@ from bids_spheres.wording import NO_BREAK, count, number, percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import SeedSet
     from bids_spheres.reports.toolkit.summaries import Spectrum
-
-    FloatArray = NDArray[np.float64]
 
 _CARPET, _LEAST, _SPECTRUM = MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next

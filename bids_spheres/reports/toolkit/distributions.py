@@ -27,11 +27,8 @@ from bids_spheres.wording import coefficient, number, sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.reports.toolkit.summaries import Trend
-
-    FloatArray = NDArray[np.float64]
 
 STEP = 10.0
 """Width of the bins along distance, mm."""

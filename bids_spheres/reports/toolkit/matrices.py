@@ -35,9 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.reports.toolkit.charts import Order
-
-    FloatArray = NDArray[np.float64]
 
 MISSING = 255
 """Palette index of missing values."""
@@ -221,7 +220,7 @@ GREYS = np.rint(
 """Greys from black to white, and the colour of missing values."""
 
 
-def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+def carpet_codes(series: FloatArray, typical: BoolArray | None = None) -> NDArray[np.uint8]:
     """Indices into `GREYS`, (S', T'): series, (T, S), from -2 to 2 standard deviations.
 
     Mean and standard deviation are those of the `typical` volumes, (T,). Neighbours are averaged
@@ -267,7 +266,7 @@ def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
 
 
 def carpet_raster(
-    series: FloatArray, order: Order, time: Frame, typical: NDArray[np.bool_] | None = None
+    series: FloatArray, order: Order, time: Frame, typical: BoolArray | None = None
 ) -> Raster:
     """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
 

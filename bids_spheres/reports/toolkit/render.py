@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.matrices import MatrixPicture
 
-
 TableColumn = tuple["Column", "list[Cell]"]
 """Head and cells of a column of a table."""
 

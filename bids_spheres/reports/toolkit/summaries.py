@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
 MOST_FREQUENCIES = 160
 """Points of a spectrum that a chart can show."""
@@ -44,7 +44,7 @@ class Spectrum:
     density: FloatArray  # (F,); Per Hz; its integral is 1
 
 
-def mean_spectrum(series: FloatArray, kept: NDArray[np.bool_], t_r: float) -> Spectrum | None:
+def mean_spectrum(series: FloatArray, kept: BoolArray, t_r: float) -> Spectrum | None:
     """Mean over spheres of the power of their series, (T, S), each of variance 1.
 
     NaN stands for missing spheres, and for volumes that are not `kept`, (T,). None when there are
