@@ -309,7 +309,7 @@ COMMANDS = {
     "strategies": (strategies_parser, "listings.list_strategies"),
     "why": (why_parser, "why.explain_edge"),
 }
-"""Parser of each command, and the function of this room that does it."""
+"""Parser of each command, and its function as ``module.name`` in `app`."""
 
 
 class _Extend(argparse.Action):
