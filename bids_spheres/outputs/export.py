@@ -174,9 +174,7 @@ def _write_csv(batch: _Batch) -> None:
         edges = np.asarray(batch.values)[:, first, second]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
     else:
-        rows: Sequence[Sequence[str] | NDArray[np.intp]] = batch.volumes or [names] * len(
-            batch.runs
-        )
+        rows = batch.volumes or [np.array(names)] * len(batch.runs)
         each = zip(batch.values, rows, strict=True)
         frames = [pd.DataFrame(values, index, names) for values, index in each]
         if batch.stacked:
