@@ -15,9 +15,8 @@ from scipy.spatial.distance import pdist, squareform
 from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, DataError
 from bids_spheres.group import facts
-from bids_spheres.group.edges import Edges
+from bids_spheres.group.edges import Edges, Scale, mean_of_known
 from bids_spheres.group.files import POOLED
-from bids_spheres.group.statistics import Scale, mean_of_known
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
-    from bids_spheres.group.absent import Unusable
+    from bids_spheres.group.files import Unusable
     from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.outputs.find import OutputFile
     from bids_spheres.outputs.read import Spheres

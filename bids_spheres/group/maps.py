@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
-    from bids_spheres.group.absent import Unusable
+    from bids_spheres.group.files import Unusable
     from bids_spheres.group.head_motion import HeadMotion
     from bids_spheres.group.inference import Contrast, Enhancement, PermutationTest
     from bids_spheres.group.options import GroupOptions

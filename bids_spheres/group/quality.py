@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.files.atomic import MISSING
+from bids_spheres.group.edges import mean_of_known
 from bids_spheres.group.facts import as_json
-from bids_spheres.group.statistics import mean_of_known
 from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
 from bids_spheres.outputs.read import read_table
 from bids_spheres.outputs.sidecars import described

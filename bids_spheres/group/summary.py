@@ -17,7 +17,6 @@ from bids_spheres.group import (
     multiverse,
     reliability,
     results,
-    stability,
     testing,
 )
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans, modularity
@@ -26,8 +25,7 @@ from bids_spheres.group.files import POOLED
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
 from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
-from bids_spheres.group.stacked import EXTENSIONS, stacked_table
-from bids_spheres.group.stream import ParticipantEdges, stream
+from bids_spheres.group.stream import EXTENSIONS, ParticipantEdges, stacked_table, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class Summary:
         self.qc_fc: head_motion.QcFc | None = None
         self.left = head_motion.Benchmark()
         self.reliability: reliability.Reliability | None = None
-        self.stability: stability.Stability | None = None
+        self.stability: reliability.Stability | None = None
         self.effects: dict[str, pd.DataFrame] = {}
 
     def plan(self) -> None:
@@ -199,9 +197,9 @@ class Summary:
             own = self.qc_fc
             columns |= {"qc_fc": own.r if own else unknown, "qc_fc_p": own.p if own else unknown}
         if self.options.stability and group.name.get("stat") == PEARSON:
-            self.stability = stability.group_stability(group, networks)
+            self.stability = reliability.group_stability(group, networks)
         if self.stability:
-            about = {**stability.MINUTES_COLUMNS, "Target": stability.TARGET}
+            about = {**reliability.MINUTES_COLUMNS, "Target": reliability.TARGET}
             writer.table("minutes", self.stability.table, about)
         if self.reliability:
             scale = {"Scale": group.scale.name}

@@ -15,8 +15,8 @@ import pandas as pd
 from bids_spheres.errors import DataError, UsageError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group import inference
+from bids_spheres.group.edges import false_discovery_rate
 from bids_spheres.group.model import MEAN, Design, contrast_for, design_for, warn_of_design
-from bids_spheres.group.statistics import false_discovery_rate
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
 

@@ -18,7 +18,7 @@ from bids_spheres.files.atomic import (
     write_table,
 )
 from bids_spheres.files.names import natural
-from bids_spheres.group import absent, files, quality, stability
+from bids_spheres.group import files, quality, reliability
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion, load_covariates
 from bids_spheres.group.maps import map_groups, summarize_maps
@@ -89,7 +89,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
     write_if_changed(output_dir / ".bidsignore", bidsignore())
-    expected = absent.ExpectedParticipants(output_dir, everything, options)
+    expected = files.ExpectedParticipants(output_dir, everything, options)
     level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
     groups = files.make_groups(chosen, options)
     if options.stability and all(name.get("stat") != PEARSON for name in groups):
@@ -132,11 +132,11 @@ class _Level:
         output_dir: Path,
         analysis: Analysis,
         motion: HeadMotion,
-        expected: absent.ExpectedParticipants,
+        expected: files.ExpectedParticipants,
     ) -> None:
         self.output_dir, self.analysis = output_dir, analysis
         self.motion, self.expected = motion, expected
-        self.unusable = absent.Unusable()
+        self.unusable = files.Unusable()
         self.multiverse = Multiverse(analysis.options)
         self.absent: dict[str, Mapping[str, str]] = {}
         self.failed: dict[str, Mapping[str, list[str]]] = {}
@@ -267,7 +267,7 @@ class _Level:
         tables = {
             "runs.tsv": (rows, quality.RUN_COLUMNS),
             "strategies.tsv": ([row for row in self.strategies if row], quality.STRATEGY_COLUMNS),
-            "stability.tsv": (self.stability, stability.STABILITY_COLUMNS),
+            "stability.tsv": (self.stability, reliability.STABILITY_COLUMNS),
         }
         if not self.strategies:
             for name in (*tables, GROUP_SUMMARY):
@@ -285,7 +285,7 @@ class _Level:
 
     def warn(self) -> None:
         """Say who has no result or a poor one, and which strategies are not comparable."""
-        sentences = (*absent.describe_absent(self.absent), *absent.describe_failed(self.failed))
+        sentences = (*files.describe_absent(self.absent), *files.describe_failed(self.failed))
         differing = quality.smoothing_differences(filter(None, self.strategies))
         for sentence in (*sentences, *differing):
             logger.warning("%s.", sentence)
@@ -298,6 +298,6 @@ class _Level:
                 listing(few, len(few)),
             )
         reasons = (reason for own in self.absent.values() for reason in own.values())
-        divided = any(reason.startswith(absent.IN_OTHER_SPACE) for reason in reasons)
+        divided = any(reason.startswith(files.IN_OTHER_SPACE) for reason in reasons)
         if divided and not self.analysis.options.pool_spaces:
             logger.warning("Each space is a group of its own; --pool-spaces pools MNI spaces.")

@@ -29,7 +29,6 @@ from bids_spheres.group import (
     quality,
     reliability,
     results,
-    stability,
 )
 
 if TYPE_CHECKING:
@@ -146,13 +145,13 @@ _GROUP_TABLES = {
     "reliability": reliability.EDGE_COLUMNS,
     "networkreliability": reliability.NETWORK_COLUMNS,
     "harmonization": harmonization.COLUMNS,
-    "minutes": stability.MINUTES_COLUMNS,
+    "minutes": reliability.MINUTES_COLUMNS,
     "coverage": gather.COVERAGE_COLUMNS,
     "specifications": multiverse.SPECIFICATION_COLUMNS,
     "robustness": multiverse.EFFECT_COLUMNS,
     "runs": quality.RUN_COLUMNS,
     "strategies": quality.STRATEGY_COLUMNS,
-    "stability": stability.STABILITY_COLUMNS,
+    "stability": reliability.STABILITY_COLUMNS,
 }
 
 

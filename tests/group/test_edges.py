@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bids_spheres.group.edges import Edges, NetworkMeans
-from bids_spheres.group.statistics import Scale
+from bids_spheres.group.edges import Edges, NetworkMeans, Scale
 
 NAMES = tuple("abcde")
 NETWORKS = ("x", "y", "x", "n/a", "y")

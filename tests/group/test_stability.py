@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bids_spheres.group.edges import Edges, NetworkMeans
-from bids_spheres.group.stability import STEP, minutes_needed, run_stability
+from bids_spheres.group.reliability import STEP, minutes_needed, run_stability
 from tests.group.conftest import PEARSON, SETTINGS, new_outputs, read_tsv, upper, write_tsv
 
 T_R = 2.0

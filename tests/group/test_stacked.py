@@ -10,7 +10,7 @@ import pytest
 
 from bids_spheres.errors import UsageError
 from bids_spheres.group.options import GroupOptions
-from bids_spheres.group.stacked import stacked_table
+from bids_spheres.group.stream import stacked_table
 
 
 @pytest.fixture

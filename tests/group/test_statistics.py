@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from bids_spheres.engine.connectivity import Moments
-from bids_spheres.group.statistics import (
+from bids_spheres.group.edges import (
     Scale,
     confidence_limits,
     false_discovery_rate,

@@ -20,8 +20,7 @@ from bids_spheres.errors import (
     OutputError,
 )
 from bids_spheres.files.names import parse_name
-from bids_spheres.group.absent import Unusable
-from bids_spheres.group.files import all_matrices, group_of
+from bids_spheres.group.files import Unusable, all_matrices, group_of
 from bids_spheres.group.gather import gather_group, gather_image
 from bids_spheres.group.head_motion import HeadMotion
 from bids_spheres.group.inference.linear_model import column_blocks

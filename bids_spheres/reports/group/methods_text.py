@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
-from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.group.multiverse import read_rule
 from bids_spheres.reports.methods.markdown import code
