@@ -85,15 +85,10 @@ def mean_of_known(values: FloatArray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def standard_error(moments: Moments) -> FloatArray:
-    """Standard error of means, NaN for fewer than two participants."""
-    return moments.sd / np.sqrt(np.maximum(moments.n, 1))
-
-
 def confidence_limits(moments: Moments) -> tuple[FloatArray, FloatArray]:
     """Limits between which means lie with `CONFIDENCE`, by Student's t with n - 1."""
     quantile = stats.t.isf((1 - CONFIDENCE) / 2, np.where(moments.n > 1, moments.n - 1, np.nan))
-    reach = quantile * standard_error(moments)
+    reach = quantile * (moments.sd / np.sqrt(np.maximum(moments.n, 1)))
     return moments.known_mean - reach, moments.known_mean + reach
 
 
@@ -168,15 +163,9 @@ def edge_ends(text: str, names: Sequence[str]) -> tuple[int, int] | None:
 class Edges:
     """Pairs of S nodes: the upper triangle of a matrix, row by row.
 
-    Parameters
-    ----------
-    names, networks : tuple of str
-        Of the nodes, S each; ``"n/a"`` for nodes without a network.
-    diagonal : bool
-        Whether the pair of a node with itself is one, as it is of covariances.
+    `networks` are ``"n/a"`` for nodes without one; with a `diagonal` a node and itself are a pair
+    too, as they are of covariances.
 
-    Examples
-    --------
     >>> edges = Edges(("a", "b", "c"), ("n/a",) * 3, diagonal=False)
     >>> edges.of(np.arange(9.0).reshape(3, 3))
     array([1., 2., 5.])

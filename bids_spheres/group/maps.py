@@ -223,16 +223,12 @@ def _permuted(
 ) -> dict[str, PermutationTest]:
     """Test contrasts by permutations, by their names; none where only q is requested."""
     sample, contrasts = hypotheses.sample, hypotheses.contrasts
-    requested = [name for name in options.inference if name in ("maxt", "cluster", "tfce")]
-    if not requested or not contrasts:
-        return {}
     step = None if options.tfce_step == "auto" else options.tfce_step
     tfce = Tfce(grid.mask, options.tfce_extent, options.tfce_height, step)
 
     def enhancements(contrast: Contrast) -> dict[str, Enhancement]:
         extent = ClusterExtent(grid.mask, _t_threshold(sample, contrast, options))
-        own: dict[str, Enhancement] = {"maxt": MaxT(), "cluster": extent, "tfce": tfce}
-        return {name: own[name] for name in requested}
+        return {"maxt": MaxT(), "cluster": extent, "tfce": tfce}
 
     try:
         return testing.permuted(sample, contrasts, enhancements, options)

@@ -323,10 +323,8 @@ def shapley_shares(values: FloatArray, choices: Mapping[str, Sequence[object]]) 
         return float(fitted @ fitted / total)
 
     k = len(varying)
-    r_squared: dict[frozenset[str], float] = {}
-    for size in range(k + 1):
-        for names in combinations(varying, size):
-            r_squared[frozenset(names)] = explained(names)
+    subsets = (names for size in range(k + 1) for names in combinations(varying, size))
+    r_squared = {frozenset(names): explained(names) for names in subsets}
     return {
         name: sum(
             factorial(len(others))

@@ -59,18 +59,11 @@ _NEEDS = (
 class GroupOptions(GroupChoices):
     """Choices of the group level, with the labels they apply to.
 
-    Parameters
-    ----------
-    select : tuple of (str, tuple of str)
-        Labels to keep, without their keys, by entity: ``(("task", ("rest",)), ("desc",
-        ("simple", "36P")))``. An entity that is not named keeps all. ``seeds`` stands for
-        ``atlas`` and ``seg``, ``"func"`` for a name without ``space``.
-    expected : tuple of (str, str)
-        Participants of the input and of its table, with their key, and where they are known from.
-    seed_maps : tuple of str
-        Average and test maps of these seeds too, or of all.
-    controls : bool
-        Average negative controls, and permute head motion.
+    `select` are labels to keep, without their keys, by entity: ``(("task", ("rest",)), ("desc",
+    ("simple", "36P")))``; an entity that is not named keeps all. ``seeds`` stands for ``atlas`` and
+    ``seg``, ``"func"`` for a name without ``space``. `expected` are participants of the input and
+    of its table, with their key, and where they are known from. With `seed_maps` maps of these
+    seeds are averaged too; with `controls` negative controls, and head motion is permuted.
     """
 
     select: tuple[tuple[str, tuple[str, ...]], ...] = ()

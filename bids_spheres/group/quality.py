@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.edges import mean_of_known
+from bids_spheres.group.edges import mean_of_known, modularity
 from bids_spheres.group.facts import as_json
+from bids_spheres.group.head_motion import permuted_qc_fc
 from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
 from bids_spheres.outputs.read import read_table
 from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from bids_spheres.group.gather import RunQuality
-    from bids_spheres.group.head_motion import Benchmark, QcFc
-    from bids_spheres.group.reliability import Reliability
-    from bids_spheres.group.stream import Group, GroupRun, Participant
+    from bids_spheres.group.stream import GroupRun, Participant
+    from bids_spheres.group.summary import Summary
 
 RUN_COLUMNS = described(
     {
@@ -154,13 +154,10 @@ def run_entities(run: GroupRun) -> Row:
 def run_row(run: GroupRun, quality: RunQuality) -> Row:
     """One row of the table of runs; see `RUN_COLUMNS`."""
     facts = run.facts
-    own = ("mean_fd", "mean_fd_recomputed", "n_volumes", "n_kept", "rank", "lost_to_filter")
     return {
         **run_entities(run),
-        **{column: getattr(facts, column) for column in own},
+        **{column: getattr(facts, column) for column in RUN_COLUMNS if hasattr(facts, column)},
         "n_censored": facts.n_volumes - facts.n_kept,
-        "lost_to_censoring": facts.lost_to_censoring,
-        "degrees_of_freedom": facts.degrees_of_freedom,
         "coverage": quality.coverage,
         "spheres_missing": quality.missing,
         "tsnr": quality.tsnr,
@@ -169,11 +166,15 @@ def run_row(run: GroupRun, quality: RunQuality) -> Row:
     }
 
 
-def strategy_row(group: Group, used: Sequence[Participant], qc_fc: QcFc | None) -> Row:
-    """Cells of the table of strategies about runs and the `used` participants."""
-    facts = [run.facts for run in group.runs]
+def strategy_row(summary: Summary) -> Row:
+    """One row of the table of strategies; empty for matrices that are no connectivity."""
+    group, used, options = summary.group, summary.used, summary.options
+    if not group.scale.connectivity:
+        return {}
+    facts, qc_fc, left = [run.facts for run in group.runs], summary.qc_fc, summary.left
     keys = {"task": "task", "space": "space", "seeds": SEEDS, "measure": "stat", "strategy": "desc"}
-    return {
+    mean = group.edges.matrix(group.scale.back(summary.moments.known_mean))
+    row: Row = {
         "group": group.title,
         **{column: label_of(group.name, key) or MISSING for column, key in keys.items()},
         "smoothing_fwhm": as_json(facts[0].settings)["SmoothingFWHM"],
@@ -186,24 +187,24 @@ def strategy_row(group: Group, used: Sequence[Participant], qc_fc: QcFc | None) 
         "degrees_of_freedom_lost": _mean(own.n_volumes - own.degrees_of_freedom for own in facts),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
-    }
-
-
-def result_cells(left: Benchmark, modularity: float, reliability: Reliability | None) -> Row:
-    """Cells of the table of strategies about edges; those of repeated measures where there are."""
-    cells: Row = {
         "qc_fc_edges": left.edges,
         "qc_fc_median": left.median,
         "qc_fc_significant": left.share,
         "qc_fc_distance_spearman": left.spearman,
         "qc_fc_distance_pearson": left.pearson,
-        "modularity": modularity,
+        "modularity": modularity(group.scale.sign * mean, group.edges.networks),
     }
-    if reliability:
-        cells["icc_median"] = float(reliability.edges["icc21"].median())
-        cells["discriminability"] = reliability.discriminability
-        cells["identification_rate"] = reliability.identification_rate
-    return cells
+    if agreement := summary.reliability:
+        row["icc_median"] = float(agreement.edges["icc21"].median())
+        row["discriminability"] = agreement.discriminability
+        row["identification_rate"] = agreement.identification_rate
+    row |= summary.stability.cells if summary.stability else {}
+    if options.controls:
+        row |= controls_cells(used)
+    if options.controls and summary.motion:
+        between = group.edges.between_nodes
+        row |= permuted_qc_fc(summary.rows.values, summary.motion, between, options.seed)
+    return row
 
 
 def controls_cells(participants: Iterable[Participant]) -> Row:

@@ -406,10 +406,12 @@ def write_participants(
     reasons = {label.partition(" ")[0]: why for label, why in left_out}
     modelled = {label.partition(" ")[0] for label in model.design.participants} if model else set()
     labels = {person.label for person in used}
+    nobody: dict[str, object] = {"image_space": MISSING, "runs": 0, "runs_excluded": 0, "used": 0}
+    nobody["in_model"] = 0 if model else MISSING
     rows: list[dict[str, object]] = []
     for person in group.participants:
         is_used = person.label in labels
-        reason = person.exclusion or ("" if is_used else "a matrix can't be read")
+        reason = person.exclusion or (None if is_used else "a matrix can't be read")
         if not reason and person.label in reasons:
             reason = f"model: {reasons[person.label]}"
         spaces = {run.file.space for run in (*person.runs, *person.excluded)}
@@ -423,26 +425,11 @@ def write_participants(
                 "degrees_of_freedom": person.degrees_of_freedom,
                 "used": int(is_used),
                 "in_model": int(is_used and person.label in modelled) if model else MISSING,
-                "reason": reason or MISSING,
+                "reason": reason,
                 "note": " ".join(f"logs/{name}" for name in group.failed.get(person.label, ()))
-                or MISSING,
+                or None,
             }
         )
-    nothing = {
-        "image_space": MISSING,
-        "runs": 0,
-        "runs_excluded": 0,
-        "used": 0,
-        "in_model": 0 if model else MISSING,
-    }
-    rows += [
-        {
-            "participant_id": label,
-            **nothing,
-            "reason": reason,
-            "note": MISSING,
-        }
-        for label, reason in group.absent.items()
-    ]
+    rows += [{"participant_id": who, **nobody, "reason": why} for who, why in group.absent.items()]
     table = pd.DataFrame(rows, columns=list(PARTICIPANT_COLUMNS))
     writer.table("participants", table, PARTICIPANT_COLUMNS)

@@ -19,12 +19,11 @@ from bids_spheres.group import (
     results,
     testing,
 )
-from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans, modularity
+from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans
 from bids_spheres.group.facts import differences
 from bids_spheres.group.files import POOLED
 from bids_spheres.group.inference import Contrast
 from bids_spheres.group.model import MEAN, contrast_for, design_for, warn_of_design
-from bids_spheres.group.quality import Row, controls_cells, result_cells, strategy_row
 from bids_spheres.group.stream import EXTENSIONS, ParticipantEdges, stacked_table, stream
 from bids_spheres.outputs.paths import PEARSON, label_of
 
@@ -73,11 +72,8 @@ class Summary:
         self.group, self.writer, self.analysis = group, writer, analysis
         self.options = analysis.options
         size = len(group.edges)
-        self.moments, self.networks, self.rows = (
-            Moments(size),
-            NetworkMeans(group.edges),
-            testing.Rows(size),
-        )
+        self.moments, self.networks = Moments(size), NetworkMeans(group.edges)
+        self.rows = testing.Rows(size)
         self.used: list[Participant] = []
         self.problems: list[str] = []
         self.refused: list[str] = []
@@ -122,18 +118,15 @@ class Summary:
         path = self.writer.path("stacked", EXTENSIONS[self.options.stacked_format])
         with stacked_table(path, len(self.group.edges)) as stack:
             for participant, edges in stream(self.group, self.options):
-                if isinstance(edges, ParticipantEdges):
-                    self._add(participant, edges)
-                    stack.add(participant.label, edges.mean)
-                else:
-                    where = f"{participant.label} is left out of {self.group.title}"
-                    self.problems.append(f"{where}: {edges}")
-
-    def _add(self, participant: Participant, edges: ParticipantEdges) -> None:
-        self.used.append(participant)
-        self.moments.add(edges.mean)
-        self.networks.add(edges.mean)
-        self.rows.add(participant.label, edges)
+                label = participant.label
+                if not isinstance(edges, ParticipantEdges):
+                    self.problems.append(f"{label} is left out of {self.group.title}: {edges}")
+                    continue
+                self.used.append(participant)
+                self.moments.add(edges.mean)
+                self.networks.add(edges.mean)
+                self.rows.add(label, edges)
+                stack.add(label, edges.mean)
 
     def test_means(self) -> None:
         """Test means against 0, and correlate edges with motion."""
@@ -150,25 +143,6 @@ class Summary:
             between = group.edges.between_nodes
             r, p = self.qc_fc.r[between], self.qc_fc.p[between]
             self.left = head_motion.benchmark(r, p, group.distances[between])
-
-    @property
-    def row(self) -> Row:
-        """Of the table of strategies; empty for matrices that are no connectivity."""
-        group = self.group
-        if not group.scale.connectivity:
-            return {}
-        mean = group.edges.matrix(group.scale.back(self.moments.known_mean))
-        seen = modularity(group.scale.sign * mean, group.edges.networks)
-        own = strategy_row(group, self.used, self.qc_fc)
-        own |= result_cells(self.left, seen, self.reliability)
-        own |= self.stability.cells if self.stability else {}
-        if self.options.controls:
-            own |= controls_cells(self.used)
-            if self.motion:
-                values, between = self.rows.values, group.edges.between_nodes
-                seed = self.options.seed
-                own |= head_motion.permuted_qc_fc(values, self.motion, between, seed)
-        return own
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""

@@ -284,12 +284,8 @@ def permuted_contrasts(
 
     ValueError when nothing can be permuted, or tested.
     """
-    requested = [name for name in options.inference if name in ("maxt", "nbs", "tfnbs", "cnbs")]
-    if "cnbs" in requested and not networks.names:
+    if "cnbs" in options.inference and not networks.names:
         logger.warning("%s: cnbs needs seeds with networks, and is left out.", group.title)
-        requested.remove("cnbs")
-    if not requested:
-        return {}
     powers = options.tfnbs_extent, options.tfnbs_height, options.tfnbs_step
 
     def enhancements(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
@@ -298,12 +294,11 @@ def permuted_contrasts(
             "nbs": inference.Nbs(group.edges.ends, nbs_threshold(sample, contrast, options)),
             "tfnbs": inference.Tfnbs(group.edges.ends, *powers),
         }
-        if networks.names:
-            own["cnbs"] = inference.Cnbs(networks.pair_of_edge)
-        return {name: own[name] for name in requested}
+        return own | ({"cnbs": inference.Cnbs(networks.pair_of_edge)} if networks.names else {})
 
     tests = permuted(sample, contrasts, enhancements, options)
-    _warn_of_permutations(group, next(iter(tests.values())), sample)
+    if tests:
+        _warn_of_permutations(group, next(iter(tests.values())), sample)
     return tests
 
 
@@ -313,15 +308,22 @@ def permuted(
     enhancements: Callable[[inference.Contrast], Mapping[str, inference.Enhancement]],
     options: GroupOptions,
 ) -> dict[str, inference.PermutationTest]:
-    """Test contrasts, by name, by one set of permutations that options and sample ask for.
+    """Test contrasts, by name, with the enhancements that options request; none for q alone.
 
-    ValueError when nothing can be permuted.
+    One set of permutations does for all. ValueError when nothing can be permuted.
     """
+
+    def requested(contrast: inference.Contrast) -> dict[str, inference.Enhancement]:
+        own = enhancements(contrast)
+        return {name: own[name] for name in options.inference if name in own}
+
+    if not any(map(requested, contrasts)):
+        return {}
     tests = inference.permutation_test(
         sample.rows,
         sample.design.values,
         contrasts,
-        enhancements,
+        requested,
         tail=options.tail,
         n_permutations=options.permutations,
         seed=options.seed,

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-from bids_spheres.files.atomic import (
-    check_folders,
-    discard_stale,
-    remove,
-    write_if_changed,
-    write_json,
-    write_table,
-)
+from bids_spheres.files import atomic
 from bids_spheres.files.names import natural
 from bids_spheres.group import files, quality, reliability
 from bids_spheres.group.gather import COVERAGE_COLUMNS, gather_group, gather_image
@@ -78,7 +71,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         )
     check_output_dir(output_dir, [])
     folders = [output_dir / GROUP_FOLDER, output_dir / LOGS]
-    check_folders(output_dir, folders)
+    atomic.check_folders(output_dir, folders)
     model, contrasts = load_model(output_dir, options), read_contrasts(options.contrast)
     analysis = Analysis(options, model, contrasts, load_covariates(options))
     everything = files.all_matrices(output_dir)
@@ -86,9 +79,9 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     runs = selected(everything, of_runs)
     chosen = selected(runs, [pair for pair in options.select if pair not in of_runs])
     for folder in (output_dir, *folders):
-        discard_stale(folder)
+        atomic.discard_stale(folder)
     # That of an earlier version may not hide the folder from the validator.
-    write_if_changed(output_dir / ".bidsignore", bidsignore())
+    atomic.write_if_changed(output_dir / ".bidsignore", bidsignore())
     expected = files.ExpectedParticipants(output_dir, everything, options)
     level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
     groups = files.make_groups(chosen, options)
@@ -100,7 +93,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     for name, own_groups in images.items():
         level.do_image(name, own_groups)
     maps = level.do_maps()
-    families = level.write_multiverse()
+    families, problems = level.multiverse.write(output_dir)
+    level.problems.extend(problems)
     _tidy(output_dir, [*images, *groups, *maps, *families], everything)
     level.write_tables()
     level.warn()
@@ -115,7 +109,7 @@ def _tidy(output_dir: Path, names: Sequence[Name], everything: Sequence[OutputFi
             left.append(name)
             continue
         for path in paths:
-            remove(path)
+            atomic.remove(path)
     if left:
         logger.warning(
             "%s also holds results of earlier calls, which this one did not update: %s",
@@ -220,15 +214,9 @@ class _Level:
         self.problems.extend(done.problems)
         for reason in done.refused:
             self.refused.setdefault(reason, []).append(group.title)
-        self.strategies.append(done.row)
+        self.strategies.append(quality.strategy_row(done))
         self.stability.extend(done.stability.rows if done.stability else ())
         self.multiverse.add(done)
-
-    def write_multiverse(self) -> list[Name]:
-        """Write effects over all groups; return the entities of their tables."""
-        names, problems = self.multiverse.write(self.output_dir)
-        self.problems.extend(problems)
-        return names
 
     def do_maps(self) -> list[Name]:
         """Average and test maps of the seeds that are named; return all that there are."""
@@ -271,17 +259,17 @@ class _Level:
         }
         if not self.strategies:
             for name in (*tables, GROUP_SUMMARY):
-                remove(folder / name)
+                atomic.remove(folder / name)
             raise DataError("\n- ".join(["No group has a result:", *self.all_problems]))
         if not self.stability:
             del tables["stability.tsv"]
             for end in (".tsv", ".json"):
-                remove(folder / f"stability{end}")
+                atomic.remove(folder / f"stability{end}")
         for name, (own, about) in tables.items():
-            write_table(folder / name, pd.DataFrame(own, columns=list(about)))
-            write_json((folder / name).with_suffix(".json"), about)
+            atomic.write_table(folder / name, pd.DataFrame(own, columns=list(about)))
+            atomic.write_json((folder / name).with_suffix(".json"), about)
         summary = {"Groups": self.groups, "Problems": self.all_problems}
-        write_json(folder / GROUP_SUMMARY, summary)
+        atomic.write_json(folder / GROUP_SUMMARY, summary)
 
     def warn(self) -> None:
         """Say who has no result or a poor one, and which strategies are not comparable."""
