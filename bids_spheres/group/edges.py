@@ -21,7 +21,7 @@ from bids_spheres.outputs.paths import FISHER_Z, NO_MEASURE
 from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
@@ -79,10 +79,18 @@ class Scale:
         return np.tanh(values) if self.transformed else values
 
 
-def mean_of_known(values: FloatArray) -> float:
+def mean_of_known(values: Iterable[float]) -> float:
     """Mean without missing values; NaN if all are missing."""
-    known = values[np.isfinite(values)]
+    numbers = np.array(list(values), dtype=float)
+    known = numbers[np.isfinite(numbers)]
     return float(known.mean()) if known.size else float("nan")
+
+
+def mean_along(values: FloatArray, axis: int) -> FloatArray:
+    """Mean along an axis without missing values; NaN where all are missing."""
+    known = np.isfinite(values)
+    n = known.sum(axis=axis)
+    return np.asarray(np.where(known, values, 0).sum(axis=axis) / np.where(n > 0, n, np.nan))
 
 
 def confidence_limits(moments: Moments) -> tuple[FloatArray, FloatArray]:
@@ -117,10 +125,7 @@ def false_discovery_rate(p: FloatArray) -> FloatArray:
     return q
 
 
-NODE_COLUMNS = {
-    "node_1": "One node of the edge",
-    "node_2": "The other",
-}
+NODE_COLUMNS = {"node_1": "One node of the edge", "node_2": "The other"}
 """Columns of every table about edges."""
 
 PAIR_COLUMNS = {

@@ -44,6 +44,12 @@ REPEATED = frozenset({"ses", "run", "dir"})
 POOLED = "MNI"
 """Label of the space of a group that pools images in several MNI spaces."""
 
+IN_OTHER_SPACE = "images in space"
+"""How the reason begins for those who are in the group of another space."""
+
+_OF_IMAGE = ("space", "cohort", "res", "den")
+"""Entities that tell images of one run apart."""
+
 
 def group_of(
     file: OutputFile, *, by_session: bool, pool_spaces: bool = False, within_task: bool = False
@@ -119,34 +125,30 @@ def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ())
             remove(file.path)
 
 
-def earlier_results(output_dir: Path, names: Iterable[Name]) -> dict[str, list[Path]]:
-    """Results of earlier calls, by titles, but for those of some groups and images."""
-    own = {name.entities for name in names}
-    earlier: dict[str, list[Path]] = defaultdict(list)
-    for file in group_files(output_dir):
-        group = group_of_contrast(file.name)
-        if group.entities not in own:
-            earlier[title(group)].append(file.path)
-    return earlier
+def remove_outdated(
+    output_dir: Path, updated: Iterable[Name], everything: Sequence[OutputFile]
+) -> list[str]:
+    """Remove results of matrices that are gone; titles of those left from earlier calls.
 
-
-def possible_groups(files: Iterable[OutputFile]) -> set[str]:
-    """Titles of all groups, and of their images, that matrices can form."""
+    `updated` are the groups and images of this call, `everything` all matrices.
+    """
+    forms = product(everything, *((False, True),) * 3)
     groups = {
         group_of(file, by_session=by_session, pool_spaces=pooled, within_task=within_task)
-        for file in files
-        for by_session, pooled, within_task in product((False, True), repeat=3)
+        for file, by_session, pooled, within_task in forms
     }
-    return {title(name) for group in groups for name in (group, image_name(group))}
-
-
-logger = logging.getLogger(__name__)
-
-IN_OTHER_SPACE = "images in space"
-"""How the reason begins for those who are in the group of another space."""
-
-_OF_IMAGE = ("space", "cohort", "res", "den")
-"""Entities that tell images of one run apart."""
+    possible = {title(name) for group in groups for name in (group, image_name(group))}
+    own = {name.entities for name in updated}
+    left: dict[str, None] = {}
+    for file in group_files(output_dir):
+        group = group_of_contrast(file.name)
+        if group.entities in own:
+            continue
+        if title(group) in possible:
+            left[title(group)] = None
+        else:
+            remove(file.path)
+    return list(left)
 
 
 class Unusable:

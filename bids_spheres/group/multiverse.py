@@ -19,7 +19,7 @@ import pandas as pd
 from bids_spheres.errors import did_you_mean
 from bids_spheres.files.atomic import MISSING, remove
 from bids_spheres.files.names import Name, natural
-from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends
+from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends, mean_along
 from bids_spheres.group.results import Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
@@ -224,11 +224,7 @@ def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.D
     named = _named_edges(summary.group.edges, options.multiverse_edges)
     values = np.array([summary.networks.means(row)[pairs.index] for row in rows])
     if named:
-        chosen = np.asarray(rows[:, named])
-        known = np.isfinite(chosen)
-        n = np.where(known.any(axis=1), known.sum(axis=1), np.nan)
-        mean = np.where(known, chosen, 0).sum(axis=1) / n
-        values = np.column_stack([values, mean])
+        values = np.column_stack([values, mean_along(np.asarray(rows[:, named]), 1)])
         own = {"network_1": MISSING, "network_2": MISSING, "edges": len(named)}
         pairs = pd.concat([pairs, pd.DataFrame([own])])
     if not len(pairs):

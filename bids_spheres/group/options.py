@@ -37,23 +37,6 @@ _EXCLUSIVE = (
 )
 """An option, those that it does not go with, and what to do."""
 
-_NEEDS = (
-    (("multiverse_edges",), "multiverse", "--multiverse-edges needs --multiverse.", "Add it."),
-    (
-        ("whole_blocks",),
-        "blocks",
-        "--whole-blocks needs --blocks COLUMN.",
-        "Name the column of families or sites.",
-    ),
-    (
-        ("harmonize_within", "harmonize_from"),
-        "harmonize",
-        "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
-        "Name the column of sites.",
-    ),
-)
-"""Options that need another one, and what is said without it."""
-
 
 @dataclass(frozen=True)
 class GroupOptions(GroupChoices):
@@ -131,9 +114,21 @@ class GroupOptions(GroupChoices):
                 f"--multiverse-edges {edge} is not NODE,NODE.",
                 "Name both seeds of the edge, with a comma between them.",
             )
-        for names, needed, problem, hint in _NEEDS:
-            named = any(getattr(self, name) for name in names)
-            yield named and not getattr(self, needed), problem, hint
+        yield (
+            self.multiverse_edges and not self.multiverse,
+            "--multiverse-edges needs --multiverse.",
+            "Add it.",
+        )
+        yield (
+            self.whole_blocks and not self.blocks,
+            "--whole-blocks needs --blocks COLUMN.",
+            "Name the column of families or sites.",
+        )
+        yield (
+            (self.harmonize_within or self.harmonize_from) and not self.harmonize,
+            "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
+            "Name the column of sites.",
+        )
         yield (
             self.harmonize_within and self.harmonize_from,
             "--harmonize-within estimates anew what --harmonize-from gives.",

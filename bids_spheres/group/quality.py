@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.edges import mean_of_known, modularity
 from bids_spheres.group.facts import as_json
@@ -181,10 +179,12 @@ def strategy_row(summary: Summary) -> Row:
         "participants": len(used),
         "runs": len(facts),
         "runs_excluded": sum(own.excluded is not None for own in facts),
-        "mean_fd": _mean(person.mean_fd for person in used),
-        "censored": _mean(1 - own.n_kept / own.n_volumes for own in facts),
-        "degrees_of_freedom": _mean(own.degrees_of_freedom for own in facts),
-        "degrees_of_freedom_lost": _mean(own.n_volumes - own.degrees_of_freedom for own in facts),
+        "mean_fd": mean_of_known(person.mean_fd for person in used),
+        "censored": mean_of_known(1 - own.n_kept / own.n_volumes for own in facts),
+        "degrees_of_freedom": mean_of_known(own.degrees_of_freedom for own in facts),
+        "degrees_of_freedom_lost": mean_of_known(
+            own.n_volumes - own.degrees_of_freedom for own in facts
+        ),
         "qc_fc_participants": qc_fc.participants if qc_fc else 0,
         "qc_fc_degrees_of_freedom": qc_fc.degrees_of_freedom if qc_fc else 0,
         "qc_fc_edges": left.edges,
@@ -216,16 +216,17 @@ def controls_cells(participants: Iterable[Participant]) -> Row:
         path = run.file.path.with_name(str(name))
         if path.is_file():
             table = read_table(path).set_index("control")
-            for row, column in _CONTROLS:
-                cells[f"{row}_{column}"].append(float(table[column][row]))
-    return {name: _mean(values) for name, values in cells.items()}
+            for cell in _CONTROLS:
+                row, _, column = cell.partition("_")
+                cells[cell].append(float(table[column][row]))
+    return {name: mean_of_known(values) for name, values in cells.items()}
 
 
 _CONTROLS = (
-    *(("surrogate", "significant"), ("surrogate", "significant_nominal")),
-    *(("fluid", "significant"), ("mirrored", "similarity")),
+    *("surrogate_significant", "surrogate_significant_nominal"),
+    *("fluid_significant", "mirrored_similarity"),
 )
-"""Rows and columns of tables of controls that the table of strategies has."""
+"""Columns of the table of strategies by row and column of tables of controls."""
 
 
 def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]:
@@ -244,7 +245,3 @@ def smoothing_differences(rows: Iterable[Mapping[str, object]]) -> Iterator[str]
                 f"{condition}: images were smoothed differently ({'; '.join(kinds)}), which alone "
                 "changes QC-FC, modularity and means, so that these strategies are not comparable"
             )
-
-
-def _mean(values: Iterable[float]) -> float:
-    return mean_of_known(np.array(list(values), dtype=float))

@@ -20,7 +20,7 @@ import pandas as pd
 
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS
+from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS, mean_along
 from bids_spheres.group.facts import as_json
 from bids_spheres.group.inference import (
     discriminability,
@@ -226,7 +226,9 @@ def group_stability(group: Group, networks: NetworkMeans) -> Stability | None:
     ]
     table = _minutes_table(found, networks, len(group.edges))
     first = table.iloc[0]
-    cells: Row = {"split_half": float(_mean(np.array([own.split_half for _, own in found]), 0))}
+    cells: Row = {
+        "split_half": float(mean_along(np.array([own.split_half for _, own in found]), 0))
+    }
     cells |= {name: float(first[name]) for name in ("minutes_for_r", "minutes_for_icc")}
     return Stability(rows, table, cells)
 
@@ -245,7 +247,7 @@ def run_stability(
     r, means = np.full((2, len(parts), 1 + n_pairs), np.nan)
     for row, part in enumerate(parts):
         [r[row, 0]] = correlate_edges(part, whole, everything, 1)
-        means[row, 0] = _mean(part, 0)
+        means[row, 0] = mean_along(part, 0)
         if networks.names:
             r[row, 1:] = correlate_edges(part, whole, networks.pair_of_edge, n_pairs)
             means[row, 1:] = networks.means(part)
@@ -304,10 +306,10 @@ def _minutes_table(
     """A row for all edges and for each pair of networks; see `MINUTES_COLUMNS`."""
     r, z = _by_session(found, "r"), _by_session(found, "means")
     n_people, n_sessions, n_parts, size = r.shape
-    of_people = _mean(r, 1)
+    of_people = mean_along(r, 1)
     enough = np.isfinite(of_people).sum(axis=0) * 2 >= n_people
     curves = {
-        "r": np.where(enough, _mean(of_people, 0), np.nan),
+        "r": np.where(enough, mean_along(of_people, 0), np.nan),
         "icc": np.full_like(z[0, 0], np.nan),
     }
     for part in range(n_parts if n_sessions > 1 else 0):
@@ -341,12 +343,5 @@ def _by_session(found: Sequence[tuple[GroupRun, RunStability]], name: str) -> Fl
     people, sessions = (sorted(set(labels)) for labels in zip(*cells, strict=True))
     nothing = [np.full_like(padded, np.nan)]
     return np.array(
-        [[_mean(np.array(cells.get((x, y), nothing)), 0) for y in sessions] for x in people]
+        [[mean_along(np.array(cells.get((x, y), nothing)), 0) for y in sessions] for x in people]
     )
-
-
-def _mean(values: FloatArray, axis: int) -> FloatArray:
-    """Mean of what is known along an axis; NaN without any."""
-    known = np.isfinite(values)
-    n = known.sum(axis=axis)
-    return np.asarray(np.where(known, values, 0).sum(axis=axis) / np.where(n > 0, n, np.nan))

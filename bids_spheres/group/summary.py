@@ -11,14 +11,7 @@ import pandas as pd
 
 from bids_spheres.engine.connectivity import Moments
 from bids_spheres.errors import BidsSpheresError, UsageError
-from bids_spheres.group import (
-    harmonization,
-    head_motion,
-    multiverse,
-    reliability,
-    results,
-    testing,
-)
+from bids_spheres.group import harmonization, head_motion, multiverse, reliability, results, testing
 from bids_spheres.group.edges import NETWORK_COLUMNS, NetworkMeans
 from bids_spheres.group.facts import differences
 from bids_spheres.group.files import POOLED
@@ -200,13 +193,10 @@ class Summary:
                 of_model, estimates = harmonization.harmonize(of_model, model, options, group.title)
                 writer.table("harmonization", estimates.table(), harmonization.COLUMNS)
             names = of_model.design.terms
-            terms = [
-                Contrast(*pair) for pair in zip(names, np.eye(len(names))[:, None], strict=True)
-            ]
-            two_sided = replace(options, tail="two")
-            results.write_model(
-                writer, group, model, testing.tested_contrasts(of_model, terms, two_sided), options
-            )
+            weights = np.eye(len(names))[:, None]
+            terms = [Contrast(*pair) for pair in zip(names, weights, strict=True)]
+            tests = testing.tested_contrasts(of_model, terms, replace(options, tail="two"))
+            results.write_model(writer, group, model, tests, options)
         elif not (options.within or self.mean):
             return
         of_group = self.rows, of_model, model, self.analysis, group.title
@@ -216,15 +206,14 @@ class Summary:
                 continue
             if options.multiverse and group.scale.tested:
                 self.effects |= multiverse.estimate_effects(self, hypotheses)
-            tests = list(testing.tested_contrasts(sample, contrasts, options))
+            estimated = list(testing.tested_contrasts(sample, contrasts, options))
             try:
-                permuted = testing.permuted_contrasts(
-                    sample, contrasts, group, self.networks, options
-                )
+                of_sample = sample, contrasts, group, self.networks, options
+                permuted = testing.permuted_contrasts(*of_sample)
             except ValueError as error:
                 self.refused.append(f"nothing is permuted. {error}")
                 permuted = {}
-            for tested in tests:
+            for tested in estimated:
                 own = replace(tested, permuted=permuted.get(tested.contrast.name))
                 about = results.describe_contrast(group.scale.name, own, hypotheses, model, options)
                 results.write_contrast(writer, group, own, about)

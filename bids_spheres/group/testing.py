@@ -86,11 +86,6 @@ class Rows:
             self.repeated.add(row_label(participant, condition), values)
             self.conditions.append((participant, condition))
 
-    @property
-    def labels(self) -> list[str]:
-        """Conditions, sorted."""
-        return sorted({condition for _, condition in self.conditions})
-
 
 def all_participants(values: EdgeValues) -> Sample:
     """A design of a constant."""
@@ -107,23 +102,24 @@ def sample_of_model(rows: Rows, model: GroupDesign, options: GroupOptions) -> Sa
     def codes(column: str | None) -> IntArray | None:
         return None if column is None else pd.factorize(data[column])[0]
 
-    blocks = codes(options.blocks)
-    sample = Sample(
-        rows=values.rows_of(design.participants).array,
-        design=design,
-        exchangeability=None
-        if blocks is None
-        else inference.Exchangeability(blocks, options.whole_blocks),
-        variance_groups=codes(options.variance_groups),
-        clusters=codes(options.clusters),
-    )
+    blocks, clusters, variances = codes(options.blocks), codes(options.clusters), None
     if options.within:
         people = dict(zip(rows.repeated.participants, rows.conditions, strict=True))
         labels = [people[label][0] for label in design.participants]
-        sample = replace(sample, clusters=pd.factorize(np.array(labels, object))[0])
+        clusters = pd.factorize(np.array(labels, object))[0]
     if options.weights:
-        sample = replace(sample, variances=rows.variances.rows_of(design.participants).array)
-    return sample
+        variances = rows.variances.rows_of(design.participants).array
+    exchangeability = None
+    if blocks is not None:
+        exchangeability = inference.Exchangeability(blocks, options.whole_blocks)
+    return Sample(
+        values.rows_of(design.participants).array,
+        design,
+        exchangeability,
+        variance_groups=codes(options.variance_groups),
+        clusters=clusters,
+        variances=variances,
+    )
 
 
 def design_of(
@@ -178,7 +174,7 @@ def paired_hypotheses(
     UsageError when a contrast names no condition, or is an F test; DataError when nobody has all
     conditions of one.
     """
-    terms = tuple(rows.labels)
+    terms = tuple(sorted({condition for _, condition in rows.conditions}))
     if terms == (MISSING,):
         raise DataError("no file has a condition of --within in its name, as ses-pre.")
     numbers = {label: number for number, label in enumerate(terms)}

@@ -49,20 +49,10 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     """Do the group level; return what could not be done, and why.
 
     Everything is written to the folder ``group`` of the output dataset. What can't be done for one
-    group does not keep the others back.
-
-    Raises
-    ------
-    MissingInputError
-        When the output of the participant level, or the table for a model, is missing.
-    NothingSelectedError
-        When the selection leaves nothing.
-    UsageError
-        When the model makes no sense.
-    DataError
-        When nothing could be done at all.
-    OutputError
-        When the dataset is not ours, or can't be written to.
+    group does not keep the others back. MissingInputError without output of the participant level,
+    or the table for a model; NothingSelectedError when the selection leaves nothing; UsageError for
+    a model that makes no sense; DataError when nothing could be done at all; OutputError when the
+    dataset is not ours, or can't be written to.
     """
     if not (output_dir / "dataset_description.json").is_file():
         raise MissingInputError(
@@ -95,27 +85,13 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     maps = level.do_maps()
     families, problems = level.multiverse.write(output_dir)
     level.problems.extend(problems)
-    _tidy(output_dir, [*images, *groups, *maps, *families], everything)
+    updated = [*images, *groups, *maps, *families]
+    if left := files.remove_outdated(output_dir, updated, everything):
+        text = "%s also holds results of earlier calls, which this one did not update: %s"
+        logger.warning(text, output_dir / GROUP_FOLDER, listing(left))
     level.write_tables()
     level.warn()
     return level.all_problems
-
-
-def _tidy(output_dir: Path, names: Sequence[Name], everything: Sequence[OutputFile]) -> None:
-    """Remove results of matrices that are gone; name others that this call did not update."""
-    possible, left = files.possible_groups(everything), []
-    for name, paths in files.earlier_results(output_dir, names).items():
-        if name in possible:
-            left.append(name)
-            continue
-        for path in paths:
-            atomic.remove(path)
-    if left:
-        logger.warning(
-            "%s also holds results of earlier calls, which this one did not update: %s",
-            output_dir / GROUP_FOLDER,
-            listing(left),
-        )
 
 
 class _Level:
