@@ -100,6 +100,12 @@ def pairs(matrix: FloatArray) -> FloatArray:
     return np.asarray(matrix[np.triu_indices(len(matrix), 1)])
 
 
+def known_pairs(matrix: FloatArray) -> FloatArray:
+    """Values above the diagonal that are not missing."""
+    values = pairs(matrix)
+    return values[np.isfinite(values)]
+
+
 def per_pixel(n: int, most: int) -> int:
     """How many of `n` rows or columns share a pixel where there is room for `most`."""
     return -(-n // most)
@@ -126,9 +132,8 @@ def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float
     >>> colour_limit([np.array([[1.0, -0.43], [-0.43, 1.0]])])
     0.5
     """
-    joined = np.concatenate([np.empty(0), *(np.abs(pairs(matrix)) for matrix in matrices)])
-    finite = joined[np.isfinite(joined)]
-    high = max(float(np.percentile(finite, 99)), at_least) if finite.size else 1.0
+    known = np.abs(np.concatenate([np.empty(0), *map(known_pairs, matrices)]))
+    high = max(float(np.percentile(known, 99)), at_least) if known.size else 1.0
     power = 10.0 ** np.floor(np.log10(high))
     return float(f"{np.ceil(high / power - 1e-9) * power:.6g}")
 
