@@ -59,7 +59,7 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
             )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         pixels = sphere_figures.overview(scene, image.networks)
-        shown = figures.picture(pixels, alt, small=True, density=figures.DENSITY)
+        shown = figures.picture(pixels, alt)
         sections[image.anchor] = render.Section(
             image.anchor,
             image.image_title,

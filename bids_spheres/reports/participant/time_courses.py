@@ -172,13 +172,12 @@ def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray
         for strategy in strategies
         for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values()
     )
-    look = "FD anew (mm)", " mm", "fd_threshold", ()
-    return {
-        Measure(f"{_FD} as {listing(owners)} recomputes it", *look, tuple(owners)): np.frombuffer(
-            raw
-        )
-        for raw, owners in columns.items()
-    }
+    courses = {}
+    for values, owners in columns.items():
+        name = f"{_FD} as {listing(owners)} recomputes it"
+        owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
+        courses[owned] = np.frombuffer(values)
+    return courses
 
 
 def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
