@@ -199,6 +199,8 @@ def test_of_several_correlations_one_has_to_be_named(why, results, tiny):
     done = why("--run", "3")
     assert done.status == 2
     assert "No correlations match --run 3.\n  hint: There are: --run 1 or 2." in done.err
+    done = why("--run", "1", "--session", "pre", "--radius", "99")
+    assert "There are: --session (none); --run 1 or 2; --radius 10." in done.err
     done = why(*chosen, edge="left,rigth")
     assert done.status == 2
     assert "Did you mean right?" in done.err
