@@ -52,6 +52,8 @@ _ENTITIES = {
     "session": "ses",
     "task": "task",
     "acquisition": "acq",
+    "reconstruction": "rec",
+    "direction": "dir",
     "run": "run",
     "echo": "echo",
     "space": "space",
