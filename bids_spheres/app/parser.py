@@ -309,7 +309,7 @@ COMMANDS = {
     "strategies": (strategies_parser, "listings.list_strategies"),
     "why": (why_parser, "why.explain_edge"),
 }
-"""Parser of each command, and the function of this room that does it."""
+"""Parser of each command, and its function as ``module.name`` in `app`."""
 
 
 class _Extend(argparse.Action):
@@ -427,8 +427,9 @@ def check_words(settings: Settings) -> None:
     """
     for name in settings.processing.connectivity:
         published.measure_name(name)
-    for name in set(settings.atlas).difference(published.published_seed_sets()):
-        raise published.unknown_seed_set(name)
+    for name in settings.atlas:
+        if name not in published.published_seed_sets():
+            raise published.unknown_seed_set(name)
     strategies = published.published_strategies()
     own = [name for name in settings.strategy if name not in strategies]
     for name in own:

@@ -23,6 +23,7 @@ from bids_spheres.errors import (
     UsageError,
     did_you_mean,
 )
+from bids_spheres.group.edges import edge_ends
 from bids_spheres.outputs.find import parsed_files
 from bids_spheres.outputs.logs import LOGS, last_settings
 from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
@@ -120,7 +121,7 @@ def _chosen_edge(out: Path, participant: str, options: Namespace) -> tuple[Matri
             hint=f"There are: {_choices(labels.values(), wanted)}.",
         )
     matrices = [read_matrix(path) for path in fitting]
-    edges = [(own, edge) for own in matrices if (edge := _places(options.edge, own.names))]
+    edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
     if not edges:
         known = list(dict.fromkeys(name for own in matrices for name in own.names))
         near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
@@ -176,15 +177,6 @@ def _typed(values: dict[str, list[str]], mark: str = " ") -> str:
         values["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
     flags = {f"--{name.replace('_', '-')}": " or ".join(own) for name, own in values.items()}
     return mark.join(f"{flag} {known}" for flag, known in flags.items() if known)
-
-
-def _places(text: str, names: tuple[str, ...]) -> tuple[int, int] | None:
-    """Places of two names, as A,B, in which there may be further commas."""
-    for end in (i for i, letter in enumerate(text) if letter == ","):
-        pair = text[:end].strip(), text[end + 1 :].strip()
-        if pair[0] != pair[1] and set(pair) <= set(names):
-            return names.index(pair[0]), names.index(pair[1])
-    return None
 
 
 # What it is made of

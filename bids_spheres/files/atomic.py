@@ -46,7 +46,7 @@ The largest file takes seconds to write.
 _TEMPORARY = ".tmp-bids_spheres-"
 _OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
 _OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")  # as `tempfile` names them
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _GZIP_LEVEL = 3  # a higher one takes thrice the time for 3 % of the size
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid
 
-
 T = TypeVar("T")
 
 Image = str | Path | SpatialImage

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from nibabel.spatialimages import SpatialImage
-    from numpy.typing import NDArray
 
     from bids_spheres.engine import SphereWeights
-    from bids_spheres.engine.arrays import IntArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
     from bids_spheres.reports.toolkit.html import HTMLReport
 
 
@@ -43,8 +42,8 @@ class MaskerFacts:
     title: str
     parameters: Mapping[str, str]
     names: tuple[str, ...]
-    coordinates: NDArray[np.float64]  # (S, 3), mm
-    radii: NDArray[np.float64]  # (S,), mm; 0: the one voxel that holds the seed
+    coordinates: FloatArray  # (S, 3), mm
+    radii: FloatArray  # (S,), mm; 0: the one voxel that holds the seed
     background: SpatialImage | None = None  # What figures show behind the spheres
     weights: SphereWeights | None = None  # Which voxels the spheres hold
     displayed: tuple[int, ...] = ()  # Which spheres get a figure of their own, counted from 0
@@ -62,7 +61,7 @@ class MaskerFacts:
             )
 
     @property
-    def seeds_inside(self) -> NDArray[np.bool_]:
+    def seeds_inside(self) -> BoolArray:
         """Which seeds lie in the image; all of them without one, (S,)."""
         grid = None if self.background is None else image_grid(self.background)
         if self.weights is not None:

@@ -174,8 +174,7 @@ def _write_csv(batch: _Batch) -> None:
         edges = np.asarray(batch.values)[:, rows, columns]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
     else:
-        indices: list[Any] = batch.volumes or [names] * len(batch.runs)
-        each = zip(batch.values, indices, strict=True)
+        each = zip(batch.values, batch.volumes or [names] * len(batch.runs), strict=True)
         frames = [pd.DataFrame(values, index, names) for values, index in each]
         if batch.stacked:
             table = pd.concat(frames, keys=batch.runs, names=["run", "volume"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import TYPE_CHECKING, TypeVar
 
-from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError
+from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, did_you_mean
 from bids_spheres.files.names import Name, as_written, entity_value, named_files, natural
 from bids_spheres.outputs.links import Links
 from bids_spheres.outputs.paths import (
@@ -139,14 +139,17 @@ def seed_map_files(output_dir: Path) -> list[OutputFile]:
 
 def participants_with_outputs(output_dir: Path) -> list[str]:
     """Labels, without ``sub-``, of the participants with a folder in the results."""
-    labels = (path.name[len("sub-") :] for path in output_dir.glob("sub-*") if path.is_dir())
-    return sorted(labels, key=natural)
+    return _labels_of_folders(output_dir, "sub-")
 
 
 def sessions_with_outputs(output_dir: Path, participant: str) -> list[str]:
     """Labels, without ``ses-``, of a participant's sessions."""
-    folders = (output_dir / f"sub-{participant}").glob("ses-*")
-    return sorted((path.name[len("ses-") :] for path in folders), key=natural)
+    return _labels_of_folders(output_dir / f"sub-{participant}", "ses-")
+
+
+def _labels_of_folders(parent: Path, key: str) -> list[str]:
+    folders = (path.name for path in parent.glob(f"{key}*") if path.is_dir())
+    return sorted((name.removeprefix(key) for name in folders), key=natural)
 
 
 def pages_of_participants(output_dir: Path) -> frozenset[str]:
@@ -161,7 +164,7 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
         wanted = {_plain(key, label) for label in labels}
         present = {_plain(key, label_of(file.name, key)) for file in chosen}
         names = sorted((label or "(none)" for label in present), key=natural)
-        choice = f"Available: {listing([f'{key}-{label}' for label in names], 20)}."
+        choice = f"Available: {listing(as_written((key, name) for name in names), 20)}."
         chosen = [file for file in chosen if _plain(key, label_of(file.name, key)) in wanted]
         if not chosen:
             shown = ", ".join(label or "(none)" for label in labels)
@@ -358,8 +361,11 @@ class RunResults:
 def run_files(output_dir: Path, participant: str = "*") -> list[OutputFile]:
     """Tables of all runs, or of those of a participant, in the order of their paths."""
     files = _participant_files(output_dir, ".tsv", ".tsv.gz", participant=participant)
-    ours = [f for f in files if f.name.suffix in _SUFFIXES and f.name.get("desc")]
-    return sorted(ours, key=lambda file: file.path)
+    ours = (f for f in files if f.name.suffix in _SUFFIXES and f.name.get("desc"))
+    # Those of fMRIPrep, as desc-confounds_timeseries, are of no seed set.
+    of_runs = (DESIGN, OUTLIERS)
+    kept = [f for f in ours if f.name.suffix in of_runs or label_of(f.name, SEEDS)]
+    return sorted(kept, key=lambda file: file.path)
 
 
 def find_runs(
@@ -450,13 +456,21 @@ class GroupFiles:
         entities = {what.partition("_")[0] for what in self.whats if "_" in what}
         return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
+    def __repr__(self) -> str:
+        return f"<{self.entities}: {', '.join(sorted(self.whats, key=natural))}>"
+
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
         return group_path(self.root, self.name, what, extension)
 
     def table(self, what: str, columns: Iterable[str] = ()) -> pd.DataFrame:
         """Read a table; DataError when it lacks one of some columns."""
-        return read_group_table(self.path(what), columns)
+        try:
+            return read_group_table(self.path(what), columns)
+        except MissingInputError as error:
+            whats = sorted(self.whats, key=natural)
+            hint = f"{did_you_mean(what, whats)}Available: {listing(whats, len(whats))}."
+            raise MissingInputError(error.message, hint=hint) from error
 
     def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[np.float64]:
         """Upper triangle with diagonal of a matrix of S nodes, (S (S + 1) / 2,)."""

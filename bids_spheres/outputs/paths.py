@@ -158,26 +158,18 @@ def label_of(name: Name, key: str) -> str:
 
 def image_name(group: Name) -> Name:
     """Name of what all strategies and measures of a group share."""
-    kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
-    return Name(tuple(kept), group.suffix, group.extension)
+    kept = tuple(entity for entity in group.entities if entity[0] not in ("stat", "desc"))
+    return Name(kept, group.suffix, group.extension)
 
 
 def of_contrast(contrast: str, suffix: str) -> str:
-    """Ending of the name of a result of a contrast, in the place of a suffix.
-
-    >>> of_contrast("age", "edges")
-    'contrast-age_edges'
-    """
+    """Ending of the name of a result of a contrast, as a suffix: ``"contrast-age_edges"``."""
     return f"{CONTRAST}-{contrast}_{suffix}"
 
 
 def map_of_contrast(contrast: str, stat: str) -> str:
-    """Ending of the name of an image of a contrast, in the place of a suffix.
-
-    >>> map_of_contrast("age", "t")
-    'contrast-age_stat-t_statmap'
-    """
-    return f"{CONTRAST}-{contrast}_stat-{stat}_{STATMAP}"
+    """Ending of the name of an image of a contrast: ``"contrast-age_stat-t_statmap"``."""
+    return of_contrast(contrast, f"stat-{stat}_{STATMAP}")
 
 
 def group_of_contrast(name: Name) -> Name:

@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.outputs.links import Links
     from bids_spheres.reports.participant.load import Run
     from bids_spheres.reports.toolkit.charts import Chart
-
-    FloatArray = NDArray[np.float64]
 
 LEFT, RIGHT = 130, 16
 """Pixels beside charts along time, the same for all of a run, so that volumes line up."""
@@ -79,7 +76,7 @@ class Motion:
 
     n_volumes: int
     courses: Mapping[Measure, FloatArray]  # (T,); NaN where a value is missing
-    censored: Mapping[str, NDArray[np.bool_]]  # (T,); By strategy
+    censored: Mapping[str, BoolArray]  # (T,); By strategy
     thresholds: Mapping[str, Mapping[str, object]]  # ``CensoringThresholds`` of each strategy
 
     def levels(self, measure: Measure) -> dict[float, str]:

@@ -48,11 +48,6 @@ class RunView:
     after: Block | None
     controls: Table | None
 
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Identifier and heading."""
-        return self.anchor, self.title
-
 
 def participant_page(participant: Participant) -> HTMLReport:
     """The report of one participant or session."""

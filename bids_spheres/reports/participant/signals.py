@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,28 +26,27 @@ from bids_spheres.reports.toolkit.matrices import (
     Panel,
     carpet_raster,
     carpets,
+    per_pixel,
     volumes_axis,
 )
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.reports.toolkit.summaries import mean_spectrum, per_pixel
 from bids_spheres.wording import NO_BREAK, count, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import SeedSet
-    from bids_spheres.reports.toolkit.summaries import Spectrum
-
-    FloatArray = NDArray[np.float64]
 
 _CARPET, _LEAST, _SPECTRUM = MOST_ROWS, 48, 200  # pixels high
 _TITLE, _BETWEEN = 20, 22  # pixels above a carpet, and from one to the next
 
 BEFORE = "Before cleaning"
 """Name of the series before cleaning."""
+
+MOST_FREQUENCIES = 160
+"""Points of a spectrum that a chart can show."""
 
 BORDERS = (0.01, 0.1)
 """Between bands whose share of the power is given, Hz: drift, the range of resting-state networks
@@ -171,3 +170,56 @@ def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, st
     )
     chart = chart_of([Plot(frame, tuple(marks))], WIDTH, _SPECTRUM + 56, words)
     return Graphic(chart, caption, legend=tuple(legend))
+
+
+def periodogram(times: FloatArray, series: FloatArray, frequencies: FloatArray) -> FloatArray:
+    """Lomb-Scargle periodogram, (F, S), of series, (T, S), without mean, at irregular times, s.
+
+    At every frequency, Hz and above 0, a sine and a cosine are fitted, shifted in time so that they
+    are orthogonal (Scargle 1982, equation 10, doi:10.1086/160554). `scipy.signal.lombscargle` gives
+    the same for one series at a time.
+    """
+    angles = 2 * np.pi * frequencies[:, None] * times
+    shift = np.arctan2(np.sin(2 * angles).sum(axis=1), np.cos(2 * angles).sum(axis=1)) / 2
+    shifted = angles - shift[:, None]
+    power = np.zeros((len(frequencies), series.shape[1]))
+    for wave in (np.cos(shifted), np.sin(shifted)):
+        weight = (wave**2).sum(axis=1)[:, None]
+        # At the Nyquist frequency one of the two waves is zero at all times.
+        fits = weight > 1e-9 * len(times)
+        power += np.where(fits, (wave @ series) ** 2 / np.where(fits, weight, 1.0), 0.0) / 2
+    return power
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Mean power of several series."""
+
+    frequencies: FloatArray  # (F,), Hz
+    density: FloatArray  # (F,); Per Hz; its integral is 1
+
+
+def mean_spectrum(series: FloatArray, kept: BoolArray, t_r: float) -> Spectrum | None:
+    """Mean over spheres of the power of their series, (T, S), each of variance 1.
+
+    NaN stands for missing spheres, and for volumes that are not `kept`, (T,). None when there are
+    fewer than 8 volumes or no series.
+    """
+    values, n = series[kept], len(series)
+    if len(values) < 8:
+        return None
+    deviation = values.std(axis=0)
+    varies = deviation > 0  # not where a value is missing
+    if not varies.any():
+        return None
+    values = values[:, varies] - values[:, varies].mean(axis=0)
+    values /= deviation[varies]
+    frequencies = np.arange(1, n // 2 + 1, dtype=np.float64) / (n * t_r)
+    times = np.flatnonzero(kept).astype(np.float64) * t_r
+    power = periodogram(times, values, frequencies).mean(axis=1)
+    every = per_pixel(len(frequencies), MOST_FREQUENCIES)
+    if every > 1:
+        n_full = len(frequencies) // every * every
+        both = np.stack([frequencies[:n_full], power[:n_full]])
+        frequencies, power = both.reshape(2, -1, every).mean(axis=2)
+    return Spectrum(frequencies, power / (power.sum() * (frequencies[1] - frequencies[0])))
