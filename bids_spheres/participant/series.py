@@ -127,8 +127,9 @@ def write_series(
     own = SeriesSidecar(
         Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
         FullLength=rules.full_length,
+        **sampling(run_design.timing.t_r),
     )
-    facts = {**common, **own, **sampling(run_design.timing.t_r)}
+    facts = {**common, **own}
     write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
     nodes = paths.uri(paths.spheres(seeds))
