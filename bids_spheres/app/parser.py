@@ -237,7 +237,10 @@ def why_parser() -> argparse.ArgumentParser:
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
     edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
     which = parser.add_argument_group("which of several")
-    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+    for name in (
+        *("session", "task", "acquisition", "reconstruction", "direction", "run", "echo"),
+        *("space", "res"),
+    ):
         which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
     name_of, text = published.strategy_name, "after this denoising strategy"
     which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
