@@ -169,13 +169,13 @@ def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
 def _write_csv(batch: _Batch) -> None:
     names = list(batch.regions.names)
     if batch.stacked and not batch.volumes:
-        rows, columns = np.triu_indices(len(names), k=1)
-        pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
-        edges = np.asarray(batch.values)[:, rows, columns]
+        first, second = np.triu_indices(len(names), k=1)
+        pairs = [f"{names[a]}--{names[b]}" for a, b in zip(first, second, strict=True)]
+        edges = np.asarray(batch.values)[:, first, second]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
     else:
-        indices: list[Any] = batch.volumes or [names] * len(batch.runs)
-        each = zip(batch.values, indices, strict=True)
+        rows = batch.volumes or [np.array(names)] * len(batch.runs)
+        each = zip(batch.values, rows, strict=True)
         frames = [pd.DataFrame(values, index, names) for values, index in each]
         if batch.stacked:
             table = pd.concat(frames, keys=batch.runs, names=["run", "volume"])

@@ -176,9 +176,17 @@ def _network_blocks(
             Layer(label, _network_matrix(tables[result], names, column), digits)
             for label, column, digits in columns
         ]
-        about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
-        beside = Beside((), names)
-        graphics.append(matrix_graphic(mean, limit, beside, f"{words}.", **about, layers=layers))
+        graphics.append(
+            matrix_graphic(
+                mean,
+                limit,
+                Beside((), names),
+                f"{words}.",
+                strategy=result.strategy,
+                row_names=f"{result.image.anchor}-networks",
+                layers=layers,
+            )
+        )
     yield render.Block("Networks", tuple(graphics), columns=2)
     ends = ("mean", "ci_low", "ci_high")
     limits = {

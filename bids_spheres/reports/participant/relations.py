@@ -91,8 +91,8 @@ def _matrices(
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
         ordered = matrix[np.ix_(order.indices, order.indices)]
-        about = {"strategy": strategy, "row_names": f"{seeds.anchor}-names"}
-        yield matrix_graphic(ordered, limit, beside, words, **about)
+        row_names = f"{seeds.anchor}-names"
+        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=row_names)
 
 
 def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:
