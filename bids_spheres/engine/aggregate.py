@@ -51,7 +51,7 @@ class VoxelSeries:
     usable: BoolArray
 
     def of(self, spheres: IntArray) -> VoxelSeries:
-        """Those of some spheres, in the order given."""
+        """Series of the voxels of some spheres, in the order given."""
         return replace(self, starts=self.starts[spheres], stops=self.stops[spheres])
 
     def of_sphere(self, sphere: int) -> FloatArray:

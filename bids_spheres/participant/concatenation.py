@@ -65,7 +65,7 @@ _SHARED = (
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 
 _OWN = {"Sources", "GeneratedBy"}
-"""Of these keys, those that are always of the run itself."""
+"""Keys among these that always describe the run itself."""
 
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "

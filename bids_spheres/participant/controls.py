@@ -37,7 +37,7 @@ SURROGATES = 150
 """Surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %."""
 
 CRITICAL_Z = 1.959964
-"""Of a normal distribution, two-sided p < .05."""
+"""Value of a normal distribution with two-sided p = .05."""
 
 _FLUID_SPHERES, _FEWEST_VOXELS = 20, 4
 _FLUID = 0.9

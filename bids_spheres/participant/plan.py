@@ -109,12 +109,12 @@ class Job:
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
-        """Those that have an image in this run."""
+        """Strategies that have an image in this run."""
         return tuple(strategy for image in self.images for strategy in image.strategies)
 
     @property
     def without_image(self) -> tuple[Strategy, ...]:
-        """Those that have none."""
+        """Strategies without an image in this run."""
         return tuple(s for s in self.work.strategies if s not in self.strategies)
 
     def placed(self) -> Job:

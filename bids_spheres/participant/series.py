@@ -54,7 +54,7 @@ def clean_series(
 
 
 def rows_in_use(run_design: RunDesign) -> NDArray[np.bool_]:
-    """Those of the kept volumes that are drawn after cleaning."""
+    """Which of the kept volumes are drawn after cleaning."""
     return np.asarray(run_design.used[run_design.design.kept])
 
 

@@ -69,7 +69,7 @@ def smoothed_before(run: Run, bold: Path) -> float:
 
 
 def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidecar:
-    """Of regressors and censored volumes; `sources` are URIs of the tables."""
+    """Sidecar of regressors and censored volumes; `sources` are URIs of the tables."""
     return DesignSidecar(
         Sources=list(sources),
         Strategy=run_design.strategy.name,
@@ -113,7 +113,7 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
 
 
 def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
-    """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
+    """Sidecar of a matrix over pairs of spheres, whose table has the URI `nodes`."""
     return MatrixSidecar(
         RelationshipMeasure=chosen.title,
         Weighted=True,
@@ -139,7 +139,7 @@ _NO_MEASURE = {
 
 
 def sidecar_beside(stat: str, nodes: str, rules: Processing) -> MatrixSidecar:
-    """Of a matrix that says how good correlations are."""
+    """Sidecar of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
     about["RelationshipMeasure"] = _NO_MEASURE[stat]
     if stat in (PLACEMENT_MEAN, PLACEMENT_SD) and rules.placements:

@@ -41,7 +41,7 @@ COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
 
 
 _LARGEST = 1e100
-"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
+"""Largest value of an image: sums of squares of larger ones can't be held."""
 
 _NOT_LINEAR = (
     "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "

@@ -25,7 +25,7 @@ _LONGEST = 40
 """Letters of a word in a message."""
 
 _MOST_DIGITS = 9
-"""Of a number of volumes, processes or MB."""
+"""Digits of a number of volumes, processes or MB."""
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Measure:
         return self.column.startswith("qc_fc")
 
     def values(self, rows: pd.DataFrame) -> FloatArray:
-        """Of each strategy, as the figure shows them."""
+        """Values of all strategies, as the figure shows them."""
         return rows[self.column].to_numpy(np.float64) * self.factor
 
     def by_chance(self, rows: pd.DataFrame) -> list[float]:
