@@ -21,7 +21,7 @@ from bids_spheres.spaces.fmriprep import is_native
 from bids_spheres.wording import count, listing, percent, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from bids_spheres.reports.group.load import FloatArray, Image
 
@@ -33,11 +33,9 @@ _MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
 """Middle and half the size of the brain in MNI templates, mm."""
 
 
-def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
-    """Figure, sentences and table of the seeds of each image, by the image's anchor."""
-    _, short = parts_apart([(image.measured, image.seeds, image.space) for image in images])
-    sections = {}
-    for image, own in zip(images, short, strict=True):
+def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
+    """Figure, sentences and table of the seeds of each image."""
+    for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
         behind = _background(image)
         share = image.coverage["share"].to_numpy(np.float64)
         colours = np.select(
@@ -60,16 +58,15 @@ def seeds_sections(images: Sequence[Image]) -> dict[str, render.Section]:
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         pixels = sphere_figures.overview(scene, image.networks)
         shown = figures.picture(pixels, alt, small=True, density=figures.DENSITY)
-        sections[image.anchor] = render.Section(
+        yield render.Section(
             image.anchor,
             image.image_title,
-            ", ".join(own) or image.image_title,
+            ", ".join(parts.values()) or image.image_title,
             sentences=sentences,
             figures=(render.Figure(f"{image.anchor}-seeds", shown, caption),),
             tables=(_table(image),),
             stage=Stage.of(scene, f"{image.anchor}-glass"),
         )
-    return sections
 
 
 def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
@@ -110,12 +107,11 @@ def _background(image: Image) -> Background | None:
     if template := find_background({"SpatialReference": image.space}, links):
         return template
     first = next(iter(participants_with_outputs(image.root)), "")
-    tables = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
-    for spheres in tables:
-        if spheres and spheres.sidecar.get("SpatialReference") == image.space:
-            if background := find_background(spheres.sidecar, links):
-                return replace(background, words=f"the brain of sub-{first}")
-            break
+    spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
+    sidecars = (table.sidecar for table in spheres if table)
+    sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)
+    if sidecar and (background := find_background(sidecar, links)):
+        return replace(background, words=f"the brain of sub-{first}")
     if not image.space.startswith("MNI"):
         return None
     grid = Grid(
@@ -132,11 +128,7 @@ def _table(image: Image) -> render.Table:
     seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_ROWS]
     rest = len(image.coverage) - len(seeds)
     more = f" The other {rest:,} are in the table of coverage." if rest else ""
-    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "")
-    shares = [
-        render.percent_cell(share, tone=str(tone))
-        for share, tone in zip(seeds["share"], tones, strict=True)
-    ]
+    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
     networks = render.text_column("Network", seeds["network"])
     return render.table_of(
         f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
@@ -144,10 +136,7 @@ def _table(image: Image) -> render.Table:
         *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
         *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
         render.number_column("Participants", seeds["participants"]),
-        (render.Column("Share", unit="%"), shares),
-        (
-            render.Column("Coverage", unit="%"),
-            [render.percent_cell(share) for share in seeds["coverage"]],
-        ),
+        render.percent_column("Share", seeds["share"], tones),
+        render.percent_column("Coverage", seeds["coverage"]),
         file=f"group/{image.path('coverage').name}",
     )

@@ -91,8 +91,8 @@ def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> P
 def group_page(level: Level) -> HTMLReport:
     """The report of the group level."""
     shown = affordable(level.results)
-    seeds = seeds_sections(level.images[:MOST_CHOICES])
-    stages = {anchor: section.stage for anchor, section in seeds.items()}
+    seeds = tuple(seeds_sections(level.images[:MOST_CHOICES]))
+    stages = {section.anchor: section.stage for section in seeds}
     n_all = sum(result.has_matrices for result in level.results)
     shown_note = ""
     if len(shown) < n_all:
@@ -121,7 +121,7 @@ def group_page(level: Level) -> HTMLReport:
         strategies=strategies.strategies_table(level),
         participants=participants,
         links=links,
-        seeds=tuple(seeds.values()),
+        seeds=seeds,
         conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
         shown_note=shown_note,
         contrasts=tuple(tested_pairs.contrast_sections(level, shown, stages))[:MOST_CHOICES],

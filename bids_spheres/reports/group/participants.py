@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MOST_ROWS = 2000
 """Rows of the table; a browser takes seconds to lay out more."""
 
+_WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
+_WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
+
 _MOST_VERDICTS = 6
 _TONES = ("bad", "warn")
 _MOST_STRATEGIES = 4
@@ -83,14 +86,10 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     """
     by_run = level.runs.groupby("source", sort=False)
     runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
-    for what, worst in (
-        *(("coverage", "min"), ("tsnr", "min"), ("spheres_missing", "max")),
-        *(("degrees_of_freedom", "min"), ("n_censored", "max")),
-    ):
-        runs[what] = by_run[what].agg(worst)
-        if what in ("degrees_of_freedom", "n_censored"):
-            for strategy, own in level.runs.groupby("strategy"):
-                runs[f"{what} {strategy}"] = own.groupby("source")[what].agg(worst)
+    runs = runs.join(by_run.agg(_WORST))
+    for strategy, own in level.runs.groupby("strategy"):
+        worst = own.groupby("source").agg(_WORST_OF_STRATEGY)
+        runs = runs.join(worst.add_suffix(f" {strategy}"))
     names = zip(runs["participant_id"], map(str, runs.index), strict=True)
     runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")

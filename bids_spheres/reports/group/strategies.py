@@ -82,11 +82,6 @@ class Measure:
     score: Callable[[FloatArray], FloatArray]
     span: tuple[float, float]
 
-    @property
-    def of_motion(self) -> bool:
-        """Whether it says how much head motion is left."""
-        return self.column.startswith("qc_fc")
-
     def values(self, rows: pd.DataFrame) -> FloatArray:
         """Of each strategy, as the figure shows them."""
         return rows[self.column].to_numpy(np.float64) * self.factor
@@ -170,7 +165,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         frame = charts.Frame(left, _TOP, width, height, x, charts.Axis(0, len(rows)))
         if measure is MEASURES[0]:
             labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
-        ranked = alike and not (few and measure.of_motion)
+        ranked = alike and not (few and measure.column.startswith("qc_fc"))
         panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
@@ -301,14 +296,13 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
 
 def strategies_table(level: Level) -> render.Table:
     """A row for every group that is connectivity."""
-    heads, parts = level.distinct
-    results = [
-        (result, part)
-        for condition, part in zip(level.conditions, parts, strict=True)
+    parts = {
+        result.entities: condition.parts
+        for condition in level.conditions
         for result in condition.results
         if result.row is not None
-    ]
-    rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
+    }
+    rows = level.strategies.set_index("group").reindex(list(parts))
     # Widths that are equal are of no use to choose; others are of some calls alone.
     left_out = [name for name, *_ in _TABLE[-10:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
@@ -317,8 +311,8 @@ def strategies_table(level: Level) -> render.Table:
         "Strategies: the same numbers, and those of group/strategies.tsv.",
         render.text_column("Strategy", rows["strategy"]),
         *(
-            render.text_column(head, [part[i] for _, part in results])
-            for i, head in enumerate(heads)
+            render.text_column(head, [own[head] for own in parts.values()])
+            for head in next(iter(parts.values()), {})
         ),
         *(
             render.number_column(label, rows[name] * factor, digits, unit)

@@ -89,7 +89,7 @@ def test_brains_have_an_outline_without_a_template(outputs, rng, tmp_path, monke
     many(outputs, rng, 3)
     page_of(outputs)
     (image,) = load_level(outputs.root).images
-    (section,) = coverage.seeds_sections([image]).values()
+    (section,) = coverage.seeds_sections([image])
     backdrop = section.stage.scene.backdrop
     inside, outside = (
         backdrop.at([np.array([x]), np.array([y]), np.array([z])]).item()
