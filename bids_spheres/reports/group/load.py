@@ -121,11 +121,6 @@ class Result(GroupFiles):
         return texts(self.about.get("TestsAgainstZeroDoNotHold"))
 
     @property
-    def covariates(self) -> list[str]:
-        """Variables for which QC-FC is adjusted."""
-        return texts(self.about.get("QCFCCovariates"))
-
-    @property
     def pooled(self) -> Mapping[str, int]:
         """Spaces and participants in each, where several are pooled; else empty."""
         spaces = self.about.get("PooledSpaces")
@@ -263,6 +258,12 @@ class Level:
     def excluded(self) -> pd.DataFrame:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
+
+    @property
+    def covariates(self) -> list[str]:
+        """Variables for which QC-FC is adjusted."""
+        named = (texts(result.about.get("QCFCCovariates")) for result in self.results)
+        return list(dict.fromkeys(name for names in named for name in names))
 
     @property
     def things(self) -> str:

@@ -12,13 +12,11 @@ from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.reports.group import multiverse, strategies, tested_pairs
-from bids_spheres.reports.group.coverage import seeds_sections
+from bids_spheres.reports.group import data_quality, multiverse, strategies, tested_pairs
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import load_level
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
 from bids_spheres.reports.group.methods_text import group_methods
-from bids_spheres.reports.group.participants import participants_section, quality_of_runs, verdicts
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import Cell, Column, Table, page, table_of, text_column
@@ -91,7 +89,7 @@ def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> P
 def group_page(level: Level) -> HTMLReport:
     """The report of the group level."""
     shown = affordable(level.results)
-    seeds = tuple(seeds_sections(level.images[:MOST_CHOICES]))
+    seeds = tuple(data_quality.seeds_sections(level.images[:MOST_CHOICES]))
     stages = {section.anchor: section.stage for section in seeds}
     n_all = sum(result.has_matrices for result in level.results)
     shown_note = ""
@@ -106,14 +104,14 @@ def group_page(level: Level) -> HTMLReport:
         if results := [result for result in condition.results if result.anchor in shown]:
             names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
             names[f"{condition.image.anchor}-networks"] = network_names(results)
-    runs = quality_of_runs(level)
-    participants, links = participants_section(level, runs)
+    runs = data_quality.quality_of_runs(level)
+    participants, links = data_quality.participants_section(level, runs)
     effects = multiverse.effects(level)
     return page(
         "group.html.j2",
         f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}",
         summary=tuple(summary(level)),
-        verdicts=tuple(verdicts(runs)),
+        verdicts=tuple(data_quality.verdicts(runs)),
         limits=LIMITS_IN_WORDS,
         warnings=tuple(cautions(level)),
         reading=strategies.reading(level),

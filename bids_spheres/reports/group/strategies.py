@@ -117,11 +117,12 @@ MEASURES = (
 
 def reading(level: Level) -> tuple[str, str]:
     """How to choose a strategy; limits of the comparison, and the covariates of QC-FC."""
-    names = dict.fromkeys(name for result in level.results for name in result.covariates)
-    adjusted = f" Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
     if not level.strategies["qc_fc_median"].notna().any():
         return _ON_THE_REST, ""
-    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
+    caveats = CAVEATS
+    if names := level.covariates:
+        caveats += f" Here QC-FC is a partial correlation, adjusted for {listing(names, 16)}."
+    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", caveats
 
 
 def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
