@@ -58,21 +58,20 @@ def participants_section(
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
     pages = pages_of_participants(level.output_dir)
-    shown, notes = runs, []
+    shown, note = runs, ""
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
         shown = order[:MOST_ROWS]
-        notes.append(
+        note = (
             f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
             "most; all of them are in group/runs.tsv."
         )
-    others = runs.loc[~runs["participant_id"].isin(shown["participant_id"]), "participant_id"]
-    links = (render.Cell(label, href=_href(label, "", pages)) for label in dict.fromkeys(others))
-    tables = [_runs_table(level, shown, pages), *_absent_table(level)]
-    blocks = (_distributions(level, runs),)
-    section = render.Section(
-        *("participants", "Participants", ""), blocks=blocks, tables=tuple(tables), notes=(*notes,)
-    )
+    people = runs["participant_id"]
+    others = dict.fromkeys(people[~people.isin(shown["participant_id"])])
+    links = [render.Cell(label, href=_href(label, "", pages)) for label in others]
+    tables = (_runs_table(level, shown, pages), *_absent_table(level))
+    blocks, notes = (_distributions(level, runs),), (note,) if note else ()
+    section = render.Section("participants", "", "", blocks=blocks, tables=tables, notes=notes)
     return section, [link for link in links if link.href]
 
 
@@ -116,8 +115,7 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
         texts = {str(run): mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
         runs[name] = [texts.get(str(run), "") for run in runs.index]
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
-    runs["kept"] = usable["n_kept"].min()
-    runs["left"] = usable["degrees_of_freedom"].min()
+    runs[["kept", "left"]] = usable[["n_kept", "degrees_of_freedom"]].min()
     looks, verdicts_of_runs = [], []
     for run in runs.to_dict("records"):
         judged = {"head motion": limits.judge_motion(run["mean_fd"])}

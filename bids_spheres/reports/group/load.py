@@ -154,8 +154,8 @@ class Result(GroupFiles):
     @cached_property
     def networks(self) -> pd.DataFrame | None:
         """Means within and between networks; None where there are none."""
-        table = self.table("networks") if "networks" in self.whats else ()
-        return table if len(table) else None
+        table = self.table("networks") if "networks" in self.whats else None
+        return None if table is None or table.empty else table
 
     @cached_property
     def model_about(self) -> Mapping[str, object]:

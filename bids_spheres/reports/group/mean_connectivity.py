@@ -145,7 +145,7 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
     tables = [result.networks for result in results if result.networks is not None]
-    known = {name for table in tables for name in table[["network_1", "network_2"]].to_numpy().flat}
+    known = {name for table in tables for end in (1, 2) for name in table[f"network_{end}"]}
     groups = results[0].image.order.groups if results else ()
     return tuple(group.name for group in groups if group.name in known)
 

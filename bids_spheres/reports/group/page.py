@@ -19,7 +19,7 @@ from bids_spheres.reports.group.mean_connectivity import condition_sections, net
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
-from bids_spheres.reports.toolkit.render import Cell, Column, Table, page, table_of, text_column
+from bids_spheres.reports.toolkit.render import Cell, Column, Table, page
 from bids_spheres.settings import GROUP, Settings, declared_options
 from bids_spheres.wording import collect, count, listing, number
 
@@ -141,10 +141,7 @@ def origin(output_dir: Path) -> dict[str, object]:
     return {
         "command": provenance.command(path, settings, output_dir),
         "settings": provenance.settings_in_words({k: v for k, v in settings.items() if k in used}),
-        "versions": (
-            *(("Results", text) for text in software),
-            *provenance.versions_of_this_page(),
-        ),
+        "versions": [*(("Results", s) for s in software), *provenance.versions_of_this_page()],
         "files": files_table(output_dir / paths.GROUP_FOLDER),
     }
 
@@ -206,7 +203,7 @@ def files_table(folder: Path) -> Table:
     """Links to all tables of the group."""
     tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
     tables.sort(key=lambda path: (path.name.count("_") > 0, natural(path.name)))
-    kinds, groups, links = [], [], []
+    rows = []
     for path in tables[:_MOST_FILES]:
         try:
             name = parse_name(path.name)
@@ -216,16 +213,11 @@ def files_table(folder: Path) -> Table:
             own = name.get(paths.CONTRAST)
             kind = paths.of_contrast("", name.suffix) if own else name.suffix
             group = paths.title(paths.group_of_contrast(name))
-        kinds.append(KINDS.get(kind, "not by this version"))
-        groups.append(group)
-        ending = path.name.removeprefix(f"{group}_")
-        links.append(Cell(ending, href=f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"))
+        content = Cell(KINDS.get(kind, "not by this version"))
+        href = f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"
+        rows.append((content, Cell(group), Cell(path.name.removeprefix(f"{group}_"), href=href)))
     rest = len(tables) - _MOST_FILES
     more = f" {rest:,} more are in the folder group." if rest > 0 else ""
-    return table_of(
-        f"Tables of the group; the JSON file beside each describes it.{more}",
-        text_column("Content", kinds),
-        text_column("Of", groups),
-        (Column("File", numeric=False), links),
-        file="the folder group",
-    )
+    caption = f"Tables of the group; the JSON file beside each describes it.{more}"
+    heads = tuple(Column(label, numeric=False) for label in ("Content", "Of", "File"))
+    return Table(caption, heads, tuple(rows), file="the folder group")

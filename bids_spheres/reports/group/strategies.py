@@ -94,12 +94,10 @@ class Measure:
         return [levels[self.column]] * len(rows) if self.column in levels else []
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Which strategies are best, to the digits shown; none where all are equal."""
+        """Which of values are best, to the digits shown; none where all are equal."""
         scores = self.score(np.round(values, self.digits))
-        known = scores[np.isfinite(scores)]
-        if len(known) < 2 or np.ptp(known) == 0:
-            return np.zeros(len(values), dtype=bool)
-        return np.asarray(scores == known.min())
+        best, worst = np.nanmin(scores), np.nanmax(scores)
+        return np.asarray((scores == best) & (best < worst))
 
 
 _DISTANCE = "qc_fc_distance_spearman"
@@ -148,8 +146,8 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
     few = rows["qc_fc_participants"].min() < FEW_PARTICIPANTS
     marks: list[charts.Mark] = []
     labels = [
-        charts.Label(_LEFT - 10, down, charts.shorten(strategy, _MOST_NAME), "end", "name")
-        for strategy, down in zip(rows["strategy"], _middles(rows) + 4, strict=True)
+        charts.Label(_LEFT - 10, middle + 4, charts.shorten(strategy, _MOST_NAME), "end", "name")
+        for strategy, middle in _lines(rows)
     ]
     words: list[str] = []
     for measure in MEASURES:
@@ -183,9 +181,10 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
     return render.Graphic(chart, _caption(rows, alike=alike, few=few))
 
 
-def _middles(rows: pd.DataFrame) -> FloatArray:
-    """Pixels from the top of the line of each strategy."""
-    return np.asarray(_TOP + _ROW * (np.arange(len(rows)) + 0.5), dtype=np.float64)
+def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Each strategy, and the pixels from the top to the middle of its line."""
+    for row, strategy in enumerate(rows["strategy"]):
+        yield strategy, _TOP + _ROW * (row + 0.5)
 
 
 def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
@@ -216,8 +215,7 @@ def _panel(
         charts.Label(frame.left, _TOP - 13, measure.hint, "start"),
         *(label for label in ticks if label.text),
     ]
-    middles = _middles(rows)
-    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for down in middles)
+    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for _, down in _lines(rows))
     by_chance = "".join(
         f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
         for row, across in enumerate(frame.across(measure.by_chance(rows)))
@@ -227,7 +225,7 @@ def _panel(
     marks = [*grid, charts.Mark(lanes, "grid"), chance]
     values = measure.values(rows)
     best = measure.best_of(values) & ranked
-    for strategy, value, down, is_best in zip(rows["strategy"], values, middles, best, strict=True):
+    for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
         if np.isfinite(value):
             across = float(frame.across(value))
             dot = charts.circles(np.array([[across, down]]), _DOT)

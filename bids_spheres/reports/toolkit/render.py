@@ -18,7 +18,7 @@ from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -102,11 +102,9 @@ def number_column(
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
-def percent_column(
-    label: str, shares: Sequence[float], tones: Sequence[str] | None = None
-) -> TableColumn:
+def percent_column(label: str, shares: Collection[float], tones: Sequence[str] = ()) -> TableColumn:
     """Column of shares as per cent, highlighted by the tone of each."""
-    pairs = zip(shares, tones or [""] * len(shares), strict=True)
+    pairs = zip(shares, tones or len(shares) * ("",), strict=True)
     return Column(label, unit="%"), [percent_cell(share, tone=tone) for share, tone in pairs]
 
 
