@@ -52,6 +52,8 @@ _ENTITIES = {
     "session": "ses",
     "task": "task",
     "acquisition": "acq",
+    "reconstruction": "rec",
+    "direction": "dir",
     "run": "run",
     "echo": "echo",
     "space": "space",
@@ -118,7 +120,7 @@ def _chosen_edge(out: Path, participant: str, options: Namespace) -> tuple[Matri
     if not fitting:
         raise UsageError(
             f"No correlations match {_typed({name: [label] for name, label in wanted.items()})}.",
-            hint=f"There are: {_choices(labels.values(), wanted)}.",
+            hint=f"There are: {_typed(_choices(labels.values(), wanted), '; ')}.",
         )
     matrices = [read_matrix(path) for path in fitting]
     edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
@@ -130,10 +132,11 @@ def _chosen_edge(out: Path, participant: str, options: Namespace) -> tuple[Matri
             hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
         )
     if len(edges) > 1:
-        own = [labels[matrix.path] for matrix, _ in edges]
+        choices = _choices([labels[matrix.path] for matrix, _ in edges], _ENTITIES)
+        several = {name: own for name, own in choices.items() if len(own) > 1}
         raise UsageError(
             f"{len(edges)} correlations of {options.edge} match.",
-            hint=f"Choose one: {_choices(own, _ENTITIES)}.",
+            hint=f"Choose one: {_typed(several or choices, '; ')}.",
         )
     return edges[0]
 
@@ -164,11 +167,9 @@ def _plain(label: str) -> str:
     return label.lstrip("0") or "0" if label.isdecimal() else label
 
 
-def _choices(rows: Collection[dict[str, str]], names: Iterable[str]) -> str:
-    """What can be given to options that tell some matrices apart."""
-    values = {name: sorted({own[name] for own in rows} - {""}) for name in names}
-    several = {name: known for name, known in values.items() if len(known) > 1}
-    return _typed(several or values, "; ")
+def _choices(rows: Collection[dict[str, str]], names: Iterable[str]) -> dict[str, list[str]]:
+    """What can be given to some options."""
+    return {name: sorted({own[name] for own in rows} - {""}) or ["(none)"] for name in names}
 
 
 def _typed(values: dict[str, list[str]], mark: str = " ") -> str:

@@ -11,7 +11,7 @@ from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps,
 from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
-from bids_spheres.outputs.sidecars import sidecar_path
+from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
 from bids_spheres.participant.series import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
 
@@ -97,14 +97,14 @@ def write_seed_maps(
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")
         write_image(path, img)
-        about = {
-            "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
-            "Seed": spheres.seeds.names[number],
-            "SeedCoordinates": spheres.seeds.coordinates[number].tolist(),
-            "RelationshipMeasure": "Fisher z of the Pearson correlation of the seed's series with "
+        about = SeedMapSidecar(
+            Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+            Seed=spheres.seeds.names[number],
+            SeedCoordinates=spheres.seeds.coordinates[number].tolist(),
+            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with "
             "that of every voxel",
-            "Resolution": "Grid of the BOLD image",
-        }
+            Resolution="Grid of the BOLD image",
+        )
         write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})
 
 

@@ -13,7 +13,7 @@ from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import sampling
+from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
 from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 
 if TYPE_CHECKING:
@@ -124,11 +124,12 @@ def write_series(
         values = np.full((len(kept), len(seeds)), np.nan)
         values[kept] = cleaned
     common = {**spheres.sidecar, **sidecar}
-    own = {
-        "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
-        "FullLength": rules.full_length,
-    }
-    facts = {**common, **own, **sampling(run_design.timing.t_r)}
+    own = SeriesSidecar(
+        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        FullLength=rules.full_length,
+        **sampling(run_design.timing.t_r),
+    )
+    facts = {**common, **own}
     write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
     nodes = paths.uri(paths.spheres(seeds))

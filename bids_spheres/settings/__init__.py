@@ -1,6 +1,6 @@
 """Options, each declared once, and the frozen settings that they make."""
 
-from bids_spheres.settings.option import RESULTS, Declared, Option, build, declared_options, option
+from bids_spheres.settings.option import Declared, Option, build, declared_options, option
 from bids_spheres.settings.table import (
     DEFAULT_STRATEGY,
     GROUP,
@@ -25,7 +25,6 @@ __all__ = [
     "MASKS",
     "OFF",
     "PARTICIPANT",
-    "RESULTS",
     "Declared",
     "Execution",
     "GroupChoices",
