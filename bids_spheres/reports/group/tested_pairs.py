@@ -52,13 +52,23 @@ class Tested:
     table: pd.DataFrame
 
     @property
+    def symbol(self) -> str:
+        """Of the statistic."""
+        return "F" if "f" in self.table else "t"
+
+    @property
     def statistic(self) -> FloatArray:
         """T of each pair, or the F of an F test."""
-        return self.values("f" if "f" in self.table else "t")
+        return self.values(self.symbol.lower())
 
     def values(self, column: str) -> FloatArray:
         """A column of the table."""
         return self.table[column].to_numpy(np.float64)
+
+    @property
+    def corrections(self) -> list[str]:
+        """Columns of corrected p that the table has; that to show is last."""
+        return [column for column in CORRECTIONS if column in self.table]
 
     def significant(self, column: str) -> int:
         """Number of pairs with a p in this column below the usual limit."""
@@ -75,58 +85,50 @@ class Tested:
 
 
 def _blocks(
-    tests: Sequence[Tested], most: int = 0, stage: Stage | None = None
+    tests: Sequence[Tested], most: int | None = None, stage: Stage | None = None
 ) -> Iterator[render.Block]:
     """Matrices and components of each contrast or term, or of the first ones."""
-    for name in list(dict.fromkeys(test.name for test in tests))[: most or None]:
-        yield from _statistic_blocks([test for test in tests if test.name == name], stage)
+    for name in list(dict.fromkeys(test.name for test in tests))[:most]:
+        own = [test for test in tests if test.name == name]
+        column, symbol = own[0].corrections[-1], own[0].symbol
+        short, long = CORRECTIONS[column]
+        graphics = _matrices(own, column, f"with {short} < {SIGNIFICANT:g}")
+        note = (
+            f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: "
+            f"{long}."
+        )
+        yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
+        if "p_nbs_extent" not in own[0].table:
+            continue
+        chosen = f"components with p < {SIGNIFICANT:g} by extent"
+        graphics = _matrices(own, "p_nbs_extent", f"in {chosen}")
+        notes = (WHAT_A_COMPONENT_IS, f"Below the diagonal are the pairs of {chosen}.")
+        yield render.Block(f"Components of {name}", tuple(graphics), notes, columns=2)
+        if stage is not None and (brains := tuple(_component_brains(own, stage))):
+            yield render.Block(f"Components of {name} in the brain", brains)
 
 
-def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[render.Block]:
-    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
-    columns = [column for column in CORRECTIONS if column in tests[0].table]
-    name, column = tests[0].name, columns[-1]
+def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[render.Graphic]:
+    """Matrix of the statistic of each test; pairs below the diagonal by the p of one column."""
     limit = colour_limit([test.result.square(test.statistic) for test in tests])
-    symbol = "F" if "f" in tests[0].table else "t"
-
-    def matrices(shown: str, label: str) -> Iterator[render.Graphic]:
-        p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
-        for test in tests:
-            square, table = test.result.square, test.table
-            significant = count(test.significant(shown), "pair")
-            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
-            if np.isfinite(test.values("p")).any():
-                row = table.iloc[int(np.nanargmin(test.values("p")))]
-                value = number(float(row[symbol.lower()]))
-                words += f"; least p: {row['node_1']}{_DASH}{row['node_2']}, {symbol} = {value}"
-            layers = [
-                Layer(CORRECTIONS[other][0], square(test.values(other)), 3, probability=True)
-                for other in columns
-                if other != shown
-            ]
-            effects = [effect for effect in ("effect", "coefficient") if effect in table]
-            layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
-            t, p = square(test.statistic), square(test.values(shown))
-            yield seed_matrix(
-                test.result, t, p, f"{words}.", limit=limit, layers=layers, p_label=p_label
-            )
-
-    short, long = CORRECTIONS[column]
-    note = (
-        f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: {long}."
-    )
-    graphics = matrices(column, f"with {short} < {SIGNIFICANT:g}")
-    yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
-    if "p_nbs_extent" not in tests[0].table:
-        return
-    graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
-    note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
-    yield render.Block(
-        f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2
-    )
-    brains = [] if stage is None else list(_component_brains(tests, stage))
-    if brains:
-        yield render.Block(f"Components of {name} in the brain", tuple(brains))
+    p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
+    for test in tests:
+        square, table, p = test.result.square, test.table, test.values("p")
+        significant = count(test.significant(shown), "pair")
+        words = f"{test.symbol} of {test.name} after {test.result.strategy}: {significant} {label}"
+        if np.isfinite(p).any():
+            row = table.iloc[int(np.nanargmin(p))]
+            value = f"{test.symbol} = {number(float(row[test.symbol.lower()]))}"
+            words += f"; least p: {row['node_1']}{_DASH}{row['node_2']}, {value}"
+        layers = [
+            Layer(CORRECTIONS[other][0], square(test.values(other)), 3, probability=True)
+            for other in test.corrections
+            if other != shown
+        ]
+        effects = [effect for effect in ("effect", "coefficient") if effect in table]
+        layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
+        values = square(test.statistic), square(test.values(shown)), f"{words}."
+        yield seed_matrix(test.result, *values, limit=limit, layers=layers, p_label=p_label)
 
 
 def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.Graphic]:
@@ -278,11 +280,6 @@ def _sum(weights: Mapping[str, float]) -> str:
 
 def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
     """Contrasts with their numbers of pairs, components, and pairs of networks."""
-    counts = {
-        column: [test.significant(column) if column in test.table else np.nan for test in tests]
-        for column in CORRECTIONS
-        if any(column in test.table for test in tests)
-    }
     yield render.table_of(
         "Contrasts, and the number of pairs with a corrected p < .05.",
         render.text_column("Contrast", [test.name for test in tests]),
@@ -292,8 +289,13 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
             "Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"
         ),
         *(
-            render.number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
-            for column, own in counts.items()
+            render.number_column(
+                f"{short} < .05",
+                [test.significant(c) if c in test.table else np.nan for test in tests],
+                unit="pairs",
+            )
+            for c, (short, _) in CORRECTIONS.items()
+            if any(c in test.table for test in tests)
         ),
     )
     if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
