@@ -19,13 +19,9 @@ from bids_spheres.outputs.paths import EFFECTIVE_DOF, RELMAT, title
 from bids_spheres.outputs.read import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
