@@ -35,15 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.files.names import Name
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.plan import Job
     from bids_spheres.settings import Level
-
-    FloatArray = NDArray[np.float64]
 
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
 """Entities by which the runs of a group differ."""

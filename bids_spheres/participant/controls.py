@@ -20,7 +20,7 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.spheres import nearest_values
 from bids_spheres.outputs import write
 from bids_spheres.outputs.sidecars import ControlsSidecar
-from bids_spheres.participant.series import clean_series, effective_dof, regressed_out
+from bids_spheres.participant.series import clean_columns, effective_dof, regressed_out
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
@@ -109,12 +109,10 @@ def write_controls(
     `extraction` has the series of all spheres before cleaning, and `cleaned`, (T', S), are those
     of the seeds.
     """
-    controls = {}
-    for control in spheres.controls:
-        columns = np.arange(control.columns.start, control.columns.stop)
-        voxels = None if extraction.voxels is None else extraction.voxels.of(columns)
-        own = np.ascontiguousarray(extraction.timeseries[:, columns])
-        controls[control.seeds.label] = clean_series(own, run_design, voxels)
+    controls = {
+        control.seeds.label: clean_columns(extraction, control.columns, run_design)
+        for control in spheres.controls
+    }
     strategy = run_design.strategy.name
     path = paths.controls(spheres.seeds, strategy)
     about = ControlsSidecar(

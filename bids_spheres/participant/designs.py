@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray
 
     from bids_spheres.confounds.degrees_of_freedom import DegreesOfFreedom, Exclusion
     from bids_spheres.confounds.design import Design
@@ -103,7 +103,7 @@ class RunDesign:
         return exclusion(self.degrees_of_freedom, strategy, floor=floor)
 
     @cached_property
-    def used(self) -> NDArray[np.bool_]:
+    def used(self) -> BoolArray:
         """Kept volumes that are in the results, (T,): all, or as many as all runs have."""
         kept, seconds = self.design.kept, self.processing.equal_seconds
         places = np.flatnonzero(kept)
@@ -119,7 +119,7 @@ class RunDesign:
         return used
 
     @property
-    def reasons(self) -> dict[str, NDArray[np.bool_]]:
+    def reasons(self) -> dict[str, BoolArray]:
         """Volumes left out for each reason."""
         reasons = dict(self.design.reasons)
         if self.processing.equal_seconds:
@@ -217,9 +217,10 @@ class StrategyFailures:
                 raise
             self.errors |= dict.fromkeys(strategies, error)
 
-    def of_all(self, strategies: Iterable[Strategy]) -> bool:
-        """Whether none of the strategies is left for a run."""
-        return set(strategies) <= self.errors.keys()
+    def raise_if_all(self, strategies: Iterable[Strategy]) -> None:
+        """Raise when none of the strategies is left for a run."""
+        if set(strategies) <= self.errors.keys():
+            raise self.as_error()
 
     def as_error(self) -> BidsSpheresError:
         """All of them as one error, the same message of several strategies once."""
@@ -339,7 +340,7 @@ class _RunInputs:
         return float(ball_radius(mask.inside.sum() * mask.grid.voxel_volume))
 
     @cached_property
-    def outliers(self) -> NDArray[np.bool_] | None:
+    def outliers(self) -> BoolArray | None:
         """Volumes that the user censors."""
         return read_outliers(self.user_outliers, self.n_volumes) if self.user_outliers else None
 

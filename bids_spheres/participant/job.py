@@ -20,7 +20,7 @@ from bids_spheres.participant.designs import StrategyFailures, run_designs, run_
 from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.placements import placement_spread
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
-from bids_spheres.participant.series import clean_series, effective_dof, write_series
+from bids_spheres.participant.series import clean_columns, effective_dof, write_series
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
     coverage_note,
@@ -59,8 +59,7 @@ def run_job(job: Job) -> JobReport:
         notes = {placement.note: None for placement in job.placements if placement.note}
     failures = StrategyFailures(job.without_image)
     todo = list(_to_do(job, failures))
-    if failures.of_all(job.work.strategies):
-        raise failures.as_error()
+    failures.raise_if_all(job.work.strategies)
     warnings: list[str] = []
     unwritten: set[Path] = set()
     for part in todo:
@@ -71,8 +70,7 @@ def run_job(job: Job) -> JobReport:
             warnings += image_warnings
             unread = set()
         unwritten |= unread
-    if failures.of_all(job.work.strategies):
-        raise failures.as_error()
+    failures.raise_if_all(job.work.strategies)
     for strategy in failures.errors:
         unwritten.add(job.paths.design(strategy.name))
         unwritten |= {job.paths.series(seeds, strategy.name) for seeds in job.work.seed_sets}
@@ -146,11 +144,8 @@ def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[lis
     # The path from the root of the dataset that the image is in.
     roots = (root for _, root in job.work.links if bold.is_relative_to(root))
     source = next((bold.relative_to(root).as_posix() for root in roots), bold.name)
-    rows = [
-        run_design.exclusion_row(job.run.name, source, run_design.exclusion)
-        for run_design in todo.designs
-        if run_design.exclusion
-    ]
+    excluded = ((design, design.exclusion) for design in todo.designs)
+    rows = [design.exclusion_row(job.run.name, source, why) for design, why in excluded if why]
     names = [strategy.name for strategy in todo.image.strategies]
     record_exclusions(job.work.output_dir, source, names, rows)
     warnings = []
@@ -193,12 +188,9 @@ def _write_spheres_and_series(
         extraction, sphere_sets = extract_spheres(source, sphere_sets, rules, job.work.threads)
         for spheres in sphere_sets:
             if spheres.seeds in todo.spheres:
-                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.extra}
-                if spheres.spikes is not None:
-                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
-                    measured={**measured, "used": ~spheres.missing},
+                    measured={**spheres.extra, "used": ~spheres.missing},
                     sidecar=spheres.sidecar,
                 )
                 values = extraction.timeseries[:, spheres.columns]
@@ -224,28 +216,15 @@ def _write_strategy(
     """Clean, relate and write the series of some of the extracted seed sets, and their maps."""
     volumes, extraction, sphere_sets = extracted
     sidecar = cleaning_sidecar(run_design, sources)
-    # An extraction of these sets alone, since all its series would get a map.
-    columns = np.concatenate(
-        [np.arange(s.columns.start, s.columns.stop) for s in sphere_sets], dtype=np.intp
-    )
-    voxels = None if extraction.voxels is None else extraction.voxels.of(columns)
-    extraction = replace(extraction, timeseries=extraction.timeseries[:, columns], voxels=voxels)
-    start, cleaned = 0, []
+    cleaned = []
     for spheres in sphere_sets:
-        own = slice(start, start + len(spheres.seeds))
-        # Set by set, so that its numbers are the same to the last bit whichever others there are.
-        series = clean_series(
-            np.ascontiguousarray(extraction.timeseries[:, own]),
-            run_design,
-            None if voxels is None else voxels.of(np.arange(own.start, own.stop)),
-        )
+        series = clean_columns(extraction, spheres.columns, run_design)
         beside = placement_spread(spheres.placed, run_design) if spheres.placed else {}
         if run_design.processing.effective_dof:
             beside[EFFECTIVE_DOF] = effective_dof(series, run_design)
         write_series(paths, spheres, run_design, series, sidecar=sidecar, beside=beside)
         if run_design.processing.controls:
-            write_controls(paths, spheres, run_design, extracted[1], series)
-        cleaned.append((replace(spheres, columns=own), series))
-        start = own.stop
+            write_controls(paths, spheres, run_design, extraction, series)
+        cleaned.append((spheres, series))
     if isinstance(volumes, SpooledVolumes) and run_design.processing.seed_maps:
         write_seed_maps(paths, volumes, extraction, cleaned, run_design=run_design, sidecar=sidecar)

@@ -23,7 +23,7 @@ from bids_spheres.participant.sidecars import PLACEMENT_SEED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
     from bids_spheres.engine.aggregate import VoxelSeries
     from bids_spheres.engine.seedmaps import SpooledVolumes
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing
-
-    FloatArray = NDArray[np.float64]
 
 _BLOCK_BYTES, MOST_HELD = 2**26, 2**27
 """Series extracted at a time, or of their voxels where these count; and those that are held."""
@@ -91,9 +89,9 @@ class PlacedSeries:
             assert extraction.moments is not None  # noqa: S101 - they were asked for
             covered = extraction.moments.coverage(extraction.weights)
             extraction.timeseries[:, self._spheres.too_little(covered)] = np.nan
-            for number in range(len(block)):
-                own = np.arange(number * self.n_seeds, (number + 1) * self.n_seeds)
-                voxels = None if extraction.voxels is None else extraction.voxels.of(own)
+            for first in range(0, len(block) * self.n_seeds, self.n_seeds):
+                own = slice(first, first + self.n_seeds)
+                voxels = extraction.voxels.of(own) if extraction.voxels else None
                 yield np.ascontiguousarray(extraction.timeseries[:, own]), voxels
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import FloatArray
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing
-
-    FloatArray = NDArray[np.float64]
 
 
 def recording_voxels(
@@ -67,32 +65,30 @@ def write_seed_maps(
 ) -> None:
     """Write a map of every seed that has a series; none when the run is excluded.
 
-    `volumes`, as `recording_voxels` gave them, were read to their end, and `extraction` is of these
-    sphere sets and no other, each with its cleaned series, (T', S).
+    `volumes`, as `recording_voxels` gave them, were read to their end; each sphere set of the
+    `extraction` has its cleaned series, (T', S).
     """
     if run_design.exclusion is not None:
         return
     names = run_design.processing.seed_maps
     seeds = [
-        (spheres, number, label)
-        for spheres, _ in sphere_sets
+        (spheres, number, label, series[:, number])
+        for spheres, series in sphere_sets
         for number, label in chosen_seeds(spheres.seeds, names).items()
     ]
     if not seeds:
         return
-    columns = [spheres.columns.start + number for spheres, number, _ in seeds]
-    own = None
-    if extraction.voxels is not None:
-        own = np.hstack([series for _, series in sphere_sets])[:, columns]
-    rows = rows_in_use(run_design)
+    columns = [spheres.columns.start + number for spheres, number, *_ in seeds]
+    timeseries, rows = extraction.timeseries[:, columns], rows_in_use(run_design)
     maps = seed_maps(
-        *(volumes, extraction.timeseries[:, columns], clean_arguments(run_design)),
-        cleaned=own,
+        *(volumes, timeseries, clean_arguments(run_design)),
+        cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
         rows=None if rows.all() else rows,
     )
-    for (spheres, number, label), values in zip(seeds, maps, strict=True):
-        if np.isnan(extraction.timeseries[:, spheres.columns.start + number]).any():
-            continue  # no series, no map
+    has_series = ~np.isnan(timeseries).any(axis=0)
+    for (spheres, number, label, _), known, values in zip(seeds, has_series, maps, strict=True):
+        if not known:
+            continue
         path = paths.seed_map(spheres.seeds, label, run_design.strategy.name)
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")

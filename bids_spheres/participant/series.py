@@ -19,15 +19,14 @@ from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
 
     from bids_spheres.engine.aggregate import VoxelSeries
+    from bids_spheres.engine.extract import Extraction
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-
-    FloatArray = NDArray[np.float64]
 
 
 def clean_series(
@@ -53,21 +52,28 @@ def clean_series(
     return cleaned
 
 
-def rows_in_use(run_design: RunDesign) -> NDArray[np.bool_]:
+def clean_columns(extraction: Extraction, columns: slice, run_design: RunDesign) -> FloatArray:
+    """Cleaned series, (T', S), of the spheres with these columns of an extraction.
+
+    Without the others, so that numbers are the same to the last bit whichever there are.
+    """
+    voxels = extraction.voxels.of(columns) if extraction.voxels else None
+    return clean_series(np.ascontiguousarray(extraction.timeseries[:, columns]), run_design, voxels)
+
+
+def rows_in_use(run_design: RunDesign) -> BoolArray:
     """Those of the kept volumes that are drawn after cleaning."""
     return np.asarray(run_design.used[run_design.design.kept])
 
 
 def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
     """Arguments of `bids_spheres.engine.clean.clean` for a strategy in its run."""
-    rules = run_design.processing
+    rules, t_r = run_design.processing, run_design.timing.t_r
     return {
         "detrend": rules.detrend,
         "standardize": rules.standardize,
-        "confounds": removed_regressors(
-            run_design.design, run_design.strategy, run_design.timing.t_r
-        ),
-        **temporal_steps(run_design.design, run_design.strategy, run_design.timing.t_r),
+        "confounds": removed_regressors(run_design.design, run_design.strategy, t_r),
+        **temporal_steps(run_design.design, run_design.strategy, t_r),
     }
 
 
@@ -91,15 +97,13 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
 
 def regressed_out(run_design: RunDesign) -> FloatArray:
     """What was regressed out at the volumes in use, filtered as series were, (T', Q)."""
-    kept, t_r = run_design.design.kept, run_design.timing.t_r
-    removed = removed_regressors(run_design.design, run_design.strategy, t_r)
+    kept, arguments = run_design.design.kept, clean_arguments(run_design)
     regressors = [np.empty((int(kept.sum()), 0))]
-    if run_design.processing.detrend:
+    if arguments["detrend"]:
         regressors.append(np.linspace(-1, 1, len(kept))[kept, np.newaxis])
-    if removed is not None:
-        steps = temporal_steps(run_design.design, run_design.strategy, t_r)
+    if (removed := arguments.pop("confounds")) is not None:
         # Detrended, so that a filter does not see the jump from the end to the beginning.
-        regressors.append(clean(removed, detrend=True, standardize=False, **steps))
+        regressors.append(clean(removed, **arguments | {"detrend": True, "standardize": False}))
     return np.hstack(regressors)[rows_in_use(run_design)]
 
 
