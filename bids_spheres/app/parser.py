@@ -28,7 +28,9 @@ from bids_spheres.settings import (
     GROUP,
     MASKS,
     PARTICIPANT,
+    Declared,
     Execution,
+    GroupChoices,
     Settings,
     build,
     declared_options,
@@ -41,7 +43,6 @@ from bids_spheres.settings.values import Labels, Number, PathName
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bids_spheres.settings import Declared, GroupChoices
 
 SHORT_USAGE = """\
 usage:

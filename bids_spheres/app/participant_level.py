@@ -28,7 +28,7 @@ from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
-from bids_spheres.participant.up_to_date import last_finished
+from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions
 from bids_spheres.reports import methods
 from bids_spheres.reports.participant import pages_of, write_pages
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.participant.plan import Job, Work
-    from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)

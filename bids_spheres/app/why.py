@@ -26,9 +26,9 @@ from bids_spheres.errors import (
 from bids_spheres.outputs.find import parsed_files
 from bids_spheres.outputs.logs import LOGS, recorded_settings
 from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
-from bids_spheres.outputs.read import read_matrix
+from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.participant.designs import StrategyFailures, run_designs
+from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
 from bids_spheres.participant.series import clean_columns
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bids_spheres.outputs.read import Matrix
-    from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job
 
 _ENTITIES = {

@@ -17,7 +17,7 @@ import numpy as np
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
-from bids_spheres.files.names import as_written
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
@@ -29,19 +29,16 @@ from bids_spheres.outputs.sidecars import (
 )
 from bids_spheres.outputs.write import write_matrix
 from bids_spheres.participant.sidecars import matrix_sidecar
-from bids_spheres.settings import sidecar_keys
+from bids_spheres.settings import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
-
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.files.names import Name
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Level
 
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
 """Entities by which the runs of a group differ."""

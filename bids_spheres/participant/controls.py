@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from bids_spheres.engine.connectivity import pearson_correlation
 from bids_spheres.engine.regions import row_weights
 from bids_spheres.engine.seeds import SeedTable
-from bids_spheres.engine.spheres import nearest_values
+from bids_spheres.engine.spheres import Grid, nearest_values
 from bids_spheres.outputs import write
 from bids_spheres.outputs.sidecars import ControlsSidecar
 from bids_spheres.participant.series import clean_columns, effective_dof, regressed_out
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.engine.extract import Extraction
-    from bids_spheres.engine.spheres import Grid
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet, UsableVoxels

@@ -14,6 +14,8 @@ import numpy as np
 from bids_spheres.confounds.columns import columns_named
 from bids_spheres.confounds.degrees_of_freedom import (
     FEW_DEGREES_OF_FREEDOM,
+    DegreesOfFreedom,
+    Exclusion,
     count_degrees_of_freedom,
     exclusion,
     filter_problem,
@@ -21,7 +23,7 @@ from bids_spheres.confounds.degrees_of_freedom import (
     rounded,
     without_undrawn,
 )
-from bids_spheres.confounds.design import Problem, check_strategies, make_design
+from bids_spheres.confounds.design import Design, Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
@@ -32,11 +34,11 @@ from bids_spheres.confounds.tables import (
     read_outliers,
     read_tedana,
 )
-from bids_spheres.confounds.task import read_events
+from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.files.names import as_written
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
@@ -46,13 +48,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from bids_spheres.engine.arrays import BoolArray
 
-    from bids_spheres.confounds.degrees_of_freedom import DegreesOfFreedom, Exclusion
-    from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy
-    from bids_spheres.confounds.task import RunEvents
-    from bids_spheres.files.names import Name
+    from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.settings import Processing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,18 @@ from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
-from bids_spheres.outputs.paths import EFFECTIVE_DOF
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.controls import write_controls
-from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
+from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.placements import placement_spread
 from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
 from bids_spheres.participant.series import clean_columns, effective_dof, write_series
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
+    SphereSet,
     coverage_note,
     extract_spheres,
     open_spheres,
@@ -31,16 +32,12 @@ from bids_spheres.participant.sphere_sets import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.stream import Volumes
-    from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.spaces import SeedsInSpace
 
 

@@ -23,9 +23,8 @@ from bids_spheres.participant.sidecars import PLACEMENT_SEED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bids_spheres.engine.arrays import FloatArray
-
     from bids_spheres.engine.aggregate import VoxelSeries
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seedmaps import SpooledVolumes
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.participant.designs import RunDesign

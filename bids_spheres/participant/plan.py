@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bids_spheres.confounds.strategy_file import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import (
+    SeedTable,
     load_published_seeds,
     load_seed_file,
     scale_label,
@@ -33,17 +34,15 @@ from bids_spheres.outputs.paths import (
     seed_entities,
 )
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
-from bids_spheres.spaces import template_mask
+from bids_spheres.spaces import SeedsInSpace, template_mask
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bids_spheres.confounds.strategy import Strategy
-    from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing
-    from bids_spheres.spaces import SeedsInSpace
 
 
 _LONGEST_NAME = 255

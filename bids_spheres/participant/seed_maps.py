@@ -11,7 +11,7 @@ from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps,
 from bids_spheres.errors import UsageError, did_you_mean
 from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
-from bids_spheres.outputs.sidecars import SeedMapSidecar, sidecar_path
+from bids_spheres.outputs.sidecars import CleaningSidecar, SeedMapSidecar, sidecar_path
 from bids_spheres.participant.series import clean_arguments, rows_in_use
 from bids_spheres.settings.table import ALL
 
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
-
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.settings import Processing

@@ -7,24 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bids_spheres.confounds.design import removed_regressors, temporal_steps
-from bids_spheres.engine.aggregate import aggregate_cleaned
+from bids_spheres.engine.aggregate import VoxelSeries, aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
 from bids_spheres.outputs import write
-from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
+from bids_spheres.outputs.sidecars import CleaningSidecar, SeriesSidecar, sampling
 from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
-
-    from bids_spheres.engine.aggregate import VoxelSeries
     from bids_spheres.engine.extract import Extraction
-    from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.outputs.sidecars import CleaningSidecar
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_spheres import __version__
 from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
-from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.connectivity import Measure, measure
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
@@ -20,17 +20,15 @@ from bids_spheres.outputs.sidecars import (
     generated_by,
     input_uri,
 )
-from bids_spheres.settings import sidecar_of
+from bids_spheres.settings import Processing, sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bids_spheres.engine.connectivity import Measure
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
-    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 

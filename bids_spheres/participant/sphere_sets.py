@@ -8,32 +8,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bids_spheres.engine.extract import extract
+from bids_spheres.engine.extract import Extraction, extract
 from bids_spheres.engine.regions import image_on_grid, row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.engine.spheres import nearest_only, nearest_values, stack_weights
-from bids_spheres.engine.stream import open_volumes, read_mask
+from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
 from bids_spheres.participant.controls import control_sets
 from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
 from bids_spheres.participant.sidecars import image_sidecar
-from bids_spheres.settings import OFF
+from bids_spheres.settings import OFF, Processing
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
-    from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
-    from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.inputs.runs import Run
     from bids_spheres.outputs.sidecars import ImageSidecar
     from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
@@ -58,9 +55,9 @@ class SphereSet:
     the table, (S,): shares of tissues in the voxels used, how far seeds were moved and, once the
     image was read, the share of voxels with a signal, their temporal signal-to-noise ratio and the
     share of their values that despiking changed. Then `reduced` counts spheres with voxels that are
-    constant, or not finite in a volume. `controls` are further spheres of the same image, which are extracted with these;
-    `shifted` are all of these spheres, shifted at random, as often as wanted, and `placed` their
-    series, once the image was read.
+    constant, or not finite in a volume. `controls` are further spheres of the same image, which are
+    extracted with these; `shifted` are all of these spheres, shifted at random, as often as wanted,
+    and `placed` their series, once the image was read.
     """
 
     seeds: SeedTable
@@ -182,8 +179,8 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
         controls = tuple(control_sets(spheres, usable, start)) if rules.controls else ()
         start += sum(len(control.seeds) for control in controls)
         shifted = shifted_seeds(spheres.seeds, *rules.placements) if rules.placements else ()
-        weights = tuple(_weights(table, volumes.grid, usable, overlap) for table in shifted)
-        sphere_sets[i] = replace(spheres, controls=controls, shifted=weights)
+        copies = tuple(_weights(table, volumes.grid, usable, overlap) for table in shifted)
+        sphere_sets[i] = replace(spheres, controls=controls, shifted=copies)
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from bids_spheres import __version__
 from bids_spheres.errors import DataError
@@ -32,10 +32,10 @@ from bids_spheres.files.regular import open_regular
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.plan import placement_stats, relation_stats
+from bids_spheres.participant.plan import Job, placement_stats, relation_stats
 from bids_spheres.participant.seed_maps import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
-from bids_spheres.settings import MASKS, settings_that_affect
+from bids_spheres.settings import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Processing
     from bids_spheres.settings.option import Output
 
 NEW = "not finished yet"
@@ -102,13 +100,11 @@ class Group:
         """Why it has to be made, from its entry in the record; None when it is up to date."""
         if not isinstance(entry, dict):
             return NEW
-        if entry.get("Version") != self.stamp["Version"]:
-            return OTHER_VERSION
-        if entry.get("Settings") != self.stamp["Settings"]:
-            return OTHER_SETTINGS
-        inputs: Literal["Contents", "Inputs"] = "Contents" if self.stamp["Contents"] else "Inputs"
-        if entry.get(inputs) != self.stamp[inputs]:
-            return OTHER_INPUTS
+        stamp, inputs = dict(self.stamp), "Contents" if self.stamp["Contents"] else "Inputs"
+        reasons = {"Version": OTHER_VERSION, "Settings": OTHER_SETTINGS, inputs: OTHER_INPUTS}
+        for key, reason in reasons.items():
+            if entry.get(key) != stamp[key]:
+                return reason
         sizes = entry.get("Files")
         complete = isinstance(sizes, dict) and all(
             _size(root / name) is not None if size is None else _size(root / name) == size
@@ -204,9 +200,9 @@ def find_tasks(
     def task(job: Job) -> Task:
         groups = list(_JobGroups(job, lookups).all())
         root, records = job.work.output_dir, cache(_read)
-        states = (g.staleness(records(g.record).get(g.key), root) for g in groups)
         reasons = {
-            g: ASKED_FOR if overwrite else why for g, why in zip(groups, states, strict=True)
+            g: ASKED_FOR if overwrite else g.staleness(records(g.record).get(g.key), root)
+            for g in groups
         }
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)

@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bids_spheres.settings.option import build, declared_options, option
+from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
     from bids_spheres.engine.regions import MapWeighting
-    from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
 
