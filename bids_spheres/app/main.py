@@ -63,7 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             for note in getattr(options, "notes", ()):
                 logger.info("%s", note)
             with _with_a_home():
-                status = _run_command(command, options) if command else _run_level(options)
+                run = _run_level
+                if command:
+                    module, function = command.split(".")
+                    with ended_at_once():
+                        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+                status = run(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -119,13 +124,6 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     # Platforms type out every default: what says nothing new is as if it were not said.
     options.typed = {name for name in typed if getattr(options, name) != parser.get_default(name)}
     return options, ""
-
-
-def _run_command(name: str, options: argparse.Namespace) -> int:
-    module, function = name.split(".")
-    with ended_at_once():
-        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
-    return int(run(options))
 
 
 def _run_level(options: argparse.Namespace) -> int:

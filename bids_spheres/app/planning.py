@@ -23,8 +23,8 @@ from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import group_runs
 from bids_spheres.participant.designs import StrategyFailures, check_runs, failing, run_designs
 from bids_spheres.participant.plan import Job, Work, load_seed_sets, load_strategies, make_jobs
-from bids_spheres.participant.seed_maps import check_chosen
 from bids_spheres.participant.seeds_in_space import can_use
+from bids_spheres.participant.series import check_chosen
 from bids_spheres.participant.up_to_date import Task, find_tasks
 from bids_spheres.settings import OFF, Settings
 from bids_spheres.spaces.parcellations import load_regions

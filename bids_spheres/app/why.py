@@ -155,6 +155,14 @@ def _plain(label: str) -> str:
     return label.lstrip("0") or "0" if label.isdecimal() else label
 
 
+def _places(edge: str, names: tuple[str, ...]) -> tuple[int, int] | None:
+    """Places of two names, as A,B, in which there may be further commas."""
+    words = edge.split(",")
+    halves = [(",".join(words[:i]).strip(), ",".join(words[i:]).strip()) for i in range(len(words))]
+    known = (half for half in halves if half[0] != half[1] and set(half) <= set(names))
+    return next(((names.index(first), names.index(second)) for first, second in known), None)
+
+
 def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> list[str]:
     """Options that tell matrices apart, or all, with their values: ``--radius 5 or 6.5``."""
     known = {name: sorted({own[name] for own in matrices} - {""}) for name in names}
@@ -163,15 +171,6 @@ def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> lis
         known["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
     flags = {f"--{name.replace('_', '-')}": " or ".join(labels) for name, labels in known.items()}
     return [f"{flag} {values}" for flag, values in flags.items() if values]
-
-
-def _places(text: str, names: tuple[str, ...]) -> tuple[int, int] | None:
-    """Places of two names, as A,B, in which there may be further commas."""
-    for end in (i for i, letter in enumerate(text) if letter == ","):
-        first, second = text[:end].strip(), text[end + 1 :].strip()
-        if first != second and {first, second} <= set(names):
-            return names.index(first), names.index(second)
-    return None
 
 
 # What it is made of
@@ -250,26 +249,26 @@ class _Recomputed:
         limits = [f"the mask {self.job.mask.name}"] if self.job.mask else []
         limits += [f"--tissue {rules.tissue}"] if usable.tissue is not None else []
         limits += ["--exclude-mask"] if rules.exclude_mask else []
+        left_out = {
+            "outside the image": whole.asked - whole.used,
+            f"outside {listing(limits)}": whole.used - masked.used,
+            "nearer to another seed": masked.used - weights.used,
+        }
         for seed in self.edge:
             members = extracted.core[[seed]].indices
-            bad = self.extraction.unusable[members]
-            left_out = {
-                "outside the image": whole.asked[seed] - whole.used[seed],
-                f"outside {listing(limits)}": whole.used[seed] - masked.used[seed],
-                "nearer to another seed": masked.used[seed] - weights.used[seed],
-                "constant, or not finite in a volume": int(bad.sum()),
-            }
+            used = members[~self.extraction.unusable[members]]
+            lost = {why: int(n[seed]) for why, n in left_out.items()}
+            lost["constant, or not finite in a volume"] = len(members) - len(used)
             place = ", ".join(number(mm) for mm in seeds.coordinates[seed].tolist())
             ball = f"within {seeds.radii[seed]:g} mm of {place}"
-            where = ball if seeds.regions is None else "in it"
-            used = len(members) - int(bad.sum())
-            yield f"  {seeds.names[seed]}: {used} of {whole.asked[seed]} voxels {where} are used"
-            if used:
-                at = grid.to_mm(grid.unflat(extracted.voxels[members[~bad]]))
+            of_all = f"{len(used)} of {whole.asked[seed]} voxels"
+            yield f"  {seeds.names[seed]}: {of_all} {'in it' if seeds.regions else ball} are used"
+            if len(used):
+                at = grid.to_mm(grid.unflat(extracted.voxels[used]))
                 ends = zip("xyz", at.min(axis=0).tolist(), at.max(axis=0).tolist(), strict=True)
                 spans = (f"{axis} {number(low)} to {number(high)}" for axis, low, high in ends)
                 yield f"    centres: {', '.join(spans)} mm"
-            yield from (f"    {n} left out: {why}" for why, n in left_out.items() if n)
+            yield from (f"    {n} left out: {why}" for why, n in lost.items() if n)
             if self.spheres.missing[seed]:
                 yield f"    n/a: less than --min-coverage {rules.min_coverage:g} have a signal"
         joint = "signals of all maps together, by least squares"

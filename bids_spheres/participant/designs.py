@@ -250,7 +250,7 @@ def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[R
                     f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
                 )
             extra = inputs.programs if _wants_extra(strategy) else []
-            own = inputs.own if strategy.confounds else []
+            own = inputs.own_tables if strategy.confounds else []
             design = make_design(
                 inputs.confounds,
                 strategy,
@@ -282,11 +282,33 @@ def missing_events() -> MissingInputError:
     )
 
 
-class _RunInputs:
+class _RunTables:
+    """Tables of a run beside fMRIPrep's, read when they are asked for: whole, or headers alone."""
+
+    def __init__(self, files: Tables, read: Callable[[Path], pd.DataFrame]) -> None:
+        self.files, self.read = files, read
+
+    @cached_property
+    def metadata(self) -> Mapping[str, object]:
+        """What is known of fMRIPrep's columns."""
+        return read_metadata(self.files.metadata) if self.files.metadata else {}
+
+    @cached_property
+    def programs(self) -> list[pd.DataFrame]:
+        """Tables of other programs."""
+        tables = [self.read(self.files.aroma)] if self.files.aroma else []
+        if self.files.tedana:
+            components = read_tedana(*self.files.tedana)
+            tables.append(components.iloc[:0] if self.read is read_header else components)
+        return tables
+
+
+class _RunInputs(_RunTables):
     """What designs of a run are made of, each read when the first strategy asks for it."""
 
     def __init__(self, run: Run, bold: Path, user_outliers: Path | None, n_volumes: int) -> None:
-        self.run, self.bold, self.files = run, bold, run.tables
+        super().__init__(run.tables, read_confounds)
+        self.run, self.bold = run, bold
         self.user_outliers, self.n_volumes = user_outliers, n_volumes
 
     @cached_property
@@ -298,19 +320,9 @@ class _RunInputs:
         return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
 
     @cached_property
-    def metadata(self) -> Mapping[str, object]:
-        """What is known of fMRIPrep's columns."""
-        return read_metadata(self.files.metadata) if self.files.metadata else {}
-
-    @cached_property
-    def programs(self) -> list[pd.DataFrame]:
-        """Tables of other programs."""
-        return list(_extra(self.files, read_confounds))
-
-    @cached_property
-    def own(self) -> list[pd.DataFrame]:
+    def own_tables(self) -> list[pd.DataFrame]:
         """Tables of the user's own."""
-        return [own_table(read_confounds(path), link) for link, path in self.files.own]
+        return [own_table(self.read(path), link) for link, path in self.files.own]
 
     @cached_property
     def events(self) -> RunEvents:
@@ -349,10 +361,14 @@ _NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.
 def missing_image(strategy: Strategy) -> MissingInputError:
     """The error about a run without an image from which a strategy starts."""
     kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
-    return MissingInputError(
-        f"The {strategy} starts from a {kinds} image, which is missing.",
-        hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
-    )
+    hint = "Name the folder that holds it with --derivatives NAME=PATH."
+    if "nonaggrDenoised" in strategy.bold_kinds:
+        hint = (
+            "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
+            "fMRIPost-AROMA with --derivatives aroma=PATH."
+        )
+    message = f"The {strategy} starts from a {kinds} image, which is missing."
+    return MissingInputError(message, hint=hint)
 
 
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
@@ -419,39 +435,39 @@ def _tables(
     """Table of every run with its JSON file; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
-        source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies
+        source, strategies = _source(job.run), job.work.strategies
+        tables = _RunTables(job.run.tables, read)
         if source in seen:
             continue
         seen.add(source)
         failures = StrategyFailures()
-        if tables.confounds is None:
+        if (path := tables.files.confounds) is None:
             error = MissingInputError("No confounds table belongs to it.", hint=_NO_TABLE)
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):
-                table = read(tables.confounds)
+                table = read(path)
                 for n_volumes in _volumes(job) if read is read_confounds else ():
-                    check_rows(table, tables.confounds, n_volumes)
-                metadata = read_metadata(tables.metadata) if tables.metadata else {}
+                    check_rows(table, path, n_volumes)
+                metadata = tables.metadata
                 with failures.of(*filter(_wants_extra, strategies)):
-                    table = merge_tables(table, list(_extra(tables, read)))
-                table = _with_own(table, tables, read, strategies, failures)
+                    table = merge_tables(table, tables.programs)
+                table = _with_own(table, tables, strategies, failures)
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
 
 
 def _with_own(
     table: pd.DataFrame,
-    tables: Tables,
-    read: Callable[[Path], pd.DataFrame],
+    tables: _RunTables,
     strategies: Sequence[Strategy],
     failures: StrategyFailures,
 ) -> pd.DataFrame:
     """A table with those of the user's own that strategies name columns of."""
     naming = [strategy for strategy in strategies if strategy.confounds]
-    for link, path in tables.own if naming else ():
+    for link, path in tables.files.own if naming else ():
         with failures.of(*naming):
-            own = own_table(read(path), link)
+            own = own_table(tables.read(path), link)
             if users := [strategy for strategy in naming if _names_any(strategy, own)]:
                 with failures.of(*users):
                     table = merge_tables(table, [own])
@@ -469,13 +485,6 @@ def _volumes(job: Job) -> Iterator[int]:
             yield open_volumes(image.bold).n_volumes
 
 
-_OF_OTHERS = (
-    "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
-    "fMRIPost-AROMA with --derivatives aroma=PATH."
-)
-_WHERE = "Name the folder that holds it with --derivatives NAME=PATH."
-
-
 def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
     """Filters that runs can't carry; only asked when a strategy has a filter."""
     for job in jobs:
@@ -491,15 +500,6 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
                 failures = StrategyFailures()
                 run_designs(job, replace(image, strategies=tuple(doubtful)), failures)
                 yield from ((str(job), *failure) for failure in failures.errors.items())
-
-
-def _extra(tables: Tables, read: Callable[[Path], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Tables of other programs; `read` is for whole ones or for their names alone."""
-    if tables.aroma:
-        yield read(tables.aroma)
-    if tables.tedana:
-        components = read_tedana(*tables.tedana)
-        yield components.iloc[:0] if read is read_header else components
 
 
 def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:

@@ -15,12 +15,16 @@ from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.controls import write_controls
+from bids_spheres.participant.controls import placement_spread, write_controls
 from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
-from bids_spheres.participant.placements import placement_spread
-from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
-from bids_spheres.participant.series import clean_columns, effective_dof, write_series
+from bids_spheres.participant.series import (
+    clean_columns,
+    effective_dof,
+    recording_voxels,
+    write_seed_maps,
+    write_series,
+)
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
     SphereSet,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -192,13 +193,12 @@ def load_seed_sets(
             f"Two seed sets have the label {entity}-{label}, so their outputs would collide.",
             hint="Name each set once; the label of a table is made from its file name.",
         )
-    if not radii:
-        return (*tables, *regions)
-    sized = [(table.with_radius(radius), radius) for table in tables for radius in radii]
-    if len(radii) == 1:
-        return (*(table for table, _ in sized), *regions)
-    scaled = (replace(table, scale=scale_label(radius)) for table, radius in sized)
-    return (*scaled, *regions)
+    if radii:
+        tables = [table.with_radius(radius) for table in tables for radius in radii]
+    if len(radii) > 1:  # names of files tell them apart
+        scales = cycle(map(scale_label, radii))
+        tables = [replace(table, scale=next(scales)) for table in tables]
+    return (*tables, *regions)
 
 
 def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:
@@ -212,16 +212,13 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
     except DataError as error:  # what was read is fine; what was typed is not
         raise UsageError(error.message, error.hint) from error
     labels = [strategy.name for strategy in strategies]
+    hint = "Give your own strategy another name."
     if UNCLEANED in labels:
-        raise UsageError(
-            f"A strategy is named {UNCLEANED}, as are the series before cleaning.",
-            hint="Give your own strategy another name.",
-        )
+        problem = f"A strategy is named {UNCLEANED}, as are the series before cleaning."
+        raise UsageError(problem, hint)
     if repeated := [label for label in labels if labels.count(label) > 1]:
-        raise UsageError(
-            f"Two strategies are named {repeated[0]}, so their outputs would collide.",
-            hint="Give your own strategy another name.",
-        )
+        problem = f"Two strategies are named {repeated[0]}, so their outputs would collide."
+        raise UsageError(problem, hint)
     return strategies
 
 

@@ -16,8 +16,7 @@ from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
-from bids_spheres.participant.controls import control_sets
-from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
+from bids_spheres.participant.controls import PlacedSeries, control_sets, shifted_seeds
 from bids_spheres.participant.sidecars import image_sidecar
 from bids_spheres.settings import OFF, Processing
 from bids_spheres.wording import count, plural

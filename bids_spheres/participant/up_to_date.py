@@ -33,7 +33,7 @@ from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.plan import Job, placement_stats, relation_stats
-from bids_spheres.participant.seed_maps import chosen_seeds
+from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
 from bids_spheres.settings import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces import transform_files
