@@ -106,7 +106,7 @@ def test_new_options_need_no_change_of_the_generator():
     group.add_argument("--room", type=values.Memory(), help="memory, 100%% of it")
     group.add_argument("--level", type=values.Number(least=0.5, most=99.5), default=2.0)
     group.add_argument("--engine", type=values.choice("local", "dask"), default="local")
-    kind = values.Setting()
+    kind = values.Kind("KEY=VALUE", read=values.key_and_value)
     group.add_argument("--helpers", nargs="+", action="extend", default=[], type=kind)
     group.add_argument("--say", action=argparse.BooleanOptionalAction, default=False)
     made = boutiques.descriptor(parser)
