@@ -105,7 +105,7 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
     spaces: dict[str, set[str]] = defaultdict(set)
     for job in jobs:
-        spaces[job.run.name.get("sub") or ""].add(job.run.space)
+        spaces[job.run.participant].add(job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
     atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
     atomic.write_if_changed(
@@ -218,8 +218,8 @@ def _report(
 ) -> list[Outcome]:
     """Write the pages of participants whose runs changed, in this or in an interrupted call."""
     out, level = settings.output_dir, settings.report_level
-    labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
-    changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
+    labels = dict.fromkeys(task.job.run.participant for task in tasks)
+    changed = {task.job.run.participant for task in tasks if task.groups}
     for label in labels:
         written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
         if written and min(written) < last_finished(out, label):

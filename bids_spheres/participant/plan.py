@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
+PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)
+"""Labels of the matrices over random placements of spheres."""
+
 _LONGEST_NAME = 255
 """Bytes; of almost every file system."""
 
@@ -130,39 +133,32 @@ class Job:
         """Where the outputs go."""
         return OutputPaths(self.work.output_dir, self.run.name, self.work.processing.aggregation)
 
+    def tables(self, seeds: SeedTable, strategy: str) -> list[Path]:
+        """Tables of series after a strategy, which come first, and of all that is made of them."""
+        rules = self.work.processing
+        stats = [measure(name).stat for name in rules.connectivity]
+        stats += [EFFECTIVE_DOF] if rules.effective_dof else []
+        # Regions have places of their own.
+        stats += PLACEMENTS if rules.placements and seeds.regions is None else ()
+        tables = [self.paths.series(seeds, strategy)]
+        tables += [self.paths.matrix(seeds, strategy, stat) for stat in stats]
+        return [*tables, self.paths.controls(seeds, strategy)] if rules.controls else tables
+
     def outputs(self) -> dict[Path, Path]:
         """Output paths and the input each is made from, but for maps, which need a series."""
-        seed_sets, rules = self.work.seed_sets, self.work.processing
         paths: dict[Path, Path] = {}
-        for seeds in seed_sets if self.images else ():
+        for seeds in self.work.seed_sets if self.images else ():
             first = self.images[0].bold
             paths[self.paths.spheres(seeds, ".nii.gz")] = first
             paths[self.paths.spheres(seeds)] = paths[self.paths.uncleaned(seeds)] = first
         for image in self.images:
             for strategy in (strategy.name for strategy in image.strategies):
-                for seeds in seed_sets:
-                    paths[self.paths.series(seeds, strategy)] = image.bold
-                    stats = (*relation_stats(rules), *placement_stats(rules, seeds))
-                    relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
-                    paths |= dict.fromkeys(relmats, image.bold)
-                    if rules.controls:
-                        paths[self.paths.controls(seeds, strategy)] = image.bold
+                for seeds in self.work.seed_sets:
+                    paths |= dict.fromkeys(self.tables(seeds, strategy), image.bold)
                 # Images of one run in several spaces share the table, and so the design.
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
-
-
-def relation_stats(rules: Processing) -> list[str]:
-    """Labels of the matrices of every seed set after a strategy."""
-    stats = [measure(name).stat for name in rules.connectivity]
-    return [*stats, EFFECTIVE_DOF] if rules.effective_dof else stats
-
-
-def placement_stats(rules: Processing, seeds: SeedTable) -> tuple[str, ...]:
-    """Labels of the matrices over random placements of spheres; regions have none."""
-    spheres = rules.placement_jitter is not None and seeds.regions is None
-    return (PLACEMENT_MEAN, PLACEMENT_SD) if spheres else ()
 
 
 def load_seed_sets(

@@ -75,8 +75,7 @@ def place_in_run(
 
     A `MissingInputError` when no transform leads there, and another when one can't be read.
     """
-    participant = run.name.get("sub") or ""
-    files = [path for root in roots for path in transform_files(root, participant)]
+    files = [path for root in roots for path in transform_files(root, run.participant)]
     transforms = RunTransforms(tuple(files), run.name.values)
     return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
 
