@@ -23,6 +23,7 @@ from bids_spheres.errors import (
     UsageError,
     did_you_mean,
 )
+from bids_spheres.group.edges import edge_ends
 from bids_spheres.outputs.find import parsed_files
 from bids_spheres.outputs.logs import LOGS, recorded_settings
 from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
@@ -133,7 +134,7 @@ def _choose(
             hint=f"There are: {'; '.join(_flags(labels.values(), wanted))}.",
         )
     matrices = [read_matrix(path) for path in fitting]
-    edges = [(own, edge) for own in matrices if (edge := _places(options.edge, own.names))]
+    edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
     if not edges:
         known = list(dict.fromkeys(name for own in matrices for name in own.names))
         near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
@@ -153,14 +154,6 @@ def _choose(
 def _plain(label: str) -> str:
     """A label as it is compared: an index without zeros before it."""
     return label.lstrip("0") or "0" if label.isdecimal() else label
-
-
-def _places(edge: str, names: tuple[str, ...]) -> tuple[int, int] | None:
-    """Places of two names, as A,B, in which there may be further commas."""
-    words = edge.split(",")
-    halves = [(",".join(words[:i]).strip(), ",".join(words[i:]).strip()) for i in range(len(words))]
-    known = (half for half in halves if half[0] != half[1] and set(half) <= set(names))
-    return next(((names.index(first), names.index(second)) for first, second in known), None)
 
 
 def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> list[str]:

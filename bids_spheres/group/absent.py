@@ -78,9 +78,9 @@ class ExpectedParticipants:
         self, output_dir: Path, files: Iterable[OutputFile], options: GroupOptions
     ) -> None:
         self._matrices: dict[str, dict[Name, OutputFile]] = defaultdict(dict)
+        grouping = options.grouping | {"pool_spaces": False}
         for file in files:
-            within_task = options.within == "task"
-            own = group_of(file, by_session=options.by_session, within_task=within_task)
+            own = group_of(file, **grouping)
             self._matrices[file.participant].setdefault(own, file)
         self._folders = {f"sub-{label}" for label in participants_with_outputs(output_dir)}
         self._listed = dict(options.expected)

@@ -14,6 +14,8 @@ from bids_spheres.engine.seeds import is_network
 from bids_spheres.group.statistics import confidence_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from bids_spheres.group.statistics import Scale
@@ -47,6 +49,21 @@ NETWORK_COLUMNS = {
     "ci_high": {"Description": "Upper limit of the 95 % confidence interval of the mean"},
 }
 """Columns of the table of networks."""
+
+
+def edge_ends(text: str, names: Sequence[str]) -> tuple[int, int] | None:
+    """Places of the two nodes that ``A,B`` stands for; None unless both are there.
+
+    Names may have commas of their own.
+
+    >>> edge_ends("b, left, a", ("a", "b, left"))
+    (1, 0)
+    """
+    for comma in (place for place, letter in enumerate(text) if letter == ","):
+        pair = text[:comma].strip(), text[comma + 1 :].strip()
+        if pair[0] != pair[1] and set(pair) <= set(names):
+            return names.index(pair[0]), names.index(pair[1])
+    return None
 
 
 @dataclass(frozen=True, eq=False)

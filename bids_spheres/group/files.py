@@ -85,15 +85,7 @@ def make_groups(
     Where spaces are pooled, a run with images in several of them counts once: in the space that
     comes first in `MNI_PREFERENCE`, or else by its name.
     """
-    groups = grouped(
-        files,
-        lambda file: group_of(
-            file,
-            by_session=options.by_session,
-            pool_spaces=options.pool_spaces,
-            within_task=options.within == "task",
-        ),
-    )
+    groups = grouped(files, lambda file: group_of(file, **options.grouping))
     if not options.pool_spaces:
         return groups
     order = {space: place for place, space in enumerate(MNI_PREFERENCE)}

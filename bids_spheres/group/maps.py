@@ -101,12 +101,7 @@ def map_groups(output_dir: Path, options: GroupOptions) -> dict[Name, list[Outpu
     """Maps of the participant level by group: one task, space, seed and strategy."""
 
     def key(file: OutputFile) -> Name:
-        own = group_of(
-            file,
-            by_session=options.by_session,
-            pool_spaces=options.pool_spaces,
-            within_task=options.within == "task",
-        )
+        own = group_of(file, **options.grouping)
         # Images of contrasts have an entity stat of their own.
         kept = tuple(entity for entity in own.entities if entity[0] != "stat")
         return replace(own, entities=kept)

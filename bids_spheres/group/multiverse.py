@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from bids_spheres.errors import did_you_mean
 from bids_spheres.files.atomic import MISSING, remove
 from bids_spheres.files.names import Name, natural
-from bids_spheres.group.edges import PAIR_COLUMNS
+from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends
 from bids_spheres.group.results import Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
 from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
+from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.testing import Hypotheses
 
     FloatArray = NDArray[np.float64]
+    _Family = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 
 CHOICES = {"strategy": "desc", "scale": "scale", "measure": "stat", "seeds": SEEDS}
 """What specifications differ in, and the entity that says it."""
@@ -116,11 +119,15 @@ class Multiverse:
 
     def __init__(self, options: GroupOptions) -> None:
         self._options = options
-        self._families: dict[tuple[object, ...], dict[Name, pd.DataFrame]] = defaultdict(dict)
+        self._families: dict[_Family, dict[Name, pd.DataFrame]] = defaultdict(dict)
+        self._nodes: dict[tuple[str, ...], bool] = {}
+        """Names of the nodes of all groups, and whether any of these is tested."""
 
     def add(self, summary: Summary) -> None:
         """Take in the effects of a group, if its measure is on the scale of z."""
         group, options = summary.group, self._options
+        names = group.edges.names
+        self._nodes[names] = self._nodes.get(names, False) or summary.mean is not None
         if not (options.multiverse and group.scale.tested and summary.effects):
             return
         effects = pd.concat(summary.effects.values())
@@ -134,8 +141,7 @@ class Multiverse:
         )
         left_out = ("atlas", "seg", *CHOICES.values())
         common = tuple(entity for entity in group.name.entities if entity[0] not in left_out)
-        edges = group.edges
-        self._families[common, edges.names, edges.networks][group.name] = effects
+        self._families[common, names, group.edges.networks][group.name] = effects
 
     def write(self, output_dir: Path) -> tuple[list[Name], list[str]]:
         """Write the tables; return their entities, and why there are none.
@@ -143,8 +149,8 @@ class Multiverse:
         Tables of earlier calls are removed: they are about other groups.
         """
         written: set[Path] = set()
-        names, problems = [], self._without_effects()
-        for family in self._families.values():
+        names, problems = [], [*self._without_effects()]
+        for (_, nodes, _), family in self._families.items():
             groups = _each_once(family)
             kept = (pair for pair in groups[0].entities if pair[0] not in CHOICES.values())
             name = Name(tuple(kept), "", "")
@@ -156,7 +162,7 @@ class Multiverse:
                 continue
             writer = Writer(output_dir, name)
             table = specification_curves([family[group] for group in groups])
-            about = self._describe(table)
+            about = self._describe(table, nodes)
             curves = table[list(SPECIFICATION_COLUMNS)]
             writer.table("specifications", curves, {**SPECIFICATION_COLUMNS, **about})
             effects = robustness(table, self._options)
@@ -169,26 +175,35 @@ class Multiverse:
                 remove(file.path)
         return names, problems
 
-    def _without_effects(self) -> list[str]:
+    def _without_effects(self) -> Iterator[str]:
         """What was asked for and is in no group."""
-        tables = [table for family in self._families.values() for table in family.values()]
-        if self._options.multiverse and not tables:
-            what = "seeds have no networks, and no edge of theirs is named"
-            return [f"--multiverse has no effect: {what} (--multiverse-edges NODE,NODE)."]
-        named = any((table["network_1"] == MISSING).any() for table in tables)
-        if self._options.multiverse_edges and not named:
-            return ["--multiverse-edges: no seed set has all of these edges."]
-        return []
+        edges = self._options.multiverse_edges
+        unknown = [e for e in edges if not any(edge_ends(e, names) for names in self._nodes)]
+        known = list(dict.fromkeys(name for names in self._nodes for name in names))
+        for edge in unknown:
+            words = (word.strip() for word in edge.split(","))
+            near = "".join(did_you_mean(word, known) for word in words if word not in known)
+            what = f"these are not two of {listing(known)}. {near}".strip()
+            yield f"--multiverse-edges {edge}: {what}"
+        together = any(all(edge_ends(e, names) for e in edges) for names in self._nodes)
+        if not (together or unknown):
+            yield "--multiverse-edges: no seed set has all of these edges."
+        if self._options.multiverse and not self._families:
+            why = "no group has a measure on the scale of z and enough participants for a test."
+            if any(self._nodes.values()):
+                why = "seeds have no networks, and no edge of theirs is named (--multiverse-edges)."
+            yield f"--multiverse has no effect: {why}"
 
-    def _describe(self, table: pd.DataFrame) -> dict[str, object]:
+    def _describe(self, table: pd.DataFrame, nodes: Sequence[str]) -> dict[str, object]:
         options = self._options
+        named = [edge_ends(edge, nodes) for edge in options.multiverse_edges]
         return {
             "Description": "Every effect under every specification (Simonsohn et al. 2020, "
             "doi:10.1038/s41562-020-0912-z)",
             "Scale": "Fisher z",
             "Choices": {choice: sorted(set(table[choice]), key=natural) for choice in CHOICES},
             "Specifications": sorted(set(table["group"]), key=natural),
-            "NamedEdges": [edge.split(",", 1) for edge in options.multiverse_edges],
+            "NamedEdges": [[nodes[a], nodes[b]] for a, b in filter(None, named)],
             "Robust": {
                 "Q": options.robust_q,
                 "Share": options.robust_share,
@@ -241,10 +256,11 @@ def estimate_effects(summary: Summary, hypotheses: Hypotheses) -> dict[str, pd.D
 
 def _named_edges(edges: Edges, names: Sequence[str]) -> list[int]:
     """Numbers of the edges that ``A,B`` name; none unless all are there."""
-    number = {name: place for place, name in enumerate(edges.names)}
-    nodes = [sorted(number.get(node, -1) for node in name.split(",", 1)) for name in names]
-    found = [np.flatnonzero((edges.ends == pair).all(axis=1)) for pair in nodes]
-    return [int(edge[0]) for edge in found] if all(map(len, found)) else []
+    ends = [edge_ends(name, edges.names) for name in names]
+    if not all(ends):
+        return []
+    pairs = {tuple(sorted(pair)) for pair in ends if pair}
+    return [number for number, pair in enumerate(edges.ends.tolist()) if tuple(pair) in pairs]
 
 
 def specification_curves(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

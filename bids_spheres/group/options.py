@@ -33,8 +33,26 @@ _EXCLUSIVE = (
         ("seed_maps", "harmonize_from"),
         "The estimates of edges are not those of voxels: run the group level twice.",
     ),
+    (("multiverse", "weights"), "Leave one of them out."),
 )
 """An option, those that it does not go with, and what to do."""
+
+_NEEDS = (
+    (("multiverse_edges",), "multiverse", "--multiverse-edges needs --multiverse.", "Add it."),
+    (
+        ("whole_blocks",),
+        "blocks",
+        "--whole-blocks needs --blocks COLUMN.",
+        "Name the column of families or sites.",
+    ),
+    (
+        ("harmonize_within", "harmonize_from"),
+        "harmonize",
+        "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
+        "Name the column of sites.",
+    ),
+)
+"""Options that need another one, and what is said without it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,15 @@ class GroupOptions(GroupChoices):
         if self.harmonize_within and not self.blocks:
             # Tests are liberal when participants change their site and are harmonized there.
             object.__setattr__(self, "blocks", self.harmonize)
+
+    @property
+    def grouping(self) -> dict[str, bool]:
+        """How matrices become groups, as `group_of` takes it."""
+        return {
+            "by_session": self.by_session,
+            "pool_spaces": self.pool_spaces,
+            "within_task": self.within == "task",
+        }
 
     def _rules(self) -> Iterator[tuple[object, str, str]]:
         """Whether a rule is broken, what is wrong then, and what to do."""
@@ -105,32 +132,15 @@ class GroupOptions(GroupChoices):
             "--inference cluster and tfce are about maps of seeds.",
             "Add --seed-maps, or take nbs and tfnbs for edges.",
         )
-        yield (
-            self.multiverse and self.weights,
-            "--multiverse does not go with --weights.",
-            "Leave one of them out.",
-        )
-        yield (
-            self.multiverse_edges and not self.multiverse,
-            "--multiverse-edges needs --multiverse.",
-            "Add it, or leave out the edges.",
-        )
         for edge in self.multiverse_edges:
             yield (
                 "," not in edge,
                 f"--multiverse-edges {edge} is not NODE,NODE.",
                 "Name both seeds of the edge, with a comma between them.",
             )
-        yield (
-            self.whole_blocks and not self.blocks,
-            "--whole-blocks needs --blocks COLUMN.",
-            "Name the column of families or sites.",
-        )
-        yield (
-            (self.harmonize_within or self.harmonize_from) and not self.harmonize,
-            "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
-            "Name the column of sites.",
-        )
+        for names, needed, problem, hint in _NEEDS:
+            named = any(getattr(self, name) for name in names)
+            yield named and not getattr(self, needed), problem, hint
         yield (
             self.harmonize_within and self.harmonize_from,
             "--harmonize-within estimates anew what --harmonize-from gives.",

@@ -99,14 +99,7 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
         images.setdefault(image_name(group), {})[group] = own
     for name, own_groups in images.items():
         level.do_image(name, own_groups)
-    maps = map_groups(output_dir, options)
-    if options.seed_maps and not maps:
-        logger.warning("%s has no maps of seeds; the participant level writes them.", output_dir)
-    for name, own in maps.items():
-        # The label in names of files is the seed's name without signs, or has a number.
-        seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
-        if {ALL, seed, name.get("label")} & {*options.seed_maps}:
-            level.do_maps(name, [file for file in own if is_selected(file, options.select)])
+    maps = level.do_maps()
     families = level.write_multiverse()
     _tidy(output_dir, [*images, *groups, *maps, *families], everything)
     level.write_tables()
@@ -237,17 +230,27 @@ class _Level:
         self.problems.extend(problems)
         return names
 
-    def do_maps(self, name: Name, files: Sequence[OutputFile]) -> None:
-        """Maps of one seed."""
-        if not files:
-            return
-        try:
+    def do_maps(self) -> list[Name]:
+        """Average and test maps of the seeds that are named; return all that there are."""
+        options = self.analysis.options
+        maps = map_groups(self.output_dir, options)
+        if options.seed_maps and not maps:
+            text = "%s has no maps of seeds; the participant level writes them."
+            logger.warning(text, self.output_dir)
+        for name, own in maps.items():
+            # The label in names of files is the seed's name without signs, or has a number.
+            seed = read_sidecar(sidecar_path(own[0].path), optional=True).get("Seed")
+            chosen = [file for file in own if is_selected(file, options.select)]
+            if not chosen or not {ALL, seed, name.get("label")} & {*options.seed_maps}:
+                continue
             writer = Writer(self.output_dir, name)
-            summarize_maps(writer, files, self.analysis, self.motion, self.unusable)
-        except UsageError:
-            raise
-        except (DataError, ValueError) as error:
-            self._refuse(name, error)
+            try:
+                summarize_maps(writer, chosen, self.analysis, self.motion, self.unusable)
+            except UsageError:
+                raise
+            except (DataError, ValueError) as error:
+                self._refuse(name, error)
+        return list(maps)
 
     def _refuse(self, name: Name, error: ValueError) -> None:
         """Note why no results exist, and remove those of earlier calls."""

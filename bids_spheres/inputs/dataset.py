@@ -40,17 +40,13 @@ MOST_LABELS = 20
 MAIN = "preprocessed"
 """Name under which ``DatasetLinks`` has fMRIPrep's output."""
 
-_PROGRAMS = {"fmriprep": MAIN, "fmripost-aroma": "aroma", "tedana": "tedana"}
-"""Names in ``GeneratedBy``, in small letters, and our names for the outputs of these programs."""
+_SHOWN = {MAIN: "fMRIPrep", "aroma": "fMRIPost-AROMA", "tedana": "tedana"}
+"""Names of datasets, and of the programs that make them as ``GeneratedBy`` has them."""
 
-PROGRAMS = frozenset(_PROGRAMS.values())
+_PROGRAMS = {program.lower(): name for name, program in _SHOWN.items()}
+
+PROGRAMS = frozenset(_SHOWN)
 """Names of datasets whose tables are known; datasets of other names hold the user's own."""
-
-_SHOWN = {
-    MAIN: "fMRIPrep's output",
-    "aroma": "fMRIPost-AROMA's output",
-    "tedana": "tedana's output",
-}
 
 _SUFFIXES = (
     *("bold", "preproc", "mask", "brainmask"),
@@ -121,7 +117,7 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
             )
         if name in named:
             raise UsageError(
-                f"--derivatives: {named[name].root} and {root} are both {_SHOWN.get(name, name)}.",
+                f"--derivatives: {named[name].root} and {root} are both {_shown(name)}.",
                 hint="Give only the right folder, or name both: --derivatives NAME=PATH.",
             )
         named[name] = dataset
@@ -130,8 +126,12 @@ def find_inputs(bids_dir: Path, derivatives: Sequence[tuple[str, Path]] = ()) ->
         root = bids_dir if is_main else _nested(bids_dir)
         main = _dataset(root, _describe(root))
     for name, dataset in ({MAIN: main} | named).items():
-        logger.info("Taken as %s: %s (%s)", _SHOWN.get(name, name), dataset.root, dataset.name)
+        logger.info("Taken as %s: %s (%s)", _shown(name), dataset.root, dataset.name)
     return Inputs(main, named)
+
+
+def _shown(name: str) -> str:
+    return f"{_SHOWN[name]}'s output" if name in _SHOWN else name
 
 
 def index_files(

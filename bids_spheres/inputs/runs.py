@@ -167,11 +167,9 @@ class _Files:
             self.skipped += skipped
             for path, name in files:
                 if not participants or name.get("sub") in participants:
-                    self._add(number, path, name)
-                    if link not in PROGRAMS and name.suffix == "timeseries":
-                        self._add_own(link, path, name)
+                    self._add(number, link, path, name)
 
-    def _add(self, dataset: int, path: Path, name: Name) -> None:
+    def _add(self, dataset: int, link: str, path: Path, name: Name) -> None:
         """Add a file of a dataset; `matching` prefers those of a lower number."""
         what, is_image = (name.suffix, name.get("desc")), name.extension in _IMAGES
         if name.suffix == "bold" and is_image:
@@ -185,13 +183,10 @@ class _Files:
         elif name.extension == ".json" and _TABLES.get(what) == _CONFOUNDS:
             beside = FilesOfImages("JSON file of a confounds table")
             self._metadata.setdefault(path.parent, beside).add(dataset, path, name.without_desc)
-
-    def _add_own(self, link: str, path: Path, name: Name) -> None:
-        """Add a table of the user's own, of whatever ``desc``."""
-        if name.extension == ".tsv":
+        if link not in PROGRAMS and (name.suffix, name.extension) == ("timeseries", ".tsv"):
             desc = name.get("desc") or ""
-            tables = FilesOfImages(f"desc-{desc} table in {link}")
-            self._own_tables.setdefault((link, desc), tables).add(0, path, name.without_desc)
+            own = FilesOfImages(f"desc-{desc} table in {link}")
+            self._own_tables.setdefault((link, desc), own).add(0, path, name.without_desc)
 
     def run(self, images: Files) -> Run:
         """Join images of one run in one space with the files that belong to them."""

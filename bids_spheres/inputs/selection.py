@@ -122,13 +122,11 @@ class Filter:
         unmet = [x for x in self.labels if x and not any(map(self._matcher([x]), available))]
         is_wanted, choice = self._matcher(self.labels), _choice(self.key, available)
         reason = f"{self.option} {' '.join(self.labels)}"
-        left = [item for item in files if is_wanted(self._label(item[1]))]
+        left = _split(files, lambda name: is_wanted(self._label(name)), reason, skipped)
         if not left:
             raise NothingSelectedError(f"{reason} leaves no run.", hint=choice)
         for label in unmet:
             logger.warning("%s %s: no run has it. %s", self.option, label, choice)
-        _warn_of_lost(files, left, reason)
-        skipped += [(path, reason) for path, name in files if not is_wanted(self._label(name))]
         return left
 
     def _label(self, name: Name) -> str:
@@ -182,16 +180,13 @@ class Selection:
 
 def _magnitude(bolds: Files, skipped: Skipped) -> Files:
     """Without images of the phase, and of other parts of a complex signal."""
-    parts = [item for item in bolds if item[1].get("part") in _NOT_MAGNITUDE]
-    left = [item for item in bolds if item[1].get("part") not in _NOT_MAGNITUDE]
+    reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
+    left = _split(bolds, lambda name: name.get("part") not in _NOT_MAGNITUDE, reason, skipped)
     if not left:
         raise NothingSelectedError(
-            f"No image of magnitude, only {parts[0][0].name} and its kind.",
+            f"No image of magnitude, only {bolds[0][0].name} and its kind.",
             hint='To use it, ask for it with --bids-filter-file: {"bold": {"part": "phase"}}.',
         )
-    reason = 'not of magnitude, and no --bids-filter-file asks for its "part"'
-    _warn_of_lost(bolds, left, reason)
-    skipped += [(path, reason) for path, _ in parts]
     return left
 
 
@@ -212,17 +207,17 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
         raise NothingSelectedError(
             "No BOLD image is in an MNI space, and no --space is given.", hint=choice
         )
-    left: Files = []
-    others: Files = []
-    for item in bolds:
-        is_chosen = item[1].space and item[1].space == chosen[item[1].get("sub") or ""]
-        (left if is_chosen else others).append(item)
-    reason = f"in no MNI space in which the seeds can be used, and no --space is given. {choice}"
-    _warn_of_lost(bolds, left, reason)
+    reason = "in another space than the one that is taken"
+    why = f"in no MNI space in which the seeds can be used, and no --space is given. {choice}"
+
+    def is_chosen(name: Name) -> bool:
+        return bool(name.space) and name.space == chosen[name.get("sub") or ""]
+
+    left = _split(bolds, is_chosen, reason, skipped, why)
     # Runs with an image in an MNI space, but not in the one that is taken for their participant.
     in_mni = {
         "_".join(as_written(name.source))
-        for _, name in others
+        for _, name in bolds
         if is_mni(name.space or "") and chosen[name.get("sub") or ""] is not None
     }
     if lost := in_mni - {"_".join(as_written(name.source)) for _, name in left}:
@@ -231,7 +226,6 @@ def _in_preferred_space(bolds: Files, usable: Callable[[str], bool], skipped: Sk
             "chooses others.",
             listing(sorted(lost, key=natural), MOST_LABELS),
         )
-    skipped += [(path, "in another space than the one that is taken") for path, _ in others]
     return left
 
 
@@ -252,11 +246,18 @@ def _participants(labels: Iterable[str]) -> str:
     return listing([f"sub-{label}" for label in sorted(labels, key=natural)], MOST_LABELS)
 
 
-def _warn_of_lost(before: Files, left: Files, why: str) -> None:
-    """Warn of participants without any image left."""
-    remaining = {name.get("sub") for _, name in left}
-    if lost := {name.get("sub") or "" for _, name in before if name.get("sub") not in remaining}:
-        logger.warning("Left out: %s: %s", _participants(lost), why)
+def _split(
+    files: Files, wanted: Callable[[Name], bool], reason: str, skipped: Skipped, why: str = ""
+) -> Files:
+    """Files that are wanted; the others go to `skipped`, with the reason.
+
+    Warns of participants without any image left, if others have some, and says why.
+    """
+    left = [item for item in files if wanted(item[1])]
+    skipped += [(path, reason) for path, name in files if not wanted(name)]
+    if left and (lost := _spaces(files).keys() - _spaces(left).keys()):
+        logger.warning("Left out: %s: %s", _participants(lost), why or reason)
+    return left
 
 
 def _warn_of_different_spaces(bolds: Files) -> None:

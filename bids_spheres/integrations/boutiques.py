@@ -59,8 +59,10 @@ _DRAFT_IDS = {
     "bids_dir": "InputDataset",
     "output_dir": "OutputLocation",
     "analysis_level": "AnalysisLevel",
+    "help": "Help",
+    "version": "ToolVersion",
 }
-"""Of version 0.1.0.dev of that draft, with ``Help`` and ``ToolVersion``."""
+"""Of version 0.1.0.dev of that draft."""
 
 _WORDS = {
     **{word: word.upper() for word in ("bids", "fd", "dvars", "fwhm", "roi", "nbs", "tfnbs")},
@@ -125,14 +127,6 @@ _VARIABLES = [
     },
 ]
 
-_RESULTS: dict[str, object] = {
-    "id": "results",
-    "name": "Results",
-    "description": "BIDS derivatives: time series, connectivity, reports",
-    "path-template": "[OUTPUT_DIR]",
-    "optional": False,
-}
-
 
 def descriptor(
     parser: argparse.ArgumentParser | None = None, *, draft: bool = False
@@ -146,11 +140,8 @@ def descriptor(
     inputs = list(_inputs(parser))
     if draft:
         inputs += [
-            {**_named(name), "id": id_, "type": "Flag", "optional": True, "command-line-flag": flag}
-            for id_, name, flag in (
-                ("Help", "help", "--help"),
-                ("ToolVersion", "version", "--version"),
-            )
+            {**_named(name), "type": "Flag", "optional": True, "command-line-flag": f"--{name}"}
+            for name in ("help", "version")
         ]
     keys = list(dict.fromkeys(each["value-key"] for each in inputs))
     first = [f"[{name.upper()}]" for name in _FIRST]
@@ -171,7 +162,13 @@ def descriptor(
         "inputs": [*inputs, _HOME],
         "groups": _groups(parser, inputs),
         "output-files": [
-            _RESULTS,
+            {
+                "id": "results",
+                "name": "Results",
+                "description": "BIDS derivatives: time series, connectivity, reports",
+                "path-template": "[OUTPUT_DIR]",
+                "optional": False,
+            },
             *(
                 {
                     "id": id_,

@@ -64,15 +64,6 @@ class _Batch:
         regions = self.regions
         return zip(regions.names, regions.networks, regions.coordinates.tolist(), strict=True)
 
-    @property
-    def frames(self) -> list[pd.DataFrame]:
-        """A table of each run."""
-        names = list(self.regions.names)
-        if self.volumes is None:
-            return [pd.DataFrame(values, names, names) for values in self.values]
-        pairs = zip(self.values, self.volumes, strict=True)
-        return [pd.DataFrame(values, numbers, names) for values, numbers in pairs]
-
 
 def export(
     results: Results, folder: Path, form: str, *, timeseries: bool = False, stacked: bool = False
@@ -106,6 +97,7 @@ def _batches(
         together = stacked or form == "nbs"
         groups["_".join([*shared, suffix]) if together else file.path.stem].append(file)
     for stem, files in groups.items():
+        regions: Spheres | None
         values: FloatArray | list[FloatArray]
         if suffix == RELMAT:
             stack = results.matrices_of(files)
@@ -175,16 +167,20 @@ def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
 
 
 def _write_csv(batch: _Batch) -> None:
-    if not batch.stacked:
-        table = batch.frames[0].rename_axis("volume" if batch.volumes else "region")
-    elif batch.volumes:
-        table = pd.concat(batch.frames, keys=batch.runs, names=["run", "volume"])
-    else:
-        names = batch.regions.names
+    names = list(batch.regions.names)
+    if batch.stacked and not batch.volumes:
         rows, columns = np.triu_indices(len(names), k=1)
         pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
         edges = np.asarray(batch.values)[:, rows, columns]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
+    else:
+        indices: list[Any] = batch.volumes or [names] * len(batch.runs)
+        each = zip(batch.values, indices, strict=True)
+        frames = [pd.DataFrame(values, index, names) for values, index in each]
+        if batch.stacked:
+            table = pd.concat(frames, keys=batch.runs, names=["run", "volume"])
+        else:
+            table = frames[0].rename_axis("volume" if batch.volumes else "region")
     with replacing(batch.path.with_suffix(".csv")) as file:
         table.to_csv(file, mode="wb", na_rep="NaN", float_format="%.10g", lineterminator="\n")
 
@@ -234,16 +230,16 @@ def _write_nbs(batch: _Batch) -> None:
     for matrix in matrices:
         np.fill_diagonal(matrix, 0)
     kept = ~(np.isnan(matrices).sum(axis=1) >= matrices.shape[1] - 1).any(axis=0)
+    names = np.array(batch.regions.names)
     if not kept.all():
-        left_out = [name for name, keep in zip(batch.regions.names, kept, strict=True) if not keep]
-        logger.warning("NBS gets the regions that all runs have, without %s.", listing(left_out))
+        left_out = listing(names[~kept].tolist())
+        logger.warning("NBS gets the regions that all runs have, without %s.", left_out)
     if len({run.partition("_")[0] for run in batch.runs}) < len(batch.runs):
         logger.warning("NBS takes each matrix for a participant: select one run of each.")
     matrices = np.nan_to_num(matrices[:, kept][:, :, kept])
     _write_numbers(batch.path / "COG.txt", batch.regions.coordinates[kept])
-    labels = [name for name, keep in zip(batch.regions.names, kept, strict=True) if keep]
-    write_text(batch.path / "nodeLabels.txt", "".join(f"{label}\n" for label in labels))
-    write_text(batch.path / "runs.txt", "".join(f"{run}\n" for run in batch.runs))
+    for file, lines in {"nodeLabels.txt": names[kept], "runs.txt": batch.runs}.items():
+        write_text(batch.path / file, "".join(f"{line}\n" for line in lines))
     if batch.stacked:
         _save_mat(batch.path / "matrices.mat", {"Mat": np.moveaxis(matrices, 0, -1)})
         return

@@ -139,14 +139,17 @@ def seed_map_files(output_dir: Path) -> list[OutputFile]:
 
 def participants_with_outputs(output_dir: Path) -> list[str]:
     """Labels, without ``sub-``, of the participants with a folder in the results."""
-    labels = (path.name[len("sub-") :] for path in output_dir.glob("sub-*") if path.is_dir())
-    return sorted(labels, key=natural)
+    return _labels_of_folders(output_dir, "sub-")
 
 
 def sessions_with_outputs(output_dir: Path, participant: str) -> list[str]:
     """Labels, without ``ses-``, of a participant's sessions."""
-    folders = (output_dir / f"sub-{participant}").glob("ses-*")
-    return sorted((path.name[len("ses-") :] for path in folders), key=natural)
+    return _labels_of_folders(output_dir / f"sub-{participant}", "ses-")
+
+
+def _labels_of_folders(parent: Path, key: str) -> list[str]:
+    folders = (path.name for path in parent.glob(f"{key}*") if path.is_dir())
+    return sorted((name.removeprefix(key) for name in folders), key=natural)
 
 
 def pages_of_participants(output_dir: Path) -> frozenset[str]:
@@ -161,7 +164,7 @@ def selected(files: Sequence[File], select: Iterable[tuple[str, Sequence[str]]])
         wanted = {_plain(key, label) for label in labels}
         present = {_plain(key, label_of(file.name, key)) for file in chosen}
         names = sorted((label or "(none)" for label in present), key=natural)
-        choice = f"Available: {listing([f'{key}-{label}' for label in names], 20)}."
+        choice = f"Available: {listing(as_written((key, name) for name in names), 20)}."
         chosen = [file for file in chosen if _plain(key, label_of(file.name, key)) in wanted]
         if not chosen:
             shown = ", ".join(label or "(none)" for label in labels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bids_spheres.files.names import Name, as_written
@@ -93,7 +92,7 @@ class OutputPaths:
     def spheres(self, seeds: SeedTable, extension: str = ".tsv") -> Path:
         """Spheres or regions of a seed set, as table, image or sidecar."""
         desc = SPHERES if seeds.regions is None else REGIONS
-        return self._path(DSEG, extension, **seed_entities(seeds), desc=desc)
+        return self._of_seeds(DSEG, extension, seeds, desc=desc)
 
     def uncleaned(self, seeds: SeedTable, extension: str = ".tsv.gz") -> Path:
         """Series of a seed set before cleaning."""
@@ -101,24 +100,23 @@ class OutputPaths:
 
     def series(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Series cleaned by a strategy."""
-        entities = {**seed_entities(seeds), "stat": self.aggregation, "desc": strategy}
-        return self._path(TIMESERIES, extension, **entities)
+        stat = self.aggregation
+        return self._of_seeds(TIMESERIES, extension, seeds, stat=stat, desc=strategy)
 
     def matrix(self, seeds: SeedTable, strategy: str, stat: str, extension: str = ".tsv") -> Path:
         """Matrix over pairs of spheres; `stat` is the measure's label."""
-        entities = {**seed_entities(seeds), "stat": stat, "desc": strategy}
-        return self._path(RELMAT, extension, **entities)
+        return self._of_seeds(RELMAT, extension, seeds, stat=stat, desc=strategy)
 
     def controls(self, seeds: SeedTable, strategy: str, extension: str = ".tsv") -> Path:
         """Relations of negative controls."""
-        return self._path(CONTROLS, extension, **seed_entities(seeds), desc=strategy)
+        return self._of_seeds(CONTROLS, extension, seeds, desc=strategy)
 
     def seed_map(
         self, seeds: SeedTable, seed: str, strategy: str, extension: str = ".nii.gz"
     ) -> Path:
         """Map of one seed, by the seed's label."""
-        entities = {**seed_entities(seeds), "label": seed, "stat": FISHER_Z, "desc": strategy}
-        return self._path(BOLDMAP, extension, **entities)
+        entities = {"label": seed, "stat": FISHER_Z, "desc": strategy}
+        return self._of_seeds(BOLDMAP, extension, seeds, **entities)
 
     def design(self, strategy: str, extension: str = ".tsv") -> Path:
         """Regressors."""
@@ -136,12 +134,13 @@ class OutputPaths:
         no_image = {"space": None, "cohort": None, "res": None, "den": None}
         return self._path(suffix, extension, **no_image, desc=strategy)
 
-    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
-        return self._folder / str(self.name.with_(suffix, extension, **entities))
+    def _of_seeds(
+        self, suffix: str, extension: str, seeds: SeedTable, **entities: str | None
+    ) -> Path:
+        return self._path(suffix, extension, **seed_entities(seeds), **entities)
 
-    @cached_property
-    def _folder(self) -> Path:
-        return self.root / self.name.folder
+    def _path(self, suffix: str, extension: str, **entities: str | None) -> Path:
+        return self.root / self.name.folder / str(self.name.with_(suffix, extension, **entities))
 
 
 def label_of(name: Name, key: str) -> str:
@@ -159,26 +158,18 @@ def label_of(name: Name, key: str) -> str:
 
 def image_name(group: Name) -> Name:
     """Name of what all strategies and measures of a group share."""
-    kept = (entity for entity in group.entities if entity[0] not in ("stat", "desc"))
-    return Name(tuple(kept), group.suffix, group.extension)
+    kept = tuple(entity for entity in group.entities if entity[0] not in ("stat", "desc"))
+    return Name(kept, group.suffix, group.extension)
 
 
 def of_contrast(contrast: str, suffix: str) -> str:
-    """Ending of the name of a result of a contrast, in the place of a suffix.
-
-    >>> of_contrast("age", "edges")
-    'contrast-age_edges'
-    """
+    """Ending of the name of a result of a contrast, as a suffix: ``"contrast-age_edges"``."""
     return f"{CONTRAST}-{contrast}_{suffix}"
 
 
 def map_of_contrast(contrast: str, stat: str) -> str:
-    """Ending of the name of an image of a contrast, in the place of a suffix.
-
-    >>> map_of_contrast("age", "t")
-    'contrast-age_stat-t_statmap'
-    """
-    return f"{CONTRAST}-{contrast}_stat-{stat}_{STATMAP}"
+    """Ending of the name of an image of a contrast: ``"contrast-age_stat-t_statmap"``."""
+    return of_contrast(contrast, f"stat-{stat}_{STATMAP}")
 
 
 def group_of_contrast(name: Name) -> Name:

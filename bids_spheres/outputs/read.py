@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -20,7 +21,8 @@ from bids_spheres.outputs.paths import REGIONS
 from bids_spheres.outputs.sidecars import ANEW, read_sidecar, sidecar_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -57,20 +59,25 @@ def read_table(path: Path, types: Mapping[str, type] | None = None) -> pd.DataFr
     return _parsed(path, dtype=dict(types) if types else None, encoding="utf-8-sig")
 
 
-def _parsed(path: Path, **rules: Any) -> pd.DataFrame:
+@contextmanager
+def _opened(path: Path, hint: str | None = None) -> Iterator[BufferedReader]:
     try:
         with open_regular(path) as file:
-            table: pd.DataFrame = pd.read_csv(file, sep="\t", **_NA, **rules)
-            return table
-    except DataError:
-        raise
+            yield file
     except FileNotFoundError as error:
-        raise MissingInputError(f"There is no table {path}.") from error
+        raise MissingInputError(f"There is no table {path}.", hint) from error
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise ReadWriteError(f"{path} can't be read: {why}.") from error
-    except ValueError as error:  # also of pandas, and of text that is not UTF-8
-        raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
+
+
+def _parsed(path: Path, **rules: Any) -> pd.DataFrame:
+    with _opened(path) as file:
+        try:
+            table: pd.DataFrame = pd.read_csv(file, sep="\t", **_NA, **rules)
+        except ValueError as error:  # also of pandas, and of text that is not UTF-8
+            raise DataError(f"{path} is no table: {' '.join(str(error).split())}") from error
+    return table
 
 
 def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
@@ -99,13 +106,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...
 
 def _content(path: Path) -> bytes:
     """Bytes of a table; one that does not end with a line end was cut off, maybe in a number."""
-    try:
-        with open_regular(path) as file:
-            content = file.read()
-    except FileNotFoundError as error:
-        raise MissingInputError(f"There is no table {path}.", hint=ANEW) from error
-    except OSError as error:
-        raise ReadWriteError(f"{path} can't be read: {error.strerror or error}.") from error
+    with _opened(path, ANEW) as file:
+        content = file.read()
     if not content.endswith(b"\n"):
         what = "was cut off: its last line has no end" if content else "is empty"
         raise DataError(f"{path} {what}.", hint=ANEW)

@@ -77,6 +77,12 @@ _FACTS = (
     *("degrees_of_freedom", "mean_fd", "coverage", "missing", "excluded"),
     *("matrix", "timeseries", "regions"),
 )
+_KEYS = {
+    "degrees_of_freedom": "DegreesOfFreedom",
+    "mean_fd": "MeanFramewiseDisplacement",
+    "excluded": "Excluded",
+}
+_KINDS = {RELMAT: "matrices", TIMESERIES: "series", DSEG: "tables of regions"}
 _MEMORY = 2**30
 """Size from which stacked matrices are on disk, bytes."""
 
@@ -160,12 +166,9 @@ class Results:
     @property
     def _summary(self) -> tuple[str, ...]:
         people = count(len(self.participants), "participant")
-        return (
-            f"{count(len(self), 'run')} of {people}",
-            f"seeds {listing(list(self.seeds)) or 'none'}",
-            f"strategies {listing(list(self.strategies)) or 'none'}",
-            f"measures {listing(list(self.measures)) or 'none'}",
-        )
+        words = {"seeds": self.seeds, "strategies": self.strategies, "measures": self.measures}
+        labels = (f"{word} {listing(known) or 'none'}" for word, known in words.items())
+        return (f"{count(len(self), 'run')} of {people}", *labels)
 
     @cached_property
     def _rows(self) -> list[dict[str, object]]:
@@ -215,8 +218,8 @@ class Results:
         files = list(self.files)
         for key, wanted in pairs_of(labels):
             concerned = [file for file in files if _has(file, key)]
-            chosen = {id(file) for file in selected(concerned, [(key, wanted)])}
-            files = [file for file in files if id(file) in chosen or not _has(file, key)]
+            chosen = {*selected(concerned, [(key, wanted)])}
+            files = [file for file in files if file in chosen or not _has(file, key)]
         return replace(self, files=tuple(files))
 
     def timeseries(self, **labels: Labels) -> Series:
@@ -230,10 +233,7 @@ class Results:
 
     def regions(self, **labels: Labels) -> Spheres:
         """Spheres or regions of one run and seed set; UsageError when several match."""
-        tables = [f for f in self.select(**labels).files if f.name.suffix == DSEG]
-        if len(tables) != 1:
-            raise _not_single(tables, "tables of regions")
-        return read_spheres(tables[0].path)
+        return read_spheres(self._single(DSEG, labels).path)
 
     def sidecar(self, **labels: Labels) -> JsonObject:
         """Sidecar of the series of one run, seed set and strategy, or of a matrix of a measure."""
@@ -315,7 +315,7 @@ class Results:
         return read_links(self.root)
 
     def leaves(self, suffix: str, labels: Mapping[str, object] | None = None) -> list[OutputFile]:
-        """Cleaned series or matrices; those that are no measure only when they are named."""
+        """Files of a kind: cleaned series, or matrices; what is no measure only when named."""
         named = {"measure", "stat"} & (labels or {}).keys()
         hidden = {UNCLEANED} if named else {UNCLEANED, *NO_MEASURE}
         return [
@@ -328,7 +328,7 @@ class Results:
     def _single(self, suffix: str, labels: dict[str, Labels]) -> OutputFile:
         files = self.select(**labels).leaves(suffix, labels)
         if len(files) != 1:
-            raise _not_single(files, "matrices" if suffix == RELMAT else "series")
+            raise _not_single(files, _KINDS[suffix])
         return files[0]
 
 
@@ -411,29 +411,22 @@ def _has(file: OutputFile, key: str) -> bool:
 
 def _rows_of(own: SeedSetResults) -> Iterator[dict[str, object]]:
     """Rows of `Results.runs`, under keys of entities: one for each strategy and measure."""
-    spheres = own.spheres
-    about = {
-        "coverage": None if spheres is None else float(np.mean(spheres.coverage)),
-        "missing": None if spheres is None else int((~spheres.used).sum()),
-        "regions": None if spheres is None else spheres.path,
-    }
-    entities: dict[str, object] = {k: v for k, v in own.name.entities if k not in ("atlas", "seg")}
-    entities |= {"space": own.space, SEEDS: label_of(own.name, SEEDS)}
+    row: dict[str, object] = {k: v for k, v in own.name.entities if k not in ("atlas", "seg")}
+    row |= {"space": own.space, SEEDS: label_of(own.name, SEEDS)}
+    row |= dict.fromkeys(("coverage", "missing", "regions"))
+    if spheres := own.spheres:
+        row["coverage"] = float(np.mean(spheres.coverage))
+        row["missing"] = int((~spheres.used).sum())
+        row["regions"] = spheres.path
     for strategy in own.strategies:
         sidecar = own.sidecar(strategy)
-        stats: list[str | None] = [s for s, label in own.matrix_paths if label == strategy]
-        for stat in sorted(stats, key=str) or [None]:
-            yield {
-                **entities,
-                "desc": strategy,
-                "stat": stat,
-                "degrees_of_freedom": sidecar.get("DegreesOfFreedom"),
-                "mean_fd": sidecar.get("MeanFramewiseDisplacement"),
-                "excluded": sidecar.get("Excluded"),
-                **about,
-                "matrix": own.matrix_paths.get((stat, strategy)) if stat else None,
-                "timeseries": own.series_paths.get(strategy),
-            }
+        row |= {name: sidecar.get(key) for name, key in _KEYS.items()}
+        row |= {"desc": strategy, "timeseries": own.series_paths.get(strategy)}
+        matrices = {stat: p for (stat, desc), p in own.matrix_paths.items() if desc == strategy}
+        for stat in sorted(matrices):
+            yield {**row, "stat": stat, "matrix": matrices[stat]}
+        if not matrices:
+            yield {**row, "stat": None, "matrix": None}
 
 
 def _table(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

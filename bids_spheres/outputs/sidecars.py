@@ -7,7 +7,7 @@ and of BEP 012 and BEP 017 for time series and matrices.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -87,13 +87,6 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
-class GeneratedBy(TypedDict):
-    """The program that wrote a file."""
-
-    Name: str
-    Version: str
-
-
 class ImageSidecar(TypedDict, total=False):
     """Seeds and image, and how seeds came into the image's space.
 
@@ -101,7 +94,7 @@ class ImageSidecar(TypedDict, total=False):
     """
 
     Sources: list[str]
-    GeneratedBy: list[GeneratedBy]
+    GeneratedBy: list[dict[str, str]]
     SpatialReference: str
     Seeds: str
     SeedSpace: str | None
@@ -153,75 +146,14 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     Excluded: str | None
 
 
-class SeriesSidecar(TypedDict):
-    """Cleaned series, beside image, cleaning and `sampling`."""
-
-    Sources: list[str]
-    FullLength: bool
-
-
-class MatrixSidecar(TypedDict):
-    """A matrix over pairs of spheres."""
-
-    RelationshipMeasure: str
-    Weighted: bool
-    Directed: bool
-    ValidDiagonal: bool
-    StorageFormat: str
-    NodeFiles: list[str]
-    Software: str
-    Shrinkage: NotRequired[float]
-    PlacementJitter: NotRequired[float]
-    NumberOfPlacements: NotRequired[int]
-    PlacementSeed: NotRequired[int]
-
-
-class ConcatenationSidecar(TypedDict):
-    """A matrix of several runs, beside the keys on which all runs agree."""
-
-    Sources: list[str]
-    Concatenation: str
-    NumberOfRuns: int
-    ExcludedRuns: dict[str, str | None]
-    MissingRuns: dict[str, str]
-    NodesMissingInSomeRuns: list[str]
-    CensoredVolumes: dict[str, int]
-    DegreesOfFreedom: float
-    MeanFramewiseDisplacement: float | None
-    MeanFramewiseDisplacementRecomputed: float | None
-    NodeFiles: list[str]
-
-
-class SeedMapSidecar(TypedDict):
-    """A map of one seed, beside image and cleaning."""
-
-    Sources: list[str]
-    Seed: str
-    SeedCoordinates: list[float]
-    RelationshipMeasure: str
-    Resolution: str
-
-
-class ControlsSidecar(TypedDict):
-    """Relations of negative controls."""
-
-    Sources: list[str]
-    GeneratedBy: list[GeneratedBy]
-    SpatialReference: str
-    Seeds: str
-    Strategy: str
-    DegreesOfFreedom: float
-    SurrogateSeed: int
-
-
-def sampling(t_r: float) -> dict[str, float]:
-    """Times of volumes, one every `t_r` seconds."""
+def sampling(t_r: float) -> JsonObject:
+    """Times of the volumes of a series, one every `t_r` seconds."""
     return {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r}
 
 
-def generated_by() -> list[GeneratedBy]:
+def generated_by() -> list[dict[str, str]]:
     """The package, as every sidecar names it."""
-    return [GeneratedBy(Name=GENERATOR, Version=__version__)]
+    return [{"Name": GENERATOR, "Version": __version__}]
 
 
 def described(columns: Mapping[str, str], **units: str) -> JsonObject:

@@ -16,7 +16,6 @@ from bids_spheres.outputs.sidecars import (
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
-    MatrixSidecar,
     generated_by,
     input_uri,
 )
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
@@ -110,17 +110,17 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
+def matrix_sidecar(chosen: Measure, nodes: str) -> JsonObject:
     """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
-    return MatrixSidecar(
-        RelationshipMeasure=chosen.title,
-        Weighted=True,
-        Directed=False,
-        ValidDiagonal=chosen.valid_diagonal,
-        StorageFormat="Full",
-        NodeFiles=[nodes],
-        Software=f"{GENERATOR} {__version__}",
-    )
+    return {
+        "RelationshipMeasure": chosen.title,
+        "Weighted": True,
+        "Directed": False,
+        "ValidDiagonal": chosen.valid_diagonal,
+        "StorageFormat": "Full",
+        "NodeFiles": [nodes],
+        "Software": f"{GENERATOR} {__version__}",
+    }
 
 
 PLACEMENT_SEED = 0
@@ -136,7 +136,7 @@ _NO_MEASURE = {
 }
 
 
-def sidecar_beside(stat: str, nodes: str, rules: Processing) -> MatrixSidecar:
+def sidecar_beside(stat: str, nodes: str, rules: Processing) -> JsonObject:
     """Of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
     about["RelationshipMeasure"] = _NO_MEASURE[stat]

@@ -140,6 +140,16 @@ def test_no_other_call_takes_the_marks_of_one_that_lasts_for_weeks_for_leftovers
         assert [discard_stale(folder) for folder in dataset[1]] == [0, 0]
 
 
+def test_an_input_without_a_description_has_none_for_workers_either(dataset, tmp_path):
+    (tmp_path / "in" / "dataset_description.json").unlink()
+    with tokens(*dataset) as token:
+        assert shared_objects(token) == ()
+        shared_objects.cache_clear()
+        (tmp_path / "in" / "dataset_description.json").write_text("{}")
+        with pytest.raises(WorkerProblemError, match="sees another folder"):
+            shared_objects(token)
+
+
 def test_a_worker_that_may_not_write_is_refused(dataset, monkeypatch):
     with tokens(*dataset) as token:
         monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)

@@ -139,11 +139,14 @@ def test_who_is_in_a_group_without_a_run_that_failed_is_named(outputs, rng, run_
     for label in ("01", "02", "03"):
         add(outputs, rng, label, source="task-rest_run-1")
     add(outputs, rng, "03", source="task-rest_run-2")
+    gone = {"Excluded": "too short", "DegreesOfFreedom": 0}  # by one strategy; another failed
+    outputs.add("01", np.full((S, S), np.nan), source="task-rest_run-4", **gone)
     logs = outputs.root / "logs"
     logs.mkdir()
     failed = f"crash-sub-02_task-rest_run-2_space-{ASYM}.txt"
     others = (
         f"crash-sub-01_task-rest_run-1_space-{ASYM}.txt",  # another strategy of a run that is used
+        f"crash-sub-01_task-rest_run-4_space-{ASYM}.txt",  # or of one that is excluded
         f"crash-sub-01_task-nback_run-2_space-{ASYM}.txt",  # of another task
         f"crash-sub-03_task-rest_run-3_space-{NLIN6}.txt",  # in another space
     )
@@ -305,6 +308,16 @@ def test_a_run_with_images_in_two_spaces_counts_once_in_the_preferred_one(output
     # What is no MNI space is not pooled, and nobody is missing from the pool.
     assert len(list((outputs.root / "group").glob("*_space-T1w_*_mean.tsv"))) == 1
     assert reasons(outputs, "*_space-MNI_*_participants.tsv") == {"sub-01": "", "sub-02": ""}
+
+
+def test_a_run_in_a_space_without_a_preference_counts_in_one_that_has_one(outputs, rng):
+    add(outputs, rng, "01", "MNI152Lin")
+    z = [add(outputs, rng, "01", NLIN6), add(outputs, rng, "02", "MNI152Lin")]
+    add(outputs, rng, "02", "MNIPediatricAsym")  # the first by its name
+    assert run_group(outputs.root, GroupOptions(pool_spaces=True)) == []
+    (mean,) = (outputs.root / "group").glob("*_space-MNI_*_mean.tsv")
+    written = upper(read_tsv(mean).drop(columns="Node").to_numpy(float))
+    np.testing.assert_allclose(written, np.tanh(np.mean(z, axis=0)), rtol=1e-7)
 
 
 def test_seeds_mapped_to_another_template_are_pooled_and_others_are_not(outputs, rng):

@@ -188,6 +188,19 @@ def test_clusters_of_one_tail(filled, call, tail, sign):
     assert len(set(lone.tolist())) == number
 
 
+def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call):
+    """Root of F of 2 and 7 - 3 degrees of freedom with that p, whatever the tail."""
+    outputs, _ = filled
+    outputs.participants(participant_id=LABELS, site=list("aabbccc"))
+    words = ("--model", "site", "--contrast", "F:it=site", "--inference", "cluster")
+    words += ("--permutations", "5", "--tail", "positive", "--cluster-threshold", "0.3")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    path = outputs.root / "group" / f"{STEM}_contrast-it_clusters.json"
+    threshold = json.loads(path.read_text())["Threshold"]
+    assert threshold == pytest.approx(np.sqrt(stats.f.isf(0.3, 2, 4)))
+
+
 def test_all_flips_of_maps_by_hand(filled, call):
     outputs, maps = filled
     words = ("--inference", "maxt", "cluster", "tfce", "--cluster-threshold", "0.01")

@@ -250,10 +250,33 @@ def test_seeds_without_networks_need_named_edges(outputs, rng, call):
     done = call(outputs, "--multiverse")
     assert done.status == 1
     assert "--multiverse has no effect: seeds have no networks" in done.err
-    done = call(outputs, "--multiverse", "--multiverse-edges", "s0,nobody")
+    done = call(outputs, "--multiverse", "--multiverse-edges", "s0,s9")
     assert "--multiverse has no effect" in done.err
+    assert "--multiverse-edges s0,s9: these are not two of s0, s1, s2, s3 and s4." in done.err
+    assert "Did you mean s" in done.err
     assert call(outputs, "--multiverse", "--multiverse-edges", "s0,s1").status == 0
     assert tables(outputs)[1]["contrast"].tolist() == ["mean"]
+
+
+def test_edges_with_commas_and_edges_named_twice(outputs, rng, call, monkeypatch):
+    names = ["PCC, left", "PCC, right", "mPFC", "s3", "s4"]
+    monkeypatch.setattr(type(outputs), "names", names)
+    for label, strategy in product(LABELS[:5], ("simple", "36P")):
+        outputs.add(label, matrix(*rng.normal(0.2, 0.1, 3)), strategy=strategy)
+    edges = ("PCC, left,mPFC", "PCC, left, PCC, right", "PCC, right,PCC, left")
+    assert call(outputs, "--multiverse", "--multiverse-edges", *edges[:2]).status == 0
+    curves, _, about, _ = tables(outputs)
+    assert about["NamedEdges"] == [["PCC, left", "mPFC"], ["PCC, left", "PCC, right"]]
+    assert call(outputs, "--multiverse", "--multiverse-edges", *edges).status == 0
+    pd.testing.assert_frame_equal(tables(outputs)[0], curves)
+
+
+def test_one_participant_is_not_tested(outputs, rng, call):
+    for strategy in ("simple", "36P"):
+        outputs.add("01", matrix(*rng.normal(0.2, 0.1, 3)), strategy=strategy)
+    done = call(outputs, "--multiverse")
+    assert done.status == 1
+    assert "no group has a measure on the scale of z and enough participants" in done.err
 
 
 def test_one_specification_is_no_multiverse(outputs, rng, call):

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bids_spheres.group.stability import STEP, minutes_needed
+from bids_spheres.group.edges import Edges, NetworkMeans
+from bids_spheres.group.stability import STEP, minutes_needed, run_stability
 from tests.group.conftest import PEARSON, SETTINGS, new_outputs, read_tsv, upper, write_tsv
 
 T_R = 2.0
@@ -242,3 +243,18 @@ def test_series_are_needed(outputs, rng, call):
     done = call(outputs)
     assert done.status == 0, done.err
     assert "no stability of 3 runs without series" in done.err
+
+
+def test_parts_have_the_volumes_nearest_to_their_minutes(rng):
+    """Of 0.72 s: 2 minutes are 166.7 volumes, and 4 are 333.3."""
+    series = rng.standard_normal((400, 9)) @ (rng.standard_normal((9, 9)) + 2 * np.eye(9))
+    edges = Edges(tuple("abcdefghi"), ("n/a",) * 9, diagonal=False)
+    found = run_stability(series, 0.72, edges, NetworkMeans(edges))
+    assert found.minutes_kept == pytest.approx(4.8)
+    expected = [agreement(series[:n], series) for n in (167, 333)]
+    np.testing.assert_allclose(found.r[:, 0], expected, rtol=1e-9)
+    assert found.split_half == pytest.approx(agreement(series[:200], series[200:]))
+    np.testing.assert_allclose(found.means[0, 0], z_of(series[:167]).mean(), rtol=1e-9)
+    # Of exactly two minutes there is no part that is shorter.
+    exactly = run_stability(series[:240], 0.5, edges, NetworkMeans(edges))
+    assert exactly.r.shape == (0, 1)

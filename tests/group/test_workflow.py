@@ -470,6 +470,11 @@ def test_a_participant_with_a_broken_matrix_is_left_out_as_a_whole(filled, rng):
     people = outputs.result("participants").set_index("participant_id")
     assert people["used"].sum() == 8
     assert people.loc["sub-04", "reason"] == "a matrix can't be read"
+    # Nor is it in a model whose variables it has.
+    outputs.participants(participant_id=LABELS, age=range(20, 29))
+    group(outputs, model="age")
+    people = outputs.result("participants").set_index("participant_id")
+    assert people["in_model"].tolist() == [1] * 3 + [0] + [1] * 5
 
 
 @pytest.mark.parametrize("lost", ["*_relmat.json", "*_dseg.tsv", "*_dseg.json"])

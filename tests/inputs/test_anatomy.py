@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bids_spheres.files.names import parse_name
-from bids_spheres.inputs.anatomy import anatomical_mask, lesion_masks, tissue_images
+from bids_spheres.inputs.matching import anatomical_mask, lesion_masks, tissue_images
 
 MNI = "MNI152NLin2009cAsym"
 

@@ -143,6 +143,16 @@ def test_a_table_that_is_not_ours_is_left_alone(tmp_path, text):
     assert path.read_text() == text
 
 
+def test_a_row_that_a_killed_call_left_out_of_the_table_is_withdrawn_as_well(tmp_path):
+    record_exclusions(tmp_path, bold(), ["simple"], [row()])
+    (tmp_path / "exclusions.tsv").unlink()
+    record_exclusions(tmp_path, bold(), ["simple"], [])
+    # What others may put into the table meanwhile is told to go by a part that says so.
+    (part,) = (tmp_path / "logs" / "exclusions").iterdir()
+    assert part.name.endswith("-none.tsv")
+    assert not (tmp_path / "exclusions.tsv").exists()
+
+
 def calls(output_dir, participants, keep):
     """Every run excluded for both strategies; then for one, or for none."""
     for participant in participants:

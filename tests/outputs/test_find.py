@@ -18,7 +18,7 @@ from bids_spheres.outputs.find import (
     seed_map_files,
     sessions_with_outputs,
 )
-from bids_spheres.outputs.read import read_spheres
+from bids_spheres.outputs.read import read_series, read_spheres
 
 MNI = "space-MNI152NLin2009cAsym"
 
@@ -222,3 +222,21 @@ def test_regions_have_the_radius_of_a_ball_of_their_volume(tmp_path):
     assert (spheres.noun, spheres.image.name) == ("region", path.name.replace(".tsv", ".nii.gz"))
     path.with_suffix(".json").write_text(json.dumps({"Radius": None}))
     assert spheres.sidecar == {"Radius": None}
+
+
+def test_a_row_without_values_is_a_volume_all_the_same(tmp_path):
+    path = tmp_path / "sub-01_task-x_seg-mine_stat-mean_desc-simple_timeseries.tsv"
+    path.write_text("a\tb\n1\tn/a\nn/a\tn/a\n2.5\tn/a\n")
+    series = read_series(path)
+    assert series.kept.tolist() == [True] * 3
+    np.testing.assert_array_equal(series.values[:, 0], [1, np.nan, 2.5])
+    outliers = tmp_path / "outliers.tsv"
+    outliers.write_text("censored\n0\n1\n0\n0\n1\n")
+    full = read_series(path, outliers)
+    assert full.kept.tolist() == [True, False, True, True, False]
+    np.testing.assert_array_equal(full.values[:, 0], [1, np.nan, np.nan, 2.5, np.nan])
+    outliers.write_text("censored\n0\n1\n0\n")
+    assert read_series(path, outliers).kept.tolist() == [True, False, True]
+    outliers.write_text("censored\n0\n1\n0\n1\n1\n")
+    with pytest.raises(DataError, match=r"has 3 rows, and .* keeps 2 of 5"):
+        read_series(path, outliers)

@@ -87,6 +87,17 @@ def test_addresses_of_files_lead_back_to_them(tmp_path, name):
     assert links.path(input_uri(raw / "sub-02" / name, [("raw", raw)])) is None
 
 
+def test_the_first_source_whose_name_ends_so_and_that_is_there(tmp_path):
+    for name in ("b_bold.nii.gz.txt", "c d_bold.nii.gz", "e_bold.nii.gz"):
+        (tmp_path / name).touch()
+    names = ("a_bold.nii.gz", "b_bold.nii.gz.txt", "c%20d_bold.nii.gz", "e_bold.nii.gz")
+    facts = {"Sources": [f"bids::{name}" for name in names]}
+    links = Links(tmp_path, {})
+    assert links.first(facts, "_bold.nii.gz") == tmp_path / "c d_bold.nii.gz"
+    assert links.first(facts, "_mask.nii.gz") is None
+    assert links.first({}, "_bold.nii.gz") is None
+
+
 @pytest.fixture
 def study(run_app, tiny, seeds_file, tmp_path):
     """A study with input and output, both levels, and how to call the app in a place."""

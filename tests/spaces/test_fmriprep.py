@@ -254,3 +254,16 @@ def test_the_transform_of_the_run_comes_before_that_of_the_task(tmp_path):
     )
     expected = apply_affine(rotation("z", 70, 1, 1, 1) @ to_anatomy, points)
     np.testing.assert_allclose(moved, expected, atol=1e-4)
+
+
+def test_of_transforms_of_a_run_that_of_the_most_entities_counts(tmp_path):
+    func = tmp_path / "sub-01" / "func"
+    ends = "from-boldref_to-T1w_mode-image_desc-coreg_xfm.txt"
+    files = [
+        func / f"sub-01_task-x{own}_{ends}" for own in ("", "_acq-a", "_acq-a_run-1", "_run-2")
+    ]
+    run = {"sub": "01", "task": "x", "acq": "a", "run": "01"}
+    assert find_transforms(files, run, "T1w", "func") == (files[2],)
+    assert find_transforms(files[:2], run, "T1w", "func") == (files[1],)
+    assert find_transforms(files[:1], run, "T1w", "func") == (files[0],)
+    assert find_transforms(files[3:], run, "T1w", "func") == ()

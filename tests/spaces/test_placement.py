@@ -358,3 +358,17 @@ def test_differences_between_the_fits_are_as_documented():
         other = np.linalg.solve(matrix[:, :3], (seeds - matrix[:, 3]).T).T
         apart = np.linalg.norm(other - talairach_to_mni(seeds), axis=1)
         assert apart.max() < most
+
+
+def test_a_template_that_none_is_linked_with_leads_nowhere(tmp_path):
+    """Although there are transforms of the templates that are linked with one another."""
+    anat = tmp_path / "sub-01" / "anat"
+    files = tuple(
+        anat / f"sub-01_from-{a}_to-{b}_mode-image_xfm.h5"
+        for template in ("MNI152NLin6Asym", "MNI152NLin2009cAsym")
+        for a, b in (("T1w", template), (template, "T1w"))
+    )
+    transforms = RunTransforms(files, {"sub": "01"})
+    for source, target in (("MNIPediatricAsym+2", "T1w"), ("T1w", "MNIPediatricAsym+2")):
+        with pytest.raises(MissingInputError, match="None of the 4 transform files for the run"):
+            route(source, target, transforms)

@@ -63,7 +63,7 @@ def _failed(text: str, status: int) -> int:
 def _do_task(task: Task) -> int:
     """Process the runs of a task, and write the outputs in the data types of the platform."""
     parser = main_parser()
-    options = option_words(parser, task.options, task.config)[1]
+    options = option_words(parser, task.options, CONFIG)[1]
     words = [str(INPUTS), str(DERIVATIVES), PARTICIPANT, *options]
     link_inputs(task, INPUTS)
     notes = [message("warning", note) for note in task.notes]

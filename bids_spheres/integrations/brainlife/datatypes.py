@@ -47,29 +47,29 @@ _UNITS = {"pearsoncorrelation": "r", "spearmancorrelation": "r", "fisherz": "z"}
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A matrix over pairs of spheres, (S, S)."""
+    """A matrix (S, S) over pairs of spheres, and the label of its measure.
+
+    `run` has the entities of the run or runs, `name` is that of the file without its ending, and
+    `title` that of the measure for people.
+    """
 
     run: str
-    """Entities of the run or runs."""
     name: str
-    """File name without its ending."""
     stat: str
-    """Label of the measure."""
     title: str
-    """Name of the measure for people."""
     values: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Results of the runs of a task."""
+    """Jobs of runs that have results, and what they have in common.
+
+    `spheres` are those of the first run, `used` those with a series in every run, (S,).
+    """
 
     jobs: tuple[Job, ...]
-    """Jobs of runs that have results."""
     spheres: Spheres
-    """Of the first run."""
     used: NDArray[np.bool_]
-    """Spheres that have a series in every run, (S,)."""
     matrices: tuple[Matrix, ...]
 
 
@@ -135,20 +135,12 @@ def write_timeseries(results: Results, folder: Path) -> None:
 
 def _nodes(results: Results) -> list[dict[str, object]]:
     """Description of every sphere, which is the same in every run."""
-    spheres = results.spheres
+    table = results.spheres.to_frame().reset_index()
+    nodes = table[["name", "x", "y", "z", "radius", "network"]].to_dict("records")
     return [
-        {
-            "name": name,
-            "label": str(index),
-            "voxel_value": index,
-            **dict(zip("xyz", map(float, point), strict=True)),
-            "radius": float(radius),
-            **({"network": network} if network != MISSING else {}),
-        }
-        for index, (name, point, radius, network) in enumerate(
-            zip(spheres.names, spheres.coordinates, spheres.radii, spheres.networks, strict=True),
-            start=1,
-        )
+        {"label": str(number), "voxel_value": number}
+        | {str(key): value for key, value in node.items() if (key, value) != ("network", MISSING)}
+        for number, node in enumerate(nodes, start=1)
     ]
 
 

@@ -58,10 +58,7 @@ def message(kind: str, text: str) -> Item:
     """A message; `kind` is a type that the platform knows."""
     full = "\n".join(line.strip() for line in printable(text).splitlines())
     shown = full if len(full) <= _MOST_CHARACTERS else f"{full[:_MOST_CHARACTERS]}..."
-    return {
-        "type": kind,
-        "msg": shown,
-    }
+    return {"type": kind, "msg": shown}
 
 
 @contextmanager
@@ -102,10 +99,9 @@ class _Tee(io.StringIO):
 
 def _figures(results: Results) -> list[Item]:
     """Distribution of values and means of networks in the first matrix of the first run."""
-    matrices = [each for each in results.matrices[:1] if np.isfinite(each.values).any()]
-    if not matrices:
+    matrix = next(iter(results.matrices), None)
+    if matrix is None or not np.isfinite(matrix.values).any():
         return []
-    (matrix,) = matrices
     edges = matrix.values[np.triu_indices_from(matrix.values, k=1)]
     counts, limits = np.histogram(edges[np.isfinite(edges)], bins=_BINS)
     middles = [float(f"{x:.4g}") for x in (limits[:-1] + limits[1:]) / 2]
@@ -117,19 +113,16 @@ def _figures(results: Results) -> list[Item]:
     network = np.array(results.spheres.networks)
     names = sorted({*results.spheres.networks} - {MISSING, ""})
     if _FEWEST_NETWORKS <= len(names) <= _MOST_NETWORKS:
-        values = np.where(np.eye(len(network), dtype=bool), np.nan, matrix.values)
-        blocks = [[values[np.ix_(network == a, network == b)] for b in names] for a in names]
-        means = [
-            [
-                round(float(np.nanmean(block)), 3) + 0.0 if np.isfinite(block).any() else None
-                for block in row
-            ]
-            for row in blocks
-        ]
-        largest = max((abs(mean) for row in means for mean in row if mean is not None), default=1)
-        heat: Item = {"type": "heatmap", "x": names, "y": names, "z": means}
+        known = np.isfinite(matrix.values) & ~np.eye(len(network), dtype=bool)
+        members = np.equal.outer(names, network).astype(float)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where two networks have no value
+            means = members @ np.where(known, matrix.values, 0) @ members.T
+            means = np.round(means / (members @ known @ members.T), 3) + 0.0
+        cells = [[None if np.isnan(mean) else mean for mean in row] for row in means.tolist()]
+        limit = float(np.nan_to_num(np.fmax.reduce(np.abs(means), axis=None), nan=1.0))
+        heat: Item = {"type": "heatmap", "x": names, "y": names, "z": cells}
         # In plotly.js, unlike in Python, this goes from blue to red.
-        heat |= {"colorscale": "RdBu", "zmin": -largest, "zmax": largest}
+        heat |= {"colorscale": "RdBu", "zmin": -limit, "zmax": limit}
         shown.append(_figure("Networks", f"Mean {title}, {matrix.run}", heat, "", ""))
     return shown
 

@@ -94,23 +94,19 @@ class RunInputs:
         known = {key: value for key, value in self.bold.meta.items() if key[:1].isupper()}
         beside = bold.with_name(bold.name.split(".")[0] + ".json")
         image = (*self.entities, ("desc", "preproc"))
-        yield (
-            Name(image, "bold", ".json"),
-            json_text(known | read_json_object(beside, optional=True)),
-        )
+        about = json_text(known | read_json_object(beside, optional=True))
+        yield Name(image, "bold", ".json"), about
         yield Name(image, "bold", _extension(bold)), bold
         if self.mask:
-            yield (
-                Name((*self.entities, ("desc", "brain")), "mask", _extension(self.mask)),
-                self.mask,
-            )
+            mask = (*self.entities, ("desc", "brain"))
+            yield Name(mask, "mask", _extension(self.mask)), self.mask
 
         labels = tuple(each for each in self.entities if each[0] != "space")
         table = Name((*labels, ("desc", "confounds")), "timeseries", ".tsv")
         if regressors:
             yield table, regressors
-            if (about := regressors.with_suffix(".json")).is_file():
-                yield replace(table, extension=".json"), about
+            if (metadata := regressors.with_suffix(".json")).is_file():
+                yield replace(table, extension=".json"), metadata
         else:
             # A table with just the numbers of volumes; an unreadable image fails later.
             with suppress(BidsSpheresError):
@@ -120,25 +116,15 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class Task:
-    """Runs and options of a config.json.
+    """Runs of a config.json, options of the command line by name, and notes for the user.
 
-    Options of the command line are by name. Without masks no voxel is left out, and without
-    regressors nothing is regressed out unless a strategy is named.
+    Without masks no voxel is left out, and without regressors nothing is regressed out unless a
+    strategy is named.
     """
 
-    config: Path
     runs: tuple[RunInputs, ...]
     options: Mapping[str, Any]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a user may not expect, a sentence each."""
-        notes = []
-        if self.options.get("mask") == "none":
-            notes.append("No mask is given: spheres use every voxel that has a signal.")
-        if not any(run.regressors for run in self.runs):
-            notes.append("No regressors are given, so that none are removed.")
-        return tuple(notes)
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -196,17 +182,11 @@ class _Config:
                 )
             words = isinstance(value, str) and isinstance(allowed[name].default, tuple)
             named[name] = re.split(r"[\s,]+", str(value).strip()) if words else value
-        lists = [name for name in _SINGLE if isinstance(named.get(name), list)]
-        problems = [
-            f": {name} has {len(named[name])} values, and takes one."
-            for name in lists
-            if len(named[name]) > 1
-        ]
-        if "atlas" in named and "seeds" in named:
-            problems.append(" names an atlas and seeds.")
-        if problems:
+        several = [n for n in _SINGLE if isinstance(named.get(n), list) and len(named[n]) > 1]
+        if several or {"atlas", "seeds"} <= named.keys():
+            values = [f": {n} has {len(named[n])} values, and takes one." for n in several]
             raise UsageError(
-                f"{self.path}{problems[0]}",
+                f"{self.path}{[*values, ' names an atlas and seeds.'][0]}",
                 hint="A task writes one table of time series; start one for each.",
             )
         return named
@@ -274,14 +254,17 @@ def read_task(config: Path) -> Task:
     labels = [file.labels(bold, bolds[0], options.get("space")) for bold in bolds]
     if len({tuple(each.items()) for each in labels}) < len(labels):
         # Runs with equal names are numbered in their order.
-        labels = [
-            {key: label for key, label in each.items() if key != "space"}
-            | {"run": str(number), "space": each["space"]}
-            for number, each in enumerate(labels, start=1)
-        ]
+        for number, own in enumerate(labels, start=1):
+            space = own.pop("space")
+            own |= {"run": str(number), "space": space}
     entities = [tuple(each.items()) for each in labels]
     runs = map(RunInputs, bolds, regressors, masks, entities)
-    return Task(config, tuple(runs), options)
+    notes = []
+    if options.get("mask") == "none":
+        notes.append("No mask is given: spheres use every voxel that has a signal.")
+    if not any(regressors):
+        notes.append("No regressors are given, so that none are removed.")
+    return Task(tuple(runs), options, tuple(notes))
 
 
 _DESCRIPTION = {

@@ -92,7 +92,7 @@ def effects(level: Level) -> list[Effect]:
     """Effects of all families of specifications that have an estimate."""
     found: list[Effect] = []
     for files in level.families:
-        about, title = read_rule(files), f"{files.measured}, {files.seeds} in {files.space}"
+        about, title = read_rule(files), files.image_title
         rows = files.table("specifications", ("effect", "estimate", *CHOICES))
         known = rows[rows["estimate"].notna()]
         for _, row in files.table("robustness", ("effect", "verdict")).iterrows():
