@@ -39,9 +39,6 @@ SECTIONS = (
 )
 """Headings of the help, in their order."""
 
-RESULTS = ("", *SECTIONS[:4])
-"""Sections whose options say what is computed from what; the others say how."""
-
 
 @dataclass(frozen=True)
 class Option:
