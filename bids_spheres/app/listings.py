@@ -82,7 +82,8 @@ def list_seeds(options: Namespace) -> int:
 
         (table,) = load_regions([options.centroids_of], (), space=options.parcellation_space)
         places = [[f"{mm:.6g}" for mm in axis] for axis in table.coordinates.T.tolist()]
-        columns = {"name": table.names, **dict(zip("xyz", places, strict=True))}
+        columns: dict[str, Sequence[str | None]] = {"name": table.names}
+        columns |= zip("xyz", places, strict=True)
         columns |= {"network": table.networks} if table.networks is not None else {}
         columns["space"] = [table.space] * len(table)
         for row in (columns, *zip(*columns.values(), strict=True)):

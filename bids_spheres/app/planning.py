@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,19 +142,15 @@ def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tu
         shown = alike
         # Without room for the list all are shown.
         with suppress(OSError):
-            shown = alike if len(alike) <= _FEW else [f"{alike[0]}\n  {_list_all(alike)}"]
+            if (others := len(alike) - 1) >= _FEW:
+                handle, path = mkstemp(prefix="bids-spheres-problems-", suffix=".txt")
+                with open(handle, "w", encoding="utf-8") as listed:  # noqa: PTH123 - is open
+                    listed.writelines(f"{printable(text)}\n" for text in alike)
+                more = f"{others} more of this kind are listed with it in {path}"
+                shown = [f"{alike[0]}\n  {more}"]
         for text in shown:
             logger.warning("%s", text)
     return failing(jobs, problems)
-
-
-def _list_all(texts: Sequence[str]) -> str:
-    """Write texts into a temporary file, and say so after the first of them was shown."""
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", prefix="bids-spheres-problems-", suffix=".txt", delete=False
-    ) as listed:
-        listed.writelines(f"{printable(text)}\n" for text in texts)
-    return f"{len(texts) - 1} more of this kind are listed with it in {listed.name}"
 
 
 def explain(settings: Settings) -> None:
