@@ -209,8 +209,9 @@ def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     done = bosh("exec", "simulate", DESCRIPTOR, *options)
     assert done.returncode == 0, done.stderr
     line = done.stdout.strip().splitlines()[-1]
-    # Random words can't be settings of another program.
-    line = re.sub(r"\bstr_tissue\w*", "GM", re.sub(r"\bstr_dask_slurm\w*", "queue=x", line))
+    # Random words have no meaning to these options.
+    for option, word in (("tissue", "GM"), ("dask_slurm", "queue=x"), ("placement_jitter", "3")):
+        line = re.sub(rf"\bstr_{option}\w*", word, line)
     words = line.partition(" bids-spheres ")[2].split()
     parsed = main_parser().parse_args(words)
     assert parsed.analysis_level in ("participant", "group")
