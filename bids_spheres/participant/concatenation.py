@@ -26,13 +26,11 @@ from bids_spheres.outputs.sidecars import (
     read_sidecar,
     sidecar_path,
 )
-from bids_spheres.outputs.write import write_matrix
-from bids_spheres.participant.sidecars import matrix_sidecar
+from bids_spheres.participant.series import write_relations
 from bids_spheres.settings import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
@@ -219,15 +217,12 @@ class _GroupSeries:
         """BIDS URI of the series of a run."""
         return job.paths.uri(job.paths.series(self.seeds, self.strategy))
 
-    def path(self, stat: str) -> Path:
-        """Where a matrix of the group goes."""
-        return self.group.paths.matrix(self.seeds, self.strategy, stat)
-
     def left_behind(self) -> Iterator[str]:
         """Runs of an earlier matrix in this place that the call at hand does not know of."""
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
+        path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = sources(read_sidecar(sidecar_path(self.path(stat)), optional=True))
+            before = sources(read_sidecar(sidecar_path(path), optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}
@@ -239,13 +234,11 @@ class _GroupSeries:
         together = np.empty((0, len(self.seeds)))
         if self.used:
             together = concatenate([run.values for run in self.used])
-        sidecar = self.sidecar()
-        for chosen in map(measure, self.group.jobs[0].work.processing.connectivity):
-            about = matrix_sidecar(chosen, "")
-            if chosen.shrinkage and self.used:
-                about["Shrinkage"] = chosen.shrinkage(together)
-            values = chosen.function(together)
-            write_matrix(self.path(chosen.stat), self.seeds.names, values, {**about, **sidecar})
+        nodes = [run.nodes for run in self.described]
+        place, rules = self.group.paths, self.group.jobs[0].work.processing
+        write_relations(
+            (place, self.seeds, self.strategy), rules.connectivity, together, self.sidecar(), nodes
+        )
 
     def _mean(self, key: str) -> float | None:
         """Mean over all volumes of the runs, censored ones too; None when one has none."""
@@ -280,13 +273,9 @@ class _GroupSeries:
             "CensoredVolumes": dict(censored),
             "DegreesOfFreedom": degrees_of_freedom(used),
             **{key: self._mean(key) for key in _AVERAGED},
-            "NodeFiles": [run.nodes for run in described],
-        }
-        return {
-            **agreed,
-            **about,
             **{key: sum(run.sidecar[key] for run in used) for key in _SUMMED},
         }
+        return {**agreed, **about}
 
 
 def degrees_of_freedom(used: Sequence[RunSeries]) -> float:

@@ -115,6 +115,26 @@ def regressed_out(run_design: RunDesign) -> FloatArray:
     return np.hstack(regressors)[rows_in_use(run_design)]
 
 
+def write_relations(
+    place: tuple[OutputPaths, SeedTable, str],
+    measures: Sequence[str],
+    series: FloatArray,
+    sidecar: Mapping[str, object],
+    nodes: Sequence[str],
+) -> None:
+    """Write the matrix of each measure of cleaned series, (T', S); `n/a` without a volume.
+
+    `place` are the seeds and the strategy among the paths, and `nodes` URIs of tables of spheres.
+    """
+    paths, seeds, strategy = place
+    for chosen in map(measure, measures):
+        about = {**sidecar, **matrix_sidecar(chosen, nodes)}
+        if chosen.shrinkage and len(series):
+            about["Shrinkage"] = chosen.shrinkage(series)
+        path = paths.matrix(seeds, strategy, chosen.stat)
+        write.write_matrix(path, seeds.names, chosen.function(series), about)
+
+
 def write_series(
     paths: OutputPaths,
     spheres: SphereSet,
@@ -143,16 +163,9 @@ def write_series(
     facts = {**common, **own, **sampling(run_design.timing.t_r)}
     write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
-    nodes = paths.uri(paths.spheres(seeds))
-    for chosen in map(measure, rules.connectivity):
-        relations = np.full((len(seeds), len(seeds)), np.nan)
-        about = matrix_sidecar(chosen, nodes)
-        if run_design.exclusion is None:
-            relations = chosen.function(cleaned)
-            if chosen.shrinkage:
-                about["Shrinkage"] = chosen.shrinkage(cleaned)
-        path = paths.matrix(seeds, strategy, chosen.stat)
-        write.write_matrix(path, seeds.names, relations, {**common, **about})
+    nodes = [paths.uri(paths.spheres(seeds))]
+    related = cleaned[:0] if run_design.exclusion else cleaned
+    write_relations((paths, seeds, strategy), rules.connectivity, related, common, nodes)
     for stat, values in beside.items():
         # Over placements of the spheres, from the image and not from the series
         sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
@@ -213,7 +226,7 @@ def write_seed_maps(
         cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
         rows=None if rows.all() else rows,
     )
-    has_series = ~np.isnan(timeseries).any(axis=0)
+    has_series = (~np.isnan(timeseries).any(axis=0)).tolist()
     for (spheres, number, label, _), known, values in zip(seeds, has_series, maps, strict=True):
         if not known:
             continue

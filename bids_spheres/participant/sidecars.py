@@ -110,15 +110,15 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def matrix_sidecar(chosen: Measure, nodes: str) -> JsonObject:
-    """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
+def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> JsonObject:
+    """Of a matrix over pairs of spheres, whose tables have the URIs `nodes`."""
     return {
         "RelationshipMeasure": chosen.title,
         "Weighted": True,
         "Directed": False,
         "ValidDiagonal": chosen.valid_diagonal,
         "StorageFormat": "Full",
-        "NodeFiles": [nodes],
+        "NodeFiles": list(nodes),
         "Software": f"{GENERATOR} {__version__}",
     }
 
@@ -136,7 +136,7 @@ _NO_MEASURE = {
 }
 
 
-def sidecar_beside(stat: str, nodes: str, rules: Processing) -> JsonObject:
+def sidecar_beside(stat: str, nodes: Sequence[str], rules: Processing) -> JsonObject:
     """Of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
     about["RelationshipMeasure"] = _NO_MEASURE[stat]
