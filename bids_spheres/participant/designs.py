@@ -11,18 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.confounds import degrees_of_freedom as dof
 from bids_spheres.confounds.columns import columns_named
-from bids_spheres.confounds.degrees_of_freedom import (
-    FEW_DEGREES_OF_FREEDOM,
-    DegreesOfFreedom,
-    Exclusion,
-    count_degrees_of_freedom,
-    exclusion,
-    filter_problem,
-    parts,
-    rounded,
-    without_undrawn,
-)
 from bids_spheres.confounds.design import Design, Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
@@ -70,7 +60,7 @@ class Timing:
     def filter_problem(self, strategy: Strategy) -> str | None:
         """Why the run can't carry the filter of a strategy, if so."""
         band = strategy.filter
-        return None if band is None else filter_problem(band, self.t_r, self.n_volumes)
+        return None if band is None else dof.filter_problem(band, self.t_r, self.n_volumes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +74,21 @@ class RunDesign:
 
     # Asked for by every output of a run; with a filter, the spectrum of an operator.
     @cached_property
-    def degrees_of_freedom(self) -> DegreesOfFreedom:
+    def degrees_of_freedom(self) -> dof.DegreesOfFreedom:
         """Degrees of freedom."""
         t_r, detrend = self.timing.t_r, self.processing.detrend
-        left = count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
+        left = dof.count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
         if self.used.sum() == left.kept or left.problem:
             return left
-        return without_undrawn(
+        return dof.without_undrawn(
             *(left, self.design, self.strategy, self.used), t_r=t_r, detrend=detrend
         )
 
     @property
-    def exclusion(self) -> Exclusion | None:
+    def exclusion(self) -> dof.Exclusion | None:
         """Why the run has no result, if so."""
         strategy, floor = _for_all(self.strategy, self.processing), self.processing.min_dof
-        return exclusion(self.degrees_of_freedom, strategy, floor=floor)
+        return dof.exclusion(self.degrees_of_freedom, strategy, floor=floor)
 
     @cached_property
     def used(self) -> BoolArray:
@@ -134,14 +124,14 @@ class RunDesign:
                 f"{self.exclusion.reason}. Choose a strategy with fewer regressors or no "
                 "filter for this run, or leave it out; exclusions.tsv lists it."
             )
-        elif left.residual < FEW_DEGREES_OF_FREEDOM:
+        elif left.residual < dof.FEW_DEGREES_OF_FREEDOM:
             yield (
-                f"{name} leaves {rounded(left.residual)} degrees of freedom of this run, "
-                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(left)}): its correlations "
+                f"{name} leaves {dof.rounded(left.residual)} degrees of freedom of this run, "
+                f"fewer than {dof.FEW_DEGREES_OF_FREEDOM} ({dof.parts(left)}): its correlations "
                 "vary much by chance. --min-dof excludes such runs."
             )
 
-    def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> dict[str, object]:
+    def exclusion_row(self, name: Name, source: str, excluded: dof.Exclusion) -> dict[str, object]:
         """Row of the table of exclusions about the image `source` of a run."""
         left = excluded.degrees_of_freedom
         return {

@@ -64,13 +64,13 @@ def run_job(job: Job) -> JobReport:
     warnings: list[str] = []
     unwritten: set[Path] = set()
     for part in todo:
-        unread = {job.paths.spheres(seeds) for seeds in part.spheres}
+        spheres = {job.paths.spheres(seeds) for seeds in part.spheres}
+        unwritten |= spheres
         with failures.of(*part.image.strategies):
             image_notes, image_warnings = _write_image(job, part, failures)
             notes |= dict.fromkeys(image_notes)
             warnings += image_warnings
-            unread = set()
-        unwritten |= unread
+            unwritten -= spheres
     failures.raise_if_all(job.work.strategies)
     for strategy in failures.errors:
         unwritten.add(job.paths.design(strategy.name))
@@ -92,8 +92,8 @@ class _ToDo:
 
     image: JobImage
     placements: tuple[SeedsInSpace, ...]
-    spheres: tuple[SeedTable, ...]
-    designs: tuple[RunDesign, ...] = ()
+    spheres: Sequence[SeedTable]
+    designs: Sequence[RunDesign]
 
 
 def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
@@ -101,23 +101,19 @@ def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
     tables, paths = [placement.table for placement in job.placements], job.paths
     for number, image in enumerate(job.images):
         spheres = [t for t in tables if not number and paths.spheres(t) not in job.current]
-        pairs = [
-            (seeds, strategy)
-            for strategy in image.strategies
-            for seeds in tables
-            if paths.series(seeds, strategy.name) not in job.current
-        ]
-        stale = {strategy for _, strategy in pairs}
-        stale |= {s for s in image.strategies if paths.design(s.name) not in job.current}
-        strategies = tuple(strategy for strategy in image.strategies if strategy in stale)
-        stale_sets = [*spheres, *(seeds for seeds, _ in pairs)]
-        placements = tuple(each for each in job.placements if each.table in stale_sets)
+        strategies, stale = [], list(spheres)
+        for strategy in image.strategies:
+            series = [t for t in tables if paths.series(t, strategy.name) not in job.current]
+            if series or paths.design(strategy.name) not in job.current:
+                strategies.append(strategy)
+            stale += series
+        placements = tuple(each for each in job.placements if each.table in stale)
         if not strategies and not placements:
             continue
-        part = _ToDo(replace(image, strategies=strategies), placements, tuple(spheres))
+        part, designs = replace(image, strategies=tuple(strategies)), list[RunDesign]()
         with failures.of(*strategies):
-            part = replace(part, designs=tuple(run_designs(job, part.image, failures)))
-        yield part
+            designs = run_designs(job, part, failures)
+        yield _ToDo(part, placements, spheres, designs)
 
 
 def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[list[str], list[str]]:

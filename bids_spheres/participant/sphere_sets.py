@@ -287,28 +287,27 @@ def usable_voxels(
     """
     images = tissue_images(bold, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
-    usable = UsableVoxels(None, None, tissues=tissues)
-    if mask is not None:
-        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     name, _, least = (rules.tissue or "").partition(":")
     if name and name not in tissues:
         raise MissingInputError(
             f"--tissue: no image of {name} in {run.space} belongs to {bold.name}.",
             hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
+    weight, tissue = (tissues[name], None) if least == "weight" else (None, tissues.get(name))
+    usable = UsableVoxels(
+        *((mask.inside, mask.grid) if mask else (None, None)), weight=weight, tissues=tissues
+    )
     lesions = _lesions(run, rules.exclude_mask)
-    if least == "weight":
-        usable = replace(usable, weight=tissues[name])
-    if not lesions and (not name or least == "weight"):
+    if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
         return replace(usable, notes=tuple(notes))
     voxels = np.indices(grid.shape).reshape(3, -1).T
     inside = np.ones(grid.shape, dtype=bool)
     if mask is not None:
         inside = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
-    if name and least != "weight":
-        tissue = tissues[name] >= float(least or 0.5)
-        usable, inside = replace(usable, tissue=tissue), inside & tissue
+    if tissue is not None:
+        enough = tissue >= float(least or 0.5)
+        usable, inside = replace(usable, tissue=enough), inside & enough
     notes = []
     for path in lesions:
         lesion = read_mask(path)
