@@ -100,7 +100,7 @@ def _with_a_home() -> Iterator[None]:
 
 
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
-    """Options, and the function of this room that does what they ask for; "" for a level."""
+    """Options, and the function of a command as ``module.name`` in `app`; "" for a level."""
     # How much it says may be said before the command.
     place = next((i for i, word in enumerate(words) if word not in cli.TALK_FLAGS), 0)
     if words[place] in cli.COMMANDS:

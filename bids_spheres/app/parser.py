@@ -238,7 +238,10 @@ def why_parser() -> argparse.ArgumentParser:
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
     edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
     which = parser.add_argument_group("which of several")
-    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+    for name in (
+        *("session", "task", "acquisition", "reconstruction", "direction", "run", "echo"),
+        *("space", "res"),
+    ):
         which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
     name_of, text = published.strategy_name, "after this denoising strategy"
     which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
@@ -310,7 +313,7 @@ COMMANDS = {
     "strategies": (strategies_parser, "listings.list_strategies"),
     "why": (why_parser, "why.explain_edge"),
 }
-"""Parser of each command, and the function of this room that does it."""
+"""Parser of each command, and its function as ``module.name`` in `app`."""
 
 
 class _Extend(argparse.Action):
@@ -428,8 +431,9 @@ def check_words(settings: Settings) -> None:
     """
     for name in settings.processing.connectivity:
         published.measure_name(name)
-    for name in set(settings.atlas).difference(published.published_seed_sets()):
-        raise published.unknown_seed_set(name)
+    for name in settings.atlas:
+        if name not in published.published_seed_sets():
+            raise published.unknown_seed_set(name)
     strategies = published.published_strategies()
     own = [name for name in settings.strategy if name not in strategies]
     for name in own:

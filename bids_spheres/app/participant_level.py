@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]:
     """Write pages again from existing results; return participants whose page failed."""
+    if settings.execution.executor == "dask":
+        settings = settings.absolute()
     labels = write_pages.participants_to_report(
         settings.output_dir, settings.labels.participant_label
     )

@@ -49,6 +49,8 @@ _ENTITIES = {
     "session": "ses",
     "task": "task",
     "acquisition": "acq",
+    "reconstruction": "rec",
+    "direction": "dir",
     "run": "run",
     "echo": "echo",
     "space": "space",
@@ -143,10 +145,11 @@ def _choose(
             hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
         )
     if len(edges) > 1:
-        choices = _flags([labels[matrix.path] for matrix, _ in edges], _ENTITIES)
+        own = [labels[matrix.path] for matrix, _ in edges]
+        several = [name for name in _ENTITIES if len({each[name] for each in own} - {""}) > 1]
         raise UsageError(
             f"{len(edges)} correlations of {options.edge} match.",
-            hint=f"Choose one: {'; '.join(choices)}.",
+            hint=f"Choose one: {'; '.join(_flags(own, several or _ENTITIES))}.",
         )
     return edges[0]
 
@@ -157,13 +160,12 @@ def _plain(label: str) -> str:
 
 
 def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> list[str]:
-    """Options that tell matrices apart, or all, with their values: ``--radius 5 or 6.5``."""
+    """Options with the values that matrices have, as they are typed: ``--radius 5 or 6.5``."""
     known = {name: sorted({own[name] for own in matrices} - {""}) for name in names}
-    known = {name: labels for name, labels in known.items() if len(labels) > 1} or known
     if radii := known.get("radius"):
         known["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
-    flags = {f"--{name.replace('_', '-')}": " or ".join(labels) for name, labels in known.items()}
-    return [f"{flag} {values}" for flag, values in flags.items() if values]
+    values = {name: " or ".join(labels) or "(none)" for name, labels in known.items()}
+    return [f"--{name.replace('_', '-')} {labels}" for name, labels in values.items()]
 
 
 # What it is made of

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.demo.head import Head
-
-    Floats = NDArray[np.float64]
+    from bids_spheres.demo.motion import Floats
 
 # Standard deviations in percent of the baseline.
 SIGNAL, NOISE, DRIFT, PHYSIOLOGY = 1.0, 0.8, 0.5, 0.5

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.demo.head import Head
-
-    Floats = NDArray[np.float64]
+    from bids_spheres.demo.motion import Floats
 
 MNI_CODE = 4
 SEED = 20110117

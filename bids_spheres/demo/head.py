@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from bids_spheres.demo.motion import Floats
 
 VOXEL = 5.0
 ORIGIN = (-95.0, -130.0, -75.0)

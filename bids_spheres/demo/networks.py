@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
+    from bids_spheres.demo.motion import Floats
 
 # Centres in MNI millimetres; the mirror image in x = 0 is meant too.
 CENTRES = {

@@ -15,11 +15,8 @@ from bids_spheres.demo import motion
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from bids_spheres.demo.head import Head
-
-    Floats = NDArray[np.float64]
+    from bids_spheres.demo.motion import Floats
 
 CUTOFF = 128.0  # s, of the cosines
 COMPONENTS = 5

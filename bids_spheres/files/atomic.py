@@ -40,13 +40,13 @@ MISSING = "n/a"
 STALE_SECONDS = 3600.0
 """Age, in s, from which a temporary file counts as left by a killed process.
 
-The largest file takes seconds to write.
+The largest file takes seconds to write. Both times are by the clock of the file system.
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"
 _OURS = re.compile(re.escape(_TEMPORARY) + r"[0-9a-f]{32}(\..*)?")
 _OUR_FOLDERS = re.compile(re.escape(_TEMPORARY) + r"[a-z0-9_]{8}")  # as `tempfile` names them
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _GZIP_LEVEL = 3  # a higher one takes thrice the time for 3 % of the size
 

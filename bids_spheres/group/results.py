@@ -443,7 +443,6 @@ def write_participants(
     rows += [
         {
             "participant_id": label,
-            "image_space": MISSING,
             **nothing,
             "reason": reason,
             "note": MISSING,

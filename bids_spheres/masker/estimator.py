@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from bids_spheres.masker.parameters import Image, Images
     from bids_spheres.reports.toolkit.html import HTMLReport
 
-
 T = TypeVar("T")
 
 _CLEANING = ("detrend", "standardize", "standardize_confounds", "low_pass", "high_pass", "t_r")

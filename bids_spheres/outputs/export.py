@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import remove, replacing, write_text
 from bids_spheres.files.names import as_written
 from bids_spheres.outputs.paths import RELMAT, TIMESERIES
@@ -108,6 +108,10 @@ def _batches(
                 logger.warning("%s is left out: its table of regions is gone.", stem)
                 continue
             series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
+            for each in series:
+                if each.names != regions.names:
+                    why = f"{each.path} has other regions than {regions.path}."
+                    raise DataError(why, hint="Export without --stacked, or select fewer runs.")
             values = [each.values[each.kept] for each in series]
             volumes = [np.flatnonzero(each.kept) for each in series]
         entities = ([e for e in file.name.entities if e[0] in _OF_RUN] for file in files)
@@ -169,13 +173,13 @@ def _cells(items: Sequence[Any]) -> NDArray[np.object_]:
 def _write_csv(batch: _Batch) -> None:
     names = list(batch.regions.names)
     if batch.stacked and not batch.volumes:
-        rows, columns = np.triu_indices(len(names), k=1)
-        pairs = [f"{names[a]}--{names[b]}" for a, b in zip(rows, columns, strict=True)]
-        edges = np.asarray(batch.values)[:, rows, columns]
+        first, second = np.triu_indices(len(names), k=1)
+        pairs = [f"{names[a]}--{names[b]}" for a, b in zip(first, second, strict=True)]
+        edges = np.asarray(batch.values)[:, first, second]
         table = pd.DataFrame(edges, batch.runs, pairs).rename_axis("run")
     else:
-        indices: list[Any] = batch.volumes or [names] * len(batch.runs)
-        each = zip(batch.values, indices, strict=True)
+        rows = batch.volumes or [np.array(names)] * len(batch.runs)
+        each = zip(batch.values, rows, strict=True)
         frames = [pd.DataFrame(values, index, names) for values, index in each]
         if batch.stacked:
             table = pd.concat(frames, keys=batch.runs, names=["run", "volume"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import TYPE_CHECKING, TypeVar
 
-from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError
+from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, did_you_mean
 from bids_spheres.files.names import Name, as_written, entity_value, named_files, natural
 from bids_spheres.outputs.links import Links
 from bids_spheres.outputs.paths import (
@@ -361,8 +361,11 @@ class RunResults:
 def run_files(output_dir: Path, participant: str = "*") -> list[OutputFile]:
     """Tables of all runs, or of those of a participant, in the order of their paths."""
     files = _participant_files(output_dir, ".tsv", ".tsv.gz", participant=participant)
-    ours = [f for f in files if f.name.suffix in _SUFFIXES and f.name.get("desc")]
-    return sorted(ours, key=lambda file: file.path)
+    ours = (f for f in files if f.name.suffix in _SUFFIXES and f.name.get("desc"))
+    # Those of fMRIPrep, as desc-confounds_timeseries, are of no seed set.
+    of_runs = (DESIGN, OUTLIERS)
+    kept = [f for f in ours if f.name.suffix in of_runs or label_of(f.name, SEEDS)]
+    return sorted(kept, key=lambda file: file.path)
 
 
 def find_runs(
@@ -453,13 +456,21 @@ class GroupFiles:
         entities = {what.partition("_")[0] for what in self.whats if "_" in what}
         return tuple(sorted(entity.partition("-")[2] for entity in entities))
 
+    def __repr__(self) -> str:
+        return f"<{self.entities}: {', '.join(sorted(self.whats, key=natural))}>"
+
     def path(self, what: str, extension: str = ".tsv") -> Path:
         """Path of a table or its sidecar."""
         return group_path(self.root, self.name, what, extension)
 
     def table(self, what: str, columns: Iterable[str] = ()) -> pd.DataFrame:
         """Read a table; DataError when it lacks one of some columns."""
-        return read_group_table(self.path(what), columns)
+        try:
+            return read_group_table(self.path(what), columns)
+        except MissingInputError as error:
+            whats = sorted(self.whats, key=natural)
+            hint = f"{did_you_mean(what, whats)}Available: {listing(whats, len(whats))}."
+            raise MissingInputError(error.message, hint=hint) from error
 
     def matrix(self, what: str, names: tuple[str, ...]) -> NDArray[np.float64]:
         """Upper triangle with diagonal of a matrix of S nodes, (S (S + 1) / 2,)."""

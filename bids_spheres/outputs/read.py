@@ -85,7 +85,7 @@ def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
     try:
         return np.asarray(table.to_numpy(dtype=np.float64, na_value=np.nan))
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number: {error}.") from error
+        raise DataError(f"{path} holds something that is no number: {error}.", hint=ANEW) from error
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -339,7 +339,8 @@ def read_matrix(path: Path) -> Matrix:
     table = _parsed(path)
     values = _floats(path, table.iloc[:, 1:])
     if values.shape[0] != values.shape[1]:
-        raise DataError(f"{path} is not square: {values.shape[0]} rows, {values.shape[1]} columns.")
+        shape = f"{values.shape[0]} rows, {values.shape[1]} columns"
+        raise DataError(f"{path} is not square: {shape}.", hint=ANEW)
     return Matrix(path, tuple(map(str, table.columns[1:])), values)
 
 

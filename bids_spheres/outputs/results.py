@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from bids_spheres.data.published import MEASURES, measure_name
 from bids_spheres.engine.seeds import scale_label
 from bids_spheres.errors import BidsSpheresError, MissingInputError, UsageError, did_you_mean
+from bids_spheres.files.atomic import replacing
 from bids_spheres.files.names import ENTITY_ORDER, natural
 from bids_spheres.outputs.find import (
     GroupFiles,
@@ -269,12 +271,13 @@ class Results:
         if regions is None:
             raise MissingInputError(f"The table of regions of {files[0].path} is gone.", hint=ANEW)
         size = len(regions.names)
-        values = _empty((len(files), size, size), None if file is None else Path(file))
-        upper = np.triu_indices(size)
-        for matrix, each in zip(values, files, strict=True):
-            edges = read_upper_triangle(each.path, regions.names, diagonal=True)
-            matrix[upper] = edges
-            matrix.T[upper] = edges
+        shape, upper = (len(files), size, size), np.triu_indices(size)
+        with nullcontext(None) if file is None else replacing(Path(file)) as new:
+            values = _empty(shape, new)
+            for matrix, each in zip(values, files, strict=True):
+                edges = read_upper_triangle(each.path, regions.names, diagonal=True)
+                matrix[upper] = edges
+                matrix.T[upper] = edges
         rows = {row["matrix"]: row for row in self._rows}
         return Matrices(values, regions.names, _table([rows[each.path] for each in files]), regions)
 
@@ -390,13 +393,33 @@ def pairs_of(labels: Mapping[str, Labels]) -> Iterator[tuple[str, list[str]]]:
             known = [*WORDS, "task", "run", "space", SEEDS]
             hint = f"{did_you_mean(word, known)}Words are {', '.join(known)}, and other entities."
             raise UsageError(f"{word} selects nothing.", hint=hint)
-        values = [wanted] if wanted is None or isinstance(wanted, str | int | float) else wanted
-        if key == "scale":
-            values = [v if v is None or isinstance(v, str) else scale_label(v) for v in values]
-        texts = ["" if value is None else str(value) for value in values]
+        single = isinstance(wanted, str | int | float | np.generic | None)
+        values = cast("Sequence[Label]", [wanted] if single else wanted)
+        texts = [_label_text(key, value) for value in values]
         if key == "stat":
-            texts = [t if t in {"", *NO_MEASURE} else MEASURES[measure_name(t)] for t in texts]
+            texts = [_stat_label(text) for text in texts]
         yield key, texts
+
+
+def _stat_label(measure: str) -> str:
+    """Label in names of a measure, or of a matrix that is none."""
+    if measure in {"", *NO_MEASURE}:
+        return measure
+    try:
+        return MEASURES[measure_name(measure)]
+    except UsageError as error:
+        near = did_you_mean(measure, sorted(NO_MEASURE))
+        hint = f"{near or error.hint} Other matrices are {listing(sorted(NO_MEASURE))}."
+        raise UsageError(error.message, hint=hint) from error
+
+
+def _label_text(key: str, value: Label) -> str:
+    """A label as text; none for None, and for the NaN that data frames have in its place."""
+    if pd.isna(value):
+        return ""
+    if key == "scale" and not isinstance(value, str):
+        return scale_label(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _has(file: OutputFile, key: str) -> bool:
@@ -459,10 +482,12 @@ def _not_single(
     )
 
 
-def _empty(shape: tuple[int, ...], file: Path | None) -> NDArray[np.float64]:
-    """An array in memory, in a .npy file, or, when it is large, in a temporary file."""
+def _empty(shape: tuple[int, ...], file: IO[bytes] | None) -> NDArray[np.float64]:
+    """An array in memory, in a new .npy file, or, when it is large, in a temporary file."""
     if file is not None:
-        return np.lib.format.open_memmap(file, mode="w+", dtype=np.float64, shape=shape)
+        about = {"descr": "<f8", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, about)
+        return np.memmap(file, dtype="<f8", mode="r+", offset=file.tell(), shape=shape)
     if 8 * np.prod(shape, dtype=float) < _MEMORY:
         return np.empty(shape)
     with TemporaryFile() as temporary:

@@ -7,7 +7,7 @@ and of BEP 012 and BEP 017 for time series and matrices.
 from __future__ import annotations
 
 from importlib import resources
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 from urllib.parse import quote
 
 from bids_spheres import __version__
@@ -87,6 +87,13 @@ def bidsignore() -> str:
     return "\n".join(BIDSIGNORE) + "\n"
 
 
+class GeneratedBy(TypedDict):
+    """The program that wrote a file."""
+
+    Name: str
+    Version: str
+
+
 class ImageSidecar(TypedDict, total=False):
     """Seeds and image, and how seeds came into the image's space.
 
@@ -94,7 +101,7 @@ class ImageSidecar(TypedDict, total=False):
     """
 
     Sources: list[str]
-    GeneratedBy: list[dict[str, str]]
+    GeneratedBy: list[GeneratedBy]
     SpatialReference: str
     Seeds: str
     SeedSpace: str | None
@@ -146,14 +153,82 @@ class CleaningSidecar(DesignSidecar, MotionSidecar):
     Excluded: str | None
 
 
-def sampling(t_r: float) -> JsonObject:
-    """Times of the volumes of a series, one every `t_r` seconds."""
-    return {"SamplingFrequency": 1 / t_r, "RepetitionTime": t_r}
+class SamplingSidecar(TypedDict):
+    """Times of the volumes of a series."""
+
+    SamplingFrequency: float
+    RepetitionTime: float
 
 
-def generated_by() -> list[dict[str, str]]:
+class SeriesSidecar(SamplingSidecar):
+    """Cleaned series, beside image and cleaning."""
+
+    Sources: list[str]
+    FullLength: bool
+
+
+class MatrixSidecar(TypedDict):
+    """A matrix over pairs of spheres."""
+
+    RelationshipMeasure: str
+    Weighted: bool
+    Directed: bool
+    ValidDiagonal: bool
+    StorageFormat: str
+    NodeFiles: list[str]
+    Software: str
+    Shrinkage: NotRequired[float]
+    PlacementJitter: NotRequired[float]
+    NumberOfPlacements: NotRequired[int]
+    PlacementSeed: NotRequired[int]
+
+
+class ConcatenationSidecar(TypedDict):
+    """A matrix of several runs, beside the keys on which all runs agree."""
+
+    Sources: list[str]
+    Concatenation: str
+    NumberOfRuns: int
+    ExcludedRuns: dict[str, str | None]
+    MissingRuns: dict[str, str]
+    NodesMissingInSomeRuns: list[str]
+    CensoredVolumes: dict[str, int]
+    DegreesOfFreedom: float
+    MeanFramewiseDisplacement: float | None
+    MeanFramewiseDisplacementRecomputed: float | None
+    NodeFiles: list[str]
+
+
+class SeedMapSidecar(TypedDict):
+    """A map of one seed, beside image and cleaning."""
+
+    Sources: list[str]
+    Seed: str
+    SeedCoordinates: list[float]
+    RelationshipMeasure: str
+    Resolution: str
+
+
+class ControlsSidecar(TypedDict):
+    """Relations of negative controls."""
+
+    Sources: list[str]
+    GeneratedBy: list[GeneratedBy]
+    SpatialReference: str
+    Seeds: str
+    Strategy: str
+    DegreesOfFreedom: float
+    SurrogateSeed: int
+
+
+def sampling(t_r: float) -> SamplingSidecar:
+    """Times of volumes, one every `t_r` seconds."""
+    return SamplingSidecar(SamplingFrequency=1 / t_r, RepetitionTime=t_r)
+
+
+def generated_by() -> list[GeneratedBy]:
     """The package, as every sidecar names it."""
-    return [{"Name": GENERATOR, "Version": __version__}]
+    return [GeneratedBy(Name=GENERATOR, Version=__version__)]
 
 
 def described(columns: Mapping[str, str], **units: str) -> JsonObject:

@@ -21,6 +21,7 @@ from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
+    ConcatenationSidecar,
     DesignSidecar,
     ImageSidecar,
     read_sidecar,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
 """Entities by which the runs of a group differ."""
 
-_AVERAGED = ("MeanFramewiseDisplacement", "MeanFramewiseDisplacementRecomputed")
 _SUMMED = (
     *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
     *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
@@ -263,19 +263,21 @@ class _GroupSeries:
         censored: Counter[str] = Counter()
         for run in used:
             censored.update(run.sidecar.get("CensoredVolumes") or {})
-        about = {
-            "Sources": [run.uri for run in used],
-            "Concatenation": _HOW,
-            "NumberOfRuns": len(used),
-            "ExcludedRuns": {run.uri: run.exclusion for run in self.excluded},
-            "MissingRuns": {self.uri(job): why for job, why in self.missing},
-            "NodesMissingInSomeRuns": [names[i] for i in np.flatnonzero(incomplete)],
-            "CensoredVolumes": dict(censored),
-            "DegreesOfFreedom": degrees_of_freedom(used),
-            **{key: self._mean(key) for key in _AVERAGED},
-            **{key: sum(run.sidecar[key] for run in used) for key in _SUMMED},
-        }
-        return {**agreed, **about}
+        about = ConcatenationSidecar(
+            Sources=[run.uri for run in used],
+            Concatenation=_HOW,
+            NumberOfRuns=len(used),
+            ExcludedRuns={run.uri: run.exclusion for run in self.excluded},
+            MissingRuns={self.uri(job): why for job, why in self.missing},
+            NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)],
+            CensoredVolumes=dict(censored),
+            DegreesOfFreedom=degrees_of_freedom(used),
+            MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
+            MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
+            NodeFiles=[run.nodes for run in described],
+        )
+        sums = {key: sum(run.sidecar[key] for run in used) for key in _SUMMED}
+        return {**agreed, **about, **sums}
 
 
 def degrees_of_freedom(used: Sequence[RunSeries]) -> float:

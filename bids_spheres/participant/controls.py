@@ -27,6 +27,7 @@ from bids_spheres.engine.seeds import SeedTable
 from bids_spheres.engine.spheres import Grid, nearest_values, stack_weights
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import PLACEMENT_MEAN, PLACEMENT_SD, OutputPaths
+from bids_spheres.outputs.sidecars import ControlsSidecar
 from bids_spheres.participant.series import (
     clean_columns,
     clean_series,
@@ -129,17 +130,16 @@ def write_controls(
     }
     strategy = run_design.strategy.name
     path = paths.controls(spheres.seeds, strategy)
-    seed = crc32(path.name.encode())
-    about = {
-        "Sources": [paths.uri(paths.series(spheres.seeds, strategy)), *spheres.sidecar["Sources"]],
-        "GeneratedBy": spheres.sidecar["GeneratedBy"],
-        "SpatialReference": spheres.sidecar["SpatialReference"],
-        "Seeds": spheres.sidecar["Seeds"],
-        "Strategy": strategy,
-        "DegreesOfFreedom": run_design.degrees_of_freedom.residual,
-        "SurrogateSeed": seed,
-    }
-    table = controls_table(cleaned, controls, run_design, seed)
+    about = ControlsSidecar(
+        Sources=[paths.uri(paths.series(spheres.seeds, strategy)), *spheres.sidecar["Sources"]],
+        GeneratedBy=spheres.sidecar["GeneratedBy"],
+        SpatialReference=spheres.sidecar["SpatialReference"],
+        Seeds=spheres.sidecar["Seeds"],
+        Strategy=strategy,
+        DegreesOfFreedom=run_design.degrees_of_freedom.residual,
+        SurrogateSeed=crc32(path.name.encode()),
+    )
+    table = controls_table(cleaned, controls, run_design, about["SurrogateSeed"])
     write.write_controls(path, table, about)
 
 

@@ -18,7 +18,13 @@ from bids_spheres.files.atomic import write_image, write_json
 from bids_spheres.files.names import plain_label
 from bids_spheres.outputs import write
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
-from bids_spheres.outputs.sidecars import CleaningSidecar, sampling, sidecar_path
+from bids_spheres.outputs.sidecars import (
+    CleaningSidecar,
+    SeedMapSidecar,
+    SeriesSidecar,
+    sampling,
+    sidecar_path,
+)
 from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
 from bids_spheres.settings.table import ALL
 
@@ -156,11 +162,12 @@ def write_series(
         values = np.full((len(kept), len(seeds)), np.nan)
         values[kept] = cleaned
     common = {**spheres.sidecar, **sidecar}
-    own = {
-        "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
-        "FullLength": rules.full_length,
-    }
-    facts = {**common, **own, **sampling(run_design.timing.t_r)}
+    own = SeriesSidecar(
+        Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+        FullLength=rules.full_length,
+        **sampling(run_design.timing.t_r),
+    )
+    facts = {**common, **own}
     write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
     nodes = [paths.uri(paths.spheres(seeds))]
@@ -234,14 +241,14 @@ def write_seed_maps(
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")
         write_image(path, img)
-        about = {
-            "Sources": [*spheres.sidecar["Sources"], *sidecar["Sources"]],
-            "Seed": spheres.seeds.names[number],
-            "SeedCoordinates": spheres.seeds.coordinates[number].tolist(),
-            "RelationshipMeasure": "Fisher z of the Pearson correlation of the seed's series with "
+        about = SeedMapSidecar(
+            Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+            Seed=spheres.seeds.names[number],
+            SeedCoordinates=spheres.seeds.coordinates[number].tolist(),
+            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with "
             "that of every voxel",
-            "Resolution": "Grid of the BOLD image",
-        }
+            Resolution="Grid of the BOLD image",
+        )
         write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})
 
 

@@ -16,6 +16,7 @@ from bids_spheres.outputs.sidecars import (
     CleaningSidecar,
     DesignSidecar,
     ImageSidecar,
+    MatrixSidecar,
     generated_by,
     input_uri,
 )
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bids_spheres.files.text import JsonObject
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
@@ -110,17 +110,17 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> JsonObject:
+def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> MatrixSidecar:
     """Of a matrix over pairs of spheres, whose tables have the URIs `nodes`."""
-    return {
-        "RelationshipMeasure": chosen.title,
-        "Weighted": True,
-        "Directed": False,
-        "ValidDiagonal": chosen.valid_diagonal,
-        "StorageFormat": "Full",
-        "NodeFiles": list(nodes),
-        "Software": f"{GENERATOR} {__version__}",
-    }
+    return MatrixSidecar(
+        RelationshipMeasure=chosen.title,
+        Weighted=True,
+        Directed=False,
+        ValidDiagonal=chosen.valid_diagonal,
+        StorageFormat="Full",
+        NodeFiles=list(nodes),
+        Software=f"{GENERATOR} {__version__}",
+    )
 
 
 PLACEMENT_SEED = 0
@@ -136,7 +136,7 @@ _NO_MEASURE = {
 }
 
 
-def sidecar_beside(stat: str, nodes: Sequence[str], rules: Processing) -> JsonObject:
+def sidecar_beside(stat: str, nodes: Sequence[str], rules: Processing) -> MatrixSidecar:
     """Of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
     about["RelationshipMeasure"] = _NO_MEASURE[stat]

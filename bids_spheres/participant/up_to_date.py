@@ -200,10 +200,9 @@ def find_tasks(
     def task(job: Job) -> Task:
         groups = list(_JobGroups(job, lookups).all())
         root, records = job.work.output_dir, cache(_read)
-        reasons = {
-            g: ASKED_FOR if overwrite else g.staleness(records(g.record).get(g.key), root)
-            for g in groups
-        }
+        reasons: dict[Group, str | None] = dict.fromkeys(groups, ASKED_FOR)
+        if not overwrite:
+            reasons = {g: g.staleness(records(g.record).get(g.key), root) for g in groups}
         stale = {group.unit: reason for group, reason in reversed(reasons.items()) if reason}
         current = frozenset(group.unit for group in groups if group.unit not in stale)
         # When one file of a unit is missing, all of them are written.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 
+from bids_spheres.app import participant_level
 from bids_spheres.app.opening import open_executor, slurm_settings
 from bids_spheres.errors import MissingInputError, UsageError
 from bids_spheres.execute.local import LocalExecutor
@@ -51,3 +55,23 @@ def test_lists_of_slurm_grow_word_by_word():
 def test_numbers_of_slurm_that_make_no_sense(word):
     with pytest.raises(UsageError, match="must be a number from 1"):
         slurm_settings([word])
+
+
+def test_pages_are_written_again_by_absolute_paths_for_workers(tmp_path, monkeypatch):
+    """Workers of Dask may have another working directory."""
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folders = []
+
+    def write_reports(_executor, output_dir, *_, **__):
+        folders.append(output_dir)
+        return []
+
+    pages = participant_level.write_pages
+    monkeypatch.setattr(pages, "participants_to_report", lambda *_: ["01"])
+    monkeypatch.setattr(pages, "write_reports", write_reports)
+    monkeypatch.setattr(participant_level, "open_executor", lambda *_: nullcontext())
+    execution = Execution(executor="dask")
+    settings = Settings(bids_dir=Path("in"), output_dir=Path("out"), execution=execution)
+    assert participant_level.rewrite_reports(settings) == []
+    assert folders == [tmp_path / "out"]

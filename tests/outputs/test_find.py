@@ -9,6 +9,7 @@ import pytest
 
 from bids_spheres import open_results
 from bids_spheres.errors import DataError
+from bids_spheres.files.names import parse_name
 from bids_spheres.outputs.find import (
     find_groups,
     find_runs,
@@ -18,6 +19,7 @@ from bids_spheres.outputs.find import (
     seed_map_files,
     sessions_with_outputs,
 )
+from bids_spheres.outputs.paths import image_name, title
 from bids_spheres.outputs.read import read_series, read_spheres
 
 MNI = "space-MNI152NLin2009cAsym"
@@ -240,3 +242,8 @@ def test_a_row_without_values_is_a_volume_all_the_same(tmp_path):
     outliers.write_text("censored\n0\n1\n0\n1\n1\n")
     with pytest.raises(DataError, match=r"has 3 rows, and .* keeps 2 of 5"):
         read_series(path, outliers)
+
+
+def test_what_strategies_and_measures_of_a_group_share():
+    name = parse_name("ses-a_task-x_space-T1w_seg-mine_scale-6mm_res-2_stat-y_desc-z_mean.tsv")
+    assert title(image_name(name)) == "ses-a_task-x_space-T1w_seg-mine_scale-6mm_res-2"

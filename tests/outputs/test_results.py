@@ -10,7 +10,13 @@ import pandas as pd
 import pytest
 
 from bids_spheres import open_results, pybids_config
-from bids_spheres.errors import DataError, MissingInputError, NothingSelectedError, UsageError
+from bids_spheres.errors import (
+    DataError,
+    MissingInputError,
+    NothingSelectedError,
+    OutputError,
+    UsageError,
+)
 
 NAMES = ("left", "right", "front", "far")
 TABLE = "sub-01_task-rest_run-1_space-MNI152NLin2009cAsym_seg-mine"
@@ -75,6 +81,9 @@ def test_a_row_for_each_run_strategy_and_measure(output):
         ({"run": "run-01", "strategy": "simple"}, 2),
         ({"run": [1, 2], "measure": "pearson"}, 4),
         ({"run": None}, 4),
+        ({"run": np.nan}, 4),
+        ({"run": np.int64(1)}, 4),
+        ({"run": [1.0, None]}, 8),
         ({"sub": "01", "seeds": "mine", "stat": "covariance"}, 6),
         ({"participant": "sub-01", "seg": "mine", "space": "MNI152NLin2009cAsym"}, 12),
     ],
@@ -91,6 +100,7 @@ def test_words_select(output, labels, n_rows):
         ({"task": "nback"}, NothingSelectedError, "task-nback", "Available: task-rest."),
         ({"strategi": "simple"}, UsageError, "strategi selects nothing", "Did you mean strategy?"),
         ({"measure": "person"}, UsageError, "no measure", "Did you mean pearson?"),
+        ({"measure": "placement-sd"}, UsageError, "no measure", "Did you mean placementsd?"),
     ],
 )
 def test_words_that_select_nothing(output, labels, error, message, hint):
@@ -143,6 +153,26 @@ def test_many_matrices_are_in_a_temporary_file(output, monkeypatch):
     assert np.isfinite(stack.values[:, :3, :3]).all()
 
 
+def test_a_file_of_matrices_is_whole_or_as_it_was(output, tmp_path):
+    results = open_results(output)
+    (path,) = output.rglob("*run-2*pearson*simple_relmat.tsv")
+    labels = {"strategy": "simple", "measure": "pearson", "run": [1, 2]}
+    values = results.matrices(file=tmp_path / "stack.npy", **labels).values
+    path.write_text(path.read_text()[:-1])
+    with pytest.raises(DataError, match="was cut off"):
+        results.matrices(file=tmp_path / "stack.npy", **labels)
+    np.testing.assert_array_equal(np.load(tmp_path / "stack.npy"), values)
+    (tmp_path / "plain").touch()
+    with pytest.raises(OutputError, match="can't be written"):
+        results.matrices(file=tmp_path / "plain" / "stack.npy", **labels | {"run": 1})
+
+
+@pytest.mark.usefixtures("output")
+def test_outputs_of_fmriprep_are_no_results(tmp_path):
+    with pytest.raises(MissingInputError, match="holds no results"):
+        open_results(tmp_path / "fmriprep")
+
+
 def test_a_notebook_shows_what_there_is_and_escapes_it(output):
     moved = output.rename(output.with_name("<b>out"))
     html = open_results(moved)._repr_html_()
@@ -160,6 +190,10 @@ def test_groups(output, run_app):
     group = results.group(strategy="simple", measure="pearson")
     assert group.strategy == "simple"
     assert group.table("participants")["participant_id"].tolist() == ["sub-01"]
+    with pytest.raises(MissingInputError, match="egdes") as error:
+        group.table("egdes")
+    assert error.value.hint.startswith("Did you mean edges? Available: edges, ")
+    assert repr(group).startswith("<task-rest_space-MNI152NLin2009cAsym_seg-mine_")
     with pytest.raises(UsageError, match="4 groups match"):
         results.group()
 
@@ -274,8 +308,9 @@ def test_files_that_were_changed(output, ending, text, read):
     path = output / "sub-01" / "func" / f"{TABLE}_{ending}"
     path.write_text(text)
     (seeds,) = next(iter(open_results(output))).seed_sets
-    with pytest.raises(DataError, match=path.name):
+    with pytest.raises(DataError, match=path.name) as error:
         read(seeds)
+    assert path.suffix == ".json" or error.value.hint
 
 
 def test_a_sidecar_is_read_when_it_is_asked_for(output):

@@ -162,6 +162,15 @@ def test_an_output_folder_in_the_input(tmp_path):
         check_output_dir(tmp_path / "in" / "out", [tmp_path / "in"])
 
 
+def test_an_output_folder_that_is_in_the_input_by_a_link(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    for output, root in (("link/out", "in"), ("in/out", "link"), ("link", "in")):
+        with pytest.raises(UsageError, match="lies in the input"):
+            check_output_dir(tmp_path / output, [tmp_path / root])
+    check_output_dir(tmp_path / "input", [tmp_path / "in"])  # a name that begins alike
+
+
 def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").touch()
     with pytest.raises(OutputError, match="is a file"):

@@ -1021,14 +1021,16 @@ def test_a_run_without_the_seconds_of_all_is_excluded(seconds, own, row, reason)
     assert entry["degrees_of_freedom"] == design.degrees_of_freedom.residual
 
 
-def test_degrees_of_freedom_of_drawn_volumes_are_those_of_white_series():
-    kept = np.arange(100) % 10 > 0
+@pytest.mark.parametrize(
+    "kept", [np.arange(100) % 10 > 0, np.arange(100) >= 40], ids=["gaps", "beginning"]
+)
+def test_degrees_of_freedom_of_drawn_volumes_are_those_of_white_series(kept):
     design = run_design(kept, equal_seconds=50)
     assert design.used.sum() == 25
     rng = np.random.default_rng(1)
     regressors = np.column_stack([design.design.values, np.ones(100), np.arange(100)])[kept]
     basis = np.linalg.qr(regressors)[0]
-    series = rng.standard_normal((90, 20_000))
+    series = rng.standard_normal((int(kept.sum()), 20_000))
     cleaned = (series - basis @ (basis.T @ series))[:25]
     first, second = np.split(cleaned - cleaned.mean(axis=0), 2, axis=1)
     products = np.sum(first * second, axis=0)

@@ -680,8 +680,8 @@ def record(jobs):
         task.finish(())
 
 
-SPHERE_FILES, DESIGN_FILES, SERIES_FILES = {"dseg"}, {"design"}, {"timeseries", "relmat"}
-EVERYTHING = SPHERE_FILES | SERIES_FILES
+SPHERES, DESIGN, CLEANED = {"dseg"}, {"design"}, {"timeseries", "relmat"}
+EVERYTHING = SPHERES | CLEANED
 ALONE = [
     (("--min-coverage", "0.6"), EVERYTHING),
     (("--overlap", "nearest"), EVERYTHING),
@@ -690,15 +690,15 @@ ALONE = [
     (("--smoothing-fwhm", "5"), EVERYTHING),
     (("--warp-seeds",), EVERYTHING),
     (("--radius", "7"), EVERYTHING),
-    (("--no-detrend",), SERIES_FILES),
-    (("--standardize", "psc"), SERIES_FILES),
-    (("--min-dof", "11"), SERIES_FILES),
-    (("--full-length",), SERIES_FILES),
-    (("--dummy-scans", "3"), DESIGN_FILES | SERIES_FILES),
-    (("--equal-seconds", "20"), DESIGN_FILES | SERIES_FILES),
-    (("--fd-threshold", "0.5"), DESIGN_FILES | SERIES_FILES),
-    (("--high-pass", "0.01"), DESIGN_FILES | SERIES_FILES),
-    (("--min-volumes", "3"), DESIGN_FILES | SERIES_FILES),
+    (("--no-detrend",), CLEANED),
+    (("--standardize", "psc"), CLEANED),
+    (("--min-dof", "11"), CLEANED),
+    (("--full-length",), CLEANED),
+    (("--dummy-scans", "3"), DESIGN | CLEANED),
+    (("--equal-seconds", "20"), DESIGN | CLEANED),
+    (("--fd-threshold", "0.5"), DESIGN | CLEANED),
+    (("--high-pass", "0.01"), DESIGN | CLEANED),
+    (("--min-volumes", "3"), DESIGN | CLEANED),
 ]
 
 
@@ -708,7 +708,7 @@ def test_each_option_alone_makes_stale_what_depends_on_it(
 ):
     tiny.add_run()
     plain, changed = (jobs_of(tiny, seeds_file, tmp_path, *words) for words in ((), options))
-    assert stale(plain) == (EVERYTHING | DESIGN_FILES, {freshness.NEW})
+    assert stale(plain) == (EVERYTHING | DESIGN, {freshness.NEW})
     record(plain)
     assert stale(plain) == (set(), {None})
     assert stale(changed) == (kinds, {freshness.OTHER_SETTINGS})
@@ -728,12 +728,12 @@ def test_each_input_alone_makes_stale_what_is_made_of_it(tiny, seeds_file, tmp_p
     mask = next(bold.parent.glob("*_mask.nii.gz"))
     sidecar = bold.with_name(bold.name.replace(".nii.gz", ".json"))
     for path, kinds in (
-        (bold, SPHERE_FILES | SERIES_FILES),
-        (mask, SPHERE_FILES | SERIES_FILES),
-        (table, DESIGN_FILES | SERIES_FILES),
-        (events, DESIGN_FILES | SERIES_FILES),
+        (bold, SPHERES | CLEANED),
+        (mask, SPHERES | CLEANED),
+        (table, DESIGN | CLEANED),
+        (events, DESIGN | CLEANED),
         # It has the time of the first volume, on the clock of the events.
-        (sidecar, DESIGN_FILES | SERIES_FILES),
+        (sidecar, DESIGN | CLEANED),
     ):
         record(jobs)
         assert stale(jobs) == (set(), {None})

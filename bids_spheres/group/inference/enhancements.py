@@ -282,9 +282,10 @@ def clusters(
     Parameters
     ----------
     t : (V,) array
+        NaN for voxels that are not tested; see `PermutationTest.threshold_statistic`.
     mask : (X, Y, Z) array of bool
         With V voxels.
-    threshold, two_sided
+    threshold, two_sided : float, bool
         As for `components`.
     """
     return [

@@ -139,9 +139,10 @@ def permutation_test(
 
     Parameters
     ----------
-    z, design, tail
+    z, design, tail : (N, E) array, (N, k) array, {"two", "positive", "negative"}
         As for `estimate`; columns with NaN stay out, F has no tails.
     contrasts : sequence of Contrast
+        One test for each, in their order.
     enhancements : mapping of str to Enhancement, or callable
         By names; or a function that gives those of a contrast, as thresholds of F are its own.
     n_permutations : int

@@ -93,8 +93,12 @@ def robust_estimate(
 
     Parameters
     ----------
-    z, design, contrast, tail, confidence
-        As for `estimate`; of the contrast one row of weights.
+    z, design : (N, E) array, (N, k) array
+        As for `estimate`.
+    contrast : Contrast
+        With one row of weights.
+    tail, confidence : {"two", "positive", "negative"}, float
+        As for `estimate`.
     clusters : (N,) array of int
         Rows of the same cluster (participant, site) have the same number.
 
@@ -195,8 +199,12 @@ def random_effects(
 
     Parameters
     ----------
-    z, design, contrast, tail, confidence
-        As for `estimate`; of the contrast one row of weights.
+    z, design : (N, E) array, (N, k) array
+        As for `estimate`.
+    contrast : Contrast
+        With one row of weights.
+    tail, confidence : {"two", "positive", "negative"}, float
+        As for `estimate`.
     variances : (N,) or (N, E) array
         Of each value within its participant: of Fisher's z `fisher_z_variance`. A value without
         one, NaN, counts as missing.

@@ -13,6 +13,7 @@ import logging
 import re
 import sys
 from contextlib import contextmanager, redirect_stderr
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
@@ -64,23 +65,20 @@ def message(kind: str, text: str) -> Item:
 @contextmanager
 def collected_messages() -> Iterator[list[Item]]:
     """Collect warnings and errors that the command line logs and prints, each once."""
-    messages: dict[tuple[str, str], None] = {}
-    handler = logging.Handler(logging.WARNING)
-
-    def keep(record: logging.LogRecord) -> None:
-        kind = "error" if record.levelno >= logging.ERROR else "warning"
-        messages[kind, record.getMessage()] = None
-
-    handler.emit = keep  # type: ignore[method-assign]
+    kept, printed, root = BufferingHandler(sys.maxsize), _Tee(sys.stderr), logging.getLogger()
+    kept.setLevel(logging.WARNING)
     collected: list[Item] = []
-    printed, root = _Tee(sys.stderr), logging.getLogger()
-    root.addHandler(handler)
+    root.addHandler(kept)
     try:
         with redirect_stderr(printed):
             yield collected
     finally:
-        root.removeHandler(handler)
-        collected += [message(*each) for each in messages]
+        root.removeHandler(kept)
+        logged = (
+            ("error" if record.levelno >= logging.ERROR else "warning", record.getMessage())
+            for record in kept.buffer
+        )
+        collected += [message(*each) for each in dict.fromkeys(logged)]
         collected += [message("error", text) for text in _ERROR.findall(printed.getvalue())]
 
 

@@ -11,8 +11,7 @@ import pandas as pd
 from bids_spheres.reports.toolkit import charts, render
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_picture
-from bids_spheres.reports.toolkit.summaries import pairs
+from bids_spheres.reports.toolkit.matrices import Beside, Layer, colour_limit, matrix_graphic, pairs
 from bids_spheres.wording import count, number, percent, plural
 
 if TYPE_CHECKING:
@@ -106,8 +105,8 @@ def seed_matrix(
         shown[lower & np.isfinite(shown) & ~(own[0].values < SIGNIFICANT)] = 0.0
     few = len(image.names) <= MOST_NAMES
     beside = Beside(image.order.groups, image.ordered_names if few else ())
-    picture = matrix_picture(ordered, limit, beside, words, shown=shown, layers=own)
-    return render.matrix_graphic(picture, words, result.strategy, f"{image.anchor}-names")
+    about = {"strategy": result.strategy, "row_names": f"{image.anchor}-names"}
+    return matrix_graphic(ordered, limit, beside, words, **about, shown=shown, layers=own)
 
 
 def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[render.Graphic]:
@@ -177,9 +176,17 @@ def _network_blocks(
             Layer(label, _network_matrix(tables[result], names, column), digits)
             for label, column, digits in columns
         ]
-        picture = matrix_picture(mean, limit, Beside((), names), f"{words}.", layers=layers)
-        rows = f"{result.image.anchor}-networks"
-        graphics.append(render.matrix_graphic(picture, f"{words}.", result.strategy, rows))
+        graphics.append(
+            matrix_graphic(
+                mean,
+                limit,
+                Beside((), names),
+                f"{words}.",
+                strategy=result.strategy,
+                row_names=f"{result.image.anchor}-networks",
+                layers=layers,
+            )
+        )
     yield render.Block("Networks", tuple(graphics), columns=2)
     ends = ("mean", "ci_low", "ci_high")
     limits = {

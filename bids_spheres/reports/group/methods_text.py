@@ -8,7 +8,7 @@ from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.group.statistics import CONFIDENCE, Scale
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.group.multiverse import read_rule
-from bids_spheres.reports.methods.markdown import code
+from bids_spheres.reports.methods.references import code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import collect, count, listing, percent, plural
 

@@ -13,7 +13,7 @@ from bids_spheres.files.names import natural
 from bids_spheres.outputs.find import pages_of_participants
 from bids_spheres.reports.toolkit import limits, render
 from bids_spheres.reports.toolkit.charts import series_style
-from bids_spheres.reports.toolkit.distributions import Sample, Words, bins, histogram
+from bids_spheres.reports.toolkit.distributions import Sample, bins, histogram
 from bids_spheres.reports.toolkit.limits import Judgement, Verdict
 from bids_spheres.wording import collect, count, listing, number, sentence
 
@@ -218,9 +218,9 @@ def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
             text = f"median {value}" + (f", from {first} to {last}" if first != last else "")
             described.append(f"{sample.name}: {text}." if sample.name else sentence(text))
         words = " ".join(described)
-        texts = Words(label, "Runs (%)", f"{label}: {words}")
         legend = tuple(sample.key for sample in known) if len(samples) > 1 else ()
-        chart = histogram(known, bins(known), texts)
+        alt = f"{label}: {words}"
+        chart = histogram(known, bins(known), label=label, share="Runs (%)", alt=alt)
         graphics.append(render.Graphic(chart, words, title, legend=legend))
     heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
     return render.Block(heading, tuple(graphics), tuple(notes), columns=2)

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.motion_charts import motion_block
 from bids_spheres.reports.participant.relations import (
     CONTROLS_IN_WORDS,
     controls_table,
     regressor_block,
     relation_blocks,
 )
-from bids_spheres.reports.participant.signals import signal_view
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
+from bids_spheres.reports.participant.time_courses import motion_block, signal_view
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
 
@@ -47,11 +46,6 @@ class RunView:
     sets: tuple[SetView, ...]
     after: Block | None
     controls: Table | None
-
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Identifier and heading."""
-        return self.anchor, self.title
 
 
 def participant_page(participant: Participant) -> HTMLReport:

@@ -12,31 +12,26 @@ from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON, PLACEMENT_MEAN, P
 from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_picture
+from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_graphic, pairs
 from bids_spheres.reports.toolkit.render import (
     Block,
     Column,
     Graphic,
-    matrix_graphic,
     number_column,
     percent_cell,
     table_of,
     text_column,
 )
-from bids_spheres.reports.toolkit.summaries import pairs
 from bids_spheres.wording import coefficient, count, listing, naming, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.render import Table, TableColumn
-
-    FloatArray = NDArray[np.float64]
 
 _KINDS = (
     ("cosine", "cosines"),
@@ -96,8 +91,8 @@ def _matrices(
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
         ordered = matrix[np.ix_(order.indices, order.indices)]
-        picture = matrix_picture(ordered, limit, beside, words)
-        yield matrix_graphic(picture, words, strategy, f"{seeds.anchor}-names")
+        row_names = f"{seeds.anchor}-names"
+        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=row_names)
 
 
 def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:
@@ -225,8 +220,9 @@ def regressor_block(run: Run) -> tuple[Block | None, dict[str, tuple[str, ...]]]
         if flat := int(np.isnan(np.diag(matrix)).sum()):
             words += f" {count(flat, 'regressor')} without variation (grey)."
         beside = Beside(_kinds(columns)) if len(columns) > 12 else Beside((), columns)
-        picture, key = matrix_picture(matrix, 1.0, beside, words), f"{run.anchor}-design-{i}"
-        graphics.append(matrix_graphic(picture, words, strategy, key))
+        key = f"{run.anchor}-design-{i}"
+        drawn = matrix_graphic(matrix, 1.0, beside, words, strategy=strategy, row_names=key)
+        graphics.append(drawn)
         names[key] = columns
     block = Block("Correlation of regressors", tuple(graphics), columns=2) if graphics else None
     return block, names

@@ -18,9 +18,9 @@ from bids_spheres.engine.seeds import NO_NETWORK, is_network
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray, IntArray
 
 WIDTH, HALF = 780, 384
 """Pixels of a chart that fills the column of a page, and of one of two side by side."""
@@ -236,7 +236,7 @@ class Group:
 class Order:
     """A new order of spheres."""
 
-    indices: NDArray[np.intp]  # (S,); Which sphere is at each place
+    indices: IntArray  # (S,); Which sphere is at each place
     groups: tuple[Group, ...] = ()  # Networks; empty when no sphere has one
 
 

@@ -9,30 +9,25 @@ import numpy as np
 
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Label, Mark, Raster
 from bids_spheres.reports.toolkit.figures import DENSITY, picture
-from bids_spheres.reports.toolkit.geometry import Margins, figure_height, three_panels
+from bids_spheres.reports.toolkit.geometry import bottom_of, three_panels
 from bids_spheres.reports.toolkit.render import Graphic
 from bids_spheres.wording import coefficient
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Panel
     from bids_spheres.reports.toolkit.sphere_figures import Scene
 
-    FloatArray = NDArray[np.float64]
-
 MOST_EDGES = 120
 """Lines that are drawn; more would hide each other."""
-
-_MARGINS = Margins(top=20)
 
 
 @dataclass(frozen=True, eq=False)
 class Edges:
     """Pairs of spheres and their values."""
 
-    pairs: NDArray[np.intp]  # (N, 2); Spheres, from 0; the strongest pair first
+    pairs: IntArray  # (N, 2); Spheres, from 0; the strongest pair first
     values: FloatArray  # (N,)
 
 
@@ -64,8 +59,8 @@ class Stage:
     @classmethod
     def of(cls, scene: Scene, name: str) -> Stage:
         """Draw the brightest voxels of a scene behind each pixel."""
-        panels = three_panels(scene.box, WIDTH, _MARGINS)
-        pixels = scene.projection(panels, figure_height(panels, _MARGINS), 3, DENSITY)
+        panels = three_panels(scene.box, WIDTH, top=20)
+        pixels = scene.projection(panels, bottom_of(panels), 3, DENSITY)
         return cls(scene, panels, picture(pixels, name, small=True, density=DENSITY), name)
 
     def connectome(self, edges: Edges, alt: str) -> Chart:
@@ -86,11 +81,12 @@ class Stage:
                 # Lines of length 0, whose round ends are dots: a fifth of the text of circles.
                 dots = "".join(f"M{x:.1f},{y:.1f}h0" for x, y in places[chosen].tolist())
                 marks.append(Mark(dots, style))
-            view, columns = panel.view, panel.region[1]
-            middle = (columns.start + columns.stop) / 2
-            labels.append(Label(columns.start + 2, 14, view.left, "start", "on-dark"))
-            labels.append(Label(middle, 14, view.name.capitalize(), style="on-dark"))
-            labels.append(Label(columns.stop - 2, 14, view.right, "end", "on-dark"))
+            view = panel.view
+            labels += (
+                Label(panel.left + 2, 14, view.left, "start", "on-dark"),
+                Label(panel.middle, 14, view.name.capitalize(), style="on-dark"),
+                Label(panel.right - 2, 14, view.right, "end", "on-dark"),
+            )
         height = self.picture.height
         image = Raster(f"#{self.name}", 0, 0, WIDTH, height)
         return Chart(WIDTH, height, alt, tuple(marks), tuple(labels), (image,))

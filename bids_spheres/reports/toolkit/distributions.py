@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bids_spheres.reports.toolkit.charts import (
     HALF,
@@ -20,18 +21,16 @@ from bids_spheres.reports.toolkit.charts import (
     chart_of,
     circles,
 )
+from bids_spheres.reports.toolkit.matrices import pairs
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.reports.toolkit.summaries import pairs, shares, trend_along
 from bids_spheres.wording import coefficient, number, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike
 
-    from bids_spheres.reports.toolkit.summaries import Trend
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray
 
 STEP = 10.0
 """Width of the bins along distance, mm."""
@@ -65,15 +64,6 @@ class Sample:
         return Key(f"line {self.style}", self.name, self.of)
 
 
-@dataclass(frozen=True)
-class Words:
-    """Labels of the axes of a chart, and its alternative text."""
-
-    x: str
-    y: str
-    alt: str
-
-
 def bins(samples: Sequence[Sample]) -> FloatArray:
     """Edges of bins for 99.9 % of the values of all samples."""
     joined = np.concatenate([sample.known for sample in samples])
@@ -93,31 +83,38 @@ def number_of_bins(samples: Sequence[Sample]) -> int:
 
 
 def histogram(
-    samples: Sequence[Sample], edges: FloatArray, words: Words, expected: FloatArray | None = None
+    samples: Sequence[Sample],
+    edges: FloatArray,
+    *,
+    label: str,
+    share: str,
+    alt: str,
+    expected: FloatArray | None = None,
 ) -> Chart:
     """Histograms as step lines, per cent of the values of each sample; dots for few values.
 
-    `edges` are those of B bins, and `expected` the (B,) shares that chance gives, a broad line.
+    `edges` are those of B bins, `expected` the (B,) shares that chance gives, a broad line, and
+    `label` and `share` those of the axes.
     """
-    few = max((sample.known.size for sample in samples), default=0) < _FEW and expected is None
-    if few:
-        return _strips(samples, words)
+    most = max((sample.known.size for sample in samples), default=0)
+    if most < _FEW and expected is None:
+        return _strips(samples, label, alt)
     drawn = [] if expected is None else [("chance", "", 100 * expected)]
     drawn += [(f"line {s.style}", s.of, 100 * shares(s.values, edges)) for s in samples]
-    x = axis(edges, words.x, most=6)
-    y = axis([heights.max() for *_, heights in drawn], words.y, zero=True, room=0.05, most=5)
+    x = axis(edges, label, most=6)
+    y = axis([heights.max() for *_, heights in drawn], share, zero=True, room=0.05, most=5)
     frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
     corners = np.repeat(edges, 2)
     marks = [
         Mark(frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of)
         for style, of, heights in drawn
     ]
-    return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, words.alt)
+    return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, alt)
 
 
-def _strips(samples: Sequence[Sample], words: Words) -> Chart:
+def _strips(samples: Sequence[Sample], label: str, alt: str) -> Chart:
     """A dot for each value, a row for each sample; equal values are stacked."""
-    x = axis(np.concatenate([sample.known for sample in samples]), words.x, room=0.05, most=6)
+    x = axis(np.concatenate([sample.known for sample in samples]), label, room=0.05, most=6)
     height = _STRIP * len(samples)
     frame = Frame(16, 8, HALF - 32, height, x, Axis(0, len(samples)))
     grid, labels = frame.x_marks()
@@ -129,7 +126,7 @@ def _strips(samples: Sequence[Sample], words: Words) -> Chart:
         down = frame.top + _STRIP * (row + 1) - 8 - 9.0 * np.minimum(stack, 4)
         path = circles(np.stack([across, down], axis=1), 4.0)
         marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
-    return Chart(HALF, int(8 + height + 42), words.alt, tuple(marks), labels)
+    return Chart(HALF, int(8 + height + 42), alt, tuple(marks), labels)
 
 
 def spread_words(sample: Sample) -> str:
@@ -139,6 +136,53 @@ def spread_words(sample: Sample) -> str:
         return f"{sample.name}: no value."
     mean, deviation = float(known.mean()), float(known.std())
     return f"{sample.name}: mean {number(mean)}, standard deviation {number(deviation)}."
+
+
+def shares(values: FloatArray, edges: ArrayLike) -> FloatArray:
+    """Share of the finite values in each of B bins, (B,); the outer bins include all beyond."""
+    borders = np.asarray(edges, dtype=np.float64)
+    finite = np.clip(values[np.isfinite(values)], borders[0], borders[-1])
+    counts, _ = np.histogram(finite, borders)
+    return counts / max(len(finite), 1)
+
+
+FEWEST = 10
+"""Fewest values of a bin for which quartiles are given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trend:
+    """Quartiles of values along another quantity."""
+
+    middles: FloatArray  # (B,)
+    lower: FloatArray  # (B,); NaN for bins with fewer than `FEWEST` values
+    median: FloatArray
+    upper: FloatArray
+    # Spearman's rank correlation of the two quantities; NaN where it is not defined.
+    correlation: float
+
+
+def trend_along(along: FloatArray, values: FloatArray, width: float) -> Trend:
+    """Quartiles of `values` in bins of `width` along `along`, and the correlation of the two."""
+    good = np.isfinite(along) & np.isfinite(values)
+    along, values = along[good], values[good]
+    n_bins = int(along.max() // width) + 1 if along.size else 0
+    which = (along // width).astype(int)
+    quartiles = np.full((3, n_bins), np.nan)
+    for i in range(n_bins):
+        inside = values[which == i]
+        if len(inside) >= FEWEST:
+            quartiles[:, i] = np.percentile(inside, (25, 50, 75))
+    middles = (np.arange(n_bins, dtype=np.float64) + 0.5) * width
+    lower, median, upper = quartiles
+    return Trend(middles, lower, median, upper, spearman(along, values))
+
+
+def spearman(x: FloatArray, y: FloatArray) -> float:
+    """Rank correlation; NaN for fewer than three pairs or without variation."""
+    # `scipy.stats` has it as well, but takes longer to import than a page to write.
+    ranks = pd.DataFrame({"x": x, "y": y}).rank()
+    return float(ranks.corr(min_periods=3).to_numpy()[0, 1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +270,7 @@ def distribution_block(
     legend, edges = tuple(sample.key for sample in samples), bins(samples)
     expected = None if by_chance is None else by_chance(edges)
     words = words if expected is None else f"Grey: distribution by chance. {words}"
-    chart = histogram(samples, edges, Words(label, "Pairs (%)", words), expected)
+    chart = histogram(samples, edges, label=label, share="Pairs (%)", alt=words, expected=expected)
     graphics = [Graphic(chart, words, "All pairs", legend=legend)]
     distances = pairs(np.linalg.norm(points[:, None] - points[None], axis=-1))
     along = Along(samples, distances)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
     from numpy.typing import ArrayLike, NDArray
 
+    from bids_spheres.engine.arrays import FloatArray
+
 _DPI = 100
 
 DENSITY = 2
@@ -202,7 +204,7 @@ def move(line: Line2D, points: ArrayLike) -> None:
     line.set_data(*np.asarray(points, dtype=np.float64).reshape(-1, 2).T)
 
 
-def pen_strokes(strokes: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+def pen_strokes(strokes: list[FloatArray]) -> FloatArray:
     """Several lines ((N, 2) each) as one, with the pen lifted in between."""
     lift = np.full((1, 2), np.nan)
     return np.concatenate([part for stroke in strokes for part in (stroke, lift)] or [lift])

@@ -17,14 +17,13 @@ import numpy as np
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from bids_spheres.engine import Grid
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
     ByteArray = NDArray[np.uint8]
     Mesh = Sequence[ArrayLike]
 
@@ -69,7 +68,7 @@ class Box:
         """Lengths of the sides, (3,), mm."""
         return self.upper - self.lower
 
-    def touches(self, centres: FloatArray, radii: FloatArray) -> NDArray[np.bool_]:
+    def touches(self, centres: FloatArray, radii: FloatArray) -> BoolArray:
         """Which spheres ((S, 3) mm, (S,) mm) have a point in the box."""
         nearest = np.clip(centres, self.lower, self.upper)
         return np.asarray(np.linalg.norm(centres - nearest, axis=1) <= radii)
@@ -209,9 +208,24 @@ class Panel:
         return self.times * round(float(self.box.size[self.view.up]) * self.scale / self.times)
 
     @property
+    def right(self) -> int:
+        """Pixels from the left of the figure to the panel's right side."""
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        """Pixels from the top of the figure to the panel's lower side."""
+        return self.top + self.height
+
+    @property
+    def middle(self) -> float:
+        """Pixels from the left of the figure to the middle of the panel."""
+        return (self.left + self.right) / 2
+
+    @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the figure's pixels."""
-        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def enlarged(self, times: int) -> Panel:
         """The same in a figure with more pixels."""
@@ -238,7 +252,7 @@ class Panel:
         """Where points ((..., 3), mm) are in the figure, (..., 2) pixels from its upper left."""
         offset = np.asarray(points, dtype=np.float64) - self.box.lower
         across = self.left + offset[..., self.view.across] * self.scale
-        down = self.top + self.height - offset[..., self.view.up] * self.scale
+        down = self.bottom - offset[..., self.view.up] * self.scale
         return np.stack([across, down], axis=-1)
 
     def shows(self, point: ArrayLike) -> bool:
@@ -254,33 +268,27 @@ class Panel:
         return self.pixel(centre) + radius * self.scale * rim
 
 
-@dataclass(frozen=True)
-class Margins:
-    """Pixels around and between panels."""
+def three_panels(
+    box: Box, width: int, top: int = 0, *, left: int = 0, right: int = 0, between: int = 6
+) -> tuple[Panel, ...]:
+    """The three views of a box side by side at one scale, `width` pixels or less wide.
 
-    left: int = 0
-    right: int = 0
-    top: int = 0
-    bottom: int = 0
-    between: int = 6
-
-
-def three_panels(box: Box, width: int, margins: Margins) -> tuple[Panel, ...]:
-    """The three views of a box side by side at one scale, `width` pixels or less wide."""
+    `top`, `left` and `right` pixels stay free around them, and `between` from one to the next.
+    """
     across = sum(float(box.size[view.across]) for view in VIEWS)
     up = max(float(box.size[view.up]) for view in VIEWS)
-    room = width - margins.left - margins.right - 2 * margins.between
+    room = width - left - right - 2 * between
     scale = min((room - 1.5) / across, _TALLEST / up)  # panels may round up by half a pixel
-    left, panels = margins.left + int(room - across * scale) // 2, []
+    start, panels = left + int(room - across * scale) // 2, []
     for view in VIEWS:
-        panels.append(Panel(view, box, left, margins.top, scale))
-        left += panels[-1].width + margins.between
+        panels.append(Panel(view, box, start, top, scale))
+        start = panels[-1].right + between
     return tuple(panels)
 
 
-def figure_height(panels: Sequence[Panel], margins: Margins) -> int:
-    """Pixels of the figure that holds `panels`."""
-    return max(panel.top + panel.height for panel in panels) + margins.bottom
+def bottom_of(panels: Iterable[Panel]) -> int:
+    """Lowest pixel of panels."""
+    return max(panel.bottom for panel in panels)
 
 
 def section_radius(radius: float, distance: float) -> float | None:

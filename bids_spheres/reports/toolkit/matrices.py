@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,16 +28,15 @@ from bids_spheres.reports.toolkit.charts import (
     tick_text,
 )
 from bids_spheres.reports.toolkit.figures import png_uri
-from bids_spheres.reports.toolkit.summaries import block_means, pairs
+from bids_spheres.reports.toolkit.render import Graphic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.reports.toolkit.charts import Order
-
-    FloatArray = NDArray[np.float64]
 
 MISSING = 255
 """Palette index of missing values."""
@@ -60,16 +59,21 @@ DIVERGING = np.rint([*np.stack(_CHANNELS, axis=1), (138, 143, 150)]).astype(np.u
 """Red, green and blue of 255 colours from blue over white to red, and of missing, (256, 3)."""
 
 
-@dataclass(frozen=True)
-class MatrixPicture:
-    """A matrix in a page."""
+class Packed(NamedTuple):
+    """Upper triangle of a matrix with the diagonal, row by row, as the page's script reads it."""
 
-    chart: Chart  # Picture and names
-    values: str  # Upper triangle with the diagonal, row by row, as little-endian integers in base64
+    values: str  # Little-endian integers in base64; the lowest stands for a missing value
     step: float  # Value of the integer 1
+    bytes: int  # Of an integer: 1 or 2
+
+
+@dataclass(frozen=True)
+class PairValues:
+    """Values of a matrix that a pointer or the keyboard shows."""
+
+    packed: Packed
     n: int  # Rows
     more: str = ""  # Further values of each pair, as JSON; see `Layer`
-    n_bytes: int = 2  # Bytes per integer: 1 or 2. The lowest integer stands for a missing value
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +93,31 @@ class Beside:
 
     groups: tuple[Group, ...] = ()  # Blocks of rows
     names: tuple[str, ...] = ()  # Names of rows, instead of those of blocks, where each has room
+
+
+def pairs(matrix: FloatArray) -> FloatArray:
+    """Values above the diagonal, row by row."""
+    return np.asarray(matrix[np.triu_indices(len(matrix), 1)])
+
+
+def per_pixel(n: int, most: int) -> int:
+    """How many of `n` rows or columns share a pixel where there is room for `most`."""
+    return -(-n // most)
+
+
+def block_means(values: FloatArray, most_rows: int, most_columns: int) -> FloatArray:
+    """Means of blocks of neighbours, such that a picture has at most that many pixels.
+
+    A block is NaN when all its values are missing.
+    """
+    known = np.isfinite(values)
+    sums, counts = np.where(known, values, 0.0), known.astype(np.float64)
+    for axis, most in enumerate((most_rows, most_columns)):
+        n = values.shape[axis]
+        starts = np.arange(0, n, per_pixel(n, most) or 1)
+        if 0 < len(starts) < n:
+            sums, counts = (np.add.reduceat(part, starts, axis=axis) for part in (sums, counts))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float:
@@ -112,12 +141,8 @@ def palette_codes(values: FloatArray, limit: float) -> NDArray[np.uint8]:
     return codes
 
 
-def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
-    """Upper triangle of a symmetric matrix, (S, S), shown with so many decimals, for the page.
-
-    Base64 of little-endian integers, the lowest of which is a missing value; the value of the
-    integer 1; bytes per integer.
-    """
+def packed(values: FloatArray, digits: int = 2) -> Packed:
+    """Values of a symmetric matrix, (S, S), that are shown with so many decimals, for the page."""
     upper = values[np.triu_indices(len(values))]
     known = np.isfinite(upper)
     highest = float(np.abs(upper[known]).max(initial=0.0))
@@ -127,33 +152,37 @@ def packed(values: FloatArray, digits: int = 2) -> tuple[str, float, int]:
         kind, step = np.dtype("i1"), 10.0**-digits
     whole = np.full(len(upper), np.iinfo(kind).min, dtype=kind)
     whole[known] = np.rint(upper[known] / step)
-    return base64.b64encode(whole.tobytes()).decode("ascii"), step, kind.itemsize
+    return Packed(base64.b64encode(whole.tobytes()).decode("ascii"), step, kind.itemsize)
 
 
-def matrix_picture(
+def matrix_graphic(
     values: FloatArray,
     limit: float,
     beside: Beside,
-    alt: str,
+    caption: str,
     *,
+    strategy: str,
+    row_names: str,
     shown: FloatArray | None = None,
     layers: Sequence[Layer] = (),
-) -> MatrixPicture:
-    """A symmetric matrix, (S, S), with names beside it and a colour scale below.
+) -> Graphic:
+    """A symmetric matrix, (S, S), after a strategy, with names beside it and a scale below.
 
     `limit` has the strongest colour; `shown`, (S, S), is coloured instead of the values, and need
-    not be symmetric.
+    not be symmetric. `row_names` identifies the list of names of rows in the page.
     """
-    text, step, n_bytes = packed(values)
-    chart = _matrix_chart(values if shown is None else shown, limit, beside, alt)
-    more = []
-    for layer in layers:
-        own = dict(
-            zip(("values", "step", "bytes"), packed(layer.values, layer.digits), strict=True)
-        )
-        about = {"digits": layer.digits, "probability": layer.probability}
-        more.append({"label": layer.label, **own, **about})
-    return MatrixPicture(chart, text, step, len(values), json.dumps(more) if more else "", n_bytes)
+    chart = _matrix_chart(values if shown is None else shown, limit, beside, caption)
+    more = [
+        {
+            "label": layer.label,
+            **packed(layer.values, layer.digits)._asdict(),
+            "digits": layer.digits,
+            "probability": layer.probability,
+        }
+        for layer in layers
+    ]
+    pair_values = PairValues(packed(values), len(values), json.dumps(more) if more else "")
+    return Graphic(chart, caption, strategy, strategy, matrix=pair_values, words=row_names)
 
 
 def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
@@ -221,7 +250,7 @@ GREYS = np.rint(
 """Greys from black to white, and the colour of missing values."""
 
 
-def carpet_codes(series: FloatArray, typical: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+def carpet_codes(series: FloatArray, typical: BoolArray | None = None) -> NDArray[np.uint8]:
     """Indices into `GREYS`, (S', T'): series, (T, S), from -2 to 2 standard deviations.
 
     Mean and standard deviation are those of the `typical` volumes, (T,). Neighbours are averaged
@@ -267,7 +296,7 @@ def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
 
 
 def carpet_raster(
-    series: FloatArray, order: Order, time: Frame, typical: NDArray[np.bool_] | None = None
+    series: FloatArray, order: Order, time: Frame, typical: BoolArray | None = None
 ) -> Raster:
     """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
 

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
     from bids_spheres.reports.toolkit.figures import Picture
-    from bids_spheres.reports.toolkit.matrices import MatrixPicture
-
+    from bids_spheres.reports.toolkit.matrices import PairValues
 
 TableColumn = tuple["Column", "list[Cell]"]
 """Head and cells of a column of a table."""
@@ -126,11 +125,6 @@ class Figure:
     caption: str
     title: str = ""
 
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Identifier and heading."""
-        return self.anchor, self.title
-
 
 @dataclass(frozen=True)
 class Graphic:
@@ -141,13 +135,8 @@ class Graphic:
     heading: str = ""
     of: str = ""  # Strategy it belongs to, which readers can hide; empty: always shown
     legend: tuple[Key, ...] = ()
-    matrix: MatrixPicture | None = None  # Its values, which a pointer or the keyboard shows
+    matrix: PairValues | None = None  # Its values, which a pointer or the keyboard shows
     words: str = ""  # Identifier of the page's list of names of its rows
-
-
-def matrix_graphic(picture: MatrixPicture, caption: str, of: str, words: str) -> Graphic:
-    """Graphic of a matrix after a strategy, which is also its heading; see `Graphic`."""
-    return Graphic(picture.chart, caption, of, of, matrix=picture, words=words)
 
 
 @dataclass(frozen=True)
@@ -166,8 +155,8 @@ class Section:
     """A part of a page, which readers reach by a list of headings."""
 
     anchor: str  # Identifier in the page
-    title: str  # Heading, and its form in the list of headings
-    short: str
+    title: str
+    short: str  # Title in lists of headings
     strategies: tuple[str, ...] = ()  # Strategies that readers can show alone
     sentences: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
@@ -176,11 +165,6 @@ class Section:
     notes: tuple[str, ...] = ()  # Below the tables
     # Scene of the spheres, whose picture charts elsewhere in the page refer to.
     stage: Stage | None = None
-
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Identifier and heading."""
-        return self.anchor, self.short
 
 
 def page(template: str, title: str, **values: object) -> HTMLReport:

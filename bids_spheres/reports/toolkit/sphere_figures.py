@@ -14,10 +14,9 @@ from bids_spheres.reports.toolkit.charts import WIDTH, shorten
 from bids_spheres.reports.toolkit.figures import DENSITY, Sheet, move, pen_strokes
 from bids_spheres.reports.toolkit.geometry import (
     VIEWS,
-    Margins,
     Panel,
+    bottom_of,
     field_of_view,
-    figure_height,
     mesh_positions,
     section_radius,
     three_panels,
@@ -32,10 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.engine import Grid, SphereWeights
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
     from bids_spheres.reports.toolkit.geometry import Backdrop, Box, Mesh, View
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
     ByteArray = NDArray[np.uint8]
 
 FULL, PARTIAL, EMPTY = "#59c8ff", "#ffb000", "#ff7a6b"
@@ -90,7 +88,7 @@ class Scene:
         return field_of_view(self.backdrop, self.centres, self.radii)
 
     @property
-    def seen(self) -> NDArray[np.bool_]:
+    def seen(self) -> BoolArray:
         """Spheres that are in the figures, (S,)."""
         return self.box.touches(self.centres, self.radii)
 
@@ -173,9 +171,8 @@ def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
     named = list(dict.fromkeys(filter(is_network, networks))) if many else []
     fill = dict(zip(named, NETWORK_COLOURS, strict=False))
     legend_rows = -(-len(fill) // _PER_ROW)
-    margins = Margins(left=40, right=8, top=24, bottom=36 + 16 * legend_rows, between=40)
-    panels = three_panels(scene.box, WIDTH, margins)
-    sheet = Sheet(WIDTH, figure_height(panels, margins), DENSITY)
+    panels = three_panels(scene.box, WIDTH, top=24, left=40, right=8, between=40)
+    sheet = Sheet(WIDTH, bottom_of(panels) + 36 + 16 * legend_rows, DENSITY)
     status = scene.colours()
     inks = np.array([fill.get(name, _OTHER_NETWORK) for name in networks]) if fill else status
     drawn_radii = np.where(scene.radii > 0, scene.radii, _SMALLEST)
@@ -205,17 +202,15 @@ def overview(scene: Scene, networks: Sequence[str] = ()) -> ByteArray:
 
 def _draw_rulers(sheet: Sheet, panel: Panel) -> None:
     """Ticks in mm below and left, letters of the sides above."""
-    rows, columns = panel.region
     for tick in ticks(panel, panel.view.across):
         across, label = panel.pixel(tick)[0], f"{tick[panel.view.across]:g}"
-        sheet.line([(across, rows.stop), (across, rows.stop + 4)], color=_INK)
-        sheet.text(across, rows.stop + 7, label, va="top", fontsize=7)
+        sheet.line([(across, panel.bottom), (across, panel.bottom + 4)], color=_INK)
+        sheet.text(across, panel.bottom + 7, label, va="top", fontsize=7)
     for tick in ticks(panel, panel.view.up):
         down, label = panel.pixel(tick)[1], f"{tick[panel.view.up]:g}"
-        sheet.line([(columns.start - 4, down), (columns.start, down)], color=_INK)
-        sheet.text(columns.start - 6, down, label, ha="right", fontsize=7)
-    middle = (columns.start + columns.stop) / 2
-    sheet.text(middle, rows.stop + 26, f"{'xyz'[panel.view.across]} (mm)", fontsize=7)
+        sheet.line([(panel.left - 4, down), (panel.left, down)], color=_INK)
+        sheet.text(panel.left - 6, down, label, ha="right", fontsize=7)
+    sheet.text(panel.middle, panel.bottom + 26, f"{'xyz'[panel.view.across]} (mm)", fontsize=7)
     _letter_sides(sheet, panel)
     _heading(sheet, panel, panel.view.name.capitalize())
 
@@ -232,14 +227,12 @@ def ticks(panel: Panel, axis: int) -> FloatArray:
 
 
 def _heading(sheet: Sheet, panel: Panel, words: str = "") -> Text:
-    rows, columns = panel.region
-    return sheet.text((columns.start + columns.stop) / 2, rows.start - _HEADING, words)
+    return sheet.text(panel.middle, panel.top - _HEADING, words)
 
 
 def _letter_sides(sheet: Sheet, panel: Panel) -> None:
-    rows, columns = panel.region
-    sheet.text(columns.start + 6, rows.start - _HEADING, panel.view.left, weight="bold")
-    sheet.text(columns.stop - 6, rows.start - _HEADING, panel.view.right, weight="bold")
+    sheet.text(panel.left + 6, panel.top - _HEADING, panel.view.left, weight="bold")
+    sheet.text(panel.right - 6, panel.top - _HEADING, panel.view.right, weight="bold")
 
 
 # Slices through the whole image
@@ -268,7 +261,7 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
     rgb = {colour: [*bytes.fromhex(colour[1:])] for colour in DASHES}
     tints = np.array([[0, 0, 0], *(rgb[colour] for colour in colours.tolist())], np.float32)
 
-    def spheres(mesh: Mesh, _: int | None) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    def spheres(mesh: Mesh, _: int | None) -> tuple[BoolArray, NDArray[np.float32]]:
         labels = np.zeros(1) if drawn is None else drawn.at(mesh)
         return labels > 0, tints[labels[labels > 0]]
 
@@ -286,7 +279,7 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
 def map_slices(scene: Scene, maps: Sequence[VoxelMap], names: Sequence[str]) -> ByteArray:
     """Slices of a map of each of a few spheres, through its seed; see `mosaic`."""
 
-    def values(mesh: Mesh, sphere: int | None) -> tuple[NDArray[np.bool_], ByteArray]:
+    def values(mesh: Mesh, sphere: int | None) -> tuple[BoolArray, ByteArray]:
         shown = maps[sphere or 0].at(mesh)
         mask = np.abs(shown) >= LEAST_SHOWN
         return mask, DIVERGING[palette_codes(shown[mask], STRONGEST)]
@@ -302,19 +295,18 @@ def _paint(
     scene: Scene,
     panels: Sequence[tuple[Panel, float, int | None]],
     names: Sequence[str],
-    tint: Callable[[Mesh, int | None], tuple[NDArray[np.bool_], NDArray[np.number]]] | None,
+    tint: Callable[[Mesh, int | None], tuple[BoolArray, NDArray[np.number]]] | None,
 ) -> tuple[Sheet, ByteArray]:
     """Slices with their depths in words, and with tints of some points of their meshes."""
-    sheet = Sheet(WIDTH, max(panel.top + panel.height for panel, *_ in panels) + 2, DENSITY)
+    sheet = Sheet(WIDTH, bottom_of(panel for panel, *_ in panels) + 2, DENSITY)
     pixels = sheet.background(PAPER)
     for panel, depth, sphere in panels:
-        region, columns = panel.region
         words = f"{'xyz'[panel.view.through]} = {number(depth, 0)}"
         if sphere is not None and names:
             words = f"{shorten(names[sphere], 14)}, {words}"
-        sheet.text((columns.start + columns.stop) / 2, region.start - 9, words, fontsize=7)
-        sheet.text(columns.start + 5, region.start + 8, panel.view.left, fontsize=6)
-        sheet.text(columns.stop - 5, region.start + 8, panel.view.right, fontsize=6)
+        sheet.text(panel.middle, panel.top - 9, words, fontsize=7)
+        sheet.text(panel.left + 5, panel.top + 8, panel.view.left, fontsize=6)
+        sheet.text(panel.right - 5, panel.top + 8, panel.view.right, fontsize=6)
         fine = panel.enlarged(DENSITY)
         mesh = fine.mesh(depth)
         cut = np.maximum(scene.slice(mesh), PANEL)
@@ -364,10 +356,9 @@ class SlicePainter:
     """Draws spheres one after the other on one sheet."""
 
     def __init__(self, scene: Scene) -> None:
-        margins = Margins(top=22)
         self._scene = scene
-        self._panels = three_panels(scene.box, WIDTH, margins)
-        height = figure_height(self._panels, margins)
+        self._panels = three_panels(scene.box, WIDTH, top=22)
+        height = bottom_of(self._panels)
         # Letters are the same for all spheres, and take longer to draw than slices.
         letters = Sheet(WIDTH, height)
         for panel in self._panels:
@@ -420,13 +411,12 @@ def pixels_per_sample(scene: Scene, scale: float) -> int:
 
 def hairs(panel: Panel, seed: FloatArray, radius: float) -> list[FloatArray]:
     """Lines (pixels) from the panel's borders towards a seed, that leave its sphere free."""
-    rows, columns = panel.region
     across, down = panel.pixel(seed)
     gap = max(radius * panel.scale, 4) + 4
     ends = [
-        ((columns.start, down), (across - gap, down)),
-        ((across + gap, down), (columns.stop, down)),
-        ((across, rows.start), (across, down - gap)),
-        ((across, down + gap), (across, rows.stop)),
+        ((panel.left, down), (across - gap, down)),
+        ((across + gap, down), (panel.right, down)),
+        ((across, panel.top), (across, down - gap)),
+        ((across, down + gap), (across, panel.bottom)),
     ]
     return [np.array([start, stop]) for start, stop in ends if sum(stop) > sum(start)]

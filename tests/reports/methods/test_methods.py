@@ -37,7 +37,7 @@ from bids_spheres.reports.methods import (
     load_references,
     methods_paragraph,
 )
-from bids_spheres.reports.methods.markdown import code, escape
+from bids_spheres.reports.methods.references import code, escape
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")

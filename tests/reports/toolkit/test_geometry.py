@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from bids_spheres.engine import Grid
 from bids_spheres.errors import DataError
 from bids_spheres.reports.toolkit import geometry
-from bids_spheres.reports.toolkit.geometry import VIEWS, Box, Margins, backdrop, three_panels
+from bids_spheres.reports.toolkit.geometry import VIEWS, Box, backdrop, three_panels
 
 SHAPE = (17, 21, 13)
 
@@ -78,7 +78,7 @@ def test_image_box_holds_all_voxels(grid):
 
 @pytest.mark.parametrize("view", range(3), ids=[view.name for view in VIEWS])
 def test_the_pixel_of_a_seed_shows_the_voxel_of_the_seed(grid, view):
-    panel = three_panels(geometry.image_box(grid), 2000, Margins(left=7, top=11))[view]
+    panel = three_panels(geometry.image_box(grid), 2000, left=7, top=11)[view]
     for seed in points_inside(grid):
         across, down = np.floor(panel.pixel(seed)).astype(int) - [panel.left, panel.top]
         mesh = panel.mesh(seed[panel.view.through])
@@ -100,7 +100,7 @@ def positions_within_a_pixel(grid, seed, panel):
 
 @pytest.mark.parametrize("view", range(3), ids=[view.name for view in VIEWS])
 def test_a_seed_at_a_voxels_centre_is_shown_in_that_voxel(grid, view):
-    panel = three_panels(geometry.image_box(grid), 900, Margins())[view]
+    panel = three_panels(geometry.image_box(grid), 900)[view]
     for voxel in ([3, 4, 5], [0, 0, 0], [16, 20, 12], [8, 2, 11]):
         seed = apply_affine(grid.affine, voxel)
         across, down = np.floor(panel.pixel(seed)).astype(int) - [panel.left, panel.top]
@@ -110,7 +110,7 @@ def test_a_seed_at_a_voxels_centre_is_shown_in_that_voxel(grid, view):
 
 
 def test_pixels_lie_where_the_mesh_says(grid):
-    for panel in three_panels(geometry.image_box(grid), 400, Margins(left=3, top=5)):
+    for panel in three_panels(geometry.image_box(grid), 400, left=3, top=5):
         x, y, z = np.broadcast_arrays(*panel.mesh(1.5))
         assert x.shape == (panel.height, panel.width)
         rows, columns = panel.region
@@ -127,7 +127,7 @@ def test_pixels_lie_where_the_mesh_says(grid):
 def test_circles_are_to_scale_and_round():
     box = Box(np.array([-90.0, -120, -60]), np.array([90.0, 80, 85]))
     seed, radius = np.array([-38.0, -22, 56]), 8.0
-    for panel in three_panels(box, 780, Margins()):
+    for panel in three_panels(box, 780):
         rim = panel.circle(seed, radius)
         distance = np.linalg.norm(rim - panel.pixel(seed), axis=1) / panel.scale
         np.testing.assert_allclose(distance, radius)
@@ -140,7 +140,7 @@ def test_circles_are_to_scale_and_round():
 
 def test_right_is_right_and_up_is_up():
     box = Box(np.array([-90.0, -120, -60]), np.array([90.0, 80, 85]))
-    sagittal, coronal, axial = three_panels(box, 780, Margins())
+    sagittal, coronal, axial = three_panels(box, 780)
     origin, more = np.zeros(3), np.array([10.0, 20.0, 30.0])
     moved = {p.view.name: p.pixel(more) - p.pixel(origin) for p in (sagittal, coronal, axial)}
     scale = axial.scale
@@ -152,14 +152,15 @@ def test_right_is_right_and_up_is_up():
 
 @pytest.mark.parametrize("size", [(180, 210, 150), (30, 30, 400), (300, 20, 20), (20, 20, 20)])
 def test_panels_share_a_scale_and_fit(size):
-    margins = Margins(left=40, right=8, top=20, bottom=30, between=40)
-    panels = three_panels(Box(np.zeros(3), np.array(size, float)), 780, margins)
+    panels = three_panels(
+        Box(np.zeros(3), np.array(size, float)), 780, top=20, left=40, right=8, between=40
+    )
     assert len({panel.scale for panel in panels}) == 1
     assert panels[0].left >= 40
     assert panels[-1].left + panels[-1].width <= 772
     for first, second in pairwise(panels):
         assert second.left == first.left + first.width + 40
-    assert geometry.figure_height(panels, margins) <= 20 + 481 + 30
+    assert geometry.bottom_of(panels) <= 20 + 481
 
 
 def test_a_section_has_the_radius_that_pythagoras_gives():
@@ -176,7 +177,7 @@ def test_a_projection_shows_the_brightest_voxel_behind_a_pixel():
     shown = backdrop(data, Grid(SHAPE, affine))
     grey = shown.grey[:-1].reshape(SHAPE, order="F")
     box = geometry.image_box(shown.grid)
-    for panel in three_panels(box, 600, Margins()):
+    for panel in three_panels(box, 600):
         projected = shown.projection(panel)
         across, up = panel.points
         brightest = grey.max(axis=panel.view.through)
@@ -189,7 +190,7 @@ def test_a_projection_shows_the_brightest_voxel_behind_a_pixel():
 def test_a_projection_of_an_oblique_image_keeps_its_place(grid):
     data = np.zeros(SHAPE)
     data[5, 6, 7] = 1
-    panels = three_panels(geometry.image_box(grid), 900, Margins())
+    panels = three_panels(geometry.image_box(grid), 900)
     centre = apply_affine(grid.affine, [5, 6, 7])
     for panel in panels:
         rows, columns = np.nonzero(backdrop(data, grid).projection(panel))
@@ -266,7 +267,7 @@ def test_canonical_images_look_the_same():
     pictures = []
     for shown in (img, other):
         grid = Grid(shown.shape, np.asarray(shown.affine))
-        panel = three_panels(geometry.image_box(grid), 500, Margins())[0]
+        panel = three_panels(geometry.image_box(grid), 500)[0]
         pictures.append(backdrop(shown.get_fdata(), grid).at(panel.mesh(depth)))
     assert pictures[0].any()
     np.testing.assert_array_equal(*pictures)

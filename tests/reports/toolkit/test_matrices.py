@@ -26,8 +26,9 @@ from bids_spheres.reports.toolkit.matrices import (
     carpet_raster,
     carpets,
     colour_limit,
-    matrix_picture,
+    matrix_graphic,
     packed,
+    pairs,
     palette_codes,
     volumes_axis,
 )
@@ -38,6 +39,12 @@ def symmetric(n, seed=0):
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1)
     return values
+
+
+def graphic(values, limit, beside, caption, **more):
+    return matrix_graphic(
+        values, limit, beside, caption, strategy="simple", row_names="names", **more
+    )
 
 
 def unpacked(text, step, n_bytes, n):
@@ -87,7 +94,7 @@ def test_many_pairs_take_a_byte_where_two_decimals_fit(scale, n_bytes):
 def test_large_matrices_are_averaged_to_what_a_screen_shows():
     matrix = np.kron(symmetric(250), np.ones((4, 4)))
     matrix[:4] = matrix[:, :4] = np.nan
-    (image, _) = matrix_picture(matrix, 1.0, Beside(), "alt").chart.rasters
+    (image, _) = graphic(matrix, 1.0, Beside(), "alt").chart.rasters
     shown = pixels(image.src)
     assert image.smooth
     assert len(shown) <= 2 * image.width
@@ -128,16 +135,16 @@ def test_the_limit_holds_99_of_100_pairs():
 
 def test_a_picture_has_a_pixel_for_every_pair():
     matrix = symmetric(7)
-    picture = matrix_picture(matrix, 1.0, Beside(), "alt text")
+    picture = graphic(matrix, 1.0, Beside(), "alt text")
     image = pixels(picture.chart.rasters[0].src)
     np.testing.assert_array_equal(image, DIVERGING[palette_codes(matrix, 1.0)])
     assert picture.chart.alt == "alt text"
-    assert picture.n == 7
+    assert picture.matrix.n == 7
 
 
 def test_names_of_groups_stand_beside_their_rows():
     groups = (Group("visual", 0, 30), Group("motor", 30, 40))
-    chart = matrix_picture(symmetric(40), 1.0, Beside(groups), "").chart
+    chart = graphic(symmetric(40), 1.0, Beside(groups), "").chart
     image = chart.rasters[0]
     names = [label for label in chart.labels if label.style == "name"]
     down = {label.text: label.down for label in names if not label.turned}
@@ -155,7 +162,7 @@ def test_many_groups_name_the_largest_without_overlap():
     sizes = [1 + i % 7 for i in range(60)]
     edges = np.cumsum([0, *sizes])
     groups = tuple(Group(f"g{i}", edges[i], edges[i + 1]) for i in range(60))
-    chart = matrix_picture(symmetric(edges[-1]), 1.0, Beside(groups), "").chart
+    chart = graphic(symmetric(edges[-1]), 1.0, Beside(groups), "").chart
     names = [label for label in chart.labels if label.style == "name" and not label.turned]
     assert np.all(np.diff([label.down for label in names]) > 11)
     smallest = min(sizes[int(label.text[1:])] for label in names)
@@ -164,7 +171,7 @@ def test_many_groups_name_the_largest_without_overlap():
 
 
 def test_rows_without_names_have_numbers():
-    chart = matrix_picture(symmetric(264), 1.0, Beside(), "").chart
+    chart = graphic(symmetric(264), 1.0, Beside(), "").chart
     image = chart.rasters[0]
     assert image.width / 264 >= 2
     numbers = [label for label in chart.labels if label.across < image.left]
@@ -179,12 +186,12 @@ def test_rows_without_names_have_numbers():
 
 def test_small_matrices_have_their_values_in_the_cells():
     matrix = np.array([[1.0, -0.123, np.nan], [-0.123, 1, 0.9], [np.nan, 0.9, 1]])
-    chart = matrix_picture(matrix, 1.0, Beside((), ("a", "b", "c")), "").chart
+    chart = graphic(matrix, 1.0, Beside((), ("a", "b", "c")), "").chart
     cells = [label for label in chart.labels if label.style.startswith("cell")]
     minus = "\N{MINUS SIGN}.12"
     assert [label.text for label in cells] == ["1", minus, minus, "1", ".90", ".90", "1"]
     assert [label.style for label in cells].count("cell-bright") == 5
-    large = matrix_picture(symmetric(13), 1.0, Beside(), "").chart
+    large = graphic(symmetric(13), 1.0, Beside(), "").chart
     assert not any(label.style.startswith("cell") for label in large.labels)
 
 
@@ -192,11 +199,11 @@ def test_other_values_go_along_and_other_colours_may_be_shown():
     matrix, q = symmetric(6), np.abs(symmetric(6))
     shown = np.triu(matrix)
     layers = (Layer("q", q, 3, probability=True), Layer("N", np.full((6, 6), 40.0), 0))
-    picture = matrix_picture(matrix, 1.0, Beside(), "", shown=shown, layers=layers)
+    picture = graphic(matrix, 1.0, Beside(), "", shown=shown, layers=layers)
     image = pixels(picture.chart.rasters[0].src)
     np.testing.assert_array_equal(image, DIVERGING[palette_codes(shown, 1.0)])
-    np.testing.assert_allclose(unpacked(picture.values, picture.step, 2, 6), matrix, atol=1e-4)
-    first, second = json.loads(picture.more)
+    np.testing.assert_allclose(unpacked(*picture.matrix.packed, 6), matrix, atol=1e-4)
+    first, second = json.loads(picture.matrix.more)
     np.testing.assert_allclose(
         unpacked(first["values"], first["step"], first["bytes"], 6), q, atol=1e-4
     )
@@ -209,7 +216,7 @@ def test_other_values_go_along_and_other_colours_may_be_shown():
 
 
 def test_a_matrix_alone_has_nothing_more():
-    assert not matrix_picture(symmetric(3), 1.0, Beside(), "").more
+    assert not graphic(symmetric(3), 1.0, Beside(), "").matrix.more
 
 
 LAST = len(GREYS) - 2
@@ -262,3 +269,7 @@ def test_networks_stand_beside_their_rows():
     assert places["b"] == pytest.approx(4 + 160 * 3 / 4, abs=6)
     raster = chart.rasters[0]
     assert (raster.left, raster.top, raster.width, raster.height) == (130, 4, 600, 160)
+
+
+def test_pairs_are_the_upper_triangle():
+    assert pairs(np.arange(9).reshape(3, 3)).tolist() == [1, 2, 5]

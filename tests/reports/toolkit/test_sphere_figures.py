@@ -12,7 +12,6 @@ from bids_spheres.engine.spheres import label_volume
 from bids_spheres.reports.toolkit import sphere_figures as spheres
 from bids_spheres.reports.toolkit.geometry import (
     VIEWS,
-    Margins,
     backdrop,
     mesh_positions,
     three_panels,
@@ -43,7 +42,7 @@ def scene(facts):
 
 
 def test_coloured_voxels_are_those_used(scene, facts):
-    panel = three_panels(scene.box, 780, Margins())[2]
+    panel = three_panels(scene.box, 780)[2]
     mesh = panel.mesh(2.0)
     drawn = scene.slice_with_sphere(mesh, 0)
     coloured = (drawn[..., 0] != drawn[..., 2]).ravel()
@@ -85,7 +84,7 @@ def test_colours_tell_full_from_partial_from_empty(scene, facts):
 
 def test_lines_leave_the_sphere_free(scene):
     seed, radius = np.array([2.0, 4, 2]), 6.0
-    for panel in three_panels(scene.box, 780, Margins()):
+    for panel in three_panels(scene.box, 780):
         lines = spheres.hairs(panel, seed, radius)
         assert len(lines) == 4
         for line in lines:
@@ -94,7 +93,7 @@ def test_lines_leave_the_sphere_free(scene):
 
 
 def test_ticks_are_round_and_in_view(scene):
-    for panel in three_panels(scene.box, 780, Margins()):
+    for panel in three_panels(scene.box, 780):
         for axis in (panel.view.across, panel.view.up):
             values = spheres.ticks(panel, axis)[:, axis]
             assert 2 <= len(values) <= 7

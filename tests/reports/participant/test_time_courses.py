@@ -1,22 +1,12 @@
-"""Spectra, shares and trends against scipy and pandas."""
+"""Spectra of series against scipy."""
 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.signal
-import scipy.stats
 
-from bids_spheres.reports.toolkit.summaries import (
-    FEWEST,
-    mean_spectrum,
-    pairs,
-    periodogram,
-    shares,
-    spearman,
-    trend_along,
-)
+from bids_spheres.reports.participant.time_courses import mean_spectrum, periodogram
 
 T_R = 2.0
 
@@ -75,42 +65,3 @@ def test_nothing_to_see_has_no_spectrum():
     assert mean_spectrum(np.empty((0, 3)), np.empty(0, dtype=bool), 2) is None
     assert mean_spectrum(np.full((50, 3), np.nan), np.ones(50, dtype=bool), 2) is None
     assert mean_spectrum(np.ones((50, 3)), np.ones(50, dtype=bool), 2) is None
-
-
-def test_pairs_are_the_upper_triangle():
-    assert pairs(np.arange(9).reshape(3, 3)).tolist() == [1, 2, 5]
-
-
-def test_shares_add_up_and_outliers_count_to_the_outer_bins():
-    made = shares(np.array([-5, 0.1, 0.2, 0.9, 99, np.nan]), [0, 0.5, 1])
-    assert made.tolist() == [0.6, 0.4]
-    assert shares(np.full(3, np.nan), [0, 1]).tolist() == [0]
-
-
-def test_a_trend_has_the_quartiles_of_pandas(rng):
-    along = rng.uniform(0, 120, 800)
-    values = rng.standard_normal(800) - along / 50
-    values[::50] = np.nan
-    made = trend_along(along, values, 10)
-    table = pd.DataFrame({"bin": along // 10, "value": values}).dropna()
-    values_of = table.groupby("bin")["value"]
-    for ours, share in ((made.lower, 0.25), (made.median, 0.5), (made.upper, 0.75)):
-        np.testing.assert_allclose(ours, values_of.quantile(share).to_numpy())
-    assert made.middles[0] == 5
-    known = np.isfinite(values)
-    expected = scipy.stats.spearmanr(along[known], values[known]).statistic
-    assert made.correlation == pytest.approx(expected)
-
-
-def test_bins_with_few_values_tell_nothing(rng):
-    along = np.concatenate([np.full(FEWEST, 5.0), np.full(FEWEST - 1, 15.0)])
-    made = trend_along(along, rng.standard_normal(len(along)), 10)
-    assert np.isfinite(made.median).tolist() == [True, False]
-    assert trend_along(np.empty(0), np.empty(0), 10).middles.size == 0
-
-
-def test_rank_correlation_is_scipys_with_ties(rng):
-    x, y = rng.integers(0, 5, 100).astype(float), rng.integers(0, 5, 100).astype(float)
-    assert spearman(x, y) == pytest.approx(scipy.stats.spearmanr(x, y).statistic)
-    assert np.isnan(spearman(x[:2], y[:2]))
-    assert np.isnan(spearman(x, np.ones(100)))
