@@ -50,7 +50,7 @@ class VoxelSeries:
     stops: IntArray
     usable: BoolArray
 
-    def of(self, spheres: IntArray) -> VoxelSeries:
+    def of(self, spheres: IntArray | slice) -> VoxelSeries:
         """Series of the voxels of some spheres, in the order given."""
         return replace(self, starts=self.starts[spheres], stops=self.stops[spheres])
 
