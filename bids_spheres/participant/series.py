@@ -229,11 +229,13 @@ def write_seed_maps(
     columns = [spheres.columns.start + number for spheres, number, *_ in seeds]
     timeseries, rows = extraction.timeseries[:, columns], rows_in_use(run_design)
     maps = seed_maps(
-        *(volumes, timeseries, clean_arguments(run_design)),
+        volumes,
+        timeseries,
+        clean_arguments(run_design),
         cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
         rows=None if rows.all() else rows,
     )
-    has_series = (~np.isnan(timeseries).any(axis=0)).tolist()
+    has_series = ~np.isnan(timeseries).any(axis=0)
     for (spheres, number, label, _), known, values in zip(seeds, has_series, maps, strict=True):
         if not known:
             continue

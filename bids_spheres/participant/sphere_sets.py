@@ -294,29 +294,28 @@ def usable_voxels(
             hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
     weight, tissue = (tissues[name], None) if least == "weight" else (None, tissues.get(name))
-    usable = UsableVoxels(
-        *((mask.inside, mask.grid) if mask else (None, None)), weight=weight, tissues=tissues
-    )
+    inside, own_grid = (mask.inside, mask.grid) if mask else (None, None)
+    usable = UsableVoxels(inside, own_grid, weight=weight, tissues=tissues)
     lesions = _lesions(run, rules.exclude_mask)
     if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
         return replace(usable, notes=tuple(notes))
     voxels = np.indices(grid.shape).reshape(3, -1).T
-    inside = np.ones(grid.shape, dtype=bool)
+    left = np.ones(grid.shape, dtype=bool)
     if mask is not None:
-        inside = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
+        left = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
     if tissue is not None:
         enough = tissue >= float(least or 0.5)
-        usable, inside = replace(usable, tissue=enough), inside & enough
+        usable, left = replace(usable, tissue=enough), left & enough
     notes = []
     for path in lesions:
         lesion = read_mask(path)
         excluded = nearest_values(voxels, grid, lesion.inside, lesion.grid).reshape(grid.shape)
-        notes.append(f"{count(int((inside & excluded).sum()), 'voxel')} of {path.name} excluded.")
-        inside &= ~excluded
-    if not inside.any():
+        notes.append(f"{count(int((left & excluded).sum()), 'voxel')} of {path.name} excluded.")
+        left &= ~excluded
+    if not left.any():
         raise DataError(f"--tissue and --exclude-mask leave no voxel of {bold.name}.")
-    return replace(usable, inside=inside, grid=grid, notes=tuple(notes))
+    return replace(usable, inside=left, grid=grid, notes=tuple(notes))
 
 
 def restricting_files(run: Run, bold: Path, rules: Processing) -> list[Path]:
