@@ -233,10 +233,9 @@ def write_seed_maps(
         cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
         rows=None if rows.all() else rows,
     )
-    has_series = (~np.isnan(timeseries).any(axis=0)).tolist()
-    for (spheres, number, label, _), known, values in zip(seeds, has_series, maps, strict=True):
-        if not known:
-            continue
+    for (spheres, number, label, _), before, values in zip(seeds, timeseries.T, maps, strict=True):
+        if np.isnan(before).any():
+            continue  # no series, no map
         path = paths.seed_map(spheres.seeds, label, run_design.strategy.name)
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")

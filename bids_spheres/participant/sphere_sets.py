@@ -294,9 +294,9 @@ def usable_voxels(
             hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
     weight, tissue = (tissues[name], None) if least == "weight" else (None, tissues.get(name))
-    usable = UsableVoxels(
-        *((mask.inside, mask.grid) if mask else (None, None)), weight=weight, tissues=tissues
-    )
+    usable = UsableVoxels(None, None, weight=weight, tissues=tissues)
+    if mask is not None:
+        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     lesions = _lesions(run, rules.exclude_mask)
     if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
