@@ -76,7 +76,7 @@ def clean_columns(extraction: Extraction, columns: slice, run_design: RunDesign)
 
 
 def rows_in_use(run_design: RunDesign) -> BoolArray:
-    """Which of the kept volumes are drawn after cleaning."""
+    """Those of the kept volumes that are drawn after cleaning."""
     return np.asarray(run_design.used[run_design.design.kept])
 
 
@@ -229,16 +229,13 @@ def write_seed_maps(
     columns = [spheres.columns.start + number for spheres, number, *_ in seeds]
     timeseries, rows = extraction.timeseries[:, columns], rows_in_use(run_design)
     maps = seed_maps(
-        volumes,
-        timeseries,
-        clean_arguments(run_design),
+        *(volumes, timeseries, clean_arguments(run_design)),
         cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
         rows=None if rows.all() else rows,
     )
-    has_series = ~np.isnan(timeseries).any(axis=0)
-    for (spheres, number, label, _), known, values in zip(seeds, has_series, maps, strict=True):
-        if not known:
-            continue
+    for (spheres, number, label, _), before, values in zip(seeds, timeseries.T, maps, strict=True):
+        if np.isnan(before).any():
+            continue  # no series, no map
         path = paths.seed_map(spheres.seeds, label, run_design.strategy.name)
         img = nib.Nifti1Image(values, volumes.grid.affine)
         img.header.set_xyzt_units("mm", "sec")

@@ -37,7 +37,7 @@ COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
 
 
 _LARGEST = 1e100
-"""Largest value of an image: sums of squares of larger ones can't be held."""
+"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
 
 _NOT_LINEAR = (
     "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
@@ -294,28 +294,29 @@ def usable_voxels(
             hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
     weight, tissue = (tissues[name], None) if least == "weight" else (None, tissues.get(name))
-    inside, own_grid = (mask.inside, mask.grid) if mask else (None, None)
-    usable = UsableVoxels(inside, own_grid, weight=weight, tissues=tissues)
+    usable = UsableVoxels(None, None, weight=weight, tissues=tissues)
+    if mask is not None:
+        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     lesions = _lesions(run, rules.exclude_mask)
     if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
         return replace(usable, notes=tuple(notes))
     voxels = np.indices(grid.shape).reshape(3, -1).T
-    left = np.ones(grid.shape, dtype=bool)
+    inside = np.ones(grid.shape, dtype=bool)
     if mask is not None:
-        left = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
+        inside = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
     if tissue is not None:
         enough = tissue >= float(least or 0.5)
-        usable, left = replace(usable, tissue=enough), left & enough
+        usable, inside = replace(usable, tissue=enough), inside & enough
     notes = []
     for path in lesions:
         lesion = read_mask(path)
         excluded = nearest_values(voxels, grid, lesion.inside, lesion.grid).reshape(grid.shape)
-        notes.append(f"{count(int((left & excluded).sum()), 'voxel')} of {path.name} excluded.")
-        left &= ~excluded
-    if not left.any():
+        notes.append(f"{count(int((inside & excluded).sum()), 'voxel')} of {path.name} excluded.")
+        inside &= ~excluded
+    if not inside.any():
         raise DataError(f"--tissue and --exclude-mask leave no voxel of {bold.name}.")
-    return replace(usable, inside=left, grid=grid, notes=tuple(notes))
+    return replace(usable, inside=inside, grid=grid, notes=tuple(notes))
 
 
 def restricting_files(run: Run, bold: Path, rules: Processing) -> list[Path]:
