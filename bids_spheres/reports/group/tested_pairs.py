@@ -74,15 +74,6 @@ class Tested:
         """Number of pairs with a p in this column below the usual limit."""
         return int((self.values(column) < SIGNIFICANT).sum())
 
-    def rows(self, what: str) -> pd.DataFrame:
-        """Table of components or of pairs of networks; empty where none was written."""
-        name = of_contrast(self.name, what)
-        if name not in self.result.whats:
-            return pd.DataFrame({"contrast": [], "strategy": []})
-        names = {"contrast": self.name, "strategy": self.result.strategy}
-        threshold = self.result.sidecar(name).get("Threshold")
-        return self.result.table(name).assign(**names, threshold=threshold)
-
 
 def _blocks(
     tests: Sequence[Tested], most: int | None = None, stage: Stage | None = None
@@ -298,10 +289,9 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
             if any(c in test.table for test in tests)
         ),
     )
-    if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
-    networks = pd.concat([test.rows("cnbs") for test in tests])
-    if len(networks):
+    if (components := _rows(tests, "nbs")) is not None:
+        yield _components_table(components)
+    if (networks := _rows(tests, "cnbs")) is not None and len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
         yield render.table_of(
             "Pairs of networks by the constrained network-based statistic, the least p first.",
@@ -317,22 +307,34 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
         )
 
 
+def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
+    """Tables of components or of pairs of networks of all tests; None where none was written."""
+    tables = []
+    for test in tests:
+        result, name = test.result, of_contrast(test.name, what)
+        if name in result.whats:
+            names = {"contrast": test.name, "strategy": result.strategy}
+            threshold = result.sidecar(name).get("Threshold")
+            tables.append(result.table(name).assign(**names, threshold=threshold))
+    return pd.concat(tables) if tables else None
+
+
 def _components_table(rows: pd.DataFrame) -> render.Table:
     """Components of all contrasts and strategies, with the seeds that they join."""
-    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows["nodes"]]
     return render.table_of(
         "Components of pairs beyond a threshold of t or F"
         f"{': none' if rows.empty else ', the largest first'}.",
         render.text_column("Contrast", rows["contrast"]),
         render.text_column("Strategy", rows["strategy"]),
-        render.number_column("Threshold", rows.get("threshold", []), 2),
-        render.number_column("No.", rows.get("component", [])),
-        render.number_column("Sign", rows.get("sign", [])),
-        render.number_column("Pairs", rows.get("edges", [])),
-        render.number_column("Intensity", rows.get("intensity", []), 2),
-        render.probability_column("p", rows.get("p_extent", []), "extent"),
-        render.probability_column("p", rows.get("p_intensity", []), "intensity"),
-        render.number_column("Nodes", rows.get("n_nodes", [])),
+        render.number_column("Threshold", rows["threshold"], 2),
+        render.number_column("No.", rows["component"]),
+        render.number_column("Sign", rows["sign"]),
+        render.number_column("Pairs", rows["edges"]),
+        render.number_column("Intensity", rows["intensity"], 2),
+        render.probability_column("p", rows["p_extent"], "extent"),
+        render.probability_column("p", rows["p_intensity"], "intensity"),
+        render.number_column("Nodes", rows["n_nodes"]),
         render.text_column("Which", nodes),
         file="group/*_nbs.tsv",
     )
