@@ -23,7 +23,7 @@ from bids_spheres.files.atomic import MISSING
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -104,6 +104,12 @@ def number_column(
 ) -> TableColumn:
     """Column of numbers with at most `digits` decimals."""
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
+
+
+def percent_column(label: str, shares: Collection[float], tones: Sequence[str] = ()) -> TableColumn:
+    """Column of shares as per cent, highlighted by the tone of each."""
+    pairs = zip(shares, tones or len(shares) * ("",), strict=True)
+    return Column(label, unit="%"), [percent_cell(share, tone=tone) for share, tone in pairs]
 
 
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
