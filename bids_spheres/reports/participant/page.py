@@ -96,11 +96,11 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if section is not None and section.stage is not None:
         relations += relation_blocks(seeds, run.styles, section.stage)
         relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
-    remarks = []
-    for strategy in run.strategies:
-        reason = seeds.facts.get(strategy, {}).get("Excluded")
-        if reason and not run.files.together:
-            remarks.append(f"{strategy}: excluded, and so not shown. {reason}.")
+    remarks = [
+        f"{strategy}: excluded, and so not shown. {reason}."
+        for strategy in run.strategies
+        if (reason := seeds.facts.get(strategy, {}).get("Excluded")) and not run.files.together
+    ]
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:
