@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
-from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import (
     Cell,
@@ -211,7 +211,7 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
     if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
         caption += f" Too far away to be shown: {listing(far)}."
-    drawing = picture(overview(scene), alt, small=True, density=DENSITY)
+    drawing = picture(overview(scene), alt)
     return Figure("overview", drawing, caption, "All spheres")
 
 
@@ -237,7 +237,7 @@ def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
             remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
     caption = " ".join([f"{name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
     alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
-    drawing = picture(painter.paint(s), alt, small=True)
+    drawing = picture(painter.paint(s), alt, density=1)
     return Figure(f"sphere-{s}", drawing, caption, f"{s}: {name}")
 
 

@@ -264,7 +264,7 @@ def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
             )
         alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
         pixels = sphere_figures.overview(scene, image.networks)
-        shown = figures.picture(pixels, alt, small=True, density=figures.DENSITY)
+        shown = figures.picture(pixels, alt)
         yield render.Section(
             image.anchor,
             image.image_title,

@@ -17,7 +17,7 @@ from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.reports.toolkit import render, sphere_figures
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
 from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
-    from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Backdrop
 
 _EXPECTED = {
@@ -145,7 +144,7 @@ def _figures(
             drawn = VoxelMap(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
-            _sharp(sphere_figures.mosaic(scene, drawn, spheres.names), f"{_SLICES} {words}"),
+            picture(sphere_figures.mosaic(scene, drawn, spheres.names), f"{_SLICES} {words}"),
             f"Voxels of the {noun}s{behind}. Blue: the whole {noun} has a signal; amber: part of "
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
@@ -157,13 +156,9 @@ def _figures(
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
     yield Figure(
         f"{anchor}-glass-brain",
-        _sharp(sphere_figures.overview(scene, networks), f"All {noun}s from three sides. {words}"),
+        picture(sphere_figures.overview(scene, networks), f"All {noun}s from three sides. {words}"),
         f"All {noun}s{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
     )
-
-
-def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
-    return picture(pixels, alt, small=True, density=DENSITY)
 
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
@@ -250,7 +245,7 @@ def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
     pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
     named = naming(names, sphere_figures.COLUMNS)
     words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
-    drawn = _sharp(pixels, words)
+    drawn = picture(pixels, words)
     raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
     strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
     caption = (

@@ -11,7 +11,7 @@ from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import count, listing, naming, number, percent
+from bids_spheres.wording import collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,16 +139,17 @@ def cautions(participant: Participant) -> list[str]:
     about: list[tuple[str, str]] = []
     few: dict[str, float] = {}
     for run in single:
-        reasons: dict[str, dict[str, None]] = {}
+        excluded: list[tuple[str, str]] = []
         for _, strategy, facts in by_space_and_strategy(run):
             left = facts.get("DegreesOfFreedom")
             if facts.get("Excluded"):
-                reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+                excluded.append((str(facts["Excluded"]), strategy))
             elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
                 few[run.title] = min(left, few.get(run.title, np.inf))
-        for reason, strategies in reasons.items():
-            text = f"excluded for {listing(list(strategies), most=16)}. {reason}."
-            about.append((text, run.title))
+        about += [
+            (f"excluded for {listing(strategies, most=16)}. {reason}.", run.title)
+            for reason, strategies in collect(excluded).items()
+        ]
     if few:
         about += [(_chance(min(few.values())), title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
@@ -170,11 +171,7 @@ def _chance(left: float) -> str:
 
 def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
     """Each text once, after the names of all that it is about; pairs of text and name."""
-    names: dict[str, dict[str, None]] = {}
-    for text, name in about:
-        names.setdefault(text, {})[name] = None
-    for text, own in names.items():
-        yield f"{listing(list(own), most)}: {text}"
+    yield from (f"{listing(names, most)}: {text}" for text, names in collect(about).items())
 
 
 def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:

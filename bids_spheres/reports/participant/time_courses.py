@@ -15,7 +15,7 @@ from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.reports.toolkit import charts, matrices
 from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
-from bids_spheres.wording import NO_BREAK, count, listing, number, percent
+from bids_spheres.wording import NO_BREAK, collect, count, listing, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -87,16 +87,15 @@ class Motion:
 
     def levels(self, measure: Measure) -> dict[float, str]:
         """Thresholds of a measure, and the strategy of each that has only one."""
-        owners: dict[float, list[str]] = {}
         anew = {s for each in self.courses for s in each.strategies}
         by_table = measure.threshold != "fd_threshold" or not anew
-        for strategy, thresholds in self.thresholds.items():
+        owners = collect(
+            (float(value), strategy)
+            for strategy, thresholds in self.thresholds.items()
             # A threshold stands in the chart of the measure that it is compared with.
-            if not by_table and (strategy in anew) != (strategy in measure.strategies):
-                continue
-            value = thresholds.get(measure.threshold)
-            if isinstance(value, int | float):
-                owners.setdefault(float(value), []).append(strategy)
+            if by_table or (strategy in anew) == (strategy in measure.strategies)
+            if isinstance(value := thresholds.get(measure.threshold), int | float)
+        )
         return {value: names[0] if len(names) == 1 else "" for value, names in owners.items()}
 
 
@@ -137,12 +136,11 @@ def _read_motion(run: Run, links: Links) -> Motion:
     censored = {s: ~run.files.kept(s) for s in strategies}
     n_volumes = max(len(flags) for flags in censored.values())
     facts = read_sidecar(sidecar_path(run.files.outliers[strategies[0]]), optional=True)
-    path, columns = links.first(facts, ".tsv"), {}
+    columns: dict[str, FloatArray] = {}
     # The input may have changed since; the rest of the report stands without it.
     with suppress(OSError, ValueError):
-        columns = (
-            {} if path is None else _read_columns(path, {c for m in MEASURES for c in m.columns})
-        )
+        if path := links.first(facts, ".tsv"):
+            columns = _read_columns(path, {c for m in MEASURES for c in m.columns})
     thresholds = {
         s: seeds.facts[s].get("CensoringThresholds") or {}
         for s in strategies
@@ -169,15 +167,16 @@ def _read_columns(path: Path, wanted: Collection[str]) -> dict[str, FloatArray]:
 
 def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray]:
     """Displacement as strategies measure it anew; that of several is one where it is the same."""
-    columns: dict[bytes, tuple[FloatArray, list[str]]] = {}
-    for strategy in strategies:
-        for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values():
-            columns.setdefault(values.tobytes(), (values, []))[1].append(strategy)
+    columns = collect(
+        (values.tobytes(), strategy)
+        for strategy in strategies
+        for values in _read_columns(run.files.outliers[strategy], ("fd_recomputed",)).values()
+    )
     courses = {}
-    for values, owners in columns.values():
+    for values, owners in columns.items():
         name = f"{_FD} as {listing(owners)} recomputes it"
         owned = Measure(name, "FD anew (mm)", " mm", "fd_threshold", strategies=tuple(owners))
-        courses[owned] = values
+        courses[owned] = np.frombuffer(values)
     return courses
 
 
