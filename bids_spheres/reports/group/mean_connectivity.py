@@ -178,17 +178,9 @@ def _network_blocks(
             Layer("to", own["ci_high"], 2),
             Layer("N", own["n"], 0),
         ]
-        graphics.append(
-            matrix_graphic(
-                mean,
-                limit,
-                Beside((), names),
-                f"{words}.",
-                strategy=result.strategy,
-                row_names=f"{result.image.anchor}-networks",
-                layers=layers,
-            )
-        )
+        about = {"strategy": result.strategy, "row_names": f"{result.image.anchor}-networks"}
+        beside = Beside((), names)
+        graphics.append(matrix_graphic(mean, limit, beside, f"{words}.", **about, layers=layers))
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)
