@@ -28,7 +28,7 @@ from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
-from bids_spheres.participant.up_to_date import last_finished
+from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions
 from bids_spheres.reports import methods
 from bids_spheres.reports.participant import pages_of, write_pages
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.participant.plan import Job, Work
-    from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
     spaces: dict[str, set[str]] = defaultdict(set)
     for job in jobs:
-        spaces[job.run.name.get("sub") or ""].add(job.run.space)
+        spaces[job.run.participant].add(job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
     atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
     atomic.write_if_changed(
@@ -221,8 +220,8 @@ def _report(
 ) -> list[Outcome]:
     """Write the pages of participants whose runs changed, in this or in an interrupted call."""
     out, level = settings.output_dir, settings.report_level
-    labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
-    changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
+    labels = dict.fromkeys(task.job.run.participant for task in tasks)
+    changed = {task.job.run.participant for task in tasks if task.groups}
     for label in labels:
         written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
         if written and min(written) < last_finished(out, label):

@@ -12,42 +12,38 @@ import pandas as pd
 from bids_spheres.engine.connectivity import Moments
 from bids_spheres.engine.seeds import is_network
 from bids_spheres.group.statistics import confidence_limits
+from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
     from bids_spheres.group.statistics import Scale
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
-    BoolArray = NDArray[np.bool_]
-
 NODE_COLUMNS = {
-    "node_1": {"Description": "One node of the edge"},
-    "node_2": {"Description": "The other"},
+    "node_1": "One node of the edge",
+    "node_2": "The other",
 }
 """Columns of every table about edges."""
 
 PAIR_COLUMNS = {
-    "network_1": {"Description": "Network of one node of the edges"},
-    "network_2": {"Description": "Network of the other; the same for edges within a network"},
-    "edges": {"Description": "Edges between the two networks, or within the one"},
+    "network_1": "Network of one node of the edges",
+    "network_2": "Network of the other; the same for edges within a network",
+    "edges": "Edges between the two networks, or within the one",
 }
 """Columns of every table about pairs of networks."""
 
-NETWORK_COLUMNS = {
-    **PAIR_COLUMNS,
-    "n": {"Description": "Participants with any of these edges"},
-    "mean": {
-        "Description": "Mean over participants of the mean over the edges that a participant has; "
-        "of correlations by Fisher z, and transformed back"
-    },
-    "sd": {"Description": "Standard deviation over participants; of correlations that of Fisher z"},
-    "ci_low": {"Description": "Lower limit of the 95 % confidence interval of the mean"},
-    "ci_high": {"Description": "Upper limit of the 95 % confidence interval of the mean"},
-}
+NETWORK_COLUMNS = described(
+    {
+        **PAIR_COLUMNS,
+        "n": "Participants with any of these edges",
+        "mean": "Mean over participants of the mean over the edges that a participant has; of "
+        "correlations by Fisher z, and transformed back",
+        "sd": "Standard deviation over participants; of correlations that of Fisher z",
+        "ci_low": "Lower limit of the 95 % confidence interval of the mean",
+        "ci_high": "Upper limit of the 95 % confidence interval of the mean",
+    }
+)
 """Columns of the table of networks."""
 
 

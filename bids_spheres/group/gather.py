@@ -21,15 +21,14 @@ from bids_spheres.group.statistics import Scale, mean_of_known
 from bids_spheres.group.stream import Group, GroupRun, by_participant
 from bids_spheres.outputs.paths import label_of, title
 from bids_spheres.outputs.read import read_spheres
-from bids_spheres.outputs.sidecars import read_sidecar
+from bids_spheres.outputs.sidecars import described, read_sidecar
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
     from bids_spheres.group.head_motion import HeadMotion
@@ -38,27 +37,23 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COVERAGE_COLUMNS = {
-    "name": {"Description": "Seed"},
-    "network": {"Description": "Network of the seed, where its source gives one"},
-    **{
-        axis: {"Description": "Centre of the sphere or region, mean over runs", "Units": "mm"}
-        for axis in "xyz"
-    },
-    "radius": {
-        "Description": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
+COVERAGE_COLUMNS = described(
+    {
+        "name": "Seed",
+        "network": "Network of the seed, where its source gives one",
+        **dict.fromkeys("xyz", "Centre of the sphere or region, mean over runs"),
+        "radius": "Radius of the sphere; 0 for the one voxel that holds the seed; of a region "
         "that of a ball of its volume",
-        "Units": "mm",
+        "participants": "Participants who have the sphere or region in any of their runs",
+        "share": "Their share of all participants with outputs",
+        "coverage": "Mean over participants of the share of its voxels that has a signal, which "
+        "is averaged over the runs of each",
     },
-    "participants": {
-        "Description": "Participants who have the sphere or region in any of their runs"
-    },
-    "share": {"Description": "Their share of all participants with outputs"},
-    "coverage": {
-        "Description": "Mean over participants of the share of its voxels that has a "
-        "signal, which is averaged over the runs of each"
-    },
-}
+    radius="mm",
+    x="mm",
+    y="mm",
+    z="mm",
+)
 """Columns of the table of coverage."""
 
 
@@ -86,7 +81,7 @@ class _SphereTables:
         self._participants: dict[facts.Settings, list[str]] = defaultdict(list)
         self._geometries: dict[facts.Settings, facts.Settings] = {}
         self._distances = self._points = Moments(0)
-        self._used: dict[str, NDArray[np.bool_]] = {}
+        self._used: dict[str, BoolArray] = {}
         self._coverage: dict[str, Moments] = {}
 
     def add(self, file: OutputFile) -> None:
@@ -173,7 +168,7 @@ class Image:
     name: Name
     seeds: tuple[str, ...]
     networks: tuple[str, ...]
-    distances: NDArray[np.float64]
+    distances: FloatArray
     coverage: pd.DataFrame
     quality: Mapping[Path, RunQuality]
 

@@ -13,31 +13,28 @@ from bids_spheres.errors import DataError
 from bids_spheres.group.inference import Combat, fit_combat
 from bids_spheres.group.stream import EdgeValues
 from bids_spheres.outputs.read import read_table
+from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.group.model import GroupDesign
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.testing import Sample
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
-
 logger = logging.getLogger(__name__)
 
-COLUMNS = {
-    "parameter": {
-        "Description": "mean and standard_deviation over sites, coefficient of a term of the model "
-        "that is kept, shift of a site in standard deviations, scale of its variance"
-    },
-    "label": {"Description": "Term or site; n/a for mean and standard_deviation"},
-    "edge": {"Description": "Number of the edge in the table of edges"},
-    "value": {"Description": "Estimate; n/a where an edge lacks participants of a site"},
-}
+COLUMNS = described(
+    {
+        "parameter": "mean and standard_deviation over sites, coefficient of a term of the model "
+        "that is kept, shift of a site in standard deviations, scale of its variance",
+        "label": "Term or site; n/a for mean and standard_deviation",
+        "edge": "Number of the edge in the table of edges",
+        "value": "Estimate; n/a where an edge lacks participants of a site",
+    }
+)
 """Columns of the table of estimates."""
 
 

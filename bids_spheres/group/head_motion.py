@@ -33,14 +33,11 @@ from bids_spheres.wording import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import EdgeValues, Group
     from bids_spheres.outputs.find import OutputFile
-
-    FloatArray = NDArray[np.float64]
 
 SIGNIFICANT = 0.05
 """p below which an edge counts as related to motion, not corrected for the number of edges."""
@@ -102,11 +99,11 @@ MOTION_PERMUTATIONS = 1000
 """Orders of participants; the standard deviation over them is known to some 5 %."""
 
 _MOST_EDGES = 5000
-"""Of which QC-FC is permuted, evenly spaced: a median of more says the same."""
+"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
 
 
 def permuted_qc_fc(
-    values: EdgeValues, design: Design, between: NDArray[np.bool_], seed: int
+    values: EdgeValues, design: Design, between: BoolArray, seed: int
 ) -> dict[str, float | str | None]:
     """Median absolute QC-FC against that of permuted head motion, as cells of a table.
 

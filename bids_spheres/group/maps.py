@@ -24,14 +24,14 @@ from bids_spheres.group.stream import ParticipantEdges, by_participant, conditio
 from bids_spheres.outputs.find import grouped, seed_map_files
 from bids_spheres.outputs.paths import map_of_contrast, of_contrast, title
 from bids_spheres.outputs.read import read_spheres
+from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.absent import Unusable
     from bids_spheres.group.head_motion import HeadMotion
@@ -42,29 +42,32 @@ if TYPE_CHECKING:
     from bids_spheres.group.summary import Analysis
     from bids_spheres.outputs.find import OutputFile
 
-    FloatArray = NDArray[np.float64]
-    BoolArray = NDArray[np.bool_]
-
 logger = logging.getLogger(__name__)
 
 SCALE = "Fisher z"
 
-CLUSTER_COLUMNS = {
-    "cluster": {"Description": "Number of the cluster, the largest first"},
-    "sign": {"Description": "1: of positive voxels, -1: of negative ones"},
-    "size": {"Description": "Voxels, which share faces"},
-    "mass": {"Description": "Sum over its voxels of the absolute t - Threshold"},
-    "p_size": {"Description": "Family-wise p of the size"},
-    "p_mass": {"Description": "Family-wise p of the mass"},
-    **{axis: {"Description": "Voxel with the largest absolute t", "Units": "mm"} for axis in "xyz"},
-    "peak": {"Description": "t of this voxel; of an F test the root of F"},
-    "nearest_seed": {"Description": "Seed of the set that is nearest to it"},
-    "distance": {"Description": "Of that seed", "Units": "mm"},
-}
+CLUSTER_COLUMNS = described(
+    {
+        "cluster": "Number of the cluster, the largest first",
+        "sign": "1: of positive voxels, -1: of negative ones",
+        "size": "Voxels, which share faces",
+        "mass": "Sum over its voxels of the absolute t - Threshold",
+        "p_size": "Family-wise p of the size",
+        "p_mass": "Family-wise p of the mass",
+        **dict.fromkeys("xyz", "Voxel with the largest absolute t"),
+        "peak": "t of this voxel; of an F test the root of F",
+        "nearest_seed": "Seed of the set that is nearest to it",
+        "distance": "Of that seed",
+    },
+    distance="mm",
+    x="mm",
+    y="mm",
+    z="mm",
+)
 
 MAPS = {
-    "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: a "
-    "mean, coefficient or sum of such",
+    "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: "
+    "a mean, coefficient or sum of such",
     "t": "effect / standard error",
     "f": "F of all rows of the contrast together",
     "n": "Participants who have the voxel",

@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.group.options import GroupOptions
-
-    FloatArray = NDArray[np.float64]
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +58,7 @@ class Design:
 
     participants: tuple[str, ...]
     terms: tuple[str, ...]
-    values: NDArray[np.float64]
+    values: FloatArray
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def only(self, participants: Collection[str]) -> Design:

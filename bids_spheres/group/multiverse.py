@@ -24,90 +24,79 @@ from bids_spheres.group.results import Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
 from bids_spheres.outputs.paths import FISHER_Z, PEARSON, SEEDS, label_of, title
+from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.summary import Summary
     from bids_spheres.group.testing import Hypotheses
 
-    FloatArray = NDArray[np.float64]
     _Family = tuple[tuple[tuple[str, str], ...], tuple[str, ...], tuple[str, ...]]
 
 CHOICES = {"strategy": "desc", "scale": "scale", "measure": "stat", "seeds": SEEDS}
 """What specifications differ in, and the entity that says it."""
 
 _EFFECT_COLUMNS = {
-    "effect": {"Description": "Number of the effect, the same in both tables"},
-    "contrast": {"Description": "mean: the mean against 0; else a contrast of the call"},
-    "network_1": {
-        "Description": "Network of one node of the edges that are averaged; n/a: the named edges"
-    },
+    "effect": "Number of the effect, the same in both tables",
+    "contrast": "mean: the mean against 0; else a contrast of the call",
+    "network_1": "Network of one node of the edges that are averaged; n/a: the named edges",
     "network_2": PAIR_COLUMNS["network_2"],
 }
 
-SPECIFICATION_COLUMNS = {
-    **_EFFECT_COLUMNS,
-    "rank": {"Description": "Place of the specification, from the smallest estimate, 1"},
-    "group": {"Description": "Entities of the group with this specification"},
-    "strategy": {"Description": "Strategy of cleaning"},
-    "scale": {"Description": "Size of the spheres, where a seed set is used with several"},
-    "measure": {"Description": "Measure of connectivity"},
-    "seeds": {"Description": "Seed set"},
-    "n": {"Description": "Participants in the test"},
-    "estimate": {"Description": "Mean or contrast of the averaged edges, Fisher z"},
-    "standard_error": {"Description": "Of the estimate"},
-    "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
-    "ci_high": {"Description": "Upper limit of its 95 % confidence interval, of both tails"},
-    "t": {"Description": "estimate / standard_error"},
-    "p": {"Description": "p of t, of the tails that Tail names; not corrected"},
-    "q": {
-        "Description": "p corrected for all effects of the contrast in the specification "
-        "(Benjamini & Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)"
-    },
-    "qc_fc_median": {"Description": "QC-FC of the specification, as in strategies.tsv"},
-    "qc_fc_significant": {
-        "Description": "Share of its edges whose correlation with motion has p < 0.05"
-    },
-    "qc_fc_within_chance": {
-        "Description": "1: that share is at most that of Robust; n/a where it is not known"
-    },
-}
+SPECIFICATION_COLUMNS = described(
+    {
+        **_EFFECT_COLUMNS,
+        "rank": "Place of the specification, from the smallest estimate, 1",
+        "group": "Entities of the group with this specification",
+        "strategy": "Strategy of cleaning",
+        "scale": "Size of the spheres, where a seed set is used with several",
+        "measure": "Measure of connectivity",
+        "seeds": "Seed set",
+        "n": "Participants in the test",
+        "estimate": "Mean or contrast of the averaged edges, Fisher z",
+        "standard_error": "Of the estimate",
+        "ci_low": "Lower limit of its 95 % confidence interval, of both tails",
+        "ci_high": "Upper limit of its 95 % confidence interval, of both tails",
+        "t": "estimate / standard_error",
+        "p": "p of t, of the tails that Tail names; not corrected",
+        "q": "p corrected for all effects of the contrast in the specification (Benjamini & "
+        "Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
+        "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
+        "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
+        "qc_fc_within_chance": "1: that share is at most that of Robust; n/a where it is not known",
+    }
+)
 """Columns of the table of specifications, a row per effect and specification."""
 
-EFFECT_COLUMNS = {
-    **_EFFECT_COLUMNS,
-    "specifications": {"Description": "Specifications that have an estimate"},
-    "median": {"Description": "Median of their estimates, Fisher z"},
-    "minimum": {"Description": "Smallest of their estimates"},
-    "maximum": {"Description": "Largest of their estimates"},
-    "positive": {"Description": "Share of the estimates that are positive"},
-    "significant": {"Description": "Share of the specifications whose q is below that of Robust"},
-    "within_chance": {"Description": "Specifications whose QC-FC is within chance"},
-    "significant_within_chance": {"Description": "Share of those whose q is below that of Robust"},
-    "verdict": {
-        "Description": "robust: all estimates have one sign, and significant_within_chance is at "
+EFFECT_COLUMNS = described(
+    {
+        **_EFFECT_COLUMNS,
+        "specifications": "Specifications that have an estimate",
+        "median": "Median of their estimates, Fisher z",
+        "minimum": "Smallest of their estimates",
+        "maximum": "Largest of their estimates",
+        "positive": "Share of the estimates that are positive",
+        "significant": "Share of the specifications whose q is below that of Robust",
+        "within_chance": "Specifications whose QC-FC is within chance",
+        "significant_within_chance": "Share of those whose q is below that of Robust",
+        "verdict": "robust: all estimates have one sign, and significant_within_chance is at "
         "least the share of Robust; else fragile; n/a where signs agree and no specification has "
-        "QC-FC within chance"
-    },
-    "r_squared": {
-        "Description": "Share of the variance of the estimates that main effects of the choices "
-        "explain; n/a where estimates do not vary"
-    },
-    **{
-        f"share_{choice}": {
-            "Description": f"Part of r_squared that is due to the {choice}: its Shapley value "
+        "QC-FC within chance",
+        "r_squared": "Share of the variance of the estimates that main effects of the choices "
+        "explain; n/a where estimates do not vary",
+        **{
+            f"share_{choice}": f"Part of r_squared that is due to the {choice}: its Shapley value "
             "(Grömping 2007, doi:10.1198/000313007X188252); n/a where there is one"
-        }
-        for choice in CHOICES
-    },
-}
+            for choice in CHOICES
+        },
+    }
+)
 """Columns of the table of effects, a row each."""
 
 _TABLES = {"specifications": SPECIFICATION_COLUMNS, "robustness": EFFECT_COLUMNS}
@@ -186,7 +175,7 @@ class Multiverse:
             what = f"these are not two of {listing(known)}. {near}".strip()
             yield f"--multiverse-edges {edge}: {what}"
         together = any(all(edge_ends(e, names) for e in edges) for names in self._nodes)
-        if not (together or unknown):
+        if edges and not (together or unknown):
             yield "--multiverse-edges: no seed set has all of these edges."
         if self._options.multiverse and not self._families:
             why = "no group has a measure on the scale of z and enough participants for a test."

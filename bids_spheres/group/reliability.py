@@ -16,35 +16,33 @@ from bids_spheres.group.inference import (
     identification_rate,
     intraclass_correlation,
 )
+from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.testing import Rows
 
-    FloatArray = NDArray[np.float64]
-
 _ICC = {
-    "n": {"Description": "Participants who have it in all conditions"},
-    "icc21": {
-        "Description": "ICC(2,1): agreement of single measurements, conditions being a sample "
-        "(Shrout & Fleiss 1979, doi:10.1037/0033-2909.86.2.420)"
-    },
-    "icc21_low": {"Description": "Lower limit of its 95 % confidence interval"},
-    "icc21_high": {"Description": "Upper limit of its 95 % confidence interval"},
-    "icc31": {"Description": "ICC(3,1): consistency of single measurements in these conditions"},
-    "icc31_low": {"Description": "Lower limit of its 95 % confidence interval"},
-    "icc31_high": {"Description": "Upper limit of its 95 % confidence interval"},
+    "n": "Participants who have it in all conditions",
+    "icc21": "ICC(2,1): agreement of single measurements, conditions being a sample (Shrout & "
+    "Fleiss 1979, doi:10.1037/0033-2909.86.2.420)",
+    "icc21_low": "Lower limit of its 95 % confidence interval",
+    "icc21_high": "Upper limit of its 95 % confidence interval",
+    "icc31": "ICC(3,1): consistency of single measurements in these conditions",
+    "icc31_low": "Lower limit of its 95 % confidence interval",
+    "icc31_high": "Upper limit of its 95 % confidence interval",
 }
 
-EDGE_COLUMNS = {
-    "edge": {"Description": "Number of the edge in the table of edges"},
-    **NODE_COLUMNS,
-    **_ICC,
-}
+EDGE_COLUMNS = described(
+    {
+        "edge": "Number of the edge in the table of edges",
+        **NODE_COLUMNS,
+        **_ICC,
+    }
+)
 """Columns of the table of edges."""
 
 NETWORK_COLUMNS = {**PAIR_COLUMNS, **_ICC}

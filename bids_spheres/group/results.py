@@ -12,13 +12,13 @@ from bids_spheres.files.atomic import MISSING, write_json, write_numbers, write_
 from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS
 from bids_spheres.group.inference import components
 from bids_spheres.outputs.paths import group_path, of_contrast
+from bids_spheres.outputs.sidecars import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.connectivity import Moments
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import NetworkMeans
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group, Participant
     from bids_spheres.group.testing import Hypotheses, Tested
-
-    FloatArray = NDArray[np.float64]
 
 _Q = (
     "p corrected for all edges{} (Benjamini & Hochberg 1995, "
@@ -46,122 +44,119 @@ _MATRICES = {
     "doi:10.1111/j.2517-6161.1995.tb02031.x) at which the edge is still positive",
 }
 
-EDGE_COLUMNS = {
-    "edge": {"Description": "Number of the edge: its column in the stacked table, from 1"},
-    **NODE_COLUMNS,
-    "network_1": {"Description": "Network of node_1"},
-    "network_2": {"Description": "Network of node_2"},
-    "distance": {"Description": "Between the two nodes", "Units": "mm"},
-    "n": {"Description": "Participants who have the edge"},
-    "qc_fc": {
-        "Description": "Correlation over participants of connectivity (of precision: its negative) "
-        "with mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
-        "edges that fewer than MinimumParticipants have"
-    },
-    "qc_fc_p": {"Description": "Two-sided p of qc_fc, not corrected"},
-}
+_NUMBER = "Number of the edge: its column in the stacked table, from 1"
 
-PARTICIPANT_COLUMNS = {
-    "participant_id": {
-        "Description": "Participant; also those of the input, of participants.tsv and of the "
-        "exclusions who have no result"
+EDGE_COLUMNS = described(
+    {
+        "edge": _NUMBER,
+        **NODE_COLUMNS,
+        "network_1": "Network of node_1",
+        "network_2": "Network of node_2",
+        "distance": "Between the two nodes",
+        "n": "Participants who have the edge",
+        "qc_fc": "Correlation over participants of connectivity (of precision: its negative) with "
+        "mean framewise displacement; partial, where QCFCCovariates names covariates; n/a for "
+        "edges that fewer than MinimumParticipants have",
+        "qc_fc_p": "Two-sided p of qc_fc, not corrected",
     },
-    # pybids takes the description of a column for a value where names of files have the entity.
-    "image_space": {"Description": "Space of the images; func: the grid of acquisition"},
-    "runs": {"Description": "Runs with a result, which are averaged"},
-    "runs_excluded": {"Description": "Runs of which too little was left"},
-    "mean_fd": {
-        "Description": "Mean framewise displacement over all volumes of all runs of the task, "
-        "before censoring and with excluded runs: the same after every strategy",
-        "Units": "mm",
+    distance="mm",
+)
+
+PARTICIPANT_COLUMNS = described(
+    {
+        "participant_id": "Participant; also those of the input, of participants.tsv and of the "
+        "exclusions who have no result",
+        # pybids takes the description of a column for a value where names of files have the entity.
+        "image_space": "Space of the images; func: the grid of acquisition",
+        "runs": "Runs with a result, which are averaged",
+        "runs_excluded": "Runs of which too little was left",
+        "mean_fd": "Mean framewise displacement over all volumes of all runs of the task, before "
+        "censoring and with excluded runs: the same after every strategy",
+        "degrees_of_freedom": "Of the runs with a result together",
+        "used": "1: the results of the group rest on this participant, among others",
+        "in_model": "1: so do the coefficients of the model; n/a without a model",
+        "reason": "Why not",
+        "note": "Files about runs of the participant that failed at the participant level, and "
+        "without which the others are used",
     },
-    "degrees_of_freedom": {"Description": "Of the runs with a result together"},
-    "used": {"Description": "1: the results of the group rest on this participant, among others"},
-    "in_model": {"Description": "1: so do the coefficients of the model; n/a without a model"},
-    "reason": {"Description": "Why not"},
-    "note": {
-        "Description": "Files about runs of the participant that failed at the participant level, "
-        "and without which the others are used"
-    },
-}
+    mean_fd="mm",
+)
 
 _ESTIMATE_COLUMNS = {
-    "effect": {
-        "Description": "Estimate by ordinary least squares, or with ParticipantWeights by random "
-        "effects: a mean, coefficient or sum of such"
-    },
-    "standard_error": {"Description": "Of the estimate"},
-    "ci_low": {"Description": "Lower limit of its 95 % confidence interval, of both tails"},
-    "ci_high": {"Description": "Upper limit of its 95 % confidence interval, of both tails"},
-    "d": {
-        "Description": "The estimate in standard deviations of what the model leaves: of a mean or "
-        "a difference of two groups Cohen's d, of a number d per unit"
-    },
-    "partial_r": {
-        "Description": "t / sqrt(t^2 + degrees_of_freedom), the partial correlation; of an F test "
-        "the square root of partial eta^2"
-    },
+    "effect": "Estimate by ordinary least squares, or with ParticipantWeights by random effects: "
+    "a mean, coefficient or sum of such",
+    "standard_error": "Of the estimate",
+    "ci_low": "Lower limit of its 95 % confidence interval, of both tails",
+    "ci_high": "Upper limit of its 95 % confidence interval, of both tails",
+    "d": "The estimate in standard deviations of what the model leaves: of a mean or a difference "
+    "of two groups Cohen's d, of a number d per unit",
+    "partial_r": "t / sqrt(t^2 + degrees_of_freedom), the partial correlation; of an F test the "
+    "square root of partial eta^2",
 }
 
-MODEL_COLUMNS = {
-    **NODE_COLUMNS,
-    "term": {"Description": "Term of the model"},
-    "n": {"Description": "Participants in the model who have the edge"},
-    "degrees_of_freedom": {"Description": "n - number of terms"},
-    "coefficient": {
-        "Description": "Ordinary least squares, or with ParticipantWeights random effects"
-    },
-    **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
-    "t": {"Description": "coefficient / standard_error"},
-    "p": {"Description": "Two-sided p of t"},
-    "q": {"Description": _Q.format(" of the term")},
-}
+MODEL_COLUMNS = described(
+    {
+        **NODE_COLUMNS,
+        "term": "Term of the model",
+        "n": "Participants in the model who have the edge",
+        "degrees_of_freedom": "n - number of terms",
+        "coefficient": "Ordinary least squares, or with ParticipantWeights random effects",
+        **{name: about for name, about in _ESTIMATE_COLUMNS.items() if name != "effect"},
+        "t": "coefficient / standard_error",
+        "p": "Two-sided p of t",
+        "q": _Q.format(" of the term"),
+    }
+)
 
-CONTRAST_COLUMNS = {
-    "edge": EDGE_COLUMNS["edge"],
-    **NODE_COLUMNS,
-    "n": {"Description": "Participants in the test who have the edge"},
-    "degrees_of_freedom": {"Description": "n - number of terms of the model"},
-    **_ESTIMATE_COLUMNS,
-    "t": {"Description": "effect / standard_error"},
-    "f": {"Description": "F of all rows of the contrast together; in place of effect to t"},
-    "p": {"Description": "p of t, of the tails that Tail names, or of F; not corrected"},
-    "q": {"Description": _Q.format("")},
-    "tau2": {"Description": "Variance between participants (Paule & Mandel 1982)"},
-    "cochran_q": {"Description": "Cochran's Q of what the model leaves"},
-    "cochran_p": {"Description": "p of cochran_q by chi squared"},
-    "i2": {"Description": "Share of the variance that is between participants"},
-    "p_permutation": {"Description": "p of the edge by permutations, not corrected"},
-    "p_maxt": {"Description": "Family-wise p of the edge, from the largest statistic of all edges"},
-    "p_nbs_extent": {
-        "Description": "Family-wise p of the component of edges above the threshold that the edge "
-        "belongs to, by its number of edges; 1 for an edge of none. It says nothing about the edge"
-    },
-    "p_nbs_intensity": {
-        "Description": "The same by the sum of what edges of the component exceed the threshold"
-    },
-    "tfnbs": {"Description": "Threshold-free network-based statistic"},
-    "p_tfnbs": {"Description": "Its family-wise p"},
-}
+CONTRAST_COLUMNS = described(
+    {
+        "edge": _NUMBER,
+        **NODE_COLUMNS,
+        "n": "Participants in the test who have the edge",
+        "degrees_of_freedom": "n - number of terms of the model",
+        **_ESTIMATE_COLUMNS,
+        "t": "effect / standard_error",
+        "f": "F of all rows of the contrast together; in place of effect to t",
+        "p": "p of t, of the tails that Tail names, or of F; not corrected",
+        "q": _Q.format(""),
+        "tau2": "Variance between participants (Paule & Mandel 1982)",
+        "cochran_q": "Cochran's Q of what the model leaves",
+        "cochran_p": "p of cochran_q by chi squared",
+        "i2": "Share of the variance that is between participants",
+        "p_permutation": "p of the edge by permutations, not corrected",
+        "p_maxt": "Family-wise p of the edge, from the largest statistic of all edges",
+        "p_nbs_extent": "Family-wise p of the component of edges above the threshold that the "
+        "edge belongs to, by its number of edges; 1 for an edge of none. It says nothing about "
+        "the edge",
+        "p_nbs_intensity": "The same by the sum of what edges of the component exceed the "
+        "threshold",
+        "tfnbs": "Threshold-free network-based statistic",
+        "p_tfnbs": "Its family-wise p",
+    }
+)
 
-COMPONENT_COLUMNS = {
-    "component": {"Description": "Number of the component, the largest first"},
-    "sign": {"Description": "1: of positive edges, -1: of negative ones"},
-    "edges": {"Description": "Edges of the component"},
-    "intensity": {"Description": "Sum over its edges of the absolute t - Threshold"},
-    "p_extent": {"Description": "Family-wise p of the number of edges"},
-    "p_intensity": {"Description": "Family-wise p of the intensity"},
-    "n_nodes": {"Description": "Nodes that its edges join"},
-    "nodes": {"Description": "Names of these nodes, with ; between them"},
-    "edge_numbers": {"Description": "Numbers of its edges in the table of edges, with ; between"},
-}
+COMPONENT_COLUMNS = described(
+    {
+        "component": "Number of the component, the largest first",
+        "sign": "1: of positive edges, -1: of negative ones",
+        "edges": "Edges of the component",
+        "intensity": "Sum over its edges of the absolute t - Threshold",
+        "p_extent": "Family-wise p of the number of edges",
+        "p_intensity": "Family-wise p of the intensity",
+        "n_nodes": "Nodes that its edges join",
+        "nodes": "Names of these nodes, with ; between them",
+        "edge_numbers": "Numbers of its edges in the table of edges, with ; between",
+    }
+)
 
-NETWORK_TEST_COLUMNS = {
-    **PAIR_COLUMNS,
-    "mean_statistic": {"Description": "Mean t of these edges; of an F test mean root of F"},
-    "p": {"Description": "p of the pair of networks by permutations, not corrected"},
-    "p_fwe": {"Description": "Family-wise p, from the largest statistic of all pairs"},
-}
+NETWORK_TEST_COLUMNS = described(
+    {
+        **PAIR_COLUMNS,
+        "mean_statistic": "Mean t of these edges; of an F test mean root of F",
+        "p": "p of the pair of networks by permutations, not corrected",
+        "p_fwe": "Family-wise p, from the largest statistic of all pairs",
+    }
+)
 
 STACKED = (
     "Edges of every participant: participant_id, and the edges in the order of the table of edges. "

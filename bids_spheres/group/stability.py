@@ -23,19 +23,16 @@ from bids_spheres.group.inference import intraclass_correlation
 from bids_spheres.group.quality import RUN_COLUMNS, RUN_ENTITIES, run_entities
 from bids_spheres.outputs.paths import TIMESERIES
 from bids_spheres.outputs.read import read_series
+from bids_spheres.outputs.sidecars import described
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.group.edges import Edges, NetworkMeans
     from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group, GroupRun
-
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 
@@ -50,43 +47,38 @@ _FEWEST = 3
 
 _READERS = 2
 
-STABILITY_COLUMNS = {
-    **{name: RUN_COLUMNS[name] for name in RUN_ENTITIES},
-    "minutes_kept": {"Description": "Kept volumes x repetition time", "Units": "min"},
-    "split_half": {
-        "Description": "Correlation over edges of the matrices (Fisher z of Pearson correlations) "
-        "of the first and the second half of the kept volumes"
+STABILITY_COLUMNS = {name: RUN_COLUMNS[name] for name in RUN_ENTITIES} | described(
+    {
+        "minutes_kept": "Kept volumes x repetition time",
+        "split_half": "Correlation over edges of the matrices (Fisher z of Pearson correlations) "
+        "of the first and the second half of the kept volumes",
+        "minutes": "Length of a part: the first kept volumes",
+        "r": "Correlation over edges of the matrix of this part with that of all kept volumes, "
+        "which it is part of",
     },
-    "minutes": {"Description": "Length of a part: the first kept volumes", "Units": "min"},
-    "r": {
-        "Description": "Correlation over edges of the matrix of this part with that of all kept "
-        "volumes, which it is part of"
-    },
-}
+    minutes_kept="min",
+    minutes="min",
+)
 """Columns of the table of runs and parts."""
 
-MINUTES_COLUMNS = {
-    "network_1": {"Description": f"{PAIR_COLUMNS['network_1']['Description']}; n/a: all edges"},
-    "network_2": PAIR_COLUMNS["network_2"],
-    "edges": PAIR_COLUMNS["edges"],
-    "participants": {"Description": "Participants whose series could be read"},
-    "minutes_for_r": {
-        "Description": "Kept minutes of a run at which the correlation of its first part with the "
-        "whole, mean over participants, reaches Target, interpolated; n/a where it does not",
-        "Units": "min",
+MINUTES_COLUMNS = described(
+    {
+        "network_1": f"{PAIR_COLUMNS['network_1']}; n/a: all edges",
+        "network_2": PAIR_COLUMNS["network_2"],
+        "edges": PAIR_COLUMNS["edges"],
+        "participants": "Participants whose series could be read",
+        "minutes_for_r": "Kept minutes of a run at which the correlation of its first part with "
+        "the whole, mean over participants, reaches Target, interpolated; n/a where it does not",
+        "minutes_for_icc": "The same for ICC(2,1) over sessions of the mean over the edges; n/a "
+        "also without sessions",
+        "longest": "Longest part, which half of the participants have",
+        "r": "Correlation of that part with the whole",
+        "icc": "ICC(2,1) of that part",
     },
-    "minutes_for_icc": {
-        "Description": "The same for ICC(2,1) over sessions of the mean over the edges; n/a also "
-        "without sessions",
-        "Units": "min",
-    },
-    "longest": {
-        "Description": "Longest part, which half of the participants have",
-        "Units": "min",
-    },
-    "r": {"Description": "Correlation of that part with the whole"},
-    "icc": {"Description": "ICC(2,1) of that part"},
-}
+    minutes_for_r="min",
+    minutes_for_icc="min",
+    longest="min",
+)
 """Columns of the table of pairs of networks of a group."""
 
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.engine.arrays import FloatArray
 
 _BLOCK = 32
 """Participants that are held until they are written together."""

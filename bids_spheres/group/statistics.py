@@ -17,11 +17,8 @@ from bids_spheres.engine.connectivity import fisher_transform
 from bids_spheres.outputs.paths import FISHER_Z, NO_MEASURE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.connectivity import Moments
-
-    FloatArray = NDArray[np.float64]
 
 CORRELATIONS = frozenset(
     {"pearsoncorrelation", "partialcorrelation", "ledoitwolfcorrelation", "spearmancorrelation"}
@@ -29,7 +26,7 @@ CORRELATIONS = frozenset(
 """Labels of ``stat`` of measures between -1 and 1."""
 
 CONFIDENCE = 0.95
-"""Of confidence intervals."""
+"""Level of confidence intervals."""
 
 
 @dataclass(frozen=True)

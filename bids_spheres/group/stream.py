@@ -19,13 +19,9 @@ from bids_spheres.outputs.paths import EFFECTIVE_DOF, RELMAT, title
 from bids_spheres.outputs.read import read_upper_triangle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
-    FloatArray = NDArray[np.float64]
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.files.names import Name
     from bids_spheres.group.edges import Edges
     from bids_spheres.group.facts import RunFacts
@@ -118,7 +114,7 @@ class Participant:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Of all runs with a result together."""
+        """Degrees of freedom of all runs with a result together."""
         return sum(run.facts.degrees_of_freedom for run in self.runs)
 
     def conditions(self, within: str) -> list[str]:

@@ -155,7 +155,7 @@ class Summary:
 
     @property
     def row(self) -> Row:
-        """Of the table of strategies; empty for matrices that are no connectivity."""
+        """Row of the table of strategies; empty for matrices that are no connectivity."""
         group = self.group
         if not group.scale.connectivity:
             return {}

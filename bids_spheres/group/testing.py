@@ -23,16 +23,12 @@ from bids_spheres.wording import count, listing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.group.edges import NetworkMeans
     from bids_spheres.group.model import ContrastText, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
     from bids_spheres.group.stream import Group, Participant, ParticipantEdges
     from bids_spheres.group.summary import Analysis
-
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.intp]
 
 logger = logging.getLogger(__name__)
 

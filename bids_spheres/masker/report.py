@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine import SphereWeights
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
-    from bids_spheres.reports.toolkit.html import HTMLReport
-    from bids_spheres.reports.toolkit.render import Table
+    from bids_spheres.reports.toolkit.render import HTMLReport, Table
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,12 +61,12 @@ class Image(GroupFiles):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the S seeds."""
+        """Names of the S seeds."""
         return tuple(self.coverage["name"])
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """Of the S seeds; ``"n/a"`` for those without a network."""
+        """Networks of the S seeds; ``"n/a"`` for those without one."""
         return tuple(self.coverage["network"])
 
     @cached_property
@@ -246,12 +246,12 @@ class Level:
 
     @cached_property
     def results(self) -> tuple[Result, ...]:
-        """Of all conditions."""
+        """Results of all conditions."""
         return tuple(result for condition in self.conditions for result in condition.results)
 
     @cached_property
     def run_strategies(self) -> tuple[str, ...]:
-        """Of the table of runs."""
+        """Strategies in the table of runs."""
         return tuple(dict.fromkeys(self.runs["strategy"]))
 
     @cached_property

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.reports.group.load import Level, Result
-    from bids_spheres.reports.toolkit.html import HTMLReport
+    from bids_spheres.reports.toolkit.render import HTMLReport
 
 PAGE = "group.html"
 """Name of the page in the output dataset."""

@@ -83,7 +83,7 @@ class Measure:
     span: tuple[float, float]
 
     def values(self, rows: pd.DataFrame) -> FloatArray:
-        """Of each strategy, as the figure shows them."""
+        """Values of all strategies, as the figure shows them."""
         return rows[self.column].to_numpy(np.float64) * self.factor
 
     def by_chance(self, rows: pd.DataFrame) -> list[float]:

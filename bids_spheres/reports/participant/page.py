@@ -21,8 +21,7 @@ from bids_spheres.reports.toolkit.render import page
 if TYPE_CHECKING:
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
     from bids_spheres.reports.toolkit.charts import Raster
-    from bids_spheres.reports.toolkit.html import HTMLReport
-    from bids_spheres.reports.toolkit.render import Block, Section, Table
+    from bids_spheres.reports.toolkit.render import Block, HTMLReport, Section, Table
 
 
 @dataclass(frozen=True, eq=False)

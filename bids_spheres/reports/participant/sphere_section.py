@@ -105,9 +105,8 @@ def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Pat
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
-    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
-    inks = [sphere_figures.EMPTY, sphere_figures.PARTIAL]
-    colours = np.select(states, inks, sphere_figures.FULL)
+    inks = sphere_figures.EMPTY, sphere_figures.PARTIAL, sphere_figures.FULL
+    colours = _by_coverage(spheres, *inks)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
     sentences = tuple(_sentences(spheres))
@@ -127,6 +126,11 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
         notes=tuple(notes),
         stage=Stage.of(scene, f"{seeds.anchor}-glass"),
     )
+
+
+def _by_coverage(spheres: Spheres, none: str, some: str, whole: str) -> NDArray[np.str_]:
+    """One of three words for each sphere: without a series, with some or all of its voxels."""
+    return np.select([~spheres.used, ~np.isclose(spheres.coverage, 1)], [none, some], whole)
 
 
 def _figures(
@@ -198,8 +202,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
 
 
 def _table(spheres: Spheres, file: str) -> render.Table:
-    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
-    tones = np.select(states, ["bad", "warn"], "").tolist()
+    tones = _by_coverage(spheres, "bad", "warn", "").tolist()
     cells = zip(spheres.coverage.tolist(), spheres.used, tones, strict=True)
     coverage = [render.percent_cell(c, "" if u else " (no series)", t) for c, u, t in cells]
     columns = [

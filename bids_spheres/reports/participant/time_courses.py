@@ -12,20 +12,7 @@ import pandas as pd
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.regular import open_regular
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.reports.toolkit import matrices
-from bids_spheres.reports.toolkit.charts import (
-    WIDTH,
-    Axis,
-    Frame,
-    Key,
-    Label,
-    Mark,
-    Plot,
-    Raster,
-    axis,
-    chart_of,
-    shorten,
-)
+from bids_spheres.reports.toolkit import charts, matrices
 from bids_spheres.reports.toolkit.matrices import volumes_axis
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import NO_BREAK, count, listing, number, percent
@@ -38,7 +25,6 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Series
     from bids_spheres.reports.participant.load import Run, SeedSet
-    from bids_spheres.reports.toolkit.charts import Chart
 
 LEFT, RIGHT = 130, 16
 """Pixels beside charts along time, the same for all of a run, so that volumes line up."""
@@ -138,9 +124,9 @@ def motion_block(run: Run, links: Links) -> Block | None:
         words.append(f"{strategy} leaves out {n_censored} of {len(flags)}.")
         if flags.any():
             swatch = f"swatch {run.styles[strategy]}"
-            legend.append(Key(swatch, f"censored by {strategy}", strategy))
+            legend.append(charts.Key(swatch, f"censored by {strategy}", strategy))
     if any(map(motion.levels, MEASURES)):
-        legend.append(Key("threshold", "threshold"))
+        legend.append(charts.Key("threshold", "threshold"))
     chart = _chart(motion, run.styles, " ".join(words))
     graphic = Graphic(chart, " ".join(caption), legend=tuple(legend))
     return Block("Motion and censoring", (graphic,), () if motion.courses else (_NO_COURSES,))
@@ -195,37 +181,39 @@ def _recomputed(run: Run, strategies: Sequence[str]) -> dict[Measure, FloatArray
     return courses
 
 
-def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> Chart:
+def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> charts.Chart:
     """Courses with thresholds and censored volumes, and a row of censored volumes by strategy."""
-    width, n = WIDTH - LEFT - RIGHT, motion.n_volumes
+    width, n = charts.WIDTH - LEFT - RIGHT, motion.n_volumes
     starts = {s: np.flatnonzero(flags) for s, flags in motion.censored.items()}
     plots, top = [], 8
     for measure, course in motion.courses.items():
         levels = motion.levels(measure)
-        y = axis(np.append(course, [*levels]), measure.label, zero=True, room=0.06, most=4)
-        frame = Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
+        y = charts.axis(np.append(course, [*levels]), measure.label, zero=True, room=0.06, most=4)
+        frame = charts.Frame(LEFT, top, width, _HEIGHT, volumes_axis(n), y)
         marks = [
-            Mark(frame.columns(first, first + 1), f"censored {styles[strategy]}", strategy)
+            charts.Mark(frame.columns(first, first + 1), f"censored {styles[strategy]}", strategy)
             for strategy, first in starts.items()
         ]
-        marks.append(Mark(frame.line(np.arange(n) + 0.5, course), "course"))
+        marks.append(charts.Mark(frame.line(np.arange(n) + 0.5, course), "course"))
         marks += [
-            Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
+            charts.Mark(frame.level(value), "threshold", owner, f"Threshold {number(value)}")
             for value, owner in levels.items()
         ]
-        plots.append(Plot(frame, tuple(marks), x_words=False))
+        plots.append(charts.Plot(frame, tuple(marks), x_words=False))
         top += _HEIGHT + _GAP
-    rows = axis([0, len(starts)], "", most=1)
+    rows = charts.axis([0, len(starts)], "", most=1)
     volumes = volumes_axis(n, "Volume")
-    stripes = Frame(LEFT, top, width, _STRIPE * len(starts), volumes, rows)
-    chart = chart_of(plots, WIDTH, int(top + stripes.height + 40), alt)
+    stripes = charts.Frame(LEFT, top, width, _STRIPE * len(starts), volumes, rows)
+    chart = charts.chart_of(plots, charts.WIDTH, int(top + stripes.height + 40), alt)
     marks, labels = [*chart.marks], [*chart.labels]
     for row, (strategy, first) in enumerate(starts.items()):
-        lane = Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
-        marks.append(Mark(lane.columns([0], [n]), "lane", strategy))
+        lane = charts.Frame(LEFT, top + row * _STRIPE + 1, width, _STRIPE - 2, volumes, rows)
+        marks.append(charts.Mark(lane.columns([0], [n]), "lane", strategy))
         path = lane.columns(first, first + 1)
-        marks.append(Mark(path, f"stripe {styles[strategy]}", strategy))
-        labels.append(Label(LEFT - 6, lane.top + 10, shorten(strategy, 17), "end", "name"))
+        marks.append(charts.Mark(path, f"stripe {styles[strategy]}", strategy))
+        labels.append(
+            charts.Label(LEFT - 6, lane.top + 10, charts.shorten(strategy, 17), "end", "name")
+        )
     labels += stripes.x_marks()[1]
     return replace(chart, marks=tuple(marks), labels=tuple(labels))
 
@@ -235,7 +223,7 @@ def _chart(motion: Motion, styles: Mapping[str, str], alt: str) -> Chart:
 
 def signal_view(
     seeds: SeedSet, styles: Mapping[str, str]
-) -> tuple[list[Block], tuple[str, Raster] | None]:
+) -> tuple[list[Block], tuple[str, charts.Raster] | None]:
     """Carpets and spectra of the strategies that are not excluded.
 
     Also identifier and carpet before cleaning, which the carpets of all strategies refer to.
@@ -277,14 +265,14 @@ def _each(thing: str, n: int, most: int) -> str:
     return f"each {thing}" if together == 1 else f"the mean of {together} {thing}s"
 
 
-def _frames(series: Series) -> tuple[Frame, Frame]:
+def _frames(series: Series) -> tuple[charts.Frame, charts.Frame]:
     """Places of the carpets before and after cleaning."""
     n_volumes, n_spheres = series.values.shape
-    width = (WIDTH - LEFT - RIGHT - _BETWEEN) / 2
+    width = (charts.WIDTH - LEFT - RIGHT - _BETWEEN) / 2
     # Rows of few spheres would be too high to look like rows.
     height = float(min(_CARPET, max(_LEAST, 16 * n_spheres)))
     x = volumes_axis(n_volumes, f"Volume (one every {number(series.t_r)} s)", most=6)
-    before = Frame(LEFT, _TITLE, width, height, x, Axis(0, n_spheres))
+    before = charts.Frame(LEFT, _TITLE, width, height, x, charts.Axis(0, n_spheres))
     return before, replace(before, left=LEFT + width + _BETWEEN)
 
 
@@ -299,7 +287,9 @@ def _carpet(seeds: SeedSet, strategy: str, series: Series, before: Series | None
     left, right = _frames(series)
     panels, compared, frame = [], "", left
     if before is not None:
-        raster = Raster(f"#{seeds.anchor}-before", left.left, left.top, left.width, left.height)
+        raster = charts.Raster(
+            f"#{seeds.anchor}-before", left.left, left.top, left.width, left.height
+        )
         panels, frame = [matrices.Panel(raster, left, "before cleaning")], right
         earlier = shared_variance(before.values[series.kept])
         compared = "" if earlier is None else f", {percent(earlier)} before cleaning"
@@ -307,7 +297,7 @@ def _carpet(seeds: SeedSet, strategy: str, series: Series, before: Series | None
     if shared is not None and n_spheres > 1:
         words += f" Their mean explains {percent(shared)} of their variance{compared}."
     raster = matrices.carpet_raster(series.values, seeds.order, frame)
-    panels.append(matrices.Panel(raster, frame, f"after {shorten(strategy, 30)}"))
+    panels.append(matrices.Panel(raster, frame, f"after {charts.shorten(strategy, 30)}"))
     return Graphic(matrices.carpets(panels, seeds.order, words), words, strategy, strategy)
 
 
@@ -327,16 +317,16 @@ def shared_variance(values: FloatArray) -> float | None:
 
 def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, str]) -> Graphic:
     highest = max(float(s.frequencies[-1]) for s in spectra.values())
-    x = axis([0, highest], "Frequency (Hz)", zero=True, most=10)
+    x = charts.axis([0, highest], "Frequency (Hz)", zero=True, most=10)
     densities = np.concatenate([s.density for s in spectra.values()])
-    y = axis(densities, "Power (1/Hz)", zero=True, room=0.05, most=5)
-    frame = Frame(LEFT, 8, WIDTH - LEFT - RIGHT, _SPECTRUM, x, y)
+    y = charts.axis(densities, "Power (1/Hz)", zero=True, room=0.05, most=5)
+    frame = charts.Frame(LEFT, 8, charts.WIDTH - LEFT - RIGHT, _SPECTRUM, x, y)
     marks, legend, sentences = [], [], []
     for name, spectrum in spectra.items():
         of = "" if name == BEFORE else name
         look = f"line {styles[name]}" if of else "before"
-        marks.append(Mark(frame.line(spectrum.frequencies, spectrum.density), look, of))
-        legend.append(Key(look, name, of))
+        marks.append(charts.Mark(frame.line(spectrum.frequencies, spectrum.density), look, of))
+        legend.append(charts.Key(look, name, of))
         power = 100 * spectrum.density / spectrum.density.sum()
         which = np.digitize(spectrum.frequencies, BORDERS)
         below, middle, above = (f"{power[which == i].sum():.0f}{NO_BREAK}%" for i in range(3))
@@ -349,7 +339,7 @@ def _spectra(spectra: Mapping[str, Spectrum], noun: str, styles: Mapping[str, st
         f"{words} Mean over {noun}s, each series of variance 1, from the volumes that are kept "
         "(Lomb-Scargle periodogram)."
     )
-    chart = chart_of([Plot(frame, tuple(marks))], WIDTH, _SPECTRUM + 56, words)
+    chart = charts.chart_of([charts.Plot(frame, tuple(marks))], charts.WIDTH, _SPECTRUM + 56, words)
     return Graphic(chart, caption, legend=tuple(legend))
 
 
