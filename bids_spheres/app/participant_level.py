@@ -30,8 +30,8 @@ from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
 from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions
-from bids_spheres.reports import methods
-from bids_spheres.reports.participant import pages_of, write_pages
+from bids_spheres.reports.methods import citation, references
+from bids_spheres.reports.participant import write_pages
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -109,11 +109,11 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     for job in jobs:
         spaces[job.run.participant].add(job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
-    atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
+    atomic.write_if_changed(out / logs.CITATION_FILE, citation.citation_file(facts))
     atomic.write_if_changed(
-        out / logs.LOGS / "CITATION.bib", methods.bibliography(methods.methods_paragraph(facts))
+        out / logs.LOGS / "CITATION.bib", references.bibliography(citation.methods_paragraph(facts))
     )
-    text = cache(lambda own: methods.citation_file(_methods_facts(settings, inputs, work, own)))
+    text = cache(lambda own: citation.citation_file(_methods_facts(settings, inputs, work, own)))
     for label, own in spaces.items():
         atomic.write_if_changed(out / logs.methods_file(label), text(frozenset(own)))
     return record
@@ -121,9 +121,9 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
 
 def _methods_facts(
     settings: Settings, inputs: Inputs, work: Work, spaces: Collection[str]
-) -> methods.MethodsFacts:
+) -> citation.MethodsFacts:
     rules, names = settings.processing, tuple(sorted(spaces))
-    return methods.MethodsFacts(
+    return citation.MethodsFacts(
         **vars(rules),
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
@@ -223,7 +223,7 @@ def _report(
     labels = dict.fromkeys(task.job.run.participant for task in tasks)
     changed = {task.job.run.participant for task in tasks if task.groups}
     for label in labels:
-        written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
+        written = [page.stat().st_mtime_ns for page in write_pages.pages_of(out, label)]
         if written and min(written) < last_finished(out, label):
             changed.add(label)
     outdated = write_pages.outdated_participants(out, level, labels, changed)

@@ -5,23 +5,3 @@ only for what was done. `references` reads the bibliography that ships with the 
 citation keys into words. Text is Markdown with the citation keys of pandoc,
 ``[@power2011; @ciric2017]``; texts of users are escaped.
 """
-
-from bids_spheres.reports.methods.citation import MethodsFacts, citation_file, methods_paragraph
-from bids_spheres.reports.methods.references import (
-    Reference,
-    bibliography,
-    cited_keys,
-    in_plain_words,
-    load_references,
-)
-
-__all__ = [
-    "MethodsFacts",
-    "Reference",
-    "bibliography",
-    "citation_file",
-    "cited_keys",
-    "in_plain_words",
-    "load_references",
-    "methods_paragraph",
-]
