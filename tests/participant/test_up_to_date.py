@@ -702,7 +702,7 @@ ALONE = [
 ]
 
 
-@pytest.mark.parametrize(("options", "kinds"), ALONE, ids=lambda value: " ".join(map(str, value)))
+@pytest.mark.parametrize(("options", "kinds"), ALONE, ids=lambda value: " ".join(sorted(value)))
 def test_each_option_alone_makes_stale_what_depends_on_it(
     tiny, seeds_file, tmp_path, options, kinds
 ):

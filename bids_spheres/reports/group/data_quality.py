@@ -112,8 +112,8 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")
     for name, column, mark in (("excluded_by", "strategy", ", "), ("why", "reason", "; ")):
-        texts = {str(run): mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
-        runs[name] = [texts.get(str(run), "") for run in runs.index]
+        texts = {run: mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
+        runs[name] = [texts.get(run, "") for run in runs.index]
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
     runs[["kept", "left"]] = usable[["n_kept", "degrees_of_freedom"]].min()
     looks, verdicts_of_runs = [], []

@@ -178,17 +178,13 @@ def _network_blocks(
             Layer("to", own["ci_high"], 2),
             Layer("N", own["n"], 0),
         ]
-        graphics.append(
-            matrix_graphic(
-                mean,
-                limit,
-                Beside((), names),
-                f"{words}.",
-                strategy=result.strategy,
-                row_names=f"{result.image.anchor}-networks",
-                layers=layers,
-            )
+        graphic = matrix_graphic(
+            *(mean, limit, Beside((), names), f"{words}."),
+            strategy=result.strategy,
+            row_names=f"{result.image.anchor}-networks",
+            layers=layers,
         )
+        graphics.append(graphic)
     yield render.Block("Networks", tuple(graphics), columns=2)
     limits = {
         result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)

@@ -14,7 +14,7 @@ from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
 from bids_spheres.reports.group import data_quality, multiverse, strategies, tested_pairs
 from bids_spheres.reports.group.group_warnings import cautions
-from bids_spheres.reports.group.load import load_level
+from bids_spheres.reports.group.load import load_level, texts
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
 from bids_spheres.reports.group.methods_text import group_methods
 from bids_spheres.reports.participant import provenance
@@ -153,10 +153,10 @@ def affordable(results: Iterable[Result]) -> frozenset[str]:
     for result in results:
         if not result.has_matrices:
             continue
-        n, terms = len(result.image.names), result.model_about.get("Terms")
+        n, terms = len(result.image.names), texts(result.model_about.get("Terms"))
         permuted = sum("Permutations" in about for about in result.contrast_sidecars.values())
         # A picture and two values, of each term as many; of a contrast up to two and eight.
-        pictures = 3 * (1 + (len(terms) if isinstance(terms, list) else 0)) + 10 * permuted
+        pictures = 3 * (1 + len(terms)) + 10 * permuted
         left -= n * (n - 1) / 2 * pictures * _BYTES_OF_PAIR
         if left < 0 and chosen:
             break
