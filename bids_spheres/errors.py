@@ -41,7 +41,7 @@ EXIT_STATUSES = {
 
 
 MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""What to do when there was too little."""
+"""Hint when memory was too small."""
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -48,13 +48,12 @@ def describe_strategies(names: Sequence[str] = ()) -> Iterator[str]:
 
 
 def _censoring(rules: Censor) -> str:
-    parts = []
-    if rules.fd_threshold is not None:
-        parts.append(f"framewise displacement > {rules.fd_threshold:g} mm")
-    if rules.std_dvars_threshold is not None:
-        parts.append(f"standardized DVARS > {rules.std_dvars_threshold:g}")
-    if rules.rmsd_threshold is not None:
-        parts.append(f"root mean square displacement > {rules.rmsd_threshold:g} mm")
+    thresholds = (
+        ("framewise displacement", rules.fd_threshold, " mm"),
+        ("standardized DVARS", rules.std_dvars_threshold, ""),
+        ("root mean square displacement", rules.rmsd_threshold, " mm"),
+    )
+    parts = [f"{name} > {x:g}{unit}" for name, x, unit in thresholds if x is not None]
     if rules.combine == "all" and len(parts) > 1:
         parts = [" and ".join(parts)]
     if rules.before or rules.after:
@@ -82,12 +81,13 @@ def list_seeds(options: Namespace) -> int:
         from bids_spheres.spaces.parcellations import load_regions  # noqa: PLC0415 - reads images
 
         (table,) = load_regions([options.centroids_of], (), space=options.parcellation_space)
-        with_network = table.networks is not None
-        print("name", "x", "y", "z", *["network"] * with_network, "space", sep="\t")
-        networks = table.networks or ("",) * len(table)
-        for name, point, network in zip(table.names, table.coordinates, networks, strict=True):
-            place = (f"{mm:.6g}" for mm in point.tolist())
-            print(name, *place, *[network] * with_network, table.space, sep="\t")
+        places = [[f"{mm:.6g}" for mm in axis] for axis in table.coordinates.T.tolist()]
+        columns: dict[str, Sequence[str | None]] = {"name": table.names}
+        columns |= zip("xyz", places, strict=True)
+        columns |= {"network": table.networks} if table.networks is not None else {}
+        columns["space"] = [table.space] * len(table)
+        for row in (columns, *zip(*columns.values(), strict=True)):
+            print(*row, sep="\t")
         return 0
     for name in options.seeds or published_seed_sets():
         seeds = load_seeds(name)

@@ -15,20 +15,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bids_spheres.app import parser as cli
 from bids_spheres.app import streams
 from bids_spheres.app.config_file import typed_options, with_config
 from bids_spheres.app.memory_limits import prepare_for_limits
-from bids_spheres.app.parser import (
-    COMMANDS,
-    SHORT_USAGE,
-    TALK_FLAGS,
-    check_group_files,
-    check_words,
-    ignored_options,
-    main_parser,
-    settings_of,
-    translate,
-)
 from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import INTERRUPTED, SOME_FAILED, TERMINATED, describe_error
 from bids_spheres.process.signals import ended_at_once, ended_by_sigterm
@@ -53,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     streams.open_missing_streams()
     if not words or words in (["help"], ["demo"]):
         asked_for = words == ["help"]
-        print(SHORT_USAGE, file=sys.stdout if asked_for else sys.stderr)
+        print(cli.SHORT_USAGE, file=sys.stdout if asked_for else sys.stderr)
         return 0 if asked_for else 2
     try:
         with ended_by_sigterm(), redirect_stdout(streams.StandardOutput(sys.stdout)):
@@ -63,7 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             for note in getattr(options, "notes", ()):
                 logger.info("%s", note)
             with _with_a_home():
-                status = _run_command(command, options) if command else _run_level(options)
+                run = _run_level
+                if command:
+                    module, function = command.split(".")
+                    with ended_at_once():
+                        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
+                status = run(options)
             sys.stdout.flush()
             return status
     except BrokenPipeError:
@@ -107,12 +102,12 @@ def _with_a_home() -> Iterator[None]:
 def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     """Options, and the function of a command as ``module.name`` in `app`; "" for a level."""
     # How much it says may be said before the command.
-    place = next((i for i, word in enumerate(words) if word not in TALK_FLAGS), 0)
-    if words[place] in COMMANDS:
-        command_parser, function = COMMANDS[words[place]]
+    place = next((i for i, word in enumerate(words) if word not in cli.TALK_FLAGS), 0)
+    if words[place] in cli.COMMANDS:
+        command_parser, function = cli.COMMANDS[words[place]]
         return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
-    parser = main_parser()
-    words, notes = translate(words)
+    parser = cli.main_parser()
+    words, notes = cli.translate(words)
     options = parser.parse_args(with_config(parser, words))
     options.notes = notes
     typed = typed_options(parser, words)
@@ -121,21 +116,14 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     return options, ""
 
 
-def _run_command(name: str, options: argparse.Namespace) -> int:
-    module, function = name.split(".")
-    with ended_at_once():
-        run = getattr(import_module(f"bids_spheres.app.{module}"), function)
-    return int(run(options))
-
-
 def _run_level(options: argparse.Namespace) -> int:
-    settings = settings_of(options)
-    if ignored := ignored_options(options, options.typed):
+    settings = cli.settings_of(options)
+    if ignored := cli.ignored_options(options, options.typed):
         logger.warning(
             "Of no effect at the %s level: %s", options.analysis_level, ", ".join(ignored)
         )
     if settings.analysis_level == GROUP:
-        check_group_files(settings.group)
+        cli.check_group_files(settings.group)
         with ended_at_once():
             from bids_spheres.app import group_level  # noqa: PLC0415 - keeps --help fast
 
@@ -144,7 +132,7 @@ def _run_level(options: argparse.Namespace) -> int:
             return 0
         return SOME_FAILED if group_level.run_group_level(settings) else 0
     if not settings.reports_only:
-        check_words(settings)
+        cli.check_words(settings)
     with ended_at_once():
         from bids_spheres.app import participant_level, planning  # noqa: PLC0415 - as above
 

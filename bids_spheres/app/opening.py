@@ -16,7 +16,7 @@ from bids_spheres.app.memory_limits import group_memory, own_memory
 from bids_spheres.errors import UsageError
 from bids_spheres.execute.local import LocalExecutor
 from bids_spheres.outputs.logs import LOGS
-from bids_spheres.participant.placements import MOST_HELD
+from bids_spheres.participant.controls import MOST_HELD
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:

@@ -28,7 +28,9 @@ from bids_spheres.settings import (
     GROUP,
     MASKS,
     PARTICIPANT,
+    Declared,
     Execution,
+    GroupChoices,
     Settings,
     build,
     declared_options,
@@ -41,7 +43,6 @@ from bids_spheres.settings.values import Labels, Number, PathName
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bids_spheres.settings import Declared, GroupChoices
 
 SHORT_USAGE = """\
 usage:
@@ -237,7 +238,10 @@ def why_parser() -> argparse.ArgumentParser:
     edge.add_argument("--edge", metavar="A,B", required=True, help="names of two seeds or regions")
     edge.add_argument("--participant", metavar="LABEL", required=True, help="whose")
     which = parser.add_argument_group("which of several")
-    for name in ("session", "task", "acquisition", "run", "echo", "space", "res"):
+    for name in (
+        *("session", "task", "acquisition", "reconstruction", "direction", "run", "echo"),
+        *("space", "res"),
+    ):
         which.add_argument(f"--{name}", metavar="LABEL", help=f"of this {_FULL.get(name, name)}")
     name_of, text = published.strategy_name, "after this denoising strategy"
     which.add_argument("--strategy", metavar="NAME", type=name_of, help=text)
@@ -439,13 +443,14 @@ def check_words(settings: Settings) -> None:
         if not folder.exists():
             raise MissingInputError(f"The folder {folder} does not exist.")
     no_file = f"The strategies that need no file are: {', '.join(strategies)}."
+    mask_hint = "Give run, template, none, or the path of a mask image."
     mask = settings.processing.mask
     tables = [path for path in settings.seeds if isinstance(path, Path)]
     _check_files(
         *(("The seed table", path, published.hint_for_seeds(path)) for path in tables),
         *(("--roi: the image", path, "") for path in settings.roi),
         *(("The strategy file", Path(name), no_file) for name in own),
-        ("--mask: the image", None if mask in MASKS else Path(mask), _MASK_HINT),
+        ("--mask: the image", None if mask in MASKS else Path(mask), mask_hint),
         ("The outlier table or folder of such tables", settings.outliers, ""),
         ("The filter file", settings.labels.bids_filter_file, ""),
     )
@@ -459,9 +464,11 @@ def check_words(settings: Settings) -> None:
 
 def check_group_files(choices: GroupChoices) -> None:
     """Check that the files of the group level are present."""
+    table, estimates = choices.participants_table, choices.harmonize_from
+    hint = "A call with --harmonize writes it as *_harmonization.tsv into its group folder."
     _check_files(
-        ("The table of participants", choices.participants_table, _TABLE_HINT),
-        ("--harmonize-from: the file", choices.harmonize_from, _ESTIMATES_HINT),
+        ("The table of participants", table, "Name the participants.tsv of the dataset."),
+        ("--harmonize-from: the file", estimates, hint),
     )
 
 
@@ -470,8 +477,3 @@ def _check_files(*files: tuple[str, Path | None, str]) -> None:
     for called, path, hint in files:
         if path and not is_there(path):
             raise MissingInputError(f"{called} {path} is missing.", hint=hint)
-
-
-_MASK_HINT = "Give run, template, none, or the path of a mask image."
-_TABLE_HINT = "Name the participants.tsv of the dataset."
-_ESTIMATES_HINT = "A call with --harmonize writes it as *_harmonization.tsv into its group folder."

@@ -28,10 +28,10 @@ from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs
 from bids_spheres.participant.outcomes import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
-from bids_spheres.participant.up_to_date import last_finished
+from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions
-from bids_spheres.reports import methods
-from bids_spheres.reports.participant import pages_of, write_pages
+from bids_spheres.reports.methods import citation, references
+from bids_spheres.reports.participant import write_pages
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from bids_spheres.execute import Executor
     from bids_spheres.inputs.dataset import Inputs
     from bids_spheres.participant.plan import Job, Work
-    from bids_spheres.participant.up_to_date import Task
     from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -108,13 +107,13 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
     record = logs.write_record(out, settings.to_json(), settings.labels.participant_label)
     spaces: dict[str, set[str]] = defaultdict(set)
     for job in jobs:
-        spaces[job.run.name.get("sub") or ""].add(job.run.space)
+        spaces[job.run.participant].add(job.run.space)
     facts = _methods_facts(settings, inputs, work, set().union(*spaces.values()))
-    atomic.write_if_changed(out / logs.CITATION_FILE, methods.citation_file(facts))
+    atomic.write_if_changed(out / logs.CITATION_FILE, citation.citation_file(facts))
     atomic.write_if_changed(
-        out / logs.LOGS / "CITATION.bib", methods.bibliography(methods.methods_paragraph(facts))
+        out / logs.LOGS / "CITATION.bib", references.bibliography(citation.methods_paragraph(facts))
     )
-    text = cache(lambda own: methods.citation_file(_methods_facts(settings, inputs, work, own)))
+    text = cache(lambda own: citation.citation_file(_methods_facts(settings, inputs, work, own)))
     for label, own in spaces.items():
         atomic.write_if_changed(out / logs.methods_file(label), text(frozenset(own)))
     return record
@@ -122,9 +121,9 @@ def _write_what_runs_share(settings: Settings, inputs: Inputs, jobs: Sequence[Jo
 
 def _methods_facts(
     settings: Settings, inputs: Inputs, work: Work, spaces: Collection[str]
-) -> methods.MethodsFacts:
+) -> citation.MethodsFacts:
     rules, names = settings.processing, tuple(sorted(spaces))
-    return methods.MethodsFacts(
+    return citation.MethodsFacts(
         **vars(rules),
         pipeline=inputs.main.program,
         pipeline_version=inputs.main.version,
@@ -221,10 +220,10 @@ def _report(
 ) -> list[Outcome]:
     """Write the pages of participants whose runs changed, in this or in an interrupted call."""
     out, level = settings.output_dir, settings.report_level
-    labels = dict.fromkeys(task.job.run.name.get("sub") or "" for task in tasks)
-    changed = {task.job.run.name.get("sub") or "" for task in tasks if task.groups}
+    labels = dict.fromkeys(task.job.run.participant for task in tasks)
+    changed = {task.job.run.participant for task in tasks if task.groups}
     for label in labels:
-        written = [page.stat().st_mtime_ns for page in pages_of(out, label)]
+        written = [page.stat().st_mtime_ns for page in write_pages.pages_of(out, label)]
         if written and min(written) < last_finished(out, label):
             changed.add(label)
     outdated = write_pages.outdated_participants(out, level, labels, changed)

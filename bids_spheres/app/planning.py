@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,23 +15,18 @@ import numpy as np
 from bids_spheres.app.run_messages import kind_of
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.errors import printable
-from bids_spheres.inputs.dataset import Dataset, find_inputs
+from bids_spheres.inputs.dataset import Dataset, Inputs, find_inputs
 from bids_spheres.inputs.matching import find_events
-from bids_spheres.inputs.runs import find_runs
+from bids_spheres.inputs.runs import SelectedRuns, find_runs
 from bids_spheres.inputs.selection import Filter, Selection, read_filters
 from bids_spheres.outputs.shared import check_output_dir
 from bids_spheres.participant.concatenation import group_runs
-from bids_spheres.participant.designs import (
-    StrategyFailures,
-    check_runs,
-    failing,
-    run_designs,
-)
-from bids_spheres.participant.plan import Work, load_seed_sets, load_strategies, make_jobs
-from bids_spheres.participant.seed_maps import check_chosen
+from bids_spheres.participant.designs import StrategyFailures, check_runs, failing, run_designs
+from bids_spheres.participant.plan import Job, Work, load_seed_sets, load_strategies, make_jobs
 from bids_spheres.participant.seeds_in_space import can_use
-from bids_spheres.participant.up_to_date import find_tasks
-from bids_spheres.settings import OFF
+from bids_spheres.participant.series import check_chosen
+from bids_spheres.participant.up_to_date import Task, find_tasks
+from bids_spheres.settings import OFF, Settings
 from bids_spheres.spaces.parcellations import load_regions
 from bids_spheres.wording import count
 
@@ -39,12 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from bids_spheres.confounds.design import Problem
-    from bids_spheres.inputs.dataset import Inputs
-    from bids_spheres.inputs.runs import SelectedRuns
     from bids_spheres.participant.designs import RunDesign
-    from bids_spheres.participant.plan import Job
-    from bids_spheres.participant.up_to_date import Task
-    from bids_spheres.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -129,12 +119,9 @@ def tasks_of(settings: Settings, jobs: Sequence[Job]) -> list[Task]:
 def freshness(tasks: Sequence[Task]) -> str:
     """A sentence: how many runs are to be done, and why."""
     why = Counter(task.reason for task in tasks if task.reason)
-    stale = why.total()
     reasons = ", ".join(f"{number} {reason}" for reason, number in why.most_common())
-    why_stale = f" ({reasons})" if reasons else ""
-    return (
-        f"{stale} of {count(len(tasks), 'run')} to do{why_stale}, {len(tasks) - stale} up to date"
-    )
+    runs, stale, shown = count(len(tasks), "run"), why.total(), f" ({reasons})" if reasons else ""
+    return f"{stale} of {runs} to do{shown}, {len(tasks) - stale} up to date"
 
 
 _FEW = 3
@@ -155,19 +142,15 @@ def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tu
         shown = alike
         # Without room for the list all are shown.
         with suppress(OSError):
-            shown = alike if len(alike) <= _FEW else [f"{alike[0]}\n  {_list_all(alike)}"]
+            if (others := len(alike) - 1) >= _FEW:
+                handle, path = mkstemp(prefix="bids-spheres-problems-", suffix=".txt")
+                with open(handle, "w", encoding="utf-8") as listed:  # noqa: PTH123 - is open
+                    listed.writelines(f"{printable(text)}\n" for text in alike)
+                more = f"{others} more of this kind are listed with it in {path}"
+                shown = [f"{alike[0]}\n  {more}"]
         for text in shown:
             logger.warning("%s", text)
     return failing(jobs, problems)
-
-
-def _list_all(texts: Sequence[str]) -> str:
-    """Write texts into a temporary file, and say so after the first of them was shown."""
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", prefix="bids-spheres-problems-", suffix=".txt", delete=False
-    ) as listed:
-        listed.writelines(f"{printable(text)}\n" for text in texts)
-    return f"{len(texts) - 1} more of this kind are listed with it in {listed.name}"
 
 
 def explain(settings: Settings) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COLUMNS = ("run", "level", "message")
-"""Of the table of messages."""
+"""Columns of the table of messages."""
 
 _VARYING = re.compile(r"\S*/\S*|\S*sub-\S*|\d+(\.\d+)?")
 """What differs between messages of one kind: names of files and of runs, numbers."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bids_spheres")
 
 _COLOURS = {"WARNING": 33, "ERROR": 31}
-"""Of the words that begin lines on a terminal: yellow and red."""
+"""Colours of the words that begin lines on a terminal: yellow and red."""
 
 
 def open_missing_streams() -> None:

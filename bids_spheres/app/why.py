@@ -25,12 +25,12 @@ from bids_spheres.errors import (
 )
 from bids_spheres.group.edges import edge_ends
 from bids_spheres.outputs.find import parsed_files
-from bids_spheres.outputs.logs import LOGS, last_settings
+from bids_spheres.outputs.logs import LOGS, recorded_settings
 from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
-from bids_spheres.outputs.read import read_matrix
+from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
-from bids_spheres.participant.designs import StrategyFailures, run_designs
-from bids_spheres.participant.series import clean_series
+from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
+from bids_spheres.participant.series import clean_columns
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
 from bids_spheres.settings import PARTICIPANT
@@ -38,20 +38,19 @@ from bids_spheres.wording import count, listing, number, percent
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from bids_spheres.files.text import JsonObject
-    from bids_spheres.outputs.read import Matrix
-    from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job
 
 _ENTITIES = {
     "session": "ses",
     "task": "task",
     "acquisition": "acq",
+    "reconstruction": "rec",
+    "direction": "dir",
     "run": "run",
     "echo": "echo",
     "space": "space",
@@ -72,26 +71,24 @@ _MOST_VOLUMES = 20
 def explain_edge(options: Namespace) -> int:
     """Print what a correlation is made of; return 0 if it equals that of the file, or else 1."""
     out, participant = options.output_dir.absolute(), options.participant.removeprefix("sub-")
-    matrix, edge = _chosen_edge(out, participant, options)
-    job = _planned(out, participant, matrix.path)
+    matrix, edge = _choose(_correlations(out, participant), options)
+    job = _job_of(matrix.path, out, participant)
     # Sums come out the same to the last bit only for the same number of BLAS threads.
     with threadpool_limits(1):
         result = _Recomputed(job, edge)
-        sections = {
-            "Voxels": result.voxels(),
-            "Volumes": result.volumes(),
-            "Columns": result.columns(),
-            "What is left": result.what_is_left(),
-        }
-        names = " and ".join(matrix.names[place] for place in edge)
-        print(f"{names} of {matrix.path.name}", f"from {job.images[0].bold}", sep="\n")
-        for title, lines in sections.items():
+        print(" and ".join(matrix.names[place] for place in edge), "of", matrix.path.name)
+        print("from", job.images[0].bold)
+        for title, lines in (
+            ("Voxels", result.voxels()),
+            ("Volumes", result.volumes()),
+            ("Columns", result.columns()),
+            ("What is left", result.what_is_left()),
+        ):
             print("", title, *lines, sep="\n")
-    print("\nCorrelation")
-    written, value = float(matrix.values[edge]), result.correlation
-    print(f"  recomputed:  {_shown(value)}")
-    print(f"  in the file: {_shown(written)}, {matrix.path}")
-    if np.array_equal([value], [written], equal_nan=True) or abs(value - written) <= _ROUNDING:
+        written, value = float(matrix.values[edge]), result.correlation()
+    shown = [f"{r:.10g}" if np.isfinite(r) else "n/a" for r in (value, written)]
+    print(f"\nCorrelation\n  recomputed:  {shown[0]}\n  in the file: {shown[1]}, {matrix.path}")
+    if np.isclose(value, written, rtol=0, atol=_ROUNDING, equal_nan=True):
         print("  They are equal.")
         return 0
     by = f" by {value - written:.3g}" if np.isfinite(value - written) else ""
@@ -101,41 +98,7 @@ def explain_edge(options: Namespace) -> int:
     return SOME_FAILED
 
 
-def _shown(value: float) -> str:
-    return f"{value:.10g}" if np.isfinite(value) else "n/a"
-
-
 # Which correlation
-
-
-def _chosen_edge(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tuple[int, int]]:
-    """The matrix that the options name, and row and column of the edge."""
-    labels = _correlations(out, participant)
-    asked = {name: getattr(options, name) for name in _ENTITIES}
-    asked["radius"] = scale_label(options.radius) if options.radius else None
-    wanted = {name: _plain(label) for name, label in asked.items() if label}
-    fitting = [path for path, own in labels.items() if wanted.items() <= own.items()]
-    if not fitting:
-        raise UsageError(
-            f"No correlations match {_typed({name: [label] for name, label in wanted.items()})}.",
-            hint=f"There are: {_choices(labels.values(), wanted)}.",
-        )
-    matrices = [read_matrix(path) for path in fitting]
-    edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
-    if not edges:
-        known = list(dict.fromkeys(name for own in matrices for name in own.names))
-        near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
-        raise UsageError(
-            f"--edge {options.edge}: these are not two of {listing(known)}.",
-            hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
-        )
-    if len(edges) > 1:
-        own = [labels[matrix.path] for matrix, _ in edges]
-        raise UsageError(
-            f"{len(edges)} correlations of {options.edge} match.",
-            hint=f"Choose one: {_choices(own, _ENTITIES)}.",
-        )
-    return edges[0]
 
 
 def _correlations(out: Path, participant: str) -> dict[Path, dict[str, str]]:
@@ -159,47 +122,62 @@ def _correlations(out: Path, participant: str) -> dict[Path, dict[str, str]]:
     return labels
 
 
+def _choose(
+    labels: Mapping[Path, Mapping[str, str]], options: Namespace
+) -> tuple[Matrix, tuple[int, int]]:
+    """The matrix that the options name, and row and column of the edge."""
+    asked = {name: getattr(options, name) for name in _ENTITIES}
+    asked["radius"] = scale_label(options.radius) if options.radius else None
+    wanted = {name: _plain(label) for name, label in asked.items() if label}
+    fitting = [path for path, own in labels.items() if wanted.items() <= own.items()]
+    if not fitting:
+        raise UsageError(
+            f"No correlations match {' '.join(_flags([wanted], wanted))}.",
+            hint=f"There are: {'; '.join(_flags(labels.values(), wanted))}.",
+        )
+    matrices = [read_matrix(path) for path in fitting]
+    edges = [(own, edge) for own in matrices if (edge := edge_ends(options.edge, own.names))]
+    if not edges:
+        known = list(dict.fromkeys(name for own in matrices for name in own.names))
+        near = [did_you_mean(name, known) for name in options.edge.split(",") if name not in known]
+        raise UsageError(
+            f"--edge {options.edge}: these are not two of {listing(known)}.",
+            hint=f"{''.join(near)}Give two names of a table of spheres, as --edge A,B.",
+        )
+    if len(edges) > 1:
+        own = [labels[matrix.path] for matrix, _ in edges]
+        several = [name for name in _ENTITIES if len({each[name] for each in own} - {""}) > 1]
+        raise UsageError(
+            f"{len(edges)} correlations of {options.edge} match.",
+            hint=f"Choose one: {'; '.join(_flags(own, several or _ENTITIES))}.",
+        )
+    return edges[0]
+
+
 def _plain(label: str) -> str:
     """A label as it is compared: an index without zeros before it."""
     return label.lstrip("0") or "0" if label.isdecimal() else label
 
 
-def _choices(rows: Collection[dict[str, str]], names: Iterable[str]) -> str:
-    """What can be given to options that tell some matrices apart."""
-    values = {name: sorted({own[name] for own in rows} - {""}) for name in names}
-    several = {name: known for name, known in values.items() if len(known) > 1}
-    return _typed(several or values, "; ")
-
-
-def _typed(values: dict[str, list[str]], mark: str = " ") -> str:
-    """Options with values as they are typed, ``--radius 5 or 6.5``."""
-    if radii := values.get("radius"):
-        values["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
-    flags = {f"--{name.replace('_', '-')}": " or ".join(own) for name, own in values.items()}
-    return mark.join(f"{flag} {known}" for flag, known in flags.items() if known)
+def _flags(matrices: Collection[Mapping[str, str]], names: Iterable[str]) -> list[str]:
+    """Options with the values that matrices have, as they are typed: ``--radius 5 or 6.5``."""
+    known = {name: sorted({own[name] for own in matrices} - {""}) for name in names}
+    if radii := known.get("radius"):
+        known["radius"] = [label.removesuffix("mm").replace("p", ".") for label in radii]
+    values = {name: " or ".join(labels) or "(none)" for name, labels in known.items()}
+    return [f"--{name.replace('_', '-')} {labels}" for name, labels in values.items()]
 
 
 # What it is made of
 
 
-def _planned(out: Path, participant: str, matrix: Path) -> Job:
+def _job_of(matrix: Path, out: Path, participant: str) -> Job:
     """The job that makes a matrix and nothing else, by the newest record of a call that did."""
-    tried: list[object] = []
-    problem: BidsSpheresError | None = None
-
-    def may_have(settings: JsonObject) -> bool:
-        chosen = settings.get("participant_label")
-        of_level = settings.get("analysis_level") == PARTICIPANT and settings not in tried
-        return of_level and (not chosen or participant in chosen)
-
-    parser = main_parser()
-    while True:
-        record, content = last_settings(out, may_have, participant)
-        if record is None:
-            raise problem or MissingInputError(
-                f"No call on record in {out / LOGS} makes {matrix.name}.",
-                hint="Call the participant level again; it leaves a record of its settings.",
-            )
+    parser, problems, tried = main_parser(), list[BidsSpheresError](), list[object]()
+    for record, content in recorded_settings(out, participant):
+        chosen = participant in (content.get("participant_label") or [participant])
+        if content in tried or not chosen or content.get("analysis_level") != PARTICIPANT:
+            continue
         tried.append(content)
         try:
             positional, named = option_words(parser, content, record)
@@ -207,7 +185,7 @@ def _planned(out: Path, participant: str, matrix: Path) -> Job:
             labels = replace(settings.labels, participant_label=(participant,))
             jobs = plan_jobs(replace(settings, output_dir=out, labels=labels, concatenate=None))[1]
         except BidsSpheresError as error:
-            problem = problem or error
+            problems.append(error)
             continue
         makers = (
             (job, image, strategy, place)
@@ -225,6 +203,10 @@ def _planned(out: Path, participant: str, matrix: Path) -> Job:
                 placements=(job.placed().placements[place],),
                 work=work,
             )
+    raise next(iter(problems), None) or MissingInputError(
+        f"No call on record in {out / LOGS} makes {matrix.name}.",
+        hint="Call the participant level again; it leaves a record of its settings.",
+    )
 
 
 class _Recomputed:
@@ -245,12 +227,8 @@ class _Recomputed:
     def cleaned(self, design: RunDesign) -> NDArray[np.float64]:
         """Series of the set, (T', S), through the steps of a strategy."""
         # The extraction may have further spheres, as controls.
-        own, voxels = self.spheres.columns, self.extraction.voxels
-        series = np.ascontiguousarray(self.extraction.timeseries[:, own])
-        members = None if voxels is None else voxels.of(np.arange(own.start, own.stop))
-        return clean_series(series, design, members)
+        return clean_columns(self.extraction, self.spheres.columns, design)
 
-    @property
     def correlation(self) -> float:
         """Pearson's; NaN when a sphere has no series or the run is excluded."""
         if self.design.exclusion:
@@ -266,26 +244,26 @@ class _Recomputed:
         limits = [f"the mask {self.job.mask.name}"] if self.job.mask else []
         limits += [f"--tissue {rules.tissue}"] if usable.tissue is not None else []
         limits += ["--exclude-mask"] if rules.exclude_mask else []
+        left_out = {
+            "outside the image": whole.asked - whole.used,
+            f"outside {listing(limits)}": whole.used - masked.used,
+            "nearer to another seed": masked.used - weights.used,
+        }
         for seed in self.edge:
             members = extracted.core[[seed]].indices
-            bad = self.extraction.unusable[members]
-            left_out = {
-                "outside the image": whole.asked[seed] - whole.used[seed],
-                f"outside {listing(limits)}": whole.used[seed] - masked.used[seed],
-                "nearer to another seed": masked.used[seed] - weights.used[seed],
-                "constant, or not finite in a volume": int(bad.sum()),
-            }
+            used = members[~self.extraction.unusable[members]]
+            lost = {why: int(n[seed]) for why, n in left_out.items()}
+            lost["constant, or not finite in a volume"] = len(members) - len(used)
             place = ", ".join(number(mm) for mm in seeds.coordinates[seed].tolist())
             ball = f"within {seeds.radii[seed]:g} mm of {place}"
-            where = ball if seeds.regions is None else "in it"
-            used = len(members) - int(bad.sum())
-            yield f"  {seeds.names[seed]}: {used} of {whole.asked[seed]} voxels {where} are used"
-            if used:
-                at = grid.to_mm(grid.unflat(extracted.voxels[members[~bad]]))
+            of_all = f"{len(used)} of {whole.asked[seed]} voxels"
+            yield f"  {seeds.names[seed]}: {of_all} {'in it' if seeds.regions else ball} are used"
+            if len(used):
+                at = grid.to_mm(grid.unflat(extracted.voxels[used]))
                 ends = zip("xyz", at.min(axis=0).tolist(), at.max(axis=0).tolist(), strict=True)
                 spans = (f"{axis} {number(low)} to {number(high)}" for axis, low, high in ends)
                 yield f"    centres: {', '.join(spans)} mm"
-            yield from (f"    {n} left out: {why}" for why, n in left_out.items() if n)
+            yield from (f"    {n} left out: {why}" for why, n in lost.items() if n)
             if self.spheres.missing[seed]:
                 yield f"    n/a: less than --min-coverage {rules.min_coverage:g} have a signal"
         joint = "signals of all maps together, by least squares"

@@ -33,7 +33,7 @@ _BEFORE = 24.0
 """Time before the first volume from which on events count, s; nilearn's default."""
 
 _LENGTH = 32.0
-"""Of a haemodynamic response, s."""
+"""Duration of a haemodynamic response, s."""
 
 _HRF = {
     # Shape and scale of peak and undershoot, and the height of the latter.

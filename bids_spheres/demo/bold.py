@@ -81,8 +81,8 @@ def drift_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artef
 def physiological_artefacts(head: Head, volumes: int, rng: np.random.Generator) -> Artefacts:
     """Noise of heart and breath, strong in CSF and in white matter, and in patches elsewhere."""
     fields = 0.5 * smooth_fields(head, 2, 20.0, rng)
-    fields[head.inside(head.csf), 0] = 3.0
-    fields[head.inside(head.white_matter), 1] = 1.5
+    fields[head.csf[head.voxels], 0] = 3.0
+    fields[head.white_matter[head.voxels], 1] = 1.5
     return Artefacts(fields, PHYSIOLOGY * rng.standard_normal((2, volumes)))
 
 

@@ -133,7 +133,6 @@ def write_demo_dataset(root: Path) -> networks.DemoTruth:
 def _write_run(
     folder: Path, run: Run, head: Head, image: NDArray[np.int16], parameters: Floats
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     _write_images(folder, run, head, image)
     intensity = bold.STEP * image.astype(np.float64)
     columns, metadata = confounds_of(intensity, parameters, head, T_R, run.non_steady)
@@ -144,6 +143,7 @@ def _write_run(
 
 
 def _write_images(folder: Path, run: Run, head: Head, image: NDArray[np.int16]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     stem = f"{run.stem}_space-{SPACE}"
     reference = np.rint(image[..., run.non_steady :].mean(axis=-1)).astype(np.int16)
     mask = head.brain.astype(np.uint8)
@@ -185,10 +185,9 @@ def write_own_seeds(path: Path, space: str) -> None:
     """
     seeds = networks.read_seeds()
     distance = networks.centre_distance(seeds.points).min(axis=1)
-    rows: list[tuple[str, ...]] = []
+    order, rows = np.argsort(distance, kind="stable"), []
     for number, network in enumerate(networks.CENTRES):
-        members = np.flatnonzero(seeds.network == number)
-        nearest = members[np.argsort(distance[members], kind="stable")[:4]]
+        nearest = order[seeds.network[order] == number][:4]
         for place, seed in enumerate(nearest, start=1):
             rows.append((f"{network}_{place}", *map(cell, seeds.points[seed]), network))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,10 +72,6 @@ class Head:
     baseline: Floats
     seed_of: NDArray[np.intp]
 
-    def inside(self, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """A region of the grid, (I, J, K), as a choice among the `voxels`, (V,)."""
-        return region[self.voxels]
-
     def volumes(self, values: NDArray[np.int16]) -> NDArray[np.int16]:
         """Put values per voxel and volume, (V, T), on the grid: (I, J, K, T)."""
         grid = np.zeros((*SHAPE, values.shape[1]), values.dtype)

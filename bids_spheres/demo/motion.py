@@ -54,9 +54,7 @@ def _jumps(restlessness: Restlessness, volumes: int, rng: np.random.Generator) -
 
 def backward_difference(columns: Floats) -> Floats:
     """The change since the volume before, along the first axis; NaN where there is none."""
-    difference = np.full(columns.shape, np.nan)
-    difference[1:] = np.diff(columns, axis=0)
-    return difference
+    return np.diff(columns, axis=0, prepend=np.full_like(columns[:1], np.nan))
 
 
 def twenty_four(parameters: Floats) -> Floats:

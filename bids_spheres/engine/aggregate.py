@@ -50,8 +50,8 @@ class VoxelSeries:
     stops: IntArray
     usable: BoolArray
 
-    def of(self, spheres: IntArray) -> VoxelSeries:
-        """Those of some spheres, in the order given."""
+    def of(self, spheres: IntArray | slice) -> VoxelSeries:
+        """Series of the voxels of some spheres, in the order given."""
         return replace(self, starts=self.starts[spheres], stops=self.stops[spheres])
 
     def of_sphere(self, sphere: int) -> FloatArray:

@@ -40,7 +40,7 @@ MISSING = "n/a"
 STALE_SECONDS = 3600.0
 """Age, in s, from which a temporary file counts as left by a killed process.
 
-The largest file takes seconds to write.
+The largest file takes seconds to write. Both times are by the clock of the file system.
 """
 
 _TEMPORARY = ".tmp-bids_spheres-"

@@ -32,7 +32,7 @@ CORRELATIONS = frozenset(
 """Labels of ``stat`` of measures between -1 and 1."""
 
 CONFIDENCE = 0.95
-"""Of confidence intervals."""
+"""Level of confidence intervals."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ _COMPARED = dict.fromkeys(
 """What must be the same in all runs of a group, with the kinds of regressors."""
 
 _NOTED = ("Description", *sidecar_keys("note"))
-"""What had better be the same."""
+"""Keys of sidecars whose differences are told, and do not keep matrices apart."""
 
 _CONCATENATION = "Concatenation"
 """Key that only sidecars of matrices of several runs put together have."""

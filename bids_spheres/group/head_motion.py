@@ -99,7 +99,7 @@ MOTION_PERMUTATIONS = 1000
 """Orders of participants; the standard deviation over them is known to some 5 %."""
 
 _MOST_EDGES = 5000
-"""Of which QC-FC is permuted, evenly spaced: a median of more says the same."""
+"""Edges, evenly spaced, whose QC-FC is permuted: a median of more says the same."""
 
 
 def permuted_qc_fc(

@@ -175,7 +175,7 @@ class Multiverse:
             what = f"these are not two of {listing(known)}. {near}".strip()
             yield f"--multiverse-edges {edge}: {what}"
         together = any(all(edge_ends(e, names) for e in edges) for names in self._nodes)
-        if not (together or unknown):
+        if edges and not (together or unknown):
             yield "--multiverse-edges: no seed set has all of these edges."
         if self._options.multiverse and not self._families:
             why = "no group has a measure on the scale of z and enough participants for a test."

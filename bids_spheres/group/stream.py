@@ -123,7 +123,7 @@ class Participant:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Of all runs with a result together."""
+        """Degrees of freedom of all runs with a result together."""
         return sum(run.facts.degrees_of_freedom for run in self.runs)
 
     def conditions(self, within: str) -> list[str]:

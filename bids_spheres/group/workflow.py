@@ -253,6 +253,9 @@ class _Level:
         differing = quality.smoothing_differences(filter(None, self.strategies))
         for sentence in (*sentences, *differing):
             logger.warning("%s.", sentence)
+        cells = {name for row in self.strategies for name in row}
+        if self.analysis.options.controls and "surrogate_significant" not in cells:
+            logger.warning("No run has negative controls: --controls of the participant level.")
         for few, titles in self.few_dof.items():
             logger.warning(
                 "%s: %s with fewer than %d degrees of freedom, whose edges are mostly noise: %s",

@@ -79,6 +79,11 @@ class Run:
         return " ".join(as_written(self.name.entities))
 
     @property
+    def participant(self) -> str:
+        """Label of the participant, without its key."""
+        return self.name.get("sub") or ""
+
+    @property
     def space(self) -> str:
         """Space of the images, with the cohort; "func" for the grid of acquisition."""
         return self.name.space or "func"

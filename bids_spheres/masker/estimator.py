@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bids_spheres.engine.regressors import Confounds
     from bids_spheres.engine.spheres import SphereWeights
     from bids_spheres.masker.parameters import Image, Images
-    from bids_spheres.reports.toolkit.html import HTMLReport
+    from bids_spheres.reports.toolkit.render import HTMLReport
 
 T = TypeVar("T")
 
@@ -95,15 +95,9 @@ class _SphereTransforms:
         opened = open_series(imgs)
         if not isinstance(opened, list):
             return self._transformed(opened, confounds, sample_mask)
-        return [
-            self._transformed(series, own_confounds, own_mask)
-            for series, own_confounds, own_mask in zip(
-                opened,
-                _per_series(confounds, len(opened), "confounds"),
-                _per_series(sample_mask, len(opened), "sample_mask"),
-                strict=True,
-            )
-        ]
+        own_confounds = _per_series(confounds, len(opened), "confounds")
+        own_masks = _per_series(sample_mask, len(opened), "sample_mask")
+        return list(map(self._transformed, opened, own_confounds, own_masks))
 
     def fit_transform(
         self: Any,

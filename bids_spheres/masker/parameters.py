@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from glob import glob, has_magic
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,13 +64,9 @@ class Series:
 
     def volume(self, number: int) -> FloatArray:
         """One volume as an (X, Y, Z) array."""
-        shape = self.volumes.grid.shape
-        done = 0
-        for block in self.volumes.blocks():
-            if number < done + len(block):
-                return block[number - done].reshape(shape, order="F")
-            done += len(block)
-        raise IndexError(f"{self.volumes.name} has {done} volumes, not {number + 1}.")
+        volumes = chain.from_iterable(self.volumes.blocks())
+        volume = next(islice(volumes, number, None))
+        return volume.reshape(self.volumes.grid.shape, order="F")
 
 
 def open_series(images: Images) -> Series | list[Series]:

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
-from bids_spheres.errors import DataError
-from bids_spheres.files.atomic import MISSING
-from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
-from bids_spheres.reports.toolkit.render import Cell, Column, Figure, Table, page
+from bids_spheres.reports.toolkit.render import (
+    Cell,
+    Column,
+    Figure,
+    number_column,
+    page,
+    percent_cell,
+    table_of,
+)
 from bids_spheres.reports.toolkit.sphere_figures import (
     Scene,
     SlicePainter,
@@ -28,16 +34,12 @@ if TYPE_CHECKING:
 
     from bids_spheres.engine import SphereWeights
     from bids_spheres.engine.arrays import BoolArray, FloatArray, IntArray
-    from bids_spheres.reports.toolkit.html import HTMLReport
+    from bids_spheres.reports.toolkit.render import HTMLReport, Table
 
 
 @dataclass(frozen=True, eq=False)
 class MaskerFacts:
-    """Spheres and parameters of a masker.
-
-    A DataError when the numbers of names, coordinates, radii and weights differ, or the background
-    is not one volume.
-    """
+    """Spheres and parameters of a masker."""
 
     title: str
     parameters: Mapping[str, str]
@@ -50,24 +52,12 @@ class MaskerFacts:
     warnings: tuple[str, ...] = ()
     mask_voxels: int | None = None  # Voxels of the mask on the grid of `weights`
 
-    def __post_init__(self) -> None:
-        n = len(self.names)
-        rows = n if self.weights is None else len(self.weights.asked)
-        if np.shape(self.coordinates) != (n, 3) or np.shape(self.radii) != (n,) or rows != n:
-            raise DataError(f"A report of {n} spheres needs a seed and a radius for each.")
-        if self.background is not None and len(self.background.shape) != 3:
-            raise DataError(
-                f"The background is one volume, not an image of shape {self.background.shape}."
-            )
-
     @property
     def seeds_inside(self) -> BoolArray:
         """Which seeds lie in the image; all of them without one, (S,)."""
-        grid = None if self.background is None else image_grid(self.background)
-        if self.weights is not None:
-            grid = self.weights.grid
-        if grid is None:
+        if self.weights is None:
             return np.ones(len(self.names), dtype=bool)
+        grid = self.weights.grid
         return grid.contains(grid.voxel_of(self.coordinates))
 
     def volume(self, s: int) -> float | None:
@@ -126,15 +116,12 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
 
     Time and size grow with the spheres displayed: some 20 ms and 10 to 30 kB each.
     """
-    background = facts.background
     image = None
-    if background is not None:
-        image = backdrop(np.asanyarray(background.dataobj), image_grid(background))
-    centres, radii = (np.asarray(v, dtype=np.float64) for v in (facts.coordinates, facts.radii))
-    scene = Scene(centres, radii, image, facts.weights)
+    if facts.background is not None:
+        image = backdrop(np.asanyarray(facts.background.dataobj), image_grid(facts.background))
+    scene = Scene(facts.coordinates, facts.radii, image, facts.weights)
     painter = SlicePainter(scene) if facts.displayed else None
     figures = (_sphere_figure(facts, s, painter) for s in facts.displayed if painter)
-    rows = tuple(_row(facts, s) for s in range(len(facts.names)))
     with_radius = bool((facts.radii > 0).any())
     legend = (
         "Left of a picture is left of the head. Thin lines point to the seed",
@@ -150,7 +137,7 @@ def masker_report(facts: MaskerFacts) -> HTMLReport:
         overview=_overview_figure(facts, scene),
         legend="; ".join(legend) + ".",
         slices=tuple(figures),
-        table=Table("Seeds, radii and voxels.", _COLUMNS, rows, head=1),
+        table=_table(facts),
         notes=tuple(_notes(facts)),
         parameters=tuple(facts.parameters.items()),
     )
@@ -161,7 +148,7 @@ def _summary(facts: MaskerFacts) -> Iterator[str]:
     if not n:
         yield "No spheres to show."
         return
-    yield describe_spheres(np.asarray(facts.radii, dtype=np.float64))
+    yield describe_spheres(facts.radii)
     if weights is not None:
         yield from _coverage_in_words(facts, weights)
     if len(facts.displayed) < n:
@@ -170,7 +157,7 @@ def _summary(facts: MaskerFacts) -> Iterator[str]:
 
 def _coverage_in_words(facts: MaskerFacts, weights: SphereWeights) -> Iterator[str]:
     partial, empty = int(weights.partial.sum()), int(weights.empty.sum())
-    names = [str(facts.names[s]) for s in np.flatnonzero(weights.empty)]
+    names = [facts.names[s] for s in np.flatnonzero(weights.empty)]
     which = f" ({listing(names)})" if names else ""
     if not partial and not empty:
         yield "Every sphere has all of its voxels."
@@ -215,7 +202,7 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
         f"above: {left:,} left and {right:,} right of x = 0. Seeds span {', '.join(spans)} mm."
     )
     behind = (
-        " over the brightest voxels along the line of sight" if facts.background is not None else ""
+        "" if facts.background is None else " over the brightest voxels along the line of sight"
     )
     caption = f"All spheres to scale{behind}; left is on the left."
     if facts.weights is not None:
@@ -224,17 +211,13 @@ def _overview_figure(facts: MaskerFacts, scene: Scene) -> Figure | None:
             caption += " Solid blue: all voxels used; dashed amber: some; dotted red: none."
     if far := [facts.names[s] for s in np.flatnonzero(~scene.seen)]:
         caption += f" Too far away to be shown: {listing(far)}."
-    return Figure(
-        "overview",
-        picture(overview(scene), alt, small=True, density=DENSITY),
-        caption,
-        "All spheres",
-    )
+    drawing = picture(overview(scene), alt)
+    return Figure("overview", drawing, caption, "All spheres")
 
 
 def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
     """Slices through a seed; the caption says where and how large its sphere is."""
-    name, volume, weights = str(facts.names[s]), facts.volume(s), facts.weights
+    name, volume, weights = facts.names[s], facts.volume(s), facts.weights
     x, y, z = (number(float(mm)) for mm in facts.coordinates[s])
     mm3 = "" if volume is None else f", {number(volume, 0 if volume >= 100 else 2)} mm³"
     size = "the voxel of the seed"
@@ -254,40 +237,34 @@ def _sphere_figure(facts: MaskerFacts, s: int, painter: SlicePainter) -> Figure:
             remarks.append(f"{count(shared, 'voxel')} {verb} in another sphere as well.")
     caption = " ".join([f"{name}: x = {x}, y = {y}, z = {z} mm, {size}.", *remarks])
     alt = f"Sagittal, coronal and axial slice through the seed of {caption}"
-    drawing = picture(painter.paint(s), alt, small=True)
+    drawing = picture(painter.paint(s), alt, density=1)
     return Figure(f"sphere-{s}", drawing, caption, f"{s}: {name}")
 
 
-_COLUMNS = (
-    Column("No."),
-    Column("Name", numeric=False),
-    *(Column(name, unit="mm") for name in ("x", "y", "z", "Radius")),
-    *(Column(name, unit="voxels") for name in ("Used", "Expected")),
-    Column("Coverage", unit="%"),
-    Column("Overlap", unit="voxels"),
-    Column("Volume", unit="mm³"),
-)
-
-
-def _row(facts: MaskerFacts, s: int) -> tuple[Cell, ...]:
-    missing = Cell(MISSING, "")
-    weights, volume, in_voxels = facts.weights, facts.volume(s), (missing,) * 4
-    if weights is not None:
-        used, expected = int(weights.used[s]), int(weights.asked[s])
-        state, tone = ("empty", "bad") if used == 0 else ("partial", "warn")
-        share, note = used / expected, f" ({state})"
-        if used == expected:
-            note, tone = "", ""
-        in_voxels = (
-            Cell(str(used)),
-            Cell(str(expected)),
-            Cell(f"{percent(share)[:-2]}{note}", 100 * share, tone=tone),
-            Cell(str(weights.overlaps[s])),
-        )
-    return (
-        Cell(str(s)),
-        Cell(str(facts.names[s]), href=f"#sphere-{s}" if s in facts.displayed else None),
-        *(Cell(number(mm), mm) for mm in map(float, (*facts.coordinates[s], facts.radii[s]))),
-        *in_voxels,
-        missing if volume is None else Cell(number(volume, 1), volume),
+def _table(facts: MaskerFacts) -> Table:
+    n, weights = len(facts.names), facts.weights
+    names = [
+        Cell(name, href=f"#sphere-{s}" if s in facts.displayed else None)
+        for s, name in enumerate(facts.names)
+    ]
+    lengths = zip(("x", "y", "z", "Radius"), (*facts.coordinates.T, facts.radii), strict=True)
+    unknown = np.full(n, np.nan)
+    coverage = unknown if weights is None else weights.coverage
+    return table_of(
+        "Seeds, radii and voxels.",
+        number_column("No.", range(n)),
+        (Column("Name", numeric=False), names),
+        *(number_column(label, values, 2, "mm") for label, values in lengths),
+        number_column("Used", unknown if weights is None else weights.used, unit="voxels"),
+        number_column("Expected", unknown if weights is None else weights.asked, unit="voxels"),
+        (Column("Coverage", unit="%"), list(map(_coverage_cell, coverage))),
+        number_column("Overlap", unknown if weights is None else weights.overlaps, unit="voxels"),
+        number_column("Volume", map(facts.volume, range(n)), 1, "mm³"),
+        head=1,
     )
+
+
+def _coverage_cell(share: float) -> Cell:
+    if share == 0:
+        return percent_cell(share, " (empty)", "bad")
+    return percent_cell(share, " (partial)", "warn") if share < 1 else percent_cell(share)

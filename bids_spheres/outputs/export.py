@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from bids_spheres.errors import MissingInputError, UsageError
+from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.atomic import remove, replacing, write_text
 from bids_spheres.files.names import as_written
 from bids_spheres.outputs.paths import RELMAT, TIMESERIES
@@ -108,6 +108,10 @@ def _batches(
                 logger.warning("%s is left out: its table of regions is gone.", stem)
                 continue
             series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
+            for each in series:
+                if each.names != regions.names:
+                    why = f"{each.path} has other regions than {regions.path}."
+                    raise DataError(why, hint="Export without --stacked, or select fewer runs.")
             values = [each.values[each.kept] for each in series]
             volumes = [np.flatnonzero(each.kept) for each in series]
         entities = ([e for e in file.name.entities if e[0] in _OF_RUN] for file in files)

@@ -11,7 +11,7 @@ from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.sidecars import read_sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.files.text import JsonObject
@@ -59,22 +59,27 @@ def methods_file(participant: str) -> str:
     return f"logs/methods/sub-{participant}.md"
 
 
-def last_settings(
-    output_dir: Path, wanted: Callable[[JsonObject], bool], participant: str | None = None
-) -> tuple[Path | None, JsonObject]:
-    """Path and content of the newest record of a call whose settings are `wanted`, if any.
+def recorded_settings(
+    output_dir: Path, participant: str | None = None
+) -> Iterator[tuple[Path, JsonObject]]:
+    """Path and content of the records of settings of calls, the newest first.
 
-    With the label of a participant, also the participant's own records are searched.
+    With the label of a participant, the participant's own records too.
     """
     folders = [output_dir / LOGS]
     if participant is not None:
         folders.append(calls_folder(output_dir, participant))
     records = (path for folder in folders for path in folder.glob("*_settings.json"))
     for path in sorted(records, key=lambda path: path.name, reverse=True):
-        settings = read_sidecar(path, optional=True)
-        if wanted(settings):
-            return path, settings
-    return None, {}
+        yield path, read_sidecar(path, optional=True)
+
+
+def last_settings(
+    output_dir: Path, wanted: Callable[[JsonObject], bool], participant: str | None = None
+) -> tuple[Path | None, JsonObject]:
+    """The newest of `recorded_settings` that is `wanted`, if any."""
+    records = recorded_settings(output_dir, participant)
+    return next((record for record in records if wanted(record[1])), (None, {}))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from bids_spheres.engine.connectivity import concatenate, defined_series, measure
 from bids_spheres.errors import BidsSpheresError, DataError, UsageError
-from bids_spheres.files.names import as_written
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.outputs.links import sources
 from bids_spheres.outputs.read import read_series
 from bids_spheres.outputs.sidecars import (
@@ -27,23 +27,16 @@ from bids_spheres.outputs.sidecars import (
     read_sidecar,
     sidecar_path,
 )
-from bids_spheres.outputs.write import write_matrix
-from bids_spheres.participant.sidecars import matrix_sidecar
-from bids_spheres.settings import sidecar_keys
+from bids_spheres.participant.series import write_relations
+from bids_spheres.settings import Level, sidecar_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from bids_spheres.engine.arrays import FloatArray
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.files.names import Name
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Level
-
-    FloatArray = NDArray[np.float64]
 
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
 """Entities by which the runs of a group differ."""
@@ -65,7 +58,7 @@ _SHARED = (
 """What a sidecar says of all runs when they agree on it; else each run's own says it."""
 
 _OWN = {"Sources", "GeneratedBy"}
-"""Of these keys, those that are always of the run itself."""
+"""Keys among these that always describe the run itself."""
 
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "
@@ -224,15 +217,12 @@ class _GroupSeries:
         """BIDS URI of the series of a run."""
         return job.paths.uri(job.paths.series(self.seeds, self.strategy))
 
-    def path(self, stat: str) -> Path:
-        """Where a matrix of the group goes."""
-        return self.group.paths.matrix(self.seeds, self.strategy, stat)
-
     def left_behind(self) -> Iterator[str]:
         """Runs of an earlier matrix in this place that the call at hand does not know of."""
         stat = measure(self.group.jobs[0].work.processing.connectivity[0]).stat
+        path = self.group.paths.matrix(self.seeds, self.strategy, stat)
         try:
-            before = sources(read_sidecar(sidecar_path(self.path(stat)), optional=True))
+            before = sources(read_sidecar(sidecar_path(path), optional=True))
         except BidsSpheresError:
             return  # what was there can't be read, and is written anew
         known = {self.uri(job) for job in self.group.jobs}
@@ -244,13 +234,11 @@ class _GroupSeries:
         together = np.empty((0, len(self.seeds)))
         if self.used:
             together = concatenate([run.values for run in self.used])
-        sidecar = self.sidecar()
-        for chosen in map(measure, self.group.jobs[0].work.processing.connectivity):
-            about = matrix_sidecar(chosen, "")
-            if chosen.shrinkage and self.used:
-                about["Shrinkage"] = chosen.shrinkage(together)
-            values = chosen.function(together)
-            write_matrix(self.path(chosen.stat), self.seeds.names, values, {**about, **sidecar})
+        nodes = [run.nodes for run in self.described]
+        place, rules = self.group.paths, self.group.jobs[0].work.processing
+        write_relations(
+            (place, self.seeds, self.strategy), rules.connectivity, together, self.sidecar(), nodes
+        )
 
     def _mean(self, key: str) -> float | None:
         """Mean over all volumes of the runs, censored ones too; None when one has none."""
@@ -281,18 +269,15 @@ class _GroupSeries:
             NumberOfRuns=len(used),
             ExcludedRuns={run.uri: run.exclusion for run in self.excluded},
             MissingRuns={self.uri(job): why for job, why in self.missing},
-            NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)] if used else [],
+            NodesMissingInSomeRuns=[names[i] for i in np.flatnonzero(incomplete)],
             CensoredVolumes=dict(censored),
             DegreesOfFreedom=degrees_of_freedom(used),
             MeanFramewiseDisplacement=self._mean("MeanFramewiseDisplacement"),
             MeanFramewiseDisplacementRecomputed=self._mean("MeanFramewiseDisplacementRecomputed"),
             NodeFiles=[run.nodes for run in described],
         )
-        return {
-            **agreed,
-            **about,
-            **{key: sum(run.sidecar[key] for run in used) for key in _SUMMED},
-        }
+        sums = {key: sum(run.sidecar[key] for run in used) for key in _SUMMED}
+        return {**agreed, **about, **sums}
 
 
 def degrees_of_freedom(used: Sequence[RunSeries]) -> float:

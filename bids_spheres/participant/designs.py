@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bids_spheres.confounds import degrees_of_freedom as dof
 from bids_spheres.confounds.columns import columns_named
-from bids_spheres.confounds.degrees_of_freedom import (
-    FEW_DEGREES_OF_FREEDOM,
-    count_degrees_of_freedom,
-    exclusion,
-    filter_problem,
-    parts,
-    rounded,
-    without_undrawn,
-)
-from bids_spheres.confounds.design import Problem, check_strategies, make_design
+from bids_spheres.confounds.design import Design, Problem, check_strategies, make_design
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
@@ -32,11 +24,11 @@ from bids_spheres.confounds.tables import (
     read_outliers,
     read_tedana,
 )
-from bids_spheres.confounds.task import read_events
+from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.files.names import as_written
+from bids_spheres.files.names import Name, as_written
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
@@ -46,13 +38,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from numpy.typing import NDArray
 
-    from bids_spheres.confounds.degrees_of_freedom import DegreesOfFreedom, Exclusion
-    from bids_spheres.confounds.design import Design
     from bids_spheres.confounds.strategy import Strategy
-    from bids_spheres.confounds.task import RunEvents
-    from bids_spheres.files.names import Name
+    from bids_spheres.engine.arrays import BoolArray
     from bids_spheres.inputs.runs import Run, Tables
     from bids_spheres.participant.plan import Job, JobImage
     from bids_spheres.settings import Processing
@@ -72,7 +60,7 @@ class Timing:
     def filter_problem(self, strategy: Strategy) -> str | None:
         """Why the run can't carry the filter of a strategy, if so."""
         band = strategy.filter
-        return None if band is None else filter_problem(band, self.t_r, self.n_volumes)
+        return None if band is None else dof.filter_problem(band, self.t_r, self.n_volumes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,24 +74,24 @@ class RunDesign:
 
     # Asked for by every output of a run; with a filter, the spectrum of an operator.
     @cached_property
-    def degrees_of_freedom(self) -> DegreesOfFreedom:
+    def degrees_of_freedom(self) -> dof.DegreesOfFreedom:
         """Degrees of freedom."""
         t_r, detrend = self.timing.t_r, self.processing.detrend
-        left = count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
+        left = dof.count_degrees_of_freedom(self.design, self.strategy, t_r, detrend)
         if self.used.sum() == left.kept or left.problem:
             return left
-        return without_undrawn(
+        return dof.without_undrawn(
             *(left, self.design, self.strategy, self.used), t_r=t_r, detrend=detrend
         )
 
     @property
-    def exclusion(self) -> Exclusion | None:
+    def exclusion(self) -> dof.Exclusion | None:
         """Why the run has no result, if so."""
         strategy, floor = _for_all(self.strategy, self.processing), self.processing.min_dof
-        return exclusion(self.degrees_of_freedom, strategy, floor=floor)
+        return dof.exclusion(self.degrees_of_freedom, strategy, floor=floor)
 
     @cached_property
-    def used(self) -> NDArray[np.bool_]:
+    def used(self) -> BoolArray:
         """Kept volumes that are in the results, (T,): all, or as many as all runs have."""
         kept, seconds = self.design.kept, self.processing.equal_seconds
         places = np.flatnonzero(kept)
@@ -119,7 +107,7 @@ class RunDesign:
         return used
 
     @property
-    def reasons(self) -> dict[str, NDArray[np.bool_]]:
+    def reasons(self) -> dict[str, BoolArray]:
         """Volumes left out for each reason."""
         reasons = dict(self.design.reasons)
         if self.processing.equal_seconds:
@@ -136,14 +124,14 @@ class RunDesign:
                 f"{self.exclusion.reason}. Choose a strategy with fewer regressors or no "
                 "filter for this run, or leave it out; exclusions.tsv lists it."
             )
-        elif left.residual < FEW_DEGREES_OF_FREEDOM:
+        elif left.residual < dof.FEW_DEGREES_OF_FREEDOM:
             yield (
-                f"{name} leaves {rounded(left.residual)} degrees of freedom of this run, "
-                f"fewer than {FEW_DEGREES_OF_FREEDOM} ({parts(left)}): its correlations "
+                f"{name} leaves {dof.rounded(left.residual)} degrees of freedom of this run, "
+                f"fewer than {dof.FEW_DEGREES_OF_FREEDOM} ({dof.parts(left)}): its correlations "
                 "vary much by chance. --min-dof excludes such runs."
             )
 
-    def exclusion_row(self, name: Name, source: str, excluded: Exclusion) -> dict[str, object]:
+    def exclusion_row(self, name: Name, source: str, excluded: dof.Exclusion) -> dict[str, object]:
         """Row of the table of exclusions about the image `source` of a run."""
         left = excluded.degrees_of_freedom
         return {
@@ -217,9 +205,10 @@ class StrategyFailures:
                 raise
             self.errors |= dict.fromkeys(strategies, error)
 
-    def of_all(self, strategies: Iterable[Strategy]) -> bool:
-        """Whether none of the strategies is left for a run."""
-        return set(strategies) <= self.errors.keys()
+    def raise_if_all(self, strategies: Iterable[Strategy]) -> None:
+        """Raise when none of the strategies is left for a run."""
+        if set(strategies) <= self.errors.keys():
+            raise self.as_error()
 
     def as_error(self) -> BidsSpheresError:
         """All of them as one error, the same message of several strategies once."""
@@ -251,7 +240,7 @@ def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[R
                     f"No confounds table belongs to {image.bold}.", hint=_NO_TABLE
                 )
             extra = inputs.programs if _wants_extra(strategy) else []
-            own = inputs.own if strategy.confounds else []
+            own = inputs.own_tables if strategy.confounds else []
             design = make_design(
                 inputs.confounds,
                 strategy,
@@ -283,11 +272,33 @@ def missing_events() -> MissingInputError:
     )
 
 
-class _RunInputs:
+class _RunTables:
+    """Tables of a run beside fMRIPrep's, read when they are asked for: whole, or headers alone."""
+
+    def __init__(self, files: Tables, read: Callable[[Path], pd.DataFrame]) -> None:
+        self.files, self.read = files, read
+
+    @cached_property
+    def metadata(self) -> Mapping[str, object]:
+        """What is known of fMRIPrep's columns."""
+        return read_metadata(self.files.metadata) if self.files.metadata else {}
+
+    @cached_property
+    def programs(self) -> list[pd.DataFrame]:
+        """Tables of other programs."""
+        tables = [self.read(self.files.aroma)] if self.files.aroma else []
+        if self.files.tedana:
+            components = read_tedana(*self.files.tedana)
+            tables.append(components.iloc[:0] if self.read is read_header else components)
+        return tables
+
+
+class _RunInputs(_RunTables):
     """What designs of a run are made of, each read when the first strategy asks for it."""
 
     def __init__(self, run: Run, bold: Path, user_outliers: Path | None, n_volumes: int) -> None:
-        self.run, self.bold, self.files = run, bold, run.tables
+        super().__init__(run.tables, read_confounds)
+        self.run, self.bold = run, bold
         self.user_outliers, self.n_volumes = user_outliers, n_volumes
 
     @cached_property
@@ -299,19 +310,9 @@ class _RunInputs:
         return read_confounds(path) if path else pd.DataFrame(index=range(self.n_volumes))
 
     @cached_property
-    def metadata(self) -> Mapping[str, object]:
-        """What is known of fMRIPrep's columns."""
-        return read_metadata(self.files.metadata) if self.files.metadata else {}
-
-    @cached_property
-    def programs(self) -> list[pd.DataFrame]:
-        """Tables of other programs."""
-        return list(_extra(self.files, read_confounds))
-
-    @cached_property
-    def own(self) -> list[pd.DataFrame]:
+    def own_tables(self) -> list[pd.DataFrame]:
         """Tables of the user's own."""
-        return [own_table(read_confounds(path), link) for link, path in self.files.own]
+        return [own_table(self.read(path), link) for link, path in self.files.own]
 
     @cached_property
     def events(self) -> RunEvents:
@@ -339,7 +340,7 @@ class _RunInputs:
         return float(ball_radius(mask.inside.sum() * mask.grid.voxel_volume))
 
     @cached_property
-    def outliers(self) -> NDArray[np.bool_] | None:
+    def outliers(self) -> BoolArray | None:
         """Volumes that the user censors."""
         return read_outliers(self.user_outliers, self.n_volumes) if self.user_outliers else None
 
@@ -350,10 +351,14 @@ _NO_TABLE = "fMRIPrep writes it beside the image as *_desc-confounds_timeseries.
 def missing_image(strategy: Strategy) -> MissingInputError:
     """The error about a run without an image from which a strategy starts."""
     kinds = " or ".join(f"desc-{kind}" for kind in strategy.bold_kinds)
-    return MissingInputError(
-        f"The {strategy} starts from a {kinds} image, which is missing.",
-        hint=_OF_OTHERS if "nonaggrDenoised" in strategy.bold_kinds else _WHERE,
-    )
+    hint = "Name the folder that holds it with --derivatives NAME=PATH."
+    if "nonaggrDenoised" in strategy.bold_kinds:
+        hint = (
+            "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
+            "fMRIPost-AROMA with --derivatives aroma=PATH."
+        )
+    message = f"The {strategy} starts from a {kinds} image, which is missing."
+    return MissingInputError(message, hint=hint)
 
 
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
@@ -420,39 +425,39 @@ def _tables(
     """Table of every run with its JSON file; tables that can't be used go to the list."""
     seen = set()
     for job in jobs:
-        source, tables, strategies = _source(job.run), job.run.tables, job.work.strategies
+        source, strategies = _source(job.run), job.work.strategies
+        tables = _RunTables(job.run.tables, read)
         if source in seen:
             continue
         seen.add(source)
         failures = StrategyFailures()
-        if tables.confounds is None:
+        if (path := tables.files.confounds) is None:
             error = MissingInputError("No confounds table belongs to it.", hint=_NO_TABLE)
             failures.errors |= {strategy: error for strategy in strategies if strategy.needs_table}
         else:
             with failures.of(*strategies):
-                table = read(tables.confounds)
+                table = read(path)
                 for n_volumes in _volumes(job) if read is read_confounds else ():
-                    check_rows(table, tables.confounds, n_volumes)
-                metadata = read_metadata(tables.metadata) if tables.metadata else {}
+                    check_rows(table, path, n_volumes)
+                metadata = tables.metadata
                 with failures.of(*filter(_wants_extra, strategies)):
-                    table = merge_tables(table, list(_extra(tables, read)))
-                table = _with_own(table, tables, read, strategies, failures)
+                    table = merge_tables(table, tables.programs)
+                table = _with_own(table, tables, strategies, failures)
                 yield source, (table, metadata)
         unusable += [(source, *failure) for failure in failures.errors.items()]
 
 
 def _with_own(
     table: pd.DataFrame,
-    tables: Tables,
-    read: Callable[[Path], pd.DataFrame],
+    tables: _RunTables,
     strategies: Sequence[Strategy],
     failures: StrategyFailures,
 ) -> pd.DataFrame:
     """A table with those of the user's own that strategies name columns of."""
     naming = [strategy for strategy in strategies if strategy.confounds]
-    for link, path in tables.own if naming else ():
+    for link, path in tables.files.own if naming else ():
         with failures.of(*naming):
-            own = own_table(read(path), link)
+            own = own_table(tables.read(path), link)
             if users := [strategy for strategy in naming if _names_any(strategy, own)]:
                 with failures.of(*users):
                     table = merge_tables(table, [own])
@@ -470,13 +475,6 @@ def _volumes(job: Job) -> Iterator[int]:
             yield open_volumes(image.bold).n_volumes
 
 
-_OF_OTHERS = (
-    "fMRIPrep before 23.1 wrote it with --use-aroma; for later versions give the output of "
-    "fMRIPost-AROMA with --derivatives aroma=PATH."
-)
-_WHERE = "Name the folder that holds it with --derivatives NAME=PATH."
-
-
 def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
     """Filters that runs can't carry; only asked when a strategy has a filter."""
     for job in jobs:
@@ -492,15 +490,6 @@ def _filter_problems(jobs: Sequence[Job]) -> Iterator[_Failure]:
                 failures = StrategyFailures()
                 run_designs(job, replace(image, strategies=tuple(doubtful)), failures)
                 yield from ((str(job), *failure) for failure in failures.errors.items())
-
-
-def _extra(tables: Tables, read: Callable[[Path], pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Tables of other programs; `read` is for whole ones or for their names alone."""
-    if tables.aroma:
-        yield read(tables.aroma)
-    if tables.tedana:
-        components = read_tedana(*tables.tedana)
-        yield components.iloc[:0] if read is read_header else components
 
 
 def _names_any(strategy: Strategy, table: pd.DataFrame) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,22 @@ from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.errors import InvalidDatasetError
 from bids_spheres.inputs.matching import KEEP_ONE
 from bids_spheres.outputs import write
-from bids_spheres.outputs.paths import EFFECTIVE_DOF
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.controls import write_controls
-from bids_spheres.participant.designs import StrategyFailures, run_designs, run_timing
+from bids_spheres.participant.controls import placement_spread, write_controls
+from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs, run_timing
 from bids_spheres.participant.outcomes import JobReport
-from bids_spheres.participant.placements import placement_spread
-from bids_spheres.participant.seed_maps import recording_voxels, write_seed_maps
-from bids_spheres.participant.series import clean_series, effective_dof, write_series
+from bids_spheres.participant.series import (
+    clean_columns,
+    effective_dof,
+    recording_voxels,
+    write_seed_maps,
+    write_series,
+)
 from bids_spheres.participant.sidecars import cleaning_sidecar, design_sidecar, smoothed_before
 from bids_spheres.participant.sphere_sets import (
+    SphereSet,
     coverage_note,
     extract_spheres,
     open_spheres,
@@ -31,16 +36,12 @@ from bids_spheres.participant.sphere_sets import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.stream import Volumes
-    from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Job, JobImage
-    from bids_spheres.participant.sphere_sets import SphereSet
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -59,20 +60,18 @@ def run_job(job: Job) -> JobReport:
         notes = {placement.note: None for placement in job.placements if placement.note}
     failures = StrategyFailures(job.without_image)
     todo = list(_to_do(job, failures))
-    if failures.of_all(job.work.strategies):
-        raise failures.as_error()
+    failures.raise_if_all(job.work.strategies)
     warnings: list[str] = []
     unwritten: set[Path] = set()
     for part in todo:
-        unread = {job.paths.spheres(seeds) for seeds in part.spheres}
+        spheres = {job.paths.spheres(seeds) for seeds in part.spheres}
+        unwritten |= spheres
         with failures.of(*part.image.strategies):
             image_notes, image_warnings = _write_image(job, part, failures)
             notes |= dict.fromkeys(image_notes)
             warnings += image_warnings
-            unread = set()
-        unwritten |= unread
-    if failures.of_all(job.work.strategies):
-        raise failures.as_error()
+            unwritten -= spheres
+    failures.raise_if_all(job.work.strategies)
     for strategy in failures.errors:
         unwritten.add(job.paths.design(strategy.name))
         unwritten |= {job.paths.series(seeds, strategy.name) for seeds in job.work.seed_sets}
@@ -93,8 +92,8 @@ class _ToDo:
 
     image: JobImage
     placements: tuple[SeedsInSpace, ...]
-    spheres: tuple[SeedTable, ...]
-    designs: tuple[RunDesign, ...] = ()
+    spheres: Sequence[SeedTable]
+    designs: Sequence[RunDesign]
 
 
 def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
@@ -102,23 +101,19 @@ def _to_do(job: Job, failures: StrategyFailures) -> Iterator[_ToDo]:
     tables, paths = [placement.table for placement in job.placements], job.paths
     for number, image in enumerate(job.images):
         spheres = [t for t in tables if not number and paths.spheres(t) not in job.current]
-        pairs = [
-            (seeds, strategy)
-            for strategy in image.strategies
-            for seeds in tables
-            if paths.series(seeds, strategy.name) not in job.current
-        ]
-        stale = {strategy for _, strategy in pairs}
-        stale |= {s for s in image.strategies if paths.design(s.name) not in job.current}
-        strategies = tuple(strategy for strategy in image.strategies if strategy in stale)
-        stale_sets = [*spheres, *(seeds for seeds, _ in pairs)]
-        placements = tuple(each for each in job.placements if each.table in stale_sets)
+        strategies, stale = [], list(spheres)
+        for strategy in image.strategies:
+            series = [t for t in tables if paths.series(t, strategy.name) not in job.current]
+            if series or paths.design(strategy.name) not in job.current:
+                strategies.append(strategy)
+            stale += series
+        placements = tuple(each for each in job.placements if each.table in stale)
         if not strategies and not placements:
             continue
-        part = _ToDo(replace(image, strategies=strategies), placements, tuple(spheres))
+        part, designs = replace(image, strategies=tuple(strategies)), list[RunDesign]()
         with failures.of(*strategies):
-            part = replace(part, designs=tuple(run_designs(job, part.image, failures)))
-        yield part
+            designs = run_designs(job, part, failures)
+        yield _ToDo(part, placements, spheres, designs)
 
 
 def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[list[str], list[str]]:
@@ -146,11 +141,8 @@ def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[lis
     # The path from the root of the dataset that the image is in.
     roots = (root for _, root in job.work.links if bold.is_relative_to(root))
     source = next((bold.relative_to(root).as_posix() for root in roots), bold.name)
-    rows = [
-        run_design.exclusion_row(job.run.name, source, run_design.exclusion)
-        for run_design in todo.designs
-        if run_design.exclusion
-    ]
+    excluded = ((design, design.exclusion) for design in todo.designs)
+    rows = [design.exclusion_row(job.run.name, source, why) for design, why in excluded if why]
     names = [strategy.name for strategy in todo.image.strategies]
     record_exclusions(job.work.output_dir, source, names, rows)
     warnings = []
@@ -193,12 +185,9 @@ def _write_spheres_and_series(
         extraction, sphere_sets = extract_spheres(source, sphere_sets, rules, job.work.threads)
         for spheres in sphere_sets:
             if spheres.seeds in todo.spheres:
-                measured = {"coverage": spheres.coverage, "tsnr": spheres.tsnr, **spheres.extra}
-                if spheres.spikes is not None:
-                    measured["despiked"] = spheres.spikes
                 write.write_spheres(
                     *(paths, spheres.seeds, bold, spheres.weights),
-                    measured={**measured, "used": ~spheres.missing},
+                    measured={**spheres.extra, "used": ~spheres.missing},
                     sidecar=spheres.sidecar,
                 )
                 values = extraction.timeseries[:, spheres.columns]
@@ -224,28 +213,15 @@ def _write_strategy(
     """Clean, relate and write the series of some of the extracted seed sets, and their maps."""
     volumes, extraction, sphere_sets = extracted
     sidecar = cleaning_sidecar(run_design, sources)
-    # An extraction of these sets alone, since all its series would get a map.
-    columns = np.concatenate(
-        [np.arange(s.columns.start, s.columns.stop) for s in sphere_sets], dtype=np.intp
-    )
-    voxels = None if extraction.voxels is None else extraction.voxels.of(columns)
-    extraction = replace(extraction, timeseries=extraction.timeseries[:, columns], voxels=voxels)
-    start, cleaned = 0, []
+    cleaned = []
     for spheres in sphere_sets:
-        own = slice(start, start + len(spheres.seeds))
-        # Set by set, so that its numbers are the same to the last bit whichever others there are.
-        series = clean_series(
-            np.ascontiguousarray(extraction.timeseries[:, own]),
-            run_design,
-            None if voxels is None else voxels.of(np.arange(own.start, own.stop)),
-        )
+        series = clean_columns(extraction, spheres.columns, run_design)
         beside = placement_spread(spheres.placed, run_design) if spheres.placed else {}
         if run_design.processing.effective_dof:
             beside[EFFECTIVE_DOF] = effective_dof(series, run_design)
         write_series(paths, spheres, run_design, series, sidecar=sidecar, beside=beside)
         if run_design.processing.controls:
-            write_controls(paths, spheres, run_design, extracted[1], series)
-        cleaned.append((replace(spheres, columns=own), series))
-        start = own.stop
+            write_controls(paths, spheres, run_design, extraction, series)
+        cleaned.append((spheres, series))
     if isinstance(volumes, SpooledVolumes) and run_design.processing.seed_maps:
         write_seed_maps(paths, volumes, extraction, cleaned, run_design=run_design, sidecar=sidecar)

@@ -70,7 +70,7 @@ class Outcome:
 
     @property
     def failed_strategies(self) -> tuple[str, ...]:
-        """Those that failed when others did not; empty when the whole run did, or nothing."""
+        """Strategies that failed when others did not; empty when the whole run did, or nothing."""
         return tuple(failed.name for failed in self.report.failed)
 
     @classmethod

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bids_spheres.confounds.strategy_file import load_strategy, override
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.seeds import (
+    SeedTable,
     load_published_seeds,
     load_seed_file,
     scale_label,
@@ -33,18 +35,19 @@ from bids_spheres.outputs.paths import (
     seed_entities,
 )
 from bids_spheres.participant.seeds_in_space import place_in_run, place_in_template
-from bids_spheres.spaces import template_mask
+from bids_spheres.spaces import SeedsInSpace, template_mask
 from bids_spheres.spaces.fmriprep import is_native
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bids_spheres.confounds.strategy import Strategy
-    from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.inputs.runs import Run
     from bids_spheres.settings import Processing
-    from bids_spheres.spaces import SeedsInSpace
 
+
+PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)
+"""Labels of the matrices over random placements of spheres."""
 
 _LONGEST_NAME = 255
 """Bytes; of almost every file system."""
@@ -109,12 +112,12 @@ class Job:
 
     @property
     def strategies(self) -> tuple[Strategy, ...]:
-        """Those that have an image in this run."""
+        """Strategies that have an image in this run."""
         return tuple(strategy for image in self.images for strategy in image.strategies)
 
     @property
     def without_image(self) -> tuple[Strategy, ...]:
-        """Those that have none."""
+        """Strategies without an image in this run."""
         return tuple(s for s in self.work.strategies if s not in self.strategies)
 
     def placed(self) -> Job:
@@ -130,39 +133,32 @@ class Job:
         """Where the outputs go."""
         return OutputPaths(self.work.output_dir, self.run.name, self.work.processing.aggregation)
 
+    def tables(self, seeds: SeedTable, strategy: str) -> list[Path]:
+        """Tables of series after a strategy, which come first, and of all that is made of them."""
+        rules = self.work.processing
+        stats = [measure(name).stat for name in rules.connectivity]
+        stats += [EFFECTIVE_DOF] if rules.effective_dof else []
+        # Regions have places of their own.
+        stats += PLACEMENTS if rules.placements and seeds.regions is None else ()
+        tables = [self.paths.series(seeds, strategy)]
+        tables += [self.paths.matrix(seeds, strategy, stat) for stat in stats]
+        return [*tables, self.paths.controls(seeds, strategy)] if rules.controls else tables
+
     def outputs(self) -> dict[Path, Path]:
         """Output paths and the input each is made from, but for maps, which need a series."""
-        seed_sets, rules = self.work.seed_sets, self.work.processing
         paths: dict[Path, Path] = {}
-        for seeds in seed_sets if self.images else ():
+        for seeds in self.work.seed_sets if self.images else ():
             first = self.images[0].bold
             paths[self.paths.spheres(seeds, ".nii.gz")] = first
             paths[self.paths.spheres(seeds)] = paths[self.paths.uncleaned(seeds)] = first
         for image in self.images:
             for strategy in (strategy.name for strategy in image.strategies):
-                for seeds in seed_sets:
-                    paths[self.paths.series(seeds, strategy)] = image.bold
-                    stats = (*relation_stats(rules), *placement_stats(rules, seeds))
-                    relmats = (self.paths.matrix(seeds, strategy, stat) for stat in stats)
-                    paths |= dict.fromkeys(relmats, image.bold)
-                    if rules.controls:
-                        paths[self.paths.controls(seeds, strategy)] = image.bold
+                for seeds in self.work.seed_sets:
+                    paths |= dict.fromkeys(self.tables(seeds, strategy), image.bold)
                 # Images of one run in several spaces share the table, and so the design.
                 table = self.run.tables.confounds or image.bold
                 paths[self.paths.design(strategy)] = paths[self.paths.outliers(strategy)] = table
         return paths
-
-
-def relation_stats(rules: Processing) -> list[str]:
-    """Labels of the matrices of every seed set after a strategy."""
-    stats = [measure(name).stat for name in rules.connectivity]
-    return [*stats, EFFECTIVE_DOF] if rules.effective_dof else stats
-
-
-def placement_stats(rules: Processing, seeds: SeedTable) -> tuple[str, ...]:
-    """Labels of the matrices over random placements of spheres; regions have none."""
-    spheres = rules.placement_jitter is not None and seeds.regions is None
-    return (PLACEMENT_MEAN, PLACEMENT_SD) if spheres else ()
 
 
 def load_seed_sets(
@@ -193,13 +189,12 @@ def load_seed_sets(
             f"Two seed sets have the label {entity}-{label}, so their outputs would collide.",
             hint="Name each set once; the label of a table is made from its file name.",
         )
-    if not radii:
-        return (*tables, *regions)
-    sized = [(table.with_radius(radius), radius) for table in tables for radius in radii]
-    if len(radii) == 1:
-        return (*(table for table, _ in sized), *regions)
-    scaled = (replace(table, scale=scale_label(radius)) for table, radius in sized)
-    return (*scaled, *regions)
+    if radii:
+        tables = [table.with_radius(radius) for table in tables for radius in radii]
+    if len(radii) > 1:  # names of files tell them apart
+        scales = cycle(map(scale_label, radii))
+        tables = [replace(table, scale=next(scales)) for table in tables]
+    return (*tables, *regions)
 
 
 def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[Strategy, ...]:
@@ -213,16 +208,13 @@ def load_strategies(names: Sequence[str], changes: Mapping[str, Any]) -> tuple[S
     except DataError as error:  # what was read is fine; what was typed is not
         raise UsageError(error.message, error.hint) from error
     labels = [strategy.name for strategy in strategies]
+    hint = "Give your own strategy another name."
     if UNCLEANED in labels:
-        raise UsageError(
-            f"A strategy is named {UNCLEANED}, as are the series before cleaning.",
-            hint="Give your own strategy another name.",
-        )
+        problem = f"A strategy is named {UNCLEANED}, as are the series before cleaning."
+        raise UsageError(problem, hint)
     if repeated := [label for label in labels if labels.count(label) > 1]:
-        raise UsageError(
-            f"Two strategies are named {repeated[0]}, so their outputs would collide.",
-            hint="Give your own strategy another name.",
-        )
+        problem = f"Two strategies are named {repeated[0]}, so their outputs would collide."
+        raise UsageError(problem, hint)
     return strategies
 
 

@@ -47,19 +47,15 @@ def place_in_template(
         _check(seeds, space, warp=warp)
     if is_native(space):
         return ()
-    placements = tuple(
-        _with_distances(_place(seeds, space, RunTransforms(), warp=warp), seeds)
-        for seeds in seed_sets
-    )
+    placements = []
+    for seeds in seed_sets:
+        placed = _place(seeds, space, RunTransforms(), warp=warp)
+        moved = np.linalg.norm(placed.table.coordinates - seeds.coordinates, axis=1)
+        placements.append(replace(placed, moved=tuple(moved.tolist()) if moved.any() else ()))
     # Sets that differ by their radius only say the same.
     for note in dict.fromkeys(placement.note for placement in placements if placement.note):
         logger.log(logging.WARNING if OTHER_HEADS in note else logging.INFO, "%s", note)
-    return placements
-
-
-def _with_distances(placed: SeedsInSpace, given: SeedTable) -> SeedsInSpace:
-    moved = np.linalg.norm(placed.table.coordinates - given.coordinates, axis=1)
-    return replace(placed, moved=tuple(moved.tolist())) if moved.any() else placed
+    return tuple(placements)
 
 
 def can_use(seed_sets: Sequence[SeedTable], space: str, *, warp: bool) -> bool:
@@ -79,8 +75,7 @@ def place_in_run(
 
     A `MissingInputError` when no transform leads there, and another when one can't be read.
     """
-    participant = run.name.get("sub") or ""
-    files = [path for root in roots for path in transform_files(root, participant)]
+    files = [path for root in roots for path in transform_files(root, run.participant)]
     transforms = RunTransforms(tuple(files), run.name.values)
     return tuple(_place(seeds, run.space, transforms, warp=warp) for seeds in seed_sets)
 

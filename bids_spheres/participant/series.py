@@ -1,33 +1,46 @@
-"""Series of a run through the steps of a strategy, their relations, and files of both."""
+"""Series of a run through the steps of a strategy, their relations and maps, and the files."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 
 from bids_spheres.confounds.design import removed_regressors, temporal_steps
-from bids_spheres.engine.aggregate import aggregate_cleaned
+from bids_spheres.engine.aggregate import VoxelSeries, aggregate_cleaned
 from bids_spheres.engine.clean import clean
 from bids_spheres.engine.connectivity import measure
 from bids_spheres.engine.degrees_of_freedom import effective_degrees_of_freedom
+from bids_spheres.engine.seedmaps import SpooledVolumes, mask_voxels, seed_maps, spooled
+from bids_spheres.errors import UsageError, did_you_mean
+from bids_spheres.files.atomic import write_image, write_json
+from bids_spheres.files.names import plain_label
 from bids_spheres.outputs import write
-from bids_spheres.outputs.paths import EFFECTIVE_DOF
-from bids_spheres.outputs.sidecars import SeriesSidecar, sampling
+from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
+from bids_spheres.outputs.sidecars import (
+    CleaningSidecar,
+    SeedMapSidecar,
+    SeriesSidecar,
+    sampling,
+    sidecar_path,
+)
 from bids_spheres.participant.sidecars import matrix_sidecar, sidecar_beside
+from bids_spheres.settings.table import ALL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from bids_spheres.engine.aggregate import VoxelSeries
-    from bids_spheres.outputs.paths import OutputPaths
-    from bids_spheres.outputs.sidecars import CleaningSidecar
+    from bids_spheres.engine.arrays import BoolArray, FloatArray
+    from bids_spheres.engine.extract import Extraction
+    from bids_spheres.engine.seeds import SeedTable
+    from bids_spheres.engine.spheres import SphereWeights
+    from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.sphere_sets import SphereSet
-
-    FloatArray = NDArray[np.float64]
+    from bids_spheres.settings import Processing
 
 
 def clean_series(
@@ -53,21 +66,28 @@ def clean_series(
     return cleaned
 
 
-def rows_in_use(run_design: RunDesign) -> NDArray[np.bool_]:
+def clean_columns(extraction: Extraction, columns: slice, run_design: RunDesign) -> FloatArray:
+    """Cleaned series, (T', S), of the spheres with these columns of an extraction.
+
+    Without the others, so that numbers are the same to the last bit whichever there are.
+    """
+    voxels = extraction.voxels.of(columns) if extraction.voxels else None
+    return clean_series(np.ascontiguousarray(extraction.timeseries[:, columns]), run_design, voxels)
+
+
+def rows_in_use(run_design: RunDesign) -> BoolArray:
     """Those of the kept volumes that are drawn after cleaning."""
     return np.asarray(run_design.used[run_design.design.kept])
 
 
 def clean_arguments(run_design: RunDesign) -> dict[str, Any]:
     """Arguments of `bids_spheres.engine.clean.clean` for a strategy in its run."""
-    rules = run_design.processing
+    rules, t_r = run_design.processing, run_design.timing.t_r
     return {
         "detrend": rules.detrend,
         "standardize": rules.standardize,
-        "confounds": removed_regressors(
-            run_design.design, run_design.strategy, run_design.timing.t_r
-        ),
-        **temporal_steps(run_design.design, run_design.strategy, run_design.timing.t_r),
+        "confounds": removed_regressors(run_design.design, run_design.strategy, t_r),
+        **temporal_steps(run_design.design, run_design.strategy, t_r),
     }
 
 
@@ -91,16 +111,34 @@ def effective_dof(cleaned: FloatArray, run_design: RunDesign) -> FloatArray:
 
 def regressed_out(run_design: RunDesign) -> FloatArray:
     """What was regressed out at the volumes in use, filtered as series were, (T', Q)."""
-    kept, t_r = run_design.design.kept, run_design.timing.t_r
-    removed = removed_regressors(run_design.design, run_design.strategy, t_r)
+    kept, arguments = run_design.design.kept, clean_arguments(run_design)
     regressors = [np.empty((int(kept.sum()), 0))]
-    if run_design.processing.detrend:
+    if arguments["detrend"]:
         regressors.append(np.linspace(-1, 1, len(kept))[kept, np.newaxis])
-    if removed is not None:
-        steps = temporal_steps(run_design.design, run_design.strategy, t_r)
+    if (removed := arguments.pop("confounds")) is not None:
         # Detrended, so that a filter does not see the jump from the end to the beginning.
-        regressors.append(clean(removed, detrend=True, standardize=False, **steps))
+        regressors.append(clean(removed, **arguments | {"detrend": True, "standardize": False}))
     return np.hstack(regressors)[rows_in_use(run_design)]
+
+
+def write_relations(
+    place: tuple[OutputPaths, SeedTable, str],
+    measures: Sequence[str],
+    series: FloatArray,
+    sidecar: Mapping[str, object],
+    nodes: Sequence[str],
+) -> None:
+    """Write the matrix of each measure of cleaned series, (T', S); `n/a` without a volume.
+
+    `place` are the seeds and the strategy among the paths, and `nodes` URIs of tables of spheres.
+    """
+    paths, seeds, strategy = place
+    for chosen in map(measure, measures):
+        about = {**sidecar, **matrix_sidecar(chosen, nodes)}
+        if chosen.shrinkage and len(series):
+            about["Shrinkage"] = chosen.shrinkage(series)
+        path = paths.matrix(seeds, strategy, chosen.stat)
+        write.write_matrix(path, seeds.names, chosen.function(series), about)
 
 
 def write_series(
@@ -132,19 +170,116 @@ def write_series(
     facts = {**common, **own}
     write.write_series(paths, seeds, strategy, values, facts)
     common["Sources"] = [paths.uri(paths.series(seeds, strategy))]
-    nodes = paths.uri(paths.spheres(seeds))
-    for chosen in map(measure, rules.connectivity):
-        relations = np.full((len(seeds), len(seeds)), np.nan)
-        about = matrix_sidecar(chosen, nodes)
-        if run_design.exclusion is None:
-            relations = chosen.function(cleaned)
-            if chosen.shrinkage:
-                about["Shrinkage"] = chosen.shrinkage(cleaned)
-        path = paths.matrix(seeds, strategy, chosen.stat)
-        write.write_matrix(path, seeds.names, relations, {**common, **about})
+    nodes = [paths.uri(paths.spheres(seeds))]
+    related = cleaned[:0] if run_design.exclusion else cleaned
+    write_relations((paths, seeds, strategy), rules.connectivity, related, common, nodes)
     for stat, values in beside.items():
         # Over placements of the spheres, from the image and not from the series
         sources = common["Sources"] if stat == EFFECTIVE_DOF else own["Sources"]
         about = sidecar_beside(stat, nodes, rules)
         path = paths.matrix(seeds, strategy, stat)
         write.write_matrix(path, seeds.names, values, {**common, **about, "Sources": sources})
+
+
+def recording_voxels(
+    volumes: Volumes,
+    mask: Mask | None,
+    folder: Path,
+    rules: Processing,
+    shifted: Sequence[SphereWeights],
+) -> AbstractContextManager[SpooledVolumes]:
+    """The image, which keeps voxels in a temporary file while it is read, smoothed if so wanted.
+
+    For maps those of the mask, all without one; else those of spheres that are `shifted` at
+    random, which are among them.
+    """
+    if not rules.seed_maps:
+        voxels = np.unique(np.concatenate([weights.voxels for weights in shifted]))
+    elif mask is None:
+        voxels = np.arange(int(np.prod(volumes.grid.shape)))
+    else:
+        voxels = mask_voxels(volumes.grid, mask.inside, mask.grid)
+    return spooled(volumes, voxels, folder, rules.smoothing_fwhm)
+
+
+def write_seed_maps(
+    paths: OutputPaths,
+    volumes: SpooledVolumes,
+    extraction: Extraction,
+    sphere_sets: Sequence[tuple[SphereSet, FloatArray]],
+    *,
+    run_design: RunDesign,
+    sidecar: CleaningSidecar,
+) -> None:
+    """Write a map of every seed that has a series; none when the run is excluded.
+
+    `volumes`, as `recording_voxels` gave them, were read to their end; each sphere set of the
+    `extraction` has its cleaned series, (T', S).
+    """
+    if run_design.exclusion is not None:
+        return
+    names = run_design.processing.seed_maps
+    seeds = [
+        (spheres, number, label, series[:, number])
+        for spheres, series in sphere_sets
+        for number, label in chosen_seeds(spheres.seeds, names).items()
+    ]
+    if not seeds:
+        return
+    columns = [spheres.columns.start + number for spheres, number, *_ in seeds]
+    timeseries, rows = extraction.timeseries[:, columns], rows_in_use(run_design)
+    maps = seed_maps(
+        *(volumes, timeseries, clean_arguments(run_design)),
+        cleaned=np.column_stack([own for *_, own in seeds]) if extraction.voxels else None,
+        rows=None if rows.all() else rows,
+    )
+    for (spheres, number, label, _), before, values in zip(seeds, timeseries.T, maps, strict=True):
+        if np.isnan(before).any():
+            continue  # no series, no map
+        path = paths.seed_map(spheres.seeds, label, run_design.strategy.name)
+        img = nib.Nifti1Image(values, volumes.grid.affine)
+        img.header.set_xyzt_units("mm", "sec")
+        write_image(path, img)
+        about = SeedMapSidecar(
+            Sources=[*spheres.sidecar["Sources"], *sidecar["Sources"]],
+            Seed=spheres.seeds.names[number],
+            SeedCoordinates=spheres.seeds.coordinates[number].tolist(),
+            RelationshipMeasure="Fisher z of the Pearson correlation of the seed's series with "
+            "that of every voxel",
+            Resolution="Grid of the BOLD image",
+        )
+        write_json(sidecar_path(path), {**spheres.sidecar, **sidecar, **about})
+
+
+def chosen_seeds(seeds: SeedTable, names: Sequence[str]) -> dict[int, str]:
+    """Labels of the seeds that are named, or of all, by their places in the table."""
+    labels = enumerate(seed_labels(seeds))
+    return {i: label for i, label in labels if ALL in names or seeds.names[i] in names}
+
+
+def check_chosen(names: Sequence[str], sets: Sequence[SeedTable]) -> None:
+    """Refuse (UsageError) names that no seed has."""
+    known = [name for seeds in sets for name in seeds.names]
+    for name in set(names) - {ALL, *known}:
+        raise UsageError(
+            f"--seed-maps: no seed is named {name}.",
+            hint=f"{did_you_mean(name, known)}Names are in the tables of seeds or regions.",
+        )
+
+
+def seed_labels(seeds: SeedTable) -> tuple[str, ...]:
+    """Names of seeds as labels of an entity: letters and digits alone, each once.
+
+    Examples
+    --------
+    >>> from bids_spheres.engine.seeds import SeedTable
+    >>> names = ("left M1", "left-M1", "PCC")
+    >>> seed_labels(SeedTable("x", names, np.zeros((3, 3)), np.zeros(3)))
+    ('leftM1x1', 'leftM1x2', 'PCC')
+    """
+    plain = [plain_label(name) for name in seeds.names]
+    alone = [bool(label) and plain.count(label) == 1 for label in plain]
+    return tuple(
+        label if single else f"{label}x{number}"
+        for number, (label, single) in enumerate(zip(plain, alone, strict=True), start=1)
+    )

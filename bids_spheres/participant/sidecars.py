@@ -9,7 +9,7 @@ import numpy as np
 
 from bids_spheres import __version__
 from bids_spheres.confounds.strategy import SMOOTHED_BEFORE
-from bids_spheres.engine.connectivity import measure
+from bids_spheres.engine.connectivity import Measure, measure
 from bids_spheres.outputs.paths import EFFECTIVE_DOF, PLACEMENT_MEAN, PLACEMENT_SD
 from bids_spheres.outputs.sidecars import (
     GENERATOR,
@@ -20,17 +20,15 @@ from bids_spheres.outputs.sidecars import (
     generated_by,
     input_uri,
 )
-from bids_spheres.settings import sidecar_of
+from bids_spheres.settings import Processing, sidecar_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bids_spheres.engine.connectivity import Measure
     from bids_spheres.inputs.runs import Run
     from bids_spheres.participant.designs import RunDesign
     from bids_spheres.participant.plan import Work
-    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 
@@ -69,7 +67,7 @@ def smoothed_before(run: Run, bold: Path) -> float:
 
 
 def design_sidecar(run_design: RunDesign, sources: Sequence[str]) -> DesignSidecar:
-    """Of regressors and censored volumes; `sources` are URIs of the tables."""
+    """Sidecar of regressors and censored volumes; `sources` are URIs of the tables."""
     return DesignSidecar(
         Sources=list(sources),
         Strategy=run_design.strategy.name,
@@ -112,15 +110,15 @@ def cleaning_sidecar(run_design: RunDesign, sources: Sequence[str]) -> CleaningS
     return cast("CleaningSidecar", content)
 
 
-def matrix_sidecar(chosen: Measure, nodes: str) -> MatrixSidecar:
-    """Of a matrix over pairs of spheres, whose table has the URI `nodes`."""
+def matrix_sidecar(chosen: Measure, nodes: Sequence[str]) -> MatrixSidecar:
+    """Sidecar of a matrix over pairs of spheres, whose tables have the URIs `nodes`."""
     return MatrixSidecar(
         RelationshipMeasure=chosen.title,
         Weighted=True,
         Directed=False,
         ValidDiagonal=chosen.valid_diagonal,
         StorageFormat="Full",
-        NodeFiles=[nodes],
+        NodeFiles=list(nodes),
         Software=f"{GENERATOR} {__version__}",
     )
 
@@ -138,8 +136,8 @@ _NO_MEASURE = {
 }
 
 
-def sidecar_beside(stat: str, nodes: str, rules: Processing) -> MatrixSidecar:
-    """Of a matrix that says how good correlations are."""
+def sidecar_beside(stat: str, nodes: Sequence[str], rules: Processing) -> MatrixSidecar:
+    """Sidecar of a matrix that says how good correlations are."""
     about = matrix_sidecar(measure("pearson"), nodes)
     about["RelationshipMeasure"] = _NO_MEASURE[stat]
     if stat in (PLACEMENT_MEAN, PLACEMENT_SD) and rules.placements:

@@ -8,32 +8,28 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bids_spheres.engine.extract import extract
+from bids_spheres.engine.extract import Extraction, extract
 from bids_spheres.engine.regions import image_on_grid, row_weights
 from bids_spheres.engine.seedmaps import SpooledVolumes
 from bids_spheres.engine.spheres import nearest_only, nearest_values, stack_weights
-from bids_spheres.engine.stream import open_volumes, read_mask
+from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
-from bids_spheres.participant.controls import control_sets
-from bids_spheres.participant.placements import PlacedSeries, shifted_seeds
+from bids_spheres.participant.controls import PlacedSeries, control_sets, shifted_seeds
 from bids_spheres.participant.sidecars import image_sidecar
-from bids_spheres.settings import OFF
+from bids_spheres.settings import OFF, Processing
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
-    from bids_spheres.engine.extract import Extraction
     from bids_spheres.engine.seeds import SeedTable
     from bids_spheres.engine.spheres import Grid, SphereWeights
-    from bids_spheres.engine.stream import Mask, Volumes
     from bids_spheres.inputs.runs import Run
     from bids_spheres.outputs.sidecars import ImageSidecar
     from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Processing
     from bids_spheres.spaces import SeedsInSpace
 
 COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
@@ -55,13 +51,12 @@ class SphereSet:
 
     `columns` are its part of the columns of an extraction of several sets, and `min_coverage` is
     the smallest share of a sphere's voxels that must have a signal. `extra` are further columns of
-    the table, (S,): shares of tissues in the voxels used, and how far seeds were moved. Once the
-    image was read, `coverage`, `tsnr` and `spikes`, (S,), are the share of each sphere's voxels
-    that has a signal, their temporal signal-to-noise ratio and the share of their values that
-    despiking changed; `reduced` counts spheres with voxels that are constant, or not finite in a
-    volume. `controls` are further spheres of the same image, which are extracted with these;
-    `shifted` are all of these spheres, shifted at random, as often as wanted, and `placed` their
-    series, once the image was read.
+    the table, (S,): shares of tissues in the voxels used, how far seeds were moved and, once the
+    image was read, the share of voxels with a signal, their temporal signal-to-noise ratio and the
+    share of their values that despiking changed. Then `reduced` counts spheres with voxels that are
+    constant, or not finite in a volume. `controls` are further spheres of the same image, which are
+    extracted with these; `shifted` are all of these spheres, shifted at random, as often as wanted,
+    and `placed` their series, once the image was read.
     """
 
     seeds: SeedTable
@@ -70,9 +65,6 @@ class SphereSet:
     min_coverage: float
     sidecar: ImageSidecar
     extra: Mapping[str, FloatArray] = field(default_factory=dict)
-    coverage: FloatArray | None = None
-    tsnr: FloatArray | None = None
-    spikes: FloatArray | None = None
     reduced: int = 0
     controls: tuple[SphereSet, ...] = ()
     shifted: tuple[SphereWeights, ...] = ()
@@ -82,23 +74,23 @@ class SphereSet:
         """The same with what the moments of an extraction say of the voxels."""
         moments, all_weights = extraction.moments, extraction.weights
         assert moments is not None  # noqa: S101 - they were asked for
-        coverage = moments.coverage(all_weights)[self.columns]
-        tsnr = moments.tsnr(all_weights)[self.columns]
-        reduced = int(extraction.reduced[self.columns].sum())
-        signal = replace(self, coverage=coverage, tsnr=tsnr, reduced=reduced)
-        if extraction.spikes is None:
-            return signal
-        spikes = extraction.spikes[self.columns]
-        known = spikes[np.isfinite(spikes)]
+        signal = {
+            "coverage": moments.coverage(all_weights)[self.columns],
+            "tsnr": moments.tsnr(all_weights)[self.columns],
+        }
         sidecar = self.sidecar.copy()
-        sidecar["DespikedShare"] = float(known.mean()) if known.size else None
-        sidecar["DespikeNote"] = _NOT_LINEAR
-        return replace(signal, spikes=spikes, sidecar=sidecar)
+        if extraction.spikes is not None:
+            spikes = signal["despiked"] = extraction.spikes[self.columns]
+            known = spikes[np.isfinite(spikes)]
+            sidecar["DespikedShare"] = float(known.mean()) if known.size else None
+            sidecar["DespikeNote"] = _NOT_LINEAR
+        reduced = int(extraction.reduced[self.columns].sum())
+        return replace(self, extra={**self.extra, **signal}, reduced=reduced, sidecar=sidecar)
 
     @property
     def missing(self) -> BoolArray:
         """Spheres without a usable voxel, or with too little coverage, (S,)."""
-        coverage = self.weights.coverage if self.coverage is None else self.coverage
+        coverage = self.extra.get("coverage", self.weights.coverage)
         return np.asarray(self.weights.empty | self.too_little(coverage))
 
     def too_little(self, coverage: FloatArray) -> BoolArray:
@@ -114,19 +106,17 @@ class SphereSet:
 def coverage_note(spheres: SphereSet) -> str:
     """How many spheres there are, and how many lack a part or all of their voxels."""
     weights = spheres.weights
-    low = spheres.missing & ~weights.empty
-    text = f"{spheres.seeds.label}: {count(len(spheres.seeds), spheres.noun)}"
-    if not weights.seed_used.all():
-        text += f", {int((~weights.seed_used).sum())} with their seed outside the mask"
-    if weights.partial.any():
-        text += f", {int(weights.partial.sum())} partly outside the mask"
-    if weights.empty.any():
-        text += f", {int(weights.empty.sum())} without a voxel in the mask (n/a)"
-    if low.any():
-        text += f", {int(low.sum())} with a coverage below {spheres.min_coverage:g} (n/a)"
-    if spheres.sidecar.get("DespikedShare") is not None:
-        text += f", {spheres.sidecar['DespikedShare']:.2%} of their voxels' values despiked"
-    return text
+    faults = {
+        "with their seed outside the mask": ~weights.seed_used,
+        "partly outside the mask": weights.partial,
+        "without a voxel in the mask (n/a)": weights.empty,
+        f"with a coverage below {spheres.min_coverage:g} (n/a)": spheres.missing & ~weights.empty,
+    }
+    parts = [f"{spheres.seeds.label}: {count(len(spheres.seeds), spheres.noun)}"]
+    parts += [f"{flags.sum()} {fault}" for fault, flags in faults.items() if flags.any()]
+    if (despiked := spheres.sidecar.get("DespikedShare")) is not None:
+        parts.append(f"{despiked:.2%} of their voxels' values despiked")
+    return ", ".join(parts)
 
 
 def sphere_warnings(spheres: SphereSet, bold: Path) -> Iterator[str]:
@@ -175,7 +165,7 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
     sphere_sets: list[SphereSet] = []
     for placement in placements:
         seeds = placement.table
-        weights = usable.of_tissue(_weights(seeds, volumes.grid, usable, rules.overlap), seeds)
+        weights = _weights(seeds, volumes.grid, usable, rules.overlap)
         columns = slice(start, start + len(seeds))
         sidecar = image_sidecar(job.run, bold, job.mask, placement, job.work)
         extra = usable.shares(weights)
@@ -183,34 +173,29 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
             extra["moved"] = np.array(placement.moved)
         sphere_sets.append(SphereSet(seeds, weights, columns, rules.min_coverage, sidecar, extra))
         start += len(seeds)
-    for i, spheres in enumerate(sphere_sets if rules.controls else ()):
-        controls = tuple(control_sets(spheres, usable, start))
-        sphere_sets[i] = replace(spheres, controls=controls)
+    overlap = "allow" if rules.overlap == "error" else rules.overlap
+    for i, spheres in enumerate(sphere_sets):
+        controls = tuple(control_sets(spheres, usable, start)) if rules.controls else ()
         start += sum(len(control.seeds) for control in controls)
-    if rules.placements:
-        overlap = "allow" if rules.overlap == "error" else rules.overlap
-        for i, spheres in enumerate(sphere_sets):
-            shifted = tuple(
-                usable.of_tissue(_weights(table, volumes.grid, usable, overlap), table)
-                for table in shifted_seeds(spheres.seeds, *rules.placements)
-            )
-            sphere_sets[i] = replace(spheres, shifted=shifted)
+        shifted = shifted_seeds(spheres.seeds, *rules.placements) if rules.placements else ()
+        copies = tuple(_weights(table, volumes.grid, usable, overlap) for table in shifted)
+        sphere_sets[i] = replace(spheres, controls=controls, shifted=copies)
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
 def _weights(seeds: SeedTable, grid: Grid, usable: UsableVoxels, overlap: str) -> SphereWeights:
     """Weights of spheres or regions, by the rule for voxels that several spheres share."""
     weights = row_weights(seeds, grid, usable.inside, usable.grid)
-    if overlap == "allow" or seeds.regions is not None or not weights.overlaps.any():
-        return weights
-    if overlap == "nearest":
-        return nearest_only(weights, seeds.coordinates, seeds.radii)
     shared = np.flatnonzero(weights.overlaps)
-    names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
-    raise DataError(
-        f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
-        hint="Choose a smaller --radius, or --overlap nearest or allow.",
-    )
+    if overlap == "nearest" and seeds.regions is None and len(shared):
+        weights = nearest_only(weights, seeds.coordinates, seeds.radii)
+    elif overlap == "error" and seeds.regions is None and len(shared):
+        names = ", ".join(seeds.names[i] for i in shared[:5]) + ", ..." * (len(shared) > 5)
+        raise DataError(
+            f"{len(shared)} spheres of {seeds.label} share voxels with others: {names}",
+            hint="Choose a smaller --radius, or --overlap nearest or allow.",
+        )
+    return usable.of_tissue(weights, seeds)
 
 
 def extract_spheres(
@@ -236,10 +221,9 @@ def extract_spheres(
             hint="Its header is damaged, or something went wrong before; compute it again.",
         )
     every = [spheres.with_signal_of(extraction) for spheres in every]
-    if isinstance(volumes, SpooledVolumes):
-        every = [
-            replace(s, placed=PlacedSeries(volumes, s, rules)) if s.shifted else s for s in every
-        ]
+    for i, spheres in enumerate(every):
+        if spheres.shifted and isinstance(volumes, SpooledVolumes):
+            every[i] = replace(spheres, placed=PlacedSeries(volumes, spheres, rules))
     missing = np.concatenate([spheres.missing for spheres in every])
     extraction.timeseries[:, missing] = np.nan
     return extraction, every[: len(sphere_sets)]
@@ -303,28 +287,27 @@ def usable_voxels(
     """
     images = tissue_images(bold, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
-    usable = UsableVoxels(None, None, tissues=tissues)
-    if mask is not None:
-        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     name, _, least = (rules.tissue or "").partition(":")
     if name and name not in tissues:
         raise MissingInputError(
             f"--tissue: no image of {name} in {run.space} belongs to {bold.name}.",
             hint=f"fMRIPrep writes anat/*_label-{name}_probseg.nii.gz for each of --output-spaces.",
         )
+    weight, tissue = (tissues[name], None) if least == "weight" else (None, tissues.get(name))
+    usable = UsableVoxels(None, None, weight=weight, tissues=tissues)
+    if mask is not None:
+        usable = replace(usable, inside=mask.inside, grid=mask.grid)
     lesions = _lesions(run, rules.exclude_mask)
-    if least == "weight":
-        usable = replace(usable, weight=tissues[name])
-    if not lesions and (not name or least == "weight"):
+    if not lesions and tissue is None:
         notes = ["No mask of --exclude-mask belongs to this run."] if rules.exclude_mask else []
         return replace(usable, notes=tuple(notes))
     voxels = np.indices(grid.shape).reshape(3, -1).T
     inside = np.ones(grid.shape, dtype=bool)
     if mask is not None:
         inside = nearest_values(voxels, grid, mask.inside, mask.grid).reshape(grid.shape)
-    if name and least != "weight":
-        tissue = tissues[name] >= float(least or 0.5)
-        usable, inside = replace(usable, tissue=tissue), inside & tissue
+    if tissue is not None:
+        enough = tissue >= float(least or 0.5)
+        usable, inside = replace(usable, tissue=enough), inside & enough
     notes = []
     for path in lesions:
         lesion = read_mask(path)

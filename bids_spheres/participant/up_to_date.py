@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import file_digest, sha256
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from bids_spheres import __version__
 from bids_spheres.errors import DataError
@@ -32,10 +32,10 @@ from bids_spheres.files.regular import open_regular
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.outputs.logs import done_folder
 from bids_spheres.outputs.sidecars import input_uri
-from bids_spheres.participant.plan import placement_stats, relation_stats
-from bids_spheres.participant.seed_maps import chosen_seeds
+from bids_spheres.participant.plan import PLACEMENTS, Job
+from bids_spheres.participant.series import chosen_seeds
 from bids_spheres.participant.sphere_sets import restricting_files
-from bids_spheres.settings import MASKS, settings_that_affect
+from bids_spheres.settings import MASKS, Processing, settings_that_affect
 from bids_spheres.spaces import transform_files
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
     from bids_spheres.confounds.strategy import Strategy
     from bids_spheres.engine.seeds import SeedTable
-    from bids_spheres.participant.plan import Job
-    from bids_spheres.settings import Processing
     from bids_spheres.settings.option import Output
 
 NEW = "not finished yet"
@@ -102,13 +100,11 @@ class Group:
         """Why it has to be made, from its entry in the record; None when it is up to date."""
         if not isinstance(entry, dict):
             return NEW
-        if entry.get("Version") != self.stamp["Version"]:
-            return OTHER_VERSION
-        if entry.get("Settings") != self.stamp["Settings"]:
-            return OTHER_SETTINGS
-        inputs: Literal["Contents", "Inputs"] = "Contents" if self.stamp["Contents"] else "Inputs"
-        if entry.get(inputs) != self.stamp[inputs]:
-            return OTHER_INPUTS
+        stamp, inputs = dict(self.stamp), "Contents" if self.stamp["Contents"] else "Inputs"
+        reasons = {"Version": OTHER_VERSION, "Settings": OTHER_SETTINGS, inputs: OTHER_INPUTS}
+        for key, reason in reasons.items():
+            if entry.get(key) != stamp[key]:
+                return reason
         sizes = entry.get("Files")
         complete = isinstance(sizes, dict) and all(
             _size(root / name) is not None if size is None else _size(root / name) == size
@@ -294,17 +290,11 @@ class _JobGroups:
         settings = [self.lookups.of_seeds(seeds), self.lookups.of_strategy(strategy)]
         inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
         stamp = self._stamp("series", settings, inputs)
-        series = self.paths.series(seeds, strategy.name)
-        stats = relation_stats(self.rules)
-        matrices = [self.paths.matrix(seeds, strategy.name, stat) for stat in stats]
-        controls = [self.paths.controls(seeds, strategy.name)] * self.rules.controls
-        stamps = dict.fromkeys((series, *matrices, *controls), stamp)
-        jitter = [*settings, self.rules.placement_jitter or ""]
-        for stat in placement_stats(self.rules, seeds):
-            table = self.paths.matrix(seeds, strategy.name, stat)
-            stamps[table] = self._stamp("series", jitter, inputs)
-        for table, own in stamps.items():
-            both = (table, table.with_suffix(".json"))
+        jittered = self._stamp("series", [*settings, self.rules.placement_jitter or ""], inputs)
+        shifted = {self.paths.matrix(seeds, strategy.name, stat) for stat in PLACEMENTS}
+        series, *others = self.job.tables(seeds, strategy.name)
+        for table in (series, *others):
+            both, own = (table, table.with_suffix(".json")), jittered if table in shifted else stamp
             yield Group(table.stem, self.record, series, both, own, strategy.name)
         if self.rules.seed_maps:
             files = tuple(
@@ -333,8 +323,7 @@ class _JobGroups:
         own = [placement.transforms for placement in job.placements if placement.table is seeds]
         if not job.placements:
             # Which of them the run will use is known only when it does.
-            participant = job.run.name.get("sub") or ""
-            own = [self.lookups.transforms(root, participant) for _, root in job.work.links]
+            own = [self.lookups.transforms(r, job.run.participant) for _, r in job.work.links]
         masks = [job.mask] if job.mask else []
         masks += self.lookups.restricting_files(job.run, bold, self.rules)
         return [bold, *masks, *(path for paths in own for path in paths)]

@@ -1,8 +1,7 @@
 """Options, each declared once, and the frozen settings that they make."""
 
-from bids_spheres.settings.option import Declared, Option, build, declared_options, option
+from bids_spheres.settings.option import Declared, build, declared_options, option
 from bids_spheres.settings.table import (
-    DEFAULT_STRATEGY,
     GROUP,
     MASKS,
     PARTICIPANT,
@@ -12,7 +11,6 @@ from bids_spheres.settings.table import (
     Processing,
     Selected,
     Settings,
-    StrategyChanges,
     settings_that_affect,
     sidecar_keys,
     sidecar_of,
@@ -20,7 +18,6 @@ from bids_spheres.settings.table import (
 from bids_spheres.settings.values import OFF
 
 __all__ = [
-    "DEFAULT_STRATEGY",
     "GROUP",
     "MASKS",
     "OFF",
@@ -29,11 +26,9 @@ __all__ = [
     "Execution",
     "GroupChoices",
     "Level",
-    "Option",
     "Processing",
     "Selected",
     "Settings",
-    "StrategyChanges",
     "build",
     "declared_options",
     "option",

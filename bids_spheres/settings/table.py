@@ -10,12 +10,12 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bids_spheres.settings.option import build, declared_options, option
+from bids_spheres.data.published import seed_set_name
+from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
     ImageOrAtlas,
-    Jitter,
     Kind,
     Labels,
     Memory,
@@ -23,11 +23,11 @@ from bids_spheres.settings.values import (
     NameOrFile,
     Number,
     PathName,
-    SeedSet,
-    Setting,
-    TissueRule,
     WordOrPath,
     choice,
+    jitter,
+    key_and_value,
+    tissue_rule,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from bids_spheres.engine.aggregate import Aggregation
     from bids_spheres.engine.clean import Standardize
     from bids_spheres.engine.regions import MapWeighting
-    from bids_spheres.settings.option import Output
 
 DEFAULT_STRATEGY = "simple"
 
@@ -102,7 +101,7 @@ class Processing:
         "use voxels of the participant's own grey matter (GM), white matter (WM) or fluid (CSF): "
         "those of a probability of at least 0.5 or as given (GM:0.3), or all, weighted by it "
         "(GM:weight)",
-        TissueRule(),
+        Kind("TISSUE[:SHARE|:weight]", read=tissue_rule),
         sidecar="Tissue",
     )
     exclude_mask: str | None = _spheres(
@@ -171,7 +170,7 @@ class Processing:
         None,
         "also shift every sphere N times (default: 50) at random by at most so many mm, and write "
         "mean and standard deviation of each correlation over these placements",
-        Jitter(),
+        Kind("MM[:N]", read=jitter),
     )
     controls: bool = _seeds(
         False,
@@ -550,7 +549,7 @@ class Execution:
         "queue=short account=lab walltime=04:00:00 memory=4GB jobs=100. By default --nprocs jobs "
         "with one worker each, --omp-nthreads cores or one, the memory that the largest run needs, "
         "30 minutes, or what jobqueue.yaml says",
-        Setting(),
+        Kind("KEY=VALUE", read=key_and_value),
     )
 
 
@@ -589,7 +588,7 @@ class Settings:
     atlas: tuple[str, ...] = _seeds(
         (),
         "built-in seed sets: Power2011, Dosenbach2010, Seitzman2018, Raichle2011",
-        SeedSet(),
+        Kind("NAME", read=seed_set_name),
         levels=_BOTH,
         common=True,
     )

@@ -9,14 +9,17 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bids_spheres.data.published import is_typed_seed, seed_set_name, strategy_name
+from bids_spheres.data.published import is_typed_seed, strategy_name
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 OFF = "none"
 """The word that switches a threshold, an edge or a step off."""
@@ -25,18 +28,19 @@ _LONGEST = 40
 """Letters of a word in a message."""
 
 _MOST_DIGITS = 9
-"""Of a number of volumes, processes or MB."""
+"""Digits of a number of volumes, processes or MB."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Any text; `metavar` stands for the value in the help."""
+    """Any text, or what `read` makes of it; `metavar` stands for the value in the help."""
 
     metavar: str = "TEXT"
+    read: Callable[[str], object] = field(default=str, kw_only=True)
 
     def __call__(self, text: str) -> object:
         """Value of a word; an `argparse.ArgumentTypeError` says why it is none."""
-        return text
+        return self.read(text)
 
     def show(self, value: Any) -> object:
         """The value as it stands in a record of settings, with JSON types only."""
@@ -71,10 +75,7 @@ class PathName(Kind):
     """Path of a file or folder."""
 
     metavar: str = "PATH"
-
-    def __call__(self, text: str) -> Path:
-        """Path of a word."""
-        return Path(text)
+    read: Callable[[str], object] = field(default=Path, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -103,44 +104,32 @@ class ImageOrAtlas(Kind):
         return str(Path(value).absolute()) if Path(value).exists() else value
 
 
-@dataclass(frozen=True)
-class TissueRule(Kind):
+def tissue_rule(text: str) -> str:
     """A tissue, and the least probability that counts, or ``weight``; as text."""
-
-    metavar: str = "TISSUE[:SHARE|:weight]"
-
-    def __call__(self, text: str) -> Any:
-        """The rule, if it is one."""
-        tissue, _, rule = text.partition(":")
-        with suppress(ValueError):
-            if tissue in ("GM", "WM", "CSF") and (rule in ("", "weight") or 0 < float(rule) <= 1):
-                return text
-        raise argparse.ArgumentTypeError(
-            f"{text} is no tissue: give GM, WM or CSF, with a share as GM:0.5, or GM:weight"
-        )
+    tissue, _, rule = text.partition(":")
+    with suppress(ValueError):
+        if tissue in ("GM", "WM", "CSF") and (rule in ("", "weight") or 0 < float(rule) <= 1):
+            return text
+    raise argparse.ArgumentTypeError(
+        f"{text} is no tissue: give GM, WM or CSF, with a share as GM:0.5, or GM:weight"
+    )
 
 
 MOST_JITTER, MOST_PLACEMENTS = 20, 1000
 """mm by which spheres are shifted at random, and how often, at most."""
 
 
-@dataclass(frozen=True)
-class Jitter(Kind):
-    """A distance in mm and a number of random placements within it; as text, the same for both."""
-
-    metavar: str = "MM[:N]"
-
-    def __call__(self, text: str) -> str:
-        """The rule with its number, 50 by default."""
-        distance, _, number = text.partition(":")
-        with suppress(ValueError):
-            mm, n = float(distance), int(number or 50)
-            if 0 < mm <= MOST_JITTER and 2 <= n <= MOST_PLACEMENTS:
-                return f"{mm:g}:{n}"
-        raise argparse.ArgumentTypeError(
-            f"{text} is no distance of at most {MOST_JITTER} mm, with a number of placements from "
-            f"2 to {MOST_PLACEMENTS} if any, as 3 or 3:100"
-        )
+def jitter(text: str) -> str:
+    """A distance in mm and a number of random placements within it, 50 by default; as text."""
+    distance, _, number = text.partition(":")
+    with suppress(ValueError):
+        mm, n = float(distance), int(number or 50)
+        if 0 < mm <= MOST_JITTER and 2 <= n <= MOST_PLACEMENTS:
+            return f"{mm:g}:{n}"
+    raise argparse.ArgumentTypeError(
+        f"{text} is no distance of at most {MOST_JITTER} mm, with a number of placements from "
+        f"2 to {MOST_PLACEMENTS} if any, as 3 or 3:100"
+    )
 
 
 @dataclass(frozen=True)
@@ -152,17 +141,6 @@ class WordOrPath(Kind):
     def absolute(self, value: str) -> str:
         """The same word, or an absolute path."""
         return value if value in self.words else str(Path(value).absolute())
-
-
-@dataclass(frozen=True)
-class SeedSet(Kind):
-    """A seed set that ships with the package, by any of its names."""
-
-    metavar: str = "NAME"
-
-    def __call__(self, text: str) -> str:
-        """Its name, or an unknown one as it is."""
-        return seed_set_name(text)
 
 
 @dataclass(frozen=True)
@@ -292,15 +270,9 @@ class Memory(Kind):
         return int(amount)
 
 
-@dataclass(frozen=True)
-class Setting(Kind):
-    """A setting of another program."""
-
-    metavar: str = "KEY=VALUE"
-
-    def __call__(self, text: str) -> Any:
-        """The same text."""
-        key, sign, _ = text.partition("=")
-        if not sign or not key.replace("-", "_").isidentifier():
-            raise argparse.ArgumentTypeError(f"{text[:_LONGEST]} is no setting as KEY=VALUE")
-        return text
+def key_and_value(text: str) -> str:
+    """A setting of another program, ``KEY=VALUE``; as text."""
+    key, sign, _ = text.partition("=")
+    if not sign or not key.replace("-", "_").isidentifier():
+        raise argparse.ArgumentTypeError(f"{text[:_LONGEST]} is no setting as KEY=VALUE")
+    return text

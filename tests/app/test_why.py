@@ -199,9 +199,21 @@ def test_of_several_correlations_one_has_to_be_named(why, results, tiny):
     done = why("--run", "3")
     assert done.status == 2
     assert "No correlations match --run 3.\n  hint: There are: --run 1 or 2." in done.err
+    done = why("--run", "1", "--session", "pre", "--radius", "99")
+    assert "There are: --session (none); --run 1 or 2; --radius 10." in done.err
     done = why(*chosen, edge="left,rigth")
     assert done.status == 2
     assert "Did you mean right?" in done.err
+
+
+def test_runs_in_two_directions_are_told_apart(why, results, tiny):
+    for direction in ("AP", "PA"):
+        tiny.add_run(f"sub-01_task-rest_dir-{direction}_run-1")
+    results("--strategy", "none")
+    assert "hint: Choose one: --direction AP or PA." in why().err
+    done = why("--direction", "PA")
+    assert done.status == 0, done.err
+    assert "task-rest_dir-PA_run-1" in done.out.splitlines()[0]
 
 
 def test_results_of_earlier_calls_with_other_settings(why, results, tiny):

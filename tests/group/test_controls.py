@@ -92,7 +92,14 @@ def test_without_differences_in_motion_nothing_is_permuted():
     assert permuted_qc_fc(values, same, np.ones(EDGES, dtype=bool), 0) == {}
 
 
-def test_strategies_have_the_means_of_their_runs(outputs, rng):
+def test_without_controls_of_participants_there_is_a_warning(outputs, rng, caplog):
+    for i in range(4):
+        outputs.add(f"{i:02d}", correlations(rng, 5), MeanFramewiseDisplacement=0.1 + i / 50)
+    assert run_group(outputs.root, GroupOptions(controls=True)) == []
+    assert "No run has negative controls" in caplog.text
+
+
+def test_strategies_have_the_means_of_their_runs(outputs, rng, caplog):
     shares = rng.uniform(0, 0.2, (8, 3))
     for i, (surrogate, nominal, fluid) in enumerate(shares):
         path = outputs.add(f"{i:02d}", correlations(rng, 5), MeanFramewiseDisplacement=0.1 + i / 50)
@@ -107,6 +114,7 @@ def test_strategies_have_the_means_of_their_runs(outputs, rng):
         stem = path.name.replace("_stat-pearsoncorrelation", "").replace("_relmat", "_controls")
         table.to_csv(path.with_name(stem), sep="\t", index=False, na_rep="n/a")
     assert run_group(outputs.root, GroupOptions(controls=True)) == []
+    assert "No run has negative controls" not in caplog.text
     row = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
     means = row[["surrogate_significant", "surrogate_significant_nominal", "fluid_significant"]]
     expected = [*shares[:, :2].mean(axis=0), shares[1:, 2].mean()]

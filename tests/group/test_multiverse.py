@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bids_spheres.group.multiverse import shapley_shares
+from bids_spheres.group.multiverse import Multiverse, shapley_shares
+from bids_spheres.group.options import GroupOptions
 from tests.group.conftest import SPACE, read_tsv, without
 
 LABELS = [f"{i:02d}" for i in range(1, 13)]
@@ -285,6 +286,11 @@ def test_one_specification_is_no_multiverse(outputs, rng, call):
     done = call(outputs, "--multiverse")
     assert done.status == 1
     assert "there is one" in done.err
+
+
+def test_nothing_is_said_where_nothing_is_asked_for_and_no_group_has_edges(tmp_path):
+    """As where all seed sets have a single seed."""
+    assert Multiverse(GroupOptions()).write(tmp_path) == ([], [])
 
 
 def designed(sizes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 
@@ -50,7 +51,7 @@ def test_participants_with_all_conditions_in_any_order(rng, monkeypatch):
     assert (found.edges["icc31_high"] > found.edges["icc31"]).all()
     # Edges in rows of the triangle: ab of x with x; ac and bc of x with y.
     of_pairs = np.stack([complete[..., 0], complete[..., [1, 3]].mean(axis=-1)], axis=-1)
-    networks = np.column_stack([found.networks[name] for name in ("icc21", "icc31")])
+    networks = pd.DataFrame(found.networks)[["icc21", "icc31"]].to_numpy()
     np.testing.assert_allclose(networks[0], icc(of_pairs[:, :, 0]), rtol=1e-9)
     np.testing.assert_allclose(networks[1], icc(of_pairs[:, :, 1]), rtol=1e-9)
     assert np.isnan(networks[2]).all()  # no edge joins y with y

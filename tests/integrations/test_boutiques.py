@@ -106,7 +106,7 @@ def test_new_options_need_no_change_of_the_generator():
     group.add_argument("--room", type=values.Memory(), help="memory, 100%% of it")
     group.add_argument("--level", type=values.Number(least=0.5, most=99.5), default=2.0)
     group.add_argument("--engine", type=values.choice("local", "dask"), default="local")
-    kind = values.Setting()
+    kind = values.Kind("KEY=VALUE", read=values.key_and_value)
     group.add_argument("--helpers", nargs="+", action="extend", default=[], type=kind)
     group.add_argument("--say", action=argparse.BooleanOptionalAction, default=False)
     made = boutiques.descriptor(parser)
@@ -209,8 +209,9 @@ def test_boutiques_makes_words_that_the_parser_takes(bosh, options):
     done = bosh("exec", "simulate", DESCRIPTOR, *options)
     assert done.returncode == 0, done.stderr
     line = done.stdout.strip().splitlines()[-1]
-    # Random words can't be settings of another program.
-    line = re.sub(r"\bstr_tissue\w*", "GM", re.sub(r"\bstr_dask_slurm\w*", "queue=x", line))
+    # Random words have no meaning to these options.
+    for option, word in (("tissue", "GM"), ("dask_slurm", "queue=x"), ("placement_jitter", "3")):
+        line = re.sub(rf"\bstr_{option}\w*", word, line)
     words = line.partition(" bids-spheres ")[2].split()
     parsed = main_parser().parse_args(words)
     assert parsed.analysis_level in ("participant", "group")

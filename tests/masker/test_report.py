@@ -129,7 +129,7 @@ def test_the_table_holds_what_a_search_over_all_voxels_finds(page, facts, mask):
         assert int(row["Expected"].text) == asked[s].sum()
         coverage = 100 * used[s].sum() / asked[s].sum()
         assert float(row["Coverage"].text.split()[0]) == pytest.approx(coverage, abs=0.051)
-        assert float(row["Coverage"].attrs["data-key"]) == pytest.approx(coverage)
+        assert float(row["Coverage"].attrs["data-key"]) == pytest.approx(coverage, abs=1e-4)
         assert int(row["Overlap"].text) == shared[s].sum()
         assert float(row["Volume"].text) == pytest.approx(used[s].sum() * voxel, abs=0.05)
     # The example is worth looking at only if it has all kinds of spheres.
@@ -275,24 +275,10 @@ def test_nothing_displayed_is_an_overview_and_a_table(facts, parse):
     assert "no spheres of 5" in page.all("header")[0].text
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"coordinates": np.zeros((4, 3))},
-        {"radii": np.zeros(4)},
-        {"names": ("a", "b")},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_facts_must_fit_together(facts, change):
-    with pytest.raises(DataError, match="needs a seed and a radius"):
-        replace(facts, **change)
-
-
 def test_a_series_is_no_background(facts, background):
     series = background.__class__(np.zeros((*background.shape, 2), np.float32), background.affine)
     with pytest.raises(DataError, match="one volume"):
-        replace(facts, background=series)
+        masker_report(replace(facts, background=series))
 
 
 def test_real_scan(real_scan, parse):

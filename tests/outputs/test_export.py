@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -138,6 +139,16 @@ def test_series_stacked(export, output, form):
     else:
         series = pd.read_csv(file, index_col=["run", "volume"]).loc["sub-10"]
     np.testing.assert_allclose(series, series_of(output, "10"), rtol=1e-9)
+
+
+def test_series_of_other_regions_are_not_stacked(output, tmp_path, run_app):
+    copy = shutil.copytree(output, tmp_path / "copy")
+    (path,) = copy.rglob("sub-10_*stat-mean_desc-simple_timeseries.tsv")
+    path.write_text(path.read_text().replace("left", "third", 1))
+    words = ["export", copy, tmp_path / "npz", "--format", "npz", "--timeseries", "--stacked"]
+    done = run_app(*words, "--strategy", "simple")
+    assert done.status == 65
+    assert f"{path.name} has other regions than" in done.err
 
 
 def test_graph(export, output):

@@ -15,7 +15,7 @@ from scipy import signal
 
 from bids_spheres import open_results
 from bids_spheres.engine import stream
-from bids_spheres.participant.placements import shifts
+from bids_spheres.participant.controls import shifts
 
 INSIDE = np.array([(-6.0, 0, 0), (6, 0, 0), (0, 6, 4)])
 RADIUS = 5.0

@@ -173,6 +173,26 @@ def test_effective_degrees_of_freedom_with_24_regressors(series, kept, chosen):
     np.testing.assert_allclose(found[~inside], bound)
 
 
+def test_regressors_with_a_drift_are_filtered_without_it():
+    """Else the filter sees a jump from the end to the beginning, in the regressors alone."""
+    rng = np.random.default_rng(2)
+    kept = ~np.isin(np.arange(80), [0, 30, 31, 60])
+    smooth = signal.lfilter([1], [1, -0.95], rng.standard_normal((80, 6)), axis=0)
+    regressors = rng.standard_normal((80, 3)).cumsum(axis=0) + np.linspace(0, 30, 80)[:, None]
+    slow = TemporalFilter(high_pass=0.008, order=2)
+    design = run_design(kept, regressors, slow)
+    cleaned = clean_series(smooth, design)
+    removed = np.column_stack(
+        [np.ones(kept.sum()), np.flatnonzero(kept), band_passed(regressors, kept, slow)]
+    )
+    found = effective_dof(cleaned, design)
+    expected = by_definition(cleaned, kept, removed, int(np.sqrt(kept.sum())))
+    bound = design.degrees_of_freedom.residual + 1
+    inside = (expected > 1) & (expected < bound)
+    assert inside.sum() > 4
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-5)
+
+
 def test_white_series_have_all_degrees_of_freedom_that_cleaning_leaves():
     """The bound: N independent values have a variance of 1 / (N - 1)."""
     rng = np.random.default_rng(0)

@@ -680,8 +680,8 @@ def record(jobs):
         task.finish(())
 
 
-SPHERES, DESIGN, SERIES = {"dseg"}, {"design"}, {"timeseries", "relmat"}
-EVERYTHING = SPHERES | SERIES
+SPHERES, DESIGN, CLEANED = {"dseg"}, {"design"}, {"timeseries", "relmat"}
+EVERYTHING = SPHERES | CLEANED
 ALONE = [
     (("--min-coverage", "0.6"), EVERYTHING),
     (("--overlap", "nearest"), EVERYTHING),
@@ -690,19 +690,19 @@ ALONE = [
     (("--smoothing-fwhm", "5"), EVERYTHING),
     (("--warp-seeds",), EVERYTHING),
     (("--radius", "7"), EVERYTHING),
-    (("--no-detrend",), SERIES),
-    (("--standardize", "psc"), SERIES),
-    (("--min-dof", "11"), SERIES),
-    (("--full-length",), SERIES),
-    (("--dummy-scans", "3"), DESIGN | SERIES),
-    (("--equal-seconds", "20"), DESIGN | SERIES),
-    (("--fd-threshold", "0.5"), DESIGN | SERIES),
-    (("--high-pass", "0.01"), DESIGN | SERIES),
-    (("--min-volumes", "3"), DESIGN | SERIES),
+    (("--no-detrend",), CLEANED),
+    (("--standardize", "psc"), CLEANED),
+    (("--min-dof", "11"), CLEANED),
+    (("--full-length",), CLEANED),
+    (("--dummy-scans", "3"), DESIGN | CLEANED),
+    (("--equal-seconds", "20"), DESIGN | CLEANED),
+    (("--fd-threshold", "0.5"), DESIGN | CLEANED),
+    (("--high-pass", "0.01"), DESIGN | CLEANED),
+    (("--min-volumes", "3"), DESIGN | CLEANED),
 ]
 
 
-@pytest.mark.parametrize(("options", "kinds"), ALONE, ids=lambda value: " ".join(map(str, value)))
+@pytest.mark.parametrize(("options", "kinds"), ALONE, ids=lambda value: " ".join(sorted(value)))
 def test_each_option_alone_makes_stale_what_depends_on_it(
     tiny, seeds_file, tmp_path, options, kinds
 ):
@@ -728,12 +728,12 @@ def test_each_input_alone_makes_stale_what_is_made_of_it(tiny, seeds_file, tmp_p
     mask = next(bold.parent.glob("*_mask.nii.gz"))
     sidecar = bold.with_name(bold.name.replace(".nii.gz", ".json"))
     for path, kinds in (
-        (bold, SPHERES | SERIES),
-        (mask, SPHERES | SERIES),
-        (table, DESIGN | SERIES),
-        (events, DESIGN | SERIES),
+        (bold, SPHERES | CLEANED),
+        (mask, SPHERES | CLEANED),
+        (table, DESIGN | CLEANED),
+        (events, DESIGN | CLEANED),
         # It has the time of the first volume, on the clock of the events.
-        (sidecar, DESIGN | SERIES),
+        (sidecar, DESIGN | CLEANED),
     ):
         record(jobs)
         assert stale(jobs) == (set(), {None})

@@ -61,12 +61,12 @@ class Image(GroupFiles):
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Of the S seeds."""
+        """Names of the S seeds."""
         return tuple(self.coverage["name"])
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """Of the S seeds; ``"n/a"`` for those without a network."""
+        """Networks of the S seeds; ``"n/a"`` for those without one."""
         return tuple(self.coverage["network"])
 
     @cached_property
@@ -78,6 +78,11 @@ class Image(GroupFiles):
     def order(self) -> Order:
         """Seeds by network, as matrices show them."""
         return network_order(self.networks)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What distinguishes images, by its name in tables."""
+        return {"Runs": self.measured, "Set": self.seeds, "Space": self.space}
 
     @property
     def ordered_names(self) -> tuple[str, ...]:
@@ -116,11 +121,6 @@ class Result(GroupFiles):
         return texts(self.about.get("TestsAgainstZeroDoNotHold"))
 
     @property
-    def covariates(self) -> list[str]:
-        """Variables for which QC-FC is adjusted."""
-        return texts(self.about.get("QCFCCovariates"))
-
-    @property
     def pooled(self) -> Mapping[str, int]:
         """Spaces and participants in each, where several are pooled; else empty."""
         spaces = self.about.get("PooledSpaces")
@@ -144,25 +144,18 @@ class Result(GroupFiles):
     @cached_property
     def mean(self) -> FloatArray:
         """Means, (S, S)."""
-        return self._square_of("mean")
+        return self.square(self.matrix("mean", self.image.names))
 
     @cached_property
     def q(self) -> FloatArray | None:
         """Corrected p of the means, (S, S); None where they are not tested."""
-        return self._square_of("q") if "q" in self.whats else None
-
-    @cached_property
-    def numbers(self) -> FloatArray:
-        """Participants of each pair, (S, S)."""
-        return self._square_of("n")
-
-    def _square_of(self, what: str) -> FloatArray:
-        return self.square(self.matrix(what, self.image.names))
+        return self.square(self.matrix("q", self.image.names)) if "q" in self.whats else None
 
     @cached_property
     def networks(self) -> pd.DataFrame | None:
-        """Means within and between networks; None without networks."""
-        return self.table("networks") if "networks" in self.whats else None
+        """Means within and between networks; None where there are none."""
+        table = self.table("networks") if "networks" in self.whats else None
+        return None if table is None or table.empty else table
 
     @cached_property
     def model_about(self) -> Mapping[str, object]:
@@ -189,11 +182,14 @@ class Result(GroupFiles):
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """All strategies of one task, space, seed set and measure; `short` says it beside others."""
+    """All strategies of one task, space, seed set and measure.
+
+    `parts` are what distinguishes it from other conditions.
+    """
 
     anchor: str
-    short: str
     results: tuple[Result, ...]
+    parts: Mapping[str, str]
 
     @property
     def image(self) -> Image:
@@ -220,9 +216,15 @@ class Condition:
         tables: Iterable[Table] = (),
     ) -> Section:
         """A section about this condition; `prefix` is that of its identifier."""
-        anchor, shown = f"{prefix}{self.anchor}", tuple(dict.fromkeys(strategies))
-        parts = tuple(sentences), (), tuple(blocks), tuple(tables)
-        return Section(anchor, self.title, self.short, shown, *parts)
+        return Section(
+            f"{prefix}{self.anchor}",
+            self.title,
+            ", ".join(self.parts.values()) or self.results[0].measure,
+            tuple(dict.fromkeys(strategies)),
+            tuple(sentences),
+            blocks=tuple(blocks),
+            tables=tuple(tables),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,34 +232,38 @@ class Level:
     """All that the group level wrote.
 
     Conditions of Pearson's correlation come first; `families` have the specifications of the same
-    nodes; `distinct` are the names of what distinguishes
-    conditions, and these parts of each. `runs` has a row per run and strategy, `strategies` one
-    per group; `problems` are those of the last call.
+    nodes. `runs` has a row per run and strategy, `strategies` one per group; `problems` are those
+    of the last call.
     """
 
     output_dir: Path
     images: tuple[Image, ...]
     conditions: tuple[Condition, ...]
     families: tuple[GroupFiles, ...]
-    distinct: tuple[list[str], list[tuple[str, ...]]]
     runs: pd.DataFrame
     strategies: pd.DataFrame
     problems: list[str]
 
     @cached_property
     def results(self) -> tuple[Result, ...]:
-        """Of all conditions."""
+        """Results of all conditions."""
         return tuple(result for condition in self.conditions for result in condition.results)
 
     @cached_property
     def run_strategies(self) -> tuple[str, ...]:
-        """Of the table of runs."""
+        """Strategies in the table of runs."""
         return tuple(dict.fromkeys(self.runs["strategy"]))
 
     @cached_property
     def excluded(self) -> pd.DataFrame:
         """Rows of runs that a strategy excludes."""
         return self.runs[self.runs["excluded"] == 1]
+
+    @property
+    def covariates(self) -> list[str]:
+        """Variables for which QC-FC is adjusted."""
+        named = (texts(result.about.get("QCFCCovariates")) for result in self.results)
+        return list(dict.fromkeys(name for names in named for name in names))
 
     @property
     def things(self) -> str:
@@ -270,14 +276,14 @@ class Level:
         return strategy_styles([*self.run_strategies, *(r.strategy for r in self.results)])
 
 
-def parts_apart(parts: Sequence[tuple[str, ...]]) -> tuple[list[int], list[tuple[str, ...]]]:
-    """Which parts are not the same in all, and these of each.
+def parts_apart(parts: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Each without the parts that are the same in all.
 
-    >>> parts_apart([("rest", "Power", "r"), ("task", "Power", "r")])
-    ([0], [('rest',), ('task',)])
+    >>> parts_apart([{"Runs": "rest", "Set": "Power"}, {"Runs": "task", "Set": "Power"}])
+    [{'Runs': 'rest'}, {'Runs': 'task'}]
     """
-    places = [i for i, own in enumerate(zip(*parts, strict=True)) if len(set(own)) > 1]
-    return places, [tuple(own[i] for i in places) for own in parts]
+    apart = [name for name in (parts[0] if parts else ()) if len({own[name] for own in parts}) > 1]
+    return [{name: own[name] for name in apart} for own in parts]
 
 
 def texts(value: object) -> list[str]:
@@ -319,18 +325,15 @@ def load_level(output_dir: Path) -> Level:
         results.setdefault((result.image.anchor, result.stat), []).append(result)
     # Pearson first; sorting keeps the order of equals.
     ordered = sorted(results.values(), key=lambda own: own[0].stat != paths.PEARSON)
-    places, parts = parts_apart(
-        [(own[0].measured, own[0].seeds, own[0].space, own[0].measure) for own in ordered]
-    )
+    parts = parts_apart([{**own[0].image.parts, "Measure": own[0].measure} for own in ordered])
     return Level(
         output_dir=output_dir,
         images=tuple(by_name.values()),
         conditions=tuple(
-            Condition(f"condition-{i}", ", ".join(part) or own[0].measure, tuple(own))
+            Condition(f"condition-{i}", tuple(own), part)
             for i, (own, part) in enumerate(zip(ordered, parts, strict=True), start=1)
         ),
         families=families,
-        distinct=([("Runs", "Set", "Space", "Measure")[i] for i in places], parts),
         runs=read_group_table(folder / "runs.tsv", ("participant_id", "source", "strategy")),
         strategies=strategies,
         problems=texts(summary.get("Problems")),

@@ -113,7 +113,8 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
     limit = colour_limit([result.mean for result in results])
     for result in results:
         edges, values = strongest_edges(result.mean, 1), pairs(result.mean)
-        numbers, n = pairs(result.numbers), len(result.used)
+        counts = result.square(result.matrix("n", result.image.names))
+        numbers, n = pairs(counts), len(result.used)
         words = f"Mean of {result.measure} after {result.strategy}: no pair has a value."
         if len(edges.values):
             a, b = (result.image.names[i] for i in edges.pairs[0])
@@ -133,7 +134,7 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
             if (low := int(known.min())) < (high := int(known.max())):
                 others = "Others" if missing else "Pairs"
                 words += f" {others} rest on {low:,} to {high:,} participants."
-        varying = [Layer("N", result.numbers, 0)] if numbers.size and np.ptp(numbers) > 0 else []
+        varying = [Layer("N", counts, 0)] if numbers.size and np.ptp(numbers) > 0 else []
         yield seed_matrix(result, result.mean, result.q, words, limit=limit, layers=varying)
 
 
@@ -143,7 +144,7 @@ def _matrices(condition: Condition, results: Sequence[Result]) -> Iterator[rende
 def network_names(results: Sequence[Result]) -> tuple[str, ...]:
     """Networks, in the order in which matrices show them."""
     tables = [result.networks for result in results if result.networks is not None]
-    known = {name for table in tables for name in table[["network_1", "network_2"]].to_numpy().flat}
+    known = {name for table in tables for end in (1, 2) for name in table[f"network_{end}"]}
     groups = results[0].image.order.groups if results else ()
     return tuple(group.name for group in groups if group.name in known)
 
@@ -152,17 +153,18 @@ def _network_blocks(
     level: Level, condition: Condition, results: Sequence[Result]
 ) -> Iterator[render.Block]:
     """Matrices of networks, and means within each; nothing without networks."""
-    tables = {
-        result: table for result in results if (table := result.networks) is not None and len(table)
-    }
-    names = network_names(list(tables))
-    if not names:
+    if not (names := network_names(results)):
         return
-    means = {result: _network_matrix(table, names, "mean") for result, table in tables.items()}
+    squares = {
+        result: _network_matrices(result.networks, names)
+        for result in results
+        if result.networks is not None
+    }
     # Tiled, so that the diagonal counts as well.
-    limit = colour_limit([np.tile(mean, (2, 2)) for mean in means.values()])
+    limit = colour_limit([np.tile(own["mean"], (2, 2)) for own in squares.values()])
     graphics = []
-    for result, mean in means.items():
+    for result, own in squares.items():
+        mean = own["mean"]
         words = f"Mean {condition.symbol} within and between networks after {result.strategy}"
         within, between = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
         if np.isfinite(within).any():
@@ -171,38 +173,35 @@ def _network_blocks(
                 words += f", between networks {number(float(np.nanmean(between)))}"
             best = int(np.nanargmax(within))
             words += f"; most within {names[best]} ({number(float(within[best]))})"
-        columns = (("95 % interval from", "ci_low", 2), ("to", "ci_high", 2), ("N", "n", 0))
         layers = [
-            Layer(label, _network_matrix(tables[result], names, column), digits)
-            for label, column, digits in columns
+            Layer("95 % interval from", own["ci_low"], 2),
+            Layer("to", own["ci_high"], 2),
+            Layer("N", own["n"], 0),
         ]
-        graphics.append(
-            matrix_graphic(
-                mean,
-                limit,
-                Beside((), names),
-                f"{words}.",
-                strategy=result.strategy,
-                row_names=f"{result.image.anchor}-networks",
-                layers=layers,
-            )
+        graphic = matrix_graphic(
+            *(mean, limit, Beside((), names), f"{words}."),
+            strategy=result.strategy,
+            row_names=f"{result.image.anchor}-networks",
+            layers=layers,
         )
+        graphics.append(graphic)
     yield render.Block("Networks", tuple(graphics), columns=2)
-    ends = ("mean", "ci_low", "ci_high")
     limits = {
-        result.strategy: np.stack([np.diag(_network_matrix(table, names, c)) for c in ends], 1)
-        for result, table in tables.items()
+        result.strategy: np.stack([np.diag(own[c]) for c in ("mean", "ci_low", "ci_high")], 1)
+        for result, own in squares.items()
     }
     if any(np.isfinite(values).any() for values in limits.values()):
         yield render.Block("Within networks", (_within(level, condition, limits, names),))
 
 
-def _network_matrix(table: pd.DataFrame, names: Sequence[str], column: str) -> FloatArray:
-    """One column of the table of networks as a symmetric matrix; NaN where there are no pairs."""
+def _network_matrices(table: pd.DataFrame, names: Sequence[str]) -> dict[str, FloatArray]:
+    """Columns of the table of networks as symmetric matrices; NaN where there are no pairs."""
     rows, columns = (pd.Index(names).get_indexer(pd.Index(table[f"network_{i}"])) for i in (1, 2))
-    matrix = np.full((len(names),) * 2, np.nan)
-    matrix[rows, columns] = matrix[columns, rows] = table[column]
-    return matrix
+    matrices = {}
+    for column in ("mean", "ci_low", "ci_high", "n"):
+        matrices[column] = np.full((len(names),) * 2, np.nan)
+        matrices[column][rows, columns] = matrices[column][columns, rows] = table[column]
+    return matrices
 
 
 def _within(
@@ -253,7 +252,7 @@ def _network_table(results: Sequence[Result]) -> Iterator[render.Table]:
     tables = [
         result.networks.assign(strategy=result.strategy)
         for result in results
-        if result.networks is not None and len(result.networks)
+        if result.networks is not None
     ]
     if tables:
         rows = pd.concat(tables)

@@ -8,7 +8,7 @@ from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.group.multiverse import read_rule
-from bids_spheres.reports.methods.markdown import code
+from bids_spheres.reports.methods.references import code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
 from bids_spheres.wording import collect, count, listing, percent, plural
 
@@ -183,8 +183,8 @@ def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:
 def _benchmarks(level: Level) -> Iterator[str]:
     if not level.strategies["qc_fc_median"].notna().any():
         return
-    names = dict.fromkeys(name for result in level.results for name in result.covariates)
-    adjusted = f", adjusted for {listing([code(n) for n in names], 16)}" if names else ""
+    names = [code(name) for name in level.covariates]
+    adjusted = f", adjusted for {listing(names, 16)}" if names else ""
     yield (
         "What head motion still explains after cleaning was measured by QC-FC, the correlation "
         "over participants of the strength of each pair with mean framewise displacement (over "

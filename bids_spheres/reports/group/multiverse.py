@@ -73,6 +73,15 @@ class Effect:
         return {choice: share for choice, share in shares.items() if np.isfinite(share)}
 
     @property
+    def estimates(self) -> str:
+        """Range of the estimates, and what choices explain, in words."""
+        low, high, middle = (number(self.row[name]) for name in ("minimum", "maximum", "median"))
+        known = f"{count(len(self.rows), 'estimate')} from {low} to {high}, median {middle}"
+        parts = [f"{CHOICES[name].lower()} {percent(share)}" for name, share in self.shares.items()]
+        explained = f" Variance explained: {listing(parts)}." if parts else ""
+        return f"{self.name}: {known}.{explained}"
+
+    @property
     def verdict(self) -> str:
         """What the rule of the call says, with its numbers."""
         row, limit = self.row, self.about["Robust"]["Q"]
@@ -198,9 +207,9 @@ def _curve(level: Level, effect: Effect) -> render.Graphic:
         marks += columns.dots(frame.down(shares), "dot", np.isfinite(shares))
         bottom += _QC_FC + _GAP
     more_marks, more_texts, bottom = _grid(effect, columns, bottom)
-    words = _words(effect)
-    chart = charts.Chart(WIDTH, int(bottom), words, (*marks, *more_marks), (*texts, *more_texts))
-    return render.Graphic(chart, f"{words} {_HOW_TO_READ}")
+    alt = effect.estimates
+    chart = charts.Chart(WIDTH, int(bottom), alt, (*marks, *more_marks), (*texts, *more_texts))
+    return render.Graphic(chart, f"{alt} {_HOW_TO_READ}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,11 +260,3 @@ def _grid(effect: Effect, columns: _Columns, top: float) -> tuple[list[Mark], li
             marks += columns.dots(top, "dot", (options == option).to_numpy())
         top += _GAP
     return marks, texts, top - _GAP / 2
-
-
-def _words(effect: Effect) -> str:
-    low, high, middle = (number(effect.row[name]) for name in ("minimum", "maximum", "median"))
-    estimates = f"{count(len(effect.rows), 'estimate')} from {low} to {high}, median {middle}"
-    words = f"{effect.name}: {estimates}."
-    parts = [f"{CHOICES[name].lower()} {percent(share)}" for name, share in effect.shares.items()]
-    return f"{words} Variance explained: {listing(parts)}." if parts else words

@@ -12,16 +12,14 @@ from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.reports.group import multiverse, strategies, tested_pairs
-from bids_spheres.reports.group.coverage import seeds_sections
+from bids_spheres.reports.group import data_quality, multiverse, strategies, tested_pairs
 from bids_spheres.reports.group.group_warnings import cautions
-from bids_spheres.reports.group.load import load_level
+from bids_spheres.reports.group.load import load_level, texts
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
 from bids_spheres.reports.group.methods_text import group_methods
-from bids_spheres.reports.group.participants import participants_section, quality_of_runs, verdicts
 from bids_spheres.reports.participant import provenance
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
-from bids_spheres.reports.toolkit.render import Cell, Column, Table, page, table_of, text_column
+from bids_spheres.reports.toolkit.render import Cell, Column, Table, page
 from bids_spheres.settings import GROUP, Settings, declared_options
 from bids_spheres.wording import collect, count, listing, number
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bids_spheres.reports.group.load import Level, Result
-    from bids_spheres.reports.toolkit.html import HTMLReport
+    from bids_spheres.reports.toolkit.render import HTMLReport
 
 PAGE = "group.html"
 """Name of the page in the output dataset."""
@@ -91,8 +89,8 @@ def write_group_report(output_dir: Path, temporary_dir: Path | None = None) -> P
 def group_page(level: Level) -> HTMLReport:
     """The report of the group level."""
     shown = affordable(level.results)
-    seeds = seeds_sections(level.images[:MOST_CHOICES])
-    stages = {anchor: section.stage for anchor, section in seeds.items()}
+    seeds = tuple(data_quality.seeds_sections(level.images[:MOST_CHOICES]))
+    stages = {section.anchor: section.stage for section in seeds}
     n_all = sum(result.has_matrices for result in level.results)
     shown_note = ""
     if len(shown) < n_all:
@@ -106,14 +104,14 @@ def group_page(level: Level) -> HTMLReport:
         if results := [result for result in condition.results if result.anchor in shown]:
             names[f"{condition.image.anchor}-names"] = condition.image.ordered_names
             names[f"{condition.image.anchor}-networks"] = network_names(results)
-    runs = quality_of_runs(level)
-    participants, links = participants_section(level, runs)
+    runs = data_quality.quality_of_runs(level)
+    participants, links = data_quality.participants_section(level, runs)
     effects = multiverse.effects(level)
     return page(
         "group.html.j2",
         f"Group of {count(level.runs['participant_id'].nunique(), 'participant')}",
         summary=tuple(summary(level)),
-        verdicts=tuple(verdicts(runs)),
+        verdicts=tuple(data_quality.verdicts(runs)),
         limits=LIMITS_IN_WORDS,
         warnings=tuple(cautions(level)),
         reading=strategies.reading(level),
@@ -121,7 +119,7 @@ def group_page(level: Level) -> HTMLReport:
         strategies=strategies.strategies_table(level),
         participants=participants,
         links=links,
-        seeds=tuple(seeds.values()),
+        seeds=seeds,
         conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
         shown_note=shown_note,
         contrasts=tuple(tested_pairs.contrast_sections(level, shown, stages))[:MOST_CHOICES],
@@ -143,10 +141,7 @@ def origin(output_dir: Path) -> dict[str, object]:
     return {
         "command": provenance.command(path, settings, output_dir),
         "settings": provenance.settings_in_words({k: v for k, v in settings.items() if k in used}),
-        "versions": (
-            *(("Results", text) for text in software),
-            *provenance.versions_of_this_page(),
-        ),
+        "versions": [*(("Results", s) for s in software), *provenance.versions_of_this_page()],
         "files": files_table(output_dir / paths.GROUP_FOLDER),
     }
 
@@ -158,10 +153,10 @@ def affordable(results: Iterable[Result]) -> frozenset[str]:
     for result in results:
         if not result.has_matrices:
             continue
-        n, terms = len(result.image.names), result.model_about.get("Terms")
+        n, terms = len(result.image.names), texts(result.model_about.get("Terms"))
         permuted = sum("Permutations" in about for about in result.contrast_sidecars.values())
         # A picture and two values, of each term as many; of a contrast up to two and eight.
-        pictures = 3 * (1 + (len(terms) if isinstance(terms, list) else 0)) + 10 * permuted
+        pictures = 3 * (1 + len(terms)) + 10 * permuted
         left -= n * (n - 1) / 2 * pictures * _BYTES_OF_PAIR
         if left < 0 and chosen:
             break
@@ -208,7 +203,7 @@ def files_table(folder: Path) -> Table:
     """Links to all tables of the group."""
     tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".gz", ".parquet")]
     tables.sort(key=lambda path: (path.name.count("_") > 0, natural(path.name)))
-    kinds, groups, links = [], [], []
+    rows = []
     for path in tables[:_MOST_FILES]:
         try:
             name = parse_name(path.name)
@@ -218,16 +213,11 @@ def files_table(folder: Path) -> Table:
             own = name.get(paths.CONTRAST)
             kind = paths.of_contrast("", name.suffix) if own else name.suffix
             group = paths.title(paths.group_of_contrast(name))
-        kinds.append(KINDS.get(kind, "not by this version"))
-        groups.append(group)
-        ending = path.name.removeprefix(f"{group}_")
-        links.append(Cell(ending, href=f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"))
+        content = Cell(KINDS.get(kind, "not by this version"))
+        href = f"{paths.GROUP_FOLDER}/{quote(path.name, safe='')}"
+        rows.append((content, Cell(group), Cell(path.name.removeprefix(f"{group}_"), href=href)))
     rest = len(tables) - _MOST_FILES
     more = f" {rest:,} more are in the folder group." if rest > 0 else ""
-    return table_of(
-        f"Tables of the group; the JSON file beside each describes it.{more}",
-        text_column("Content", kinds),
-        text_column("Of", groups),
-        (Column("File", numeric=False), links),
-        file="the folder group",
-    )
+    caption = f"Tables of the group; the JSON file beside each describes it.{more}"
+    heads = tuple(Column(label, numeric=False) for label in ("Content", "Of", "File"))
+    return Table(caption, heads, tuple(rows), file="the folder group")

@@ -82,13 +82,8 @@ class Measure:
     score: Callable[[FloatArray], FloatArray]
     span: tuple[float, float]
 
-    @property
-    def of_motion(self) -> bool:
-        """Whether it says how much head motion is left."""
-        return self.column.startswith("qc_fc")
-
     def values(self, rows: pd.DataFrame) -> FloatArray:
-        """Of each strategy, as the figure shows them."""
+        """Values of all strategies, as the figure shows them."""
         return rows[self.column].to_numpy(np.float64) * self.factor
 
     def by_chance(self, rows: pd.DataFrame) -> list[float]:
@@ -99,12 +94,10 @@ class Measure:
         return [levels[self.column]] * len(rows) if self.column in levels else []
 
     def best_of(self, values: FloatArray) -> NDArray[np.bool_]:
-        """Which strategies are best, to the digits shown; none where all are equal."""
+        """Which of values are best, to the digits shown; none where all are equal."""
         scores = self.score(np.round(values, self.digits))
-        known = scores[np.isfinite(scores)]
-        if len(known) < 2 or np.ptp(known) == 0:
-            return np.zeros(len(values), dtype=bool)
-        return np.asarray(scores == known.min())
+        best, worst = np.nanmin(scores), np.nanmax(scores)
+        return np.asarray((scores == best) & (best < worst))
 
 
 _DISTANCE = "qc_fc_distance_spearman"
@@ -122,11 +115,12 @@ MEASURES = (
 
 def reading(level: Level) -> tuple[str, str]:
     """How to choose a strategy; limits of the comparison, and the covariates of QC-FC."""
-    names = dict.fromkeys(name for result in level.results for name in result.covariates)
-    adjusted = f" Here QC-FC is a partial correlation, adjusted for {listing(list(names), 16)}."
     if not level.strategies["qc_fc_median"].notna().any():
         return _ON_THE_REST, ""
-    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", CAVEATS + (adjusted if names else "")
+    caveats = CAVEATS
+    if names := level.covariates:
+        caveats += f" Here QC-FC is a partial correlation, adjusted for {listing(names, 16)}."
+    return f"{_ON_MOTION} {_ON_THE_REST} {_HOW_TO_CHOOSE}", caveats
 
 
 def comparison_sections(level: Level, shown: Collection[str]) -> Iterator[render.Section]:
@@ -152,8 +146,8 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
     few = rows["qc_fc_participants"].min() < FEW_PARTICIPANTS
     marks: list[charts.Mark] = []
     labels = [
-        charts.Label(_LEFT - 10, down, charts.shorten(strategy, _MOST_NAME), "end", "name")
-        for strategy, down in zip(rows["strategy"], _middles(rows) + 4, strict=True)
+        charts.Label(_LEFT - 10, middle + 4, charts.shorten(strategy, _MOST_NAME), "end", "name")
+        for strategy, middle in _lines(rows)
     ]
     words: list[str] = []
     for measure in MEASURES:
@@ -170,7 +164,7 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
         frame = charts.Frame(left, _TOP, width, height, x, charts.Axis(0, len(rows)))
         if measure is MEASURES[0]:
             labels.append(charts.Label(left, 13, "Head motion that is left", "start", "axis"))
-        ranked = alike and not (few and measure.of_motion)
+        ranked = alike and not (few and measure.column.startswith("qc_fc"))
         panel_marks, panel_labels = _panel(level, rows, measure, frame, ranked=ranked)
         marks += panel_marks
         labels += panel_labels
@@ -187,9 +181,10 @@ def _figure(level: Level, rows: pd.DataFrame) -> render.Graphic:
     return render.Graphic(chart, _caption(rows, alike=alike, few=few))
 
 
-def _middles(rows: pd.DataFrame) -> FloatArray:
-    """Pixels from the top of the line of each strategy."""
-    return np.asarray(_TOP + _ROW * (np.arange(len(rows)) + 0.5), dtype=np.float64)
+def _lines(rows: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    """Each strategy, and the pixels from the top to the middle of its line."""
+    for row, strategy in enumerate(rows["strategy"]):
+        yield strategy, _TOP + _ROW * (row + 0.5)
 
 
 def _caption(rows: pd.DataFrame, *, alike: bool, few: bool) -> str:
@@ -220,8 +215,7 @@ def _panel(
         charts.Label(frame.left, _TOP - 13, measure.hint, "start"),
         *(label for label in ticks if label.text),
     ]
-    middles = _middles(rows)
-    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for down in middles)
+    lanes = "".join(f"M{frame.left:.1f},{down:.1f}h{frame.width:.1f}" for _, down in _lines(rows))
     by_chance = "".join(
         f"M{across:.1f},{frame.top + _ROW * row:.1f}v{_ROW}"
         for row, across in enumerate(frame.across(measure.by_chance(rows)))
@@ -231,7 +225,7 @@ def _panel(
     marks = [*grid, charts.Mark(lanes, "grid"), chance]
     values = measure.values(rows)
     best = measure.best_of(values) & ranked
-    for strategy, value, down, is_best in zip(rows["strategy"], values, middles, best, strict=True):
+    for (strategy, down), value, is_best in zip(_lines(rows), values, best, strict=True):
         if np.isfinite(value):
             across = float(frame.across(value))
             dot = charts.circles(np.array([[across, down]]), _DOT)
@@ -301,14 +295,13 @@ _TABLE: tuple[tuple[str, str, str, float, int], ...] = (
 
 def strategies_table(level: Level) -> render.Table:
     """A row for every group that is connectivity."""
-    heads, parts = level.distinct
-    results = [
-        (result, part)
-        for condition, part in zip(level.conditions, parts, strict=True)
+    parts = {
+        result.entities: condition.parts
+        for condition in level.conditions
         for result in condition.results
         if result.row is not None
-    ]
-    rows = level.strategies.set_index("group").reindex([result.entities for result, _ in results])
+    }
+    rows = level.strategies.set_index("group").reindex(list(parts))
     # Widths that are equal are of no use to choose; others are of some calls alone.
     left_out = [name for name, *_ in _TABLE[-10:] if name not in rows or rows[name].isna().all()]
     if rows["smoothing_fwhm"].nunique(dropna=False) < 2:
@@ -317,8 +310,8 @@ def strategies_table(level: Level) -> render.Table:
         "Strategies: the same numbers, and those of group/strategies.tsv.",
         render.text_column("Strategy", rows["strategy"]),
         *(
-            render.text_column(head, [part[i] for _, part in results])
-            for i, head in enumerate(heads)
+            render.text_column(head, [own[head] for own in parts.values()])
+            for head in next(iter(parts.values()), {})
         ),
         *(
             render.number_column(label, rows[name] * factor, digits, unit)

@@ -52,81 +52,74 @@ class Tested:
     table: pd.DataFrame
 
     @property
+    def symbol(self) -> str:
+        """Of the statistic."""
+        return "F" if "f" in self.table else "t"
+
+    @property
     def statistic(self) -> FloatArray:
         """T of each pair, or the F of an F test."""
-        return self.values("f" if "f" in self.table else "t")
+        return self.values(self.symbol.lower())
 
     def values(self, column: str) -> FloatArray:
         """A column of the table."""
         return self.table[column].to_numpy(np.float64)
 
+    @property
+    def corrections(self) -> list[str]:
+        """Columns of corrected p that the table has; that to show is last."""
+        return [column for column in CORRECTIONS if column in self.table]
+
     def significant(self, column: str) -> int:
         """Number of pairs with a p in this column below the usual limit."""
         return int((self.values(column) < SIGNIFICANT).sum())
 
-    def rows(self, what: str) -> pd.DataFrame:
-        """Table of components or of pairs of networks; empty where none was written."""
-        name = of_contrast(self.name, what)
-        if name not in self.result.whats:
-            return pd.DataFrame({"contrast": [], "strategy": []})
-        names = {"contrast": self.name, "strategy": self.result.strategy}
-        threshold = self.result.sidecar(name).get("Threshold")
-        return self.result.table(name).assign(**names, threshold=threshold)
-
 
 def _blocks(
-    tests: Sequence[Tested], most: int = 0, stage: Stage | None = None
+    tests: Sequence[Tested], most: int | None = None, stage: Stage | None = None
 ) -> Iterator[render.Block]:
     """Matrices and components of each contrast or term, or of the first ones."""
-    for name in list(dict.fromkeys(test.name for test in tests))[: most or None]:
-        yield from _statistic_blocks([test for test in tests if test.name == name], stage)
+    for name in list(dict.fromkeys(test.name for test in tests))[:most]:
+        own = [test for test in tests if test.name == name]
+        column, symbol = own[0].corrections[-1], own[0].symbol
+        short, long = CORRECTIONS[column]
+        graphics = _matrices(own, column, f"with {short} < {SIGNIFICANT:g}")
+        note = (
+            f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: "
+            f"{long}."
+        )
+        yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
+        if "p_nbs_extent" not in own[0].table:
+            continue
+        chosen = f"components with p < {SIGNIFICANT:g} by extent"
+        graphics = _matrices(own, "p_nbs_extent", f"in {chosen}")
+        notes = (WHAT_A_COMPONENT_IS, f"Below the diagonal are the pairs of {chosen}.")
+        yield render.Block(f"Components of {name}", tuple(graphics), notes, columns=2)
+        if stage is not None and (brains := tuple(_component_brains(own, stage))):
+            yield render.Block(f"Components of {name} in the brain", brains)
 
 
-def _statistic_blocks(tests: Sequence[Tested], stage: Stage | None) -> Iterator[render.Block]:
-    """Matrices of the statistic, and components of pairs, of one contrast or term of a model."""
-    columns = [column for column in CORRECTIONS if column in tests[0].table]
-    name, column = tests[0].name, columns[-1]
+def _matrices(tests: Sequence[Tested], shown: str, label: str) -> Iterator[render.Graphic]:
+    """Matrix of the statistic of each test; pairs below the diagonal by the p of one column."""
     limit = colour_limit([test.result.square(test.statistic) for test in tests])
-    symbol = "F" if "f" in tests[0].table else "t"
-
-    def matrices(shown: str, label: str) -> Iterator[render.Graphic]:
-        p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
-        for test in tests:
-            square, table = test.result.square, test.table
-            significant = count(test.significant(shown), "pair")
-            words = f"{symbol} of {name} after {test.result.strategy}: {significant} {label}"
-            if np.isfinite(test.values("p")).any():
-                row = table.iloc[int(np.nanargmin(test.values("p")))]
-                value = number(float(row[symbol.lower()]))
-                words += f"; least p: {row['node_1']}{_DASH}{row['node_2']}, {symbol} = {value}"
-            layers = [
-                Layer(CORRECTIONS[other][0], square(test.values(other)), 3, probability=True)
-                for other in columns
-                if other != shown
-            ]
-            effects = [effect for effect in ("effect", "coefficient") if effect in table]
-            layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
-            t, p = square(test.statistic), square(test.values(shown))
-            yield seed_matrix(
-                test.result, t, p, f"{words}.", limit=limit, layers=layers, p_label=p_label
-            )
-
-    short, long = CORRECTIONS[column]
-    note = (
-        f"Above the diagonal are all pairs, below it those with {short} < {SIGNIFICANT:g}: {long}."
-    )
-    graphics = matrices(column, f"with {short} < {SIGNIFICANT:g}")
-    yield render.Block(f"{symbol} of {name}", tuple(graphics), (note,), columns=2)
-    if "p_nbs_extent" not in tests[0].table:
-        return
-    graphics = matrices("p_nbs_extent", f"in components with p < {SIGNIFICANT:g} by extent")
-    note = f"Below the diagonal are the pairs of components with p < {SIGNIFICANT:g} by extent."
-    yield render.Block(
-        f"Components of {name}", tuple(graphics), (WHAT_A_COMPONENT_IS, note), columns=2
-    )
-    brains = [] if stage is None else list(_component_brains(tests, stage))
-    if brains:
-        yield render.Block(f"Components of {name} in the brain", tuple(brains))
+    p_label = CORRECTIONS.get(shown, ("p of the component",))[0]
+    for test in tests:
+        square, table, p = test.result.square, test.table, test.values("p")
+        significant = count(test.significant(shown), "pair")
+        words = f"{test.symbol} of {test.name} after {test.result.strategy}: {significant} {label}"
+        if np.isfinite(p).any():
+            row = table.iloc[int(np.nanargmin(p))]
+            value = f"{test.symbol} = {number(float(row[test.symbol.lower()]))}"
+            words += f"; least p: {row['node_1']}{_DASH}{row['node_2']}, {value}"
+        layers = [
+            Layer(CORRECTIONS[other][0], square(test.values(other)), 3, probability=True)
+            for other in test.corrections
+            if other != shown
+        ]
+        effects = [effect for effect in ("effect", "coefficient") if effect in table]
+        layers += [Layer(effect, square(test.values(effect)), 3) for effect in effects]
+        values = square(test.statistic), square(test.values(shown)), f"{words}."
+        yield seed_matrix(test.result, *values, limit=limit, layers=layers, p_label=p_label)
 
 
 def _component_brains(tests: Sequence[Tested], stage: Stage) -> Iterator[render.Graphic]:
@@ -278,11 +271,6 @@ def _sum(weights: Mapping[str, float]) -> str:
 
 def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
     """Contrasts with their numbers of pairs, components, and pairs of networks."""
-    counts = {
-        column: [test.significant(column) if column in test.table else np.nan for test in tests]
-        for column in CORRECTIONS
-        if any(column in test.table for test in tests)
-    }
     yield render.table_of(
         "Contrasts, and the number of pairs with a corrected p < .05.",
         render.text_column("Contrast", [test.name for test in tests]),
@@ -292,14 +280,18 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
             "Tested", [np.isfinite(test.statistic).sum() for test in tests], 0, "pairs"
         ),
         *(
-            render.number_column(f"{CORRECTIONS[column][0]} < .05", own, 0, "pairs")
-            for column, own in counts.items()
+            render.number_column(
+                f"{short} < .05",
+                [test.significant(c) if c in test.table else np.nan for test in tests],
+                unit="pairs",
+            )
+            for c, (short, _) in CORRECTIONS.items()
+            if any(c in test.table for test in tests)
         ),
     )
-    if any(of_contrast(test.name, "nbs") in test.result.whats for test in tests):
-        yield _components_table(pd.concat([test.rows("nbs") for test in tests]))
-    networks = pd.concat([test.rows("cnbs") for test in tests])
-    if len(networks):
+    if (components := _rows(tests, "nbs")) is not None:
+        yield _components_table(components)
+    if (networks := _rows(tests, "cnbs")) is not None and len(networks):
         networks = networks.sort_values("p_fwe", kind="stable")
         yield render.table_of(
             "Pairs of networks by the constrained network-based statistic, the least p first.",
@@ -315,22 +307,34 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
         )
 
 
+def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
+    """Tables of components or of pairs of networks of all tests; None where none was written."""
+    tables = []
+    for test in tests:
+        result, name = test.result, of_contrast(test.name, what)
+        if name in result.whats:
+            names = {"contrast": test.name, "strategy": result.strategy}
+            threshold = result.sidecar(name).get("Threshold")
+            tables.append(result.table(name).assign(**names, threshold=threshold))
+    return pd.concat(tables) if tables else None
+
+
 def _components_table(rows: pd.DataFrame) -> render.Table:
     """Components of all contrasts and strategies, with the seeds that they join."""
-    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows.get("nodes", [])]
+    nodes = [listing(str(own).split(";"), _MOST_NODES) for own in rows["nodes"]]
     return render.table_of(
         "Components of pairs beyond a threshold of t or F"
         f"{': none' if rows.empty else ', the largest first'}.",
         render.text_column("Contrast", rows["contrast"]),
         render.text_column("Strategy", rows["strategy"]),
-        render.number_column("Threshold", rows.get("threshold", []), 2),
-        render.number_column("No.", rows.get("component", [])),
-        render.number_column("Sign", rows.get("sign", [])),
-        render.number_column("Pairs", rows.get("edges", [])),
-        render.number_column("Intensity", rows.get("intensity", []), 2),
-        render.probability_column("p", rows.get("p_extent", []), "extent"),
-        render.probability_column("p", rows.get("p_intensity", []), "intensity"),
-        render.number_column("Nodes", rows.get("n_nodes", [])),
+        render.number_column("Threshold", rows["threshold"], 2),
+        render.number_column("No.", rows["component"]),
+        render.number_column("Sign", rows["sign"]),
+        render.number_column("Pairs", rows["edges"]),
+        render.number_column("Intensity", rows["intensity"], 2),
+        render.probability_column("p", rows["p_extent"], "extent"),
+        render.probability_column("p", rows["p_intensity"], "intensity"),
+        render.number_column("Nodes", rows["n_nodes"]),
         render.text_column("Which", nodes),
         file="group/*_nbs.tsv",
     )

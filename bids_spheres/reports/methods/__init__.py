@@ -1,27 +1,7 @@
 """The methods section of a paper for the settings of a call, with its citations.
 
-`citation` has the settings, and joins the sentences that `material` and `denoising` write, only for
-what was done. `references` reads the bibliography that ships with the
-package and turns citation keys into words. Text is Markdown with the citation keys of pandoc,
-``[@power2011; @ciric2017]``; texts of users are escaped (`markdown`).
+`citation` has the settings and the sentences up to the signals, `denoising` those on strategies,
+only for what was done. `references` reads the bibliography that ships with the package and turns
+citation keys into words. Text is Markdown with the citation keys of pandoc,
+``[@power2011; @ciric2017]``; texts of users are escaped.
 """
-
-from bids_spheres.reports.methods.citation import MethodsFacts, citation_file, methods_paragraph
-from bids_spheres.reports.methods.references import (
-    Reference,
-    bibliography,
-    cited_keys,
-    in_plain_words,
-    load_references,
-)
-
-__all__ = [
-    "MethodsFacts",
-    "Reference",
-    "bibliography",
-    "citation_file",
-    "cited_keys",
-    "in_plain_words",
-    "load_references",
-    "methods_paragraph",
-]

@@ -10,7 +10,7 @@ from bids_spheres.confounds.columns import COSINE, MASKS_OF, column_names, needs
 from bids_spheres.confounds.strategy import EXPANSIONS
 from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
-from bids_spheres.reports.methods.markdown import cite, code, escape, listing
+from bids_spheres.reports.methods.references import cite, code, escape, listing
 from bids_spheres.wording import count, plural
 
 if TYPE_CHECKING:

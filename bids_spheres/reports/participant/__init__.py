@@ -6,25 +6,3 @@ them, and `write_pages` writes the pages of all participants. BOLD images are ne
 a report can be written again, years later, from the results alone; input files that still exist
 add backgrounds and motion.
 """
-
-from bids_spheres.outputs.find import participants_with_outputs
-from bids_spheres.reports.participant.write_pages import (
-    Pages,
-    ReportLevel,
-    Written,
-    attempt_report,
-    pages_of,
-    report_missing,
-    write_report,
-)
-
-__all__ = [
-    "Pages",
-    "ReportLevel",
-    "Written",
-    "attempt_report",
-    "pages_of",
-    "participants_with_outputs",
-    "report_missing",
-    "write_report",
-]

@@ -58,7 +58,7 @@ class Run:
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """In the order in which the report shows them."""
+        """Strategies in the order in which the report shows them."""
         return tuple(self.styles)
 
     @property

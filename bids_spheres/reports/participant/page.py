@@ -6,24 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bids_spheres.reports.participant import provenance
-from bids_spheres.reports.participant.motion_charts import motion_block
 from bids_spheres.reports.participant.relations import (
     CONTROLS_IN_WORDS,
     controls_table,
     regressor_block,
     relation_blocks,
 )
-from bids_spheres.reports.participant.signals import signal_view
 from bids_spheres.reports.participant.sphere_section import seed_map_blocks, seeds_section
 from bids_spheres.reports.participant.summary import cautions, runs_table, summary, verdicts
+from bids_spheres.reports.participant.time_courses import motion_block, signal_view
 from bids_spheres.reports.toolkit.limits import LIMITS_IN_WORDS
 from bids_spheres.reports.toolkit.render import page
 
 if TYPE_CHECKING:
     from bids_spheres.reports.participant.load import Participant, Run, SeedSet
     from bids_spheres.reports.toolkit.charts import Raster
-    from bids_spheres.reports.toolkit.html import HTMLReport
-    from bids_spheres.reports.toolkit.render import Block, Section, Table
+    from bids_spheres.reports.toolkit.render import Block, HTMLReport, Section, Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +96,11 @@ def _set_view(run: Run, seeds: SeedSet, section: Section | None) -> SetView:
     if section is not None and section.stage is not None:
         relations += relation_blocks(seeds, run.styles, section.stage)
         relations += seed_map_blocks(seeds, run.strategies, section.stage.scene)
-    remarks = []
-    for strategy in run.strategies:
-        reason = seeds.facts.get(strategy, {}).get("Excluded")
-        if reason and not run.files.together:
-            remarks.append(f"{strategy}: excluded, and so not shown. {reason}.")
+    remarks = [
+        f"{strategy}: excluded, and so not shown. {reason}."
+        for strategy in run.strategies
+        if (reason := seeds.facts.get(strategy, {}).get("Excluded")) and not run.files.together
+    ]
     if not blocks and not relations:
         remarks.append("Neither series nor matrices were written.")
     elif not relations and seeds.files.matrix_paths:

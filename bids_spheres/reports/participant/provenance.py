@@ -16,13 +16,13 @@ from bids_spheres.errors import UsageError
 from bids_spheres.files.text import read_own_text
 from bids_spheres.outputs.links import all_sources, read_description
 from bids_spheres.outputs.logs import CITATION_FILE, methods_file
-from bids_spheres.reports.methods import cited_keys, in_plain_words, load_references
+from bids_spheres.reports.methods.references import cited_keys, in_plain_words, load_references
 from bids_spheres.wording import listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bids_spheres.reports.methods import Reference
+    from bids_spheres.reports.methods.references import Reference
     from bids_spheres.reports.participant.load import Participant
 
 _LIBRARIES = ("numpy", "scipy", "nibabel", "pandas", "pybids")

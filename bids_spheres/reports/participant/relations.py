@@ -12,7 +12,13 @@ from bids_spheres.outputs.paths import EFFECTIVE_DOF, PEARSON, PLACEMENT_MEAN, P
 from bids_spheres.reports.toolkit.charts import Group
 from bids_spheres.reports.toolkit.connectome import strongest_edges
 from bids_spheres.reports.toolkit.distributions import Sample, distribution_block
-from bids_spheres.reports.toolkit.matrices import Beside, colour_limit, matrix_graphic, pairs
+from bids_spheres.reports.toolkit.matrices import (
+    Beside,
+    colour_limit,
+    known_pairs,
+    matrix_graphic,
+    pairs,
+)
 from bids_spheres.reports.toolkit.render import (
     Block,
     Column,
@@ -61,7 +67,7 @@ def relation_blocks(seeds: SeedSet, styles: Mapping[str, str], stage: Stage) -> 
         title = names_of_measures.get(stat, stat)
         written = [s for s in styles if (stat, s) in seeds.files.matrix_paths]
         read = {s: seeds.files.matrix(s, stat).values for s in written}
-        matrices = {s: matrix for s, matrix in read.items() if np.isfinite(pairs(matrix)).any()}
+        matrices = {s: matrix for s, matrix in read.items() if known_pairs(matrix).size}
         if not matrices:
             continue
         yield Block(title, tuple(_matrices(seeds, seeds.spheres, title, matrices)), columns=2)
@@ -79,11 +85,10 @@ def _matrices(
     seeds: SeedSet, spheres: Spheres, title: str, matrices: Mapping[str, FloatArray]
 ) -> Iterator[Graphic]:
     limit, order = colour_limit(list(matrices.values())), seeds.order
-    names = tuple(spheres.names[i] for i in order.indices)
+    names, rows = tuple(spheres.names[i] for i in order.indices), f"{seeds.anchor}-names"
     beside = Beside(order.groups, names if len(names) <= 24 else ())
     for strategy, matrix in matrices.items():
-        values = pairs(matrix)
-        median = float(np.median(values[np.isfinite(values)]))
+        median = float(np.median(known_pairs(matrix)))
         words = f"{title} after {strategy}: median {coefficient(median)}"
         if strongest := _strongest(matrix, spheres.names):
             words += ", strongest {} between {}".format(*strongest)
@@ -91,8 +96,7 @@ def _matrices(
             words += f"; {count(missing, spheres.noun)} without a series (grey)"
         words += f".{_within_and_between(matrix, spheres)}"
         ordered = matrix[np.ix_(order.indices, order.indices)]
-        row_names = f"{seeds.anchor}-names"
-        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=row_names)
+        yield matrix_graphic(ordered, limit, beside, words, strategy=strategy, row_names=rows)
 
 
 def _strongest(matrix: FloatArray, names: Sequence[str]) -> tuple[str, str] | None:
@@ -123,8 +127,7 @@ def _placement_block(seeds: SeedSet, styles: Mapping[str, str]) -> Block:
     for strategy in (s for s in styles if (PLACEMENT_SD, s) in seeds.files.matrix_paths):
         over = seeds.files.matrix(strategy, PLACEMENT_SD)
         mean, facts = seeds.files.matrix(strategy, PLACEMENT_MEAN).values, over.sidecar
-        known = pairs(over.values)[np.isfinite(pairs(over.values))]
-        if known.size:
+        if (known := known_pairs(over.values)).size:
             medians.append(f"{number(float(np.median(known)), 3)} after {strategy}")
         edges = strongest_edges(over.values, _MOST_PLACED)
         for (i, j), sd in zip(edges.pairs, edges.values, strict=True):
@@ -152,8 +155,7 @@ def _effective_volumes(seeds: SeedSet, strategies: Sequence[str]) -> Iterator[st
     for strategy in strategies:
         if (EFFECTIVE_DOF, strategy) not in seeds.files.matrix_paths:
             continue
-        values = pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
-        known = values[np.isfinite(values)]
+        known = known_pairs(seeds.files.matrix(strategy, EFFECTIVE_DOF).values)
         if known.size:
             low, middle, high = (number(float(q), 0) for q in np.percentile(known, (5, 50, 95)))
             yield (

@@ -17,7 +17,7 @@ from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.reports.toolkit import render, sphere_figures
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
 from bids_spheres.reports.toolkit.connectome import Stage
-from bids_spheres.reports.toolkit.figures import DENSITY, picture
+from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import Block, Figure, Graphic, Section, number_column
 from bids_spheres.reports.toolkit.sphere_figures import Scene, VoxelMap
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.links import Links
     from bids_spheres.outputs.read import Spheres
     from bids_spheres.reports.participant.load import Run, SeedSet
-    from bids_spheres.reports.toolkit.figures import Picture
     from bids_spheres.reports.toolkit.geometry import Backdrop
 
 _EXPECTED = {
@@ -105,9 +104,8 @@ def _candidates(facts: Mapping[str, object], links: Links) -> Iterator[tuple[Pat
 def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> Section:
     """Figures, sentences and the table of one seed set, and the stage of its connectomes."""
     background = find_background(spheres.sidecar, links)
-    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
-    inks = [sphere_figures.EMPTY, sphere_figures.PARTIAL]
-    colours = np.select(states, inks, sphere_figures.FULL)
+    inks = sphere_figures.EMPTY, sphere_figures.PARTIAL, sphere_figures.FULL
+    colours = _by_coverage(spheres, *inks)
     image = None if background is None else background.picture
     scene = Scene(spheres.coordinates, spheres.radii, image, given_colours=colours)
     sentences = tuple(_sentences(spheres))
@@ -129,6 +127,11 @@ def seeds_section(run: Run, seeds: SeedSet, spheres: Spheres, links: Links) -> S
     )
 
 
+def _by_coverage(spheres: Spheres, none: str, some: str, whole: str) -> NDArray[np.str_]:
+    """One of three words for each sphere: without a series, with some or all of its voxels."""
+    return np.select([~spheres.used, ~np.isclose(spheres.coverage, 1)], [none, some], whole)
+
+
 def _figures(
     anchor: str, scene: Scene, spheres: Spheres, behind: str, words: str
 ) -> Iterator[Figure]:
@@ -141,7 +144,7 @@ def _figures(
             drawn = VoxelMap(grid, known.astype(np.intp))
         yield Figure(
             f"{anchor}-slices",
-            _sharp(sphere_figures.mosaic(scene, drawn, spheres.names), f"{_SLICES} {words}"),
+            picture(sphere_figures.mosaic(scene, drawn, spheres.names), f"{_SLICES} {words}"),
             f"Voxels of the {noun}s{behind}. Blue: the whole {noun} has a signal; amber: part of "
             "it; red, dotted: too little of it, so that it has no series. Left is on the left; "
             "coordinates in mm.",
@@ -153,13 +156,9 @@ def _figures(
     colours = "Colours are networks; outlines are as above." if coloured else "Colours as above."
     yield Figure(
         f"{anchor}-glass-brain",
-        _sharp(sphere_figures.overview(scene, networks), f"All {noun}s from three sides. {words}"),
+        picture(sphere_figures.overview(scene, networks), f"All {noun}s from three sides. {words}"),
         f"All {noun}s{'' if coloured else ' to scale'}{behind}, transparent. {colours}{note}",
     )
-
-
-def _sharp(pixels: NDArray[np.uint8], alt: str) -> Picture:
-    return picture(pixels, alt, small=True, density=DENSITY)
 
 
 def _sentences(spheres: Spheres) -> Iterator[str]:
@@ -198,8 +197,7 @@ def _sentences(spheres: Spheres) -> Iterator[str]:
 
 
 def _table(spheres: Spheres, file: str) -> render.Table:
-    states = [~spheres.used, ~np.isclose(spheres.coverage, 1)]
-    tones = np.select(states, ["bad", "warn"], "").tolist()
+    tones = _by_coverage(spheres, "bad", "warn", "").tolist()
     cells = zip(spheres.coverage.tolist(), spheres.used, tones, strict=True)
     coverage = [render.percent_cell(c, "" if u else " (no series)", t) for c, u, t in cells]
     columns = [
@@ -247,7 +245,7 @@ def _seed_maps(seeds: SeedSet, strategy: str, scene: Scene) -> Graphic | None:
     pixels = sphere_figures.map_slices(own, [maps[s] for s in chosen], names)
     named = naming(names, sphere_figures.COLUMNS)
     words = f"Fisher z of every voxel's correlation with {named} after {strategy}."
-    drawn = _sharp(pixels, words)
+    drawn = picture(pixels, words)
     raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
     strongest, least = sphere_figures.STRONGEST, sphere_figures.LEAST_SHOWN
     caption = (

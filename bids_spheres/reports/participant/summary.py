@@ -9,15 +9,9 @@ import numpy as np
 
 from bids_spheres.confounds.degrees_of_freedom import FEW_DEGREES_OF_FREEDOM
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.reports.toolkit.limits import (
-    Judgement,
-    Verdict,
-    judge_censoring,
-    judge_degrees_of_freedom,
-    judge_motion,
-)
+from bids_spheres.reports.toolkit import limits
 from bids_spheres.reports.toolkit.render import Cell, Column, number_column, table_of, text_column
-from bids_spheres.wording import count, listing, naming, number, percent
+from bids_spheres.wording import collect, count, listing, naming, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,14 +60,14 @@ def _censors_motion(run: Run, strategy: str) -> bool:
     return False
 
 
-def verdicts(participant: Participant) -> Iterator[Verdict]:
+def verdicts(participant: Participant) -> Iterator[limits.Verdict]:
     """A line for every run: volumes kept, motion, degrees of freedom after the worst strategy."""
     for run in participant.runs:
         every = [(s, facts) for _, s, facts in by_space_and_strategy(run)]
         used = [(s, facts) for s, facts in every if not facts.get("Excluded")]
         judged = []
         if excluded := list(dict.fromkeys(s for s, facts in every if facts.get("Excluded"))):
-            judged.append(Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
+            judged.append(limits.Judgement(f"excluded for {listing(excluded, most=16)}", "bad"))
         for key, judge in (("NumberOfVolumesKept", _kept), ("DegreesOfFreedom", _left)):
             known = [
                 (facts[key], s, facts) for s, facts in used if isinstance(facts.get(key), _REAL)
@@ -84,18 +78,18 @@ def verdicts(participant: Participant) -> Iterator[Verdict]:
                 differ = least != max(value for value, *_ in known)
                 after = f" after {strategy}" if differ else ""
                 words, colon, word = judgement.text.partition(":")
-                judged.append(Judgement(words + after + colon + word, judgement.tone))
+                judged.append(limits.Judgement(words + after + colon + word, judgement.tone))
         if motion := [fd for _, facts in every if np.isfinite(fd := _mean_fd(facts))]:
-            judged.insert(len(judged) - 1, judge_motion(max(motion)))
-        yield Verdict.of(run.anchor, run.title, judged)
+            judged.insert(len(judged) - 1, limits.judge_motion(max(motion)))
+        yield limits.Verdict.of(run.anchor, run.title, judged)
 
 
-def _kept(facts: JsonObject) -> Judgement:
-    return judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
+def _kept(facts: JsonObject) -> limits.Judgement:
+    return limits.judge_censoring(facts["NumberOfVolumesKept"], facts["NumberOfVolumes"])
 
 
-def _left(facts: JsonObject) -> Judgement:
-    return judge_degrees_of_freedom(facts["DegreesOfFreedom"])
+def _left(facts: JsonObject) -> limits.Judgement:
+    return limits.judge_degrees_of_freedom(facts["DegreesOfFreedom"])
 
 
 def _mean_fd(facts: JsonObject) -> float:
@@ -115,7 +109,7 @@ def runs_table(participant: Participant) -> Table:
     motion = numbers("Mean FD", "MeanFramewiseDisplacement", 2, "mm")
     anew = numbers("Mean FD recomputed", "MeanFramewiseDisplacementRecomputed", 2, "mm")
     for i, (*_, facts) in enumerate(rows):
-        motion[1][i] = replace(motion[1][i], tone=judge_motion(_mean_fd(facts)).tone)
+        motion[1][i] = replace(motion[1][i], tone=limits.judge_motion(_mean_fd(facts)).tone)
         if facts.get("Excluded"):
             left[1][i] = replace(left[1][i], text=f"{left[1][i].text} (excluded)", tone="bad")
         elif isinstance(facts.get("DegreesOfFreedom"), _REAL):
@@ -145,16 +139,17 @@ def cautions(participant: Participant) -> list[str]:
     about: list[tuple[str, str]] = []
     few: dict[str, float] = {}
     for run in single:
-        reasons: dict[str, dict[str, None]] = {}
+        excluded: list[tuple[str, str]] = []
         for _, strategy, facts in by_space_and_strategy(run):
             left = facts.get("DegreesOfFreedom")
             if facts.get("Excluded"):
-                reasons.setdefault(str(facts["Excluded"]), {})[strategy] = None
+                excluded.append((str(facts["Excluded"]), strategy))
             elif isinstance(left, int | float) and left < FEW_DEGREES_OF_FREEDOM:
                 few[run.title] = min(left, few.get(run.title, np.inf))
-        for reason, strategies in reasons.items():
-            text = f"excluded for {listing(list(strategies), most=16)}. {reason}."
-            about.append((text, run.title))
+        about += [
+            (f"excluded for {listing(strategies, most=16)}. {reason}.", run.title)
+            for reason, strategies in collect(excluded).items()
+        ]
     if few:
         about += [(_chance(min(few.values())), title) for title in few]
     about += [(text, run.title) for run in single for s in run.sets for text in _coverage(s)]
@@ -176,11 +171,7 @@ def _chance(left: float) -> str:
 
 def joined(about: Iterable[tuple[str, str]], most: int = 5) -> Iterator[str]:
     """Each text once, after the names of all that it is about; pairs of text and name."""
-    names: dict[str, dict[str, None]] = {}
-    for text, name in about:
-        names.setdefault(text, {})[name] = None
-    for text, own in names.items():
-        yield f"{listing(list(own), most)}: {text}"
+    yield from (f"{listing(names, most)}: {text}" for text, names in collect(about).items())
 
 
 def by_space_and_strategy(run: Run) -> Iterator[tuple[str, str, JsonObject]]:

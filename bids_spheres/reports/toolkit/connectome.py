@@ -61,7 +61,7 @@ class Stage:
         """Draw the brightest voxels of a scene behind each pixel."""
         panels = three_panels(scene.box, WIDTH, top=20)
         pixels = scene.projection(panels, bottom_of(panels), 3, DENSITY)
-        return cls(scene, panels, picture(pixels, name, small=True, density=DENSITY), name)
+        return cls(scene, panels, picture(pixels, name), name)
 
     def connectome(self, edges: Edges, alt: str) -> Chart:
         """Lines between spheres over the brain."""

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.reports.toolkit.charts import (
-    HALF,
-    Axis,
-    Chart,
-    Frame,
-    Key,
-    Mark,
-    Plot,
-    axis,
-    chart_of,
-    circles,
-)
+from bids_spheres.reports.toolkit import charts
 from bids_spheres.reports.toolkit.matrices import pairs
 from bids_spheres.reports.toolkit.render import Block, Graphic
 from bids_spheres.wording import coefficient, number, sentence
@@ -59,9 +48,9 @@ class Sample:
         return self.values[np.isfinite(self.values)]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> charts.Key:
         """Its entry in a legend."""
-        return Key(f"line {self.style}", self.name, self.of)
+        return charts.Key(f"line {self.style}", self.name, self.of)
 
 
 def bins(samples: Sequence[Sample]) -> FloatArray:
@@ -90,7 +79,7 @@ def histogram(
     share: str,
     alt: str,
     expected: FloatArray | None = None,
-) -> Chart:
+) -> charts.Chart:
     """Histograms as step lines, per cent of the values of each sample; dots for few values.
 
     `edges` are those of B bins, `expected` the (B,) shares that chance gives, a broad line, and
@@ -101,22 +90,24 @@ def histogram(
         return _strips(samples, label, alt)
     drawn = [] if expected is None else [("chance", "", 100 * expected)]
     drawn += [(f"line {s.style}", s.of, 100 * shares(s.values, edges)) for s in samples]
-    x = axis(edges, label, most=6)
-    y = axis([heights.max() for *_, heights in drawn], share, zero=True, room=0.05, most=5)
-    frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
+    x = charts.axis(edges, label, most=6)
+    y = charts.axis([heights.max() for *_, heights in drawn], share, zero=True, room=0.05, most=5)
+    frame = charts.Frame(_LEFT, 8, charts.HALF - _LEFT - 8, _HEIGHT, x, y)
     corners = np.repeat(edges, 2)
     marks = [
-        Mark(frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of)
+        charts.Mark(
+            frame.line(corners, np.concatenate([[0], np.repeat(heights, 2), [0]])), style, of
+        )
         for style, of, heights in drawn
     ]
-    return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, alt)
+    return charts.chart_of([charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, alt)
 
 
-def _strips(samples: Sequence[Sample], label: str, alt: str) -> Chart:
+def _strips(samples: Sequence[Sample], label: str, alt: str) -> charts.Chart:
     """A dot for each value, a row for each sample; equal values are stacked."""
-    x = axis(np.concatenate([sample.known for sample in samples]), label, room=0.05, most=6)
+    x = charts.axis(np.concatenate([sample.known for sample in samples]), label, room=0.05, most=6)
     height = _STRIP * len(samples)
-    frame = Frame(16, 8, HALF - 32, height, x, Axis(0, len(samples)))
+    frame = charts.Frame(16, 8, charts.HALF - 32, height, x, charts.Axis(0, len(samples)))
     grid, labels = frame.x_marks()
     marks = [*grid]
     for row, sample in enumerate(samples):
@@ -124,9 +115,9 @@ def _strips(samples: Sequence[Sample], label: str, alt: str) -> Chart:
         # As many neighbours as hide each other are one above the other.
         stack = [int((across[:i] > at - 8).sum()) for i, at in enumerate(across)]
         down = frame.top + _STRIP * (row + 1) - 8 - 9.0 * np.minimum(stack, 4)
-        path = circles(np.stack([across, down], axis=1), 4.0)
-        marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
-    return Chart(HALF, int(8 + height + 42), alt, tuple(marks), labels)
+        path = charts.circles(np.stack([across, down], axis=1), 4.0)
+        marks.append(charts.Mark(path, f"dot faint {sample.style}", sample.of))
+    return charts.Chart(charts.HALF, int(8 + height + 42), alt, tuple(marks), labels)
 
 
 def spread_words(sample: Sample) -> str:
@@ -226,25 +217,27 @@ class Along:
             words.append(f"{sample.name}: {text}.")
         return " ".join(words)
 
-    def chart(self, label: str) -> Chart:
+    def chart(self, label: str) -> charts.Chart:
         """Medians as lines and quartiles as bands, with `label` at the upward axis."""
-        x = axis(self.distances, "Distance between centres (mm)", zero=True, most=6)
+        x = charts.axis(self.distances, "Distance between centres (mm)", zero=True, most=6)
         ends = (np.append(trend.lower, trend.upper) for trend in self.trends)
         single = [sample.values for sample in self.samples] if self.few else []
-        y = axis(np.concatenate([[0.0], *ends, *single]), label, room=0.04, most=5)
-        frame = Frame(_LEFT, 8, HALF - _LEFT - 8, _HEIGHT, x, y)
-        marks = [Mark(frame.level(0.0), "lead")]
+        y = charts.axis(np.concatenate([[0.0], *ends, *single]), label, room=0.04, most=5)
+        frame = charts.Frame(_LEFT, 8, charts.HALF - _LEFT - 8, _HEIGHT, x, y)
+        marks = [charts.Mark(frame.level(0.0), "lead")]
         for sample in self.samples if self.few else ():
             dots = np.stack([frame.across(self.distances), frame.down(sample.values)], axis=1)
-            path = circles(dots[np.isfinite(sample.values)], 2.2)
-            marks.append(Mark(path, f"dot faint {sample.style}", sample.of))
+            path = charts.circles(dots[np.isfinite(sample.values)], 2.2)
+            marks.append(charts.Mark(path, f"dot faint {sample.style}", sample.of))
         for sample, trend in zip(self.samples, self.trends, strict=True):
             if _is_line(trend):
                 band = frame.band(trend.middles, trend.lower, trend.upper)
                 line = frame.line(trend.middles, trend.median)
-                marks.append(Mark(band, f"band {sample.style}", sample.of))
-                marks.append(Mark(line, f"line {sample.style}", sample.of))
-        return chart_of([Plot(frame, tuple(marks))], HALF, _HEIGHT + 50, self.words)
+                marks.append(charts.Mark(band, f"band {sample.style}", sample.of))
+                marks.append(charts.Mark(line, f"line {sample.style}", sample.of))
+        return charts.chart_of(
+            [charts.Plot(frame, tuple(marks))], charts.HALF, _HEIGHT + 50, self.words
+        )
 
 
 def _is_line(trend: Trend) -> bool:

@@ -108,33 +108,25 @@ class Picture:
     alt: str  # What the image says, for those who can't see it
 
 
-def picture(
-    pixels: NDArray[np.uint8], alt: str, *, small: bool = False, density: int = 1
-) -> Picture:
-    """An image from (H, W, 3) pixels, red, green and blue, `density` of them in one of a page.
+def picture(pixels: NDArray[np.uint8], alt: str, density: int = DENSITY) -> Picture:
+    """An image in the colours of `PALETTE` from (H, W, 3) pixels, red, green and blue.
 
-    `small` reduces them to the colours of `PALETTE`: right for greys with some ink over them.
+    `density` of them are one pixel of the page.
     """
     height, width = (n // density for n in pixels.shape[:2])
-    return Picture(png_uri(palette_indices(pixels) if small else pixels), width, height, alt)
+    return Picture(png_uri(palette_indices(pixels)), width, height, alt)
 
 
-def png_uri(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> str:
-    """Data URI of an image; see `encode_png`."""
-    return "data:image/png;base64," + base64.b64encode(encode_png(pixels, palette)).decode("ascii")
-
-
-def encode_png(pixels: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> bytes:
-    """PNG file of (H, W, 3) pixels, or of (H, W) indices into a palette, (N, 3)."""
+def png_uri(indices: NDArray[np.uint8], palette: NDArray[np.uint8] = PALETTE) -> str:
+    """Data URI of a PNG image of (H, W) indices into a palette, (N, 3)."""
     # Not needed before the first figure, and the start of the program must be quick.
     from PIL import Image  # noqa: PLC0415
 
-    image = Image.fromarray(pixels)
-    if pixels.ndim == 2:
-        image.putpalette(palette.tobytes())
+    image = Image.fromarray(indices)
+    image.putpalette(palette.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=6)
-    return file.getvalue()
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def palette_indices(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,20 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bids_spheres.reports.toolkit.charts import (
-    HALF,
-    WIDTH,
-    Axis,
-    Chart,
-    Frame,
-    Group,
-    Label,
-    Mark,
-    Raster,
-    names_beside,
-    round_ticks,
-    tick_text,
-)
+from bids_spheres.reports.toolkit import charts
 from bids_spheres.reports.toolkit.figures import png_uri
 from bids_spheres.reports.toolkit.render import Graphic
 
@@ -36,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.engine.arrays import BoolArray, FloatArray
-    from bids_spheres.reports.toolkit.charts import Order
 
 MISSING = 255
 """Palette index of missing values."""
@@ -91,13 +77,19 @@ class Layer:
 class Beside:
     """Names to the left of a matrix and below it."""
 
-    groups: tuple[Group, ...] = ()  # Blocks of rows
+    groups: tuple[charts.Group, ...] = ()  # Blocks of rows
     names: tuple[str, ...] = ()  # Names of rows, instead of those of blocks, where each has room
 
 
 def pairs(matrix: FloatArray) -> FloatArray:
     """Values above the diagonal, row by row."""
     return np.asarray(matrix[np.triu_indices(len(matrix), 1)])
+
+
+def known_pairs(matrix: FloatArray) -> FloatArray:
+    """Values above the diagonal that are not missing."""
+    values = pairs(matrix)
+    return values[np.isfinite(values)]
 
 
 def per_pixel(n: int, most: int) -> int:
@@ -126,9 +118,8 @@ def colour_limit(matrices: Sequence[FloatArray], at_least: float = 0.1) -> float
     >>> colour_limit([np.array([[1.0, -0.43], [-0.43, 1.0]])])
     0.5
     """
-    joined = np.concatenate([np.empty(0), *(np.abs(pairs(matrix)) for matrix in matrices)])
-    finite = joined[np.isfinite(joined)]
-    high = max(float(np.percentile(finite, 99)), at_least) if finite.size else 1.0
+    known = np.abs(np.concatenate([np.empty(0), *map(known_pairs, matrices)]))
+    high = max(float(np.percentile(known, 99)), at_least) if known.size else 1.0
     power = 10.0 ** np.floor(np.log10(high))
     return float(f"{np.ceil(high / power - 1e-9) * power:.6g}")
 
@@ -185,46 +176,50 @@ def matrix_graphic(
     return Graphic(chart, caption, strategy, strategy, matrix=pair_values, words=row_names)
 
 
-def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> Chart:
+def _matrix_chart(values: FloatArray, limit: float, beside: Beside, alt: str) -> charts.Chart:
     n, top = len(values), 6
-    groups = tuple(Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
+    groups = (
+        tuple(charts.Group(name, i, i + 1) for i, name in enumerate(beside.names)) or beside.groups
+    )
     left, below = (128, 122) if groups else (40, 16)
-    width = WIDTH if n > _LARGE else HALF
+    width = charts.WIDTH if n > _LARGE else charts.HALF
     side = width - left - 8
     floor, scale = top + side, top + side + below + 12
     codes = palette_codes(block_means(values, 2 * side, 2 * side), limit)
     colours = png_uri(np.arange(255, dtype=np.uint8)[None], DIVERGING)
     rasters = (
-        Raster(png_uri(codes, DIVERGING), left, top, side, side, smooth=len(codes) > side),
-        Raster(colours, left, scale, side, 8),
+        charts.Raster(png_uri(codes, DIVERGING), left, top, side, side, smooth=len(codes) > side),
+        charts.Raster(colours, left, scale, side, 8),
     )
-    frame = Frame(left, top, side, side, Axis(0, n), Axis(0, n))
-    marks: list[Mark] = []
-    labels: list[Label] = []
+    frame = charts.Frame(left, top, side, side, charts.Axis(0, n), charts.Axis(0, n))
+    marks: list[charts.Mark] = []
+    labels: list[charts.Label] = []
     for is_below in (False, True) if groups else ():
-        brackets, names = names_beside(groups, frame, letters=16, below=is_below)
+        brackets, names = charts.names_beside(groups, frame, letters=16, below=is_below)
         marks += brackets
         labels += names
     if not groups:
-        rows = [1, *(int(tick) for tick in round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
+        rows = (
+            [1, *(int(tick) for tick in charts.round_ticks(2, n, 6))] if n > 2 else range(1, n + 1)
+        )
         for row in rows:
             middle = side * (row - 0.5) / n
-            labels.append(Label(left - 6, top + middle + 4, str(row), "end"))
-            labels.append(Label(left + middle, floor + 14, str(row)))
+            labels.append(charts.Label(left - 6, top + middle + 4, str(row), "end"))
+            labels.append(charts.Label(left + middle, floor + 14, str(row)))
     edges = (side * group.start / n for group in beside.groups[1:])
     lines = (f"M{left:.1f},{top + at:.1f}h{side}M{left + at:.1f},{top:.1f}v{side}" for at in edges)
-    marks.append(Mark("".join(lines), "divide"))
+    marks.append(charts.Mark("".join(lines), "divide"))
     if n <= _SMALL:
         labels += _numbers(values, limit, frame)
     labels += (
-        Label(left, scale + 21, tick_text(-limit), "start"),
-        Label(left + side / 2, scale + 21, "0"),
-        Label(left + side, scale + 21, tick_text(limit), "end"),
+        charts.Label(left, scale + 21, charts.tick_text(-limit), "start"),
+        charts.Label(left + side / 2, scale + 21, "0"),
+        charts.Label(left + side, scale + 21, charts.tick_text(limit), "end"),
     )
-    return Chart(width, scale + 28, alt, tuple(marks), tuple(labels), rasters)
+    return charts.Chart(width, scale + 28, alt, tuple(marks), tuple(labels), rasters)
 
 
-def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
+def _numbers(values: FloatArray, limit: float, frame: charts.Frame) -> Iterator[charts.Label]:
     """Values in the cells of a matrix, bright on strong colours."""
     step = frame.width / len(values)
     for (i, j), value in np.ndenumerate(values):
@@ -234,7 +229,7 @@ def _numbers(values: FloatArray, limit: float, frame: Frame) -> Iterator[Label]:
                 text = f"{value:.1g}".replace("0.", ".")
             style = "cell-bright" if abs(value) > 0.62 * limit else "cell"
             across, down = frame.left + step * (j + 0.5), frame.top + step * (i + 0.5) + 3
-            yield Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)
+            yield charts.Label(across, down, text.replace("-", "\N{MINUS SIGN}"), style=style)
 
 
 MOST_ROWS, MOST_COLUMNS = 264, 308
@@ -274,38 +269,38 @@ def carpet_codes(series: FloatArray, typical: BoolArray | None = None) -> NDArra
 class Panel:
     """One of several carpets of the same spheres."""
 
-    picture: Raster  # Of `carpet_raster`, or a reference to such a picture in the page
-    time: Frame  # Its place; the x axis is in volumes, the y axis in spheres
+    picture: charts.Raster  # Of `carpet_raster`, or a reference to such a picture in the page
+    time: charts.Frame  # Its place; the x axis is in volumes, the y axis in spheres
     title: str = ""  # Text above it
 
 
-def carpets(panels: Sequence[Panel], order: Order, alt: str) -> Chart:
+def carpets(panels: Sequence[Panel], order: charts.Order, alt: str) -> charts.Chart:
     """Carpets of the same spheres, in an order, side by side; networks beside the first."""
     last = panels[-1].time
-    marks, labels = names_beside(order.groups, panels[0].time, letters=17)
+    marks, labels = charts.names_beside(order.groups, panels[0].time, letters=17)
     for panel in panels:
         time = panel.time
         row = time.height / max(len(order.indices), 1)
         edges = (time.top + row * group.start for group in order.groups[1:])
         dividers = (f"M{time.left:.1f},{edge:.1f}h{time.width:.1f}" for edge in edges)
-        title = Label(time.left + time.width / 2, time.top - 6, panel.title, style="name")
-        marks += (Mark("".join(dividers), "divide-light"),)
+        title = charts.Label(time.left + time.width / 2, time.top - 6, panel.title, style="name")
+        marks += (charts.Mark("".join(dividers), "divide-light"),)
         labels += (*time.x_marks()[1], title) if panel.title else time.x_marks()[1]
     size = int(last.left + last.width + 16), int(last.top + last.height + 38)
-    return Chart(*size, alt, marks, labels, tuple(panel.picture for panel in panels))
+    return charts.Chart(*size, alt, marks, labels, tuple(panel.picture for panel in panels))
 
 
 def carpet_raster(
-    series: FloatArray, order: Order, time: Frame, typical: BoolArray | None = None
-) -> Raster:
+    series: FloatArray, order: charts.Order, time: charts.Frame, typical: BoolArray | None = None
+) -> charts.Raster:
     """Carpet of series, (T, S), that fills a frame; see `carpet_codes`.
 
     NaN stands for censored volumes and missing spheres.
     """
     uri = png_uri(carpet_codes(series[:, order.indices], typical), GREYS)
-    return Raster(uri, time.left, time.top, time.width, time.height)
+    return charts.Raster(uri, time.left, time.top, time.width, time.height)
 
 
-def volumes_axis(n: int, label: str = "", most: int = 10) -> Axis:
+def volumes_axis(n: int, label: str = "", most: int = 10) -> charts.Axis:
     """Axis of `n` volumes, the first from 0 to 1."""
-    return Axis(0, n, label, round_ticks(0, n, most))
+    return charts.Axis(0, n, label, charts.round_ticks(0, n, most))

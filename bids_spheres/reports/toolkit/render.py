@@ -1,24 +1,29 @@
-"""Parts of a page, and the templates that write it.
+"""Parts of a page, the templates that write it, and the page: saved, opened, in a notebook.
 
 Templates escape every value; only they contain HTML.
 """
 
 from __future__ import annotations
 
+import tempfile
+import warnings
+import webbrowser
 from dataclasses import dataclass
 from functools import cache
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bids_spheres import __version__
+from bids_spheres.errors import OutputError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.reports.toolkit.html import HTMLReport
 from bids_spheres.wording import number, percent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from bids_spheres.reports.toolkit.charts import Chart, Key
     from bids_spheres.reports.toolkit.connectome import Stage
@@ -101,6 +106,12 @@ def number_column(
     return Column(label, unit=unit), [number_cell(value, digits) for value in values]
 
 
+def percent_column(label: str, shares: Collection[float], tones: Sequence[str] = ()) -> TableColumn:
+    """Column of shares as per cent, highlighted by the tone of each."""
+    pairs = zip(shares, tones or len(shares) * ("",), strict=True)
+    return Column(label, unit="%"), [percent_cell(share, tone=tone) for share, tone in pairs]
+
+
 def probability_column(label: str, values: Iterable[float], unit: str = "") -> TableColumn:
     """Column of probabilities with two significant digits."""
     cells = []
@@ -165,6 +176,114 @@ class Section:
     notes: tuple[str, ...] = ()  # Below the tables
     # Scene of the spheres, whose picture charts elsewhere in the page refer to.
     stage: Stage | None = None
+
+
+DEFAULT_SIZE = 800
+"""Width and height in pixels of the frame in a notebook."""
+
+
+class HTMLReport:
+    """A self-contained HTML page, with the interface of nilearn's reports.
+
+    It displays itself in a notebook, in a frame of `width` x `height` pixels that is called `title`
+    for screen readers; ``str(report)`` is the page, and `save_as_html` writes it.
+    """
+
+    def __init__(
+        self, html: str, title: str, width: int = DEFAULT_SIZE, height: int = DEFAULT_SIZE
+    ) -> None:
+        self.html = html
+        self.title = title
+        self.resize(width, height)
+
+    @property
+    def width(self) -> int:
+        """Width of the frame, pixels."""
+        return self._width
+
+    @width.setter
+    def width(self, value: int) -> None:
+        self._width = _pixels(value, "width")
+
+    @property
+    def height(self) -> int:
+        """Height of the frame, pixels."""
+        return self._height
+
+    @height.setter
+    def height(self, value: int) -> None:
+        self._height = _pixels(value, "height")
+
+    @property
+    def body(self) -> str:
+        """What stands between the page's ``<body>`` tags."""
+        _, _, rest = self.html.partition("<body>")
+        return rest.rpartition("</body>")[0] or self.html
+
+    def resize(self, width: int, height: int) -> HTMLReport:
+        """Set the size of the frame, in pixels, and return the report."""
+        self.width = width
+        self.height = height
+        return self
+
+    def get_standalone(self) -> str:
+        """The page."""
+        return self.html
+
+    def get_iframe(self, width: int | None = None, height: int | None = None) -> str:
+        """HTML of a frame that holds the page; its size in pixels, instead of the report's."""
+        across = self.width if width is None else _pixels(width, "width")
+        down = self.height if height is None else _pixels(height, "height")
+        return (
+            f'<iframe title="{escape(self.title)}" width="{across}" height="{down}" '
+            f'style="border: 0; max-width: 100%" srcdoc="{escape(self.html)}"></iframe>'
+        )
+
+    def save_as_html(self, file_name: str | Path) -> None:
+        """Write the page to a file, in UTF-8; OutputError when that can't be."""
+        path = Path(file_name)
+        if not path.parent.is_dir():
+            raise OutputError(
+                f"The report can't be saved as {path}: the folder {path.parent} does not exist.",
+                hint="Create the folder first.",
+            )
+        try:
+            path.write_text(self.html, encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise OutputError(f"The report can't be saved as {path}: {error.strerror}.") from error
+
+    def open_in_browser(self, file_name: str | Path | None = None) -> None:
+        """Write the page to a file and show that in the web browser.
+
+        By default to a new file in the system's temporary folder. It stays there, because a browser
+        may read it long after this call, even after Python has ended.
+        """
+        # mkdtemp makes a folder that only the user may read: reports show brains.
+        if file_name is None:
+            file_name = Path(tempfile.mkdtemp(prefix="bids-spheres-")) / "report.html"
+        path = Path(file_name)
+        self.save_as_html(path)
+        if not webbrowser.open(path.resolve().as_uri()):
+            warnings.warn(f"No web browser was found; the report is in {path}.", stacklevel=2)
+
+    def _repr_html_(self) -> str:
+        return self.get_iframe()
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude  # Jupyter filters what it gets
+        return {"text/html": self.get_iframe()}
+
+    def __str__(self) -> str:
+        return self.html
+
+
+def _pixels(value: int, name: str) -> int:
+    """`value` as an integer; for other text the default and a warning, as nilearn does."""
+    try:
+        return int(value)
+    except ValueError:
+        warnings.warn(f"{value!r} is no {name} in pixels; {DEFAULT_SIZE} is used.", stacklevel=3)
+        return DEFAULT_SIZE
 
 
 def page(template: str, title: str, **values: object) -> HTMLReport:

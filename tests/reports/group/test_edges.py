@@ -9,7 +9,7 @@ import pytest
 
 from bids_spheres.engine.connectivity import MEASURES
 from bids_spheres.outputs import paths
-from bids_spheres.reports.group import coverage, load_level, page, participants
+from bids_spheres.reports.group import data_quality, load_level, page
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import SYMBOLS
 from bids_spheres.reports.group.strategies import chance_median
@@ -89,7 +89,7 @@ def test_brains_have_an_outline_without_a_template(outputs, rng, tmp_path, monke
     many(outputs, rng, 3)
     page_of(outputs)
     (image,) = load_level(outputs.root).images
-    (section,) = coverage.seeds_sections([image]).values()
+    (section,) = data_quality.seeds_sections([image])
     backdrop = section.stage.scene.backdrop
     inside, outside = (
         backdrop.at([np.array([x]), np.array([y]), np.array([z])]).item()
@@ -259,7 +259,7 @@ def test_of_many_runs_the_worst_are_shown_and_all_pages_linked(outputs, rng, par
     outputs.add("09", np.full((S, S), np.nan), DegreesOfFreedom=-2, **GONE)
     for i in range(1, 10):
         (outputs.root / f"sub-{i:02d}.html").write_text("page")
-    monkeypatch.setattr(participants, "MOST_ROWS", 3)
+    monkeypatch.setattr(data_quality, "MOST_ROWS", 3)
     document = read_page(parse, outputs)
     rows = table_of(document, "participants-table")
     assert [row["Participant"] for row in rows] == ["sub-09", "sub-08", "sub-07"]

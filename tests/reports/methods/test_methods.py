@@ -28,16 +28,15 @@ from bids_spheres.confounds.strategy_file import load_strategy
 from bids_spheres.data.published import published_strategies
 from bids_spheres.engine.seeds import SeedTable, load_seeds, published_seed_sets
 from bids_spheres.errors import UsageError
-from bids_spheres.reports.methods import (
-    MethodsFacts,
+from bids_spheres.reports.methods.citation import MethodsFacts, citation_file, methods_paragraph
+from bids_spheres.reports.methods.references import (
     bibliography,
-    citation_file,
     cited_keys,
+    code,
+    escape,
     in_plain_words,
     load_references,
-    methods_paragraph,
 )
-from bids_spheres.reports.methods.markdown import code, escape
 
 DATA = resources.files("bids_spheres") / "data"
 BIB = (DATA / "references.bib").read_text(encoding="utf-8")

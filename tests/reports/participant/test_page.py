@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from bids_spheres.app.main import main
-from bids_spheres.reports.participant import Pages, attempt_report, write_report
+from bids_spheres.reports.participant.write_pages import Pages, attempt_report, write_report
 
 LOST = ("filter", "censoring")
 STRATEGIES = ("simple", "scrubbing")
@@ -668,7 +668,7 @@ def test_nothing_is_written_to_the_home(own, tmp_path):
     home.mkdir()
     code = (
         "import sys; from pathlib import Path;"
-        "from bids_spheres.reports.participant import write_report;"
+        "from bids_spheres.reports.participant.write_pages import write_report;"
         "write_report(Path(sys.argv[1]), '01')"
     )
     environment = {

@@ -14,7 +14,8 @@ from bids_spheres.reports.toolkit import figures
 from bids_spheres.reports.toolkit.figures import Sheet
 
 
-def decoded(png):
+def decoded(uri):
+    png = base64.b64decode(uri.partition(",")[2])
     return np.rint(matplotlib.image.imread(io.BytesIO(png), format="png")[..., :3] * 255)
 
 
@@ -22,7 +23,7 @@ def decoded(png):
 def test_greys_survive_to_two_units(shape):
     grey = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     pixels = np.repeat(grey[..., None], 3, axis=-1)
-    back = decoded(figures.encode_png(figures.palette_indices(pixels)))
+    back = decoded(figures.png_uri(figures.palette_indices(pixels)))
     assert back.shape == pixels.shape
     assert np.abs(back - pixels).max() <= 3
 
@@ -31,27 +32,20 @@ def test_black_and_white_survive_exactly():
     pixels = np.zeros((2, 2, 3), np.uint8)
     pixels[1] = 255
     indices = figures.palette_indices(pixels)
-    np.testing.assert_array_equal(decoded(figures.encode_png(indices)), pixels)
+    np.testing.assert_array_equal(decoded(figures.png_uri(indices)), pixels)
 
 
 def test_colours_survive_to_half_a_step():
     pixels = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
     indices = figures.palette_indices(pixels)
-    assert np.abs(decoded(figures.encode_png(indices)) - pixels).max() <= 33
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (90, 71, 3)])
-def test_all_colours_survive_in_full(shape):
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    np.testing.assert_array_equal(decoded(figures.encode_png(pixels)), pixels)
+    assert np.abs(decoded(figures.png_uri(indices)) - pixels).max() <= 33
 
 
 def test_a_picture_knows_its_size():
-    shown = figures.picture(np.zeros((20, 30, 3), np.uint8), "Nothing.")
+    shown = figures.picture(np.zeros((20, 30, 3), np.uint8), "Nothing.", density=1)
     assert (shown.width, shown.height, shown.alt) == (30, 20, "Nothing.")
-    kind, _, data = shown.src.partition(",")
-    assert kind == "data:image/png;base64"
-    assert decoded(base64.b64decode(data)).shape == (20, 30, 3)
+    assert shown.src.startswith("data:image/png;base64,")
+    assert decoded(shown.src).shape == (20, 30, 3)
 
 
 def test_lines_are_drawn_at_their_pixels():

@@ -9,7 +9,7 @@ import pytest
 from nilearn.reporting import HTMLReport as NilearnReport
 
 from bids_spheres.errors import OutputError
-from bids_spheres.reports.toolkit.html import HTMLReport
+from bids_spheres.reports.toolkit.render import HTMLReport
 
 PAGE = '<!DOCTYPE html><html><body><p title="a">größer &amp; "mm³"</p></body></html>'
 

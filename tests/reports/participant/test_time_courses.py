@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from bids_spheres.reports.participant.signals import mean_spectrum, periodogram
+from bids_spheres.reports.participant.time_courses import mean_spectrum, periodogram
 
 T_R = 2.0
 

@@ -1,4 +1,4 @@
-"""Participants and their runs: motion, degrees of freedom, coverage."""
+"""Participants and their runs: motion and degrees of freedom; and the seeds that they lack."""
 
 from __future__ import annotations
 
@@ -9,26 +9,48 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine import Grid
+from bids_spheres.engine.seeds import is_network
+from bids_spheres.files.atomic import MISSING
 from bids_spheres.files.names import natural
-from bids_spheres.outputs.find import pages_of_participants
-from bids_spheres.reports.toolkit import limits, render
+from bids_spheres.outputs.find import find_runs, pages_of_participants, participants_with_outputs
+from bids_spheres.outputs.links import read_links
+from bids_spheres.reports.group.load import parts_apart
+from bids_spheres.reports.participant.sphere_section import Background, find_background
+from bids_spheres.reports.toolkit import figures, limits, render, sphere_figures
 from bids_spheres.reports.toolkit.charts import series_style
+from bids_spheres.reports.toolkit.connectome import Stage
 from bids_spheres.reports.toolkit.distributions import Sample, bins, histogram
+from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.limits import Judgement, Verdict
-from bids_spheres.wording import collect, count, listing, number, sentence
+from bids_spheres.spaces.fmriprep import is_native
+from bids_spheres.wording import collect, count, listing, number, percent, plural, sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from bids_spheres.reports.group.load import Level
+    from bids_spheres.reports.group.load import FloatArray, Image, Level
 
 MOST_ROWS = 2000
 """Rows of the table; a browser takes seconds to lay out more."""
 
+_WORST_OF_STRATEGY = {"degrees_of_freedom": "min", "n_censored": "max"}
+_WORST = {"coverage": "min", "tsnr": "min", "spheres_missing": "max", **_WORST_OF_STRATEGY}
+
 _MOST_VERDICTS = 6
-_TONES = ("bad", "warn")
+_TONES = ("bad", "warn", "")
 _MOST_STRATEGIES = 4
 """With more strategies, columns have the worst of all."""
+
+HALF = 0.5
+"""Share of participants below which a seed is drawn as missing."""
+
+_MOST_SEEDS = 400
+_MNI_CENTRE, _MNI_RADII = (0, -17, 5), (71, 90, 76)
+"""Middle and half the size of the brain in MNI templates, mm."""
+
+
+# Participants and runs
 
 
 def participants_section(
@@ -36,21 +58,20 @@ def participants_section(
 ) -> tuple[render.Section, list[render.Cell]]:
     """Distributions, the table of runs and of absent participants; links to pages not in it."""
     pages = pages_of_participants(level.output_dir)
-    shown, notes = runs, []
+    shown, note = runs, ""
     if len(runs) > MOST_ROWS:
         order = runs.sort_values(["rank", "mean_fd"], ascending=[True, False], kind="stable")
         shown = order[:MOST_ROWS]
-        notes.append(
+        note = (
             f"Of {len(runs):,} runs these are the {len(shown):,} to look at first or that move "
             "most; all of them are in group/runs.tsv."
         )
-    others = runs.loc[~runs["participant_id"].isin(shown["participant_id"]), "participant_id"]
-    links = (render.Cell(label, href=_href(label, "", pages)) for label in dict.fromkeys(others))
-    tables = [_runs_table(level, shown, pages), *_absent_table(level)]
-    blocks = (_distributions(level, runs),)
-    section = render.Section(
-        *("participants", "Participants", ""), blocks=blocks, tables=tuple(tables), notes=(*notes,)
-    )
+    people = runs["participant_id"]
+    others = dict.fromkeys(people[~people.isin(shown["participant_id"])])
+    links = [render.Cell(label, href=_href(label, "", pages)) for label in others]
+    tables = (_runs_table(level, shown, pages), *_absent_table(level))
+    blocks, notes = (_distributions(level, runs),), (note,) if note else ()
+    section = render.Section("participants", "", "", blocks=blocks, tables=tables, notes=notes)
     return section, [link for link in links if link.href]
 
 
@@ -83,24 +104,19 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
     """
     by_run = level.runs.groupby("source", sort=False)
     runs = by_run[["participant_id", "session_id", "mean_fd", "n_volumes"]].first()
-    for what, worst in (
-        *(("coverage", "min"), ("tsnr", "min"), ("spheres_missing", "max")),
-        *(("degrees_of_freedom", "min"), ("n_censored", "max")),
-    ):
-        runs[what] = by_run[what].agg(worst)
-        if what in ("degrees_of_freedom", "n_censored"):
-            for strategy, own in level.runs.groupby("strategy"):
-                runs[f"{what} {strategy}"] = own.groupby("source")[what].agg(worst)
+    runs = runs.join(by_run.agg(_WORST))
+    for strategy, own in level.runs.groupby("strategy"):
+        worst = own.groupby("source").agg(_WORST_OF_STRATEGY)
+        runs = runs.join(worst.add_suffix(f" {strategy}"))
     names = zip(runs["participant_id"], map(str, runs.index), strict=True)
     runs["run"] = [name.removeprefix(f"{label}_").replace("_", " ") for label, name in names]
     excluded = level.excluded.drop_duplicates(["source", "strategy"]).groupby("source")
     for name, column, mark in (("excluded_by", "strategy", ", "), ("why", "reason", "; ")):
-        texts = {str(run): mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
-        runs[name] = [texts.get(str(run), "") for run in runs.index]
+        texts = {run: mark.join(dict.fromkeys(map(str, own))) for run, own in excluded[column]}
+        runs[name] = [texts.get(run, "") for run in runs.index]
     usable = level.runs[level.runs["excluded"] != 1].groupby("source")
-    runs["kept"] = usable["n_kept"].min()
-    runs["left"] = usable["degrees_of_freedom"].min()
-    every, words = [], []
+    runs[["kept", "left"]] = usable[["n_kept", "degrees_of_freedom"]].min()
+    looks, verdicts_of_runs = [], []
     for run in runs.to_dict("records"):
         judged = {"head motion": limits.judge_motion(run["mean_fd"])}
         if by := run["excluded_by"]:
@@ -109,18 +125,20 @@ def quality_of_runs(level: Level) -> pd.DataFrame:
             judged["censoring"] = limits.judge_censoring(run["kept"], run["n_volumes"])
             judged["d.o.f."] = limits.judge_degrees_of_freedom(run["left"])
         flagged = {word: judgement for word, judgement in judged.items() if judgement.tone}
-        words.append(", ".join(flagged))
         name = f"{run['participant_id']}, {run['run']}"
-        every.append(Verdict.of("participants", name, list(flagged.values())))
-    runs["look_at"] = words
-    runs["verdict"] = pd.Series(every, index=runs.index, dtype=object)
-    runs["rank"] = [(*_TONES, "").index(verdict.tone) for verdict in every]
+        verdict = Verdict.of("participants", name, list(flagged.values()))
+        words, rank = ", ".join(flagged), _TONES.index(verdict.tone)
+        looks.append(render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone))
+        verdicts_of_runs.append(verdict)
+    runs["look_at"] = pd.Series(looks, index=runs.index, dtype=object)
+    runs["verdict"] = pd.Series(verdicts_of_runs, index=runs.index, dtype=object)
+    runs["rank"] = [_TONES.index(verdict.tone) for verdict in verdicts_of_runs]
     return runs.reset_index().sort_values("rank", kind="stable")
 
 
 def verdicts(runs: pd.DataFrame) -> Iterator[Verdict]:
     """How many participants to look at, and their worst runs."""
-    flagged = runs[runs["rank"] < len(_TONES)]
+    flagged = runs[runs["rank"] < _TONES.index("")]
     people, n = runs["participant_id"].nunique(), flagged["participant_id"].nunique()
     look = f"{n:,} to look at" if n else "none to look at"
     tone = flagged["verdict"].iloc[0].tone if n else ""
@@ -138,7 +156,6 @@ def _toned(column: render.TableColumn, judgements: Iterable[Judgement]) -> rende
 
 def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> render.Table:
     people = zip(runs["participant_id"], runs["session_id"].fillna(""), strict=True)
-    looks = zip(runs["look_at"], runs["rank"], runs["verdict"], strict=True)
     strategies = [(f" {strategy}", strategy) for strategy in level.run_strategies]
     if len(strategies) > _MOST_STRATEGIES:
         strategies = [("", "worst")]
@@ -164,13 +181,7 @@ def _runs_table(level: Level, runs: pd.DataFrame, pages: frozenset[str]) -> rend
         render.text_column("Run", runs["run"]),
         # Here also a phone shows them without scrolling.
         *dof_left,
-        (
-            render.Column("Look at", numeric=False),
-            [
-                render.Cell(words, f"{rank} {words}" if words else "", tone=verdict.tone)
-                for words, rank, verdict in looks
-            ],
-        ),
+        (render.Column("Look at", numeric=False), list(runs["look_at"])),
         _toned(render.number_column("Mean FD", fd, 2, "mm"), map(limits.judge_motion, fd)),
         render.number_column("Volumes", n),
         *censored,
@@ -224,3 +235,115 @@ def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
         graphics.append(render.Graphic(chart, words, title, legend=legend))
     heading = "Distributions over runs" if len(runs) > 1 else "Quality of the run"
     return render.Block(heading, tuple(graphics), tuple(notes), columns=2)
+
+
+# Seeds
+
+
+def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
+    """Figure, sentences and table of the seeds of each image."""
+    for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
+        behind = _background(image)
+        share = image.coverage["share"].to_numpy(np.float64)
+        colours = np.select(
+            [share < HALF, share < 1],
+            [sphere_figures.EMPTY, sphere_figures.PARTIAL],
+            sphere_figures.FULL,
+        )
+        radii = image.coverage["radius"].to_numpy(np.float64)
+        back = None if behind is None else behind.picture
+        scene = sphere_figures.Scene(image.points, radii, back, given_colours=colours)
+        sentences, legend = _describe(image, share)
+        caption = f"All {image.noun}s{'' if behind is None else f' over {behind.words}'}{legend}"
+        if far := [image.names[s] for s in np.flatnonzero(~scene.seen)]:
+            caption += f" Too far away to be shown: {listing(far)}."
+        if is_native(image.space):
+            caption += (
+                " Every participant has coordinates of their own in this space; the figure and the "
+                "table show their means, which are approximate."
+            )
+        alt = " ".join([f"All {image.noun}s from three sides.", *sentences])
+        pixels = sphere_figures.overview(scene, image.networks)
+        shown = figures.picture(pixels, alt)
+        yield render.Section(
+            image.anchor,
+            image.image_title,
+            ", ".join(parts.values()) or image.image_title,
+            sentences=sentences,
+            figures=(render.Figure(f"{image.anchor}-seeds", shown, caption),),
+            tables=(_seeds_table(image),),
+            stage=Stage.of(scene, f"{image.anchor}-glass"),
+        )
+
+
+def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
+    """Sentences about the seeds that participants have, and what colours mean."""
+    n, whole, half = len(share), int((share == 1).sum()), int((share < HALF).sum())
+    noun = image.noun
+    worst = listing([image.names[s] for s in np.argsort(share, kind="stable") if share[s] < 1])
+    who, few, some = "All participants have", "fewer than half have", "some lack"
+    if image.n_participants == 2:
+        who, few, some = "Both participants have", "none has", "some lack" if half else "one lacks"
+    lack = f"{some} {n - whole:,}" + (f", and {few} {half:,}" if half else "")
+    if not share[share < 1].any():
+        lack = f"{n - whole:,} {plural(n - whole, 'is', 'are')} missing in every participant"
+    legend = f"all participants have the {noun}; amber, dashed: some lack it; red, dotted: {few} it"
+    if image.n_participants == 1:
+        who, lack = "The participant has", "missing"
+        legend = f"the participant has the {noun}; red, dotted: the {noun} is missing"
+    shape = "to scale" if noun == "seed" else "as balls of their volume"
+    legend = f", {shape} and transparent. Blue: {legend}."
+    if n > sphere_figures.MANY and any(map(is_network, image.networks)):
+        legend = (
+            ", in colours of their networks. Outlined in amber, dashed: some participants lack the "
+            f"{noun}; in red, dotted: {few} it."
+        )
+    sentence = f"{who} {whole:,} of {count(n, noun)}; {lack}: {worst}."
+    if whole == n:
+        sentence = f"{who} each of {count(n, noun)}."
+    mean = float(image.coverage["coverage"].mean())
+    signal = f"Mean coverage of a {noun}: {percent(mean)} of its voxels have a signal."
+    return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
+
+
+def _background(image: Image) -> Background | None:
+    """The template, else the brain of the first participant, else one of the same size."""
+    if is_native(image.space):
+        return None
+    links = read_links(image.root)
+    if template := find_background({"SpatialReference": image.space}, links):
+        return template
+    first = next(iter(participants_with_outputs(image.root)), "")
+    spheres = (own.spheres for run in find_runs(image.root, first) for own in run.seed_sets)
+    sidecars = (table.sidecar for table in spheres if table)
+    sidecar = next((s for s in sidecars if s.get("SpatialReference") == image.space), None)
+    if sidecar and (background := find_background(sidecar, links)):
+        return replace(background, words=f"the brain of sub-{first}")
+    if not image.space.startswith("MNI"):
+        return None
+    grid = Grid(
+        (39, 49, 43), np.array([[4.0, 0, 0, -76], [0, 4, 0, -113], [0, 0, 4, -77], [0, 0, 0, 1]])
+    )
+    places = grid.to_mm(np.indices(grid.shape).reshape(3, -1).T)
+    distance = np.linalg.norm((places - _MNI_CENTRE) / _MNI_RADII, axis=1).reshape(grid.shape)
+    brain = backdrop(np.clip(1.2 - distance**6, 0, 1), grid)
+    return Background(brain, "an ellipsoid of the size of a brain")
+
+
+def _seeds_table(image: Image) -> render.Table:
+    """Seeds, those that most participants lack first."""
+    seeds = image.coverage.sort_values(["share", "coverage"], kind="stable")[:_MOST_SEEDS]
+    rest = len(image.coverage) - len(seeds)
+    more = f" The other {rest:,} are in the table of coverage." if rest else ""
+    tones = np.select([seeds["share"] < HALF, seeds["share"] < 1], ["bad", "warn"], "").tolist()
+    networks = render.text_column("Network", seeds["network"])
+    return render.table_of(
+        f"{image.noun.capitalize()}s; those that most participants lack come first.{more}",
+        render.text_column(image.noun.capitalize(), seeds["name"]),
+        *((networks,) if (image.coverage["network"] != MISSING).any() else ()),
+        *(render.number_column(axis, seeds[axis], 1, "mm") for axis in "xyz"),
+        render.number_column("Participants", seeds["participants"]),
+        render.percent_column("Share", seeds["share"], tones),
+        render.percent_column("Coverage", seeds["coverage"]),
+        file=f"group/{image.path('coverage').name}",
+    )
