@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -73,7 +73,8 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     # That of an earlier version may not hide the folder from the validator.
     atomic.write_if_changed(output_dir / ".bidsignore", bidsignore())
     expected = files.ExpectedParticipants(output_dir, everything, options)
-    level = _Level(output_dir, analysis, HeadMotion(runs, options), expected)
+    motion, multiverse = HeadMotion(runs, options), Multiverse(options)
+    level = _Level(output_dir, analysis, motion, expected, multiverse)
     groups = files.make_groups(chosen, options)
     if options.stability and all(name.get("stat") != PEARSON for name in groups):
         logger.warning("--stability is about Pearson correlations, and no matrix has them.")
@@ -94,29 +95,25 @@ def run_group(output_dir: Path, options: GroupOptions) -> list[str]:
     return level.all_problems
 
 
+@dataclass(eq=False)
 class _Level:
     """The group level of one dataset, with what its tables and warnings will say."""
 
-    def __init__(
-        self,
-        output_dir: Path,
-        analysis: Analysis,
-        motion: HeadMotion,
-        expected: files.ExpectedParticipants,
-    ) -> None:
-        self.output_dir, self.analysis = output_dir, analysis
-        self.motion, self.expected = motion, expected
-        self.unusable = files.Unusable()
-        self.multiverse = Multiverse(analysis.options)
-        self.absent: dict[str, Mapping[str, str]] = {}
-        self.failed: dict[str, Mapping[str, list[str]]] = {}
-        self.few_dof: dict[tuple[str, ...], list[str]] = {}
-        self.runs: dict[tuple[str, str], quality.Row] = {}
-        self.strategies: list[quality.Row] = []
-        self.stability: list[quality.Row] = []
-        self.problems: list[str] = []
-        self.groups: list[str] = []
-        self.refused: dict[str, list[str]] = {}
+    output_dir: Path
+    analysis: Analysis
+    motion: HeadMotion
+    expected: files.ExpectedParticipants
+    multiverse: Multiverse
+    unusable: files.Unusable = field(default_factory=files.Unusable)
+    absent: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    failed: dict[str, Mapping[str, list[str]]] = field(default_factory=dict)
+    few_dof: dict[tuple[str, ...], list[str]] = field(default_factory=dict)
+    runs: dict[tuple[str, str], quality.Row] = field(default_factory=dict)
+    strategies: list[quality.Row] = field(default_factory=list)
+    stability: list[quality.Row] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    refused: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def all_problems(self) -> list[str]:

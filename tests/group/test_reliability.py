@@ -1,7 +1,8 @@
-"""Agreement of conditions, of rows as participants come, against formulas of mean squares."""
+"""Agreement of conditions by formulas of mean squares, and of parts of runs by numpy."""
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from bids_spheres.group.edges import Edges, NetworkMeans
-from bids_spheres.group.reliability import compare_conditions
+from bids_spheres.group.reliability import STEP, compare_conditions, minutes_needed, run_stability
 from bids_spheres.group.testing import Rows
+from tests.group.conftest import PEARSON, SETTINGS, new_outputs, read_tsv, upper, write_tsv
 from tests.group.test_repeated import icc
 
 NETWORKS = ("x", "x", "y", "n/a")
@@ -84,3 +86,251 @@ def test_two_participants_with_two_conditions_are_enough(rng, people, conditions
     if found:
         expected = [icc(values[:, :2, edge])[0] for edge in range(6)]
         np.testing.assert_allclose(found.edges["icc21"], expected, rtol=1e-9)
+
+
+T_R = 2.0
+LABELS = [f"{i:02d}" for i in range(1, 7)]
+POINTS = np.random.default_rng(1).uniform(-50, 50, (9, 3))
+NETWORK_OF = ("default",) * 4 + ("visual",) * 4 + ("n/a",)
+PAIRS = {("default", "default"): 6, ("default", "visual"): 16, ("visual", "visual"): 6}
+
+
+@pytest.fixture
+def dataset(tmp_path, rng):
+    """Series of six people in two sessions of 12 to 14 minutes, and their matrices."""
+    outputs = new_outputs(tmp_path / "out")
+    outputs.points, outputs.networks = POINTS, NETWORK_OF
+    series = {}
+    for label in LABELS:
+        mixing = rng.standard_normal((9, 9)) + 2 * np.eye(9)
+        for session, n in (("1", 360), ("2", 420)):
+            values = rng.standard_normal((n, 9)) @ mixing
+            values = np.round(values + 0.3 * rng.standard_normal(values.shape), 6)
+            series[label, session] = values
+            path = outputs.add(
+                label, np.round(np.corrcoef(values.T), 9), source=f"ses-{session}_task-rest"
+            )
+            save(path, values)
+    return outputs, series
+
+
+def save(matrix_path, values, names=None):
+    """Write the series of a matrix, as the participant level does."""
+    stem = matrix_path.name.replace(f"_stat-{PEARSON}_", "_stat-mean_").replace("_relmat", "")
+    path = matrix_path.with_name(stem.replace(".tsv", "_timeseries.tsv"))
+    columns = names or [f"s{i}" for i in range(values.shape[1])]
+    write_tsv(path, pd.DataFrame(values, columns=columns))
+    content = {**SETTINGS, "RepetitionTime": T_R}
+    path.with_suffix(".json").write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def call(run_app, tmp_path):
+    """Call the group level with --stability and without a page."""
+
+    def run(outputs, *words):
+        options = ("--stability", "--report-level", "none", *words)
+        return run_app(tmp_path / "no", outputs.root, "group", *options)
+
+    return run
+
+
+def z_of(values):
+    return np.arctanh(upper(np.corrcoef(values.T)))
+
+
+def agreement(part, whole, chosen=slice(None)):
+    return np.corrcoef(z_of(part)[chosen], z_of(whole)[chosen])[0, 1]
+
+
+def edges_of(first, second):
+    rows, columns = np.triu_indices(9, 1)
+    ends = np.sort(np.array([np.array(NETWORK_OF)[rows], np.array(NETWORK_OF)[columns]]), axis=0)
+    return np.flatnonzero((ends == np.array([[first], [second]])).all(axis=0))
+
+
+def reached(minutes, curve):
+    """First crossing of .8, on a fine grid between the points."""
+    grid = np.linspace(minutes[0], minutes[-1], 200001)
+    above = np.interp(grid, minutes, curve) >= 0.8
+    return grid[np.argmax(above)] if above.any() else np.nan
+
+
+def icc21(values):
+    """ICC(2,1) of participants and sessions, by the mean squares of an analysis of variance."""
+    n, k = values.shape
+    grand = values.mean()
+    rows, columns = values.mean(axis=1), values.mean(axis=0)
+    between = k * np.sum((rows - grand) ** 2) / (n - 1)
+    sessions = n * np.sum((columns - grand) ** 2) / (k - 1)
+    rest = np.sum((values - rows[:, None] - columns + grand) ** 2) / ((n - 1) * (k - 1))
+    return (between - rest) / (between + (k - 1) * rest + k * (sessions - rest) / n)
+
+
+def test_parts_of_every_run_against_the_whole(dataset, call):
+    outputs, series = dataset
+    done = call(outputs)
+    assert done.status == 0, done.err
+    table = read_tsv(outputs.root / "group" / "stability.tsv")
+    assert len(table) == 6 * (5 + 6)  # 2 to 10, and to 12 minutes
+    for (person, session), own in table.groupby(["participant_id", "session_id"]):
+        values = series[person.removeprefix("sub-"), session.removeprefix("ses-")]
+        half = len(values) // 2
+        assert own["minutes_kept"].unique() == pytest.approx([len(values) * T_R / 60])
+        expected = agreement(values[:half], values[half:])
+        assert own["split_half"].unique() == pytest.approx([expected])
+        for row in own.itertuples():
+            part = values[: int(row.minutes * 60 / T_R)]
+            assert row.r == pytest.approx(agreement(part, values))
+    assert set(table["strategy"]) == {"simple"}
+
+
+def test_minutes_that_pairs_of_networks_need(dataset, call):
+    outputs, series = dataset
+    assert call(outputs).status == 0
+    table = outputs.result("minutes")
+    assert table["participants"].unique() == [6]
+    minutes = np.arange(1, 7) * STEP
+    rows = {("n/a", "n/a"): np.arange(36)} | {pair: edges_of(*pair) for pair in PAIRS}
+    assert [tuple(x) for x in table[["network_1", "network_2"]].fillna("n/a").to_numpy()] == [*rows]
+    assert table["edges"].tolist() == [36, *PAIRS.values()]
+    for row, chosen in zip(table.itertuples(), rows.values(), strict=True):
+        r = np.full((6, 2, 6), np.nan)
+        z = np.full((6, 2, 6), np.nan)
+        for (label, session), values in series.items():
+            for part, length in enumerate(minutes):
+                n = int(length * 60 / T_R)
+                if n < len(values):
+                    cell = int(label) - 1, int(session) - 1, part
+                    r[cell] = agreement(values[:n], values, chosen)
+                    z[cell] = z_of(values[:n])[chosen].mean()
+        curve = np.nanmean(r, axis=1).mean(axis=0)
+        assert row.minutes_for_r == pytest.approx(reached(minutes, curve), abs=1e-3, nan_ok=True)
+        assert (row.longest, row.r) == (12, pytest.approx(curve[-1]))
+        icc = [icc21(z[:, :, part]) for part in range(5)]  # no first session has 12 minutes
+        expected = reached(minutes[:5], icc)
+        assert row.minutes_for_icc == pytest.approx(expected, abs=1e-3, nan_ok=True)
+        assert np.isnan(row.icc)
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
+    assert strategies["minutes_for_r"] == table["minutes_for_r"].iloc[0]
+    halves = read_tsv(outputs.root / "group" / "stability.tsv").drop_duplicates("source")
+    assert strategies["split_half"] == pytest.approx(halves["split_half"].mean())
+
+
+def test_the_page_says_how_many_minutes_it_takes(dataset, run_app, tmp_path):
+    outputs, _ = dataset
+    page = outputs.root / "group.html"
+    words = (tmp_path / "no", outputs.root, "group")
+    shown = ("Split halves", "Minutes for r", "Minutes for ICC", "Gordon", "Noble")
+    assert run_app(*words).status == 0
+    assert not [text for text in shown if text in page.read_text()]
+    assert run_app(*words, "--stability").status == 0
+    assert [text for text in shown if text in page.read_text()] == [*shown]
+    minutes = outputs.result("minutes").iloc[0]
+    assert f">{minutes['minutes_for_r']:.1f}<" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        ([0.5, 0.7, 0.9], 5.0),
+        ([0.9, 0.95, 1], 2.0),
+        ([0.1, 0.2, 0.3], np.nan),
+        ([np.nan, 0.9, 0.9], 4.0),
+        ([0.7, 0.9, np.nan], 3.0),
+    ],
+)
+def test_where_a_curve_reaches_the_target(curve, expected):
+    found = minutes_needed(np.array([2.0, 4, 6]), np.array(curve))
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_censored_rows_missing_spheres_and_lost_series(outputs, rng, call):
+    """Rows of censored volumes are left out, spheres without a signal have no edges."""
+    series = {}
+    for label in LABELS[:4]:
+        values = rng.standard_normal((200, 5)) + rng.standard_normal((200, 1))
+        path = outputs.add(label, np.round(np.corrcoef(values.T), 9))
+        series[label] = values
+        if label == "01":
+            values[::10] = np.nan
+        elif label == "02":
+            values[:, 3] = np.nan
+        if label != "04":
+            save(path, values)
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "no stability of 1 run without series" in done.err
+    table = read_tsv(outputs.root / "group" / "stability.tsv").set_index("participant_id")
+    assert set(table.index) == {"sub-01", "sub-02", "sub-03"}
+    kept = series["01"][np.isfinite(series["01"]).all(axis=1)]
+    assert table.loc["sub-01", "minutes_kept"].iloc[0] == pytest.approx(180 * T_R / 60)
+    assert table.loc["sub-01", "r"].iloc[0] == pytest.approx(agreement(kept[:60], kept))
+    known = np.delete(series["02"], 3, axis=1)
+    assert table.loc["sub-02", "r"].iloc[1] == pytest.approx(agreement(known[:120], known))
+    # One edge has no correlation over edges.
+    pairs = outputs.result("minutes").set_index("network_1")
+    assert pairs.loc["default", "r"].isna().any()
+
+
+def test_runs_below_two_minutes_and_networks_of_one_seed(outputs, rng, call):
+    outputs.networks = ("default", "default", "visual", "visual", "motor")
+    for label in LABELS[:3]:
+        values = rng.standard_normal((50, 5)) + rng.standard_normal((50, 1))
+        path = outputs.add(label, np.round(np.corrcoef(values.T), 9))
+        save(path, values)
+    done = call(outputs)
+    assert done.status == 0, done.err
+    table = read_tsv(outputs.root / "group" / "stability.tsv")
+    assert len(table) == 3
+    assert table[["minutes", "r"]].isna().all(axis=None)
+    assert table["split_half"].notna().all()
+    minutes = outputs.result("minutes")
+    assert minutes["edges"].tolist() == [10, 1, 4, 2, 1, 2]
+    assert minutes[["minutes_for_r", "longest", "r"]].isna().all(axis=None)
+    path = save(path, np.vstack([values] * 3))
+    assert call(outputs, "--participant-label", LABELS[2]).status == 0
+    assert len(read_tsv(outputs.root / "group" / "stability.tsv")) == 2
+
+
+def test_without_the_option_nothing_of_it_is_left(dataset, call, run_app, tmp_path):
+    outputs, _ = dataset
+    assert call(outputs).status == 0
+    folder = outputs.root / "group"
+    assert len([*folder.glob("*_minutes.tsv"), folder / "stability.tsv"]) == 2
+    assert run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none").status == 0
+    assert not [*folder.glob("*_minutes.*"), *folder.glob("stability.*")]
+    assert "split_half" not in read_tsv(folder / "strategies.tsv").dropna(axis=1, how="all")
+
+
+def test_pearson_correlations_are_needed(outputs, rng, call):
+    for label in LABELS[:3]:
+        matrix = np.round(np.corrcoef(rng.standard_normal((5, 90))), 9)
+        outputs.add(label, matrix, stat="partialcorrelation")
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "--stability is about Pearson correlations" in done.err
+
+
+def test_series_are_needed(outputs, rng, call):
+    for label in LABELS[:3]:
+        outputs.add(label, np.round(np.corrcoef(rng.standard_normal((5, 90))), 9))
+    done = call(outputs)
+    assert done.status == 0, done.err
+    assert "no stability of 3 runs without series" in done.err
+
+
+def test_parts_have_the_volumes_nearest_to_their_minutes(rng):
+    """Of 0.72 s: 2 minutes are 166.7 volumes, and 4 are 333.3."""
+    series = rng.standard_normal((400, 9)) @ (rng.standard_normal((9, 9)) + 2 * np.eye(9))
+    edges = Edges(tuple("abcdefghi"), ("n/a",) * 9, diagonal=False)
+    found = run_stability(series, 0.72, edges, NetworkMeans(edges))
+    assert found.minutes_kept == pytest.approx(4.8)
+    expected = [agreement(series[:n], series) for n in (167, 333)]
+    np.testing.assert_allclose(found.r[:, 0], expected, rtol=1e-9)
+    assert found.split_half == pytest.approx(agreement(series[:200], series[200:]))
+    np.testing.assert_allclose(found.means[0, 0], z_of(series[:167]).mean(), rtol=1e-9)
+    # Of exactly two minutes there is no part that is shorter.
+    exactly = run_stability(series[:240], 0.5, edges, NetworkMeans(edges))
+    assert exactly.r.shape == (0, 1)
