@@ -34,8 +34,17 @@ _EXCLUSIVE = (
         "The estimates of edges are not those of voxels: run the group level twice.",
     ),
     (("multiverse", "weights"), "Leave one of them out."),
+    (("harmonize_within", "harmonize_from"), "The one estimates anew what the other gives."),
 )
 """An option, those that it does not go with, and what to do."""
+
+_NEEDED = (
+    ("multiverse_edges", "multiverse", "Add it."),
+    ("whole_blocks", "blocks COLUMN", "Name the column of families or sites."),
+    ("harmonize_within", "harmonize COLUMN", "Name the column of sites."),
+    ("harmonize_from", "harmonize COLUMN", "Name the column of sites."),
+)
+"""An option, the one that it needs, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -114,23 +123,9 @@ class GroupOptions(GroupChoices):
                 f"--multiverse-edges {edge} is not NODE,NODE.",
                 "Name both seeds of the edge, with a comma between them.",
             )
-        yield (
-            self.multiverse_edges and not self.multiverse,
-            "--multiverse-edges needs --multiverse.",
-            "Add it.",
-        )
-        yield (
-            self.whole_blocks and not self.blocks,
-            "--whole-blocks needs --blocks COLUMN.",
-            "Name the column of families or sites.",
-        )
-        yield (
-            (self.harmonize_within or self.harmonize_from) and not self.harmonize,
-            "--harmonize-within and --harmonize-from need --harmonize COLUMN.",
-            "Name the column of sites.",
-        )
-        yield (
-            self.harmonize_within and self.harmonize_from,
-            "--harmonize-within estimates anew what --harmonize-from gives.",
-            "Leave one of them out.",
-        )
+        for name, needed, hint in _NEEDED:
+            yield (
+                getattr(self, name) and not getattr(self, needed.split()[0]),
+                f"--{name.replace('_', '-')} needs --{needed}.",
+                hint,
+            )

@@ -139,10 +139,9 @@ def descriptor(
     parser = parser or main_parser()
     inputs = list(_inputs(parser))
     if draft:
-        inputs += [
-            {**_named(name), "type": "Flag", "optional": True, "command-line-flag": f"--{name}"}
-            for name in ("help", "version")
-        ]
+        flag = {"type": "Flag", "optional": True}
+        names = ("help", "version")
+        inputs += [{**_named(name), **flag, "command-line-flag": f"--{name}"} for name in names]
     keys = list(dict.fromkeys(each["value-key"] for each in inputs))
     first = [f"[{name.upper()}]" for name in _FIRST]
     others = [key for key in keys if key not in first]
