@@ -97,16 +97,14 @@ def _batches(
         together = stacked or form == "nbs"
         groups["_".join([*shared, suffix]) if together else file.path.stem].append(file)
     for stem, files in groups.items():
-        regions: Spheres | None
         values: FloatArray | list[FloatArray]
+        regions = next((own for file in files if (own := results.owner(file).spheres)), None)
+        if regions is None:
+            logger.warning("%s is left out: its table of regions is gone.", stem)
+            continue
         if suffix == RELMAT:
-            stack = results.matrices_of(files)
-            values, regions, volumes = stack.values, stack.regions, None
+            values, volumes = results.matrices_of(files).values, None
         else:
-            regions = results.owner(files[0]).spheres
-            if regions is None:
-                logger.warning("%s is left out: its table of regions is gone.", stem)
-                continue
             series = [results.owner(file).series(str(file.name.get("desc"))) for file in files]
             for each in series:
                 if each.names != regions.names:

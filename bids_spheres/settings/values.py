@@ -121,9 +121,9 @@ MOST_JITTER, MOST_PLACEMENTS = 20, 1000
 
 def jitter(text: str) -> str:
     """A distance in mm and a number of random placements within it, 50 by default; as text."""
-    distance, _, number = text.partition(":")
+    distance, colon, number = text.partition(":")
     with suppress(ValueError):
-        mm, n = float(distance), int(number or 50)
+        mm, n = float(distance), int(number if colon else 50)
         if 0 < mm <= MOST_JITTER and 2 <= n <= MOST_PLACEMENTS:
             return f"{mm:g}:{n}"
     raise argparse.ArgumentTypeError(

@@ -248,3 +248,15 @@ def test_nothing_is_written_into_the_results(output, run_app):
     done = run_app("export", output, output / "export", "--format", "npz")
     assert "lies in the results" in done.err
     assert not (output / "export").exists()
+
+
+@pytest.mark.parametrize("flags", [(), ("--timeseries",)])
+def test_runs_without_their_table_of_regions_are_left_out(output, tmp_path, run_app, flags):
+    copy = shutil.copytree(output, tmp_path / "copy")
+    for path in (copy / "sub-02").rglob("*_dseg.tsv"):
+        path.unlink()
+    words = ("export", copy, tmp_path / "to", "--format", "csv", "--strategy", "simple", *flags)
+    done = run_app(*words)
+    assert done.status == 0
+    assert "its table of regions is gone" in done.err
+    assert {path.name[:6] for path in (tmp_path / "to").iterdir()} == {"sub-01", "sub-10"}

@@ -246,7 +246,9 @@ def test_an_excluded_run_has_none(run_app, tiny, tmp_path):
     assert np.isnan(sd).all()
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "3:1", "3:x", "x", "30", "nan", "3:2000", "3:2:1"])
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "3:", "3:1", "3:x", "x", "30", "nan", "3:2000", "3:2:1"]
+)
 def test_what_is_no_jitter_is_refused(run_app, tiny, tmp_path, text):
     tiny.add_run()
     seeds = write_seeds(tmp_path / "own.tsv", INSIDE)
