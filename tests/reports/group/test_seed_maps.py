@@ -11,6 +11,7 @@ import pytest
 from scipy import ndimage, stats
 
 from bids_spheres.reports.group import load_level, seed_maps
+from bids_spheres.reports.group.methods_text import group_methods
 from tests.group.conftest import POINTS, SETTINGS, correlations, new_outputs
 from tests.reports.group.conftest import page_of, read
 from tests.reports.group.test_page import by_id, table_of, words
@@ -97,6 +98,34 @@ def test_the_number_of_pictures_is_limited_and_the_others_are_named(mapped, monk
     name = mapped[0].path(f"{STEM.format('s3')}_stat-t_statmap.nii.gz").name
     text = "To keep this page small, 1 other map is not shown here: "
     assert section.notes == (f"{text}{name}.",)
+
+
+def test_methods_of_a_dataset_with_maps_alone(tmp_path, parse):
+    outputs = new_outputs(tmp_path / "out")
+    outputs.points, outputs.networks = POINTS[:1], ("n/a",)
+    rng = np.random.default_rng(4)
+    for i in range(N):
+        outputs.add(f"{i + 1:02d}", np.ones((1, 1)))
+        save_map(outputs, f"{i + 1:02d}", "s0", rng.standard_normal(SHAPE))
+    options = {"inference": ("maxt", "cluster", "tfce"), "permutations": 20, "seed": 3}
+    path, _ = page_of(outputs, seed_maps=("all",), tfce_step=0.5, tail="positive", **options)
+    methods = group_methods(load_level(outputs.root))
+    (text,) = methods.paragraphs
+    threshold = stats.t.isf(0.001, N - 1)
+    for expected in (
+        "correlation of 1 seed with every voxel were averaged over runs and tested",
+        "In maps the contrast mean was tested by one-sided (positive) t tests, corrected over all",
+        "all voxels by the false discovery rate (Benjamini",
+        "was tested by 20 sign flips (Winkler et al., 2014), drawn with the seed 3.",
+        "single voxels by the largest statistic of all voxels (max-T)",
+        f"clusters of voxels that share faces beyond t of {threshold:.2f}, in size and mass",
+        "enhancement (extent to the power of 0.5, height of 2.0, steps of 0.5) (Smith and Nichols,",
+    ):
+        assert expected in text
+    assert "pairs" not in text
+    keys = {reference.key for reference in methods.references}
+    assert keys == {"winkler2014", "smith2009", "benjamini1995"}
+    assert "Contrast mean" in words(by_id(parse(path.read_text(encoding="utf-8")), "maps"))
 
 
 def test_a_map_without_an_effect_is_shown_whole(tmp_path, parse):
