@@ -149,6 +149,7 @@ def test_all_flips_of_one_tail(outputs, rng, call, tail, sign):
     assert about["TFNBS"] == {"ExtentPower": 0.4, "HeightPower": 3, "Step": 0.1}
 
 
+@pytest.mark.slow
 def test_the_smallest_p_of_three_people(outputs, rng, run_app, tmp_path):
     """8 flips, of which the observed one and its opposite have the same |t|."""
     fill(outputs, rng, 3)
