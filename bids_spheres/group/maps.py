@@ -151,9 +151,9 @@ def summarize_maps(
         for tested in tests:
             own = replace(tested, permuted=permuted.get(tested.contrast.name))
             about = describe_contrast(SCALE, own, hypotheses, model, options)
-            _write_images(writer, own, grid, about)
+            threshold = _t_threshold(hypotheses.sample, own.contrast, options)
+            _write_images(writer, own, grid, about, threshold)
             if own.permuted and "cluster" in own.permuted.corrections:
-                threshold = _t_threshold(hypotheses.sample, own.contrast, options)
                 table = _cluster_table(own, own.permuted, grid, threshold, files[0])
                 about = {**CLUSTER_COLUMNS, **about, "Threshold": threshold}
                 writer.table(of_contrast(own.contrast.name, "clusters"), table, about)
@@ -237,7 +237,11 @@ def _permuted(
 
 
 def _write_images(
-    writer: Writer, tested: testing.Tested, grid: Grid, about: Mapping[str, object]
+    writer: Writer,
+    tested: testing.Tested,
+    grid: Grid,
+    about: Mapping[str, object],
+    threshold: float,
 ) -> None:
     estimates, test = tested.estimates, tested.permuted
     own = {"n": estimates.n, "p": estimates.p, "q": tested.q}
@@ -255,7 +259,8 @@ def _write_images(
     for stat, values in own.items():
         what = map_of_contrast(tested.contrast.name, stat)
         write_image(writer.path(what, ".nii.gz"), grid.image(values))
-        writer.about(what, {**about, "Description": MAPS[stat]})
+        of_clusters = {"Threshold": threshold} if stat in ("psize", "pmass") else {}
+        writer.about(what, {**about, **of_clusters, "Description": MAPS[stat]})
 
 
 def _cluster_table(

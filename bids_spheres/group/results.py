@@ -262,9 +262,9 @@ def _estimate_columns(tested: Tested, statistic: str) -> dict[str, FloatArray]:
 
 
 def write_contrast(
-    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object]
+    writer: Writer, group: Group, tested: Tested, about: Mapping[str, object], threshold: float
 ) -> None:
-    """Write a contrast, a row per edge."""
+    """Write a contrast, a row per edge; `threshold` is that of components."""
     contrast = tested.contrast
     corrections = tested.permuted.corrections if tested.permuted else {}
     own: dict[str, FloatArray | float] = {**tested.columns}
@@ -274,6 +274,7 @@ def write_contrast(
         own["p_maxt"] = corrections["maxt"].p_fwe[0]
     if "nbs" in corrections:
         own["p_nbs_extent"], own["p_nbs_intensity"] = corrections["nbs"].p_fwe
+        about = {**about, "Threshold": threshold}
     if "tfnbs" in corrections:
         own["tfnbs"] = corrections["tfnbs"].statistic[0]
         own["p_tfnbs"] = corrections["tfnbs"].p_fwe[0]

@@ -216,8 +216,8 @@ class Summary:
             for tested in estimated:
                 own = replace(tested, permuted=permuted.get(tested.contrast.name))
                 about = results.describe_contrast(group.scale.name, own, hypotheses, model, options)
-                results.write_contrast(writer, group, own, about)
                 threshold = testing.nbs_threshold(sample, own.contrast, options)
+                results.write_contrast(writer, group, own, about, threshold)
                 results.write_components(writer, group, own, about, threshold)
                 results.write_network_tests(writer, self.networks, own, about)
 

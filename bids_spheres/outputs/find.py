@@ -517,13 +517,13 @@ class GroupFiles:
         return f"{label_of(self.name, SEEDS)} {label_of(self.name, 'scale')}".strip()
 
 
-_SHOWN_APART = frozenset({"space", "atlas", "seg", "scale"})
+_SHOWN_APART = frozenset({"space", "atlas", "seg", "scale", "label"})
 """Entities that titles put into words of their own."""
 
 _WORDS = (
     *("participant_id", "session_id", "task", "run", "source", "space", "seeds", "scale"),
     *("strategy", "reason", "group", "measure", "name", "network", "network_1", "network_2"),
-    *("node_1", "node_2", "term"),
+    *("node_1", "node_2", "term", "nearest_seed"),
 )
 """Columns of group tables that are words, also where they look like numbers."""
 

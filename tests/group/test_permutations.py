@@ -170,9 +170,9 @@ def test_components_and_their_nodes(outputs, rng, call):
     t = mean_t(z)
     numbers = extents_and_intensities(t, 2.5)
     table, about = table_of(outputs, "mean", "nbs")
-    edges, _ = table_of(outputs, "mean", "edges")
+    edges, about_edges = table_of(outputs, "mean", "edges")
     assert len(table) > 0
-    assert about["Threshold"] == 2.5
+    assert about["Threshold"] == about_edges["Threshold"] == 2.5
     for row in table.itertuples():
         own = [int(number) - 1 for number in str(row.edge_numbers).split(";")]
         np.testing.assert_allclose(
@@ -207,6 +207,7 @@ def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call)
     f = stats.f_oneway(*(z[np.array(site) == own] for own in "abc")).statistic
     table, about = table_of(outputs, "site", "nbs")
     assert about["Threshold"] == pytest.approx(threshold)
+    assert table_of(outputs, "site", "edges")[1]["Threshold"] == pytest.approx(threshold)
     numbers = extents_and_intensities(np.sqrt(f), threshold)
     assert len(table) > 0
     for row in table.itertuples():

@@ -4,8 +4,8 @@ Design
 ------
 `load` reads the small tables of all groups at once, and matrices only when a section needs them.
 Each section of the page has a module that turns these into charts, tables and sentences:
-`group_warnings`, `strategies`, `data_quality`, `mean_connectivity`, `tested_pairs`, `multiverse`,
-`methods_text`; `page` joins them, and limits how many groups have matrices.
+`group_warnings`, `strategies`, `data_quality`, `mean_connectivity`, `tested_pairs`, `seed_maps`,
+`multiverse`, `methods_text`; `page` joins them, and limits how many groups have matrices.
 Outputs of single participants are not opened but for one brain behind the spheres, so that a page
 of a thousand participants takes as long as one of ten, and can be written again from the results.
 """

@@ -29,6 +29,7 @@ from bids_spheres.wording import collect, count, listing, number, percent, plura
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Image, Level
 
 MOST_ROWS = 2000
@@ -243,7 +244,7 @@ def _distributions(level: Level, runs: pd.DataFrame) -> render.Block:
 def seeds_sections(images: Sequence[Image]) -> Iterator[render.Section]:
     """Figure, sentences and table of the seeds of each image."""
     for image, parts in zip(images, parts_apart([i.parts for i in images]), strict=True):
-        behind = _background(image)
+        behind = find_group_background(image)
         share = image.coverage["share"].to_numpy(np.float64)
         colours = np.select(
             [share < HALF, share < 1],
@@ -306,7 +307,7 @@ def _describe(image: Image, share: FloatArray) -> tuple[tuple[str, ...], str]:
     return (sentence, *((signal,) if np.isfinite(mean) else ())), legend
 
 
-def _background(image: Image) -> Background | None:
+def find_group_background(image: GroupFiles) -> Background | None:
     """The template, else the brain of the first participant, else one of the same size."""
     if is_native(image.space):
         return None

@@ -10,10 +10,16 @@ import numpy as np
 
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.files.atomic import MISSING
-from bids_spheres.files.names import parse_name
+from bids_spheres.files.names import Name, parse_name
 from bids_spheres.group.edges import Edges
 from bids_spheres.outputs import paths
-from bids_spheres.outputs.find import GroupFiles, find_groups, read_group_table
+from bids_spheres.outputs.find import (
+    GroupFiles,
+    find_groups,
+    group_files,
+    grouped,
+    read_group_table,
+)
 from bids_spheres.outputs.sidecars import read_sidecar
 from bids_spheres.reports.toolkit.charts import Order, network_order, strategy_styles
 from bids_spheres.reports.toolkit.render import Section
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from bids_spheres.files.names import Name
     from bids_spheres.reports.toolkit.render import Block, Table
 
     FloatArray = NDArray[np.float64]
@@ -228,6 +233,34 @@ class Condition:
 
 
 @dataclass(frozen=True, eq=False)
+class ContrastMap(GroupFiles):
+    """Images of a contrast of the maps of one seed, by their labels of ``stat``."""
+
+    contrast: str
+    stats: frozenset[str]
+
+    @property
+    def statistic(self) -> str:
+        """Label of the image of the statistic."""
+        return "f" if "f" in self.stats else "t"
+
+    @cached_property
+    def about(self) -> Mapping[str, object]:
+        """Sidecar of the image of the statistic."""
+        return self.sidecar(paths.map_of_contrast(self.contrast, self.statistic))
+
+    @cached_property
+    def clusters(self) -> pd.DataFrame | None:
+        """Clusters, the largest first; None where none were looked for."""
+        what = paths.of_contrast(self.contrast, "clusters")
+        return self.table(what, ("size", "nearest_seed")) if self.path(what).is_file() else None
+
+    def image_path(self, stat: str) -> Path:
+        """Path of an image."""
+        return self.path(paths.map_of_contrast(self.contrast, stat), ".nii.gz")
+
+
+@dataclass(frozen=True, eq=False)
 class Level:
     """All that the group level wrote.
 
@@ -248,6 +281,26 @@ class Level:
     def results(self) -> tuple[Result, ...]:
         """Results of all conditions."""
         return tuple(result for condition in self.conditions for result in condition.results)
+
+    @cached_property
+    def maps(self) -> tuple[ContrastMap, ...]:
+        """Contrasts of maps of seeds, in the order of their names."""
+        images = [
+            file
+            for file in group_files(self.output_dir)
+            if file.name.suffix == paths.STATMAP and file.name.extension == ".nii.gz"
+        ]
+        contrasts = grouped(images, lambda file: Name(file.name.entities[:-1], "", ""))
+        return tuple(
+            ContrastMap(
+                self.output_dir,
+                paths.group_of_contrast(name),
+                frozenset(),
+                str(name.get(paths.CONTRAST)),
+                frozenset(str(file.name.entities[-1][1]) for file in own),
+            )
+            for name, own in contrasts.items()
+        )
 
     @cached_property
     def run_strategies(self) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from bids_spheres.group.edges import CONFIDENCE, Scale
 from bids_spheres.group.head_motion import MURPHY
+from bids_spheres.outputs.paths import map_of_contrast
 from bids_spheres.reports.group.load import texts
 from bids_spheres.reports.group.multiverse import read_rule
-from bids_spheres.reports.methods.references import code
+from bids_spheres.reports.methods.references import cite, code
 from bids_spheres.reports.participant.provenance import MethodsText, methods_text
-from bids_spheres.wording import collect, count, listing, percent, plural
+from bids_spheres.wording import collect, count, listing, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +25,20 @@ _TAILS = {
 }
 
 _WAYS = {
-    "maxt": "single pairs by the largest statistic of all pairs (max-T)",
-    "nbs": "components of pairs beyond a threshold by the network-based statistic, in extent "
-    "and intensity [@zalesky2010]",
-    "tfnbs": "pairs by the threshold-free network-based statistic [@baggio2018]",
+    "maxt": "single {things} by the largest statistic of all {things} (max-T)",
+    "nbs": "components of pairs{how} by the network-based statistic, in extent and intensity "
+    "[@zalesky2010]",
+    "tfnbs": "pairs by the threshold-free network-based statistic{how} [@baggio2018]",
     "cnbs": "pairs of networks by the constrained network-based statistic [@noble2020]",
+    "cluster": "clusters of voxels that share faces{how}, in size and mass",
+    "tfce": "voxels by threshold-free cluster enhancement{how} [@smith2009]",
 }
+
+_RELIABILITY = (
+    "Reliability over repeated measurements was ICC(2,1) and ICC(3,1) of each pair, with 95 % "
+    "confidence intervals [@shrout1979], and the share of participants who are identified by the "
+    "largest correlation, that of their own measurements [@finn2015]."
+)
 
 _STABILITY = (
     "Matrices of Fisher's z of split halves of every run were correlated with one another, and "
@@ -42,12 +51,15 @@ _STABILITY = (
 def group_methods(level: Level) -> MethodsText:
     """Sentences for what was done, and nothing else, with their references."""
     results = [result for result in level.results if result.has_matrices]
-    if not results:
+    if not (results or level.maps):
         return MethodsText()
     sentences = [*_means_and_tests(level, results), *_benchmarks(level), *_models(results)]
     if "split_half" in level.strategies and level.strategies["split_half"].notna().any():
         sentences.append(_STABILITY)
-    sentences += [*_contrasts(results), *_specifications(level)]
+    if any("reliability" in result.whats for result in results):
+        sentences.append(_RELIABILITY)
+    tests = [item for result in results for item in result.contrast_sidecars.items()]
+    sentences += [*_contrasts(tests, "pairs"), *_maps(level), *_specifications(level)]
     return methods_text([" ".join(sentences)])
 
 
@@ -70,7 +82,8 @@ def _errors(about: Mapping[str, object]) -> str:
     else:
         words = "an ordinary least squares model"
     if clusters := about.get("Clusters"):
-        words += f" with CR2 standard errors robust to {code(str(clusters))} [@pustejovsky2018]"
+        words += f" with CR2 standard errors robust to {code(str(clusters))} "
+        words += "[@bell2002; @pustejovsky2018]"
     if groups := about.get("VarianceGroups"):
         words += f" with a variance for each {code(str(groups))} [@winkler2014]"
     if sites := about.get("Harmonized"):
@@ -79,21 +92,43 @@ def _errors(about: Mapping[str, object]) -> str:
     return words
 
 
-def _contrasts(results: Sequence[Result]) -> Iterator[str]:
-    """Which tests contrasts have, without permutations and with them."""
-    tests = [item for result in results for item in result.contrast_sidecars.items()]
+def _maps(level: Level) -> Iterator[str]:
+    """How maps of seeds were averaged and tested; nothing without."""
+    if not level.maps:
+        return
+    seeds = dict.fromkeys(str(own.name.get("label")) for own in level.maps)
+    yield (
+        f"Maps of Fisher's z of the correlation of {count(len(seeds), 'seed')} with every voxel "
+        "were averaged over runs and tested over participants."
+    )
+    tests = []
+    for own in level.maps:
+        stat = "psize" if "psize" in own.stats else own.statistic  # which knows the threshold
+        about = own.sidecar(map_of_contrast(own.contrast, stat))
+        tests.append((own.contrast, about))
+    yield from _contrasts(tests, "voxels")
+
+
+def _contrasts(tests: Sequence[tuple[str, Mapping[str, object]]], things: str) -> Iterator[str]:
+    """Which tests contrasts of pairs or voxels have, without permutations and with them."""
     kinds = []
+    the = "In maps the" if things == "voxels" else "The"
     for name, about in tests:
         of_mean = about.get("Model") == "1"
         special = about.get("ParticipantWeights") or about.get("Harmonized")
-        if name != "mean" or not of_mean or special:  # the mean has its own sentence
+        # The mean of pairs has its own sentence, their models too.
+        if name != "mean" or not of_mean or special or things == "voxels":
             words = _TAILS.get(str(about.get("Tail")))
             kind = f"{words} t tests" if words else "F tests"
-            kinds.append((f"{kind} in {_errors(about)}" if of_mean and special else kind, name))
+            if of_mean and special:
+                kind += f" in {_errors(about)}"
+            elif things == "voxels" and not of_mean:
+                kind += f" in {_errors(about)} ({code(str(about.get('Model')))})"
+            kinds.append((kind, name))
     for kind, names in collect(kinds).items():
         yield (
-            f"{_tested(names, 16)} by {kind}, corrected over all pairs by the false discovery "
-            "rate [@benjamini1995]."
+            f"{the} {_tested(names, 16)} by {kind}, corrected over all {things} by the false "
+            "discovery rate [@benjamini1995]."
         )
     permuted = [(name, about) for name, about in tests if "Permutations" in about]
     if not permuted:
@@ -102,14 +137,43 @@ def _contrasts(results: Sequence[Result]) -> Iterator[str]:
         f"{'all ' if a.get('AllPermutations') else ''}{a['Permutations']:,} {a['Exchangeability']}"
         for _, a in permuted
     )
-    cited = "[@freedman1983; @winkler2014]" if "permutations" in str(hows) else "[@winkler2014]"
+    keys = (["freedman1983"] if "permutations" in str(hows) else []) + ["winkler2014"]
+    cited = cite(*keys, *(["winkler2015"] if "block" in str(hows) else []))
     names = list(dict.fromkeys(name for name, _ in permuted))
-    yield f"{_tested(names, 16)} by {listing(list(hows), 4)} {cited}."
+    random = [about for _, about in permuted if not about.get("AllPermutations")]
+    seeds = list(dict.fromkeys(str(about.get("Seed")) for about in random))
+    drawn = f", drawn with the seed {listing(seeds)}" if seeds else ""
+    yield f"{the} {_tested(names, 16)} by {listing(list(hows), 4)} {cited}{drawn}."
     used = {word for _, about in permuted for word in texts(about.get("Inference"))}
-    controlled = listing([words for way, words in _WAYS.items() if way in used])
-    yield f"The family-wise error was controlled for {controlled}."
+    controlled = [
+        words.format(things=things, how=_settings_of(way, [about for _, about in permuted]))
+        for way, words in _WAYS.items()
+        if way in used
+    ]
+    yield f"The family-wise error was controlled for {listing(controlled)}."
     if "nbs" in used:
         yield "The test of a component is not a test of any single pair of it."
+
+
+def _settings_of(way: str, abouts: Sequence[Mapping[str, object]]) -> str:
+    """Thresholds or powers and step of a correction, as words behind its name."""
+    own = [about for about in abouts if way in texts(about.get("Inference"))]
+    if way in ("nbs", "cluster"):
+        known = [(about.get("Threshold"), about.get("Tail") == "n/a") for about in own]
+        beyond = dict.fromkeys(
+            f"{'a root of F' if is_f else 't'} of {number(value)}"
+            for value, is_f in known
+            if isinstance(value, int | float)
+        )
+        return f" beyond {listing(list(beyond))}" if beyond else " beyond a threshold"
+    powers = [about.get(way.upper()) for about in own]
+    how = dict.fromkeys(
+        f"extent to the power of {p['ExtentPower']}, height of {p['HeightPower']}, "
+        f"{'automatic steps' if p['Step'] == 'auto' else 'steps of {}'.format(p['Step'])}"
+        for p in powers
+        if isinstance(p, dict)
+    )
+    return f" ({'; '.join(how)})" if how else ""
 
 
 def _specifications(level: Level) -> Iterator[str]:
@@ -130,9 +194,9 @@ def _specifications(level: Level) -> Iterator[str]:
 
 
 def _tested(names: Sequence[str], most: int) -> str:
-    """How a sentence about tests of contrasts begins."""
+    """How a sentence about tests of contrasts begins, without its article."""
     n, named = len(names), listing([code(name) for name in names], most)
-    return f"The {plural(n, 'contrast')} {named} {plural(n, 'was', 'were')} tested"
+    return f"{plural(n, 'contrast')} {named} {plural(n, 'was', 'were')} tested"
 
 
 def _means_and_tests(level: Level, results: Sequence[Result]) -> Iterator[str]:

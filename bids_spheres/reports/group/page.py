@@ -12,7 +12,13 @@ from bids_spheres.files.names import natural, parse_name
 from bids_spheres.outputs import paths
 from bids_spheres.outputs.links import read_description
 from bids_spheres.outputs.logs import last_settings
-from bids_spheres.reports.group import data_quality, multiverse, strategies, tested_pairs
+from bids_spheres.reports.group import (
+    data_quality,
+    multiverse,
+    seed_maps,
+    strategies,
+    tested_pairs,
+)
 from bids_spheres.reports.group.group_warnings import cautions
 from bids_spheres.reports.group.load import load_level, texts
 from bids_spheres.reports.group.mean_connectivity import condition_sections, network_names
@@ -123,6 +129,7 @@ def group_page(level: Level) -> HTMLReport:
         conditions=tuple(condition_sections(level, shown, stages))[:MOST_CHOICES],
         shown_note=shown_note,
         contrasts=tuple(tested_pairs.contrast_sections(level, shown, stages))[:MOST_CHOICES],
+        maps=tuple(seed_maps.map_sections(level)),
         robustness=multiverse.robustness_section(effects) if effects else None,
         curves=tuple(multiverse.curve_sections(level, effects, MOST_CHOICES)),
         models=tuple(tested_pairs.model_sections(level, shown))[:MOST_CHOICES],

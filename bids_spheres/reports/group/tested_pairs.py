@@ -237,18 +237,17 @@ def contrast_sections(
             yield condition.section(
                 "contrasts-",
                 [test.result.strategy for test in tests],
-                dict.fromkeys(map(_describe, tests)),
+                dict.fromkeys(contrast_in_words(test.name, test.about) for test in tests),
                 blocks=_blocks(tests, stage=stages.get(condition.image.anchor)),
                 tables=_contrast_tables(tests),
             )
 
 
-def _describe(test: Tested) -> str:
+def contrast_in_words(name: str, about: Mapping[str, object]) -> str:
     """What was tested, and by which permutations."""
-    about = test.about
     weights = about.get("Weights")
     sums = [_sum(row) for row in (weights if isinstance(weights, list) else [])]
-    words = f"Contrast {test.name}: {listing(sums, 4)} "
+    words = f"Contrast {name}: {listing(sums, 4)} "
     paired = about.get("Within") if about.get("Model") == "1" else None
     words += f"within participants, by {paired}" if paired else f"of the model {about.get('Model')}"
     if (n := about.get("Permutations")) is None:

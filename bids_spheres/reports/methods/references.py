@@ -103,8 +103,8 @@ class Reference:
 
     @property
     def url(self) -> str:
-        """Where the DOI leads."""
-        return f"https://doi.org/{self.fields['doi']}"
+        """Where the DOI leads, or the publication is."""
+        return self.fields.get("url") or f"https://doi.org/{self.fields['doi']}"
 
     @property
     def label(self) -> str:
@@ -166,7 +166,7 @@ def find_references(keys: Iterable[str]) -> Iterator[Reference]:
 
 def find_doi(doi: object) -> Reference | None:
     """The entry with this DOI, which is compared as DOIs are, without regard to case."""
-    by_doi = {entry.fields["doi"].lower(): entry for entry in load_references().values()}
+    by_doi = {entry.fields.get("doi", "").lower(): entry for entry in load_references().values()}
     return by_doi.get(str(doi).lower())
 
 

@@ -276,13 +276,22 @@ def mosaic(scene: Scene, drawn: VoxelMap | None, names: Sequence[str] = ()) -> B
     return sheet.pixels(pixels)
 
 
-def map_slices(scene: Scene, maps: Sequence[VoxelMap], names: Sequence[str]) -> ByteArray:
-    """Slices of a map of each of a few spheres, through its seed; see `mosaic`."""
+def map_slices(
+    scene: Scene,
+    maps: Sequence[VoxelMap],
+    names: Sequence[str],
+    limits: tuple[float, float] = (LEAST_SHOWN, STRONGEST),
+) -> ByteArray:
+    """Slices of a map of each of a few spheres, through its seed; see `mosaic`.
+
+    `limits` are absolute values: the least that is shown, and the one that has its full colour.
+    """
+    least, strongest = limits
 
     def values(mesh: Mesh, sphere: int | None) -> tuple[BoolArray, ByteArray]:
         shown = maps[sphere or 0].at(mesh)
-        mask = np.abs(shown) >= LEAST_SHOWN
-        return mask, DIVERGING[palette_codes(shown[mask], STRONGEST)]
+        mask = np.abs(shown) >= least
+        return mask, DIVERGING[palette_codes(shown[mask], strongest)]
 
     panels = slice_panels(scene)
     sheet, pixels = _paint(scene, panels, names, values)

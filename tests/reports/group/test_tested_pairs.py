@@ -83,9 +83,39 @@ def test_methods_name_and_cite_what_was_used_and_nothing_else(tested):
     (text,) = methods.paragraphs
     assert "The contrast age was tested by two-sided t tests, corrected over all pairs" in text
     assert "The contrast age was tested by 200 permutations (Freedman and Lane, 1983;" in text
+    assert "Winkler et al., 2014), drawn with the seed 0." in text
+    assert "for single pairs by the largest statistic of all pairs (max-T)" in text
+    assert "components of pairs beyond t of 3.1 by the network-based statistic" in text
     keys = {reference.key for reference in methods.references}
     assert {"freedman1983", "winkler2014", "zalesky2010", "noble2020"} <= keys
     assert "baggio2018" not in keys
+
+
+def test_methods_say_powers_blocks_clusters_and_reliability(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(5)
+    labels = [f"{i + 1:02d}" for i in range(6)]
+    for label in labels:
+        for session in ("a", "b"):
+            matrix = correlations(rng, S)
+            outputs.add(label, matrix, source=f"ses-{session}_task-rest")
+    outputs.participants(participant_id=labels, family=list("xxyyzz"))
+    options = {"inference": ("tfnbs",), "permutations": 5, "seed": 7, "blocks": "family"}
+    options |= {"tfnbs_step": 0.2, "whole_blocks": True}
+    page_of(outputs, **options)
+    methods = group_methods(load_level(outputs.root))
+    (text,) = methods.paragraphs
+    powers = "extent to the power of 0.4, height of 3.0, steps of 0.2"
+    assert f"threshold-free network-based statistic ({powers}) (Baggio et al., 2018)" in text
+    assert "5 sign flips of whole blocks of family (Winkler et al., 2014; Winkler et al., " in text
+    assert "drawn with the seed 7." in text
+    assert "winkler2015" in {reference.key for reference in methods.references}
+    assert "ICC" not in text
+    page_of(outputs, within="session", model="session", contrast=("change=session[T.b]",))
+    (text,) = group_methods(load_level(outputs.root)).paragraphs
+    assert "robust to participant_id (Bell and McCaffrey, 2002; Puste" in text
+    assert "each pair, with 95 % confidence intervals (Shrout and Fleiss, 1979)" in text
+    assert "largest correlation, that of their own measurements (Finn et al., 2015)" in text
 
 
 @pytest.mark.slow

@@ -1,0 +1,158 @@
+"""Maps of seeds that the group level tested: slices through peaks, and tables of clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bids_spheres.outputs.paths import of_contrast
+from bids_spheres.reports.group.data_quality import find_group_background
+from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT
+from bids_spheres.reports.group.tested_pairs import contrast_in_words
+from bids_spheres.reports.participant.sphere_section import read_image
+from bids_spheres.reports.toolkit import figures, render, sphere_figures
+from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
+from bids_spheres.reports.toolkit.sphere_figures import COLUMNS, Scene, VoxelMap
+from bids_spheres.wording import count, listing, number, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bids_spheres.engine.arrays import FloatArray
+    from bids_spheres.reports.group.load import ContrastMap, Level
+    from bids_spheres.reports.participant.sphere_section import Background
+
+MOST_MAPS = 12
+"""Pictures in a page, which take some 300 kB each."""
+
+CORRECTIONS = {
+    "q": "q < {} by the false discovery rate",
+    "pmaxt": "family-wise p < {} by the largest statistic of all voxels (max-T)",
+    "psize": "family-wise p < {} of the size of their cluster, which says nothing of single voxels",
+    "ptfce": "family-wise p < {} by threshold-free cluster enhancement",
+}
+"""Images of corrected p and what voxels below a limit have; the last that there is, is shown."""
+
+_MOST_CLUSTERS = 15
+"""Clusters of each map in the table, the largest first."""
+
+_MOST_NAMES = 20
+_RING = 5.0  # mm around a peak
+_LEAST = np.finfo(np.float64).tiny  # 0 is transparent
+
+
+def map_sections(level: Level) -> Iterator[render.Section]:
+    """A section for each seed, as far as pictures go; the last one names maps without."""
+    shown, rest = level.maps[:MOST_MAPS], level.maps[MOST_MAPS:]
+    behind = {own.space: own for own in shown}
+    backgrounds = {space: find_group_background(own) for space, own in behind.items()}
+    titles = list(dict.fromkeys(map(_title, shown)))
+    for i, title in enumerate(titles, start=1):
+        maps = [own for own in shown if _title(own) == title]
+        blocks = []
+        for contrast in dict.fromkeys(own.contrast for own in maps):
+            drawn = (_slices(m, backgrounds[m.space]) for m in maps if m.contrast == contrast)
+            graphics = tuple(graphic for graphic in drawn if graphic is not None)
+            blocks.append(render.Block(f"Map of {contrast}", graphics))
+        notes = []
+        if rest and i == len(titles):
+            files = [own.image_path(own.statistic).name for own in rest]
+            notes.append(
+                f"To keep this page small, {count(len(rest), 'other map')} "
+                f"{plural(len(rest), 'is', 'are')} not shown here: {listing(files, _MOST_NAMES)}."
+            )
+        yield render.Section(
+            f"maps-{i}",
+            title,
+            title,
+            tuple(dict.fromkeys(own.strategy for own in maps)),
+            tuple(dict.fromkeys(contrast_in_words(own.contrast, own.about) for own in maps)),
+            blocks=tuple(blocks),
+            tables=tuple(_cluster_table(maps)),
+            notes=tuple(notes),
+        )
+
+
+def _title(own: ContrastMap) -> str:
+    return f"Seed {own.name.get('label')}: {own.image_title}"
+
+
+def _slices(own: ContrastMap, background: Background | None) -> render.Graphic | None:
+    """Slices through the peaks of a map; None where an image can't be read."""
+    corrected = [name for name in CORRECTIONS if name in own.stats][-1]
+    image, p = (read_image(own.image_path(stat)) for stat in (own.statistic, corrected))
+    if image is None or p is None:
+        return None
+    values, grid = np.nan_to_num(image[0].astype(np.float64)), image[1]
+    below, rule = p[0] < SIGNIFICANT, CORRECTIONS[corrected].format(f"{SIGNIFICANT:g}")
+    shown = f"No voxel has {rule}; all are coloured."
+    if below.any():
+        values[~below] = 0
+        shown = f"Coloured: {count(int(below.sum()), 'voxel')} with {rule}."
+    symbol = "F" if own.statistic == "f" else "t"
+    words = f"{symbol} of {own.contrast} after {own.strategy}. {shown}"
+    coloured = VoxelMap(grid, values.ravel(order="F"))
+    names, peaks = _peaks(own, coloured)
+    behind = None if background is None else background.picture
+    scene = Scene(peaks, np.full(len(peaks), _RING), behind)
+    maps = len(peaks) * [coloured]
+    strongest = float(np.abs(values).max()) or 1.0
+    pixels = sphere_figures.map_slices(scene, maps, names, limits=(_LEAST, strongest))
+    drawn = figures.picture(pixels, words)
+    raster = Raster(drawn.src, 0, 0, WIDTH, drawn.height, smooth=True)
+    lowest = f"-{number(strongest)}"
+    span = "White to red: F from 0" if symbol == "F" else f"Blue to red: t from {lowest}"
+    over = "" if background is None else f" over {background.words}"
+    caption = (
+        f"{words} Slices through peaks{over}, those of clusters named by the nearest seed. {span} "
+        f"to {number(strongest)}; white rings: peaks."
+    )
+    chart = Chart(WIDTH, drawn.height, words, rasters=(raster,))
+    return render.Graphic(chart, caption, own.strategy, own.strategy)
+
+
+def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]:
+    """Names and places ((P, 3), mm) of coloured peaks of clusters, else of both extremes."""
+    if own.clusters is not None:
+        places = own.clusters[[*"xyz"]].to_numpy(np.float64)
+        chosen = np.flatnonzero(coloured.at((places[:, 0], places[:, 1], places[:, 2])))[:COLUMNS]
+        if len(chosen):
+            return own.clusters["nearest_seed"].iloc[chosen].tolist(), places[chosen]
+    values, shape = coloured.values, coloured.grid.shape
+    extremes = {int(values.argmax()): "highest", int(values.argmin()): "lowest"}
+    kept = {voxel: name for voxel, name in extremes.items() if values[voxel]} or extremes
+    ijk = np.transpose(np.unravel_index([*kept], shape, order="F"))
+    return [*kept.values()], coloured.grid.to_mm(ijk)
+
+
+def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
+    """Clusters of all contrasts and strategies of a seed; nothing where none were looked for."""
+    tables = []
+    for own in maps:
+        if own.clusters is not None:
+            about = own.sidecar(of_contrast(own.contrast, "clusters"))
+            names = {"contrast": own.contrast, "strategy": own.strategy}
+            threshold = about.get("Threshold")
+            tables.append(own.clusters[:_MOST_CLUSTERS].assign(**names, threshold=threshold))
+    if not tables:
+        return
+    rows = pd.concat(tables)
+    yield render.table_of(
+        "Clusters of voxels beyond a threshold of t or F"
+        f"{': none' if rows.empty else f', the {_MOST_CLUSTERS} largest of each map'}.",
+        render.text_column("Contrast", rows["contrast"]),
+        render.text_column("Strategy", rows["strategy"]),
+        render.number_column("Threshold", rows["threshold"], 2),
+        render.number_column("No.", rows["cluster"]),
+        render.number_column("Size", rows["size"], 0, "voxels"),
+        render.number_column("Mass", rows["mass"], 1),
+        render.probability_column("p", rows["p_size"], "size"),
+        render.probability_column("p", rows["p_mass"], "mass"),
+        render.number_column("Peak", rows["peak"], 2),
+        *(render.number_column(axis, rows[axis], 1, "mm") for axis in "xyz"),
+        render.text_column("Nearest", rows["nearest_seed"]),
+        render.number_column("Distance", rows["distance"], 1, "mm"),
+        file="group/*_clusters.tsv",
+    )
