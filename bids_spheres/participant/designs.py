@@ -378,12 +378,12 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
             missing += [(str(job), s, missing_events()) for s in job.strategies if s.task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
-        *_put_together([*missing, *_filter_problems(jobs)]),
+        *_merge_problems([*missing, *_filter_problems(jobs)]),
     ]
     # What is wrong with a file concerns its run: the call goes on and ends with status 1.
     of_settings = [problem for problem in problems if not problem.of_file]
     nothing_left = len(failing(jobs, of_settings)) == sum(len(job.work.strategies) for job in jobs)
-    problems += (replace(problem, of_file=True) for problem in _put_together(unusable))
+    problems += (replace(problem, of_file=True) for problem in _merge_problems(unusable))
     if (of_settings and nothing_left) or (problems and strict):
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
         raise DataError("\n- ".join([title, *map(str, problems)]))
@@ -410,8 +410,8 @@ _Failure = tuple[str, "Strategy", BidsSpheresError]
 """A run, a strategy that can't be applied to it, and why."""
 
 
-def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
-    """Problems of errors of strategies in runs; the same in several runs is one."""
+def _merge_problems(errors: Iterable[_Failure]) -> Iterator[Problem]:
+    """Convert errors of strategies to problems, one for all runs with the same error."""
     runs: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
     for run, strategy, error in errors:
         runs[strategy.name, error.message, error.hint].append(run)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     _Label = Callable[[IntArray], IntArray]  # numbers of units to numbers of their components
 
 _LARGEST = 1000.0
-"""t that larger ones count as where there is no threshold: rounding may leave no variance."""
+"""Larger t are clipped to this where no threshold is given: rounding may leave no variance."""
 
 _MOST_STEPS = 1000
 """Thresholds up to the largest t, which few degrees of freedom make large."""

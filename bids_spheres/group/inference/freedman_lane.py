@@ -322,7 +322,7 @@ class _Source:
             yield statistic
 
     def smallest_p(self, tail: Tail) -> float:
-        """Share of arrangements that give what is observed, whatever it is."""
+        """Smallest p that these arrangements can reach, whatever the data."""
         model, n = self.model, len(self.arrangements)
         if not self.arrangements.exhaustive:
             return 1 / n
