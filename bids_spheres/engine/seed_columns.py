@@ -36,7 +36,7 @@ _CHANGES_PLACE = re.compile(
     r"(?:spaces?|sys(?:tem)?|frame)|spaces?name|template(?:space|name)"
 )
 _NAMES_A_SPACE = re.compile(
-    r"\W*(?:mni|icbm|tal(?:airach)?\b|t[12]w|native|scanner)", re.IGNORECASE
+    r"\W*(?:mni(?![a-z])|icbm|talairach|tal\W*$|t[12]w\b|native|scanner)", re.IGNORECASE
 )
 _MINUS = "\N{MINUS SIGN}\N{EN DASH}-"
 _NUMBER = rf"[+{_MINUS}]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"

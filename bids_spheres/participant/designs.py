@@ -17,7 +17,7 @@ from bids_spheres.confounds.design import Design, Problem, check_strategies, mak
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
-    own_table,
+    own_columns,
     read_confounds,
     read_header,
     read_metadata,
@@ -28,7 +28,7 @@ from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.files.names import Name, as_written
+from bids_spheres.files.names import Name, as_written, parse_name
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
@@ -312,7 +312,7 @@ class _RunInputs(_RunTables):
     @cached_property
     def own_tables(self) -> list[pd.DataFrame]:
         """Tables of the user's own."""
-        return [own_table(self.read(path), link) for link, path in self.files.own]
+        return own_columns([(link, _desc(path), self.read(path)) for link, path in self.files.own])
 
     @cached_property
     def events(self) -> RunEvents:
@@ -455,17 +455,34 @@ def _with_own(
 ) -> pd.DataFrame:
     """A table with those of the user's own that strategies name columns of."""
     naming = [strategy for strategy in strategies if strategy.confounds]
+    read: list[tuple[str, str, pd.DataFrame]] = []
     for link, path in tables.files.own if naming else ():
         with failures.of(*naming):
-            own = own_table(tables.read(path), link)
-            if users := [strategy for strategy in naming if _names_any(strategy, own)]:
-                with failures.of(*users):
-                    table = merge_tables(table, [own])
-                if len(own) and len(own) != len(table):
-                    # It has its columns: that its rows are not those of the run is enough to say.
-                    rows = np.resize(np.arange(len(own)), len(table))
-                    table = merge_tables(table, [own.iloc[rows]])
+            read.append((link, _desc(path), tables.read(path)))
+    for own in own_columns(read):
+        if users := [strategy for strategy in naming if _names_any(strategy, own)]:
+            with failures.of(*users):
+                table = merge_tables(table, [own])
+            if len(own) and len(own) != len(table):
+                # It has its columns: that its rows are not those of the run is enough to say.
+                rows = np.resize(np.arange(len(own)), len(table))
+                table = merge_tables(table, [own.iloc[rows]])
     return table
+
+
+def own_tables_of(tables: Tables, columns: Iterable[str]) -> list[Path]:
+    """Tables of the user's own from which columns of a design are."""
+    columns = set(columns)
+    begins = tuple(f"{link}{mark}" for link, _ in tables.own for mark in ".:")
+    if not any(column.startswith(begins) for column in columns):
+        return []
+    headers = own_columns([(link, _desc(path), read_header(path)) for link, path in tables.own])
+    every = zip(tables.own, headers, strict=True)
+    return [path for (_, path), header in every if columns & set(header.columns)]
+
+
+def _desc(table: Path) -> str:
+    return parse_name(table.name).get("desc") or ""
 
 
 def _volumes(job: Job) -> Iterator[int]:

@@ -124,8 +124,9 @@ def test_r_beside_a_and_s_is_an_axis_and_no_radius(read):
 
 
 def test_papers_and_sizes_of_clusters_change_no_number(read):
-    seeds, said = read("name,x,y,z,reference,cluster size\nPCC,0,-52,18,Fox 2005,120\n")
-    assert (seeds.names, seeds.space) == (("PCC",), None)
+    rows = "PCC,0,-52,18,Fox 2005,120\nmPFC,-1,50,-5,Tal 2013,99\nLP,46,-70,36,Mnih 2015,9\n"
+    seeds, said = read(f"name,x,y,z,reference,cluster size\n{rows}")
+    assert (seeds.names, seeds.space) == (("PCC", "mPFC", "LP"), None)
     assert "column reference is not used" in said
     assert "column cluster size is not used" in said
 
@@ -166,6 +167,7 @@ def test_spaces_that_columns_name(read):
         ("x,y,z,extent\n1,2,30,4\n", "extent may say how large"),
         ("x,y,z,coordinate_space\n1,2,30,Talairach\n", "coordinate_space may say in which space"),
         ("name,x,y,z,coordsys\na,1,2,30,MNI\n", "coordsys may say in which space"),
+        ("x,y,z,reference\n1,2,30,TAL\n", "reference may say in which space"),
         ("x,y,z,reference\n1,2,30,MNI152\n", "reference may say in which space"),
         ("x,y,z,Reference\n1,2,30,a\n1,2,30,Talairach & Tournoux\n", "may say in which space"),
         ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
