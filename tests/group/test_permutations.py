@@ -263,6 +263,9 @@ def test_all_ways_to_divide_three_groups(outputs, rng, call):
     edges, about = table_of(outputs, "any", "edges")
     np.testing.assert_allclose(edges["f"], f, rtol=1e-6)
     np.testing.assert_allclose(edges["p"], stats.f.sf(f, 2, 3), rtol=1e-6)
+    eta_squared = 2 * f / (2 * f + 3)
+    np.testing.assert_allclose(edges["partial_r"], np.sqrt(eta_squared), rtol=1e-6)
+    assert not {"effect", "standard_error", "ci_low", "ci_high", "d", "t"} & set(edges.columns)
     np.testing.assert_allclose(
         edges["p_maxt"], (maps.max(axis=1)[:, None] >= f - 1e-6).mean(axis=0)
     )
