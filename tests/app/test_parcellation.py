@@ -71,7 +71,7 @@ def test_a_parcellation_beside_spheres(run_app, tiny, atlas, seeds_file, tmp_pat
     assert "All spheres" in page
     methods = next((output / "logs" / "methods").glob("*.md")).read_text()
     assert "The 3 regions of `" in methods
-    (run,) = open_results(output).runs
+    (run,) = open_results(output)
     found = {seeds.label: seeds for seeds in run.seed_sets}
     spheres = found["Mine"].spheres
     assert spheres.names == ("left", "right", "edge")

@@ -95,7 +95,7 @@ def tfce(t, inside, extent, height, step):
     for sign in (1, -1):
         volume = np.zeros(SHAPE)
         volume[inside] = sign * t
-        for h in np.arange(1, int(volume.max() / step) + 1) * step:
+        for h in np.arange(1, int(volume.max() / step + 1e-9) + 1) * step:
             labels, _ = ndimage.label(volume >= h - 1e-9)
             sizes = np.bincount(labels.ravel()).astype(float)
             sizes[0] = 0
@@ -264,6 +264,48 @@ def test_all_flips_of_maps_by_hand(filled, call):
     distances = np.linalg.norm(points - nib.affines.apply_affine(AFFINE, peak), axis=1)
     assert first["nearest_seed"] == f"s{distances.argmin()}"
     assert first["distance"] == pytest.approx(distances.min())
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+def test_all_flips_of_maps_of_one_tail(filled, call, tail, sign):
+    """Of 5 participants, with thresholds of tfce that are hundredths of the largest t."""
+    outputs, maps = filled
+    words = ("--inference", "maxt", "cluster", "tfce", "--cluster-threshold", "0.02")
+    people = ("--participant-label", *LABELS[:5])
+    done = call(outputs, *words, *people, "--tfce-step", "auto", "--tail", tail)
+    assert done.status == 0, done.err
+    inside = maps[0] != 0
+    rows, threshold = sign * maps[:5, inside], stats.t.isf(0.02, 4)
+    largest, scores, sizes = [], [], []
+    for signs in product((1, -1), repeat=5):
+        t = stats.ttest_1samp(rows * np.array(signs)[:, np.newaxis], 0).statistic
+        largest.append(t.max())
+        above = np.maximum(t, 0)
+        scores.append(tfce(above, inside, 0.5, 2, t.max() / 100))
+        volume = np.zeros(SHAPE)
+        volume[inside] = t
+        sizes.append(np.bincount(ndimage.label(volume > threshold)[0].ravel())[1:].max(initial=0))
+    observed = stats.ttest_1samp(rows, 0)
+    got = {
+        stat: image(outputs, "mean", stat).get_fdata()[inside]
+        for stat in ("t", "p", "pmaxt", "ptfce", "psize")
+    }
+    np.testing.assert_allclose(got["t"], sign * observed.statistic, rtol=1e-4)
+    np.testing.assert_allclose(got["p"], stats.t.sf(observed.statistic, 4), rtol=1e-4)
+    p = [np.mean(np.array(largest) >= t - 1e-9) for t in observed.statistic]
+    np.testing.assert_allclose(got["pmaxt"], p, rtol=1e-5)
+    most = np.array([own.max() for own in scores])
+    p = [np.mean(most >= own * (1 - 1e-9)) for own in scores[0]]
+    np.testing.assert_allclose(got["ptfce"], p, rtol=1e-5)
+    volume = np.zeros(SHAPE)
+    volume[inside] = observed.statistic
+    labels, _ = ndimage.label(volume > threshold)
+    own = np.bincount(labels.ravel())
+    own[0] = 0
+    p = [np.mean(np.array(sizes) >= size) for size in own[labels][inside]]
+    np.testing.assert_allclose(got["psize"], p, rtol=1e-5)
+    said = about(outputs, "mean", "ptfce")
+    assert (said["Tail"], said["TFCE"]["Step"], said["SmallestP"]) == (tail, "auto", 1 / 32)
 
 
 def test_images_have_the_p_of_the_table_inside_of_clusters_and_1_elsewhere(filled, call):

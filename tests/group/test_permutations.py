@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -250,6 +250,37 @@ def test_all_ways_to_divide_two_groups(outputs, rng, call):
     assert about["Exchangeability"] == "permutations"
 
 
+def test_all_ways_to_divide_three_groups(outputs, rng, call):
+    site = np.array(list("abcacb"))
+    z = fill(outputs, rng, 6, site=site)
+    words = ("--model", "site", "--contrast", "F:any=site", "--inference", "maxt", "cnbs")
+    done = call(outputs, *words, "--tail", "negative")  # F has no tails
+    assert done.status == 0, done.err
+    ways = sorted(set(permutations(site)))
+    maps = np.array(
+        [stats.f_oneway(*(z[np.array(way) == own] for own in "abc")).statistic for way in ways]
+    )
+    f = maps[ways.index(tuple(site))]
+    edges, about = table_of(outputs, "any", "edges")
+    np.testing.assert_allclose(edges["f"], f, rtol=1e-6)
+    np.testing.assert_allclose(edges["p"], stats.f.sf(f, 2, 3), rtol=1e-6)
+    eta_squared = 2 * f / (2 * f + 3)
+    np.testing.assert_allclose(edges["partial_r"], np.sqrt(eta_squared), rtol=1e-6)
+    assert not {"effect", "standard_error", "ci_low", "ci_high", "d", "t"} & set(edges.columns)
+    np.testing.assert_allclose(
+        edges["p_maxt"], (maps.max(axis=1)[:, None] >= f - 1e-6).mean(axis=0)
+    )
+    np.testing.assert_allclose(edges["p_permutation"], (maps >= f - 1e-6).mean(axis=0))
+    networks, _ = table_of(outputs, "any", "cnbs")
+    means = np.array([network_means(np.sqrt(own)) for own in maps])
+    observed = means[ways.index(tuple(site))]
+    np.testing.assert_allclose(networks["mean_statistic"], observed, rtol=1e-6)
+    np.testing.assert_allclose(networks["p"], (means >= observed - 1e-6).mean(axis=0))
+    # Names of the groups may change places: 3! of 90 ways have the same F.
+    assert (about["Tail"], about["Permutations"]) == ("n/a", 90)
+    assert about["SmallestP"] == pytest.approx(6 / 90)
+
+
 def test_blocks_of_pairs_change_places_within_pairs(outputs, rng, call):
     group, family = [0, 1] * 5, [f"f{i // 2}" for i in range(10)]
     z = fill(outputs, rng, 10, group=group, family=family)
@@ -323,6 +354,16 @@ def test_groups_of_different_variance(outputs, rng, call):
     np.testing.assert_allclose(edges["degrees_of_freedom"], expected.df, rtol=1e-7)
     np.testing.assert_allclose(edges["p"], expected.pvalue, rtol=1e-6)
     assert about["VarianceGroups"] == "site"
+    # Residuals of the mean, which the contrast does not test, change signs.
+    assert call(outputs, *words, "--inference", "maxt").status == 0
+    edges, about = table_of(outputs, "d", "edges")
+    maxima, mean = [], z.mean(axis=0)
+    for signs in product((1, -1), repeat=9):
+        new = mean + np.array(signs)[:, np.newaxis] * (z - mean)
+        t = stats.ttest_ind(new[group == 1], new[group == 0], equal_var=False).statistic
+        maxima.append(np.abs(t).max())
+    np.testing.assert_allclose(edges["p_maxt"], share(maxima, edges["t"].to_numpy()))
+    assert (about["Exchangeability"], about["Permutations"]) == ("sign flips", 512)
 
 
 def test_a_column_of_blocks_that_is_not_in_the_table(outputs, rng, call):

@@ -219,6 +219,30 @@ def test_random_effects_weight_by_precision(outputs, rng, call):
     assert about["ParticipantWeights"] == "precision"
 
 
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+@pytest.mark.parametrize("words", [("--weights", "precision"), ("--clusters", "site")])
+def test_tails_of_other_errors_are_those_of_t(outputs, rng, call, tail, sign, words):
+    """Intervals are of both tails all the same, and q is that of the p of the tail."""
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S, shared=rng.uniform(0, 0.6)))
+    age = rng.uniform(20, 60, len(LABELS))
+    outputs.participants(participant_id=LABELS, age=age, site=list("aabbccd"))
+    model = ("--model", "age", "--contrast", "age=age")
+    done = call(outputs, *model, *words, "--tail", tail)
+    assert done.status == 0, done.err
+    edges, about = table_of(outputs, "age")
+    t, df = edges["effect"] / edges["standard_error"], edges["degrees_of_freedom"]
+    np.testing.assert_allclose(edges["t"], t, rtol=1e-6)
+    np.testing.assert_allclose(edges["p"], stats.t.sf(sign * t, df), rtol=1e-5)
+    np.testing.assert_allclose(edges["q"], stats.false_discovery_control(edges["p"]), rtol=1e-6)
+    reach = stats.t.isf(0.025, df) * edges["standard_error"]
+    np.testing.assert_allclose(edges["ci_low"], edges["effect"] - reach, rtol=1e-5)
+    np.testing.assert_allclose(edges["ci_high"], edges["effect"] + reach, rtol=1e-5)
+    partial = t / np.sqrt(t**2 + df)
+    np.testing.assert_allclose(edges["partial_r"], partial, rtol=1e-6)
+    assert about["Tail"] == tail
+
+
 def cochran_q(values, weights):
     """Weighted sum of squares about the weighted mean."""
     return np.sum(weights * (values - np.average(values, weights=weights)) ** 2)
