@@ -23,6 +23,7 @@ import numpy as np
 from case import RADIUS, T_R
 from measure import add_data_options, data_folder
 from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.spatial import KDTree
 
 from bids_spheres.engine import load_seeds
 
@@ -107,6 +108,19 @@ def seeds(folder: str, count: int) -> str:
         points = load_seeds("Power2011").coordinates if count == POWER else _random_seeds(count)
         with _new(path) as part:
             np.savetxt(part, points, fmt="%.1f", delimiter="\t", header="x\ty\tz", comments="")
+    return str(path)
+
+
+def parcellation(folder: str) -> str:
+    """Path of a label image: every voxel of the brain is of the nearest seed of Power et al."""
+    path = Path(folder) / f"space-{_SPACE}_atlas-Nearest_dseg.nii.gz"
+    if not path.exists():
+        ijk = np.argwhere(_brain())
+        points = ijk @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+        labels = np.zeros(SHAPE, np.int16)
+        labels[tuple(ijk.T)] = KDTree(load_seeds("Power2011").coordinates).query(points)[1] + 1
+        with _new(path) as new:
+            nib.Nifti1Image(labels, AFFINE).to_filename(new)
     return str(path)
 
 

@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Any
 from measure import MB, Meter, add_data_options, data_folder, machine, run_fresh, say, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _MODEL = "age + sex"
 _HEADER = ("participants x groups", "s", "CPU s", "peak MB", "growth MB", "written MB")
+_EXTRAS = ("multiverse", "stability", "controls")
+"""What the group level does when it is asked to."""
+
 _PARTS = {
     ("files", "all_matrices"): "names of files",
     ("workflow", "gather_image"): "tables of spheres",
     ("workflow", "gather_group"): "sidecars of matrices",
     ("stream", "read_upper_triangle"): "matrices (two threads)",
-    ("stacked", "Stack.add"): "stacked table",
+    ("stream", "Stack.add"): "stacked table",
     ("summary", "Summary.test_means"): "tests of means, QC-FC",
+    ("quality", "permuted_qc_fc"): "permutations of head motion",
+    ("reliability", "group_stability"): "stability (also in what follows)",
     ("multiverse", "estimate_effects"): "effects of the multiverse",
     ("multiverse", "Multiverse.write"): "tables of the multiverse",
     ("summary", "Summary.write"): "model, contrasts, matrices, tables",
@@ -36,7 +41,8 @@ def main() -> None:
     parser.add_argument("--participants", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--strategies", type=int, nargs="+", default=[1, 3], help="at most 3")
     parser.add_argument("--measures", type=int, default=1, help="at most 4")
-    parser.add_argument("--multiverse", action="store_true")
+    for name in _EXTRAS:
+        parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--no-model", action="store_true")
     options = parser.parse_args()
     model = None if options.no_model else _MODEL
@@ -46,11 +52,13 @@ def main() -> None:
             for participants in options.participants:
                 size = {"participants": participants, "strategies": strategies}
                 size["measures"] = options.measures
+                size["series"] = options.stability or options.controls
                 say(f"making {participants} x {strategies} x {options.measures}")
                 root = run_fresh("group_data:outputs", folder=folder, **size)
                 say("measuring")
                 name = f"{participants} x {strategies * options.measures}"
-                call = {"root": root, "model": model, "multiverse": options.multiverse}
+                extras = [extra for extra in _EXTRAS if getattr(options, extra)]
+                call = {"root": root, "model": model, "extras": extras}
                 found[name] = run_fresh("group:measured", **call)
     print(machine())
     print(table(_HEADER, [_row(name, one) for name, one in found.items()]))
@@ -68,7 +76,7 @@ def _parts(found: dict[str, Any]) -> Any:
         yield about, *(f"{one['parts'].get(about, 0):.2f}" for one in found.values())
 
 
-def measured(*, root: str, model: str | None, multiverse: bool = False) -> dict[str, Any]:
+def measured(*, root: str, model: str | None, extras: Sequence[str] = ()) -> dict[str, Any]:
     """Do the group level once, imports not counted.
 
     Parameters
@@ -76,8 +84,8 @@ def measured(*, root: str, model: str | None, multiverse: bool = False) -> dict[
     root : str
         Outputs of the participant level.
     model : str, optional
-    multiverse : bool
-        With effects over all strategies and measures, of the mean and of age.
+    extras : sequence of str
+        Of `_EXTRAS`; the multiverse is of the mean and of age.
     """
     from pathlib import Path  # noqa: PLC0415 - not in the starting process
 
@@ -86,9 +94,9 @@ def measured(*, root: str, model: str | None, multiverse: bool = False) -> dict[
 
     if model:
         import formulaic  # noqa: F401, PLC0415
-    words: dict[str, Any] = {"model": model, "multiverse": multiverse}
+    words: dict[str, Any] = {"model": model, **dict.fromkeys(extras, True)}
     if model:
-        words["contrast"] = ("age=age",) if multiverse else ()
+        words["contrast"] = ("age=age",) if "multiverse" in extras else ()
     words["participants_table"] = Path(root) / "participants.tsv"
     parts = _watched()
     with Meter() as meter:

@@ -128,7 +128,7 @@ class InvalidDatasetError(BidsSpheresError, ValueError):
 
 
 class UnknownLevelError(BidsSpheresError, ValueError):
-    """The analysis level is not one of ours."""
+    """The analysis level is unknown."""
 
     exit_status = 17
 
@@ -170,7 +170,7 @@ class TemporaryError(BidsSpheresError, RuntimeError):
 
 
 def describe_error(error: BaseException) -> tuple[str, int]:
-    """Message and exit status of an error, whether it is one of ours or not."""
+    """Message and exit status of any error."""
     if isinstance(error, BidsSpheresError):
         return str(error), error.exit_status
     if is_out_of_memory(error):

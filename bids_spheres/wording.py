@@ -84,7 +84,7 @@ def naming(names: Sequence[str], most: int = 5) -> str:
 
 
 def collect(pairs: Iterable[tuple[_K, str]]) -> dict[_K, list[str]]:
-    """Names of all that something is said of, each once; from pairs of what is said and a name.
+    """Group names by what is said of them, without duplicates.
 
     >>> collect([("few", "24P"), ("many", "24P"), ("few", "36P"), ("few", "24P")])
     {'few': ['24P', '36P'], 'many': ['24P']}

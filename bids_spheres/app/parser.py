@@ -153,8 +153,8 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
         "Try it on simulated data:      bids-spheres demo demo-output\n"
         "See the denoising strategies:  bids-spheres strategies\n"
         "See the seed sets:             bids-spheres seeds\n"
-        "Results for other programs:    bids-spheres export\n"
-        f"See what a correlation is of:  bids-spheres why --help\n{others}",
+        "Export to other programs:      bids-spheres export\n"
+        f"Explain one correlation:       bids-spheres why --help\n{others}",
         epilog=statuses,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -169,7 +169,7 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
 
 
 def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words of a command line in options of ours, and a note on each that is not.
+    """Translate options of other BIDS Apps to ours, with a note on each that has no effect.
 
     Wrappers type options of other BIDS Apps without being asked to.
     """

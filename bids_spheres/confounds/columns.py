@@ -181,14 +181,22 @@ def _add_confounds(chosen: Selection, strategy: Strategy, names: tuple[str, ...]
 def columns_named(entry: str, names: Sequence[str]) -> list[str]:
     """Columns that a name or pattern in `confounds` stands for.
 
-    Those of a table of the user's own are ``<dataset>.<column>``, and found by either.
+    Those of a table of the user's own are ``<dataset>.<column>``, or ``<dataset>:<desc>.<column>``
+    where several tables of a dataset have it, and found by that, without the desc, or alone.
 
     >>> columns_named("rvt", ["csf", "physio.rvt"]), columns_named("^r.t", ["csf", "physio.rvt"])
     (['physio.rvt'], ['physio.rvt'])
+    >>> columns_named("physio.rvt", ["physio:a.rvt", "physio:b.rvt", "physio:b.hr"])
+    ['physio:a.rvt', 'physio:b.rvt']
     """
     if entry.startswith("^"):
-        return [n for n in names if matching_names(entry, {n, n.partition(".")[2] or n})]
-    return [name for name in names if entry in (name, name.partition(".")[2])]
+        return [name for name in names if matching_names(entry, _ways_to_name(name))]
+    return [name for name in names if entry in _ways_to_name(name)]
+
+
+def _ways_to_name(column: str) -> set[str]:
+    dataset, dot, name = column.partition(".")
+    return {column, f"{dataset.partition(':')[0]}.{name}", name} if dot else {column}
 
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:

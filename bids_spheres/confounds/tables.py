@@ -297,9 +297,21 @@ def merge_tables(table: pd.DataFrame, extra: Sequence[pd.DataFrame]) -> pd.DataF
     return merged
 
 
-def own_table(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """A table of the user's own, its columns under the name of their dataset: ``physio.rvt``."""
-    return table.rename(columns=lambda name: f"{dataset}.{name}")
+def own_columns(tables: Sequence[tuple[str, str, pd.DataFrame]]) -> list[pd.DataFrame]:
+    """Tables of the user's own, with their columns under the name of their dataset: ``physio.rvt``.
+
+    `tables` are dataset, ``desc`` entity and table. A column that several tables of a dataset have
+    is also under that entity: ``physio:cardiac.rvt``.
+    """
+    often = Counter((dataset, column) for dataset, _, table in tables for column in table.columns)
+
+    def renamed(dataset: str, desc: str, table: pd.DataFrame) -> pd.DataFrame:
+        several = {column for column in table.columns if often[dataset, column] > 1}
+        return table.rename(
+            columns=lambda c: f"{dataset}:{desc}.{c}" if c in several else f"{dataset}.{c}"
+        )
+
+    return [renamed(*each) for each in tables]
 
 
 def check_rows(table: pd.DataFrame, path: Path, n_volumes: int) -> None:

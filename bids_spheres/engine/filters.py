@@ -30,7 +30,7 @@ close to Nyquist makes a filter that depends on the last digit.
 """
 
 _COSINE_IS_THERE = 0.9
-"""Correlation above which a confound counts as a cosine regressor of ours (nilearn)."""
+"""Correlation above which a confound counts as one of our cosine regressors (nilearn)."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Some have no header, a title above it, or a header of two lines; some call their axes R, A and S,
 ``x_mni`` or ``MNI X``, or put three numbers into one cell. What is understood is written down in
 the notes. A column that may change numbers and is not understood is an error: the size of spheres,
-coordinates of which there are several, a side of the brain that contradicts them.
+their space, coordinates of which there are several, a side of the brain that contradicts them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,16 @@ _FRAME = (
 )
 _AXIS = re.compile(f"{_FRAME}([xyz]){_FRAME}")
 _SIZE = re.compile(r"(?:roi|sphere|seed)?(r|rad|radius|d|diam|diameter)(?:in)?(?:mm)?")
-_CHANGES_NUMBERS = re.compile(r"radius|diam|^sphere|^size$|^units?$")
+_CHANGES_SIZE = re.compile(
+    r"radius|diam|^sphere|^(?:roi|seed|region)?(?:size|extent)(?:in)?(?:mm|vox(?:els?)?)?$|^units?$"
+)
+_CHANGES_PLACE = re.compile(
+    r"(?:mni|coord(?:inate)?s?|ref(?:erence)?|roi|seed|atlas|template|stereotaxic)"
+    r"(?:spaces?|sys(?:tem)?|frame)|spaces?name|template(?:space|name)"
+)
+_NAMES_A_SPACE = re.compile(
+    r"\W*(?:mni(?![a-z])|icbm|talairach|tal\W*$|t[12]w\b|native|scanner)", re.IGNORECASE
+)
 _MINUS = "\N{MINUS SIGN}\N{EN DASH}-"
 _NUMBER = rf"[+{_MINUS}]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TRIPLET = re.compile(rf"[\s(\[]*({_NUMBER})[\s,;]+({_NUMBER})[\s,;]+({_NUMBER})[\s)\]]*")
@@ -243,7 +252,14 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     axes, frame = _coordinate_columns(table, where)
     used = dict(zip("xyz", axes, strict=False))
     left = [(i, name, _plain(name)) for i, (name, _) in enumerate(table) if i not in axes]
-    sizes = {i: match[1] for i, _, plain in left if (match := _SIZE.fullmatch(plain))}
+    plains = {plain for _, _, plain in left}
+    # Beside A and S, R is an axis and no radius.
+    axes_of_ras = plains & {"r"} if plains >= {"r", "a", "s"} else set()
+    sizes = {
+        i: match[1]
+        for i, _, plain in left
+        if plain not in axes_of_ras and (match := _SIZE.fullmatch(plain))
+    }
     if len(sizes) > 1:
         raise DataError(f"{where}: there is more than one column radius.")
     used |= {"radius": next(iter(sizes))} if sizes else {}
@@ -269,7 +285,7 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
         elif plain in _SIDES:
             _check_sides(table[i][1], cells["x"], given, where)
         elif plain not in _INDICES:
-            notes.append(_not_used(given, where))
+            notes.append(_not_used(given, table[i][1], where))
     renamed = {new: table[i][0] for new, i in used.items() if table[i][0].lower() != new}
     if renamed and "header;" not in "".join(notes):
         notes.append(f"Columns: {', '.join(f'{new} from {old}' for new, old in renamed.items())}.")
@@ -278,9 +294,17 @@ def _understood(table: list[tuple[str, list[str]]], where: str, notes: list[str]
     return SeedColumns(cells, tuple(notes), space, described, "mm" in frame, halved)
 
 
-def _not_used(column: str, where: str) -> str:
+def _not_used(column: str, cells: Sequence[str], where: str) -> str:
     """Note on a column that is not used; an error where that would change numbers."""
-    if _CHANGES_NUMBERS.search(_plain(column)):
+    plain = _plain(column)
+    # A reference is a paper or a space.
+    is_space = plain == "reference" and any(map(_NAMES_A_SPACE.match, cells))
+    if is_space or _CHANGES_PLACE.fullmatch(plain):
+        raise DataError(
+            f"{where}: the column {column} may say in which space seeds are; not understood.",
+            hint="Call it space, or take it out.",
+        )
+    if _CHANGES_SIZE.search(plain):
         raise DataError(
             f"{where}: the column {column} may say how large spheres are, and is not understood.",
             hint="Call it radius (mm) or diameter (mm), or take it out.",
@@ -297,7 +321,11 @@ def _name_column(
     called = sorted((_NAMES.index(plain), i) for i, _, plain in left if plain in _NAMES)
     known = {*_NETWORKS, *_SIDES, *_REMARKS, "space", "template"}
     others = [
-        i for i, _, plain in left if plain not in known and not _CHANGES_NUMBERS.search(plain)
+        i
+        for i, _, plain in left
+        if plain not in known
+        and not _CHANGES_SIZE.search(plain)
+        and not _CHANGES_PLACE.fullmatch(plain)
     ]
     # Numbers are names where nothing else is; a column called name always is one.
     ranked = [i for rank, i in called if i in words or rank == 0] or [

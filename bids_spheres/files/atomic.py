@@ -95,7 +95,7 @@ def _not_written(path: Path, error: OSError) -> OutputError:
 
 
 def discard_stale(folder: Path, age: float = STALE_SECONDS) -> int:
-    """Remove temporary files that killed processes of ours left in a folder; return their number.
+    """Remove temporary files that our killed processes left in a folder; return their number.
 
     Subfolders are not searched, and the folder need not exist. Files changed less than `age`
     seconds ago may still be in use and are kept, as are files of others.

@@ -147,7 +147,7 @@ def read_facts(matrix: Path) -> RunFacts | None:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            f"{path} is not the sidecar of a matrix of ours: {type(error).__name__} {error}.",
+            f"{path} is no matrix sidecar by bids_spheres: {type(error).__name__} {error}.",
             hint=ANEW,
         ) from error
     if facts.excluded is None and not 1 < facts.degrees_of_freedom < inf:

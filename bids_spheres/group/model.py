@@ -223,7 +223,7 @@ def _check_estimable(design: Design, formula: str) -> None:
 
 
 def _notes(model: Model, data: pd.DataFrame) -> Iterator[str]:
-    """What is odd about the variables."""
+    """Notes on suspicious variables."""
     sidecar = model.source.with_suffix(".json")
     about = read_json_object(sidecar, optional=True)
     for name, column in data.items():

@@ -72,8 +72,8 @@ STRATEGY_COLUMNS = described(
         "participants": "Participants with a result",
         "runs": "Runs, with those that are excluded",
         "runs_excluded": "Runs of which too little was left",
-        "mean_fd": "Mean framewise displacement of the participants with a result: a strategy "
-        "that excludes those who moved has it easier",
+        "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; of "
+        "the participants with a result: a strategy that excludes those who moved has it easier",
         "censored": "Share of volumes that are censored, mean over runs",
         "degrees_of_freedom": "Degrees of freedom that are left, mean over runs",
         "degrees_of_freedom_lost": "Volumes - degrees of freedom left, mean over runs: the "

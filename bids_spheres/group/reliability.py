@@ -126,7 +126,7 @@ STEP = 2.0
 """Minutes of data by which parts of a run grow."""
 
 TARGET = 0.8
-"""Correlation, or intraclass correlation, of which the minutes are looked for."""
+"""Correlation, or intraclass correlation, to reach."""
 
 _FEWEST = 3
 """Edges that a correlation over edges needs."""

@@ -70,8 +70,9 @@ PARTICIPANT_COLUMNS = described(
         "image_space": "Space of the images; func: the grid of acquisition",
         "runs": "Runs with a result, which are averaged",
         "runs_excluded": "Runs of which too little was left",
-        "mean_fd": "Mean framewise displacement over all volumes of all runs of the task, before "
-        "censoring and with excluded runs: the same after every strategy",
+        "mean_fd": "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm; over "
+        "all volumes of all runs of the task, before censoring and with excluded runs: the same "
+        "after every strategy",
         "degrees_of_freedom": "Of the runs with a result together",
         "used": "1: the results of the group rest on this participant, among others",
         "in_model": "1: so do the coefficients of the model; n/a without a model",

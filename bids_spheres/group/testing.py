@@ -21,7 +21,7 @@ from bids_spheres.group.stream import EdgeValues
 from bids_spheres.wording import count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from bids_spheres.engine.arrays import FloatArray, IntArray
     from bids_spheres.group.edges import NetworkMeans
@@ -238,7 +238,7 @@ class Tested:
 
 
 def tested_contrasts(
-    sample: Sample, contrasts: Iterable[inference.Contrast], options: GroupOptions
+    sample: Sample, contrasts: Sequence[inference.Contrast], options: GroupOptions
 ) -> Iterator[Tested]:
     """Estimate and test contrasts; edges of fewer than the minimum of participants get no test.
 
@@ -246,7 +246,11 @@ def tested_contrasts(
     """
     rows = sample.rows if sample.transform is None else sample.transform(sample.rows)
     design, tail = sample.design.values, options.tail
-    for contrast in contrasts:
+    plain: list[inference.Estimates] = []
+    if sample.variances is None and sample.clusters is None:
+        groups = sample.variance_groups
+        plain = inference.estimates(rows, design, contrasts, tail=tail, variance_groups=groups)
+    for place, contrast in enumerate(contrasts):
         columns: dict[str, FloatArray] = {}
         if sample.variances is not None:
             effects = inference.random_effects(rows, sample.variances, design, contrast, tail=tail)
@@ -258,10 +262,7 @@ def tested_contrasts(
                 rows, design, contrast, sample.clusters, tail=tail
             )
         else:
-            groups = sample.variance_groups
-            estimates = inference.estimate(
-                rows, design, contrast, tail=tail, variance_groups=groups
-            )
+            estimates = plain[place]
         enough = estimates.n >= options.min_participants
         statistic = np.where(enough, estimates.statistic, np.nan)
         p = np.where(enough, estimates.p, np.nan)

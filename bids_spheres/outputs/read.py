@@ -85,7 +85,7 @@ def _floats(path: Path, table: pd.DataFrame) -> FloatArray:
     try:
         return np.asarray(table.to_numpy(dtype=np.float64, na_value=np.nan))
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number: {error}.", hint=ANEW) from error
+        raise DataError(f"{path} has a cell that is not a number: {error}.", hint=ANEW) from error
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -100,7 +100,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, tuple[str, ...
         return {name: cells[name] for name in columns}
     except (ValueError, KeyError, csv.Error) as error:  # also of text that is not UTF-8
         raise DataError(
-            f"{path} is not a table of ours: {type(error).__name__} {error}.", hint=ANEW
+            f"{path} is not a table written by bids_spheres: {type(error).__name__} {error}.",
+            hint=ANEW,
         ) from error
 
 
@@ -201,10 +202,12 @@ def read_spheres(path: Path) -> Spheres:
             for name, column in columns.items()
         }
     except ValueError as error:
-        raise DataError(f"{path} is not a table of spheres of ours: {error}.", hint=ANEW) from error
+        raise DataError(
+            f"{path} is not a table of spheres by bids_spheres: {error}.", hint=ANEW
+        ) from error
     coordinates = np.stack([numbers[axis] for axis in "xyz"], axis=1)
     if not np.isfinite(coordinates).all():
-        raise DataError(f"{path} is not a table of spheres of ours: a coordinate is missing.", ANEW)
+        raise DataError(f"{path} is no table of spheres: a coordinate is missing.", ANEW)
     counts = ("voxels_asked", "voxels_used", "overlap")
     if regions:
         numbers["radius"] = ball_radius(numbers["radius"])
@@ -350,7 +353,7 @@ def read_upper_triangle(path: Path, names: tuple[str, ...], *, diagonal: bool) -
     Returns S (S - 1) / 2 entries, or S (S + 1) / 2 with the diagonal; NaN for missing ones. The
     lower triangle is the same and not parsed: 264 nodes take 4 ms, and the whole table 13 ms, most
     of them for its 264 columns. DataError when the file has other nodes, is not square, was cut
-    off, or holds something that is no number.
+    off, or has a cell that is not a number.
     """
     header, *lines = _content(path)[:-1].split(b"\n")
     # Only the header is parsed as CSV, which quotes names with quotes in them.
@@ -377,7 +380,7 @@ def _numbers(path: Path, text: bytes, size: int) -> FloatArray:
             BytesIO(text), header=None, lineterminator="\t", dtype=np.float64, **_NA
         )[0]
     except ValueError as error:
-        raise DataError(f"{path} holds something that is no number: {error}.", hint=ANEW) from error
+        raise DataError(f"{path} has a cell that is not a number: {error}.", hint=ANEW) from error
     values = np.asarray(column)
     if len(values) != size:  # an empty cell is an empty line, which counts as none
         raise DataError(f"{path} has an empty cell.", hint=ANEW)

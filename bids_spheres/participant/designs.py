@@ -17,7 +17,7 @@ from bids_spheres.confounds.design import Design, Problem, check_strategies, mak
 from bids_spheres.confounds.tables import (
     check_rows,
     merge_tables,
-    own_table,
+    own_columns,
     read_confounds,
     read_header,
     read_metadata,
@@ -28,7 +28,7 @@ from bids_spheres.confounds.task import RunEvents, read_events
 from bids_spheres.engine.spheres import ball_radius
 from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
-from bids_spheres.files.names import Name, as_written
+from bids_spheres.files.names import Name, as_written, parse_name
 from bids_spheres.inputs.matching import anatomical_mask
 from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
@@ -312,7 +312,7 @@ class _RunInputs(_RunTables):
     @cached_property
     def own_tables(self) -> list[pd.DataFrame]:
         """Tables of the user's own."""
-        return [own_table(self.read(path), link) for link, path in self.files.own]
+        return own_columns([(link, _desc(path), self.read(path)) for link, path in self.files.own])
 
     @cached_property
     def events(self) -> RunEvents:
@@ -378,12 +378,12 @@ def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True
             missing += [(str(job), s, missing_events()) for s in job.strategies if s.task]
     problems = [
         *check_strategies(tables, jobs[0].work.strategies, values=values),
-        *_put_together([*missing, *_filter_problems(jobs)]),
+        *_merge_problems([*missing, *_filter_problems(jobs)]),
     ]
     # What is wrong with a file concerns its run: the call goes on and ends with status 1.
     of_settings = [problem for problem in problems if not problem.of_file]
     nothing_left = len(failing(jobs, of_settings)) == sum(len(job.work.strategies) for job in jobs)
-    problems += (replace(problem, of_file=True) for problem in _put_together(unusable))
+    problems += (replace(problem, of_file=True) for problem in _merge_problems(unusable))
     if (of_settings and nothing_left) or (problems and strict):
         title = f"{count(len(problems), 'problem')} with strategies, and nothing is done:"
         raise DataError("\n- ".join([title, *map(str, problems)]))
@@ -410,8 +410,8 @@ _Failure = tuple[str, "Strategy", BidsSpheresError]
 """A run, a strategy that can't be applied to it, and why."""
 
 
-def _put_together(errors: Iterable[_Failure]) -> Iterator[Problem]:
-    """Problems of errors of strategies in runs; the same in several runs is one."""
+def _merge_problems(errors: Iterable[_Failure]) -> Iterator[Problem]:
+    """Convert errors of strategies to problems, one for all runs with the same error."""
     runs: dict[tuple[str, str, str | None], list[str]] = defaultdict(list)
     for run, strategy, error in errors:
         runs[strategy.name, error.message, error.hint].append(run)
@@ -455,17 +455,34 @@ def _with_own(
 ) -> pd.DataFrame:
     """A table with those of the user's own that strategies name columns of."""
     naming = [strategy for strategy in strategies if strategy.confounds]
+    read: list[tuple[str, str, pd.DataFrame]] = []
     for link, path in tables.files.own if naming else ():
         with failures.of(*naming):
-            own = own_table(tables.read(path), link)
-            if users := [strategy for strategy in naming if _names_any(strategy, own)]:
-                with failures.of(*users):
-                    table = merge_tables(table, [own])
-                if len(own) and len(own) != len(table):
-                    # It has its columns: that its rows are not those of the run is enough to say.
-                    rows = np.resize(np.arange(len(own)), len(table))
-                    table = merge_tables(table, [own.iloc[rows]])
+            read.append((link, _desc(path), tables.read(path)))
+    for own in own_columns(read):
+        if users := [strategy for strategy in naming if _names_any(strategy, own)]:
+            with failures.of(*users):
+                table = merge_tables(table, [own])
+            if len(own) and len(own) != len(table):
+                # It has its columns: that its rows are not those of the run is enough to say.
+                rows = np.resize(np.arange(len(own)), len(table))
+                table = merge_tables(table, [own.iloc[rows]])
     return table
+
+
+def own_tables_of(tables: Tables, columns: Iterable[str]) -> list[Path]:
+    """Tables of the user's own from which columns of a design are."""
+    columns = set(columns)
+    begins = tuple(f"{link}{mark}" for link, _ in tables.own for mark in ".:")
+    if not any(column.startswith(begins) for column in columns):
+        return []
+    headers = own_columns([(link, _desc(path), read_header(path)) for link, path in tables.own])
+    every = zip(tables.own, headers, strict=True)
+    return [path for (_, path), header in every if columns & set(header.columns)]
+
+
+def _desc(table: Path) -> str:
+    return parse_name(table.name).get("desc") or ""
 
 
 def _volumes(job: Job) -> Iterator[int]:

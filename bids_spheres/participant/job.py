@@ -16,7 +16,13 @@ from bids_spheres.outputs.paths import EFFECTIVE_DOF, OutputPaths
 from bids_spheres.outputs.shared import record_exclusions
 from bids_spheres.outputs.sidecars import input_uri
 from bids_spheres.participant.controls import placement_spread, write_controls
-from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs, run_timing
+from bids_spheres.participant.designs import (
+    RunDesign,
+    StrategyFailures,
+    own_tables_of,
+    run_designs,
+    run_timing,
+)
 from bids_spheres.participant.outcomes import JobReport
 from bids_spheres.participant.series import (
     clean_columns,
@@ -161,7 +167,7 @@ def _write_image(job: Job, todo: _ToDo, failures: StrategyFailures) -> tuple[lis
 def _sources(job: Job, run_design: RunDesign) -> list[str]:
     """URIs of the tables of a design."""
     tables, columns = job.run.tables, run_design.design.columns
-    own = [path for link, path in tables.own if any(x.startswith(f"{link}.") for x in columns)]
+    own = own_tables_of(tables, columns)
     events = tables.events if run_design.strategy.task else None
     used = (path for path in (*tables.paths, *own, events, job.outliers) if path)
     return [input_uri(path, job.work.links) for path in used]

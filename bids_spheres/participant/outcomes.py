@@ -107,7 +107,7 @@ def attempt(task: Task) -> Outcome:
             written = task.finish(report.excluded, report.unwritten)
     except Exception as error:  # noqa: BLE001 - one broken run must not stop the others
         message, _ = describe_error(error)
-        # Errors of ours are made of other arguments, and their `errno` is no number.
+        # Our own errors take other arguments, and have no number as `errno`.
         codes = {getattr(e, "errno", None) for e in (error, error.__cause__) if e is not None}
         trace, fatal = traceback.format_exc(), not codes.isdisjoint(_NO_ROOM)
         return Outcome(str(task), error=message, trace=trace, fatal=fatal, versions=versions())

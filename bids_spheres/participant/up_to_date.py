@@ -143,7 +143,7 @@ class Task:
         return {root / name.folder, _record_folder(root, name)}
 
     def begin(self) -> None:
-        """Take what will be made off the record, and remove what may not be written again.
+        """Remove pending outputs from the record, and files that may not be rewritten.
 
         An `OutputError` when that is impossible, or a folder leads elsewhere.
         """

@@ -270,7 +270,9 @@ class _Field:
         if not (np.isfinite(fixed).all() and (spacing > 0).all() and _is_invertible(direction)):
             raise _NotATransformError("the grid of its displacement field has no place in space")
         if not ((shape % 1 == 0) & (shape >= 1) & (shape <= _MOST_VOXELS)).all():
-            raise _NotATransformError("the sizes of its displacement field are no sizes")
+            raise _NotATransformError(
+                "the dimensions of its displacement field must be positive whole numbers"
+            )
         affine = from_matvec(direction * spacing, origin)
         field = cls(_dataset(member, "Parameters"), shape.astype(np.intp), affine)
         if field.numbers.shape != (3 * field.shape.prod(),):

@@ -5,11 +5,18 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from nilearn.image import index_img, resample_to_img
 from nilearn.maskers import NiftiLabelsMasker, NiftiMapsMasker
 from numpy.testing import assert_allclose, assert_array_equal
 
 from bids_spheres.engine.extract import extract
-from bids_spheres.engine.regions import load_masks, load_parcellation, row_weights
+from bids_spheres.engine.regions import (
+    image_on_grid,
+    load_masks,
+    load_parcellation,
+    region_labels,
+    row_weights,
+)
 from bids_spheres.engine.spheres import label_volume, sphere_weights, stack_weights
 from bids_spheres.engine.stream import load_mask, open_volumes
 from bids_spheres.errors import DataError, UsageError
@@ -95,6 +102,53 @@ def test_maps_as_nilearn(bold, mask, maps, masked, fwhm):
     expected = NiftiMapsMasker(maps, mask_img=mask, smoothing_fwhm=fwhm, **options)
     series = ours(bold, table, mask, fwhm).timeseries
     assert_allclose(series, expected.fit_transform(bold), rtol=1e-6)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_probabilities_on_another_grid_as_nilearn(tmp_path, bold, inside):
+    values = np.random.default_rng(2).random(FINE_SHAPE).astype(np.float32)
+    if inside:
+        values[[0, -1]] = values[:, [0, -1]] = values[:, :, [0, -1]] = 0
+    path = save(tmp_path, values, FINE, "GM_probseg.nii.gz")
+    target = index_img(str(bold), 0)
+    expected = resample_to_img(path, target, interpolation="linear").get_fdata()
+    found = image_on_grid(path, open_volumes(bold).grid)
+    assert np.mean(expected > 0) > 0.2
+    assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["labels", "maps"])
+def test_regions_of_a_real_scan_as_nilearn(real_scan, tmp_path, kind):
+    folder = real_scan / "sub-03" / "func"
+    stem = "sub-03_task-functionallocalizer_run-1_space-MNI152NLin2009cAsym"
+    scan = nib.load(folder / f"{stem}_desc-preproc_bold.nii.gz")
+    data = scan.get_fdata()
+    inside = nib.load(folder / f"{stem}_desc-brain_mask.nii.gz").get_fdata() > 0
+    varying = inside & (data.std(axis=-1) > 0) & np.isfinite(data).all(axis=-1)
+    mask = save(tmp_path, varying.astype(np.uint8), scan.affine, "varying.nii.gz")
+    # On a grid of its own, around 12 points in the brain
+    affine = np.diag([2.7, 2.9, 3.1, 1])
+    corner = scan.affine @ [*(n * 0.15 for n in scan.shape[:3]), 1]
+    affine[:3, :3] *= np.sign(np.diag(scan.affine)[:3])
+    affine[:3, 3] = corner[:3] + 0.4
+    extent = 0.7 * np.abs(np.diag(scan.affine)[:3]) * scan.shape[:3]
+    shape = tuple((extent // np.abs(np.diag(affine)[:3])).astype(int))
+    points = np.random.default_rng(4).uniform(0.2, 0.8, (12, 3)) * shape
+    ijk = np.stack(np.indices(shape), axis=-1)
+    distance = ((ijk[..., None, :] - points) ** 2).sum(axis=-1)
+    values = (distance.argmin(axis=-1) + 1).astype(np.int16)
+    if kind == "maps":
+        values = (np.exp(-distance / 18) * (distance < 100)).astype(np.float32)
+    path = save(tmp_path, values, affine, f"{kind}.nii.gz")
+    masker = {"labels": NiftiLabelsMasker, "maps": NiftiMapsMasker}[kind]
+    exact = nib.Nifti1Image(data, scan.affine)
+    nilearns = masker(path, mask_img=mask, resampling_target="data", standardize=None)
+    expected = nilearns.fit_transform(exact)
+    series = ours(
+        folder / f"{stem}_desc-preproc_bold.nii.gz", load_parcellation(path, "m", "M")[0], mask
+    )
+    assert expected.shape[1] == 12
+    assert_allclose(series.timeseries, expected, rtol=1e-6)
 
 
 def test_weighted_means_of_maps(bold, maps, grid):
@@ -296,6 +350,44 @@ def test_names_from_tables(tmp_path, name, table, text):
     assert not notes
     if text == TSV:
         assert found.networks == ("DMN", "DMN", "n/a", "Vis")
+
+
+def fsl_atlas(kind, image, *rows):
+    labels = "".join(f'<label index="{n}" x="1">{name}</label>' for n, name in rows)
+    images = f"<images><imagefile>/{image}-2mm</imagefile></images>"
+    return f"<atlas><header><type>{kind}</type>{images}</header><data>{labels}</data></atlas>"
+
+
+def test_fsls_lists_of_a_label_atlas_count_as_the_image_does(tmp_path):
+    """Only probabilistic atlases have an image of the likeliest that counts from 1."""
+    labels = np.zeros((4, 4, 4), np.int16)
+    labels[:, 0], labels[:, 1] = 3, 7
+    text = fsl_atlas("Label", "T/Talairach-labels", (0, "Background"), (3, "A"), (7, "B"))
+    (tmp_path / "atlas.xml").write_text(text)
+    table, _ = load_parcellation(save(tmp_path, labels, AFFINE, "atlas.nii.gz"), "mine", "MNI")
+    assert table.names == ("A", "B")
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_the_list_of_fsl_is_that_of_the_family_of_the_image(tmp_path, maps):
+    """As in FSL's folder of atlases: lists above the folders of images, of other names."""
+    folder = tmp_path / "HarvardOxford"
+    folder.mkdir()
+    rows = (0, "Frontal Pole"), (1, "Insular Cortex")
+    for place, part in (("Cortical", "cort"), ("Subcortical", "sub")):
+        named = rows if part == "cort" else [(0, "Thalamus"), (1, "Caudate")]
+        text = fsl_atlas("Probabilistic", f"HarvardOxford/HarvardOxford-{part}-prob", *named)
+        (tmp_path / f"HarvardOxford-{place}.xml").write_text(text)
+    if maps:
+        values = np.random.default_rng(0).random((4, 4, 4, 2)).astype(np.float32)
+        path = save(folder, values, AFFINE, "HarvardOxford-cort-prob-2mm.nii.gz")
+    else:
+        labels = np.zeros((4, 4, 4), np.int16)
+        labels[0], labels[1] = 1, 2
+        path = save(folder, labels, AFFINE, "HarvardOxford-cort-maxprob-thr25-2mm.nii.gz")
+    numbers = [0, 1] if maps else [1, 2]
+    assert region_labels(path, numbers, maps=maps).names == ("Frontal Pole", "Insular Cortex")
+    assert load_parcellation(path, "mine", "MNI")[0].names == ("Frontal Pole", "Insular Cortex")
 
 
 def test_rows_and_labels_that_do_not_match_are_said(tmp_path):

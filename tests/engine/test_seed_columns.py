@@ -116,6 +116,21 @@ def test_radii_and_diameters(read, column, radii):
     np.testing.assert_array_equal(seeds.radii, radii)
 
 
+def test_r_beside_a_and_s_is_an_axis_and_no_radius(read):
+    seeds, said = read("x,y,z,R,A,S\n0,-52,18,2,-50,17\n38,-22,56,40,-20,55\n")
+    np.testing.assert_array_equal(seeds.coordinates, [[0, -52, 18], [38, -22, 56]])
+    np.testing.assert_array_equal(seeds.radii, [5, 5])
+    assert "The column R is not used" in said
+
+
+def test_papers_and_sizes_of_clusters_change_no_number(read):
+    rows = "PCC,0,-52,18,Fox 2005,120\nmPFC,-1,50,-5,Tal 2013,99\nLP,46,-70,36,Mnih 2015,9\n"
+    seeds, said = read(f"name,x,y,z,reference,cluster size\n{rows}")
+    assert (seeds.names, seeds.space) == (("PCC", "mPFC", "LP"), None)
+    assert "column reference is not used" in said
+    assert "column cluster size is not used" in said
+
+
 def test_networks_and_other_columns(read):
     seeds, said = read("x y z radius(mm) netWorkbenchLabel netName\n0 -52 18 5 3 default\n")
     assert seeds.networks == ("default",)
@@ -146,6 +161,15 @@ def test_spaces_that_columns_name(read):
         ("x,y,z,radius_vox\n1,2,30,4\n", "radius_vox may say how large spheres are"),
         ("x,y,z,size\n1,2,30,4\n", "size may say how large spheres are"),
         ("x,y,z,units\n1,2,30,cm\n", "units may say how large"),
+        ("x,y,z,size (mm)\n1,2,30,4\n", r"size \(mm\) may say how large"),
+        ("x,y,z,size_mm\n1,2,30,4\n", "size_mm may say how large"),
+        ("name,x,y,z,roi_size\na,1,2,30,4\n", "roi_size may say how large"),
+        ("x,y,z,extent\n1,2,30,4\n", "extent may say how large"),
+        ("x,y,z,coordinate_space\n1,2,30,Talairach\n", "coordinate_space may say in which space"),
+        ("name,x,y,z,coordsys\na,1,2,30,MNI\n", "coordsys may say in which space"),
+        ("x,y,z,reference\n1,2,30,TAL\n", "reference may say in which space"),
+        ("x,y,z,reference\n1,2,30,MNI152\n", "reference may say in which space"),
+        ("x,y,z,Reference\n1,2,30,a\n1,2,30,Talairach & Tournoux\n", "may say in which space"),
         ("x,y,z,r,radius\n1,2,30,4,4\n", "more than one column radius"),
         ("hemi,x,y,z\nL,38,-22,56\nR,38,-22,56\n", "says left where x is positive"),
         ("hemi,x,y,z\nL,0,-80,4\nL,38,-22,56\n", "says left where x is positive"),

@@ -181,6 +181,8 @@ def test_what_is_not_used_is_logged(write, caplog):
         f"{sidecar}: the key Spce is not used. Did you mean Space?",
         f"{sidecar}: the key radius is not used. Did you mean DefaultRadius?",
     ]
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["WARNING", "WARNING", "INFO", "INFO"]
     caplog.clear()
     load_seeds("Power2011")
     assert not caplog.records

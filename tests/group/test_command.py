@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bids_spheres.app.main import main
+from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.group.options import GroupOptions
 from tests.group.conftest import PEARSON, correlations, read_tsv, upper
 
 LABELS = ("01", "02", "03", "04")
@@ -44,6 +46,40 @@ def results(outputs):
 def expected_mean(matrices, strategy, labels=LABELS):
     z = [np.arctanh(upper(matrices[strategy, label])) for label in labels]
     return np.tanh(np.mean(z, axis=0))
+
+
+@pytest.mark.parametrize("source", ["command line", "Python"])
+def test_defaults_of_inference(source):
+    choices = GroupOptions()
+    if source == "command line":
+        choices = settings_of(main_parser().parse_args(["in", "out", "group"])).group
+    assert (choices.inference, choices.tail) == (("fdr",), "two")
+    assert (choices.permutations, choices.seed) == (5000, 0)
+    assert choices.nbs_threshold == 3.1
+    assert (choices.tfnbs_extent, choices.tfnbs_height, choices.tfnbs_step) == (0.4, 3, 0.1)
+    assert (choices.tfce_extent, choices.tfce_height, choices.tfce_step) == (0.5, 2, 0.1)
+    assert choices.cluster_threshold == 0.001
+    assert (choices.model, choices.contrast, choices.min_participants) == (None, (), 3)
+    names = ("within", "clusters", "weights", "harmonize", "harmonize_from", "blocks")
+    assert {getattr(choices, name) for name in (*names, "variance_groups")} == {None}
+    switches = ("whole_blocks", "harmonize_within", "by_session")
+    assert {getattr(choices, name) for name in switches} == {False}
+
+
+def test_a_selection_holds_for_contrasts(filled, call, rng):
+    outputs, matrices = filled
+    ages = rng.uniform(20, 60, len(LABELS))
+    outputs.participants(participant_id=LABELS, age=ages)
+    words = ("--strategy", "24P", "--connectivity", "pearson", "--model", "age")
+    words += ("--contrast", "old=age", "mid=Intercept", "--report-level", "none")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    names = {path.name for path in (outputs.root / "group").glob("*_contrast-*.tsv")}
+    stem = outputs.path(f"stat-{PEARSON}_desc-24P").name
+    assert names == {f"{stem}_contrast-{name}_edges.tsv" for name in ("old", "mid")}
+    z = np.arctanh([upper(matrices["24P", label]) for label in LABELS])
+    found = outputs.result("contrast-old_edges", strategy="24P")
+    np.testing.assert_allclose(found["effect"], np.polyfit(ages, z, 1)[0], rtol=1e-6)
 
 
 def test_everything_there_is_without_a_selection(filled, call):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from itertools import product
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
+from nilearn.glm.second_level import non_parametric_inference
 from nilearn.mass_univariate import permuted_ols
 from scipy import ndimage, special, stats
 
@@ -86,17 +89,17 @@ def sessions(outputs, rng):
     return outputs, maps.astype(np.float32).astype(float).reshape(7, 2, -1)
 
 
-def tfce(t, inside, step):
+def tfce(t, inside, extent, height, step):
     """Absolute scores of voxels, by their definition."""
     scores = np.zeros(len(t))
     for sign in (1, -1):
         volume = np.zeros(SHAPE)
         volume[inside] = sign * t
-        for h in np.arange(1, int(volume.max() / step) + 1) * step:
+        for h in np.arange(1, int(volume.max() / step + 1e-9) + 1) * step:
             labels, _ = ndimage.label(volume >= h - 1e-9)
             sizes = np.bincount(labels.ravel()).astype(float)
             sizes[0] = 0
-            scores += sizes[labels][inside] ** 0.5 * h**2 * step
+            scores += np.where(sizes > 0, sizes**extent, 0)[labels][inside] * h**height * step
     return scores
 
 
@@ -112,6 +115,8 @@ def test_means_of_maps_are_those_of_scipy(filled, call):
     np.testing.assert_allclose(values["effect"], maps[:, inside].mean(axis=0), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(values["t"], expected.statistic, rtol=1e-4)
     np.testing.assert_allclose(values["p"], expected.pvalue, rtol=1e-4)
+    d = maps[:, inside].mean(axis=0) / maps[:, inside].std(axis=0, ddof=1)
+    np.testing.assert_allclose(values["d"], d, rtol=1e-4)
     q = stats.false_discovery_control(expected.pvalue)
     np.testing.assert_allclose(values["q"], q, rtol=1e-4)
     assert set(values["n"]) == {len(LABELS)}
@@ -210,7 +215,8 @@ def test_clusters_of_an_f_test_have_the_p_of_both_tails(filled, call):
 def test_all_flips_of_maps_by_hand(filled, call):
     outputs, maps = filled
     words = ("--inference", "maxt", "cluster", "tfce", "--cluster-threshold", "0.01")
-    done = call(outputs, *words, "--tfce-step", "0.5")
+    powers = ("--tfce-extent", "0.8", "--tfce-height", "1.5", "--tfce-step", "0.5")
+    done = call(outputs, *words, *powers)
     assert done.status == 0, done.err
     inside = maps[0] != 0
     rows, threshold = maps[:, inside], stats.t.isf(0.005, 6)
@@ -219,7 +225,7 @@ def test_all_flips_of_maps_by_hand(filled, call):
     for signs in product((1, -1), repeat=7):
         t = stats.ttest_1samp(rows * np.array(signs)[:, np.newaxis], 0).statistic
         largest["t"].append(np.abs(t).max())
-        scores.append(tfce(t, inside, 0.5))
+        scores.append(tfce(t, inside, 0.8, 1.5, 0.5))
         sizes, masses = [0], [0]
         for sign in (1, -1):
             volume = np.zeros(SHAPE)
@@ -236,6 +242,8 @@ def test_all_flips_of_maps_by_hand(filled, call):
     most = np.array([score.max() for score in scores])
     p = [np.mean(most >= score - 1e-6) if score else 1 for score in scores[0]]
     np.testing.assert_allclose(image(outputs, "mean", "ptfce").get_fdata()[inside], p, rtol=1e-5)
+    said = about(outputs, "mean", "ptfce")
+    assert said["TFCE"] == {"ExtentPower": 0.8, "HeightPower": 1.5, "Step": 0.5}
     table = read_tsv(outputs.root / "group" / f"{STEM}_contrast-mean_clusters.tsv")
     volume = np.zeros(SHAPE)
     volume[inside] = observed
@@ -256,6 +264,129 @@ def test_all_flips_of_maps_by_hand(filled, call):
     distances = np.linalg.norm(points - nib.affines.apply_affine(AFFINE, peak), axis=1)
     assert first["nearest_seed"] == f"s{distances.argmin()}"
     assert first["distance"] == pytest.approx(distances.min())
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+def test_all_flips_of_maps_of_one_tail(filled, call, tail, sign):
+    """Of 5 participants, with thresholds of tfce that are hundredths of the largest t."""
+    outputs, maps = filled
+    words = ("--inference", "maxt", "cluster", "tfce", "--cluster-threshold", "0.02")
+    people = ("--participant-label", *LABELS[:5])
+    done = call(outputs, *words, *people, "--tfce-step", "auto", "--tail", tail)
+    assert done.status == 0, done.err
+    inside = maps[0] != 0
+    rows, threshold = sign * maps[:5, inside], stats.t.isf(0.02, 4)
+    largest, scores, sizes = [], [], []
+    for signs in product((1, -1), repeat=5):
+        t = stats.ttest_1samp(rows * np.array(signs)[:, np.newaxis], 0).statistic
+        largest.append(t.max())
+        above = np.maximum(t, 0)
+        scores.append(tfce(above, inside, 0.5, 2, t.max() / 100))
+        volume = np.zeros(SHAPE)
+        volume[inside] = t
+        sizes.append(np.bincount(ndimage.label(volume > threshold)[0].ravel())[1:].max(initial=0))
+    observed = stats.ttest_1samp(rows, 0)
+    got = {
+        stat: image(outputs, "mean", stat).get_fdata()[inside]
+        for stat in ("t", "p", "pmaxt", "ptfce", "psize")
+    }
+    np.testing.assert_allclose(got["t"], sign * observed.statistic, rtol=1e-4)
+    np.testing.assert_allclose(got["p"], stats.t.sf(observed.statistic, 4), rtol=1e-4)
+    p = [np.mean(np.array(largest) >= t - 1e-9) for t in observed.statistic]
+    np.testing.assert_allclose(got["pmaxt"], p, rtol=1e-5)
+    most = np.array([own.max() for own in scores])
+    p = [np.mean(most >= own * (1 - 1e-9)) for own in scores[0]]
+    np.testing.assert_allclose(got["ptfce"], p, rtol=1e-5)
+    volume = np.zeros(SHAPE)
+    volume[inside] = observed.statistic
+    labels, _ = ndimage.label(volume > threshold)
+    own = np.bincount(labels.ravel())
+    own[0] = 0
+    p = [np.mean(np.array(sizes) >= size) for size in own[labels][inside]]
+    np.testing.assert_allclose(got["psize"], p, rtol=1e-5)
+    said = about(outputs, "mean", "ptfce")
+    assert (said["Tail"], said["TFCE"]["Step"], said["SmallestP"]) == (tail, "auto", 1 / 32)
+
+
+def test_images_have_the_p_of_the_table_inside_of_clusters_and_1_elsewhere(filled, call):
+    outputs, maps = filled
+    words = ("--inference", "cluster", "--cluster-threshold", "0.01", "--permutations", "60")
+    assert call(outputs, *words).status == 0
+    inside, threshold = maps[0] != 0, stats.t.isf(0.005, 6)
+    volume = np.zeros(SHAPE)
+    volume[inside] = stats.ttest_1samp(maps[:, inside], 0).statistic
+    table = read_tsv(outputs.root / "group" / f"{STEM}_contrast-mean_clusters.tsv")
+    p_of_voxels = {name: np.ones(SHAPE) for name in ("size", "mass")}
+    for row in table.itertuples():
+        peak = tuple(np.linalg.solve(AFFINE, [row.x, row.y, row.z, 1])[:3].round().astype(int))
+        labels, _ = ndimage.label(row.sign * volume > threshold)
+        own = labels == labels[peak]
+        assert np.sum(own) == row.size
+        for name, values in p_of_voxels.items():
+            values[own] = getattr(row, f"p_{name}")
+    for name, values in p_of_voxels.items():
+        got = image(outputs, "mean", f"p{name}").get_fdata()
+        np.testing.assert_allclose(got[inside], values[inside], rtol=1e-5)
+        assert (values < 1).sum() == table["size"].sum() > 0
+
+
+def test_covariates_of_maps_have_the_slopes_and_f_of_least_squares(filled, call, rng):
+    outputs, maps = filled
+    ages, site = rng.uniform(20, 60, len(LABELS)), list("abaabba")
+    order = rng.permutation(len(LABELS))
+    outputs.participants(
+        participant_id=np.array(LABELS)[order], age=ages[order], site=np.array(site)[order]
+    )
+    done = call(outputs, "--model", "age", "--contrast", "age=age")
+    assert done.status == 0, done.err
+    inside = maps[0] != 0
+    rows = maps[:, inside]
+    fits = [stats.linregress(ages, values) for values in rows.T]
+    expected = {
+        "effect": [fit.slope for fit in fits],
+        "t": [fit.slope / fit.stderr for fit in fits],
+        "p": [fit.pvalue for fit in fits],
+        "q": stats.false_discovery_control([fit.pvalue for fit in fits]),
+    }
+    for stat, values in expected.items():
+        got = image(outputs, "age", stat).get_fdata()[inside]
+        np.testing.assert_allclose(got, values, rtol=1e-4, atol=1e-7)
+    words = ("--model", "age + site", "--contrast", "F:both=age,site", "d=site")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    design = np.column_stack([np.ones(7), ages, np.array(site) == "b"])
+    full = np.linalg.lstsq(design, rows)[1]
+    mean = np.sum((rows - rows.mean(axis=0)) ** 2, axis=0)
+    f = (mean - full) / 2 / (full / 4)
+    got = {stat: image(outputs, "both", stat).get_fdata()[inside] for stat in ("f", "p")}
+    np.testing.assert_allclose(got["f"], f, rtol=1e-4)
+    np.testing.assert_allclose(got["p"], stats.f.sf(f, 2, 4), rtol=1e-4)
+    difference = np.linalg.lstsq(design, rows)[0][2]
+    d = image(outputs, "d", "d").get_fdata()[inside]
+    np.testing.assert_allclose(d, difference / np.sqrt(full / 4), rtol=1e-4, atol=1e-6)
+
+
+def test_means_of_maps_agree_with_a_test_of_nilearn_of_second_level(filled, call):
+    """Its sign flips are drawn, ours are all."""
+    outputs, maps = filled
+    assert call(outputs, "--inference", "maxt").status == 0
+    inside = maps[0] != 0
+    images = [nib.Nifti1Image(values.astype(np.float32), AFFINE) for values in maps]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = non_parametric_inference(
+            images,
+            design_matrix=pd.DataFrame({"intercept": np.ones(len(LABELS))}),
+            mask=nib.Nifti1Image(inside.astype(np.uint8), AFFINE),
+            n_perm=1000,
+            two_sided_test=True,
+            random_state=0,
+            threshold=None,
+        )
+    p = 10.0 ** -theirs.get_fdata()[inside]
+    ours = image(outputs, "mean", "pmaxt").get_fdata()[inside]
+    assert (np.abs(ours - p) < 4 * np.sqrt(ours * (1 - ours) / 1000) + 2 / 1000).all()
+    assert ours.min() < 0.1
 
 
 def test_random_permutations_agree_with_nilearn(filled, call, rng):
@@ -298,6 +429,7 @@ def test_changes_between_sessions_are_paired_tests(sessions, call):
     np.testing.assert_allclose(image(outputs, "sum", "t").get_fdata().ravel(), total, rtol=1e-4)
     said = about(outputs, "change", "t")
     assert (said["Within"], said["Permutations"], said["AllPermutations"]) == ("session", 128, True)
+    assert said["TFCE"] == {"ExtentPower": 0.5, "HeightPower": 2, "Step": 0.1}
 
 
 def test_a_model_of_sessions_has_errors_robust_to_participants(sessions, call):
@@ -425,6 +557,43 @@ def test_results_of_maps_stay_without_the_option_and_are_renewed_with_it(
     assert call(outputs).status == 0
     assert not list(folder.glob("*_stat-pmaxt_statmap.*"))
     assert list(folder.glob("*_stat-t_statmap.nii.gz"))
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (("--strategy", "24P"), ("Tiny", "24P", 2)),
+        (("--atlas", "Other", "--strategy", "simple"), ("Other", "simple", 3)),
+    ],
+)
+def test_strategies_and_seed_sets_choose_maps_and_contrasts(filled, call, rng, words, chosen):
+    """Maps of the others are 2 or 3 times those of the first."""
+    outputs, maps = filled
+    ages = rng.uniform(20, 60, len(LABELS))
+    outputs.participants(participant_id=LABELS, age=ages)
+    for seeds, strategy, factor in (("Tiny", "24P", 2), ("Other", "simple", 3)):
+        for label, values in zip(LABELS, maps, strict=True):
+            about_matrix = {"strategy": strategy, "seeds": f"atlas-{seeds}"}
+            outputs.add(label, correlations(rng, 5), Seeds=seeds, **about_matrix)
+            stem = STEM.replace("Tiny", seeds).replace("_desc-simple", "")
+            path = outputs.root / f"sub-{label}" / "func"
+            path /= f"sub-{label}_{stem}_stat-fisherz_desc-{strategy}_boldmap.nii.gz"
+            nib.save(nib.Nifti1Image((factor * values).astype(np.float32), AFFINE), path)
+            content = json.dumps({**SETTINGS, "Seeds": seeds, "Strategy": strategy})
+            path.with_name(path.name.replace(".nii.gz", ".json")).write_text(content)
+    model = ("--model", "age", "--contrast", "old=age")
+    done = call(outputs, *model, *words)
+    assert done.status == 0, done.err
+    folder, (seeds, strategy, factor) = outputs.root / "group", chosen
+    names = [path.name for path in folder.glob("*_contrast-*")]
+    assert {*names} == {*(path.name for path in folder.glob(f"*_atlas-{seeds}_*_contrast-old_*"))}
+    assert all(f"_desc-{strategy}_" in name for name in names)
+    assert sum(name.endswith("_edges.tsv") for name in names) == 1
+    inside = maps[0] != 0
+    slopes = np.polyfit(ages, factor * maps[:, inside], 1)[0]
+    stem = STEM.replace("Tiny", seeds).replace("desc-simple", f"desc-{strategy}")
+    effect = nib.load(folder / f"{stem}_contrast-old_stat-effect_statmap.nii.gz").get_fdata()
+    np.testing.assert_allclose(effect[inside], slopes, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.slow

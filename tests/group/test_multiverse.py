@@ -122,6 +122,74 @@ def test_numbers_that_decide_can_be_chosen(simulated, call):
     assert row(tables(simulated)[1], DEFAULT).iloc[0]["verdict"] == "fragile"
 
 
+def test_head_motion_that_is_left_is_that_of_the_table_of_strategies(simulated, call):
+    assert call(simulated, "--multiverse").status == 0
+    columns = ["qc_fc_median", "qc_fc_significant"]
+    by_group = read_tsv(simulated.root / "group" / "strategies.tsv").set_index("group")[columns]
+    found = tables(simulated)[0][["group", *columns]].drop_duplicates().set_index("group")
+    assert len(found) == 6
+    assert found["qc_fc_median"].nunique() == 6
+    pd.testing.assert_frame_equal(found.sort_index(), by_group.sort_index())
+
+
+@pytest.fixture
+def negative(outputs, rng):
+    """Within default and visual all is negative, between them the sign depends on the strategy.
+
+    One edge of ten goes with head motion, in both strategies.
+    """
+    fd = np.linspace(0.05, 0.6, len(LABELS))
+    for (label, motion), strategy in product(zip(LABELS, fd, strict=True), ("simple", "36P")):
+        rest = rng.normal(0, 0.1, 4) + 5 * (motion - fd.mean()) * np.eye(4)[0]
+        sign = 1 if strategy == "simple" else -1
+        z = np.array([-0.3, 0.2 * sign, -0.2]) + rng.normal(0, 0.02, 3)
+        facts = {"strategy": strategy, "MeanFramewiseDisplacement": motion}
+        outputs.add(label, matrix(*z, rest=rest), **facts)
+    return outputs
+
+
+def test_an_effect_that_is_negative_throughout_is_robust(negative, call):
+    assert call(negative, "--multiverse", "--robust-qcfc", "0.5").status == 0
+    _, effects, *_ = tables(negative)
+    for pair in (DEFAULT, VISUAL):
+        own = row(effects, pair).iloc[0]
+        assert (own["verdict"], own["positive"], own["significant_within_chance"]) == (
+            "robust", 0, 1
+        )  # fmt: skip
+        assert own["maximum"] < 0
+    assert row(effects, BETWEEN).iloc[0]["verdict"] == "fragile"
+
+
+def test_where_signs_agree_and_all_have_head_motion_left_there_is_no_verdict(negative, call):
+    assert call(negative, "--multiverse", "--robust-qcfc", "0").status == 0
+    curves, effects, *_ = tables(negative)
+    assert (curves["qc_fc_significant"] > 0).all()
+    assert (curves["qc_fc_within_chance"] == 0).all()
+    assert effects["within_chance"].tolist() == [0, 0, 0]
+    assert effects["significant_within_chance"].isna().all()
+    assert row(effects, DEFAULT)["verdict"].isna().all()
+    assert row(effects, VISUAL)["verdict"].isna().all()
+    assert row(effects, BETWEEN).iloc[0]["verdict"] == "fragile"
+
+
+def test_spread_over_placements_is_averaged_and_no_effect(negative, rng, call):
+    values = {"placementmean": [], "placementsd": []}
+    for label, stat, strategy in product(LABELS, values, ("simple", "36P")):
+        own = np.round(rng.uniform(0, 2, (5, 5)), 6)
+        own = np.triu(own, 1) + np.triu(own, 1).T + np.diag(np.full(5, np.nan))
+        negative.add(label, own, stat=stat, strategy=strategy)
+        values[stat] += [own] if strategy == "simple" else []
+    assert call(negative, "--multiverse").status == 0
+    assert set(tables(negative)[0]["measure"]) == {"pearsoncorrelation"}
+    for stat, own in values.items():
+        # They are on the scale of z already.
+        mean, sd = np.mean(own, axis=0), np.std(own, axis=0, ddof=1)
+        np.testing.assert_allclose(negative.matrix("mean", stat=stat), mean, rtol=1e-8)
+        np.testing.assert_allclose(negative.matrix("sd", stat=stat), sd, rtol=1e-7)
+        tests = [negative.path(f"stat-{stat}_desc-simple_{what}.tsv") for what in "tpq"]
+        assert not [path for path in tests if path.exists()]
+
+
 def test_estimates_are_those_of_scipy_and_sorted(simulated, call):
     call(simulated, "--multiverse")
     curves, *_ = tables(simulated)

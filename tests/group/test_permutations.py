@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -86,7 +86,8 @@ def share(values, observed):
 
 def test_all_flips_of_a_mean(outputs, rng, call):
     z = fill(outputs, rng, 7)
-    done = call(outputs, *ALL, "--nbs-threshold", "2", "--tfnbs-step", "0.2")
+    powers = ("--tfnbs-extent", "0.7", "--tfnbs-height", "2", "--tfnbs-step", "0.2")
+    done = call(outputs, *ALL, "--nbs-threshold", "2", *powers)
     assert done.status == 0, done.err
     maps = [mean_t(z * np.array(signs)[:, np.newaxis]) for signs in product((1, -1), repeat=7)]
     t, maxima = maps[0], [np.abs(m).max() for m in maps]
@@ -99,7 +100,7 @@ def test_all_flips_of_a_mean(outputs, rng, call):
     for k, name in enumerate(("p_nbs_extent", "p_nbs_intensity")):
         expected = share([n[k].max() for n in numbers], numbers[0][k])
         np.testing.assert_allclose(edges[name], np.where(numbers[0][k] > 0, expected, 1))
-    scores = [tfnbs(m, step=0.2) for m in maps]
+    scores = [tfnbs(m, extent=0.7, height=2.0, step=0.2) for m in maps]
     np.testing.assert_allclose(edges["tfnbs"], scores[0], rtol=1e-7)
     np.testing.assert_allclose(
         edges["p_tfnbs"], share([np.abs(s).max() for s in scores], scores[0])
@@ -108,11 +109,59 @@ def test_all_flips_of_a_mean(outputs, rng, call):
     assert (about["Permutations"], about["AllPermutations"]) == (128, True)
     assert about["SmallestP"] == 2 / 128
     assert about["Inference"] == list(ALL[1:])
+    assert about["TFNBS"] == {"ExtentPower": 0.7, "HeightPower": 2, "Step": 0.2}
     networks, _ = table_of(outputs, "mean", "cnbs")
     means = [network_means(m) for m in maps]
     assert list(zip(networks["network_1"], networks["network_2"], strict=True)) == list(PAIRS)
     np.testing.assert_allclose(networks["mean_statistic"], means[0], rtol=1e-7)
     np.testing.assert_allclose(networks["p_fwe"], share([np.abs(m).max() for m in means], means[0]))
+    own = [np.mean([abs(m[i]) >= abs(means[0][i]) - 1e-9 for m in means]) for i in range(3)]
+    np.testing.assert_allclose(networks["p"], own)
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+def test_all_flips_of_one_tail(outputs, rng, call, tail, sign):
+    z = fill(outputs, rng, 6)
+    words = ("--inference", "maxt", "nbs", "tfnbs", "cnbs", "--nbs-threshold", "1.5")
+    assert call(outputs, *words, "--tail", tail).status == 0
+    maps = [sign * mean_t(z * np.array(own)[:, np.newaxis]) for own in product((1, -1), repeat=6)]
+    t = maps[0]
+
+    def p_of(maxima, observed):
+        return np.mean(np.array(maxima)[:, np.newaxis] >= observed - 1e-9, axis=0)
+
+    edges, about = table_of(outputs, "mean", "edges")
+    np.testing.assert_allclose(edges["t"], sign * t, rtol=1e-7)
+    np.testing.assert_allclose(edges["p"], stats.t.sf(t, 5), rtol=1e-6)
+    np.testing.assert_allclose(edges["p_maxt"], p_of([m.max() for m in maps], t))
+    own = np.mean(np.array(maps) >= t - 1e-9, axis=0)
+    np.testing.assert_allclose(edges["p_permutation"], own)
+    scores = [tfnbs(np.maximum(m, 0)) for m in maps]
+    np.testing.assert_allclose(sign * edges["tfnbs"], scores[0], rtol=1e-7)
+    np.testing.assert_allclose(edges["p_tfnbs"], p_of([s.max() for s in scores], scores[0]))
+    numbers = [extents_and_intensities(np.maximum(m, 0), 1.5) for m in maps]
+    for k, name in enumerate(("p_nbs_extent", "p_nbs_intensity")):
+        np.testing.assert_allclose(edges[name], p_of([n[k].max() for n in numbers], numbers[0][k]))
+    networks, _ = table_of(outputs, "mean", "cnbs")
+    means = [network_means(m) for m in maps]
+    np.testing.assert_allclose(networks["p_fwe"], p_of([m.max() for m in means], means[0]))
+    assert (about["Tail"], about["SmallestP"]) == (tail, 1 / 64)
+    assert about["TFNBS"] == {"ExtentPower": 0.4, "HeightPower": 3, "Step": 0.1}
+
+
+@pytest.mark.slow
+def test_the_smallest_p_of_three_people(outputs, rng, run_app, tmp_path):
+    """8 flips, of which the observed one and its opposite have the same |t|."""
+    fill(outputs, rng, 3)
+    words = ("group", "--inference", "maxt", "--min-participants", "3")
+    done = run_app(tmp_path / "no", outputs.root, *words)
+    assert done.status == 0, done.err
+    said = "all 8 arrangements of 3 participants were used; no p is below 0.25."
+    assert said in done.err + done.out
+    edges, about = table_of(outputs, "mean", "edges")
+    assert (about["Permutations"], about["AllPermutations"], about["SmallestP"]) == (8, True, 0.25)
+    assert edges["p_maxt"].min() == 0.25
+    assert "the smallest possible p is 0.25" in (outputs.root / "group.html").read_text()
 
 
 def test_components_and_their_nodes(outputs, rng, call):
@@ -135,8 +184,16 @@ def test_components_and_their_nodes(outputs, rng, call):
         np.testing.assert_allclose(edges["p_nbs_extent"][own], row.p_extent)
         np.testing.assert_allclose(edges["p_nbs_intensity"][own], row.p_intensity)
     call(outputs, "--inference", "nbs", "--nbs-threshold", "500")
-    table, _ = table_of(outputs, "mean", "nbs")
+    table, about = table_of(outputs, "mean", "nbs")
     assert len(table) == 0
+    assert list(table.columns) == [
+        *("component", "sign", "edges", "intensity", "p_extent", "p_intensity"),
+        *("n_nodes", "nodes", "edge_numbers"),
+    ]
+    assert (about["Threshold"], about["Permutations"], about["Contrast"]) == (500, 128, "mean")
+    assert set(table.columns) < set(about)
+    edges, _ = table_of(outputs, "mean", "edges")
+    assert (edges[["p_nbs_extent", "p_nbs_intensity"]] == 1).all(axis=None)
 
 
 def test_components_of_an_f_test_have_the_p_of_the_threshold(outputs, rng, call):
@@ -191,6 +248,37 @@ def test_all_ways_to_divide_two_groups(outputs, rng, call):
     np.testing.assert_allclose(edges["p_maxt"], share(np.abs(maps).max(axis=1), t))
     assert (about["Permutations"], about["AllPermutations"]) == (20, True)
     assert about["Exchangeability"] == "permutations"
+
+
+def test_all_ways_to_divide_three_groups(outputs, rng, call):
+    site = np.array(list("abcacb"))
+    z = fill(outputs, rng, 6, site=site)
+    words = ("--model", "site", "--contrast", "F:any=site", "--inference", "maxt", "cnbs")
+    done = call(outputs, *words, "--tail", "negative")  # F has no tails
+    assert done.status == 0, done.err
+    ways = sorted(set(permutations(site)))
+    maps = np.array(
+        [stats.f_oneway(*(z[np.array(way) == own] for own in "abc")).statistic for way in ways]
+    )
+    f = maps[ways.index(tuple(site))]
+    edges, about = table_of(outputs, "any", "edges")
+    np.testing.assert_allclose(edges["f"], f, rtol=1e-6)
+    np.testing.assert_allclose(edges["p"], stats.f.sf(f, 2, 3), rtol=1e-6)
+    eta_squared = 2 * f / (2 * f + 3)
+    np.testing.assert_allclose(edges["partial_r"], np.sqrt(eta_squared), rtol=1e-6)
+    assert not {"effect", "standard_error", "ci_low", "ci_high", "d", "t"} & set(edges.columns)
+    np.testing.assert_allclose(
+        edges["p_maxt"], (maps.max(axis=1)[:, None] >= f - 1e-6).mean(axis=0)
+    )
+    np.testing.assert_allclose(edges["p_permutation"], (maps >= f - 1e-6).mean(axis=0))
+    networks, _ = table_of(outputs, "any", "cnbs")
+    means = np.array([network_means(np.sqrt(own)) for own in maps])
+    observed = means[ways.index(tuple(site))]
+    np.testing.assert_allclose(networks["mean_statistic"], observed, rtol=1e-6)
+    np.testing.assert_allclose(networks["p"], (means >= observed - 1e-6).mean(axis=0))
+    # Names of the groups may change places: 3! of 90 ways have the same F.
+    assert (about["Tail"], about["Permutations"]) == ("n/a", 90)
+    assert about["SmallestP"] == pytest.approx(6 / 90)
 
 
 def test_blocks_of_pairs_change_places_within_pairs(outputs, rng, call):
@@ -266,6 +354,16 @@ def test_groups_of_different_variance(outputs, rng, call):
     np.testing.assert_allclose(edges["degrees_of_freedom"], expected.df, rtol=1e-7)
     np.testing.assert_allclose(edges["p"], expected.pvalue, rtol=1e-6)
     assert about["VarianceGroups"] == "site"
+    # Residuals of the mean, which the contrast does not test, change signs.
+    assert call(outputs, *words, "--inference", "maxt").status == 0
+    edges, about = table_of(outputs, "d", "edges")
+    maxima, mean = [], z.mean(axis=0)
+    for signs in product((1, -1), repeat=9):
+        new = mean + np.array(signs)[:, np.newaxis] * (z - mean)
+        t = stats.ttest_ind(new[group == 1], new[group == 0], equal_var=False).statistic
+        maxima.append(np.abs(t).max())
+    np.testing.assert_allclose(edges["p_maxt"], share(maxima, edges["t"].to_numpy()))
+    assert (about["Exchangeability"], about["Permutations"]) == ("sign flips", 512)
 
 
 def test_a_column_of_blocks_that_is_not_in_the_table(outputs, rng, call):

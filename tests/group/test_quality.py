@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from bids_spheres.group.options import GroupOptions
+from bids_spheres.group.quality import RUN_COLUMNS, STRATEGY_COLUMNS
+from bids_spheres.group.results import PARTICIPANT_COLUMNS
 from bids_spheres.group.workflow import run_group
 from tests.group.conftest import SPACE, correlations, read_tsv
 
@@ -40,6 +42,14 @@ def three(outputs, rng):
     outputs.add("03", matrix, source=acq, **common, **gone, **moved)
     assert run_group(outputs.root, GroupOptions()) == []
     return outputs.root / "group"
+
+
+@pytest.mark.parametrize("columns", [RUN_COLUMNS, STRATEGY_COLUMNS, PARTICIPANT_COLUMNS])
+def test_every_table_says_which_displacement_its_mean_is(columns):
+    about = columns["mean_fd"]["Description"]
+    assert about.startswith(
+        "Mean framewise displacement in fMRIPrep's table: not filtered, at 50 mm"
+    )
 
 
 def test_every_cell_of_the_table_of_runs(three):

@@ -97,20 +97,25 @@ PAIRS = {("default", "default"): 6, ("default", "visual"): 16, ("visual", "visua
 
 @pytest.fixture
 def dataset(tmp_path, rng):
-    """Series of six people in two sessions of 12 to 14 minutes, and their matrices."""
+    """Series of six people in two sessions of 12 to 14 minutes, and their matrices.
+
+    After the strategy 36P there is noise alone: r of parts with the whole grows slowly, and
+    nothing is the same in both sessions.
+    """
     outputs = new_outputs(tmp_path / "out")
     outputs.points, outputs.networks = POINTS, NETWORK_OF
     series = {}
     for label in LABELS:
         mixing = rng.standard_normal((9, 9)) + 2 * np.eye(9)
         for session, n in (("1", 360), ("2", 420)):
-            values = rng.standard_normal((n, 9)) @ mixing
-            values = np.round(values + 0.3 * rng.standard_normal(values.shape), 6)
-            series[label, session] = values
-            path = outputs.add(
-                label, np.round(np.corrcoef(values.T), 9), source=f"ses-{session}_task-rest"
-            )
-            save(path, values)
+            signal, noise = rng.standard_normal((2, n, 9))
+            by_strategy = {"simple": signal @ mixing + 0.3 * noise, "36P": noise}
+            for strategy, own in by_strategy.items():
+                values = np.round(own, 6)
+                series[strategy, label, session] = values
+                matrix = np.round(np.corrcoef(values.T), 9)
+                facts = {"source": f"ses-{session}_task-rest", "strategy": strategy}
+                save(outputs.add(label, matrix, **facts), values)
     return outputs, series
 
 
@@ -173,9 +178,10 @@ def test_parts_of_every_run_against_the_whole(dataset, call):
     done = call(outputs)
     assert done.status == 0, done.err
     table = read_tsv(outputs.root / "group" / "stability.tsv")
-    assert len(table) == 6 * (5 + 6)  # 2 to 10, and to 12 minutes
-    for (person, session), own in table.groupby(["participant_id", "session_id"]):
-        values = series[person.removeprefix("sub-"), session.removeprefix("ses-")]
+    assert len(table) == 2 * 6 * (5 + 6)  # 2 to 10, and to 12 minutes
+    by_run = table.groupby(["strategy", "participant_id", "session_id"])
+    for (strategy, person, session), own in by_run:
+        values = series[strategy, person.removeprefix("sub-"), session.removeprefix("ses-")]
         half = len(values) // 2
         assert own["minutes_kept"].unique() == pytest.approx([len(values) * T_R / 60])
         expected = agreement(values[:half], values[half:])
@@ -183,13 +189,19 @@ def test_parts_of_every_run_against_the_whole(dataset, call):
         for row in own.itertuples():
             part = values[: int(row.minutes * 60 / T_R)]
             assert row.r == pytest.approx(agreement(part, values))
-    assert set(table["strategy"]) == {"simple"}
+    assert set(table["strategy"]) == {"simple", "36P"}
 
 
-def test_minutes_that_pairs_of_networks_need(dataset, call):
-    outputs, series = dataset
+@pytest.mark.parametrize("strategy", ["simple", "36P"])
+def test_minutes_that_pairs_of_networks_need(dataset, call, strategy):
+    outputs, every = dataset
+    series = {
+        (label, session): values
+        for (name, label, session), values in every.items()
+        if name == strategy
+    }
     assert call(outputs).status == 0
-    table = outputs.result("minutes")
+    table = outputs.result("minutes", strategy=strategy)
     assert table["participants"].unique() == [6]
     minutes = np.arange(1, 7) * STEP
     rows = {("n/a", "n/a"): np.arange(36)} | {pair: edges_of(*pair) for pair in PAIRS}
@@ -212,10 +224,17 @@ def test_minutes_that_pairs_of_networks_need(dataset, call):
         expected = reached(minutes[:5], icc)
         assert row.minutes_for_icc == pytest.approx(expected, abs=1e-3, nan_ok=True)
         assert np.isnan(row.icc)
-    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").iloc[0]
-    assert strategies["minutes_for_r"] == table["minutes_for_r"].iloc[0]
-    halves = read_tsv(outputs.root / "group" / "stability.tsv").drop_duplicates("source")
-    assert strategies["split_half"] == pytest.approx(halves["split_half"].mean())
+    # Those of noise are near those of theory: r of a part is the root of its share.
+    needs = table[["minutes_for_r", "minutes_for_icc"]].iloc[0].to_list()
+    expected = [2, 4] if strategy == "simple" else [0.64 * 12, np.nan]
+    assert needs == pytest.approx(expected, abs=1.5, nan_ok=True)
+    strategies = read_tsv(outputs.root / "group" / "strategies.tsv").set_index("strategy")
+    assert strategies.loc[strategy, "minutes_for_r"] == table["minutes_for_r"].iloc[0]
+    halves = read_tsv(outputs.root / "group" / "stability.tsv").drop_duplicates(
+        ["source", "strategy"]
+    )
+    halves = halves.groupby("strategy")["split_half"].mean()
+    assert strategies.loc[strategy, "split_half"] == pytest.approx(halves[strategy])
 
 
 def test_the_page_says_how_many_minutes_it_takes(dataset, run_app, tmp_path):
@@ -227,8 +246,9 @@ def test_the_page_says_how_many_minutes_it_takes(dataset, run_app, tmp_path):
     assert not [text for text in shown if text in page.read_text()]
     assert run_app(*words, "--stability").status == 0
     assert [text for text in shown if text in page.read_text()] == [*shown]
-    minutes = outputs.result("minutes").iloc[0]
-    assert f">{minutes['minutes_for_r']:.1f}<" in page.read_text()
+    for strategy in ("simple", "36P"):
+        minutes = outputs.result("minutes", strategy=strategy).iloc[0]
+        assert f">{minutes['minutes_for_r']:.1f}<" in page.read_text()
 
 
 @pytest.mark.parametrize(
@@ -298,7 +318,7 @@ def test_without_the_option_nothing_of_it_is_left(dataset, call, run_app, tmp_pa
     outputs, _ = dataset
     assert call(outputs).status == 0
     folder = outputs.root / "group"
-    assert len([*folder.glob("*_minutes.tsv"), folder / "stability.tsv"]) == 2
+    assert len([*folder.glob("*_minutes.tsv"), folder / "stability.tsv"]) == 3
     assert run_app(tmp_path / "no", outputs.root, "group", "--report-level", "none").status == 0
     assert not [*folder.glob("*_minutes.*"), *folder.glob("stability.*")]
     assert "split_half" not in read_tsv(folder / "strategies.tsv").dropna(axis=1, how="all")

@@ -8,11 +8,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 import statsmodels.formula.api as smf
 from scipy import stats
+from scipy.linalg import sqrtm
 from scipy.optimize import brentq
 from scipy.special import polygamma
 
+from bids_spheres.group.inference import Exchangeability, arrange, fit_combat
 from tests.group.conftest import GROUP, PEARSON, correlations, read_tsv, upper
 
 S = 5
@@ -101,18 +104,34 @@ def test_a_balanced_model_of_sessions_is_the_paired_test_too(sessions, call):
     assert people["in_model"].tolist() == [1] * 6
 
 
-def test_tasks_within_participants(outputs, rng, call):
-    z = {}
-    for task in ("rest", "movie"):
-        for label in LABELS:
-            matrix = correlations(rng, S)
-            z[task, label] = np.arctanh(upper(matrix))
-            outputs.add(label, matrix, source=f"task-{task}")
-    done = call(outputs, "--within", "task", "--contrast", "film=movie-rest")
+@pytest.mark.parametrize(
+    ("within", "sources", "group"),
+    [
+        ("task", ("task-rest", "task-movie"), GROUP.removeprefix("task-rest_")),
+        ("run", ("task-rest_run-1", "task-rest_run-2"), GROUP),
+    ],
+)
+def test_tasks_and_runs_within_participants(outputs, rng, call, within, sources, group):
+    z = np.empty((2, len(LABELS), S * (S - 1) // 2))
+    for condition, source in enumerate(sources):
+        for i, label in enumerate(LABELS):
+            matrix = correlations(rng, S, shared=rng.uniform(0, 0.9))
+            z[condition, i] = np.arctanh(upper(matrix))
+            outputs.add(label, matrix, source=source)
+    first, second = (source.rpartition("-")[2] for source in sources)
+    words = ("--within", within, "--contrast", f"change={second}-{first}", "--inference", "maxt")
+    done = call(outputs, *words)
     assert done.status == 0, done.err
-    edges, _ = table_of(outputs, "film", group=GROUP.removeprefix("task-rest_"))
-    rest, movie = ([z[task, label] for label in LABELS] for task in ("rest", "movie"))
-    np.testing.assert_allclose(edges["t"], stats.ttest_rel(movie, rest).statistic, rtol=1e-7)
+    edges, about = table_of(outputs, "change", group=group)
+    expected = stats.ttest_rel(z[1], z[0])
+    np.testing.assert_allclose(edges["t"], expected.statistic, rtol=1e-7)
+    np.testing.assert_allclose(edges["p"], expected.pvalue, rtol=1e-7)
+    flips = (np.array(signs)[:, np.newaxis] for signs in product((1, -1), repeat=7))
+    maxima = [np.abs(stats.ttest_1samp(own * (z[1] - z[0]), 0).statistic).max() for own in flips]
+    share = [np.mean(np.array(maxima) >= abs(t) - 1e-9) for t in expected.statistic]
+    np.testing.assert_allclose(edges["p_maxt"], share)
+    assert (about["Within"], about["Permutations"]) == (within, 128)
+    assert about["Weights"] == [{first: -1, second: 1}]
     strategies = read_tsv(outputs.root / "group" / "strategies.tsv")
     assert strategies["participants"].tolist() == [len(LABELS)]
 
@@ -138,6 +157,40 @@ def test_errors_robust_to_sites_of_one_participant_each_are_hc2(outputs, rng, ca
     assert "--clusters" in done.err
 
 
+def test_errors_robust_to_sites_of_different_sizes(outputs, rng, call):
+    """CR2: residuals of a site by (I - H)^(-1/2); moments of a quadratic form give the df."""
+    site = np.repeat(list("abcde"), [2, 2, 3, 4, 5])
+    labels, n = [f"{i:02d}" for i in range(len(site))], len(site)
+    age, z = rng.uniform(20, 60, n), []
+    for label in labels:
+        matrix = correlations(rng, S, shared=rng.uniform(0, 0.9))
+        z.append(np.arctanh(upper(matrix)))
+        outputs.add(label, matrix)
+    order = rng.permutation(n)  # rows of the table are not those of files
+    outputs.participants(participant_id=np.array(labels)[order], age=age[order], site=site[order])
+    words = ("--model", "age", "--contrast", "age=age", "--clusters", "site")
+    done = call(outputs, *words)
+    assert done.status == 0, done.err
+    x = np.column_stack([np.ones(n), age])
+    hat = x @ np.linalg.pinv(x)
+    scores = np.zeros((n, 5))
+    for column, own in enumerate(site == name for name in "abcde"):
+        root = np.linalg.inv(sqrtm((np.eye(n) - hat)[np.ix_(own, own)]).real)
+        scores[own, column] = root @ np.linalg.pinv(x)[1, own]
+    form = (np.eye(n) - hat) @ scores @ scores.T @ (np.eye(n) - hat)
+    df = np.trace(form) ** 2 / np.trace(form @ form)
+    error = np.sqrt(np.einsum("ne,nm,me->e", z, form, z))
+    t = np.linalg.lstsq(x, np.array(z))[0][1] / error
+    edges, about = table_of(outputs, "age")
+    np.testing.assert_allclose(edges["standard_error"], error, rtol=1e-6)
+    np.testing.assert_allclose(edges["degrees_of_freedom"], df, rtol=1e-6)
+    np.testing.assert_allclose(edges["t"], t, rtol=1e-6)
+    np.testing.assert_allclose(edges["p"], 2 * stats.t.sf(np.abs(t), df), rtol=1e-6)
+    reach = stats.t.isf(0.025, df) * error
+    np.testing.assert_allclose(edges["ci_high"] - edges["ci_low"], 2 * reach, rtol=1e-6)
+    assert about["Clusters"] == "site"
+
+
 def test_random_effects_weight_by_precision(outputs, rng, call):
     """Paule & Mandel's equation solved for tau^2, with Knapp & Hartung's errors."""
     freedom = [4, 30, 12, 80, 9, 55, 20]
@@ -157,8 +210,37 @@ def test_random_effects_weight_by_precision(outputs, rng, call):
         assert row.tau2 == pytest.approx(tau2, rel=1e-5, abs=1e-9)
         assert row.cochran_q == pytest.approx(q, rel=1e-6)
         assert row.i2 == pytest.approx(max(1 - 6 / q, 0), abs=1e-9)
+        assert row.cochran_p == pytest.approx(stats.chi2.sf(q, 6), rel=1e-5)
+        reach = stats.t.ppf(0.975, 6) * error
+        assert row.ci_low == pytest.approx(effect - reach, rel=1e-5)
+        assert row.ci_high == pytest.approx(effect + reach, rel=1e-5)
+        assert row.p == pytest.approx(2 * stats.t.sf(abs(effect / error), 6), rel=1e-4)
     assert (edges["tau2"] > 0).any()
     assert about["ParticipantWeights"] == "precision"
+
+
+@pytest.mark.parametrize(("tail", "sign"), [("positive", 1), ("negative", -1)])
+@pytest.mark.parametrize("words", [("--weights", "precision"), ("--clusters", "site")])
+def test_tails_of_other_errors_are_those_of_t(outputs, rng, call, tail, sign, words):
+    """Intervals are of both tails all the same, and q is that of the p of the tail."""
+    for label in LABELS:
+        outputs.add(label, correlations(rng, S, shared=rng.uniform(0, 0.6)))
+    age = rng.uniform(20, 60, len(LABELS))
+    outputs.participants(participant_id=LABELS, age=age, site=list("aabbccd"))
+    model = ("--model", "age", "--contrast", "age=age")
+    done = call(outputs, *model, *words, "--tail", tail)
+    assert done.status == 0, done.err
+    edges, about = table_of(outputs, "age")
+    t, df = edges["effect"] / edges["standard_error"], edges["degrees_of_freedom"]
+    np.testing.assert_allclose(edges["t"], t, rtol=1e-6)
+    np.testing.assert_allclose(edges["p"], stats.t.sf(sign * t, df), rtol=1e-5)
+    np.testing.assert_allclose(edges["q"], stats.false_discovery_control(edges["p"]), rtol=1e-6)
+    reach = stats.t.isf(0.025, df) * edges["standard_error"]
+    np.testing.assert_allclose(edges["ci_low"], edges["effect"] - reach, rtol=1e-5)
+    np.testing.assert_allclose(edges["ci_high"], edges["effect"] + reach, rtol=1e-5)
+    partial = t / np.sqrt(t**2 + df)
+    np.testing.assert_allclose(edges["partial_r"], partial, rtol=1e-6)
+    assert about["Tail"] == tail
 
 
 def cochran_q(values, weights):
@@ -238,15 +320,40 @@ def test_what_does_not_go_together(sessions, call, words, said):
     assert said in done.err
 
 
-def icc(values):
-    """ICC(2,1) and ICC(3,1) of a table of participants and sessions, by their mean squares."""
+def mean_squares(values):
+    """Of participants, sessions and the rest of a table of participants and sessions."""
     n, k = values.shape
     grand, rows, columns = values.mean(), values.mean(axis=1), values.mean(axis=0)
     between = k * np.sum((rows - grand) ** 2) / (n - 1)
     sessions = n * np.sum((columns - grand) ** 2) / (k - 1)
     rest = np.sum((values - rows[:, np.newaxis] - columns + grand) ** 2) / ((n - 1) * (k - 1))
+    return between, sessions, rest
+
+
+def icc(values):
+    """ICC(2,1) and ICC(3,1) of a table of participants and sessions, by their mean squares."""
+    n, k = values.shape
+    between, sessions, rest = mean_squares(values)
     agreement = (between - rest) / (between + (k - 1) * rest + k * (sessions - rest) / n)
     return agreement, (between - rest) / (between + (k - 1) * rest)
+
+
+def icc_limits(values):
+    """Low and high of ICC(2,1), then of ICC(3,1), as on page 424 of Shrout & Fleiss 1979."""
+    n, k = values.shape
+    between, sessions, rest = mean_squares(values)
+    rho, f = icc(values)[0], sessions / rest
+    part = n * (1 + (k - 1) * rho) - k * rho
+    v = (k - 1) * (n - 1) * (k * rho * f + part) ** 2
+    v /= (n - 1) * k**2 * rho**2 * f**2 + part**2
+    upper_f, lower_f = stats.f.ppf(0.975, n - 1, v), stats.f.ppf(0.975, v, n - 1)
+    others = k * sessions + (k * n - k - n) * rest
+    low = n * (between - upper_f * rest) / (upper_f * others + n * between)
+    high = n * (lower_f * between - rest) / (others + n * lower_f * between)
+    ratio, degrees = between / rest, (n - 1) * (k - 1)
+    smaller = ratio / stats.f.ppf(0.975, n - 1, degrees)
+    larger = ratio * stats.f.ppf(0.975, degrees, n - 1)
+    return low, high, (smaller - 1) / (smaller + k - 1), (larger - 1) / (larger + k - 1)
 
 
 def test_reliability_of_edges_networks_and_participants(sessions, call, monkeypatch):
@@ -258,12 +365,14 @@ def test_reliability_of_edges_networks_and_participants(sessions, call, monkeypa
     assert set(table["n"]) == {6}
     expected = np.array([icc(values[:, :, edge]) for edge in range(values.shape[2])])
     np.testing.assert_allclose(table[["icc21", "icc31"]].to_numpy(), expected, rtol=1e-6)
-    assert (table["icc21_low"] < table["icc21"]).all()
-    assert (table["icc31"] < table["icc31_high"]).all()
+    limits = ["icc21_low", "icc21_high", "icc31_low", "icc31_high"]
+    own = [icc_limits(values[:, :, edge]) for edge in range(values.shape[2])]
+    np.testing.assert_allclose(table[limits].to_numpy(), own, rtol=1e-6)
     networks = outputs.result("networkreliability")
     between = values[:, :, [1, 2, 4, 5]].mean(axis=2)  # s0 and s1 with s2 and s3
     row = networks[networks["network_1"] != networks["network_2"]].iloc[0]
     np.testing.assert_allclose([row["icc21"], row["icc31"]], icc(between), rtol=1e-6)
+    np.testing.assert_allclose(row[limits].astype(float), icc_limits(between), rtol=1e-6)
     # As for many edges, of which a part is in memory at a time.
     monkeypatch.setattr("bids_spheres.group.reliability._BLOCK", 3 * 6 * 2)
     assert call(outputs, "--within", "session").status == 0
@@ -371,7 +480,7 @@ def test_estimates_of_several_sites_are_those_of_the_site_that_is_left(sites, ca
 
 
 def test_combat_in_each_permutation(sites, call):
-    outputs, *_ = sites
+    outputs, z, site, age = sites
     words = ("--model", "age", "--contrast", "age=age", "--harmonize", "site")
     done = call(
         outputs, *words, "--harmonize-within", "--inference", "maxt", "--permutations", "19"
@@ -381,6 +490,16 @@ def test_combat_in_each_permutation(sites, call):
     edges, about = table_of(outputs, "age")
     assert about["HarmonizedInPermutations"] is True
     assert about["Exchangeability"] == "permutations within blocks of site"
-    assert np.isfinite(edges["p_maxt"]).all()
+    codes, covariates = (site == "b").astype(int), age[:, np.newaxis]
+    design = np.column_stack([np.ones(len(age)), age])
+    within = Exchangeability(codes)
+    maxima = []
+    for rows in arrange(design, "permute", 19, exchangeability=within).apply(np.eye(20), 0, 20):
+        new = z.mean(axis=0) + rows.T @ (z - z.mean(axis=0))
+        new = fit_combat(new, codes, covariates).apply(new, codes, covariates)
+        maxima.append(max(abs(sm.OLS(y, design).fit().tvalues[1]) for y in new.T))
+    expected = [np.mean(np.array(maxima) >= abs(t) - 1e-9) for t in edges["t"]]
+    np.testing.assert_allclose(edges["p_maxt"], expected)
+    assert max(np.abs(edges["t"])) == pytest.approx(maxima[0], rel=1e-6)
     assert call(outputs, *words).status == 0
     assert np.allclose(table_of(outputs, "age")[0]["t"], edges["t"])

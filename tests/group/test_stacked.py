@@ -11,6 +11,7 @@ import pytest
 from bids_spheres.errors import UsageError
 from bids_spheres.group.options import GroupOptions
 from bids_spheres.group.stream import stacked_table
+from tests.group.conftest import correlations, upper
 
 
 @pytest.fixture
@@ -56,6 +57,29 @@ def test_parquet_read_by_polars(tmp_path, rows):
     polars = pytest.importorskip("polars")
     table = polars.read_parquet(write(tmp_path / "x_stacked.parquet", rows))
     np.testing.assert_array_equal(table["values"].to_numpy(), rows)
+
+
+def test_group_level_leaves_no_table_of_the_other_format(outputs, run_app, tmp_path):
+    rng = np.random.default_rng(4)
+    expected = []
+    for label in ("01", "02", "03"):
+        matrix = correlations(rng, 5)
+        outputs.add(label, matrix)
+        expected.append(np.arctanh(upper(matrix)))
+    readers = {
+        "tsv": lambda path: pd.read_csv(path, sep="\t", index_col="participant_id").to_numpy(),
+        "parquet": lambda path: np.stack(pd.read_parquet(path)["values"]),
+    }
+    endings = {"tsv": "stacked.tsv.gz", "parquet": "stacked.parquet"}
+    words = (tmp_path / "no", outputs.root, "group", "--report-level", "none")
+    for form in ("tsv", "parquet", "tsv"):
+        assert run_app(*words, "--stacked-format", form).status == 0
+        tables = (outputs.root / "group").glob("*_stacked.*")
+        (path,) = (path for path in tables if path.suffix != ".json")
+        assert path.name.endswith(endings[form])
+        np.testing.assert_allclose(readers[form](path), expected, rtol=1e-8)
+    assert run_app(*words).status == 0
+    assert path.exists()
 
 
 def test_parquet_without_pyarrow_is_refused(monkeypatch):

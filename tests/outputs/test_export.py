@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from xml.etree import ElementTree as ET
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -86,7 +88,9 @@ def test_matlab(export, output):
     arrays = loadmat(export("mat") / f"sub-10_{SPACE}_{MATRIX}.mat")
     np.testing.assert_array_equal(arrays["matrix"], written(output, "10").to_numpy())
     assert [cell.item() for cell in arrays["names"][:, 0]] == NAMES
-    assert arrays["coordinates"].shape == (4, 3)
+    assert [cell.item() for cell in arrays["networks"][:, 0]] == ["A", "B", "A", "n/a"]
+    expected = [[-10, 0, 0], [10, 0, 0], [0, 10, 4], [90, 0, 0]]
+    np.testing.assert_array_equal(arrays["coordinates"], expected)
 
 
 def test_matlab_stacked_has_runs_last(export, output):
@@ -95,6 +99,49 @@ def test_matlab_stacked_has_runs_last(export, output):
     assert arrays["matrices"].shape == (4, 4, 3)
     np.testing.assert_array_equal(arrays["matrices"][:, :, 1], written(output, "02").to_numpy())
     assert [cell.item() for cell in arrays["runs"][:, 0]] == ["sub-01", "sub-02", "sub-10"]
+
+
+OCTAVE = """\
+loaded = load('{file}');
+values = {values};
+printf('%.17g ', size(values)); printf('\\n');
+printf('%.17g ', values); printf('\\n');
+printf('%s ', loaded.names{{:}}); printf('\\n');
+printf('%s ', loaded.runs{{:}}); printf('\\n');
+"""
+"""Prints size and values, in MATLAB's order, and texts."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("octave") is None, reason="octave is not installed")
+@pytest.mark.parametrize(
+    ("flags", "values"),
+    [
+        ((), "loaded.matrix"),
+        (("--stacked",), "loaded.matrices"),
+        (("--timeseries",), "loaded.timeseries"),
+        (("--timeseries", "--stacked"), "loaded.timeseries{2}"),
+    ],
+    ids=lambda case: "".join(case).strip("-") if isinstance(case, tuple) else None,
+)
+def test_octave_reads_it(export, output, flags, values):
+    folder = export("mat", *flags)
+    file = next(folder.glob("*.mat" if "--stacked" in flags else "sub-02_*.mat"))
+    script = OCTAVE.format(file=file, values=values)
+    call = ["octave", "--norc", "--no-gui", "--quiet", "--eval", script]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    size, numbers, names, runs = done.stdout.splitlines()
+    if "--timeseries" in flags:
+        expected = series_of(output, "02").to_numpy()
+    elif flags:
+        expected = np.stack([written(output, label) for label in ("01", "02", "10")], axis=-1)
+    else:
+        expected = written(output, "02").to_numpy()
+    assert [int(n) for n in size.split()] == [*expected.shape]
+    found = np.array([float(number) for number in numbers.split()])
+    np.testing.assert_allclose(found, expected.ravel(order="F"), rtol=1e-9)
+    assert names.split() == NAMES
+    assert runs.split() == (["sub-01", "sub-02", "sub-10"] if "--stacked" in flags else ["sub-02"])
 
 
 def test_text(export, output):
@@ -171,10 +218,16 @@ def test_graph(export, output):
 
 
 def test_graph_read_by_networkx(export, output):
-    networkx = pytest.importorskip("networkx")
-    graph = networkx.read_graphml(export("graphml") / f"sub-01_{SPACE}_{MATRIX}.graphml")
-    assert graph.nodes["right"]["x"] == 10.0
-    found = networkx.to_numpy_array(graph, nodelist=KEPT)
+    graph = nx.read_graphml(export("graphml") / f"sub-01_{SPACE}_{MATRIX}.graphml")
+    assert not graph.is_directed()
+    facts = [[graph.nodes[name][key] for key in ("network", *"xyz")] for name in NAMES]
+    assert facts == [
+        ["A", -10.0, 0.0, 0.0],
+        ["B", 10.0, 0.0, 0.0],
+        ["A", 0.0, 10.0, 4.0],
+        ["n/a", 90.0, 0.0, 0.0],
+    ]
+    found = nx.to_numpy_array(graph, nodelist=KEPT)
     np.testing.assert_array_equal(found, written(output, "01").loc[KEPT, KEPT] - np.eye(3))
 
 

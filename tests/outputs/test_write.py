@@ -46,7 +46,7 @@ def paths(tmp_path):
 
 
 def sphere_set(seeds, weights, least, **signal):
-    return SphereSet(seeds, weights, slice(0, 4), least, {}, **signal)
+    return SphereSet(seeds, weights, slice(0, 4), least, {}, signal)
 
 
 @pytest.mark.parametrize(

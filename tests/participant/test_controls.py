@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from scipy import stats
-from scipy.signal import lfilter
+from scipy.signal import detrend, lfilter
 
 from bids_spheres.engine import Grid, sphere_weights
 from bids_spheres.engine.seeds import SeedTable
@@ -211,6 +212,107 @@ def test_a_run_has_a_table_for_each_strategy(call):
     assert not list(without.glob("*_controls*"))
     for path in without.glob("*.tsv"):
         assert (func / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+OWN = np.array([(-10.0, 0, 0), (10, 4, 0), (0, 10, 4), (-6, -10, 8), (14, -10, 0)])
+RADIUS = 5.0
+
+
+def distances(points):
+    """Of all voxels from points, mm: (N, X, Y, Z)."""
+    centres = np.moveaxis(np.indices(SHAPE), 0, -1) @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    return np.linalg.norm(centres - np.asarray(points)[:, None, None, None], axis=-1)
+
+
+def spheres_by_hand(points, inside):
+    """Voxels of spheres, with the nearest one if it is farther than the radius, in a mask."""
+    mm = distances(points)
+    nearest = mm == mm.min(axis=(1, 2, 3), keepdims=True)
+    return ((mm <= RADIUS + 1e-6) | nearest) & inside
+
+
+FLUID = np.array([(-2.0, -14, -10), (10, 10, -10)])
+"""Centres of two stars of seven voxels of fluid, each of which a sphere holds."""
+
+
+@pytest.fixture
+def related(tiny, tmp_path, run_app):
+    """Results, and the voxels of seeds, of mirrored ones and of fluid.
+
+    One seed has the signal of fluid; seeds and their mirrored ones have partly the same.
+    """
+    bold = tiny.add_run(n_volumes=80)
+    img, rng = nib.load(bold), np.random.default_rng(8)
+    inside = np.zeros(SHAPE, dtype=bool)
+    inside[1:-1, 1:-1, 1:-1] = True
+    seeds, mirrored = (spheres_by_hand(OWN * side, inside) for side in ([1, 1, 1], [-1, 1, 1]))
+    stars = distances(FLUID) <= 4
+    assert (stars.sum(axis=(1, 2, 3)) == 7).all()
+    assert not (stars.any(axis=0) & (seeds.any(axis=0) | ~inside)).any()
+    data, courses = img.get_fdata() + 0, 40 * rng.standard_normal((80, 6))
+    courses[:, 2:4] += courses[:, :2]
+    for own, other, course in zip(seeds, mirrored, courses.T, strict=False):
+        data[own | other] += course
+    data[seeds[0] | stars.any(axis=0)] += courses[:, 5]
+    nib.Nifti1Image(data.astype(np.float32), AFFINE, img.header).to_filename(bold)
+    path = tiny.root / "sub-01" / "anat" / f"sub-01_space-{MNI}_label-CSF_probseg.nii.gz"
+    path.parent.mkdir()
+    nib.Nifti1Image(stars.any(axis=0).astype(np.float32), AFFINE).to_filename(path)
+    rows = [f"s{i}\t{x}\t{y}\t{z}\n" for i, (x, y, z) in enumerate(OWN)]
+    (tmp_path / "mine.tsv").write_text("name\tx\ty\tz\n" + "".join(rows))
+    words = ("--seeds", tmp_path / "mine.tsv", "--strategy", "none", "--controls", "--radius", "5")
+    done = run_app(tiny.root, tmp_path / "out", "participant", *words)
+    assert done.status == 0, done.err
+    cleaned = detrend(nib.load(bold).get_fdata(), axis=-1)
+    sets = {"seeds": seeds, "mirrored": mirrored, "fluid": stars}
+    return tmp_path / "out", {
+        name: [cleaned[voxels].mean(axis=0) for voxels in own] for name, own in sets.items()
+    }
+
+
+def controls_of(folder):
+    (path,) = folder.rglob("*_controls.tsv")
+    left = json.loads(path.with_suffix(".json").read_text())["DegreesOfFreedom"]
+    return pd.read_csv(path, sep="\t", index_col="control"), left
+
+
+def test_signals_of_fluid_and_of_the_other_side_are_found(related):
+    folder, series = related
+    table, left = controls_of(folder)
+    every = np.corrcoef(np.vstack([series["seeds"], series["fluid"]]))
+    pairs = np.triu_indices(5, 1)
+    r = {
+        "seeds": every[pairs],
+        "fluid": every[:5, 5:].ravel(),
+        "mirrored": np.corrcoef(series["mirrored"])[pairs],
+    }
+    columns = ["spheres", "pairs", "significant_nominal"]
+    for (control, own), n in zip(r.items(), (5, 2, 5), strict=True):
+        z = np.abs(np.arctanh(own)) * np.sqrt(left + 1 - 3)
+        share = np.mean(2 * stats.norm.sf(z) < 0.05)
+        found = table.loc[control, columns].astype(float)
+        np.testing.assert_allclose(found, [n, 10, share], err_msg=control)
+    similarity = np.corrcoef(r["seeds"], r["mirrored"])[0, 1]
+    assert table.loc["mirrored", "similarity"] == pytest.approx(similarity, abs=1e-5)
+    assert 0.2 < similarity < 1
+    # The seed with its signal, of five, and both spheres of fluid
+    assert table.loc["fluid", "significant"] >= 0.2
+
+
+def test_the_page_has_the_numbers_of_the_table(related):
+    folder, _ = related
+    table, _ = controls_of(folder)
+    page = BeautifulSoup((folder / "sub-01.html").read_text(), "html.parser")
+    (found,) = [own for own in page.find_all("table") if "Mirrored seeds" in own.thead.get_text()]
+    heads = [th.span.get_text().strip() for th in found.thead.find_all("th")]
+    cells = [cell.get_text().strip() for cell in found.tbody.tr.find_all(["th", "td"])]
+    shown = dict(zip(heads, cells, strict=True))
+    shares = {"Surrogates": "surrogate", "Fluid": "fluid", "Mirrored seeds": "mirrored"}
+    for head, control in (shares | {"Seeds": "seeds"}).items():
+        expected = 100 * table.loc[control, "significant"]
+        assert float(shown[head]) == pytest.approx(expected, abs=0.051)
+    similarity = table.loc["mirrored", "similarity"]
+    assert float(shown["Similarity of mirrored"]) == pytest.approx(similarity, abs=0.0051)
 
 
 @pytest.mark.parametrize("fluid", [None, np.s_[0, :, :]], ids=["no image", "outside the mask"])

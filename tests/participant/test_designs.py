@@ -371,6 +371,35 @@ def test_a_column_of_two_tables_must_be_named_with_its_dataset(place, tiny, tmp_
     assert sidecar(out, "exact")["NuisanceParameters"] == ["csf", "white_matter", "other.rvt"]
 
 
+@pytest.mark.slow
+def test_a_column_of_two_tables_of_a_dataset_must_be_named_with_their_label(
+    place, tiny, tmp_path, own
+):
+    tiny.add_run()
+    first, second = own(desc="a", names=("rvt", "hr")), own(desc="b", names=("co2", "rvt"))
+    folder = f"physio={tmp_path / 'physio'}"
+    mine = [strategy_file(tmp_path, name=name, confounds=[name]) for name in ("hr", "co2")]
+    finished, out = place("--strategy", *mine, "-d", folder)
+    assert finished.status == 0, finished.err
+    assert sidecar(out, "hr")["NuisanceParameters"] == ["physio.hr"]
+    assert sidecar(out, "co2")["NuisanceParameters"] == ["physio.co2"]
+    assert [uri for uri in sidecar(out, "hr")["Sources"] if "desc-b_" in uri] == []
+    for number, entry in enumerate(("rvt", "physio.rvt")):
+        both = strategy_file(tmp_path, name=f"both{number}", confounds=[entry])
+        refused, _ = place("--strategy", both, "-d", folder)
+        assert refused.status == 65  # nothing is left to do
+        ways = "name physio:a.rvt or name physio:b.rvt"
+        assert f"{entry} in several tables: {ways}" in refused.err
+    exact = strategy_file(tmp_path, name="exact", confounds=["physio:b.rvt", "^physio:a.r"])
+    finished, out = place("--strategy", exact, "-d", folder)
+    assert finished.status == 0, finished.err
+    design = read(next(out.glob("*_desc-exact_design.tsv")))
+    np.testing.assert_allclose(design["physio:a.rvt"], first["rvt"], rtol=1e-6)
+    np.testing.assert_allclose(design["physio:b.rvt"], second["rvt"], rtol=1e-6)
+    uris = [f"bids:physio:sub-01/func/{STEM}_desc-{desc}_timeseries.tsv" for desc in "ab"]
+    assert sidecar(out, "exact")["Sources"][-2:] == uris
+
+
 def test_a_table_of_the_users_own_concerns_those_who_name_its_columns(place, tiny, tmp_path, own):
     tiny.add_run()
     own(n_rows=39)
@@ -852,6 +881,89 @@ def test_the_methods_text_says_what_was_done(place, tiny, tmp_path):
         assert phrase in text, phrase
     bib = (tmp_path / "out" / "logs" / "CITATION.bib").read_text()
     assert "10.1016/j.neuroimage.2017.03.020" in bib
+
+
+def test_spikes_of_the_voxels_of_regions_are_squeezed(run_app, tiny, tmp_path):
+    bold = tiny.add_run()
+    image = nib.load(bold)
+    data = image.get_fdata()
+    data[::2, :, :, 20] += 300
+    nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
+    labels = np.zeros(image.shape[:3], np.int16)
+    labels[2:6, 2:6, 2:5], labels[6:10, 2:6, 2:5] = 1, 2
+    atlas = tmp_path / "space-MNI152NLin2009cAsym_atlas-Two_dseg.nii.gz"
+    nib.Nifti1Image(labels, image.affine).to_filename(atlas)
+    output = tmp_path / "out"
+    call = (tiny.root, output, "participant", "--parcellation", atlas, "--strategy", "none")
+    finished = run_app(*call, "--despike", "--report-level", "none")
+    assert finished.status == 0, finished.err
+    func = output / "sub-01" / "func"
+    raw = pd.read_csv(next(func.glob("*_desc-raw_timeseries.tsv.gz")), sep="\t", header=None)
+    regions = read(next(func.glob("*_desc-regions_dseg.tsv")))
+    data = nib.load(bold).get_fdata()
+    for number in (1, 2):
+        squeezed, spikes = despike(data[labels == number].T)
+        assert spikes[20].mean() > 0.3
+        np.testing.assert_allclose(raw[number - 1], squeezed.mean(axis=1), rtol=1e-6)
+        assert regions["despiked"][number - 1] == pytest.approx(spikes.mean())
+
+
+@pytest.mark.parametrize("combine", ["any", "all"])
+def test_thresholds_that_are_exceeded_together_or_alone(place, tiny, combine):
+    tiny.add_run()
+    moved, jumped = np.full(40, 0.1), np.full(40, 1.0)
+    moved[[5, 12, 30]], jumped[[12, 21]] = 0.6, 2.0
+    moved[0] = jumped[0] = np.nan
+    change_confounds(tiny, framewise_displacement=moved, std_dvars=jumped)
+    options = ("--fd-threshold", 0.5, "--std-dvars-threshold", 1.5, "--censor-combine", combine)
+    finished, func = place("--strategy", "gsrOnly", *options)
+    assert finished.status == 0, finished.err
+    censored = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))["censored"]
+    expected = {"any": [5, 12, 21, 30], "all": [12]}[combine]
+    assert np.flatnonzero(censored).tolist() == expected
+    assert len(read(series_file(func, "gsrOnly"))) == 40 - len(expected)
+
+
+def test_volumes_are_censored_by_root_mean_square_displacement(place, tiny):
+    tiny.add_run()
+    moved = np.full(40, 0.05)
+    moved[[0, 7, 8, 33]] = np.nan, 0.3, 0.21, 0.2  # the last is at the limit, not above
+    change_confounds(tiny, rmsd=moved)
+    finished, func = place("--strategy", "gsrOnly", "--rmsd-threshold", 0.2)
+    assert finished.status == 0, finished.err
+    table = read(next(func.glob("*_desc-gsrOnly_outliers.tsv")))
+    assert np.flatnonzero(table["censored"]).tolist() == [7, 8]
+    assert np.flatnonzero(table["rmsd"]).tolist() == [7, 8]
+
+
+def test_without_known_responses_the_correlation_is_that_of_the_truth(place, tiny, events):
+    """Two places that share little, and large responses to the same events."""
+    bold = tiny.add_run(n_volumes=120)
+    write, table = events
+    table["onset"] = [10, 80.5, 150]
+    table["duration"] = 12.0
+    write()
+    image = nib.load(bold)
+    rng = np.random.default_rng(5)
+    shared, *own_parts = rng.standard_normal((3, 120))
+    truth = np.array([0.3 * shared + part for part in own_parts])
+    frames = make_first_level_design_matrix(2.0 * np.arange(120), table, drift_model=None)
+    responses = 9 * frames["a"].to_numpy() + 6 * frames["b"].to_numpy()
+    data = np.zeros((*image.shape[:3], 120))
+    data[:6], data[6:] = 1000 + truth[0] + responses, 1000 + truth[1] + responses
+    nib.Nifti1Image(data.astype(np.float32), image.affine, image.header).to_filename(bold)
+    mine = strategy_file(tiny.root.parent, name="mine", task={"model": "hrf"})
+    finished, func = place("--strategy", mine, "none")
+    assert finished.status == 0, finished.err
+    columns = np.column_stack([np.ones(120), np.arange(120), frames["a"], frames["b"]])
+    left = truth.T - columns @ np.linalg.lstsq(columns, truth.T, rcond=None)[0]
+    expected = np.corrcoef(left.T)[0, 1]
+    assert expected == pytest.approx(np.corrcoef(truth)[0, 1], abs=0.1)
+    found = {
+        name: read(series_file(func, name))[["left", "right"]].corr() for name in ("mine", "none")
+    }
+    assert found["mine"].iloc[0, 1] == pytest.approx(expected, abs=1e-3)
+    assert found["none"].iloc[0, 1] > expected + 0.4
 
 
 @pytest.mark.slow

@@ -107,6 +107,17 @@ def test_spread_is_that_of_nilearns_masker_at_the_shifted_places(run_app, tiny, 
     assert any(bold.name in source for source in facts["Sources"])
 
 
+def test_there_are_50_placements_unless_a_number_is_given(run_app, tiny, tmp_path):
+    bold = tiny.add_run()
+    mask = bold.with_name(bold.name.replace("preproc_bold", "brain_mask"))
+    mean, sd, facts = spread(run_app, tiny, tmp_path, INSIDE, "--placement-jitter", "3")
+    assert (facts["PlacementJitter"], facts["NumberOfPlacements"]) == (3, 50)
+    z = [fisher_z(brute_force(bold, mask, INSIDE + shift)) for shift in shifts(3, 50, 3)]
+    expected = statistics(np.array(z))
+    np.testing.assert_allclose(mean, expected[0], atol=1e-6)
+    np.testing.assert_allclose(sd, expected[1], atol=1e-6)
+
+
 @pytest.mark.parametrize("aggregation", ["mean", "median"])
 def test_placements_outside_the_mask_do_not_count(run_app, tiny, tmp_path, aggregation):
     """Seeds on the mask's edge, with voxels of which none is finite throughout beside it."""

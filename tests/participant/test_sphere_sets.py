@@ -90,6 +90,97 @@ def test_voxels_weighted_by_a_tissue(run, study):
     np.testing.assert_allclose(table["coverage"], plain["coverage"])
 
 
+@pytest.mark.parametrize("rule", ["GM:0.3", "GM:weight"])
+def test_voxels_of_a_tissue_in_spheres(run, study, seeds_file, rule):
+    _, data, mask, shares, _, atlas = study
+    output = run("--seeds", seeds_file, "--radius", "10", "--tissue", rule)
+    affine = nib.load(atlas).affine
+    mm = np.indices(mask.shape).reshape(3, -1).T @ affine[:3, :3].T + affine[:3, 3]
+    path = output / "sub-01" / "func" / f"{PREFIX}mine_desc-spheres_dseg.tsv"
+    spheres = pd.read_csv(path, sep="\t")
+    for i, seed in enumerate([(-10, 0, 0), (10, 0, 0), (0, 10, 4)]):
+        ball = (np.linalg.norm(mm - np.array(seed), axis=1) <= 10).reshape(mask.shape)
+        tissue = shares[..., 0] >= 0.3 if rule == "GM:0.3" else np.ones(mask.shape, bool)
+        kept = ball & mask & tissue
+        weights = shares[..., 0][kept] if rule == "GM:weight" else None
+        expected = np.average(data[kept], axis=0, weights=weights)
+        np.testing.assert_allclose(series(output, "mine")[i], expected, rtol=1e-6)
+        assert spheres["voxels_used"][i] == kept.sum()
+        assert spheres["coverage"][i] == pytest.approx(kept.sum() / (ball & tissue).sum())
+
+
+@pytest.fixture
+def maps(study, tmp_path):
+    """Two overlapping maps of probabilities, and their image."""
+    grid = np.stack(np.indices(study[4].shape), axis=-1)
+    centres = np.array([[4, 5, 4], [7, 6, 5]])
+    distance = ((grid[..., None, :] - centres) ** 2).sum(axis=-1)
+    values = (np.exp(-distance / 8) * (distance < 40)).astype(np.float32)
+    path = tmp_path / f"space-{MNI}_atlas-Maps_probseg.nii.gz"
+    nib.Nifti1Image(values, nib.load(study[5]).affine).to_filename(path)
+    return values, path
+
+
+@pytest.mark.parametrize("weighting", ["least-squares", "mean"])
+def test_voxels_of_a_tissue_in_maps(run, study, maps, weighting):
+    _, data, mask, shares, *_ = study
+    values, path = maps
+    output = run(
+        *("--parcellation", study[5], path, "--parcellation-weights", weighting),
+        *("--tissue", "GM:0.3"),
+    )
+    tissue = shares[..., 0] >= 0.3
+    kept = mask & tissue
+    expected = np.linalg.lstsq(values[kept].astype(float), data[kept], rcond=None)[0]
+    if weighting == "mean":
+        expected = [np.average(data[kept], axis=0, weights=w) for w in values[kept].T]
+    np.testing.assert_allclose(series(output, "Maps"), expected, rtol=1e-5)
+    table = pd.read_csv(
+        output / "sub-01" / "func" / f"{PREFIX}Maps_desc-regions_dseg.tsv", sep="\t"
+    )
+    of_tissue = values[tissue].sum(axis=0)
+    np.testing.assert_allclose(table["coverage"], values[kept].sum(axis=0) / of_tissue, rtol=1e-5)
+
+
+def test_maps_are_weighted_by_a_tissue_in_means_alone(run, study, maps):
+    _, data, mask, shares, *_ = study
+    values, path = maps
+    fixed = ("--parcellation", path, "--tissue", "GM:weight", "--parcellation-weights")
+    output = run(*fixed, "mean")
+    weights = values[mask] * shares[..., 0][mask][:, None]
+    expected = [np.average(data[mask], axis=0, weights=w) for w in weights.T]
+    np.testing.assert_allclose(series(output, "Maps"), expected, rtol=1e-6)
+    table = pd.read_csv(
+        output / "sub-01" / "func" / f"{PREFIX}Maps_desc-regions_dseg.tsv", sep="\t"
+    )
+    whole = values[mask].sum(axis=0) / values.sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(table["coverage"], whole, rtol=1e-5)
+    said = run(*fixed, "least-squares", status=1)
+    assert "voxels of maps can't be weighted twice" in said
+
+
+def test_a_lesion_mask_on_a_finer_grid(run, study, tmp_path):
+    """A voxel is left out where the voxel of the lesion's image nearest to its centre is in it."""
+    _, data, mask, _, labels, atlas = study
+    affine = nib.load(atlas).affine
+    fine = np.diag([1.5, 1.6, 1.7, 1])
+    fine[:3, 3] = affine[:3, 3] - 0.3
+    lesion = np.zeros((30, 30, 26), np.uint8)
+    lesion[7:16, 9:17, 8:15] = 1
+    path = tmp_path / f"space-{MNI}_label-lesion_mask.nii.gz"
+    nib.Nifti1Image(lesion, fine).to_filename(path)
+    output = run("--exclude-mask", path)
+    mm = np.indices(mask.shape).reshape(3, -1).T @ affine[:3, :3].T + affine[:3, 3]
+    near = np.rint((mm - fine[:3, 3]) / np.diag(fine)[:3]).astype(int)
+    there = ((near >= 0) & (near < lesion.shape)).all(axis=1)
+    hit = np.zeros(len(mm), bool)
+    hit[there] = lesion[tuple(near[there].T)] > 0
+    hit = hit.reshape(mask.shape)
+    assert 10 < (hit & mask).sum() < mask.sum() / 2
+    kept = [mask & ~hit & (labels == i) for i in (1, 2)]
+    np.testing.assert_allclose(series(output), [data[k].mean(axis=0) for k in kept], rtol=1e-6)
+
+
 def test_shares_of_tissues_are_there_without_the_option_and_for_spheres(run, study, seeds_file):
     _, _, mask, shares, labels, _ = study
     output = run("--seeds", seeds_file)

@@ -233,7 +233,7 @@ def test_field_without_a_possible_grid_is_refused(tmp_path, place, value):
 
 def test_field_of_two_negative_sizes_is_refused(tmp_path):
     path = write_h5(tmp_path / "x.h5", (FIELD, np.full(3000, 5, "f4"), [-10, -10, *GRID[2:]]))
-    with pytest.raises(DataError, match="no sizes"):
+    with pytest.raises(DataError, match="positive whole numbers"):
         map_points([(-10, 0, 0)], path)
 
 

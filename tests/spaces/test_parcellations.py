@@ -62,6 +62,21 @@ def test_a_dataset_with_one_parcellation_in_several_spaces_and_grids(tmp_path):
         load(tmp_path / "atlas")
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_dataset_with_a_table_of_names(tmp_path, beside):
+    """As BIDS has atlases: the table beside the image, or in the folder above for all of them."""
+    root = tmp_path / "atlas"
+    path = image(root / f"tpl-{MNI}" / "anat" / f"tpl-{MNI}_res-02_atlas-A_dseg.nii.gz")
+    rows = "index\tname\tnetwork\n2\ttwo\tDMN\n1\tone\tVis\n"
+    tables = path.parent if beside else path.parent.parent
+    (tables / f"tpl-{MNI}_atlas-A_dseg.tsv").write_text(rows)
+    (tables / f"tpl-{MNI}_atlas-B_dseg.tsv").write_text("index\tname\n1\tx\n2\ty\n")
+    (root / "dataset_description.json").write_text('{"Name": "A", "DatasetType": "atlas"}')
+    table = load(root)
+    assert (table.names, table.networks) == (("one", "two"), ("Vis", "DMN"))
+    assert (table.space, table.label) == (MNI, "A")
+
+
 def test_an_atlas_of_templateflow_by_name(tmp_path, monkeypatch):
     monkeypatch.setenv("TEMPLATEFLOW_HOME", str(tmp_path))
     folder = tmp_path / f"tpl-{MNI}"

@@ -51,7 +51,7 @@ from bids_spheres.group.inference.freedman_lane import (
     PermutationTest,
     permutation_test,
 )
-from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate
+from bids_spheres.group.inference.linear_model import Contrast, Estimates, Tail, estimate, estimates
 from bids_spheres.group.inference.other_errors import (
     RandomEffects,
     paired_contrast,
@@ -91,6 +91,7 @@ __all__ = [
     "components",
     "discriminability",
     "estimate",
+    "estimates",
     "fit_combat",
     "identification_rate",
     "intraclass_correlation",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     _Label = Callable[[IntArray], IntArray]  # numbers of units to numbers of their components
 
 _LARGEST = 1000.0
-"""t that larger ones count as where there is no threshold: rounding may leave no variance."""
+"""Larger t are clipped to this where no threshold is given: rounding may leave no variance."""
 
 _MOST_STEPS = 1000
 """Thresholds up to the largest t, which few degrees of freedom make large."""
@@ -114,7 +114,7 @@ class Tfnbs:
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
-        step = _step(t, self.step)
+        step = _step(t, self.step, two_sided=two_sided)
         for sign in _signs(two_sided):
             levels = np.minimum(sign * t, _LARGEST) / step + _ROUNDING
             chosen = np.flatnonzero(levels >= 1)
@@ -222,8 +222,8 @@ class Tfce:
     extent_power, height_power : float
         E and H.
     step : float or None
-        Between thresholds, with the bounds of `Tfnbs`; None: a hundredth of the largest ``|t|`` of
-        the map, as in nilearn (which does not multiply by it).
+        Between thresholds, with the bounds of `Tfnbs`; None: a hundredth of the largest ``|t|``,
+        or for one tail t, of the map, as in nilearn (which does not multiply by it).
     """
 
     mask: BoolArray
@@ -239,7 +239,7 @@ class Tfce:
     def __call__(self, t: FloatArray, *, two_sided: bool) -> FloatArray:
         """See `Enhancement`."""
         statistics = np.where(np.isnan(t), np.nan, 0)
-        step = _step(t, self.step)
+        step = _step(t, self.step, two_sided=two_sided)
         for sign in _signs(two_sided):
             levels = np.minimum(sign * t, _LARGEST) / step + _ROUNDING
             chosen = np.flatnonzero(levels >= 1)
@@ -317,9 +317,9 @@ def _signs(two_sided: bool) -> tuple[int, ...]:
     return (1, -1) if two_sided else (1,)
 
 
-def _step(t: FloatArray, step: float | None) -> float:
-    """Step between thresholds of a map, with which a bounded number reach its largest ``|t|``."""
-    largest = np.fmax.reduce(np.abs(t), initial=np.finfo(float).tiny)
+def _step(t: FloatArray, step: float | None, *, two_sided: bool) -> float:
+    """Step between thresholds of a map, with which a bounded number reach its largest t."""
+    largest = np.fmax.reduce(np.abs(t) if two_sided else t, initial=np.finfo(float).eps)
     largest = min(float(largest), _LARGEST)
     return largest / 100 if step is None else max(step, largest / _MOST_STEPS)
 

@@ -322,7 +322,7 @@ class _Source:
             yield statistic
 
     def smallest_p(self, tail: Tail) -> float:
-        """Share of arrangements that give what is observed, whatever it is."""
+        """Smallest p that these arrangements can reach, whatever the data."""
         model, n = self.model, len(self.arrangements)
         if not self.arrangements.exhaustive:
             return 1 / n
@@ -346,13 +346,14 @@ def _test_contrast(
 ) -> PermutationTest:
     model, arrangements = source.model, source.arrangements
     two_sided = tail == "two" and not model.contrast.is_f
+    turned = tail == "negative" and not model.contrast.is_f
     counts: dict[str, _NullCount] = {}
     observed = enhanced = np.empty(0)
     for i, statistic in enumerate(source):
         t = statistic
         if model.contrast.is_f:
             t = np.sqrt(statistic)
-        elif tail == "negative":
+        elif turned:
             t = -statistic
         if i == 0:
             observed, enhanced = statistic.copy(), t.copy()
@@ -368,10 +369,7 @@ def _test_contrast(
         contrast=model.contrast,
         statistic=observed,
         threshold_statistic=enhanced,
-        corrections={
-            name: count.correction(-1 if tail == "negative" else 1)
-            for name, count in counts.items()
-        },
+        corrections={name: count.correction(-1 if turned else 1) for name, count in counts.items()},
         scheme=model.scheme,
         n_permutations=len(arrangements) - (not arrangements.exhaustive),
         exhaustive=arrangements.exhaustive,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -117,19 +117,35 @@ def estimate(
     ValueError
         When shapes don't fit, the design has not full rank, or the weights are not independent.
     """
-    space = ModelSpace.of(design, contrast)
-    q = len(contrast.weights)
+    [own] = estimates(
+        z, design, [contrast],
+        tail=tail, confidence=confidence, variance_groups=variance_groups,
+    )  # fmt: skip
+    return own
+
+
+def estimates(
+    z: FloatArray,
+    design: FloatArray,
+    contrasts: Sequence[Contrast],
+    *,
+    tail: Tail = "two",
+    confidence: float = 0.95,
+    variance_groups: IntArray | None = None,
+) -> list[Estimates]:
+    """Estimate several contrasts as `estimate` does, from one fit of each column."""
+    spaces = [ModelSpace.of(design, contrast) for contrast in contrasts]
     labels = np.unique(0 if variance_groups is None else variance_groups)
 
-    def estimated(y: FloatArray) -> Estimates:
-        fitted = fit(space, y)
+    def estimated(fitted: Fit, space: ModelSpace) -> Estimates:
+        q = len(space.weights)
         if len(labels) > 1:
             covariance, degrees, scale = _with_variance_groups(
                 space, fitted, (labels[:, np.newaxis] == variance_groups).astype(float)
             )
         else:
             covariance = fitted.variance[:, np.newaxis, np.newaxis] * fitted.covariance
-            degrees, scale = fitted.degrees_of_freedom, np.ones(y.shape[1])
+            degrees, scale = fitted.degrees_of_freedom, np.ones(len(fitted.n))
         if q == 1:
             return t_estimates(fitted, np.sqrt(covariance[:, 0, 0]), degrees, tail, confidence)
         solved = np.linalg.solve(covariance, fitted.effects[..., np.newaxis])[..., 0]
@@ -144,7 +160,12 @@ def estimate(
             degrees_of_freedom=degrees,
         )
 
-    return concatenate([estimated(block) for block in column_blocks(z)])
+    parts: list[list[Estimates]] = [[] for _ in spaces]
+    for block in column_blocks(z) if spaces else ():
+        fitted = fit(spaces[0], block)
+        for own, space in zip(parts, spaces, strict=True):
+            own.append(estimated(fitted.of_contrast(space), space))
+    return [concatenate(own) for own in parts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +197,14 @@ class ModelSpace:
 class Fit:
     """Least squares of M columns.
 
-    `effects` (M, q) of the contrast with their `covariance` (M, q, q) for residuals of variance 1,
-    and the `inverse` (M, k, k) of the normal equations: one matrix where all rows are `present`
-    (N, M). `residuals` (N, M) are 0 where a value is missing; `n` and `degrees_of_freedom` (M,),
-    the latter NaN where nothing is left.
+    `coefficients` (M, k) of the basis; `effects` (M, q) of the contrast with their `covariance`
+    (M, q, q) for residuals of variance 1, and the `inverse` (M, k, k) of the normal equations: one
+    matrix where all rows are `present` (N, M). `residuals` (N, M) are 0 where a value is missing;
+    `n`, `degrees_of_freedom` and residual `variance` (M,); the latter two are NaN where nothing is
+    left.
     """
 
+    coefficients: FloatArray
     effects: FloatArray
     covariance: FloatArray
     inverse: FloatArray
@@ -189,11 +212,22 @@ class Fit:
     present: BoolArray
     n: FloatArray
     degrees_of_freedom: FloatArray
+    variance: FloatArray
 
-    @property
-    def variance(self) -> FloatArray:
-        """Residual variance, (M,)."""
-        return np.sum(self.residuals**2, axis=0) / self.degrees_of_freedom
+    def of_contrast(self, space: ModelSpace) -> Fit:
+        """Take the effects of another contrast in the same basis."""
+        known = self.coefficients, self.inverse, self.degrees_of_freedom
+        effects, covariance = _effects(space, *known)
+        return replace(self, effects=effects, covariance=covariance)
+
+
+def _effects(
+    space: ModelSpace, coefficients: FloatArray, inverse: FloatArray, degrees: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Effects (M, q) of a contrast, and their covariance for residuals of variance 1."""
+    effects = coefficients @ space.weights.T
+    effects[np.isnan(degrees)] = np.nan
+    return effects, space.weights @ inverse @ space.weights.T
 
 
 def fit(space: ModelSpace, y: FloatArray, weights: FloatArray | None = None) -> Fit:
@@ -218,10 +252,9 @@ def fit(space: ModelSpace, y: FloatArray, weights: FloatArray | None = None) -> 
     degrees = np.where(n > k, n - k, np.nan)
     varies = np.linalg.norm(residuals, axis=0) > _ROUNDING * np.linalg.norm(known, axis=0)
     degrees[~varies] = np.nan
-    effects = coefficients @ space.weights.T
-    effects[np.isnan(degrees)] = np.nan
-    covariance = space.weights @ inverse @ space.weights.T
-    return Fit(effects, covariance, inverse, residuals, present, n, degrees)
+    variance = np.sum(residuals**2, axis=0) / degrees
+    effects = _effects(space, coefficients, inverse, degrees)
+    return Fit(coefficients, *effects, inverse, residuals, present, n, degrees, variance)
 
 
 def gram(basis: FloatArray, weights: FloatArray) -> FloatArray:

@@ -96,7 +96,7 @@ class Image(GroupFiles):
 
     @property
     def n_participants(self) -> int:
-        """Participants of whom the table of seeds is; 0 where no seed is known in anybody."""
+        """Number of participants in the table of seeds; 0 if no seed has a value."""
         counts = self.coverage["participants"] / self.coverage["share"]
         return int(np.nan_to_num(counts.max()).round())
 

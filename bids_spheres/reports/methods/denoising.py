@@ -296,6 +296,19 @@ _STANDARDIZED = {
 """By the names of `bids_spheres.engine.clean`, with its formulas."""
 
 
+def _equal_amounts(facts: MethodsFacts) -> Iterator[str]:
+    """Which volumes are used, where there is to be as much data of every run."""
+    if not (seconds := facts.equal_seconds):
+        return
+    which = "the first volumes that were kept"
+    if (seed := facts.equal_seconds_seed) is not None:
+        which = f"volumes drawn at random from those that were kept (seed {seed})"
+    yield (
+        f"So that there was as much data of every run, {seconds:g} s of it were used after "
+        f"cleaning, namely {which}; runs with less were excluded."
+    )
+
+
 def cleaning(facts: MethodsFacts) -> Iterator[str]:
     """What all strategies have in common."""
     if len(facts.strategies) > 1:
@@ -315,6 +328,7 @@ def cleaning(facts: MethodsFacts) -> Iterator[str]:
     standardize = "zscore_sample" if facts.standardize is True else facts.standardize
     if standardize:
         yield f"At the end, the signals were {_STANDARDIZED[standardize]}."
+    yield from _equal_amounts(facts)
     if least := facts.min_dof:
         trend = ["trend"] if facts.detrend else []
         removed = [*(["confounds"] if regresses else []), "mean", *trend]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from nilearn.maskers import NiftiMasker
 from nilearn.mass_univariate import permuted_ols
-from scipy import stats
+from nilearn.mass_univariate._utils import calculate_tfce
+from scipy import ndimage, stats
 
 from bids_spheres.group.inference import (
     ClusterExtent,
@@ -92,6 +93,22 @@ def test_tfce_and_clusters_are_those_of_nilearn(nilearns):
     assert (tfce.p_fwe[0][inside[mask]] < 0.05).mean() > 0.9
     for name, row in (("size", cluster.statistic[0]), ("mass", cluster.statistic[1])):
         np.testing.assert_allclose(np.abs(row), nilearns[name][0])
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_automatic_steps_are_those_of_nilearn(two_sided):
+    """Of one tail, whose largest t is not that of |t|; nilearn does not multiply by the step."""
+    mask = np.ones((5, 5, 5), dtype=bool)
+    t = np.random.default_rng(4).standard_normal(125)
+    t[60] = -9
+    faces = ndimage.generate_binary_structure(3, 1)
+    theirs = calculate_tfce(
+        t.reshape(5, 5, 5, 1), faces, dh="auto", two_sided_test=two_sided
+    ).reshape(-1)
+    largest = np.abs(t).max() if two_sided else t.max()
+    found = Tfce(mask, step=None)(t, two_sided=two_sided)[0]
+    np.testing.assert_allclose(found, theirs * largest / 100, rtol=1e-9)
+    assert not Tfce(mask, step=None)(-np.abs(t), two_sided=False).any()
 
 
 def test_clusters_are_connected_by_faces_and_have_one_sign():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations, product
 
 import numpy as np
@@ -11,13 +12,18 @@ from nilearn.mass_univariate import permuted_ols
 from scipy import stats
 
 from bids_spheres.group.inference import (
+    ClusterExtent,
     Contrast,
     Exchangeability,
     MaxT,
+    Nbs,
+    Tfce,
+    Tfnbs,
     arrange,
     estimate,
     permutation_test,
 )
+from bids_spheres.group.inference.linear_model import column_blocks
 
 MAXT = {"maxt": MaxT()}
 
@@ -200,6 +206,33 @@ def test_memory_maps_in_parts_change_nothing(tmp_path, max_bytes, monkeypatch):
     [parts] = permutation_test(mapped, design, [AGE], MAXT, n_permutations=20, max_bytes=max_bytes)
     np.testing.assert_allclose(parts.statistic, whole.statistic)
     np.testing.assert_allclose(parts.corrections["maxt"].maxima, whole.corrections["maxt"].maxima)
+
+
+@pytest.mark.parametrize("name", ["maxt", "nbs", "tfnbs", "cluster", "tfce"])
+def test_memory_does_not_grow_with_participants_of_a_memory_map(tmp_path, monkeypatch, name):
+    """Parts of 16 KB at a time, and a row per arrangement; parts of usual size hold all of it."""
+    monkeypatch.setattr("bids_spheres.group.inference.freedman_lane._COLUMNS", 2**14)
+    monkeypatch.setattr(column_blocks, "__defaults__", (2**14,))
+    ends, mask = np.column_stack(np.triu_indices(50, 1)), np.ones((7, 7, 25), dtype=bool)
+    enhancement = {
+        "maxt": MaxT(),
+        "nbs": Nbs(ends, 2.0),
+        "tfnbs": Tfnbs(ends),
+        "cluster": ClusterExtent(mask, 2.0),
+        "tfce": Tfce(mask),
+    }[name]
+    peaks = []
+    for n in (50, 50, 200):  # the first loads what it needs
+        z, design = study(n=n, edges=len(ends))
+        np.save(tmp_path / f"{n}.npy", z)
+        mapped = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
+        tracemalloc.start()
+        permutation_test(mapped, design, [AGE], {name: enhancement}, n_permutations=4)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    more = 150 * len(ends) * 8
+    assert peaks[2] - peaks[1] < more / 8
+    assert peaks[2] < more
 
 
 def test_variance_groups_give_the_statistics_of_estimate():

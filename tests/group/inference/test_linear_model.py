@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from bids_spheres.group.inference import Contrast, estimate
+from bids_spheres.group.inference import Contrast, estimate, estimates
 
 FIELDS = ("effect", "standard_error", "ci_low", "ci_high", "statistic", "p")
 
@@ -50,6 +50,23 @@ def test_f_contrast_is_that_of_statsmodels(study):
         reduced = sm.OLS(z[:, edge], design[:, [0, 3]], missing="drop").fit().ssr
         assert found.partial_r[edge] ** 2 == pytest.approx(1 - model.fit().ssr / reduced)
     assert np.isnan(found.effect).all()
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_several_contrasts_of_one_fit_are_those_of_statsmodels(study, complete):
+    z, design, _ = study
+    z = np.nan_to_num(z) if complete else z
+    t, f = np.array([[0, 1, -1, 0.0]]), np.array([[0, 1, 0, 0], [0, 0, 1, 0.0]])
+    contrasts = [Contrast("f", f), Contrast("t", t)]
+    of_f, of_t = estimates(z, design, contrasts, tail="positive")
+    for edge in range(12):
+        fitted = sm.OLS(z[:, edge], design, missing="drop").fit()
+        assert of_f.statistic[edge] == pytest.approx(fitted.f_test(f).fvalue)
+        test = fitted.t_test(t)
+        assert of_t.effect[edge] == pytest.approx(test.effect[0])
+        assert of_t.statistic[edge] == pytest.approx(test.tvalue[0, 0])
+        assert of_t.p[edge] == pytest.approx(stats.t.sf(test.tvalue[0, 0], fitted.df_resid))
+    assert estimates(z, design, []) == []
 
 
 def test_partial_correlation_is_the_correlation_of_residuals(study):

@@ -7,10 +7,11 @@ import io
 import json
 import re
 import shutil
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import stats
@@ -19,7 +20,7 @@ from scipy.spatial.distance import pdist
 from bids_spheres.errors import DataError, MissingInputError
 from bids_spheres.reports.group import write_group_report
 from bids_spheres.reports.toolkit.matrices import DIVERGING
-from tests.group.conftest import new_outputs, upper
+from tests.group.conftest import PEARSON, correlations, new_outputs, upper, write_tsv
 from tests.reports.group.conftest import (
     AGE,
     LABELS,
@@ -204,6 +205,38 @@ def test_the_table_of_strategies_is_what_matrices_give(made, document):
         assert int(row["N"]) == N
     assert rows["24P"]["D.o.f. lost"] == "30"
     assert rows["simple"]["Excluded"] == "2"
+
+
+def test_negative_controls_are_those_of_the_table_of_strategies(tmp_path, parse):
+    rng, outputs = np.random.default_rng(18), new_outputs(tmp_path / "out")
+    for i, strategy in product(range(8), STRATEGIES):
+        facts = {"strategy": strategy, "MeanFramewiseDisplacement": 0.1 + i / 50}
+        path = outputs.add(f"{i:02d}", correlations(rng, 5), **facts)
+        shares = rng.uniform(0, 0.2, 3)
+        controls = {
+            "control": ["seeds", "surrogate", "fluid", "mirrored"],
+            "significant": [0.5, *shares],
+            "significant_nominal": [0.5, *shares + 0.1],
+            "similarity": [np.nan, np.nan, np.nan, rng.uniform(-1, 1)],
+        }
+        name = path.name.replace(f"_stat-{PEARSON}", "").replace("_relmat", "_controls")
+        write_tsv(path.with_name(name), pd.DataFrame(controls))
+    page, problems = page_of(outputs, controls=True)
+    assert problems == []
+    written = read(outputs.root / "group" / "strategies.tsv").set_index("strategy")
+    rows = table_of(parse(page.read_text(encoding="utf-8")), "strategies-table")
+    assert [row["Strategy"] for row in rows] == [*STRATEGIES]
+    columns = {
+        "Surrogates % p < .05": ("surrogate_significant", 100, 1),
+        "Fluid % p < .05": ("fluid_significant", 100, 1),
+        "Mirrored similarity": ("mirrored_similarity", 1, 2),
+        "QC-FC excess s.d. by chance": ("qc_fc_excess", 1, 1),
+    }
+    for head, (column, factor, digits) in columns.items():
+        expected = [factor * float(written.loc[strategy, column]) for strategy in STRATEGIES]
+        assert expected[0] != pytest.approx(expected[1])
+        found = [float(row[head].replace("\N{MINUS SIGN}", "-")) for row in rows]
+        assert found == pytest.approx(expected, abs=0.51 * 10**-digits)
 
 
 def figure(document):

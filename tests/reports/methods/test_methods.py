@@ -441,6 +441,20 @@ def test_what_is_switched_off_is_not_told(facts, words):
     assert words not in text
 
 
+@pytest.mark.parametrize(
+    ("seed", "words"),
+    [
+        (None, "240 s of it were used after cleaning, namely the first volumes that were kept;"),
+        (0, "after cleaning, namely volumes drawn at random from those that were kept (seed 0);"),
+    ],
+)
+def test_drawing_of_volumes_is_told_with_seconds_and_order(seed, words):
+    text = told(own(), equal_seconds=240.0, equal_seconds_seed=seed)
+    assert words in text
+    assert "runs with less were excluded" in text
+    assert "as much data of every run" not in told(own())
+
+
 def test_standardize_true_is_the_sample_z_score():
     assert told(own(), standardize=True) == told(own(), standardize="zscore_sample")
     assert "sample standard deviation (N - 1)" in told(own(), standardize=True)

@@ -627,7 +627,7 @@ def test_a_broken_table_costs_one_page(own):
     bad.write_text("what\tis\tthis\n1\t2\t3\n")
     good, broken = (attempt_report(Pages(own, label)) for label in ("01", "02"))
     assert good.problem is None
-    assert "is not a table of ours: KeyError 'name'" in broken.problem
+    assert "is not a table written by bids_spheres: KeyError 'name'" in broken.problem
     assert bad.name in broken.problem
     assert broken.paths == ()
 
