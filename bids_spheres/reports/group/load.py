@@ -300,6 +300,7 @@ class Level:
                 frozenset(str(file.name.entities[-1][1]) for file in own),
             )
             for name, own in contrasts.items()
+            if {"q"} < {str(file.name.entities[-1][1]) for file in own}
         )
 
     @cached_property

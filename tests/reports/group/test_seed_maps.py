@@ -141,3 +141,25 @@ def test_a_map_without_an_effect_is_shown_whole(tmp_path, parse):
     text = words(by_id(document, "maps"))
     assert "No voxel has q < 0.05 by the false discovery rate; all are coloured." in text
     assert "Clusters" not in text
+
+
+def test_a_map_of_an_f_test_has_one_sign(tmp_path):
+    outputs = new_outputs(tmp_path / "out")
+    rng = np.random.default_rng(6)
+    for i in range(N):
+        outputs.add(f"{i + 1:02d}", correlations(rng, len(POINTS)))
+        values = rng.standard_normal(SHAPE)
+        values[EFFECT] += 30 * (i % 3)
+        save_map(outputs, f"{i + 1:02d}", "s1", values)
+    labels = [f"{i + 1:02d}" for i in range(N)]
+    outputs.participants(participant_id=labels, site=[*"abcabcab"])
+    page_of(outputs, seed_maps=("all",), model="site", contrast=("F:it=site",))
+    (section,) = seed_maps.map_sections(load_level(outputs.root))
+    (graphic,) = section.blocks[0].graphics
+    folder = outputs.root / "group"
+    (path,) = folder.glob("*label-s1*_contrast-it_stat-f_statmap.nii.gz")
+    strongest = nib.load(path).get_fdata().max()
+    (shown,) = re.findall(r"White to red: F from 0 to ([\d.]+);", graphic.caption)
+    assert float(shown) == pytest.approx(strongest, abs=0.006)
+    path.with_name(path.name.replace("stat-f", "stat-q")).unlink()
+    assert load_level(outputs.root).maps == ()
