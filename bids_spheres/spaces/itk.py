@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,6 @@ from bids_spheres.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     import h5py
     from nitransforms.io.itk import ITKLinearTransform
@@ -102,6 +102,29 @@ def move_points(points: ArrayLike, paths: Iterable[Path]) -> MovedPoints:
         through = _through_file(moved.coordinates, path)
         moved = MovedPoints(through.coordinates, moved.outside | through.outside)
     return moved
+
+
+def map_points(points: ArrayLike, path: str | Path) -> FloatArray:
+    """Take points through one transform file.
+
+    Parameters
+    ----------
+    points : (S, 3) array-like, mm, RAS
+        In the space that the file's name gives as ``to-``.
+    path : path
+
+    Returns
+    -------
+    (S, 3) array, mm, RAS
+        In the space that the file's name gives as ``from-``. Points outside a displacement field
+        are not displaced by it.
+
+    Raises
+    ------
+    MissingInputError, DataError, ReadWriteError
+        When the file is missing, is not such a transform, or can't be read.
+    """
+    return move_points(points, [Path(path)]).coordinates
 
 
 def _through_file(points: FloatArray, path: Path) -> MovedPoints:

@@ -14,17 +14,12 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy.interpolate import RegularGridInterpolator
 
 from bids_spheres.errors import DataError, MissingInputError, UsageError
-from bids_spheres.spaces.itk import move_points
+from bids_spheres.spaces.itk import map_points, move_points
 
 
 def chain_points(points, paths):
     """Coordinates of points that went through all files."""
     return move_points(points, paths).coordinates
-
-
-def map_points(points, path):
-    """Coordinates of points that went through one file."""
-    return move_points(points, [path]).coordinates
 
 
 LPS = np.array([-1, -1, 1])
