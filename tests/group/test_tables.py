@@ -49,11 +49,11 @@ def test_other_nodes(tmp_path, names):
     [
         (2, "1\t0\t1\t0", "not square"),  # a cell too few
         (2, "1\t0\t1\t0\t0\t0", "not square"),
-        (1, "a\t1\t0\t0\tmuch", "no number"),
+        (1, "a\t1\t0\t0\tmuch", "not a number"),
         (1, "a\t1\t0\t\t0", "empty cell"),
         (1, "a\t1\t0\tinf\t0", "not finite"),
-        (1, "a\t1\t0\t0.5\x00\x00\t0", "no number"),
-        (1, "a\t1\t0\t0.5 0.5\t0", "no number"),
+        (1, "a\t1\t0\t0.5\x00\x00\t0", "not a number"),
+        (1, "a\t1\t0\t0.5 0.5\t0", "not a number"),
         (1, "b\t1\t0\t0\t0", "other nodes"),
         (3, None, "not square"),
     ],
