@@ -149,8 +149,8 @@ def test_methods_and_sidecars_of_means_say_the_tail(tmp_path, tail, words_of_it)
         ({}, "in an ordinary least squares model (age); coeff", set()),
         (
             {"clusters": "site"},
-            "model with CR2 standard errors robust to site (Pustejovsky and Tipton, 2018) (age);",
-            {"pustejovsky2018"},
+            "robust to site (Bell and McCaffrey, 2002; Pustejovsky and Tipton, 2018) (age);",
+            {"bell2002", "pustejovsky2018"},
         ),
         ({"variance_groups": "site"}, "with a variance for each site (Winkler", {"winkler2014"}),
         ({"weights": "precision"}, "in a random-effects model", {"paule1982", "knapp2003"}),
