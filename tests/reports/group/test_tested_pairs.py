@@ -174,6 +174,7 @@ def test_methods_say_what_was_assumed_of_errors(tmp_path, options, said, cited):
     of_errors = {
         "paule1982",
         "knapp2003",
+        "bell2002",
         "pustejovsky2018",
         "winkler2014",
         "johnson2007",
