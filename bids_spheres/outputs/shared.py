@@ -129,9 +129,15 @@ def record_exclusions(
 
     Any number of processes may do so at the same time. `source` is the BOLD file relative to the
     root of its dataset. A row has a value, or None, for each of `EXCLUSION_COLUMNS`; rows of
-    strategies that were not tried are kept. A table without rows is removed. DataError when it is
-    not ours.
+    strategies that were not tried are kept. A table without rows is removed. UsageError for a row
+    of another run or strategy; DataError when the table is not ours.
     """
+    for row in rows:
+        if row["source"] != source or row["strategy"] not in strategies:
+            raise UsageError(
+                f"{row['source']} with {row['strategy']} is not among the exclusions of {source} "
+                f"with {', '.join(strategies)}."
+            )
     excluded = {
         row["strategy"]: tuple(cell(row[name]) for name in EXCLUSION_COLUMNS) for row in rows
     }

@@ -7,7 +7,7 @@ import multiprocessing
 
 import pytest
 
-from bids_spheres.errors import DataError
+from bids_spheres.errors import DataError, UsageError
 from bids_spheres.outputs.shared import EXCLUSION_COLUMNS, record_exclusions
 
 HEADER = (
@@ -151,6 +151,13 @@ def test_a_row_that_a_killed_call_left_out_of_the_table_is_withdrawn_as_well(tmp
     (part,) = (tmp_path / "logs" / "exclusions").iterdir()
     assert part.name.endswith("-none.tsv")
     assert not (tmp_path / "exclusions.tsv").exists()
+
+
+@pytest.mark.parametrize("strange", [row(run=2), row("24P")])
+def test_rows_of_others_are_refused(tmp_path, strange):
+    with pytest.raises(UsageError, match="is not among the exclusions"):
+        record_exclusions(tmp_path, bold(), ["simple"], [row(), strange])
+    assert list(tmp_path.iterdir()) == []
 
 
 def calls(output_dir, participants, keep):
