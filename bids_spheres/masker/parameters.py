@@ -65,8 +65,9 @@ class Series:
     def volume(self, number: int) -> FloatArray:
         """One volume as an (X, Y, Z) array."""
         volumes = chain.from_iterable(self.volumes.blocks())
-        volume = next(islice(volumes, number, None))
-        return volume.reshape(self.volumes.grid.shape, order="F")
+        for volume in islice(volumes, number, None):
+            return volume.reshape(self.volumes.grid.shape, order="F")
+        raise IndexError(f"{self.volumes.name} has no volume {number + 1}.")
 
 
 def open_series(images: Images) -> Series | list[Series]:

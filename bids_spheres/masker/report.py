@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.engine.stream import image_grid
+from bids_spheres.errors import DataError
 from bids_spheres.reports.toolkit.figures import picture
 from bids_spheres.reports.toolkit.geometry import backdrop
 from bids_spheres.reports.toolkit.render import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class MaskerFacts:
-    """Spheres and parameters of a masker."""
+    """Spheres and parameters of a masker; DataError when their numbers differ."""
 
     title: str
     parameters: Mapping[str, str]
@@ -51,6 +52,12 @@ class MaskerFacts:
     displayed: tuple[int, ...] = ()  # Which spheres get a figure of their own, counted from 0
     warnings: tuple[str, ...] = ()
     mask_voxels: int | None = None  # Voxels of the mask on the grid of `weights`
+
+    def __post_init__(self) -> None:
+        n = len(self.names)
+        rows = n if self.weights is None else len(self.weights.asked)
+        if self.coordinates.shape != (n, 3) or self.radii.shape != (n,) or rows != n:
+            raise DataError(f"A report of {n} spheres needs a seed and a radius for each.")
 
     @property
     def seeds_inside(self) -> BoolArray:

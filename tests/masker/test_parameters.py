@@ -21,3 +21,5 @@ def test_a_volume_is_that_of_its_number_however_it_is_read(number):
     # As NIfTI has it: the first axis is the fastest.
     assert volume[1, 2, 3] == data[number, 1 + 2 * 2 + 6 * 3] == 24 * number + 23
     assert volume[1, 0, 0] == 24 * number + 1
+    with pytest.raises(IndexError, match=r"x.nii has no volume 9"):
+        series.volume(8)

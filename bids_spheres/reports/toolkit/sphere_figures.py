@@ -289,7 +289,8 @@ def map_slices(
     least, strongest = limits
 
     def values(mesh: Mesh, sphere: int | None) -> tuple[BoolArray, ByteArray]:
-        shown = maps[sphere or 0].at(mesh)
+        assert sphere is not None  # noqa: S101 - there are few spheres
+        shown = maps[sphere].at(mesh)
         mask = np.abs(shown) >= least
         return mask, DIVERGING[palette_codes(shown[mask], strongest)]
 
