@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from bids_spheres.engine.connectivity import fisher_z
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.edges import NODE_COLUMNS, PAIR_COLUMNS, mean_along
@@ -240,9 +241,9 @@ def run_stability(
     everything = np.zeros(len(edges), dtype=np.intp)
     minutes = len(series) * t_r / 60
     lengths = [round(part * 60 / t_r) for part in np.arange(STEP, minutes, STEP)]
-    whole, parts = fisher_z(series, edges), [fisher_z(series[:n], edges) for n in lengths]
     middle = len(series) // 2
-    halves = fisher_z(series[:middle], edges), fisher_z(series[middle:], edges)
+    spans = (series, series[:middle], series[middle:], *(series[:n] for n in lengths))
+    whole, first, second, *parts = (edges.of(fisher_z(span)) for span in spans)
     n_pairs = len(networks.means(whole)) if networks.names else 0
     r, means = np.full((2, len(parts), 1 + n_pairs), np.nan)
     for row, part in enumerate(parts):
@@ -251,17 +252,8 @@ def run_stability(
         if networks.names:
             r[row, 1:] = correlate_edges(part, whole, networks.pair_of_edge, n_pairs)
             means[row, 1:] = networks.means(part)
-    [split_half] = correlate_edges(*halves, everything, 1)
+    [split_half] = correlate_edges(first, second, everything, 1)
     return RunStability(minutes, float(split_half), r, means)
-
-
-def fisher_z(series: FloatArray, edges: Edges) -> FloatArray:
-    """Fisher z (E,) of the correlations of series (T, S); NaN where one is missing or constant."""
-    centred = series - series.mean(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        centred /= np.linalg.norm(centred, axis=0)
-        z = np.arctanh(edges.of(centred.T @ centred))
-    return np.where(np.isfinite(z), z, np.nan)
 
 
 def correlate_edges(
