@@ -30,7 +30,7 @@ from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
 from bids_spheres.participant.designs import RunDesign, StrategyFailures, run_designs
-from bids_spheres.participant.series import clean_columns
+from bids_spheres.participant.series import clean_series
 from bids_spheres.participant.sphere_sets import extract_spheres, open_spheres
 from bids_spheres.participant.up_to_date import find_tasks
 from bids_spheres.settings import PARTICIPANT
@@ -218,7 +218,10 @@ class _Recomputed:
         if not designs:
             raise failures.as_error()
         self.job, self.edge, self.design = job, edge, designs[0]
-        opened = open_spheres(job, job.images[0].bold, job.placements)
+        # Control spheres and random placements are not part of the correlation.
+        drawn = replace(rules, controls=False, placement_jitter=None)
+        lone = replace(job, work=replace(job.work, processing=drawn))
+        opened = open_spheres(lone, job.images[0].bold, job.placements)
         self.usable = opened.usable
         self.extraction, (self.spheres,) = extract_spheres(
             *(opened.volumes, opened.sphere_sets, rules, job.work.threads)
@@ -226,8 +229,7 @@ class _Recomputed:
 
     def cleaned(self, design: RunDesign) -> NDArray[np.float64]:
         """Series of the set, (T', S), through the steps of a strategy."""
-        # The extraction may have further spheres, as controls.
-        return clean_columns(self.extraction, self.spheres.columns, design)
+        return clean_series(self.extraction.timeseries, design, self.extraction.voxels)
 
     def correlation(self) -> float:
         """Pearson's; NaN when a sphere has no series or the run is excluded."""
