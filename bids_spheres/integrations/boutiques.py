@@ -7,7 +7,7 @@ Names, flags, groups, choices, defaults and limits are those of the declared opt
 option needs no change here; the constants below have the rest. The format is Boutiques 0.5, with
 what its check of BIDS Apps (``bosh validate --bids``) requires and the ids of the draft of the BIDS
 execution specification. That check allows a single output, so files are listed only for the draft
-(`DRAFT_FLAG`).
+(``--bids-exec-spec``).
 
 Differences from the parser:
 
@@ -51,9 +51,6 @@ _FIRST = ("bids_dir", "output_dir", "analysis_level", "participant_label", "sess
 """In the order that the check of BIDS Apps requires."""
 
 _LEFT_OUT = ("help", "help_all", "version", "config")
-
-DRAFT_FLAG = "--bids-exec-spec"
-"""Flag by which the draft of the BIDS execution specification retrieves descriptors."""
 
 _DRAFT_IDS = {
     "bids_dir": "InputDataset",
@@ -189,7 +186,7 @@ def descriptor(
 
 
 def text(*, draft: bool = False) -> str:
-    """Content of descriptor.json, or what `DRAFT_FLAG` prints."""
+    """Content of descriptor.json, or what ``--bids-exec-spec`` prints."""
     return json.dumps(descriptor(draft=draft), indent=2, ensure_ascii=False) + "\n"
 
 
