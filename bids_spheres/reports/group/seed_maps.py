@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bids_spheres.outputs.paths import of_contrast
 from bids_spheres.reports.group.data_quality import find_group_background
 from bids_spheres.reports.group.mean_connectivity import SIGNIFICANT
-from bids_spheres.reports.group.tested_pairs import contrast_in_words
+from bids_spheres.reports.group.tested_pairs import add_contrast, contrast_in_words
 from bids_spheres.reports.participant.sphere_section import read_image
 from bids_spheres.reports.toolkit import figures, render, sphere_figures
 from bids_spheres.reports.toolkit.charts import WIDTH, Chart, Raster
@@ -129,13 +128,11 @@ def _peaks(own: ContrastMap, coloured: VoxelMap) -> tuple[list[str], FloatArray]
 
 def _cluster_table(maps: Sequence[ContrastMap]) -> Iterator[render.Table]:
     """Clusters of all contrasts and strategies of a seed; nothing where none were looked for."""
-    tables = []
-    for own in maps:
-        if own.clusters is not None:
-            about = own.sidecar(of_contrast(own.contrast, "clusters"))
-            names = {"contrast": own.contrast, "strategy": own.strategy}
-            threshold = about.get("Threshold")
-            tables.append(own.clusters[:_MOST_CLUSTERS].assign(**names, threshold=threshold))
+    tables = [
+        add_contrast(own.clusters[:_MOST_CLUSTERS], own, own.contrast, "clusters")
+        for own in maps
+        if own.clusters is not None
+    ]
     if not tables:
         return
     rows = pd.concat(tables)

@@ -19,6 +19,7 @@ from bids_spheres.wording import count, listing, number
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from bids_spheres.outputs.find import GroupFiles
     from bids_spheres.reports.group.load import FloatArray, Level, Result
     from bids_spheres.reports.toolkit.connectome import Stage
 
@@ -308,14 +309,18 @@ def _contrast_tables(tests: Sequence[Tested]) -> Iterator[render.Table]:
 
 def _rows(tests: Sequence[Tested], what: str) -> pd.DataFrame | None:
     """Tables of components or of pairs of networks of all tests; None where none was written."""
-    tables = []
-    for test in tests:
-        result, name = test.result, of_contrast(test.name, what)
-        if name in result.whats:
-            names = {"contrast": test.name, "strategy": result.strategy}
-            threshold = result.sidecar(name).get("Threshold")
-            tables.append(result.table(name).assign(**names, threshold=threshold))
+    tables = [
+        add_contrast(test.result.table(name), test.result, test.name, what)
+        for test in tests
+        if (name := of_contrast(test.name, what)) in test.result.whats
+    ]
     return pd.concat(tables) if tables else None
+
+
+def add_contrast(table: pd.DataFrame, files: GroupFiles, contrast: str, what: str) -> pd.DataFrame:
+    """Add contrast, strategy and threshold to the rows of a table of a contrast."""
+    threshold = files.sidecar(of_contrast(contrast, what)).get("Threshold")
+    return table.assign(contrast=contrast, strategy=files.strategy, threshold=threshold)
 
 
 def _components_table(rows: pd.DataFrame) -> render.Table:
