@@ -39,7 +39,7 @@ _BLOCKS = 110 * MEGABYTE
 """Blocks of 20 MiB of some volumes: two read ahead, one at work, and copies of it."""
 
 _SEED_MAPS = 150 * MEGABYTE
-"""What cleaning a block of voxels over all time takes."""
+"""Memory to clean a block of voxels over all time, bytes."""
 
 _PLACEMENTS = 250 * MEGABYTE
 """Weights of random placements, and series of those that are extracted at a time."""
@@ -50,7 +50,7 @@ _THREADS = 8
 """Headers read at the same time: each mostly waits for the file system."""
 
 _SLURM_NAMES = {"partition": "queue", "time": "walltime", "mem": "memory", "name": "job_name"}
-"""What Slurm calls them."""
+"""Slurm's names of options, and those of dask-jobqueue."""
 
 _NUMBERS = ("jobs", "cores", "processes", "job_cpu")
 _LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", "worker_extra_args")

@@ -258,7 +258,7 @@ _FULL = {"res": "resolution"}
 
 
 def _command_parser(name: str, text: str, *, names: str = "", own: str = "") -> _Parser:
-    """Parser of a command, which may take names of what ships, or of `own` files."""
+    """Parser of a command; `names` takes those of built-in sets, or of `own` files."""
     parser = _Parser(
         prog=f"bids-spheres {name}",
         description=text,

@@ -197,7 +197,7 @@ class _Run:
         return [self._lose(self.pending.pop(future), "it does not go on") for future in stuck]
 
     def _completed(self) -> Iterator[tuple[int, Any]]:
-        """An item that is done, if one is within a moment."""
+        """Yield an item that has finished, if one finishes before the next poll."""
         with suppress(Empty):
             future = self.ended.get(timeout=_POLL)
             if future in self.pending:

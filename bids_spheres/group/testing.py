@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Hypotheses:
-    """Contrasts of one sample, and the weights of `terms` that sidecars say they have, by name."""
+    """Contrasts of one sample; sidecars have the `weights` of each, in the order of `terms`."""
 
     sample: Sample
     contrasts: tuple[inference.Contrast, ...]
@@ -340,7 +340,7 @@ def nbs_threshold(sample: Sample, contrast: inference.Contrast, options: GroupOp
 
 
 def _warn_of_permutations(group: Group, test: inference.PermutationTest, sample: Sample) -> None:
-    """Say when all arrangements were used, and which edges are in none."""
+    """Log whether permutations were exhaustive, and which edges were left out of them."""
     if test.exhaustive:
         logger.info(
             "%s: all %d arrangements of %s were used; no p is below %.3g.",

@@ -76,7 +76,7 @@ def clean_columns(extraction: Extraction, columns: slice, run_design: RunDesign)
 
 
 def rows_in_use(run_design: RunDesign) -> BoolArray:
-    """Those of the kept volumes that are drawn after cleaning."""
+    """Which of the kept volumes are drawn after cleaning, (T',)."""
     return np.asarray(run_design.used[run_design.design.kept])
 
 

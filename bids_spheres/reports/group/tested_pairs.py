@@ -54,7 +54,7 @@ class Tested:
 
     @property
     def symbol(self) -> str:
-        """Of the statistic."""
+        """Symbol of the statistic."""
         return "F" if "f" in self.table else "t"
 
     @property
