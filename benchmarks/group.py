@@ -23,7 +23,6 @@ _PARTS = {
     ("workflow", "gather_image"): "tables of spheres",
     ("workflow", "gather_group"): "sidecars of matrices",
     ("stream", "read_upper_triangle"): "matrices (two threads)",
-    ("stream", "Stack.add"): "stacked table",
     ("summary", "Summary.test_means"): "tests of means, QC-FC",
     ("quality", "permuted_qc_fc"): "permutations of head motion",
     ("reliability", "group_stability"): "stability (also in what follows)",

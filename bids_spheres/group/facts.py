@@ -113,9 +113,14 @@ class RunFacts:
         return tuple((key, known[key]) for key in GEOMETRY)
 
     @property
+    def variance(self) -> float:
+        """Variance of Fisher's z."""
+        return fisher_z_variance(self.degrees_of_freedom)
+
+    @property
     def weight(self) -> float:
-        """How much the run counts among others of its participant: 1 / var(z)."""
-        return 1 / fisher_z_variance(self.degrees_of_freedom)
+        """How much the run counts among others of its participant."""
+        return 1 / self.variance
 
 
 def read_facts(matrix: Path) -> RunFacts | None:

@@ -22,19 +22,17 @@ from bids_spheres.outputs.logs import Crash, find_crashes
 from bids_spheres.outputs.paths import group_of_contrast, image_name, title
 from bids_spheres.outputs.read import read_columns
 from bids_spheres.outputs.shared import EXCLUSIONS
-from bids_spheres.wording import count, listing
+from bids_spheres.wording import collect, count, listing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.stream import Participant
     from bids_spheres.outputs.find import OutputFile
 
     Entities = tuple[tuple[str, str], ...]
-    from collections.abc import Collection, Iterator
-
-    from bids_spheres.group.stream import Participant
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +56,8 @@ def group_of(
 
     Where tasks are compared within participants, a group has all of them.
     """
-    gone = {"sub"} | (REPEATED - {"ses"} if by_session else REPEATED)
-    gone |= {"task"} if within_task else set()
+    averaged = REPEATED - {"ses"} if by_session else REPEATED
+    gone = {"sub", *averaged, *(["task"] if within_task else [])}
     kept = tuple(entity for entity in file.name.entities if entity[0] not in gone)
     if pool_spaces and file.space.startswith("MNI"):
         kept = without_space(kept, POOLED)
@@ -101,16 +99,13 @@ def make_groups(
     comes first in `MNI_PREFERENCE`, or else by its name.
     """
     groups = grouped(files, lambda file: group_of(file, **options.grouping))
-    if not options.pool_spaces:
-        return groups
     order = {space: place for place, space in enumerate(MNI_PREFERENCE)}
-    pooled = {}
-    for name, own in groups.items():
+    for name, own in groups.items() if options.pool_spaces else ():
         by_preference = sorted(own, key=lambda file: order.get(file.space, len(order)))
         # The last entry of a key stays.
         chosen = {file.name.source: file for file in reversed(by_preference)}
-        pooled[name] = [file for file in own if chosen[file.name.source] is file]
-    return pooled
+        groups[name] = [file for file in own if chosen[file.name.source] is file]
+    return groups
 
 
 def discard_earlier(output_dir: Path, group: Name, written: Iterable[Path] = ()) -> None:
@@ -222,13 +217,16 @@ class ExpectedParticipants:
         """Files about runs of a participant that failed, and are missing from those in a group."""
         wanted = {pair for pair in group.entities if pair[0] in ("task", "ses", "space")}
         present = {run.file.source for run in (*person.runs, *person.excluded)}
-        failed = []
-        for crash in self._crashes.get(person.label, ()):
+
+        def run_of(crash: Crash) -> str:
             pairs = crash.entities.items()
-            run = "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
-            if wanted <= set(pairs) and run not in present:
-                failed.append(crash.path.name)
-        return failed
+            return "_".join(f"{key}-{value}" for key, value in pairs if key not in _OF_IMAGE)
+
+        return [
+            crash.path.name
+            for crash in self._crashes.get(person.label, ())
+            if wanted <= crash.entities.items() and run_of(crash) not in present
+        ]
 
     def _reason(self, group: Name, label: str) -> str:
         """Why a participant without an unusable output is not in a group."""
@@ -253,14 +251,13 @@ class ExpectedParticipants:
 def _read_exclusions(path: Path) -> Mapping[str, list[tuple[str | None, str, str]]]:
     """Task, strategy and reason of every exclusion, by participants."""
     exclusions: dict[str, list[tuple[str | None, str, str]]] = defaultdict(list)
-    if not path.is_file():
-        return exclusions
+    columns: dict[str, tuple[str, ...]] = {}
     try:
-        columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
+        if path.is_file():
+            columns = read_columns(path, ("participant_id", "source", "strategy", "reason"))
     except BidsSpheresError as error:
         # Matrices of excluded runs say why as well.
         logger.warning("Reasons of exclusions are not all known: %s", error)
-        return exclusions
     for participant, source, strategy, reason in zip(*columns.values(), strict=True):
         task = re.search(r"task-([^_.]+)[^/]*$", source)
         exclusions[participant].append((task and task[1], strategy, reason))
@@ -272,10 +269,8 @@ def describe_failed(failed: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterat
 
     `failed` has names of files about these runs by participant, by the titles of groups.
     """
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for group, own in failed.items():
-        for label, names in own.items():
-            groups[label, tuple(names)].append(group)
+    items = ((*item, group) for group, own in failed.items() for item in own.items())
+    groups = collect(((label, tuple(names)), group) for label, names, group in items)
     for (label, names), titles in groups.items():
         runs, where = count(len(names), "run"), listing(titles, 3)
         yield f"{label} is in {where} without {runs} that failed, see logs/{listing(names)}"
@@ -286,12 +281,11 @@ def describe_absent(absent: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
 
     `absent` has reasons by participants, by the titles of groups.
     """
-    groups: dict[tuple[tuple[str, ...], str], list[str]] = defaultdict(list)
-    for group, reasons in absent.items():
-        for reason in dict.fromkeys(reasons.values()):
-            own = tuple(label for label, why in reasons.items() if why == reason)
-            groups[own, reason].append(group)
-    for (labels, reason), titles in groups.items():
+    people = collect(
+        ((group, why), label) for group, own in absent.items() for label, why in own.items()
+    )
+    groups = collect(((why, tuple(labels)), group) for (group, why), labels in people.items())
+    for (reason, labels), titles in groups.items():
         where = "any group" if len(titles) == len(absent) else listing(titles, 3)
-        people = count(len(labels), "participant")
-        yield f"{people} without a result in {where} ({reason}): {listing(labels, len(labels))}"
+        who = count(len(labels), "participant")
+        yield f"{who} without a result in {where} ({reason}): {listing(labels, len(labels))}"
