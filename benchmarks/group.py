@@ -24,7 +24,7 @@ _PARTS = {
     ("workflow", "gather_group"): "sidecars of matrices",
     ("stream", "read_upper_triangle"): "matrices (two threads)",
     ("summary", "Summary.test_means"): "tests of means, QC-FC",
-    ("quality", "permuted_qc_fc"): "permutations of head motion",
+    ("head_motion", "permuted_qc_fc"): "permutations of head motion",
     ("reliability", "group_stability"): "stability (also in what follows)",
     ("multiverse", "estimate_effects"): "effects of the multiverse",
     ("multiverse", "Multiverse.write"): "tables of the multiverse",

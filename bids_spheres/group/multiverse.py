@@ -20,6 +20,7 @@ from bids_spheres.errors import did_you_mean
 from bids_spheres.files.atomic import MISSING, remove
 from bids_spheres.files.names import Name, natural
 from bids_spheres.group.edges import PAIR_COLUMNS, edge_ends, mean_along
+from bids_spheres.group.head_motion import SIGNIFICANT
 from bids_spheres.group.results import ESTIMATE_COLUMNS, Writer
 from bids_spheres.group.testing import tested_contrasts
 from bids_spheres.outputs.find import group_files
@@ -68,7 +69,10 @@ SPECIFICATION_COLUMNS = described(
         "Hochberg 1995, doi:10.1111/j.2517-6161.1995.tb02031.x)",
         "qc_fc_median": "QC-FC of the specification, as in strategies.tsv",
         "qc_fc_significant": "Share of its edges whose correlation with motion has p < 0.05",
-        "qc_fc_within_chance": "1: that share is at most that of Robust; n/a where it is not known",
+        "qc_fc_p": "p of its QC-FC by permutations of head motion, as in strategies.tsv; n/a "
+        "without --controls",
+        "qc_fc_within_chance": "1: qc_fc_p is at least 0.05, or where it is not known, "
+        "qc_fc_significant at most that of Robust; n/a where neither is known",
     }
 )
 """Columns of the table of specifications, a row per effect and specification."""
@@ -118,12 +122,14 @@ class Multiverse:
         if not (options.multiverse and group.scale.tested and summary.effects):
             return
         effects = pd.concat(summary.effects.values())
-        left, within = summary.left, summary.left.share <= options.robust_qcfc
+        left, p = summary.left, summary.permuted_motion.get("qc_fc_p")
+        within = left.share <= options.robust_qcfc if p is None else float(p) >= SIGNIFICANT
         effects = effects.assign(
             group=group.title,
             **{choice: label_of(group.name, key) or MISSING for choice, key in CHOICES.items()},
             qc_fc_median=left.median,
             qc_fc_significant=left.share,
+            qc_fc_p=np.nan if p is None else p,
             qc_fc_within_chance=np.nan if np.isnan(left.share) else float(within),
         )
         left_out = ("atlas", "seg", *CHOICES.values())
@@ -194,6 +200,7 @@ class Multiverse:
                 "Q": options.robust_q,
                 "Share": options.robust_share,
                 "QCFCSignificant": options.robust_qcfc,
+                **({"QCFCPermutationP": SIGNIFICANT} if options.controls else {}),
             },
             "Model": options.model or "1",
             "Tail": options.tail,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bids_spheres.files.atomic import MISSING
 from bids_spheres.group.edges import mean_of_known, modularity
 from bids_spheres.group.facts import as_json
-from bids_spheres.group.head_motion import permuted_qc_fc
 from bids_spheres.outputs.paths import CONTROLS, SEEDS, label_of
 from bids_spheres.outputs.read import read_table
 from bids_spheres.outputs.sidecars import described
@@ -189,10 +188,7 @@ def strategy_row(summary: Summary) -> Row:
         row["identification_rate"] = agreement.identification_rate
     row |= summary.stability.cells if summary.stability else {}
     if options.controls:
-        row |= controls_cells(used)
-    if options.controls and summary.motion:
-        between = group.edges.between_nodes
-        row |= permuted_qc_fc(summary.rows.values, summary.motion, between, options.seed)
+        row |= controls_cells(used) | summary.permuted_motion
     return row
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bids_spheres.group.inference import PermutationTest
     from bids_spheres.group.model import ContrastText, Design, GroupDesign, Model
     from bids_spheres.group.options import GroupOptions
+    from bids_spheres.group.quality import Row
     from bids_spheres.group.stream import Group, Participant
 
 
@@ -75,6 +76,7 @@ class Summary:
         self.mean: testing.Tested | None = None
         self.qc_fc: head_motion.QcFc | None = None
         self.left = head_motion.Benchmark()
+        self.permuted_motion: Row = {}
         self.reliability: reliability.Reliability | None = None
         self.stability: reliability.Stability | None = None
         self.effects: dict[str, pd.DataFrame] = {}
@@ -140,6 +142,9 @@ class Summary:
             between = group.edges.between_nodes
             r, p = self.qc_fc.r[between], self.qc_fc.p[between]
             self.left = head_motion.benchmark(r, p, group.distances[between])
+            if options.controls:
+                null = head_motion.permuted_qc_fc(values, self.motion, between, options.seed)
+                self.permuted_motion = null
 
     def write(self) -> None:
         """Write all results, after the tests of contrasts."""
