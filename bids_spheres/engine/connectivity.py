@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _CONSTANT = 1e-12
 """A column whose spread is below this share of its size only carries rounding errors."""
 
+_UNSHRUNK = 1e-12
+"""A share of shrinkage, per series, that is a rounding error of none."""
+
 _SAME = 1e-13
 """A correlation this close to 1 or -1 differs from it by rounding errors of a sum over volumes."""
 
@@ -169,16 +172,13 @@ def precision(timeseries: FloatArray) -> FloatArray:
     standardize them unless their variances mean something. All NaN where even the shrunk covariance
     can't be inverted, e.g. of two volumes.
     """
-    shrunk, _ = _ledoit_wolf(timeseries)
-    undefined = np.full_like(shrunk, np.nan)
-    try:
-        factor = linalg.cholesky(shrunk, lower=True)
-    except linalg.LinAlgError:
-        return undefined
-    pivots = np.diag(factor) ** 2
-    if pivots.min() <= len(pivots) * np.finfo(np.float64).eps * pivots.max():
-        return undefined
-    inverse = linalg.solve_triangular(factor, np.eye(len(factor)), lower=True)
+    (shrunk, shrinkage), (n_volumes, n_series) = _ledoit_wolf(timeseries), timeseries.shape
+    # The share is 0 only where every volume is one pattern or its opposite, as two volumes are:
+    # a covariance of rank 1, which rounding errors must not make invertible.
+    if n_series > 1 and (n_volumes == 2 or shrinkage < n_series * _UNSHRUNK):
+        return np.full_like(shrunk, np.nan)
+    factor = linalg.cholesky(shrunk, lower=True)
+    inverse = linalg.solve_triangular(factor, np.eye(n_series), lower=True)
     # The product of a matrix with itself: exactly symmetric.
     return inverse.T @ inverse
 
