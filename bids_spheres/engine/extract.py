@@ -459,15 +459,10 @@ def _along_volumes(matrix: sparse.csr_array, block: RealArray) -> RealArray:
 
 
 class _SmoothedSums:
-    """Weighted sums over the voxels of volumes, taken of their changes from the first one.
+    """Weighted sums over the `voxels` of volumes, (U,), taken of their changes from the first one.
 
-    Parameters
-    ----------
-    applied : AppliedWeights
-    voxels : (U,) int array
-        Those that are read. Weights beyond them are 0: a box in other company may be larger.
-    threads : int
-        scipy computes without Python's lock.
+    Weights beyond these are 0: a box in other company may be larger. Two `threads` compute at once,
+    as scipy does so without Python's lock.
     """
 
     def __init__(self, applied: AppliedWeights, voxels: IntArray, threads: int) -> None:

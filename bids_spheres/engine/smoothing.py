@@ -1,12 +1,9 @@
 """Smoothing of weights instead of images.
 
-Design
-------
-Smoothing is linear. With x a volume, G the smoothing and W the weights of the spheres,
-``W @ (G @ x) == (W @ G) @ x``; so G is applied once to a few small boxes of weights, never to a
-volume. A Gaussian spreads each weight over a box, axis by axis; what falls outside the
-image is folded back at its edge, as scipy's default boundary ("reflect") does. The kernel
-ends at 4 standard deviations, and sigma = fwhm / sqrt(8 ln 2), as in
+Smoothing is linear. With x a volume, G the smoothing and W the weights of the spheres, ``W @ (G @
+x) == (W @ G) @ x``; so G is applied once to a few small boxes of weights, axis by axis. What falls
+outside the image is folded back at its edge, as scipy's default boundary ("reflect") does. The
+kernel ends at 4 standard deviations, and sigma = fwhm / sqrt(8 ln 2), as in
 `nilearn.image.smooth_img` and `scipy.ndimage.gaussian_filter1d`.
 """
 

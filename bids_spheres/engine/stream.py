@@ -1,10 +1,8 @@
 """Volumes out of image files one after the other, in bounded memory.
 
-Design
-------
-Nobody downstream wants a volume: they want the values of some voxels over time. So a
-`Volumes` object hands out blocks of shape (B, V), real-valued and scaled, for voxels named
-once. How a volume is reached is the only thing its subclasses differ in:
+Nobody downstream wants a volume: they want the values of some voxels over time. So a `Volumes`
+hands out blocks, (B, V), of voxels named once. How a volume is reached is all its subclasses differ
+in:
 
 - ``.gz``: inflated as a stream, one volume in memory, every byte once;
 - uncompressed: memory mapped in blocks, so that only pages with wanted voxels are read, and
