@@ -88,8 +88,7 @@ def _do_task(task: Task) -> int:
     if results is not None:
         datatypes.write_timeseries(results, Path("timeseries"))
         datatypes.write_conmat(results, Path("conmat"))
-        pages = [DERIVATIVES / name for name in sorted(pages_of_participants(DERIVATIVES))]
-        datatypes.write_report(pages, Path("report"))
+        datatypes.write_report(pages_of_participants(DERIVATIVES), Path("report"))
         done = f"{len(results.jobs)} of {count(len(task.runs), 'run')} done."
         messages.append(message("success", done))
     write_product(PRODUCT, [*notes, *messages], results)
