@@ -2,14 +2,10 @@
 
 Dask chooses the worker of each item. This module replaces parts of Dask that do not serve here:
 
-- A worker is used once it has proven that it sees our files (`proof`). Registering a
-  `WorkerPlugin`, Dask's way, waits for every worker, even one that never answers, and goes on with
-  workers for which it failed; so do `Client.run` and `Client.get_versions`, and
-  `Client.wait_for_workers` counts paused workers.
-- No more items are handed out than workers can be used. Dask sends all items at once, and leaves
-  them with a worker that is paused or silent.
-- `submit(retries=)` repeats what raised, but our functions raise nothing. An item on a worker that
-  is paused or silent for long is given to another.
+- A worker is used once it has proven that it sees our files (`proof`). `WorkerPlugin`, Dask's way,
+  `Client.run` and `Client.get_versions` wait for every worker, even one that never answers.
+- No more items are handed out than workers can be used. Dask sends all at once, and leaves them
+  with a worker that is paused or silent; here they are given to another after some time.
 - `as_completed` has one time limit for all futures, where each wait needs its own.
 - A process does one item at a time, whatever its number of threads: memory is planned for that,
   and all threads of a process share one number of BLAS threads.
@@ -23,7 +19,7 @@ import time
 import zlib
 from collections import Counter, deque
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +108,6 @@ def perform(token: Token, call: bytes) -> object:
         return do(item)
 
 
-@dataclass(eq=False)
 class _Run:
     """State of a call from the first to the last result.
 
@@ -120,15 +115,15 @@ class _Run:
     was last running, and `proofs` the time at which it was asked for its proof.
     """
 
-    executor: DaskExecutor
-    token: Token
-    pending: dict[Future, int] = field(default_factory=dict)
-    ended: SimpleQueue[Future] = field(default_factory=SimpleQueue)
-    losses: Counter[int] = field(default_factory=Counter)
-    seen: dict[str, float] = field(default_factory=dict)
-    proofs: dict[str, tuple[float, Future]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-    looked: float = float("-inf")
+    def __init__(self, executor: DaskExecutor, token: Token) -> None:
+        self.executor, self.token = executor, token
+        self.pending: dict[Future, int] = {}
+        self.ended: SimpleQueue[Future] = SimpleQueue()
+        self.losses: Counter[int] = Counter()
+        self.seen: dict[str, float] = {}
+        self.proofs: dict[str, tuple[float, Future]] = {}
+        self.problems: dict[str, str] = {}
+        self.looked = float("-inf")
 
     def results(
         self, do: Callable[[Item], Result], items: Sequence[Item]
@@ -237,8 +232,8 @@ class _Run:
 
     def _ask(self, question: str) -> Any:
         """Ask the scheduler."""
-        remote = getattr(self.executor.client.scheduler, question)
-        return self.executor.client.sync(remote, callback_timeout=_ANSWER)
+        client = self.executor.client
+        return client.sync(getattr(client.scheduler, question), callback_timeout=_ANSWER)
 
     def _cancel(self, futures: Sequence[Future]) -> None:
         if futures:
