@@ -70,9 +70,9 @@ _talk = partial(option, section="running", levels=_BOTH)
 class Talk:
     """How much a call says."""
 
-    verbose: int = _talk(0, "say more", short="-v", common=True)
-    quiet: int = _talk(0, "only warnings and errors", short="-q", common=True)
-    debug: bool = _talk(False, "show tracebacks")
+    verbose: int = _talk("say more", default=0, short="-v", common=True)
+    quiet: int = _talk("only warnings and errors", default=0, short="-q", common=True)
+    debug: bool = _talk("show tracebacks")
 
 
 _about = partial(option, section="keeping and repeating", levels=_BOTH, common=True)
@@ -83,14 +83,12 @@ class Call:
     """What a call of the app does instead of the work, or where it finds its options."""
 
     explain: bool = option(
-        False,
         "only show the design of each strategy in each run; no image is read",
         section="denoising",
         common=True,
     )
-    dry_run: bool = _about(False, "only list the runs, what they lack, and what would be written")
+    dry_run: bool = _about("only list the runs, what they lack, and what would be written")
     config: Path | None = _about(
-        None,
         "JSON or YAML file of options by their names, such as logs/*_settings.json of an earlier "
         "call; what the command line says counts more",
         PathName("FILE"),

@@ -95,8 +95,12 @@ class Declared:
         return (*short, *dict.fromkeys((self.flag, f"--{self.name}")))
 
 
-def option(default: Any, text: str, kind: Kind | None = None, **rest: Any) -> Any:
-    """A field of settings with its option; `rest` are further parameters of `Option`."""
+def option(text: str, kind: Kind | None = None, **rest: Any) -> Any:
+    """A field of settings with its option; `rest` are further parameters of `Option`.
+
+    And its `default`: else None, or False for a switch.
+    """
+    default = rest.pop("default", None if kind else False)
     return field(default=default, metadata={"option": Option(text, kind=kind, **rest)})
 
 
