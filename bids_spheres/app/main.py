@@ -104,8 +104,8 @@ def _parsed(words: list[str]) -> tuple[argparse.Namespace, str]:
     # How much it says may be said before the command.
     place = next((i for i, word in enumerate(words) if word not in cli.TALK_FLAGS), 0)
     if words[place] in cli.COMMANDS:
-        command_parser, function = cli.COMMANDS[words[place]]
-        return command_parser().parse_args([*words[:place], *words[place + 1 :]]), function
+        options = cli.command_parser(words[place]).parse_args([*words[:place], *words[place + 1 :]])
+        return options, cli.COMMANDS[words[place]].function
     parser = cli.main_parser()
     words, notes = cli.translate(words)
     options = parser.parse_args(with_config(parser, words))

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from bids_spheres.app.config_file import option_words
 from bids_spheres.app.listings import describe_filter
-from bids_spheres.app.parser import main_parser, settings_of
+from bids_spheres.app.parser import EDGE_ENTITIES, main_parser, settings_of
 from bids_spheres.app.planning import plan_jobs
 from bids_spheres.confounds.degrees_of_freedom import parts, rounded
 from bids_spheres.engine.connectivity import measure
@@ -25,7 +25,7 @@ from bids_spheres.errors import (
 from bids_spheres.group.edges import edge_ends
 from bids_spheres.outputs.find import run_files, with_radius
 from bids_spheres.outputs.logs import LOGS, recorded_settings
-from bids_spheres.outputs.paths import PEARSON, SEEDS, label_of
+from bids_spheres.outputs.paths import PEARSON, label_of
 from bids_spheres.outputs.read import Matrix, read_matrix
 from bids_spheres.outputs.results import Results
 from bids_spheres.outputs.sidecars import read_sidecar, sidecar_path
@@ -44,22 +44,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bids_spheres.participant.plan import Job
-
-_ENTITIES = {
-    "session": "ses",
-    "task": "task",
-    "acquisition": "acq",
-    "reconstruction": "rec",
-    "direction": "dir",
-    "run": "run",
-    "echo": "echo",
-    "space": "space",
-    "res": "res",
-    "seed_set": SEEDS,
-    "radius": "scale",
-    "strategy": "desc",
-}
-"""Options that choose a matrix, and the entities of its name."""
 
 _ROUNDING = 1e-9
 """Tables have ten digits, and other linear algebra libraries another last one."""
@@ -114,7 +98,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
             f"{out} has no correlations of the runs of sub-{participant}.",
             hint="Give the output folder of the participant level, and a participant in it.",
         )
-    given = {key: getattr(options, name) for name, key in _ENTITIES.items()}
+    given = {key: getattr(options, name) for name, key in EDGE_ENTITIES.items()}
     asked = {key: label for key, label in given.items() if label}
     fitting = Results(out, tuple(files)).select(**asked).files
     matrices = [(file, read_matrix(file.path)) for file in fitting]
@@ -128,7 +112,7 @@ def _choose(out: Path, participant: str, options: Namespace) -> tuple[Matrix, tu
         )
     if len(edges) > 1:
         choices = []
-        for name, key in _ENTITIES.items():
+        for name, key in EDGE_ENTITIES.items():
             labels = list(dict.fromkeys(label_of(file.name, key) for file, *_ in edges))
             if name == "radius":
                 labels = [label.removesuffix("mm").replace("p", ".") for label in labels]
