@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
+from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from bids_spheres.data.published import seed_set_name
+from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.settings.option import Output, build, declared_options, option
 from bids_spheres.settings.values import (
     OFF,
     FileOrSeed,
-    ImageOrAtlas,
     Kind,
     Labels,
     Memory,
     NamedPath,
-    NameOrFile,
+    NameOrPath,
     Number,
     PathName,
-    WordOrPath,
     choice,
     jitter,
     key_and_value,
@@ -32,7 +32,6 @@ from bids_spheres.settings.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from _typeshed import DataclassInstance
 
@@ -91,7 +90,7 @@ class Processing:
     )
     mask: str = _spheres(
         "voxels that spheres may use (default: run, the brain mask of each run)",
-        WordOrPath("|".join((*MASKS, "PATH")), MASKS),
+        NameOrPath("|".join((*MASKS, "PATH")), is_path=lambda path: str(path) not in MASKS),
         default="run",
         sidecar="Mask",
         common=True,
@@ -106,7 +105,7 @@ class Processing:
     exclude_mask: str | None = _spheres(
         "leave out voxels of lesions: a mask of all participants, or a folder with masks under "
         "BIDS names, in the space of the images",
-        WordOrPath("PATH"),
+        NameOrPath("PATH"),
         sidecar="ExcludeMask",
         mixing="note",
     )
@@ -584,7 +583,7 @@ class Settings:
     parcellation: tuple[str, ...] = _seeds_at_both(
         "regions instead of spheres: images of labels or 4-D images of maps, BIDS-Atlas datasets, "
         "or TemplateFlow's atlases, as Schaefer2018:100Parcels7Networks",
-        ImageOrAtlas(),
+        NameOrPath("FILE|NAME", is_path=Path.exists),
         default=(),
     )
     roi: tuple[Path, ...] = _seeds_at_both(
@@ -619,7 +618,7 @@ class Settings:
     strategy: tuple[str, ...] = _denoising(
         f"denoising strategies by name (default: {DEFAULT_STRATEGY}; all: bids-spheres "
         "strategies), or JSON or YAML files of your own",
-        NameOrFile(),
+        NameOrPath("NAME", read=strategy_name, is_path=attrgetter("suffix")),
         default=(DEFAULT_STRATEGY,),
         levels=_BOTH,
         selects_at_group=True,

@@ -14,7 +14,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bids_spheres.data.published import is_typed_seed, strategy_name
+from bids_spheres.data.published import is_typed_seed
 from bids_spheres.errors import BidsSpheresError
 from bids_spheres.files.text import read_text
 
@@ -88,20 +88,17 @@ class FileOrSeed(PathName):
         """Path of a word, or the seed."""
         return text.strip() if is_typed_seed(text) else Path(text)
 
-    def show(self, value: Any) -> Any:
-        """Its text."""
-        return value if isinstance(value, str) else super().show(value)
-
 
 @dataclass(frozen=True)
-class ImageOrAtlas(Kind):
-    """An image or a dataset of regions, or the name of an atlas; both as text."""
+class NameOrPath(Kind):
+    """A path, or a name that stays as it is when `is_path` is false of it; both as text."""
 
-    metavar: str = "FILE|NAME"
+    is_path: Callable[[Path], object] = field(default=bool, kw_only=True)
 
     def absolute(self, value: str) -> str:
         """The same name, or an absolute path."""
-        return str(Path(value).absolute()) if Path(value).exists() else value
+        path = Path(value)
+        return str(path.absolute()) if self.is_path(path) else value
 
 
 def tissue_rule(text: str) -> str:
@@ -130,32 +127,6 @@ def jitter(text: str) -> str:
         f"{text} is no distance of at most {MOST_JITTER} mm, with a number of placements from "
         f"2 to {MOST_PLACEMENTS} if any, as 3 or 3:100"
     )
-
-
-@dataclass(frozen=True)
-class WordOrPath(Kind):
-    """One of several words, or the path of a file; both as text."""
-
-    words: tuple[str, ...] = ()
-
-    def absolute(self, value: str) -> str:
-        """The same word, or an absolute path."""
-        return value if value in self.words else str(Path(value).absolute())
-
-
-@dataclass(frozen=True)
-class NameOrFile(Kind):
-    """A strategy that ships with the package, or a file of the user's own, which has an ending."""
-
-    metavar: str = "NAME"
-
-    def __call__(self, text: str) -> str:
-        """The name of the strategy, or a file or an unknown name as it is."""
-        return strategy_name(text)
-
-    def absolute(self, value: str) -> str:
-        """The same name, or an absolute path."""
-        return str(Path(value).absolute()) if Path(value).suffix else value
 
 
 @dataclass(frozen=True)
