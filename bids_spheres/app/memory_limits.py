@@ -43,20 +43,19 @@ def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -
     Linux shows groups of processes and their limits (cgroups) in `root`, and the groups of this
     process in the file `own`.
     """
-    limits = []
+    limits, groups = [], ""
     with suppress(OSError):
-        for line in (own or Path("/proc/self/cgroup")).read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            version_1 = "memory" in controllers.split(",")
-            name = "memory.limit_in_bytes" if version_1 else "memory.max"
-            folder = root / "memory" if version_1 else root
-            path = folder / group.lstrip("/")
-            # In a container the path may be that of the host: then only the root is there.
-            for place in (path, *path.parents):
-                with suppress(OSError, ValueError):
-                    limits.append(int((place / name).read_text()))
-                if place == folder:
-                    break
+        groups = (own or Path("/proc/self/cgroup")).read_text()
+    for line in groups.splitlines():
+        _, controllers, group = line.split(":", 2)
+        version_1 = "memory" in controllers.split(",")
+        name = "memory.limit_in_bytes" if version_1 else "memory.max"
+        folder = root / "memory" if version_1 else root
+        path = folder / group.lstrip("/")
+        # In a container the path may be that of the host: then only the root is there.
+        for place in (each for each in (path, *path.parents) if each.is_relative_to(folder)):
+            with suppress(OSError, ValueError):
+                limits.append(int((place / name).read_text()))
     # Version 1 writes a number of 19 digits for no limit.
     return min((limit for limit in limits if limit < 2**60), default=None)
 

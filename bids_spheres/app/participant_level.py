@@ -184,8 +184,8 @@ def _execute(
                 logger.warning("%s", error.message)
             if outcome.error:
                 failures.append(outcome)
-                if outcome.fatal or settings.stop_on_first_error:
-                    break
+            if outcome.fatal or (outcome.error and settings.stop_on_first_error):
+                break
     messages.log()
     done, runs = len(tasks) - len(failures) - len(untried), count(len(tasks), "run")
     if tasks:

@@ -201,10 +201,11 @@ def _write_spheres_and_series(
         for run_design in todo.designs:
             name = run_design.strategy.name
             stale = [s for s in sphere_sets if paths.series(s.seeds, name) not in job.current]
-            if stale:
-                with failures.of(run_design.strategy):
-                    sources = _sources(job, run_design)
-                    _write_strategy(paths, (source, extraction, stale), run_design, sources)
+            if not stale:
+                continue
+            with failures.of(run_design.strategy):
+                sources = _sources(job, run_design)
+                _write_strategy(paths, (source, extraction, stale), run_design, sources)
     if extraction.read_twice:
         notes.append(f"{bold.name} was read twice: it holds values that are not finite.")
     return sphere_sets, notes
