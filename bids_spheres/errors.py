@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SOME_FAILED = 1
-FAULT = 70
-"""A fault of the program: EX_SOFTWARE of sysexits.h."""
+FAULT = 70  # a fault of the program: EX_SOFTWARE of sysexits.h
 READ_WRITE_FAILED = 74
 INTERRUPTED = 130
 TERMINATED = 143
@@ -39,9 +38,7 @@ EXIT_STATUSES = {
 }
 """Every status with which the command can end, but 0, and what it means."""
 
-
-MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."
-"""Hint when memory was too small."""
+MORE_MEMORY = "Call again with a smaller --nprocs, or on a machine with more memory."  # a hint
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -16,15 +16,9 @@ from pathlib import Path
 from bids_spheres.errors import TemporaryError, address_space
 
 _MEGABYTE = 10**6
-
-_LEAST_ADDRESSES = 800 * _MEGABYTE
-"""With one thread of OpenBLAS; a tiny run and its report fail at 670, at times."""
-
-_LEAST_MEMORY = 300 * _MEGABYTE
-"""What one process takes at its peak with a tiny dataset and its report; measured: 225."""
-
-_AMPLE = 4000 * _MEGABYTE
-"""From this limit on OpenBLAS gets as many threads as it likes."""
+_LEAST_ADDRESSES = 800 * _MEGABYTE  # for one thread of OpenBLAS; tiny runs and pages fail at 670
+_LEAST_MEMORY = 300 * _MEGABYTE  # for one process, a tiny dataset and its page; measured: 225
+_AMPLE = 4000 * _MEGABYTE  # from this limit on OpenBLAS gets as many threads as it likes
 
 _SPARING = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -33,8 +27,7 @@ _SPARING = {
     "MALLOC_ARENA_MAX": "1",  # glibc else reserves 64 MB for every thread
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # mimalloc else reserves 1 GB for pyarrow, where it fits
 }
-_M_ARENA_MAX = -8
-"""Of glibc's malloc.h; this process has read its environment already."""
+_M_ARENA_MAX = -8  # of glibc's malloc.h; this process has read its environment already
 
 
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:

@@ -271,11 +271,11 @@ def _why(parser: argparse.ArgumentParser) -> Sequence[Declared]:
     return ()
 
 
+# Options that select among results, as at the group level.
 _SELECTING = (
     *("participant_label", "session_label", "task_label", "acquisition", "run", "echo", "space"),
     *("res", "atlas", "seeds", "parcellation", "roi", "radius", "strategy", "connectivity"),
 )
-"""Options that select among results, as at the group level."""
 
 
 def _export(parser: argparse.ArgumentParser) -> Sequence[Declared]:

@@ -125,8 +125,7 @@ def freshness(tasks: Sequence[Task]) -> str:
     return f"{stale} of {runs} to do{shown}, {len(tasks) - stale} up to date"
 
 
-_FEW = 3
-"""Problems of one kind that are shown one by one."""
+_FEW = 3  # problems of one kind that are shown one by one
 
 
 def warn_of_problems(jobs: Sequence[Job], problems: Iterable[Problem]) -> set[tuple[str, str]]:

@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("run", "level", "message")
-"""Columns of the table of messages."""
-
+COLUMNS = ("run", "level", "message")  # columns of the table of messages
+# What differs between messages of one kind: names of files and of runs, numbers.
 _VARYING = re.compile(r"\S*/\S*|\S*sub-\S*|\d+(\.\d+)?")
-"""What differs between messages of one kind: names of files and of runs, numbers."""
 
 
 def kind_of(message: str) -> str:

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bids_spheres")
 
-_COLOURS = {"WARNING": 33, "ERROR": 31}
-"""Colours of the words that begin lines on a terminal: yellow and red."""
+_COLOURS = {"WARNING": 33, "ERROR": 31}  # of the first word on a terminal: yellow and red
 
 
 def open_missing_streams() -> None:

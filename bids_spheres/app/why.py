@@ -45,11 +45,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant.plan import Job
 
-_ROUNDING = 1e-9
-"""Tables have ten digits, and other linear algebra libraries another last one."""
-
-_MOST_VOLUMES = 20
-"""Numbers of volumes that are shown for one reason."""
+_ROUNDING = 1e-9  # tables have ten digits, and other linear algebra libraries another last one
+_MOST_VOLUMES = 20  # numbers of volumes that are shown for one reason
 
 
 def explain_edge(options: Namespace) -> int:

@@ -37,25 +37,22 @@ if TYPE_CHECKING:
     from bids_spheres.outputs.paths import OutputPaths
     from bids_spheres.participant.plan import Job
 
+# Entities by which the runs of a group differ.
 _DROPPED: dict[str, tuple[str, ...]] = {"session": ("run",), "participant": ("ses", "run")}
-"""Entities by which the runs of a group differ."""
-
+# Numbers in the sidecar of each run that add up.
 _SUMMED = (
     *("NumberOfVolumes", "NumberOfVolumesKept", "NumberOfVolumesCensored"),
     *("RankRemoved", "DimensionsLostToFilter", "DimensionsLostToCensoring"),
 )
-"""Numbers in the sidecar of each run that add up."""
-
 _NEEDED = {*_SUMMED, "DegreesOfFreedom", "VolumesWithFramewiseDisplacement"}
 
+# What a sidecar says of all runs when they agree on it; else each run's own says it.
 _SHARED = (
     *ImageSidecar.__annotations__,
     *DesignSidecar.__annotations__,
     *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
     *(*sidecar_keys("refuse"), *sidecar_keys("note")),
 )
-"""What a sidecar says of all runs when they agree on it; else each run's own says it."""
-
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "
     "1 with N - 1)"

@@ -48,15 +48,11 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
-SURROGATES = 150
-"""Surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %."""
-
-CRITICAL_Z = 1.959964
-"""Value of a normal distribution with two-sided p = .05."""
+SURROGATES = 150  # surrogates of a seed set with fewer nodes: 11,175 pairs tell 5 % from 5.5 %
+CRITICAL_Z = 1.959964  # value of a normal distribution with two-sided p = .05
 
 _FLUID_SPHERES, _FEWEST_VOXELS = 20, 4
-_FLUID = 0.9
-"""Least probability of fluid of a voxel: less would hold grey matter."""
+_FLUID = 0.9  # least probability of fluid of a voxel: less would hold grey matter
 
 
 # Spheres
@@ -218,8 +214,8 @@ def _known(series: FloatArray) -> int:
     return int(np.isfinite(series).all(axis=0).sum()) if series.size else 0
 
 
+# Series extracted at a time, or of their voxels where these count; and those that are held.
 _BLOCK_BYTES, MOST_HELD = 2**26, 2**27
-"""Series extracted at a time, or of their voxels where these count; and those that are held."""
 
 
 def shifts(distance: float, n_placements: int, n_seeds: int) -> FloatArray:

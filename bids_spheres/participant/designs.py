@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
+# s. No sequence is as fast or as slow; what is outside was given in other units.
 _SHORTEST_T_R, _LONGEST_T_R = 1e-3, 100.0
-"""s. No sequence is as fast or as slow; what is outside was given in other units."""
 
 
 @dataclass(frozen=True)
@@ -403,8 +403,7 @@ def failing(jobs: Iterable[Job], problems: Iterable[Problem]) -> set[tuple[str, 
     }
 
 
-_Failure = tuple[str, "Strategy", BidsSpheresError]
-"""A run, a strategy that can't be applied to it, and why."""
+_Failure = tuple[str, "Strategy", BidsSpheresError]  # a run, a strategy that fails there, and why
 
 
 def _merge_problems(errors: Iterable[_Failure]) -> Iterator[Problem]:

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
     from bids_spheres.participant.up_to_date import Task
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-"""Errors of the whole output folder: the next run would meet them as well."""
-
-_VISIBLE = 60.0
-"""How long what a worker wrote may take to be seen here, s: NFS keeps folders for as long."""
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # of the whole output folder, for all runs
+_VISIBLE = 60.0  # s until what a worker wrote is seen here: NFS keeps folders for as long
 
 
 @dataclass(frozen=True)

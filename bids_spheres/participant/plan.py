@@ -46,11 +46,8 @@ if TYPE_CHECKING:
     from bids_spheres.settings import Processing
 
 
-PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)
-"""Labels of the matrices over random placements of spheres."""
-
-_LONGEST_NAME = 255
-"""Bytes; of almost every file system."""
+PLACEMENTS = (PLACEMENT_MEAN, PLACEMENT_SD)  # labels of matrices over placements of spheres
+_LONGEST_NAME = 255  # bytes; of almost every file system
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ADULTS = "MNI152"
-"""Beginning of the names of templates made of the same 152 adults."""
+_ADULTS = "MNI152"  # beginning of the names of templates made of the same 152 adults
 
+# What notes say of two templates.
 _SAME_HEADS = "the two templates differ by a few millimetres in places"
 OTHER_HEADS = (
     "one of the two templates is of other heads than the 152 adults of the MNI152 templates, and "
     "places may differ by a centimetre and more"
 )
-"""What notes say of two templates."""
 
 
 def place_in_template(

@@ -32,13 +32,8 @@ if TYPE_CHECKING:
     from bids_spheres.participant.plan import Job
     from bids_spheres.spaces import SeedsInSpace
 
-COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}
-"""Columns of tables of spheres with the shares of tissues."""
-
-
-_LARGEST = 1e100
-"""Of values of an image: the square of a larger one, or the sum of such squares, can't be held."""
-
+COLUMNS = {"GM": "grey_matter", "WM": "white_matter", "CSF": "csf"}  # with the shares of tissues
+_LARGEST = 1e100  # value of an image: larger ones, or the sums of their squares, can't be held
 _NOT_LINEAR = (
     "Spikes were squeezed by the rule of AFNI's 3dDespike, which is not linear: degrees of freedom "
     "do not count it."

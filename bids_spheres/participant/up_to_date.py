@@ -54,8 +54,7 @@ FILES_GONE = "with outputs that are gone or changed"
 ASKED_FOR = "made again because that was asked for"
 
 _EXCLUSIONS = "exclusions.tsv"
-_THREADS = 8
-"""Look-ups at the same time: each mostly waits for the file system."""
+_THREADS = 8  # look-ups at the same time: each mostly waits for the file system
 
 
 class Stamp(TypedDict):

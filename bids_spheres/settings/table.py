@@ -42,17 +42,10 @@ if TYPE_CHECKING:
 
 DEFAULT_STRATEGY = "simple"
 
-Level = Literal["session", "participant"]
-"""Whose runs are put one after the other."""
-
-PARTICIPANT, GROUP = "participant", "group"
-"""Analysis levels."""
-
-MASKS = ("run", "template", OFF)
-"""What `mask` can be instead of a file."""
-
-ALL = "all"
-"""Word for all seeds, where some can be named."""
+Level = Literal["session", "participant"]  # whose runs are put one after the other
+PARTICIPANT, GROUP = "participant", "group"  # analysis levels
+MASKS = ("run", "template", OFF)  # what mask can be instead of a file
+ALL = "all"  # word for all seeds, where some can be named
 
 _BOTH = (PARTICIPANT, GROUP)
 _FILE, _FOLDER, _NAME = PathName("FILE"), PathName(), Kind("NAME")

@@ -21,14 +21,9 @@ from bids_spheres.files.text import read_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OFF = "none"
-"""The word that switches a threshold, an edge or a step off."""
-
-_LONGEST = 40
-"""Letters of a word in a message."""
-
-_MOST_DIGITS = 9
-"""Digits of a number of volumes, processes or MB."""
+OFF = "none"  # the word that switches a threshold, an edge or a step off
+_LONGEST = 40  # letters of a word in a message
+_MOST_DIGITS = 9  # digits of a number of volumes, processes or MB
 
 
 @dataclass(frozen=True)
@@ -112,8 +107,7 @@ def tissue_rule(text: str) -> str:
     )
 
 
-MOST_JITTER, MOST_PLACEMENTS = 20, 1000
-"""mm by which spheres are shifted at random, and how often, at most."""
+MOST_JITTER, MOST_PLACEMENTS = 20, 1000  # mm of random shifts of spheres, and how many
 
 
 def jitter(text: str) -> str:
