@@ -36,10 +36,9 @@ _TABLE = "participants.tsv"
 
 
 def run_group_level(settings: Settings) -> list[str]:
-    """Run the group level; return what failed, and why.
+    """Run the group level; return what failed, and why; an error when nothing can be done at all.
 
-    Only outputs of the participant level are read, and the table of participants that a model
-    needs. An error when nothing can be done at all.
+    Only outputs of the participant level are read, and the table of participants.
     """
     out = settings.output_dir
     problems: list[str] = []
@@ -74,9 +73,7 @@ def _group_options(settings: Settings) -> GroupOptions:
     """Options of the group level that settings stand for.
 
     What a call of the participant level names - seed sets, strategies, measures, labels - chooses
-    here among what such calls have written, so that one configuration file serves both. An error
-    when a measure, a file of a strategy or a table of participants can't be used, or a model has no
-    table.
+    here among what such calls have written, so that one configuration file serves both.
     """
     choices = settings.group
     columns = (

@@ -31,10 +31,9 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h; this process has read its environment 
 
 
 def group_memory(root: Path = Path("/sys/fs/cgroup"), own: Path | None = None) -> int | None:
-    """Bytes that this process and others may have together; None without a limit.
+    """Bytes that this process and others may have together by cgroups; None without a limit.
 
-    Linux shows groups of processes and their limits (cgroups) in `root`, and the groups of this
-    process in the file `own`.
+    Linux shows the limits in `root`, and the groups of this process in the file `own`.
     """
     limits, groups = [], ""
     with suppress(OSError):

@@ -48,12 +48,10 @@ _LISTS = ("job_extra_directives", "job_directives_skip", "job_script_prologue", 
 def open_executor(
     settings: Settings, tasks: Sequence[Task], inputs: Sequence[Path] = ()
 ) -> Iterator[Executor]:
-    """Open the executor for the time of a block.
+    """Open the executor for the time of a block; `inputs` are folders from which tasks read.
 
     Number and memory of the tasks limit the processes; without any, pages alone are written, on
-    this machine. `inputs` are folders from which tasks read. A `UsageError`, `MissingInputError` or
-    `DataError` when Dask or Slurm can't be used as the settings say, and a `TemporaryError` when a
-    scheduler does not answer.
+    this machine.
     """
     execution, out = settings.execution, settings.output_dir
     if execution.executor != "dask" or not tasks:

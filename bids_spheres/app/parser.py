@@ -168,10 +168,7 @@ def main_parser(*, common_alone: bool = False) -> argparse.ArgumentParser:
 
 
 def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Translate options of other BIDS Apps to ours, with a note on each that has no effect.
-
-    Wrappers type options of other BIDS Apps without being asked to.
-    """
+    """Translate options of other BIDS Apps, which wrappers type; with a note on each."""
     ours = {alias: each.flag for each in _ALL for alias in each.option.aliases}
     translated, notes, rest = [], [], iter(words)
     for word in rest:
@@ -431,8 +428,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 def check_words(settings: Settings) -> None:
     """Check that seeds are given, names known, and the user's files and folders present.
 
-    Not for calls that only read results: these may name seed sets and strategies of the user's own
-    by the names of files, and need no input.
+    Not for calls that only read results: these may name files that are gone, and need no input.
     """
     for name in settings.processing.connectivity:
         published.measure_name(name)

@@ -60,8 +60,7 @@ def rewrite_reports(settings: Settings, *, debug: bool = False) -> list[Outcome]
 def run_participants(settings: Settings, *, debug: bool = False) -> list[Outcome]:
     """Run the participant level; return runs that failed and participants whose page did.
 
-    With `debug` tracebacks of runs are logged. An error when nothing can be done at all; then
-    nothing has been written.
+    An error when nothing can be done at all; then nothing has been written.
     """
     if settings.execution.executor == "dask":
         settings = settings.absolute()
@@ -241,8 +240,7 @@ def _write_reports(
 def keep_crash(outcome: Outcome, settings: Settings) -> None:
     """Write a file about a failure; after a success remove that of an earlier call.
 
-    Message, traceback, versions where the run was tried, and settings; nothing of the environment,
-    which holds secrets.
+    It has nothing of the environment, which holds secrets.
     """
     path = logs.crash_file(settings.output_dir, outcome.job)
     if outcome.error is None:

@@ -23,8 +23,7 @@ _COLOURS = {"WARNING": 33, "ERROR": 31}  # of the first word on a terminal: yell
 def open_missing_streams() -> None:
     """Open the null device for streams that the caller has closed.
 
-    It takes the number of the stream, which else the next file would get, and with it what other
-    programs of this process write there.
+    Else the next file would get their numbers, and what other libraries write there.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -95,8 +94,7 @@ class _Once(logging.Filter):
 def configure_logging(verbosity: int) -> None:
     """Log lines to standard error, warnings of libraries too; in colour on a terminal.
 
-    Verbosity -1 shows warnings and errors alone, and 1 details. ``NO_COLOR`` switches colours off
-    (https://no-color.org).
+    Verbosity -1 shows warnings and errors alone, and 1 details. See https://no-color.org.
     """
     handler = logging.StreamHandler(sys.stderr)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"

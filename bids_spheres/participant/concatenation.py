@@ -81,10 +81,8 @@ class RunGroup:
 def group_runs(jobs: Sequence[Job], level: Level | None) -> list[RunGroup]:
     """Which runs belong together: those of sessions or of participants, or none without a level.
 
-    A single run is a group too where a matrix of the group has another name than the run's own:
-    whoever looks for one matrix per participant finds it for those of one run as well. A dataset
-    without sessions has runs of its participants. A `UsageError` when the matrices of a group would
-    be written over those of one of its runs.
+    A single run is a group too where its matrix gets another name: whoever looks for one matrix
+    per participant finds it. A `UsageError` when a group would overwrite one of its runs.
     """
     if level is None:
         return []
@@ -113,9 +111,8 @@ def concatenate_runs(
 ) -> Iterator[str]:
     """Write the matrices of groups of runs, one after the other; yield what a user should know.
 
-    To be called when the jobs of the runs are done, whatever call did them. `unfinished` are jobs
-    and strategies, by their names, that failed or were not tried: what an earlier call wrote for
-    them does not count.
+    `unfinished` are jobs and strategies, by their names, that failed or were not tried: what an
+    earlier call wrote for them does not count.
     """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loads with numpy
 

@@ -4,10 +4,8 @@ Negative controls are series between which a strategy should leave no relation. 
 spectrum of every region and no relation between regions; spheres in fluid have no signal of
 neurons; spheres at mirrored seeds show what is not specific to the place of the seeds.
 
-For random placements every sphere is shifted N times, and all of one placement together. The voxels
-that any placement has are kept on disk while the image is read for the spheres themselves, so that
-it is read once; extraction, coverage and cleaning are then those of the spheres, some placements at
-a time.
+For random placements every sphere is shifted N times, and all of one placement together. The image
+is read once: voxels of all placements are kept on disk while it is read for the spheres themselves.
 """
 
 from __future__ import annotations
@@ -115,11 +113,7 @@ def write_controls(
     extraction: Extraction,
     cleaned: FloatArray,
 ) -> None:
-    """Clean the series of control spheres, and write how many of them correlate.
-
-    `extraction` has the series of all spheres before cleaning, and `cleaned`, (T', S), are those
-    of the seeds.
-    """
+    """Write how many control series correlate; `cleaned`, (T', S), are series of the seeds."""
     controls = {
         control.seeds.label: clean_columns(extraction, control.columns, run_design)
         for control in spheres.controls
@@ -164,10 +158,9 @@ def controls_table(
 
 
 def surrogate_series(cleaned: FloatArray, run_design: RunDesign, seed: int) -> FloatArray:
-    """Series with random phases and the spectra of cleaned ones, (T', S): (T', M).
+    """Series with random phases and the spectra of cleaned ones, (T', S): (T', M >= `SURROGATES`).
 
-    Of few series there are several surrogates each, M of at least `SURROGATES` together. What new
-    phases put back where regressors were is taken out again.
+    What new phases put back where regressors were is taken out again.
     """
     known = cleaned[:, np.isfinite(cleaned).all(axis=0)]
     if not known.size:
@@ -237,8 +230,8 @@ def shifted_seeds(seeds: SeedTable, distance: float, n_placements: int) -> Itera
 class PlacedSeries:
     """Series of the spheres of each placement, (T, S), and of their voxels where these count.
 
-    `volumes` were read to their end. Computed once where memory may hold all of them, else anew
-    for each strategy. NaN for spheres without enough voxels with a signal.
+    Computed once where memory may hold all of them, else anew for each strategy. NaN for spheres
+    without enough voxels with a signal.
     """
 
     def __init__(self, volumes: SpooledVolumes, spheres: SphereSet, rules: Processing) -> None:
@@ -280,8 +273,7 @@ class PlacedSeries:
 def placement_spread(placed: PlacedSeries, design: RunDesign) -> dict[str, FloatArray]:
     """Mean and standard deviation (N - 1) of Fisher's z over placements, (S, S), by ``stat``.
 
-    A pair has only the placements in which both spheres have a series; NaN for a mean of none and
-    a deviation of fewer than two.
+    A pair has the placements in which both spheres have a series; NaN for too few.
     """
     moments = Moments(placed.n_seeds**2)
     for timeseries, voxels in placed:

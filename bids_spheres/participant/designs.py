@@ -195,8 +195,8 @@ class StrategyFailures:
     def of(self, *strategies: Strategy) -> Iterator[None]:
         """Record an unusable input as the failure of these strategies, and go on after the block.
 
-        Errors of writing are passed on, since other strategies would meet them as well; so is
-        every error without strategies.
+        Errors of writing, which other strategies would meet as well, and all without strategies
+        are passed on.
         """
         try:
             yield
@@ -228,8 +228,7 @@ class StrategyFailures:
 def run_designs(job: Job, image: JobImage, failures: StrategyFailures) -> list[RunDesign]:
     """Apply the strategies of an image to the tables of its run.
 
-    `failures` takes those that can't be applied: a table is missing or can't be used, or the run
-    can't carry a filter. An error when the image can't be opened.
+    `failures` takes those that can't be applied; an error when the image can't be opened.
     """
     timing, rules = run_timing(job.run, image.bold), job.work.processing
     inputs, designs = _RunInputs(job, image.bold, timing.n_volumes), []
@@ -362,9 +361,8 @@ def missing_image(strategy: Strategy) -> MissingInputError:
 def check_runs(jobs: Sequence[Job], *, strict: bool = False, values: bool = True) -> list[Problem]:
     """Look up what every strategy needs in every run, before the first is read.
 
-    Problems that several runs have are one; strategies and runs that none names can be done. With
-    `values` tables are read as a whole, some 10 ms for each, and not their first lines alone: a
-    column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
+    With `values` tables are read as a whole, some 10 ms for each, and not their first lines alone:
+    a column that is n/a throughout is a problem too. A `DataError` when what strategies ask for
     leaves nothing to be done or, with `strict`, for any problem.
     """
     unusable: list[_Failure] = []

@@ -52,11 +52,9 @@ if TYPE_CHECKING:
 
 
 def run_job(job: Job) -> JobReport:
-    """Do one job; every image is read once, whatever the number of seed sets and strategies.
+    """Do one job; every image is read once, and not when all of its outputs are up to date.
 
-    What is up to date is left as it is, and an image whose outputs all are is not read. A strategy
-    that can't be applied keeps no other back. An error when no strategy can be applied, and then
-    nothing is written, or when an output can't be written.
+    A strategy that can't be applied keeps no other back; an error when none can be.
     """
     if job.run.problem:
         raise InvalidDatasetError(job.run.problem, hint=KEEP_ONE)
@@ -90,10 +88,9 @@ def run_job(job: Job) -> JobReport:
 
 @dataclass(frozen=True)
 class _ToDo:
-    """Outputs of one image that are missing or out of date.
+    """Outputs of one image that are missing or out of date: strategies, seed sets, and spheres.
 
-    `image` has the strategies concerned, `placements` are the seed sets, and `spheres` those whose
-    spheres are. `designs` are of the strategies that can be applied.
+    `designs` are of the strategies that can be applied.
     """
 
     image: JobImage

@@ -51,10 +51,9 @@ class JobReport:
 class Outcome:
     """How a job ended.
 
-    `error` says why nothing was written or which strategies failed, and is None when all went
-    well; `trace` is where it came from. It is `fatal` when other runs would fail of the same cause,
-    as when the disk is full. `written` names files from the output folder, and `versions` is what
-    the process that failed has installed.
+    `error` says why nothing was written or which strategies failed, and `trace` where. It is
+    `fatal` when other runs would fail of the same cause, as when the disk is full. `written` names
+    files from the output folder, and `versions` is what the process that failed has installed.
     """
 
     job: str

@@ -38,9 +38,8 @@ def place_in_template(
 ) -> tuple[SeedsInSpace, ...]:
     """Seed sets in the space of a template; empty for a native space, which every run has its own.
 
-    With `warp` coordinates are mapped between templates, and not used in the other as they are. A
-    `UsageError` when there is no way from seeds to image, and another error when a transform is
-    missing or can't be read.
+    With `warp` coordinates are mapped between templates, and not used as they are. A `UsageError`
+    when there is no way from seeds to image.
     """
     for seeds in seed_sets:
         _check(seeds, space, warp=warp)

@@ -44,14 +44,11 @@ _NOT_LINEAR = (
 class SphereSet:
     """A seed set of S spheres on the grid of an image.
 
-    `columns` are its part of the columns of an extraction of several sets, and `min_coverage` is
-    the smallest share of a sphere's voxels that must have a signal. `extra` are further columns of
-    the table, (S,): shares of tissues in the voxels used, how far seeds were moved and, once the
-    image was read, the share of voxels with a signal, their temporal signal-to-noise ratio and the
-    share of their values that despiking changed. Then `reduced` counts spheres with voxels that are
-    constant, or not finite in a volume. `controls` are further spheres of the same image, which are
-    extracted with these; `shifted` are all of these spheres, shifted at random, as often as wanted,
-    and `placed` their series, once the image was read.
+    `columns` are its columns of an extraction of several sets, `min_coverage` the smallest share of
+    a sphere's voxels that must have a signal, and `extra` further columns of its table, (S,).
+    `controls` are extracted with it; `shifted` are its spheres at each random placement. Once the
+    image was read, `reduced` counts spheres with voxels that are constant, or not finite in a
+    volume, and `placed` has the series of the placements.
     """
 
     seeds: SeedTable
@@ -228,8 +225,8 @@ def extract_spheres(
 class UsableVoxels:
     """Voxels that may be used: those `inside` on their own `grid`, or all without one.
 
-    On the image's grid are the voxels of the `tissue`, where it is a threshold, its probability as
-    `weight`, where voxels count by it, and the probabilities of all `tissues`.
+    On the image's grid are the voxels of the `tissue` above a threshold, or its probability as
+    `weight` of voxels, and the probabilities of all `tissues`.
     """
 
     inside: BoolArray | None
@@ -275,11 +272,7 @@ class UsableVoxels:
 def usable_voxels(
     run: Run, bold: Path, grid: Grid, mask: Mask | None, rules: Processing
 ) -> UsableVoxels:
-    """Voxels of a run that may be used.
-
-    A `MissingInputError` when the tissue that is asked for has no image in the space of the run, a
-    `DataError` when no voxel is left, and other errors when an image can't be read.
-    """
+    """Voxels of a run that may be used; a `MissingInputError` without an image of the tissue."""
     images = tissue_images(bold, run.space)
     tissues = {name: image_on_grid(path, grid, label) for name, (path, label) in images.items()}
     name, _, least = (rules.tissue or "").partition(":")

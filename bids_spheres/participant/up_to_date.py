@@ -2,16 +2,13 @@
 
 Files of one run that depend on the same inputs and settings form a `Group`: the spheres of a seed
 set, the design of a strategy, the series of a seed set after a strategy, and each kind of matrix or
-map made of these. When everything that a job had to write is written, and not before, its groups
-are put on record under ``logs/done``, in one file for every run and space and one for the designs,
-which all spaces of a run share. The record of a group has the version of this package, digests of
-the settings and of the input files on which the group depends, and the sizes of its files. It is up
-to date when its record says what would be put there now and its files exist.
+map made of these. When a job has written everything, its groups are put on record under
+``logs/done``, in one file for every run and space and one for the designs, which all spaces share.
+A group is up to date when its record has what would be put there now, and its files exist.
 
 Before files are made again, their groups are taken off the record. So a process can be killed at
-any moment, and what it had not finished is made again, whichever settings come next. Of two calls
-that work on the same run in the same millisecond one may lose its record; then its work is done
-again.
+any moment, and what it had not finished is made again. Of two calls that work on the same run in
+the same millisecond one may lose its record; then its work is done again.
 """
 
 from __future__ import annotations
@@ -60,9 +57,8 @@ _THREADS = 8  # look-ups at the same time: each mostly waits for the file system
 class Stamp(TypedDict):
     """Version of this package and digests of all on which the content of files depends.
 
-    `Settings` are those that change the files, and `Inputs` the names, sizes and times of last
-    change of input files; `Contents` is what is in these, if wanted: then sizes and times don't
-    count.
+    `Inputs` are names, sizes and times of last change of input files; `Contents` is what is in
+    them, if wanted: then sizes and times don't count.
     """
 
     Version: str
@@ -81,10 +77,9 @@ class Entry(Stamp):
 class Group:
     """Files of one run that depend on the same inputs and settings.
 
-    `key` is their name in the `record`, and `unit` stands for all that is made again together, by
-    its table: see `Job.current`; matrices and maps belong to the unit of their series. `files` are
-    all that are possible: with `sparse` some need not exist, as seeds without a series have no map.
-    A `strategy` may exclude the run, so that the group is ``n/a``.
+    `key` is their name in the `record`, and `unit` the table of all that is made again together,
+    as in `Job.current`: for matrices and maps their series. With `sparse` some of the `files` need
+    not exist, as seeds without a series have no map. A `strategy` may exclude the run.
     """
 
     key: str
@@ -122,10 +117,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Task:
-    """A job with what is `current`, and the groups that have to be made, if any.
+    """A job with what is `current`, the groups to be made, and the `reason` for the first of them.
 
-    `reason` says why the first of them has to be. A run without an image for a strategy has a
-    reason without any group: it is not finished.
+    A run without an image for a strategy has a reason without any group: it is not finished.
     """
 
     job: Job
@@ -142,10 +136,7 @@ class Task:
         return {root / name.folder, _record_folder(root, name)}
 
     def begin(self) -> None:
-        """Remove pending outputs from the record, and files that may not be rewritten.
-
-        An `OutputError` when that is impossible, or a folder leads elsewhere.
-        """
+        """Remove pending outputs from the record, and files that may not be rewritten."""
         check_folders(self.job.work.output_dir, self.folders)
         for record, groups in self._by_record().items():
             known = _read(record)
@@ -161,9 +152,8 @@ class Task:
     def finish(self, excluded: Iterable[str], unwritten: Collection[Path] = ()) -> tuple[str, ...]:
         """Put on record what is written now; return the names of the files from the output folder.
 
-        `excluded` are names of strategies that exclude the run: the table that says so counts as
-        one of the files of their groups. Units in `unwritten`, of a strategy that failed, are left
-        to the next call.
+        The table of exclusions is a file of the groups of `excluded` strategies. Units in
+        `unwritten`, of a strategy that failed, are left to the next call.
         """
         root, names = self.job.work.output_dir, set[str]()
         for record, groups in self._by_record().items():
@@ -190,9 +180,8 @@ def find_tasks(
     """Find which outputs of every job of a call are missing or out of date; a task for every job.
 
     With `overwrite` all are. With `hash_inputs` the contents of input files are compared, in
-    `nprocs` threads, instead of sizes and times of last change; what was made without this is
-    stale. Input files are looked at now, before any is read: the next call notices one that changes
-    while its run is at work.
+    `nprocs` threads, instead of sizes and times. Input files are looked at now, before any is
+    read: the next call notices one that changes while its run is at work.
     """
     lookups = _Lookups(hash_inputs=hash_inputs)
 

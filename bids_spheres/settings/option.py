@@ -1,9 +1,8 @@
 """How an option is declared: once, beside the setting that it makes.
 
-A field of a dataclass of settings is made by `option`, whose `Option` says how the setting is
-given and what depends on it. The parser, the record of settings, sidecars, the check of what is
-up to date, the comparison of matrices at the group level, the Boutiques descriptor and the pages of
-the documentation are all made from these declarations.
+The parser, the record of settings, sidecars, the check of what is up to date, the comparison of
+matrices at the group level, the Boutiques descriptor and the pages of the documentation are all
+made from the declarations.
 """
 
 from __future__ import annotations
@@ -81,10 +80,7 @@ class Declared:
 
 
 def option(text: str, kind: Kind | None = None, **rest: Any) -> Any:
-    """A field of settings with its option; `rest` are further parameters of `Option`.
-
-    And its `default`: else None, or False for a switch.
-    """
+    """A field of settings; `rest` are parameters of `Option`, and a default but None or False."""
     default = rest.pop("default", None if kind else False)
     return field(default=default, metadata={"option": Option(text, kind=kind, **rest)})
 

@@ -1,7 +1,6 @@
 """Kinds of option values: how a word of the command line becomes a value, and how it is shown.
 
-A kind can be called with a word, as argparse does; its error says what the word should be. Its
-attributes say what it takes, for documentation and descriptors.
+A kind can be called with a word, as argparse does; its error says what the word should be.
 """
 
 from __future__ import annotations
@@ -150,8 +149,7 @@ class NamedPath(Kind):
 class Number(Kind):
     """A number within limits, both included, or one of some words, taken as they are.
 
-    `unit` names the quantity in messages, as in "a length in mm". With `zero_is_off` 0 stands for
-    None, which switches a step off.
+    `unit` names the quantity in messages. With `zero_is_off` 0 stands for None, for no such step.
     """
 
     metavar: str = "N"
