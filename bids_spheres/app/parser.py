@@ -178,9 +178,10 @@ def translate(words: Sequence[str]) -> tuple[list[str], list[str]]:
             translated.append(f"{ours[flag]}{sign}{value}")
             notes.append(f"{typed} is taken as {ours[flag]}.")
         elif flag in IGNORED:
-            if IGNORED[flag].takes_value and not sign:
+            why, takes_value = IGNORED[flag]
+            if takes_value and not sign:
                 next(rest, None)
-            notes.append(f"{typed} has no effect: {IGNORED[flag].why}.")
+            notes.append(f"{typed} has no effect: {why}.")
         else:
             translated.append(word)
     return translated, notes

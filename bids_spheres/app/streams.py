@@ -76,21 +76,6 @@ class _Lines(logging.Formatter):
         return f"\x1b[{code}m{level}\x1b[0m {text}" if code else f"{level} {text}"
 
 
-class _Once(logging.Filter):
-    """Passes a warning the first time only."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record is logged."""
-        message = record.getMessage()
-        is_new = record.levelno != logging.WARNING or message not in self._said
-        self._said.add(message)
-        return is_new
-
-
 def configure_logging(verbosity: int) -> None:
     """Log lines to standard error, warnings of libraries too; in colour on a terminal.
 
@@ -99,7 +84,15 @@ def configure_logging(verbosity: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     handler.setFormatter(_Lines(colour=sys.stderr.isatty() and not plain))
-    handler.addFilter(_Once())
+    said: set[str] = set()
+
+    def is_logged(record: logging.LogRecord) -> bool:
+        """A warning is logged the first time only."""
+        is_new = record.levelno != logging.WARNING or record.getMessage() not in said
+        said.add(record.getMessage())
+        return is_new
+
+    handler.addFilter(is_logged)
     logger.handlers[:] = [handler]
     warnings.showwarning = lambda message, *_, **__: logger.warning("%s", message)
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)

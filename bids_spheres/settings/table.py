@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from bids_spheres.data.published import seed_set_name, strategy_name
 from bids_spheres.settings.option import Output, build, declared_options, option
@@ -528,17 +528,11 @@ class Execution:
     )
 
 
-class IgnoredOption(NamedTuple):
-    """An option that wrappers of BIDS Apps type, and that has no effect here."""
-
-    why: str
-    takes_value: bool = False
-
-
+# Options that wrappers of BIDS Apps type: why they have no effect, and whether they take a value.
 IGNORED = {
-    "--skip-bids-validation": IgnoredOption("the input is not validated"),
-    "--notrack": IgnoredOption("nothing is tracked"),
-    "--fs-license-file": IgnoredOption("FreeSurfer is not used", takes_value=True),
+    "--skip-bids-validation": ("the input is not validated", False),
+    "--notrack": ("nothing is tracked", False),
+    "--fs-license-file": ("FreeSurfer is not used", True),
 }
 
 
