@@ -183,10 +183,10 @@ def find_tasks(
     `nprocs` threads, instead of sizes and times. Input files are looked at now, before any is
     read: the next call notices one that changes while its run is at work.
     """
-    lookups = _Lookups(hash_inputs=hash_inputs)
+    groups_of_jobs = _Groups(hash_inputs=hash_inputs)
 
     def task(job: Job) -> Task:
-        groups = list(_JobGroups(job, lookups).all())
+        groups = list(groups_of_jobs.of(job))
         root, records = job.work.output_dir, cache(_read)
         reasons: dict[Group, str | None] = dict.fromkeys(groups, ASKED_FOR)
         if not overwrite:
@@ -209,116 +209,96 @@ def last_finished(output_dir: Path, participant: str) -> int:
     return max((state[1] for state in map(_state, records) if state), default=0)
 
 
-class _Lookups:
-    """Digests of settings and states of input files, each looked up once for all jobs."""
+class _Groups:
+    """Groups of the files of jobs; settings and input files are looked up once for all jobs."""
 
     def __init__(self, *, hash_inputs: bool) -> None:
-        self.transforms = cache(transform_files)
-        self.of_seeds = cache(_digest_of_seeds)
-        self.of_strategy = cache(_digest_of_strategy)
-        self.of_rules = cache(_digest_of_rules)
-        self.restricting_files = cache(restricting_files)
-        self._state = cache(_state)
+        self._transforms, self._restricting_files = cache(transform_files), cache(restricting_files)
+        self._of_seeds, self._of_strategy = cache(_digest_of_seeds), cache(_digest_of_strategy)
+        self._of_rules, self._state = cache(_digest_of_rules), cache(_state)
         self._hash = cache(_hash) if hash_inputs else None
 
-    def stamp(
-        self, settings: list[str], inputs: Iterable[Path], links: tuple[tuple[str, Path], ...]
-    ) -> Stamp:
-        """Stamp of files that depend on settings, by their digests, and on input files."""
-        # Names stay when a dataset is moved, or mounted elsewhere in a container.
-        uris = {path: input_uri(path, links) for path in inputs}
-        names = {u if u.startswith("bids:") else path.name: path for path, u in uris.items()}
-        states = {name: self._state(path) for name, path in names.items()}
-        contents = None
-        if self._hash:
-            contents = _digest({name: self._hash(path) for name, path in names.items()})
-        return Stamp(
-            Version=__version__,
-            Settings=_digest(settings),
-            Inputs=_digest(states),
-            Contents=contents,
-        )
-
-
-class _JobGroups:
-    """Groups of the files of one job."""
-
-    def __init__(self, job: Job, lookups: _Lookups) -> None:
-        self.job, self.lookups, self.paths = job, lookups, job.paths
-        self.rules = job.work.processing
-        folder = _record_folder(job.work.output_dir, job.run.name)
-        self.record = folder / str(Name(job.run.name.entities, "outputs", ".json"))
+    def of(self, job: Job) -> Iterator[Group]:
+        """Everything that a job can be asked to make, spheres first."""
+        paths, name = job.paths, job.run.name
+        folder = _record_folder(job.work.output_dir, name)
+        record = folder / str(Name(name.entities, "outputs", ".json"))
         # The same for every space and resolution of a run.
-        self.record_of_designs = folder / str(Name(job.run.name.source, "designs", ".json"))
-
-    def all(self) -> Iterator[Group]:
-        """Everything that the job can be asked to make, spheres first."""
+        record_of_designs = folder / str(Name(name.source, "designs", ".json"))
         # In the space of the run, where that is known before its transforms are read.
-        seed_sets = [placement.table for placement in self.job.placements]
-        seed_sets = seed_sets or list(self.job.work.seed_sets)
-        for seeds in seed_sets if self.job.images else ():
-            files = [self.paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
-            files += [self.paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
-            inputs = self._images(self.job.images[0].bold, seeds)
-            stamp = self._stamp("spheres", [self.lookups.of_seeds(seeds)], inputs)
-            yield Group(files[0].stem, self.record, files[0], tuple(files), stamp)
-        for image in self.job.images:
-            for strategy in image.strategies:
-                makers, ends = (self.paths.design, self.paths.outliers), (".tsv", ".json")
-                files = [make(strategy.name, end) for make in makers for end in ends]
-                digest = self.lookups.of_strategy(strategy)
-                stamp = self._stamp("design", [digest], self._tables(strategy))
-                table = files[0]
-                yield Group(table.stem, self.record_of_designs, table, tuple(files), stamp)
-                for seeds in seed_sets:
-                    yield from self._series(image.bold, strategy, seeds)
+        seed_sets = [placement.table for placement in job.placements] or list(job.work.seed_sets)
+        for seeds in seed_sets if job.images else ():
+            files = [paths.spheres(seeds, end) for end in (".tsv", ".json", ".nii.gz")]
+            files += [paths.uncleaned(seeds, end) for end in (".tsv.gz", ".json")]
+            inputs = self._images(job, job.images[0].bold, seeds)
+            stamp = self._stamp(job, "spheres", [self._of_seeds(seeds)], inputs)
+            yield Group(files[0].stem, record, files[0], tuple(files), stamp)
+        for strategy, bold in [(each, own.bold) for own in job.images for each in own.strategies]:
+            makers, ends = (paths.design, paths.outliers), (".tsv", ".json")
+            files = [make(strategy.name, end) for make in makers for end in ends]
+            digest = self._of_strategy(strategy)
+            stamp = self._stamp(job, "design", [digest], _tables(job, strategy))
+            yield Group(files[0].stem, record_of_designs, files[0], tuple(files), stamp)
+            for seeds in seed_sets:
+                yield from self._of_series(job, record, bold, strategy, seeds)
 
-    def _series(self, bold: Path, strategy: Strategy, seeds: SeedTable) -> Iterator[Group]:
+    def _of_series(
+        self, job: Job, record: Path, bold: Path, strategy: Strategy, seeds: SeedTable
+    ) -> Iterator[Group]:
         """Groups of the series, and of each thing that is made of them."""
-        settings = [self.lookups.of_seeds(seeds), self.lookups.of_strategy(strategy)]
-        inputs = [*self._images(bold, seeds), self.job.run.sidecar(bold), *self._tables(strategy)]
-        stamp = self._stamp("series", settings, inputs)
-        jittered = self._stamp("series", [*settings, self.rules.placement_jitter or ""], inputs)
-        shifted = {self.paths.matrix(seeds, strategy.name, stat) for stat in PLACEMENTS}
-        series, *others = self.job.tables(seeds, strategy.name)
+        settings = [self._of_seeds(seeds), self._of_strategy(strategy)]
+        inputs = [*self._images(job, bold, seeds), job.run.sidecar(bold), *_tables(job, strategy)]
+        rules, name = job.work.processing, strategy.name
+        stamp = self._stamp(job, "series", settings, inputs)
+        jittered = self._stamp(job, "series", [*settings, rules.placement_jitter or ""], inputs)
+        shifted = {job.paths.matrix(seeds, name, stat) for stat in PLACEMENTS}
+        series, *others = job.tables(seeds, name)
         for table in (series, *others):
             both, own = (table, table.with_suffix(".json")), jittered if table in shifted else stamp
-            yield Group(table.stem, self.record, series, both, own, strategy.name)
-        if self.rules.seed_maps:
-            files = tuple(
-                self.paths.seed_map(seeds, label, strategy.name, extension)
-                for extension in (".nii.gz", ".json")
-                for label in chosen_seeds(seeds, self.rules.seed_maps).values()
-            )
-            key = f"{series.stem}_boldmaps"
-            stamp = self._stamp("series", [*settings, *sorted(self.rules.seed_maps)], inputs)
-            yield Group(key, self.record, series, files, stamp, strategy.name, sparse=True)
+            yield Group(table.stem, record, series, both, own, name)
+        if rules.seed_maps:
+            labels = chosen_seeds(seeds, rules.seed_maps).values()
+            ends = (".nii.gz", ".json")
+            files = tuple(job.paths.seed_map(seeds, x, name, end) for end in ends for x in labels)
+            stamp = self._stamp(job, "series", [*settings, *sorted(rules.seed_maps)], inputs)
+            yield Group(f"{series.stem}_boldmaps", record, series, files, stamp, name, sparse=True)
 
-    def _tables(self, strategy: Strategy) -> list[Path]:
-        """Tables and masks that a design may be made of."""
-        run, tables = self.job.run, self.job.run.tables
-        own = [path for _, path in tables.own] if strategy.confounds else []
-        others = [tables.metadata, self.job.outliers]
-        if strategy.needs_brain_mask:
-            others.append(anatomical_mask(self.job.images[0].bold))
-        if strategy.task:  # with the time of the first volume
-            others += [tables.events, *(run.sidecar(image.bold) for image in self.job.images)]
-        return [*tables.paths, *own, *(path for path in others if path)]
-
-    def _images(self, bold: Path, seeds: SeedTable) -> list[Path]:
+    def _images(self, job: Job, bold: Path, seeds: SeedTable) -> list[Path]:
         """The image, its mask, and the transforms of seeds."""
-        job = self.job
         own = [placement.transforms for placement in job.placements if placement.table is seeds]
         if not job.placements:
             # Which of them the run will use is known only when it does.
-            own = [self.lookups.transforms(r, job.run.participant) for _, r in job.work.links]
+            own = [self._transforms(root, job.run.participant) for _, root in job.work.links]
         masks = [job.mask] if job.mask else []
-        masks += self.lookups.restricting_files(job.run, bold, self.rules)
+        masks += self._restricting_files(job.run, bold, job.work.processing)
         return [bold, *masks, *(path for paths in own for path in paths)]
 
-    def _stamp(self, output: Output, settings: list[str], inputs: Iterable[Path]) -> Stamp:
-        settings = [*settings, self.lookups.of_rules(self.rules, output)]
-        return self.lookups.stamp(settings, inputs, self.job.work.links)
+    def _stamp(
+        self, job: Job, output: Output, settings: list[str], inputs: Iterable[Path]
+    ) -> Stamp:
+        """Stamp of files that depend on settings, by their digests, and on input files."""
+        # Names stay when a dataset is moved, or mounted elsewhere in a container.
+        uris = {path: input_uri(path, job.work.links) for path in inputs}
+        names = {u if u.startswith("bids:") else path.name: path for path, u in uris.items()}
+        hash_of = self._hash
+        return Stamp(
+            Version=__version__,
+            Settings=_digest([*settings, self._of_rules(job.work.processing, output)]),
+            Inputs=_digest({name: self._state(path) for name, path in names.items()}),
+            Contents=_digest({n: hash_of(path) for n, path in names.items()}) if hash_of else None,
+        )
+
+
+def _tables(job: Job, strategy: Strategy) -> list[Path]:
+    """Tables and masks that a design may be made of."""
+    run, tables = job.run, job.run.tables
+    own = [path for _, path in tables.own] if strategy.confounds else []
+    others = [tables.metadata, job.outliers]
+    if strategy.needs_brain_mask:
+        others.append(anatomical_mask(job.images[0].bold))
+    if strategy.task:  # with the time of the first volume
+        others += [tables.events, *(run.sidecar(image.bold) for image in job.images)]
+    return [*tables.paths, *own, *(path for path in others if path)]
 
 
 def _record_folder(output_dir: Path, run: Name) -> Path:
