@@ -51,7 +51,7 @@ _SHARED = (
     *ImageSidecar.__annotations__,
     *DesignSidecar.__annotations__,
     *("SoftwareFilters", "CensoringThresholds", "HeadMotion"),
-    *(*sidecar_keys("refuse"), *sidecar_keys("note")),
+    *(*sidecar_keys(mixing="refuse"), *sidecar_keys(mixing="note")),
 )
 _HOW = (
     "Kept volumes of all runs, one run after the other, each standardized first (mean 0, variance "

@@ -50,6 +50,7 @@ class Option:
     affects: tuple[Output, ...] = ()  # outputs that are made again when it changes
     sidecar: str = ""  # key under which the outputs it affects record it; "" for none
     mixing: Mixing = "allow"  # whether the group level pools matrices made with different values
+    voxels: bool = False  # whether it decides which voxels spheres are made of
     needs: tuple[str, ...] = ()  # options without any of which it has no effect
     changes: str = ""  # key of every strategy that it sets, from the top and joined by dots
     common: bool = False  # whether the short help has it
