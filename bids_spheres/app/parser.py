@@ -303,7 +303,7 @@ COMMANDS = {
     "export": Command(
         "Write matrices or time series of results for other programs. Options select as they do at "
         "the group level.",
-        "export.export_results",
+        "group_level.export_results",
         _export,
     ),
     "seeds": Command(

@@ -26,7 +26,7 @@ from bids_spheres.outputs.paths import UNCLEANED
 from bids_spheres.outputs.shared import write_shared_files
 from bids_spheres.participant.concatenation import concatenate_runs, group_runs
 from bids_spheres.participant.designs import check_runs
-from bids_spheres.participant.outcomes import Outcome, attempt
+from bids_spheres.participant.job import Outcome, attempt
 from bids_spheres.participant.seeds_in_space import transformed_labels
 from bids_spheres.participant.up_to_date import Task, last_finished
 from bids_spheres.process.versions import versions

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from bids_spheres.participant.outcomes import Outcome
+    from bids_spheres.participant.job import Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,6 @@ from bids_spheres.engine.stream import open_volumes, read_mask
 from bids_spheres.errors import BidsSpheresError, DataError, MissingInputError
 from bids_spheres.files.names import Name, as_written, parse_name
 from bids_spheres.inputs.matching import anatomical_mask
-from bids_spheres.participant.outcomes import FailedStrategy
 from bids_spheres.wording import count
 
 if TYPE_CHECKING:
@@ -178,6 +177,15 @@ def run_timing(run: Run, bold: Path) -> Timing:
             hint='Give "RepetitionTime" in seconds in the JSON file beside the image.',
         )
     return Timing(volumes.n_volumes, float(t_r))
+
+
+@dataclass(frozen=True)
+class FailedStrategy:
+    """Name of a strategy that could not be applied to a run, while others could, and why."""
+
+    name: str
+    error: str
+    trace: str = ""
 
 
 class StrategyFailures:

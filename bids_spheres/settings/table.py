@@ -160,7 +160,7 @@ class Processing:
     controls: bool = _seeds_at_both(
         "also write how many pairs of series correlate that should not: surrogates with random "
         "phases, spheres in fluid, and mirrored seeds; at the group level average these, and "
-        "compare QC-FC with permutations of head motion",
+        "compare QC-FC with permutations of head motion"
     )
     detrend: bool = _series(
         "remove the linear trend (default: on)", default=True, sidecar="Detrend"
