@@ -169,28 +169,26 @@ def _describe_job(job: Job) -> Iterator[str]:
     for image in job.images:
         with failures.of(*image.strategies):
             for run_design in run_designs(job, image, failures):
-                yield from _describe_design(run_design)
-                yield f"    image: {image.bold}"
+                yield from _describe_design(run_design, image.bold)
     for strategy, error in failures.errors.items():
         yield f"  {strategy.name}\n    FAILED: {error.message}"
     yield ""
 
 
-def _describe_design(run_design: RunDesign) -> Iterator[str]:
+def _describe_design(run_design: RunDesign, bold: Path) -> Iterator[str]:
     left, design = run_design.degrees_of_freedom, run_design.design
     why = ", ".join(f"{name} {flags.sum()}" for name, flags in design.reasons.items() if any(flags))
     if overlap := int((np.sum([*design.reasons.values()], axis=0) > 1).sum()):
         why += f"; {overlap} of these for more than one reason"
+    left_out = f" (left out: {why})" if why else ""
     yield f"  {run_design.strategy.name}"
     yield f"    columns: {' '.join([f'{len(design.columns)}:', *design.columns])}"
-    yield f"    volumes: {left.kept} of {left.volumes} kept" + (
-        f" (left out: {why})" if why else ""
-    )
+    yield f"    volumes: {left.kept} of {left.volumes} kept{left_out}"
     yield f"    degrees of freedom: {rounded(left.residual)} = {parts(left)}"
-    for note in design.notes:
-        yield f"    note: {note}"
+    yield from (f"    note: {note}" for note in design.notes)
     if run_design.exclusion:
         yield f"    EXCLUDED: {run_design.exclusion.reason}"
+    yield f"    image: {bold}"
 
 
 def dry_run(settings: Settings) -> None:

@@ -220,13 +220,6 @@ def shifts(distance: float, n_placements: int, n_seeds: int) -> FloatArray:
     return distance * np.cbrt(rng.random((n_placements, n_seeds, 1))) * directions
 
 
-def shifted_seeds(seeds: SeedTable, distance: float, n_placements: int) -> Iterator[SeedTable]:
-    """All seeds of each placement; none of regions, which have places of their own."""
-    if seeds.regions is None:
-        for shift in shifts(distance, n_placements, len(seeds)):
-            yield replace(seeds, coordinates=seeds.coordinates + shift)
-
-
 class PlacedSeries:
     """Series of the spheres of each placement, (T, S), and of their voxels where these count.
 

@@ -106,23 +106,15 @@ def _place(seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: boo
     if seeds.space == TALAIRACH:
         converted = place_seeds(seeds, FSL_MNI)
         return _after(converted, _place(converted.table, space, transforms, warp=warp))
-    if is_native(space):
-        return _place_natively(seeds, space, transforms, warp=warp)
-    warp = warp and seeds.regions is None
-    return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
-
-
-def _place_natively(
-    seeds: SeedTable, space: str, transforms: RunTransforms, *, warp: bool
-) -> SeedsInSpace:
-    """By way of the template that fMRIPrep was asked for, if it was not that of the seeds."""
-    direct = transforms.find(str(seeds.space), space)
-    if warp or direct or not is_mni(str(seeds.space)):
-        return place_seeds(seeds, space, transforms)
-    for template in LINKED_TEMPLATES:
-        if transforms.find(template, space):
-            near = _as_they_are(seeds, template)
-            return _after(near, place_seeds(near.table, space, transforms))
+    if not is_native(space):
+        warp = warp and seeds.regions is None
+        return place_seeds(seeds, space) if warp else _as_they_are(seeds, space)
+    direct = warp or not is_mni(str(seeds.space)) or transforms.find(str(seeds.space), space)
+    ways = [] if direct else [each for each in LINKED_TEMPLATES if transforms.find(each, space)]
+    if ways:
+        # By way of the template that fMRIPrep was asked for, as it was not that of the seeds.
+        near = _as_they_are(seeds, ways[0])
+        return _after(near, place_seeds(near.table, space, transforms))
     return place_seeds(seeds, space, transforms)
 
 

@@ -16,7 +16,7 @@ from bids_spheres.engine.stream import Mask, Volumes, open_volumes, read_mask
 from bids_spheres.errors import DataError, MissingInputError, UsageError
 from bids_spheres.files.names import same_template
 from bids_spheres.inputs.matching import lesion_masks, tissue_images
-from bids_spheres.participant.controls import PlacedSeries, control_sets, shifted_seeds
+from bids_spheres.participant.controls import PlacedSeries, control_sets, shifts
 from bids_spheres.participant.sidecars import image_sidecar
 from bids_spheres.settings import OFF, Processing
 from bids_spheres.wording import count, plural
@@ -169,9 +169,12 @@ def open_spheres(job: Job, bold: Path, placements: Sequence[SeedsInSpace]) -> Im
     for i, spheres in enumerate(sphere_sets):
         controls = tuple(control_sets(spheres, usable, start)) if rules.controls else ()
         start += sum(len(control.seeds) for control in controls)
-        shifted = shifted_seeds(spheres.seeds, *rules.placements) if rules.placements else ()
-        copies = tuple(_weights(table, volumes.grid, usable, overlap) for table in shifted)
-        sphere_sets[i] = replace(spheres, controls=controls, shifted=copies)
+        seeds, shifted = spheres.seeds, []
+        if rules.placements and seeds.regions is None:  # regions have places of their own
+            for shift in shifts(*rules.placements, len(seeds)):
+                moved = replace(seeds, coordinates=seeds.coordinates + shift)
+                shifted.append(_weights(moved, volumes.grid, usable, overlap))
+        sphere_sets[i] = replace(spheres, controls=controls, shifted=tuple(shifted))
     return ImageSpheres(volumes, mask, usable, sphere_sets)
 
 
