@@ -111,12 +111,15 @@ class Selection:
         """Take columns, each once."""
         self.columns.update(dict.fromkeys(names))
 
+    def need(self, key: str, names: Sequence[str], available: Iterable[str]) -> None:
+        """Note columns that are missing."""
+        if missing := tuple(name for name in names if name not in available):
+            self.missing.append(Missing(key, missing))
+
     def require(self, key: str, names: Sequence[str], available: Iterable[str]) -> None:
         """Take columns, and note those that are missing."""
-        missing = tuple(name for name in names if name not in available)
         self.add(name for name in names if name in available)
-        if missing:
-            self.missing.append(Missing(key, missing))
+        self.need(key, names, available)
 
 
 def select(
@@ -140,19 +143,14 @@ def select(
     _add_noise_components(chosen, strategy, names)
     _add_confounds(chosen, strategy, names)
     rules, measures_motion = strategy.censor, strategy.head_motion is not None
-    needed = {
-        "head_motion": (measures_motion, MOTION),
-        "censor.fd_threshold": (
-            rules.fd_threshold is not None and not measures_motion,  # else it is computed
-            (FRAMEWISE_DISPLACEMENT,),
-        ),
-        "censor.std_dvars_threshold": (rules.std_dvars_threshold is not None, (STD_DVARS,)),
-        "censor.rmsd_threshold": (rules.rmsd_threshold is not None, (RMSD,)),
-    }
-    for key, (is_needed, columns) in needed.items():
-        absent = tuple(name for name in columns if name not in names)
-        if is_needed and absent:
-            chosen.missing.append(Missing(key, absent))
+    if measures_motion:
+        chosen.need("head_motion", MOTION, names)
+    elif rules.fd_threshold is not None:
+        chosen.need("censor.fd_threshold", (FRAMEWISE_DISPLACEMENT,), names)
+    if rules.std_dvars_threshold is not None:
+        chosen.need("censor.std_dvars_threshold", (STD_DVARS,), names)
+    if rules.rmsd_threshold is not None:
+        chosen.need("censor.rmsd_threshold", (RMSD,), names)
     _match_high_pass(chosen, strategy, cosines)
     return chosen
 
@@ -201,12 +199,11 @@ def _ways_to_name(column: str) -> set[str]:
 
 def fixed_columns(strategy: Strategy) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Keys of a strategy with the columns that they name in every run."""
-    bases_of_keys = {
-        "motion": (strategy.motion, MOTION),
-        "wm_csf": (strategy.wm_csf, ("csf", "white_matter")),
-        "global_signal": (strategy.global_signal, ("global_signal",)),
-    }
-    for key, (expansion, bases) in bases_of_keys.items():
+    for key, expansion, bases in (
+        ("motion", strategy.motion, MOTION),
+        ("wm_csf", strategy.wm_csf, ("csf", "white_matter")),
+        ("global_signal", strategy.global_signal, ("global_signal",)),
+    ):
         suffixes = EXPANSIONS[expansion] if expansion else ()
         yield key, tuple(base + suffix for base in bases for suffix in suffixes)
 
@@ -283,16 +280,12 @@ def _choose_components(
         mask: [name for name, its_mask in masks.items() if its_mask == mask]
         for mask in MASKS_OF[wanted.mask]
     }
-    empty = [mask for mask, names in of_mask.items() if not names]
+    empty, components = [mask for mask, names in of_mask.items() if not names], []
     for mask, names in of_mask.items():
+        components += names if wanted.n == "all" else names[: wanted.n]
         if names and wanted.n != "all" and len(names) < wanted.n:
             asked = f"{wanted.n} {kind(mask)} components are asked for"
             chosen.notes.append(f"{asked}; there are {len(names)}.")
-    components = [
-        name
-        for names in of_mask.values()
-        for name in (names if wanted.n == "all" else names[: wanted.n])
-    ]
     kinds = " or ".join(map(kind, empty))
     if empty and in_json and components:
         # As in nilearn, other masks are enough: the JSON file lists every mask that was used.
@@ -322,7 +315,7 @@ def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[st
         chosen.add(orthogonal or plain)
         if plain and not orthogonal and strategy.ica_aroma == "orthogonal":
             chosen.notes.append(_AGGRESSIVE_INSTEAD)
-        if not (orthogonal or plain) and _NO_NOISE in names:
+        elif not (orthogonal or plain) and _NO_NOISE in names:
             chosen.notes.append("ICA-AROMA found no noise component in this run.")
         elif not (orthogonal or plain):
             what = "no ICA-AROMA columns (aroma_motion_XX or aroma_orth_motion_XX)"
@@ -340,11 +333,12 @@ def _add_noise_components(chosen: Selection, strategy: Strategy, names: tuple[st
 
 def _match_high_pass(chosen: Selection, strategy: Strategy, cosines: list[str]) -> None:
     """Give CompCor the high-pass filter that fMRIPrep computed it after; note one too many."""
-    if any(map(needs_cosines, chosen.columns)) and not set(cosines) <= set(chosen.columns):
-        chosen.notes.append(_ADDED_COSINES)
+    if any(map(needs_cosines, chosen.columns)):
+        if not cosines:
+            chosen.notes.append(_TOO_SHORT_FOR_COSINES)
+        elif not set(cosines) <= set(chosen.columns):
+            chosen.notes.append(_ADDED_COSINES)
         chosen.add(cosines)
-    elif any(map(needs_cosines, chosen.columns)) and not cosines:
-        chosen.notes.append(_TOO_SHORT_FOR_COSINES)
     high_pass = strategy.filter.high_pass if strategy.filter else None
     if high_pass is not None and not set(cosines).isdisjoint(chosen.columns):
         chosen.notes.append(

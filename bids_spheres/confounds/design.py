@@ -172,7 +172,7 @@ def make_design(
         check_unique([*regressors, *responses], path)
     return Design(
         columns=(*regressors, *responses),
-        values=np.column_stack([column_values(columns, regressors), *responses.values()]),
+        values=np.column_stack([columns.complete(regressors), *responses.values()]),
         kept=~np.any(list(reasons.values()), axis=0),
         framewise_displacement=displacement,
         reasons=reasons,
@@ -191,12 +191,6 @@ def select_columns(
     return select(strategy, columns.names, metadata or {}, one_mask=before_1_4)
 
 
-def column_values(columns: RunColumns, names: tuple[str, ...]) -> FloatArray:
-    """Columns (T, K) without gaps; DataError for values that a design can't take."""
-    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in names]
-    return np.column_stack(arrays) if arrays else np.empty((len(columns.table), 0))
-
-
 def censoring_reasons(
     columns: RunColumns,
     rules: Censor,
@@ -213,11 +207,7 @@ def censoring_reasons(
     if isinstance(dummy_scans, bool) or not isinstance(n_dummies, int) or n_dummies < 0:
         raise UsageError(f"dummy_scans must be a number of volumes or 'auto', not {dummy_scans!r}.")
     external = np.zeros(n_volumes, bool) if outliers is None else np.asarray(outliers, bool)
-    if external.shape != (n_volumes,):
-        raise DataError(
-            f"The outlier table has {count(len(external), 'row')}, but the BOLD image has "
-            f"{count(n_volumes, 'volume')}."
-        )
+    check_rows(external, "The outlier table", n_volumes, None)
     thresholds = {
         FRAMEWISE_DISPLACEMENT: rules.fd_threshold,
         STD_DVARS: rules.std_dvars_threshold,
@@ -402,19 +392,19 @@ def _problems_of_run(
         yield -1, Problem(error.message, hint=error.hint)
         return
     for position, strategy in enumerate(strategies):
-        chosen = select_columns(columns, strategy, metadata)
+        chosen, measured = select_columns(columns, strategy, metadata), columns
         for item in chosen.missing:
             text = f"The {strategy} asks for {item.key}, but the confounds table has {item.what}."
             # To compare a name with a thousand others, for every run, would take minutes.
             hint = None if text in known else similar_columns(item.columns, columns.names)
             yield position, Problem(text, strategy=strategy.name, hint=hint)
+        if chosen.missing or not values or not len(table):
+            continue
         try:
-            if values and len(table) and not chosen.missing:
-                measured = columns
-                if strategy.head_motion:
-                    unfiltered = replace(strategy, head_motion=HeadMotion())
-                    measured, _, _ = measure_again(columns, unfiltered, None, None)
-                column_values(measured, tuple(chosen.columns))
-                censoring_reasons(measured, strategy.censor)
+            if strategy.head_motion:
+                unfiltered = replace(strategy, head_motion=HeadMotion())
+                measured, _, _ = measure_again(columns, unfiltered, None, None)
+            measured.complete(tuple(chosen.columns))
+            censoring_reasons(measured, strategy.censor)
         except DataError as error:
             yield position, Problem(error.message, hint=error.hint, of_file=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bids_spheres.confounds.columns import FRAMEWISE_DISPLACEMENT
-from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand, without_gaps
+from bids_spheres.confounds.tables import EXPANDED_MOTION, MOTION, base_of, expand
 from bids_spheres.errors import DataError
 
 if TYPE_CHECKING:
@@ -143,8 +143,7 @@ def measure_again(
     radius = brain_radius if rules.head_radius == "auto" else rules.head_radius
     if radius is None:
         raise DataError("The head radius is auto, and the participant's brain mask is missing.")
-    arrays = [without_gaps(columns.numbers(name), name, columns.where) for name in MOTION]
-    parameters, band, notes = np.column_stack(arrays), None, []
+    parameters, band, notes = columns.complete(MOTION), None, []
     if rules.filter:
         if t_r is None:
             raise DataError("A motion filter needs the repetition time.")
